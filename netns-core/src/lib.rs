@@ -1,0 +1,1 @@
+//! Linux network namespaces by hand-written netlink.
