@@ -1,0 +1,165 @@
+//! What went wrong: the operation, the object, and the kernel's own words.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+///
+/// It reads `create veth "v0": File exists (os error 17)`, with the kernel's explanation and the attribute it points
+/// at where the kernel gives them. [`Error::errno`] is for programs that want to tell cases apart:
+///
+/// ```
+/// use netns_core::{Namespace, RouteSocket, link, IfName};
+///
+/// let mut socket = RouteSocket::open()?;
+/// let error = link::get(&mut socket, IfName::new("no-such-link")?).unwrap_err();
+/// assert_eq!(error.errno(), Some(libc::ENODEV));
+/// assert!(error.to_string().starts_with("get link no-such-link: No such device"));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Error(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    operation: Cow<'static, str>,
+    object: String,
+    cause: Cause,
+}
+
+/// Why it went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The kernel received the request and refused it.
+    Refused {
+        /// The errno of its answer.
+        errno: i32,
+        /// Its explanation, if it gave one (`NLMSGERR_ATTR_MSG`).
+        message: Option<String>,
+        /// The path of the attribute that it points at (`NLMSGERR_ATTR_OFFS`).
+        attribute: Option<String>,
+    },
+    /// A system call failed.
+    System {
+        /// Its name.
+        call: &'static str,
+        /// What it returned.
+        error: io::Error,
+    },
+    /// The input was refused before the kernel was asked.
+    Invalid(Cow<'static, str>),
+    /// The kernel's answer was cut off, came from somebody else, or made no sense.
+    Reply(Cow<'static, str>),
+    /// It did not happen in this time.
+    TimedOut(Duration),
+}
+
+impl Error {
+    /// The input was refused before the kernel was asked.
+    pub fn invalid(
+        operation: impl Into<Cow<'static, str>>,
+        object: impl Into<String>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(operation, object, Cause::Invalid(why.into()))
+    }
+
+    pub(crate) fn new(
+        operation: impl Into<Cow<'static, str>>,
+        object: impl Into<String>,
+        cause: Cause,
+    ) -> Self {
+        Self(Box::new(Details { operation: operation.into(), object: object.into(), cause }))
+    }
+
+    /// A failed system call, for `map_err`.
+    pub(crate) fn system(
+        operation: impl Into<Cow<'static, str>>,
+        object: impl Into<String>,
+        call: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::new(operation, object, Cause::System { call, error })
+    }
+
+    /// What was tried: "create veth".
+    #[must_use]
+    pub fn operation(&self) -> &str {
+        &self.0.operation
+    }
+
+    /// On what: "v0". Empty where the operation says it all.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.0.object
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// The kernel's error number, if it was the kernel that refused.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match &self.0.cause {
+            Cause::Refused { errno, .. } => Some(*errno),
+            Cause::System { error, .. } => error.raw_os_error(),
+            Cause::Invalid(_) | Cause::Reply(_) | Cause::TimedOut(_) => None,
+        }
+    }
+
+    /// Whether the input was refused before the kernel was asked.
+    #[must_use]
+    pub fn is_invalid_input(&self) -> bool {
+        matches!(self.0.cause, Cause::Invalid(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { operation, object, cause } = &*self.0;
+        formatter.write_str(operation)?;
+        if !object.is_empty() {
+            write!(formatter, " {object}")?;
+        }
+        match cause {
+            Cause::Refused { errno, message, attribute } => {
+                write!(formatter, ": {}", io::Error::from_raw_os_error(*errno))?;
+                if let Some(message) = message {
+                    write!(formatter, ": {message}")?;
+                }
+                if let Some(attribute) = attribute {
+                    write!(formatter, " (at {attribute})")?;
+                }
+                Ok(())
+            }
+            Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
+            Cause::Invalid(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
+            Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.cause {
+            Cause::System { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind =
+            error.errno().map_or(io::ErrorKind::Other, |errno| io::Error::from_raw_os_error(errno).kind());
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,83 @@
+//! Names, checked once and then known to be good.
+
+use crate::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
+
+/// `IFNAMSIZ`: a name and the NUL that ends it.
+const CAPACITY: usize = libc::IFNAMSIZ;
+
+/// An interface's name, of which the kernel will not complain: one to fifteen bytes, no `/`, no `:`, no white space,
+/// not `.` or `..`, no `%`.
+///
+/// The rules are those of `dev_valid_name` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>, and
+/// one more: `%` in a new name asks the kernel to number the interface, which scans all of them.
+///
+/// ```
+/// use netns_core::IfName;
+///
+/// assert_eq!(IfName::new("br0")?.as_str(), "br0");
+/// assert!(IfName::new("far-too-long-for-linux").is_err());
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfName {
+    bytes: [u8; CAPACITY],
+}
+
+impl IfName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// Says which rule `name` breaks.
+    pub fn new(name: &str) -> Result<Self> {
+        let fault = if name.is_empty() {
+            "is empty"
+        } else if name.len() >= CAPACITY {
+            "is longer than 15 bytes"
+        } else if name == "." || name == ".." {
+            "means a folder"
+        } else if name.bytes().any(|byte| matches!(byte, b'/' | b':' | b'%') || is_kernel_space(byte)) {
+            "contains '/', ':', '%' or white space"
+        } else {
+            let mut bytes = [0; CAPACITY];
+            bytes[..name.len()].copy_from_slice(name.as_bytes());
+            return Ok(Self { bytes });
+        };
+        Err(Error::invalid("use interface name", format!("{name:?}"), format!("the name {fault}")))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let end = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(CAPACITY);
+        // It was made from a `&str`, so this cannot be `""` by mistake.
+        std::str::from_utf8(&self.bytes[..end]).unwrap_or_default()
+    }
+}
+
+/// The kernel's `isspace`: ASCII white space with vertical tab, NUL (which ends a C string), and Latin-1's
+/// no-break space, <https://github.com/torvalds/linux/blob/v6.12/lib/ctype.c>.
+fn is_kernel_space(byte: u8) -> bool {
+    matches!(byte, b'\0' | b'\t'..=b'\r' | b' ' | 0xA0)
+}
+
+impl FromStr for IfName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for IfName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
+}

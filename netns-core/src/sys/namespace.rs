@@ -1,0 +1,46 @@
+//! Namespaces of the calling thread, and the mounts that give them names.
+
+use super::check;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `unshare(2)` for the calling thread.
+pub(crate) fn unshare(flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: no pointers. Which namespace a thread is in is no memory-safety matter.
+    check(unsafe { libc::unshare(flags) })?;
+    Ok(())
+}
+
+/// `setns(2)` for the calling thread.
+pub(crate) fn setns(namespace: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), kind) })?;
+    Ok(())
+}
+
+/// `mount(2)` without data.
+pub(crate) fn mount(
+    source: &CStr,
+    target: &CStr,
+    kind: Option<&CStr>,
+    flags: libc::c_ulong,
+) -> io::Result<()> {
+    let kind = kind.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: the strings end with NUL and outlive the call; `kind` and the data may be null.
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, std::ptr::null()) })?;
+    Ok(())
+}
+
+/// `umount2(2)`.
+pub(crate) fn unmount(target: &CStr, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: the string ends with NUL and outlives the call.
+    check(unsafe { libc::umount2(target.as_ptr(), flags) })?;
+    Ok(())
+}
+
+/// `ioctl(NS_GET_NSTYPE)`: the `CLONE_NEW*` flag of a namespace's kind. Linux 4.11.
+pub(crate) fn kind(namespace: BorrowedFd<'_>) -> io::Result<libc::c_int> {
+    // SAFETY: this ioctl takes no argument.
+    check(unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_NSTYPE) })
+}

@@ -1,0 +1,18 @@
+//! Waiting for a descriptor.
+
+use super::check;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// Whether `fd` becomes readable within `limit`. A signal ends the wait with `EINTR`.
+pub(crate) fn readable(fd: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let limit = libc::timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    // SAFETY: one entry, as the count says; entry and limit outlive the call, and the signal mask may be null.
+    let ready = check(unsafe { libc::ppoll(&raw mut entry, 1, &raw const limit, std::ptr::null()) })?;
+    Ok(ready > 0)
+}

@@ -1,0 +1,100 @@
+//! Sockets: netlink, and the raw ICMP ones that `ping` uses.
+
+use super::{check, check_length};
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// `SIOCGSKNS`, which libc does not declare: the namespace of a socket, as an fd.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/sockios.h>
+const SIOCGSKNS: libc::Ioctl = 0x894C;
+
+/// `socket(2)`, close-on-exec.
+pub(crate) fn socket(domain: libc::c_int, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers. A result that is not negative is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = check(libc::socket(domain, kind | libc::SOCK_CLOEXEC, protocol))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// `setsockopt(2)` with a value of any plain type.
+pub(crate) fn set_option<T: bytemuck::NoUninit>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: pointer and length are those of `value`, which outlives the call and has no uninitialised bytes.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// Binds a netlink socket to the multicast groups of `groups` (bit n-1 is group n); the kernel chooses the port id.
+pub(crate) fn bind_netlink(socket: BorrowedFd<'_>, groups: u32) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid `sockaddr_nl`.
+    let mut address: libc::sockaddr_nl = unsafe { zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_groups = groups;
+    // SAFETY: pointer and length are those of `address`, which outlives the call.
+    check(unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            std::ptr::from_ref(&address).cast(),
+            size_of::<libc::sockaddr_nl>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// `send(2)`. On a netlink socket that is not connected it goes to the kernel (port id 0).
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: pointer and length are those of `bytes`.
+    check_length(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) })
+}
+
+/// One datagram of a netlink socket.
+pub(crate) struct Datagram {
+    /// How many bytes of the buffer it filled.
+    pub(crate) length: usize,
+    /// Port id of the sender; the kernel's is 0.
+    pub(crate) sender: u32,
+    /// Whether it was longer than the buffer.
+    pub(crate) truncated: bool,
+}
+
+/// `recvmsg(2)` on a netlink socket, with the sender's address and the truncation flag.
+pub(crate) fn receive_netlink(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<Datagram> {
+    // SAFETY: all zeroes is a valid `sockaddr_nl` and a valid `msghdr`.
+    let (mut address, mut header): (libc::sockaddr_nl, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
+    let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    header.msg_name = std::ptr::from_mut(&mut address).cast();
+    header.msg_namelen = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    header.msg_iov = &raw mut slice;
+    header.msg_iovlen = 1;
+    // SAFETY: `header` points at `address` and `slice`, `slice` at `buffer`; all outlive the call, with their lengths.
+    let length = check_length(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) })?;
+    Ok(Datagram { length, sender: address.nl_pid, truncated: header.msg_flags & libc::MSG_TRUNC != 0 })
+}
+
+/// The network namespace that a socket belongs to. Needs `CAP_NET_ADMIN` over it. Linux 4.9.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/socket.c>
+pub(crate) fn namespace_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: this ioctl takes no argument; a result that is not negative is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = check(libc::ioctl(socket.as_raw_fd(), SIOCGSKNS))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
