@@ -1,0 +1,39 @@
+//! Numbers of the kernel's uapi headers that libc does not declare. Only those that the crate uses; the rest of
+//! `RTM_*`, `IFLA_*`, `IFA_*`, `RTA_*`, `NDA_*` and `NLM_F_*` are libc's.
+#![expect(missing_docs, reason = "each is the kernel's constant of the same name")]
+
+// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/veth.h>
+pub const VETH_INFO_PEER: u16 = 1;
+
+// `IFLA_BR_*` and `IFLA_BRPORT_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>
+pub const IFLA_BR_FORWARD_DELAY: u16 = 1;
+pub const IFLA_BR_AGEING_TIME: u16 = 4;
+pub const IFLA_BR_STP_STATE: u16 = 5;
+pub const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+pub const IFLA_BRPORT_STATE: u16 = 1;
+pub const IFLA_BRPORT_MODE: u16 = 4;
+pub const IFLA_BRPORT_LEARNING: u16 = 8;
+pub const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+pub const IFLA_BRPORT_MCAST_FLOOD: u16 = 27;
+pub const IFLA_BRPORT_BCAST_FLOOD: u16 = 30;
+pub const IFLA_BRPORT_NEIGH_SUPPRESS: u16 = 32;
+pub const IFLA_BRPORT_ISOLATED: u16 = 33;
+/// Leave statistics out of a link's description.
+pub const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+// `TCA_BPF_*`, `TC_H_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_cls.h>
+// and <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_sched.h>
+pub const TCA_BPF_CLASSID: u16 = 3;
+pub const TCA_BPF_FD: u16 = 6;
+pub const TCA_BPF_NAME: u16 = 7;
+pub const TCA_BPF_FLAGS: u16 = 8;
+pub const TCA_BPF_ID: u16 = 11;
+pub const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
+pub const TC_H_CLSACT: u32 = 0xFFFF_FFF1;
+pub const TC_H_MIN_INGRESS: u32 = 0xFFF2;
+pub const TC_H_MIN_EGRESS: u32 = 0xFFF3;
+
+// `NLMSGERR_ATTR_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netlink.h>
+pub const NLMSGERR_ATTR_MSG: u16 = 1;
+pub const NLMSGERR_ATTR_OFFS: u16 = 2;
+pub const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;

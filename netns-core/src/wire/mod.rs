@@ -1,0 +1,29 @@
+//! Netlink messages as bytes: writing them, reading them, putting them into words.
+//!
+//! Nothing here knows a file descriptor or allocates on the way out; [`Batch`] is a fixed buffer on the stack
+//! or in its owner. The layout is that of <https://docs.kernel.org/userspace-api/netlink/intro.html>.
+#![forbid(unsafe_code)]
+
+mod attribute;
+mod constants;
+mod describe;
+mod message;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::sys::abi::{
+    IfAddrMsg, IfInfoMsg, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtMsg, TcMsg,
+};
+pub use attribute::{Attribute, Attributes};
+pub use constants::*;
+pub(crate) use describe::{Description, attribute_name, attribute_path, describe};
+pub use message::{Message, Messages};
+pub use writer::{AttributeWriter, BATCH_CAPACITY, Batch};
+
+/// Messages and attributes begin at multiples of four bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
+#[must_use]
+pub const fn align(length: usize) -> usize {
+    (length + 3) & !3
+}
