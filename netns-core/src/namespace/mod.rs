@@ -1,0 +1,213 @@
+//! Network namespaces: making, naming, finding, entering them.
+#![forbid(unsafe_code)]
+
+mod enter;
+mod named;
+
+pub use named::Folder;
+
+use crate::error::Cause;
+use crate::sys;
+use crate::{Error, Result};
+use enter::Return;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+
+/// A network namespace, kept alive by the fd in it.
+///
+/// *Anonymous* ones ([`Namespace::anonymous`]) go when the last fd, process and socket in them has gone, even if that
+/// is by `SIGKILL`. *Named* ones ([`Namespace::create`]) are also held by a mount in the folder that `ip netns` uses,
+/// until [`Namespace::delete`].
+///
+/// ```
+/// use netns_core::Namespace;
+/// use std::process::Command;
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let namespace = Namespace::anonymous()?;
+/// assert_ne!(namespace.id()?, Namespace::current()?.id()?);
+///
+/// let status = namespace.run(Command::new("sh").args(["-c", "test $(ls /proc/net/dev | wc -l) = 1"]))?;
+/// assert!(status.success());
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Namespace {
+    fd: OwnedFd,
+}
+
+/// Tells namespaces apart: two fds with the same id are of one namespace, as long as both are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespaceId {
+    /// The device of nsfs.
+    pub device: u64,
+    /// The inode, the number in `net:[4026531840]`.
+    pub inode: u64,
+}
+
+/// The calling thread's own. `/proc/self` would be the main thread's.
+const CURRENT: &str = "/proc/thread-self/ns/net";
+
+impl Namespace {
+    /// Makes a namespace without a name. The calling thread stays where it is.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN`; `ENOSPC` if `user.max_net_namespaces` is reached.
+    pub fn anonymous() -> Result<Self> {
+        let _back = Return::to_current()?;
+        sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
+            "create namespace",
+            "",
+            "unshare",
+        ))?;
+        Self::current()
+    }
+
+    /// The namespace that the calling thread is in.
+    ///
+    /// # Errors
+    /// If `/proc` is not there.
+    pub fn current() -> Result<Self> {
+        Self::of_path(CURRENT)
+    }
+
+    /// The namespace of a process.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is no such process, `EACCES` if it is not ours to look at.
+    pub fn of_pid(pid: u32) -> Result<Self> {
+        Self::of_path(format!("/proc/{pid}/ns/net"))
+    }
+
+    /// The namespace that a file stands for: a bind mount, or `/proc/PID/ns/net`.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is no network namespace.
+    pub fn of_path(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let words = || ("open namespace", path.display().to_string());
+        let file = File::open(path).map_err(|error| {
+            let (operation, object) = words();
+            Error::new(operation, object, Cause::System { call: "open", error })
+        })?;
+        Self::try_from(OwnedFd::from(file)).map_err(|_| {
+            let (operation, object) = words();
+            Error::invalid(operation, object, "this is no network namespace")
+        })
+    }
+
+    /// An fd that the kernel gave as one of a network namespace.
+    pub(crate) const fn from_kernel(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// What tells this namespace apart from others.
+    ///
+    /// # Errors
+    /// If the fd cannot be looked at.
+    pub fn id(&self) -> Result<NamespaceId> {
+        let file = self.fd.try_clone().map(File::from);
+        let metadata = file.and_then(|file| file.metadata());
+        let metadata = metadata.map_err(Error::system("identify namespace", "", "fstat"))?;
+        Ok(NamespaceId { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Another handle on the same namespace.
+    ///
+    /// # Errors
+    /// If there are no fds left.
+    pub fn try_clone(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(Error::system("duplicate namespace", "", "fcntl"))?;
+        Ok(Self { fd })
+    }
+
+    /// Runs `f` with the calling thread inside the namespace, and brings the thread back, whether `f` returns or
+    /// panics. Sockets opened and processes started inside stay there.
+    ///
+    /// It takes a closure and gives no guard away, since a guard can be forgotten, or dropped in the wrong order, and
+    /// the thread would go on in the wrong namespace. If the kernel does not let the thread back, the process aborts:
+    /// whatever it did next would happen to the wrong network.
+    ///
+    /// Only the network namespace changes: `/sys` still shows the devices of the one that it was mounted in.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN`. `f` was not called then.
+    ///
+    /// ```
+    /// use netns_core::Namespace;
+    /// use std::net::UdpSocket;
+    ///
+    /// # if !netns_core::is_privileged() { return Ok(()); }
+    /// let namespace = Namespace::anonymous()?;
+    /// // Every port is free inside, and the socket may be used from anywhere.
+    /// let socket = namespace.enter(|| UdpSocket::bind("0.0.0.0:53"))?;
+    /// assert!(socket.is_ok());
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        let _back = Return::to_current()?;
+        sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
+            "enter namespace",
+            "",
+            "setns",
+        ))?;
+        Ok(f())
+    }
+
+    /// Starts a command inside the namespace.
+    ///
+    /// # Errors
+    /// As [`Namespace::enter`]; if the command cannot be started.
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        // The child inherits the namespace of the thread that makes it.
+        self.enter(|| command.spawn())?.map_err(|error| {
+            let program = command.get_program().to_string_lossy().into_owned();
+            Error::new("run command", program, Cause::System { call: "exec", error })
+        })
+    }
+
+    /// Runs a command inside the namespace until it ends: `ip netns exec`.
+    ///
+    /// # Errors
+    /// As [`Namespace::spawn`].
+    pub fn run(&self, command: &mut Command) -> Result<ExitStatus> {
+        self.spawn(command)?.wait().map_err(|error| {
+            let program = command.get_program().to_string_lossy().into_owned();
+            Error::new("wait for command", program, Cause::System { call: "wait", error })
+        })
+    }
+}
+
+impl TryFrom<OwnedFd> for Namespace {
+    type Error = Error;
+
+    /// Takes an fd that somebody else opened, after asking the kernel whether it is a network namespace
+    /// (`NS_GET_NSTYPE`, Linux 4.11).
+    fn try_from(fd: OwnedFd) -> Result<Self> {
+        match sys::namespace::kind(fd.as_fd()) {
+            Ok(libc::CLONE_NEWNET) => Ok(Self { fd }),
+            _ => Err(Error::invalid("use as namespace", "an fd", "this is no network namespace")),
+        }
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<Namespace> for OwnedFd {
+    fn from(namespace: Namespace) -> Self {
+        namespace.fd
+    }
+}
+
+/// A path or name for C.
+fn c_string(text: impl Into<Vec<u8>>) -> io::Result<std::ffi::CString> {
+    std::ffi::CString::new(text).map_err(|_| io::ErrorKind::InvalidInput.into())
+}

@@ -1,0 +1,220 @@
+//! Named namespaces: bind mounts in the folder that `ip netns` uses, made and removed the way it does, so that what
+//! either makes the other sees. The steps are those of `netns_add` in
+//! <https://github.com/iproute2/iproute2/blob/v6.1.0/ip/ipnetns.c>.
+
+use super::{Namespace, c_string};
+use crate::error::Cause;
+use crate::sys;
+use crate::{Error, Result};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// `NETNS_RUN_DIR`.
+const FOLDER: &str = "/var/run/netns";
+
+impl Namespace {
+    /// Makes a named namespace: `ip netns add NAME`. The calling thread stays where it is.
+    ///
+    /// The folder is made, and made a shared mount, if it is not yet; many callers may do so at once.
+    ///
+    /// # Errors
+    /// `EEXIST` if the name is taken; `EPERM` without `CAP_SYS_ADMIN`; if the name is not one of a file. Nothing is
+    /// left then.
+    ///
+    /// ```no_run
+    /// use netns_core::Namespace;
+    ///
+    /// let made = Namespace::create("ns1")?;
+    /// assert_eq!(Namespace::list()?, ["ns1"]);
+    /// assert_eq!(Namespace::open("ns1")?.id()?, made.id()?);
+    /// Namespace::delete("ns1")?;
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    pub fn create(name: &str) -> Result<Self> {
+        let path = path_of("create namespace", name)?;
+        let failed = |call| Error::system("create namespace", name, call);
+        prepare_folder().map_err(failed("mount"))?;
+        // O_EXCL is what makes two callers with one name safe.
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_CREAT | libc::O_EXCL)
+            .mode(0o000)
+            .open(&path)
+            .map_err(failed("open"))?;
+        let made = Self::anonymous().and_then(|namespace| {
+            let source = c_string(format!("/proc/self/fd/{}", namespace.as_fd().as_raw_fd()));
+            source
+                .and_then(|source| {
+                    sys::namespace::mount(&source, &c_path(&path)?, Some(c"none"), libc::MS_BIND)
+                })
+                .map_err(failed("mount"))?;
+            Ok(namespace)
+        });
+        if made.is_err() {
+            // What can fail is only the removal of a file that nobody needs.
+            let _ = fs::remove_file(&path);
+        }
+        made
+    }
+
+    /// Opens a named namespace, whoever made it.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none.
+    pub fn open(name: &str) -> Result<Self> {
+        Self::of_path(path_of("open namespace", name)?)
+    }
+
+    /// The names of all named namespaces, sorted: `ip netns list`.
+    ///
+    /// # Errors
+    /// If the folder cannot be read. That there is none is no error.
+    pub fn list() -> Result<Vec<String>> {
+        let failed = |error| Error::new("list namespaces", FOLDER, Cause::System { call: "readdir", error });
+        let entries = match fs::read_dir(FOLDER) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.extend(entry.map_err(failed)?.file_name().into_string());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes a name: `ip netns delete NAME`. The namespace itself goes when nothing is in it any more, some
+    /// milliseconds later.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none.
+    pub fn delete(name: &str) -> Result<()> {
+        let path = path_of("delete namespace", name)?;
+        let failed = |call| Error::system("delete namespace", name, call);
+        // Detached, so that a process that looks at the file does not make it fail. A file that is not mounted on was
+        // left by somebody who was killed while making it: EINVAL, and it is removed all the same.
+        let unmounted = c_path(&path).and_then(|path| sys::namespace::unmount(&path, libc::MNT_DETACH));
+        match unmounted {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+                return Err(failed("umount")(error));
+            }
+            _ => {}
+        }
+        fs::remove_file(&path).map_err(failed("unlink"))
+    }
+
+    /// The file that a named namespace has.
+    ///
+    /// # Errors
+    /// If the name is not one of a file.
+    pub fn path(name: &str) -> Result<PathBuf> {
+        path_of("find namespace", name)
+    }
+}
+
+/// The rules of `invalid_name` in `ip`, and no NUL.
+fn path_of(operation: &'static str, name: &str) -> Result<PathBuf> {
+    let fault = match name {
+        "" => "the name is empty",
+        "." | ".." => "the name means a folder",
+        _ if name.len() > 255 => "the name is longer than 255 bytes",
+        _ if name.contains(['/', '\0']) => "the name contains '/' or NUL",
+        _ => return Ok(Path::new(FOLDER).join(name)),
+    };
+    Err(Error::invalid(operation, format!("{name:?}"), fault))
+}
+
+fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
+    c_string(path.as_os_str().as_encoded_bytes())
+}
+
+/// Holds the lock that `ip netns add` takes while it prepares the folder, so that two do not both mount it on itself.
+/// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
+fn lock_folder() -> io::Result<File> {
+    let folder = File::open(FOLDER)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// Makes the folder, and makes it a shared mount, so that names reach mount namespaces that were made before them.
+fn prepare_folder() -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(FOLDER) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let _lock = lock_folder()?;
+    let folder = c_string(FOLDER)?;
+    let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
+    match share() {
+        // It is no mount yet.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            sys::namespace::mount(&folder, &folder, Some(c"none"), libc::MS_BIND | libc::MS_REC)?;
+            share()
+        }
+        other => other,
+    }
+}
+
+/// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named
+/// namespaces for a while and means to leave nothing behind looks first and restores it in the end; `ip netns` leaves
+/// both.
+#[derive(Debug, Clone, Copy)]
+pub struct Folder {
+    existed: bool,
+    mounted: bool,
+}
+
+impl Folder {
+    /// Looks at the folder.
+    ///
+    /// # Errors
+    /// If the mounts cannot be listed.
+    pub fn observe() -> Result<Self> {
+        let existed = Path::new(FOLDER).is_dir();
+        let mounted = existed && is_mounted().map_err(Error::system("look at", FOLDER, "open"))?;
+        Ok(Self { existed, mounted })
+    }
+
+    /// Undoes what [`Namespace::create`] did to the folder since, unless somebody has a name in it.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn restore(self) -> Result<()> {
+        let failed = |call| Error::system("restore", FOLDER, call);
+        let lock = match lock_folder() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(failed("flock"))?,
+        };
+        if !Namespace::list()?.is_empty() {
+            return Ok(());
+        }
+        let now = Self::observe()?;
+        if now.mounted && !self.mounted {
+            let folder = c_string(FOLDER).map_err(failed("umount"))?;
+            sys::namespace::unmount(&folder, libc::MNT_DETACH).map_err(failed("umount"))?;
+        }
+        drop(lock);
+        if !self.existed {
+            match fs::remove_dir(FOLDER) {
+                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                    return Err(failed("rmdir")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the folder is the root of a mount: its name is the fifth field of a line of `/proc/PID/mountinfo`.
+fn is_mounted() -> io::Result<bool> {
+    let folder = fs::canonicalize(FOLDER)?;
+    let mounts = fs::read("/proc/thread-self/mountinfo")?;
+    let mounted = mounts
+        .split(|&byte| byte == b'\n')
+        .any(|line| line.split(|&byte| byte == b' ').nth(4) == Some(folder.as_os_str().as_encoded_bytes()));
+    Ok(mounted)
+}

@@ -1,0 +1,119 @@
+//! Kernel settings of a namespace, `sysctl net.*`.
+//!
+//! The kernel shows each thread the settings of the namespace that it is in, whatever `/proc` was mounted from
+//! (`net_ctl_root` in <https://github.com/torvalds/linux/blob/v6.12/net/sysctl_net.c>), so they are read and written
+//! from inside.
+
+use crate::error::Cause;
+use crate::{Error, Namespace, Result};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// Reads a setting: `get(&namespace, "net.ipv4.ip_forward")`. With `/` instead of `.`, names of interfaces may
+/// contain dots.
+///
+/// # Errors
+/// `ENOENT` if there is no such setting.
+///
+/// ```
+/// use netns_core::{Namespace, sysctl};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let namespace = Namespace::anonymous()?;
+/// sysctl::set(&namespace, "net.ipv4.ip_forward", "1")?;
+/// assert_eq!(sysctl::get(&namespace, "net/ipv4/ip_forward")?, "1");
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn get(namespace: &Namespace, name: &str) -> Result<String> {
+    let path = path("read sysctl", name)?;
+    let value = namespace.enter(|| fs::read_to_string(path))?;
+    let value = value.map_err(Error::system("read sysctl", name, "read"))?;
+    Ok(value.trim_end().to_owned())
+}
+
+/// Writes a setting.
+///
+/// # Errors
+/// `ENOENT` if there is no such setting, `EINVAL` if it cannot have this value.
+pub fn set(namespace: &Namespace, name: &str, value: &str) -> Result<()> {
+    let path = path("write sysctl", name)?;
+    // Not `fs::write`, which would make a file where there is none.
+    let written = namespace.enter(|| {
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        io::Write::write_all(&mut file, value.as_bytes())
+    })?;
+    written.map_err(|error| {
+        Error::new("write sysctl", format!("{name}={value}"), Cause::System { call: "write", error })
+    })
+}
+
+fn path(operation: &'static str, name: &str) -> Result<PathBuf> {
+    let relative = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
+    if relative.split('/').any(|part| matches!(part, "" | "." | "..")) || !relative.starts_with("net/") {
+        return Err(Error::invalid(operation, format!("{name:?}"), "it is no name of a net setting"));
+    }
+    Ok(PathBuf::from("/proc/sys").join(relative))
+}
+
+const IP_FORWARD: &str = "net/ipv4/ip_forward";
+const INTERFACES: &str = "/proc/sys/net/ipv4/conf";
+
+/// IPv4 forwarding of a namespace, switched on, and what it was before.
+///
+/// Writing `ip_forward` also sets `forwarding` of every interface (`inet_forward_change` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c>), so those are remembered too.
+#[derive(Debug)]
+pub struct Ipv4Forwarding {
+    /// The interfaces that forwarded already; `None` if all did, and nothing was changed.
+    forwarding: Option<Vec<String>>,
+}
+
+impl Ipv4Forwarding {
+    /// Switches forwarding on, if it is not.
+    ///
+    /// # Errors
+    /// If the settings cannot be read or written.
+    pub fn enable(namespace: &Namespace) -> Result<Self> {
+        if get(namespace, IP_FORWARD)? == "1" {
+            return Ok(Self { forwarding: None });
+        }
+        let names = namespace.enter(|| -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(INTERFACES)? {
+                names.extend(entry?.file_name().into_string());
+            }
+            Ok(names)
+        })?;
+        let mut names = names.map_err(Error::system("list interfaces of", INTERFACES, "readdir"))?;
+        names.retain(|name| get(namespace, &setting(name)).is_ok_and(|value| value == "1"));
+        set(namespace, IP_FORWARD, "1")?;
+        Ok(Self { forwarding: Some(names) })
+    }
+
+    /// Whether [`Ipv4Forwarding::enable`] changed anything.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        self.forwarding.is_some()
+    }
+
+    /// Puts everything back as it was. Interfaces that are gone are passed over.
+    ///
+    /// # Errors
+    /// If the settings cannot be written.
+    pub fn restore(self, namespace: &Namespace) -> Result<()> {
+        let Some(names) = self.forwarding else { return Ok(()) };
+        set(namespace, IP_FORWARD, "0")?;
+        for name in names {
+            match set(namespace, &setting(&name), "1") {
+                Err(error) if error.errno() != Some(libc::ENOENT) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn setting(interface: &str) -> String {
+    format!("net/ipv4/conf/{interface}/forwarding")
+}
