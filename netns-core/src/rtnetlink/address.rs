@@ -1,0 +1,121 @@
+//! Addresses of interfaces: `ip addr`.
+
+use super::socket::RouteSocket;
+use crate::wire::{Batch, IfAddrMsg, Message};
+use crate::{IpNet, Result};
+use std::net::IpAddr;
+
+/// An address of an interface, to be added or as the kernel describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// The interface's index.
+    pub index: u32,
+    /// The address and the prefix of its network, to which the kernel makes a route.
+    pub net: IpNet,
+    /// Whether an IPv6 address is used at once, without asking the network for a second or two whether somebody else
+    /// has it (duplicate address detection). IPv4 has none.
+    pub nodad: bool,
+    /// Whether it is not usable yet, because that question is open (`IFA_F_TENTATIVE`); only in descriptions.
+    pub tentative: bool,
+}
+
+impl Address {
+    /// `net` on the interface with this index; an IPv6 address is used at once.
+    #[must_use]
+    pub const fn new(index: u32, net: IpNet) -> Self {
+        Self { index, net, nodad: true, tentative: false }
+    }
+
+    fn header(&self) -> IfAddrMsg {
+        let nodad = self.nodad && self.net.address().is_ipv6();
+        IfAddrMsg {
+            family: self.net.family(),
+            prefix: self.net.prefix(),
+            flags: if nodad { libc::IFA_F_NODAD as u8 } else { 0 },
+            scope: scope(self.net.address()),
+            index: self.index,
+        }
+    }
+}
+
+/// A loopback address is of the host, everything else of the world, as `ip addr add` has it.
+fn scope(address: IpAddr) -> u8 {
+    if address.is_loopback() { libc::RT_SCOPE_HOST } else { libc::RT_SCOPE_UNIVERSE }
+}
+
+/// Appends the addition of an address.
+pub fn encode_add(batch: &mut Batch, address: &Address) {
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    batch.message(libc::RTM_NEWADDR, flags, &address.header(), |attributes| {
+        attributes.ip(libc::IFA_LOCAL, address.net.address());
+        attributes.ip(libc::IFA_ADDRESS, address.net.address());
+        // The kernel does not work out the broadcast address by itself, and `/31` has none.
+        if address.net.address().is_ipv4() && address.net.prefix() < 31 {
+            attributes.ip(libc::IFA_BROADCAST, address.net.last());
+        }
+    });
+}
+
+/// Adds an address.
+///
+/// # Errors
+/// `EEXIST` if the interface has it, `ENODEV` if there is no such interface.
+///
+/// ```
+/// use netns_core::address::{self, Address};
+/// use netns_core::{Namespace, RouteSocket};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// address::add(&mut socket, &Address::new(1, "10.1.1.1/24".parse()?))?;
+/// assert!(address::list(&mut socket)?.iter().any(|known| known.net.to_string() == "10.1.1.1/24"));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn add(socket: &mut RouteSocket, address: &Address) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_add(&mut batch, address);
+    socket.execute(&mut batch)
+}
+
+/// Deletes an address.
+///
+/// # Errors
+/// `EADDRNOTAVAIL` if the interface does not have it.
+pub fn delete(socket: &mut RouteSocket, index: u32, net: IpNet) -> Result<()> {
+    let mut batch = Batch::new();
+    let header = Address { nodad: false, ..Address::new(index, net) }.header();
+    batch.message(libc::RTM_DELADDR, 0, &header, |attributes| {
+        attributes.ip(libc::IFA_LOCAL, net.address());
+        attributes.ip(libc::IFA_ADDRESS, net.address());
+    });
+    socket.execute(&mut batch)
+}
+
+/// Lists the addresses of the socket's namespace, IPv4 first.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list(socket: &mut RouteSocket) -> Result<Vec<Address>> {
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETADDR, libc::NLM_F_DUMP, &IfAddrMsg::default(), |_| {});
+    socket.dump(&mut batch, |message| Ok(parse(message)))
+}
+
+/// Reads an `RTM_NEWADDR` or `RTM_DELADDR`; `None` if it is something else.
+pub(crate) fn parse(message: &Message<'_>) -> Option<Address> {
+    if !matches!(message.header.kind, libc::RTM_NEWADDR | libc::RTM_DELADDR) {
+        return None;
+    }
+    let header: IfAddrMsg = message.family_header()?;
+    let attributes = message.attributes_after::<IfAddrMsg>();
+    // On a point-to-point link IFA_ADDRESS is the other side's; IFA_LOCAL, where there is one, is always ours.
+    let address = attributes.find(libc::IFA_LOCAL).or_else(|| attributes.find(libc::IFA_ADDRESS))?.ip()?;
+    let flags = attributes.find(libc::IFA_FLAGS).and_then(|flags| flags.value());
+    let flags: u32 = flags.unwrap_or(header.flags.into());
+    Some(Address {
+        index: header.index,
+        net: IpNet::new(address, header.prefix).ok()?,
+        nodad: flags & libc::IFA_F_NODAD != 0,
+        tentative: flags & libc::IFA_F_TENTATIVE != 0,
+    })
+}

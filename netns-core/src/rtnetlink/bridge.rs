@@ -1,0 +1,207 @@
+//! Bridges and their ports: `ip link add br0 type bridge`, `ip link set A master br0`, `bridge link set`.
+
+use super::link::{self, LinkChange, LinkId};
+use super::socket::RouteSocket;
+use crate::wire::{
+    Attributes, Batch, IFLA_BR_AGEING_TIME, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
+    IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD,
+    IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_UNICAST_FLOOD, IfInfoMsg,
+};
+use crate::{IfName, MacAddress, Result};
+use std::time::Duration;
+
+/// How many ports a bridge takes (`BR_MAX_PORTS` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_private.h>); one more is refused with `EXFULL`.
+pub const MAX_PORTS: u32 = 1023;
+
+/// A bridge to be made.
+///
+/// ```
+/// use netns_core::bridge::{self, Bridge};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// let name = IfName::new("br0")?;
+/// bridge::create(&mut socket, &Bridge { up: true, ..Bridge::new(name, MacAddress::local(1)) })?;
+/// assert_eq!(link::get(&mut socket, name)?.mac, Some(MacAddress::local(1)));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Bridge {
+    /// Its name.
+    pub name: IfName,
+    /// Its MAC address. A bridge that is given none takes the lowest of its ports' and changes it as ports come and
+    /// go, which breaks what neighbours have learnt; so it is not optional.
+    pub mac: MacAddress,
+    /// Its index; `None` lets the kernel choose.
+    pub index: Option<u32>,
+    /// MTU in bytes; `None` follows the ports'.
+    pub mtu: Option<u32>,
+    /// Whether it speaks the spanning tree protocol, with which a new port waits 30 s before it forwards.
+    pub stp: bool,
+    /// How long an address that is no longer heard stays learnt; the kernel's default is 300 s, its resolution 10 ms.
+    pub ageing: Option<Duration>,
+    /// Whether it listens to IGMP and MLD to send multicast only where it is wanted; the kernel's default is that
+    /// it does.
+    pub multicast_snooping: Option<bool>,
+    /// Whether it is raised.
+    pub up: bool,
+}
+
+impl Bridge {
+    /// A bridge without STP, down.
+    #[must_use]
+    pub const fn new(name: IfName, mac: MacAddress) -> Self {
+        Self {
+            name,
+            mac,
+            index: None,
+            mtu: None,
+            stp: false,
+            ageing: None,
+            multicast_snooping: None,
+            up: false,
+        }
+    }
+}
+
+/// Appends the creation of a bridge.
+pub fn encode_create(batch: &mut Batch, bridge: &Bridge) {
+    let up = if bridge.up { libc::IFF_UP as u32 } else { 0 };
+    let header =
+        IfInfoMsg { index: bridge.index.unwrap_or(0), flags: up, change: up, ..IfInfoMsg::default() };
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    batch.message(libc::RTM_NEWLINK, flags, &header, |attributes| {
+        attributes.name(libc::IFLA_IFNAME, bridge.name);
+        attributes.mac(libc::IFLA_ADDRESS, bridge.mac);
+        attributes.optional(libc::IFLA_MTU, bridge.mtu);
+        attributes.nest(libc::IFLA_LINKINFO, |info| {
+            info.text(libc::IFLA_INFO_KIND, "bridge");
+            info.nest(libc::IFLA_INFO_DATA, |data| {
+                data.value(IFLA_BR_STP_STATE, u32::from(bridge.stp));
+                data.optional(IFLA_BR_AGEING_TIME, bridge.ageing.map(clock_ticks));
+                data.optional(IFLA_BR_MCAST_SNOOPING, bridge.multicast_snooping.map(u8::from));
+            });
+        });
+    });
+}
+
+/// The kernel's user-visible clock ticks, a hundred a second whatever its `HZ` is (`USER_HZ`).
+fn clock_ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / 10).unwrap_or(u32::MAX)
+}
+
+/// Makes a bridge.
+///
+/// # Errors
+/// `EEXIST` if the name is taken: an existing bridge is never adopted. Else the kernel's reason.
+pub fn create(socket: &mut RouteSocket, bridge: &Bridge) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_create(&mut batch, bridge);
+    socket.execute(&mut batch)
+}
+
+/// Makes a link a port of the bridge with this index.
+///
+/// # Errors
+/// `EXFULL` if the bridge has [`MAX_PORTS`], `ELOOP` if it would make a loop of bridges, `EBUSY` if the link is a
+/// port already.
+pub fn attach(socket: &mut RouteSocket, port: impl Into<LinkId>, bridge: u32) -> Result<()> {
+    link::set(socket, port, &LinkChange { master: Some(bridge), ..LinkChange::default() })
+}
+
+/// Takes a port off its bridge.
+///
+/// # Errors
+/// `ENODEV` if there is no such link.
+pub fn detach(socket: &mut RouteSocket, port: impl Into<LinkId>) -> Result<()> {
+    attach(socket, port, 0)
+}
+
+/// Options of a bridge port; in a request, what is `None` stays. The kernel's defaults are in brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PortOptions {
+    /// Whether isolated ports cannot reach each other, only those that are not \[no\].
+    pub isolated: Option<bool>,
+    /// Whether a frame may leave by the port that it came in by \[no\].
+    pub hairpin: Option<bool>,
+    /// Whether source addresses are learnt \[yes\].
+    pub learning: Option<bool>,
+    /// Whether unicast frames to unknown addresses go out here \[yes\].
+    pub flood: Option<bool>,
+    /// Whether multicast frames without known listeners go out here \[yes\].
+    pub mcast_flood: Option<bool>,
+    /// Whether broadcast frames go out here \[yes\].
+    pub bcast_flood: Option<bool>,
+    /// Whether the bridge answers ARP and neighbour solicitations for addresses that it knows instead of sending them
+    /// out here \[no\].
+    pub neigh_suppress: Option<bool>,
+}
+
+impl PortOptions {
+    /// Options with their attributes, as both the request and the kernel's description have them.
+    fn fields(&mut self) -> [(u16, &mut Option<bool>); 7] {
+        [
+            (IFLA_BRPORT_MODE, &mut self.hairpin),
+            (IFLA_BRPORT_LEARNING, &mut self.learning),
+            (IFLA_BRPORT_UNICAST_FLOOD, &mut self.flood),
+            (IFLA_BRPORT_MCAST_FLOOD, &mut self.mcast_flood),
+            (IFLA_BRPORT_BCAST_FLOOD, &mut self.bcast_flood),
+            (IFLA_BRPORT_NEIGH_SUPPRESS, &mut self.neigh_suppress),
+            (IFLA_BRPORT_ISOLATED, &mut self.isolated),
+        ]
+    }
+
+    /// Reads `IFLA_INFO_SLAVE_DATA`.
+    pub(crate) fn parse(attributes: Attributes<'_>) -> Self {
+        let mut options = Self::default();
+        for attribute in attributes {
+            for (kind, field) in options.fields() {
+                if kind == attribute.kind {
+                    *field = attribute.value::<u8>().map(|value| value != 0);
+                }
+            }
+        }
+        options
+    }
+}
+
+/// Appends a change of a port's options. The port must be known by index.
+pub fn encode_set_port(batch: &mut Batch, port: u32, options: &PortOptions) {
+    let header = IfInfoMsg { family: libc::AF_BRIDGE as u8, index: port, ..IfInfoMsg::default() };
+    batch.message(libc::RTM_SETLINK, 0, &header, |attributes| {
+        attributes.nest(libc::IFLA_PROTINFO | libc::NLA_F_NESTED as u16, |info| {
+            let mut options = *options;
+            for (kind, field) in options.fields() {
+                info.optional(kind, field.map(u8::from));
+            }
+        });
+    });
+}
+
+/// Changes a port's options.
+///
+/// # Errors
+/// `ENODEV` if there is no such link, `EINVAL` or `EOPNOTSUPP` if it is not a port of a bridge.
+///
+/// ```
+/// use netns_core::bridge::{self, Bridge, PortOptions};
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// bridge::create(&mut socket, &Bridge { index: Some(10), ..Bridge::new(IfName::new("br0")?, MacAddress::local(1)) })?;
+/// let port = Veth { index: Some(11), bridge: Some(10), ..Veth::new(IfName::new("a")?, IfName::new("b")?) };
+/// veth::create(&mut socket, &port)?;
+/// bridge::set_port(&mut socket, 11, &PortOptions { isolated: Some(true), ..PortOptions::default() })?;
+/// let options = link::get(&mut socket, 11)?.port.unwrap();
+/// assert_eq!((options.isolated, options.flood), (Some(true), Some(true)));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn set_port(socket: &mut RouteSocket, port: u32, options: &PortOptions) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_set_port(&mut batch, port, options);
+    socket.execute(&mut batch)
+}

@@ -1,0 +1,148 @@
+//! Events: links and addresses that come, change and go, as `ip monitor` shows them.
+
+use super::address::{self, Address};
+use super::link::{self, Link};
+use crate::error::Cause;
+use crate::namespace::Namespace;
+use crate::sys;
+use crate::wire::Messages;
+use crate::{Error, Result};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Room for one notification.
+const CAPACITY: usize = 32 * 1024;
+
+/// Something that happened in a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A link was made, or something of it changed.
+    Link(Box<Link>),
+    /// A link is gone, or left its bridge's port list (the kernel tells both this way).
+    LinkGone(Box<Link>),
+    /// An interface got an address, or something of it changed.
+    Address(Address),
+    /// An interface lost an address.
+    AddressGone(Address),
+    /// Events came faster than they were read and some are lost: what is known of the namespace is out of date, and
+    /// has to be listed anew.
+    Lost,
+}
+
+/// Link and address events of one namespace.
+///
+/// ```
+/// use netns_core::bridge::{self, Bridge};
+/// use netns_core::events::{Event, Events};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket};
+/// use std::time::Duration;
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let namespace = Namespace::anonymous()?;
+/// let mut events = Events::open_in(&namespace)?;
+/// let name = IfName::new("br0")?;
+/// let mut socket = RouteSocket::open_in(&namespace)?;
+/// bridge::create(&mut socket, &Bridge::new(name, MacAddress::local(1)))?;
+/// let event = events.next(Duration::from_secs(1))?;
+/// assert!(matches!(event, Some(Event::Link(link)) if link.name == name));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Events {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    ready: VecDeque<Event>,
+}
+
+impl Events {
+    /// Listens in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If the kernel gives no socket.
+    pub fn open() -> Result<Self> {
+        let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
+            .map_err(Error::system("listen to link events", "", "socket"))?;
+        // Bit n-1 is group n.
+        let groups = [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
+        let mask = groups.iter().fold(0, |mask, group| mask | 1 << (group - 1));
+        sys::socket::bind_netlink(socket.as_fd(), mask).map_err(Error::system(
+            "listen to link events",
+            "",
+            "bind",
+        ))?;
+        Ok(Self { socket, buffer: vec![0; CAPACITY], ready: VecDeque::new() })
+    }
+
+    /// Listens in `namespace`.
+    ///
+    /// # Errors
+    /// As [`Events::open`] and [`Namespace::enter`].
+    pub fn open_in(namespace: &Namespace) -> Result<Self> {
+        namespace.enter(Self::open)?
+    }
+
+    /// The next event; `None` if there is none within `limit`.
+    ///
+    /// # Errors
+    /// If receiving fails.
+    pub fn next(&mut self, limit: Duration) -> Result<Option<Event>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let readable = sys::retry(|| sys::poll::readable(self.socket.as_fd(), left))
+                .map_err(Error::system("wait for link events", "", "poll"))?;
+            if !readable {
+                return Ok(None);
+            }
+            self.receive()?;
+        }
+    }
+
+    fn receive(&mut self) -> Result<()> {
+        let received = sys::retry(|| {
+            sys::socket::receive_netlink(self.socket.as_fd(), &mut self.buffer, libc::MSG_DONTWAIT)
+        });
+        let datagram = match received {
+            Ok(datagram) => datagram,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                self.ready.push_back(Event::Lost);
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(Error::new("receive link events", "", Cause::System { call: "recvmsg", error }));
+            }
+        };
+        if datagram.sender != 0 {
+            return Ok(());
+        }
+        if datagram.truncated {
+            self.ready.push_back(Event::Lost);
+            return Ok(());
+        }
+        for message in Messages::new(&self.buffer[..datagram.length]) {
+            let event = match message.header.kind {
+                libc::RTM_NEWLINK => link::parse(&message).map(|link| Event::Link(Box::new(link))),
+                libc::RTM_DELLINK => link::parse(&message).map(|link| Event::LinkGone(Box::new(link))),
+                libc::RTM_NEWADDR => address::parse(&message).map(Event::Address),
+                libc::RTM_DELADDR => address::parse(&message).map(Event::AddressGone),
+                _ => None,
+            };
+            self.ready.extend(event);
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Events {
+    /// Readable when there are events, for use in a poll loop of one's own.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,350 @@
+//! Links: what `ip link` shows, changes and deletes.
+
+use super::bridge::PortOptions;
+use super::socket::RouteSocket;
+use crate::wire::{
+    AttributeWriter, Attributes, Batch, IfInfoMsg, LinkStats64, Message, RTEXT_FILTER_SKIP_STATS,
+};
+use crate::{IfName, MacAddress, Result};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// A link as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// Its index, unique in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: IfName,
+    /// What it is: "veth", "bridge"; `None` for hardware and loopback.
+    pub kind: Option<String>,
+    /// `IFF_*`.
+    pub flags: u32,
+    /// Its MAC address, if it has one of six bytes.
+    pub mac: Option<MacAddress>,
+    /// Largest packet in bytes, Ethernet header excluded.
+    pub mtu: u32,
+    /// Whether it carries packets.
+    pub state: OperationalState,
+    /// The index of the bridge it is a port of.
+    pub master: Option<u32>,
+    /// The index of a veth's other end, in the namespace of that end.
+    pub peer: Option<u32>,
+    /// The id by which this namespace knows the one that `peer` is in; `None` if it is in this one.
+    pub peer_namespace_id: Option<i32>,
+    /// Its group; 0 is the default one.
+    pub group: u32,
+    /// Transmit queues.
+    pub tx_queues: u32,
+    /// Receive queues.
+    pub rx_queues: u32,
+    /// Its options as a port, if it is one of a bridge.
+    pub port: Option<PortOptions>,
+    /// Its counters.
+    pub stats: LinkStats,
+}
+
+impl Link {
+    /// Whether it was raised (`IFF_UP`); whether it works is [`Link::state`].
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.flags & libc::IFF_UP as u32 != 0
+    }
+}
+
+/// 64-bit link counters, of the link's own point of view: on a bridge port, `rx` is what came from the namespace.
+pub type LinkStats = LinkStats64;
+
+/// RFC 2863 operational state, `IF_OPER_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum OperationalState {
+    /// Not known; a loopback stays so.
+    #[default]
+    Unknown,
+    /// Hardware is absent.
+    NotPresent,
+    /// Does not carry packets.
+    Down,
+    /// A link below it is down.
+    LowerLayerDown,
+    /// Under test.
+    Testing,
+    /// Waits for an external event.
+    Dormant,
+    /// Carries packets.
+    Up,
+}
+
+impl OperationalState {
+    fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::NotPresent,
+            2 => Self::Down,
+            3 => Self::LowerLayerDown,
+            4 => Self::Testing,
+            5 => Self::Dormant,
+            6 => Self::Up,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A link by index, which needs no look-up, or by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkId {
+    /// By index.
+    Index(u32),
+    /// By name.
+    Name(IfName),
+}
+
+impl From<u32> for LinkId {
+    fn from(index: u32) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl From<IfName> for LinkId {
+    fn from(name: IfName) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl LinkId {
+    pub(crate) fn header(self) -> IfInfoMsg {
+        match self {
+            // The kernel's indexes are positive `int`s.
+            Self::Index(index) => IfInfoMsg { index, ..IfInfoMsg::default() },
+            Self::Name(_) => IfInfoMsg::default(),
+        }
+    }
+
+    pub(crate) fn write(self, attributes: &mut AttributeWriter<'_>) {
+        if let Self::Name(name) = self {
+            attributes.name(libc::IFLA_IFNAME, name);
+        }
+    }
+}
+
+/// What to change of a link; what is `None` stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LinkChange<'a> {
+    /// Raise it or take it down.
+    pub up: Option<bool>,
+    /// A new name. The link must be known by index then; most kernels want it down (before 6.2).
+    pub name: Option<IfName>,
+    /// A new MAC address.
+    pub mac: Option<MacAddress>,
+    /// A new MTU, in bytes.
+    pub mtu: Option<u32>,
+    /// The index of the bridge to join; 0 leaves the present one.
+    pub master: Option<u32>,
+    /// A new group.
+    pub group: Option<u32>,
+    /// The namespace to move to. It loses addresses and routes on the way, and the kernel takes some 16 ms for it
+    /// with the RTNL lock held; [`super::veth::create`] makes links where they belong instead.
+    pub namespace: Option<BorrowedFd<'a>>,
+}
+
+/// Appends the request for one link's description. It also makes the kernel catch up on the link's operational state
+/// at once (`linkwatch_sync_dev` in `rtnl_getlink`, Linux 6.8,
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>), so that a port forwards from now on.
+pub fn encode_get(batch: &mut Batch, link: impl Into<LinkId>, with_stats: bool) {
+    let link = link.into();
+    batch.message(libc::RTM_GETLINK, 0, &link.header(), |attributes| {
+        link.write(attributes);
+        if !with_stats {
+            attributes.value(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        }
+    });
+}
+
+/// Describes a link.
+///
+/// # Errors
+/// `ENODEV` if there is none.
+///
+/// ```
+/// use netns_core::{IfName, RouteSocket, link};
+///
+/// let mut socket = RouteSocket::open()?;
+/// let lo = link::get(&mut socket, IfName::new("lo")?)?;
+/// assert_eq!(lo.index, 1);
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn get(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<Link> {
+    let mut batch = Batch::new();
+    encode_get(&mut batch, link, true);
+    socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed("get link")))
+}
+
+/// Lists the links of the socket's namespace.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list(socket: &mut RouteSocket) -> Result<Vec<Link>> {
+    list_where(socket, |_| {})
+}
+
+/// Lists the ports of the bridge with this index.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_ports(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<Link>> {
+    let mut links = list_where(socket, |attributes| attributes.value(libc::IFLA_MASTER, bridge))?;
+    // Kernels that do not check dump requests strictly ignore the filter.
+    links.retain(|link| link.master == Some(bridge));
+    Ok(links)
+}
+
+fn list_where(socket: &mut RouteSocket, filter: impl FnOnce(&mut AttributeWriter<'_>)) -> Result<Vec<Link>> {
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETLINK, libc::NLM_F_DUMP, &IfInfoMsg::default(), filter);
+    socket.dump(&mut batch, |message| Ok(parse(message)))
+}
+
+/// The counters of a link.
+///
+/// # Errors
+/// `ENODEV` if there is none.
+pub fn stats(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<LinkStats> {
+    get(socket, link).map(|link| link.stats)
+}
+
+/// Appends a change of a link.
+pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChange<'_>) {
+    let link = link.into();
+    let mut header = link.header();
+    if let Some(up) = change.up {
+        header.change = libc::IFF_UP as u32;
+        header.flags = if up { header.change } else { 0 };
+    }
+    batch.message(libc::RTM_NEWLINK, 0, &header, |attributes| {
+        link.write(attributes);
+        if let Some(name) = change.name {
+            attributes.name(libc::IFLA_IFNAME, name);
+        }
+        if let Some(mac) = change.mac {
+            attributes.mac(libc::IFLA_ADDRESS, mac);
+        }
+        attributes.optional(libc::IFLA_MTU, change.mtu);
+        attributes.optional(libc::IFLA_MASTER, change.master);
+        attributes.optional(libc::IFLA_GROUP, change.group);
+        attributes.optional(libc::IFLA_NET_NS_FD, change.namespace.map(|fd| fd.as_raw_fd()));
+    });
+}
+
+/// Changes a link: raises it, renames it, moves it to a namespace, attaches it to a bridge.
+///
+/// # Errors
+/// `ENODEV` if there is none; else the kernel's reason.
+///
+/// ```
+/// use netns_core::{IfName, Namespace, RouteSocket, link, link::LinkChange};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// let lo = IfName::new("lo")?;
+/// link::set(&mut socket, lo, &LinkChange { up: Some(true), ..LinkChange::default() })?;
+/// assert!(link::get(&mut socket, lo)?.is_up());
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn set(socket: &mut RouteSocket, link: impl Into<LinkId>, change: &LinkChange<'_>) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_set(&mut batch, link, change);
+    socket.execute(&mut batch)
+}
+
+/// Raises a link.
+///
+/// # Errors
+/// `ENODEV` if there is none.
+pub fn set_up(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
+    set(socket, link, &LinkChange { up: Some(true), ..LinkChange::default() })
+}
+
+/// Deletes a link; of a veth pair, both ends go. It takes the kernel milliseconds: who drops many namespaces closes
+/// them instead, or uses [`delete_group`].
+///
+/// # Errors
+/// `ENODEV` if there is none, `EOPNOTSUPP` if it is not one that can be deleted.
+pub fn delete(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
+    let link = link.into();
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_DELLINK, 0, &link.header(), |attributes| link.write(attributes));
+    socket.execute(&mut batch)
+}
+
+/// Deletes all links of a group at once, which costs the kernel far less than one by one.
+///
+/// # Errors
+/// `ENODEV` if the group is empty. Group 0, where every link is unless told otherwise, is refused here.
+pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
+    if group == 0 {
+        return Err(crate::Error::invalid("delete link", "group 0", "that is every link of the namespace"));
+    }
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_DELLINK, 0, &IfInfoMsg::default(), |attributes| {
+        attributes.value(libc::IFLA_GROUP, group);
+    });
+    socket.execute(&mut batch)
+}
+
+/// Reads an `RTM_NEWLINK` or `RTM_DELLINK`; `None` if it is something else, or has no name.
+pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
+    if !matches!(message.header.kind, libc::RTM_NEWLINK | libc::RTM_DELLINK) {
+        return None;
+    }
+    let header: IfInfoMsg = message.family_header()?;
+    let mut name = None;
+    let mut link = Link {
+        index: header.index,
+        name: IfName::new("lo").ok()?,
+        kind: None,
+        flags: header.flags,
+        mac: None,
+        mtu: 0,
+        state: OperationalState::Unknown,
+        master: None,
+        peer: None,
+        peer_namespace_id: None,
+        group: 0,
+        tx_queues: 0,
+        rx_queues: 0,
+        port: None,
+        stats: LinkStats::default(),
+    };
+    for attribute in message.attributes_after::<IfInfoMsg>() {
+        match attribute.kind {
+            libc::IFLA_IFNAME => name = attribute.text().and_then(|text| IfName::new(text).ok()),
+            libc::IFLA_ADDRESS => link.mac = attribute.mac(),
+            libc::IFLA_MTU => link.mtu = attribute.value()?,
+            libc::IFLA_OPERSTATE => link.state = OperationalState::from_number(attribute.value()?),
+            libc::IFLA_MASTER => link.master = attribute.value(),
+            libc::IFLA_LINK => link.peer = attribute.value().filter(|&index| index != 0),
+            libc::IFLA_LINK_NETNSID => link.peer_namespace_id = attribute.value().filter(|&id: &i32| id >= 0),
+            libc::IFLA_GROUP => link.group = attribute.value()?,
+            libc::IFLA_NUM_TX_QUEUES => link.tx_queues = attribute.value()?,
+            libc::IFLA_NUM_RX_QUEUES => link.rx_queues = attribute.value()?,
+            libc::IFLA_STATS64 => link.stats = attribute.prefix()?,
+            libc::IFLA_LINKINFO => parse_info(&mut link, attribute.nested()),
+            _ => {}
+        }
+    }
+    link.name = name?;
+    Some(link)
+}
+
+fn parse_info(link: &mut Link, info: Attributes<'_>) {
+    link.kind = info.find(libc::IFLA_INFO_KIND).and_then(|kind| kind.text()).map(str::to_owned);
+    let slave = info.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|kind| kind.text());
+    if slave == Some("bridge")
+        && let Some(data) = info.find(libc::IFLA_INFO_SLAVE_DATA)
+    {
+        link.port = Some(PortOptions::parse(data.nested()));
+    }
+}
+
+fn malformed(operation: &'static str) -> crate::Error {
+    crate::Error::new(operation, "", crate::Cause::Reply("the kernel's answer is malformed".into()))
+}

@@ -1,0 +1,12 @@
+//! rtnetlink: one object a file, plain request structures, and functions that send them.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod bridge;
+pub mod events;
+pub mod link;
+pub mod neighbour;
+pub mod route;
+pub mod socket;
+pub mod tc;
+pub mod veth;

@@ -1,0 +1,208 @@
+//! Neighbours (`ip neigh`: which MAC address an IP address has) and the forwarding database of a bridge
+//! (`bridge fdb`: behind which port a MAC address is).
+
+use super::socket::RouteSocket;
+use crate::net::family;
+use crate::wire::{Batch, Message, NdMsg};
+use crate::{MacAddress, Result};
+use std::net::IpAddr;
+
+/// A neighbour of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The interface's index.
+    pub index: u32,
+    /// The neighbour's IP address.
+    pub address: IpAddr,
+    /// Its MAC address; in descriptions `None` while the kernel is still asking for it.
+    pub mac: Option<MacAddress>,
+    /// `NUD_*`: whether it was made by hand, is fresh, stale, being asked for.
+    pub state: u16,
+}
+
+impl Neighbour {
+    /// A neighbour that the kernel neither asks for nor forgets (`NUD_PERMANENT`).
+    #[must_use]
+    pub const fn permanent(index: u32, address: IpAddr, mac: MacAddress) -> Self {
+        Self { index, address, mac: Some(mac), state: libc::NUD_PERMANENT }
+    }
+}
+
+/// Appends the addition of a neighbour, or its replacement if there is one with this address.
+pub fn encode_set(batch: &mut Batch, neighbour: &Neighbour) {
+    let header = NdMsg {
+        family: family(neighbour.address),
+        index: neighbour.index,
+        state: neighbour.state,
+        ..NdMsg::default()
+    };
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+    batch.message(libc::RTM_NEWNEIGH, flags, &header, |attributes| {
+        attributes.ip(libc::NDA_DST, neighbour.address);
+        if let Some(mac) = neighbour.mac {
+            attributes.mac(libc::NDA_LLADDR, mac);
+        }
+    });
+}
+
+/// Adds a neighbour, or replaces the one with this address.
+///
+/// # Errors
+/// `ENODEV` if there is no such interface, `EINVAL` if it is one without neighbours.
+///
+/// ```
+/// use netns_core::neighbour::{self, Neighbour};
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// veth::create(&mut socket, &Veth { index: Some(7), ..Veth::new(IfName::new("a")?, IfName::new("b")?) })?;
+/// link::set_up(&mut socket, 7)?;
+/// let neighbour = Neighbour::permanent(7, "10.1.1.2".parse().unwrap(), MacAddress::local(2));
+/// neighbour::set(&mut socket, &neighbour)?;
+/// assert!(neighbour::list(&mut socket)?.contains(&neighbour));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn set(socket: &mut RouteSocket, neighbour: &Neighbour) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_set(&mut batch, neighbour);
+    socket.execute(&mut batch)
+}
+
+/// Deletes a neighbour.
+///
+/// # Errors
+/// `ENOENT` if there is none.
+pub fn delete(socket: &mut RouteSocket, index: u32, address: IpAddr) -> Result<()> {
+    let header = NdMsg { family: family(address), index, ..NdMsg::default() };
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.ip(libc::NDA_DST, address));
+    socket.execute(&mut batch)
+}
+
+/// Lists the neighbours of the socket's namespace.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list(socket: &mut RouteSocket) -> Result<Vec<Neighbour>> {
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &NdMsg::default(), |_| {});
+    socket.dump(&mut batch, |message| Ok(parse(message)))
+}
+
+fn parse(message: &Message<'_>) -> Option<Neighbour> {
+    let header: NdMsg = message.family_header()?;
+    let attributes = message.attributes_after::<NdMsg>();
+    Some(Neighbour {
+        index: header.index,
+        address: attributes.find(libc::NDA_DST)?.ip()?,
+        mac: attributes.find(libc::NDA_LLADDR).and_then(|mac| mac.mac()),
+        state: header.state,
+    })
+}
+
+/// An entry of a bridge's forwarding database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// The index of the port that the address is behind.
+    pub port: u32,
+    /// The address.
+    pub mac: MacAddress,
+    /// `NUD_*`: `NUD_PERMANENT` is an address of the host itself, `NUD_NOARP` one made by hand, `NUD_REACHABLE` a
+    /// learnt one.
+    pub state: u16,
+    /// The index of the bridge; only in descriptions.
+    pub bridge: Option<u32>,
+}
+
+impl FdbEntry {
+    /// An address that stays behind this port (`bridge fdb add MAC dev PORT master static`).
+    #[must_use]
+    pub const fn fixed(port: u32, mac: MacAddress) -> Self {
+        Self { port, mac, state: libc::NUD_NOARP, bridge: None }
+    }
+
+    fn header(&self) -> NdMsg {
+        NdMsg {
+            family: libc::AF_BRIDGE as u8,
+            index: self.port,
+            state: self.state,
+            flags: libc::NTF_MASTER,
+            ..NdMsg::default()
+        }
+    }
+}
+
+/// Appends the addition of a forwarding entry, or its replacement if there is one with this address.
+pub fn encode_set_fdb(batch: &mut Batch, entry: &FdbEntry) {
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+    batch.message(libc::RTM_NEWNEIGH, flags, &entry.header(), |attributes| {
+        attributes.mac(libc::NDA_LLADDR, entry.mac);
+    });
+}
+
+/// Adds a forwarding entry, or replaces the one with this address.
+///
+/// # Errors
+/// `EOPNOTSUPP` if the link is not a port of a bridge.
+///
+/// ```
+/// use netns_core::bridge::{self, Bridge};
+/// use netns_core::neighbour::{self, FdbEntry};
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// bridge::create(&mut socket, &Bridge { index: Some(10), ..Bridge::new(IfName::new("br0")?, MacAddress::local(1)) })?;
+/// let port = Veth { index: Some(11), bridge: Some(10), ..Veth::new(IfName::new("a")?, IfName::new("b")?) };
+/// veth::create(&mut socket, &port)?;
+/// neighbour::set_fdb(&mut socket, &FdbEntry::fixed(11, MacAddress::local(5)))?;
+/// let entries = neighbour::list_fdb(&mut socket, 10)?;
+/// assert!(entries.iter().any(|entry| entry.mac == MacAddress::local(5) && entry.port == 11));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn set_fdb(socket: &mut RouteSocket, entry: &FdbEntry) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_set_fdb(&mut batch, entry);
+    socket.execute(&mut batch)
+}
+
+/// Deletes a forwarding entry.
+///
+/// # Errors
+/// `ENOENT` if there is none.
+pub fn delete_fdb(socket: &mut RouteSocket, port: u32, mac: MacAddress) -> Result<()> {
+    let header = NdMsg { state: 0, ..FdbEntry::fixed(port, mac).header() };
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.mac(libc::NDA_LLADDR, mac));
+    socket.execute(&mut batch)
+}
+
+/// Lists the forwarding entries of the bridge with this index.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list_fdb(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<FdbEntry>> {
+    let header = NdMsg { family: libc::AF_BRIDGE as u8, ..NdMsg::default() };
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &header, |attributes| {
+        attributes.value(libc::NDA_MASTER, bridge);
+    });
+    let mut entries = socket.dump(&mut batch, |message| Ok(parse_fdb(message)))?;
+    // The bridge's own addresses are described with its own index, and a kernel may ignore the filter.
+    entries.retain(|entry| entry.bridge.unwrap_or(entry.port) == bridge);
+    Ok(entries)
+}
+
+fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
+    let header: NdMsg = message.family_header()?;
+    let attributes = message.attributes_after::<NdMsg>();
+    Some(FdbEntry {
+        port: header.index,
+        mac: attributes.find(libc::NDA_LLADDR)?.mac()?,
+        state: header.state,
+        bridge: attributes.find(libc::NDA_MASTER).and_then(|bridge| bridge.value()),
+    })
+}

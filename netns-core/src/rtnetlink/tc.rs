@@ -1,0 +1,267 @@
+//! Traffic control, as far as a program on a port needs it: the clsact qdisc, which gives a link an ingress and an
+//! egress hook, and `cls_bpf` filters on them that decide for themselves (direct action).
+//!
+//! Why not TCX links: attaching and detaching one waits for an RCU grace period with the RTNL lock held, some 10 ms
+//! in which nobody else can make a link. A filter goes into the batch that makes the link, for a tenth of a
+//! millisecond.
+
+use super::socket::RouteSocket;
+use crate::wire::{
+    Batch, Message, TC_H_CLSACT, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD,
+    TCA_BPF_FLAG_ACT_DIRECT, TCA_BPF_FLAGS, TCA_BPF_ID, TCA_BPF_NAME, TcMsg,
+};
+use crate::{Error, Result};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+const CLSACT: &str = "clsact";
+/// The handle that the kernel gives a clsact qdisc, `ffff:`.
+const CLSACT_HANDLE: u32 = 0xFFFF_0000;
+
+/// Which way packets go, from the point of view of the link that the filter is on: what the namespace behind a port
+/// sends is the port's ingress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// What the link receives.
+    Ingress,
+    /// What the link sends.
+    Egress,
+}
+
+impl Direction {
+    /// Both, ingress first.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    const fn parent(self) -> u32 {
+        CLSACT_HANDLE
+            | match self {
+                Self::Ingress => TC_H_MIN_INGRESS,
+                Self::Egress => TC_H_MIN_EGRESS,
+            }
+    }
+}
+
+/// A `cls_bpf` filter in direct-action mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter<'a> {
+    /// The link's index.
+    pub index: u32,
+    /// The hook.
+    pub direction: Direction,
+    /// Filters of a hook run in the order of their priorities, lowest first, until one decides. Not 0.
+    pub priority: u16,
+    /// Tells filters of one priority apart. Not 0.
+    pub handle: u32,
+    /// The program, of type `BPF_PROG_TYPE_SCHED_CLS`.
+    pub program: BorrowedFd<'a>,
+    /// What `tc filter show` calls it.
+    pub name: &'a str,
+    /// What the program reads as `__sk_buff.tc_classid`; 0 for nothing.
+    pub class_id: u16,
+}
+
+/// A filter as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FilterInfo {
+    /// Its priority.
+    pub priority: u16,
+    /// Its handle within the priority.
+    pub handle: u32,
+    /// Its classifier: "bpf", "flower".
+    pub kind: String,
+    /// The id of its program, if its classifier is "bpf".
+    pub program_id: Option<u32>,
+    /// Its class id, if its classifier is "bpf".
+    pub class_id: Option<u32>,
+    /// Its name, if its classifier is "bpf".
+    pub name: Option<String>,
+}
+
+/// A qdisc as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Qdisc {
+    /// The link's index.
+    pub index: u32,
+    /// "clsact", "noqueue", "fq".
+    pub kind: String,
+    /// Its handle.
+    pub handle: u32,
+    /// What it hangs on.
+    pub parent: u32,
+}
+
+impl Qdisc {
+    /// Whether it is the one that filters can be put on.
+    #[must_use]
+    pub fn is_clsact(&self) -> bool {
+        self.kind == CLSACT
+    }
+}
+
+/// A filter's parent is given in two halves: the hook, and the qdisc.
+fn filter_header(index: u32, direction: Direction, priority: u16, handle: u32) -> TcMsg {
+    let protocol = (libc::ETH_P_ALL as u16).to_be();
+    TcMsg {
+        index,
+        handle,
+        parent: direction.parent(),
+        info: u32::from(priority) << 16 | u32::from(protocol),
+        ..TcMsg::default()
+    }
+}
+
+fn clsact_header(index: u32) -> TcMsg {
+    TcMsg { index, handle: CLSACT_HANDLE, parent: TC_H_CLSACT, ..TcMsg::default() }
+}
+
+/// Appends the addition of a clsact qdisc.
+pub fn encode_add_clsact(batch: &mut Batch, index: u32) {
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    batch.message(libc::RTM_NEWQDISC, flags, &clsact_header(index), |attributes| {
+        attributes.text(libc::TCA_KIND, CLSACT);
+    });
+}
+
+/// Gives the link with this index an ingress and an egress hook.
+///
+/// # Errors
+/// `EEXIST` if it has them: they are somebody else's then, and not to be deleted.
+///
+/// ```
+/// use netns_core::{Namespace, RouteSocket, tc};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// tc::add_clsact(&mut socket, 1)?;
+/// assert!(tc::list_qdiscs(&mut socket, 1)?.iter().any(tc::Qdisc::is_clsact));
+/// tc::delete_clsact(&mut socket, 1)?;
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn add_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_add_clsact(&mut batch, index);
+    socket.execute(&mut batch)
+}
+
+/// Takes the hooks off the link with this index, and with them every filter, whoever made it.
+///
+/// # Errors
+/// `EINVAL` or `ENOENT` if it has none.
+pub fn delete_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_DELQDISC, 0, &clsact_header(index), |attributes| {
+        attributes.text(libc::TCA_KIND, CLSACT);
+    });
+    socket.execute(&mut batch)
+}
+
+/// Appends the addition of a filter. The link must have a clsact qdisc by then.
+pub fn encode_add_filter(batch: &mut Batch, filter: &Filter<'_>) {
+    let header = filter_header(filter.index, filter.direction, filter.priority, filter.handle);
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    batch.message(libc::RTM_NEWTFILTER, flags, &header, |attributes| {
+        attributes.text(libc::TCA_KIND, "bpf");
+        attributes.nest(libc::TCA_OPTIONS, |options| {
+            options.value(TCA_BPF_FD, filter.program.as_raw_fd());
+            options.text(TCA_BPF_NAME, filter.name);
+            options.value(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+            if filter.class_id != 0 {
+                options.value(TCA_BPF_CLASSID, u32::from(filter.class_id));
+            }
+        });
+    });
+}
+
+/// Adds a filter.
+///
+/// # Errors
+/// `EEXIST` if priority and handle are taken, `EINVAL` if the link has no clsact qdisc or the program is of another
+/// type; a priority or handle of 0, with which the kernel would choose one itself, is refused here.
+pub fn add_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
+    if filter.priority == 0 || filter.handle == 0 {
+        let object = format!("on interface {}", filter.index);
+        return Err(Error::invalid("add filter", object, "priority and handle begin at 1"));
+    }
+    let mut batch = Batch::new();
+    encode_add_filter(&mut batch, filter);
+    socket.execute(&mut batch)
+}
+
+/// Deletes the bpf filter with this priority and handle.
+///
+/// # Errors
+/// `ENOENT` if there is none; a priority or handle of 0, which would mean all of them, is refused here.
+pub fn delete_filter(
+    socket: &mut RouteSocket,
+    index: u32,
+    direction: Direction,
+    priority: u16,
+    handle: u32,
+) -> Result<()> {
+    if priority == 0 || handle == 0 {
+        return Err(Error::invalid(
+            "delete filter",
+            format!("on interface {index}"),
+            "priority and handle begin at 1",
+        ));
+    }
+    let header = filter_header(index, direction, priority, handle);
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_DELTFILTER, 0, &header, |attributes| attributes.text(libc::TCA_KIND, "bpf"));
+    socket.execute(&mut batch)
+}
+
+/// Lists the filters on a hook of the link with this index, in the order in which they run.
+///
+/// # Errors
+/// `ENODEV` if there is no such link. A link without clsact has no filters, which is no error.
+pub fn list_filters(socket: &mut RouteSocket, index: u32, direction: Direction) -> Result<Vec<FilterInfo>> {
+    // The kernel answers a link without hooks with an empty list, and one that does not exist too.
+    let header = TcMsg { index, parent: direction.parent(), ..TcMsg::default() };
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETTFILTER, libc::NLM_F_DUMP, &header, |_| {});
+    socket.dump(&mut batch, |message| Ok(parse_filter(message)))
+}
+
+fn parse_filter(message: &Message<'_>) -> Option<FilterInfo> {
+    let header: TcMsg = message.family_header()?;
+    // A classifier's own heading has no handle; its filters follow, each with one.
+    if message.header.kind != libc::RTM_NEWTFILTER || header.handle == 0 {
+        return None;
+    }
+    let attributes = message.attributes_after::<TcMsg>();
+    let kind = attributes.find(libc::TCA_KIND)?.text()?.to_owned();
+    let options = attributes.find(libc::TCA_OPTIONS).filter(|_| kind == "bpf");
+    let option = |kind| options.and_then(|options| options.nested().find(kind));
+    Some(FilterInfo {
+        priority: (header.info >> 16) as u16,
+        handle: header.handle,
+        program_id: option(TCA_BPF_ID).and_then(|id| id.value()),
+        class_id: option(TCA_BPF_CLASSID).and_then(|id| id.value()),
+        name: option(TCA_BPF_NAME).and_then(|name| name.text()).map(str::to_owned),
+        kind,
+    })
+}
+
+/// Lists the qdiscs of the link with this index.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list_qdiscs(socket: &mut RouteSocket, index: u32) -> Result<Vec<Qdisc>> {
+    let header = TcMsg { index, ..TcMsg::default() };
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETQDISC, libc::NLM_F_DUMP, &header, |_| {});
+    let mut qdiscs = socket.dump(&mut batch, |message| Ok(parse_qdisc(message)))?;
+    qdiscs.retain(|qdisc| qdisc.index == index);
+    Ok(qdiscs)
+}
+
+fn parse_qdisc(message: &Message<'_>) -> Option<Qdisc> {
+    let header: TcMsg = message.family_header()?;
+    if message.header.kind != libc::RTM_NEWQDISC {
+        return None;
+    }
+    let kind = message.attributes_after::<TcMsg>().find(libc::TCA_KIND)?.text()?.to_owned();
+    Some(Qdisc { index: header.index, kind, handle: header.handle, parent: header.parent })
+}
