@@ -1,1 +1,30 @@
-//! Shared with the eBPF program.
+//! An eBPF program that counts what passes the ports of a bridge, and the user space beside it.
+//!
+//! The program ([`layout`] is what it shares with us) sits at both hooks of a port, the host's end of a veth pair. It
+//! is compiled into this library as an object, so using it takes no eBPF toolchain. A [`Monitor`] loads it, hands out
+//! slots to ports and reads what was counted:
+//!
+//! ```no_run
+//! use netns_ebpf::{Monitor, MonitorOptions};
+//!
+//! let monitor = Monitor::load(&MonitorOptions::default())?;
+//! let port = 7; // the ifindex that a port has or will have
+//! let slot = monitor.assign(port)?;
+//! // ... a filter with `monitor.ingress_program()` and one with `monitor.egress_program()`,
+//! // both with the class id `slot`, is put on the port; frames pass ...
+//! let counters = monitor.counters(slot);
+//! println!("{} packets from the namespace, {} to it", counters.rx.packets, counters.tx.packets);
+//! for pair in monitor.pairs()? {
+//!     println!("{:?} -> {:?}: {} bytes", pair.from, pair.to, pair.bytes);
+//! }
+//! monitor.release(slot)?;
+//! # Ok::<(), netns_ebpf::MonitorError>(())
+//! ```
+#![cfg_attr(target_arch = "bpf", no_std)]
+
+pub mod layout;
+#[cfg(not(target_arch = "bpf"))]
+mod monitor;
+
+#[cfg(not(target_arch = "bpf"))]
+pub use monitor::{Lost, Monitor, MonitorError, MonitorOptions, Pair, Slot};

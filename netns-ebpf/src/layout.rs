@@ -1,0 +1,108 @@
+//! What the program and user space agree on: names, sizes, layouts.
+//!
+//! Both sides compile this file, so a map's value can only change on both at once. What the compiler cannot see
+//! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
+
+/// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].
+pub const COUNTERS: &str = "COUNTERS";
+/// The map from a port's ifindex (`u32`) to its slot (`u32`), by which the sender of a frame is known on egress.
+pub const PORTS: &str = "PORTS";
+/// The map from [`PairKey`] to [`PairCounters`].
+pub const PAIRS: &str = "PAIRS";
+/// The map with one [`PairCounters`] per CPU: what [`PAIRS`] had no room for.
+pub const LOST: &str = "LOST";
+
+/// The read-only global (`u32`) that says how many counter lines a slot has: one for each possible CPU.
+pub const CPUS: &str = "CPUS";
+/// The read-only global (`u8`) that switches the counting of pairs off (0) and on.
+pub const COUNT_PAIRS: &str = "COUNT_PAIRS";
+/// The read-only global (`u8`) that is not 0 where a running program can be preempted by another run of itself.
+pub const PREEMPTIBLE: &str = "PREEMPTIBLE";
+
+/// The program for frames that a port receives from its namespace (the ingress hook of the host's end).
+pub const INGRESS: &str = "port_ingress";
+/// The program for frames that go to the namespace (the egress hook of the host's end).
+pub const EGRESS: &str = "port_egress";
+
+/// The slot of whatever has none: frames of a filter without a class id count here, and as a pair's end it stands
+/// for the host itself and for ports that nobody assigned.
+pub const NO_SLOT: u32 = 0;
+/// How many slots there are unless asked otherwise.
+pub const DEFAULT_SLOTS: u16 = 4096;
+/// How many slots there can be: a class id has 16 bits in [`__sk_buff.tc_classid`], and slot 0 is [`NO_SLOT`].
+///
+/// [`__sk_buff.tc_classid`]: https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c#L103
+pub const MAX_SLOTS: u16 = u16::MAX;
+/// How many pairs have room unless asked otherwise: every pair of 255 ports and the host, about 6 MiB.
+pub const DEFAULT_PAIRS: u32 = 1 << 16;
+
+/// Frames that passed one way.
+///
+/// A frame here is what the kernel hands through the stack at once. With segmentation offload that can be a train of
+/// up to 64 KiB, of which the kernel's own `stats64` also count one packet; `segments` counts what it would be cut
+/// into on a wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Traffic {
+    /// Frames, as `stats64` counts packets.
+    pub packets: u64,
+    /// Bytes with their Ethernet header, as `stats64` counts them.
+    pub bytes: u64,
+    /// Segments: at least one per frame.
+    pub segments: u64,
+}
+
+/// What was counted of one port. In the map: by one CPU, a cache line that no other CPU writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PortCounters {
+    /// What the port received from its namespace: what the namespace sent.
+    pub rx: Traffic,
+    /// What went through the port to its namespace: what the namespace receives.
+    pub tx: Traffic,
+    /// Zero. Fills the cache line; what validation drops will be counted here.
+    pub reserved: [u64; 2],
+}
+
+/// The two ends of a frame's way over the bridge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct PairKey {
+    /// The slot of the port it came in by, or [`NO_SLOT`].
+    pub from: u32,
+    /// The slot of the port it leaves by.
+    pub to: u32,
+}
+
+/// What passed between a pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PairCounters {
+    /// Frames, counted as in [`Traffic`].
+    pub packets: u64,
+    /// Bytes with their Ethernet header.
+    pub bytes: u64,
+}
+
+/// Where in [`COUNTERS`] a CPU counts for a slot, with `cpus` lines per slot.
+///
+/// `None` if there is no such line; an index past the end of the map is for the look-up to refuse.
+#[inline]
+#[must_use]
+pub const fn counter_index(slot: u32, cpu: u32, cpus: u32) -> Option<u32> {
+    let index = slot as u64 * cpus as u64 + cpu as u64;
+    if cpu < cpus && index <= u32::MAX as u64 { Some(index as u32) } else { None }
+}
+
+// The kernel sees only sizes; these hold the rest of the contract.
+const _: () = {
+    assert!(size_of::<Traffic>() == 24 && align_of::<Traffic>() == 8);
+    assert!(size_of::<PortCounters>() == 64 && align_of::<PortCounters>() == 8);
+    assert!(core::mem::offset_of!(PortCounters, rx) == 0);
+    assert!(core::mem::offset_of!(PortCounters, tx) == 24);
+    assert!(core::mem::offset_of!(PortCounters, reserved) == 48);
+    assert!(size_of::<PairKey>() == 8 && align_of::<PairKey>() == 4);
+    assert!(core::mem::offset_of!(PairKey, to) == 4);
+    assert!(size_of::<PairCounters>() == 16 && align_of::<PairCounters>() == 8);
+    assert!(core::mem::offset_of!(PairCounters, bytes) == 8);
+};

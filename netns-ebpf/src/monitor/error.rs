@@ -1,0 +1,117 @@
+//! What can go wrong in user space.
+
+use std::error::Error;
+use std::{fmt, io};
+
+use super::Slot;
+use crate::layout::MAX_SLOTS;
+
+/// Why the monitor could not do what it was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// The options ask for no slots at all.
+    NoSlots,
+    /// The kernel does not let this process load eBPF programs.
+    Privilege {
+        /// What it refused.
+        refused: String,
+    },
+    /// The kernel has not what is needed.
+    Missing {
+        /// What is missing, and since when kernels have it.
+        what: &'static str,
+        /// What the kernel answered when it was asked for it.
+        source: io::Error,
+    },
+    /// The verifier refused a program.
+    Verifier {
+        /// The program.
+        program: &'static str,
+        /// What the verifier wrote about it.
+        log: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// An operation of aya's failed in a way that has no name of its own here.
+    Load {
+        /// What was being done, and to what.
+        operation: String,
+        /// Why it failed.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A system call failed.
+    Kernel {
+        /// What was being done, and to what.
+        operation: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// Every slot is in use.
+    SlotsExhausted {
+        /// How many there are.
+        limit: u16,
+    },
+    /// The port has a slot already.
+    Assigned {
+        /// The port.
+        ifindex: u32,
+        /// Its slot.
+        slot: Slot,
+    },
+    /// The slot belongs to no port.
+    NotAssigned {
+        /// The slot.
+        slot: Slot,
+    },
+}
+
+impl fmt::Display for MonitorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSlots => write!(f, "a monitor needs at least one slot (MonitorOptions::slots is 0)"),
+            Self::Privilege { refused } => write!(
+                f,
+                "{refused}: loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial \
+                 user namespace; run as root"
+            ),
+            Self::Missing { what, source } => write!(f, "this kernel lacks {what}: {source}"),
+            Self::Verifier { program, log, source } => {
+                write!(f, "the kernel's verifier refused the program {program}: {source}; it says:\n{log}")
+            }
+            Self::Load { operation, source } => {
+                write!(f, "{operation}: {source}")?;
+                let mut cause = source.source();
+                while let Some(error) = cause {
+                    write!(f, ": {error}")?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
+            Self::Kernel { operation, source } => write!(f, "{operation}: {source}"),
+            Self::SlotsExhausted { limit: MAX_SLOTS } => {
+                write!(f, "all {MAX_SLOTS} slots are in use, as many as a filter's class id can tell apart")
+            }
+            Self::SlotsExhausted { limit } => write!(
+                f,
+                "all {limit} slots are in use; MonitorOptions::slots raises it, the kernel's limit is {MAX_SLOTS}"
+            ),
+            Self::Assigned { ifindex, slot } => {
+                write!(f, "the port with ifindex {ifindex} has slot {slot} already")
+            }
+            Self::NotAssigned { slot } => write!(f, "slot {slot} belongs to no port"),
+        }
+    }
+}
+
+impl Error for MonitorError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Missing { source, .. } | Self::Verifier { source, .. } | Self::Kernel { source, .. } => {
+                Some(source)
+            }
+            Self::Load { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}

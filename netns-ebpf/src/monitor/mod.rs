@@ -1,0 +1,323 @@
+//! User space: loads the programs, hands out slots, reads what was counted.
+
+mod error;
+mod load;
+mod log;
+mod mapped;
+mod pairs;
+mod pod;
+mod slots;
+
+use std::fmt;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+
+pub use error::MonitorError;
+pub use slots::Slot;
+
+use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic};
+use load::Program;
+use log::LogReader;
+use mapped::MappedCounters;
+use pairs::PairMap;
+use slots::Slots;
+
+/// `BPF_NOEXIST`: insert, and refuse to replace.
+const NO_EXIST: u64 = 1;
+
+/// How large a [`Monitor`] is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonitorOptions {
+    /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
+    ///
+    /// The kernel keeps 64 bytes per slot and CPU, 512 KiB for 4,096 slots on two CPUs.
+    pub slots: u16,
+    /// How many pairs of ports can be told apart, by default [`DEFAULT_PAIRS`]; 0 switches the counting of pairs off.
+    ///
+    /// The kernel keeps about 90 bytes per pair. N ports that all talk to each other and the host make N² pairs (a
+    /// broadcast is enough). What has no room is counted: [`Monitor::lost_pairs`]. Where ports come and go by the
+    /// hundred each second, switching pairs off saves the work of clearing the map of those that went.
+    pub pairs: u32,
+}
+
+impl Default for MonitorOptions {
+    fn default() -> Self {
+        Self { slots: DEFAULT_SLOTS, pairs: DEFAULT_PAIRS }
+    }
+}
+
+/// What passed from one port to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The port that the frames came in by; `None` for the host itself and for ports without a slot.
+    pub from: Option<Slot>,
+    /// The port that they went to.
+    pub to: Slot,
+    /// Frames, counted as the kernel's `stats64` count packets.
+    pub packets: u64,
+    /// Bytes with their Ethernet headers.
+    pub bytes: u64,
+}
+
+/// Frames that were counted for their port but for no pair, because the map of pairs was full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes with their Ethernet headers.
+    pub bytes: u64,
+}
+
+/// The programs in the kernel and the maps they count in.
+///
+/// All methods take `&self`; a monitor can be shared between threads. Dropping it closes the programs and the maps;
+/// filters that still carry a program keep both alive in the kernel until they are gone.
+pub struct Monitor {
+    ingress: Program,
+    egress: Program,
+    counters: MappedCounters,
+    /// Counter lines per slot.
+    cpus: u32,
+    ports: Mutex<Ports>,
+    /// `None` if pairs are not counted.
+    pairs: Option<PairMap>,
+    lost: PerCpuArray<MapData, PairCounters>,
+    log: LogReader,
+}
+
+/// The slots, and the kernel's map from ports to them. They change together.
+#[derive(Debug)]
+struct Ports {
+    slots: Slots,
+    limit: u16,
+    map: HashMap<MapData, u32, u32>,
+}
+
+impl Monitor {
+    /// Loads the programs into the kernel.
+    ///
+    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) and Linux 5.8. Kernels before 5.11 count the maps as
+    /// locked memory; if that is what they refuse, `RLIMIT_MEMLOCK` of this process is lifted.
+    ///
+    /// # Errors
+    /// [`MonitorError::Privilege`], [`MonitorError::Missing`] and [`MonitorError::Verifier`] say what the kernel did
+    /// not want or have; [`MonitorError::NoSlots`] if `options.slots` is 0.
+    pub fn load(options: &MonitorOptions) -> Result<Self, MonitorError> {
+        if options.slots == 0 {
+            return Err(MonitorError::NoSlots);
+        }
+        let load::Loaded { mut ebpf, ingress, egress, cpus } = load::load(options)?;
+        let lines = (usize::from(options.slots) + 1) * cpus as usize;
+        let counters = load::take_map_with(&mut ebpf, layout::COUNTERS, |map| match map {
+            Map::Array(map) => Ok(MappedCounters::new(map.fd().as_fd(), lines)?),
+            _ => Err(MapError::InvalidMapType { map_type: 0 }),
+        })?;
+        let ports = Ports {
+            slots: Slots::new(options.slots),
+            limit: options.slots,
+            map: load::take_map(&mut ebpf, layout::PORTS)?,
+        };
+        let pairs = load::take_map_with(&mut ebpf, layout::PAIRS, PairMap::new)?;
+        Ok(Self {
+            ingress,
+            egress,
+            counters,
+            cpus,
+            ports: Mutex::new(ports),
+            pairs: (options.pairs > 0).then_some(pairs),
+            lost: load::take_map(&mut ebpf, layout::LOST)?,
+            log: LogReader::new(&mut ebpf)?,
+        })
+    }
+
+    /// The program for a port's ingress hook: frames that come from its namespace.
+    ///
+    /// It belongs into a direct-action classifier whose class id is the port's [`Slot::class_id`].
+    #[must_use]
+    pub fn ingress_program(&self) -> BorrowedFd<'_> {
+        self.ingress.fd.as_fd()
+    }
+
+    /// The program for a port's egress hook: frames that go to its namespace. As [`Self::ingress_program`].
+    #[must_use]
+    pub fn egress_program(&self) -> BorrowedFd<'_> {
+        self.egress.fd.as_fd()
+    }
+
+    /// Gives a port a slot, with counters at zero. The port need not exist yet; if its first frame is to be counted
+    /// for the right pair, it must not.
+    ///
+    /// # Errors
+    /// [`MonitorError::SlotsExhausted`] names the limit; [`MonitorError::Assigned`] if the port has a slot.
+    pub fn assign(&self, ifindex: u32) -> Result<Slot, MonitorError> {
+        let mut ports = self.lock();
+        let Some((slot, stale)) = ports.slots.next() else {
+            return Err(MonitorError::SlotsExhausted { limit: ports.limit });
+        };
+        if stale && let Some(pairs) = &self.pairs {
+            clear_dead(pairs, &ports.slots)?;
+            ports.slots.cleared();
+        }
+        for line in self.lines(slot) {
+            self.counters.zero(line);
+        }
+        match ports.map.insert(ifindex, u32::from(slot.get()), NO_EXIST) {
+            Ok(()) => ports.slots.take(ifindex),
+            Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
+        };
+        Ok(slot)
+    }
+
+    /// Takes a slot back, when its port is gone or carries our programs no more.
+    ///
+    /// Its counters can still be read until the slot is given out again, which is as late as possible: slots are reused
+    /// first in, first out. Its pairs are gone from [`Self::pairs`] at once.
+    ///
+    /// # Errors
+    /// [`MonitorError::NotAssigned`] if the slot is not in use.
+    pub fn release(&self, slot: Slot) -> Result<(), MonitorError> {
+        let mut ports = self.lock();
+        let ifindex = ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        ports.map.remove(&ifindex).map_err(|error| MonitorError::Load {
+            operation: format!("remove the port with ifindex {ifindex} from the map {}", layout::PORTS),
+            source: error.into(),
+        })?;
+        ports.slots.release(slot);
+        Ok(())
+    }
+
+    /// The ports that have a slot, with their ifindex, in the slots' order.
+    #[must_use]
+    pub fn ports(&self) -> Vec<(Slot, u32)> {
+        self.lock().slots.used().collect()
+    }
+
+    /// What was counted for a port since it was assigned; zero for a slot that no port ever had.
+    ///
+    /// Loads from memory, one cache line per CPU, and no system call. While frames pass, its numbers can be a frame
+    /// apart: packets are counted after bytes.
+    ///
+    /// # Panics
+    /// If the slot is not one of this monitor's.
+    #[must_use]
+    pub fn counters(&self, slot: Slot) -> PortCounters {
+        self.sum(self.lines(slot))
+    }
+
+    /// What was counted of frames that passed a filter of ours whose class id was no slot. Always zero, unless somebody
+    /// else uses our programs.
+    #[must_use]
+    pub fn unassigned(&self) -> PortCounters {
+        self.sum(0..self.cpus as usize)
+    }
+
+    /// What passed between each pair of ports, in no order; nothing if pairs are not counted.
+    ///
+    /// One system call for some 4,000 pairs. Pairs of ports that were released are left out, and removed from the map.
+    ///
+    /// # Errors
+    /// [`MonitorError::Kernel`] if the map cannot be read.
+    pub fn pairs(&self) -> Result<Vec<Pair>, MonitorError> {
+        let Some(pairs) = &self.pairs else { return Ok(Vec::new()) };
+        clear_dead(pairs, &self.lock().slots)
+    }
+
+    /// What was counted for no pair, because the map was full: [`MonitorOptions::pairs`] makes it larger.
+    ///
+    /// # Errors
+    /// [`MonitorError::Load`] if the map cannot be read.
+    pub fn lost_pairs(&self) -> Result<Lost, MonitorError> {
+        let lost = self.lost.get(&0, 0).map_err(|error| MonitorError::Load {
+            operation: format!("read the map {}", layout::LOST),
+            source: error.into(),
+        })?;
+        Ok(lost.iter().fold(Lost::default(), |sum, cpu| Lost {
+            packets: sum.packets.wrapping_add(cpu.packets),
+            bytes: sum.bytes.wrapping_add(cpu.bytes),
+        }))
+    }
+
+    /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full map of pairs, a filter
+    /// without a slot.
+    ///
+    /// There is no thread that does it; whoever has a loop calls this in it.
+    pub fn flush_log(&self) {
+        self.log.flush();
+    }
+
+    /// A file descriptor that is readable when [`Self::flush_log`] has something to do.
+    #[must_use]
+    pub fn log_fd(&self) -> BorrowedFd<'_> {
+        self.log.fd()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ports> {
+        // Nothing between the lock and its release can panic and leave the ports half changed.
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a slot's counters are: one line per CPU.
+    fn lines(&self, slot: Slot) -> Range<usize> {
+        let first = usize::from(slot.get()) * self.cpus as usize;
+        first..first + self.cpus as usize
+    }
+
+    fn sum(&self, lines: Range<usize>) -> PortCounters {
+        lines.fold(PortCounters::default(), |sum, line| {
+            let line = self.counters.read(line);
+            PortCounters { rx: add(sum.rx, line.rx), tx: add(sum.tx, line.tx), ..sum }
+        })
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor")
+            .field("ingress", &self.ingress)
+            .field("egress", &self.egress)
+            .field("cpus", &self.cpus)
+            .field("ports", &self.ports())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counters wrap, as the kernel's do; after 2⁶⁴ bytes.
+fn add(a: Traffic, b: Traffic) -> Traffic {
+    Traffic {
+        packets: a.packets.wrapping_add(b.packets),
+        bytes: a.bytes.wrapping_add(b.bytes),
+        segments: a.segments.wrapping_add(b.segments),
+    }
+}
+
+/// Reads the pairs of ports that are there, and removes the others from the map.
+fn clear_dead(pairs: &PairMap, slots: &Slots) -> Result<Vec<Pair>, MonitorError> {
+    let failed = |operation: &str| {
+        let operation = format!("{operation} the map {}", layout::PAIRS);
+        |source| MonitorError::Kernel { operation, source }
+    };
+    let mut dead = Vec::new();
+    let mut live = Vec::new();
+    for (key, PairCounters { packets, bytes }) in pairs.entries().map_err(failed("read"))? {
+        match slots.ends(key) {
+            Some((from, to)) => live.push(Pair { from, to, packets, bytes }),
+            None => dead.push(key),
+        }
+    }
+    pairs.delete(&dead).map_err(failed("delete from"))?;
+    Ok(live)
+}
+
+/// Why a port could not be entered into the map of ports.
+fn assign_error(slots: &Slots, ifindex: u32, error: MapError) -> MonitorError {
+    if let Some(slot) = slots.of_port(ifindex) {
+        return MonitorError::Assigned { ifindex, slot };
+    }
+    MonitorError::Load {
+        operation: format!("enter the port with ifindex {ifindex} into the map {}", layout::PORTS),
+        source: error.into(),
+    }
+}

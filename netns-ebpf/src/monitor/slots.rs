@@ -1,0 +1,143 @@
+//! Which port has which slot.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::num::NonZeroU16;
+
+use crate::layout::{NO_SLOT, PairKey};
+
+/// A port's number in the program's arrays; the class id of its filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(NonZeroU16);
+
+impl Slot {
+    /// The slot of this number; `None` for 0, which is no port's.
+    #[must_use]
+    pub const fn new(number: u16) -> Option<Self> {
+        match NonZeroU16::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number, from 1.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0.get()
+    }
+
+    /// The number as a filter carries it: its class id.
+    #[must_use]
+    pub const fn class_id(self) -> u32 {
+        self.get() as u32
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a slot is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Never used since the pairs were last cleared of it.
+    Clean,
+    /// Of a port.
+    Used { ifindex: u32 },
+    /// Released, and the map of pairs may still know it.
+    Stale,
+}
+
+/// The slots, given out first in, first out: a slot that was released is reused as late as possible, so that the last
+/// frames of a port on its way out are not counted for the next one.
+#[derive(Debug)]
+pub(super) struct Slots {
+    free: VecDeque<Slot>,
+    /// By number, from 1.
+    states: Vec<State>,
+}
+
+impl Slots {
+    pub(super) fn new(limit: u16) -> Self {
+        Self {
+            free: (1..=limit).filter_map(Slot::new).collect(),
+            states: vec![State::Clean; usize::from(limit)],
+        }
+    }
+
+    fn state(&self, slot: Slot) -> Option<State> {
+        self.states.get(usize::from(slot.get()) - 1).copied()
+    }
+
+    fn set(&mut self, slot: Slot, state: State) {
+        self.states[usize::from(slot.get()) - 1] = state;
+    }
+
+    /// The slot that is to be given out next, and whether the pairs must be cleared before; `None` if all are in use.
+    pub(super) fn next(&self) -> Option<(Slot, bool)> {
+        let slot = *self.free.front()?;
+        Some((slot, self.state(slot) == Some(State::Stale)))
+    }
+
+    /// Gives the next slot to a port.
+    pub(super) fn take(&mut self, ifindex: u32) -> Option<Slot> {
+        let slot = self.free.pop_front()?;
+        self.set(slot, State::Used { ifindex });
+        Some(slot)
+    }
+
+    /// Takes a slot back; `None` if it was not in use.
+    pub(super) fn release(&mut self, slot: Slot) -> Option<()> {
+        self.port(slot)?;
+        self.set(slot, State::Stale);
+        self.free.push_back(slot);
+        Some(())
+    }
+
+    /// The port that has a slot.
+    pub(super) fn port(&self, slot: Slot) -> Option<u32> {
+        match self.state(slot)? {
+            State::Used { ifindex } => Some(ifindex),
+            State::Clean | State::Stale => None,
+        }
+    }
+
+    /// The slot that a port has.
+    pub(super) fn of_port(&self, ifindex: u32) -> Option<Slot> {
+        let index = self.states.iter().position(|&state| state == State::Used { ifindex })?;
+        Slot::new(u16::try_from(index + 1).ok()?)
+    }
+
+    /// The slots in use, in order.
+    pub(super) fn used(&self) -> impl Iterator<Item = (Slot, u32)> + '_ {
+        (1..).zip(&self.states).filter_map(|(number, state)| match *state {
+            State::Used { ifindex } => Some((Slot::new(number)?, ifindex)),
+            State::Clean | State::Stale => None,
+        })
+    }
+
+    /// A pair's ends as ports that are there, the sender `None` for the host; `None` if one is no more.
+    pub(super) fn ends(&self, key: PairKey) -> Option<(Option<Slot>, Slot)> {
+        let live = |number: u32| {
+            let slot = Slot::new(u16::try_from(number).ok()?)?;
+            self.port(slot).map(|_| slot)
+        };
+        let to = live(key.to)?;
+        if key.from == NO_SLOT { Some((None, to)) } else { Some((Some(live(key.from)?), to)) }
+    }
+
+    /// Notes that the map of pairs was cleared of every slot that is not in use.
+    ///
+    /// Only the longer-waiting half of the free slots counts as clean from now on: the last frames of a port released
+    /// just now may yet bring its pairs back.
+    pub(super) fn cleared(&mut self) {
+        for slot in self.free.iter().take(self.free.len().div_ceil(2)) {
+            self.states[usize::from(slot.get()) - 1] = State::Clean;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Counting.
+//!
+//! A port's counters are sharded by CPU, so no two CPUs write a line. Nor do two runs on one CPU: both hooks run with
+//! bottom halves disabled ([transmit], [receive]) and nothing above a bottom half sends or receives frames through
+//! them. So the counters are added to by a plain load and a plain store. A `PREEMPT_RT` kernel may let one bottom half
+//! preempt another on the same CPU ([softirq]); there user space sets [`PREEMPTIBLE`], and the adds are atomic.
+//!
+//! [transmit]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c#L4677
+//! [receive]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c#L5818
+//! [softirq]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c#L163
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use netns_ebpf::layout::{NO_SLOT, PairCounters, PairKey, PortCounters, Traffic, counter_index};
+
+use super::atomic;
+use super::frame::Frame;
+use super::log;
+use super::maps::{COUNT_PAIRS, COUNTERS, CPUS, LOST, PAIRS, PORTS, PREEMPTIBLE};
+
+/// Counts a frame that the port received from its namespace.
+#[inline(always)]
+pub(crate) fn received(frame: &Frame) {
+    let Some((slot, line)) = port(frame.slot) else { return };
+    // SAFETY: `line` points at this CPU's element of the map, valid while the program runs.
+    let packets = unsafe { add_traffic(&raw mut (*line).rx, frame) };
+    if slot == NO_SLOT && packets.is_power_of_two() {
+        log::no_slot(frame.slot, packets);
+    }
+}
+
+/// Counts a frame that goes to the port's namespace, also for the pair it passed between.
+#[inline(always)]
+pub(crate) fn sent(frame: &Frame) {
+    let Some((slot, line)) = port(frame.slot) else { return };
+    // SAFETY: as in `received`.
+    let packets = unsafe { add_traffic(&raw mut (*line).tx, frame) };
+    if slot == NO_SLOT {
+        if packets.is_power_of_two() {
+            log::no_slot(frame.slot, packets);
+        }
+    } else if COUNT_PAIRS.load() != 0 {
+        count_pair(frame);
+    }
+}
+
+/// This CPU's line for a slot, and the slot it really is for: what has no line of its own counts for [`NO_SLOT`].
+#[inline(always)]
+fn port(slot: u32) -> Option<(u32, *mut PortCounters)> {
+    // SAFETY: the helper has no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let cpus = CPUS.load();
+    let line = |slot| COUNTERS.get_ptr_mut(counter_index(slot, cpu, cpus)?);
+    match line(slot) {
+        Some(line) => Some((slot, line)),
+        None => Some((NO_SLOT, line(NO_SLOT)?)),
+    }
+}
+
+/// Adds a frame, and says how many packets there are now.
+///
+/// # Safety
+/// `traffic` points into a map's element that only this CPU writes, and is valid while the program runs.
+#[inline(always)]
+unsafe fn add_traffic(traffic: *mut Traffic, frame: &Frame) -> u64 {
+    // SAFETY: the caller's promise covers all three fields, which are aligned by their layout.
+    unsafe {
+        add(&raw mut (*traffic).bytes, frame.bytes);
+        add(&raw mut (*traffic).segments, frame.segments);
+        add(&raw mut (*traffic).packets, 1)
+    }
+}
+
+/// Adds to a counter that only this CPU writes, and says what it is now (where runs interleave: what it just was).
+///
+/// # Safety
+/// `counter` is aligned, points into a map's element that only this CPU writes, and is valid while the program runs.
+#[inline(always)]
+unsafe fn add(counter: *mut u64, amount: u64) -> u64 {
+    // SAFETY: valid and aligned by the caller's promise. Where another run can come in between, both add by the atomic
+    // instruction; user space may read meanwhile, so the accesses are volatile: whole, and exactly these.
+    unsafe {
+        let sum = counter.read_volatile().wrapping_add(amount);
+        if PREEMPTIBLE.load() == 0 {
+            counter.write_volatile(sum);
+        } else {
+            atomic::add(counter, amount);
+        }
+        sum
+    }
+}
+
+/// Counts a frame for the pair (where it came from, this port).
+#[inline(always)]
+fn count_pair(frame: &Frame) {
+    let key = PairKey { from: slot_of(frame.from_ifindex), to: frame.slot };
+    if let Some(pair) = PAIRS.get_ptr_mut(key) {
+        return add_to_pair(pair, frame);
+    }
+    let first = PairCounters { packets: 1, bytes: frame.bytes };
+    if PAIRS.insert(key, first, BPF_NOEXIST.into()).is_ok() {
+        return;
+    }
+    // Another CPU was quicker to insert it, or there is no room.
+    match PAIRS.get_ptr_mut(key) {
+        Some(pair) => add_to_pair(pair, frame),
+        None => count_lost(frame, key),
+    }
+}
+
+/// Adds to a pair's counters, which all CPUs share.
+#[inline(always)]
+fn add_to_pair(pair: *mut PairCounters, frame: &Frame) {
+    // SAFETY: `pair` points at an element of the map: valid while the program runs (one that user space removes
+    // meanwhile stays memory of the map), aligned by its layout.
+    unsafe {
+        atomic::add(&raw mut (*pair).packets, 1);
+        atomic::add(&raw mut (*pair).bytes, frame.bytes);
+    }
+}
+
+/// The slot of a port, [`NO_SLOT`] if it has none.
+#[inline(always)]
+fn slot_of(ifindex: u32) -> u32 {
+    if ifindex == 0 {
+        return NO_SLOT;
+    }
+    match PORTS.get_ptr(ifindex) {
+        // SAFETY: valid while the program runs; user space writes an entry before its port exists, never after.
+        Some(slot) => unsafe { slot.read() },
+        None => NO_SLOT,
+    }
+}
+
+/// Counts a frame whose pair has no room.
+#[inline(always)]
+fn count_lost(frame: &Frame, key: PairKey) {
+    let Some(lost) = LOST.get_ptr_mut(0) else { return };
+    // SAFETY: `lost` is this CPU's element, valid while the program runs, its fields aligned by their layout.
+    let packets = unsafe {
+        add(&raw mut (*lost).bytes, frame.bytes);
+        add(&raw mut (*lost).packets, 1)
+    };
+    if packets.is_power_of_two() {
+        log::no_room(key, packets);
+    }
+}

@@ -1,0 +1,33 @@
+//! What the kernel says of a frame.
+
+use aya_ebpf::programs::TcContext;
+
+/// The facts that counting needs, read once.
+pub(crate) struct Frame {
+    /// The port's slot, which the filter carries as its class id.
+    pub(crate) slot: u32,
+    /// Bytes with the Ethernet header: both hooks see the frame with it ([ingress pushes it back][push]).
+    ///
+    /// [push]: https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c#L96
+    pub(crate) bytes: u64,
+    /// Segments that a train of them holds; 1 for an ordinary frame.
+    pub(crate) segments: u64,
+    /// The port that the frame came in by; 0 for one that the host itself sends. Of meaning on egress only.
+    pub(crate) from_ifindex: u32,
+}
+
+impl Frame {
+    /// Reads the facts from the program's context.
+    #[inline(always)]
+    pub(crate) fn read(context: &TcContext) -> Self {
+        // SAFETY: the kernel passes a valid context to the program for as long as it runs, nobody else writes it
+        // meanwhile, and the verifier has proven that each of these fields may be read in a classifier.
+        let skb = unsafe { &*context.skb.skb };
+        Self {
+            slot: skb.tc_classid,
+            bytes: u64::from(skb.len),
+            segments: u64::from(skb.gso_segs.max(1)),
+            from_ifindex: skb.ingress_ifindex,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The program's maps and globals. Their names are [`netns_ebpf::layout`]'s; the sizes given here are the smallest that
+//! make sense, user space sets the real ones before it loads the program.
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::macros::btf_map;
+use netns_ebpf::layout::{PairCounters, PairKey, PortCounters};
+
+/// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
+#[btf_map]
+pub(crate) static COUNTERS: Array<PortCounters, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// The ports' slots by ifindex, written before a port exists.
+#[btf_map]
+pub(crate) static PORTS: HashMap<u32, u32, 1> = HashMap::new();
+
+/// What passed between each pair. Made whole at load (no `BPF_F_NO_PREALLOC`), so a new pair costs no allocation.
+#[btf_map]
+pub(crate) static PAIRS: HashMap<PairKey, PairCounters, 1> = HashMap::new();
+
+/// What [`PAIRS`] had no room for, per CPU.
+#[btf_map]
+pub(crate) static LOST: PerCpuArray<PairCounters, 1> = PerCpuArray::new();
+
+/// Counter lines per slot: one for each CPU that can ever be.
+#[unsafe(no_mangle)]
+pub(crate) static CPUS: Global<u32> = Global::new(1);
+
+/// Whether pairs are counted at all. A constant to the verifier, so what is off costs nothing.
+#[unsafe(no_mangle)]
+pub(crate) static COUNT_PAIRS: Global<u8> = Global::new(1);
+
+/// Whether two runs can interleave on one CPU: see [`crate::program::count`].
+#[unsafe(no_mangle)]
+pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
