@@ -135,7 +135,7 @@ impl Monitor {
 
     /// The program for a port's ingress hook: frames that come from its namespace.
     ///
-    /// It belongs into a direct-action classifier whose class id is the port's [`Slot::class_id`].
+    /// It belongs into a direct-action classifier whose class id is the port's slot ([`Slot::get`]).
     #[must_use]
     pub fn ingress_program(&self) -> BorrowedFd<'_> {
         self.ingress.fd.as_fd()

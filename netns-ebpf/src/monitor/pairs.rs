@@ -29,9 +29,9 @@ struct BatchAttr {
 }
 
 const _: () = {
-    assert!(size_of::<Batch>() == 56 && align_of::<Batch>() == 8);
-    assert!(std::mem::offset_of!(Batch, count) == 32);
-    assert!(std::mem::offset_of!(Batch, elem_flags) == 40);
+    assert!(size_of::<BatchAttr>() == 56 && align_of::<BatchAttr>() == 8);
+    assert!(std::mem::offset_of!(BatchAttr, count) == 32);
+    assert!(std::mem::offset_of!(BatchAttr, elem_flags) == 40);
 };
 
 /// The map, of which it is known that its keys are [`PairKey`]s and its values [`PairCounters`].
@@ -63,13 +63,13 @@ impl PairMap {
         let mut entries = Vec::new();
         loop {
             let position = ptr::from_mut(&mut position).expose_provenance() as u64;
-            let mut batch = Batch {
+            let mut batch = BatchAttr {
                 in_batch: if started { position } else { 0 },
                 out_batch: position,
                 keys: keys.as_mut_ptr().expose_provenance() as u64,
                 values: values.as_mut_ptr().expose_provenance() as u64,
                 count: u32::try_from(keys.len()).unwrap_or(u32::MAX),
-                ..Batch::default()
+                ..BatchAttr::default()
             };
             // SAFETY: both vectors hold `count` entries, whose sizes are the map's (`new` saw to it) and for which any
             // bytes will do; a hash map's position is the 32 bits that are there for it.
@@ -96,10 +96,10 @@ impl PairMap {
     pub(super) fn delete(&self, keys: &[PairKey]) -> io::Result<()> {
         let mut rest = keys;
         while !rest.is_empty() {
-            let mut batch = Batch {
+            let mut batch = BatchAttr {
                 keys: rest.as_ptr().expose_provenance() as u64,
                 count: u32::try_from(rest.len()).unwrap_or(u32::MAX),
-                ..Batch::default()
+                ..BatchAttr::default()
             };
             // SAFETY: `rest` holds `count` keys of the map's size (`new` saw to it), and the kernel only reads them.
             match unsafe { self.command(BPF_MAP_DELETE_BATCH, &mut batch) } {
@@ -119,12 +119,12 @@ impl PairMap {
     /// # Safety
     /// The addresses in `batch` are null or valid for what the command does with them, for `count` entries of the
     /// map's sizes.
-    unsafe fn command(&self, command: libc::c_long, batch: &mut Batch) -> io::Result<()> {
+    unsafe fn command(&self, command: libc::c_long, batch: &mut BatchAttr) -> io::Result<()> {
         batch.map_fd = self.map.fd().as_fd().as_raw_fd().cast_unsigned();
         // SAFETY: `batch` is the beginning of a `bpf_attr`, of the size that is passed with it; the caller vouches for
         // what it points to.
         let result =
-            unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_mut(batch), size_of::<Batch>()) };
+            unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_mut(batch), size_of::<BatchAttr>()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }

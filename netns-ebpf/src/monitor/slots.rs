@@ -20,16 +20,10 @@ impl Slot {
         }
     }
 
-    /// The number, from 1.
+    /// The number, from 1: the class id of its port's filters.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0.get()
-    }
-
-    /// The number as a filter carries it: its class id.
-    #[must_use]
-    pub const fn class_id(self) -> u32 {
-        self.get() as u32
     }
 }
 

@@ -10,8 +10,8 @@ fn slot(number: u16) -> Slot {
 #[test]
 fn zero_is_no_slot() {
     assert_eq!(Slot::new(0), None);
-    assert_eq!(slot(1).class_id(), 1);
-    assert_eq!(slot(u16::MAX).class_id(), 65_535);
+    assert_eq!(slot(1).get(), 1);
+    assert_eq!(slot(u16::MAX).get(), 65_535);
 }
 
 #[test]
