@@ -327,7 +327,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
             libc::IFLA_NUM_TX_QUEUES => link.tx_queues = attribute.value()?,
             libc::IFLA_NUM_RX_QUEUES => link.rx_queues = attribute.value()?,
             libc::IFLA_STATS64 => link.stats = attribute.prefix()?,
-            libc::IFLA_LINKINFO => parse_info(&mut link, attribute.nested()),
+            libc::IFLA_LINKINFO => parse_info(&mut link, &attribute.nested()),
             _ => {}
         }
     }
@@ -335,7 +335,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
     Some(link)
 }
 
-fn parse_info(link: &mut Link, info: Attributes<'_>) {
+fn parse_info(link: &mut Link, info: &Attributes<'_>) {
     link.kind = info.find(libc::IFLA_INFO_KIND).and_then(|kind| kind.text()).map(str::to_owned);
     let slave = info.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|kind| kind.text());
     if slave == Some("bridge")

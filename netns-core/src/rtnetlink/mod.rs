@@ -7,6 +7,6 @@ pub mod events;
 pub mod link;
 pub mod neighbour;
 pub mod route;
-pub mod socket;
+pub(crate) mod socket;
 pub mod tc;
 pub mod veth;

@@ -1,7 +1,7 @@
 //! Every unsafe line of the crate: the kernel's structures, and one thin function a system call,
 //! with borrowed fds in and owned fds out.
 
-pub mod abi;
+pub(crate) mod abi;
 pub(crate) mod namespace;
 pub(crate) mod poll;
 pub(crate) mod socket;

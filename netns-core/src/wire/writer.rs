@@ -187,7 +187,7 @@ impl AttributeWriter<'_> {
         let start = self.batch.length;
         self.batch.append(bytes_of(&NlAttr { length, kind }));
         self.batch.append(text.as_bytes());
-        if text.len() % 4 == 0 {
+        if text.len().is_multiple_of(4) {
             // The padding of the text is the NUL, unless there is no padding.
             self.batch.append(&[0]);
         }
