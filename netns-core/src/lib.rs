@@ -48,7 +48,7 @@
 //!
 //! | for | see | instead of |
 //! | --- | --- | --- |
-//! | namespaces | [`Namespace`] | `ip netns` |
+//! | namespaces | [`Namespace`], [`Watch`] | `ip netns`, `ip netns monitor` |
 //! | links | [`link`], [`veth`], [`bridge`] | `ip link`, `bridge link` |
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
@@ -80,7 +80,7 @@ pub use capability::{is_privileged, missing_capabilities};
 pub use error::{Cause, Error, Result};
 pub use mac::MacAddress;
 pub use name::IfName;
-pub use namespace::{Folder, Namespace, NamespaceId};
+pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
 pub use rtnetlink::{address, bridge, events, link, neighbour, route, tc, veth};

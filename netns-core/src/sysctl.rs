@@ -63,10 +63,10 @@ const INTERFACES: &str = "/proc/sys/net/ipv4/conf";
 ///
 /// Writing `ip_forward` also sets `forwarding` of every interface (`inet_forward_change` in
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c>), so those are remembered too.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ipv4Forwarding {
-    /// The interfaces that forwarded already; `None` if all did, and nothing was changed.
-    forwarding: Option<Vec<String>>,
+    /// The interfaces that forwarded already; `None` if the namespace did, and nothing was changed.
+    pub interfaces: Option<Vec<String>>,
 }
 
 impl Ipv4Forwarding {
@@ -76,7 +76,7 @@ impl Ipv4Forwarding {
     /// If the settings cannot be read or written.
     pub fn enable(namespace: &Namespace) -> Result<Self> {
         if get(namespace, IP_FORWARD)? == "1" {
-            return Ok(Self { forwarding: None });
+            return Ok(Self { interfaces: None });
         }
         let names = namespace.enter(|| -> io::Result<Vec<String>> {
             let mut names = Vec::new();
@@ -88,13 +88,7 @@ impl Ipv4Forwarding {
         let mut names = names.map_err(Error::system("list interfaces of", INTERFACES, "readdir"))?;
         names.retain(|name| get(namespace, &setting(name)).is_ok_and(|value| value == "1"));
         set(namespace, IP_FORWARD, "1")?;
-        Ok(Self { forwarding: Some(names) })
-    }
-
-    /// Whether [`Ipv4Forwarding::enable`] changed anything.
-    #[must_use]
-    pub fn changed(&self) -> bool {
-        self.forwarding.is_some()
+        Ok(Self { interfaces: Some(names) })
     }
 
     /// Puts everything back as it was. Interfaces that are gone are passed over.
@@ -102,7 +96,7 @@ impl Ipv4Forwarding {
     /// # Errors
     /// If the settings cannot be written.
     pub fn restore(self, namespace: &Namespace) -> Result<()> {
-        let Some(names) = self.forwarding else { return Ok(()) };
+        let Some(names) = self.interfaces else { return Ok(()) };
         set(namespace, IP_FORWARD, "0")?;
         for name in names {
             match set(namespace, &setting(&name), "1") {

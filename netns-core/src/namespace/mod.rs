@@ -3,8 +3,10 @@
 
 mod enter;
 mod named;
+mod watch;
 
 pub use named::Folder;
+pub use watch::{NameEvent, Watch};
 
 use crate::error::Cause;
 use crate::sys;

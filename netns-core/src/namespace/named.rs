@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// `NETNS_RUN_DIR`.
-const FOLDER: &str = "/var/run/netns";
+pub(super) const FOLDER: &str = "/var/run/netns";
 
 impl Namespace {
     /// Makes a named namespace: `ip netns add NAME`. The calling thread stays where it is.
@@ -139,12 +139,17 @@ fn lock_folder() -> io::Result<File> {
     Ok(folder)
 }
 
+/// Makes the folder, if it is not there.
+pub(super) fn make_folder() -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(FOLDER) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the folder, and makes it a shared mount, so that names reach mount namespaces that were made before them.
 fn prepare_folder() -> io::Result<()> {
-    match DirBuilder::new().mode(0o755).create(FOLDER) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    make_folder()?;
     let _lock = lock_folder()?;
     let folder = c_string(FOLDER)?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
@@ -163,8 +168,10 @@ fn prepare_folder() -> io::Result<()> {
 /// both.
 #[derive(Debug, Clone, Copy)]
 pub struct Folder {
-    existed: bool,
-    mounted: bool,
+    /// Whether it was there.
+    pub existed: bool,
+    /// Whether it was a mount of its own.
+    pub mounted: bool,
 }
 
 impl Folder {

@@ -12,14 +12,14 @@ use core::mem::offset_of;
 macro_rules! kernel_struct {
     (
         $(#[$meta:meta])*
-        $name:ident: $size:expr => {
+        $visibility:vis $name:ident: $size:expr => {
             $( $(#[$field_meta:meta])* $field:ident: $type:ty = $offset:expr; )*
         }
     ) => {
         $(#[$meta])*
         #[repr(C)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub struct $name {
+        $visibility struct $name {
             $( $(#[$field_meta])* pub $field: $type, )*
         }
 
@@ -42,7 +42,7 @@ macro_rules! kernel_struct {
 
 kernel_struct! {
     /// `struct nlmsghdr`: what every netlink message begins with.
-    NlMsgHdr: size_of::<libc::nlmsghdr>() => {
+    pub NlMsgHdr: size_of::<libc::nlmsghdr>() => {
         /// Length of the message in bytes, this header included.
         length: u32 = offset_of!(libc::nlmsghdr, nlmsg_len);
         /// `RTM_*` or `NLMSG_*`.
@@ -58,7 +58,7 @@ kernel_struct! {
 
 kernel_struct! {
     /// `struct nlmsgerr` without what follows it.
-    NlMsgErr: size_of::<libc::nlmsgerr>() => {
+    pub NlMsgErr: size_of::<libc::nlmsgerr>() => {
         /// 0 for an acknowledgement, else a negative errno.
         error: i32 = offset_of!(libc::nlmsgerr, error);
         /// The header of the request that is answered.
@@ -68,7 +68,7 @@ kernel_struct! {
 
 kernel_struct! {
     /// `struct nlattr`: what every attribute begins with.
-    NlAttr: size_of::<libc::nlattr>() => {
+    pub NlAttr: size_of::<libc::nlattr>() => {
         /// Length in bytes, this header included, padding excluded.
         length: u16 = offset_of!(libc::nlattr, nla_len);
         /// `IFLA_*`, `IFA_*` and so on, by message; the two highest bits are flags.
@@ -78,7 +78,7 @@ kernel_struct! {
 
 kernel_struct! {
     /// `struct ifinfomsg`, the header of link messages.
-    IfInfoMsg: size_of::<libc::ifinfomsg>() => {
+    pub IfInfoMsg: size_of::<libc::ifinfomsg>() => {
         /// `AF_UNSPEC`, or `AF_BRIDGE` for port options and FDB.
         family: u8 = offset_of!(libc::ifinfomsg, ifi_family);
         /// Reserved.
@@ -96,7 +96,7 @@ kernel_struct! {
 
 kernel_struct! {
     /// `struct ifaddrmsg`, the header of address messages.
-    IfAddrMsg: size_of::<libc::ifaddrmsg>() => {
+    pub IfAddrMsg: size_of::<libc::ifaddrmsg>() => {
         /// `AF_INET` or `AF_INET6`.
         family: u8 = offset_of!(libc::ifaddrmsg, ifa_family);
         /// Prefix length in bits.
@@ -113,7 +113,7 @@ kernel_struct! {
 kernel_struct! {
     /// `struct rtmsg`, the header of route messages. libc has no declaration of it; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
-    RtMsg: 12 => {
+    pub RtMsg: 12 => {
         /// `AF_INET` or `AF_INET6`.
         family: u8 = 0;
         /// Length of the destination prefix in bits; 0 with no `RTA_DST` is the default route.
@@ -138,7 +138,7 @@ kernel_struct! {
 kernel_struct! {
     /// `struct ndmsg`, the header of neighbour and FDB messages. libc has no declaration of it; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/neighbour.h>.
-    NdMsg: 12 => {
+    pub NdMsg: 12 => {
         /// `AF_INET`, `AF_INET6`, or `AF_BRIDGE` for the FDB.
         family: u8 = 0;
         /// Reserved.
@@ -159,7 +159,7 @@ kernel_struct! {
 kernel_struct! {
     /// `struct tcmsg`, the header of traffic-control messages. libc has no declaration of it; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
-    TcMsg: 20 => {
+    pub TcMsg: 20 => {
         /// `AF_UNSPEC`.
         family: u8 = 0;
         /// Reserved.
@@ -180,7 +180,7 @@ kernel_struct! {
 kernel_struct! {
     /// The first 24 counters of `struct rtnl_link_stats64`, which every kernel since 4.6 sends; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>.
-    LinkStats64: 192 => {
+    pub LinkStats64: 192 => {
         /// Packets that the interface handed to the stack.
         rx_packets: u64 = 0;
         /// Packets that the interface sent.
@@ -229,5 +229,19 @@ kernel_struct! {
         tx_compressed: u64 = 176;
         /// Packets dropped because no handler was found.
         rx_nohandler: u64 = 184;
+    }
+}
+
+kernel_struct! {
+    /// `struct inotify_event` without the name that follows it.
+    pub(crate) InotifyEvent: size_of::<libc::inotify_event>() => {
+        /// The watch that it belongs to; an `int` in the kernel.
+        watch: u32 = offset_of!(libc::inotify_event, wd);
+        /// `IN_*`.
+        mask: u32 = offset_of!(libc::inotify_event, mask);
+        /// Ties the two events of a rename together.
+        cookie: u32 = offset_of!(libc::inotify_event, cookie);
+        /// Length of the name in bytes, padding included.
+        length: u32 = offset_of!(libc::inotify_event, len);
     }
 }

@@ -1,0 +1,111 @@
+//! Names that come and go: `ip netns monitor`.
+
+use super::c_string;
+use super::named::{FOLDER, make_folder};
+use crate::error::Cause;
+use crate::sys;
+use crate::sys::abi::InotifyEvent;
+use crate::{Error, Result};
+use bytemuck::pod_read_unaligned;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Room for many events: each has a header and a name of up to 256 bytes.
+const CAPACITY: usize = 16 * 1024;
+
+/// Something that happened to the named namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameEvent {
+    /// A name was made. The namespace behind it is mounted a moment later.
+    Added(String),
+    /// A name was removed.
+    Deleted(String),
+    /// Events came faster than they were read and some are lost: list the names anew.
+    Lost,
+}
+
+/// Watches the folder of named namespaces, whoever makes and removes them.
+///
+/// ```no_run
+/// use netns_core::{NameEvent, Namespace, Watch};
+/// use std::time::Duration;
+///
+/// let mut watch = Watch::open()?;
+/// Namespace::create("ns1")?;
+/// assert_eq!(watch.next(Duration::from_secs(1))?, Some(NameEvent::Added("ns1".to_owned())));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    inotify: OwnedFd,
+    ready: VecDeque<NameEvent>,
+}
+
+impl Watch {
+    /// Begins to watch. The folder is made if it is not there, as `ip netns monitor` does.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or watched.
+    pub fn open() -> Result<Self> {
+        let failed = |call| Error::system("watch", FOLDER, call);
+        make_folder().map_err(failed("mkdir"))?;
+        let inotify = sys::inotify::init().map_err(failed("inotify_init1"))?;
+        c_string(FOLDER)
+            .and_then(|folder| {
+                sys::inotify::add_watch(inotify.as_fd(), &folder, libc::IN_CREATE | libc::IN_DELETE)
+            })
+            .map_err(failed("inotify_add_watch"))?;
+        Ok(Self { inotify, ready: VecDeque::new() })
+    }
+
+    /// The next event; `None` if there is none within `limit`.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn next(&mut self, limit: Duration) -> Result<Option<NameEvent>> {
+        let failed = |call| Error::system("watch", FOLDER, call);
+        let deadline = Instant::now() + limit;
+        while self.ready.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !sys::retry(|| sys::poll::readable(self.inotify.as_fd(), left)).map_err(failed("poll"))? {
+                return Ok(None);
+            }
+            let mut buffer = [0; CAPACITY];
+            match sys::retry(|| sys::inotify::read(self.inotify.as_fd(), &mut buffer)) {
+                Ok(length) => self.parse(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Error::new("watch", FOLDER, Cause::System { call: "read", error })),
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    fn parse(&mut self, mut bytes: &[u8]) {
+        const HEADER: usize = size_of::<InotifyEvent>();
+        while let Some(header) = bytes.get(..HEADER) {
+            let header: InotifyEvent = pod_read_unaligned(header);
+            let end = HEADER + header.length as usize;
+            let name = bytes.get(HEADER..end).unwrap_or_default();
+            bytes = bytes.get(end..).unwrap_or_default();
+            let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
+            if header.mask & libc::IN_Q_OVERFLOW != 0 {
+                self.ready.push_back(NameEvent::Lost);
+            } else if header.mask & libc::IN_CREATE != 0 {
+                self.ready.push_back(NameEvent::Added(name));
+            } else if header.mask & libc::IN_DELETE != 0 {
+                self.ready.push_back(NameEvent::Deleted(name));
+            }
+        }
+    }
+}
+
+impl AsFd for Watch {
+    /// Readable when there are events, for use in a poll loop of one's own.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
