@@ -64,6 +64,20 @@ pub enum MonitorError {
         /// The slot.
         slot: Slot,
     },
+    /// The port could not be attached to, or detached from.
+    Port {
+        /// Which of the two.
+        operation: &'static str,
+        /// The port.
+        ifindex: u32,
+        /// What was refused.
+        source: netns_core::Error,
+    },
+    /// Somebody put an `ingress` qdisc on the port, which takes clsact's place and has no egress hook.
+    IngressQdisc {
+        /// The port.
+        ifindex: u32,
+    },
 }
 
 impl fmt::Display for MonitorError {
@@ -100,6 +114,14 @@ impl fmt::Display for MonitorError {
                 write!(f, "the port with ifindex {ifindex} has slot {slot} already")
             }
             Self::NotAssigned { slot } => write!(f, "slot {slot} belongs to no port"),
+            Self::Port { operation, ifindex, source } => {
+                write!(f, "{operation} the port with ifindex {ifindex}: {source}")
+            }
+            Self::IngressQdisc { ifindex } => write!(
+                f,
+                "attach to the port with ifindex {ifindex}: somebody put an ingress qdisc on it, which takes the place \
+                 of the clsact qdisc that is needed"
+            ),
         }
     }
 }
@@ -111,6 +133,7 @@ impl Error for MonitorError {
                 Some(source)
             }
             Self::Load { source, .. } => Some(&**source),
+            Self::Port { source, .. } => Some(source),
             _ => None,
         }
     }

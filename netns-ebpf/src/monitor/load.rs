@@ -1,7 +1,7 @@
 //! Loading the object into the kernel.
 
 use std::error::Error;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::{fs, io};
 
 use aya::maps::{Map, MapError};
@@ -17,9 +17,15 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
 /// A program in the kernel.
 #[derive(Debug)]
 pub(super) struct Program {
-    pub(super) fd: OwnedFd,
+    fd: OwnedFd,
     /// By which the kernel names it, in a filter for instance.
     pub(super) id: u32,
+}
+
+impl Program {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 /// What the kernel made of the object.

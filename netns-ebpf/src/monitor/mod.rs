@@ -1,5 +1,6 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
+mod attach;
 mod error;
 mod load;
 mod log;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 
+pub use attach::Attachment;
 pub use error::MonitorError;
 pub use slots::Slot;
 
@@ -73,7 +75,8 @@ pub struct Lost {
 
 /// The programs in the kernel and the maps they count in.
 ///
-/// All methods take `&self`; a monitor can be shared between threads. Dropping it closes the programs and the maps;
+/// [`Self::assign`] and [`Self::filters`] are for ports that are made with the programs on them, [`Self::attach`] is for
+/// ports that exist. All methods take `&self`; a monitor can be shared between threads. Dropping it closes the programs and the maps;
 /// filters that still carry a program keep both alive in the kernel until they are gone.
 pub struct Monitor {
     ingress: Program,
@@ -138,13 +141,13 @@ impl Monitor {
     /// It belongs into a direct-action classifier whose class id is the port's slot ([`Slot::get`]).
     #[must_use]
     pub fn ingress_program(&self) -> BorrowedFd<'_> {
-        self.ingress.fd.as_fd()
+        self.ingress.fd()
     }
 
     /// The program for a port's egress hook: frames that go to its namespace. As [`Self::ingress_program`].
     #[must_use]
     pub fn egress_program(&self) -> BorrowedFd<'_> {
-        self.egress.fd.as_fd()
+        self.egress.fd()
     }
 
     /// Gives a port a slot, with counters at zero. The port need not exist yet; if its first frame is to be counted

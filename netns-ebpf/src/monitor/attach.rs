@@ -1,0 +1,195 @@
+//! Attaching to ports that exist already, and detaching without a trace.
+//!
+//! A port that is made with a monitor in mind gets its filters in the same batch as the link ([`Monitor::filters`]),
+//! and loses them with it. Here the port is somebody else's, may have a clsact qdisc and filters of other people, and
+//! is to look afterwards as it did before.
+
+use netns_core::tc::{self, Direction, Filter, FilterInfo};
+use netns_core::{Error, RouteSocket};
+
+use super::load::Program;
+use super::{Monitor, MonitorError, Slot};
+
+/// What `tc filter show` calls our filters.
+const NAME: &str = "netns-ebpf";
+/// A filter's number within its priority, which is ours alone.
+const HANDLE: u32 = 1;
+/// The priority of the first filter to run.
+const FIRST: u16 = 1;
+
+/// A port that [`Monitor::attach`] attached to, to be given to [`Monitor::detach`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the programs stay on the port until they are detached"]
+pub struct Attachment {
+    ifindex: u32,
+    slot: Slot,
+    /// Whether the clsact qdisc is ours.
+    made_clsact: bool,
+    /// The filters' priorities, ingress first; `None` for one that was never made.
+    priorities: [Option<u16>; 2],
+}
+
+impl Attachment {
+    /// The port.
+    #[must_use]
+    pub const fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// The slot that it counts in.
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        self.slot
+    }
+}
+
+impl Monitor {
+    /// The two filters of a port, for a batch that makes its link and its clsact qdisc too: they take the first
+    /// priority.
+    ///
+    /// ```no_run
+    /// use netns_core::tc;
+    /// use netns_core::wire::Batch;
+    ///
+    /// # let monitor = netns_ebpf::Monitor::load(&Default::default())?;
+    /// let ifindex = 7; // chosen for the link
+    /// let slot = monitor.assign(ifindex)?;
+    /// let mut batch = Batch::new();
+    /// // ... the link ...
+    /// tc::encode_add_clsact(&mut batch, ifindex);
+    /// for filter in monitor.filters(ifindex, slot) {
+    ///     tc::encode_add_filter(&mut batch, &filter);
+    /// }
+    /// # Ok::<(), netns_ebpf::MonitorError>(())
+    /// ```
+    #[must_use]
+    pub fn filters(&self, ifindex: u32, slot: Slot) -> [Filter<'_>; 2] {
+        Direction::BOTH.map(|direction| self.filter(ifindex, slot, direction, FIRST))
+    }
+
+    /// Attaches to a port that exists, on the network of `socket`, and gives it a slot.
+    ///
+    /// A clsact qdisc that is there is used and left alone. The filters take the lowest priority that is free, which is
+    /// before other people's filters if those left room; where they did not, a warning says so, because a filter that
+    /// decides a frame's fate before ours hides the frame from it.
+    ///
+    /// One monitor serves the ports of one namespace: it tells them apart by ifindex.
+    ///
+    /// # Errors
+    /// As [`Self::assign`]; [`MonitorError::Port`] with what the kernel refused;
+    /// [`MonitorError::IngressQdisc`] if the older `ingress` qdisc is in clsact's place. Nothing stays on the port then.
+    pub fn attach(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Attachment, MonitorError> {
+        let slot = self.assign(ifindex)?;
+        let mut attachment = Attachment { ifindex, slot, made_clsact: false, priorities: [None; 2] };
+        match self.attach_to(socket, &mut attachment) {
+            Ok(()) => Ok(attachment),
+            Err(error) => {
+                if let Err(undo) = self.detach(socket, &attachment) {
+                    log::warn!("interface {ifindex} could not be attached to, nor left as it was: {undo}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Does what can fail, and notes in `attachment` what is to be undone.
+    fn attach_to(&self, socket: &mut RouteSocket, attachment: &mut Attachment) -> Result<(), MonitorError> {
+        let ifindex = attachment.ifindex;
+        let failed = |source| MonitorError::Port { operation: "attach to", ifindex, source };
+        match tc::add_clsact(socket, ifindex) {
+            Ok(()) => attachment.made_clsact = true,
+            Err(error) if error.errno() == Some(libc::EEXIST) => {
+                let qdiscs = tc::list_qdiscs(socket, ifindex).map_err(failed)?;
+                if !qdiscs.iter().any(tc::Qdisc::is_clsact) {
+                    return Err(MonitorError::IngressQdisc { ifindex });
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        for (direction, priority) in Direction::BOTH.into_iter().zip(&mut attachment.priorities) {
+            let others = tc::list_filters(socket, ifindex, direction).map_err(failed)?;
+            let free = lowest_free(&others);
+            if free > FIRST {
+                log::warn!(
+                    "interface {ifindex}, {direction:?}: {} other filter(s) run before ours, at priority {free}; frames \
+                     that they decide on are not counted",
+                    others.iter().filter(|other| other.priority < free).count()
+                );
+            }
+            tc::add_filter(socket, &self.filter(ifindex, attachment.slot, direction, free))
+                .map_err(failed)?;
+            *priority = Some(free);
+        }
+        Ok(())
+    }
+
+    /// Takes the programs off a port again and its slot back, as [`Self::release`] does.
+    ///
+    /// What others made stays. A filter is ours if it carries our program in the place where we put it; the clsact
+    /// qdisc goes only if we made it and no filter is left in it. A port that is gone is no error.
+    ///
+    /// # Errors
+    /// [`MonitorError::Port`] with what the kernel refused. The slot is kept then, since frames may still count in it,
+    /// and this may be called again. [`MonitorError::NotAssigned`] if it was called before and did its work.
+    pub fn detach(&self, socket: &mut RouteSocket, attachment: &Attachment) -> Result<(), MonitorError> {
+        let Attachment { ifindex, slot, .. } = *attachment;
+        if self.lock().slots.port(slot) != Some(ifindex) {
+            return Err(MonitorError::NotAssigned { slot });
+        }
+        match self.detach_from(socket, attachment) {
+            Err(error) if error.errno() != Some(libc::ENODEV) => {
+                Err(MonitorError::Port { operation: "detach from", ifindex, source: error })
+            }
+            _ => self.release(slot),
+        }
+    }
+
+    fn detach_from(&self, socket: &mut RouteSocket, attachment: &Attachment) -> Result<(), Error> {
+        let ifindex = attachment.ifindex;
+        let mut others = 0;
+        for (direction, priority) in Direction::BOTH.into_iter().zip(attachment.priorities) {
+            let id = Some(self.program(direction).id);
+            let is_ours = |filter: &FilterInfo| {
+                filter.program_id == id && Some(filter.priority) == priority && filter.handle == HANDLE
+            };
+            for filter in tc::list_filters(socket, ifindex, direction)? {
+                if is_ours(&filter) {
+                    tc::delete_filter(socket, ifindex, direction, filter.priority, filter.handle)?;
+                } else {
+                    others += 1;
+                }
+            }
+        }
+        let has_clsact = tc::list_qdiscs(socket, ifindex)?.iter().any(tc::Qdisc::is_clsact);
+        if attachment.made_clsact && has_clsact && others == 0 {
+            tc::delete_clsact(socket, ifindex)?;
+        }
+        Ok(())
+    }
+
+    fn filter(&self, index: u32, slot: Slot, direction: Direction, priority: u16) -> Filter<'_> {
+        Filter {
+            index,
+            direction,
+            priority,
+            handle: HANDLE,
+            program: self.program(direction).fd(),
+            name: NAME,
+            class_id: slot.get(),
+        }
+    }
+
+    fn program(&self, direction: Direction) -> &Program {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
+/// The lowest priority that no filter has. There are more priorities than a hook can sensibly have filters; should all
+/// be taken, the last one is tried and the kernel refuses it.
+fn lowest_free(filters: &[FilterInfo]) -> u16 {
+    let is_free = |priority: &u16| filters.iter().all(|filter| filter.priority != *priority);
+    (FIRST..u16::MAX).find(is_free).unwrap_or(u16::MAX)
+}

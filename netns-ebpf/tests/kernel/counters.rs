@@ -1,0 +1,58 @@
+//! What the program counts is what the kernel counts.
+
+use netns_ebpf::layout::PortCounters;
+use netns_ebpf::{Monitor, MonitorOptions};
+
+use crate::harness::{Network, privileged, seen, settled};
+
+#[test]
+fn counters_equal_the_kernels_statistics() {
+    if !privileged("counters_equal_the_kernels_statistics") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..3).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+
+    network.stream(0, 1, 20_000_000);
+    network.stream(2, 0, 3_000_000);
+    network.datagrams(1, 2, 100, 1000);
+    network.datagrams_from_host(2, 100, 10);
+
+    for (slot, port) in slots.iter().copied().zip([101, 102, 103]) {
+        let kernel = settled(|| network.stats(port));
+        let counters = monitor.counters(slot);
+        assert_eq!([seen(counters.rx), seen(counters.tx)], kernel, "port {port}");
+    }
+    let sender = monitor.counters(slots[0]);
+    assert!(sender.rx.bytes > 20_000_000, "the stream went through the port: {sender:?}");
+    assert!(
+        sender.rx.segments > 2 * sender.rx.packets,
+        "most of it in trains, whose segments count one by one: {sender:?}"
+    );
+    assert!(sender.rx.bytes / sender.rx.segments < 1514, "and none is longer than a frame: {sender:?}");
+    assert_eq!(monitor.unassigned(), PortCounters::default());
+}
+
+#[test]
+fn a_port_in_two_directions_on_many_cpus_is_exact() {
+    if !privileged("a_port_in_two_directions_on_many_cpus_is_exact") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for (from, to) in [(0, 1), (1, 0)] {
+            scope.spawn({
+                let network = &network;
+                move || network.stream(from, to, 50_000_000)
+            });
+        }
+    });
+    for (slot, port) in slots.into_iter().zip([101, 102]) {
+        let kernel = settled(|| network.stats(port));
+        let counters = monitor.counters(slot);
+        assert_eq!([seen(counters.rx), seen(counters.tx)], kernel, "port {port}");
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the program and the monitor on the real kernel, in namespaces of their own.
+
+mod attach;
+mod counters;
+mod harness;
+mod log;
+mod pairs;
+mod slots;

@@ -1,0 +1,137 @@
+//! Who sent how much to whom.
+
+use netns_ebpf::layout::PortCounters;
+use netns_ebpf::{Lost, Monitor, MonitorOptions, Pair, Slot};
+
+use crate::harness::{Network, privileged, settled};
+
+/// Ethernet, IPv4 and UDP headers.
+const HEADERS: u64 = 14 + 20 + 8;
+
+fn pair(monitor: &Monitor, from: Option<Slot>, to: Slot) -> (u64, u64) {
+    let pairs = monitor.pairs().unwrap();
+    let mut matching = pairs.iter().filter(|pair| pair.from == from && pair.to == to);
+    let counted = matching.next().map_or((0, 0), |pair| (pair.packets, pair.bytes));
+    assert_eq!(matching.next(), None, "a pair is there once");
+    counted
+}
+
+#[test]
+fn pairs_are_exact() {
+    if !privileged("pairs_are_exact") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..3).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
+
+    network.datagrams(0, 1, 10, 100);
+    network.datagrams(1, 0, 3, 50);
+    network.datagrams_from_host(2, 5, 1000);
+    // Until the bridge knows the receiver it sends to everybody; count what comes after.
+    let before = settled(|| monitor.pairs().unwrap().len());
+    assert!(before >= 3);
+    let first = |from: Option<Slot>, to| pair(&monitor, from, to);
+    let (a, b, c) = (slots[0], slots[1], slots[2]);
+    let old = [first(Some(a), b), first(Some(b), a), first(None, c)];
+    network.datagrams(0, 1, 100, 100);
+    network.datagrams(1, 0, 30, 50);
+    network.datagrams_from_host(2, 50, 1000);
+    let new = [first(Some(a), b), first(Some(b), a), first(None, c)];
+    for ((old, new), (packets, payload)) in old.into_iter().zip(new).zip([(100, 100), (30, 50), (50, 1000)]) {
+        assert_eq!((new.0 - old.0, new.1 - old.1), (packets, packets * (HEADERS + payload)));
+    }
+
+    // Each frame that left through a port is in one pair.
+    for &slot in &slots {
+        let to_port = monitor.counters(slot).tx;
+        let pairs = monitor.pairs().unwrap();
+        let sum =
+            |count: fn(&Pair) -> u64| pairs.iter().filter(|pair| pair.to == slot).map(count).sum::<u64>();
+        assert_eq!((sum(|pair| pair.packets), sum(|pair| pair.bytes)), (to_port.packets, to_port.bytes));
+    }
+    assert_eq!(monitor.lost_pairs().unwrap(), Lost::default());
+}
+
+#[test]
+fn pairs_without_room_are_counted_as_lost() {
+    if !privileged("pairs_without_room_are_counted_as_lost") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions { pairs: 1, ..MonitorOptions::default() }).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
+    network.datagrams(0, 1, 20, 100);
+    network.datagrams(1, 0, 20, 100);
+    let in_pairs = monitor.pairs().unwrap().iter().map(|pair| pair.packets).sum::<u64>();
+    let all = slots.iter().map(|&slot| monitor.counters(slot).tx.packets).sum::<u64>();
+    let lost = monitor.lost_pairs().unwrap();
+    assert_eq!(monitor.pairs().unwrap().len(), 1);
+    assert!(lost.packets >= 20, "{lost:?}");
+    assert_eq!(in_pairs + lost.packets, all);
+}
+
+#[test]
+fn pairs_can_be_switched_off() {
+    if !privileged("pairs_can_be_switched_off") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions { pairs: 0, ..MonitorOptions::default() }).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.datagrams(0, 1, 20, 100);
+    assert!(monitor.counters(slots[1]).tx.packets >= 20);
+    assert_eq!(monitor.pairs().unwrap(), []);
+    assert_eq!(monitor.lost_pairs().unwrap(), Lost::default());
+}
+
+#[test]
+fn pairs_of_a_released_slot_are_gone() {
+    if !privileged("pairs_of_a_released_slot_are_gone") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions { slots: 2, ..MonitorOptions::default() }).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
+    network.datagrams(0, 1, 20, 100);
+    assert!(pair(&monitor, Some(slots[0]), slots[1]).0 >= 20);
+
+    netns_core::link::delete(&mut network.socket, 101_u32).unwrap();
+    monitor.release(slots[0]).unwrap();
+    assert!(monitor.counters(slots[0]).rx.packets >= 20, "its own counters can still be read");
+    assert!(monitor.pairs().unwrap().iter().all(|pair| pair.from.is_none()));
+
+    let again = monitor.assign(4711).unwrap();
+    assert_eq!(again, slots[0], "there is no other");
+    assert_eq!(monitor.counters(again), PortCounters::default(), "and it begins at zero");
+    assert_eq!(pair(&monitor, Some(again), slots[1]), (0, 0));
+}
+
+#[test]
+fn many_pairs_come_whole() {
+    if !privileged("many_pairs_come_whole") {
+        return;
+    }
+    // 24 ports that all heard a broadcast of each other make 24 * 23 pairs, and the host's.
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let count = 24;
+    for _ in 0..count {
+        network.add(Some(&monitor)).unwrap();
+    }
+    for inside in &network.insides {
+        inside
+            .namespace
+            .enter(|| {
+                let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+                socket.set_broadcast(true).unwrap();
+                socket.send_to(b"hello", ("10.1.1.255", 9)).unwrap();
+            })
+            .unwrap();
+    }
+    let pairs = settled(|| monitor.pairs().unwrap().into_iter().filter(|pair| pair.from.is_some()).count());
+    assert_eq!(pairs, count * (count - 1));
+}
