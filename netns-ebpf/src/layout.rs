@@ -31,7 +31,7 @@ pub const NO_SLOT: u32 = 0;
 pub const DEFAULT_SLOTS: u16 = 4096;
 /// How many slots there can be: a class id has 16 bits in [`__sk_buff.tc_classid`], and slot 0 is [`NO_SLOT`].
 ///
-/// [`__sk_buff.tc_classid`]: https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c#L103
+/// [`__sk_buff.tc_classid`]: https://github.com/torvalds/linux/blob/v6.18/include/net/sch_generic.h
 pub const MAX_SLOTS: u16 = u16::MAX;
 /// How many pairs have room unless asked otherwise: every pair of 255 ports and the host, about 6 MiB.
 pub const DEFAULT_PAIRS: u32 = 1 << 16;
@@ -40,7 +40,8 @@ pub const DEFAULT_PAIRS: u32 = 1 << 16;
 ///
 /// A frame here is what the kernel hands through the stack at once. With segmentation offload that can be a train of
 /// up to 64 KiB, of which the kernel's own `stats64` also count one packet; `segments` counts what it would be cut
-/// into on a wire.
+/// into on a wire. A frame that carries a VLAN tag inside is the exception to the bytes being the kernel's: on its way
+/// in the tag's 4 bytes are taken out before the program sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Traffic {
@@ -58,7 +59,8 @@ pub struct Traffic {
 pub struct PortCounters {
     /// What the port received from its namespace: what the namespace sent.
     pub rx: Traffic,
-    /// What went through the port to its namespace: what the namespace receives.
+    /// What went through the port to its namespace: what the namespace receives. A frame that the veth pair itself
+    /// then drops, because the other end is down or its queue full, is in here and in `stats64`'s `tx_dropped`.
     pub tx: Traffic,
     /// Zero. Fills the cache line; what validation drops will be counted here.
     pub reserved: [u64; 2],
@@ -106,3 +108,6 @@ const _: () = {
     assert!(size_of::<PairCounters>() == 16 && align_of::<PairCounters>() == 8);
     assert!(core::mem::offset_of!(PairCounters, bytes) == 8);
 };
+
+#[cfg(test)]
+mod tests;

@@ -27,4 +27,4 @@ pub mod layout;
 mod monitor;
 
 #[cfg(not(target_arch = "bpf"))]
-pub use monitor::{Attachment, Lost, Monitor, MonitorError, MonitorOptions, Pair, Slot};
+pub use monitor::{Attachment, Lost, Monitor, MonitorError, MonitorOptions, Pair, Port, Slot, Snapshot};

@@ -73,6 +73,28 @@ pub struct Lost {
     pub bytes: u64,
 }
 
+/// A port, and what was counted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its ifindex, in the monitor's namespace.
+    pub ifindex: u32,
+    /// What passed since it was assigned.
+    pub counters: PortCounters,
+}
+
+/// All that a monitor knows at one time. No port comes or goes between its parts; frames may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The ports that have a slot, in the slots' order.
+    pub ports: Vec<Port>,
+    /// What passed between them: as [`Monitor::pairs`].
+    pub pairs: Vec<Pair>,
+    /// What passed between them and is in no pair: as [`Monitor::lost_pairs`].
+    pub lost: Lost,
+}
+
 /// The programs in the kernel and the maps they count in.
 ///
 /// [`Self::assign`] and [`Self::filters`] are for ports that are made with the programs on them, [`Self::attach`] is for
@@ -226,6 +248,23 @@ impl Monitor {
     pub fn pairs(&self) -> Result<Vec<Pair>, MonitorError> {
         let Some(pairs) = &self.pairs else { return Ok(Vec::new()) };
         clear_dead(pairs, &self.lock().slots)
+    }
+
+    /// Everything at once.
+    ///
+    /// # Errors
+    /// As [`Self::pairs`] and [`Self::lost_pairs`].
+    pub fn snapshot(&self) -> Result<Snapshot, MonitorError> {
+        let ports = self.lock();
+        Ok(Snapshot {
+            ports: ports
+                .slots
+                .used()
+                .map(|(slot, ifindex)| Port { slot, ifindex, counters: self.counters(slot) })
+                .collect(),
+            pairs: self.pairs.as_ref().map_or(Ok(Vec::new()), |pairs| clear_dead(pairs, &ports.slots))?,
+            lost: self.lost_pairs()?,
+        })
     }
 
     /// What was counted for no pair, because the map was full: [`MonitorOptions::pairs`] makes it larger.

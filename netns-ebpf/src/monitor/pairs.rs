@@ -7,14 +7,14 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 
 use crate::layout::{PairCounters, PairKey};
 
-/// [The commands](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h#L932), known since Linux 5.6.
+/// [The commands](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h), known since Linux 5.6.
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
 
 /// Entries per system call, unless a bucket of the map holds more.
 const CHUNK: usize = 4096;
 
-/// The [`batch` member](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h#L1542) of `bpf_attr`.
+/// The [`batch` member](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h) of `bpf_attr`.
 #[derive(Default)]
 #[repr(C)]
 struct BatchAttr {

@@ -1,13 +1,13 @@
 //! Counting.
 //!
 //! A port's counters are sharded by CPU, so no two CPUs write a line. Nor do two runs on one CPU: both hooks run with
-//! bottom halves disabled ([transmit], [receive]) and nothing above a bottom half sends or receives frames through
-//! them. So the counters are added to by a plain load and a plain store. A `PREEMPT_RT` kernel may let one bottom half
-//! preempt another on the same CPU ([softirq]); there user space sets [`PREEMPTIBLE`], and the adds are atomic.
+//! bottom halves disabled (`__dev_queue_xmit` and `__netif_receive_skb_core` in [dev.c]), and nothing above a bottom
+//! half sends or receives frames through them. So the counters are added to by a plain load and a plain store. A
+//! `PREEMPT_RT` kernel may let one bottom half preempt another on the same CPU (`__local_bh_disable_ip` in [softirq.c],
+//! without `PREEMPT_RT_NEEDS_BH_LOCK`); there user space sets [`PREEMPTIBLE`], and the adds are atomic.
 //!
-//! [transmit]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c#L4677
-//! [receive]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c#L5818
-//! [softirq]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c#L163
+//! [dev.c]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c
+//! [softirq.c]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;

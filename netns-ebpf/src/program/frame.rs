@@ -6,9 +6,10 @@ use aya_ebpf::programs::TcContext;
 pub(crate) struct Frame {
     /// The port's slot, which the filter carries as its class id.
     pub(crate) slot: u32,
-    /// Bytes with the Ethernet header: both hooks see the frame with it ([ingress pushes it back][push]).
+    /// Bytes with the Ethernet header: both hooks see the frame with it (on ingress, [`cls_bpf_classify`] pushes it
+    /// back). Not with a VLAN tag that the frame had inside: on ingress the kernel has taken it out by then.
     ///
-    /// [push]: https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c#L96
+    /// [`cls_bpf_classify`]: https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c
     pub(crate) bytes: u64,
     /// Segments that a train of them holds; 1 for an ordinary frame.
     pub(crate) segments: u64,

@@ -3,6 +3,7 @@
 mod attach;
 mod counters;
 mod harness;
+mod load;
 mod log;
 mod pairs;
 mod slots;

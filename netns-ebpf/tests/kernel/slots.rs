@@ -50,9 +50,3 @@ fn a_port_has_one_slot_and_a_slot_one_port() {
     assert_eq!(monitor.ports(), []);
     assert_eq!(monitor.assign(7).unwrap().get(), 2, "a released slot waits for the others");
 }
-
-#[test]
-fn no_slots_are_too_few() {
-    let error = Monitor::load(&MonitorOptions { slots: 0, ..MonitorOptions::default() }).unwrap_err();
-    assert!(matches!(error, MonitorError::NoSlots));
-}

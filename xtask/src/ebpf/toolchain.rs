@@ -51,15 +51,13 @@ impl Toolchain {
         let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target_dir = target_dir.join("ebpf");
         let mut cargo = cargo(&self.compiler);
-        // Paths in the object are relative to the root, and so are those that the compiler reads source lines by to
-        // put them beside the instructions, where the verifier's log shows them.
         cargo.current_dir(root).arg("build").args(["--release", "--locked", "--target", TARGET]);
         cargo.args(["--package", "netns-ebpf", "--bin", "netns-ebpf", "--features", "program"]);
         cargo.arg("--target-dir").arg(&target_dir);
         for setting in ["opt-level=3", "debug=2", "codegen-units=1", "overflow-checks=false"] {
             cargo.arg("--config").arg(format!("profile.release.{setting}"));
         }
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", self.flags().join("\x1f"));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", self.flags(root).join("\x1f"));
         for variable in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
             cargo.env_remove(variable);
         }
@@ -72,7 +70,7 @@ impl Toolchain {
         }
     }
 
-    fn flags(&self) -> Vec<String> {
+    fn flags(&self, root: &Path) -> Vec<String> {
         let home = env::var_os("CARGO_HOME").map(PathBuf::from);
         let home =
             home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"))).unwrap_or_default();
@@ -84,6 +82,9 @@ impl Toolchain {
             "-Clink-arg=--btf".into(),
             // Without this memcpy and its like are there even if nobody calls them.
             "-Clink-arg=--disable-memory-builtins".into(),
+            // No path in the object depends on where it was built. Those of the workspace are relative to its root, and
+            // cargo runs there, so LLVM finds the source lines that it puts beside the instructions for the verifier.
+            format!("--remap-path-prefix={}/=", root.display()),
             format!("--remap-path-prefix={}=registry", home.join("registry/src").display()),
         ];
         if let Compiler::Nightly { sysroot } = &self.compiler {
