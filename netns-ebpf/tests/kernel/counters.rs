@@ -14,6 +14,7 @@ fn counters_equal_the_kernels_statistics() {
     let mut network = Network::new();
     let slots: Vec<_> = (0..3).map(|_| network.add(Some(&monitor)).unwrap()).collect();
 
+    network.introduce();
     network.stream(0, 1, 20_000_000);
     network.stream(2, 0, 3_000_000);
     network.datagrams(1, 2, 100, 1000);
@@ -47,6 +48,7 @@ fn a_port_in_two_directions_on_many_cpus_is_exact() {
     let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
     let mut network = Network::new();
     let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
     std::thread::scope(|scope| {
         for (from, to) in [(0, 1), (1, 0)] {
             scope.spawn({

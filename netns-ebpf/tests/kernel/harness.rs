@@ -54,6 +54,7 @@ pub(crate) struct Inside {
 }
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 254);
+pub(crate) const BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 255);
 
 impl Network {
     /// A bridge with nothing on it.
@@ -117,13 +118,14 @@ impl Network {
         slot
     }
 
-    /// Makes everybody know everybody's MAC address, so that nobody asks.
+    /// Makes everybody know everybody's MAC address, so that nobody asks. Besides, permanent neighbours have room where
+    /// others have none: the kernel keeps 1,024 of those for all namespaces together, which other tests may be using.
     pub(crate) fn introduce(&mut self) {
         let everybody: Vec<_> = self
             .insides
             .iter()
             .map(|inside| (inside.address, inside.mac))
-            .chain([(HOST, MacAddress::local(254))])
+            .chain([(HOST, MacAddress::local(254)), (BROADCAST, "ff:ff:ff:ff:ff:ff".parse().unwrap())])
             .collect();
         for inside in &self.insides {
             let mut socket = RouteSocket::open_in(&inside.namespace).unwrap();

@@ -3,7 +3,7 @@
 use netns_ebpf::layout::PortCounters;
 use netns_ebpf::{Lost, Monitor, MonitorOptions, Pair, Slot};
 
-use crate::harness::{Network, privileged, settled};
+use crate::harness::{BROADCAST, Network, privileged, settled};
 
 /// Ethernet, IPv4 and UDP headers.
 const HEADERS: u64 = 14 + 20 + 8;
@@ -81,6 +81,7 @@ fn pairs_can_be_switched_off() {
     let monitor = Monitor::load(&MonitorOptions { pairs: 0, ..MonitorOptions::default() }).unwrap();
     let mut network = Network::new();
     let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
     network.datagrams(0, 1, 20, 100);
     assert!(monitor.counters(slots[1]).tx.packets >= 20);
     assert_eq!(monitor.pairs().unwrap(), []);
@@ -122,13 +123,14 @@ fn many_pairs_come_whole() {
     for _ in 0..count {
         network.add(Some(&monitor)).unwrap();
     }
+    network.introduce();
     for inside in &network.insides {
         inside
             .namespace
             .enter(|| {
                 let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).unwrap();
                 socket.set_broadcast(true).unwrap();
-                socket.send_to(b"hello", ("10.1.1.255", 9)).unwrap();
+                socket.send_to(b"hello", (BROADCAST, 9)).unwrap();
             })
             .unwrap();
     }
