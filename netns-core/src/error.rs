@@ -54,6 +54,8 @@ pub enum Cause {
     },
     /// The input was refused before the kernel was asked.
     Invalid(Cow<'static, str>),
+    /// A limit is reached: it may work later, when something was given back.
+    Exhausted(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
     Reply(Cow<'static, str>),
     /// It did not happen in this time.
@@ -68,6 +70,15 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self::new(operation, object, Cause::Invalid(why.into()))
+    }
+
+    /// A limit is reached.
+    pub(crate) fn exhausted(
+        operation: impl Into<Cow<'static, str>>,
+        object: impl Into<String>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(operation, object, Cause::Exhausted(why.into()))
     }
 
     pub(crate) fn new(
@@ -111,7 +122,7 @@ impl Error {
         match &self.0.cause {
             Cause::Refused { errno, .. } => Some(*errno),
             Cause::System { error, .. } => error.raw_os_error(),
-            Cause::Invalid(_) | Cause::Reply(_) | Cause::TimedOut(_) => None,
+            Cause::Invalid(_) | Cause::Exhausted(_) | Cause::Reply(_) | Cause::TimedOut(_) => None,
         }
     }
 
@@ -141,7 +152,7 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
-            Cause::Invalid(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
+            Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
             Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),
         }
     }

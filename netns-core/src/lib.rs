@@ -51,6 +51,7 @@
 //! | namespaces | [`Namespace`], [`Watch`] | `ip netns`, `ip netns monitor` |
 //! | links | [`link`], [`veth`], [`bridge`] | `ip link`, `bridge link` |
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
+//! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
 //! | what happens | [`events`] | `ip monitor` |
 //! | settings | [`sysctl`] | `sysctl` |
@@ -70,6 +71,7 @@ mod mac;
 mod name;
 mod namespace;
 mod net;
+pub mod network;
 pub mod ping;
 mod rtnetlink;
 mod sys;

@@ -8,10 +8,11 @@ use std::str::FromStr;
 const CAPACITY: usize = libc::IFNAMSIZ;
 
 /// An interface's name, of which the kernel will not complain: one to fifteen bytes, no `/`, no `:`, no white space,
-/// not `.` or `..`, no `%`.
+/// not `.` or `..`, not `all` or `default`, no `%`.
 ///
-/// The rules are those of `dev_valid_name` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>, and
-/// one more: `%` in a new name asks the kernel to number the interface, which scans all of them.
+/// The rules are those of `dev_valid_name` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>, those of
+/// `sysctl_dev_name_is_allowed` in <https://github.com/torvalds/linux/blob/v6.12/include/net/ip.h>, and one more: `%`
+/// in a new name asks the kernel to number the interface, which scans all of them.
 ///
 /// ```
 /// use netns_core::IfName;
@@ -37,6 +38,8 @@ impl IfName {
             "is longer than 15 bytes"
         } else if name == "." || name == ".." {
             "means a folder"
+        } else if name == "all" || name == "default" {
+            "means all settings or the default ones"
         } else if name.bytes().any(|byte| matches!(byte, b'/' | b':' | b'%') || is_kernel_space(byte)) {
             "contains '/', ':', '%' or white space"
         } else {

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Cause;
-use crate::sys::socket::{set_option, socket};
+use crate::sys::socket::{set_option, socket, take_queued_error};
 use crate::{Error, Namespace, Result};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -147,17 +147,28 @@ pub fn ping(namespace: &Namespace, request: &Ping) -> Result<Report> {
 fn is_unreachable(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ECONNREFUSED | libc::EACCES | libc::ENETDOWN)
+        Some(
+            libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETDOWN
+                | libc::ECONNREFUSED
+                | libc::ENOPROTOOPT
+                | libc::EACCES
+        )
     )
 }
 
-/// A raw socket that receives echo replies only.
+/// A raw socket that receives echo replies only, and is told of every ICMP error: without `IP_RECVERR` the kernel keeps
+/// "host unreachable" to itself, as one that may pass (`raw_err` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/raw.c>).
 fn open(destination: IpAddr) -> io::Result<OwnedFd> {
     match destination {
         IpAddr::V4(_) => {
             let fd = socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
             // `struct icmp_filter`: a bit set is a type left out. `SOL_RAW` 255, `ICMP_FILTER` 1.
             set_option(fd.as_fd(), 255, 1, &!(1_u32 << ECHO_V4.1))?;
+            set_option(fd.as_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, &1_i32)?;
             Ok(fd)
         }
         IpAddr::V6(_) => {
@@ -166,6 +177,7 @@ fn open(destination: IpAddr) -> io::Result<OwnedFd> {
             let mut filter = [u32::MAX; 8];
             filter[usize::from(ECHO_V6.1 >> 5)] &= !(1 << (ECHO_V6.1 & 31));
             set_option(fd.as_fd(), libc::IPPROTO_ICMPV6, 1, &filter)?;
+            set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVERR, &1_i32)?;
             Ok(fd)
         }
     }
@@ -200,6 +212,8 @@ impl Exchange {
 
     fn once(&mut self, sequence: u16, timeout: Duration) -> io::Result<Outcome> {
         self.write_request(sequence);
+        // What became of an earlier request too late to be told.
+        while take_queued_error(self.socket.as_fd()).is_ok() {}
         let sent = Instant::now();
         self.socket.send(&self.packet)?;
         loop {

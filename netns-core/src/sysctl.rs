@@ -70,11 +70,11 @@ pub struct Ipv4Forwarding {
 }
 
 impl Ipv4Forwarding {
-    /// Switches forwarding on, if it is not.
+    /// What it is now; nothing is changed.
     ///
     /// # Errors
-    /// If the settings cannot be read or written.
-    pub fn enable(namespace: &Namespace) -> Result<Self> {
+    /// If the settings cannot be read.
+    pub fn observe(namespace: &Namespace) -> Result<Self> {
         if get(namespace, IP_FORWARD)? == "1" {
             return Ok(Self { interfaces: None });
         }
@@ -87,8 +87,19 @@ impl Ipv4Forwarding {
         })?;
         let mut names = names.map_err(Error::system("list interfaces of", INTERFACES, "readdir"))?;
         names.retain(|name| get(namespace, &setting(name)).is_ok_and(|value| value == "1"));
-        set(namespace, IP_FORWARD, "1")?;
         Ok(Self { interfaces: Some(names) })
+    }
+
+    /// Switches forwarding on, if it is not.
+    ///
+    /// # Errors
+    /// If the settings cannot be read or written.
+    pub fn enable(namespace: &Namespace) -> Result<Self> {
+        let before = Self::observe(namespace)?;
+        if before.interfaces.is_some() {
+            set(namespace, IP_FORWARD, "1")?;
+        }
+        Ok(before)
     }
 
     /// Puts everything back as it was. Interfaces that are gone are passed over.

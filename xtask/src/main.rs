@@ -1,2 +1,57 @@
-//! The command line.
-fn main() {}
+//! `cargo xtask`: the command line. One file a subcommand; what they do is the libraries' work.
+#![forbid(unsafe_code)]
+
+mod clean;
+mod cli;
+mod ebpf;
+mod failure;
+mod link;
+mod netns;
+mod output;
+mod ping;
+mod run;
+mod signals;
+mod state;
+
+use clap::Parser;
+use cli::{Cli, Command, EbpfCommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to stdout; clap's own exit code for the rest is 2, ours is 1.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            if !failure.is_silent() {
+                eprintln!("error: {failure}");
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Clean => clean::clean(),
+        Command::Netns(command) => netns::netns(command),
+        Command::Link(command) => link::link(command),
+        Command::Ping(arguments) => ping::ping(&arguments),
+        Command::Ebpf(command) => {
+            let done = match command {
+                EbpfCommand::Build => ebpf::build(),
+                EbpfCommand::Check => ebpf::check(),
+            };
+            done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Bringing a thread back to where it was.
 
-use super::Namespace;
+use super::{Namespace, NamespaceId};
 use crate::Result;
 use crate::sys;
 use std::marker::PhantomData;
@@ -11,23 +11,45 @@ use std::os::fd::AsFd;
 /// It never leaves this crate, so that it can be neither forgotten nor dropped out of order; and it is not `Send`, so
 /// that it cannot bring back another thread.
 #[derive(Debug)]
-pub(crate) struct Return {
-    origin: Namespace,
+pub(crate) struct Return<'a> {
+    origin: Origin<'a>,
     not_send: PhantomData<*const ()>,
 }
 
-impl Return {
+#[derive(Debug)]
+enum Origin<'a> {
+    Opened(Namespace),
+    Known(&'a Namespace),
+}
+
+impl<'a> Return<'a> {
     /// To the namespace that the calling thread is in now.
     pub(crate) fn to_current() -> Result<Self> {
-        Ok(Self { origin: Namespace::current()?, not_send: PhantomData })
+        Ok(Self::to(Origin::Opened(Namespace::current()?)))
+    }
+
+    /// To the namespace that the calling thread is in now, which is `known`, whose id is `id`, more often than not:
+    /// then it need not be opened.
+    ///
+    /// The id cannot be another namespace's as long as `known` is open.
+    pub(crate) fn to_known(known: &'a Namespace, id: NamespaceId) -> Result<Self> {
+        if NamespaceId::current()? == id { Ok(Self::to(Origin::Known(known))) } else { Self::to_current() }
+    }
+
+    const fn to(origin: Origin<'a>) -> Self {
+        Self { origin, not_send: PhantomData }
     }
 }
 
-impl Drop for Return {
+impl Drop for Return<'_> {
     fn drop(&mut self) {
-        if let Err(error) = sys::namespace::setns(self.origin.as_fd(), libc::CLONE_NEWNET) {
+        let origin = match &self.origin {
+            Origin::Opened(namespace) => namespace,
+            Origin::Known(namespace) => namespace,
+        };
+        if let Err(error) = sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET) {
             // Whoever was not permitted to leave is not permitted to return either, and is there.
-            if is_current(&self.origin) {
+            if is_current(origin) {
                 return;
             }
             eprintln!(

@@ -6,13 +6,14 @@ mod named;
 mod watch;
 
 pub use named::Folder;
+pub(crate) use named::Reserved;
 pub use watch::{NameEvent, Watch};
 
 use crate::error::Cause;
 use crate::sys;
 use crate::{Error, Result};
-use enter::Return;
-use std::fs::File;
+pub(crate) use enter::Return;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -51,8 +52,21 @@ pub struct NamespaceId {
     pub inode: u64,
 }
 
+impl NamespaceId {
+    /// Of the namespace that the calling thread is in: one system call, and nothing is opened.
+    pub(crate) fn current() -> Result<Self> {
+        let metadata = std::fs::metadata(CURRENT).map_err(Error::system("identify namespace", "", "stat"))?;
+        Ok(Self::of(&metadata))
+    }
+
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
 /// The calling thread's own. `/proc/self` would be the main thread's.
 const CURRENT: &str = "/proc/thread-self/ns/net";
+const CURRENT_C: &std::ffi::CStr = c"/proc/thread-self/ns/net";
 
 impl Namespace {
     /// Makes a namespace without a name. The calling thread stays where it is.
@@ -115,7 +129,7 @@ impl Namespace {
         let file = self.fd.try_clone().map(File::from);
         let metadata = file.and_then(|file| file.metadata());
         let metadata = metadata.map_err(Error::system("identify namespace", "", "fstat"))?;
-        Ok(NamespaceId { device: metadata.dev(), inode: metadata.ino() })
+        Ok(NamespaceId::of(&metadata))
     }
 
     /// Another handle on the same namespace.

@@ -115,6 +115,46 @@ impl Namespace {
     }
 }
 
+/// A name that was taken and stands for no namespace yet. Dropped before it does, it is free again.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    path: std::ffi::CString,
+    bound: bool,
+}
+
+impl Reserved {
+    /// Makes the folder ready for names, once for many of them.
+    pub(crate) fn prepare() -> Result<()> {
+        prepare_folder().map_err(Error::system("prepare", FOLDER, "mount"))
+    }
+
+    /// Takes a name; the folder is ready.
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let failed = |error| Error::system("create namespace", name, "mknod")(error);
+        let path = c_path(&path_of("create namespace", name)?).map_err(failed)?;
+        sys::namespace::make_file(&path).map_err(failed)?;
+        Ok(Self { path, bound: false })
+    }
+
+    /// Makes it the name of the namespace that the calling thread is in.
+    pub(crate) fn bind_current(mut self) -> Result<()> {
+        sys::namespace::mount(super::CURRENT_C, &self.path, Some(c"none"), libc::MS_BIND).map_err(|error| {
+            Error::system("name namespace", self.path.to_string_lossy(), "mount")(error)
+        })?;
+        self.bound = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.bound {
+            // It was ours alone, and what can fail is only the removal of a file that nobody needs.
+            let _ = fs::remove_file(Path::new(&*self.path.to_string_lossy()));
+        }
+    }
+}
+
 /// The rules of `invalid_name` in `ip`, and no NUL.
 fn path_of(operation: &'static str, name: &str) -> Result<PathBuf> {
     let fault = match name {

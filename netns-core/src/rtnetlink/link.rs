@@ -3,7 +3,8 @@
 use super::bridge::PortOptions;
 use super::socket::RouteSocket;
 use crate::wire::{
-    AttributeWriter, Attributes, Batch, IfInfoMsg, LinkStats64, Message, RTEXT_FILTER_SKIP_STATS,
+    AttributeWriter, Attributes, Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg, LinkStats64, Message,
+    RTEXT_FILTER_SKIP_STATS,
 };
 use crate::{IfName, MacAddress, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -126,6 +127,17 @@ impl LinkId {
     }
 }
 
+/// How an interface comes by its IPv6 link-local address, `IN6_ADDR_GEN_MODE_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum AddrGenMode {
+    /// From the MAC address, when it is raised: the kernel's default. With the address come its duplicate address
+    /// detection, multicast reports and router solicitations, which a bridge floods to every port.
+    Eui64 = 0,
+    /// Not at all: the interface has only the addresses that it is given, and says nothing unasked.
+    None = 1,
+}
+
 /// What to change of a link; what is `None` stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LinkChange<'a> {
@@ -141,6 +153,10 @@ pub struct LinkChange<'a> {
     pub master: Option<u32>,
     /// A new group.
     pub group: Option<u32>,
+    /// How it comes by its IPv6 link-local address: to be set before it is up and has a carrier, and so in a request
+    /// before the one that raises it, of which the kernel does that part first. Nor does the kernel take it in the
+    /// request that makes a link.
+    pub addrgenmode: Option<AddrGenMode>,
     /// The namespace to move to. It loses addresses and routes on the way, and the kernel takes some 16 ms for it
     /// with the RTNL lock held; [`super::veth::create`] makes links where they belong instead.
     pub namespace: Option<BorrowedFd<'a>>,
@@ -230,6 +246,13 @@ pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChang
         attributes.optional(libc::IFLA_MTU, change.mtu);
         attributes.optional(libc::IFLA_MASTER, change.master);
         attributes.optional(libc::IFLA_GROUP, change.group);
+        if let Some(mode) = change.addrgenmode {
+            attributes.nest(libc::IFLA_AF_SPEC, |families| {
+                families.nest(libc::AF_INET6 as u16, |inet6| {
+                    inet6.value(IFLA_INET6_ADDR_GEN_MODE, mode as u8);
+                });
+            });
+        }
         attributes.optional(libc::IFLA_NET_NS_FD, change.namespace.map(|fd| fd.as_raw_fd()));
     });
 }

@@ -44,6 +44,8 @@ pub struct RouteSocket {
     /// The kernel chooses the port id when the first request is sent; the first answer tells it.
     port: Option<u32>,
     sequence: u32,
+    /// Whether the kernel was asked for explanations.
+    explains: bool,
 }
 
 impl RouteSocket {
@@ -54,16 +56,22 @@ impl RouteSocket {
     /// # Errors
     /// If the kernel gives no socket.
     pub fn open() -> Result<Self> {
-        let socket = Self::open_bare()?;
+        let mut socket = Self::open_bare()?;
+        socket.ask_for_explanations()?;
+        Ok(socket)
+    }
+
+    fn ask_for_explanations(&mut self) -> Result<()> {
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK, libc::NETLINK_GET_STRICT_CHK] {
-            match sys::socket::set_option(socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
+            match sys::socket::set_option(self.socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
                 Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => {
                     return Err(Error::system("open route socket", "", "setsockopt")(error));
                 }
                 _ => {}
             }
         }
-        Ok(socket)
+        self.explains = true;
+        Ok(())
     }
 
     /// Opens a socket in `namespace`.
@@ -74,11 +82,12 @@ impl RouteSocket {
         namespace.enter(Self::open)?
     }
 
-    /// Opens a socket with no option set: one system call.
+    /// Opens a socket with no option set: one system call. When a request is refused, the options are set and that
+    /// request is repeated, to hear why; so it is for namespaces that are given up when that happens.
     pub(crate) fn open_bare() -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
             .map_err(Error::system("open route socket", "", "socket"))?;
-        Ok(Self { socket, port: None, sequence: 1 })
+        Ok(Self { socket, port: None, sequence: 1, explains: false })
     }
 
     /// Sends the requests of `batch` and waits for their answers.
@@ -180,6 +189,7 @@ impl RouteSocket {
         let (first, last) = self.send(batch, flags)?;
         let mut buffer = [0; REPLY_CAPACITY];
         let mut outcome = Ok(());
+        let mut refused = None;
         loop {
             let length = self.receive(batch.bytes(), &mut buffer)?;
             let mut messages = Messages::new(&buffer[..length]);
@@ -191,7 +201,10 @@ impl RouteSocket {
                 let result = if i32::from(message.header.kind) == libc::NLMSG_ERROR {
                     match message.error() {
                         Some((0, _)) => Ok(()),
-                        Some((errno, _)) => Err(refusal(batch.bytes(), &message, errno)),
+                        Some((errno, _)) => {
+                            refused = refused.or(Some(message.header.sequence));
+                            Err(refusal(batch.bytes(), &message, errno))
+                        }
                         None => Err(reply_error(batch.bytes(), "its answer is too short")),
                     }
                 } else {
@@ -199,10 +212,23 @@ impl RouteSocket {
                 };
                 outcome = outcome.and(result);
                 if message.header.sequence == last {
-                    return outcome;
+                    return match (outcome, refused) {
+                        (Err(error), Some(refused)) if !self.explains => Err(self.why(batch, refused, error)),
+                        (outcome, _) => outcome,
+                    };
                 }
             }
             check_complete(batch.bytes(), messages.remaining())?;
+        }
+    }
+
+    /// Repeats a refused request with explanations asked for. If the kernel thinks better of it, `error` stands.
+    fn why(&mut self, batch: &mut Batch, refused: u32, error: Error) -> Error {
+        batch.retain(refused);
+        let again = self.ask_for_explanations().and_then(|()| self.exchange(batch, libc::NLM_F_ACK, |_| Ok(())));
+        match again {
+            Err(better) if better.errno() == error.errno() => better,
+            _ => error,
         }
     }
 

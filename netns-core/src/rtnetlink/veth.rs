@@ -33,6 +33,8 @@ pub struct Veth<'a> {
     /// The peer's name.
     pub peer_name: IfName,
     /// The near end's index; `None` lets the kernel choose. With both indexes chosen no look-up is needed afterwards.
+    /// With this one alone chosen and the peer in the same namespace, the kernel may give the peer, which it makes
+    /// first, that very index, and then refuses with `EBUSY`.
     pub index: Option<u32>,
     /// The peer's index, in its own namespace; the kernel heeds it only if `index` is given too.
     pub peer_index: Option<u32>,

@@ -4,6 +4,7 @@
 pub(crate) mod abi;
 pub(crate) mod inotify;
 pub(crate) mod namespace;
+pub(crate) mod notify;
 pub(crate) mod poll;
 pub(crate) mod socket;
 

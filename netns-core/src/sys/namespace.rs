@@ -44,3 +44,10 @@ pub(crate) fn kind(namespace: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     // SAFETY: this ioctl takes no argument.
     check(unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_NSTYPE) })
 }
+
+/// `mknod(2)` of an empty regular file without permissions: fails if there is one.
+pub(crate) fn make_file(path: &CStr) -> io::Result<()> {
+    // SAFETY: the string ends with NUL and outlives the call.
+    check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFREG, 0) })?;
+    Ok(())
+}

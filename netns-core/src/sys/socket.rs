@@ -61,6 +61,18 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check_length(unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) })
 }
 
+/// Takes an entry out of the error queue of a socket with `IP_RECVERR` or `IPV6_RECVERR`, and with the last one the
+/// error that its next call would return; `EAGAIN` if there is none.
+pub(crate) fn take_queued_error(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut start = [0_u8; 1];
+    // SAFETY: pointer and length are those of `start`, which outlives the call.
+    check_length(unsafe {
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        libc::recv(socket.as_raw_fd(), start.as_mut_ptr().cast(), start.len(), flags)
+    })?;
+    Ok(())
+}
+
 /// One datagram of a netlink socket.
 pub(crate) struct Datagram {
     /// How many bytes of the buffer it filled.

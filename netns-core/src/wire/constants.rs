@@ -18,6 +18,8 @@ pub const IFLA_BRPORT_MCAST_FLOOD: u16 = 27;
 pub const IFLA_BRPORT_BCAST_FLOOD: u16 = 30;
 pub const IFLA_BRPORT_NEIGH_SUPPRESS: u16 = 32;
 pub const IFLA_BRPORT_ISOLATED: u16 = 33;
+/// In `IFLA_AF_SPEC`, under `AF_INET6`.
+pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 /// Leave statistics out of a link's description.
 pub const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 

@@ -97,6 +97,22 @@ impl Batch {
         self.overflowed
     }
 
+    /// Drops every message but the one with this number.
+    pub(crate) fn retain(&mut self, sequence: u32) {
+        let mut at = 0;
+        while at + HEADER <= self.length {
+            let header: NlMsgHdr = bytemuck::pod_read_unaligned(&self.bytes[at..at + HEADER]);
+            let end = at + align(header.length as usize);
+            if header.sequence == sequence {
+                self.bytes.copy_within(at..end, 0);
+                (self.length, self.messages, self.last) = (end - at, 1, 0);
+                return;
+            }
+            at = end;
+        }
+        self.clear();
+    }
+
     /// Sets `flags` on the last message, and numbers all of them from `first` on.
     pub(crate) fn seal(&mut self, first: u32, flags: i32) {
         let mut at = 0;

@@ -1,0 +1,240 @@
+//! The bridges that act as one.
+//!
+//! The first bridge is the host's: it has the addresses of the host, the responder, and the first sandboxes. When
+//! their number outgrows it, further bridges are made, each joined to the first by a trunk, a veth pair. So it is a
+//! star, and no loop can be. Every bridge knows the MAC addresses of its own sandboxes by fixed entries and sends
+//! everything else up its trunk; the first one knows the addresses behind every trunk, and sends what it does not know
+//! nowhere. So nothing has to be learnt, and nothing is flooded but questions on their way to the responder.
+
+use super::options::NetworkOptions;
+use super::plan::{Plan, WINDOW};
+use super::requests::Requests;
+use super::responder::{Responder, silent};
+use crate::address::{self, Address};
+use crate::bridge::{self, Bridge, PortOptions};
+use crate::link::{self, AddrGenMode, LinkChange};
+use crate::neighbour::{self, FdbEntry, Neighbour};
+use crate::veth::{self, Veth};
+use crate::wire::Batch;
+use crate::{Error, Namespace, Result, RouteSocket, sysctl};
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
+/// any machine that makes fewer than a billion links.
+const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
+
+/// The network's links on the host, and the sockets to change them with.
+#[derive(Debug)]
+pub(super) struct Fabric {
+    pub(super) socket: RouteSocket,
+    responder: Responder,
+    /// How many bridges there are.
+    shards: u32,
+    /// Whether the folder of named namespaces was made ready.
+    pub(super) names_ready: bool,
+    options: FabricOptions,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FabricOptions {
+    mtu: Option<u32>,
+    ipv6: bool,
+    broadcast: bool,
+    permanent_neighbours: bool,
+}
+
+impl Fabric {
+    /// Makes the first bridge and the responder in the namespace of the calling thread. Nothing is left of a failure.
+    pub(super) fn create(home: &Namespace, options: &NetworkOptions, ipv6: bool) -> Result<(Self, Plan)> {
+        let mut socket = RouteSocket::open()?;
+        let plan = create_root(&mut socket, options)?;
+        let fabric_options = FabricOptions {
+            mtu: options.mtu,
+            ipv6,
+            broadcast: options.broadcast,
+            permanent_neighbours: options.permanent_neighbours,
+        };
+        let made = raise_root(&mut socket, home, &plan, ipv6)
+            .and_then(|()| Responder::create(&mut socket, &plan, options.mtu, ipv6));
+        match made {
+            Ok(responder) => {
+                let mut fabric =
+                    Self { socket, responder, shards: 0, names_ready: false, options: fabric_options };
+                match fabric.add_shard(&plan) {
+                    Ok(()) => Ok((fabric, plan)),
+                    Err(error) => {
+                        fabric.delete(&plan);
+                        Err(error)
+                    }
+                }
+            }
+            Err(error) => {
+                // The reason that matters is the first one.
+                let _ = link::delete(&mut socket, plan.root());
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes bridges until this one is there.
+    pub(super) fn ensure(&mut self, plan: &Plan, shard: u32) -> Result<()> {
+        while self.shards <= shard {
+            self.add_shard(plan)?;
+        }
+        Ok(())
+    }
+
+    fn add_shard(&mut self, plan: &Plan) -> Result<()> {
+        let shard = self.shards;
+        if shard > 0 {
+            self.create_leaf(plan, shard)?;
+        }
+        let taught = self.responder.learn(plan, shard).and_then(|()| self.learn(plan, shard));
+        if taught.is_err() && shard > 0 {
+            // The reason that matters is the first one.
+            let _ = link::delete(&mut self.socket, plan.leaf(shard).bridge);
+            let _ = link::delete(&mut self.socket, plan.leaf(shard).down);
+        }
+        taught?;
+        self.shards += 1;
+        Ok(())
+    }
+
+    /// Makes a further bridge and its trunk.
+    fn create_leaf(&mut self, plan: &Plan, shard: u32) -> Result<()> {
+        let leaf = plan.leaf(shard);
+        let mut batch = Batch::new();
+        let bridge = Bridge {
+            index: Some(leaf.bridge),
+            mtu: self.options.mtu,
+            multicast_snooping: Some(false),
+            ..Bridge::new(plan.link_name('b', shard), plan.leaf_mac(shard))
+        };
+        bridge::encode_create(&mut batch, &bridge);
+        let trunk = Veth {
+            index: Some(leaf.down),
+            peer_index: Some(leaf.up),
+            mtu: self.options.mtu,
+            ..Veth::new(plan.link_name('d', shard), plan.link_name('u', shard))
+        };
+        veth::encode_create(&mut batch, &trunk);
+        let quiet = LinkChange {
+            addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
+            group: Some(plan.fabric_group()),
+            ..LinkChange::default()
+        };
+        for index in [leaf.bridge, leaf.down, leaf.up] {
+            link::encode_set(&mut batch, index, &quiet);
+        }
+        for (index, bridge) in [(leaf.down, plan.root()), (leaf.up, leaf.bridge)] {
+            link::encode_set(
+                &mut batch,
+                index,
+                &LinkChange { master: Some(bridge), ..LinkChange::default() },
+            );
+        }
+        let broadcast = Some(self.options.broadcast);
+        let down = PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, ..silent() };
+        let up = PortOptions { learning: Some(false), ..PortOptions::default() };
+        bridge::encode_set_port(&mut batch, leaf.down, &down);
+        bridge::encode_set_port(&mut batch, leaf.up, &up);
+        for index in [leaf.bridge, leaf.down, leaf.up] {
+            link::encode_set(&mut batch, index, &LinkChange { up: Some(true), ..LinkChange::default() });
+        }
+        let made = self
+            .socket
+            .execute(&mut batch)
+            // So that both ends of the trunk forward from now on.
+            .and_then(|()| link::get(&mut self.socket, leaf.down))
+            .and_then(|_| link::get(&mut self.socket, leaf.up));
+        if made.is_err() {
+            let _ = link::delete(&mut self.socket, leaf.down);
+            let _ = link::delete(&mut self.socket, leaf.bridge);
+        }
+        made.map(|_| ())
+    }
+
+    /// Tells the first bridge, and the host, what does not change about the sandboxes of a bridge.
+    fn learn(&mut self, plan: &Plan, shard: u32) -> Result<()> {
+        let neighbours = self.options.permanent_neighbours;
+        let mut requests = Requests::new(&mut self.socket);
+        for number in plan.numbers_of(shard) {
+            let mac = plan.mac(number);
+            requests.add(|batch| {
+                if shard > 0 {
+                    neighbour::encode_set_fdb(batch, &FdbEntry::fixed(plan.leaf(shard).down, mac));
+                }
+                for net in plan.addresses(number).filter(|_| neighbours) {
+                    let neighbour = Neighbour::permanent(plan.root(), net.address(), mac);
+                    neighbour::encode_set(batch, &neighbour);
+                }
+            })?;
+        }
+        requests.flush()
+    }
+
+    /// Deletes all bridges and trunks at once.
+    pub(super) fn delete(&mut self, plan: &Plan) {
+        // Whoever drops a network cannot do anything about a failure, and the likely one is that they are gone.
+        let _ = link::delete_group(&mut self.socket, plan.fabric_group());
+    }
+}
+
+/// Makes the first bridge, down. Its index is also the claim on its window: two networks that choose the same one
+/// cannot both make it.
+fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Plan> {
+    let plan = |window| {
+        let NetworkOptions { name, subnet_v4, subnet_v6, per_bridge, maximum, .. } = *options;
+        Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window * WINDOW)
+    };
+    // What is wrong with the options is to be said first.
+    plan(WINDOWS.start)?;
+    let links = link::list(socket)?;
+    if links.iter().any(|link| link.name == options.name) {
+        return Err(Error::invalid(
+            "create network",
+            options.name.to_string(),
+            "there is an interface of this name",
+        ));
+    }
+    let taken: HashSet<u32> = links.iter().map(|link| link.index / WINDOW).collect();
+    // Any of them will do, but not the same for everybody. std seeds its hashers from the kernel's random numbers.
+    let first = RandomState::new().build_hasher().finish() as u32 % WINDOWS.len() as u32;
+    let all = WINDOWS.map(|window| WINDOWS.start + (window - WINDOWS.start + first) % WINDOWS.len() as u32);
+    for window in all.filter(|window| !taken.contains(window)) {
+        let plan = plan(window)?;
+        let bridge = Bridge {
+            index: Some(plan.root()),
+            mtu: options.mtu,
+            multicast_snooping: Some(false),
+            ..Bridge::new(plan.name, plan.host_mac())
+        };
+        match bridge::create(socket, &bridge) {
+            Err(error)
+                if error.errno() == Some(libc::EEXIST) && link::get(socket, options.name).is_err() => {}
+            other => return other.map(|()| plan),
+        }
+    }
+    Err(Error::exhausted(
+        "create network",
+        options.name.to_string(),
+        "every window of interface indexes is in use",
+    ))
+}
+
+/// Gives the first bridge the host's addresses and raises it.
+fn raise_root(socket: &mut RouteSocket, home: &Namespace, plan: &Plan, ipv6: bool) -> Result<()> {
+    if ipv6 {
+        // What a sandbox advertises is not to configure the host.
+        let (setting, value) = if plan.v6.is_some() { ("accept_ra", "0") } else { ("disable_ipv6", "1") };
+        sysctl::set(home, &format!("net/ipv6/conf/{}/{setting}", plan.name), value)?;
+    }
+    let mut batch = Batch::new();
+    let up = LinkChange { up: Some(true), group: Some(plan.fabric_group()), ..LinkChange::default() };
+    link::encode_set(&mut batch, plan.root(), &up);
+    for net in plan.gateways() {
+        address::encode_add(&mut batch, &Address::new(plan.root(), net));
+    }
+    socket.execute(&mut batch)
+}

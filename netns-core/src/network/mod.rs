@@ -1,0 +1,216 @@
+//! Networks of sandboxes: namespaces with an `eth0`, addresses and a bridge port, made and dropped at the kernel's
+//! own speed.
+//!
+//! ```
+//! use netns_core::network::{Network, NetworkOptions};
+//! use netns_core::ping::{Ping, ping};
+//! use netns_core::{IfName, Namespace};
+//!
+//! # if !netns_core::is_privileged() { return Ok(()); }
+//! # Namespace::anonymous()?.enter(|| {
+//! let options = NetworkOptions {
+//!     subnet_v4: Some("10.99.0.0/16".parse()?),
+//!     ..NetworkOptions::new(IfName::new("sandboxes")?)
+//! };
+//! let network = Network::create(&options)?;
+//! let (one, two) = (network.create_sandbox()?, network.create_sandbox()?);
+//! let report = ping(one.namespace()?, &Ping::new(two.address_v4().unwrap().address()))?;
+//! assert!(report.all_received());
+//! drop(one);
+//! # Ok::<(), netns_core::Error>(())
+//! # })??;
+//! # Ok::<(), netns_core::Error>(())
+//! ```
+//!
+//! # How sandboxes reach each other
+//!
+//! They are on one subnet, at layer 2. Frames go where they are addressed, and nowhere else: no port learns or floods.
+//! Who has an address is answered by the kernel, in one place, so that asking costs the same with ten sandboxes and
+//! with ten thousand. Broadcasts and multicasts reach the host; other sandboxes only if
+//! [`NetworkOptions::broadcast`] says so. An address that a sandbox gives itself beside its own is not reachable.
+//!
+//! # What is given back when
+//!
+//! Dropping a [`Sandbox`] only closes it. The kernel reclaims it some milliseconds later, together with others, and
+//! says so; only then is its number, with its address, MAC address, port name and slot, given out again.
+//! [`Network::reclaiming`] and [`Network::wait_reclaimed`] tell; [`Network::delete`] does not leave it to the kernel.
+//!
+//! # Limits
+//!
+//! 64,512 sandboxes a network by the interface indexes it reserves; beyond that, the kernel's
+//! `user.max_net_namespaces`, a descriptor for each sandbox (`RLIMIT_NOFILE`), and memory. Sandboxes that talk to
+//! each other, and not only to the host, fill the kernel's neighbour table, which all namespaces share:
+//! `net.ipv4.neigh.default.gc_thresh3`, 1,024 unless raised, limits how many such acquaintances there are at once.
+#![forbid(unsafe_code)]
+
+mod fabric;
+mod numbers;
+mod options;
+mod plan;
+mod program;
+mod reclaim;
+mod requests;
+mod responder;
+mod sandbox;
+mod shared;
+
+pub use options::NetworkOptions;
+pub use program::{PortInfo, PortProgram};
+pub use sandbox::Sandbox;
+
+use crate::error::Cause;
+use crate::link::{self, LinkChange};
+use crate::wire::{Batch, IfInfoMsg};
+use crate::{Error, IpNet, MacAddress, Namespace, Result, RouteSocket, route};
+use shared::Shared;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How many ports are deleted in one request. The kernel makes nobody else a link meanwhile.
+const DELETED_AT_ONCE: usize = 64;
+
+/// A network of sandboxes. Cloning it gives another handle on the same one.
+///
+/// The bridges go when the last handle and the last [`Sandbox`] have been dropped.
+#[derive(Debug, Clone)]
+pub struct Network {
+    shared: Arc<Shared>,
+}
+
+impl Network {
+    /// Makes a network in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If the options contradict themselves; if a subnet overlaps with a route of the host, or the name is taken:
+    /// nothing that exists is adopted or shadowed. Else the kernel's reason. Nothing is left then.
+    pub fn create(options: &NetworkOptions) -> Result<Self> {
+        let home = Namespace::current()?;
+        let subnets = [options.subnet_v4, options.subnet_v6];
+        check_routes(subnets.into_iter().flatten())?;
+        Shared::create(home, options).map(|shared| Self { shared: Arc::new(shared) })
+    }
+
+    /// Makes a sandbox in an anonymous namespace. The calling thread, whichever namespace it is in, stays there.
+    ///
+    /// What it returns works: the first packet to any other sandbox or the host goes through at once.
+    ///
+    /// # Errors
+    /// [`Cause::Exhausted`] if a limit is reached and [`NetworkOptions::patience`] is over; else the request that the
+    /// kernel refused, and why. Nothing is left then.
+    pub fn create_sandbox(&self) -> Result<Sandbox> {
+        Shared::create_sandbox(&self.shared, None)
+    }
+
+    /// Makes a sandbox in a named namespace, as [`Namespace::create`] and `ip netns add` make them. The name goes
+    /// with the sandbox.
+    ///
+    /// # Errors
+    /// As [`Network::create_sandbox`]; `EEXIST` if the name is taken.
+    pub fn create_named_sandbox(&self, name: &str) -> Result<Sandbox> {
+        Shared::create_sandbox(&self.shared, Some(name))
+    }
+
+    /// The index of the first bridge.
+    #[must_use]
+    pub fn bridge(&self) -> u32 {
+        self.shared.recipe.plan.root()
+    }
+
+    /// The host's MAC address on the network.
+    #[must_use]
+    pub fn mac(&self) -> MacAddress {
+        self.shared.recipe.plan.host_mac()
+    }
+
+    /// The host's addresses on the network, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
+        self.shared.recipe.plan.gateways()
+    }
+
+    /// How many sandboxes there can be at once.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.shared.recipe.plan.capacity
+    }
+
+    /// How many sandboxes there are.
+    #[must_use]
+    pub fn sandboxes(&self) -> u32 {
+        self.shared.ledger().numbers.used()
+    }
+
+    /// How many dropped sandboxes the kernel has not reclaimed yet.
+    ///
+    /// # Errors
+    /// If the kernel's notices cannot be read.
+    pub fn reclaiming(&self) -> Result<u32> {
+        self.shared.read_notices()?;
+        Ok(self.shared.ledger().numbers.leaving())
+    }
+
+    /// Waits until the kernel has reclaimed all dropped sandboxes.
+    ///
+    /// # Errors
+    /// [`Cause::TimedOut`] if it has not within `limit`: a process or a descriptor may hold one of them.
+    pub fn wait_reclaimed(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while self.reclaiming()? > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let object = self.shared.recipe.plan.name.to_string();
+                return Err(Error::new("reclaim sandboxes of", object, Cause::TimedOut(limit)));
+            }
+            self.shared.wait_notice(left)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes sandboxes and waits until it is done, in requests of 64 ports each: dearer than dropping them, but
+    /// their addresses and slots are free when it returns, and whatever still runs in them has lost its network.
+    ///
+    /// # Errors
+    /// If the kernel refuses; all the sandboxes are dropped then all the same.
+    pub fn delete(&self, sandboxes: impl IntoIterator<Item = Sandbox>) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut sandboxes = sandboxes.into_iter().peekable();
+        while sandboxes.peek().is_some() {
+            let chunk: Vec<Sandbox> = sandboxes.by_ref().take(DELETED_AT_ONCE).collect();
+            outcome = outcome.and(self.shared.delete_ports(&chunk));
+        }
+        outcome.and_then(|()| self.shared.read_notices())
+    }
+}
+
+/// Refuses subnets of which the host has a part already.
+fn check_routes(subnets: impl Iterator<Item = IpNet>) -> Result<()> {
+    let routes = route::list(&mut RouteSocket::open()?)?;
+    for subnet in subnets {
+        let overlap =
+            routes.iter().find(|route| route.destination.prefix() > 0 && route.destination.overlaps(&subnet));
+        if let Some(route) = overlap {
+            let why = format!("the host has a route to {}", route.destination);
+            return Err(Error::invalid("use subnet", subnet.to_string(), why));
+        }
+    }
+    Ok(())
+}
+
+impl Shared {
+    /// Deletes ports by putting them in a group and deleting the group.
+    fn delete_ports(&self, sandboxes: &[Sandbox]) -> Result<()> {
+        let plan = &self.recipe.plan;
+        let mut batch = Batch::new();
+        let condemn = LinkChange { group: Some(plan.condemned_group()), ..LinkChange::default() };
+        for sandbox in sandboxes {
+            link::encode_set(&mut batch, plan.port(sandbox.number), &condemn);
+        }
+        batch.message(libc::RTM_DELLINK, 0, &IfInfoMsg::default(), |attributes| {
+            attributes.value(libc::IFLA_GROUP, plan.condemned_group());
+        });
+        match self.fabric().socket.execute(&mut batch) {
+            // Somebody else deleted one of them; the others are gone now, too.
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+            other => other,
+        }
+    }
+}

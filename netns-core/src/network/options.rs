@@ -1,0 +1,67 @@
+//! How a network is to be.
+
+use super::program::PortProgram;
+use crate::{IfName, IpNet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a network is to be. [`NetworkOptions::new`] has what most want.
+#[derive(Debug, Clone)]
+pub struct NetworkOptions {
+    /// The name of the bridge, at most nine bytes. Ports are called by it, a `p` and a number; further bridges and
+    /// what joins them likewise, with `b`, `d` and `u`, and `r0` for the responder's port.
+    pub name: IfName,
+    /// The IPv4 subnet. Its first address is the host's.
+    pub subnet_v4: Option<IpNet>,
+    /// The IPv6 subnet. Its first address is the host's.
+    pub subnet_v6: Option<IpNet>,
+    /// How many sandboxes there can be at once, if the subnets do not set a lower limit; at most 64,512.
+    pub maximum: u32,
+    /// How many sandboxes share a bridge. The kernel allows 1,023 ports, but the time to join a bridge grows with the
+    /// ports it has, by half a microsecond each.
+    pub per_bridge: u32,
+    /// MTU of all links in bytes; `None` is the kernel's 1,500.
+    pub mtu: Option<u32>,
+    /// Whether sandboxes have default routes to the host. What the host then does with the packets is the user's
+    /// affair: no forwarding is switched on.
+    pub default_route: bool,
+    /// Whether sandboxes reach the host only, and not each other.
+    pub isolated: bool,
+    /// Whether sandboxes receive the broadcasts and multicasts of others. Address resolution does not need it, and
+    /// each one costs as much as there are sandboxes.
+    pub broadcast: bool,
+    /// Whether sandboxes give themselves IPv6 link-local addresses. It makes each say half a dozen things at its birth.
+    pub ipv6_link_local: bool,
+    /// Whether host and sandboxes know each other's MAC addresses from the beginning.
+    pub permanent_neighbours: bool,
+    /// How long making a sandbox may wait for the kernel to reclaim dropped ones, if all numbers or namespaces are
+    /// used up or more than [`NetworkOptions::reclaim_backlog`] wait; zero makes it an error at once.
+    pub patience: Duration,
+    /// How many dropped sandboxes may wait for the kernel before making another one waits too.
+    pub reclaim_backlog: u32,
+    /// A program on every port.
+    pub program: Option<Arc<dyn PortProgram>>,
+}
+
+impl NetworkOptions {
+    /// A network without subnets yet.
+    #[must_use]
+    pub const fn new(name: IfName) -> Self {
+        Self {
+            name,
+            subnet_v4: None,
+            subnet_v6: None,
+            maximum: u32::MAX,
+            per_bridge: 256,
+            mtu: None,
+            default_route: true,
+            isolated: false,
+            broadcast: false,
+            ipv6_link_local: false,
+            permanent_neighbours: true,
+            patience: Duration::from_secs(5),
+            reclaim_backlog: 4096,
+            program: None,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a network needs to know of the program on its ports.
+
+use crate::{IfName, MacAddress, Result};
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
+
+/// A port that is about to be made. All of it is known before the kernel is asked for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PortInfo {
+    /// The port's interface index, on the host.
+    pub index: u32,
+    /// Its name.
+    pub name: IfName,
+    /// The MAC address of the sandbox behind it.
+    pub mac: MacAddress,
+    /// The sandbox's IPv4 address, if the network has such a subnet.
+    pub address_v4: Option<Ipv4Addr>,
+    /// The sandbox's IPv6 address, if the network has such a subnet.
+    pub address_v6: Option<Ipv6Addr>,
+}
+
+/// Programs for the ports of a network: counters, checks. The network puts them on each port before the port joins
+/// its bridge, as `cls_bpf` filters (see [`crate::tc`]).
+pub trait PortProgram: Send + Sync {
+    /// The program for what a sandbox sends.
+    fn ingress(&self) -> BorrowedFd<'_>;
+
+    /// The program for what a sandbox receives.
+    fn egress(&self) -> BorrowedFd<'_>;
+
+    /// Gives a port its slot, not 0, which the program reads as `__sk_buff.tc_classid`. The port does not exist yet.
+    ///
+    /// # Errors
+    /// If there is no slot left; the sandbox is not made then.
+    fn assign(&self, port: &PortInfo) -> Result<u16>;
+
+    /// Takes back the slot of a port that the kernel has reclaimed: no frame passes it any more.
+    fn release(&self, slot: u16);
+}
+
+impl fmt::Debug for dyn PortProgram {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PortProgram")
+    }
+}

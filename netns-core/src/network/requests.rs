@@ -1,0 +1,182 @@
+//! The requests that make one sandbox.
+//!
+//! Two batches, one on a socket inside and one on the network's own, in this order because
+//!
+//! - the pair is made from inside, with the port as the peer that is born on the host: so nothing needs a descriptor
+//!   of the new namespace, and giving up is closing one socket;
+//! - the port is raised before `eth0`, and through the socket inside: an interface whose link has a carrier when it is
+//!   raised works at once, and the port is made to work by the last message of the second batch. Raised the other way
+//!   round, `eth0` would drop what it sends until the kernel's linkwatch has run;
+//! - the programs are on the port before it joins the bridge, so that they see every frame.
+
+use super::plan::Plan;
+use crate::address::{self, Address};
+use crate::bridge::{self, PortOptions};
+use crate::link::{self, AddrGenMode, LinkChange};
+use crate::neighbour::{self, FdbEntry, Neighbour};
+use crate::route::{self, Route};
+use crate::tc::{self, Direction, Filter};
+use crate::veth::{self, Veth};
+use crate::wire::{Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg};
+use crate::{IfName, IpNet, Result};
+use std::os::fd::BorrowedFd;
+
+/// `lo`, in every namespace.
+const LOOPBACK: u32 = 1;
+/// The index of `eth0`: one that no fallback device of the kernel has taken before, and different from the port's,
+/// since the kernel handles the carrier of a link whose peer has the same index with less haste
+/// (`linkwatch_urgent_event` in <https://github.com/torvalds/linux/blob/v6.12/net/core/link_watch.c>).
+pub(super) const ETH0: u32 = 32;
+/// The name of every sandbox's interface.
+pub(super) const ETH0_NAME: &str = "eth0";
+/// By which number a new namespace knows the host's: its first, and so 0, given when `eth0` is announced there
+/// (`rtnl_fill_link_netnsid` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>).
+const HOST_NAMESPACE: i32 = 0;
+/// Priority and handle of our filters.
+const FILTER: (u16, u32) = (1, 1);
+
+/// What is the same for every sandbox of a network.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recipe {
+    pub(super) plan: Plan,
+    pub(super) eth0: IfName,
+    pub(super) mtu: Option<u32>,
+    pub(super) default_route: bool,
+    pub(super) permanent_neighbours: bool,
+    pub(super) port: PortOptions,
+    /// Whether the kernel has IPv6 at all.
+    pub(super) ipv6: bool,
+    pub(super) ipv6_link_local: bool,
+}
+
+/// A program pair and its slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Programs<'a> {
+    pub(super) ingress: BorrowedFd<'a>,
+    pub(super) egress: BorrowedFd<'a>,
+    pub(super) slot: u16,
+}
+
+impl Recipe {
+    /// The requests on the socket inside. The last one is answered with a description of `eth0`, which also makes the
+    /// kernel take note of its carrier.
+    pub(super) fn encode_inside(&self, batch: &mut Batch, number: u32, host: BorrowedFd<'_>) {
+        let plan = &self.plan;
+        let pair = Veth {
+            index: Some(ETH0),
+            peer_index: Some(plan.port(number)),
+            mac: Some(plan.mac(number)),
+            mtu: self.mtu,
+            peer_namespace: Some(host),
+            ..Veth::new(self.eth0, plan.port_name(number))
+        };
+        veth::encode_create(batch, &pair);
+        self.encode_raise_port(batch, plan.port(number));
+        if self.ipv6 && !self.ipv6_link_local {
+            let quiet = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::default() };
+            link::encode_set(batch, ETH0, &quiet);
+        }
+        let up = LinkChange { up: Some(true), ..LinkChange::default() };
+        link::encode_set(batch, ETH0, &up);
+        link::encode_set(batch, LOOPBACK, &up);
+        for net in plan.addresses(number) {
+            address::encode_add(batch, &Address::new(ETH0, net));
+        }
+        for gateway in plan.gateways().map(|net| net.address()) {
+            if self.permanent_neighbours {
+                neighbour::encode_set(batch, &Neighbour::permanent(ETH0, gateway, plan.host_mac()));
+            }
+            if self.default_route {
+                let route = Route::new(IpNet::everything(gateway), Some(gateway), Some(ETH0));
+                route::encode_add(batch, &route);
+            }
+        }
+        link::encode_get(batch, ETH0, false);
+    }
+
+    /// Raises the port, from inside. It has no carrier yet, so this is early enough to keep it from giving itself an
+    /// IPv6 address.
+    fn encode_raise_port(&self, batch: &mut Batch, port: u32) {
+        let up = libc::IFF_UP as u32;
+        let header = IfInfoMsg { index: port, flags: up, change: up, ..IfInfoMsg::default() };
+        batch.message(libc::RTM_NEWLINK, 0, &header, |attributes| {
+            attributes.value(libc::IFLA_TARGET_NETNSID, HOST_NAMESPACE);
+            if self.ipv6 {
+                attributes.nest(libc::IFLA_AF_SPEC, |families| {
+                    families.nest(libc::AF_INET6 as u16, |inet6| {
+                        inet6.value(IFLA_INET6_ADDR_GEN_MODE, AddrGenMode::None as u8);
+                    });
+                });
+            }
+        });
+    }
+
+    /// The requests on the network's socket. The last one is answered with a description of the port, which also makes
+    /// the kernel take note of its carrier, so that the bridge forwards to it from then on.
+    pub(super) fn encode_outside(&self, batch: &mut Batch, number: u32, programs: Option<Programs<'_>>) {
+        let plan = &self.plan;
+        let port = plan.port(number);
+        if let Some(programs) = programs {
+            encode_programs(batch, port, programs);
+        }
+        let join = LinkChange { master: Some(plan.bridge(plan.shard(number))), ..LinkChange::default() };
+        link::encode_set(batch, port, &join);
+        bridge::encode_set_port(batch, port, &self.port);
+        neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
+        link::encode_get(batch, port, false);
+    }
+}
+
+/// Appends the hooks of a port and the programs on them.
+fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {
+    tc::encode_add_clsact(batch, index);
+    for direction in Direction::BOTH {
+        let program = match direction {
+            Direction::Ingress => programs.ingress,
+            Direction::Egress => programs.egress,
+        };
+        let filter = Filter {
+            index,
+            direction,
+            priority: FILTER.0,
+            handle: FILTER.1,
+            program,
+            name: "sandbox",
+            class_id: programs.slot,
+        };
+        tc::encode_add_filter(batch, &filter);
+    }
+}
+
+/// Requests in as many batches as they need.
+pub(super) struct Requests<'a> {
+    socket: &'a mut crate::RouteSocket,
+    batch: Batch,
+}
+
+impl<'a> Requests<'a> {
+    /// What is left in a batch for one more group of requests.
+    const ROOM: usize = 512;
+
+    pub(super) fn new(socket: &'a mut crate::RouteSocket) -> Self {
+        Self { socket, batch: Batch::new() }
+    }
+
+    /// Lets `write` append less than [`Self::ROOM`] bytes of requests.
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut Batch)) -> Result<()> {
+        if self.batch.bytes().len() + Self::ROOM > crate::wire::BATCH_CAPACITY {
+            self.flush()?;
+        }
+        write(&mut self.batch);
+        Ok(())
+    }
+
+    /// Sends what was appended and not sent.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if self.batch.messages() > 0 {
+            self.socket.execute(&mut self.batch)?;
+            self.batch.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! A namespace with an interface, an address and a port, ready to run something in.
+
+use super::Shared;
+use super::program::PortInfo;
+use crate::{IpNet, MacAddress, Namespace, Result, RouteSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, Command};
+use std::sync::{Arc, OnceLock};
+
+/// A sandbox of a [`super::Network`].
+///
+/// What holds it is one descriptor: a route socket inside, at [`Sandbox::socket`]'s disposal. Dropping the sandbox
+/// closes it, which takes microseconds; the kernel then takes the namespace apart, its port and programs included, as
+/// soon as no process and no other descriptor holds it either. A process that ends in any way, `SIGKILL` included,
+/// leaves nothing of its sandboxes, except for the names of named ones.
+#[derive(Debug)]
+pub struct Sandbox {
+    pub(super) shared: Arc<Shared>,
+    pub(super) number: u32,
+    pub(super) slot: Option<u16>,
+    pub(super) name: Option<Box<str>>,
+    pub(super) socket: RouteSocket,
+    /// A descriptor of the namespace, once somebody has asked for it.
+    pub(super) namespace: OnceLock<Namespace>,
+}
+
+impl Sandbox {
+    /// The namespace. The first call takes a system call and a descriptor, which stays with the sandbox.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn namespace(&self) -> Result<&Namespace> {
+        if let Some(namespace) = self.namespace.get() {
+            return Ok(namespace);
+        }
+        let opened = self.socket.namespace()?;
+        Ok(self.namespace.get_or_init(|| opened))
+    }
+
+    /// The namespace as a descriptor, to be handed to another process.
+    ///
+    /// # Errors
+    /// As [`Sandbox::namespace`].
+    pub fn namespace_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.namespace().map(Namespace::as_fd)
+    }
+
+    /// The name of a named sandbox's namespace.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its number in the network. When it is dropped and the kernel has reclaimed it, another gets the same number,
+    /// and with it the same addresses.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The IPv4 address of its `eth0`, with the prefix of the subnet.
+    #[must_use]
+    pub fn address_v4(&self) -> Option<IpNet> {
+        self.shared.recipe.plan.address_v4(self.number)
+    }
+
+    /// The IPv6 address of its `eth0`, with the prefix of the subnet.
+    #[must_use]
+    pub fn address_v6(&self) -> Option<IpNet> {
+        self.shared.recipe.plan.address_v6(self.number)
+    }
+
+    /// The MAC address of its `eth0`.
+    #[must_use]
+    pub fn mac(&self) -> MacAddress {
+        self.shared.recipe.plan.mac(self.number)
+    }
+
+    /// Its port, on the host.
+    #[must_use]
+    pub fn port(&self) -> PortInfo {
+        self.shared.recipe.port_info(self.number)
+    }
+
+    /// The index of the bridge that its port is on.
+    #[must_use]
+    pub fn bridge(&self) -> u32 {
+        let plan = &self.shared.recipe.plan;
+        plan.bridge(plan.shard(self.number))
+    }
+
+    /// Its slot in the program's arrays, if the network has a program.
+    #[must_use]
+    pub const fn slot(&self) -> Option<u16> {
+        self.slot
+    }
+
+    /// The route socket inside, for more addresses, routes and links.
+    #[must_use]
+    pub const fn socket(&mut self) -> &mut RouteSocket {
+        &mut self.socket
+    }
+
+    /// Runs `f` with the calling thread inside: see [`Namespace::enter`].
+    ///
+    /// # Errors
+    /// As [`Namespace::enter`] and [`Sandbox::namespace`].
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        self.namespace()?.enter(f)
+    }
+
+    /// Starts a command inside. The process keeps the namespace alive, and with it the sandbox's addresses.
+    ///
+    /// # Errors
+    /// As [`Namespace::spawn`] and [`Sandbox::namespace`].
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        self.namespace()?.spawn(command)
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // Gone already, by `ip netns delete`, is as well.
+            let _ = Namespace::delete(name);
+        }
+        // Before the descriptors are closed, so that the kernel's notice finds the number waiting for it.
+        self.shared.leave(self.number);
+    }
+}

@@ -1,0 +1,384 @@
+//! What a network and its sandboxes share.
+
+use super::fabric::Fabric;
+use super::numbers::Numbers;
+use super::options::NetworkOptions;
+use super::plan::Plan;
+use super::program::{PortInfo, PortProgram};
+use super::reclaim::{Heard, Reclaim};
+use super::requests::{ETH0_NAME, Programs, Recipe};
+use super::responder::silent;
+use super::sandbox::Sandbox;
+use crate::bridge::PortOptions;
+use crate::error::Cause;
+use crate::events::Events;
+use crate::link::{self, OperationalState};
+use crate::namespace::{NamespaceId, Reserved, Return};
+use crate::wire::{Batch, IfInfoMsg};
+use crate::{Error, IfName, Namespace, Result, RouteSocket, sys};
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many sandboxes are made before the kernel's notices are read again, if there are numbers without them.
+const READ_EVERY: u32 = 16;
+/// How often a number is given up for another because its index or name is taken.
+const ATTEMPTS: u32 = 8;
+/// How long a port may take to work on kernels that are not asked for it (before 6.8).
+const PORT_LIMIT: Duration = Duration::from_secs(5);
+/// While a limit is reached: how long to wait for a notice before looking again. The kernel lets a namespace's count go
+/// some time after its port.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The state of a network.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) recipe: Recipe,
+    home: Namespace,
+    home_id: NamespaceId,
+    program: Option<Arc<dyn PortProgram>>,
+    patience: Duration,
+    backlog: u32,
+    ledger: Mutex<Ledger>,
+    reclaim: Reclaim,
+    fabric: Mutex<Fabric>,
+}
+
+/// The numbers, and how many were taken since the kernel's notices were read.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) numbers: Numbers,
+    taken: u32,
+}
+
+impl Recipe {
+    /// What is known of a sandbox's port.
+    pub(super) fn port_info(&self, number: u32) -> PortInfo {
+        let plan = &self.plan;
+        let v4 = plan.address_v4(number).and_then(|net| match net.address() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = plan.address_v6(number).and_then(|net| match net.address() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        });
+        PortInfo {
+            index: plan.port(number),
+            name: plan.port_name(number),
+            mac: plan.mac(number),
+            address_v4: v4,
+            address_v6: v6,
+        }
+    }
+
+    fn new(plan: Plan, options: &NetworkOptions, ipv6: bool) -> Result<Self> {
+        let broadcast = Some(options.broadcast);
+        let port = PortOptions {
+            isolated: options.isolated.then_some(true),
+            mcast_flood: broadcast,
+            bcast_flood: broadcast,
+            ..silent()
+        };
+        Ok(Self {
+            plan,
+            eth0: IfName::new(ETH0_NAME)?,
+            mtu: options.mtu,
+            default_route: options.default_route,
+            permanent_neighbours: options.permanent_neighbours,
+            port,
+            ipv6,
+            ipv6_link_local: options.ipv6_link_local,
+        })
+    }
+}
+
+impl Shared {
+    pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<Self> {
+        let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
+        let home_id = home.id()?;
+        let (mut fabric, plan) = Fabric::create(&home, options, ipv6)?;
+        let rest = Recipe::new(plan, options, ipv6).and_then(|recipe| Ok((recipe, Reclaim::open(plan.root())?)));
+        let (recipe, reclaim) = match rest {
+            Ok(rest) => rest,
+            Err(error) => {
+                fabric.delete(&plan);
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            recipe,
+            home,
+            home_id,
+            program: options.program.clone(),
+            patience: options.patience,
+            backlog: options.reclaim_backlog,
+            ledger: Mutex::new(Ledger { numbers: Numbers::new(plan.capacity), taken: 0 }),
+            reclaim,
+            fabric: Mutex::new(fabric),
+        })
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // No change of the numbers can stop in the middle.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
+        // A panic in the middle of an exchange leaves answers behind that the next one recognises as not its own.
+        self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a sandbox.
+    pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
+        let deadline = Instant::now() + this.patience;
+        let mut attempt = 1;
+        loop {
+            let number = this.take(deadline)?;
+            match Self::build(this, number, name) {
+                Ok(sandbox) => return Ok(sandbox),
+                Err(error) => {
+                    this.give_up(number)?;
+                    let again = match error.errno() {
+                        // Somebody else has an interface of this index or name.
+                        Some(libc::EEXIST | libc::EBUSY) => {
+                            attempt += 1;
+                            error.operation() == "create veth" && attempt <= ATTEMPTS
+                        }
+                        // `user.max_net_namespaces` is reached, and dropped ones count until they are reclaimed.
+                        Some(libc::ENOSPC) if error.operation() == "create namespace" => {
+                            this.wait_for_room(deadline)?
+                        }
+                        _ => false,
+                    };
+                    if !again {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A free number, if need be after the kernel has reclaimed some.
+    fn take(&self, deadline: Instant) -> Result<u32> {
+        loop {
+            let mut ledger = self.ledger();
+            let waiting = ledger.numbers.leaving();
+            let crowded = waiting > self.backlog;
+            let due = ledger.numbers.recycled() == 0 && ledger.taken >= READ_EVERY;
+            if waiting > 0 && (due || crowded || !ledger.numbers.available()) {
+                self.read_notices_into(&mut ledger)?;
+            }
+            let crowded = ledger.numbers.leaving() > self.backlog;
+            if !crowded {
+                if ledger.numbers.fresh().is_multiple_of(self.recipe.plan.per_bridge) {
+                    ledger.numbers.reserve(self.recipe.plan.per_bridge as usize);
+                }
+                if let Some(number) = ledger.numbers.take() {
+                    ledger.taken += 1;
+                    return Ok(number);
+                }
+            }
+            let (used, waiting) = (ledger.numbers.used(), ledger.numbers.leaving());
+            drop(ledger);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || waiting == 0 {
+                let why = format!(
+                    "{used} of {} are in use and {waiting} dropped ones are not reclaimed by the kernel yet",
+                    self.recipe.plan.capacity
+                );
+                return Err(Error::exhausted("create sandbox", self.recipe.plan.name.to_string(), why));
+            }
+            self.reclaim.wait(left.min(LOOK_AGAIN))?;
+        }
+    }
+
+    /// Waits a little for the kernel to reclaim something; whether it makes sense to try again.
+    fn wait_for_room(&self, deadline: Instant) -> Result<bool> {
+        let waiting = self.ledger().numbers.leaving();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || waiting == 0 {
+            return Ok(false);
+        }
+        std::thread::sleep(left.min(LOOK_AGAIN));
+        self.read_notices()?;
+        Ok(true)
+    }
+
+    /// One attempt. What it made goes when it fails, except for a port that the kernel has yet to reclaim.
+    fn build(this: &Arc<Self>, number: u32, name: Option<&str>) -> Result<Sandbox> {
+        let slot = match &this.program {
+            None => None,
+            Some(program) => {
+                let slot = program.assign(&this.recipe.port_info(number))?;
+                this.ledger().numbers.set_slot(number, slot);
+                Some(slot)
+            }
+        };
+        let mut socket = this.open_namespace(name)?;
+        let named = Named(name);
+        let mut batch = Batch::new();
+        this.recipe.encode_inside(&mut batch, number, this.home.as_fd());
+        socket.query(&mut batch, |_| Ok(()))?;
+
+        batch.clear();
+        let programs = this.program.as_ref().zip(slot).map(|(program, slot)| Programs {
+            ingress: program.ingress(),
+            egress: program.egress(),
+            slot,
+        });
+        this.recipe.encode_outside(&mut batch, number, programs);
+        if !this.execute_outside(&mut batch, number)? {
+            this.wait_for_port(number)?;
+        }
+        std::mem::forget(named);
+        Ok(Sandbox {
+            shared: Arc::clone(this),
+            number,
+            slot,
+            name: name.map(Box::from),
+            socket,
+            namespace: OnceLock::new(),
+        })
+    }
+
+    /// A route socket in a new namespace, which it alone holds, or its name does.
+    fn open_namespace(&self, name: Option<&str>) -> Result<RouteSocket> {
+        let reserved = name.map(|name| self.reserve(name)).transpose()?;
+        let _back = Return::to_known(&self.home, self.home_id)?;
+        sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
+            "create namespace",
+            "",
+            "unshare",
+        ))?;
+        let socket = RouteSocket::open_bare()?;
+        if let Some(reserved) = reserved {
+            reserved.bind_current()?;
+        }
+        Ok(socket)
+    }
+
+    fn reserve(&self, name: &str) -> Result<Reserved> {
+        let mut fabric = self.fabric();
+        if !fabric.names_ready {
+            Reserved::prepare()?;
+            fabric.names_ready = true;
+        }
+        drop(fabric);
+        Reserved::new(name)
+    }
+
+    /// Sends the requests on the host's side; whether the port works now.
+    fn execute_outside(&self, batch: &mut Batch, number: u32) -> Result<bool> {
+        let plan = &self.recipe.plan;
+        let mut fabric = self.fabric();
+        fabric.ensure(plan, plan.shard(number))?;
+        fabric.socket.query(batch, |message| {
+            let state = message.attributes_after::<IfInfoMsg>().find(libc::IFLA_OPERSTATE);
+            Ok(state.and_then(|state| state.value::<u8>()) == Some(libc::IF_OPER_UP as u8))
+        })
+    }
+
+    /// Waits until a port works, where asking for it did not make it so.
+    fn wait_for_port(&self, number: u32) -> Result<()> {
+        let port = self.recipe.plan.port(number);
+        let deadline = Instant::now() + PORT_LIMIT;
+        let mut events = Events::open_in(&self.home)?;
+        while link::get(&mut self.fabric().socket, port)?.state != OperationalState::Up {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let object = self.recipe.plan.port_name(number).to_string();
+                return Err(Error::new("wait for port", object, Cause::TimedOut(PORT_LIMIT)));
+            }
+            events.next(left)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a sandbox is about to be closed.
+    pub(super) fn leave(&self, number: u32) {
+        let slot = self.ledger().numbers.leave(number);
+        self.release(slot);
+    }
+
+    /// Takes back the number of a sandbox that could not be made and is closed.
+    fn give_up(&self, number: u32) -> Result<()> {
+        self.leave(number);
+        let port = self.recipe.plan.port(number);
+        match link::get(&mut self.fabric().socket, port) {
+            // It was not made, or is gone already: no notice will come that is not there yet.
+            Err(error) if error.errno() == Some(libc::ENODEV) => {
+                self.read_notices()?;
+                let slot = self.ledger().numbers.reclaimed(number);
+                self.release(slot);
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn release(&self, slot: Option<u16>) {
+        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
+            program.release(slot);
+        }
+    }
+
+    /// Waits for a notice of the kernel.
+    pub(super) fn wait_notice(&self, limit: Duration) -> Result<()> {
+        self.reclaim.wait(limit).map(|_| ())
+    }
+
+    /// Reads the kernel's notices of reclaimed ports.
+    pub(super) fn read_notices(&self) -> Result<()> {
+        self.read_notices_into(&mut self.ledger())
+    }
+
+    fn read_notices_into(&self, ledger: &mut Ledger) -> Result<()> {
+        ledger.taken = 0;
+        let mut lost = false;
+        let numbers = &mut ledger.numbers;
+        while self.reclaim.read(|heard| match heard {
+            Heard::Lost => lost = true,
+            Heard::Gone(port) => {
+                let slot = self.recipe.plan.number(port).and_then(|number| numbers.reclaimed(number));
+                self.release(slot);
+            }
+        })? {}
+        if lost { self.look(numbers) } else { Ok(()) }
+    }
+
+    /// Looks which ports are there, after notices were lost.
+    fn look(&self, numbers: &mut Numbers) -> Result<()> {
+        let links = link::list(&mut RouteSocket::open_in(&self.home)?)?;
+        let there: HashSet<u32> = links.iter().map(|link| link.index).collect();
+        let gone: Vec<u32> =
+            numbers.all_leaving().filter(|&number| !there.contains(&self.recipe.plan.port(number))).collect();
+        for number in gone {
+            let slot = numbers.reclaimed(number);
+            self.release(slot);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let plan = self.recipe.plan;
+        self.fabric().delete(&plan);
+    }
+}
+
+/// Removes the name of a sandbox that could not be made, unless forgotten.
+struct Named<'a>(Option<&'a str>);
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.0 {
+            // The reason that matters is the first one.
+            let _ = Namespace::delete(name);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use netns_core::{IfName, IpNet};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Linux network namespaces, fast, and what flows between them.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 fine, 1 wrong usage or input, 2 the kernel refused.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
+    Run(RunArguments),
+    /// Remove what a run left that was kept or killed.
+    Clean,
+    /// Named network namespaces, as `ip netns` has them.
+    #[command(subcommand)]
+    Netns(NetnsCommand),
+    /// Links, as `ip link` has them.
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Send ICMP echo requests from inside a namespace.
+    Ping(PingArguments),
+    /// The eBPF program.
+    #[command(subcommand)]
+    Ebpf(EbpfCommand),
+}
+
+/// How the namespaces are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topology {
+    /// Every namespace on one bridge, which also has the host's address.
+    Bridge,
+    /// Two namespaces with a cable between them, and no host.
+    Pair,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// How many namespaces: ns1 to nsN.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) namespaces: usize,
+    /// The bridge's name.
+    #[arg(long, default_value = "br0")]
+    pub(crate) bridge: IfName,
+    /// The IPv4 network; the namespaces get its first addresses.
+    #[arg(long, default_value = "10.1.1.0/24")]
+    pub(crate) subnet: IpNet,
+    /// An IPv6 network, to have both.
+    #[arg(long)]
+    pub(crate) subnet6: Option<IpNet>,
+    /// The host's address on the bridge [default: the last of the subnet].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host_address: Option<IpAddr>,
+    /// How long to watch [default: until Ctrl-C].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+    /// How long from one reading of the counters to the next.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// One JSON object a line on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Leave everything in place in the end; `cargo xtask clean` removes it.
+    #[arg(long, conflicts_with = "isolated")]
+    pub(crate) keep: bool,
+    /// Do all of it inside a private host namespace; the machine's own network is not touched.
+    #[arg(long)]
+    pub(crate) isolated: bool,
+    /// How the namespaces are joined.
+    #[arg(long, value_enum, default_value_t = Topology::Bridge)]
+    pub(crate) topology: Topology,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetnsCommand {
+    /// Make named namespaces.
+    Add {
+        /// Their names.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// List named namespaces.
+    #[command(visible_alias = "show")]
+    List {
+        /// As JSON, like `ip -json netns`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove named namespaces.
+    #[command(visible_alias = "del")]
+    Delete {
+        /// Their names.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Run a command in a named namespace.
+    Exec {
+        /// The namespace.
+        name: String,
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Tell which names come and go, until Ctrl-C.
+    Monitor {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// List links.
+    #[command(visible_alias = "list")]
+    Show {
+        /// Only this one.
+        name: Option<IfName>,
+        /// In this named namespace.
+        #[arg(short = 'n', long, value_name = "NS")]
+        netns: Option<String>,
+        /// As JSON, like `ip -json -details -statistics link`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a link.
+    #[command(visible_alias = "del")]
+    Delete {
+        /// Its name.
+        name: IfName,
+        /// In this named namespace.
+        #[arg(short = 'n', long, value_name = "NS")]
+        netns: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 every request was answered, 1 not every one was or wrong usage, 2 the kernel refused."
+)]
+pub(crate) struct PingArguments {
+    /// The named namespace to ping from.
+    pub(crate) netns: String,
+    /// Whom.
+    pub(crate) address: IpAddr,
+    /// How many requests.
+    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Seconds between them.
+    #[arg(short, long, default_value = "1", value_parser = seconds)]
+    pub(crate) interval: Duration,
+    /// Seconds to wait for each answer.
+    #[arg(short = 'W', long, default_value = "1", value_parser = interval)]
+    pub(crate) timeout: Duration,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum EbpfCommand {
+    /// Rebuild the committed object from source.
+    Build,
+    /// Rebuild it and compare it with the committed one.
+    Check,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|time| {
+        if time < Duration::from_millis(10) { Err("less than 0.01 seconds".to_owned()) } else { Ok(time) }
+    })
+}

@@ -1,0 +1,81 @@
+//! Why a command ends early, and its exit code.
+
+use netns_ebpf::MonitorError;
+use std::fmt;
+
+/// All is well.
+pub(crate) const FINE: u8 = 0;
+/// Wrong usage, or input that was refused before anything was made.
+pub(crate) const USAGE: u8 = 1;
+/// The kernel refused.
+pub(crate) const KERNEL: u8 = 2;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Wrong usage, or input that was refused before anything was made.
+    Usage(String),
+    /// The kernel refused, in its words.
+    Kernel(String),
+    /// Everything worked, and the result is not what it should be; it was printed.
+    Verdict,
+    /// Nobody reads our output any more.
+    Closed,
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Verdict => USAGE,
+            Self::Kernel(_) | Self::Closed => KERNEL,
+        }
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) const fn is_silent(&self) -> bool {
+        matches!(self, Self::Verdict | Self::Closed)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Kernel(message) => formatter.write_str(message),
+            Self::Verdict => formatter.write_str("the result is not what it should be"),
+            Self::Closed => formatter.write_str("the output was closed"),
+        }
+    }
+}
+
+impl From<netns_core::Error> for Failure {
+    fn from(error: netns_core::Error) -> Self {
+        if error.is_invalid_input() {
+            return Self::Usage(error.to_string());
+        }
+        let hint = if error.errno() == Some(1) { "; run as root" } else { "" };
+        Self::Kernel(format!("{error}{hint}"))
+    }
+}
+
+impl From<MonitorError> for Failure {
+    fn from(error: MonitorError) -> Self {
+        match error {
+            MonitorError::Privilege { .. } | MonitorError::Missing { .. } => Self::Usage(error.to_string()),
+            _ => Self::Kernel(error.to_string()),
+        }
+    }
+}
+
+/// Of writing to stdout.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::Closed;
+        }
+        Self::Kernel(format!("write output: {error}"))
+    }
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask netns`.
+
+use crate::cli::NetnsCommand;
+use crate::failure::{self, Failure};
+use crate::output::{json_line, stdout};
+use crate::signals::Stop;
+use netns_core::{Folder, NameEvent, Namespace, Watch};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+pub(crate) fn netns(command: NetnsCommand) -> Result<ExitCode, Failure> {
+    match command {
+        NetnsCommand::Add { names } => each(&names, |name| Namespace::create(name).map(drop)),
+        NetnsCommand::Delete { names } => each(&names, Namespace::delete),
+        NetnsCommand::List { json } => list(json),
+        NetnsCommand::Exec { name, command } => exec(&name, &command),
+        NetnsCommand::Monitor { json } => monitor(json),
+    }
+}
+
+fn each(names: &[String], act: impl Fn(&str) -> netns_core::Result<()>) -> Result<ExitCode, Failure> {
+    for name in names {
+        act(name)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(json: bool) -> Result<ExitCode, Failure> {
+    let names = Namespace::list()?;
+    let mut out = stdout();
+    if json {
+        let names: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
+        json_line(&mut out, &Value::Array(names))?;
+    } else {
+        for name in names {
+            writeln!(out, "{name}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes the command, so that its exit code, its signals and its terminal are nobody else's.
+fn exec(name: &str, command: &[OsString]) -> Result<ExitCode, Failure> {
+    let namespace = Namespace::open(name)?;
+    let (program, arguments) = command.split_first().ok_or_else(|| Failure::usage("no command given"))?;
+    let error = namespace.enter(|| Command::new(program).args(arguments).exec())?;
+    // What shells do: 127 if there is no such command, 126 if it cannot be run.
+    eprintln!("error: run {}: {error}", program.to_string_lossy());
+    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
+}
+
+fn monitor(json: bool) -> Result<ExitCode, Failure> {
+    let stop = Stop::on_signals()?;
+    let folder = Folder::observe()?;
+    let mut watch = Watch::open()?;
+    let mut out = stdout();
+    while !stop.requested() {
+        let Some(event) = watch.next(Duration::from_millis(100))? else { continue };
+        let (word, name) = match &event {
+            NameEvent::Added(name) => ("add", name.as_str()),
+            NameEvent::Deleted(name) => ("delete", name.as_str()),
+            _ => {
+                eprintln!("warning: some events were lost");
+                continue;
+            }
+        };
+        if json {
+            json_line(&mut out, &json!({ "event": word, "name": name }))?;
+        } else {
+            writeln!(out, "{word} {name}")?;
+            out.flush()?;
+        }
+    }
+    folder.restore()?;
+    Ok(ExitCode::from(failure::FINE))
+}

@@ -1,0 +1,400 @@
+//! The namespaces, the bridge and the cables of a run: built, and taken down again.
+
+use super::plan::{Plan, PlannedMember};
+use super::report::Report;
+use crate::cli::Topology;
+use crate::failure::Failure;
+use crate::signals::Stop;
+use crate::state::{State, StateFile};
+use netns_core::address::{self, Address};
+use netns_core::bridge::{self, Bridge, PortOptions};
+use netns_core::link::LinkStats;
+use netns_core::neighbour::{self, FdbEntry, Neighbour};
+use netns_core::route::{self, Route};
+use netns_core::sysctl::Ipv4Forwarding;
+use netns_core::tc::{self, Direction, Filter};
+use netns_core::veth::{self, Veth};
+use netns_core::wire::Batch;
+use netns_core::{Folder, IfName, IpNet, Namespace, RouteSocket, link};
+use netns_ebpf::{Monitor, Slot};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// How far above the host's highest interface index ours begin: what others make meanwhile is numbered upwards one by
+/// one.
+const INDEX_GAP: u32 = 1000;
+
+/// A namespace that was made.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) namespace: Namespace,
+    /// The link that the program counts on: the host's end of the cable.
+    pub(crate) port: IfName,
+    pub(crate) port_index: u32,
+    pub(crate) slot: Slot,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// What a run has made so far. Dropping it takes all of it down.
+#[derive(Debug)]
+pub(crate) struct Lab<'a> {
+    monitor: &'a Monitor,
+    topology: Topology,
+    host: Namespace,
+    socket: RouteSocket,
+    members: Vec<Member>,
+    /// Everything on the host is in this group, so that one request deletes it.
+    group: u32,
+    /// The record for `cargo xtask clean`, unless all of this is in a host namespace that goes with the process.
+    record: Option<(StateFile, State)>,
+    forwarding: Option<Ipv4Forwarding>,
+    down: bool,
+}
+
+impl<'a> Lab<'a> {
+    /// Writes down what is going to be made.
+    pub(crate) fn begin(
+        host: Namespace,
+        plan: &Plan,
+        monitor: &'a Monitor,
+        isolated: bool,
+    ) -> Result<Self, Failure> {
+        let mut socket = RouteSocket::open_in(&host)?;
+        let links = link::list(&mut socket)?;
+        // A group that nobody uses.
+        let group = links.iter().map(|link| link.group).max().unwrap_or(0).saturating_add(1);
+        let record = if isolated {
+            None
+        } else {
+            let names = plan.members.iter().map(|member| member.name.clone()).collect();
+            let ports: Vec<IfName> = match plan.topology {
+                Topology::Bridge => plan.members.iter().map(|member| member.port).collect(),
+                Topology::Pair => Vec::new(),
+            };
+            let bridge = plan.has_host().then_some((plan.bridge, plan.bridge_mac));
+            let state = State::new(names, &ports, bridge, Folder::observe()?);
+            Some((StateFile::begin(&state)?, state))
+        };
+        Ok(Self {
+            monitor,
+            topology: plan.topology,
+            host,
+            socket,
+            members: Vec::new(),
+            group,
+            record,
+            forwarding: None,
+            down: false,
+        })
+    }
+
+    pub(crate) fn topology(&self) -> Topology {
+        self.topology
+    }
+
+    pub(crate) fn monitor(&self) -> &'a Monitor {
+        self.monitor
+    }
+
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Another handle on the host's namespace, for after this is gone.
+    pub(crate) fn host(&self) -> Result<Namespace, Failure> {
+        Ok(self.host.try_clone()?)
+    }
+
+    /// Makes all of it, telling each step.
+    pub(crate) fn build(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
+        match plan.topology {
+            Topology::Bridge => self.build_bridge(plan, report, stop),
+            Topology::Pair => self.build_pair(plan, report),
+        }
+    }
+
+    fn build_bridge(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
+        let links = link::list(&mut self.socket)?;
+        let bridge = links.iter().map(|link| link.index).max().unwrap_or(0) + INDEX_GAP;
+
+        let started = Instant::now();
+        let mut batch = Batch::new();
+        let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
+        bridge::encode_create(&mut batch, &spec);
+        let group = link::LinkChange { group: Some(self.group), ..SILENT };
+        link::encode_set(&mut batch, bridge, &group);
+        for subnet in &plan.subnets {
+            let net = IpNet::new(subnet.host, subnet.net.prefix())?;
+            address::encode_add(&mut batch, &Address::new(bridge, net));
+        }
+        self.socket.execute(&mut batch)?;
+        report.step(&format!("bridge {}", plan.bridge), started.elapsed());
+
+        let started = Instant::now();
+        if let Some((file, state)) = &mut self.record {
+            // Written down before it is done.
+            state.forwarding = Ipv4Forwarding::observe(&self.host)?.interfaces;
+            file.write(state)?;
+        }
+        self.forwarding = Some(Ipv4Forwarding::enable(&self.host)?);
+        report.step("ip_forward on", started.elapsed());
+
+        for (planned, index) in plan.members.iter().zip(bridge + 1..) {
+            if stop.requested() {
+                break;
+            }
+            let started = Instant::now();
+            self.plug_in(plan, planned, bridge, index)?;
+            report.step(&format!("{} on {}", planned.name, planned.port), started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Makes a namespace and its cable to the bridge, program included, in two batches.
+    fn plug_in(
+        &mut self,
+        plan: &Plan,
+        planned: &PlannedMember,
+        bridge: u32,
+        index: u32,
+    ) -> Result<(), Failure> {
+        let namespace = self.make_namespace(&planned.name)?;
+        let slot = self.monitor.assign(index)?;
+        // From here on it is taken down with the rest.
+        self.members.push(Member {
+            name: planned.name.clone(),
+            namespace,
+            port: planned.port,
+            port_index: index,
+            slot,
+            addresses: planned.addresses.clone(),
+        });
+        let namespace = &self.members[self.members.len() - 1].namespace;
+
+        let mut batch = Batch::new();
+        veth::encode_create(
+            &mut batch,
+            &Veth {
+                index: Some(index),
+                peer_index: Some(INNER_INDEX),
+                peer_mac: Some(planned.mac),
+                bridge: Some(bridge),
+                group: self.group,
+                up: true,
+                peer_namespace: Some(namespace.as_fd()),
+                ..Veth::new(planned.port, IfName::new("eth0")?)
+            },
+        );
+        encode_program(&mut batch, self.monitor, index, slot);
+        // It has no carrier yet, so that this comes before its first link-local address.
+        link::encode_set(&mut batch, index, &SILENT);
+        encode_known(&mut batch, planned, bridge, index);
+        self.socket.execute(&mut batch)?;
+
+        let mut inner = RouteSocket::open_in(namespace)?;
+        let mut batch = Batch::new();
+        encode_inside(&mut batch, plan, planned, INNER_INDEX);
+        inner.execute(&mut batch)?;
+        // Its carrier came when the peer was raised. Asking for it makes the kernel let it forward at once, instead of
+        // whenever its link watch runs, which can be a second later.
+        let mut batch = Batch::new();
+        link::encode_get(&mut batch, index, false);
+        Ok(self.socket.execute(&mut batch)?)
+    }
+
+    /// Two namespaces and a cable. There is no host's end, so the port of each namespace is the far end of its cable,
+    /// `eth0` of the other: what it receives is what the namespace sent.
+    fn build_pair(&mut self, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
+        let started = Instant::now();
+        for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
+            let namespace = self.make_namespace(&planned.name)?;
+            let slot = self.monitor.assign(far_index)?;
+            self.members.push(Member {
+                name: planned.name.clone(),
+                namespace,
+                port: planned.port,
+                port_index: far_index,
+                slot,
+                addresses: planned.addresses.clone(),
+            });
+        }
+        report.step("two namespaces", started.elapsed());
+
+        let started = Instant::now();
+        let [first, second] = &self.members[..] else { return Ok(()) };
+        let mut sockets = [RouteSocket::open_in(&first.namespace)?, RouteSocket::open_in(&second.namespace)?];
+        let veth = Veth {
+            index: Some(second.port_index),
+            peer_index: Some(first.port_index),
+            mac: Some(plan.members[0].mac),
+            peer_mac: Some(plan.members[1].mac),
+            peer_namespace: Some(second.namespace.as_fd()),
+            ..Veth::new(first.port, second.port)
+        };
+        veth::create(&mut sockets[0], &veth)?;
+        for (member, far) in self.members.iter().zip([1, 0]) {
+            let mut batch = Batch::new();
+            encode_program(&mut batch, self.monitor, member.port_index, member.slot);
+            encode_inside(&mut batch, plan, &plan.members[far], member.port_index);
+            sockets[far].execute(&mut batch)?;
+        }
+        // Both ends are up now: both forward.
+        for (member, far) in self.members.iter().zip([1, 0]) {
+            link::get(&mut sockets[far], member.port_index)?;
+        }
+        report.step("the cable between them", started.elapsed());
+        Ok(())
+    }
+
+    /// The kernel's own counters of every port, in the order of the members.
+    pub(crate) fn port_stats(&mut self) -> Result<Vec<LinkStats>, Failure> {
+        let mut stats = Vec::with_capacity(self.members.len());
+        if let (Topology::Pair, [first, second]) = (self.topology, &self.members[..]) {
+            for (member, far) in [(first, second), (second, first)] {
+                let mut socket = RouteSocket::open_in(&far.namespace)?;
+                stats.push(link::stats(&mut socket, member.port_index)?);
+            }
+            return Ok(stats);
+        }
+        let links = link::list(&mut self.socket)?;
+        let by_index: HashMap<u32, LinkStats> =
+            links.into_iter().map(|link| (link.index, link.stats)).collect();
+        for member in &self.members {
+            let port = by_index.get(&member.port_index);
+            stats.push(*port.ok_or_else(|| Failure::Kernel(format!("port {} is gone", member.port)))?);
+        }
+        Ok(stats)
+    }
+
+    fn make_namespace(&self, name: &str) -> Result<Namespace, Failure> {
+        Ok(if self.record.is_some() { Namespace::create(name)? } else { Namespace::anonymous()? })
+    }
+
+    /// Leaves everything in place; the names of it.
+    pub(crate) fn keep(mut self) -> Vec<String> {
+        self.down = true;
+        let names = self.members.iter().map(|member| member.name.clone());
+        names.collect()
+    }
+
+    /// Takes everything down.
+    pub(crate) fn take_down(mut self) -> Result<(), Failure> {
+        self.unmake()
+    }
+
+    /// Tries every step, whatever becomes of those before it; the first failure.
+    fn unmake(&mut self) -> Result<(), Failure> {
+        self.down = true;
+        let mut outcome = Ok(());
+        let mut attempt = |result: Result<(), Failure>| {
+            if outcome.is_ok() {
+                outcome = result;
+            }
+        };
+        // The bridge and every port in one go.
+        match link::delete_group(&mut self.socket, self.group) {
+            Err(error) if error.errno() != Some(NO_DEVICE) => attempt(Err(error.into())),
+            _ => {}
+        }
+        for member in self.members.drain(..) {
+            attempt(self.monitor.release(member.slot).map_err(Failure::from));
+            if self.record.is_some() {
+                attempt(Namespace::delete(&member.name).map_err(Failure::from));
+            }
+        }
+        if let Some(forwarding) = self.forwarding.take() {
+            attempt(forwarding.restore(&self.host).map_err(Failure::from));
+        }
+        if let Some((file, state)) = self.record.take() {
+            attempt(state.folder().restore().map_err(Failure::from));
+            // If something could not be removed, the record stays for `cargo xtask clean`.
+            if outcome.is_ok() {
+                outcome = file.remove();
+            }
+        }
+        outcome
+    }
+}
+
+impl Drop for Lab<'_> {
+    fn drop(&mut self) {
+        if !self.down
+            && let Err(failure) = self.unmake()
+        {
+            eprintln!("error: take down: {failure}");
+        }
+    }
+}
+
+/// `ENODEV`: the group is empty.
+const NO_DEVICE: i32 = 19;
+
+/// Tells the bridge who is behind a port, so that it answers ARP requests and neighbour solicitations for it instead of
+/// copying each to every port; and multicast, such as every interface's reports of the groups it listens to, goes to
+/// those only who want it.
+fn encode_known(batch: &mut Batch, planned: &PlannedMember, bridge: u32, port: u32) {
+    neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, planned.mac));
+    for &address in &planned.addresses {
+        neighbour::encode_set(batch, &Neighbour::permanent(bridge, address, planned.mac));
+    }
+    let options =
+        PortOptions { neigh_suppress: Some(true), mcast_flood: Some(false), ..PortOptions::default() };
+    bridge::encode_set_port(batch, port, &options);
+}
+
+/// No IPv6 addresses but those that we give. Otherwise every new interface would announce itself to the whole bridge,
+/// and a few of those announcements, copied to hundreds of ports at once, are more than a CPU's receive queue holds
+/// (`net.core.netdev_max_backlog`): the kernel would drop some behind the program's back.
+const SILENT: link::LinkChange<'static> = link::LinkChange {
+    up: None,
+    name: None,
+    mac: None,
+    mtu: None,
+    master: None,
+    group: None,
+    addrgenmode: Some(link::AddrGenMode::None),
+    namespace: None,
+};
+
+/// `eth0`'s index in its namespace; `lo` has 1.
+const INNER_INDEX: u32 = 2;
+
+/// The program on both hooks of a port.
+fn encode_program(batch: &mut Batch, monitor: &Monitor, index: u32, slot: Slot) {
+    tc::encode_add_clsact(batch, index);
+    for direction in Direction::BOTH {
+        let (program, name) = match direction {
+            Direction::Ingress => (monitor.ingress_program(), "netns_ingress"),
+            Direction::Egress => (monitor.egress_program(), "netns_egress"),
+        };
+        let filter = Filter { index, direction, priority: 1, handle: 1, program, name, class_id: slot.get() };
+        tc::encode_add_filter(batch, &filter);
+    }
+}
+
+/// Links, addresses and default routes inside a namespace.
+fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
+    let up = link::LinkChange { up: Some(true), ..link::LinkChange::default() };
+    link::encode_set(batch, 1, &up);
+    // In a request of its own: the kernel raises a link before it looks at the rest.
+    link::encode_set(batch, index, &SILENT);
+    link::encode_set(batch, index, &up);
+    for (subnet, &address) in plan.subnets.iter().zip(&planned.addresses) {
+        if let Ok(net) = IpNet::new(address, subnet.net.prefix()) {
+            address::encode_add(batch, &Address::new(index, net));
+        }
+        if plan.has_host() {
+            route::encode_add(batch, &Route::default_via(subnet.host));
+            neighbour::encode_set(batch, &Neighbour::permanent(index, subnet.host, plan.bridge_mac));
+        }
+    }
+    for other in plan.ring_neighbours(planned) {
+        for &address in &other.addresses {
+            neighbour::encode_set(batch, &Neighbour::permanent(index, address, other.mac));
+        }
+    }
+    link::encode_get(batch, index, false);
+}

@@ -1,0 +1,52 @@
+//! Whether the machine is as it was.
+
+use super::plan::Plan;
+use crate::failure::Failure;
+use netns_core::{Folder, Namespace, RouteSocket, link, sysctl};
+
+const IP_FORWARD: &str = "net.ipv4.ip_forward";
+
+/// What a run could change, looked at before.
+#[derive(Debug)]
+pub(crate) struct Before {
+    names: Vec<String>,
+    folder: Folder,
+    links: Vec<u32>,
+    forwarding: String,
+}
+
+impl Before {
+    pub(crate) fn observe(host: &Namespace) -> Result<Self, Failure> {
+        let links = link::list(&mut RouteSocket::open_in(host)?)?;
+        Ok(Self {
+            names: Namespace::list()?,
+            folder: Folder::observe()?,
+            links: links.iter().map(|link| link.index).collect(),
+            forwarding: sysctl::get(host, IP_FORWARD)?,
+        })
+    }
+
+    /// The names of what is there now of the plan, and was not before.
+    pub(crate) fn leftovers(&self, host: &Namespace, plan: &Plan) -> Result<Vec<String>, Failure> {
+        let mut left = Vec::new();
+        let names = Namespace::list()?;
+        let ours = |name: &String| plan.members.iter().any(|member| member.name == *name);
+        left.extend(names.iter().filter(|name| ours(name) && !self.names.contains(name)).cloned());
+        for link in link::list(&mut RouteSocket::open_in(host)?)? {
+            let ours = link.name == plan.bridge || plan.members.iter().any(|member| member.port == link.name);
+            if ours && !self.links.contains(&link.index) {
+                left.push(link.name.to_string());
+            }
+        }
+        let folder = Folder::observe()?;
+        if names.is_empty() && (folder.existed, folder.mounted) != (self.folder.existed, self.folder.mounted)
+        {
+            left.push("the folder of named namespaces".to_owned());
+        }
+        let forwarding = sysctl::get(host, IP_FORWARD)?;
+        if forwarding != self.forwarding {
+            left.push(format!("{IP_FORWARD}={forwarding}"));
+        }
+        Ok(left)
+    }
+}

@@ -1,0 +1,120 @@
+//! `cargo xtask run`: the main job.
+
+mod counters;
+mod lab;
+mod leftovers;
+mod pings;
+mod plan;
+mod preflight;
+mod report;
+mod traffic;
+
+use crate::cli::RunArguments;
+use crate::failure::{self, Failure};
+use crate::output::stdout;
+use crate::signals::Stop;
+use counters::{Snapshot, verify};
+use lab::Lab;
+use leftovers::Before;
+use netns_core::{Namespace, RouteSocket};
+use netns_ebpf::{Monitor, MonitorOptions};
+use plan::Plan;
+use report::{Report, Summary};
+use std::process::ExitCode;
+use std::time::Instant;
+use traffic::Traffic;
+
+/// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
+/// down. Whatever goes wrong on the way, what was made is taken down.
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    let plan = Plan::new(arguments)?;
+    preflight::check_privilege()?;
+    let stop = Stop::on_signals()?;
+    let mut report = Report::new(stdout(), arguments.json);
+
+    let started = Instant::now();
+    let options = MonitorOptions { pairs: plan.pairs(), ..MonitorOptions::default() };
+    let monitor = Monitor::load(&options)?;
+    report.step("load the eBPF program", started.elapsed());
+    preflight::check_kernel(&monitor)?;
+
+    let host = if arguments.isolated { Namespace::anonymous()? } else { Namespace::current()? };
+    if !arguments.isolated {
+        plan.check_against(&mut RouteSocket::open_in(&host)?)?;
+    }
+    let before = Before::observe(&host)?;
+    let mut lab = Lab::begin(host, &plan, &monitor, arguments.isolated)?;
+    let outcome = watch(arguments, &plan, &mut lab, &mut report, &stop);
+    // Taken down here on every path but a panic, on which its `drop` does it.
+    if arguments.keep && outcome.is_ok() {
+        let mut summary = outcome?;
+        summary.kept = lab.keep();
+        report.summary(&summary)?;
+        return summary.exit_code();
+    }
+    let host = lab.host()?;
+    let taken_down = Instant::now();
+    let result = lab.take_down();
+    report.step("take everything down", taken_down.elapsed());
+    let mut summary = outcome?;
+    result?;
+    summary.leftovers = before.leftovers(&host, &plan)?;
+    report.summary(&summary)?;
+    summary.exit_code()
+}
+
+/// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
+fn watch(
+    arguments: &RunArguments,
+    plan: &Plan,
+    lab: &mut Lab<'_>,
+    report: &mut Report,
+    stop: &Stop,
+) -> Result<Summary, Failure> {
+    lab.build(plan, report, stop)?;
+    report.setup(plan)?;
+
+    let (mut pings, mut pings_ok) = (0, 0);
+    for route in pings::routes(lab, plan)? {
+        if stop.requested() {
+            break;
+        }
+        let outcome = route.ping();
+        pings += 1;
+        pings_ok += usize::from(outcome.is_ok());
+        report.ping(&route, &outcome)?;
+    }
+    report.pings_done(pings, pings_ok)?;
+
+    let traffic = Traffic::start(lab.members())?;
+    let started = Instant::now();
+    let end = arguments.duration.map(|duration| started + duration);
+    let mut previous = Snapshot::take(lab)?;
+    let mut next = started;
+    while !stop.requested() && end.is_none_or(|end| next < end) {
+        next += arguments.interval;
+        let wake = end.map_or(next, |end| next.min(end));
+        if !stop.sleep_until(wake) {
+            break;
+        }
+        lab.monitor().flush_log();
+        let snapshot = Snapshot::take(lab)?;
+        report.counters(started.elapsed(), &snapshot, &previous)?;
+        previous = snapshot;
+    }
+    traffic.stop()?;
+    let verdict = verify(lab)?;
+    lab.monitor().flush_log();
+    Ok(Summary { pings, pings_ok, verdict, leftovers: Vec::new(), kept: Vec::new() })
+}
+
+impl Summary {
+    /// 0 only if all is as it should be.
+    fn exit_code(&self) -> Result<ExitCode, Failure> {
+        if self.pings_ok == self.pings && self.verdict.exact() && self.leftovers.is_empty() {
+            Ok(ExitCode::from(failure::FINE))
+        } else {
+            Err(Failure::Verdict)
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What a run prints: lines for people, or JSON objects, one a line.
+
+use super::counters::{PairCount, Port, Snapshot, Verdict};
+use super::pings::{PingResult, PingRoute};
+use super::plan::Plan;
+use crate::failure::Failure;
+use crate::output::{human, json_line, micros, millis, per_second};
+use serde_json::{Value, json};
+use std::io::{self, StdoutLock, Write};
+use std::time::Duration;
+
+/// Up to this many ports and namespaces, everything is printed; of more, the busiest.
+const MANY: usize = 16;
+/// Up to this many namespaces, pairs are printed as a matrix.
+const MATRIX: usize = 8;
+
+/// Prints.
+#[derive(Debug)]
+pub(crate) struct Report {
+    out: StdoutLock<'static>,
+    json: bool,
+    steps: Vec<(String, Duration)>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) pings: usize,
+    pub(crate) pings_ok: usize,
+    pub(crate) verdict: Verdict,
+    pub(crate) leftovers: Vec<String>,
+    pub(crate) kept: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
+        Self { out, json, steps: Vec::new() }
+    }
+
+    /// A step that was taken, and its time. Of many, the later ones are summed up by [`Report::setup`].
+    pub(crate) fn step(&mut self, name: &str, time: Duration) {
+        self.steps.push((name.to_owned(), time));
+        if !self.json && self.steps.len() <= 4 + MANY {
+            // If nobody reads any more, the next line that must be read tells.
+            let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
+        }
+    }
+
+    /// Everything is built.
+    pub(crate) fn setup(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let total: Duration = self.steps.iter().map(|(_, time)| *time).sum();
+        let names: Vec<&str> = plan.members.iter().map(|member| member.name.as_str()).collect();
+        if self.json {
+            let steps: Vec<Value> = self
+                .steps
+                .iter()
+                .map(|(name, time)| json!({ "name": name, "micros": micros(*time) }))
+                .collect();
+            let bridge = plan.has_host().then(|| plan.bridge.to_string());
+            let line = json!({
+                "type": "setup", "namespaces": names, "bridge": bridge, "micros": micros(total), "steps": steps,
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        if self.steps.len() > 4 + MANY {
+            writeln!(self.out, "{:>9}  ... and {} more", "", self.steps.len() - 4 - MANY)?;
+        }
+        Ok(writeln!(self.out, "{:>9}  {} namespaces in all", millis(total), names.len())?)
+    }
+
+    pub(crate) fn ping(&mut self, route: &PingRoute, result: &PingResult) -> Result<(), Failure> {
+        if self.json {
+            let line = json!({
+                "type": "ping", "from": route.from, "to": route.to, "address": route.address.to_string(),
+                "ok": result.is_ok(), "rtt_us": result.rtt.map(micros),
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        match result.rtt {
+            // A handful is worth a line each.
+            Some(rtt) if self.steps.len() <= 4 + MATRIX => {
+                let (from, to) = (&route.from, &route.to);
+                writeln!(self.out, "{:>6} us  ping {from} -> {to} ({})", rtt.as_micros(), route.address)?;
+            }
+            Some(_) => {}
+            None => {
+                let (from, to) = (&route.from, &route.to);
+                writeln!(self.out, "   FAILED  ping {from} -> {to} ({}): {}", route.address, result.why)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pings_done(&mut self, pings: usize, answered: usize) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "{answered} of {pings} pings answered")?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The counters, with the rates since the last time.
+    pub(crate) fn counters(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> Result<(), Failure> {
+        if self.json {
+            let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
+            let pairs: Vec<Value> = now.pairs.iter().map(pair_json).collect();
+            let t = (t.as_secs_f64() * 1e3).round() / 1e3;
+            let line = json!({ "type": "counters", "t": t, "ports": ports, "pairs": pairs });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        writeln!(self.out)?;
+        self.ports(t, now, before)?;
+        self.pairs(now)?;
+        Ok(self.out.flush()?)
+    }
+
+    fn ports(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> io::Result<()> {
+        let time = now.taken - before.taken;
+        writeln!(
+            self.out,
+            "{:>6.1} s  {:<15} {:>10} {:>9} {:>8} {:>8}   {:>10} {:>9} {:>8} {:>8}",
+            t.as_secs_f64(),
+            "port",
+            "in packets",
+            "bytes",
+            "packet/s",
+            "bit/s",
+            "out packets",
+            "bytes",
+            "packet/s",
+            "bit/s",
+        )?;
+        let mut rows: Vec<(&Port, &Port)> = now.ports.iter().zip(&before.ports).collect();
+        if rows.len() > MANY {
+            rows.sort_by_key(|(port, _)| std::cmp::Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
+        }
+        for (port, earlier) in rows.iter().take(MANY) {
+            write!(self.out, "{:>10}{:<15}", "", port.name)?;
+            let (now, before) = (&port.counters, &earlier.counters);
+            for (now, before, separator) in [(now.rx, before.rx, " "), (now.tx, before.tx, "   ")] {
+                let packets = per_second(now.packets - before.packets, time);
+                let bits = per_second((now.bytes - before.bytes) * 8, time);
+                write!(
+                    self.out,
+                    "{separator}{:>10} {:>9} {:>8} {:>8}",
+                    now.packets,
+                    human(now.bytes),
+                    human(packets),
+                    human(bits),
+                )?;
+            }
+            writeln!(self.out)?;
+        }
+        if rows.len() > MANY {
+            writeln!(self.out, "{:>10}and {} ports with less traffic", "", rows.len() - MANY)?;
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, now: &Snapshot) -> io::Result<()> {
+        if now.ports.len() > MATRIX {
+            let mut busiest: Vec<&PairCount> = now.pairs.iter().collect();
+            busiest.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
+            writeln!(self.out, "{:>10}{} pairs, the busiest:", "", now.pairs.len())?;
+            for pair in busiest.iter().take(MATRIX) {
+                let PairCount { from, to, packets, bytes } = pair;
+                let bytes = human(*bytes);
+                writeln!(self.out, "{:>10}{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes", "")?;
+            }
+            return Ok(());
+        }
+        let names: Vec<&str> = now.ports.iter().map(|port| port.namespace.as_str()).collect();
+        write!(self.out, "{:>10}{:<15}", "", "bytes, to")?;
+        for to in &names {
+            write!(self.out, " {to:>9}")?;
+        }
+        writeln!(self.out)?;
+        let mut senders = names.clone();
+        let host = now.pairs.iter().find(|pair| !names.contains(&pair.from.as_str()));
+        senders.extend(host.map(|pair| pair.from.as_str()));
+        for from in senders {
+            write!(self.out, "{:>10}from {from:<10}", "")?;
+            for to in &names {
+                let pair = now.pairs.iter().find(|pair| pair.from == from && pair.to == *to);
+                let bytes = pair.map_or_else(|| "-".to_owned(), |pair| human(pair.bytes));
+                write!(self.out, " {bytes:>9}")?;
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
+        let Summary { pings, pings_ok, verdict, leftovers, kept } = summary;
+        if self.json {
+            let line = json!({
+                "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
+                "leftovers": leftovers, "kept": kept,
+            });
+            json_line(&mut self.out, &line)?;
+        } else {
+            writeln!(self.out)?;
+            writeln!(self.out, "pings     {pings_ok} of {pings} answered")?;
+            if verdict.exact() {
+                let ports = verdict.ports;
+                writeln!(self.out, "counters  exact: equal to the kernel's on all {ports} ports, both ways")?;
+            } else {
+                writeln!(self.out, "counters  NOT exact")?;
+            }
+            if kept.is_empty() {
+                let left = if leftovers.is_empty() { "nothing".to_owned() } else { leftovers.join(", ") };
+                writeln!(self.out, "left      {left}")?;
+            } else {
+                writeln!(self.out, "kept      {}; `cargo xtask clean` removes it", kept.join(", "))?;
+            }
+        }
+        for difference in &verdict.differences {
+            eprintln!("error: {difference}");
+        }
+        Ok(self.out.flush()?)
+    }
+}
+
+fn port_json(port: &Port) -> Value {
+    let counters = &port.counters;
+    json!({
+        "port": port.name, "namespace": port.namespace, "ifindex": port.ifindex,
+        "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
+        "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
+    })
+}
+
+fn pair_json(pair: &PairCount) -> Value {
+    json!({ "from": pair.from, "to": pair.to, "packets": pair.packets, "bytes": pair.bytes })
+}

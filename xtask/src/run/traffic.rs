@@ -1,0 +1,139 @@
+//! A little traffic of our own, so that there is something to see: datagrams around the ring of namespaces, and a TCP
+//! stream from the first to the second. Only addresses of the run's own namespaces are sent to.
+
+use super::lab::Member;
+use crate::failure::Failure;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How many namespaces send; each takes two sockets.
+const SENDERS: usize = 64;
+/// The time between two rounds.
+const ROUND: Duration = Duration::from_millis(20);
+/// What the TCP stream carries in a round: some 400 kB a second.
+const CHUNK: usize = 8 * 1024;
+
+/// The traffic, until it is stopped or dropped.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Traffic {
+    pub(crate) fn start(members: &[Member]) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::Kernel(format!("start traffic: {error}"));
+        let members = &members[..members.len().min(SENDERS)];
+        let mut datagrams = Vec::new();
+        for (number, member) in members.iter().enumerate() {
+            let next = &members[(number + 1) % members.len()];
+            if members.len() > 1 {
+                datagrams.push(Datagrams::open(member, next, number).map_err(failed)?);
+            }
+        }
+        let mut stream = match members {
+            [from, to, ..] => Some(Stream::open(from, to).map_err(failed)?),
+            _ => None,
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while !stopped.load(Ordering::Relaxed) {
+                // What a full queue or a namespace that somebody took away does not let through is not sent.
+                for datagrams in &datagrams {
+                    let _ = datagrams.round(&mut buffer);
+                }
+                if let Some(stream) = &mut stream {
+                    let _ = stream.round(&mut buffer);
+                }
+                thread::sleep(ROUND);
+            }
+        });
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Stops it. What is on its way arrives.
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        self.halt().map_err(|()| Failure::Kernel("the traffic thread panicked".to_owned()))
+    }
+
+    fn halt(&mut self) -> Result<(), ()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(drop))
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        // Nothing to do about a panic that its thread has told already.
+        let _ = self.halt();
+    }
+}
+
+/// Datagrams from one namespace to the next.
+struct Datagrams {
+    sender: UdpSocket,
+    receiver: UdpSocket,
+    /// How many in a round, and how long.
+    count: usize,
+    length: usize,
+}
+
+impl Datagrams {
+    fn open(from: &Member, to: &Member, number: usize) -> io::Result<Self> {
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        let receiver = to.namespace.enter(|| UdpSocket::bind(SocketAddr::new(to.addresses[0], 0)))??;
+        let sender = from.namespace.enter(|| UdpSocket::bind(any))??;
+        sender.connect(receiver.local_addr()?)?;
+        sender.set_nonblocking(true)?;
+        receiver.set_nonblocking(true)?;
+        // Different from port to port, so that the numbers can be told apart.
+        Ok(Self { sender, receiver, count: 1 + number % 4, length: 100 * (1 + number % 12) })
+    }
+
+    fn round(&self, buffer: &mut [u8]) -> io::Result<()> {
+        for _ in 0..self.count {
+            self.sender.send(&buffer[..self.length])?;
+        }
+        while until_blocked(self.receiver.recv(buffer))? > 0 {}
+        Ok(())
+    }
+}
+
+/// A stream from one namespace to another.
+struct Stream {
+    sender: TcpStream,
+    receiver: TcpStream,
+}
+
+impl Stream {
+    fn open(from: &Member, to: &Member) -> io::Result<Self> {
+        let listener = to.namespace.enter(|| TcpListener::bind(SocketAddr::new(to.addresses[0], 0)))??;
+        let address = listener.local_addr()?;
+        let limit = Duration::from_secs(5);
+        let sender = from.namespace.enter(|| TcpStream::connect_timeout(&address, limit))??;
+        let (receiver, _) = listener.accept()?;
+        sender.set_nonblocking(true)?;
+        receiver.set_nonblocking(true)?;
+        Ok(Self { sender, receiver })
+    }
+
+    fn round(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        until_blocked(self.sender.write(&buffer[..CHUNK]))?;
+        while until_blocked(self.receiver.read(buffer))? > 0 {}
+        Ok(())
+    }
+}
+
+/// 0 if it would have to wait.
+fn until_blocked(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        other => other,
+    }
+}
