@@ -1,1 +1,30 @@
-//! The harness of the integration tests.
+//! The harness of the integration tests: a private "host" for every test, the kernel's state as Debian's tools tell
+//! it, and loud skips where something is missing.
+//!
+//! ```no_run
+//! use netns_core::Namespace;
+//! use tests::{in_host, ip};
+//!
+//! in_host(|host| {
+//!     Namespace::create("ns1").unwrap();
+//!     assert_eq!(ip("netns list"), "ns1\n");
+//!     Namespace::delete("ns1").unwrap();
+//!     host.assert_clean();
+//! });
+//! ```
+
+mod caller;
+mod host;
+mod oracle;
+mod skip;
+mod sys;
+mod topology;
+mod wait;
+
+pub use caller::without_capabilities;
+pub use host::{Host, in_host};
+pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, run, tc, tc_json};
+pub use skip::{require_privilege, skip};
+pub use sys::{Forger, Verdict, load_program, port_id, set_receive_buffer, unshare_network};
+pub use topology::{Bridged, Inside, mac};
+pub use wait::{eventually, until};

@@ -1,0 +1,86 @@
+//! A machine of its own for every test.
+
+use crate::{ip, ip_json, skip, sys};
+use netns_core::{Namespace, RouteSocket};
+use serde_json::Value;
+use std::fs;
+use std::panic::resume_unwind;
+use std::thread;
+
+/// The "host" that a test runs in: a network namespace, and a mount namespace with an empty `/run`, so that the test
+/// has the folder of named namespaces for itself.
+#[derive(Debug)]
+pub struct Host {
+    namespace: Namespace,
+}
+
+/// Runs a test in a thread that is in new network and mount namespaces. Both end with the thread, by whatever it ends;
+/// what is left of them is the kernel's to reclaim. So tests run beside each other and leave nothing.
+///
+/// # Panics
+/// If the test panics, or leaves its thread in another namespace. Without privilege it is skipped: see
+/// [`super::skip`].
+pub fn in_host(test: impl FnOnce(&Host) + Send) {
+    let name = thread::current().name().unwrap_or("test").to_owned();
+    let result = thread::scope(|scope| {
+        let body = move || {
+            skip::require_privilege();
+            let host = Host::enter();
+            test(&host);
+            let end = Namespace::current().and_then(|namespace| namespace.id()).unwrap();
+            assert_eq!(end, host.namespace.id().unwrap(), "the test left its thread in another namespace");
+        };
+        thread::Builder::new().name(name).spawn_scoped(scope, body).expect("a thread").join()
+    });
+    match result {
+        Err(payload) if !skip::is_skip(&*payload) => resume_unwind(payload),
+        _ => {}
+    }
+}
+
+impl Host {
+    fn enter() -> Self {
+        sys::unshare_network_and_mounts().expect("unshare");
+        sys::make_mounts_private().expect("make / private");
+        // /var/run is a symbolic link to /run on most systems, and a folder on some.
+        let run = fs::canonicalize("/var/run").expect("/var/run");
+        sys::mount_tmpfs(run.to_str().expect("a path of UTF-8")).expect("mount tmpfs");
+        let host = Self { namespace: Namespace::current().unwrap() };
+        host.raise_loopback();
+        host
+    }
+
+    fn raise_loopback(&self) {
+        netns_core::link::set_up(&mut self.socket(), 1).unwrap();
+    }
+
+    /// The host's network namespace, as `ip netns exec NAME` has it inside.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// A new socket in the host's network namespace.
+    ///
+    /// # Panics
+    /// If the kernel gives none.
+    #[must_use]
+    pub fn socket(&self) -> RouteSocket {
+        RouteSocket::open_in(&self.namespace).unwrap()
+    }
+
+    /// Checks that no named namespace and no link but `lo` is left, by `ip`.
+    ///
+    /// # Panics
+    /// If there is.
+    pub fn assert_clean(&self) {
+        assert_eq!(ip("netns list"), "", "named namespaces are left");
+        let links = ip_json("link show");
+        let names: Vec<&str> = links.as_array().into_iter().flatten().filter_map(name).collect();
+        assert_eq!(names, ["lo"], "links are left");
+    }
+}
+
+fn name(link: &Value) -> Option<&str> {
+    link["ifname"].as_str()
+}

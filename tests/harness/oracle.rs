@@ -1,0 +1,115 @@
+//! The kernel's state by independent means: the tools of Debian's packages.
+
+use crate::skip;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The tools, and the Debian packages that have them.
+const PACKAGES: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("bridge", "iproute2"),
+    ("tc", "iproute2"),
+    ("ping", "iputils-ping"),
+    ("strace", "strace"),
+];
+/// Debian's `PATH` of root; a user's lacks `sbin`.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// One of the tools. Where it is missing the test is skipped, with the name of the package to install.
+///
+/// # Panics
+/// If it is missing and `CI` is set, or if no package is known to have it.
+#[must_use]
+pub fn oracle(tool: &str) -> Command {
+    let package = PACKAGES.iter().find(|(name, _)| *name == tool).expect("a known tool").1;
+    let found = FOLDERS.iter().map(|folder| Path::new(folder).join(tool)).find(|path| path.exists());
+    match found {
+        Some(path) => Command::new(path),
+        None => skip::skip(&format!("{tool} missing; run: apt-get install {package}")),
+    }
+}
+
+/// Runs a command that has to succeed; what it wrote to its standard output.
+///
+/// # Panics
+/// If it cannot be started or fails.
+#[must_use]
+pub fn run(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().expect("a command that starts");
+    assert!(status.success(), "{command:?}: {status}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).expect("output in UTF-8")
+}
+
+fn words(tool: &str, options: &[&str], arguments: &str) -> String {
+    run(oracle(tool).args(options).args(arguments.split_whitespace()))
+}
+
+/// `ip ARGUMENTS`, split at white space. It has to succeed.
+#[expect(clippy::must_use_candidate, reason = "many commands write nothing")]
+pub fn ip(arguments: &str) -> String {
+    words("ip", &[], arguments)
+}
+
+/// `bridge ARGUMENTS`, as [`ip`].
+#[expect(clippy::must_use_candidate, reason = "many commands write nothing")]
+pub fn bridge(arguments: &str) -> String {
+    words("bridge", &[], arguments)
+}
+
+/// `tc ARGUMENTS`, as [`ip`].
+#[expect(clippy::must_use_candidate, reason = "many commands write nothing")]
+pub fn tc(arguments: &str) -> String {
+    words("tc", &[], arguments)
+}
+
+/// `ip -j -d ARGUMENTS`.
+///
+/// # Panics
+/// If it fails or does not write JSON.
+#[must_use]
+pub fn ip_json(arguments: &str) -> Value {
+    parse(&words("ip", &["-j", "-d"], arguments))
+}
+
+/// `bridge -j -d ARGUMENTS`.
+///
+/// # Panics
+/// As [`ip_json`].
+#[must_use]
+pub fn bridge_json(arguments: &str) -> Value {
+    parse(&words("bridge", &["-j", "-d"], arguments))
+}
+
+/// `tc -j -d ARGUMENTS`.
+///
+/// # Panics
+/// As [`ip_json`].
+#[must_use]
+pub fn tc_json(arguments: &str) -> Value {
+    parse(&words("tc", &["-j", "-d"], arguments))
+}
+
+/// Nothing at all is an empty list. What a filter leaves out is an empty object in the list of some versions.
+fn parse(text: &str) -> Value {
+    if text.trim().is_empty() {
+        return Value::Array(Vec::new());
+    }
+    let mut value: Value = serde_json::from_str(text).expect("JSON");
+    if let Value::Array(entries) = &mut value {
+        entries.retain(|entry| entry.as_object().is_none_or(|object| !object.is_empty()));
+    }
+    value
+}
+
+/// The one entry of a list.
+///
+/// # Panics
+/// If there is none, or more than one.
+#[must_use]
+pub fn only(list: &Value) -> Value {
+    match list.as_array().map(Vec::as_slice) {
+        Some([entry]) => entry.clone(),
+        _ => panic!("not one entry: {list}"),
+    }
+}

@@ -1,0 +1,193 @@
+//! Every unsafe line of the tests.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_long(result: libc::c_long) -> io::Result<libc::c_int> {
+    libc::c_int::try_from(result).map_err(|_| io::Error::other("out of range")).and_then(check)
+}
+
+/// New network and mount namespaces for the calling thread.
+pub(crate) fn unshare_network_and_mounts() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) })?;
+    Ok(())
+}
+
+/// Puts the calling thread into a new network namespace, and leaves it there.
+///
+/// # Errors
+/// The kernel's.
+pub fn unshare_network() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
+/// What is mounted from now on is seen in this mount namespace only.
+pub(crate) fn make_mounts_private() -> io::Result<()> {
+    mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
+}
+
+/// An empty file system on `folder`.
+pub(crate) fn mount_tmpfs(folder: &str) -> io::Result<()> {
+    mount(c"tests", &CString::new(folder)?, c"tmpfs", libc::MS_NODEV | libc::MS_NOSUID)
+}
+
+fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the strings end with NUL and outlive the call; the data may be null.
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null()) })?;
+    Ok(())
+}
+
+/// Takes all capabilities from the calling thread, and those that this project needs from what it executes.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    // `struct __user_cap_header_struct` and twice `struct __user_cap_data_struct`.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0];
+    let none: [u32; 6] = [0; 6];
+    // CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN.
+    for capability in [12, 13, 21] {
+        // SAFETY: no pointers.
+        check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) })?;
+    }
+    // SAFETY: both structures are of the size that version 3 has, and outlive the call. The kernel only reads them.
+    check_long(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) })?;
+    Ok(())
+}
+
+/// The port id that the kernel gave a netlink socket.
+///
+/// # Errors
+/// If it is no socket.
+pub fn port_id(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: all zeroes is a valid `sockaddr_nl`.
+    let mut address: libc::sockaddr_nl = unsafe { zeroed() };
+    let mut length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // SAFETY: the pointers are to `address` and to its length, and outlive the call.
+    check(unsafe {
+        libc::getsockname(socket.as_raw_fd(), ptr::from_mut(&mut address).cast(), &raw mut length)
+    })?;
+    Ok(address.nl_pid)
+}
+
+/// Room for what a socket has not read yet, in bytes; the kernel doubles it.
+///
+/// # Errors
+/// If it is no socket.
+pub fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+    // SAFETY: pointer and length are those of `bytes`, which outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUF,
+            (&raw const bytes).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// A netlink socket that writes to other processes' netlink sockets, as only root can.
+#[derive(Debug)]
+pub struct Forger(OwnedFd);
+
+impl Forger {
+    /// A forger in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If the kernel gives no socket.
+    pub fn open() -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers. A result that is not negative is a new descriptor that nobody else owns.
+        unsafe {
+            let fd = check(libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE))?;
+            Ok(Self(OwnedFd::from_raw_fd(fd)))
+        }
+    }
+
+    /// Sends `datagram` to the socket with this port id.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED` if there is none.
+    pub fn send(&self, port: u32, datagram: &[u8]) -> io::Result<()> {
+        // SAFETY: all zeroes is a valid `sockaddr_nl`.
+        let mut address: libc::sockaddr_nl = unsafe { zeroed() };
+        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        address.nl_pid = port;
+        // SAFETY: pointers and lengths are those of `datagram` and `address`, which outlive the call.
+        let sent = unsafe {
+            libc::sendto(
+                self.0.as_raw_fd(),
+                datagram.as_ptr().cast(),
+                datagram.len(),
+                0,
+                ptr::from_ref(&address).cast(),
+                size_of::<libc::sockaddr_nl>() as libc::socklen_t,
+            )
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// What a classifier decides: `TC_ACT_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// `TC_ACT_UNSPEC`: the next filter is to decide.
+    Continue = -1,
+    /// `TC_ACT_OK`: the packet goes on.
+    Pass = 0,
+    /// `TC_ACT_SHOT`: it is dropped.
+    Drop = 2,
+}
+
+/// `struct bpf_insn`.
+#[repr(C)]
+struct Instruction {
+    code: u8,
+    registers: u8,
+    offset: i16,
+    immediate: i32,
+}
+
+/// The first members of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[repr(C)]
+struct LoadProgram {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+}
+
+/// Loads a classifier of two instructions, `return VERDICT`.
+///
+/// # Errors
+/// The kernel's.
+pub fn load_program(verdict: Verdict) -> io::Result<OwnedFd> {
+    const PROG_LOAD: libc::c_int = 5;
+    const SCHED_CLS: u32 = 3;
+    let instruction = |code, immediate| Instruction { code, registers: 0, offset: 0, immediate };
+    // `BPF_ALU64 | BPF_MOV | BPF_K` to register 0, and `BPF_JMP | BPF_EXIT`.
+    let instructions = [instruction(0xB7, verdict as i32), instruction(0x95, 0)];
+    let attributes = LoadProgram {
+        kind: SCHED_CLS,
+        instruction_count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: c"MIT".as_ptr() as u64,
+    };
+    // SAFETY: the size is that of `attributes`; the pointers in it are to two instructions and a string that ends with
+    // NUL; all of them outlive the call. A result that is not negative is a new descriptor that nobody else owns.
+    unsafe {
+        let size = size_of::<LoadProgram>();
+        let fd = check_long(libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const attributes, size))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}

@@ -1,0 +1,30 @@
+//! Waiting for what the kernel does in its own time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks until there is an answer.
+///
+/// # Panics
+/// If there is none within 20 seconds.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks until it is so.
+///
+/// # Panics
+/// If it is not so within 20 seconds.
+pub fn eventually(what: &str, mut ask: impl FnMut() -> bool) {
+    until(what, || ask().then_some(()));
+}
