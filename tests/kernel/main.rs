@@ -1,1 +1,46 @@
-//! Integration tests on the real kernel.
+//! Integration tests on the real kernel: what the library does, told by `ip`, `bridge`, `tc` and `ping`.
+//!
+//! Every test has a "host" of its own (`tests::in_host`), so they run beside each other and leave nothing.
+
+mod address;
+mod bridge;
+mod capability;
+mod events;
+mod folder;
+mod harness;
+mod link;
+mod list;
+mod name;
+mod namespace;
+mod neighbour;
+mod ping;
+mod port_options;
+mod refusal;
+mod route;
+mod socket;
+mod sysctl;
+mod tc;
+mod veth;
+
+use netns_core::{IfName, IpNet, MacAddress, RouteSocket, link as core_link};
+use std::net::IpAddr;
+
+fn name(name: &str) -> IfName {
+    name.parse().unwrap()
+}
+
+fn net(net: &str) -> IpNet {
+    net.parse().unwrap()
+}
+
+fn ip_address(address: &str) -> IpAddr {
+    address.parse().unwrap()
+}
+
+fn mac_address(mac: &str) -> MacAddress {
+    mac.parse().unwrap()
+}
+
+fn index(socket: &mut RouteSocket, link: &str) -> u32 {
+    core_link::get(socket, name(link)).unwrap().index
+}

@@ -1,0 +1,118 @@
+//! Events of links and addresses, whoever causes them.
+
+use crate::{name, net};
+use netns_core::bridge::{self, Bridge};
+use netns_core::events::{Event, Events};
+use netns_core::{MacAddress, Namespace, RouteSocket, link};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+use tests::{in_host, ip, set_receive_buffer, until};
+
+const MOMENT: Duration = Duration::from_millis(50);
+
+fn next(events: &mut Events, what: &str, mut wanted: impl FnMut(&Event) -> bool) -> Event {
+    until(what, || events.next(MOMENT).unwrap().filter(|event| wanted(event)))
+}
+
+#[test]
+fn links_and_addresses_that_ip_makes_changes_and_deletes_are_told() {
+    in_host(|host| {
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        let of = |event: &Event, wanted: &str| matches!(event, Event::Link(link) | Event::LinkGone(link) if link.name == name(wanted));
+        ip("link add br0 type bridge");
+        let made = next(&mut events, "made", |event| of(event, "br0"));
+        let Event::Link(made) = made else { panic!("{made:?}") };
+        assert_eq!((made.kind.as_deref(), made.is_up()), (Some("bridge"), false));
+
+        ip("link set br0 up");
+        next(&mut events, "raised", |event| matches!(event, Event::Link(link) if link.is_up()));
+
+        ip("addr add 10.1.1.1/24 dev br0");
+        ip("addr add fd00:1::1/64 dev br0 nodad");
+        for wanted in ["10.1.1.1/24", "fd00:1::1/64"] {
+            let told = |event: &Event| matches!(event, Event::Address(address) if address.net == net(wanted));
+            let told = next(&mut events, "address", told);
+            assert!(matches!(told, Event::Address(address) if address.index == made.index));
+        }
+        ip("addr del 10.1.1.1/24 dev br0");
+        let gone =
+            |event: &Event| matches!(event, Event::AddressGone(address) if address.net == net("10.1.1.1/24"));
+        next(&mut events, "address gone", gone);
+
+        ip("link delete br0");
+        let gone = next(&mut events, "gone", |event| matches!(event, Event::LinkGone(_)));
+        assert!(of(&gone, "br0"));
+    });
+}
+
+#[test]
+fn only_events_of_the_own_namespace_are_told() {
+    in_host(|host| {
+        let inside = Namespace::create("ns1").unwrap();
+        let mut here = Events::open_in(host.namespace()).unwrap();
+        let mut there = Events::open_in(&inside).unwrap();
+        ip("-n ns1 link add br0 type bridge");
+        next(&mut there, "made", |event| matches!(event, Event::Link(_)));
+        assert_eq!(here.next(Duration::ZERO).unwrap(), None);
+    });
+}
+
+#[test]
+fn waiting_for_nothing_ends_in_time() {
+    in_host(|host| {
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        let begin = Instant::now();
+        assert_eq!(events.next(Duration::from_millis(150)).unwrap(), None);
+        let waited = begin.elapsed();
+        assert!((Duration::from_millis(150)..Duration::from_secs(5)).contains(&waited), "{waited:?}");
+    });
+}
+
+#[test]
+fn what_overflows_is_told_as_lost_and_later_events_are_told_again() {
+    in_host(|host| {
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        set_receive_buffer(events.as_fd(), 4096).unwrap();
+        let mut socket = host.socket();
+        for number in 0..100 {
+            let bridge = Bridge::new(name(&format!("br{number}")), MacAddress::local(number));
+            bridge::create(&mut socket, &bridge).unwrap();
+        }
+        let mut told = Vec::new();
+        while let Some(event) = events.next(MOMENT).unwrap() {
+            told.push(event);
+        }
+        let lost = told.iter().filter(|event| **event == Event::Lost).count();
+        assert_eq!(lost, 1, "{} events", told.len());
+        assert!(told.len() < 100, "nothing was lost");
+
+        link::delete(&mut socket, name("br7")).unwrap();
+        let gone = |event: &Event| matches!(event, Event::LinkGone(link) if link.name == name("br7"));
+        next(&mut events, "an event after the overflow", gone);
+    });
+}
+
+#[test]
+fn what_anybody_but_the_kernel_sends_is_no_event() {
+    in_host(|host| {
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        let port = tests::port_id(events.as_fd()).unwrap();
+        let mut socket = RouteSocket::open().unwrap();
+        bridge::create(&mut socket, &Bridge::new(name("br0"), MacAddress::local(1))).unwrap();
+        let real = next(&mut events, "made", |event| matches!(event, Event::Link(_)));
+
+        // `struct nlmsghdr`, `struct ifinfomsg` and IFLA_IFNAME "liar".
+        let mut forged = Vec::new();
+        forged.extend(44_u32.to_ne_bytes());
+        forged.extend(libc::RTM_NEWLINK.to_ne_bytes());
+        forged.extend([0; 2 + 4 + 4 + 16]);
+        forged.extend(9_u16.to_ne_bytes());
+        forged.extend(libc::IFLA_IFNAME.to_ne_bytes());
+        forged.extend(b"liar\0\0\0\0");
+        assert_eq!(forged.len(), 44);
+        tests::Forger::open().unwrap().send(port, &forged).unwrap();
+        link::delete(&mut socket, name("br0")).unwrap();
+        let told = next(&mut events, "the real end", |event| *event != real);
+        assert!(matches!(&told, Event::LinkGone(link) if link.name == name("br0")), "{told:?}");
+    });
+}

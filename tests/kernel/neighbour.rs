@@ -1,0 +1,131 @@
+//! Neighbours and forwarding entries, told by `ip -j neigh` and `bridge -j fdb`.
+
+use crate::{index, ip_address, mac_address};
+use netns_core::neighbour::{self, FdbEntry, Neighbour};
+use serde_json::Value;
+use tests::{Bridged, bridge, bridge_json, in_host, ip, ip_json, mac, only};
+
+#[test]
+fn a_permanent_neighbour_of_each_family_is_set_replaced_and_deleted() {
+    in_host(|host| {
+        ip("link add v0 type veth peer name v1");
+        ip("link set v0 up");
+        let mut socket = host.socket();
+        let v0 = index(&mut socket, "v0");
+        for (address, family) in [("10.1.1.2", "-4"), ("fd00:1::2", "-6")] {
+            for mac in ["02:00:00:00:00:02", "02:00:00:00:00:03"] {
+                let neighbour = Neighbour::permanent(v0, ip_address(address), mac_address(mac));
+                neighbour::set(&mut socket, &neighbour).unwrap();
+                let shown = only(&ip_json(&format!("{family} neigh show dev v0 {address}")));
+                assert_eq!((&shown["dst"], &shown["lladdr"]), (&address.into(), &mac.into()));
+                assert_eq!(shown["state"], serde_json::json!(["PERMANENT"]));
+                assert!(neighbour::list(&mut socket).unwrap().contains(&neighbour));
+            }
+            neighbour::delete(&mut socket, v0, ip_address(address)).unwrap();
+            assert_eq!(ip(&format!("{family} neigh show dev v0 nud all {address}")).trim(), "");
+        }
+    });
+}
+
+#[test]
+fn a_permanent_neighbour_is_used_without_asking() {
+    in_host(|host| {
+        let bridged = Bridged::new(host, 2);
+        let [first, second] = &bridged.insides[..] else { unreachable!() };
+        let mut socket = first.socket();
+        neighbour::set(&mut socket, &Neighbour::permanent(first.eth0, ip_address("10.1.1.2"), mac(2)))
+            .unwrap();
+        neighbour::set(
+            &mut second.socket(),
+            &Neighbour::permanent(second.eth0, ip_address("10.1.1.1"), mac(1)),
+        )
+        .unwrap();
+        let ping = || tests::run(tests::oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.2"]));
+        let _ = first.namespace.enter(ping).unwrap();
+        let found = neighbour::list(&mut socket).unwrap();
+        let found = found.iter().find(|neighbour| neighbour.address == ip_address("10.1.1.2")).unwrap();
+        assert_eq!((found.state, found.mac), (libc::NUD_PERMANENT, Some(mac(2))));
+    });
+}
+
+#[test]
+fn the_list_has_what_ip_lists() {
+    in_host(|host| {
+        ip("link add v0 type veth peer name v1");
+        ip("link set v0 up");
+        ip("neigh add 10.1.1.9 lladdr 02:00:00:00:00:09 dev v0 nud stale");
+        let mut socket = host.socket();
+        let v0 = index(&mut socket, "v0");
+        let expected = Neighbour {
+            index: v0,
+            address: ip_address("10.1.1.9"),
+            mac: Some(mac_address("02:00:00:00:00:09")),
+            state: libc::NUD_STALE,
+        };
+        assert!(neighbour::list(&mut socket).unwrap().contains(&expected));
+    });
+}
+
+fn fdb(mac: &str) -> Vec<Value> {
+    let entries = bridge_json("fdb show br br0");
+    entries.as_array().unwrap().iter().filter(|entry| entry["mac"] == mac).cloned().collect()
+}
+
+#[test]
+fn a_forwarding_entry_is_set_moved_and_deleted() {
+    in_host(|host| {
+        let bridged = Bridged::new(host, 2);
+        let mut socket = host.socket();
+        let far = mac_address("02:00:00:00:aa:aa");
+        for (inside, port) in bridged.insides.iter().zip(["port1", "port2"]) {
+            neighbour::set_fdb(&mut socket, &FdbEntry::fixed(inside.port, far)).unwrap();
+            let [entry] = &fdb("02:00:00:00:aa:aa")[..] else { panic!("{:?}", fdb("02:00:00:00:aa:aa")) };
+            assert_eq!((&entry["ifname"], &entry["state"]), (&port.into(), &"static".into()));
+            let ours = neighbour::list_fdb(&mut socket, bridged.bridge).unwrap();
+            let ours: Vec<_> = ours.iter().filter(|entry| entry.mac == far).copied().collect();
+            assert_eq!(
+                ours,
+                [FdbEntry { bridge: Some(bridged.bridge), ..FdbEntry::fixed(inside.port, far) }]
+            );
+        }
+        neighbour::delete_fdb(&mut socket, bridged.insides[1].port, far).unwrap();
+        assert_eq!(fdb("02:00:00:00:aa:aa"), [Value::Null; 0]);
+        let error = neighbour::delete_fdb(&mut socket, bridged.insides[1].port, far).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOENT));
+        assert_eq!(error.object(), format!("02:00:00:00:aa:aa on interface {}", bridged.insides[1].port));
+    });
+}
+
+#[test]
+fn the_entries_of_one_bridge_are_listed_and_no_others() {
+    in_host(|host| {
+        let bridged = Bridged::new(host, 1);
+        ip("link add br1 type bridge");
+        ip("link add v0 type veth peer name v1");
+        ip("link set v0 master br1");
+        bridge("fdb add 02:00:00:00:bb:bb dev v0 master static");
+        bridge("fdb add 02:00:00:00:aa:aa dev port1 master static");
+        let mut socket = host.socket();
+        let listed = |socket: &mut netns_core::RouteSocket, bridge| {
+            let entries = neighbour::list_fdb(socket, bridge).unwrap();
+            let far = ["02:00:00:00:aa:aa", "02:00:00:00:bb:bb"].map(mac_address);
+            far.map(|far| entries.iter().filter(|entry| entry.mac == far).count())
+        };
+        assert_eq!(listed(&mut socket, bridged.bridge), [1, 0]);
+        let other = index(&mut socket, "br1");
+        assert_eq!(listed(&mut socket, other), [0, 1]);
+    });
+}
+
+#[test]
+fn a_learnt_address_is_listed_with_its_port() {
+    in_host(|host| {
+        let bridged = Bridged::new(host, 2);
+        let ping = || tests::run(tests::oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.2"]));
+        let _ = bridged.insides[0].namespace.enter(ping).unwrap();
+        let entries = neighbour::list_fdb(&mut host.socket(), bridged.bridge).unwrap();
+        let learnt = entries.iter().find(|entry| entry.mac == mac(2)).unwrap();
+        assert_eq!((learnt.port, learnt.state), (bridged.insides[1].port, libc::NUD_REACHABLE));
+        assert_eq!(fdb(&mac(2).to_string())[0]["ifname"], "port2");
+    });
+}
