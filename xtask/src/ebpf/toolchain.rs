@@ -10,7 +10,7 @@ const TARGET: &str = "bpfel-unknown-none";
 /// What to do when there is no toolchain.
 const INSTALL: &str = "\
 Building the eBPF program takes one of these (using it takes neither: the compiled program is in the repository):
-  on Debian (unstable, or wherever rustc-web is 1.96 or newer):
+  on Debian 12 with its security updates, or newer:
     apt-get install rustc-web libstd-rust-web-dev-bpf llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev
     LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --no-default-features --features llvm-22
   with rustup:
