@@ -153,7 +153,7 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Makes a namespace and its cable to the bridge, program included, in two batches.
+    /// Makes a namespace and its cable to the bridge, program included.
     fn plug_in(
         &mut self,
         plan: &Plan,
@@ -183,13 +183,11 @@ impl<'a> Lab<'a> {
                 peer_mac: Some(planned.mac),
                 bridge: Some(bridge),
                 group: self.group,
-                up: true,
                 peer_namespace: Some(namespace.as_fd()),
                 ..Veth::new(planned.port, IfName::new("eth0")?)
             },
         );
         encode_program(&mut batch, self.monitor, index, slot);
-        // It has no carrier yet, so that this comes before its first link-local address.
         link::encode_set(&mut batch, index, &SILENT);
         encode_known(&mut batch, planned, bridge, index);
         self.socket.execute(&mut batch)?;
@@ -198,9 +196,12 @@ impl<'a> Lab<'a> {
         let mut batch = Batch::new();
         encode_inside(&mut batch, plan, planned, INNER_INDEX);
         inner.execute(&mut batch)?;
-        // Its carrier came when the peer was raised. Asking for it makes the kernel let it forward at once, instead of
-        // whenever its link watch runs, which can be a second later.
+        // The port is raised last. A port that is up while its peer is not counts as forwarding until the kernel's link
+        // watch finds that it has no carrier (`netif_oper_up` is true of a state that is not known yet), and what the
+        // bridge floods to it meanwhile passes the program and is dropped behind it.
         let mut batch = Batch::new();
+        link::encode_set(&mut batch, index, &UP);
+        // Asking for it makes the link watch run at once, instead of up to a second later.
         link::encode_get(&mut batch, index, false);
         Ok(self.socket.execute(&mut batch)?)
     }
@@ -359,6 +360,8 @@ const SILENT: link::LinkChange<'static> = link::LinkChange {
     namespace: None,
 };
 
+const UP: link::LinkChange<'static> = link::LinkChange { up: Some(true), addrgenmode: None, ..SILENT };
+
 /// `eth0`'s index in its namespace; `lo` has 1.
 const INNER_INDEX: u32 = 2;
 
@@ -377,11 +380,10 @@ fn encode_program(batch: &mut Batch, monitor: &Monitor, index: u32, slot: Slot) 
 
 /// Links, addresses and default routes inside a namespace.
 fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
-    let up = link::LinkChange { up: Some(true), ..link::LinkChange::default() };
-    link::encode_set(batch, 1, &up);
+    link::encode_set(batch, 1, &UP);
     // In a request of its own: the kernel raises a link before it looks at the rest.
     link::encode_set(batch, index, &SILENT);
-    link::encode_set(batch, index, &up);
+    link::encode_set(batch, index, &UP);
     for (subnet, &address) in plan.subnets.iter().zip(&planned.addresses) {
         if let Ok(net) = IpNet::new(address, subnet.net.prefix()) {
             address::encode_add(batch, &Address::new(index, net));
