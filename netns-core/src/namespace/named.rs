@@ -138,9 +138,8 @@ impl Reserved {
 
     /// Makes it the name of the namespace that the calling thread is in.
     pub(crate) fn bind_current(mut self) -> Result<()> {
-        sys::namespace::mount(super::CURRENT_C, &self.path, Some(c"none"), libc::MS_BIND).map_err(|error| {
-            Error::system("name namespace", self.path.to_string_lossy(), "mount")(error)
-        })?;
+        sys::namespace::mount(super::CURRENT_C, &self.path, Some(c"none"), libc::MS_BIND)
+            .map_err(|error| Error::system("name namespace", self.path.to_string_lossy(), "mount")(error))?;
         self.bound = true;
         Ok(())
     }

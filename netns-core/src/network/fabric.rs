@@ -211,8 +211,8 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
             ..Bridge::new(plan.name, plan.host_mac())
         };
         match bridge::create(socket, &bridge) {
-            Err(error)
-                if error.errno() == Some(libc::EEXIST) && link::get(socket, options.name).is_err() => {}
+            Err(error) if error.errno() == Some(libc::EEXIST) && link::get(socket, options.name).is_err() => {
+            }
             other => return other.map(|()| plan),
         }
     }

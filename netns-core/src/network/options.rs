@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// How a network is to be. [`NetworkOptions::new`] has what most want.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, with a name")]
 pub struct NetworkOptions {
     /// The name of the bridge, at most nine bytes. Ports are called by it, a `p` and a number; further bridges and
     /// what joins them likewise, with `b`, `d` and `u`, and `r0` for the responder's port.

@@ -39,8 +39,8 @@ impl Reclaim {
     /// Listens in the namespace of the calling thread to the ports of a window of interface indexes.
     pub(super) fn open(window: u32) -> Result<Self> {
         let failed = |call| Error::system("listen to ports that go", "", call);
-        let fd =
-            socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE).map_err(failed("socket"))?;
+        let fd = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
+            .map_err(failed("socket"))?;
         attach_filter(fd.as_fd(), &mut filter(window)).map_err(failed("setsockopt"))?;
         // Beyond the system's limit if that is allowed, else up to it.
         let forced = socket::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &BUFFER);

@@ -1,13 +1,16 @@
 //! The requests that make one sandbox.
 //!
-//! Two batches, one on a socket inside and one on the network's own, in this order because
+//! Three batches, the first and the last on a socket inside, the second on the network's own. Only the last two are
+//! answered, unless something goes wrong. They are in this order because
 //!
-//! - the pair is made from inside, with the port as the peer that is born on the host: so nothing needs a descriptor
-//!   of the new namespace, and giving up is closing one socket;
-//! - the port is raised before `eth0`, and through the socket inside: an interface whose link has a carrier when it is
-//!   raised works at once, and the port is made to work by the last message of the second batch. Raised the other way
-//!   round, `eth0` would drop what it sends until the kernel's linkwatch has run;
-//! - the programs are on the port before it joins the bridge, so that they see every frame.
+//! - the pair is made from inside, with the port born on the host and `eth0` where the socket is: so nothing needs a
+//!   descriptor of the new namespace, and giving up is closing one socket;
+//! - the port is raised before `eth0`: an interface whose link has a carrier when it is raised works at once. Raised
+//!   the other way round, `eth0` would drop what it sends until the kernel's linkwatch has run;
+//! - the programs are on the port before it joins the bridge, so that they see every frame, and it is kept from
+//!   giving itself an IPv6 address before it has a carrier;
+//! - asking for the port comes last, and makes linkwatch run for it, so that the bridge forwards to it from then on. It
+//!   is asked for from inside, which saves an exchange.
 
 use super::plan::Plan;
 use crate::address::{self, Address};
@@ -17,12 +20,12 @@ use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::route::{self, Route};
 use crate::tc::{self, Direction, Filter};
 use crate::veth::{self, Veth};
-use crate::wire::{Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg};
+use crate::wire::{Batch, IfInfoMsg, RTEXT_FILTER_SKIP_STATS};
 use crate::{IfName, IpNet, Result};
 use std::os::fd::BorrowedFd;
 
 /// `lo`, in every namespace.
-const LOOPBACK: u32 = 1;
+pub(super) const LOOPBACK: u32 = 1;
 /// The index of `eth0`: one that no fallback device of the kernel has taken before, and different from the port's,
 /// since the kernel handles the carrier of a link whose peer has the same index with less haste
 /// (`linkwatch_urgent_event` in <https://github.com/torvalds/linux/blob/v6.12/net/core/link_watch.c>).
@@ -37,6 +40,7 @@ const FILTER: (u16, u32) = (1, 1);
 
 /// What is the same for every sandbox of a network.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, with a name")]
 pub(super) struct Recipe {
     pub(super) plan: Plan,
     pub(super) eth0: IfName,
@@ -58,27 +62,45 @@ pub(super) struct Programs<'a> {
 }
 
 impl Recipe {
-    /// The requests on the socket inside. The last one is answered with a description of `eth0`, which also makes the
-    /// kernel take note of its carrier.
-    pub(super) fn encode_inside(&self, batch: &mut Batch, number: u32, host: BorrowedFd<'_>) {
+    /// The first requests on the socket inside: the pair.
+    pub(super) fn encode_pair(&self, batch: &mut Batch, number: u32, host: BorrowedFd<'_>) {
         let plan = &self.plan;
         let pair = Veth {
-            index: Some(ETH0),
-            peer_index: Some(plan.port(number)),
-            mac: Some(plan.mac(number)),
+            index: Some(plan.port(number)),
+            peer_index: Some(ETH0),
+            peer_mac: Some(plan.mac(number)),
             mtu: self.mtu,
-            peer_namespace: Some(host),
-            ..Veth::new(self.eth0, plan.port_name(number))
+            up: true,
+            namespace: Some(host),
+            ..Veth::new(plan.port_name(number), self.eth0)
         };
         veth::encode_create(batch, &pair);
-        self.encode_raise_port(batch, plan.port(number));
         if self.ipv6 && !self.ipv6_link_local {
-            let quiet = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::default() };
-            link::encode_set(batch, ETH0, &quiet);
+            link::encode_set(batch, ETH0, &QUIET);
         }
-        let up = LinkChange { up: Some(true), ..LinkChange::default() };
-        link::encode_set(batch, ETH0, &up);
-        link::encode_set(batch, LOOPBACK, &up);
+        link::encode_set(batch, LOOPBACK, &UP);
+    }
+
+    /// The requests on the network's socket: the port.
+    pub(super) fn encode_port(&self, batch: &mut Batch, number: u32, programs: Option<Programs<'_>>) {
+        let plan = &self.plan;
+        let port = plan.port(number);
+        if self.ipv6 {
+            link::encode_set(batch, port, &QUIET);
+        }
+        if let Some(programs) = programs {
+            encode_programs(batch, port, programs);
+        }
+        let join = LinkChange { master: Some(plan.bridge(plan.shard(number))), ..LinkChange::default() };
+        link::encode_set(batch, port, &join);
+        bridge::encode_set_port(batch, port, &self.port);
+        neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
+    }
+
+    /// The last requests on the socket inside: `eth0`, and the question for the port.
+    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32) {
+        let plan = &self.plan;
+        link::encode_set(batch, ETH0, &UP);
         for net in plan.addresses(number) {
             address::encode_add(batch, &Address::new(ETH0, net));
         }
@@ -91,41 +113,25 @@ impl Recipe {
                 route::encode_add(batch, &route);
             }
         }
-        link::encode_get(batch, ETH0, false);
-    }
-
-    /// Raises the port, from inside. It has no carrier yet, so this is early enough to keep it from giving itself an
-    /// IPv6 address.
-    fn encode_raise_port(&self, batch: &mut Batch, port: u32) {
-        let up = libc::IFF_UP as u32;
-        let header = IfInfoMsg { index: port, flags: up, change: up, ..IfInfoMsg::default() };
-        batch.message(libc::RTM_NEWLINK, 0, &header, |attributes| {
+        let port = IfInfoMsg { index: plan.port(number), ..IfInfoMsg::default() };
+        batch.message(libc::RTM_GETLINK, 0, &port, |attributes| {
             attributes.value(libc::IFLA_TARGET_NETNSID, HOST_NAMESPACE);
-            if self.ipv6 {
-                attributes.nest(libc::IFLA_AF_SPEC, |families| {
-                    families.nest(libc::AF_INET6 as u16, |inet6| {
-                        inet6.value(IFLA_INET6_ADDR_GEN_MODE, AddrGenMode::None as u8);
-                    });
-                });
-            }
+            attributes.value(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
         });
     }
-
-    /// The requests on the network's socket. The last one is answered with a description of the port, which also makes
-    /// the kernel take note of its carrier, so that the bridge forwards to it from then on.
-    pub(super) fn encode_outside(&self, batch: &mut Batch, number: u32, programs: Option<Programs<'_>>) {
-        let plan = &self.plan;
-        let port = plan.port(number);
-        if let Some(programs) = programs {
-            encode_programs(batch, port, programs);
-        }
-        let join = LinkChange { master: Some(plan.bridge(plan.shard(number))), ..LinkChange::default() };
-        link::encode_set(batch, port, &join);
-        bridge::encode_set_port(batch, port, &self.port);
-        neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
-        link::encode_get(batch, port, false);
-    }
 }
+
+const UP: LinkChange<'_> = LinkChange {
+    up: Some(true),
+    name: None,
+    mac: None,
+    mtu: None,
+    master: None,
+    group: None,
+    addrgenmode: None,
+    namespace: None,
+};
+const QUIET: LinkChange<'_> = LinkChange { up: None, addrgenmode: Some(AddrGenMode::None), ..UP };
 
 /// Appends the hooks of a port and the programs on them.
 fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {

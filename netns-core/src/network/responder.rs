@@ -60,11 +60,7 @@ impl Responder {
         let join = LinkChange { master: Some(plan.root()), up: Some(true), ..LinkChange::default() };
         link::encode_set(&mut outside, plan.responder(), &join);
         // The one port that questions are sent to; and no other frames without a known destination.
-        let port = PortOptions {
-            mcast_flood: Some(true),
-            bcast_flood: Some(true),
-            ..silent()
-        };
+        let port = PortOptions { mcast_flood: Some(true), bcast_flood: Some(true), ..silent() };
         bridge::encode_set_port(&mut outside, plan.responder(), &port);
         host.execute(&mut outside)?;
 
@@ -91,11 +87,7 @@ impl Responder {
             link::encode_set(&mut inside, index, &join);
         }
         bridge::encode_set_port(&mut inside, DOOR, &silent());
-        bridge::encode_set_port(
-            &mut inside,
-            MARKED,
-            &PortOptions { neigh_suppress: Some(true), ..silent() },
-        );
+        bridge::encode_set_port(&mut inside, MARKED, &PortOptions { neigh_suppress: Some(true), ..silent() });
         for index in [BRIDGE, DOOR, MARKED, NOWHERE] {
             link::encode_set(&mut inside, index, &LinkChange { up: Some(true), ..LinkChange::default() });
         }

@@ -6,7 +6,7 @@ use super::options::NetworkOptions;
 use super::plan::Plan;
 use super::program::{PortInfo, PortProgram};
 use super::reclaim::{Heard, Reclaim};
-use super::requests::{ETH0_NAME, Programs, Recipe};
+use super::requests::{ETH0_NAME, LOOPBACK, Programs, Recipe};
 use super::responder::silent;
 use super::sandbox::Sandbox;
 use crate::bridge::PortOptions;
@@ -14,7 +14,7 @@ use crate::error::Cause;
 use crate::events::Events;
 use crate::link::{self, OperationalState};
 use crate::namespace::{NamespaceId, Reserved, Return};
-use crate::wire::{Batch, IfInfoMsg};
+use crate::wire::{Batch, IfInfoMsg, Message};
 use crate::{Error, IfName, Namespace, Result, RouteSocket, sys};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -101,7 +101,8 @@ impl Shared {
         let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
         let home_id = home.id()?;
         let (mut fabric, plan) = Fabric::create(&home, options, ipv6)?;
-        let rest = Recipe::new(plan, options, ipv6).and_then(|recipe| Ok((recipe, Reclaim::open(plan.root())?)));
+        let rest =
+            Recipe::new(plan, options, ipv6).and_then(|recipe| Ok((recipe, Reclaim::open(plan.root())?)));
         let (recipe, reclaim) = match rest {
             Ok(rest) => rest,
             Err(error) => {
@@ -220,18 +221,27 @@ impl Shared {
         };
         let mut socket = this.open_namespace(name)?;
         let named = Named(name);
-        let mut batch = Batch::new();
-        this.recipe.encode_inside(&mut batch, number, this.home.as_fd());
-        socket.query(&mut batch, |_| Ok(()))?;
+        let mut inside = Batch::new();
+        this.recipe.encode_pair(&mut inside, number, this.home.as_fd());
+        let pair = socket.post(&mut inside)?;
 
-        batch.clear();
         let programs = this.program.as_ref().zip(slot).map(|(program, slot)| Programs {
             ingress: program.ingress(),
             egress: program.egress(),
             slot,
         });
-        this.recipe.encode_outside(&mut batch, number, programs);
-        if !this.execute_outside(&mut batch, number)? {
+        let mut outside = Batch::new();
+        this.recipe.encode_port(&mut outside, number, programs);
+        let port = this.execute_outside(&mut outside, number);
+        if port.is_ok() {
+            this.recipe.encode_eth0(&mut inside, number);
+        } else {
+            // If the pair could not be made, that is what is to be said. Any question brings it to light.
+            link::encode_get(&mut inside, LOOPBACK, false);
+        }
+        let works = socket.query_rest(&pair, &mut inside, |message| Ok(operational(message)))?;
+        port?;
+        if !works {
             this.wait_for_port(number)?;
         }
         std::mem::forget(named);
@@ -271,15 +281,12 @@ impl Shared {
         Reserved::new(name)
     }
 
-    /// Sends the requests on the host's side; whether the port works now.
-    fn execute_outside(&self, batch: &mut Batch, number: u32) -> Result<bool> {
+    /// Sends the requests on the host's side.
+    fn execute_outside(&self, batch: &mut Batch, number: u32) -> Result<()> {
         let plan = &self.recipe.plan;
         let mut fabric = self.fabric();
         fabric.ensure(plan, plan.shard(number))?;
-        fabric.socket.query(batch, |message| {
-            let state = message.attributes_after::<IfInfoMsg>().find(libc::IFLA_OPERSTATE);
-            Ok(state.and_then(|state| state.value::<u8>()) == Some(libc::IF_OPER_UP as u8))
-        })
+        fabric.socket.execute(batch)
     }
 
     /// Waits until a port works, where asking for it did not make it so.
@@ -369,6 +376,12 @@ impl Drop for Shared {
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
     }
+}
+
+/// Whether a described link carries packets.
+fn operational(message: &Message<'_>) -> bool {
+    let state = message.attributes_after::<IfInfoMsg>().find(libc::IFLA_OPERSTATE);
+    state.and_then(|state| state.value::<u8>()) == Some(libc::IF_OPER_UP as u8)
 }
 
 /// Removes the name of a sandbox that could not be made, unless forgotten.

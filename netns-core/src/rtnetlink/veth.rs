@@ -53,6 +53,8 @@ pub struct Veth<'a> {
     pub group: u32,
     /// Whether the near end is raised. The peer cannot be: raise it from inside.
     pub up: bool,
+    /// Where the near end is born; `None` is the socket's own namespace. `bridge` and `index` are of that one then.
+    pub namespace: Option<BorrowedFd<'a>>,
     /// Where the peer is born; `None` is the socket's own namespace.
     pub peer_namespace: Option<BorrowedFd<'a>>,
 }
@@ -73,6 +75,7 @@ impl Veth<'_> {
             bridge: None,
             group: 0,
             up: false,
+            namespace: None,
             peer_namespace: None,
         }
     }
@@ -102,6 +105,7 @@ pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
         veth.write_common(attributes);
         attributes.optional(libc::IFLA_MASTER, veth.bridge);
         attributes.optional(libc::IFLA_GROUP, (veth.group != 0).then_some(veth.group));
+        attributes.optional(libc::IFLA_NET_NS_FD, veth.namespace.map(|fd| fd.as_raw_fd()));
         attributes.nest(libc::IFLA_LINKINFO, |info| {
             info.text(libc::IFLA_INFO_KIND, "veth");
             info.nest(libc::IFLA_INFO_DATA, |data| {

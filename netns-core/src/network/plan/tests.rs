@@ -51,6 +51,7 @@ fn a_plan_that_cannot_be_is_refused_in_words() {
     assert!(error(None, None, 256).contains("no subnet"));
     assert!(error(Some("fd00::/64"), None, 256).contains("other family"));
     assert!(error(Some("10.0.0.0/8"), None, 0).contains("between 1 and"));
-    let long = Plan::new("ten_letter".parse().unwrap(), Some("10.0.0.0/8".parse().unwrap()), None, 1, 1, WINDOW);
+    let long =
+        Plan::new("ten_letter".parse().unwrap(), Some("10.0.0.0/8".parse().unwrap()), None, 1, 1, WINDOW);
     assert!(long.unwrap_err().to_string().contains("more than 9 bytes"));
 }
