@@ -77,18 +77,28 @@ pub fn add(socket: &mut RouteSocket, address: &Address) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Appends the deletion of an address.
+pub fn encode_delete(batch: &mut Batch, index: u32, net: IpNet) {
+    let header = Address { nodad: false, ..Address::new(index, net) }.header();
+    batch.message(libc::RTM_DELADDR, 0, &header, |attributes| {
+        attributes.ip(libc::IFA_LOCAL, net.address());
+        attributes.ip(libc::IFA_ADDRESS, net.address());
+    });
+}
+
 /// Deletes an address.
 ///
 /// # Errors
 /// `EADDRNOTAVAIL` if the interface does not have it.
 pub fn delete(socket: &mut RouteSocket, index: u32, net: IpNet) -> Result<()> {
     let mut batch = Batch::new();
-    let header = Address { nodad: false, ..Address::new(index, net) }.header();
-    batch.message(libc::RTM_DELADDR, 0, &header, |attributes| {
-        attributes.ip(libc::IFA_LOCAL, net.address());
-        attributes.ip(libc::IFA_ADDRESS, net.address());
-    });
+    encode_delete(&mut batch, index, net);
     socket.execute(&mut batch)
+}
+
+/// Appends the request for a list of addresses.
+pub(crate) fn encode_list(batch: &mut Batch) {
+    batch.message(libc::RTM_GETADDR, libc::NLM_F_DUMP, &IfAddrMsg::default(), |_| {});
 }
 
 /// Lists the addresses of the socket's namespace, IPv4 first.
@@ -97,7 +107,7 @@ pub fn delete(socket: &mut RouteSocket, index: u32, net: IpNet) -> Result<()> {
 /// If the kernel refuses, or the list kept changing.
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Address>> {
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETADDR, libc::NLM_F_DUMP, &IfAddrMsg::default(), |_| {});
+    encode_list(&mut batch);
     socket.dump(&mut batch, |message| Ok(parse(message)))
 }
 

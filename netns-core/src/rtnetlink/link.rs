@@ -213,9 +213,14 @@ pub fn list_ports(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<Link>> {
     Ok(links)
 }
 
+/// Appends the request for a list of links.
+pub(crate) fn encode_list(batch: &mut Batch, filter: impl FnOnce(&mut AttributeWriter<'_>)) {
+    batch.message(libc::RTM_GETLINK, libc::NLM_F_DUMP, &IfInfoMsg::default(), filter);
+}
+
 fn list_where(socket: &mut RouteSocket, filter: impl FnOnce(&mut AttributeWriter<'_>)) -> Result<Vec<Link>> {
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETLINK, libc::NLM_F_DUMP, &IfInfoMsg::default(), filter);
+    encode_list(&mut batch, filter);
     socket.dump(&mut batch, |message| Ok(parse(message)))
 }
 
@@ -286,16 +291,28 @@ pub fn set_up(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
     set(socket, link, &LinkChange { up: Some(true), ..LinkChange::default() })
 }
 
+/// Appends the deletion of a link.
+pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
+    let link = link.into();
+    batch.message(libc::RTM_DELLINK, 0, &link.header(), |attributes| link.write(attributes));
+}
+
 /// Deletes a link; of a veth pair, both ends go. It takes the kernel milliseconds: who drops many namespaces closes
 /// them instead, or uses [`delete_group`].
 ///
 /// # Errors
 /// `ENODEV` if there is none, `EOPNOTSUPP` if it is not one that can be deleted.
 pub fn delete(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
-    let link = link.into();
     let mut batch = Batch::new();
-    batch.message(libc::RTM_DELLINK, 0, &link.header(), |attributes| link.write(attributes));
+    encode_delete(&mut batch, link);
     socket.execute(&mut batch)
+}
+
+/// Appends the deletion of a group, which must not be 0.
+pub(crate) fn encode_delete_group(batch: &mut Batch, group: u32) {
+    batch.message(libc::RTM_DELLINK, 0, &IfInfoMsg::default(), |attributes| {
+        attributes.value(libc::IFLA_GROUP, group);
+    });
 }
 
 /// Deletes all links of a group at once, which costs the kernel far less than one by one.
@@ -307,9 +324,7 @@ pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
         return Err(crate::Error::invalid("delete link", "group 0", "that is every link of the namespace"));
     }
     let mut batch = Batch::new();
-    batch.message(libc::RTM_DELLINK, 0, &IfInfoMsg::default(), |attributes| {
-        attributes.value(libc::IFLA_GROUP, group);
-    });
+    encode_delete_group(&mut batch, group);
     socket.execute(&mut batch)
 }
 

@@ -70,15 +70,25 @@ pub fn set(socket: &mut RouteSocket, neighbour: &Neighbour) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Appends the deletion of a neighbour.
+pub fn encode_delete(batch: &mut Batch, index: u32, address: IpAddr) {
+    let header = NdMsg { family: family(address), index, ..NdMsg::default() };
+    batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.ip(libc::NDA_DST, address));
+}
+
 /// Deletes a neighbour.
 ///
 /// # Errors
 /// `ENOENT` if there is none.
 pub fn delete(socket: &mut RouteSocket, index: u32, address: IpAddr) -> Result<()> {
-    let header = NdMsg { family: family(address), index, ..NdMsg::default() };
     let mut batch = Batch::new();
-    batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.ip(libc::NDA_DST, address));
+    encode_delete(&mut batch, index, address);
     socket.execute(&mut batch)
+}
+
+/// Appends the request for a list of neighbours.
+pub(crate) fn encode_list(batch: &mut Batch) {
+    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &NdMsg::default(), |_| {});
 }
 
 /// Lists the neighbours of the socket's namespace.
@@ -87,7 +97,7 @@ pub fn delete(socket: &mut RouteSocket, index: u32, address: IpAddr) -> Result<(
 /// If the kernel refuses, or the list kept changing.
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Neighbour>> {
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &NdMsg::default(), |_| {});
+    encode_list(&mut batch);
     socket.dump(&mut batch, |message| Ok(parse(message)))
 }
 
@@ -169,15 +179,28 @@ pub fn set_fdb(socket: &mut RouteSocket, entry: &FdbEntry) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Appends the deletion of a forwarding entry.
+pub fn encode_delete_fdb(batch: &mut Batch, port: u32, mac: MacAddress) {
+    let header = NdMsg { state: 0, ..FdbEntry::fixed(port, mac).header() };
+    batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.mac(libc::NDA_LLADDR, mac));
+}
+
 /// Deletes a forwarding entry.
 ///
 /// # Errors
 /// `ENOENT` if there is none.
 pub fn delete_fdb(socket: &mut RouteSocket, port: u32, mac: MacAddress) -> Result<()> {
-    let header = NdMsg { state: 0, ..FdbEntry::fixed(port, mac).header() };
     let mut batch = Batch::new();
-    batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.mac(libc::NDA_LLADDR, mac));
+    encode_delete_fdb(&mut batch, port, mac);
     socket.execute(&mut batch)
+}
+
+/// Appends the request for a list of a bridge's forwarding entries.
+pub(crate) fn encode_list_fdb(batch: &mut Batch, bridge: u32) {
+    let header = NdMsg { family: libc::AF_BRIDGE as u8, ..NdMsg::default() };
+    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &header, |attributes| {
+        attributes.value(libc::NDA_MASTER, bridge);
+    });
 }
 
 /// Lists the forwarding entries of the bridge with this index.
@@ -185,11 +208,8 @@ pub fn delete_fdb(socket: &mut RouteSocket, port: u32, mac: MacAddress) -> Resul
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
 pub fn list_fdb(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<FdbEntry>> {
-    let header = NdMsg { family: libc::AF_BRIDGE as u8, ..NdMsg::default() };
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &header, |attributes| {
-        attributes.value(libc::NDA_MASTER, bridge);
-    });
+    encode_list_fdb(&mut batch, bridge);
     let mut entries = socket.dump(&mut batch, |message| Ok(parse_fdb(message)))?;
     // The bridge's own addresses are described with its own index, and a kernel may ignore the filter.
     entries.retain(|entry| entry.bridge.unwrap_or(entry.port) == bridge);

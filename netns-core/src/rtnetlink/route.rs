@@ -96,6 +96,11 @@ pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Appends the deletion of the route that matches in all that is given.
+pub fn encode_delete(batch: &mut Batch, route: &Route) {
+    route.write(batch, libc::RTM_DELROUTE, 0);
+}
+
 /// Deletes the route that matches in all that is given.
 ///
 /// # Errors
@@ -103,7 +108,7 @@ pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
 pub fn delete(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
     let mut batch = Batch::new();
-    route.write(&mut batch, libc::RTM_DELROUTE, 0);
+    encode_delete(&mut batch, route);
     socket.execute(&mut batch)
 }
 
@@ -118,13 +123,18 @@ fn same_family(route: &Route) -> Result<()> {
     }
 }
 
+/// Appends the request for a list of routes.
+pub(crate) fn encode_list(batch: &mut Batch) {
+    batch.message(libc::RTM_GETROUTE, libc::NLM_F_DUMP, &RtMsg::default(), |_| {});
+}
+
 /// Lists the unicast routes of the socket's namespace, of all tables but the local one.
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Route>> {
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETROUTE, libc::NLM_F_DUMP, &RtMsg::default(), |_| {});
+    encode_list(&mut batch);
     socket.dump(&mut batch, |message| Ok(parse(message)))
 }
 

@@ -144,15 +144,20 @@ pub fn add_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Appends the deletion of a clsact qdisc.
+pub fn encode_delete_clsact(batch: &mut Batch, index: u32) {
+    batch.message(libc::RTM_DELQDISC, 0, &clsact_header(index), |attributes| {
+        attributes.text(libc::TCA_KIND, CLSACT);
+    });
+}
+
 /// Takes the hooks off the link with this index, and with them every filter, whoever made it.
 ///
 /// # Errors
 /// `EINVAL` or `ENOENT` if it has none.
 pub fn delete_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
     let mut batch = Batch::new();
-    batch.message(libc::RTM_DELQDISC, 0, &clsact_header(index), |attributes| {
-        attributes.text(libc::TCA_KIND, CLSACT);
-    });
+    encode_delete_clsact(&mut batch, index);
     socket.execute(&mut batch)
 }
 
@@ -188,6 +193,18 @@ pub fn add_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Appends the deletion of the bpf filter with this priority and handle, neither of them 0.
+pub fn encode_delete_filter(
+    batch: &mut Batch,
+    index: u32,
+    direction: Direction,
+    priority: u16,
+    handle: u32,
+) {
+    let header = filter_header(index, direction, priority, handle);
+    batch.message(libc::RTM_DELTFILTER, 0, &header, |attributes| attributes.text(libc::TCA_KIND, "bpf"));
+}
+
 /// Deletes the bpf filter with this priority and handle.
 ///
 /// # Errors
@@ -206,10 +223,15 @@ pub fn delete_filter(
             "priority and handle begin at 1",
         ));
     }
-    let header = filter_header(index, direction, priority, handle);
     let mut batch = Batch::new();
-    batch.message(libc::RTM_DELTFILTER, 0, &header, |attributes| attributes.text(libc::TCA_KIND, "bpf"));
+    encode_delete_filter(&mut batch, index, direction, priority, handle);
     socket.execute(&mut batch)
+}
+
+/// Appends the request for a list of the filters on a hook.
+pub(crate) fn encode_list_filters(batch: &mut Batch, index: u32, direction: Direction) {
+    let header = TcMsg { index, parent: direction.parent(), ..TcMsg::default() };
+    batch.message(libc::RTM_GETTFILTER, libc::NLM_F_DUMP, &header, |_| {});
 }
 
 /// Lists the filters on a hook of the link with this index, in the order in which they run.
@@ -218,9 +240,8 @@ pub fn delete_filter(
 /// `ENODEV` if there is no such link. A link without clsact has no filters, which is no error.
 pub fn list_filters(socket: &mut RouteSocket, index: u32, direction: Direction) -> Result<Vec<FilterInfo>> {
     // The kernel answers a link without hooks with an empty list, and one that does not exist too.
-    let header = TcMsg { index, parent: direction.parent(), ..TcMsg::default() };
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETTFILTER, libc::NLM_F_DUMP, &header, |_| {});
+    encode_list_filters(&mut batch, index, direction);
     socket.dump(&mut batch, |message| Ok(parse_filter(message)))
 }
 
@@ -244,14 +265,19 @@ fn parse_filter(message: &Message<'_>) -> Option<FilterInfo> {
     })
 }
 
+/// Appends the request for a list of qdiscs.
+pub(crate) fn encode_list_qdiscs(batch: &mut Batch, index: u32) {
+    let header = TcMsg { index, ..TcMsg::default() };
+    batch.message(libc::RTM_GETQDISC, libc::NLM_F_DUMP, &header, |_| {});
+}
+
 /// Lists the qdiscs of the link with this index.
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
 pub fn list_qdiscs(socket: &mut RouteSocket, index: u32) -> Result<Vec<Qdisc>> {
-    let header = TcMsg { index, ..TcMsg::default() };
     let mut batch = Batch::new();
-    batch.message(libc::RTM_GETQDISC, libc::NLM_F_DUMP, &header, |_| {});
+    encode_list_qdiscs(&mut batch, index);
     let mut qdiscs = socket.dump(&mut batch, |message| Ok(parse_qdisc(message)))?;
     qdiscs.retain(|qdisc| qdisc.index == index);
     Ok(qdiscs)
