@@ -65,6 +65,8 @@ impl Batch {
         self.append(bytes_of(header));
         attributes(&mut AttributeWriter { batch: self });
         if self.overflowed {
+            // Not half a message.
+            self.length = start;
             return;
         }
         let header = NlMsgHdr {
