@@ -12,7 +12,7 @@ use netns_core::link::LinkStats;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
-use netns_core::tc::{self, Direction, Filter};
+use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
 use netns_core::{Folder, IfName, IpNet, Namespace, RouteSocket, link};
@@ -189,7 +189,7 @@ impl<'a> Lab<'a> {
         );
         encode_program(&mut batch, self.monitor, index, slot);
         link::encode_set(&mut batch, index, &SILENT);
-        encode_known(&mut batch, planned, bridge, index);
+        encode_known(&mut batch, plan, planned, bridge, index);
         self.socket.execute(&mut batch)?;
 
         let mut inner = RouteSocket::open_in(namespace)?;
@@ -333,17 +333,17 @@ impl Drop for Lab<'_> {
 /// `ENODEV`: the group is empty.
 const NO_DEVICE: i32 = 19;
 
-/// Tells the bridge who is behind a port, so that it answers ARP requests and neighbour solicitations for it instead of
-/// copying each to every port; and multicast, such as every interface's reports of the groups it listens to, goes to
-/// those only who want it.
-fn encode_known(batch: &mut Batch, planned: &PlannedMember, bridge: u32, port: u32) {
+/// Tells the bridge and the host who is behind a port. Of many namespaces, each port also gets multicast only where
+/// somebody listens to it: the reports with which every interface tells what it listens to would be copied to all.
+fn encode_known(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, bridge: u32, port: u32) {
     neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, planned.mac));
     for &address in &planned.addresses {
         neighbour::encode_set(batch, &Neighbour::permanent(bridge, address, planned.mac));
     }
-    let options =
-        PortOptions { neigh_suppress: Some(true), mcast_flood: Some(false), ..PortOptions::default() };
-    bridge::encode_set_port(batch, port, &options);
+    if plan.is_large() {
+        let options = PortOptions { mcast_flood: Some(false), ..PortOptions::default() };
+        bridge::encode_set_port(batch, port, &options);
+    }
 }
 
 /// No IPv6 addresses but those that we give. Otherwise every new interface would announce itself to the whole bridge,
@@ -368,12 +368,7 @@ const INNER_INDEX: u32 = 2;
 /// The program on both hooks of a port.
 fn encode_program(batch: &mut Batch, monitor: &Monitor, index: u32, slot: Slot) {
     tc::encode_add_clsact(batch, index);
-    for direction in Direction::BOTH {
-        let (program, name) = match direction {
-            Direction::Ingress => (monitor.ingress_program(), "netns_ingress"),
-            Direction::Egress => (monitor.egress_program(), "netns_egress"),
-        };
-        let filter = Filter { index, direction, priority: 1, handle: 1, program, name, class_id: slot.get() };
+    for filter in monitor.filters(index, slot) {
         tc::encode_add_filter(batch, &filter);
     }
 }
@@ -393,7 +388,7 @@ fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index:
             neighbour::encode_set(batch, &Neighbour::permanent(index, subnet.host, plan.bridge_mac));
         }
     }
-    for other in plan.ring_neighbours(planned) {
+    for other in plan.talks_with(planned) {
         for &address in &other.addresses {
             neighbour::encode_set(batch, &Neighbour::permanent(index, address, other.mac));
         }

@@ -29,6 +29,10 @@ use traffic::Traffic;
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let plan = Plan::new(arguments)?;
     preflight::check_privilege()?;
+    let host = if arguments.isolated { Namespace::anonymous()? } else { Namespace::current()? };
+    if !arguments.isolated {
+        plan.check_against(&mut RouteSocket::open_in(&host)?)?;
+    }
     let stop = Stop::on_signals()?;
     let mut report = Report::new(stdout(), arguments.json);
 
@@ -38,10 +42,6 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     report.step("load the eBPF program", started.elapsed());
     preflight::check_kernel(&monitor)?;
 
-    let host = if arguments.isolated { Namespace::anonymous()? } else { Namespace::current()? };
-    if !arguments.isolated {
-        plan.check_against(&mut RouteSocket::open_in(&host)?)?;
-    }
     let before = Before::observe(&host)?;
     let mut lab = Lab::begin(host, &plan, &monitor, arguments.isolated)?;
     let outcome = watch(arguments, &plan, &mut lab, &mut report, &stop);

@@ -1,7 +1,7 @@
 //! Who pings whom, and whether they are answered.
 
 use super::lab::Lab;
-use super::plan::{MESH, Plan};
+use super::plan::Plan;
 use crate::failure::Failure;
 use netns_core::Namespace;
 use netns_core::ping::{Outcome, Ping, ping};
@@ -54,8 +54,7 @@ pub(crate) fn routes(lab: &Lab<'_>, plan: &Plan) -> Result<Vec<PingRoute>, Failu
     for (family, subnet) in plan.subnets.iter().enumerate() {
         for (from, member) in members.iter().enumerate() {
             for (to, other) in members.iter().enumerate() {
-                let wanted =
-                    if members.len() <= MESH { from != to } else { (from + 1) % members.len() == to };
+                let wanted = if plan.is_large() { (from + 1) % members.len() == to } else { from != to };
                 if wanted {
                     routes.push(PingRoute {
                         from: member.name.clone(),

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
 /// Up to this many namespaces, each talks with each; of more, each with the next, in a ring.
-pub(crate) const MESH: usize = 16;
+const MESH: usize = 16;
 /// Some 90 bytes of kernel memory each.
 const MOST_PAIRS: u32 = 1 << 18;
 
@@ -92,18 +92,23 @@ impl Plan {
         self.topology == Topology::Bridge
     }
 
-    /// Of many namespaces, those before and behind one in the ring, with which it talks. They are made known to each
-    /// other beforehand, since the kernel's table of learnt neighbours is one for all namespaces, and has room for
-    /// 1,024 (`net.ipv4.neigh.default.gc_thresh3`).
-    pub(crate) fn ring_neighbours(&self, member: &PlannedMember) -> Vec<&PlannedMember> {
+    /// Whether there are so many that each talks with the next only, in a ring, instead of with each.
+    pub(crate) fn is_large(&self) -> bool {
+        self.members.len() > MESH
+    }
+
+    /// Those that one talks with. They are made known to it beforehand, as the host is: the kernel's table of learnt
+    /// neighbours is one for all namespaces of the machine, and has room for 1,024
+    /// (`net.ipv4.neigh.default.gc_thresh3`); when it is full, whoever has to ask for a neighbour is out of luck.
+    pub(crate) fn talks_with(&self, member: &PlannedMember) -> Vec<&PlannedMember> {
         let count = self.members.len();
-        let place = self.members.iter().position(|other| other.name == member.name);
-        match place {
-            Some(place) if count > MESH => {
-                vec![&self.members[(place + 1) % count], &self.members[(place + count - 1) % count]]
-            }
-            _ => Vec::new(),
+        let Some(place) = self.members.iter().position(|other| other.name == member.name) else {
+            return Vec::new();
+        };
+        if self.is_large() {
+            return vec![&self.members[(place + 1) % count], &self.members[(place + count - 1) % count]];
         }
+        self.members.iter().filter(|other| other.name != member.name).collect()
     }
 
     /// Looks for anything in the machine's own network that is in the way.

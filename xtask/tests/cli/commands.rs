@@ -1,0 +1,136 @@
+//! The plain commands, beside `ip`.
+
+use crate::{done, xtask};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use tests::{in_host, ip, ip_json, only};
+
+#[test]
+fn netns_add_list_and_delete_are_ips() {
+    in_host(|host| {
+        assert_eq!(done(&mut xtask("netns add b a")).code, Some(0));
+        ip("netns add c");
+        assert_eq!(done(&mut xtask("netns list")).out, "a\nb\nc\n");
+        let listed: Value = serde_json::from_str(&done(&mut xtask("netns list --json")).out).unwrap();
+        assert_eq!(listed, json!([{ "name": "a" }, { "name": "b" }, { "name": "c" }]));
+
+        let again = done(&mut xtask("netns add a"));
+        assert_eq!(
+            (again.code, again.err.as_str()),
+            (Some(2), "error: create namespace a: open: File exists (os error 17)\n")
+        );
+        assert_eq!(done(&mut xtask("netns delete a b c")).code, Some(0));
+        let gone = done(&mut xtask("netns delete a"));
+        assert_eq!(gone.code, Some(2));
+        assert!(gone.err.contains("No such file or directory"), "{}", gone.err);
+        assert_eq!(done(&mut xtask("netns add a/b")).code, Some(1));
+        host.assert_clean();
+    });
+}
+
+#[test]
+fn netns_exec_becomes_the_command() {
+    in_host(|_| {
+        ip("netns add ns1");
+        let links = done(&mut xtask("netns exec ns1 ip -br link"));
+        assert_eq!((links.code, links.out.lines().count()), (Some(0), 1), "{}", links.out);
+        let mut exit = xtask("netns exec ns1 sh -c");
+        assert_eq!(done(exit.arg("exit 42")).code, Some(42));
+        assert_eq!(done(&mut xtask("netns exec ns1 no-such-command")).code, Some(127));
+        assert_eq!(done(&mut xtask("netns exec nowhere true")).code, Some(2));
+    });
+}
+
+#[test]
+fn netns_monitor_tells_what_ip_does() {
+    in_host(|_| {
+        let mut child = xtask("netns monitor").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        tests::eventually("the folder is watched", || std::path::Path::new("/run/netns").exists());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        ip("netns add ns1");
+        ip("netns delete ns1");
+        assert_eq!(lines.next().unwrap().unwrap(), "add ns1");
+        assert_eq!(lines.next().unwrap().unwrap(), "delete ns1");
+        let _ = tests::run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    });
+}
+
+#[test]
+fn link_show_says_what_ip_says() {
+    in_host(|_| {
+        ip("netns add ns1");
+        ip("link add br0 type bridge");
+        ip("link add port type veth peer name eth0 netns ns1");
+        ip("link set port master br0 up");
+        for netns in ["", " --netns ns1"] {
+            let ours: Value =
+                serde_json::from_str(&done(&mut xtask(&format!("link show --json{netns}"))).out).unwrap();
+            let theirs = ip_json(if netns.is_empty() { "-s link show" } else { "-n ns1 -s link show" });
+            let (ours, theirs) = (ours.as_array().unwrap(), theirs.as_array().unwrap());
+            assert_eq!(ours.len(), theirs.len());
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                let keys = [
+                    "ifindex",
+                    "ifname",
+                    "flags",
+                    "mtu",
+                    "operstate",
+                    "address",
+                    "master",
+                    "link_index",
+                    "link_netnsid",
+                    "num_tx_queues",
+                    "num_rx_queues",
+                ];
+                for key in keys.into_iter().filter(|key| !theirs[key].is_null() && !ours[key].is_null()) {
+                    assert_eq!(ours[key], theirs[key], "{key} of {ours}\n{theirs}");
+                }
+                assert_eq!(ours["linkinfo"]["info_kind"], theirs["linkinfo"]["info_kind"]);
+                for way in ["rx", "tx"] {
+                    assert_eq!(ours["stats64"][way]["packets"], theirs["stats64"][way]["packets"]);
+                    assert_eq!(ours["stats64"][way]["bytes"], theirs["stats64"][way]["bytes"]);
+                }
+            }
+        }
+        assert!(
+            done(&mut xtask("link show port"))
+                .out
+                .contains("port@if2: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500")
+        );
+
+        assert_eq!(done(&mut xtask("link delete eth0 --netns ns1")).code, Some(0));
+        let gone = done(&mut xtask("link delete port"));
+        assert_eq!(
+            (gone.code, gone.err.as_str()),
+            (Some(2), "error: delete link port: No such device (os error 19)\n")
+        );
+        assert_eq!(only(&ip_json("link show br0"))["ifname"], "br0");
+    });
+}
+
+#[test]
+fn ping_tells_whether_all_was_answered() {
+    in_host(|_| {
+        ip("netns add ns1");
+        ip("link add port type veth peer name eth0 netns ns1");
+        ip("addr add 10.5.0.1/24 dev port");
+        ip("link set port up");
+        ip("-n ns1 addr add 10.5.0.2/24 dev eth0");
+        ip("-n ns1 link set eth0 up");
+        let answered = done(&mut xtask("ping ns1 10.5.0.1 --count 2 --interval 0.1 --json"));
+        assert_eq!(answered.code, Some(0), "{}", answered.err);
+        let answered: Value = serde_json::from_str(&answered.out).unwrap();
+        assert_eq!((&answered["sent"], &answered["received"]), (&json!(2), &json!(2)));
+        assert!(answered["rtt_us"].as_array().unwrap().iter().all(Value::is_u64));
+
+        let silent = done(&mut xtask("ping ns1 10.5.0.9 --count 1 --timeout 0.2"));
+        assert_eq!(silent.code, Some(1));
+        assert!(silent.out.contains("1 sent, 0 received"), "{}", silent.out);
+        let nowhere = done(&mut xtask("ping ns1 10.6.0.1 --count 1"));
+        assert_eq!(nowhere.code, Some(2));
+        assert!(nowhere.err.contains("Network is unreachable"), "{}", nowhere.err);
+    });
+}
