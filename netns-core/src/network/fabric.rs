@@ -12,17 +12,22 @@ use super::requests::Requests;
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
-use crate::link::{self, AddrGenMode, LinkChange};
+use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
-use crate::{Error, Namespace, Result, RouteSocket, sysctl};
+use crate::{Error, IfName, Namespace, Result, RouteSocket, sysctl};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
 /// any machine that makes fewer than a billion links.
 const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
+
+/// How long to wait before looking again whether the kernel has reclaimed ports.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The network's links on the host, and the sockets to change them with.
 #[derive(Debug)]
@@ -37,10 +42,12 @@ pub(super) struct Fabric {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, with a name")]
 struct FabricOptions {
     mtu: Option<u32>,
     ipv6: bool,
     broadcast: bool,
+    isolated: bool,
     permanent_neighbours: bool,
 }
 
@@ -53,6 +60,7 @@ impl Fabric {
             mtu: options.mtu,
             ipv6,
             broadcast: options.broadcast,
+            isolated: options.isolated,
             permanent_neighbours: options.permanent_neighbours,
         };
         let made = raise_root(&mut socket, home, &plan, ipv6)
@@ -135,7 +143,9 @@ impl Fabric {
             );
         }
         let broadcast = Some(self.options.broadcast);
-        let down = PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, ..silent() };
+        // Isolated sandboxes are isolated from those on other bridges by the trunks, which are so on the first one.
+        let isolated = self.options.isolated.then_some(true);
+        let down = PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, isolated, ..silent() };
         let up = PortOptions { learning: Some(false), ..PortOptions::default() };
         bridge::encode_set_port(&mut batch, leaf.down, &down);
         bridge::encode_set_port(&mut batch, leaf.up, &up);
@@ -190,14 +200,7 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
     };
     // What is wrong with the options is to be said first.
     plan(WINDOWS.start)?;
-    let links = link::list(socket)?;
-    if links.iter().any(|link| link.name == options.name) {
-        return Err(Error::invalid(
-            "create network",
-            options.name.to_string(),
-            "there is an interface of this name",
-        ));
-    }
+    let links = await_names(socket, options)?;
     let taken: HashSet<u32> = links.iter().map(|link| link.index / WINDOW).collect();
     // Any of them will do, but not the same for everybody. std seeds its hashers from the kernel's random numbers.
     let first = RandomState::new().build_hasher().finish() as u32 % WINDOWS.len() as u32;
@@ -221,6 +224,30 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
         options.name.to_string(),
         "every window of interface indexes is in use",
     ))
+}
+
+/// Waits until the ports of an earlier network of this name are gone, if there was one; all links.
+fn await_names(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Vec<Link>> {
+    let deadline = Instant::now() + options.patience;
+    loop {
+        let links = link::list(socket)?;
+        let Some(ours) = links.iter().find(|link| is_name_of(options.name, link.name)) else {
+            return Ok(links);
+        };
+        // A bridge does not go by itself.
+        if ours.name == options.name || Instant::now() >= deadline {
+            let why = format!("there is an interface {}", ours.name);
+            return Err(Error::invalid("create network", options.name.to_string(), why));
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Whether a link of a network of this name is called so.
+fn is_name_of(network: IfName, link: IfName) -> bool {
+    let Some(rest) = link.as_str().strip_prefix(network.as_str()) else { return false };
+    let Some(number) = rest.strip_prefix(['p', 'b', 'd', 'u', 'r']) else { return rest.is_empty() };
+    !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Gives the first bridge the host's addresses and raises it.

@@ -47,6 +47,7 @@ mod fabric;
 mod numbers;
 mod options;
 mod plan;
+mod pool;
 mod program;
 mod reclaim;
 mod requests;
@@ -55,6 +56,7 @@ mod sandbox;
 mod shared;
 
 pub use options::NetworkOptions;
+pub use pool::{Pool, PoolOptions};
 pub use program::{PortInfo, PortProgram};
 pub use sandbox::Sandbox;
 

@@ -57,7 +57,12 @@ impl Responder {
         };
         veth::encode_create(&mut outside, &door);
         link::encode_set(&mut outside, plan.responder(), &quiet(false));
-        let join = LinkChange { master: Some(plan.root()), up: Some(true), ..LinkChange::default() };
+        let join = LinkChange {
+            master: Some(plan.root()),
+            up: Some(true),
+            group: Some(plan.fabric_group()),
+            ..LinkChange::default()
+        };
         link::encode_set(&mut outside, plan.responder(), &join);
         // The one port that questions are sent to; and no other frames without a known destination.
         let port = PortOptions { mcast_flood: Some(true), bcast_flood: Some(true), ..silent() };

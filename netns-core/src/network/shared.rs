@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// How many sandboxes are made before the kernel's notices are read again, if there are numbers without them.
 const READ_EVERY: u32 = 16;
 /// How often a number is given up for another because its index or name is taken.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: usize = 8;
 /// How long a port may take to work on kernels that are not asked for it (before 6.8).
 const PORT_LIMIT: Duration = Duration::from_secs(5);
 /// While a limit is reached: how long to wait for a notice before looking again. The kernel lets a namespace's count go
@@ -136,31 +136,33 @@ impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
         let deadline = Instant::now() + this.patience;
-        let mut attempt = 1;
-        loop {
-            let number = this.take(deadline)?;
-            match Self::build(this, number, name) {
-                Ok(sandbox) => return Ok(sandbox),
-                Err(error) => {
-                    this.give_up(number)?;
-                    let again = match error.errno() {
-                        // Somebody else has an interface of this index or name.
-                        Some(libc::EEXIST | libc::EBUSY) => {
-                            attempt += 1;
-                            error.operation() == "create veth" && attempt <= ATTEMPTS
-                        }
-                        // `user.max_net_namespaces` is reached, and dropped ones count until they are reclaimed.
-                        Some(libc::ENOSPC) if error.operation() == "create namespace" => {
-                            this.wait_for_room(deadline)?
-                        }
-                        _ => false,
-                    };
-                    if !again {
-                        return Err(error);
-                    }
-                }
+        // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
+        let mut clashes = Vec::new();
+        let mut clash = None;
+        let made = loop {
+            let number = match this.take(deadline) {
+                Ok(number) => number,
+                Err(error) => break Err(clash.unwrap_or(error)),
+            };
+            let error = match Self::build(this, number, name) {
+                Ok(sandbox) => break Ok(sandbox),
+                Err(error) => error,
+            };
+            if is_clash(&error) && clashes.len() < ATTEMPTS {
+                clashes.push(number);
+                clash = Some(error);
+                continue;
             }
+            this.give_up(number)?;
+            // Dropped sandboxes count until they are reclaimed.
+            if !(is_full(&error) && this.wait_for_room(deadline)?) {
+                break Err(error);
+            }
+        };
+        for number in clashes {
+            this.give_up(number)?;
         }
+        made
     }
 
     /// A free number, if need be after the kernel has reclaimed some.
@@ -376,6 +378,16 @@ impl Drop for Shared {
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
     }
+}
+
+/// Whether somebody else has an interface of the index or name.
+fn is_clash(error: &Error) -> bool {
+    matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) && error.operation() == "create veth"
+}
+
+/// Whether `user.max_net_namespaces` is reached.
+fn is_full(error: &Error) -> bool {
+    error.errno() == Some(libc::ENOSPC) && error.operation() == "create namespace"
 }
 
 /// Whether a described link carries packets.

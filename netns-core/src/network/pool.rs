@@ -1,0 +1,230 @@
+//! Sandboxes kept ready.
+
+use super::{Network, Sandbox};
+use crate::error::Cause;
+use crate::{Error, Result};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a thread waits after a sandbox could not be made, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What a pool may spend.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolOptions {
+    /// How many sandboxes are kept ready.
+    pub ready: usize,
+    /// How many threads make them. The kernel makes links one after the other, so more than two seldom help.
+    pub threads: usize,
+    /// How many are made in a second at most; `None` for as many as can be.
+    pub per_second: Option<u32>,
+}
+
+impl PoolOptions {
+    /// So many ready, made by one thread as fast as it can.
+    #[must_use]
+    pub const fn new(ready: usize) -> Self {
+        Self { ready, threads: 1, per_second: None }
+    }
+}
+
+/// A pool of sandboxes that are finished and were never used, made in the background.
+///
+/// ```
+/// use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions};
+/// # use netns_core::{IfName, Namespace};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// # Namespace::anonymous()?.enter(|| {
+/// # let options = NetworkOptions {
+/// #     subnet_v4: Some("10.99.0.0/16".parse()?),
+/// #     ..NetworkOptions::new(IfName::new("sandboxes")?)
+/// # };
+/// # let network = Network::create(&options)?;
+/// let pool = Pool::start(&network, PoolOptions::new(8))?;
+/// let sandbox = pool.acquire()?;
+/// // It is the caller's from now on. There is no way back into the pool: the next one is as fresh as this one.
+/// drop(sandbox);
+/// # Ok::<(), netns_core::Error>(())
+/// # })??;
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+///
+/// Dropping the pool stops its threads and drops what is ready.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    network: Network,
+    options: PoolOptions,
+    /// When so few are left, the threads are woken. Not at every one that is taken: waking is a system call.
+    low: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    ready: VecDeque<Sandbox>,
+    /// How many are being made.
+    coming: usize,
+    /// Whether the threads have filled the pool and sleep until it is low.
+    full: bool,
+    stopping: bool,
+    /// When the next one may be begun.
+    next: Instant,
+    failure: Option<String>,
+}
+
+impl Pool {
+    /// Starts filling a pool.
+    ///
+    /// # Errors
+    /// If it is to have no room or no thread; if threads cannot be started.
+    pub fn start(network: &Network, options: PoolOptions) -> Result<Self> {
+        if options.ready == 0 || options.threads == 0 || options.per_second == Some(0) {
+            return Err(Error::invalid("start pool", "", "its size, threads and rate begin at 1"));
+        }
+        let state = State {
+            ready: VecDeque::with_capacity(options.ready),
+            coming: 0,
+            full: false,
+            stopping: false,
+            next: Instant::now(),
+            failure: None,
+        };
+        let shared = Arc::new(Shared {
+            network: network.clone(),
+            options,
+            low: options.ready - options.ready.div_ceil(4),
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+        });
+        let mut pool = Self { shared, threads: Vec::new() };
+        for _ in 0..options.threads {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new().name("sandbox pool".to_owned());
+            let thread = thread
+                .spawn(move || shared.fill())
+                .map_err(|error| Error::new("start pool", "", Cause::System { call: "clone", error }))?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// A sandbox: one that is ready, without a system call, or a new one if none is.
+    ///
+    /// # Errors
+    /// As [`Network::create_sandbox`], if none is ready.
+    pub fn acquire(&self) -> Result<Sandbox> {
+        match self.try_acquire() {
+            Some(sandbox) => Ok(sandbox),
+            None => self.shared.network.create_sandbox(),
+        }
+    }
+
+    /// A sandbox if one is ready.
+    #[must_use]
+    pub fn try_acquire(&self) -> Option<Sandbox> {
+        let mut state = self.shared.lock();
+        let sandbox = state.ready.pop_front();
+        let wake = state.full && state.ready.len() <= self.shared.low;
+        if wake {
+            state.full = false;
+        }
+        drop(state);
+        if wake {
+            self.shared.wake.notify_all();
+        }
+        sandbox
+    }
+
+    /// How many are ready.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.shared.lock().ready.len()
+    }
+
+    /// Why the latest attempt to make one failed, if it did. The threads go on trying.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.shared.lock().failure.clone()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // It has said why it panicked.
+            let _ = thread.join();
+        }
+        // Nobody else has the state any more, but a sandbox's drop is not to run with it locked.
+        let ready = std::mem::take(&mut self.shared.lock().ready);
+        drop(ready);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No change of the state can stop in the middle.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a thread does: makes sandboxes until it is told to stop.
+    fn fill(&self) {
+        let mut back_off = BACK_OFF.0;
+        while self.await_turn() {
+            let made = self.network.create_sandbox();
+            let mut state = self.lock();
+            state.coming -= 1;
+            match made {
+                Ok(sandbox) => {
+                    state.ready.push_back(sandbox);
+                    state.failure = None;
+                    back_off = BACK_OFF.0;
+                }
+                Err(error) => {
+                    state.failure = Some(error.to_string());
+                    if !state.stopping {
+                        drop(self.wake.wait_timeout(state, back_off));
+                    }
+                    back_off = (back_off * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+
+    /// Waits until another sandbox is wanted and may be made; `false` if none will be.
+    fn await_turn(&self) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.stopping {
+                return false;
+            }
+            if state.ready.len() + state.coming >= self.options.ready {
+                state.full = true;
+            }
+            let now = Instant::now();
+            if state.full {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else if state.next > now {
+                let left = state.next - now;
+                state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                if let Some(rate) = self.options.per_second {
+                    state.next = now + Duration::from_secs(1) / rate;
+                }
+                state.coming += 1;
+                return true;
+            }
+        }
+    }
+}
