@@ -86,3 +86,8 @@ pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
 pub use rtnetlink::{address, bridge, events, link, neighbour, route, tc, veth};
+
+/// The examples of the front page are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

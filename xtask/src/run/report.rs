@@ -116,43 +116,32 @@ impl Report {
 
     fn ports(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> io::Result<()> {
         let time = now.taken - before.taken;
-        writeln!(
-            self.out,
-            "{:>6.1} s  {:<15} {:>10} {:>9} {:>8} {:>8}   {:>10} {:>9} {:>8} {:>8}",
-            t.as_secs_f64(),
-            "port",
-            "in packets",
-            "bytes",
-            "packet/s",
-            "bit/s",
-            "out packets",
-            "bytes",
-            "packet/s",
-            "bit/s",
-        )?;
+        let heading = format!("{:.1} s", t.as_secs_f64());
+        let columns = ["packets", "bytes", "pkt/s", "bit/s"];
+        writeln!(self.out, "{heading:>15}{:>26}{:>30}", "from the namespace", "to the namespace")?;
+        write!(self.out, "{:<15}", "port")?;
+        for column in columns.iter().chain(&columns) {
+            write!(self.out, "{column:>8}")?;
+        }
+        writeln!(self.out)?;
         let mut rows: Vec<(&Port, &Port)> = now.ports.iter().zip(&before.ports).collect();
         if rows.len() > MANY {
             rows.sort_by_key(|(port, _)| std::cmp::Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
         }
         for (port, earlier) in rows.iter().take(MANY) {
-            write!(self.out, "{:>10}{:<15}", "", port.name)?;
+            write!(self.out, "{:<15}", port.name)?;
             let (now, before) = (&port.counters, &earlier.counters);
-            for (now, before, separator) in [(now.rx, before.rx, " "), (now.tx, before.tx, "   ")] {
+            for (now, before) in [(now.rx, before.rx), (now.tx, before.tx)] {
                 let packets = per_second(now.packets - before.packets, time);
                 let bits = per_second((now.bytes - before.bytes) * 8, time);
-                write!(
-                    self.out,
-                    "{separator}{:>10} {:>9} {:>8} {:>8}",
-                    now.packets,
-                    human(now.bytes),
-                    human(packets),
-                    human(bits),
-                )?;
+                for number in [now.packets, now.bytes, packets, bits] {
+                    write!(self.out, "{:>8}", human(number))?;
+                }
             }
             writeln!(self.out)?;
         }
         if rows.len() > MANY {
-            writeln!(self.out, "{:>10}and {} ports with less traffic", "", rows.len() - MANY)?;
+            writeln!(self.out, "and {} ports with less traffic", rows.len() - MANY)?;
         }
         Ok(())
     }
@@ -161,29 +150,29 @@ impl Report {
         if now.ports.len() > MATRIX {
             let mut busiest: Vec<&PairCount> = now.pairs.iter().collect();
             busiest.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
-            writeln!(self.out, "{:>10}{} pairs, the busiest:", "", now.pairs.len())?;
+            writeln!(self.out, "{} pairs, the busiest:", now.pairs.len())?;
             for pair in busiest.iter().take(MATRIX) {
                 let PairCount { from, to, packets, bytes } = pair;
                 let bytes = human(*bytes);
-                writeln!(self.out, "{:>10}{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes", "")?;
+                writeln!(self.out, "{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes")?;
             }
             return Ok(());
         }
         let names: Vec<&str> = now.ports.iter().map(|port| port.namespace.as_str()).collect();
-        write!(self.out, "{:>10}{:<15}", "", "bytes, to")?;
+        write!(self.out, "{:<15}", "bytes, to")?;
         for to in &names {
-            write!(self.out, " {to:>9}")?;
+            write!(self.out, "{to:>8}")?;
         }
         writeln!(self.out)?;
         let mut senders = names.clone();
         let host = now.pairs.iter().find(|pair| !names.contains(&pair.from.as_str()));
         senders.extend(host.map(|pair| pair.from.as_str()));
         for from in senders {
-            write!(self.out, "{:>10}from {from:<10}", "")?;
+            write!(self.out, "from {from:<10}")?;
             for to in &names {
                 let pair = now.pairs.iter().find(|pair| pair.from == from && pair.to == *to);
                 let bytes = pair.map_or_else(|| "-".to_owned(), |pair| human(pair.bytes));
-                write!(self.out, " {bytes:>9}")?;
+                write!(self.out, "{bytes:>8}")?;
             }
             writeln!(self.out)?;
         }

@@ -175,7 +175,7 @@ fn people_get_tables_instead_of_json() {
             "ms  ns1 on veth-ns1",
             "us  ping ns1 -> ns2 (10.1.1.2)",
             "6 of 6 pings answered",
-            "in packets",
+            "from the namespace",
             "from ns1 ",
             "counters  exact: equal to the kernel's on all 2 ports, both ways",
             "left      nothing",
