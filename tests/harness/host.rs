@@ -4,6 +4,7 @@ use crate::{ip, ip_json, skip, sys};
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::fs;
+use std::os::fd::BorrowedFd;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -44,7 +45,7 @@ impl Host {
         sys::make_mounts_private().expect("make / private");
         // /var/run is a symbolic link to /run on most systems, and a folder on some.
         let run = fs::canonicalize("/var/run").expect("/var/run");
-        sys::mount_tmpfs(run.to_str().expect("a path of UTF-8")).expect("mount tmpfs");
+        sys::mount_empty(c"tmpfs", run.to_str().expect("a path of UTF-8")).expect("mount tmpfs");
         let host = Self { namespace: Namespace::current().unwrap() };
         host.raise_loopback();
         host
@@ -67,6 +68,16 @@ impl Host {
     #[must_use]
     pub fn socket(&self) -> RouteSocket {
         RouteSocket::open_in(&self.namespace).unwrap()
+    }
+
+    /// Gives a program the name `/run/bpf/program`, under which `tc` finds it.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn pin_program(&self, program: BorrowedFd<'_>) {
+        fs::create_dir("/run/bpf").unwrap();
+        sys::mount_empty(c"bpf", "/run/bpf").unwrap();
+        sys::pin_program(program, "/run/bpf/program").unwrap();
     }
 
     /// Checks that no named namespace and no link but `lo` is left, by `ip`.

@@ -13,7 +13,9 @@
 //! });
 //! ```
 
+mod annotate;
 mod caller;
+mod capture;
 mod host;
 mod oracle;
 mod skip;
@@ -21,7 +23,9 @@ mod sys;
 mod topology;
 mod wait;
 
+pub use annotate::annotate;
 pub use caller::without_capabilities;
+pub use capture::datagrams;
 pub use host::{Host, in_host};
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, run, tc, tc_json};
 pub use skip::{require_privilege, skip};

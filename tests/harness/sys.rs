@@ -36,9 +36,9 @@ pub(crate) fn make_mounts_private() -> io::Result<()> {
     mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
 }
 
-/// An empty file system on `folder`.
-pub(crate) fn mount_tmpfs(folder: &str) -> io::Result<()> {
-    mount(c"tests", &CString::new(folder)?, c"tmpfs", libc::MS_NODEV | libc::MS_NOSUID)
+/// An empty file system of this kind on `folder`.
+pub(crate) fn mount_empty(kind: &CStr, folder: &str) -> io::Result<()> {
+    mount(c"tests", &CString::new(folder)?, kind, libc::MS_NODEV | libc::MS_NOSUID)
 }
 
 fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {
@@ -190,4 +190,26 @@ pub fn load_program(verdict: Verdict) -> io::Result<OwnedFd> {
         let fd = check_long(libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const attributes, size))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// The first members of `union bpf_attr` for `BPF_OBJ_PIN`.
+#[repr(C)]
+struct PinObject {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// Gives a program a name in a bpf file system.
+pub(crate) fn pin_program(program: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    const OBJ_PIN: libc::c_int = 6;
+    let path = CString::new(path)?;
+    let attributes =
+        PinObject { path: path.as_ptr() as u64, fd: program.as_raw_fd().cast_unsigned(), flags: 0 };
+    // SAFETY: the size is that of `attributes`; the pointer in it is to a string that ends with NUL; both outlive the
+    // call.
+    check_long(unsafe {
+        libc::syscall(libc::SYS_bpf, OBJ_PIN, &raw const attributes, size_of::<PinObject>())
+    })?;
+    Ok(())
 }

@@ -1,0 +1,38 @@
+//! What a tool sends to the kernel, byte for byte: `strace` writes it down.
+
+use crate::oracle;
+use std::fs;
+
+/// Runs a command (a tool and its arguments, split at white space) that has to succeed, and returns the datagrams that
+/// it sent, in their order.
+///
+/// # Panics
+/// If it fails, or `strace` does.
+#[must_use]
+pub fn datagrams(command: &str) -> Vec<Vec<u8>> {
+    // Every host has a /run of its own.
+    let trace = "/run/strace";
+    let mut words = command.split_whitespace();
+    let tool = oracle(words.next().expect("a tool"));
+    let mut strace = oracle("strace");
+    strace.args(["-o", trace, "-e", "trace=sendmsg,sendto", "-e", "signal=none", "-e", "write=all"]);
+    let output = strace.arg(tool.get_program()).args(words).output().expect("strace starts");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    parse(&fs::read_to_string(trace).expect("a trace"))
+}
+
+/// A line for the call, one for each buffer of `sendmsg`, and the bytes in lines such as
+/// ` | 00010  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  ................ |`.
+fn parse(trace: &str) -> Vec<Vec<u8>> {
+    const HEX: std::ops::Range<usize> = 10..58;
+    let mut datagrams: Vec<Vec<u8>> = Vec::new();
+    for line in trace.lines() {
+        if line.starts_with(" | ") {
+            let bytes = line[HEX].split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hex"));
+            datagrams.last_mut().expect("a call before its bytes").extend(bytes);
+        } else if line.starts_with("send") {
+            datagrams.push(Vec::new());
+        }
+    }
+    datagrams
+}
