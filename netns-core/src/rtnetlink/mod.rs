@@ -10,3 +10,6 @@ pub mod route;
 pub(crate) mod socket;
 pub mod tc;
 pub mod veth;
+
+#[cfg(test)]
+mod tests;

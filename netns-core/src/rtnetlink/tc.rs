@@ -194,13 +194,7 @@ pub fn add_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
 }
 
 /// Appends the deletion of the bpf filter with this priority and handle, neither of them 0.
-pub fn encode_delete_filter(
-    batch: &mut Batch,
-    index: u32,
-    direction: Direction,
-    priority: u16,
-    handle: u32,
-) {
+pub fn encode_delete_filter(batch: &mut Batch, index: u32, direction: Direction, priority: u16, handle: u32) {
     let header = filter_header(index, direction, priority, handle);
     batch.message(libc::RTM_DELTFILTER, 0, &header, |attributes| attributes.text(libc::TCA_KIND, "bpf"));
 }
