@@ -1,2 +1,7 @@
-#[cfg(test)]
-mod placeholder {}
+//! Bytes in and out, without a kernel.
+
+mod describe;
+mod message;
+mod random;
+mod reader;
+mod writer;
