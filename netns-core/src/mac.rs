@@ -66,3 +66,6 @@ impl fmt::Debug for MacAddress {
         fmt::Display::fmt(self, formatter)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,6 @@ impl fmt::Debug for IfName {
         fmt::Debug::fmt(self.as_str(), formatter)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ impl fmt::Debug for IpNet {
         fmt::Display::fmt(self, formatter)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Names that are good and names that are not; what the kernel makes of them `tests/kernel/name.rs` shows.
+
+use super::IfName;
+
+#[test]
+fn names_that_are_good_are_kept_as_they_are() {
+    for name in ["a", "br0", "veth-1_2.3", "x".repeat(15).as_str(), "...", "é", "all0", "Default"] {
+        let kept = IfName::new(name).unwrap();
+        assert_eq!((kept.as_str(), kept.to_string().as_str()), (name, name));
+        assert_eq!(format!("{kept:?}"), format!("{name:?}"));
+        assert_eq!(name.parse::<IfName>().unwrap(), kept);
+    }
+    assert_eq!(
+        format!("{:>5}|{:<5}|", IfName::new("v0").unwrap(), IfName::new("v0").unwrap()),
+        "   v0|v0   |"
+    );
+}
+
+#[test]
+fn names_that_are_not_are_refused_with_the_rule_that_they_break() {
+    for (name, rule) in [
+        ("", "is empty"),
+        ("sixteen-letters!", "is longer than 15 bytes"),
+        // Fifteen letters, and one of them of two bytes.
+        ("fifteen-letterß", "is longer than 15 bytes"),
+        (".", "means a folder"),
+        ("..", "means a folder"),
+        ("all", "means all settings or the default ones"),
+        ("default", "means all settings or the default ones"),
+        ("a/b", "contains '/', ':', '%' or white space"),
+        ("a:b", "contains '/', ':', '%' or white space"),
+        ("veth%d", "contains '/', ':', '%' or white space"),
+        ("a b", "contains '/', ':', '%' or white space"),
+        ("a\tb", "contains '/', ':', '%' or white space"),
+        ("a\0b", "contains '/', ':', '%' or white space"),
+    ] {
+        let error = IfName::new(name).unwrap_err();
+        assert_eq!(error.to_string(), format!("use interface name {name:?}: the name {rule}"));
+        assert!(error.is_invalid_input());
+    }
+}
