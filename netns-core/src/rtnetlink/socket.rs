@@ -382,3 +382,6 @@ fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Error {
     let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
     Error::new(words.operation, words.object, Cause::Refused { errno, message, attribute })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What of the socket cannot be seen from outside of the crate; the rest is in `tests/kernel` of the workspace.
+
+use super::{RouteSocket, refusal};
+use crate::bridge::{self, Bridge};
+use crate::link;
+use crate::wire::{
+    Batch, IfAddrMsg, IfInfoMsg, Messages, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
+    NlMsgErr, NlMsgHdr,
+};
+use crate::{IfName, MacAddress, Namespace};
+use bytemuck::bytes_of;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn name(name: &str) -> IfName {
+    name.parse().unwrap()
+}
+
+/// A list that changes while the kernel sends it is marked, and asked for again: then one list takes more than one
+/// sequence number.
+#[test]
+fn an_interrupted_dump_is_asked_for_again() {
+    // More than one datagram of 32 KiB holds.
+    const STEADY: u32 = 80;
+    if let Some(missing) = crate::missing_capabilities().unwrap().first() {
+        assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {missing} missing");
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED an_interrupted_dump_is_asked_for_again: {missing} missing");
+        return;
+    }
+    let namespace = Namespace::anonymous().unwrap();
+    let mut socket = RouteSocket::open_in(&namespace).unwrap();
+    for number in 0..STEADY {
+        let bridge = Bridge::new(name(&format!("steady{number}")), MacAddress::local(number.into()));
+        bridge::create(&mut socket, &bridge).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    let repeated = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut socket = RouteSocket::open_in(&namespace).unwrap();
+            let bridge = Bridge::new(name("churn"), MacAddress::local(999));
+            while !stop.load(Relaxed) {
+                let _ = bridge::create(&mut socket, &bridge);
+                let _ = link::delete(&mut socket, bridge.name);
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut repeated = 0;
+        while repeated < 3 && Instant::now() < deadline {
+            let before = socket.sequence;
+            let links = link::list(&mut socket).map(|links| links.len());
+            // `lo`, the steady ones, and the other one or not.
+            if !matches!(links, Ok(81 | 82)) {
+                break;
+            }
+            repeated += u32::from(socket.sequence - before > 1);
+        }
+        stop.store(true, Relaxed);
+        repeated
+    });
+    assert_eq!(repeated, 3, "no list was asked for again, or one was wrong");
+}
+
+/// A refusal with these extended acknowledgement attributes.
+fn words(request: &Batch, details: impl FnOnce(&mut crate::wire::AttributeWriter<'_>)) -> String {
+    let header = Messages::new(request.bytes()).next().unwrap().header;
+    let mut answer = Batch::new();
+    let error = NlMsgErr { error: -libc::EINVAL, request: header };
+    let flags = libc::NLM_F_CAPPED | libc::NLM_F_ACK_TLVS;
+    answer.message(libc::NLMSG_ERROR as u16, flags, &error, details);
+    let answer = Messages::new(answer.bytes()).next().unwrap();
+    refusal(request.bytes(), &answer, libc::EINVAL).to_string()
+}
+
+#[test]
+fn what_the_kernel_explains_is_put_into_words() {
+    let mut request = Batch::new();
+    request.message(libc::RTM_NEWADDR, libc::NLM_F_CREATE, &IfAddrMsg::default(), |attributes| {
+        attributes.value(libc::IFA_LOCAL, [10_u8, 1, 1, 1]);
+    });
+    let operation = "add address 10.1.1.1/0 on interface 0: Invalid argument (os error 22)";
+    assert_eq!(words(&request, |_| {}), operation);
+    assert_eq!(
+        words(&request, |details| details.text(NLMSGERR_ATTR_MSG, "why")),
+        format!("{operation}: why")
+    );
+    assert_eq!(words(&request, |details| details.text(NLMSGERR_ATTR_MSG, "")), operation);
+    assert_eq!(
+        words(&request, |details| {
+            details.text(NLMSGERR_ATTR_MSG, "why");
+            details.value(NLMSGERR_ATTR_OFFS, 24_u32);
+        }),
+        format!("{operation}: why (at IFA_LOCAL)")
+    );
+    // An offset at which nothing begins is left out.
+    assert_eq!(words(&request, |details| details.value(NLMSGERR_ATTR_OFFS, 23_u32)), operation);
+    assert_eq!(
+        words(&request, |details| details.value(NLMSGERR_ATTR_MISS_TYPE, u32::from(libc::IFA_ADDRESS))),
+        format!("{operation} (at missing IFA_ADDRESS)")
+    );
+}
+
+#[test]
+fn a_refusal_of_a_request_that_was_not_made_is_no_refusal() {
+    let mut request = Batch::new();
+    request.message(libc::RTM_GETLINK, 0, &IfInfoMsg { index: 5, ..IfInfoMsg::default() }, |_| {});
+    let header = NlMsgHdr { sequence: 77, length: 36, kind: libc::NLMSG_ERROR as u16, ..NlMsgHdr::default() };
+    let answer = [bytes_of(&header), &[0; 20]].concat();
+    let answer = Messages::new(&answer).next().unwrap();
+    let error = refusal(request.bytes(), &answer, libc::EINVAL);
+    assert_eq!(error.to_string(), "get link interface 5: the kernel refused a request that was not made");
+    assert_eq!(error.errno(), None);
+}
