@@ -107,6 +107,23 @@ pub fn create(socket: &mut RouteSocket, bridge: &Bridge) -> Result<()> {
 /// # Errors
 /// `EXFULL` if the bridge has [`MAX_PORTS`], `ELOOP` if it would make a loop of bridges, `EBUSY` if the link is a
 /// port already.
+///
+/// ```
+/// use netns_core::bridge::{self, Bridge};
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// bridge::create(&mut socket, &Bridge { index: Some(10), ..Bridge::new(IfName::new("br0")?, MacAddress::local(1)) })?;
+/// let (a, b) = (IfName::new("a")?, IfName::new("b")?);
+/// veth::create(&mut socket, &Veth::new(a, b))?;
+/// bridge::attach(&mut socket, a, 10)?;
+/// assert_eq!(link::list_ports(&mut socket, 10)?[0].name, a);
+/// bridge::detach(&mut socket, a)?;
+/// assert_eq!(link::get(&mut socket, a)?.master, None);
+/// # Ok::<(), netns_core::Error>(())
+/// ```
 pub fn attach(socket: &mut RouteSocket, port: impl Into<LinkId>, bridge: u32) -> Result<()> {
     link::set(socket, port, &LinkChange { master: Some(bridge), ..LinkChange::default() })
 }

@@ -268,13 +268,22 @@ pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChang
 /// `ENODEV` if there is none; else the kernel's reason.
 ///
 /// ```
-/// use netns_core::{IfName, Namespace, RouteSocket, link, link::LinkChange};
+/// use netns_core::link::{self, LinkChange};
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, Namespace, RouteSocket};
+/// use std::os::fd::AsFd;
 ///
 /// # if !netns_core::is_privileged() { return Ok(()); }
-/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
-/// let lo = IfName::new("lo")?;
-/// link::set(&mut socket, lo, &LinkChange { up: Some(true), ..LinkChange::default() })?;
-/// assert!(link::get(&mut socket, lo)?.is_up());
+/// let (here, there) = (Namespace::anonymous()?, Namespace::anonymous()?);
+/// let mut socket = RouteSocket::open_in(&here)?;
+/// let (a, b) = (IfName::new("a")?, IfName::new("b")?);
+/// veth::create(&mut socket, &Veth::new(a, b))?;
+/// link::set(&mut socket, a, &LinkChange { up: Some(true), ..LinkChange::default() })?;
+/// // An end that exists is moved; `Veth::peer_namespace` makes it there in the first place.
+/// link::set(&mut socket, b, &LinkChange { namespace: Some(there.as_fd()), ..LinkChange::default() })?;
+///
+/// assert!(link::get(&mut socket, a)?.is_up());
+/// assert!(link::get(&mut RouteSocket::open_in(&there)?, b).is_ok());
 /// # Ok::<(), netns_core::Error>(())
 /// ```
 pub fn set(socket: &mut RouteSocket, link: impl Into<LinkId>, change: &LinkChange<'_>) -> Result<()> {
@@ -302,6 +311,19 @@ pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
 ///
 /// # Errors
 /// `ENODEV` if there is none, `EOPNOTSUPP` if it is not one that can be deleted.
+///
+/// ```
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// let (a, b) = (IfName::new("a")?, IfName::new("b")?);
+/// veth::create(&mut socket, &Veth::new(a, b))?;
+/// link::delete(&mut socket, a)?;
+/// assert!(link::get(&mut socket, b).is_err());
+/// # Ok::<(), netns_core::Error>(())
+/// ```
 pub fn delete(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete(&mut batch, link);
