@@ -1,12 +1,12 @@
 //! ICMP echo from inside a namespace: `ip netns exec NS ping ADDRESS`.
 #![forbid(unsafe_code)]
 
-use crate::error::Cause;
 use crate::sys::socket::{set_option, socket, take_queued_error};
 use crate::{Error, Namespace, Result};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -111,6 +111,23 @@ impl Report {
 /// # Ok::<(), netns_core::Error>(())
 /// ```
 pub fn ping(namespace: &Namespace, request: &Ping) -> Result<Report> {
+    let mut outcomes = Vec::new();
+    ping_each(namespace, request, |outcome| {
+        outcomes.push(outcome);
+        ControlFlow::Continue(())
+    })?;
+    Ok(Report { outcomes })
+}
+
+/// As [`ping`], and tells what becomes of each request as soon as it is known. It ends early if `tell` says so.
+///
+/// # Errors
+/// As [`ping`].
+pub fn ping_each(
+    namespace: &Namespace,
+    request: &Ping,
+    mut tell: impl FnMut(Outcome) -> ControlFlow<()>,
+) -> Result<()> {
     let Ping { destination, payload, .. } = *request;
     if !(NONCE..=MAX_PAYLOAD).contains(&payload) {
         let why = format!("a payload of {payload} bytes is not between {NONCE} and {MAX_PAYLOAD}");
@@ -127,21 +144,20 @@ pub fn ping(namespace: &Namespace, request: &Ping) -> Result<Report> {
     socket.connect(address).map_err(failed("connect"))?;
 
     let mut exchange = Exchange::new(socket, destination, payload);
-    let mut outcomes = Vec::new();
     for sequence in 0..request.count {
         let sent = Instant::now();
-        let outcome = exchange.once(sequence as u16, request.timeout);
-        outcomes.push(match outcome {
+        let outcome = match exchange.once(sequence as u16, request.timeout) {
             Err(error) if is_unreachable(&error) => Outcome::Unreachable(error),
-            other => other.map_err(|error| {
-                Error::new("ping", destination.to_string(), Cause::System { call: "send", error })
-            })?,
-        });
+            other => other.map_err(failed("send"))?,
+        };
+        if tell(outcome).is_break() {
+            break;
+        }
         if sequence + 1 < request.count {
             thread::sleep(request.interval.saturating_sub(sent.elapsed()));
         }
     }
-    Ok(Report { outcomes })
+    Ok(())
 }
 
 fn is_unreachable(error: &io::Error) -> bool {
