@@ -29,6 +29,6 @@ pub use capture::datagrams;
 pub use host::{Host, in_host};
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, run, tc, tc_json};
 pub use skip::{require_privilege, skip};
-pub use sys::{Forger, Verdict, load_program, port_id, set_receive_buffer, unshare_network};
+pub use sys::{Forger, Verdict, load_program, port_id, raw_icmp, set_receive_buffer, unshare_network};
 pub use topology::{Bridged, Inside, mac};
 pub use wait::{eventually, until};

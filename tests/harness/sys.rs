@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::{size_of, zeroed};
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
@@ -135,6 +136,20 @@ impl Forger {
             )
         };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// A raw socket that sends and receives ICMP messages, in the network namespace of the calling thread. To std it is a
+/// datagram socket, which is all that sending and receiving takes; what it receives begins with the IP header.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_RAW`.
+pub fn raw_icmp() -> io::Result<UdpSocket> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers. A result that is not negative is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = check(libc::socket(libc::AF_INET, kind, libc::IPPROTO_ICMP))?;
+        Ok(OwnedFd::from_raw_fd(fd).into())
     }
 }
 

@@ -16,6 +16,7 @@ mod namespace;
 mod neighbour;
 mod network;
 mod ping;
+mod ping_answers;
 mod port_options;
 mod refusal;
 mod route;

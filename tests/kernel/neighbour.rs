@@ -118,6 +118,38 @@ fn the_entries_of_one_bridge_are_listed_and_no_others() {
 }
 
 #[test]
+fn the_entries_of_a_bridge_are_those_that_bridge_shows() {
+    in_host(|host| {
+        let bridged = Bridged::new(host, 2);
+        let mut socket = host.socket();
+        let shown = bridge_json("fdb show br br0");
+        let mut theirs: Vec<_> =
+            shown.as_array().unwrap().iter().filter(|entry| entry.get("vlan").is_none()).collect();
+        // The addresses that a device itself listens to are no entries of the bridge.
+        theirs.retain(|entry| !entry["flags"].as_array().unwrap().contains(&"self".into()));
+        let mut theirs: Vec<_> = theirs
+            .iter()
+            .map(|entry| {
+                (entry["mac"].as_str().unwrap().to_owned(), entry["ifname"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        theirs.sort();
+        let mut ours: Vec<_> = neighbour::list_fdb(&mut socket, bridged.bridge)
+            .unwrap()
+            .iter()
+            .filter(|entry| entry.bridge.is_some())
+            .map(|entry| {
+                let port = netns_core::link::get(&mut socket, entry.port).unwrap();
+                (entry.mac.to_string(), port.name.to_string())
+            })
+            .collect();
+        ours.sort();
+        assert_eq!(ours, theirs, "{shown}");
+        assert!(ours.len() >= 2);
+    });
+}
+
+#[test]
 fn a_learnt_address_is_listed_with_its_port() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
