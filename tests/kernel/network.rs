@@ -3,7 +3,7 @@
 use crate::{ip_address, name, net};
 use netns_core::network::{Network, NetworkOptions, PortInfo, PortProgram, Sandbox};
 use netns_core::ping::{Ping, ping};
-use netns_core::{Cause, Namespace, Result, link};
+use netns_core::{Cause, Namespace, Result, RouteSocket, link};
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
@@ -68,12 +68,13 @@ fn they_do_so_across_bridges_and_without_neighbours_made_beforehand() {
 
 #[test]
 fn nobody_else_hears_what_two_say_to_each_other() {
-    in_host(|host| {
+    in_host(|_| {
         let network = Network::create(&NetworkOptions { per_bridge: 2, ..options() }).unwrap();
         let [one, two, three, four] = [(); 4].map(|()| network.create_sandbox().unwrap());
-        let mut socket = host.socket();
-        let mut heard =
-            |sandbox: &Sandbox| link::stats(&mut socket, sandbox.port().index).unwrap().tx_packets;
+        let heard = |sandbox: &Sandbox| {
+            let mut socket = RouteSocket::open_in(sandbox.port_namespace().unwrap()).unwrap();
+            link::stats(&mut socket, sandbox.port().index).unwrap().tx_packets
+        };
         // Let the multicast reports of the addresses go by first.
         std::thread::sleep(Duration::from_millis(200));
         let before = [heard(&two), heard(&four)];

@@ -5,10 +5,17 @@
 //! star, and no loop can be. Every bridge knows the MAC addresses of its own sandboxes by fixed entries and sends
 //! everything else up its trunk; the first one knows the addresses behind every trunk, and sends what it does not know
 //! nowhere. So nothing has to be learnt, and nothing is flooded but questions on their way to the responder.
+//!
+//! Each further bridge, with its ports, is in a namespace of its own. Not to hide it: several things that the kernel
+//! does for each change of a link take as long as there are links in its namespace or namespaces that it knows
+//! (`__peernet2id` in <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>, a walk of the IPv6
+//! routes in <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/route.c>), so that with all ports in one, the
+//! 4,000th sandbox takes half as long again as the first.
 
 use super::options::NetworkOptions;
 use super::plan::{Plan, WINDOW};
-use super::requests::Requests;
+use super::reclaim::Reclaim;
+use super::requests::{Requests, UP, encode_local};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
@@ -19,6 +26,8 @@ use crate::wire::Batch;
 use crate::{Error, IfName, Namespace, Result, RouteSocket, sysctl};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,15 +38,34 @@ const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
 /// How long to wait before looking again whether the kernel has reclaimed ports.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// The network's links on the host, and the sockets to change them with.
+/// A bridge, where it is.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The namespace of the bridge and its ports.
+    pub(super) namespace: Namespace,
+    socket: Mutex<RouteSocket>,
+    /// Its ports that are gone.
+    pub(super) reclaim: Reclaim,
+}
+
+impl Place {
+    fn new(namespace: Namespace, window: u32) -> Result<Self> {
+        let reclaim = namespace.enter(|| Reclaim::open(window))??;
+        Ok(Self { socket: Mutex::new(RouteSocket::open_in(&namespace)?), reclaim, namespace })
+    }
+
+    pub(super) fn socket(&self) -> MutexGuard<'_, RouteSocket> {
+        // A panic in the middle of an exchange leaves answers behind that the next one recognises as not its own.
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What further bridges are made with.
 #[derive(Debug)]
 pub(super) struct Fabric {
-    pub(super) socket: RouteSocket,
+    /// In the namespace of the first bridge.
+    socket: RouteSocket,
     responder: Responder,
-    /// How many bridges there are.
-    shards: u32,
-    /// Whether the folder of named namespaces was made ready.
-    pub(super) names_ready: bool,
     options: FabricOptions,
 }
 
@@ -53,120 +81,114 @@ struct FabricOptions {
 
 impl Fabric {
     /// Makes the first bridge and the responder in the namespace of the calling thread. Nothing is left of a failure.
-    pub(super) fn create(home: &Namespace, options: &NetworkOptions, ipv6: bool) -> Result<(Self, Plan)> {
+    pub(super) fn create(
+        home: Namespace,
+        options: &NetworkOptions,
+        ipv6: bool,
+    ) -> Result<(Self, Plan, Place)> {
         let mut socket = RouteSocket::open()?;
         let plan = create_root(&mut socket, options)?;
-        let fabric_options = FabricOptions {
+        let made = Self::furnish(socket, home, &plan, options, ipv6);
+        if made.is_err() {
+            // The reason that matters is the first one.
+            let _ = RouteSocket::open().and_then(|mut socket| link::delete(&mut socket, plan.root()));
+        }
+        made.map(|(fabric, place)| (fabric, plan, place))
+    }
+
+    fn furnish(
+        mut socket: RouteSocket,
+        home: Namespace,
+        plan: &Plan,
+        options: &NetworkOptions,
+        ipv6: bool,
+    ) -> Result<(Self, Place)> {
+        raise_root(&mut socket, &home, plan, ipv6)?;
+        let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
+        let options = FabricOptions {
             mtu: options.mtu,
             ipv6,
             broadcast: options.broadcast,
             isolated: options.isolated,
             permanent_neighbours: options.permanent_neighbours,
         };
-        let made = raise_root(&mut socket, home, &plan, ipv6)
-            .and_then(|()| Responder::create(&mut socket, &plan, options.mtu, ipv6));
-        match made {
-            Ok(responder) => {
-                let mut fabric =
-                    Self { socket, responder, shards: 0, names_ready: false, options: fabric_options };
-                match fabric.add_shard(&plan) {
-                    Ok(()) => Ok((fabric, plan)),
-                    Err(error) => {
-                        fabric.delete(&plan);
-                        Err(error)
-                    }
-                }
-            }
-            Err(error) => {
-                // The reason that matters is the first one.
-                let _ = link::delete(&mut socket, plan.root());
-                Err(error)
-            }
-        }
+        let mut fabric = Self { socket, responder, options };
+        fabric.learn(plan, 0)?;
+        Ok((fabric, Place::new(home, plan.root())?))
     }
 
-    /// Makes bridges until this one is there.
-    pub(super) fn ensure(&mut self, plan: &Plan, shard: u32) -> Result<()> {
-        while self.shards <= shard {
-            self.add_shard(plan)?;
-        }
-        Ok(())
+    /// Makes a further bridge. Nothing is left of a failure.
+    pub(super) fn create_place(&mut self, plan: &Plan, shard: u32) -> Result<Place> {
+        let place = Place::new(Namespace::anonymous()?, plan.root())?;
+        self.create_trunk(plan, shard, &place)?;
+        // From here on, the trunk goes with the namespace.
+        self.create_leaf(plan, shard, &place)?;
+        // So that both ends of the trunk forward from now on.
+        link::get(&mut self.socket, plan.leaf(shard).down)?;
+        link::get(&mut place.socket(), plan.leaf(shard).up)?;
+        self.learn(plan, shard)?;
+        Ok(place)
     }
 
-    fn add_shard(&mut self, plan: &Plan) -> Result<()> {
-        let shard = self.shards;
-        if shard > 0 {
-            self.create_leaf(plan, shard)?;
-        }
-        let taught = self.responder.learn(plan, shard).and_then(|()| self.learn(plan, shard));
-        if taught.is_err() && shard > 0 {
-            // The reason that matters is the first one.
-            let _ = link::delete(&mut self.socket, plan.leaf(shard).bridge);
-            let _ = link::delete(&mut self.socket, plan.leaf(shard).down);
-        }
-        taught?;
-        self.shards += 1;
-        Ok(())
+    /// Makes the trunk of a further bridge, and its end on the first one.
+    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+        let down = plan.leaf(shard).down;
+        let mut batch = Batch::new();
+        let trunk = Veth {
+            index: Some(down),
+            peer_index: Some(plan.leaf(shard).up),
+            mtu: self.options.mtu,
+            group: plan.fabric_group(),
+            peer_namespace: Some(place.namespace.as_fd()),
+            ..Veth::new(plan.link_name('d', shard), plan.link_name('u', shard))
+        };
+        veth::encode_create(&mut batch, &trunk);
+        let join = LinkChange {
+            addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
+            master: Some(plan.root()),
+            ..LinkChange::default()
+        };
+        link::encode_set(&mut batch, down, &join);
+        let broadcast = Some(self.options.broadcast);
+        // Isolated sandboxes are isolated from those on other bridges by the trunks, which are so on the first one.
+        let isolated = self.options.isolated.then_some(true);
+        let port = PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, isolated, ..silent() };
+        bridge::encode_set_port(&mut batch, down, &port);
+        link::encode_set(&mut batch, down, &UP);
+        self.socket.execute(&mut batch)
     }
 
-    /// Makes a further bridge and its trunk.
-    fn create_leaf(&mut self, plan: &Plan, shard: u32) -> Result<()> {
+    /// Makes the bridge at the end of a trunk.
+    fn create_leaf(&self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+        if self.options.ipv6 {
+            // Nothing here has addresses.
+            sysctl::set(&place.namespace, "net/ipv6/conf/default/disable_ipv6", "1")?;
+        }
         let leaf = plan.leaf(shard);
         let mut batch = Batch::new();
         let bridge = Bridge {
             index: Some(leaf.bridge),
             mtu: self.options.mtu,
             multicast_snooping: Some(false),
+            up: true,
             ..Bridge::new(plan.link_name('b', shard), plan.leaf_mac(shard))
         };
         bridge::encode_create(&mut batch, &bridge);
-        let trunk = Veth {
-            index: Some(leaf.down),
-            peer_index: Some(leaf.up),
-            mtu: self.options.mtu,
-            ..Veth::new(plan.link_name('d', shard), plan.link_name('u', shard))
-        };
-        veth::encode_create(&mut batch, &trunk);
-        let quiet = LinkChange {
+        let join = LinkChange {
             addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
-            group: Some(plan.fabric_group()),
+            master: Some(leaf.bridge),
             ..LinkChange::default()
         };
-        for index in [leaf.bridge, leaf.down, leaf.up] {
-            link::encode_set(&mut batch, index, &quiet);
-        }
-        for (index, bridge) in [(leaf.down, plan.root()), (leaf.up, leaf.bridge)] {
-            link::encode_set(
-                &mut batch,
-                index,
-                &LinkChange { master: Some(bridge), ..LinkChange::default() },
-            );
-        }
-        let broadcast = Some(self.options.broadcast);
-        // Isolated sandboxes are isolated from those on other bridges by the trunks, which are so on the first one.
-        let isolated = self.options.isolated.then_some(true);
-        let down = PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, isolated, ..silent() };
-        let up = PortOptions { learning: Some(false), ..PortOptions::default() };
-        bridge::encode_set_port(&mut batch, leaf.down, &down);
-        bridge::encode_set_port(&mut batch, leaf.up, &up);
-        for index in [leaf.bridge, leaf.down, leaf.up] {
-            link::encode_set(&mut batch, index, &LinkChange { up: Some(true), ..LinkChange::default() });
-        }
-        let made = self
-            .socket
-            .execute(&mut batch)
-            // So that both ends of the trunk forward from now on.
-            .and_then(|()| link::get(&mut self.socket, leaf.down))
-            .and_then(|_| link::get(&mut self.socket, leaf.up));
-        if made.is_err() {
-            let _ = link::delete(&mut self.socket, leaf.down);
-            let _ = link::delete(&mut self.socket, leaf.bridge);
-        }
-        made.map(|_| ())
+        link::encode_set(&mut batch, leaf.up, &join);
+        let port = PortOptions { learning: Some(false), ..PortOptions::default() };
+        bridge::encode_set_port(&mut batch, leaf.up, &port);
+        link::encode_set(&mut batch, leaf.up, &UP);
+        place.socket().execute(&mut batch)
     }
 
-    /// Tells the first bridge, and the host, what does not change about the sandboxes of a bridge.
+    /// Tells the responder, the first bridge and the host what does not change about the sandboxes of a bridge.
     fn learn(&mut self, plan: &Plan, shard: u32) -> Result<()> {
+        self.responder.learn(plan, shard)?;
         let neighbours = self.options.permanent_neighbours;
         let mut requests = Requests::new(&mut self.socket);
         for number in plan.numbers_of(shard) {
@@ -184,7 +206,7 @@ impl Fabric {
         requests.flush()
     }
 
-    /// Deletes all bridges and trunks at once.
+    /// Deletes the first bridge and all trunks at once. The other bridges go with their namespaces.
     pub(super) fn delete(&mut self, plan: &Plan) {
         // Whoever drops a network cannot do anything about a failure, and the likely one is that they are gone.
         let _ = link::delete_group(&mut self.socket, plan.fabric_group());
@@ -262,6 +284,7 @@ fn raise_root(socket: &mut RouteSocket, home: &Namespace, plan: &Plan, ipv6: boo
     link::encode_set(&mut batch, plan.root(), &up);
     for net in plan.gateways() {
         address::encode_add(&mut batch, &Address::new(plan.root(), net));
+        encode_local(&mut batch, plan.root(), net.address());
     }
     socket.execute(&mut batch)
 }

@@ -173,12 +173,16 @@ impl Network {
     /// # Errors
     /// If the kernel refuses; all the sandboxes are dropped then all the same.
     pub fn delete(&self, sandboxes: impl IntoIterator<Item = Sandbox>) -> Result<()> {
+        let plan = &self.shared.recipe.plan;
+        let mut sandboxes: Vec<Sandbox> = sandboxes.into_iter().collect();
+        sandboxes.sort_unstable_by_key(Sandbox::number);
         let mut outcome = Ok(());
-        let mut sandboxes = sandboxes.into_iter().peekable();
-        while sandboxes.peek().is_some() {
-            let chunk: Vec<Sandbox> = sandboxes.by_ref().take(DELETED_AT_ONCE).collect();
-            outcome = outcome.and(self.shared.delete_ports(&chunk));
+        for bridge in sandboxes.chunk_by(|a, b| plan.shard(a.number) == plan.shard(b.number)) {
+            for some in bridge.chunks(DELETED_AT_ONCE) {
+                outcome = outcome.and(self.shared.delete_ports(some));
+            }
         }
+        drop(sandboxes);
         outcome.and_then(|()| self.shared.read_notices())
     }
 }
@@ -198,7 +202,7 @@ fn check_routes(subnets: impl Iterator<Item = IpNet>) -> Result<()> {
 }
 
 impl Shared {
-    /// Deletes ports by putting them in a group and deleting the group.
+    /// Deletes ports of one bridge by putting them in a group and deleting the group.
     fn delete_ports(&self, sandboxes: &[Sandbox]) -> Result<()> {
         let plan = &self.recipe.plan;
         let mut batch = Batch::new();
@@ -209,7 +213,8 @@ impl Shared {
         batch.message(libc::RTM_DELLINK, 0, &IfInfoMsg::default(), |attributes| {
             attributes.value(libc::IFLA_GROUP, plan.condemned_group());
         });
-        match self.fabric().socket.execute(&mut batch) {
+        let Some(first) = sandboxes.first() else { return Ok(()) };
+        match self.place(first.number)?.socket().execute(&mut batch) {
             // Somebody else deleted one of them; the others are gone now, too.
             Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
             other => other,

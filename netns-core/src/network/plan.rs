@@ -89,6 +89,11 @@ impl Plan {
         number / self.per_bridge
     }
 
+    /// How many bridges there can be.
+    pub(super) const fn shards(&self) -> u32 {
+        self.capacity.div_ceil(self.per_bridge)
+    }
+
     /// The sandboxes of a bridge.
     pub(super) fn numbers_of(&self, shard: u32) -> std::ops::Range<u32> {
         let first = shard * self.per_bridge;

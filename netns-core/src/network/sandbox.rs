@@ -82,6 +82,15 @@ impl Sandbox {
         self.shared.recipe.port_info(self.number)
     }
 
+    /// The namespace that its port and its bridge are in: the network's own for the first
+    /// [`super::NetworkOptions::per_bridge`] numbers, one of the bridge's for the others.
+    ///
+    /// # Errors
+    /// None that can happen to a sandbox that was made.
+    pub fn port_namespace(&self) -> Result<&Namespace> {
+        self.shared.place(self.number).map(|place| &place.namespace)
+    }
+
     /// The index of the bridge that its port is on.
     #[must_use]
     pub fn bridge(&self) -> u32 {

@@ -1,11 +1,11 @@
 //! What a network and its sandboxes share.
 
-use super::fabric::Fabric;
+use super::fabric::{Fabric, Place};
 use super::numbers::Numbers;
 use super::options::NetworkOptions;
 use super::plan::Plan;
 use super::program::{PortInfo, PortProgram};
-use super::reclaim::{Heard, Reclaim};
+use super::reclaim::Heard;
 use super::requests::{ETH0_NAME, LOOPBACK, Programs, Recipe};
 use super::responder::silent;
 use super::sandbox::Sandbox;
@@ -37,14 +37,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) recipe: Recipe,
-    home: Namespace,
     home_id: NamespaceId,
     program: Option<Arc<dyn PortProgram>>,
     patience: Duration,
     backlog: u32,
     ledger: Mutex<Ledger>,
-    reclaim: Reclaim,
+    /// The bridges, the first of which is always there. One lock for each, so that threads seldom meet.
+    places: Box<[OnceLock<Place>]>,
     fabric: Mutex<Fabric>,
+    /// Whether the folder of named namespaces was made ready.
+    names: OnceLock<()>,
 }
 
 /// The numbers, and how many were taken since the kernel's notices were read.
@@ -52,6 +54,8 @@ pub(super) struct Shared {
 pub(super) struct Ledger {
     pub(super) numbers: Numbers,
     taken: u32,
+    /// How many of the ports of each bridge wait for the kernel.
+    waiting: Box<[u32]>,
 }
 
 impl Recipe {
@@ -100,27 +104,45 @@ impl Shared {
     pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<Self> {
         let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
         let home_id = home.id()?;
-        let (mut fabric, plan) = Fabric::create(&home, options, ipv6)?;
-        let rest =
-            Recipe::new(plan, options, ipv6).and_then(|recipe| Ok((recipe, Reclaim::open(plan.root())?)));
-        let (recipe, reclaim) = match rest {
-            Ok(rest) => rest,
-            Err(error) => {
-                fabric.delete(&plan);
-                return Err(error);
-            }
-        };
+        let (fabric, plan, first) = Fabric::create(home, options, ipv6)?;
+        let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
+        let waiting = vec![0; places.len()].into();
+        places[0].get_or_init(|| first);
         Ok(Self {
-            recipe,
-            home,
+            recipe: Recipe::new(plan, options, ipv6)?,
             home_id,
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            ledger: Mutex::new(Ledger { numbers: Numbers::new(plan.capacity), taken: 0 }),
-            reclaim,
+            ledger: Mutex::new(Ledger { numbers: Numbers::new(plan.capacity), taken: 0, waiting }),
+            places,
             fabric: Mutex::new(fabric),
+            names: OnceLock::new(),
         })
+    }
+
+    /// The bridge of a sandbox, made if it is not there yet.
+    pub(super) fn place(&self, number: u32) -> Result<&Place> {
+        let plan = &self.recipe.plan;
+        let shard = plan.shard(number);
+        let place = &self.places[shard as usize];
+        if let Some(place) = place.get() {
+            return Ok(place);
+        }
+        let mut fabric = self.fabric();
+        // Somebody else may have made it meanwhile.
+        if place.get().is_none() {
+            let made = fabric.create_place(plan, shard)?;
+            place.get_or_init(|| made);
+        }
+        drop(fabric);
+        place.get().ok_or_else(|| Error::invalid("create sandbox", plan.name.to_string(), "it has no bridge"))
+    }
+
+    /// The namespace that the network was made in, and the first bridge is in.
+    fn home(&self) -> &Namespace {
+        // It is there from the beginning.
+        &self.places[0].wait().namespace
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -128,8 +150,8 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
-        // A panic in the middle of an exchange leaves answers behind that the next one recognises as not its own.
+    fn fabric(&self) -> MutexGuard<'_, Fabric> {
+        // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,7 +217,7 @@ impl Shared {
                 );
                 return Err(Error::exhausted("create sandbox", self.recipe.plan.name.to_string(), why));
             }
-            self.reclaim.wait(left.min(LOOK_AGAIN))?;
+            self.wait_notice(left.min(LOOK_AGAIN))?;
         }
     }
 
@@ -221,10 +243,11 @@ impl Shared {
                 Some(slot)
             }
         };
+        let place = this.place(number)?;
         let mut socket = this.open_namespace(name)?;
         let named = Named(name);
         let mut inside = Batch::new();
-        this.recipe.encode_pair(&mut inside, number, this.home.as_fd());
+        this.recipe.encode_pair(&mut inside, number, place.namespace.as_fd());
         let pair = socket.post(&mut inside)?;
 
         let programs = this.program.as_ref().zip(slot).map(|(program, slot)| Programs {
@@ -234,7 +257,7 @@ impl Shared {
         });
         let mut outside = Batch::new();
         this.recipe.encode_port(&mut outside, number, programs);
-        let port = this.execute_outside(&mut outside, number);
+        let port = place.socket().execute(&mut outside);
         if port.is_ok() {
             this.recipe.encode_eth0(&mut inside, number);
         } else {
@@ -260,7 +283,7 @@ impl Shared {
     /// A route socket in a new namespace, which it alone holds, or its name does.
     fn open_namespace(&self, name: Option<&str>) -> Result<RouteSocket> {
         let reserved = name.map(|name| self.reserve(name)).transpose()?;
-        let _back = Return::to_known(&self.home, self.home_id)?;
+        let _back = Return::to_known(self.home(), self.home_id)?;
         sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
             "create namespace",
             "",
@@ -274,29 +297,20 @@ impl Shared {
     }
 
     fn reserve(&self, name: &str) -> Result<Reserved> {
-        let mut fabric = self.fabric();
-        if !fabric.names_ready {
+        if self.names.get().is_none() {
             Reserved::prepare()?;
-            fabric.names_ready = true;
+            self.names.get_or_init(|| ());
         }
-        drop(fabric);
         Reserved::new(name)
-    }
-
-    /// Sends the requests on the host's side.
-    fn execute_outside(&self, batch: &mut Batch, number: u32) -> Result<()> {
-        let plan = &self.recipe.plan;
-        let mut fabric = self.fabric();
-        fabric.ensure(plan, plan.shard(number))?;
-        fabric.socket.execute(batch)
     }
 
     /// Waits until a port works, where asking for it did not make it so.
     fn wait_for_port(&self, number: u32) -> Result<()> {
         let port = self.recipe.plan.port(number);
         let deadline = Instant::now() + PORT_LIMIT;
-        let mut events = Events::open_in(&self.home)?;
-        while link::get(&mut self.fabric().socket, port)?.state != OperationalState::Up {
+        let place = self.place(number)?;
+        let mut events = Events::open_in(&place.namespace)?;
+        while link::get(&mut place.socket(), port)?.state != OperationalState::Up {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let object = self.recipe.plan.port_name(number).to_string();
@@ -309,7 +323,12 @@ impl Shared {
 
     /// Notes that a sandbox is about to be closed.
     pub(super) fn leave(&self, number: u32) {
-        let slot = self.ledger().numbers.leave(number);
+        let mut ledger = self.ledger();
+        let before = ledger.numbers.leaving();
+        let slot = ledger.numbers.leave(number);
+        let more = ledger.numbers.leaving() - before;
+        ledger.waiting[self.recipe.plan.shard(number) as usize] += more;
+        drop(ledger);
         self.release(slot);
     }
 
@@ -317,16 +336,24 @@ impl Shared {
     fn give_up(&self, number: u32) -> Result<()> {
         self.leave(number);
         let port = self.recipe.plan.port(number);
-        match link::get(&mut self.fabric().socket, port) {
+        let there = self.place(number).and_then(|place| link::get(&mut place.socket(), port).map(|_| ()));
+        match there {
             // It was not made, or is gone already: no notice will come that is not there yet.
             Err(error) if error.errno() == Some(libc::ENODEV) => {
                 self.read_notices()?;
-                let slot = self.ledger().numbers.reclaimed(number);
-                self.release(slot);
+                self.note_reclaimed(&mut self.ledger(), number);
                 Ok(())
             }
-            other => other.map(|_| ()),
+            other => other,
         }
+    }
+
+    /// Notes that the kernel has reclaimed a port.
+    fn note_reclaimed(&self, ledger: &mut Ledger, number: u32) {
+        let before = ledger.numbers.leaving();
+        let slot = ledger.numbers.reclaimed(number);
+        ledger.waiting[self.recipe.plan.shard(number) as usize] -= before - ledger.numbers.leaving();
+        self.release(slot);
     }
 
     fn release(&self, slot: Option<u16>) {
@@ -335,9 +362,13 @@ impl Shared {
         }
     }
 
-    /// Waits for a notice of the kernel.
+    /// Waits for a notice of the kernel, of some port that is waited for.
     pub(super) fn wait_notice(&self, limit: Duration) -> Result<()> {
-        self.reclaim.wait(limit).map(|_| ())
+        let waiting = self.ledger().waiting.iter().position(|&count| count > 0);
+        match waiting.and_then(|shard| self.places[shard].get()) {
+            Some(place) => place.reclaim.wait(limit).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// Reads the kernel's notices of reclaimed ports.
@@ -347,27 +378,34 @@ impl Shared {
 
     fn read_notices_into(&self, ledger: &mut Ledger) -> Result<()> {
         ledger.taken = 0;
-        let mut lost = false;
-        let numbers = &mut ledger.numbers;
-        while self.reclaim.read(|heard| match heard {
-            Heard::Lost => lost = true,
-            Heard::Gone(port) => {
-                let slot = self.recipe.plan.number(port).and_then(|number| numbers.reclaimed(number));
-                self.release(slot);
+        for (shard, place) in self.places.iter().enumerate() {
+            // Where nobody is waited for, what there is can wait too.
+            let Some(place) = place.get().filter(|_| ledger.waiting[shard] > 0) else { continue };
+            let mut lost = false;
+            while place.reclaim.read(|heard| match heard {
+                Heard::Lost => lost = true,
+                Heard::Gone(port) => {
+                    if let Some(number) = self.recipe.plan.number(port) {
+                        self.note_reclaimed(ledger, number);
+                    }
+                }
+            })? {}
+            if lost {
+                self.look(place, shard as u32, ledger)?;
             }
-        })? {}
-        if lost { self.look(numbers) } else { Ok(()) }
+        }
+        Ok(())
     }
 
-    /// Looks which ports are there, after notices were lost.
-    fn look(&self, numbers: &mut Numbers) -> Result<()> {
-        let links = link::list(&mut RouteSocket::open_in(&self.home)?)?;
+    /// Looks which ports of a bridge are there, after notices were lost.
+    fn look(&self, place: &Place, shard: u32, ledger: &mut Ledger) -> Result<()> {
+        let plan = &self.recipe.plan;
+        let links = link::list(&mut RouteSocket::open_in(&place.namespace)?)?;
         let there: HashSet<u32> = links.iter().map(|link| link.index).collect();
-        let gone: Vec<u32> =
-            numbers.all_leaving().filter(|&number| !there.contains(&self.recipe.plan.port(number))).collect();
+        let waited_for = ledger.numbers.all_leaving().filter(|&number| plan.shard(number) == shard);
+        let gone: Vec<u32> = waited_for.filter(|&number| !there.contains(&plan.port(number))).collect();
         for number in gone {
-            let slot = numbers.reclaimed(number);
-            self.release(slot);
+            self.note_reclaimed(ledger, number);
         }
         Ok(())
     }
