@@ -63,6 +63,17 @@ fn an_interrupted_dump_is_asked_for_again() {
     assert_eq!(repeated, 3, "no list was asked for again, or one was wrong");
 }
 
+#[test]
+fn answers_to_another_port_id_are_not_ours() {
+    let mut socket = RouteSocket::open().unwrap();
+    link::get(&mut socket, 1).unwrap();
+    let port = socket.port.expect("the first answer tells the port id");
+    assert!(socket.is_ours(&NlMsgHdr { port, ..NlMsgHdr::default() }));
+    for other in [0, port ^ 1, u32::MAX] {
+        assert!(!socket.is_ours(&NlMsgHdr { port: other, ..NlMsgHdr::default() }));
+    }
+}
+
 /// A refusal with these extended acknowledgement attributes.
 fn words(request: &Batch, details: impl FnOnce(&mut crate::wire::AttributeWriter<'_>)) -> String {
     let header = Messages::new(request.bytes()).next().unwrap().header;

@@ -172,6 +172,20 @@ fn offsets_point_at_attributes_by_their_path() {
 }
 
 #[test]
+fn an_offset_at_which_nothing_begins_is_no_attribute() {
+    let write = |attributes: &mut AttributeWriter<'_>| {
+        attributes.value(libc::IFLA_MTU, 1_u32);
+        attributes.text(libc::IFLA_IFNAME, "v0");
+    };
+    with_message(libc::RTM_NEWLINK, 0, &IfInfoMsg::default(), write, |message| {
+        assert_eq!(attribute_path(message, 40).as_deref(), Some("IFLA_IFNAME"));
+        for offset in [0, 16, 31, 33, 34, 35, 41, 42, 48, 52] {
+            assert_eq!(attribute_path(message, offset), None, "{offset}");
+        }
+    });
+}
+
+#[test]
 fn attributes_of_each_family_have_their_names() {
     let path = |found: Vec<(usize, String)>| found.into_iter().map(|(_, path)| path).collect::<Vec<_>>();
     let bridge = path(paths(libc::RTM_NEWLINK, &IfInfoMsg::default(), |attributes| {
