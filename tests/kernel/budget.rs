@@ -170,7 +170,7 @@ fn system_calls_per_sandbox() {
             .arg(&program)
             .args(["--exact", "traced"])
             .env("TRACED", "1");
-        run(&mut strace);
+        let _ = run(&mut strace);
     });
     let Ok(text) = fs::read_to_string(&trace) else { return };
     fs::remove_file(&trace).unwrap();

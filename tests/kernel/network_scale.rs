@@ -43,9 +43,10 @@ fn connect(from: &Sandbox, to: &Sandbox) -> Duration {
     time
 }
 
-fn percentile(times: &mut [Duration], share: f64) -> Duration {
+/// The time that this many of a thousand stay below.
+fn percentile(times: &mut [Duration], of_a_thousand: usize) -> Duration {
     times.sort_unstable();
-    times[((times.len() - 1) as f64 * share) as usize]
+    times[(times.len() - 1) * of_a_thousand / 1000]
 }
 
 #[test]
@@ -87,11 +88,11 @@ fn four_threads_make_and_drop_two_thousand_with_traffic_in_each() {
         assert_eq!(network.sandboxes(), 0);
         let ports = link::list(&mut host.socket()).unwrap();
         assert!(ports.iter().all(|link| !link.name.as_str().starts_with("sbp")), "ports are left: {ports:?}");
-        let slowest = percentile(&mut firsts, 1.0);
+        let slowest = percentile(&mut firsts, 1000);
         println!(
             "2000 in {time:?}; first connections: p50 {:?}, p99.9 {:?}, slowest {slowest:?}",
-            percentile(&mut firsts, 0.5),
-            percentile(&mut firsts, 0.999),
+            percentile(&mut firsts, 500),
+            percentile(&mut firsts, 999),
         );
         assert!(slowest < STALL);
     });
@@ -133,8 +134,8 @@ fn alive_at_once(count: usize) {
         let [first, last] = [&mut times[..500].to_vec(), &mut times[count - 500..].to_vec()];
         println!(
             "{count} alive: p50 of the first 500 {:?}, of the last 500 {:?}; reclaimed in {:?}",
-            percentile(first, 0.5),
-            percentile(last, 0.5),
+            percentile(first, 500),
+            percentile(last, 500),
             begun.elapsed()
         );
     });
@@ -176,9 +177,9 @@ fn a_pool_has_fresh_ones_ready_and_a_burst_goes_beyond_it() {
         }
         println!(
             "acquire at 300/s: p50 {:?}, p99 {:?}, p99.9 {:?}",
-            percentile(&mut times, 0.5),
-            percentile(&mut times, 0.99),
-            percentile(&mut times, 0.999)
+            percentile(&mut times, 500),
+            percentile(&mut times, 990),
+            percentile(&mut times, 999)
         );
         assert_eq!(pool.failure(), None);
         drop((pool, burst));
