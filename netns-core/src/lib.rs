@@ -82,7 +82,7 @@ pub use capability::{is_privileged, missing_capabilities};
 pub use error::{Cause, Error, Result};
 pub use mac::MacAddress;
 pub use name::IfName;
-pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch};
+pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_root_of_user_namespace};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
 pub use rtnetlink::{address, bridge, events, link, neighbour, route, tc, veth};

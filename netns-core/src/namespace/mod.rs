@@ -3,10 +3,12 @@
 
 mod enter;
 mod named;
+mod user;
 mod watch;
 
 pub use named::Folder;
 pub(crate) use named::Reserved;
+pub use user::become_root_of_user_namespace;
 pub use watch::{NameEvent, Watch};
 
 use crate::error::Cause;

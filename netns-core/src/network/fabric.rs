@@ -15,7 +15,7 @@
 use super::options::NetworkOptions;
 use super::plan::{Plan, WINDOW};
 use super::reclaim::Reclaim;
-use super::requests::{Requests, UP, encode_local};
+use super::requests::{Requests, UP};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
@@ -284,7 +284,7 @@ fn raise_root(socket: &mut RouteSocket, home: &Namespace, plan: &Plan, ipv6: boo
     link::encode_set(&mut batch, plan.root(), &up);
     for net in plan.gateways() {
         address::encode_add(&mut batch, &Address::new(plan.root(), net));
-        encode_local(&mut batch, plan.root(), net.address());
+        address::encode_local_route(&mut batch, plan.root(), net.address());
     }
     socket.execute(&mut batch)
 }

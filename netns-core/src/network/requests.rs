@@ -20,9 +20,8 @@ use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::route::{self, Route};
 use crate::tc::{self, Direction, Filter};
 use crate::veth::{self, Veth};
-use crate::wire::{Batch, IfInfoMsg, RTEXT_FILTER_SKIP_STATS, RtMsg};
+use crate::wire::{Batch, IfInfoMsg, RTEXT_FILTER_SKIP_STATS};
 use crate::{IfName, IpNet, Result};
-use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 /// `lo`, in every namespace.
@@ -106,7 +105,7 @@ impl Recipe {
         link::encode_set(batch, ETH0, &UP);
         for net in plan.addresses(number) {
             address::encode_add(batch, &Address::new(ETH0, net));
-            encode_local(batch, ETH0, net.address());
+            address::encode_local_route(batch, ETH0, net.address());
         }
         for gateway in plan.gateways().map(|net| net.address()) {
             if self.permanent_neighbours {
@@ -137,28 +136,6 @@ pub(super) const UP: LinkChange<'_> = LinkChange {
     namespace: None,
 };
 const QUIET: LinkChange<'_> = LinkChange { up: None, addrgenmode: Some(AddrGenMode::None), ..UP };
-
-/// Appends the route by which the kernel recognises an IPv6 address as its own. It makes one itself, but only when a
-/// kernel thread comes to it (`addrconf_dad_work` in
-/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>, duplicate address detection or not), and until
-/// then it drops what is sent to the address. The kernel's own has a better metric, so that the two do not clash.
-pub(super) fn encode_local(batch: &mut Batch, index: u32, address: IpAddr) {
-    if address.is_ipv4() {
-        return;
-    }
-    let header = RtMsg {
-        family: libc::AF_INET6 as u8,
-        destination_prefix: 128,
-        table: libc::RT_TABLE_LOCAL,
-        protocol: libc::RTPROT_KERNEL,
-        kind: libc::RTN_LOCAL,
-        ..RtMsg::default()
-    };
-    batch.message(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &header, |attributes| {
-        attributes.ip(libc::RTA_DST, address);
-        attributes.value(libc::RTA_OIF, index);
-    });
-}
 
 /// Appends the hooks of a port and the programs on them.
 fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {

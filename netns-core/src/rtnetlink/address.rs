@@ -1,7 +1,7 @@
 //! Addresses of interfaces: `ip addr`.
 
 use super::socket::RouteSocket;
-use crate::wire::{Batch, IfAddrMsg, Message};
+use crate::wire::{Batch, IfAddrMsg, Message, RtMsg};
 use crate::{IpNet, Result};
 use std::net::IpAddr;
 
@@ -53,6 +53,29 @@ pub fn encode_add(batch: &mut Batch, address: &Address) {
         if address.net.address().is_ipv4() && address.net.prefix() < 31 {
             attributes.ip(libc::IFA_BROADCAST, address.net.last());
         }
+    });
+}
+
+/// Appends the route by which the kernel recognises an IPv6 address as its own. It makes one itself, but only when a
+/// kernel thread comes to it (`addrconf_dad_work` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>, duplicate address detection or not), and until
+/// then it drops what is sent to the address. The kernel's own has a better metric, so that the two do not clash; ours
+/// goes with the address's interface. Nothing is appended for an IPv4 address, which works at once.
+pub fn encode_local_route(batch: &mut Batch, index: u32, address: IpAddr) {
+    if address.is_ipv4() {
+        return;
+    }
+    let header = RtMsg {
+        family: libc::AF_INET6 as u8,
+        destination_prefix: 128,
+        table: libc::RT_TABLE_LOCAL,
+        protocol: libc::RTPROT_KERNEL,
+        kind: libc::RTN_LOCAL,
+        ..RtMsg::default()
+    };
+    batch.message(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &header, |attributes| {
+        attributes.ip(libc::RTA_DST, address);
+        attributes.value(libc::RTA_OIF, index);
     });
 }
 

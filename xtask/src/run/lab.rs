@@ -34,14 +34,15 @@ pub(crate) struct Member {
     /// The link that the program counts on: the host's end of the cable.
     pub(crate) port: IfName,
     pub(crate) port_index: u32,
-    pub(crate) slot: Slot,
+    /// Its slot, if there is a program.
+    pub(crate) slot: Option<Slot>,
     pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// What a run has made so far. Dropping it takes all of it down.
 #[derive(Debug)]
 pub(crate) struct Lab<'a> {
-    monitor: &'a Monitor,
+    monitor: Option<&'a Monitor>,
     topology: Topology,
     host: Namespace,
     socket: RouteSocket,
@@ -59,14 +60,14 @@ impl<'a> Lab<'a> {
     pub(crate) fn begin(
         host: Namespace,
         plan: &Plan,
-        monitor: &'a Monitor,
-        isolated: bool,
+        monitor: Option<&'a Monitor>,
+        private: bool,
     ) -> Result<Self, Failure> {
         let mut socket = RouteSocket::open_in(&host)?;
         let links = link::list(&mut socket)?;
         // A group that nobody uses.
         let group = links.iter().map(|link| link.group).max().unwrap_or(0).saturating_add(1);
-        let record = if isolated {
+        let record = if private {
             None
         } else {
             let names = plan.members.iter().map(|member| member.name.clone()).collect();
@@ -95,8 +96,16 @@ impl<'a> Lab<'a> {
         self.topology
     }
 
-    pub(crate) fn monitor(&self) -> &'a Monitor {
+    /// What counts, if it is not the kernel alone.
+    pub(crate) fn monitor(&self) -> Option<&'a Monitor> {
         self.monitor
+    }
+
+    /// Hands on what the program has to say.
+    pub(crate) fn flush_log(&self) {
+        if let Some(monitor) = self.monitor {
+            monitor.flush_log();
+        }
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -129,6 +138,7 @@ impl<'a> Lab<'a> {
         for subnet in &plan.subnets {
             let net = IpNet::new(subnet.host, subnet.net.prefix())?;
             address::encode_add(&mut batch, &Address::new(bridge, net));
+            address::encode_local_route(&mut batch, bridge, subnet.host);
         }
         self.socket.execute(&mut batch)?;
         report.step(&format!("bridge {}", plan.bridge), started.elapsed());
@@ -162,7 +172,7 @@ impl<'a> Lab<'a> {
         index: u32,
     ) -> Result<(), Failure> {
         let namespace = self.make_namespace(&planned.name)?;
-        let slot = self.monitor.assign(index)?;
+        let slot = self.assign(index)?;
         // From here on it is taken down with the rest.
         self.members.push(Member {
             name: planned.name.clone(),
@@ -187,7 +197,7 @@ impl<'a> Lab<'a> {
                 ..Veth::new(planned.port, IfName::new("eth0")?)
             },
         );
-        encode_program(&mut batch, self.monitor, index, slot);
+        self.encode_program(&mut batch, index, slot);
         link::encode_set(&mut batch, index, &SILENT);
         encode_known(&mut batch, plan, planned, bridge, index);
         self.socket.execute(&mut batch)?;
@@ -196,14 +206,18 @@ impl<'a> Lab<'a> {
         let mut batch = Batch::new();
         encode_inside(&mut batch, plan, planned, INNER_INDEX);
         inner.execute(&mut batch)?;
+
         // The port is raised last. A port that is up while its peer is not counts as forwarding until the kernel's link
         // watch finds that it has no carrier (`netif_oper_up` is true of a state that is not known yet), and what the
         // bridge floods to it meanwhile passes the program and is dropped behind it.
         let mut batch = Batch::new();
         link::encode_set(&mut batch, index, &UP);
-        // Asking for it makes the link watch run at once, instead of up to a second later.
+        // Asking for a link makes the link watch run for it at once, instead of up to a second later: the port forwards
+        // from then on, and what `eth0` sends is not dropped for want of the carrier that has just come.
         link::encode_get(&mut batch, index, false);
-        Ok(self.socket.execute(&mut batch)?)
+        self.socket.execute(&mut batch)?;
+        link::get(&mut inner, INNER_INDEX)?;
+        Ok(())
     }
 
     /// Two namespaces and a cable. There is no host's end, so the port of each namespace is the far end of its cable,
@@ -212,7 +226,7 @@ impl<'a> Lab<'a> {
         let started = Instant::now();
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
             let namespace = self.make_namespace(&planned.name)?;
-            let slot = self.monitor.assign(far_index)?;
+            let slot = self.assign(far_index)?;
             self.members.push(Member {
                 name: planned.name.clone(),
                 namespace,
@@ -238,7 +252,7 @@ impl<'a> Lab<'a> {
         veth::create(&mut sockets[0], &veth)?;
         for (member, far) in self.members.iter().zip([1, 0]) {
             let mut batch = Batch::new();
-            encode_program(&mut batch, self.monitor, member.port_index, member.slot);
+            self.encode_program(&mut batch, member.port_index, member.slot);
             encode_inside(&mut batch, plan, &plan.members[far], member.port_index);
             sockets[far].execute(&mut batch)?;
         }
@@ -274,6 +288,20 @@ impl<'a> Lab<'a> {
         Ok(if self.record.is_some() { Namespace::create(name)? } else { Namespace::anonymous()? })
     }
 
+    /// A slot for the port with this index, if there is a program.
+    fn assign(&self, index: u32) -> Result<Option<Slot>, Failure> {
+        Ok(self.monitor.map(|monitor| monitor.assign(index)).transpose()?)
+    }
+
+    /// The program, if there is one, on both hooks of a port.
+    fn encode_program(&self, batch: &mut Batch, index: u32, slot: Option<Slot>) {
+        let (Some(monitor), Some(slot)) = (self.monitor, slot) else { return };
+        tc::encode_add_clsact(batch, index);
+        for filter in monitor.filters(index, slot) {
+            tc::encode_add_filter(batch, &filter);
+        }
+    }
+
     /// Leaves everything in place; the names of it.
     pub(crate) fn keep(mut self) -> Vec<String> {
         self.down = true;
@@ -301,7 +329,9 @@ impl<'a> Lab<'a> {
             _ => {}
         }
         for member in self.members.drain(..) {
-            attempt(self.monitor.release(member.slot).map_err(Failure::from));
+            if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {
+                attempt(monitor.release(slot).map_err(Failure::from));
+            }
             if self.record.is_some() {
                 attempt(Namespace::delete(&member.name).map_err(Failure::from));
             }
@@ -365,14 +395,6 @@ const UP: link::LinkChange<'static> = link::LinkChange { up: Some(true), addrgen
 /// `eth0`'s index in its namespace; `lo` has 1.
 const INNER_INDEX: u32 = 2;
 
-/// The program on both hooks of a port.
-fn encode_program(batch: &mut Batch, monitor: &Monitor, index: u32, slot: Slot) {
-    tc::encode_add_clsact(batch, index);
-    for filter in monitor.filters(index, slot) {
-        tc::encode_add_filter(batch, &filter);
-    }
-}
-
 /// Links, addresses and default routes inside a namespace.
 fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
     link::encode_set(batch, 1, &UP);
@@ -382,6 +404,7 @@ fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index:
     for (subnet, &address) in plan.subnets.iter().zip(&planned.addresses) {
         if let Ok(net) = IpNet::new(address, subnet.net.prefix()) {
             address::encode_add(batch, &Address::new(index, net));
+            address::encode_local_route(batch, index, address);
         }
         if plan.has_host() {
             route::encode_add(batch, &Route::default_via(subnet.host));
@@ -393,5 +416,4 @@ fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index:
             neighbour::encode_set(batch, &Neighbour::permanent(index, address, other.mac));
         }
     }
-    link::encode_get(batch, index, false);
 }

@@ -19,6 +19,7 @@ use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::{Monitor, MonitorOptions};
 use plan::Plan;
+use preflight::Privilege;
 use report::{Report, Summary};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -28,22 +29,32 @@ use traffic::Traffic;
 /// down. Whatever goes wrong on the way, what was made is taken down.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let plan = Plan::new(arguments)?;
-    preflight::check_privilege()?;
-    let host = if arguments.isolated { Namespace::anonymous()? } else { Namespace::current()? };
-    if !arguments.isolated {
+    let privilege = preflight::privilege(arguments)?;
+    let host = match privilege {
+        Privilege::Root if arguments.isolated => Namespace::anonymous()?,
+        Privilege::Root | Privilege::UserNamespace => Namespace::current()?,
+    };
+    let private = arguments.isolated || privilege == Privilege::UserNamespace;
+    if !private {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }
     let stop = Stop::on_signals()?;
     let mut report = Report::new(stdout(), arguments.json);
 
-    let started = Instant::now();
-    let options = MonitorOptions { pairs: plan.pairs(), ..MonitorOptions::default() };
-    let monitor = Monitor::load(&options)?;
-    report.step("load the eBPF program", started.elapsed());
-    preflight::check_kernel(&monitor)?;
+    let monitor = match privilege {
+        Privilege::Root => {
+            let started = Instant::now();
+            let options = MonitorOptions { pairs: plan.pairs(), ..MonitorOptions::default() };
+            let monitor = Monitor::load(&options)?;
+            report.step("load the eBPF program", started.elapsed());
+            Some(monitor)
+        }
+        Privilege::UserNamespace => None,
+    };
+    preflight::check_kernel(monitor.as_ref())?;
 
     let before = Before::observe(&host)?;
-    let mut lab = Lab::begin(host, &plan, &monitor, arguments.isolated)?;
+    let mut lab = Lab::begin(host, &plan, monitor.as_ref(), private)?;
     let outcome = watch(arguments, &plan, &mut lab, &mut report, &stop);
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
@@ -97,21 +108,21 @@ fn watch(
         if !stop.sleep_until(wake) {
             break;
         }
-        lab.monitor().flush_log();
+        lab.flush_log();
         let snapshot = Snapshot::take(lab)?;
         report.counters(started.elapsed(), &snapshot, &previous)?;
         previous = snapshot;
     }
     traffic.stop()?;
     let verdict = verify(lab)?;
-    lab.monitor().flush_log();
+    lab.flush_log();
     Ok(Summary { pings, pings_ok, verdict, leftovers: Vec::new(), kept: Vec::new() })
 }
 
 impl Summary {
     /// 0 only if all is as it should be.
     fn exit_code(&self) -> Result<ExitCode, Failure> {
-        if self.pings_ok == self.pings && self.verdict.exact() && self.leftovers.is_empty() {
+        if self.pings_ok == self.pings && self.verdict.exact() != Some(false) && self.leftovers.is_empty() {
             Ok(ExitCode::from(failure::FINE))
         } else {
             Err(Failure::Verdict)

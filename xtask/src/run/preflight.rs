@@ -1,26 +1,47 @@
 //! What a run needs of the machine, asked before anything is made.
 
+use crate::cli::RunArguments;
 use crate::failure::Failure;
 use netns_core::bridge::{self, Bridge};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
-use netns_core::{IfName, MacAddress, Namespace, RouteSocket, missing_capabilities};
+use netns_core::{
+    IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, missing_capabilities,
+};
 use netns_ebpf::Monitor;
 
-/// Whether this process may do what a run does.
-pub(crate) fn check_privilege() -> Result<(), Failure> {
+/// By what right a run does what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Privilege {
+    /// The machine's own.
+    Root,
+    /// That of the root of a user namespace, which this process is in from now on, over a host network of its own. The
+    /// kernel loads no eBPF programs for it.
+    UserNamespace,
+}
+
+/// Whether this process may do what a run does; if not, makes it root of a user namespace.
+pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> {
     let missing = missing_capabilities()?;
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Privilege::Root);
     }
-    Err(Failure::usage(format!(
-        "this takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run",
-        missing.join(", ")
-    )))
+    let take =
+        format!("takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run", missing.join(", "));
+    if arguments.keep {
+        return Err(Failure::usage(format!("--keep {take}")));
+    }
+    become_root_of_user_namespace()
+        .map_err(|error| Failure::usage(format!("this {take} (and without root: {error})")))?;
+    eprintln!(
+        "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of \
+         the program's counters"
+    );
+    Ok(Privilege::UserNamespace)
 }
 
 /// Whether the kernel has what a run needs, by trying it in a namespace that is thrown away.
-pub(crate) fn check_kernel(monitor: &Monitor) -> Result<(), Failure> {
+pub(crate) fn check_kernel(monitor: Option<&Monitor>) -> Result<(), Failure> {
     let missing = |what: &'static str| {
         move |error: netns_core::Error| Failure::usage(format!("this kernel has no {what}: {error}"))
     };
@@ -35,6 +56,7 @@ pub(crate) fn check_kernel(monitor: &Monitor) -> Result<(), Failure> {
         ..Veth::new(IfName::new("a")?, IfName::new("b")?)
     };
     veth::create(&mut socket, &pair).map_err(missing("veth pairs (CONFIG_VETH)"))?;
+    let Some(monitor) = monitor else { return Ok(()) };
     tc::add_clsact(&mut socket, 3).map_err(missing("clsact qdisc (CONFIG_NET_SCH_INGRESS)"))?;
     let filter = Filter {
         index: 3,

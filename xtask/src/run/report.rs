@@ -147,6 +147,9 @@ impl Report {
     }
 
     fn pairs(&mut self, now: &Snapshot) -> io::Result<()> {
+        if now.pairs.is_empty() {
+            return Ok(());
+        }
         if now.ports.len() > MATRIX {
             let mut busiest: Vec<&PairCount> = now.pairs.iter().collect();
             busiest.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
@@ -190,11 +193,17 @@ impl Report {
         } else {
             writeln!(self.out)?;
             writeln!(self.out, "pings     {pings_ok} of {pings} answered")?;
-            if verdict.exact() {
-                let ports = verdict.ports;
-                writeln!(self.out, "counters  exact: equal to the kernel's on all {ports} ports, both ways")?;
-            } else {
-                writeln!(self.out, "counters  NOT exact")?;
+            match verdict.ports {
+                None => {
+                    writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;
+                }
+                Some(ports) if verdict.differences.is_empty() => {
+                    writeln!(
+                        self.out,
+                        "counters  exact: equal to the kernel's on all {ports} ports, both ways"
+                    )?;
+                }
+                Some(_) => writeln!(self.out, "counters  NOT exact")?,
             }
             if kept.is_empty() {
                 let left = if leftovers.is_empty() { "nothing".to_owned() } else { leftovers.join(", ") };

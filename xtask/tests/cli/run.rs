@@ -3,7 +3,7 @@
 use crate::{done, state_of_the_host, xtask};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use tests::{bridge_json, in_host, ip, ip_json, only, oracle, tc, tc_json};
+use tests::{bridge_json, in_host, ip, ip_json, only, oracle, tc, tc_json, without_capabilities};
 
 #[test]
 fn three_namespaces_reach_each_other_and_the_host_are_counted_exactly_and_nothing_is_left() {
@@ -183,5 +183,29 @@ fn people_get_tables_instead_of_json() {
             assert!(run.out.contains(text), "{text:?} is not in\n{}", run.out);
         }
         assert!(!run.out.contains('\u{1b}'), "colours in a pipe");
+    });
+}
+
+#[test]
+fn without_root_it_does_the_same_in_a_user_namespace_and_says_so() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = without_capabilities(|| {
+            done(&mut xtask("run --namespaces 3 --subnet6 fd00:1::/64 --duration 1 --json"))
+        });
+        assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+        assert_eq!(
+            run.err,
+            "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of \
+             the program's counters\n"
+        );
+        let summary = &run.lines("summary")[0];
+        assert_eq!((&summary["pings"], &summary["pings_ok"]), (&json!(24), &json!(24)));
+        assert_eq!(summary["exact"], Value::Null);
+        let counters = &run.lines("counters")[0];
+        assert!(
+            counters["ports"].as_array().unwrap().iter().all(|port| port["rx_packets"].as_u64() > Some(20))
+        );
+        assert_eq!(state_of_the_host(), before);
     });
 }
