@@ -1,1 +1,31 @@
-//! Benches.
+//! What network sandboxes cost: ours, the peers' and the kernel's own, measured in the same run.
+//!
+//! A file a subject. Each function measures and returns plain numbers; `cargo bench -p benches` shows them with
+//! criterion, and `cargo xtask bench` runs the `measure` binary here and makes the table and the report of what it says.
+//!
+//! Everything happens in a network namespace and a mount namespace of the process's own ([`host`]): the machine's
+//! network is not touched, and nothing is left. Times on a shared machine drift by a factor of two, so what is compared
+//! is made in turns, a few of each at a time, and the medians are taken.
+
+pub mod allocations;
+//TODO pub mod churn;
+pub mod compare;
+//TODO pub mod encode;
+//TODO pub mod first_packet;
+pub mod floor;
+//TODO pub mod growth;
+pub mod host;
+//TODO pub mod machine;
+pub mod peers;
+//TODO pub mod pool;
+pub mod record;
+//TODO pub mod report;
+pub mod samples;
+pub mod sandboxes;
+mod sys;
+//TODO pub mod teardown;
+
+/// What can go wrong: the kernel, a peer's process, a file.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// The result of measuring something.
+pub type Result<T> = std::result::Result<T, Failure>;

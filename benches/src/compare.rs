@@ -1,0 +1,174 @@
+//! Who makes a sandbox how fast: all of them in the same run, in turns.
+
+use crate::floor::Floor;
+use crate::samples::Samples;
+use crate::sandboxes::{Kind, Maker};
+use crate::{Result, host};
+use netns_core::network::Sandbox;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the machine is left alone after each turn.
+const REST: Duration = Duration::from_millis(20);
+
+/// Somebody who makes sandboxes: a namespace with a raised `eth0`, an address and a port on a raised bridge, and a
+/// default route if it can.
+pub trait Contender {
+    /// What it is called in tables.
+    fn name(&self) -> &str;
+
+    /// Makes one; how long that took.
+    ///
+    /// # Errors
+    /// If it fails.
+    fn make(&mut self) -> Result<Duration>;
+
+    /// Takes down all that it made, and waits for no more than its own way of doing so waits for.
+    ///
+    /// # Errors
+    /// If it fails.
+    fn drop_all(&mut self) -> Result<()>;
+}
+
+/// What was measured of a contender.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// Its name.
+    pub name: String,
+    /// Making one sandbox.
+    pub make: Samples,
+    /// Taking one down, as long as the caller has to wait for it.
+    pub take_down: Samples,
+    /// Taking one down until the kernel has reclaimed it: mean of those of a turn.
+    pub reclaim: Samples,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Turns {
+    /// How many turns each has.
+    pub turns: usize,
+    /// How many sandboxes it makes and takes down in each.
+    pub each: u32,
+}
+
+/// Lets the contenders take turns, the first one of each turn being another one every time. The first turn is not
+/// counted: bridges, caches and files are made in it. `progress` is told of every turn.
+///
+/// # Errors
+/// If one of them fails, with its name.
+pub fn compare(
+    contenders: &mut [Box<dyn Contender>],
+    plan: Turns,
+    mut progress: impl FnMut(),
+) -> Result<Vec<Compared>> {
+    let mut results: Vec<Compared> = contenders
+        .iter()
+        .map(|contender| Compared {
+            name: contender.name().to_owned(),
+            make: Samples::default(),
+            take_down: Samples::default(),
+            reclaim: Samples::default(),
+        })
+        .collect();
+    for turn in 0..=plan.turns {
+        for place in 0..contenders.len() {
+            let who = (place + turn) % contenders.len();
+            let contender = &mut contenders[who];
+            let (make, take_down, reclaim) = take_turn(&mut **contender, plan.each)
+                .map_err(|error| format!("{}: {error}", contender.name()))?;
+            if turn > 0 {
+                results[who].make.append(&make);
+                results[who].take_down.push(take_down);
+                results[who].reclaim.push(reclaim);
+            }
+            progress();
+        }
+    }
+    Ok(results)
+}
+
+/// Makes and takes down `each` sandboxes.
+fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<(Samples, Duration, Duration)> {
+    let mut make = Samples::with_capacity(each as usize);
+    make.push(contender.make()?);
+    // Its bridge is there now. Of sandboxes, each has one link on the host.
+    let links = host::links()?;
+    for _ in 1..each {
+        make.push(contender.make()?);
+    }
+    let begin = Instant::now();
+    contender.drop_all()?;
+    let take_down = begin.elapsed() / each;
+    host::wait_for_links(links - 1)?;
+    let reclaim = begin.elapsed() / each;
+    thread::sleep(REST);
+    Ok((make, take_down, reclaim))
+}
+
+/// We ourselves: sandboxes of a kind, dropped.
+#[derive(Debug)]
+pub struct Ours {
+    name: String,
+    maker: Maker,
+    made: Vec<Sandbox>,
+}
+
+impl Ours {
+    /// In a network of its own, the `number`-th of the process.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn new(number: u8, kind: Kind) -> Result<Self> {
+        let maker = Maker::new(number, kind)?;
+        Ok(Self { name: format!("netns-core ({})", kind.name), maker, made: Vec::with_capacity(1024) })
+    }
+}
+
+impl Contender for Ours {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn make(&mut self) -> Result<Duration> {
+        let (sandbox, time) = self.maker.make()?;
+        self.made.push(sandbox);
+        Ok(time)
+    }
+
+    fn drop_all(&mut self) -> Result<()> {
+        self.made.clear();
+        Ok(())
+    }
+}
+
+/// The kernel alone: see [`Floor`].
+#[derive(Debug)]
+pub struct Bare {
+    name: String,
+    floor: Floor,
+}
+
+impl Bare {
+    /// As [`Floor::new`].
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn new(number: u8, kind: Kind) -> Result<Self> {
+        Ok(Self { name: format!("the floor ({})", kind.name), floor: Floor::new(number, kind)? })
+    }
+}
+
+impl Contender for Bare {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn make(&mut self) -> Result<Duration> {
+        self.floor.make()
+    }
+
+    fn drop_all(&mut self) -> Result<()> {
+        self.floor.drop_all()
+    }
+}

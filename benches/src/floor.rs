@@ -1,0 +1,220 @@
+//! The floor: the system calls that make a sandbox, from bytes prepared beforehand, and nothing else.
+//!
+//! No plan, no encoding, no locks, no checks but whether a call failed: what is above it is what the library costs, what
+//! is below it is the kernel's. The bytes are those that the library sends: see [`crate::record`].
+
+use crate::record::{self, Sent};
+use crate::samples::Samples;
+use crate::sandboxes::{Kind, Maker};
+use crate::sys::raw;
+use crate::{Result, host};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How many sandboxes are prepared: as many as a bridge has, so that all are made alike.
+pub const PREPARED: usize = 256;
+/// Room for an answer.
+const REPLY: usize = 8 * 1024;
+
+/// The system calls of one sandbox, in their order; with a name only those of named ones.
+pub const STEPS: [&str; 9] = [
+    "look which namespace this is (stat)",
+    "take the name (mknod)",
+    "make the namespace (unshare)",
+    "open a socket inside",
+    "bind the name (mount)",
+    "go back (setns)",
+    "make the veth pair",
+    "set up the port",
+    "set up eth0, synchronise",
+];
+const FIRST_BATCH: usize = 6;
+
+/// Requests of one `send`.
+#[derive(Debug)]
+struct Request {
+    /// The network's own socket; `None` is that of the sandbox.
+    socket: Option<RawFd>,
+    bytes: Vec<u8>,
+    /// Whether the kernel answers.
+    answered: bool,
+}
+
+/// What one sandbox takes.
+#[derive(Debug)]
+struct Prepared {
+    path: Option<CString>,
+    requests: Vec<Request>,
+}
+
+/// A sandbox that the floor made: what it is held by.
+#[derive(Debug)]
+struct Made {
+    number: usize,
+    _socket: OwnedFd,
+}
+
+/// Makes sandboxes with system calls alone.
+#[derive(Debug)]
+pub struct Floor {
+    /// It has the bridge, and the sockets that requests were recorded from. It makes no sandboxes any more.
+    _maker: Maker,
+    home: OwnedFd,
+    prepared: Vec<Prepared>,
+    next: usize,
+    made: Vec<Made>,
+    buffer: Vec<u8>,
+}
+
+impl Floor {
+    /// Lets the library make sandboxes of a kind and drop them, and keeps what it sent.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn new(number: u8, kind: Kind) -> Result<Self> {
+        let links = host::links()?;
+        let mut maker = Maker::new(number, kind)?;
+        let bridges = host::links()?;
+        let mut sandboxes = Vec::with_capacity(PREPARED);
+        let mut prepared = Vec::with_capacity(PREPARED);
+        for _ in 0..PREPARED {
+            let (made, sent) = record::during(|| maker.make());
+            let (sandbox, _) = made?;
+            let path = sandbox.name().map(|name| CString::new(format!("/var/run/netns/{name}"))).transpose()?;
+            prepared.push(Prepared { path, requests: requests(sent)? });
+            sandboxes.push(sandbox);
+        }
+        drop(sandboxes);
+        host::wait_for_links(bridges.max(links))?;
+        let home = std::fs::File::open(Path::new("/proc/thread-self/ns/net"))?.into();
+        Ok(Self { _maker: maker, home, prepared, next: 0, made: Vec::with_capacity(PREPARED), buffer: vec![0; REPLY] })
+    }
+
+    /// Makes a sandbox; how long that took.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub fn make(&mut self) -> Result<Duration> {
+        let begin = Instant::now();
+        self.make_in_steps(|_| {})?;
+        Ok(begin.elapsed())
+    }
+
+    /// Makes a sandbox and adds the time of each of [`STEPS`] to the samples of that step.
+    ///
+    /// # Errors
+    /// If a call fails.
+    pub fn time_steps(&mut self, steps: &mut [Samples; STEPS.len()]) -> Result<()> {
+        let mut times = [None; STEPS.len()];
+        let mut begin = Instant::now();
+        self.make_in_steps(|step| {
+            let now = Instant::now();
+            times[step] = Some(now - begin);
+            begin = now;
+        })?;
+        for (samples, time) in steps.iter_mut().zip(times) {
+            if let Some(time) = time {
+                samples.push(time);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a sandbox, and calls `done` with the number of each step that was done.
+    #[inline]
+    fn make_in_steps(&mut self, mut done: impl FnMut(usize)) -> Result<()> {
+        let number = self.next;
+        self.next = (number + 1) % PREPARED;
+        let Prepared { path, requests } = &self.prepared[number];
+        raw::stat(raw::CURRENT)?;
+        done(0);
+        if let Some(path) = path {
+            raw::mknod(path)?;
+            done(1);
+        }
+        raw::unshare()?;
+        done(2);
+        let socket = raw::route_socket()?;
+        done(3);
+        if let Some(path) = path {
+            raw::bind_current(path)?;
+            done(4);
+        }
+        raw::setns(self.home.as_fd())?;
+        done(5);
+        for (number, request) in requests.iter().enumerate() {
+            let socket = request.socket.unwrap_or(socket.as_raw_fd());
+            raw::send(socket, &request.bytes)?;
+            if request.answered {
+                let length = raw::receive(socket, &mut self.buffer)?;
+                check(&self.buffer[..length])?;
+            }
+            done(FIRST_BATCH + number);
+        }
+        self.made.push(Made { number, _socket: socket });
+        Ok(())
+    }
+
+    /// Drops all that it made.
+    ///
+    /// # Errors
+    /// If a name cannot be taken away.
+    pub fn drop_all(&mut self) -> Result<()> {
+        for made in self.made.drain(..) {
+            if let Some(path) = &self.prepared[made.number].path {
+                raw::unbind(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest.
+    ///
+    /// # Errors
+    /// If its name cannot be taken away.
+    pub fn drop_oldest(&mut self) -> Result<()> {
+        if !self.made.is_empty() {
+            let made = self.made.remove(0);
+            if let Some(path) = &self.prepared[made.number].path {
+                raw::unbind(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was sent, sorted by socket.
+fn requests(sent: Vec<Sent>) -> Result<Vec<Request>> {
+    let inside = sent.first().ok_or("nothing was sent")?.socket;
+    if sent.len() != STEPS.len() - FIRST_BATCH {
+        return Err(format!("a sandbox takes {} sends; the floor knows three", sent.len()).into());
+    }
+    let requests = sent.into_iter().map(|Sent { socket, bytes }| {
+        let answered = is_answered(&bytes);
+        Request { socket: (socket != inside).then_some(socket), bytes, answered }
+    });
+    Ok(requests.collect())
+}
+
+/// Whether the kernel answers requests that it does not refuse: if the last one asks for it, or for something.
+fn is_answered(bytes: &[u8]) -> bool {
+    let last = netns_core::wire::Messages::new(bytes).last();
+    last.is_some_and(|message| {
+        let acknowledged = i32::from(message.header.flags) & libc::NLM_F_ACK != 0;
+        acknowledged || message.header.kind == libc::RTM_GETLINK
+    })
+}
+
+/// Whether the answer is a refusal.
+fn check(answer: &[u8]) -> Result<()> {
+    match netns_core::wire::Messages::new(answer).next() {
+        Some(message) if i32::from(message.header.kind) == libc::NLMSG_ERROR => match message.error() {
+            Some((0, _)) => Ok(()),
+            Some((errno, _)) => Err(std::io::Error::from_raw_os_error(errno).into()),
+            None => Err("the answer is too short".into()),
+        },
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! A machine of its own for every measurement.
+
+use crate::{Result, sys};
+use netns_core::{RouteSocket, link};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to reclaim what was dropped.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long it is left alone between two looks.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Puts the calling thread, and the threads and processes that it starts from now on, into a new network namespace and
+/// a new mount namespace with an empty `/run`, so that names of namespaces are nobody else's. To be called before
+/// other threads are started.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub fn enter() -> Result<()> {
+    sys::unshare_network_and_mounts().map_err(|error| format!("unshare: {error}; run as root"))?;
+    sys::make_mounts_private()?;
+    sys::mount_empty(c"/run")?;
+    sys::raise_descriptor_limit()?;
+    // Others may be at work on the machine. Who is measured, peers included, is not to wait for them.
+    sys::raise_priority()?;
+    link::set_up(&mut RouteSocket::open()?, 1)?;
+    Ok(())
+}
+
+/// Runs a measurement in a thread that did [`enter`].
+///
+/// # Errors
+/// As [`enter`], and the measurement's own.
+pub fn within<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let body = || enter().and_then(|()| measure());
+    thread::scope(|scope| scope.spawn(body).join()).map_err(|_| "the measurement panicked")?
+}
+
+/// How many links there are in the namespace of the calling thread.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn links() -> Result<usize> {
+    Ok(link::list(&mut RouteSocket::open()?)?.len())
+}
+
+/// Waits until there are only `count` links: until then the kernel has not reclaimed what was dropped.
+///
+/// # Errors
+/// If that takes longer than two minutes.
+pub fn wait_for_links(count: usize) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    let mut socket = RouteSocket::open()?;
+    while link::list(&mut socket)?.len() > count {
+        if Instant::now() >= deadline {
+            return Err(format!("more than {count} links are left after {LIMIT:?}").into());
+        }
+        thread::sleep(TICK);
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Our own sandboxes, by kind.
+
+use crate::Result;
+use netns_core::network::{Network, NetworkOptions, PortInfo, PortProgram, Sandbox};
+use netns_core::{Error, IfName};
+use netns_ebpf::{Monitor, MonitorOptions, Slot};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+/// What a sandbox is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// What it is called in tables.
+    pub name: &'static str,
+    /// Whether its namespace has a name.
+    pub named: bool,
+    /// Whether its port has the counting program.
+    pub observed: bool,
+}
+
+impl Kind {
+    /// Held by descriptors alone.
+    pub const ANONYMOUS: Self = Self { name: "anonymous", named: false, observed: false };
+    /// With a name that `ip netns` sees too.
+    pub const NAMED: Self = Self { name: "named", named: true, observed: false };
+    /// Anonymous, with the counting program on its port.
+    pub const OBSERVED: Self = Self { name: "anonymous, program", named: false, observed: true };
+    /// Named, with the counting program on its port.
+    pub const NAMED_OBSERVED: Self = Self { name: "named, program", named: true, observed: true };
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::ANONYMOUS, Self::NAMED, Self::OBSERVED, Self::NAMED_OBSERVED];
+}
+
+/// Counts what passes the ports of a network. Pairs are not counted: see [`MonitorOptions::pairs`].
+struct Observed(Monitor);
+
+impl PortProgram for Observed {
+    fn ingress(&self) -> BorrowedFd<'_> {
+        self.0.ingress_program()
+    }
+
+    fn egress(&self) -> BorrowedFd<'_> {
+        self.0.egress_program()
+    }
+
+    fn assign(&self, port: &PortInfo) -> netns_core::Result<u16> {
+        let failed = |why| Error::invalid("assign slot", port.name.to_string(), why);
+        self.0.assign(port.index).map(Slot::get).map_err(|error| failed(error.to_string()))
+    }
+
+    fn release(&self, slot: u16) {
+        // It was assigned.
+        let _ = Slot::new(slot).map(|slot| self.0.release(slot));
+    }
+}
+
+/// A network of up to 16,382 sandboxes, the `number`-th of the process, in the namespace of the calling thread.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn network(number: u8, kind: Kind) -> Result<Network> {
+    let program: Option<Arc<dyn PortProgram>> = if kind.observed {
+        let options = MonitorOptions { slots: 16_384, pairs: 0 };
+        Some(Arc::new(Observed(Monitor::load(&options)?)))
+    } else {
+        None
+    };
+    let options = NetworkOptions {
+        subnet_v4: Some(format!("10.{}.0.0/18", 100 + number).parse()?),
+        program,
+        ..NetworkOptions::new(IfName::new(&format!("n{number}"))?)
+    };
+    Ok(Network::create(&options)?)
+}
+
+/// Makes sandboxes of a kind, with names that no other has.
+#[derive(Debug)]
+pub struct Maker {
+    network: Network,
+    kind: Kind,
+    prefix: u8,
+    serial: u32,
+}
+
+impl Maker {
+    /// In a network of its own: see [`network`].
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn new(number: u8, kind: Kind) -> Result<Self> {
+        let network = network(number, kind)?;
+        Ok(Self { network, kind, prefix: number, serial: 0 })
+    }
+
+    /// The network.
+    #[must_use]
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The name of the next sandbox, if it is to have one: made beforehand, since a name is the caller's.
+    fn name(&mut self) -> Option<String> {
+        self.serial += 1;
+        self.kind.named.then(|| format!("box{}-{}", self.prefix, self.serial))
+    }
+
+    /// Makes one; how long that took.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn make(&mut self) -> Result<(Sandbox, std::time::Duration)> {
+        let name = self.name();
+        let begin = std::time::Instant::now();
+        let sandbox = match &name {
+            Some(name) => self.network.create_named_sandbox(name),
+            None => self.network.create_sandbox(),
+        }?;
+        Ok((sandbox, begin.elapsed()))
+    }
+}

@@ -1,0 +1,136 @@
+//! System calls that std does not have.
+
+use std::ffi::CStr;
+use std::io;
+use std::ptr;
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// New network and mount namespaces for the calling thread.
+pub(crate) fn unshare_network_and_mounts() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) })
+}
+
+/// What is mounted from now on is seen in this mount namespace only.
+pub(crate) fn make_mounts_private() -> io::Result<()> {
+    mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
+}
+
+/// An empty file system in memory on `folder`.
+pub(crate) fn mount_empty(folder: &CStr) -> io::Result<()> {
+    mount(c"benches", folder, c"tmpfs", libc::MS_NODEV | libc::MS_NOSUID)
+}
+
+fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the strings end with NUL and outlive the call; the data may be null.
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null()) })
+}
+
+/// Lets this process have as many descriptors as it is allowed.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid to be written to.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is valid to be read.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_max)
+}
+
+/// Lets the calling thread, and what it starts from now on, run before everybody else who is not of the kernel.
+pub(crate) fn raise_priority() -> io::Result<()> {
+    const FIRST_OF_ALL: libc::c_int = -20;
+    // SAFETY: no pointers.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FIRST_OF_ALL) })
+}
+
+/// The system calls that make a sandbox, as they are: for [`crate::floor`].
+pub(crate) mod raw {
+    use super::check;
+    use std::ffi::CStr;
+    use std::io;
+    use std::mem::zeroed;
+    use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+    use std::ptr;
+
+    /// The calling thread's network namespace.
+    pub(crate) const CURRENT: &CStr = c"/proc/thread-self/ns/net";
+
+    /// Looks at a file.
+    pub(crate) fn stat(path: &CStr) -> io::Result<()> {
+        // SAFETY: all zeroes is a valid `stat`.
+        let mut status: libc::stat = unsafe { zeroed() };
+        // SAFETY: the path ends with NUL, and `status` is valid to be written to.
+        check(unsafe { libc::stat(path.as_ptr(), &raw mut status) })
+    }
+
+    /// An empty file.
+    pub(crate) fn mknod(path: &CStr) -> io::Result<()> {
+        // SAFETY: the path ends with NUL.
+        check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFREG, 0) })
+    }
+
+    /// Moves the calling thread to a new network namespace.
+    pub(crate) fn unshare() -> io::Result<()> {
+        // SAFETY: no pointers.
+        check(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+    }
+
+    /// Moves the calling thread to a network namespace.
+    pub(crate) fn setns(namespace: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: no pointers.
+        check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })
+    }
+
+    /// A route socket.
+    pub(crate) fn route_socket() -> io::Result<OwnedFd> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers. A result that is not negative is a new descriptor that nobody else owns.
+        unsafe {
+            let fd = libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE);
+            check(fd)?;
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
+    }
+
+    /// Mounts the current namespace on a file.
+    pub(crate) fn bind_current(path: &CStr) -> io::Result<()> {
+        // SAFETY: the strings end with NUL; the data may be null.
+        check(unsafe {
+            libc::mount(CURRENT.as_ptr(), path.as_ptr(), c"none".as_ptr(), libc::MS_BIND, ptr::null())
+        })
+    }
+
+    /// Takes away a mounted name.
+    pub(crate) fn unbind(path: &CStr) -> io::Result<()> {
+        // SAFETY: the path ends with NUL.
+        check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })?;
+        // SAFETY: as above.
+        check(unsafe { libc::unlink(path.as_ptr()) })
+    }
+
+    /// Sends.
+    pub(crate) fn send(socket: RawFd, bytes: &[u8]) -> io::Result<()> {
+        // SAFETY: pointer and length are those of `bytes`; the address may be null.
+        let sent =
+            unsafe { libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), 0, ptr::null(), 0) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Receives a datagram, without waiting.
+    pub(crate) fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: all zeroes is a valid `sockaddr_nl` and a valid `msghdr`.
+        let (mut address, mut header): (libc::sockaddr_nl, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
+        let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        header.msg_name = ptr::from_mut(&mut address).cast();
+        header.msg_namelen = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+        header.msg_iov = &raw mut slice;
+        header.msg_iovlen = 1;
+        // SAFETY: `header` points at `address` and `slice`, `slice` at `buffer`; all outlive the call, with their lengths.
+        let length = unsafe { libc::recvmsg(socket, &raw mut header, libc::MSG_DONTWAIT) };
+        usize::try_from(length).map_err(|_| io::Error::last_os_error())
+    }
+}
