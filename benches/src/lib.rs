@@ -8,22 +8,21 @@
 //! is made in turns, a few of each at a time, and the medians are taken.
 
 pub mod allocations;
-//TODO pub mod churn;
+pub mod churn;
 pub mod compare;
-//TODO pub mod encode;
-//TODO pub mod first_packet;
+pub mod encode;
+pub mod first_packet;
 pub mod floor;
-//TODO pub mod growth;
+pub mod growth;
 pub mod host;
-//TODO pub mod machine;
+pub mod machine;
 pub mod peers;
-//TODO pub mod pool;
+pub mod pool;
 pub mod record;
 //TODO pub mod report;
 pub mod samples;
 pub mod sandboxes;
 mod sys;
-//TODO pub mod teardown;
 
 /// What can go wrong: the kernel, a peer's process, a file.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,112 @@
+//! What the n-th sandbox costs, and how much memory each takes.
+
+use crate::Result;
+use crate::machine::Memory;
+use crate::samples::Samples;
+use crate::sandboxes::Maker;
+use netns_core::Cause;
+use netns_core::network::Sandbox;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to reclaim all of them.
+const LIMIT: Duration = Duration::from_secs(600);
+/// How many sandboxes a point of the curve is the median of.
+const WINDOW: usize = 25;
+
+/// One point of the curve.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    /// Which sandbox.
+    pub n: usize,
+    /// What it and its neighbours cost, median.
+    pub make: Duration,
+}
+
+/// What was measured.
+#[derive(Debug, Clone)]
+pub struct Growth {
+    /// Every one, in order.
+    pub make: Samples,
+    /// How many there were at once in the end.
+    pub reached: usize,
+    /// Why there were no more, if that was not by choice.
+    pub end: Option<String>,
+    /// What one takes of the kernel's memory, in bytes: slabs, and everything.
+    pub memory: Memory,
+    /// Taking one down, close to reclaim, mean of all.
+    pub take_down: Duration,
+}
+
+impl Growth {
+    /// What the n-th sandbox cost: the median of those around it. The first is alone.
+    #[must_use]
+    pub fn at(&self, n: usize) -> Option<Duration> {
+        let all = self.make.all();
+        if n == 0 || n > all.len() {
+            return None;
+        }
+        let half = (WINDOW / 2).min((n - 1) / 2);
+        let around = n - 1 - half..(n + half).min(all.len());
+        Some(all[around].iter().copied().collect::<Samples>().quantile(0.5))
+    }
+
+    /// The curve, at places that are evenly spaced on a logarithmic scale.
+    #[must_use]
+    pub fn curve(&self) -> Vec<Point> {
+        let mut places: Vec<usize> = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
+            .iter()
+            .flat_map(|step| (0..5).map(move |decade| (step * 10_f64.powi(decade)) as usize))
+            .chain([self.reached])
+            .filter(|&n| n <= self.reached)
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().filter_map(|n| self.at(n).map(|make| Point { n, make })).collect()
+    }
+}
+
+/// Makes sandboxes until there are `most` of them, or a limit is reached.
+///
+/// # Errors
+/// If the kernel refuses for another reason.
+pub fn growth(maker: &mut Maker, most: usize, mut progress: impl FnMut()) -> Result<Growth> {
+    let before = Memory::now()?;
+    let mut sandboxes: Vec<Sandbox> = Vec::with_capacity(most);
+    let mut make = Samples::with_capacity(most);
+    let mut end = None;
+    while sandboxes.len() < most {
+        match maker.make() {
+            Ok((sandbox, time)) => {
+                make.push(time);
+                sandboxes.push(sandbox);
+            }
+            Err(error) => {
+                if !is_limit(&error) || sandboxes.is_empty() {
+                    return Err(error);
+                }
+                end = Some(error.to_string());
+                break;
+            }
+        }
+        if sandboxes.len().is_multiple_of(100) {
+            progress();
+        }
+    }
+    let reached = sandboxes.len();
+    let memory = Memory::now()?.since(&before).each(reached);
+    let begin = Instant::now();
+    drop(sandboxes);
+    maker.network().wait_reclaimed(LIMIT)?;
+    let each = u32::try_from(reached.max(1)).unwrap_or(u32::MAX);
+    Ok(Growth { make, reached, end, memory, take_down: begin.elapsed() / each })
+}
+
+/// Whether there can be no more: of numbers, namespaces, descriptors or memory.
+fn is_limit(error: &crate::Failure) -> bool {
+    let Some(error) = error.downcast_ref::<netns_core::Error>() else { return false };
+    matches!(error.cause(), Cause::Exhausted(_))
+        || matches!(
+            error.errno(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOSPC | libc::EXFULL)
+        )
+}
