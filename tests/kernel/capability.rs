@@ -4,7 +4,8 @@ use crate::name;
 use netns_core::bridge::{self, Bridge};
 use netns_core::ping::{Ping, ping};
 use netns_core::{MacAddress, Namespace, RouteSocket, is_privileged, link, missing_capabilities};
-use tests::{in_host, without_capabilities};
+use std::env;
+use tests::{in_host, oracle, run, skip, without_capabilities};
 
 #[test]
 fn missing_capabilities_are_those_of_the_calling_thread() {
@@ -26,9 +27,9 @@ fn without_privilege_each_operation_says_what_the_kernel_did_not_permit() {
         without_capabilities(|| {
             let denied = "Operation not permitted (os error 1)";
             let error = Namespace::anonymous().unwrap_err();
-            assert_eq!(error.to_string(), format!("create namespace: unshare: {denied}"));
+            assert_eq!(error.to_string(), format!("create namespace: setns to the present one: {denied}"));
             let error = Namespace::open("ns1").unwrap().enter(|| ()).unwrap_err();
-            assert_eq!(error.to_string(), format!("enter namespace: setns: {denied}"));
+            assert_eq!(error.to_string(), format!("enter namespace: setns to the present one: {denied}"));
             let error = Namespace::create("ns2").unwrap_err();
             assert_eq!(error.to_string(), format!("create namespace ns2: mount: {denied}"));
             let mut socket = RouteSocket::open().unwrap();
@@ -46,5 +47,56 @@ fn without_privilege_each_operation_says_what_the_kernel_did_not_permit() {
         assert_eq!(Namespace::list().unwrap(), ["ns1"]);
         Namespace::delete("ns1").unwrap();
         host.assert_clean();
+    });
+}
+
+/// Runs the rest of a test, `body`, in a process that is root of a user namespace of its own: it has all capabilities,
+/// but none over the network namespace that it is in.
+fn as_root_of_a_user_namespace(test: &str, body: fn()) {
+    const INSIDE: &str = "TESTS_IN_USER_NAMESPACE";
+    if env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    in_host(|_| {
+        let unshare = || {
+            let mut unshare = oracle("unshare");
+            unshare.args(["--user", "--map-root-user"]);
+            unshare
+        };
+        if !unshare().arg("true").status().unwrap().success() {
+            skip("this machine has no user namespaces");
+        }
+        let mut command = unshare();
+        command.arg(env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+        let words = run(&mut command);
+        assert!(words.contains("1 passed"), "{words}");
+    });
+}
+
+#[test]
+fn a_namespace_that_one_could_not_return_to_is_not_left() {
+    as_root_of_a_user_namespace("capability::a_namespace_that_one_could_not_return_to_is_not_left", || {
+        assert!(is_privileged());
+        let before = Namespace::current().unwrap().id().unwrap();
+        let error = Namespace::anonymous().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "create namespace: setns to the present one: Operation not permitted (os error 1)"
+        );
+        assert_eq!(Namespace::current().unwrap().id().unwrap(), before);
+    });
+}
+
+#[test]
+fn in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everything() {
+    let test = "capability::in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everything";
+    as_root_of_a_user_namespace(test, || {
+        tests::unshare_network().unwrap();
+        let inside = Namespace::anonymous().unwrap();
+        let mut socket = RouteSocket::open_in(&inside).unwrap();
+        bridge::create(&mut socket, &Bridge::new(name("br0"), MacAddress::local(1))).unwrap();
+        link::set_up(&mut socket, 1).unwrap();
+        assert!(ping(&inside, &Ping::new("127.0.0.1".parse().unwrap())).unwrap().all_received());
+        assert_eq!(link::list(&mut socket).unwrap().len(), 2);
     });
 }

@@ -1,8 +1,8 @@
 //! Bringing a thread back to where it was.
 
 use super::{Namespace, NamespaceId};
-use crate::Result;
 use crate::sys;
+use crate::{Error, Result};
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 
@@ -23,9 +23,18 @@ enum Origin<'a> {
 }
 
 impl<'a> Return<'a> {
-    /// To the namespace that the calling thread is in now.
-    pub(crate) fn to_current() -> Result<Self> {
-        Ok(Self::to(Origin::Opened(Namespace::current()?)))
+    /// To the namespace that the calling thread is in now, which it is about to leave for `operation`.
+    ///
+    /// The way back is tried before anybody leaves: in a user namespace a thread may be permitted to leave a network
+    /// namespace that belongs to another user, and not to return.
+    pub(crate) fn to_current(operation: &'static str) -> Result<Self> {
+        let origin = Namespace::current()?;
+        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
+            operation,
+            "",
+            "setns to the present one",
+        ))?;
+        Ok(Self::to(Origin::Opened(origin)))
     }
 
     /// To the namespace that the calling thread is in now, which is `known`, whose id is `id`, more often than not:
@@ -33,7 +42,11 @@ impl<'a> Return<'a> {
     ///
     /// The id cannot be another namespace's as long as `known` is open.
     pub(crate) fn to_known(known: &'a Namespace, id: NamespaceId) -> Result<Self> {
-        if NamespaceId::current()? == id { Ok(Self::to(Origin::Known(known))) } else { Self::to_current() }
+        if NamespaceId::current()? == id {
+            Ok(Self::to(Origin::Known(known)))
+        } else {
+            Self::to_current("enter namespace")
+        }
     }
 
     const fn to(origin: Origin<'a>) -> Self {
@@ -48,19 +61,10 @@ impl Drop for Return<'_> {
             Origin::Known(namespace) => namespace,
         };
         if let Err(error) = sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET) {
-            // Whoever was not permitted to leave is not permitted to return either, and is there.
-            if is_current(origin) {
-                return;
-            }
             eprintln!(
                 "netns-core: cannot return to the thread's own network namespace: setns: {error}; aborting"
             );
             std::process::abort();
         }
     }
-}
-
-fn is_current(namespace: &Namespace) -> bool {
-    let current = Namespace::current().and_then(|current| current.id());
-    matches!((current, namespace.id()), (Ok(current), Ok(id)) if current == id)
 }

@@ -74,9 +74,10 @@ impl Namespace {
     /// Makes a namespace without a name. The calling thread stays where it is.
     ///
     /// # Errors
-    /// `EPERM` without `CAP_SYS_ADMIN`; `ENOSPC` if `user.max_net_namespaces` is reached.
+    /// `EPERM` without `CAP_SYS_ADMIN`, over the thread's own namespace too; `ENOSPC` if `user.max_net_namespaces` is
+    /// reached.
     pub fn anonymous() -> Result<Self> {
-        let _back = Return::to_current()?;
+        let _back = Return::to_current("create namespace")?;
         sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
             "create namespace",
             "",
@@ -153,7 +154,8 @@ impl Namespace {
     /// Only the network namespace changes: `/sys` still shows the devices of the one that it was mounted in.
     ///
     /// # Errors
-    /// `EPERM` without `CAP_SYS_ADMIN`. `f` was not called then.
+    /// `EPERM` without `CAP_SYS_ADMIN`, over this namespace and over the thread's own: who may not return is not let
+    /// in. `f` was not called then.
     ///
     /// ```
     /// use netns_core::Namespace;
@@ -167,7 +169,7 @@ impl Namespace {
     /// # Ok::<(), netns_core::Error>(())
     /// ```
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
-        let _back = Return::to_current()?;
+        let _back = Return::to_current("enter namespace")?;
         sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
             "enter namespace",
             "",
