@@ -22,9 +22,11 @@ fn forwarding_that_was_on_stays_on() {
     in_host(|_| {
         let forward = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        assert_eq!(done(&mut xtask("run --duration 1 --json")).code, Some(0));
-        assert_eq!(forward(), "1\n");
-        assert_eq!(done(&mut xtask("run --keep --duration 1 --json")).code, Some(0));
+        for arguments in ["run --duration 1 --json", "run --keep --duration 1 --json"] {
+            let run = done(&mut xtask(arguments));
+            assert_eq!(run.code, Some(0), "{arguments}: {}{}", run.out, run.err);
+            assert_eq!(forward(), "1\n");
+        }
         assert_eq!(done(&mut xtask("clean")).code, Some(0));
         assert_eq!(forward(), "1\n");
     });
