@@ -106,6 +106,30 @@ fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<(Samples, Durat
     Ok((make, take_down, reclaim))
 }
 
+/// Lets two make `count` sandboxes each, one after the other, and says what each took: who is first changes every time,
+/// so that whatever else the machine does happens to both. Every `each` pairs, all are dropped and reclaimed.
+///
+/// # Errors
+/// If one of them fails.
+pub fn duel(pair: &mut [Box<dyn Contender>; 2], count: usize, each: usize) -> Result<[Samples; 2]> {
+    let mut samples = [Samples::with_capacity(count), Samples::with_capacity(count)];
+    let links = host::links()?;
+    for number in 0..count {
+        for place in 0..2 {
+            let who = (place + number) % 2;
+            samples[who].push(pair[who].make()?);
+        }
+        if number % each == each - 1 || number == count - 1 {
+            for contender in pair.iter_mut() {
+                contender.drop_all()?;
+            }
+            host::wait_for_links(links)?;
+            thread::sleep(REST);
+        }
+    }
+    Ok(samples)
+}
+
 /// We ourselves: sandboxes of a kind, dropped.
 #[derive(Debug)]
 pub struct Ours {

@@ -6,12 +6,23 @@ use crate::samples::Samples;
 use crate::sandboxes::Maker;
 use netns_core::Cause;
 use netns_core::network::Sandbox;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to reclaim all of them.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How many sandboxes a point of the curve is the median of.
-const WINDOW: usize = 25;
+/// How long the machine is left alone between two tries.
+const REST: Duration = Duration::from_millis(20);
+/// How many sandboxes a point of the curve is the median of, at most.
+const WINDOW: usize = 101;
+/// How many more are made and taken down to see what taking down costs.
+const GROUP: u32 = 64;
+/// How often that is done.
+const GROUPS: usize = 3;
+/// How often the first sandboxes of a network are made, since a median of one is none.
+const BEGINNINGS: usize = 12;
+/// How many each time.
+const BEGINNING: usize = 19;
 
 /// One point of the curve.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +30,7 @@ pub struct Point {
     /// Which sandbox.
     pub n: usize,
     /// What it and its neighbours cost, median.
-    pub make: Duration,
+    pub cost: Duration,
 }
 
 /// What was measured.
@@ -35,9 +46,19 @@ pub struct Growth {
     pub memory: Memory,
     /// Taking one down, close to reclaim, mean of all.
     pub take_down: Duration,
+    /// Taking one down, close to reclaim, while so many others are there.
+    pub take_down_at: Vec<Point>,
+    /// The tenth and those around it, of many beginnings.
+    tenth: Samples,
 }
 
 impl Growth {
+    /// What the tenth cost: the median of it and its neighbours, of many networks' beginnings.
+    #[must_use]
+    pub fn tenth(&self) -> Duration {
+        self.tenth.quantile(0.5)
+    }
+
     /// What the n-th sandbox cost: the median of those around it. The first is alone.
     #[must_use]
     pub fn at(&self, n: usize) -> Option<Duration> {
@@ -61,19 +82,26 @@ impl Growth {
             .collect();
         places.sort_unstable();
         places.dedup();
-        places.into_iter().filter_map(|n| self.at(n).map(|make| Point { n, make })).collect()
+        places.into_iter().filter_map(|n| self.at(n).map(|cost| Point { n, cost })).collect()
     }
 }
 
-/// Makes sandboxes until there are `most` of them, or a limit is reached.
+/// Makes sandboxes until there are `most` of them, or a limit is reached, and takes some down at each of `checkpoints`.
 ///
 /// # Errors
 /// If the kernel refuses for another reason.
-pub fn growth(maker: &mut Maker, most: usize, mut progress: impl FnMut()) -> Result<Growth> {
+pub fn growth(
+    maker: &mut Maker,
+    most: usize,
+    checkpoints: &[usize],
+    mut progress: impl FnMut(),
+) -> Result<Growth> {
+    let tenth = beginnings(maker)?;
     let before = Memory::now()?;
     let mut sandboxes: Vec<Sandbox> = Vec::with_capacity(most);
     let mut make = Samples::with_capacity(most);
     let mut end = None;
+    let mut take_down_at = Vec::new();
     while sandboxes.len() < most {
         match maker.make() {
             Ok((sandbox, time)) => {
@@ -88,7 +116,11 @@ pub fn growth(maker: &mut Maker, most: usize, mut progress: impl FnMut()) -> Res
                 break;
             }
         }
-        if sandboxes.len().is_multiple_of(100) {
+        let n = sandboxes.len();
+        if checkpoints.contains(&n) {
+            take_down_at.push(Point { n, cost: take_down(maker)? });
+        }
+        if n.is_multiple_of(100) {
             progress();
         }
     }
@@ -98,7 +130,41 @@ pub fn growth(maker: &mut Maker, most: usize, mut progress: impl FnMut()) -> Res
     drop(sandboxes);
     maker.network().wait_reclaimed(LIMIT)?;
     let each = u32::try_from(reached.max(1)).unwrap_or(u32::MAX);
-    Ok(Growth { make, reached, end, memory, take_down: begin.elapsed() / each })
+    let take_down = begin.elapsed() / each;
+    Ok(Growth { make, reached, end, memory, take_down, take_down_at, tenth })
+}
+
+/// The tenth sandbox and its neighbours, several times.
+fn beginnings(maker: &mut Maker) -> Result<Samples> {
+    let mut tenth = Samples::default();
+    for _ in 0..BEGINNINGS {
+        let mut sandboxes = Vec::with_capacity(BEGINNING);
+        for number in 1..=BEGINNING {
+            let (sandbox, time) = maker.make()?;
+            sandboxes.push(sandbox);
+            if number.abs_diff(10) <= 5 {
+                tenth.push(time);
+            }
+        }
+        drop(sandboxes);
+        maker.network().wait_reclaimed(LIMIT)?;
+        thread::sleep(REST);
+    }
+    Ok(tenth)
+}
+
+/// What it costs to take down one of [`GROUP`] sandboxes that are closed at once.
+fn take_down(maker: &mut Maker) -> Result<Duration> {
+    let mut times = Samples::default();
+    for _ in 0..GROUPS {
+        let group = (0..GROUP).map(|_| Ok(maker.make()?.0)).collect::<Result<Vec<_>>>()?;
+        let begin = Instant::now();
+        drop(group);
+        maker.network().wait_reclaimed(LIMIT)?;
+        times.push(begin.elapsed() / GROUP);
+        thread::sleep(REST);
+    }
+    Ok(times.quantile(0.5))
 }
 
 /// Whether there can be no more: of numbers, namespaces, descriptors or memory.

@@ -1,23 +1,43 @@
-//! Measures.
-use benches::compare::{Bare, Contender, Ours, Turns, compare};
-use benches::sandboxes::Kind;
-use benches::{host, peers};
-fn main() -> benches::Result<()> {
-    host::within(|| {
-        let mut who: Vec<Box<dyn Contender>> = Vec::new();
-        for (i, k) in Kind::ALL.into_iter().enumerate() {
-            who.push(Box::new(Ours::new(i as u8, k)?));
+//! Measures everything, and says what it found: JSON objects on stdout, a line each. Those with `progress` tell how far
+//! it is; the last one has the `report`. `cargo xtask bench` makes something to look at of it.
+
+use benches::allocations::Counting;
+use benches::run::{Plan, run};
+use benches::{Result, host};
+use serde_json::json;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
-        who.push(Box::new(Bare::new(10, Kind::ANONYMOUS)?));
-        who.push(Box::new(Bare::new(11, Kind::NAMED)?));
-        if std::env::args().any(|a| a == "--peers") {
-            let (p, m) = peers::all()?;
-            who.extend(p);
-            println!("{m:?}");
-        }
-        for c in compare(&mut who, Turns { turns: 6, each: 16 }, || eprint!("."))? {
-            println!("{:32} make p50 {:8.0} mean {:8.0}  down {:8.0} reclaim {:8.0}", c.name, c.make.median_us(), c.make.mean_us(), c.take_down.median_us(), c.reclaim.median_us());
-        }
-        Ok(())
-    })
+    }
+}
+
+fn measure() -> Result<()> {
+    let mut plan = Plan::FULL;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--quick") {
+        plan = Plan::QUICK;
+    }
+    plan.peers = arguments.iter().any(|argument| argument == "--peers");
+    host::enter()?;
+    let report = run(plan, |what, done, of| {
+        // Who does not read it does not want it.
+        let _ = say(&json!({ "progress": { "what": what, "done": done, "of": of } }));
+    })?;
+    say(&json!({ "report": report }))
+}
+
+fn say(value: &serde_json::Value) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "{value}")?;
+    Ok(out.flush()?)
 }
