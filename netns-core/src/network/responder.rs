@@ -100,6 +100,9 @@ impl Responder {
         // So that both ends forward from now on.
         link::get(&mut socket, DOOR)?;
         link::get(host, plan.responder())?;
+        // This was the bridge's first port, so the bridge has its carrier only now; what the host sends by it would be
+        // dropped until the kernel's linkwatch has run for the bridge as well.
+        link::get(host, plan.root())?;
         Ok(Self { socket })
     }
 
