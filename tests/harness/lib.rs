@@ -27,7 +27,7 @@ pub use annotate::annotate;
 pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};
-pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, run, tc, tc_json};
+pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
 pub use skip::{require_privilege, skip};
 pub use sys::{Forger, Verdict, load_program, port_id, raw_icmp, set_receive_buffer, unshare_network};
 pub use topology::{Bridged, Inside, mac};

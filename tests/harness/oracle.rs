@@ -1,6 +1,6 @@
 //! The kernel's state by independent means: the tools of Debian's packages.
 
-use crate::skip;
+use crate::{eventually, skip};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -44,6 +44,19 @@ pub fn run(command: &mut Command) -> String {
 
 fn words(tool: &str, options: &[&str], arguments: &str) -> String {
     run(oracle(tool).args(options).args(arguments.split_whitespace()))
+}
+
+/// Sends `ping OPTIONS ADDRESS` from the network namespace of the calling thread until it is answered.
+///
+/// Not once: namespaces share the processors' backlogs (`net.core.netdev_max_backlog`) and the neighbour tables
+/// (`net.ipv4.neigh.default.gc_thresh3`), so what others do on the machine makes it drop packets here too.
+///
+/// # Panics
+/// If it is not answered within 20 seconds.
+pub fn ping(options: &str, address: &str) {
+    let mut command = oracle("ping");
+    command.args(["-q", "-W", "2"]).args(options.split_whitespace()).arg(address);
+    eventually("an answer to Debian's ping", || command.output().expect("ping starts").status.success());
 }
 
 /// `ip ARGUMENTS`, split at white space. It has to succeed.

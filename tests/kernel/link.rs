@@ -5,7 +5,7 @@ use netns_core::link::{self, LinkChange, OperationalState};
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::os::fd::AsFd;
-use tests::{Bridged, in_host, ip, ip_json, only, oracle, until};
+use tests::{Bridged, in_host, ip, ip_json, only, ping, until};
 
 fn shown(link: &str) -> Value {
     only(&ip_json(&format!("-s link show dev {link}")))
@@ -199,11 +199,8 @@ fn deleting_a_group_deletes_its_links_and_no_others() {
 fn the_counters_equal_those_of_ip() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
-        let ping = || {
-            oracle("ping").args(["-q", "-c", "3", "-i", "0.01", "-s", "700", "10.1.1.2"]).output().unwrap()
-        };
-        let output = bridged.insides[0].namespace.enter(ping).unwrap();
-        assert!(output.status.success());
+        let pinging = || ping("-c 3 -i 0.01 -s 700", "10.1.1.2");
+        bridged.insides[0].namespace.enter(pinging).unwrap();
 
         let mut socket = host.socket();
         let port = bridged.insides[0].port;

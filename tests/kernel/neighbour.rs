@@ -3,7 +3,7 @@
 use crate::{index, ip_address, mac_address};
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
 use serde_json::Value;
-use tests::{Bridged, bridge, bridge_json, in_host, ip, ip_json, mac, only};
+use tests::{Bridged, bridge, bridge_json, in_host, ip, ip_json, mac, only, ping};
 
 #[test]
 fn a_permanent_neighbour_of_each_family_is_set_replaced_and_deleted() {
@@ -40,8 +40,7 @@ fn a_permanent_neighbour_is_used_without_asking() {
             &Neighbour::permanent(second.eth0, ip_address("10.1.1.1"), mac(1)),
         )
         .unwrap();
-        let ping = || tests::run(tests::oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.2"]));
-        let _ = first.namespace.enter(ping).unwrap();
+        first.namespace.enter(|| ping("-c 1", "10.1.1.2")).unwrap();
         let found = neighbour::list(&mut socket).unwrap();
         let found = found.iter().find(|neighbour| neighbour.address == ip_address("10.1.1.2")).unwrap();
         assert_eq!((found.state, found.mac), (libc::NUD_PERMANENT, Some(mac(2))));
@@ -153,8 +152,7 @@ fn the_entries_of_a_bridge_are_those_that_bridge_shows() {
 fn a_learnt_address_is_listed_with_its_port() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
-        let ping = || tests::run(tests::oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.2"]));
-        let _ = bridged.insides[0].namespace.enter(ping).unwrap();
+        bridged.insides[0].namespace.enter(|| ping("-c 1", "10.1.1.2")).unwrap();
         let entries = neighbour::list_fdb(&mut host.socket(), bridged.bridge).unwrap();
         let learnt = entries.iter().find(|entry| entry.mac == mac(2)).unwrap();
         assert_eq!((learnt.port, learnt.state), (bridged.insides[1].port, libc::NUD_REACHABLE));

@@ -20,8 +20,8 @@ fn request(address: &str) -> Ping {
     Ping { timeout: Duration::from_secs(5), ..Ping::new(ip_address(address)) }
 }
 
-/// Asks until there is an answer to every request: a machine that floods elsewhere drops packets here too, since
-/// namespaces share the processors' backlogs (`net.core.netdev_max_backlog`).
+/// Asks until there is an answer to every request: what else the machine does makes it drop packets here too, see
+/// `tests::ping`.
 fn answered(namespace: &Namespace, request: &Ping) -> Report {
     until("an answer to every request", || {
         Some(ping(namespace, request).unwrap()).filter(Report::all_received)
@@ -80,9 +80,7 @@ fn payloads_from_the_smallest_to_the_largest_are_answered() {
         let bridged = Bridged::new(host, 2);
         for payload in [8, 9, 56, 1473, 65_507] {
             for address in ["10.1.1.2", "fd00:1::2"] {
-                let report =
-                    ping(&bridged.insides[0].namespace, &Ping { payload, ..request(address) }).unwrap();
-                assert!(report.all_received(), "{payload} bytes to {address}: {report:?}");
+                let _ = answered(&bridged.insides[0].namespace, &Ping { payload, ..request(address) });
             }
         }
         for payload in [0, 7, 65_508] {

@@ -5,7 +5,7 @@ use netns_core::link::{self, LinkChange};
 use netns_core::veth::{self, Veth};
 use netns_core::{Namespace, RouteSocket};
 use std::os::fd::AsFd;
-use tests::{in_host, ip, ip_json, only, run};
+use tests::{in_host, ip, ip_json, only, ping};
 
 fn pair<'a>() -> Veth<'a> {
     Veth::new(name("v0"), name("v1"))
@@ -60,7 +60,7 @@ fn assert_carries_packets(socket: &mut RouteSocket, inside: &Namespace) {
     ip("-n ns1 addr add 10.1.1.2/24 dev v1");
     ip("-n ns1 link set v1 up");
     link::get(socket, name("v0")).unwrap();
-    let _ = run(tests::oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.2"]));
+    ping("-c 1", "10.1.1.2");
     assert!(inside.id().is_ok());
 }
 
