@@ -3,6 +3,13 @@
 //! Both sides compile this file, so a map's value can only change on both at once. What the compiler cannot see
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
+mod validation;
+
+pub use validation::{
+    Dropped, EVENT_LIMIT, EVENTS, Event, GROUPS, MAX_GROUPS, POLICIES, PortPolicy, SNAPSHOT, VIOLATIONS,
+    Violations, WINDOW_SHIFT, control,
+};
+
 /// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].
 pub const COUNTERS: &str = "COUNTERS";
 /// The map from a port's ifindex (`u32`) to its slot (`u32`), by which the sender of a frame is known on egress.
@@ -62,7 +69,7 @@ pub struct PortCounters {
     /// What went through the port to its namespace: what the namespace receives. A frame that the veth pair itself
     /// then drops, because the other end is down or its queue full, is in here and in `stats64`'s `tx_dropped`.
     pub tx: Traffic,
-    /// Zero. Fills the cache line; what validation drops will be counted here.
+    /// Zero. Fills the cache line.
     pub reserved: [u64; 2],
 }
 

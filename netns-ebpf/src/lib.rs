@@ -22,9 +22,12 @@
 //! ```
 #![cfg_attr(target_arch = "bpf", no_std)]
 
+#[cfg(not(target_arch = "bpf"))]
+pub mod attack;
 pub mod layout;
 #[cfg(not(target_arch = "bpf"))]
 mod monitor;
+pub mod packet;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use monitor::{Attachment, Lost, Monitor, MonitorError, MonitorOptions, Pair, Port, Slot, Snapshot};

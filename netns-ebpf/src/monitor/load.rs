@@ -14,6 +14,9 @@ use crate::layout;
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
 
+/// Room in the ring buffer of events: a power of two, as the kernel wants it, for some 3,000.
+const EVENTS_BYTES: u32 = 1 << 19;
+
 /// A program in the kernel.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -63,6 +66,9 @@ fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
         .override_global(layout::COUNT_PAIRS, &pairs, true)
         .override_global(layout::PREEMPTIBLE, &preemptible, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
+        .map_max_entries(layout::POLICIES, slots + 1)
+        .map_max_entries(layout::VIOLATIONS, slots + 1)
+        .map_max_entries(layout::EVENTS, EVENTS_BYTES)
         .map_max_entries(layout::PORTS, slots)
         .map_max_entries(layout::PAIRS, options.pairs.max(1))
         .load(OBJECT)

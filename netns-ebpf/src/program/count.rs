@@ -29,9 +29,15 @@ pub(crate) fn received(frame: &Frame) {
     }
 }
 
+/// Whether [`sent`] has to know where a frame comes from.
+#[inline(always)]
+pub(crate) fn wants_pairs() -> bool {
+    COUNT_PAIRS.load() != 0
+}
+
 /// Counts a frame that goes to the port's namespace, also for the pair it passed between.
 #[inline(always)]
-pub(crate) fn sent(frame: &Frame) {
+pub(crate) fn sent(frame: &Frame, from: u32) {
     let Some((slot, line)) = port(frame.slot) else { return };
     // SAFETY: as in `received`.
     let packets = unsafe { add_traffic(&raw mut (*line).tx, frame) };
@@ -39,8 +45,8 @@ pub(crate) fn sent(frame: &Frame) {
         if packets.is_power_of_two() {
             log::no_slot(frame.slot, packets);
         }
-    } else if COUNT_PAIRS.load() != 0 {
-        count_pair(frame);
+    } else if wants_pairs() {
+        count_pair(frame, from);
     }
 }
 
@@ -92,8 +98,8 @@ unsafe fn add(counter: *mut u64, amount: u64) -> u64 {
 
 /// Counts a frame for the pair (where it came from, this port).
 #[inline(always)]
-fn count_pair(frame: &Frame) {
-    let key = PairKey { from: slot_of(frame.from_ifindex), to: frame.slot };
+fn count_pair(frame: &Frame, from: u32) {
+    let key = PairKey { from, to: frame.slot };
     if let Some(pair) = PAIRS.get_ptr_mut(key) {
         return add_to_pair(pair, frame);
     }
@@ -121,7 +127,7 @@ fn add_to_pair(pair: *mut PairCounters, frame: &Frame) {
 
 /// The slot of a port, [`NO_SLOT`] if it has none.
 #[inline(always)]
-fn slot_of(ifindex: u32) -> u32 {
+pub(crate) fn slot_of(ifindex: u32) -> u32 {
     if ifindex == 0 {
         return NO_SLOT;
     }

@@ -13,6 +13,10 @@ pub(crate) struct Frame {
     pub(crate) bytes: u64,
     /// Segments that a train of them holds; 1 for an ordinary frame.
     pub(crate) segments: u64,
+    /// Whether it is a train.
+    pub(crate) is_train: bool,
+    /// The VLAN tag that the kernel took out, with its EtherType in the upper half; 0 for none.
+    pub(crate) tag: u32,
     /// The port that the frame came in by; 0 for one that the host itself sends. Of meaning on egress only.
     pub(crate) from_ifindex: u32,
 }
@@ -28,6 +32,13 @@ impl Frame {
             slot: skb.tc_classid,
             bytes: u64::from(skb.len),
             segments: u64::from(skb.gso_segs.max(1)),
+            is_train: skb.gso_size != 0,
+            tag: if skb.vlan_present == 0 {
+                0
+            } else {
+                // The kernel keeps the EtherType in network byte order.
+                u32::from(u16::from_be(skb.vlan_proto as u16)) << 16 | skb.vlan_tci
+            },
             from_ifindex: skb.ingress_ifindex,
         }
     }

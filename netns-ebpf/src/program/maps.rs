@@ -3,9 +3,9 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
-use netns_ebpf::layout::{PairCounters, PairKey, PortCounters};
+use netns_ebpf::layout::{Event, MAX_GROUPS, PairCounters, PairKey, PortCounters, PortPolicy, Violations};
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
 #[btf_map]
@@ -23,6 +23,22 @@ pub(crate) static PAIRS: HashMap<PairKey, PairCounters, 1> = HashMap::new();
 #[btf_map]
 pub(crate) static LOST: PerCpuArray<PairCounters, 1> = PerCpuArray::new();
 
+/// What each port may send. Written by user space with plain stores, before the port exists and while it runs.
+#[btf_map]
+pub(crate) static POLICIES: Array<PortPolicy, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// What was found wrong at each port. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static VIOLATIONS: Array<Violations, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Which groups may not send to which. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static GROUPS: Array<u64, { MAX_GROUPS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Violations, told.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, 4096> = RingBuf::new();
+
 /// Counter lines per slot: one for each CPU that can ever be.
 #[unsafe(no_mangle)]
 pub(crate) static CPUS: Global<u32> = Global::new(1);
@@ -34,3 +50,7 @@ pub(crate) static COUNT_PAIRS: Global<u8> = Global::new(1);
 /// Whether two runs can interleave on one CPU: see [`crate::program::count`].
 #[unsafe(no_mangle)]
 pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
+
+/// How many events a port may tell in a window.
+#[unsafe(no_mangle)]
+pub(crate) static EVENT_LIMIT: Global<u32> = Global::new(100);

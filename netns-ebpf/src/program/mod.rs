@@ -9,10 +9,14 @@ mod count;
 mod frame;
 mod log;
 mod maps;
+mod skb;
+mod validate;
 
-use aya_ebpf::bindings::TC_ACT_UNSPEC;
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+
+use netns_ebpf::layout::NO_SLOT;
 
 use frame::Frame;
 
@@ -20,16 +24,44 @@ use frame::Frame;
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn port_ingress(context: TcContext) -> i32 {
-    count::received(&Frame::read(&context));
-    TC_ACT_UNSPEC
+    let frame = Frame::read(&context);
+    count::received(&frame);
+    action(validate::received(&context, &frame))
 }
 
 /// Frames that leave through the port to its namespace.
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn port_egress(context: TcContext) -> i32 {
-    count::sent(&Frame::read(&context));
-    TC_ACT_UNSPEC
+    let frame = Frame::read(&context);
+    let from = if count::wants_pairs() || validate::wants_groups(&frame) {
+        count::slot_of(frame.from_ifindex)
+    } else {
+        NO_SLOT
+    };
+    let fate = validate::sent(&context, &frame, from);
+    // What is dropped here never reaches the kernel's own counters, which are behind.
+    if matches!(fate, Fate::Pass) {
+        count::sent(&frame, from);
+    }
+    action(fate)
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Nothing to say, so that filters which other people attached after ours still run.
+    Pass,
+    /// It goes no further.
+    Drop,
+}
+
+#[inline(always)]
+const fn action(fate: Fate) -> i32 {
+    match fate {
+        Fate::Pass => TC_ACT_UNSPEC,
+        Fate::Drop => TC_ACT_SHOT as i32,
+    }
 }
 
 /// The kernel asks it of whoever calls a helper that only GPL code may call; ours are free, aya-log's may not be.

@@ -1,0 +1,12 @@
+//! Frames that no honest host sends: for every reason at least one that has exactly it, and beside each its nearest
+//! neighbour that is honest.
+//!
+//! One table for all who need such frames: the tests of judging, the tests that hold the kernel's verdict against the
+//! host's, and `cargo xtask run --attack`.
+
+mod cases;
+mod frame;
+mod v6;
+
+pub use cases::{Case, cases};
+pub use frame::Party;

@@ -1,0 +1,148 @@
+//! IPv6 and its extension headers ([RFC 8200](https://www.rfc-editor.org/rfc/rfc8200)).
+
+use super::fragment::{Fragment, MORE, OFFSET};
+use super::rules::halves;
+use super::{Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, protocol, transport};
+
+const HEADER: u32 = 40;
+/// Each kind once and destination options twice, as RFC 8200 recommends, is six.
+const MOST_EXTENSIONS: u32 = 6;
+/// Each pass of the loop sees one, and one pass more that there are no more. (An inclusive range is a loop whose end the
+/// verifier does not see.)
+const PASSES: u32 = MOST_EXTENSIONS + 1;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+
+#[inline(always)]
+pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
+    let [first, _, _, _, l0, l1, next, hop_limit] = frame.load(at).ok_or(Reason::FrameShort)?;
+    let source: [u8; 16] = frame.load(at + 8).ok_or(Reason::FrameShort)?;
+    let destination: [u8; 16] = frame.load(at + 24).ok_or(Reason::FrameShort)?;
+    if first >> 4 != 6 {
+        return Err(Reason::Ipv6Version);
+    }
+    let start = at + HEADER;
+    let room = facts.length.saturating_sub(start);
+    let payload = match u32::from(u16::from_be_bytes([l0, l1])) {
+        // A jumbogram says its length in its hop-by-hop header (RFC 2675), a train of segments nowhere.
+        0 if facts.is_train || next == HOP_BY_HOP => room,
+        payload => payload,
+    };
+    if payload > room {
+        return Err(Reason::Ipv6PayloadLength);
+    }
+    if hop_limit == 0 {
+        return Err(Reason::Ipv6HopLimit);
+    }
+    let is_unspecified = halves(source) == [0, 0];
+    if !is_unspecified && is_nobodys(source) {
+        return Err(Reason::Ipv6SourceInvalid);
+    }
+    if halves(source) == halves(destination) {
+        return Err(Reason::Ipv6Land);
+    }
+    if !is_unspecified && !rules.has_ipv6(source) {
+        return Err(Reason::Ipv6SourceForeign);
+    }
+    if is_unspecified && !rules.permits(Permissions::UNSPECIFIED) {
+        return Err(Reason::Ipv6SourceUnspecified);
+    }
+    let below =
+        Below { is_v6: true, is_unspecified, is_train: facts.is_train, hop_limit, is_fragment: false };
+    carried(frame, Span { start, end: start + payload }, next, below, rules)
+}
+
+/// Multicast, loopback, or an IPv4 address in disguise, which [`ip6_rcv_core`] refuses as well.
+///
+/// [`ip6_rcv_core`]: https://github.com/torvalds/linux/blob/v6.12/net/ipv6/ip6_input.c
+#[inline(always)]
+fn is_nobodys(source: [u8; 16]) -> bool {
+    const LOOPBACK: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
+    const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xFF, 0xFF, 0, 0, 0, 0]);
+    const MAPPED_MASK: u64 = u64::from_ne_bytes([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
+    let [high, low] = halves(source);
+    source[0] == 0xFF || (high == 0 && (low == LOOPBACK || low & MAPPED_MASK == MAPPED))
+}
+
+/// What is behind the last extension header, and how it got there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// What it is.
+    pub protocol: u8,
+    /// Where it begins.
+    pub at: u32,
+    /// The fragment header's field in IPv4's order, if there was one.
+    pub fragment: Option<u16>,
+    /// Where behind the fragment header the fragment begins.
+    pub part: u32,
+}
+
+/// Judges what is behind the extension headers.
+#[inline(always)]
+fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, rules: &Rules) -> Verdict {
+    let end = payload.end;
+    let Carried { protocol, at, fragment, part } = frame.extensions(payload, next)?;
+    if let Some(field) = fragment {
+        let fragment = Fragment { field, length: end - part, transport: end - at, before: 0, protocol };
+        if !fragment.is_honest() {
+            return Err(Reason::Ipv6Fragment);
+        }
+        if fragment.is_later() {
+            return if below.is_unspecified { Err(Reason::Ipv6SourceUnspecified) } else { Ok(()) };
+        }
+    }
+    if below.is_unspecified && protocol != protocol::ICMPV6 {
+        return Err(Reason::Ipv6SourceUnspecified);
+    }
+    let below = Below { is_fragment: fragment.is_some(), ..below };
+    transport::judge(frame, Span { start: at, end }, protocol, below, rules)
+}
+
+/// Walks the extension headers.
+///
+/// # Errors
+/// The reason why they are none.
+#[inline(always)]
+pub fn extensions<B: Bytes + ?Sized>(frame: &B, payload: Span, next: u8) -> Result<Carried, Reason> {
+    let Span { start, end } = payload;
+    let mut carried = Carried { protocol: next, at: start, fragment: None, part: start };
+    for _ in 0..PASSES {
+        let Carried { protocol, at, fragment, .. } = carried;
+        let is_extension = matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION);
+        // What follows in a later fragment is the middle of a packet, whatever it is called.
+        if !is_extension || fragment.is_some_and(|field| field & OFFSET != 0) {
+            return Ok(carried);
+        }
+        if protocol == HOP_BY_HOP && at != start {
+            return Err(Reason::Ipv6HopByHop);
+        }
+        // Of a fragment, a header that does not fit is one that is to be hidden.
+        let cut_off = if fragment.is_some() { Reason::Ipv6Fragment } else { Reason::Ipv6Truncated };
+        if at + 8 > end {
+            return Err(cut_off);
+        }
+        let [following, length, third, fourth] = frame.load(at).ok_or(Reason::Ipv6Truncated)?;
+        carried.protocol = following;
+        carried.at += match protocol {
+            ROUTING if third == 0 => return Err(Reason::Ipv6Routing),
+            // In units of four bytes, the first two of which do not count.
+            AUTHENTICATION => (u32::from(length) + 2) * 4,
+            FRAGMENT => 8,
+            _ => (u32::from(length) + 1) * 8,
+        };
+        if carried.at > end {
+            return Err(cut_off);
+        }
+        if protocol == FRAGMENT {
+            // The offset, two unused bits, and whether more follow.
+            let bits = u16::from_be_bytes([third, fourth]);
+            carried.fragment = Some((bits >> 3) | if bits & 1 != 0 { MORE } else { 0 });
+            carried.part = carried.at;
+        }
+    }
+    Err(Reason::Ipv6TooMany)
+}

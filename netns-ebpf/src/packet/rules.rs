@@ -1,0 +1,256 @@
+//! What a port may send: addresses and permissions, in the layout that the program reads.
+
+use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+/// Networks of a family that a port can have.
+pub const NETS: usize = 4;
+/// EtherTypes that a port can have beside IPv4, ARP and IPv6.
+pub const ETHER_TYPES: usize = 4;
+
+/// Permissions: what a port may send beside what every port may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Permissions(u16);
+
+impl Permissions {
+    /// Nothing special.
+    pub const NONE: Self = Self(0);
+    /// Frames with VLAN tags, at most two.
+    pub const VLAN: Self = Self(1);
+    /// Router advertisements and redirects.
+    pub const ROUTER: Self = Self(1 << 1);
+    /// A DHCP and DHCPv6 server's messages.
+    pub const DHCP_SERVER: Self = Self(1 << 2);
+    /// A DHCP client's messages from 0.0.0.0.
+    pub const DHCP_CLIENT: Self = Self(1 << 3);
+    /// Packets from `::` in detection of duplicate addresses, router solicitations and multicast reports.
+    pub const UNSPECIFIED: Self = Self(1 << 4);
+
+    /// These and those.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are among these.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A MAC address as a number: its first byte is the highest of six.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Mac(pub u64);
+
+impl Mac {
+    /// The number of an address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+}
+
+/// A network as it is compared with what lies in a frame: both in network byte order. An address is its if it is the
+/// same in the bits of the mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+struct Net4 {
+    address: u32,
+    mask: u32,
+}
+
+/// As [`Net4`], in two halves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+struct Net6 {
+    address: [u64; 2],
+    mask: [u64; 2],
+}
+
+impl Net4 {
+    /// An unused place: a broadcast address, which is refused before anybody looks here.
+    const UNUSED: Self = Self { address: u32::MAX, mask: u32::MAX };
+}
+
+impl Net6 {
+    /// An unused place: a multicast address, likewise.
+    const UNUSED: Self = Self { address: [u64::MAX; 2], mask: [u64::MAX; 2] };
+}
+
+/// What a port may send. Plain data of a fixed size: user space writes it into the map, the program reads it there.
+///
+/// ```
+/// use core::net::Ipv4Addr;
+/// use netns_ebpf::packet::{Permissions, Rules};
+///
+/// let rules = Rules::new([2, 0, 0, 0, 0, 1])
+///     .with_ipv4(Ipv4Addr::new(10, 1, 1, 1), 32)?
+///     .with_link_local()?
+///     .permitting(Permissions::DHCP_CLIENT);
+/// assert_eq!(rules.mac(), [2, 0, 0, 0, 0, 1]);
+/// # Ok::<(), netns_ebpf::packet::RulesFull>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Rules {
+    mac: Mac,
+    permissions: Permissions,
+    /// Unused places are 0, which is no EtherType.
+    ether_types: [u16; ETHER_TYPES],
+    /// Zero.
+    reserved: [u16; 3],
+    v4: [Net4; NETS],
+    v6: [Net6; NETS],
+}
+
+const _: () = {
+    assert!(size_of::<Rules>() == 184 && align_of::<Rules>() == 8);
+    assert!(core::mem::offset_of!(Rules, permissions) == 8);
+    assert!(core::mem::offset_of!(Rules, ether_types) == 10);
+    assert!(core::mem::offset_of!(Rules, v4) == 24);
+    assert!(core::mem::offset_of!(Rules, v6) == 56);
+};
+
+/// The rules have no room for one more network or EtherType: they have [`NETS`] of each family, and [`ETHER_TYPES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RulesFull;
+
+impl fmt::Display for RulesFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a port has at most {NETS} networks of each family and {ETHER_TYPES} EtherTypes of its own")
+    }
+}
+
+impl core::error::Error for RulesFull {}
+
+impl Rules {
+    /// A port with this MAC address and no IP address, which may send IPv4, ARP and IPv6, and test its addresses.
+    #[must_use]
+    pub const fn new(mac: [u8; 6]) -> Self {
+        Self {
+            mac: Mac::new(mac),
+            permissions: Permissions::UNSPECIFIED,
+            ether_types: [0; ETHER_TYPES],
+            reserved: [0; 3],
+            v4: [Net4::UNUSED; NETS],
+            v6: [Net6::UNUSED; NETS],
+        }
+    }
+
+    /// With an IPv4 network: every address that has the first `prefix` bits of this one. 32 is the address alone, 0
+    /// any address, as a gateway's port needs.
+    ///
+    /// # Errors
+    /// If there are [`NETS`] already.
+    pub fn with_ipv4(mut self, address: Ipv4Addr, prefix: u8) -> Result<Self, RulesFull> {
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0).to_be();
+        let address = u32::from_ne_bytes(address.octets()) & mask;
+        let place = self.v4.iter_mut().find(|net| **net == Net4::UNUSED).ok_or(RulesFull)?;
+        *place = Net4 { address, mask };
+        Ok(self)
+    }
+
+    /// With an IPv6 network, as [`Self::with_ipv4`].
+    ///
+    /// # Errors
+    /// If there are [`NETS`] already.
+    pub fn with_ipv6(mut self, address: Ipv6Addr, prefix: u8) -> Result<Self, RulesFull> {
+        let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+        let mask = halves(mask.to_be_bytes());
+        let octets = halves(address.octets());
+        let place = self.v6.iter_mut().find(|net| **net == Net6::UNUSED).ok_or(RulesFull)?;
+        *place = Net6 { address: [octets[0] & mask[0], octets[1] & mask[1]], mask };
+        Ok(self)
+    }
+
+    /// With the link-local address that is made of the MAC address (RFC 4291, appendix A), as Linux does where
+    /// `addr_gen_mode` is 0.
+    ///
+    /// # Errors
+    /// If there are [`NETS`] IPv6 networks already.
+    pub fn with_link_local(self) -> Result<Self, RulesFull> {
+        self.with_ipv6(self.link_local(), 128)
+    }
+
+    /// The link-local address that is made of the MAC address.
+    #[must_use]
+    pub fn link_local(&self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.mac();
+        Ipv6Addr::from([0xFE, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xFF, 0xFE, d, e, f])
+    }
+
+    /// With one more EtherType.
+    ///
+    /// # Errors
+    /// If there are [`ETHER_TYPES`] already.
+    pub fn with_ether_type(mut self, ether_type: u16) -> Result<Self, RulesFull> {
+        *self.ether_types.iter_mut().find(|place| **place == 0).ok_or(RulesFull)? = ether_type;
+        Ok(self)
+    }
+
+    /// With these permissions too.
+    #[must_use]
+    pub const fn permitting(mut self, permissions: Permissions) -> Self {
+        self.permissions = self.permissions.with(permissions);
+        self
+    }
+
+    /// With these permissions and no others.
+    #[must_use]
+    pub const fn permitting_only(mut self, permissions: Permissions) -> Self {
+        self.permissions = permissions;
+        self
+    }
+
+    /// The port's MAC address.
+    #[must_use]
+    pub const fn mac(&self) -> [u8; 6] {
+        let [_, _, a, b, c, d, e, f] = self.mac.0.to_be_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    #[inline(always)]
+    pub(super) const fn permits(&self, permission: Permissions) -> bool {
+        self.permissions.contains(permission)
+    }
+
+    #[inline(always)]
+    pub(super) const fn mac_number(&self) -> Mac {
+        self.mac
+    }
+
+    #[inline(always)]
+    pub(super) const fn is_mac(&self, mac: [u8; 6]) -> bool {
+        self.mac.0 == Mac::new(mac).0
+    }
+
+    #[inline(always)]
+    pub(super) fn has_ether_type(&self, ether_type: u16) -> bool {
+        ether_type != 0 && self.ether_types.contains(&ether_type)
+    }
+
+    #[inline(always)]
+    pub(super) fn has_ipv4(&self, address: [u8; 4]) -> bool {
+        let address = u32::from_ne_bytes(address);
+        self.v4.iter().any(|net| (address ^ net.address) & net.mask == 0)
+    }
+
+    #[inline(always)]
+    pub(super) fn has_ipv6(&self, address: [u8; 16]) -> bool {
+        let [high, low] = halves(address);
+        self.v6
+            .iter()
+            .any(|net| ((high ^ net.address[0]) & net.mask[0]) | ((low ^ net.address[1]) & net.mask[1]) == 0)
+    }
+}
+
+/// Sixteen bytes as two words, as they lie in memory.
+#[inline(always)]
+pub(super) const fn halves(bytes: [u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
+}

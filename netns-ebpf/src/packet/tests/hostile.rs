@@ -1,0 +1,81 @@
+//! Whatever bytes come: no panic, and an answer.
+
+use super::{FROM, TO, rules, verdict};
+use crate::attack::cases;
+use crate::packet::{Facts, Permissions, Reason, judge};
+
+/// Marsaglia's xorshift: the same numbers each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+}
+
+#[test]
+fn no_spoilt_frame_makes_it_panic() {
+    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    let frames: Vec<_> = cases(&FROM, &TO).into_iter().flat_map(|case| [case.frame, case.near]).collect();
+    let everything =
+        rules().permitting(Permissions::VLAN.with(Permissions::ROUTER).with(Permissions::DHCP_SERVER));
+    let mut seen = [0_u32; Reason::ALL.len() + 1];
+    for round in 0..300_000 {
+        let mut frame = frames[random.below(frames.len())].clone();
+        for _ in 0..random.below(4) {
+            let at = random.below(frame.len());
+            frame[at] = random.next() as u8;
+        }
+        if random.below(8) == 0 {
+            frame.truncate(random.below(frame.len() + 1));
+        }
+        // What the kernel says may be anything as well.
+        let facts = Facts {
+            length: if random.below(8) == 0 {
+                random.next() as u32 >> random.below(32)
+            } else {
+                frame.len() as u32
+            },
+            is_train: random.below(4) == 0,
+            has_tag: random.below(8) == 0,
+        };
+        let rules = if round % 2 == 0 { everything } else { rules() };
+        let verdict = judge(&frame[..], facts, &rules);
+        seen[verdict.err().map_or(Reason::ALL.len(), |reason| usize::from(reason.code()))] += 1;
+    }
+    let unseen: Vec<_> = Reason::ALL.iter().filter(|reason| seen[usize::from(reason.code())] == 0).collect();
+    assert_eq!(unseen, [&Reason::Group], "the frames are spoilt in every way");
+}
+
+#[test]
+fn no_noise_makes_it_panic() {
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for _ in 0..100_000 {
+        let length = random.below(200);
+        let mut frame: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        // Beyond the Ethernet header, so that it is not over at once.
+        if let Some(source) = frame.get_mut(6..12) {
+            source.copy_from_slice(&FROM.mac);
+        }
+        if let Some(kind) = frame.get_mut(12..14) {
+            kind.copy_from_slice(&[[8, 0], [8, 6], [0x86, 0xDD], [0x81, 0]][random.below(4)]);
+        }
+        let _ = verdict(&frame, &rules());
+    }
+}
+
+#[test]
+fn every_beginning_of_a_frame_is_judged() {
+    for case in cases(&FROM, &TO) {
+        for length in 0..case.near.len() {
+            let _ = verdict(&case.near[..length], &rules());
+        }
+    }
+}

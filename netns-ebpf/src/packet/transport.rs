@@ -1,0 +1,96 @@
+//! TCP, UDP and ICMP headers, and what is told apart by their ports and types.
+
+use super::{Below, Bytes, Permissions, Reason, Rules, Span, Steps, Verdict, neighbour, protocol};
+
+#[inline(always)]
+pub(super) fn judge<B: Steps + ?Sized>(
+    frame: &B,
+    payload: Span,
+    number: u8,
+    below: Below,
+    rules: &Rules,
+) -> Verdict {
+    match number {
+        protocol::TCP => tcp(frame, payload)?,
+        protocol::UDP => return udp(frame, payload, below, rules),
+        protocol::ICMP if !below.is_v6 => {
+            header::<B, 8>(frame, payload).ok_or(Reason::IcmpHeader)?;
+        }
+        protocol::ICMPV6 if below.is_v6 => return neighbour::judge(frame, payload, below, rules),
+        // A host without an address may say which multicast groups it listens to (RFC 3376, 4.2.13).
+        protocol::IGMP if !below.is_v6 => return Ok(()),
+        _ => {}
+    }
+    if below.is_unspecified && !below.is_v6 { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) }
+}
+
+/// The first `N` bytes of a packet; `None` if it has not that many.
+#[inline(always)]
+pub(super) fn header<B: Bytes + ?Sized, const N: usize>(frame: &B, payload: Span) -> Option<[u8; N]> {
+    if payload.start + N as u32 > payload.end {
+        return None;
+    }
+    frame.load(payload.start)
+}
+
+#[inline(always)]
+fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Verdict {
+    const HEADER: u32 = 20;
+    if payload.start + HEADER > payload.end {
+        return Err(Reason::TcpHeader);
+    }
+    let [offset, flags] = frame.load(payload.start + 12).ok_or(Reason::TcpHeader)?;
+    let length = u32::from(offset >> 4) * 4;
+    if length < HEADER || payload.start + length > payload.end {
+        return Err(Reason::TcpHeader);
+    }
+    if is_sent(flags) { Ok(()) } else { Err(Reason::TcpFlags) }
+}
+
+const FIN: u8 = 1;
+const SYN: u8 = 1 << 1;
+const RST: u8 = 1 << 2;
+const ACK: u8 = 1 << 4;
+const URG: u8 = 1 << 5;
+
+/// The combinations that occur, a bit for each: those that connection tracking takes ([`tcp_valid_flags`]).
+///
+/// [`tcp_valid_flags`]: https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nf_conntrack_proto_tcp.c
+const SENT: u64 = 1 << SYN
+    | 1 << (SYN | URG)
+    | 1 << (SYN | ACK)
+    | 1 << RST
+    | 1 << (RST | ACK)
+    | 1 << (FIN | ACK)
+    | 1 << (FIN | ACK | URG)
+    | 1 << ACK
+    | 1 << (ACK | URG);
+
+/// Whether stacks send this combination of flags; PSH, ECE and CWR go with any.
+#[inline(always)]
+const fn is_sent(flags: u8) -> bool {
+    SENT >> (flags & (FIN | SYN | RST | ACK | URG)) & 1 != 0
+}
+
+#[inline(always)]
+fn udp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules) -> Verdict {
+    const HEADER: u32 = 8;
+    let [s0, s1, d0, d1, l0, l1, _, _] = header(frame, payload).ok_or(Reason::UdpHeader)?;
+    let length = u32::from(u16::from_be_bytes([l0, l1]));
+    // The first of several fragments is shorter than the datagram; one that is longer than a length can say has none.
+    let is_too_long = payload.start + length > payload.end && !below.is_fragment;
+    if is_too_long || (length < HEADER && !(length == 0 && below.is_train)) {
+        return Err(Reason::UdpHeader);
+    }
+    let (from, to) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    let (server, client, reason) =
+        if below.is_v6 { (547, 546, Reason::Dhcpv6Server) } else { (67, 68, Reason::DhcpServer) };
+    if (from == server || to == client) && !rules.permits(Permissions::DHCP_SERVER) {
+        return Err(reason);
+    }
+    if below.is_unspecified && !below.is_v6 {
+        let is_client = from == client && to == server && rules.permits(Permissions::DHCP_CLIENT);
+        return if is_client { Ok(()) } else { Err(Reason::Ipv4SourceInvalid) };
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Validating: the kernel's side of [`netns_ebpf::packet`].
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
+use aya_ebpf::programs::TcContext;
+use core::hint::black_box;
+use netns_ebpf::layout::{
+    Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, SNAPSHOT, Violations, WINDOW_SHIFT, control,
+};
+use netns_ebpf::packet::{Facts, REASONS, Reason, judge};
+
+use super::Fate;
+use super::atomic;
+use super::frame::Frame;
+use super::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
+use super::skb::Skb;
+
+/// Judges a frame that the port received from its namespace.
+#[inline(always)]
+pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
+    let Some(policy) = POLICIES.get_ptr(frame.slot) else { return Fate::Pass };
+    let control = control_of(policy);
+    if control & control::MODE == control::OFF {
+        return Fate::Pass;
+    }
+    let facts = Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 };
+    // SAFETY: `policy` points at an element of the map, valid while the program runs. User space writes to the rules
+    // that do not hold only, so nobody changes these while they are borrowed.
+    let rules = unsafe { &(*policy).rules[usize::from(control & control::ACTIVE != 0)] };
+    match judge(&Skb(context.skb.skb), facts, rules) {
+        Ok(()) => Fate::Pass,
+        Err(reason) => violation(context, frame, frame.slot, reason.code(), control),
+    }
+}
+
+/// Whether the receiver's group does not take everything, so that it matters who sends.
+#[inline(always)]
+pub(crate) fn wants_groups(frame: &Frame) -> bool {
+    refused_by(frame.slot) != 0
+}
+
+/// Checks that a frame on its way to a port may be there, given the slot of the port that it came in by.
+#[inline(always)]
+pub(crate) fn sent(context: &TcContext, frame: &Frame, from: u32) -> Fate {
+    let refused = refused_by(frame.slot);
+    if refused == 0 || from == NO_SLOT {
+        return Fate::Pass;
+    }
+    let Some(sender) = POLICIES.get_ptr(from) else { return Fate::Pass };
+    let control = control_of(sender);
+    if control & control::MODE == control::OFF || refused >> (group_of(sender) % MAX_GROUPS) & 1 == 0 {
+        return Fate::Pass;
+    }
+    let fate = violation(context, frame, from, Reason::Group.code(), control);
+    if matches!(fate, Fate::Drop)
+        && let Some(receiver) = VIOLATIONS.get_ptr_mut(frame.slot)
+    {
+        // SAFETY: `receiver` points at an element of the map, valid while the program runs.
+        unsafe { drop_counted(&raw mut (*receiver).dropped_tx, frame) };
+    }
+    fate
+}
+
+/// The groups, a bit each, of which a port takes nothing.
+#[inline(always)]
+fn refused_by(slot: u32) -> u64 {
+    let Some(receiver) = POLICIES.get_ptr(slot) else { return 0 };
+    if control_of(receiver) & control::MODE == control::OFF {
+        return 0;
+    }
+    // SAFETY: the row is an aligned word of the map, valid while the program runs; user space stores it whole.
+    GROUPS.get_ptr(group_of(receiver)).map_or(0, |row| unsafe { row.read_volatile() })
+}
+
+#[inline(always)]
+fn control_of(policy: *const PortPolicy) -> u32 {
+    // SAFETY: `policy` points at an element of the map; the word is aligned, and user space stores it whole.
+    unsafe { (&raw const (*policy).control).read_volatile() }
+}
+
+#[inline(always)]
+fn group_of(policy: *const PortPolicy) -> u32 {
+    // SAFETY: as in `control_of`.
+    unsafe { (&raw const (*policy).group).read_volatile() }
+}
+
+/// Counts and tells a violation of the port `slot`, and decides.
+#[inline(always)]
+fn violation(context: &TcContext, frame: &Frame, slot: u32, reason: u8, control: u32) -> Fate {
+    let fate = if control & control::MODE == control::ENFORCE { Fate::Drop } else { Fate::Pass };
+    let Some(violations) = VIOLATIONS.get_ptr_mut(slot) else { return fate };
+    // The compiler knows that every code is below the number of counters, and the verifier has to see it.
+    let code = usize::from(black_box(reason));
+    if code < REASONS {
+        // SAFETY: `violations` points at an element of the map, valid while the program runs; the counter is in it.
+        unsafe { atomic::add((&raw mut (*violations).packets).cast::<u64>().add(code), 1) };
+    }
+    if matches!(fate, Fate::Drop) && slot == frame.slot {
+        // SAFETY: as above.
+        unsafe { drop_counted(&raw mut (*violations).dropped_rx, frame) };
+    }
+    tell(context, frame, slot, violations, reason, fate);
+    fate
+}
+
+/// Counts a frame as dropped.
+///
+/// # Safety
+/// `dropped` points into a map's element that is valid while the program runs.
+#[inline(always)]
+unsafe fn drop_counted(dropped: *mut Dropped, frame: &Frame) {
+    // SAFETY: the caller's promise covers both, which are aligned by their layout.
+    unsafe {
+        atomic::add(&raw mut (*dropped).packets, 1);
+        atomic::add(&raw mut (*dropped).bytes, frame.bytes);
+    }
+}
+
+/// Tells a violation, unless the port told enough of late. Each is counted once: as told, suppressed or lost.
+#[inline(always)]
+fn tell(context: &TcContext, frame: &Frame, slot: u32, violations: *mut Violations, reason: u8, fate: Fate) {
+    // SAFETY: the helper has no preconditions.
+    let time = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: `violations` points at an element of the map, valid while the program runs; the fields are aligned by its
+    // layout. The window is read and written as a whole; of two CPUs at the same time one may not be counted, so a port
+    // on two CPUs can tell a little more than the limit.
+    let counter = unsafe {
+        let window = &raw mut (*violations).window;
+        let (seen, now) = (window.read_volatile(), time >> WINDOW_SHIFT << 16);
+        let count = if seen & !0xFFFF == now { seen & 0xFFFF } else { 0 };
+        if count >= u64::from(EVENT_LIMIT.load()) {
+            &raw mut (*violations).suppressed
+        } else {
+            window.write_volatile(now | (count + 1));
+            if submit(context, frame, slot, time, reason, fate) {
+                &raw mut (*violations).told
+            } else {
+                &raw mut (*violations).lost
+            }
+        }
+    };
+    // SAFETY: as above.
+    unsafe { atomic::add(counter, 1) };
+}
+
+/// Writes an event into the ring buffer; false if there is no room.
+#[inline(always)]
+fn submit(context: &TcContext, frame: &Frame, slot: u32, time: u64, reason: u8, fate: Fate) -> bool {
+    let Some(mut entry) = EVENTS.reserve(0) else { return false };
+    let event = entry.as_mut_ptr();
+    let captured = (frame.bytes as u32).clamp(1, SNAPSHOT as u32);
+    // SAFETY: `event` is room for one event that nobody else has; the bytes of the frame behind those that are captured
+    // are never read. The helper writes `captured` bytes at most, which are not more than there is room for.
+    unsafe {
+        (&raw mut (*event).time).write(time);
+        (&raw mut (*event).slot).write(slot);
+        (&raw mut (*event).length).write(frame.bytes as u32);
+        (&raw mut (*event).tag).write(frame.tag);
+        (&raw mut (*event).captured).write(captured as u16);
+        (&raw mut (*event).reason).write(reason);
+        (&raw mut (*event).dropped).write(u8::from(matches!(fate, Fate::Drop)));
+        bpf_skb_load_bytes(context.skb.skb.cast(), 0, (&raw mut (*event).frame).cast(), captured);
+    }
+    entry.submit(0);
+    true
+}
