@@ -117,15 +117,17 @@ fn the_entries_of_one_bridge_are_listed_and_no_others() {
 }
 
 #[test]
-fn the_entries_of_a_bridge_are_those_that_bridge_shows() {
+fn the_hosts_own_addresses_are_listed_as_bridge_lists_them() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let mut socket = host.socket();
         let shown = bridge_json("fdb show br br0");
         let mut theirs: Vec<_> =
             shown.as_array().unwrap().iter().filter(|entry| entry.get("vlan").is_none()).collect();
-        // The addresses that a device itself listens to are no entries of the bridge.
-        theirs.retain(|entry| !entry["flags"].as_array().unwrap().contains(&"self".into()));
+        // Not what a device itself listens to, which is no entry of the bridge, nor what may be learnt at any moment.
+        theirs.retain(|entry| {
+            !entry["flags"].as_array().unwrap().contains(&"self".into()) && entry["state"] == "permanent"
+        });
         let mut theirs: Vec<_> = theirs
             .iter()
             .map(|entry| {
@@ -136,7 +138,7 @@ fn the_entries_of_a_bridge_are_those_that_bridge_shows() {
         let mut ours: Vec<_> = neighbour::list_fdb(&mut socket, bridged.bridge)
             .unwrap()
             .iter()
-            .filter(|entry| entry.bridge.is_some())
+            .filter(|entry| entry.bridge.is_some() && entry.state == libc::NUD_PERMANENT)
             .map(|entry| {
                 let port = netns_core::link::get(&mut socket, entry.port).unwrap();
                 (entry.mac.to_string(), port.name.to_string())
@@ -144,7 +146,7 @@ fn the_entries_of_a_bridge_are_those_that_bridge_shows() {
             .collect();
         ours.sort();
         assert_eq!(ours, theirs, "{shown}");
-        assert!(ours.len() >= 2);
+        assert_eq!(ours.len(), 3, "the bridge's and each port's");
     });
 }
 
