@@ -5,6 +5,7 @@ use netns_core::link::{self, LinkChange};
 use netns_core::veth::{self, Veth};
 use netns_core::{Namespace, RouteSocket};
 use std::os::fd::AsFd;
+use std::process::Command;
 use tests::{in_host, ip, ip_json, only, ping};
 
 fn pair<'a>() -> Veth<'a> {
@@ -50,6 +51,22 @@ fn the_peer_is_born_in_its_namespace() {
         assert_eq!(only(&ip_json("-n ns1 link show v1"))["linkinfo"]["info_kind"], "veth");
         assert_eq!(link::get(&mut socket, name("v1")).unwrap_err().errno(), Some(libc::ENODEV));
         assert_carries_packets(&mut socket, &inside);
+    });
+}
+
+#[test]
+fn the_peer_is_born_where_a_process_is() {
+    in_host(|host| {
+        let inside = Namespace::create("ns1").unwrap();
+        let mut process = inside.spawn(Command::new("sleep").arg("60")).unwrap();
+        let mut socket = host.socket();
+        let made = veth::create(&mut socket, &Veth { peer_pid: Some(process.id()), ..pair() });
+        process.kill().unwrap();
+        process.wait().unwrap();
+        made.unwrap();
+        assert_carries_packets(&mut socket, &inside);
+        let gone = Veth { peer_pid: Some(process.id()), ..Veth::new(name("w0"), name("w1")) };
+        assert_eq!(veth::create(&mut socket, &gone).unwrap_err().errno(), Some(libc::ESRCH));
     });
 }
 

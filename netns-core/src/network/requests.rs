@@ -1,10 +1,9 @@
 //! The requests that make one sandbox.
 //!
-//! Three batches, the first and the last on a socket inside, the second on the network's own. Only the last two are
-//! answered, unless something goes wrong. They are in this order because
+//! Two batches, the first on the bridge's socket, the second on one inside. They are in this order because
 //!
-//! - the pair is made from inside, with the port born on the host and `eth0` where the socket is: so nothing needs a
-//!   descriptor of the new namespace, and giving up is closing one socket;
+//! - the pair is made with its port's requests, and `eth0` is born where the calling thread is: in the new namespace.
+//!   So nothing needs a descriptor of the namespace, and giving up is closing one socket;
 //! - the port is raised before `eth0`: an interface whose link has a carrier when it is raised works at once. Raised
 //!   the other way round, `eth0` would drop what it sends until the kernel's linkwatch has run;
 //! - the programs are on the port before it joins the bridge, so that they see every frame, and it is kept from
@@ -25,11 +24,11 @@ use crate::{IfName, IpNet, Result};
 use std::os::fd::BorrowedFd;
 
 /// `lo`, in every namespace.
-pub(super) const LOOPBACK: u32 = 1;
+const LOOPBACK: u32 = 1;
 /// The index of `eth0`: one that no fallback device of the kernel has taken before, and different from the port's,
 /// since the kernel handles the carrier of a link whose peer has the same index with less haste
 /// (`linkwatch_urgent_event` in <https://github.com/torvalds/linux/blob/v6.12/net/core/link_watch.c>).
-pub(super) const ETH0: u32 = 32;
+const ETH0: u32 = 32;
 /// The name of every sandbox's interface.
 pub(super) const ETH0_NAME: &str = "eth0";
 /// By which number a new namespace knows the host's: its first, and so 0, given when `eth0` is announced there
@@ -62,29 +61,27 @@ pub(super) struct Programs<'a> {
 }
 
 impl Recipe {
-    /// The first requests on the socket inside: the pair.
-    pub(super) fn encode_pair(&self, batch: &mut Batch, number: u32, host: BorrowedFd<'_>) {
+    /// The requests on the bridge's socket: the pair and its port. `eth0` is born in the namespace of `thread`, which
+    /// must be the one that sends them.
+    pub(super) fn encode_port(
+        &self,
+        batch: &mut Batch,
+        number: u32,
+        thread: u32,
+        programs: Option<Programs<'_>>,
+    ) {
         let plan = &self.plan;
+        let port = plan.port(number);
         let pair = Veth {
-            index: Some(plan.port(number)),
+            index: Some(port),
             peer_index: Some(ETH0),
             peer_mac: Some(plan.mac(number)),
             mtu: self.mtu,
             up: true,
-            namespace: Some(host),
+            peer_pid: Some(thread),
             ..Veth::new(plan.port_name(number), self.eth0)
         };
         veth::encode_create(batch, &pair);
-        if self.ipv6 && !self.ipv6_link_local {
-            link::encode_set(batch, ETH0, &QUIET);
-        }
-        link::encode_set(batch, LOOPBACK, &UP);
-    }
-
-    /// The requests on the network's socket: the port.
-    pub(super) fn encode_port(&self, batch: &mut Batch, number: u32, programs: Option<Programs<'_>>) {
-        let plan = &self.plan;
-        let port = plan.port(number);
         if let Some(programs) = programs {
             encode_programs(batch, port, programs);
         }
@@ -99,9 +96,13 @@ impl Recipe {
         neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
     }
 
-    /// The last requests on the socket inside: `eth0`, and the question for the port.
+    /// The requests on the socket inside: `lo`, `eth0`, and the question for the port.
     pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32) {
         let plan = &self.plan;
+        if self.ipv6 && !self.ipv6_link_local {
+            link::encode_set(batch, ETH0, &QUIET);
+        }
+        link::encode_set(batch, LOOPBACK, &UP);
         link::encode_set(batch, ETH0, &UP);
         for net in plan.addresses(number) {
             address::encode_add(batch, &Address::new(ETH0, net));

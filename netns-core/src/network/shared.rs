@@ -6,19 +6,18 @@ use super::options::NetworkOptions;
 use super::plan::Plan;
 use super::program::{PortInfo, PortProgram};
 use super::reclaim::Heard;
-use super::requests::{ETH0_NAME, LOOPBACK, Programs, Recipe};
+use super::requests::{ETH0_NAME, Programs, Recipe};
 use super::responder::silent;
 use super::sandbox::Sandbox;
 use crate::bridge::PortOptions;
 use crate::error::Cause;
 use crate::events::Events;
 use crate::link::{self, OperationalState};
-use crate::namespace::{NamespaceId, Reserved, Return};
+use crate::namespace::{NamespaceId, Reserved, Return, this_thread};
 use crate::wire::{Batch, IfInfoMsg, Message};
 use crate::{Error, IfName, Namespace, Result, RouteSocket, sys};
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -244,28 +243,17 @@ impl Shared {
             }
         };
         let place = this.place(number)?;
-        let mut socket = this.open_namespace(name)?;
-        let named = Named(name);
-        let mut inside = Batch::new();
-        this.recipe.encode_pair(&mut inside, number, place.namespace.as_fd());
-        let pair = socket.post(&mut inside)?;
-
         let programs = this.program.as_ref().zip(slot).map(|(program, slot)| Programs {
             ingress: program.ingress(),
             egress: program.egress(),
             slot,
         });
-        let mut outside = Batch::new();
-        this.recipe.encode_port(&mut outside, number, programs);
-        let port = place.socket().execute(&mut outside);
-        if port.is_ok() {
-            this.recipe.encode_eth0(&mut inside, number);
-        } else {
-            // If the pair could not be made, that is what is to be said. Any question brings it to light.
-            link::encode_get(&mut inside, LOOPBACK, false);
-        }
-        let works = socket.query_rest(&pair, &mut inside, |message| Ok(operational(message)))?;
-        port?;
+        let mut batch = Batch::new();
+        this.recipe.encode_port(&mut batch, number, this_thread(), programs);
+        let (mut socket, named) = this.open_namespace(name, || place.socket().execute(&mut batch))?;
+        batch.clear();
+        this.recipe.encode_eth0(&mut batch, number);
+        let works = socket.query(&mut batch, |message| Ok(operational(message)))?;
         if !works {
             this.wait_for_port(number)?;
         }
@@ -280,8 +268,12 @@ impl Shared {
         })
     }
 
-    /// A route socket in a new namespace, which it alone holds, or its name does.
-    fn open_namespace(&self, name: Option<&str>) -> Result<RouteSocket> {
+    /// A route socket in a new namespace, which it alone holds, or its name does. `connect` runs inside.
+    fn open_namespace<'a>(
+        &self,
+        name: Option<&'a str>,
+        connect: impl FnOnce() -> Result<()>,
+    ) -> Result<(RouteSocket, Named<'a>)> {
         let reserved = name.map(|name| self.reserve(name)).transpose()?;
         let _back = Return::to_known(self.home(), self.home_id)?;
         sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
@@ -293,7 +285,9 @@ impl Shared {
         if let Some(reserved) = reserved {
             reserved.bind_current()?;
         }
-        Ok(socket)
+        let named = Named(name);
+        connect()?;
+        Ok((socket, named))
     }
 
     fn reserve(&self, name: &str) -> Result<Reserved> {

@@ -111,32 +111,8 @@ impl RouteSocket {
         batch: &mut Batch,
         mut read: impl FnMut(&Message<'_>) -> Result<T>,
     ) -> Result<T> {
-        let posted = Posted { first: self.sequence, length: 0 };
-        self.query_rest(&posted, batch, &mut read)
-    }
-
-    /// Sends the requests of `batch` and asks for no answer: what the kernel refuses is found by
-    /// [`RouteSocket::query_rest`], to which the same batch with more requests in it must be given next.
-    pub(crate) fn post(&mut self, batch: &mut Batch) -> Result<Posted> {
-        let first = self.sequence;
-        self.send(batch, first, 0, 0)?;
-        Ok(Posted { first, length: batch.bytes().len() })
-    }
-
-    /// Sends those requests of `batch` that were not posted yet, of which the last asks for one object, and gives the
-    /// answer to `read`.
-    ///
-    /// # Errors
-    /// As [`RouteSocket::execute`], for the posted requests too, and what `read` returns.
-    pub(crate) fn query_rest<T>(
-        &mut self,
-        posted: &Posted,
-        batch: &mut Batch,
-        mut read: impl FnMut(&Message<'_>) -> Result<T>,
-    ) -> Result<T> {
         let mut answer = None;
-        let last = self.send(batch, posted.first, posted.length, 0)?;
-        self.collect(batch, posted.first, last, |message| {
+        self.exchange(batch, 0, |message| {
             answer = Some(read(message)?);
             Ok(())
         })?;
@@ -174,7 +150,7 @@ impl RouteSocket {
         entries: &mut Vec<T>,
         read: &mut impl FnMut(&Message<'_>) -> Result<Option<T>>,
     ) -> Result<bool> {
-        let last = self.send(batch, self.sequence, 0, libc::NLM_F_DUMP)?;
+        let last = self.send(batch, libc::NLM_F_DUMP)?;
         let mut consistent = true;
         loop {
             let length = self.receive(batch.bytes(), buffer)?;
@@ -208,21 +184,10 @@ impl RouteSocket {
         &mut self,
         batch: &mut Batch,
         flags: i32,
-        read: impl FnMut(&Message<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let first = self.sequence;
-        let last = self.send(batch, first, 0, flags)?;
-        self.collect(batch, first, last, read)
-    }
-
-    /// Reads the answers to the requests `first` to `last` until that of the last one has come.
-    fn collect(
-        &mut self,
-        batch: &mut Batch,
-        first: u32,
-        last: u32,
         mut read: impl FnMut(&Message<'_>) -> Result<()>,
     ) -> Result<()> {
+        let first = self.sequence;
+        let last = self.send(batch, flags)?;
         let mut buffer = [0; REPLY_CAPACITY];
         let mut outcome = Ok(());
         let mut refused = None;
@@ -269,17 +234,16 @@ impl RouteSocket {
         }
     }
 
-    /// Numbers the messages from `first` on and sends those behind the first `skip` bytes; the number of the last one.
-    fn send(&mut self, batch: &mut Batch, first: u32, skip: usize, flags: i32) -> Result<u32> {
-        let new = batch.bytes().len().saturating_sub(skip);
-        if batch.overflowed() || new == 0 {
+    /// Numbers the messages and sends them; the number of the last one.
+    fn send(&mut self, batch: &mut Batch, flags: i32) -> Result<u32> {
+        if batch.overflowed() || batch.messages() == 0 {
             let why =
                 if batch.overflowed() { "the requests do not fit in a batch" } else { "the batch is empty" };
             return Err(Error::invalid("send netlink requests", "", why));
         }
-        batch.seal(first, flags);
-        self.sequence = first.wrapping_add(batch.messages());
-        sys::retry(|| sys::socket::send(self.socket.as_fd(), &batch.bytes()[skip..])).map_err(|error| {
+        batch.seal(self.sequence, flags);
+        self.sequence = self.sequence.wrapping_add(batch.messages());
+        sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
             let words = in_words(batch.bytes());
             Error::new(words.operation, words.object, Cause::System { call: "send", error })
         })?;
@@ -329,15 +293,6 @@ impl RouteSocket {
             "ioctl(SIOCGSKNS)",
         ))
     }
-}
-
-/// Requests that were sent and not answered yet.
-#[derive(Debug)]
-pub(crate) struct Posted {
-    /// The number of the first.
-    first: u32,
-    /// How many bytes of their batch they are.
-    length: usize,
 }
 
 impl AsFd for RouteSocket {

@@ -57,6 +57,9 @@ pub struct Veth<'a> {
     pub namespace: Option<BorrowedFd<'a>>,
     /// Where the peer is born; `None` is the socket's own namespace.
     pub peer_namespace: Option<BorrowedFd<'a>>,
+    /// The process or thread in whose namespace the peer is born, if `peer_namespace` does not say it. Ids are used
+    /// again: it must be known to be alive, as the caller itself is.
+    pub peer_pid: Option<u32>,
 }
 
 impl Veth<'_> {
@@ -77,6 +80,7 @@ impl Veth<'_> {
             up: false,
             namespace: None,
             peer_namespace: None,
+            peer_pid: None,
         }
     }
 
@@ -117,6 +121,9 @@ pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
                     }
                     veth.write_common(peer);
                     peer.optional(libc::IFLA_NET_NS_FD, veth.peer_namespace.map(|fd| fd.as_raw_fd()));
+                    // The kernel heeds the process first if both are there.
+                    let pid = veth.peer_pid.filter(|_| veth.peer_namespace.is_none());
+                    peer.optional(libc::IFLA_NET_NS_PID, pid);
                 });
             });
         });
