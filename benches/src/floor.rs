@@ -82,14 +82,22 @@ impl Floor {
         for _ in 0..PREPARED {
             let (made, sent) = record::during(|| maker.make());
             let (sandbox, _) = made?;
-            let path = sandbox.name().map(|name| CString::new(format!("/var/run/netns/{name}"))).transpose()?;
+            let path =
+                sandbox.name().map(|name| CString::new(format!("/var/run/netns/{name}"))).transpose()?;
             prepared.push(Prepared { path, requests: requests(sent)? });
             sandboxes.push(sandbox);
         }
         drop(sandboxes);
         host::wait_for_links(bridges.max(links))?;
         let home = std::fs::File::open(Path::new("/proc/thread-self/ns/net"))?.into();
-        Ok(Self { _maker: maker, home, prepared, next: 0, made: Vec::with_capacity(PREPARED), buffer: vec![0; REPLY] })
+        Ok(Self {
+            _maker: maker,
+            home,
+            prepared,
+            next: 0,
+            made: Vec::with_capacity(PREPARED),
+            buffer: vec![0; REPLY],
+        })
     }
 
     /// Makes a sandbox; how long that took.

@@ -148,7 +148,10 @@ fn encoded(results: &[encode::Encoded]) -> Vec<Row> {
     rows
 }
 
-fn contend(plan: Plan, progress: &mut impl FnMut(&str, usize, usize)) -> Result<(Vec<Compared>, Vec<String>)> {
+fn contend(
+    plan: Plan,
+    progress: &mut impl FnMut(&str, usize, usize),
+) -> Result<(Vec<Compared>, Vec<String>)> {
     let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
     let mut missing = Vec::new();
     for (number, kind) in (0..).zip(Kind::ALL) {
@@ -276,7 +279,11 @@ fn first_packets(
             let mut all = times.to_old.clone();
             all.append(&times.to_fresh);
             let summary = all.summary();
-            rows.push(goals::within("first connection of a fresh sandbox, p99.9", summary.p999_us, Some(5_000.0)));
+            rows.push(goals::within(
+                "first connection of a fresh sandbox, p99.9",
+                summary.p999_us,
+                Some(5_000.0),
+            ));
             let name = format!(
                 "first connection of a fresh sandbox, slowest of {} (neighbour table full {} times)",
                 summary.count, times.full_tables

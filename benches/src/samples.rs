@@ -134,9 +134,12 @@ mod tests {
         let samples: Samples = (1..=1000).rev().map(Duration::from_micros).collect();
         let summary = samples.summary();
         assert_eq!(summary.count, 1000);
-        for (found, wanted) in
-            [(summary.p50_us, 500.0), (summary.p99_us, 990.0), (summary.p999_us, 999.0), (summary.max_us, 1000.0)]
-        {
+        for (found, wanted) in [
+            (summary.p50_us, 500.0),
+            (summary.p99_us, 990.0),
+            (summary.p999_us, 999.0),
+            (summary.max_us, 1000.0),
+        ] {
             assert!((found - wanted).abs() < 1e-6, "{found} instead of {wanted}");
         }
     }

@@ -115,8 +115,7 @@ pub(crate) mod raw {
     /// Sends.
     pub(crate) fn send(socket: RawFd, bytes: &[u8]) -> io::Result<()> {
         // SAFETY: pointer and length are those of `bytes`; the address may be null.
-        let sent =
-            unsafe { libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), 0, ptr::null(), 0) };
+        let sent = unsafe { libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), 0, ptr::null(), 0) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 

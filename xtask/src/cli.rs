@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Linux network namespaces, fast, and what flows between them.
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Link(LinkCommand),
     /// Send ICMP echo requests from inside a namespace.
     Ping(PingArguments),
+    /// Measure what sandboxes cost, beside what others take; print a table and write a report with plots.
+    Bench(BenchArguments),
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),
@@ -164,6 +167,25 @@ pub(crate) struct PingArguments {
     /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "All of it happens in network namespaces of its own. Peers that are not installed are left out."
+)]
+pub(crate) struct BenchArguments {
+    /// Measure less: under a minute without peers.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Measure the peers as well: ip, rtnetlink, CNI, netavark.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to write the report, an HTML file, and beside it the table as Markdown [default: target/bench.html].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

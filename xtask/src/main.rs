@@ -1,6 +1,7 @@
 //! `cargo xtask`: the command line. One file a subcommand; what they do is the libraries' work.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod clean;
 mod cli;
 mod ebpf;
@@ -46,6 +47,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Netns(command) => netns::netns(command),
         Command::Link(command) => link::link(command),
         Command::Ping(arguments) => ping::ping(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
         Command::Ebpf(command) => {
             let done = match command {
                 EbpfCommand::Build => ebpf::build(),

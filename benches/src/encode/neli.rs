@@ -3,7 +3,9 @@
 use super::{ADDRESS, BROADCAST, Encoder, GATEWAY, INDEX, Message, NAMES, NAMESPACE, PREFIX};
 use neli::ToBytes;
 use neli::consts::nl::NlmF;
-use neli::consts::rtnl::{Ifa, Ifla, IflaInfo, IflaVlan, RtAddrFamily, RtScope, RtTable, Rta, RtaType, Rtm, Rtn, Rtprot};
+use neli::consts::rtnl::{
+    Ifa, Ifla, IflaInfo, IflaVlan, RtAddrFamily, RtScope, RtTable, Rta, RtaType, Rtm, Rtn, Rtprot,
+};
 use neli::err::SerError;
 use neli::nl::{NlPayload, NlmsghdrBuilder};
 use neli::rtnl::{

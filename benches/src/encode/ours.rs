@@ -24,7 +24,10 @@ impl Encoder for Ours {
             Message::CreateVeth => {
                 let [port, eth0] = NAMES.map(|name| IfName::new(name).expect("it is a name"));
                 let namespace = std::io::stdin();
-                veth::encode_create(batch, &Veth { peer_namespace: Some(namespace.as_fd()), ..Veth::new(port, eth0) });
+                veth::encode_create(
+                    batch,
+                    &Veth { peer_namespace: Some(namespace.as_fd()), ..Veth::new(port, eth0) },
+                );
             }
             Message::AddAddress => {
                 let net = IpNet::new(ADDRESS.into(), PREFIX).expect("it is a prefix");

@@ -27,7 +27,8 @@ pub use rtnetlink_tuned::RtnetlinkTuned;
 /// # Errors
 /// If one that is there cannot be made ready.
 pub fn all() -> Result<(Vec<Box<dyn Contender>>, Vec<String>)> {
-    let mut here: Vec<Box<dyn Contender>> = vec![Box::new(Rtnetlink::new()?), Box::new(RtnetlinkTuned::new()?)];
+    let mut here: Vec<Box<dyn Contender>> =
+        vec![Box::new(Rtnetlink::new()?), Box::new(RtnetlinkTuned::new()?)];
     let mut missing = Vec::new();
     match tool::find("ip", "iproute2") {
         Ok(ip) => {

@@ -4,7 +4,9 @@ use crate::Result;
 use crate::compare::Contender;
 use futures_util::TryStreamExt;
 use netns_core::Namespace;
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, NetworkNamespace, RouteMessageBuilder, new_connection};
+use rtnetlink::{
+    Handle, LinkBridge, LinkUnspec, LinkVeth, NetworkNamespace, RouteMessageBuilder, new_connection,
+};
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -88,7 +90,8 @@ async fn make(host: &Handle, number: u32) -> Result<()> {
     host.link().add(LinkVeth::new(&port, &inside).build()).execute().await?;
 
     let index = index_of(host, &inside).await?;
-    let moved = LinkUnspec::new_with_index(index).setns_by_fd(std::os::fd::AsFd::as_fd(&namespace).as_raw_fd());
+    let moved =
+        LinkUnspec::new_with_index(index).setns_by_fd(std::os::fd::AsFd::as_fd(&namespace).as_raw_fd());
     host.link().set(moved.build()).execute().await?;
     let bridge = index_of(host, BRIDGE).await?;
     let index = index_of(host, &port).await?;

@@ -1,0 +1,70 @@
+//! The table on stdout.
+
+use super::report::{Report, Row, time};
+use std::io::{self, Write};
+
+/// What stands above the columns.
+pub(super) const HEADINGS: [&str; 7] = ["what", "ours", "beside", "theirs", "ratio", "goal", "met"];
+/// How a ratio is to be read.
+pub(super) const RATIO: &str = "The ratio is how many times as long as we the other takes; where the goal is \"at most\", \
+how many times as long as the other we take.";
+
+/// The columns of a row.
+pub(super) fn columns(row: &Row) -> [String; 7] {
+    let (goal, met) = row.verdict();
+    [
+        row.name.clone(),
+        time(row.ours_us),
+        row.peer.clone().unwrap_or_default(),
+        row.peer_us.map(time).unwrap_or_default(),
+        row.ratio(),
+        goal.to_owned(),
+        met.to_owned(),
+    ]
+}
+
+/// Prints what was found.
+pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let rows: Vec<[String; 7]> = report.rows.iter().map(columns).collect();
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
+    });
+    print_line(out, &HEADINGS.map(str::to_owned), &widths)?;
+    for row in &rows {
+        print_line(out, row, &widths)?;
+    }
+    writeln!(out)?;
+    for row in &report.rows {
+        if let Some(reason) = &row.reason {
+            writeln!(out, "Not met: {}: {reason}", row.name)?;
+        }
+    }
+    for missing in &report.missing {
+        writeln!(out, "{missing}")?;
+    }
+    let machine = &report.machine;
+    writeln!(out, "{RATIO}")?;
+    writeln!(
+        out,
+        "{}, Linux {}, {}; {:.0} s; load {} before, {} after.",
+        machine.describe(),
+        machine.kernel,
+        report.date,
+        report.seconds,
+        machine.load,
+        report.load_after
+    )
+}
+
+/// Numbers to the right, words to the left.
+fn print_line(out: &mut impl Write, cells: &[String; 7], widths: &[usize; 7]) -> io::Result<()> {
+    let mut line = String::new();
+    for (column, (cell, &width)) in cells.iter().zip(widths).enumerate() {
+        let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+        let (before, after) =
+            if matches!(column, 1 | 3 | 4) { (padding.as_str(), "") } else { ("", padding.as_str()) };
+        line += &format!("{before}{cell}{after}  ");
+    }
+    writeln!(out, "{}", line.trim_end())
+}
