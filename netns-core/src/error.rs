@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong.
 ///
-/// It reads `create veth "v0": File exists (os error 17)`, with the kernel's explanation and the attribute it points
+/// It reads `create veth v0: File exists (os error 17)`, with the kernel's explanation and the attribute it points
 /// at where the kernel gives them. [`Error::errno`] is for programs that want to tell cases apart:
 ///
 /// ```
@@ -60,6 +60,8 @@ pub enum Cause {
     Reply(Cow<'static, str>),
     /// It did not happen in this time.
     TimedOut(Duration),
+    /// The network's [`crate::network::PortProgram`] could not take the port, for a reason of its own.
+    Program(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
@@ -73,7 +75,7 @@ impl Error {
     }
 
     /// A limit is reached.
-    pub(crate) fn exhausted(
+    pub fn exhausted(
         operation: impl Into<Cow<'static, str>>,
         object: impl Into<String>,
         why: impl Into<Cow<'static, str>>,
@@ -81,11 +83,8 @@ impl Error {
         Self::new(operation, object, Cause::Exhausted(why.into()))
     }
 
-    pub(crate) fn new(
-        operation: impl Into<Cow<'static, str>>,
-        object: impl Into<String>,
-        cause: Cause,
-    ) -> Self {
+    /// An operation, its object, and why it failed: for what implements this crate's traits.
+    pub fn new(operation: impl Into<Cow<'static, str>>, object: impl Into<String>, cause: Cause) -> Self {
         Self(Box::new(Details { operation: operation.into(), object: object.into(), cause }))
     }
 
@@ -122,7 +121,11 @@ impl Error {
         match &self.0.cause {
             Cause::Refused { errno, .. } => Some(*errno),
             Cause::System { error, .. } => error.raw_os_error(),
-            Cause::Invalid(_) | Cause::Exhausted(_) | Cause::Reply(_) | Cause::TimedOut(_) => None,
+            Cause::Invalid(_)
+            | Cause::Exhausted(_)
+            | Cause::Reply(_)
+            | Cause::TimedOut(_)
+            | Cause::Program(_) => None,
         }
     }
 
@@ -154,6 +157,7 @@ impl fmt::Display for Error {
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
             Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
             Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),
+            Cause::Program(why) => write!(formatter, ": {why}"),
         }
     }
 }
@@ -162,6 +166,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0.cause {
             Cause::System { error, .. } => Some(error),
+            Cause::Program(why) => Some(&**why),
             _ => None,
         }
     }
