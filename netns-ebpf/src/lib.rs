@@ -30,4 +30,7 @@ mod monitor;
 pub mod packet;
 
 #[cfg(not(target_arch = "bpf"))]
-pub use monitor::{Attachment, Lost, Monitor, MonitorError, MonitorOptions, Pair, Port, Slot, Snapshot};
+pub use monitor::{
+    Attachment, Event, Lost, Mode, Monitor, MonitorError, MonitorOptions, Pair, Policy, Port, Slot, Snapshot,
+    TestRun,
+};

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::{fmt, io};
 
 use super::Slot;
-use crate::layout::MAX_SLOTS;
+use crate::layout::{MAX_GROUPS, MAX_SLOTS};
 
 /// Why the monitor could not do what it was asked.
 #[derive(Debug)]
@@ -64,6 +64,16 @@ pub enum MonitorError {
         /// The slot.
         slot: Slot,
     },
+    /// The port has no policy that could be enforced.
+    NoPolicy {
+        /// Its slot.
+        slot: Slot,
+    },
+    /// There is no group of this number.
+    NoGroup {
+        /// The number.
+        group: u8,
+    },
     /// The port could not be attached to, or detached from.
     Port {
         /// Which of the two.
@@ -114,6 +124,8 @@ impl fmt::Display for MonitorError {
                 write!(f, "the port with ifindex {ifindex} has slot {slot} already")
             }
             Self::NotAssigned { slot } => write!(f, "slot {slot} belongs to no port"),
+            Self::NoPolicy { slot } => write!(f, "slot {slot} has no policy to observe or enforce"),
+            Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
             Self::Port { operation, ifindex, source } => {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")
             }

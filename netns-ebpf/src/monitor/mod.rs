@@ -2,12 +2,15 @@
 
 mod attach;
 mod error;
+mod events;
 mod load;
 mod log;
 mod mapped;
 mod pairs;
 mod pod;
+mod policy;
 mod slots;
+mod test_run;
 
 use std::fmt;
 use std::ops::Range;
@@ -18,13 +21,20 @@ use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 
 pub use attach::Attachment;
 pub use error::MonitorError;
+pub use events::Event;
+pub use policy::{Mode, Policy};
 pub use slots::Slot;
+pub use test_run::TestRun;
 
-use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic};
+use crate::layout::{
+    self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, PortPolicy, Traffic, Violations,
+};
+use events::EventReader;
 use load::Program;
 use log::LogReader;
-use mapped::MappedCounters;
+use mapped::MappedArray;
 use pairs::PairMap;
+use policy::Validation;
 use slots::Slots;
 
 /// `BPF_NOEXIST`: insert, and refuse to replace.
@@ -103,13 +113,15 @@ pub struct Snapshot {
 pub struct Monitor {
     ingress: Program,
     egress: Program,
-    counters: MappedCounters,
+    counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
     ports: Mutex<Ports>,
     /// `None` if pairs are not counted.
     pairs: Option<PairMap>,
     lost: PerCpuArray<MapData, PairCounters>,
+    validation: Validation,
+    events: EventReader,
     log: LogReader,
 }
 
@@ -136,10 +148,19 @@ impl Monitor {
         }
         let load::Loaded { mut ebpf, ingress, egress, cpus } = load::load(options)?;
         let lines = (usize::from(options.slots) + 1) * cpus as usize;
-        let counters = load::take_map_with(&mut ebpf, layout::COUNTERS, |map| match map {
-            Map::Array(map) => Ok(MappedCounters::new(map.fd().as_fd(), lines)?),
-            _ => Err(MapError::InvalidMapType { map_type: 0 }),
-        })?;
+        let slots = usize::from(options.slots) + 1;
+        let mut mapped = |name, elements, size| {
+            load::take_map_with(&mut ebpf, name, |map| match map {
+                Map::Array(map) => Ok(MappedArray::new(map.fd().as_fd(), elements, size)?),
+                _ => Err(MapError::InvalidMapType { map_type: 0 }),
+            })
+        };
+        let counters = mapped(layout::COUNTERS, lines, size_of::<PortCounters>())?;
+        let validation = Validation {
+            policies: mapped(layout::POLICIES, slots, size_of::<PortPolicy>())?,
+            violations: mapped(layout::VIOLATIONS, slots, size_of::<Violations>())?,
+            groups: mapped(layout::GROUPS, layout::MAX_GROUPS as usize, size_of::<u64>())?,
+        };
         let ports = Ports {
             slots: Slots::new(options.slots),
             limit: options.slots,
@@ -154,6 +175,8 @@ impl Monitor {
             ports: Mutex::new(ports),
             pairs: (options.pairs > 0).then_some(pairs),
             lost: load::take_map(&mut ebpf, layout::LOST)?,
+            validation,
+            events: EventReader::new(load::take_map(&mut ebpf, layout::EVENTS)?)?,
             log: LogReader::new(&mut ebpf)?,
         })
     }
@@ -189,6 +212,7 @@ impl Monitor {
         for line in self.lines(slot) {
             self.counters.zero(line);
         }
+        self.validation.reset(slot);
         match ports.map.insert(ifindex, u32::from(slot.get()), NO_EXIST) {
             Ok(()) => ports.slots.take(ifindex),
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
@@ -309,7 +333,12 @@ impl Monitor {
 
     fn sum(&self, lines: Range<usize>) -> PortCounters {
         lines.fold(PortCounters::default(), |sum, line| {
-            let line = self.counters.read(line);
+            let [a, b, c, d, e, f] = self.counters.read(line);
+            let line = PortCounters {
+                rx: Traffic { packets: a, bytes: b, segments: c },
+                tx: Traffic { packets: d, bytes: e, segments: f },
+                ..PortCounters::default()
+            };
             PortCounters { rx: add(sum.rx, line.rx), tx: add(sum.tx, line.tx), ..sum }
         })
     }

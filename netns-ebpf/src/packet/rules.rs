@@ -213,6 +213,26 @@ impl Rules {
         [a, b, c, d, e, f]
     }
 
+    /// The words that it is made of, as they lie in memory.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn to_words(&self) -> [u64; size_of::<Self>() / size_of::<u64>()] {
+        let [t0, t1, t2, t3] = self.ether_types;
+        let [r0, r1, r2] = self.reserved;
+        let mut words = [0; size_of::<Self>() / size_of::<u64>()];
+        words[0] = self.mac.0;
+        words[1] = word([self.permissions.0, t0, t1, t2].map(u16::to_ne_bytes));
+        words[2] = word([t3, r0, r1, r2].map(u16::to_ne_bytes));
+        for (place, net) in words[3..].iter_mut().zip(&self.v4) {
+            *place = word([net.address, net.mask].map(u32::to_ne_bytes));
+        }
+        for (places, net) in words[3 + NETS..].chunks_exact_mut(4).zip(&self.v6) {
+            places[..2].copy_from_slice(&net.address);
+            places[2..].copy_from_slice(&net.mask);
+        }
+        words
+    }
+
     #[inline(always)]
     pub(super) const fn permits(&self, permission: Permissions) -> bool {
         self.permissions.contains(permission)
@@ -246,6 +266,12 @@ impl Rules {
             .iter()
             .any(|net| ((high ^ net.address[0]) & net.mask[0]) | ((low ^ net.address[1]) & net.mask[1]) == 0)
     }
+}
+
+/// Numbers that lie in a word one after the other, as that word.
+#[cfg(not(target_arch = "bpf"))]
+fn word<const N: usize, const M: usize>(numbers: [[u8; N]; M]) -> u64 {
+    u64::from_ne_bytes(core::array::from_fn(|at| numbers[at / N][at % N]))
 }
 
 /// Sixteen bytes as two words, as they lie in memory.

@@ -7,3 +7,5 @@ mod load;
 mod log;
 mod pairs;
 mod slots;
+mod traffic;
+mod verdicts;

@@ -1,0 +1,232 @@
+//! What ports may send: written where the program reads it, by plain stores.
+
+use std::sync::atomic::Ordering;
+
+use super::mapped::MappedArray;
+use super::{Monitor, MonitorError, Slot};
+use crate::layout::{MAX_GROUPS, NO_SLOT, PortPolicy, Violations, control};
+use crate::packet::{REASONS, Reason, Rules};
+
+/// What is done about a frame that its port may not send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// It is counted and told, and passes.
+    #[default]
+    Observe,
+    /// It is counted, told and dropped.
+    Enforce,
+}
+
+impl Mode {
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Observe => control::OBSERVE,
+            Self::Enforce => control::ENFORCE,
+        }
+    }
+}
+
+/// What a port may send, and what is done about the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What its frames may be.
+    pub rules: Rules,
+    /// What is done about others.
+    pub mode: Mode,
+    /// The group it is in, below [`MAX_GROUPS`].
+    pub group: u8,
+}
+
+impl Policy {
+    /// Rules that are observed, in group 0.
+    #[must_use]
+    pub const fn new(rules: Rules) -> Self {
+        Self { rules, mode: Mode::Observe, group: 0 }
+    }
+
+    /// The same, enforced.
+    #[must_use]
+    pub const fn enforced(self) -> Self {
+        Self { mode: Mode::Enforce, ..self }
+    }
+}
+
+const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
+const RULES_AT: usize = std::mem::offset_of!(PortPolicy, rules) / size_of::<u64>();
+
+/// The mapped arrays of validation.
+#[derive(Debug)]
+pub(super) struct Validation {
+    pub(super) policies: MappedArray,
+    pub(super) violations: MappedArray,
+    pub(super) groups: MappedArray,
+}
+
+impl Validation {
+    /// Forgets what was of a slot.
+    pub(super) fn reset(&self, slot: Slot) {
+        let slot = usize::from(slot.get());
+        self.write_control(slot, control::OFF, 0);
+        self.violations.zero(slot);
+    }
+
+    /// The first word: control and group, each half where the layout has it.
+    fn write_control(&self, slot: usize, control: u32, group: u32) {
+        let [a, b, c, d] = control.to_ne_bytes();
+        let [e, f, g, h] = group.to_ne_bytes();
+        let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        // Whoever sees it sees what was written before.
+        self.policies.words(slot)[0].store(word, Ordering::Release);
+    }
+
+    fn read_control(&self, slot: usize) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = self.policies.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
+        (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
+    }
+
+    /// Writes the rules that do not hold, and lets them hold.
+    fn write(&self, slot: usize, policy: &Policy) {
+        let active = !self.read_control(slot).0 & control::ACTIVE;
+        let first = RULES_AT + usize::from(active != 0) * RULE_WORDS;
+        let words = self.policies.words(slot)[first..][..RULE_WORDS].iter();
+        for (word, value) in words.zip(policy.rules.to_words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.write_control(slot, policy.mode.bits() | active, policy.group.into());
+    }
+}
+
+impl Monitor {
+    /// Says what a port may send: from the next frame on its frames are judged. Of a port that is about to be made it is
+    /// said between [`Self::assign`] and the making, so that no frame goes by.
+    ///
+    /// Some two dozen stores to memory, and no system call. A frame that is being judged meanwhile is judged by the old
+    /// rules or by the new ones, never by a mixture, unless they change twice within its few nanoseconds.
+    ///
+    /// # Errors
+    /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group.
+    pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
+        let ports = self.lock();
+        ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        check_group(policy.group)?;
+        self.validation.write(slot.get().into(), policy);
+        Ok(())
+    }
+
+    /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
+    ///
+    /// # Errors
+    /// [`MonitorError::NoGroup`] if there is no such group.
+    pub fn set_unassigned_policy(&self, policy: Option<&Policy>) -> Result<(), MonitorError> {
+        let _ports = self.lock();
+        let slot = NO_SLOT as usize;
+        match policy {
+            Some(policy) => {
+                check_group(policy.group)?;
+                self.validation.write(slot, policy);
+            }
+            None => self.validation.write_control(slot, control::OFF, 0),
+        }
+        Ok(())
+    }
+
+    /// Takes a port's policy back: from the next frame on it is counted and not judged.
+    ///
+    /// # Errors
+    /// [`MonitorError::NotAssigned`] if the slot is not in use.
+    pub fn clear_policy(&self, slot: Slot) -> Result<(), MonitorError> {
+        let ports = self.lock();
+        ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        self.validation.write_control(slot.get().into(), control::OFF, 0);
+        Ok(())
+    }
+
+    /// Changes what is done about a port's violations, by one store, while frames pass.
+    ///
+    /// # Errors
+    /// [`MonitorError::NotAssigned`] if the slot is not in use, [`MonitorError::NoPolicy`] if it has no policy.
+    pub fn set_mode(&self, slot: Slot, mode: Mode) -> Result<(), MonitorError> {
+        let ports = self.lock();
+        ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        let (old, group) = self.validation.read_control(slot.get().into());
+        if old & control::MODE == control::OFF {
+            return Err(MonitorError::NoPolicy { slot });
+        }
+        self.validation.write_control(slot.get().into(), old & !control::MODE | mode.bits(), group);
+        Ok(())
+    }
+
+    /// Says whether ports of one group may send to ports of another (or the same). At first all may.
+    ///
+    /// It holds between ports that have a policy; what is done about a frame that may not is the sender's mode to say.
+    ///
+    /// # Errors
+    /// [`MonitorError::NoGroup`] if there is no such group.
+    pub fn set_group_pair(&self, from: u8, to: u8, may: bool) -> Result<(), MonitorError> {
+        check_group(from)?;
+        check_group(to)?;
+        let row = &self.validation.groups.words(to.into())[0];
+        if may {
+            row.fetch_and(!(1 << from), Ordering::Relaxed);
+        } else {
+            row.fetch_or(1 << from, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// What was found wrong at a port since it was assigned. Loads from memory, and no system call.
+    ///
+    /// # Panics
+    /// If the slot is not one of this monitor's.
+    #[must_use]
+    pub fn violations(&self, slot: Slot) -> Violations {
+        self.violations_of(slot.get().into())
+    }
+
+    /// As [`Self::violations`], of what [`Self::set_unassigned_policy`] is for.
+    #[must_use]
+    pub fn unassigned_violations(&self) -> Violations {
+        self.violations_of(NO_SLOT as usize)
+    }
+
+    fn violations_of(&self, slot: usize) -> Violations {
+        Violations::from_words(&self.validation.violations.read(slot))
+    }
+}
+
+fn check_group(group: u8) -> Result<(), MonitorError> {
+    if u32::from(group) < MAX_GROUPS { Ok(()) } else { Err(MonitorError::NoGroup { group }) }
+}
+
+impl Violations {
+    /// Frames of one reason.
+    #[must_use]
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.packets[usize::from(reason.code())]
+    }
+
+    /// Frames of any reason.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.packets.iter().sum()
+    }
+
+    /// The reasons that there were, with how many frames each.
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL.iter().map(|&reason| (reason, self.of(reason))).filter(|(_, packets)| *packets > 0)
+    }
+
+    /// Out of the map's words, which are the fields one after the other.
+    fn from_words(words: &[u64; size_of::<Self>() / size_of::<u64>()]) -> Self {
+        let dropped = |at: usize| crate::layout::Dropped { packets: words[at], bytes: words[at + 1] };
+        Self {
+            packets: std::array::from_fn(|code| words[code]),
+            dropped_rx: dropped(REASONS),
+            dropped_tx: dropped(REASONS + 2),
+            told: words[REASONS + 4],
+            suppressed: words[REASONS + 5],
+            lost: words[REASONS + 6],
+            window: words[REASONS + 7],
+        }
+    }
+}

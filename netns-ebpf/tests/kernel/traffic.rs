@@ -1,0 +1,202 @@
+//! Honest traffic of the kernel's own stack, enforced: nothing of it is a violation.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+use std::{io::Write, net::TcpListener, net::TcpStream, thread};
+
+use netns_core::address::{self, Address};
+use netns_core::bridge::{self, Bridge};
+use netns_core::ping::{Ping, ping};
+use netns_core::veth::{self, Veth};
+use netns_core::wire::Batch;
+use netns_core::{MacAddress, Namespace, RouteSocket, link, tc};
+use netns_ebpf::packet::{Permissions, Rules};
+use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
+
+use crate::harness::{name, privileged, seen, settled};
+
+/// A namespace with both kinds of addresses, which nobody keeps from what stacks do of themselves.
+struct Sandbox {
+    namespace: Namespace,
+    v4: Ipv4Addr,
+    v6: Ipv6Addr,
+    port: u32,
+    slot: Slot,
+}
+
+const ETH0: u32 = 2;
+
+fn sandbox(host: &mut RouteSocket, monitor: &Monitor, number: u8) -> Sandbox {
+    let namespace = Namespace::anonymous().unwrap();
+    let (port, mac) = (100 + u32::from(number), MacAddress::local(number.into()));
+    let v4 = Ipv4Addr::new(10, 1, 1, number);
+    let v6 = Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, number.into());
+    let slot = monitor.assign(port).unwrap();
+    let rules = Rules::new(mac.0).with_ipv4(v4, 32).unwrap().with_ipv6(v6, 128).unwrap();
+    let rules = rules.with_link_local().unwrap().permitting(Permissions::DHCP_CLIENT);
+    monitor.set_policy(slot, &Policy::new(rules).enforced()).unwrap();
+
+    let mut batch = Batch::new();
+    let veth = Veth {
+        index: Some(port),
+        peer_index: Some(ETH0),
+        peer_mac: Some(mac),
+        bridge: Some(2),
+        peer_namespace: Some(namespace.as_fd()),
+        ..Veth::new(name(&format!("port{number}")), name("eth0"))
+    };
+    veth::encode_create(&mut batch, &veth);
+    tc::encode_add_clsact(&mut batch, port);
+    for filter in monitor.filters(port, slot) {
+        tc::encode_add_filter(&mut batch, &filter);
+    }
+    host.execute(&mut batch).unwrap();
+    let mut inside = RouteSocket::open_in(&namespace).unwrap();
+    link::set_up(&mut inside, 1_u32).unwrap();
+    link::set_up(&mut inside, ETH0).unwrap();
+    link::set_up(host, port).unwrap();
+    for net in [format!("{v4}/24"), format!("{v6}/64")] {
+        address::add(&mut inside, &Address::new(ETH0, net.parse().unwrap())).unwrap();
+    }
+    link::get(&mut inside, ETH0).unwrap();
+    link::get(host, port).unwrap();
+    Sandbox { namespace, v4, v6, port, slot }
+}
+
+/// A stream, long enough for trains of segments.
+fn stream(from: &Sandbox, to: &Sandbox, address: SocketAddr) {
+    const BYTES: usize = 20_000_000;
+    let listener = to.namespace.enter(|| TcpListener::bind(address).unwrap()).unwrap();
+    let mut sender = from.namespace.enter(|| TcpStream::connect(address).unwrap()).unwrap();
+    let mut receiver = listener.accept().unwrap().0;
+    let reader = thread::spawn(move || std::io::copy(&mut receiver, &mut std::io::sink()).unwrap());
+    sender.write_all(&vec![7; BYTES]).unwrap();
+    drop(sender);
+    assert_eq!(reader.join().unwrap(), BYTES as u64);
+}
+
+/// Datagrams, the longest of which goes in fragments; and one to a port where nobody listens.
+fn datagrams(from: &Sandbox, to: &Sandbox, address: SocketAddr) {
+    let receiver = to.namespace.enter(|| UdpSocket::bind(address).unwrap()).unwrap();
+    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let sender = from.namespace.enter(|| UdpSocket::bind(any).unwrap()).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    for length in [0, 1, 100, 1400, 5000, 30_000] {
+        sender.send_to(&vec![1; length], address).unwrap();
+        assert_eq!(receiver.recv(&mut vec![0; 65_536]).unwrap(), length);
+    }
+    drop(receiver);
+    // Answered by ICMP.
+    sender.send_to(b"hello", address).unwrap();
+}
+
+/// What a DHCP client sends and hears, by sockets as one that has an address does.
+fn dhcp(from: &Sandbox) {
+    let client = from.namespace.enter(|| UdpSocket::bind(("0.0.0.0", 68)).unwrap()).unwrap();
+    client.set_broadcast(true).unwrap();
+    let mut discover = vec![0; 300];
+    discover[..4].copy_from_slice(&[1, 1, 6, 0]);
+    client.send_to(&discover, ("10.1.1.255", 67)).unwrap();
+}
+
+/// Joins a group of each family, which the kernel reports by IGMP and MLD, and leaves it.
+fn multicast(from: &Sandbox) {
+    let v4 = from.namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
+    let v6 = from.namespace.enter(|| UdpSocket::bind(("::", 0)).unwrap()).unwrap();
+    v4.join_multicast_v4(&Ipv4Addr::new(239, 1, 2, 3), &from.v4).unwrap();
+    v6.join_multicast_v6(&"ff05::1234".parse().unwrap(), ETH0).unwrap();
+    v4.leave_multicast_v4(&Ipv4Addr::new(239, 1, 2, 3), &from.v4).unwrap();
+    v6.leave_multicast_v6(&"ff05::1234".parse().unwrap(), ETH0).unwrap();
+}
+
+#[test]
+fn honest_traffic_passes_and_counters_are_the_kernels() {
+    if !privileged("honest_traffic_passes_and_counters_are_the_kernels") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let host = Namespace::anonymous().unwrap();
+    let mut socket = RouteSocket::open_in(&host).unwrap();
+    let bridge = Bridge { index: Some(2), up: true, ..Bridge::new(name("br0"), MacAddress::local(254)) };
+    bridge::create(&mut socket, &bridge).unwrap();
+    let sandboxes: Vec<_> = (1..=3).map(|number| sandbox(&mut socket, &monitor, number)).collect();
+
+    let started = Instant::now();
+    let mut rounds = 0;
+    while started.elapsed() < Duration::from_secs(4) {
+        for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+            let (from, to) = (&sandboxes[from], &sandboxes[to]);
+            // Duplicate detection takes a second or two before an IPv6 address can be used.
+            let addresses: [SocketAddr; 2] = [(to.v4, 7).into(), (to.v6, 7).into()];
+            let is_ready =
+                ping(&from.namespace, &Ping::new(to.v6.into())).is_ok_and(|report| report.all_received());
+            for address in addresses.into_iter().take(1 + usize::from(is_ready)) {
+                assert!(ping(&from.namespace, &Ping::new(address.ip())).unwrap().all_received());
+                stream(from, to, address);
+                datagrams(from, to, address);
+                rounds += usize::from(address.is_ipv6());
+            }
+            dhcp(from);
+            multicast(from);
+        }
+    }
+    assert!(rounds > 0, "IPv6 was ready in time");
+    // What answers the last datagram, and reports of groups left, are on their way.
+    thread::sleep(Duration::from_secs(1));
+    monitor.events(|event| eprintln!("{event:02x?}"));
+    for sandbox in &sandboxes {
+        let violations = monitor.violations(sandbox.slot);
+        assert_eq!(violations.iter().collect::<Vec<_>>(), [], "port {}", sandbox.port);
+        settled(|| {
+            let stats = link::stats(&mut socket, sandbox.port).unwrap();
+            let counters = monitor.counters(sandbox.slot);
+            let kernel = [(stats.rx_packets, stats.rx_bytes), (stats.tx_packets, stats.tx_bytes)];
+            (kernel == [seen(counters.rx), seen(counters.tx)], kernel)
+        });
+        let stats = link::stats(&mut socket, sandbox.port).unwrap();
+        let counters = monitor.counters(sandbox.slot);
+        assert_eq!(seen(counters.rx), (stats.rx_packets, stats.rx_bytes), "port {}", sandbox.port);
+        assert_eq!(seen(counters.tx), (stats.tx_packets, stats.tx_bytes), "port {}", sandbox.port);
+        assert!(
+            counters.rx.segments > 2 * counters.rx.packets,
+            "there were trains of segments: {counters:?}"
+        );
+    }
+}
+
+#[test]
+fn groups_are_kept_apart() {
+    if !privileged("groups_are_kept_apart") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let host = Namespace::anonymous().unwrap();
+    let mut socket = RouteSocket::open_in(&host).unwrap();
+    let bridge = Bridge { index: Some(2), up: true, ..Bridge::new(name("br0"), MacAddress::local(254)) };
+    bridge::create(&mut socket, &bridge).unwrap();
+    let sandboxes: Vec<_> = (1..=3).map(|number| sandbox(&mut socket, &monitor, number)).collect();
+    let reaches = |from: usize, to: usize| {
+        let ping = ping(&sandboxes[from].namespace, &Ping::new(sandboxes[to].v4.into()));
+        ping.is_ok_and(|report| report.all_received())
+    };
+    assert!(reaches(0, 1) && reaches(0, 2));
+    let rules = Rules::new(MacAddress::local(3).0).with_ipv4(sandboxes[2].v4, 32).unwrap();
+    let rules = rules.with_ipv6(sandboxes[2].v6, 128).unwrap().with_link_local().unwrap();
+    let other = Policy { group: 5, ..Policy::new(rules).enforced() };
+    monitor.set_policy(sandboxes[2].slot, &other).unwrap();
+    assert!(reaches(0, 2), "at first all may");
+    monitor.set_group_pair(0, 5, false).unwrap();
+    assert!(!reaches(0, 2) && !reaches(2, 0) && reaches(0, 1));
+    assert!(monitor.violations(sandboxes[0].slot).of(netns_ebpf::packet::Reason::Group) > 0);
+    let dropped = monitor.violations(sandboxes[2].slot).dropped_tx;
+    assert!(dropped.packets > 0 && dropped.bytes > 0, "{dropped:?}");
+    monitor.set_group_pair(0, 5, true).unwrap();
+    assert!(reaches(0, 2));
+    let sandbox = &sandboxes[2];
+    let sent = settled(|| {
+        let stats = link::stats(&mut socket, sandbox.port).unwrap();
+        (stats.tx_packets, stats.tx_bytes)
+    });
+    assert_eq!(seen(monitor.counters(sandbox.slot).tx), sent, "what is dropped is in neither");
+}
