@@ -33,7 +33,8 @@ pub trait PortProgram: Send + Sync {
     /// Gives a port its slot, not 0, which the program reads as `__sk_buff.tc_classid`. The port does not exist yet.
     ///
     /// # Errors
-    /// If there is no slot left; the sandbox is not made then.
+    /// [`crate::Cause::Exhausted`] if there is no slot left: the network then waits for slots of dropped sandboxes, as
+    /// long as [`super::NetworkOptions::patience`] says. After any other the sandbox is not made.
     fn assign(&self, port: &PortInfo) -> Result<u16>;
 
     /// Takes back the slot of a port that the kernel has reclaimed: no frame passes it any more.

@@ -417,9 +417,10 @@ fn is_clash(error: &Error) -> bool {
     matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) && error.operation() == "create veth"
 }
 
-/// Whether `user.max_net_namespaces` is reached.
+/// Whether `user.max_net_namespaces` is reached, or the program has no slot left.
 fn is_full(error: &Error) -> bool {
-    error.errno() == Some(libc::ENOSPC) && error.operation() == "create namespace"
+    let namespaces = error.errno() == Some(libc::ENOSPC) && error.operation() == "create namespace";
+    namespaces || matches!(error.cause(), Cause::Exhausted(_))
 }
 
 /// Whether a described link carries packets.

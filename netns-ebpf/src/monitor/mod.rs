@@ -6,6 +6,7 @@ mod events;
 mod load;
 mod log;
 mod mapped;
+mod network;
 mod pairs;
 mod pod;
 mod policy;

@@ -5,6 +5,7 @@ mod counters;
 mod harness;
 mod load;
 mod log;
+mod network;
 mod pairs;
 mod slots;
 mod traffic;

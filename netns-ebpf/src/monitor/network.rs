@@ -1,0 +1,64 @@
+//! A monitor as the program of a [`netns_core::network::Network`].
+
+use std::os::fd::BorrowedFd;
+
+use netns_core::network::{PortInfo, PortProgram};
+use netns_core::{Cause, Error, Result};
+
+use super::{Monitor, MonitorError, Slot};
+
+/// Counts what passes the ports of a network.
+///
+/// ```no_run
+/// use netns_core::network::{Network, NetworkOptions};
+/// use netns_ebpf::{Monitor, MonitorOptions, Slot};
+/// use std::sync::Arc;
+///
+/// let monitor = Arc::new(Monitor::load(&MonitorOptions::default())?);
+/// let network = Network::create(&NetworkOptions {
+///     subnet_v4: Some("10.99.0.0/16".parse()?),
+///     program: Some(monitor.clone()),
+///     ..NetworkOptions::new("sandboxes".parse()?)
+/// })?;
+/// let sandbox = network.create_sandbox()?;
+/// let slot = sandbox.slot().and_then(Slot::new).expect("the network has a program");
+/// println!("{} packets from the sandbox", monitor.counters(slot).rx.packets);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The ports of further bridges are in namespaces of their own, with indexes that no other port of the network has; so
+/// one monitor serves all of them. A second network on the same monitor must be in the same namespace, which makes the
+/// two choose different indexes.
+///
+/// [`Monitor::pairs`] knows the sender of a frame that did not leave its bridge, which is every frame as long as there
+/// are no more than [`netns_core::network::NetworkOptions::per_bridge`] sandboxes. A frame that came over the trunk from
+/// another bridge has passed into another namespace, where the kernel forgets the port that it first came in by
+/// (`skb_scrub_packet` in <https://github.com/torvalds/linux/blob/v6.12/net/core/skbuff.c>): its pair is `(None, to)`,
+/// as if the host had sent it. The counters of the ports are exact everywhere.
+impl PortProgram for Monitor {
+    fn ingress(&self) -> BorrowedFd<'_> {
+        self.ingress_program()
+    }
+
+    fn egress(&self) -> BorrowedFd<'_> {
+        self.egress_program()
+    }
+
+    fn assign(&self, port: &PortInfo) -> Result<u16> {
+        Self::assign(self, port.index).map(Slot::get).map_err(|error| {
+            let cause = match error {
+                MonitorError::SlotsExhausted { .. } => Cause::Exhausted(error.to_string().into()),
+                other => Cause::Program(other.into()),
+            };
+            Error::new("assign a slot to port", port.name.to_string(), cause)
+        })
+    }
+
+    fn release(&self, slot: u16) {
+        let Some(slot) = Slot::new(slot) else { return };
+        if let Err(error) = Self::release(self, slot) {
+            // Nobody is there to be told: the sandbox was dropped some time ago.
+            log::warn!("the slot of a port that is gone is not free: {error}");
+        }
+    }
+}
