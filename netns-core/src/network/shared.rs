@@ -28,9 +28,12 @@ const READ_EVERY: u32 = 16;
 const ATTEMPTS: usize = 8;
 /// How long a port may take to work on kernels that are not asked for it (before 6.8).
 const PORT_LIMIT: Duration = Duration::from_secs(5);
-/// While a limit is reached: how long to wait for a notice before looking again. The kernel lets a namespace's count go
-/// some time after its port.
+/// While a limit is reached: how long to wait for a notice before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long after its port has gone a namespace may still count. The kernel waits in between for everybody who may be
+/// looking at it (`rcu_barrier` in `cleanup_net`,
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
+const LINGERS: Duration = Duration::from_secs(1);
 
 /// The state of a network.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub(super) struct Shared {
 pub(super) struct Ledger {
     pub(super) numbers: Numbers,
     taken: u32,
+    /// When it was last noticed that the kernel has reclaimed something.
+    reclaimed: Option<Instant>,
     /// How many of the ports of each bridge wait for the kernel.
     waiting: Box<[u32]>,
 }
@@ -113,7 +118,12 @@ impl Shared {
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            ledger: Mutex::new(Ledger { numbers: Numbers::new(plan.capacity), taken: 0, waiting }),
+            ledger: Mutex::new(Ledger {
+                numbers: Numbers::new(plan.capacity),
+                taken: 0,
+                reclaimed: None,
+                waiting,
+            }),
             places,
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
@@ -222,9 +232,12 @@ impl Shared {
 
     /// Waits a little for the kernel to reclaim something; whether it makes sense to try again.
     fn wait_for_room(&self, deadline: Instant) -> Result<bool> {
-        let waiting = self.ledger().numbers.leaving();
+        let ledger = self.ledger();
+        let coming =
+            ledger.numbers.leaving() > 0 || ledger.reclaimed.is_some_and(|at| at.elapsed() < LINGERS);
+        drop(ledger);
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || waiting == 0 {
+        if left.is_zero() || !coming {
             return Ok(false);
         }
         std::thread::sleep(left.min(LOOK_AGAIN));
@@ -380,6 +393,7 @@ impl Shared {
                 Heard::Lost => lost = true,
                 Heard::Gone(port) => {
                     if let Some(number) = self.recipe.plan.number(port) {
+                        ledger.reclaimed = Some(Instant::now());
                         self.note_reclaimed(ledger, number);
                     }
                 }
@@ -399,6 +413,7 @@ impl Shared {
         let waited_for = ledger.numbers.all_leaving().filter(|&number| plan.shard(number) == shard);
         let gone: Vec<u32> = waited_for.filter(|&number| !there.contains(&plan.port(number))).collect();
         for number in gone {
+            ledger.reclaimed = Some(Instant::now());
             self.note_reclaimed(ledger, number);
         }
         Ok(())
