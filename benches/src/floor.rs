@@ -1,5 +1,7 @@
 //! The floor: the system calls that make a sandbox, from bytes prepared beforehand, and nothing else.
 //!
+//! The peer of the pair is made for the thread that sends, so the floor runs in the thread that recorded.
+//!
 //! No plan, no encoding, no locks, no checks but whether a call failed: what is above it is what the library costs, what
 //! is below it is the kernel's. The bytes are those that the library sends: see [`crate::record`].
 
@@ -19,24 +21,21 @@ pub const PREPARED: usize = 256;
 const REPLY: usize = 8 * 1024;
 
 /// The system calls of one sandbox, in their order; with a name only those of named ones.
-pub const STEPS: [&str; 9] = [
+pub const STEPS: [&str; 8] = [
     "look which namespace this is (stat)",
     "take the name (mknod)",
     "make the namespace (unshare)",
     "open a socket inside",
     "bind the name (mount)",
+    "make the veth pair and its port (send, receive)",
     "go back (setns)",
-    "make the veth pair",
-    "set up the port",
-    "set up eth0, synchronise",
+    "set up eth0, synchronise (send, receive)",
 ];
-const FIRST_BATCH: usize = 6;
 
 /// Requests of one `send`.
 #[derive(Debug)]
 struct Request {
-    /// The network's own socket; `None` is that of the sandbox.
-    socket: Option<RawFd>,
+    socket: RawFd,
     bytes: Vec<u8>,
     /// Whether the kernel answers.
     answered: bool,
@@ -46,7 +45,10 @@ struct Request {
 #[derive(Debug)]
 struct Prepared {
     path: Option<CString>,
-    requests: Vec<Request>,
+    /// On the network's own socket, from inside.
+    port: Request,
+    /// On the sandbox's socket, whichever descriptor it has.
+    eth0: Request,
 }
 
 /// A sandbox that the floor made: what it is held by.
@@ -84,7 +86,8 @@ impl Floor {
             let (sandbox, _) = made?;
             let path =
                 sandbox.name().map(|name| CString::new(format!("/var/run/netns/{name}"))).transpose()?;
-            prepared.push(Prepared { path, requests: requests(sent)? });
+            let [port, eth0] = requests(sent)?;
+            prepared.push(Prepared { path, port, eth0 });
             sandboxes.push(sandbox);
         }
         drop(sandboxes);
@@ -135,7 +138,7 @@ impl Floor {
     fn make_in_steps(&mut self, mut done: impl FnMut(usize)) -> Result<()> {
         let number = self.next;
         self.next = (number + 1) % PREPARED;
-        let Prepared { path, requests } = &self.prepared[number];
+        let Prepared { path, port, eth0 } = &self.prepared[number];
         raw::stat(raw::CURRENT)?;
         done(0);
         if let Some(path) = path {
@@ -150,17 +153,12 @@ impl Floor {
             raw::bind_current(path)?;
             done(4);
         }
-        raw::setns(self.home.as_fd())?;
+        exchange(port.socket, port, &mut self.buffer)?;
         done(5);
-        for (number, request) in requests.iter().enumerate() {
-            let socket = request.socket.unwrap_or(socket.as_raw_fd());
-            raw::send(socket, &request.bytes)?;
-            if request.answered {
-                let length = raw::receive(socket, &mut self.buffer)?;
-                check(&self.buffer[..length])?;
-            }
-            done(FIRST_BATCH + number);
-        }
+        raw::setns(self.home.as_fd())?;
+        done(6);
+        exchange(socket.as_raw_fd(), eth0, &mut self.buffer)?;
+        done(7);
         self.made.push(Made { number, _socket: socket });
         Ok(())
     }
@@ -193,17 +191,25 @@ impl Floor {
     }
 }
 
-/// What was sent, sorted by socket.
-fn requests(sent: Vec<Sent>) -> Result<Vec<Request>> {
-    let inside = sent.first().ok_or("nothing was sent")?.socket;
-    if sent.len() != STEPS.len() - FIRST_BATCH {
-        return Err(format!("a sandbox takes {} sends; the floor knows three", sent.len()).into());
+/// Sends requests and reads the answer.
+fn exchange(socket: RawFd, request: &Request, buffer: &mut [u8]) -> Result<()> {
+    raw::send(socket, &request.bytes)?;
+    if request.answered {
+        let length = raw::receive(socket, buffer)?;
+        check(&buffer[..length])?;
     }
+    Ok(())
+}
+
+/// What was sent for the port, and for `eth0`.
+fn requests(sent: Vec<Sent>) -> Result<[Request; 2]> {
+    let count = sent.len();
     let requests = sent.into_iter().map(|Sent { socket, bytes }| {
         let answered = is_answered(&bytes);
-        Request { socket: (socket != inside).then_some(socket), bytes, answered }
+        Request { socket, bytes, answered }
     });
-    Ok(requests.collect())
+    let requests: Vec<Request> = requests.collect();
+    requests.try_into().map_err(|_| format!("a sandbox takes {count} sends; the floor knows two").into())
 }
 
 /// Whether the kernel answers requests that it does not refuse: if the last one asks for it, or for something.

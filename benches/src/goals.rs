@@ -2,6 +2,7 @@
 
 use crate::compare::Compared;
 use crate::report::Row;
+use crate::samples::{Samples, micros};
 
 /// By how much the library may exceed the floor.
 pub const FLOOR: f64 = 1.05;
@@ -34,6 +35,7 @@ pub fn against(name: &str, ours_us: f64, peer: &str, peer_us: f64, goal: Option<
         peer: Some(peer.to_owned()),
         peer_us: Some(peer_us),
         ratio: Some(ratio),
+        ratio_p25: None,
         goal: goal.map(|goal| format!("at least {goal}x")),
         met: goal.map(|goal| ratio >= goal),
         reason: None,
@@ -50,10 +52,28 @@ pub fn at_most(name: &str, ours_us: f64, of: &str, of_us: f64, goal: Option<f64>
         peer: Some(of.to_owned()),
         peer_us: Some(of_us),
         ratio: Some(ratio),
+        ratio_p25: None,
         goal: goal.map(|goal| format!("at most {goal}x")),
         met: goal.map(|goal| ratio <= goal),
         reason: None,
     }
+}
+
+/// Ours beside a peer: see [`against`].
+fn samples_against(name: &str, ours: &Samples, peer: &str, theirs: &Samples, goal: Option<f64>) -> Row {
+    let ratio_p25 = Some(low(theirs) / low(ours));
+    Row { ratio_p25, ..against(name, ours.median_us(), peer, theirs.median_us(), goal) }
+}
+
+/// Ours beside the floor: see [`at_most`].
+#[must_use]
+pub fn samples_at_most(name: &str, ours: &Samples, of: &str, theirs: &Samples, goal: Option<f64>) -> Row {
+    let ratio_p25 = Some(low(ours) / low(theirs));
+    Row { ratio_p25, ..at_most(name, ours.median_us(), of, theirs.median_us(), goal) }
+}
+
+fn low(samples: &Samples) -> f64 {
+    micros(samples.quantile(0.25))
 }
 
 /// Ours, which is to be at most `goal` microseconds.
@@ -65,6 +85,7 @@ pub fn within(name: &str, ours_us: f64, goal: Option<f64>) -> Row {
         peer: None,
         peer_us: None,
         ratio: None,
+        ratio_p25: None,
         goal: goal.map(|goal| format!("at most {goal} us")),
         met: goal.map(|goal| ours_us <= goal),
         reason: None,
@@ -80,14 +101,12 @@ pub fn compared(results: &[Compared]) -> Vec<Row> {
     for peer in PEERS {
         let (kind, ours) = if peer.named { ("named", named) } else { ("anonymous", anonymous) };
         let Some((ours, theirs)) = ours.zip(find(peer.name)) else { continue };
-        let row = |what: &str, ours, theirs, goal| {
-            against(&format!("{what}, {kind}"), ours, peer.name, theirs, goal)
+        let row = |what: &str, ours: &Samples, theirs: &Samples, goal| {
+            samples_against(&format!("{what}, {kind}"), ours, peer.name, theirs, goal)
         };
-        rows.push(row("create", ours.make.median_us(), theirs.make.median_us(), peer.make));
-        let (our, their) = (ours.reclaim.median_us(), theirs.reclaim.median_us());
-        rows.push(row("take down until reclaimed", our, their, peer.reclaim));
-        let (our, their) = (ours.take_down.median_us(), theirs.take_down.median_us());
-        rows.push(row("take down, what the caller waits for", our, their, None));
+        rows.push(row("create", &ours.make, &theirs.make, peer.make));
+        rows.push(row("take down until reclaimed", &ours.reclaim, &theirs.reclaim, peer.reclaim));
+        rows.push(row("take down, what the caller waits for", &ours.take_down, &theirs.take_down, None));
     }
     rows
 }

@@ -20,6 +20,8 @@ pub struct Row {
     pub peer_us: Option<f64>,
     /// How many times as long as we it takes; for the floor and for growth, how many times as long as it we take.
     pub ratio: Option<f64>,
+    /// The ratio of the lower quartiles: others at work on the machine disturb them less than the medians.
+    pub ratio_p25: Option<f64>,
     /// What we aim at.
     pub goal: Option<String>,
     /// Whether we do.

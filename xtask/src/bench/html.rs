@@ -77,7 +77,7 @@ fn row(page: &mut String, cells: &[String], numbers: &[usize]) {
 }
 
 fn rows(report: &Report) -> String {
-    let numbers = [1, 3, 4];
+    let numbers = [1, 3, 4, 5];
     let mut page = String::new();
     heading(&mut page, &HEADINGS, &numbers);
     for line in &report.rows {

@@ -18,7 +18,7 @@ pub(super) fn page(report: &Report, command: &str) -> String {
         report.load_after
     );
     line(&mut text, &HEADINGS.map(str::to_owned));
-    text += "| --- | ---: | --- | ---: | ---: | --- | --- |\n";
+    text += "| --- | ---: | --- | ---: | ---: | ---: | --- | --- |\n";
     for row in &report.rows {
         line(&mut text, &columns(row));
     }

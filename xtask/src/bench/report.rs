@@ -62,6 +62,7 @@ pub(super) struct Row {
     pub(super) peer: Option<String>,
     pub(super) peer_us: Option<f64>,
     pub(super) ratio: Option<f64>,
+    pub(super) ratio_p25: Option<f64>,
     pub(super) goal: Option<String>,
     pub(super) met: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,13 +79,14 @@ impl Row {
         };
         (self.goal.as_deref().unwrap_or_default(), met)
     }
+}
 
-    pub(super) fn ratio(&self) -> String {
-        match self.ratio {
-            Some(ratio) if ratio < 10.0 => format!("{ratio:.2}x"),
-            Some(ratio) => format!("{ratio:.0}x"),
-            None => String::new(),
-        }
+/// A ratio for people.
+pub(super) fn ratio(ratio: Option<f64>) -> String {
+    match ratio {
+        Some(ratio) if ratio < 10.0 => format!("{ratio:.2}x"),
+        Some(ratio) => format!("{ratio:.0}x"),
+        None => String::new(),
     }
 }
 

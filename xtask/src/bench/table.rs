@@ -1,23 +1,25 @@
 //! The table on stdout.
 
-use super::report::{Report, Row, time};
+use super::report::{Report, Row, ratio, time};
 use std::io::{self, Write};
 
 /// What stands above the columns.
-pub(super) const HEADINGS: [&str; 7] = ["what", "ours", "beside", "theirs", "ratio", "goal", "met"];
+pub(super) const HEADINGS: [&str; 8] = ["what", "ours", "beside", "theirs", "ratio", "of p25", "goal", "met"];
 /// How a ratio is to be read.
 pub(super) const RATIO: &str = "The ratio is how many times as long as we the other takes; where the goal is \"at most\", \
-how many times as long as the other we take.";
+how many times as long as the other we take. It is of the medians; beside it is that of the lower quartiles, which others \
+at work on the machine disturb less.";
 
 /// The columns of a row.
-pub(super) fn columns(row: &Row) -> [String; 7] {
+pub(super) fn columns(row: &Row) -> [String; 8] {
     let (goal, met) = row.verdict();
     [
         row.name.clone(),
         time(row.ours_us),
         row.peer.clone().unwrap_or_default(),
         row.peer_us.map(time).unwrap_or_default(),
-        row.ratio(),
+        ratio(row.ratio),
+        ratio(row.ratio_p25),
         goal.to_owned(),
         met.to_owned(),
     ]
@@ -25,8 +27,8 @@ pub(super) fn columns(row: &Row) -> [String; 7] {
 
 /// Prints what was found.
 pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let rows: Vec<[String; 7]> = report.rows.iter().map(columns).collect();
-    let widths: [usize; 7] = std::array::from_fn(|column| {
+    let rows: Vec<[String; 8]> = report.rows.iter().map(columns).collect();
+    let widths: [usize; 8] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
     });
@@ -58,12 +60,12 @@ pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
 }
 
 /// Numbers to the right, words to the left.
-fn print_line(out: &mut impl Write, cells: &[String; 7], widths: &[usize; 7]) -> io::Result<()> {
+fn print_line(out: &mut impl Write, cells: &[String; 8], widths: &[usize; 8]) -> io::Result<()> {
     let mut line = String::new();
     for (column, (cell, &width)) in cells.iter().zip(widths).enumerate() {
         let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
         let (before, after) =
-            if matches!(column, 1 | 3 | 4) { (padding.as_str(), "") } else { ("", padding.as_str()) };
+            if matches!(column, 1 | 3..=5) { (padding.as_str(), "") } else { ("", padding.as_str()) };
         line += &format!("{before}{cell}{after}  ");
     }
     writeln!(out, "{}", line.trim_end())
