@@ -28,6 +28,8 @@ pub mod layout;
 #[cfg(not(target_arch = "bpf"))]
 mod monitor;
 pub mod packet;
+#[cfg(not(target_arch = "bpf"))]
+pub mod pcapng;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use monitor::{

@@ -46,6 +46,7 @@ pub(crate) enum Topology {
     Pair,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// How many namespaces: ns1 to nsN.
@@ -72,6 +73,19 @@ pub(crate) struct RunArguments {
     /// One JSON object a line on stdout.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Count, tell and pass frames that a namespace may not send [default].
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) observe: bool,
+    /// Count, tell and drop them.
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Send one frame of each kind that no honest host sends, from the first namespace to the second, and see what
+    /// becomes of it.
+    #[arg(long)]
+    pub(crate) attack: bool,
+    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
     /// Leave everything in place in the end; `cargo xtask clean` removes it.
     #[arg(long, conflicts_with = "isolated")]
     pub(crate) keep: bool,

@@ -17,7 +17,39 @@ pub struct Case {
     /// The honest one.
     pub near: Vec<u8>,
     /// Whether a Linux bridge forwards the frame, if nobody else stops it.
-    pub is_forwarded: bool,
+    pub forwarded: Forwarded,
+}
+
+/// What the bridge itself looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It forwards the frame.
+    Always,
+    /// It does, unless it hands packets to netfilter, which looks at their headers first ([`br_validate_ipv4`] and
+    /// `br_validate_ipv6`): sysctl `net.bridge.bridge-nf-call-iptables` and `bridge-nf-call-ip6tables`.
+    ///
+    /// [`br_validate_ipv4`]: https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_netfilter_hooks.c
+    UnlessFiltered,
+    /// It does not: [`br_handle_frame`] refuses source addresses that are nobody's.
+    ///
+    /// [`br_handle_frame`]: https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_input.c
+    Never,
+}
+
+impl Forwarded {
+    /// Of a packet whose header is not sound. What is wrong behind the header netfilter does not see.
+    const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::SourceMacInvalid => Self::Never,
+            Reason::Ipv4Version
+            | Reason::Ipv4HeaderLength
+            | Reason::Ipv4TotalLength
+            | Reason::Ipv4Checksum
+            | Reason::Ipv6Version
+            | Reason::Ipv6PayloadLength => Self::UnlessFiltered,
+            _ => Self::Always,
+        }
+    }
 }
 
 const IPV4: u16 = 0x0800;
@@ -61,7 +93,8 @@ impl Table {
         frame: Vec<u8>,
         near: Vec<u8>,
     ) -> &mut Case {
-        self.cases.push(Case { reason, what, frame, near, is_forwarded: true });
+        let forwarded = Forwarded::of(reason);
+        self.cases.push(Case { reason, what, frame, near, forwarded });
         let last = self.cases.len() - 1;
         &mut self.cases[last]
     }
@@ -101,9 +134,8 @@ impl Table {
     fn ethernet(&mut self) {
         let udp = udp(1000, 2000, PAYLOAD);
         let honest = self.ipv4_frame(UDP, 0, &[], &udp);
-        self.add(Reason::FrameShort, "19 of 20 bytes of IPv4", honest[..33].to_vec(), honest.clone());
         for (what, mac) in [("multicast", [3, 0, 0, 0, 0, 1]), ("zero", [0; 6])] {
-            self.spoil(Reason::SourceMacInvalid, what, &honest, 6, &mac).is_forwarded = false;
+            self.spoil(Reason::SourceMacInvalid, what, &honest, 6, &mac);
         }
         self.spoil(Reason::SourceMacForeign, "one bit", &honest, 11, &[honest[11] ^ 0x80]);
         // One that a bridge without STP forwards.
@@ -143,6 +175,9 @@ impl Table {
     fn ipv4(&mut self) {
         let honest = self.ipv4_frame(UDP, 0, &[], &udp(1000, 2000, PAYLOAD));
         let own = self.from.v4.octets();
+        let short = honest[..33].to_vec();
+        self.add(Reason::FrameShort, "19 of 20 bytes of IPv4", short, honest.clone()).forwarded =
+            Forwarded::UnlessFiltered;
         self.spoil_ipv4(Reason::Ipv4Version, "6", &honest, 14, &[0x65]);
         self.spoil(Reason::Ipv4HeaderLength, "16", &honest, 14, &[0x44]);
         let header = Ipv4 { from: self.from.v4, to: self.to.v4, protocol: UDP, fragment: 0, options: &[] };

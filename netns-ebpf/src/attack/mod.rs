@@ -6,7 +6,9 @@
 
 mod cases;
 mod frame;
+mod socket;
 mod v6;
 
-pub use cases::{Case, cases};
+pub use cases::{Case, Forwarded, cases};
 pub use frame::Party;
+pub use socket::FrameSocket;

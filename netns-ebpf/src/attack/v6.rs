@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::cases::Table;
+use super::cases::{Forwarded, Table};
 use super::frame::{PAYLOAD, ethernet, extension, icmpv6, ipv6, link_layer, tcp, udp};
 use crate::packet::Reason;
 
@@ -27,7 +27,9 @@ impl Table {
     pub(super) fn ipv6(&mut self) {
         let datagram = udp(1000, 2000, PAYLOAD);
         let honest = self.ipv6_frame(UDP, 64, &datagram);
-        self.add(Reason::FrameShort, "39 of 40 bytes of IPv6", honest[..53].to_vec(), honest.clone());
+        let short = honest[..53].to_vec();
+        self.add(Reason::FrameShort, "39 of 40 bytes of IPv6", short, honest.clone()).forwarded =
+            Forwarded::UnlessFiltered;
         self.spoil(Reason::Ipv6Version, "4", &honest, 14, &[0x40]);
         let length = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
         self.spoil(Reason::Ipv6PayloadLength, "a byte more", &honest, 18, &(length + 1).to_be_bytes());

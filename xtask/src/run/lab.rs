@@ -2,6 +2,7 @@
 
 use super::plan::{Plan, PlannedMember};
 use super::report::Report;
+use super::validate;
 use crate::cli::Topology;
 use crate::failure::Failure;
 use crate::signals::Stop;
@@ -15,8 +16,8 @@ use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
-use netns_core::{Folder, IfName, IpNet, Namespace, RouteSocket, link};
-use netns_ebpf::{Monitor, Slot};
+use netns_core::{Folder, IfName, IpNet, MacAddress, Namespace, RouteSocket, link};
+use netns_ebpf::{Mode, Monitor, Slot};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -36,6 +37,7 @@ pub(crate) struct Member {
     pub(crate) port_index: u32,
     /// Its slot, if there is a program.
     pub(crate) slot: Option<Slot>,
+    pub(crate) mac: MacAddress,
     pub(crate) addresses: Vec<IpAddr>,
 }
 
@@ -43,6 +45,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Lab<'a> {
     monitor: Option<&'a Monitor>,
+    /// What is done about frames that a namespace may not send.
+    mode: Mode,
     topology: Topology,
     host: Namespace,
     socket: RouteSocket,
@@ -61,6 +65,7 @@ impl<'a> Lab<'a> {
         host: Namespace,
         plan: &Plan,
         monitor: Option<&'a Monitor>,
+        mode: Mode,
         private: bool,
     ) -> Result<Self, Failure> {
         let mut socket = RouteSocket::open_in(&host)?;
@@ -81,6 +86,7 @@ impl<'a> Lab<'a> {
         };
         Ok(Self {
             monitor,
+            mode,
             topology: plan.topology,
             host,
             socket,
@@ -90,6 +96,10 @@ impl<'a> Lab<'a> {
             forwarding: None,
             down: false,
         })
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
     }
 
     pub(crate) fn topology(&self) -> Topology {
@@ -174,7 +184,7 @@ impl<'a> Lab<'a> {
         index: u32,
     ) -> Result<(), Failure> {
         let namespace = self.make_namespace(&planned.name)?;
-        let slot = self.assign(index)?;
+        let slot = self.assign(index, planned)?;
         // From here on it is taken down with the rest.
         self.members.push(Member {
             name: planned.name.clone(),
@@ -182,6 +192,7 @@ impl<'a> Lab<'a> {
             port: planned.port,
             port_index: index,
             slot,
+            mac: planned.mac,
             addresses: planned.addresses.clone(),
         });
         let namespace = &self.members[self.members.len() - 1].namespace;
@@ -228,13 +239,14 @@ impl<'a> Lab<'a> {
         let started = Instant::now();
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
             let namespace = self.make_namespace(&planned.name)?;
-            let slot = self.assign(far_index)?;
+            let slot = self.assign(far_index, planned)?;
             self.members.push(Member {
                 name: planned.name.clone(),
                 namespace,
                 port: planned.port,
                 port_index: far_index,
                 slot,
+                mac: planned.mac,
                 addresses: planned.addresses.clone(),
             });
         }
@@ -290,9 +302,12 @@ impl<'a> Lab<'a> {
         Ok(if self.record.is_some() { Namespace::create(name)? } else { Namespace::anonymous()? })
     }
 
-    /// A slot for the port with this index, if there is a program.
-    fn assign(&self, index: u32) -> Result<Option<Slot>, Failure> {
-        Ok(self.monitor.map(|monitor| monitor.assign(index)).transpose()?)
+    /// A slot for the port with this index, if there is a program, and what may be sent by it.
+    fn assign(&self, index: u32, planned: &PlannedMember) -> Result<Option<Slot>, Failure> {
+        let Some(monitor) = self.monitor else { return Ok(None) };
+        let slot = monitor.assign(index)?;
+        monitor.set_policy(slot, &validate::policy(planned.mac, &planned.addresses, self.mode)?)?;
+        Ok(Some(slot))
     }
 
     /// The program, if there is one, on both hooks of a port.

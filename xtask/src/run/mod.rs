@@ -1,5 +1,6 @@
 //! `cargo xtask run`: the main job.
 
+mod attack;
 mod counters;
 mod lab;
 mod leftovers;
@@ -8,6 +9,7 @@ mod plan;
 mod preflight;
 mod report;
 mod traffic;
+mod validate;
 
 use crate::cli::RunArguments;
 use crate::failure::{self, Failure};
@@ -17,18 +19,20 @@ use counters::{Snapshot, verify};
 use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Monitor, MonitorOptions};
+use netns_ebpf::{Mode, Monitor, MonitorOptions};
 use plan::Plan;
 use preflight::Privilege;
 use report::{Report, Summary};
 use std::process::ExitCode;
 use std::time::Instant;
 use traffic::Traffic;
+use validate::Teller;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
 /// down. Whatever goes wrong on the way, what was made is taken down.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let plan = Plan::new(arguments)?;
+    attack::check(arguments, &plan)?;
     let privilege = preflight::privilege(arguments)?;
     let host = match privilege {
         Privilege::Root if arguments.isolated => Namespace::anonymous()?,
@@ -54,7 +58,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     preflight::check_kernel(monitor.as_ref())?;
 
     let before = Before::observe(&host)?;
-    let mut lab = Lab::begin(host, &plan, monitor.as_ref(), private)?;
+    let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
+    let mut lab = Lab::begin(host, &plan, monitor.as_ref(), mode, private)?;
     let outcome = watch(arguments, &plan, &mut lab, &mut report, &stop);
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
@@ -97,6 +102,10 @@ fn watch(
     }
     report.pings_done(pings, pings_ok)?;
 
+    let mut teller = Teller::new(arguments)?;
+    let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
+    teller.tell(lab, report)?;
+
     let traffic = Traffic::start(lab.members())?;
     let started = Instant::now();
     let end = arguments.duration.map(|duration| started + duration);
@@ -109,20 +118,30 @@ fn watch(
             break;
         }
         lab.flush_log();
+        teller.tell(lab, report)?;
         let snapshot = Snapshot::take(lab)?;
         report.counters(started.elapsed(), &snapshot, &previous)?;
         previous = snapshot;
     }
     traffic.stop()?;
-    let verdict = verify(lab)?;
+    let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
+    let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
-    Ok(Summary { pings, pings_ok, verdict, leftovers: Vec::new(), kept: Vec::new() })
+    teller.tell(lab, report)?;
+    let violations = validate::violations(lab);
+    Ok(Summary { pings, pings_ok, attack, violations, verdict, leftovers: Vec::new(), kept: Vec::new() })
 }
 
 impl Summary {
     /// 0 only if all is as it should be.
     fn exit_code(&self) -> Result<ExitCode, Failure> {
-        if self.pings_ok == self.pings && self.verdict.exact() != Some(false) && self.leftovers.is_empty() {
+        // Whoever attacks wants violations; of anybody else's run there are none.
+        let as_it_should_be = self.attack.unwrap_or(true);
+        if self.pings_ok == self.pings
+            && as_it_should_be
+            && self.verdict.exact() != Some(false)
+            && self.leftovers.is_empty()
+        {
             Ok(ExitCode::from(failure::FINE))
         } else {
             Err(Failure::Verdict)

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
 /// Up to this many namespaces, each talks with each; of more, each with the next, in a ring.
-const MESH: usize = 16;
+pub(crate) const MESH: usize = 16;
 /// Some 90 bytes of kernel memory each.
 const MOST_PAIRS: u32 = 1 << 18;
 

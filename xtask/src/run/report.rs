@@ -1,11 +1,16 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
+use super::attack::Attacked;
 use super::counters::{PairCount, Port, Snapshot, Verdict};
 use super::pings::{PingResult, PingRoute};
 use super::plan::Plan;
 use crate::failure::Failure;
 use crate::output::{human, json_line, micros, millis, per_second};
-use serde_json::{Value, json};
+use netns_ebpf::Event;
+use netns_ebpf::layout::Violations;
+use netns_ebpf::packet::Reason;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::io::{self, StdoutLock, Write};
 use std::time::Duration;
 
@@ -27,6 +32,10 @@ pub(crate) struct Report {
 pub(crate) struct Summary {
     pub(crate) pings: usize,
     pub(crate) pings_ok: usize,
+    /// Whether an attack went as it should.
+    pub(crate) attack: Option<bool>,
+    /// What the namespaces sent and may not, by reason.
+    pub(crate) violations: Vec<(Reason, u64)>,
     pub(crate) verdict: Verdict,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
@@ -110,6 +119,7 @@ impl Report {
         }
         writeln!(self.out)?;
         self.ports(t, now, before)?;
+        self.violations(now)?;
         self.pairs(now)?;
         Ok(self.out.flush()?)
     }
@@ -142,6 +152,69 @@ impl Report {
         }
         if rows.len() > MANY {
             writeln!(self.out, "and {} ports with less traffic", rows.len() - MANY)?;
+        }
+        Ok(())
+    }
+
+    /// What ports sent and may not; nothing, mostly.
+    fn violations(&mut self, now: &Snapshot) -> io::Result<()> {
+        for port in &now.ports {
+            for (reason, packets) in port.violations.iter().flat_map(Violations::iter) {
+                writeln!(self.out, "{:<15}{:>8}  {reason}", port.name, human(packets))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One violation, as it happened.
+    pub(crate) fn violation(
+        &mut self,
+        event: &Event<'_>,
+        port: &str,
+        namespace: &str,
+    ) -> Result<(), Failure> {
+        if self.json {
+            let frame = event.frame.iter().fold(String::new(), |mut hex, byte| {
+                // Into a string, which cannot fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
+            let line = json!({
+                "type": "violation", "time_ns": event.time.as_nanos() as u64, "port": port,
+                "namespace": namespace, "reason": event.reason.name(), "dropped": event.dropped,
+                "length": event.length, "frame": frame,
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        let fate = if event.dropped { "dropped" } else { "passed" };
+        Ok(writeln!(self.out, "{port:<15} {}: {} bytes, {fate}", event.reason, event.length)?)
+    }
+
+    /// What became of one frame of an attack.
+    pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
+        let Attacked { reason, seen, reached, expected, .. } = attacked;
+        if self.json {
+            let line = json!({
+                "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": reached,
+                "ok": attacked.is_ok(),
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        let word = |yes: bool| if yes { "yes" } else { "no" };
+        let name = reason.name();
+        write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*reached))?;
+        if !attacked.is_ok() {
+            write!(self.out, "  WRONG: to be seen once, and reach: {}", word(*expected))?;
+        } else if attacked.is_stopped_by_bridge() {
+            write!(self.out, "  (the bridge itself drops it)")?;
+        }
+        Ok(writeln!(self.out)?)
+    }
+
+    /// The heading of the attack's table.
+    pub(crate) fn attack(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "\nattack, {from} -> {to}\n{:<24} sent seen reached", "reason")?;
         }
         Ok(())
     }
@@ -183,16 +256,26 @@ impl Report {
     }
 
     pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
-        let Summary { pings, pings_ok, verdict, leftovers, kept } = summary;
+        let Summary { pings, pings_ok, attack, violations, verdict, leftovers, kept } = summary;
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
-                "leftovers": leftovers, "kept": kept,
+                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter().copied()),
+                "attack_ok": attack,
             });
             json_line(&mut self.out, &line)?;
         } else {
             writeln!(self.out)?;
             writeln!(self.out, "pings     {pings_ok} of {pings} answered")?;
+            if let Some(attack) = attack {
+                writeln!(
+                    self.out,
+                    "attack    {}",
+                    if *attack { "as it should be" } else { "NOT as it should be" }
+                )?;
+            }
+            let all: u64 = violations.iter().map(|(_, packets)| packets).sum();
+            writeln!(self.out, "frames    {all} that their senders may not send")?;
             match verdict.ports {
                 None => {
                     writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;
@@ -225,7 +308,14 @@ fn port_json(port: &Port) -> Value {
         "port": port.name, "namespace": port.namespace, "ifindex": port.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
         "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
+        "violations": port.violations.as_ref().map(|violations| reasons(violations.iter())),
+        "dropped": port.violations.as_ref().map(|violations| violations.dropped_rx.packets),
     })
+}
+
+/// Reasons by name, with their frames.
+fn reasons(reasons: impl Iterator<Item = (Reason, u64)>) -> Map<String, Value> {
+    reasons.map(|(reason, packets)| (reason.name().to_owned(), packets.into())).collect()
 }
 
 fn pair_json(pair: &PairCount) -> Value {

@@ -1,0 +1,80 @@
+//! A raw socket: whole frames, sent and heard.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+/// A socket that sends frames by a link as they are, and hears what comes in by it: `packet(7)`.
+#[derive(Debug)]
+pub struct FrameSocket {
+    fd: OwnedFd,
+}
+
+const EVERYTHING: u16 = (libc::ETH_P_ALL as u16).to_be();
+
+impl FrameSocket {
+    /// A socket for the link with this index in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// The kernel's: `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such link.
+    pub fn open(ifindex: u32) -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(EVERYTHING)) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was opened just now, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: EVERYTHING,
+            sll_ifindex: ifindex.cast_signed(),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        let length = size_of_val(&address) as libc::socklen_t;
+        // SAFETY: pointer and length are those of `address`, which outlives the call.
+        let result = unsafe { libc::bind(fd.as_raw_fd(), ptr::from_ref(&address).cast(), length) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Self { fd }) }
+    }
+
+    /// Sends a frame, Ethernet header and all.
+    ///
+    /// # Errors
+    /// The kernel's: `EINVAL` for less than an Ethernet header, `EMSGSIZE` for more than the link takes.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        // SAFETY: pointer and length are those of `frame`, which outlives the call.
+        let sent = unsafe { libc::send(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// The next frame, waited for no longer than `limit`; `None` if none came. A VLAN tag is not in it any more.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn receive(&self, limit: Duration) -> io::Result<Option<Vec<u8>>> {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the pointer is to one `pollfd`, which outlives the call.
+        if unsafe { libc::poll(&raw mut poll, 1, millis) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut frame = vec![0_u8; 65_536];
+        // SAFETY: pointer and length are those of `frame`, which outlives the call.
+        let length = unsafe { libc::recv(self.fd.as_raw_fd(), frame.as_mut_ptr().cast(), frame.len(), 0) };
+        match usize::try_from(length) {
+            Ok(length) => {
+                frame.truncate(length);
+                Ok(Some(frame))
+            }
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+}
