@@ -15,6 +15,7 @@ mod name;
 mod namespace;
 mod neighbour;
 mod network;
+mod network_limits;
 mod ping;
 mod ping_answers;
 mod port_options;

@@ -44,6 +44,8 @@
 #![forbid(unsafe_code)]
 
 mod fabric;
+mod ledger;
+mod making;
 mod numbers;
 mod options;
 mod plan;

@@ -123,3 +123,6 @@ fn filter(window: u32) -> [Instruction; 6] {
         step(RETURN, 0, 0, 0),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,10 @@
 //! - asking for the port comes last, and makes linkwatch run for it, so that the bridge forwards to it from then on. It
 //!   is asked for from inside, which saves an exchange.
 
+use super::options::NetworkOptions;
 use super::plan::Plan;
+use super::program::PortInfo;
+use super::responder::silent;
 use crate::address::{self, Address};
 use crate::bridge::{self, PortOptions};
 use crate::link::{self, AddrGenMode, LinkChange};
@@ -21,6 +24,7 @@ use crate::tc::{self, Direction, Filter};
 use crate::veth::{self, Veth};
 use crate::wire::{Batch, IfInfoMsg, RTEXT_FILTER_SKIP_STATS};
 use crate::{IfName, IpNet, Result};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 /// `lo`, in every namespace.
@@ -50,6 +54,48 @@ pub(super) struct Recipe {
     /// Whether the kernel has IPv6 at all.
     pub(super) ipv6: bool,
     pub(super) ipv6_link_local: bool,
+}
+
+impl Recipe {
+    /// What is known of a sandbox's port.
+    pub(super) fn port_info(&self, number: u32) -> PortInfo {
+        let plan = &self.plan;
+        let v4 = plan.address_v4(number).and_then(|net| match net.address() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        let v6 = plan.address_v6(number).and_then(|net| match net.address() {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        });
+        PortInfo {
+            index: plan.port(number),
+            name: plan.port_name(number),
+            mac: plan.mac(number),
+            address_v4: v4,
+            address_v6: v6,
+        }
+    }
+
+    pub(super) fn new(plan: Plan, options: &NetworkOptions, ipv6: bool) -> Result<Self> {
+        let broadcast = Some(options.broadcast);
+        let port = PortOptions {
+            isolated: options.isolated.then_some(true),
+            mcast_flood: broadcast,
+            bcast_flood: broadcast,
+            ..silent()
+        };
+        Ok(Self {
+            plan,
+            eth0: IfName::new(ETH0_NAME)?,
+            mtu: options.mtu,
+            default_route: options.default_route,
+            permanent_neighbours: options.permanent_neighbours,
+            port,
+            ipv6,
+            ipv6_link_local: options.ipv6_link_local,
+        })
+    }
 }
 
 /// A program pair and its slot.
