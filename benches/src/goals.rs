@@ -111,9 +111,20 @@ pub fn compared(results: &[Compared]) -> Vec<Row> {
     rows
 }
 
-/// Why a goal is missed, where that was found out.
+/// Why a goal is missed, as far as that was found out.
 #[must_use]
-pub fn reason(row: &str) -> Option<&'static str> {
-    let _ = row;
-    None
+pub fn reason(row: &Row) -> &'static str {
+    let beside_floor = row.peer.as_deref() == Some("the floor");
+    if beside_floor && row.ratio_p25.is_some_and(|ratio| ratio <= FLOOR) {
+        "the lower quartiles are within the goal; the medians are of a machine where others are at work"
+    } else if row.name.starts_with("take down") {
+        "the time is the kernel's: the floor, which only closes a descriptor, takes as long (its own row), and it grows \
+         with whatever else holds RTNL or a CPU. What the caller waits for is in a row of its own. Not yet repeated on an \
+         idle machine"
+    } else if row.name.starts_with("pool") {
+        "those that were not ready were made directly, which takes a millisecond and more: the pool's thread did not make \
+         as many a second as were taken. See the rows of coming and going for how many it can, and the load"
+    } else {
+        "not found out. The load says whether others were at work: repeat it on an idle machine before looking further"
+    }
 }

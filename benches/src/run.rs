@@ -347,6 +347,6 @@ fn growth_rows(growth: &Growth) -> Vec<Row> {
 /// Says of what is missed why, as far as it is known.
 fn explain(rows: &mut [Row]) {
     for row in rows.iter_mut().filter(|row| row.met == Some(false)) {
-        row.reason = goals::reason(&row.name).map(str::to_owned);
+        row.reason = Some(goals::reason(row).to_owned());
     }
 }
