@@ -1,5 +1,6 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
+use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
@@ -20,6 +21,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
     Run(RunArguments),
+    /// Bring up the topology that a file describes, or change what differs from it.
+    Up(UpArguments),
+    /// Take down what was brought up of a topology file.
+    Down(UpArguments),
+    /// Show what a topology file says, and whether it is up.
+    Show(ShowArguments),
+    /// Tell what `up` would change.
+    Diff(DiffArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
     /// Named network namespaces, as `ip netns` has them.

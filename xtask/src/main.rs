@@ -13,6 +13,7 @@ mod ping;
 mod run;
 mod signals;
 mod state;
+mod topology;
 
 use clap::Parser;
 use cli::{Cli, Command, EbpfCommand};
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Up(arguments) => topology::up(&arguments),
+        Command::Down(arguments) => topology::down(&arguments),
+        Command::Show(arguments) => topology::show(&arguments),
+        Command::Diff(arguments) => topology::diff(&arguments),
         Command::Clean => clean::clean(),
         Command::Netns(command) => netns::netns(command),
         Command::Link(command) => link::link(command),
