@@ -37,7 +37,8 @@
 //! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started |
 //!
 //! `host` stands for the host in `peer` too. Links are up; a link without `mtu` has 1500, a bridge without has the
-//! smallest of its ports. IPv6 addresses are used at once, without duplicate address detection.
+//! smallest of its ports. IPv6 addresses are used at once, without duplicate address detection; a link has a link-local
+//! address if it is given another IPv6 address.
 //!
 //! # Whose is what
 //!

@@ -4,14 +4,15 @@ use super::Executor;
 use crate::error::Result;
 use crate::plan::{DEFAULTS, differing_options};
 use crate::topology::{Bridge, Cable, LinkName};
+use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, AddrGenMode, LinkChange};
 use netns_core::veth::{self, Veth};
-use netns_core::{IfName, MacAddress};
+use netns_core::{IfName, IpNet, MacAddress};
+use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 
-/// No IPv6 address but those that are given: a port is no interface of its place, and a bridge is one only if it has
-/// an address.
+/// No IPv6 address but those that are given, and none of those that wait.
 const SILENT: LinkChange<'static> = LinkChange {
     up: None,
     name: None,
@@ -61,11 +62,13 @@ impl Executor<'_> {
         if far.mtu != near.mtu {
             self.set_mtu(&far.link, far.mtu)?;
         }
+        for end in [near, far] {
+            link::set(self.socket(&end.link.place)?, end.link.name, &SILENT)?;
+        }
         link::set_up(self.socket(&far.link.place)?, far.link.name)?;
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
-            link::set(socket, index, &SILENT)?;
             let options = differing_options(port.options, DEFAULTS);
             if options != PortOptions::default() {
                 bridge::set_port(socket, index, &options)?;
@@ -79,6 +82,14 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// By the MAC address, as the kernel would, but used at once.
+    pub(super) fn add_link_local(&mut self, link: &LinkName) -> Result<()> {
+        let socket = self.socket(&link.place)?;
+        let link::Link { index, mac, .. } = link::get(socket, link.name)?;
+        let net = IpNet::new(link_local(mac.unwrap_or_default()).into(), 64)?;
+        Ok(address::add(socket, &Address::new(index, net))?)
+    }
+
     pub(super) fn set_mtu(&mut self, link: &LinkName, mtu: u32) -> Result<()> {
         let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
         Ok(link::set(self.socket(&link.place)?, link.name, &change)?)
@@ -89,4 +100,13 @@ impl Executor<'_> {
         let index = link::get(socket, bridge)?.index;
         Ok(bridge::attach(socket, port.name, index)?)
     }
+}
+
+/// The modified EUI-64 of RFC 4291, appendix A.
+fn link_local(mac: MacAddress) -> Ipv6Addr {
+    let [first, rest @ ..] = mac.0;
+    let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    bytes[9..11].copy_from_slice(&rest[..2]);
+    bytes[13..].copy_from_slice(&rest[2..]);
+    Ipv6Addr::from(bytes)
 }

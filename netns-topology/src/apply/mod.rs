@@ -84,6 +84,7 @@ impl<'a> Executor<'a> {
                 let index = self.index(link)?;
                 address::add(self.socket(&link.place)?, &Address::new(index, *net))?;
             }
+            Change::AddLinkLocal(link) => self.add_link_local(link)?,
             Change::SetSysctl { sysctl, .. } => {
                 sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
             }

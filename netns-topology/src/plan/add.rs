@@ -4,6 +4,8 @@ use super::{Change, Planner};
 use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, Sysctl};
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// Who made what is in the way.
 const NOT_OURS: &str = "and was not made by this topology: remove it, or choose another name";
@@ -17,6 +19,7 @@ impl Planner<'_> {
         self.add_cables();
         self.set_sysctls(true);
         self.add_addresses();
+        self.add_link_locals();
         self.add_routes();
         for command in &self.topology.commands {
             let known =
@@ -151,6 +154,30 @@ impl Planner<'_> {
         }
     }
 
+    /// Every link with an IPv6 address has one of its own making: with the kernel's, it would wait for a second or two
+    /// whether somebody else has it.
+    fn add_link_locals(&mut self) {
+        let with_ipv6 = self.topology.addresses.iter().filter(|address| address.net.address().is_ipv6());
+        let links: BTreeSet<&LinkName> = with_ipv6.map(|address| &address.link).collect();
+        for link in links {
+            let given = self
+                .topology
+                .addresses
+                .iter()
+                .any(|address| address.link == *link && is_link_local(address.net.address()));
+            let index = self.observed.link(link).map(|now| now.index);
+            let present = self.observed.inside(&link.place).is_some_and(|inside| {
+                inside
+                    .addresses
+                    .iter()
+                    .any(|known| Some(known.index) == index && is_link_local(known.net.address()))
+            });
+            if !given && (!present || !self.keeps_link(link)) {
+                self.changes.push(Change::AddLinkLocal(link.clone()));
+            }
+        }
+    }
+
     /// The host's own networks are not to be cut in two.
     fn refuse_overlap(&mut self, address: &Address) {
         let Some(host) = self.observed.inside(&Place::Host) else { return };
@@ -202,6 +229,10 @@ impl Planner<'_> {
         };
         self.changes.iter().any(removed)
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// What is wanted, if it is not so.

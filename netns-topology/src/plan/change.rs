@@ -74,6 +74,9 @@ pub enum Change {
     },
     /// Add an address.
     AddAddress(Address),
+    /// Give a link its IPv6 link-local address, without which the kernel asks for no neighbour on behalf of packets
+    /// that it forwards.
+    AddLinkLocal(LinkName),
     /// Set a setting.
     SetSysctl {
         /// The setting and the value that it gets.
@@ -111,6 +114,7 @@ impl fmt::Display for Change {
             Self::Attach { link, bridge } => write!(f, "~ {link}: bridge {bridge}"),
             Self::SetPort { link, options } => write_port(f, link, *options),
             Self::AddAddress(Address { link, net }) => write!(f, "+ {link}: address {net}"),
+            Self::AddLinkLocal(link) => write!(f, "+ {link}: link-local address"),
             Self::SetSysctl { sysctl, from } => match from {
                 Some(from) => write!(f, "~ {}: {} {from} -> {}", sysctl.place, sysctl.key, sysctl.value),
                 None => write!(f, "+ {}: {} {}", sysctl.place, sysctl.key, sysctl.value),
