@@ -21,7 +21,7 @@ fn completions_of_three_shells() {
         assert!(checked.map_or_else(|_| shell != "bash", |status| status.success()), "{shell} -n");
     }
     // What bash would offer for `xtask net`.
-    let script = folder("completions-bash").join("script");
+    let script = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("completions-bash/script");
     let offer =
         "source $0; COMP_WORDS=(xtask net); COMP_CWORD=1; _xtask xtask net xtask; echo \"${COMPREPLY[@]}\"";
     let offered = tests::run(Command::new("bash").arg("-c").arg(offer).arg(&script));
