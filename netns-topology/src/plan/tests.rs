@@ -119,7 +119,10 @@ fn a_command_is_not_started_again_when_it_has_ended() {
     assert!(lines(&topology, &record, &observed).is_empty());
     // In a namespace that was made anew it starts anew.
     observed.namespaces.clear();
-    assert_eq!(lines(&topology, &record, &observed), ["- a: run sleep 9", "+ namespace a", "+ a: run true", "+ a: run sleep 9"],);
+    assert_eq!(
+        lines(&topology, &record, &observed),
+        ["- a: run sleep 9", "+ namespace a", "+ a: run true", "+ a: run sleep 9"],
+    );
 }
 
 #[test]
