@@ -38,7 +38,7 @@ type Wrong<T> = std::result::Result<T, (Range<usize>, String)>;
 /// assert_eq!((topology.namespaces.len(), topology.cables.len()), (2, 1));
 ///
 /// let error = netns_topology::parse(Path::new("cable.toml"), &text.replace("10.0.0.2/24", "10.0.0.2")).unwrap_err();
-/// assert!(error.to_string().starts_with("cable.toml:6:55: \"10.0.0.2\" has no prefix length; expected"));
+/// assert!(error.to_string().starts_with("cable.toml:6:52: \"10.0.0.2\" has no prefix length; expected"));
 /// # Ok::<(), netns_topology::Error>(())
 /// ```
 pub fn parse(path: &Path, text: &str) -> Result<Topology> {

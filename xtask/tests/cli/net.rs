@@ -27,8 +27,8 @@ fn refused(arguments: &str, code: i32, message: &str) {
 fn same(ours: &Value, theirs: &Value, keys: &[&str]) {
     let pick = |list: &Value| {
         let entries = list.as_array().expect("a list").iter();
-        let mut picked: Vec<String> =
-            entries.map(|entry| keys.iter().map(|key| format!("{key}={} ", entry[key])).collect()).collect();
+        let mut picked: Vec<Vec<String>> =
+            entries.map(|entry| keys.iter().map(|key| format!("{key}={}", entry[key])).collect()).collect();
         picked.sort_unstable();
         picked
     };
