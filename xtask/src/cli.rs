@@ -1,5 +1,10 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
+use crate::manual::{CompletionsArguments, ManArguments};
+use crate::net::cli::{
+    AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
+};
+use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
@@ -20,14 +25,33 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
     Run(RunArguments),
+    /// Bring up the topology that a file describes, or change what differs from it.
+    Up(UpArguments),
+    /// Take down what was brought up of a topology file.
+    Down(UpArguments),
+    /// Show what a topology file says, and whether it is up.
+    Show(ShowArguments),
+    /// Tell what `up` would change.
+    Diff(DiffArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
     /// Named network namespaces, as `ip netns` has them.
     #[command(subcommand)]
     Netns(NetnsCommand),
     /// Links, as `ip link` has them.
-    #[command(subcommand)]
-    Link(LinkCommand),
+    Link(LinkArguments),
+    /// Addresses, as `ip addr` has them.
+    #[command(visible_alias = "address")]
+    Addr(AddrArguments),
+    /// Routes, as `ip route` has them.
+    Route(RouteArguments),
+    /// Neighbours, as `ip neigh` has them.
+    #[command(visible_alias = "neighbour")]
+    Neigh(NeighArguments),
+    /// Ports and forwarding entries of bridges, as `bridge` has them.
+    Bridge(BridgeArguments),
+    /// Counters of links.
+    Stats(StatsArguments),
     /// Send ICMP echo requests from inside a namespace.
     Ping(PingArguments),
     /// Measure what sandboxes cost, beside what others take; print a table and write a report with plots.
@@ -35,6 +59,10 @@ pub(crate) enum Command {
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),
+    /// Write completions for a shell to stdout: `source <(cargo xtask completions bash)`.
+    Completions(CompletionsArguments),
+    /// Write man pages, one a command: `cargo xtask man DIR && man -l DIR/xtask-up.1`.
+    Man(ManArguments),
 }
 
 /// How the namespaces are joined.
@@ -119,8 +147,19 @@ pub(crate) enum NetnsCommand {
         #[arg(required = true)]
         names: Vec<String>,
     },
-    /// Run a command in a named namespace.
+    /// List the processes in a named namespace.
+    Pids {
+        /// The namespace.
+        name: String,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME in /etc.
     Exec {
+        /// Leave /sys and /etc as they are.
+        #[arg(long)]
+        no_mounts: bool,
         /// The namespace.
         name: String,
         /// The command and its arguments.
@@ -132,31 +171,6 @@ pub(crate) enum NetnsCommand {
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum LinkCommand {
-    /// List links.
-    #[command(visible_alias = "list")]
-    Show {
-        /// Only this one.
-        name: Option<IfName>,
-        /// In this named namespace.
-        #[arg(short = 'n', long, value_name = "NS")]
-        netns: Option<String>,
-        /// As JSON, like `ip -json -details -statistics link`.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Delete a link.
-    #[command(visible_alias = "del")]
-    Delete {
-        /// Its name.
-        name: IfName,
-        /// In this named namespace.
-        #[arg(short = 'n', long, value_name = "NS")]
-        netns: Option<String>,
     },
 }
 

@@ -6,13 +6,15 @@ mod clean;
 mod cli;
 mod ebpf;
 mod failure;
-mod link;
+mod manual;
+mod net;
 mod netns;
 mod output;
 mod ping;
 mod run;
 mod signals;
 mod state;
+mod topology;
 
 use clap::Parser;
 use cli::{Cli, Command, EbpfCommand};
@@ -20,7 +22,7 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(net::cli::with_keywords(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors, and go to stdout; clap's own exit code for the rest is 2, ours is 1.
@@ -43,9 +45,20 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Up(arguments) => topology::up(&arguments),
+        Command::Down(arguments) => topology::down(&arguments),
+        Command::Show(arguments) => topology::show(&arguments),
+        Command::Diff(arguments) => topology::diff(&arguments),
         Command::Clean => clean::clean(),
         Command::Netns(command) => netns::netns(command),
-        Command::Link(command) => link::link(command),
+        Command::Link(arguments) => net::link(arguments),
+        Command::Addr(arguments) => net::addr(arguments),
+        Command::Route(arguments) => net::route(arguments),
+        Command::Neigh(arguments) => net::neigh(arguments),
+        Command::Bridge(arguments) => net::bridge(arguments),
+        Command::Stats(arguments) => net::stats(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
         Command::Ping(arguments) => ping::ping(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Ebpf(command) => {

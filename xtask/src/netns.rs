@@ -17,7 +17,8 @@ pub(crate) fn netns(command: NetnsCommand) -> Result<ExitCode, Failure> {
         NetnsCommand::Add { names } => each(&names, |name| Namespace::create(name).map(drop)),
         NetnsCommand::Delete { names } => each(&names, Namespace::delete),
         NetnsCommand::List { json } => list(json),
-        NetnsCommand::Exec { name, command } => exec(&name, &command),
+        NetnsCommand::Pids { name, json } => pids(&name, json),
+        NetnsCommand::Exec { name, command, no_mounts } => exec(&name, &command, no_mounts),
         NetnsCommand::Monitor { json } => monitor(json),
     }
 }
@@ -43,11 +44,34 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn pids(name: &str, json: bool) -> Result<ExitCode, Failure> {
+    let pids = Namespace::open(name)?.pids()?;
+    let mut out = stdout();
+    if json {
+        json_line(&mut out, &pids.into_iter().map(Value::from).collect())?;
+    } else {
+        for pid in pids {
+            writeln!(out, "{pid}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Becomes the command, so that its exit code, its signals and its terminal are nobody else's.
-fn exec(name: &str, command: &[OsString]) -> Result<ExitCode, Failure> {
+fn exec(name: &str, command: &[OsString], no_mounts: bool) -> Result<ExitCode, Failure> {
     let namespace = Namespace::open(name)?;
     let (program, arguments) = command.split_first().ok_or_else(|| Failure::usage("no command given"))?;
-    let error = namespace.enter(|| Command::new(program).args(arguments).exec())?;
+    let become_it = || Command::new(program).args(arguments).exec();
+    let error = if no_mounts {
+        namespace.enter(become_it)?
+    } else {
+        namespace.enter_view(name, |missing| {
+            for error in missing {
+                eprintln!("warning: {error}");
+            }
+            become_it()
+        })?
+    };
     // What shells do: 127 if there is no such command, 126 if it cannot be run.
     eprintln!("error: run {}: {error}", program.to_string_lossy());
     Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))

@@ -3,8 +3,10 @@
 
 mod enter;
 mod named;
+mod pids;
 mod thread;
 mod user;
+mod view;
 mod watch;
 
 pub use named::Folder;
@@ -155,7 +157,8 @@ impl Namespace {
     /// the thread would go on in the wrong namespace. If the kernel does not let the thread back, the process aborts:
     /// whatever it did next would happen to the wrong network.
     ///
-    /// Only the network namespace changes: `/sys` still shows the devices of the one that it was mounted in.
+    /// Only the network namespace changes: `/sys` still shows the devices of the one that it was mounted in; see
+    /// [`Namespace::enter_view`].
     ///
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN`, over this namespace and over the thread's own: who may not return is not let

@@ -34,8 +34,38 @@ impl Namespace {
     /// # Ok::<(), netns_core::Error>(())
     /// ```
     pub fn create(name: &str) -> Result<Self> {
+        // Asked first, so that a name that is taken costs no namespace; `bind_as` makes sure.
         let path = path_of("create namespace", name)?;
-        let failed = |call| Error::system("create namespace", name, call);
+        if path.exists() {
+            let taken = io::Error::from_raw_os_error(libc::EEXIST);
+            return Err(Error::system("create namespace", name, "open")(taken));
+        }
+        let namespace = Self::anonymous()?;
+        namespace.bind_as("create namespace", name)?;
+        Ok(namespace)
+    }
+
+    /// Gives the namespace a name, or one more: `ip netns attach NAME PID`.
+    ///
+    /// # Errors
+    /// As [`Namespace::create`].
+    ///
+    /// ```no_run
+    /// use netns_core::Namespace;
+    ///
+    /// // Its identity is known before it can be seen.
+    /// let namespace = Namespace::anonymous()?;
+    /// println!("{:?} will be ns1", namespace.id()?);
+    /// namespace.bind("ns1")?;
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    pub fn bind(&self, name: &str) -> Result<()> {
+        self.bind_as("name namespace", name)
+    }
+
+    fn bind_as(&self, operation: &'static str, name: &str) -> Result<()> {
+        let path = path_of(operation, name)?;
+        let failed = |call| Error::system(operation, name, call);
         prepare_folder().map_err(failed("mount"))?;
         // O_EXCL is what makes two callers with one name safe.
         OpenOptions::new()
@@ -44,20 +74,13 @@ impl Namespace {
             .mode(0o000)
             .open(&path)
             .map_err(failed("open"))?;
-        let made = Self::anonymous().and_then(|namespace| {
-            let source = c_string(format!("/proc/self/fd/{}", namespace.as_fd().as_raw_fd()));
-            source
-                .and_then(|source| {
-                    sys::namespace::mount(&source, &c_path(&path)?, Some(c"none"), libc::MS_BIND)
-                })
-                .map_err(failed("mount"))?;
-            Ok(namespace)
-        });
-        if made.is_err() {
+        let bound = c_string(format!("/proc/thread-self/fd/{}", self.as_fd().as_raw_fd()))
+            .and_then(|source| sys::namespace::mount(&source, &c_path(&path)?, Some(c"none"), libc::MS_BIND));
+        if bound.is_err() {
             // What can fail is only the removal of a file that nobody needs.
             let _ = fs::remove_file(&path);
         }
-        made
+        bound.map_err(failed("mount"))
     }
 
     /// Opens a named namespace, whoever made it.

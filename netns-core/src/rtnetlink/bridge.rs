@@ -102,6 +102,73 @@ pub fn create(socket: &mut RouteSocket, bridge: &Bridge) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Options of a bridge that can be changed; in a request, what is `None` stays. The kernel's defaults are in brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BridgeOptions {
+    /// As [`Bridge::stp`] \[no\].
+    pub stp: Option<bool>,
+    /// As [`Bridge::ageing`] \[300 s\].
+    pub ageing: Option<Duration>,
+    /// As [`Bridge::multicast_snooping`] \[yes\].
+    pub multicast_snooping: Option<bool>,
+}
+
+impl BridgeOptions {
+    /// Reads `IFLA_INFO_DATA`.
+    pub(crate) fn parse(attributes: &Attributes<'_>) -> Self {
+        let find = |kind| attributes.find(kind);
+        let ageing = find(IFLA_BR_AGEING_TIME).and_then(|ticks| ticks.value::<u32>());
+        Self {
+            stp: find(IFLA_BR_STP_STATE).and_then(|state| state.value::<u32>()).map(|state| state != 0),
+            ageing: ageing.map(|ticks| Duration::from_millis(u64::from(ticks) * 10)),
+            multicast_snooping: find(IFLA_BR_MCAST_SNOOPING)
+                .and_then(|snooping| snooping.value::<u8>())
+                .map(|snooping| snooping != 0),
+        }
+    }
+}
+
+/// Appends a change of a bridge's options.
+pub fn encode_set(batch: &mut Batch, bridge: impl Into<LinkId>, options: &BridgeOptions) {
+    let bridge = bridge.into();
+    batch.message(libc::RTM_NEWLINK, 0, &bridge.header(), |attributes| {
+        bridge.write(attributes);
+        attributes.nest(libc::IFLA_LINKINFO, |info| {
+            info.text(libc::IFLA_INFO_KIND, "bridge");
+            info.nest(libc::IFLA_INFO_DATA, |data| {
+                data.optional(IFLA_BR_STP_STATE, options.stp.map(u32::from));
+                data.optional(IFLA_BR_AGEING_TIME, options.ageing.map(clock_ticks));
+                data.optional(IFLA_BR_MCAST_SNOOPING, options.multicast_snooping.map(u8::from));
+            });
+        });
+    });
+}
+
+/// Changes a bridge's options: `ip link set br0 type bridge stp_state 1`.
+///
+/// # Errors
+/// `ENODEV` if there is no such link, `EOPNOTSUPP` if it is no bridge.
+///
+/// ```
+/// use netns_core::bridge::{self, Bridge, BridgeOptions};
+/// use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// let name = IfName::new("br0")?;
+/// bridge::create(&mut socket, &Bridge::new(name, MacAddress::local(1)))?;
+/// let quiet = BridgeOptions { multicast_snooping: Some(false), ..BridgeOptions::default() };
+/// bridge::set(&mut socket, name, &quiet)?;
+/// let options = link::get(&mut socket, name)?.bridge.unwrap();
+/// assert_eq!((options.stp, options.multicast_snooping), (Some(false), Some(false)));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn set(socket: &mut RouteSocket, bridge: impl Into<LinkId>, options: &BridgeOptions) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_set(&mut batch, bridge, options);
+    socket.execute(&mut batch)
+}
+
 /// Makes a link a port of the bridge with this index.
 ///
 /// # Errors

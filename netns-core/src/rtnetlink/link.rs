@@ -1,6 +1,6 @@
 //! Links: what `ip link` shows, changes and deletes.
 
-use super::bridge::PortOptions;
+use super::bridge::{BridgeOptions, PortOptions};
 use super::socket::RouteSocket;
 use crate::wire::{
     AttributeWriter, Attributes, Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg, LinkStats64, Message,
@@ -41,6 +41,8 @@ pub struct Link {
     pub rx_queues: u32,
     /// Its options as a port, if it is one of a bridge.
     pub port: Option<PortOptions>,
+    /// Its options as a bridge, if it is one.
+    pub bridge: Option<BridgeOptions>,
     /// Its counters.
     pub stats: LinkStats,
 }
@@ -372,6 +374,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
         tx_queues: 0,
         rx_queues: 0,
         port: None,
+        bridge: None,
         stats: LinkStats::default(),
     };
     for attribute in message.attributes_after::<IfInfoMsg>() {
@@ -397,6 +400,11 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
 
 fn parse_info(link: &mut Link, info: &Attributes<'_>) {
     link.kind = info.find(libc::IFLA_INFO_KIND).and_then(|kind| kind.text()).map(str::to_owned);
+    if link.kind.as_deref() == Some("bridge")
+        && let Some(data) = info.find(libc::IFLA_INFO_DATA)
+    {
+        link.bridge = Some(BridgeOptions::parse(&data.nested()));
+    }
     let slave = info.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|kind| kind.text());
     if slave == Some("bridge")
         && let Some(data) = info.find(libc::IFLA_INFO_SLAVE_DATA)

@@ -293,6 +293,29 @@ impl RouteSocket {
             "ioctl(SIOCGSKNS)",
         ))
     }
+
+    /// The number that this socket's namespace has until the machine is started anew, and no other ever has: unlike an
+    /// inode number ([`Namespace::id`]) it is not given to another namespace when this one is gone
+    /// (`SO_NETNS_COOKIE`, Linux 5.14).
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` on an older kernel.
+    ///
+    /// ```
+    /// use netns_core::{Namespace, RouteSocket};
+    ///
+    /// # if !netns_core::is_privileged() { return Ok(()); }
+    /// let (first, second) = (Namespace::anonymous()?, Namespace::anonymous()?);
+    /// let cookie = RouteSocket::open_in(&first)?.namespace_cookie()?;
+    /// assert_eq!(cookie, RouteSocket::open_in(&first)?.namespace_cookie()?);
+    /// assert_ne!(cookie, RouteSocket::open_in(&second)?.namespace_cookie()?);
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    pub fn namespace_cookie(&self) -> Result<u64> {
+        sys::socket::option(self.socket.as_fd(), libc::SOL_SOCKET, libc::SO_NETNS_COOKIE).map_err(
+            Error::system("identify the namespace of", "a route socket", "getsockopt(SO_NETNS_COOKIE)"),
+        )
+    }
 }
 
 impl AsFd for RouteSocket {

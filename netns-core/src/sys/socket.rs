@@ -38,6 +38,32 @@ pub(crate) fn set_option<T: bytemuck::NoUninit>(
     Ok(())
 }
 
+/// `getsockopt(2)` with a value of any plain type; an answer of another length is `EPROTO`.
+pub(crate) fn option<T: bytemuck::Pod>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<T> {
+    let mut value = T::zeroed();
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` has `length` bytes, any of which the kernel may write since `T` is `Pod`, and writes no more than
+    // `length` of; both outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_mut(&mut value).cast(),
+            &raw mut length,
+        )
+    })?;
+    if length as usize == size_of::<T>() {
+        Ok(value)
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EPROTO))
+    }
+}
+
 /// Binds a netlink socket to the multicast groups of `groups` (bit n-1 is group n); the kernel chooses the port id.
 pub(crate) fn bind_netlink(socket: BorrowedFd<'_>, groups: u32) -> io::Result<()> {
     // SAFETY: all zeroes is a valid `sockaddr_nl`.

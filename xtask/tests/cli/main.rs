@@ -5,7 +5,11 @@ mod clean;
 mod commands;
 mod input;
 mod interrupt;
+mod manual;
+mod net;
 mod run;
+mod topology;
+mod topology_faults;
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};

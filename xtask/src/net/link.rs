@@ -1,35 +1,68 @@
 //! `cargo xtask link`.
 
-use crate::cli::LinkCommand;
+use super::cli::{LinkAdd, LinkArguments, LinkCommand, LinkSet, LinkType};
+use super::{index, some};
 use crate::failure::Failure;
 use crate::output::{human, json_line, stdout};
-use netns_core::link::{Link, OperationalState};
-use netns_core::{Namespace, RouteSocket, link as links};
+use netns_core::bridge::{self, Bridge};
+use netns_core::link::{Link, LinkChange, LinkStats, OperationalState};
+use netns_core::veth::{self, Veth};
+use netns_core::{MacAddress, Namespace, RouteSocket, link as links};
 use serde_json::{Map, Value, json};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-pub(crate) fn link(command: LinkCommand) -> Result<ExitCode, Failure> {
-    match command {
-        LinkCommand::Show { name, netns, json } => {
-            let mut socket = open(netns.as_deref())?;
-            let found = match name {
-                Some(name) => vec![links::get(&mut socket, name)?],
-                None => links::list(&mut socket)?,
-            };
-            show(&found, json)?;
-        }
-        LinkCommand::Delete { name, netns } => links::delete(&mut open(netns.as_deref())?, name)?,
+pub(crate) fn link(arguments: LinkArguments) -> Result<ExitCode, Failure> {
+    let mut socket = arguments.common.open()?;
+    match arguments.command.unwrap_or(LinkCommand::Show { name: None }) {
+        LinkCommand::Show { name } => show(&some(&mut socket, name)?, arguments.common.json)?,
+        LinkCommand::Add(new) => add(&mut socket, &new)?,
+        LinkCommand::Set(change) => set(&mut socket, &change)?,
+        LinkCommand::Delete { name } => links::delete(&mut socket, name)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A socket in a named namespace, or in our own.
-fn open(netns: Option<&str>) -> Result<RouteSocket, Failure> {
-    Ok(match netns {
-        Some(name) => RouteSocket::open_in(&Namespace::open(name)?)?,
-        None => RouteSocket::open()?,
-    })
+fn add(socket: &mut RouteSocket, new: &LinkAdd) -> Result<(), Failure> {
+    if let (LinkType::Veth, Some(peer)) = (new.kind, new.peer) {
+        let inside = new.into.as_deref().map(Namespace::open).transpose()?;
+        let peer_namespace = inside.as_ref().map(AsFd::as_fd);
+        let pair = Veth { mac: new.address, mtu: new.mtu, peer_namespace, ..Veth::new(new.name, peer) };
+        return Ok(veth::create(socket, &pair)?);
+    }
+    // A bridge without a MAC address of its own would change it as ports come and go.
+    let mac = new.address.unwrap_or_else(any_mac);
+    Ok(bridge::create(socket, &Bridge { mtu: new.mtu, ..Bridge::new(new.name, mac) })?)
+}
+
+/// A MAC address that nobody else has, in all likelihood: 40 bits out of the standard library's source of randomness.
+fn any_mac() -> MacAddress {
+    MacAddress::local(RandomState::new().build_hasher().finish())
+}
+
+fn set(socket: &mut RouteSocket, change: &LinkSet) -> Result<(), Failure> {
+    let target = change.into.as_deref().map(Namespace::open).transpose()?;
+    let link = index(socket, change.name)?;
+    let master = match change.master {
+        Some(bridge) => Some(index(socket, bridge)?),
+        None => change.nomaster.then_some(0),
+    };
+    let change = LinkChange {
+        up: match (change.up, change.down) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        },
+        name: change.rename,
+        mac: change.address,
+        mtu: change.mtu,
+        master,
+        namespace: target.as_ref().map(AsFd::as_fd),
+        ..LinkChange::default()
+    };
+    Ok(links::set(socket, link, &change)?)
 }
 
 fn show(found: &[Link], json: bool) -> Result<(), Failure> {
@@ -102,17 +135,18 @@ fn describe(link: &Link, found: &[Link]) -> Value {
     }
     put("num_tx_queues", link.tx_queues.into());
     put("num_rx_queues", link.rx_queues.into());
-    let stats = &link.stats;
-    put(
-        "stats64",
-        json!({
-            "rx": { "bytes": stats.rx_bytes, "packets": stats.rx_packets, "errors": stats.rx_errors,
-                    "dropped": stats.rx_dropped, "multicast": stats.multicast },
-            "tx": { "bytes": stats.tx_bytes, "packets": stats.tx_packets, "errors": stats.tx_errors,
-                    "dropped": stats.tx_dropped },
-        }),
-    );
+    put("stats64", stats64(&link.stats));
     Value::Object(object)
+}
+
+/// With the keys of `ip -json -statistics link`.
+pub(super) fn stats64(stats: &LinkStats) -> Value {
+    json!({
+        "rx": { "bytes": stats.rx_bytes, "packets": stats.rx_packets, "errors": stats.rx_errors,
+                "dropped": stats.rx_dropped, "multicast": stats.multicast },
+        "tx": { "bytes": stats.tx_bytes, "packets": stats.tx_packets, "errors": stats.tx_errors,
+                "dropped": stats.tx_dropped },
+    })
 }
 
 fn state(state: OperationalState) -> &'static str {

@@ -1,0 +1,85 @@
+//! What a command sees of the system in a named namespace: its own `/sys`, and the files of `/etc/netns/NAME`.
+
+use super::{Namespace, c_string};
+use crate::sys;
+use crate::{Error, Result};
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
+
+/// `NETNS_ETC_DIR`.
+const ETC: &str = "/etc/netns";
+
+impl Namespace {
+    /// Runs `f` inside the namespace with the system looking as it does to `ip netns exec NAME`: `/sys` shows the
+    /// devices of the namespace, and each file in `/etc/netns/NAME` stands in the place of the one in `/etc`. Commands
+    /// that `f` starts, or becomes, see the same.
+    ///
+    /// That is done by mounts that nobody else sees, in a thread that ends with `f`; so the calling thread stays
+    /// where and as it is. The steps are those of `netns_switch` in
+    /// <https://github.com/iproute2/iproute2/blob/v6.1.0/lib/namespace.c>. What of `/etc/netns/NAME` could not be put
+    /// in its place, commonly because `/etc` has no file of that name, is told to `f`; `ip` warns and goes on.
+    ///
+    /// # Errors
+    /// If the namespace cannot be entered or the mounts cannot be made; `f` was not called then.
+    ///
+    /// ```no_run
+    /// use netns_core::Namespace;
+    /// use std::process::Command;
+    ///
+    /// let listed = Namespace::open("ns1")?.enter_view("ns1", |_| Command::new("ls").arg("/sys/class/net").output())?;
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    pub fn enter_view<R: Send>(&self, name: &str, f: impl FnOnce(&[Error]) -> R + Send) -> Result<R> {
+        let files = Path::new(ETC).join(Self::path(name)?.file_name().unwrap_or_default());
+        let body = || {
+            sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
+                "enter namespace",
+                name,
+                "setns",
+            ))?;
+            let failed = |object: &str| Error::system("prepare the view of", object.to_owned(), "mount");
+            sys::namespace::unshare(libc::CLONE_NEWNS).map_err(failed(name))?;
+            // Nothing of this is to reach anybody else's view.
+            sys::namespace::mount(c"", c"/", Some(c"none"), libc::MS_SLAVE | libc::MS_REC)
+                .map_err(failed("/"))?;
+            mount_sys().map_err(failed("/sys"))?;
+            let missing = bind_files(&files).map_err(failed(&files.to_string_lossy()))?;
+            Ok(f(&missing))
+        };
+        thread::scope(|scope| scope.spawn(body).join()).unwrap_or_else(|payload| resume_unwind(payload))
+    }
+}
+
+/// Mounts a `/sys` that shows the namespace of the calling thread. Where the present one cannot be taken away it is
+/// covered, and a read-only one can only be covered by another.
+fn mount_sys() -> io::Result<()> {
+    let _ = sys::namespace::unmount(c"/sys", libc::MNT_DETACH);
+    let mount = |flags| sys::namespace::mount(c"netns", c"/sys", Some(c"sysfs"), flags);
+    match mount(0) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => mount(libc::MS_RDONLY),
+        other => other,
+    }
+}
+
+/// Binds each file of the folder over the one of the same name in `/etc`; those that could not be.
+fn bind_files(folder: &Path) -> io::Result<Vec<Error>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut missing = Vec::new();
+    for entry in entries {
+        let source = entry?.path();
+        let target = Path::new("/etc").join(source.file_name().unwrap_or_default());
+        let [from, to] = [&source, &target].map(|path| c_string(path.as_os_str().as_encoded_bytes()));
+        if let Err(error) = sys::namespace::mount(&from?, &to?, Some(c"none"), libc::MS_BIND) {
+            let object = format!("{} on {}", source.display(), target.display());
+            missing.push(Error::system("bind", object, "mount")(error));
+        }
+    }
+    Ok(missing)
+}

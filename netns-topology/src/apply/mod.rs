@@ -1,0 +1,170 @@
+//! Carrying out a plan. What is going to be made is written down first, with the identity that it is going to have,
+//! so that after a kill at any moment all of it is found again.
+
+mod links;
+mod note;
+
+use crate::error::{Error, Result};
+use crate::observe::Observed;
+use crate::plan::Change;
+use crate::processes;
+use crate::record::{Record, RecordedCommand, Store};
+use crate::topology::{Command, LinkName, Place, Route, Sysctl};
+use netns_core::address::{self, Address};
+use netns_core::{Namespace, RouteSocket, link, route, sysctl};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+/// Carries out changes, and holds what that takes.
+pub(crate) struct Executor<'a> {
+    store: &'a Store,
+    record: &'a mut Record,
+    /// Namespaces that were opened or made, with a socket in each.
+    open: BTreeMap<Place, (Namespace, RouteSocket)>,
+}
+
+impl<'a> Executor<'a> {
+    pub(crate) const fn new(store: &'a Store, record: &'a mut Record) -> Self {
+        Self { store, record, open: BTreeMap::new() }
+    }
+
+    /// Carries out a plan for what was observed.
+    pub(crate) fn execute(&mut self, changes: &[Change], observed: &Observed) -> Result<()> {
+        // What is gone leaves first: a namespace that is made anew has none of what the old one had.
+        let stopped: BTreeSet<&Command> = changes
+            .iter()
+            .filter_map(|change| if let Change::Stop(command) = change { Some(command) } else { None })
+            .collect();
+        if !stopped.is_empty() {
+            processes::stop(&Store::path(&self.record.file), self.record, &stopped)?;
+        }
+        let changes = self.note(changes, observed)?;
+        for change in &changes {
+            self.make(change)?;
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::Stop(_) => {}
+            Change::RemoveRoute(route) => {
+                let request = self.request(route)?;
+                gone(route::delete(self.socket(&route.place)?, &request))?;
+            }
+            Change::RemoveAddress(crate::topology::Address { link, net }) => {
+                let index = self.index(link)?;
+                gone(address::delete(self.socket(&link.place)?, index, *net))?;
+            }
+            Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
+            Change::RemoveLink { link, index, .. } => gone(link::delete(self.socket(&link.place)?, *index))?,
+            Change::RemoveNamespace(name) => {
+                self.open.remove(&Place::Namespace(name.clone()));
+                Namespace::delete(name)?;
+            }
+            Change::AddNamespace(name) => {
+                let place = Place::Namespace(name.clone());
+                let (namespace, socket) = self.entry(&place)?;
+                namespace.bind(name)?;
+                link::set_up(socket, LO)?;
+            }
+            Change::AddBridge(bridge) => self.add_bridge(bridge)?,
+            Change::AddCable(cable) => self.add_cable(cable)?,
+            Change::Raise(link) => link::set_up(self.socket(&link.place)?, link.name)?,
+            Change::SetMtu { link, to, .. } => self.set_mtu(link, *to)?,
+            Change::SetBridge { link, options } => {
+                netns_core::bridge::set(self.socket(&link.place)?, link.name, options)?;
+            }
+            Change::Attach { link, bridge } => self.attach(link, *bridge)?,
+            Change::SetPort { link, options } => {
+                let index = self.index(link)?;
+                netns_core::bridge::set_port(self.socket(&link.place)?, index, options)?;
+            }
+            Change::AddAddress(crate::topology::Address { link, net }) => {
+                let index = self.index(link)?;
+                address::add(self.socket(&link.place)?, &Address::new(index, *net))?;
+            }
+            Change::AddLinkLocal(link) => self.add_link_local(link)?,
+            Change::SetSysctl { sysctl, .. } => {
+                sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
+            }
+            Change::AddRoute(route) => {
+                let request = self.request(route)?;
+                route::add(self.socket(&route.place)?, &request)?;
+            }
+            Change::Start(command) => self.start(command)?,
+        }
+        Ok(())
+    }
+
+    /// A place that is there, or was made.
+    fn entry(&mut self, place: &Place) -> Result<&mut (Namespace, RouteSocket)> {
+        if !self.open.contains_key(place) {
+            let namespace = match place {
+                Place::Host => Namespace::current()?,
+                Place::Namespace(name) => Namespace::open(name)?,
+            };
+            self.enter(place.clone(), namespace)?;
+        }
+        let missing = || Error::system(format!("open {place}"))(std::io::ErrorKind::NotFound.into());
+        self.open.get_mut(place).ok_or_else(missing)
+    }
+
+    fn enter(&mut self, place: Place, namespace: Namespace) -> Result<u64> {
+        let socket = RouteSocket::open_in(&namespace)?;
+        let cookie = socket.namespace_cookie()?;
+        self.open.insert(place, (namespace, socket));
+        Ok(cookie)
+    }
+
+    fn socket(&mut self, place: &Place) -> Result<&mut RouteSocket> {
+        Ok(&mut self.entry(place)?.1)
+    }
+
+    fn index(&mut self, link: &LinkName) -> Result<u32> {
+        Ok(link::get(self.socket(&link.place)?, link.name)?.index)
+    }
+
+    fn request(&mut self, route: &Route) -> Result<netns_core::route::Route> {
+        let index = match route.dev {
+            Some(name) => Some(self.index(&LinkName { place: route.place.clone(), name })?),
+            None => None,
+        };
+        Ok(netns_core::route::Route {
+            metric: route.metric,
+            ..netns_core::route::Route::new(route.to, route.via, index)
+        })
+    }
+
+    fn restore_sysctl(&mut self, sysctl: &Sysctl, before: &str) -> Result<()> {
+        let forwarding = self.record.sysctl(sysctl).and_then(crate::record::RecordedSysctl::forwarding);
+        let namespace = &self.entry(&sysctl.place)?.0;
+        match forwarding {
+            Some(forwarding) => forwarding.restore(namespace)?,
+            None => sysctl::set(namespace, &sysctl.key, before)?,
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, command: &Command) -> Result<()> {
+        let folder = Store::output(&self.record.file);
+        fs::create_dir_all(&folder).map_err(Error::system(format!("make {}", folder.display())))?;
+        let output = folder.join(&command.namespace);
+        let group = processes::start(&Store::path(&self.record.file), command, &output)?;
+        let Command { namespace, command } = command.clone();
+        self.record.commands.push(RecordedCommand { namespace, command, group });
+        self.store.write(self.record)
+    }
+}
+
+/// `lo` has the first index of every namespace.
+const LO: u32 = 1;
+
+/// Of a removal: that something is gone already is no failure.
+fn gone(result: netns_core::Result<()>) -> Result<()> {
+    // ENOENT, ESRCH (of a route), ENODEV (of a link), EADDRNOTAVAIL (of an address).
+    match result {
+        Err(error) if !matches!(error.errno(), Some(2 | 3 | 19 | 99)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}

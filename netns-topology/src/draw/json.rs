@@ -1,0 +1,50 @@
+//! As JSON.
+
+use super::addresses;
+use crate::topology::{CableEnd, Topology};
+use serde_json::{Value, json};
+
+/// A topology as a JSON object, with the keys of `ip -json` where it has them.
+#[must_use]
+pub fn json(topology: &Topology) -> Value {
+    let end = |end: &CableEnd| {
+        json!({
+            "place": end.link.place, "ifname": end.link.name.as_str(), "mtu": end.mtu,
+            "address": end.mac.map(|mac| mac.to_string()),
+            "master": end.port.map(|port| port.bridge.to_string()),
+            "addresses": addresses(topology, &end.link),
+        })
+    };
+    let bridges = topology.bridges.iter().map(|bridge| {
+        json!({
+            "place": bridge.link.place, "ifname": bridge.link.name.as_str(), "mtu": bridge.mtu,
+            "address": bridge.mac.map(|mac| mac.to_string()), "addresses": addresses(topology, &bridge.link),
+            "stp": bridge.stp, "ageing": bridge.ageing.as_secs(),
+            "multicast_snooping": bridge.multicast_snooping,
+        })
+    });
+    let routes = topology.routes.iter().map(|route| {
+        json!({
+            "place": route.place,
+            "dst": if route.to.prefix() == 0 { "default".to_owned() } else { route.to.to_string() },
+            "gateway": route.via.map(|via| via.to_string()),
+            "dev": route.dev.map(|dev| dev.to_string()), "metric": route.metric,
+        })
+    });
+    let sysctls = topology
+        .sysctls
+        .iter()
+        .map(|sysctl| json!({ "place": sysctl.place, "key": sysctl.key, "value": sysctl.value }));
+    let commands = topology
+        .commands
+        .iter()
+        .map(|command| json!({ "namespace": command.namespace, "command": command.command }));
+    json!({
+        "namespaces": topology.namespaces,
+        "bridges": bridges.collect::<Value>(),
+        "cables": topology.cables.iter().map(|cable| cable.ends.iter().map(end).collect()).collect::<Vec<Value>>(),
+        "routes": routes.collect::<Value>(),
+        "sysctls": sysctls.collect::<Value>(),
+        "commands": commands.collect::<Value>(),
+    })
+}

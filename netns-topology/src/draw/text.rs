@@ -1,0 +1,60 @@
+//! As text.
+
+use super::addresses;
+use crate::topology::{CableEnd, LinkName, Topology};
+use std::fmt::Write;
+
+/// A topology as lines of text: bridges with what is on them, cables, routes, settings, commands.
+///
+/// ```
+/// # use std::path::Path;
+/// let file = "[bridge.br0]\n[namespace.ns1]\ninterface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n";
+/// let topology = netns_topology::parse(Path::new("lab.toml"), file)?;
+/// assert_eq!(netns_topology::draw::text(&topology), "bridge host/br0\n  ns1/eth0 10.1.1.1/24 by ns1-eth0\n");
+/// # Ok::<(), netns_topology::Error>(())
+/// ```
+#[must_use]
+pub fn text(topology: &Topology) -> String {
+    let mut out = String::new();
+    let named = |link: &LinkName| {
+        let mut words = vec![link.to_string()];
+        words.extend(addresses(topology, link));
+        words.join(" ")
+    };
+    // Writing to a `String` cannot fail.
+    for bridge in &topology.bridges {
+        let _ = writeln!(out, "bridge {}", named(&bridge.link));
+        for [port, far] in topology.cables.iter().map(|cable| &cable.ends) {
+            if is_on(port, &bridge.link) {
+                let _ = writeln!(out, "  {} by {}", named(&far.link), port.link.name);
+            }
+        }
+    }
+    for [near, far] in topology.cables.iter().map(|cable| &cable.ends) {
+        if near.port.is_none() {
+            let _ = writeln!(out, "cable {} - {}", named(&near.link), named(&far.link));
+        }
+    }
+    let lonely = |name: &&String| {
+        let mut ends = topology.cables.iter().flat_map(|cable| &cable.ends);
+        !ends.any(|end| end.link.place.to_string() == **name)
+    };
+    for name in topology.namespaces.iter().filter(lonely) {
+        let _ = writeln!(out, "namespace {name}");
+    }
+    for route in &topology.routes {
+        let _ = writeln!(out, "{}: route {route}", route.place);
+    }
+    for sysctl in &topology.sysctls {
+        let _ = writeln!(out, "{}: {} {}", sysctl.place, sysctl.key, sysctl.value);
+    }
+    for command in &topology.commands {
+        let _ = writeln!(out, "{}: run {}", command.namespace, command.command);
+    }
+    out
+}
+
+/// Whether this is a port of the bridge.
+pub(super) fn is_on(end: &CableEnd, bridge: &LinkName) -> bool {
+    end.link.place == bridge.place && end.port.is_some_and(|port| port.bridge == bridge.name)
+}

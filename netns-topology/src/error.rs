@@ -1,0 +1,99 @@
+//! What went wrong: in the file, with what is there already, or with the kernel.
+
+use crate::file::Fault;
+use std::fmt;
+use std::io;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file says something that cannot be; nothing was changed.
+    File(Fault),
+    /// Something that is there, and was not made for this topology, is in the way; nothing was changed.
+    Conflict(Vec<String>),
+    /// The kernel refused.
+    Kernel(netns_core::Error),
+    /// A file or a process could not be handled.
+    System {
+        /// What was tried, on what.
+        operation: String,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// After every change was made, the kernel's state still differs: somebody else changes it too, or a value is not
+    /// what the kernel makes of it.
+    Unstable(Vec<String>),
+    /// Bringing it up failed, and what was done is undone.
+    RolledBack(Box<Error>),
+    /// Bringing it up failed, and so did undoing it; what is left is on record, and `down` takes it down.
+    NotRolledBack {
+        /// Why it could not be brought up.
+        why: Box<Error>,
+        /// Why it could not be undone.
+        rollback: Box<Error>,
+    },
+}
+
+impl Error {
+    /// A failure of a file or process, for `map_err`.
+    pub(crate) fn system(operation: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let operation = operation.into();
+        move |error| Self::System { operation, error }
+    }
+
+    /// Whether the input is at fault, or what is there already, and nothing was changed.
+    #[must_use]
+    pub fn is_invalid_input(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Conflict(_) => true,
+            Self::Kernel(error) => error.is_invalid_input(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(fault) => fmt::Display::fmt(fault, formatter),
+            Self::Conflict(conflicts) => formatter.write_str(&conflicts.join("\n       ")),
+            Self::Kernel(error) => fmt::Display::fmt(error, formatter),
+            Self::System { operation, error } => write!(formatter, "{operation}: {error}"),
+            Self::Unstable(left) => {
+                write!(formatter, "the kernel does not keep what it was given: {}", left.join("; "))
+            }
+            Self::RolledBack(why) => write!(formatter, "{why}; what was done is undone"),
+            Self::NotRolledBack { why, rollback } => write!(
+                formatter,
+                "{why}; undoing what was done failed too: {rollback}; `down` takes down what is left"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
+            Self::Kernel(error) => Some(error),
+            Self::System { error, .. } => Some(error),
+            Self::RolledBack(why) | Self::NotRolledBack { why, .. } => Some(why),
+        }
+    }
+}
+
+impl From<netns_core::Error> for Error {
+    fn from(error: netns_core::Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::File(fault)
+    }
+}

@@ -1,0 +1,303 @@
+//! From the tables of the file to a description: names and addresses are read, interfaces find their other ends.
+
+use super::Wrong;
+use super::check::Described;
+use super::tables::{Bridge, File, Host, Interface, Namespace, Port, Route, Text};
+use crate::topology::{
+    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place,
+};
+use netns_core::bridge::PortOptions;
+use netns_core::{IfName, IpNet, MacAddress};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+
+/// An interface of the file, before its other end is looked for.
+struct End {
+    link: LinkName,
+    span: Range<usize>,
+    table: Interface,
+}
+
+/// Everything in the order of the file.
+pub(super) fn read(file: File) -> Wrong<Described> {
+    let mut into = Described::default();
+    let File { host, namespace, bridge } = file;
+    let mut ends = Vec::new();
+
+    let namespaces = in_order(namespace);
+    for (name, _) in &namespaces {
+        namespace_name(name)?;
+        into.topology.namespaces.push(name.get_ref().clone());
+    }
+    let Host { interface, routes, sysctl } = host;
+    let mut tables = vec![(Place::Host, interface, routes, sysctl)];
+    for (name, table) in namespaces {
+        let Namespace { interface, routes, sysctl, run } = table;
+        let name = name.into_inner();
+        for command in run {
+            if command.get_ref().trim().is_empty() {
+                return Err((command.span(), "an empty command; expected one for /bin/sh -c".to_owned()));
+            }
+            let span = command.span();
+            let command = Command { namespace: name.clone(), command: command.into_inner() };
+            into.push_command(command, span)?;
+        }
+        tables.push((Place::Namespace(name), interface, routes, sysctl));
+    }
+    for (name, table) in in_order(bridge) {
+        read_bridge(&mut into, &name, &table)?;
+    }
+    for (place, interfaces, routes, sysctls) in tables {
+        for (name, table) in in_order(interfaces) {
+            let link = LinkName { place: place.clone(), name: if_name(&name)? };
+            read_addresses(&mut into, &link, &table.addresses)?;
+            ends.push(End { link, span: name.span(), table });
+        }
+        for route in routes {
+            read_route(&mut into, &place, route)?;
+        }
+        for (key, value) in in_order(sysctls) {
+            let name = key.get_ref();
+            let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+            if !path.starts_with("net/") || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                let message = format!(
+                    "{name:?} is no setting of a namespace; expected one like \"net.ipv4.ip_forward\""
+                );
+                return Err((key.span(), message));
+            }
+            let sysctl = topology::Sysctl { place: place.clone(), key: path, value: value.get_ref().text() };
+            into.push_sysctl(sysctl, key.span())?;
+        }
+    }
+    read_cables(&mut into, &ends)?;
+    Ok(into)
+}
+
+/// Keys and values as they stand in the file.
+fn in_order<T>(table: BTreeMap<Text, T>) -> Vec<(Text, T)> {
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+fn namespace_name(name: &Text) -> Wrong<()> {
+    if name.get_ref() == Place::HOST {
+        let message = "\"host\" means the host; expected another name, or [host]".to_owned();
+        return Err((name.span(), message));
+    }
+    match netns_core::Namespace::path(name.get_ref()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err((name.span(), error.to_string())),
+    }
+}
+
+fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
+    let place = match &table.namespace {
+        None => Place::Host,
+        Some(namespace) => into.place(namespace)?,
+    };
+    let link = LinkName { place, name: if_name(name)? };
+    read_addresses(into, &link, &table.addresses)?;
+    let bridge = topology::Bridge {
+        link,
+        mac: table.mac.as_ref().map(mac).transpose()?,
+        // What is not given follows the ports, as soon as they are known.
+        mtu: mtu(table.mtu.as_ref())?.unwrap_or(0),
+        stp: table.stp,
+        ageing: table
+            .ageing
+            .as_ref()
+            .map_or(DEFAULT_AGEING, |time| Duration::from_secs((*time.get_ref()).into())),
+        multicast_snooping: table.multicast_snooping.unwrap_or(true),
+    };
+    into.push_bridge(bridge, name.span())
+}
+
+fn read_addresses(into: &mut Described, link: &LinkName, addresses: &[Text]) -> Wrong<()> {
+    for text in addresses {
+        let net = net(text, "an address such as \"10.1.1.1/24\" or \"fd00::1/64\"")?;
+        into.push_address(Address { link: link.clone(), net }, text.span())?;
+    }
+    Ok(())
+}
+
+/// Joins every interface with its other end.
+fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
+    for end in ends {
+        let near = CableEnd {
+            link: end.link.clone(),
+            mac: end.table.mac.as_ref().map(mac).transpose()?,
+            mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
+            port: None,
+        };
+        match (&end.table.bridge, &end.table.peer) {
+            (Some(bridge), None) => {
+                let port = read_port(into, end, bridge)?;
+                into.push_cable(Cable { ends: [port, near] }, end.span.clone())?;
+            }
+            (None, Some(peer)) => {
+                if let Some(port) = &end.table.port {
+                    return Err((
+                        port.span(),
+                        "only a cable to a bridge has a port; expected `bridge`".to_owned(),
+                    ));
+                }
+                let far = other_end(into, ends, end, peer)?;
+                // Each end names the other: the first one makes the cable.
+                if end.span.start < far.span.start {
+                    let far = CableEnd {
+                        link: far.link.clone(),
+                        mac: far.table.mac.as_ref().map(mac).transpose()?,
+                        mtu: mtu(far.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
+                        port: None,
+                    };
+                    into.push_cable(Cable { ends: [near, far] }, end.span.clone())?;
+                }
+            }
+            (Some(_), Some(peer)) => {
+                return Err((
+                    peer.span(),
+                    "an interface has one other end; expected either `bridge` or `peer`".to_owned(),
+                ));
+            }
+            (None, None) => {
+                let message = format!(
+                    "{} leads nowhere; expected bridge = \"NAME\", or peer = \"NAMESPACE/INTERFACE\"",
+                    end.link
+                );
+                return Err((end.span.clone(), message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The end that is on the bridge.
+fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
+    let on = into.bridge(bridge)?;
+    let none = Port::default();
+    let table = end.table.port.as_ref().map_or(&none, Spanned::get_ref);
+    let name = match &table.name {
+        Some(name) => if_name(name)?,
+        None => IfName::new(&format!("{}-{}", end.link.place, end.link.name)).map_err(|_| {
+            let message = format!(
+                "the port's name would be \"{}-{}\", which no interface can have; expected port = {{ name = \"...\" }} \
+                 with one of up to 15 bytes",
+                end.link.place, end.link.name
+            );
+            (end.span.clone(), message)
+        })?,
+    };
+    let options = PortOptions {
+        isolated: Some(table.isolated.unwrap_or(false)),
+        hairpin: Some(table.hairpin.unwrap_or(false)),
+        learning: Some(table.learning.unwrap_or(true)),
+        flood: Some(table.flood.unwrap_or(true)),
+        mcast_flood: Some(table.mcast_flood.unwrap_or(true)),
+        bcast_flood: Some(table.bcast_flood.unwrap_or(true)),
+        neigh_suppress: Some(table.neigh_suppress.unwrap_or(false)),
+    };
+    Ok(CableEnd {
+        link: LinkName { place: on.place, name },
+        mac: None,
+        mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
+        port: Some(topology::Port { bridge: on.name, options }),
+    })
+}
+
+/// The interface that `peer` names, which has to name this one.
+fn other_end<'a>(into: &Described, ends: &'a [End], end: &End, peer: &Text) -> Wrong<&'a End> {
+    let wrong = |message: String| (peer.span(), message);
+    let Some((place, name)) = peer.get_ref().split_once('/') else {
+        return Err(wrong(format!("{:?} is no interface; expected \"NAMESPACE/INTERFACE\"", peer.get_ref())));
+    };
+    let place = into.place(&Spanned::new(peer.span(), place.to_owned()))?;
+    let far = ends.iter().find(|far| far.link.place == place && far.link.name.as_str() == name);
+    let Some(far) = far else {
+        let table = if place.is_host() { "host".to_owned() } else { format!("namespace.{place}") };
+        return Err(wrong(format!(
+            "there is no interface {}; expected one in [{table}] with peer = \"{}\"",
+            peer.get_ref(),
+            end.link
+        )));
+    };
+    if far.link == end.link {
+        return Err(wrong("a cable has two ends; expected another interface".to_owned()));
+    }
+    if far.table.peer.as_ref().is_none_or(|back| *back.get_ref() != end.link.to_string()) {
+        return Err((
+            far.span.clone(),
+            format!("{} is the other end of {}; expected peer = \"{}\"", far.link, end.link, end.link),
+        ));
+    }
+    Ok(far)
+}
+
+fn read_route(into: &mut Described, place: &Place, route: Spanned<Route>) -> Wrong<()> {
+    let span = route.span();
+    let table = route.into_inner();
+    let via = table.via.as_ref().map(|via| {
+        via.get_ref().parse().map_err(|_| {
+            (via.span(), format!("{:?} is no address; expected that of a router", via.get_ref()))
+        })
+    });
+    let via: Option<std::net::IpAddr> = via.transpose()?;
+    let dev = table.dev.as_ref().map(if_name).transpose()?;
+    let to = match (table.to.get_ref().as_str(), via) {
+        ("default", Some(via)) => IpNet::everything(via),
+        ("default", None) => {
+            let message = "a default route without `via`; expected it, or to = \"0.0.0.0/0\" or \"::/0\"";
+            return Err((table.to.span(), message.to_owned()));
+        }
+        _ => net(&table.to, "\"default\", or a network such as \"10.2.0.0/16\"")?,
+    };
+    if to.network() != to {
+        let message = format!("{to} is an address in a network; expected {}", to.network());
+        return Err((table.to.span(), message));
+    }
+    let route = topology::Route { place: place.clone(), to, via, dev, metric: table.metric };
+    into.push_route(route, span, table.via.map(|via| via.span()), table.dev.map(|dev| dev.span()))
+}
+
+fn if_name(text: &Text) -> Wrong<IfName> {
+    match IfName::new(text.get_ref()) {
+        Ok(name) if name.as_str() == "lo" => {
+            Err((text.span(), "every namespace has its lo already; expected another name".to_owned()))
+        }
+        Ok(name) => Ok(name),
+        Err(error) => Err((text.span(), format!("{error}; expected one of up to 15 bytes"))),
+    }
+}
+
+fn mac(text: &Text) -> Wrong<MacAddress> {
+    let expected = "expected one of a single interface, such as \"02:00:00:00:00:01\"";
+    match text.get_ref().parse::<MacAddress>() {
+        Ok(mac) if mac.is_multicast() || mac == MacAddress::default() => {
+            Err((text.span(), format!("no interface can have {mac}; {expected}")))
+        }
+        Ok(mac) => Ok(mac),
+        Err(_) => Err((text.span(), format!("{:?} is no MAC address; {expected}", text.get_ref()))),
+    }
+}
+
+fn mtu(number: Option<&Spanned<u32>>) -> Wrong<Option<u32>> {
+    let Some(number) = number else { return Ok(None) };
+    let mtu = *number.get_ref();
+    if (68..=65535).contains(&mtu) {
+        return Ok(Some(mtu));
+    }
+    Err((number.span(), format!("no link has an MTU of {mtu}; expected 68 to 65535 bytes")))
+}
+
+/// An address with its prefix length.
+fn net(text: &Text, expected: &str) -> Wrong<IpNet> {
+    let written = text.get_ref();
+    let fault = match written.parse::<IpNet>() {
+        Ok(net) if written.contains('/') => return Ok(net),
+        Ok(_) => format!("{written:?} has no prefix length"),
+        Err(error) => error.to_string(),
+    };
+    Err((text.span(), format!("{fault}; expected {expected}")))
+}

@@ -1,0 +1,118 @@
+//! The tables of the file, as TOML has them: types and names of keys are checked here, what they mean in `check`.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// A text and where it stands.
+pub(super) type Text = Spanned<String>;
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) host: Host,
+    #[serde(default)]
+    pub(super) namespace: BTreeMap<Text, Namespace>,
+    #[serde(default)]
+    pub(super) bridge: BTreeMap<Text, Bridge>,
+}
+
+/// `[host]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Host {
+    #[serde(default)]
+    pub(super) interface: BTreeMap<Text, Interface>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<Route>>,
+    #[serde(default)]
+    pub(super) sysctl: BTreeMap<Text, Spanned<Scalar>>,
+}
+
+/// `[namespace.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Namespace {
+    #[serde(default)]
+    pub(super) interface: BTreeMap<Text, Interface>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<Route>>,
+    #[serde(default)]
+    pub(super) sysctl: BTreeMap<Text, Spanned<Scalar>>,
+    #[serde(default)]
+    pub(super) run: Vec<Text>,
+}
+
+/// `interface.NAME`: one end of a cable; the other is on a bridge, or another interface.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interface {
+    pub(super) bridge: Option<Text>,
+    pub(super) peer: Option<Text>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Text>,
+    pub(super) mac: Option<Text>,
+    pub(super) mtu: Option<Spanned<u32>>,
+    pub(super) port: Option<Spanned<Port>>,
+}
+
+/// `port`: the end that is on the bridge.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Port {
+    pub(super) name: Option<Text>,
+    pub(super) isolated: Option<bool>,
+    pub(super) hairpin: Option<bool>,
+    pub(super) learning: Option<bool>,
+    pub(super) flood: Option<bool>,
+    pub(super) mcast_flood: Option<bool>,
+    pub(super) bcast_flood: Option<bool>,
+    pub(super) neigh_suppress: Option<bool>,
+}
+
+/// `[bridge.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bridge {
+    pub(super) namespace: Option<Text>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Text>,
+    pub(super) mac: Option<Text>,
+    pub(super) mtu: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) stp: bool,
+    pub(super) ageing: Option<Spanned<u32>>,
+    pub(super) multicast_snooping: Option<bool>,
+}
+
+/// An entry of `routes`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) to: Text,
+    pub(super) via: Option<Text>,
+    pub(super) dev: Option<Text>,
+    pub(super) metric: Option<u32>,
+}
+
+/// A value of a setting.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a number, a text, or true or false")]
+pub(super) enum Scalar {
+    Number(i64),
+    Switch(bool),
+    Text(String),
+}
+
+impl Scalar {
+    /// As the kernel reads it, words divided by one space.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Switch(on) => u8::from(*on).to_string(),
+            Self::Text(text) => crate::words(text),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What a file can say, and what it cannot: the place of every error and what was expected there.
+
+use super::parse;
+use crate::topology::{LinkName, Place, Topology};
+use std::path::Path;
+
+fn read(text: &str) -> Topology {
+    parse(Path::new("lab.toml"), text).unwrap()
+}
+
+/// The first line of the error, without the name of the file.
+fn error(text: &str) -> String {
+    let error = parse(Path::new("lab.toml"), text).unwrap_err().to_string();
+    error.lines().next().unwrap().strip_prefix("lab.toml:").unwrap().to_owned()
+}
+
+#[test]
+fn the_examples_say_what_they_mean() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let counts = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let topology = read(&text);
+        (topology.namespaces.len(), topology.bridges.len(), topology.cables.len(), topology.routes.len())
+    };
+    assert_eq!(counts("cable.toml"), (2, 0, 1, 0));
+    assert_eq!(counts("bridge.toml"), (3, 1, 3, 0));
+    assert_eq!(counts("bridge-host.toml"), (2, 1, 2, 2));
+    assert_eq!(counts("two-bridges.toml"), (21, 2, 22, 40));
+}
+
+#[test]
+fn everything_at_once() {
+    let topology = read(
+        r#"
+        [host]
+        interface.up0 = { peer = "switch/up0", addresses = ["192.0.2.1/30"], mtu = 9000 }
+        routes = [{ to = "198.51.100.0/24", via = "192.0.2.2", metric = 50 }]
+        sysctl = { "net.ipv4.conf.up0.rp_filter" = 2 }
+        [bridge.br0]
+        namespace = "switch"
+        ageing = 10
+        multicast_snooping = false
+        [namespace.b]
+        interface.eth0 = { bridge = "br0", mtu = 1400, mac = "02:00:00:00:00:01", port = { name = "p1", flood = false } }
+        run = ["true", "sleep 1"]
+        [namespace.switch]
+        interface.up0 = { peer = "host/up0", addresses = ["192.0.2.2/30"], mtu = 9000 }
+        sysctl."net/ipv4/ip_forward" = true
+        "#,
+    );
+    assert_eq!(topology.namespaces, ["b", "switch"], "in the order of the file");
+    let bridge = &topology.bridges[0];
+    assert_eq!((bridge.link.to_string().as_str(), bridge.mtu), ("switch/br0", 1400));
+    let ends: Vec<String> =
+        topology.cables.iter().flat_map(|cable| &cable.ends).map(|end| end.link.to_string()).collect();
+    assert_eq!(ends, ["host/up0", "switch/up0", "switch/p1", "b/eth0"]);
+    let options = topology.cables[1].ends[0].port.unwrap().options;
+    assert_eq!((options.flood, options.learning), (Some(false), Some(true)));
+    let settings: Vec<_> =
+        topology.sysctls.iter().map(|sysctl| (sysctl.key.as_str(), &*sysctl.value)).collect();
+    assert_eq!(settings, [("net/ipv4/conf/up0/rp_filter", "2"), ("net/ipv4/ip_forward", "1")]);
+    assert_eq!(topology.routes[0].to_string(), "198.51.100.0/24 via 192.0.2.2 metric 50");
+    assert_eq!(topology.commands.len(), 2);
+    let link = LinkName { place: Place::Host, name: "up0".parse().unwrap() };
+    assert_eq!(topology.addresses[0].link, link);
+}
+
+#[test]
+fn names_that_cannot_be() {
+    assert_eq!(error("[namespace.host]"), "1:12: \"host\" means the host; expected another name, or [host]");
+    assert!(error("[namespace.'a/b']").starts_with("1:12: find namespace \"a/b\": the name contains '/'"));
+    assert!(error("[bridge.a-name-of-16-byte]").starts_with("1:9: use interface name"));
+    assert_eq!(error("[bridge.lo]"), "1:9: every namespace has its lo already; expected another name");
+    assert_eq!(
+        error("[bridge.br0]\n[namespace.a-long-name-ns]\ninterface.eth0 = { bridge = 'br0' }"),
+        "3:11: the port's name would be \"a-long-name-ns-eth0\", which no interface can have; expected port = { name \
+         = \"...\" } with one of up to 15 bytes"
+    );
+    assert_eq!(
+        error("[bridge.a-b]\n[namespace.a]\ninterface.b = { bridge = 'a-b' }"),
+        "3:11: there is a link host/a-b already; expected a name that is free"
+    );
+}
+
+#[test]
+fn cables_that_cannot_be() {
+    assert_eq!(
+        error("[namespace.a]\ninterface.x = {}"),
+        "2:11: a/x leads nowhere; expected bridge = \"NAME\", or peer = \"NAMESPACE/INTERFACE\""
+    );
+    assert_eq!(
+        error("[namespace.a]\ninterface.x = { peer = 'a/x' }"),
+        "2:24: a cable has two ends; expected another interface"
+    );
+    assert_eq!(
+        error("[namespace.a]\ninterface.x = { peer = 'b/x' }"),
+        "2:24: there is no namespace \"b\"; expected one of: a"
+    );
+    assert_eq!(
+        error("[namespace.a]\ninterface.x = { peer = 'b/y' }\n[namespace.b]\ninterface.y = { peer = 'a/z' }"),
+        "4:11: b/y is the other end of a/x; expected peer = \"a/x\""
+    );
+    assert_eq!(
+        error("[bridge.b]\n[namespace.a]\ninterface.x = { peer = 'a/y', bridge = 'b' }"),
+        "3:24: an interface has one other end; expected either `bridge` or `peer`"
+    );
+}
+
+#[test]
+fn addresses_and_routes_that_cannot_be() {
+    let on_bridge = |rest: &str| {
+        format!(
+            "[bridge.b]\naddresses = ['10.0.0.1/24']\n[namespace.a]\ninterface.x = {{ bridge = 'b', {rest}"
+        )
+    };
+    assert_eq!(
+        error(&on_bridge("addresses = ['10.0.0.1/24'] }")),
+        "4:44: 10.0.0.1 is host/b's, which a/x can reach; expected another address"
+    );
+    assert_eq!(
+        error(&on_bridge("addresses = ['fd00::1/64'], mtu = 1000 }")),
+        "4:44: IPv6 on a/x, whose MTU is 1000; expected an MTU of 1280 or more"
+    );
+    assert_eq!(error(&on_bridge("mtu = 20 }")), "4:37: no link has an MTU of 20; expected 68 to 65535 bytes");
+    assert_eq!(
+        error(&on_bridge("mac = '01:00:00:00:00:00' }")),
+        "4:37: no interface can have 01:00:00:00:00:00; expected one of a single interface, such as \
+         \"02:00:00:00:00:01\""
+    );
+    let routed = |route: &str| on_bridge(&format!("addresses = ['10.0.0.2/24'] }}\nroutes = [{route}]"));
+    assert_eq!(
+        error(&routed("{ to = 'default', via = '10.1.0.1' }")),
+        "5:35: a has no address in the network of 10.1.0.1; expected one that it can reach"
+    );
+    assert_eq!(
+        error(&routed("{ to = '10.1.0.1/16', via = '10.0.0.1' }")),
+        "5:18: 10.1.0.1/16 is an address in a network; expected 10.1.0.0/16"
+    );
+    assert_eq!(
+        error(&routed("{ to = 'fd00::/64', via = '10.0.0.1' }")),
+        "5:37: 10.0.0.1 routes nothing to fd00::/64; expected an address of the same family"
+    );
+    assert_eq!(
+        error(&routed("{ to = 'default' }")),
+        "5:18: a default route without `via`; expected it, or to = \"0.0.0.0/0\" or \"::/0\""
+    );
+    assert_eq!(
+        error(&routed("{ to = '10.1.0.0/16', dev = 'y' }")),
+        "5:39: there is no interface in a \"y\"; expected one of: x"
+    );
+    assert_eq!(
+        error(&routed("{ to = '10.1.0.0/16' }")),
+        "5:11: a route that leads nowhere; expected `via` or `dev`"
+    );
+}
+
+#[test]
+fn columns_count_characters_and_tabs_stay_below_each_other() {
+    let error = parse(Path::new("lab.toml"), "[namespace.a]\n\tsysctl = { 'größe' = 1 }").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lab.toml:2:13: \"größe\" is no setting of a namespace; expected one like \"net.ipv4.ip_forward\"\n  \
+         2 | \tsysctl = { 'größe' = 1 }\n    \
+         | \t           ^^^^^^^"
+    );
+}

@@ -1,0 +1,194 @@
+//! A topology file and what is up of it: up, down, diff.
+
+use crate::apply::Executor;
+use crate::error::{Error, Result};
+use crate::file;
+use crate::observe::Observed;
+use crate::plan::{Change, plan};
+use crate::record::{Record, RecordedLink, RecordedRoute, Store};
+use crate::topology::{LinkName, Topology};
+use std::path::{Path, PathBuf};
+
+/// How often a plan is made anew. Some changes take others with them: with an address the kernel removes routes and
+/// the secondary addresses of its network, with a bridge its ports leave.
+const ROUNDS: usize = 4;
+
+/// A topology file. It belongs to the namespace of the calling thread, which is the host of its topology.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    /// As it was given, for messages.
+    given: PathBuf,
+    /// Its full path, by which it is known.
+    path: PathBuf,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The changes, in their order.
+    pub changes: Vec<Change>,
+}
+
+impl Lab {
+    /// The topology of a file. It is read when it is needed: `down` works whatever the file says now, even if it is
+    /// gone.
+    ///
+    /// # Errors
+    /// If the folder that it is in cannot be found.
+    pub fn new(file: impl Into<PathBuf>) -> Result<Self> {
+        let given = file.into();
+        let failed = || Error::system(format!("read {}", given.display()));
+        let name = given.file_name().ok_or_else(|| failed()(std::io::ErrorKind::IsADirectory.into()))?;
+        let parent = match given.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let path = parent.canonicalize().map_err(failed())?.join(name);
+        Ok(Self { given, path })
+    }
+
+    /// What the file says.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it makes no sense; if it cannot be read.
+    pub fn topology(&self) -> Result<Topology> {
+        file::parse(&self.given, &file::text_of(&self.given)?)
+    }
+
+    /// What is on record; `None` if the topology is not up.
+    ///
+    /// # Errors
+    /// If the record cannot be read.
+    pub fn record(&self) -> Result<Option<Record>> {
+        Store::read(&self.path)
+    }
+
+    /// What [`Lab::up`] would change. Some of it may take more with it: see there.
+    ///
+    /// # Errors
+    /// As [`Lab::topology`]; [`Error::Conflict`] if something is in the way; if the kernel does not tell what is
+    /// there.
+    pub fn diff(&self) -> Result<Vec<Change>> {
+        let topology = self.topology()?;
+        let record = self.record_or_new()?;
+        plan(&topology, &record, &Observed::look(&topology, &record)?)
+    }
+
+    /// Makes it so: changes what differs and nothing else. What fails is undone: the topology that was up before is
+    /// again, or nothing is.
+    ///
+    /// # Errors
+    /// As [`Lab::diff`], and then nothing was changed; [`Error::RolledBack`] if the kernel refuses a change.
+    pub fn up(&self) -> Result<Done> {
+        let text = file::text_of(&self.given)?;
+        let topology = file::parse(&self.given, &text)?;
+        let store = Store::lock()?;
+        let mut record = match self.record_or_new() {
+            Ok(record) => record,
+            Err(error) => {
+                store.tidy();
+                return Err(error);
+            }
+        };
+        let before = record.applied.clone();
+        let mut changes = Vec::new();
+        match converge(&store, &topology, &mut record, &mut changes) {
+            Ok(()) => {
+                record.applied = Some(text);
+                store.write(&record)?;
+                Ok(Done { changes })
+            }
+            // Refused before anything was made.
+            Err(error) if changes.is_empty() => {
+                if before.is_none() && Store::read(&self.path)?.is_none() {
+                    store.tidy();
+                }
+                Err(error)
+            }
+            Err(error) => Err(match self.roll_back(store, before.as_deref(), record) {
+                Ok(()) => Error::RolledBack(Box::new(error)),
+                Err(rollback) => Error::NotRolledBack { why: Box::new(error), rollback: Box::new(rollback) },
+            }),
+        }
+    }
+
+    /// Goes back to the text that was up before, or to nothing.
+    fn roll_back(&self, store: Store, before: Option<&str>, mut record: Record) -> Result<()> {
+        let topology = match before {
+            Some(text) => file::parse(&self.path, text)?,
+            None => Topology::default(),
+        };
+        converge(&store, &topology, &mut record, &mut Vec::new())?;
+        if before.is_some() { store.write(&record) } else { finish(store, &record) }
+    }
+
+    /// Takes down what is on record, and nothing else. Settings of the host become what they were.
+    ///
+    /// # Errors
+    /// If the kernel refuses; what is left stays on record.
+    pub fn down(&self) -> Result<Done> {
+        let store = Store::lock()?;
+        let Some(mut record) = Store::read(&self.path)? else {
+            store.tidy();
+            return Ok(Done { changes: Vec::new() });
+        };
+        let mut changes = Vec::new();
+        converge(&store, &Topology::default(), &mut record, &mut changes)?;
+        finish(store, &record)?;
+        Ok(Done { changes })
+    }
+
+    fn record_or_new(&self) -> Result<Record> {
+        match self.record()? {
+            Some(record) => Ok(record),
+            None => Record::new(&self.path),
+        }
+    }
+}
+
+/// Plans and executes until there is nothing left to change.
+fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut Vec<Change>) -> Result<()> {
+    for _ in 0..ROUNDS {
+        let observed = Observed::look(topology, record)?;
+        let changes = plan(topology, record, &observed)?;
+        if changes.is_empty() {
+            tidy(record, topology, &observed);
+            return Ok(());
+        }
+        done.extend_from_slice(&changes);
+        Executor::new(store, record).execute(&changes, &observed)?;
+    }
+    let left = plan(topology, record, &Observed::look(topology, record)?)?;
+    Err(Error::Unstable(left.iter().map(ToString::to_string).collect()))
+}
+
+/// Nothing is left of what the record says.
+fn finish(store: Store, record: &Record) -> Result<()> {
+    record.folder().restore()?;
+    store.remove(record)
+}
+
+/// Drops from the record what is gone.
+fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
+    let there = |link: &RecordedLink| observed.ours(link).is_some();
+    let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
+    record.namespaces.retain(|name, _| topology.namespaces.contains(name));
+    record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
+    record.cables.retain(|ends| {
+        let wanted = |link: &RecordedLink| {
+            topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))
+        };
+        ends.iter().all(|end| there(end) && wanted(end))
+    });
+    record.addresses.retain(|(link, net)| {
+        topology.addresses.iter().any(|address| link.is(&address.link) && address.net.to_string() == *net)
+    });
+    record.routes.retain(|route| topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *route));
+    record.sysctls.retain(|sysctl| topology.sysctls.iter().any(|wanted| sysctl.is(wanted)));
+    record.commands.retain(|started| {
+        let is = |wanted: &crate::topology::Command| {
+            wanted.namespace == started.namespace && wanted.command == started.command
+        };
+        topology.commands.iter().any(is)
+    });
+}

@@ -1,0 +1,76 @@
+//! Topologies of network namespaces, described in a file: brought up, changed, compared, drawn and taken down.
+//!
+//! ```no_run
+//! use netns_topology::Lab;
+//!
+//! // [namespace.ns1]
+//! // interface.eth0 = { peer = "ns2/eth0", addresses = ["10.0.0.1/24"] }
+//! //
+//! // [namespace.ns2]
+//! // interface.eth0 = { peer = "ns1/eth0", addresses = ["10.0.0.2/24"] }
+//! let lab = Lab::new("cable.toml")?;
+//! for change in lab.diff()? {
+//!     println!("{change}"); // + namespace ns1
+//! }
+//! lab.up()?;
+//! assert!(lab.diff()?.is_empty());
+//! lab.down()?;
+//! # Ok::<(), netns_topology::Error>(())
+//! ```
+//!
+//! The way from a file to the kernel: [`parse`] reads and checks it; [`Observed`] is what is there; [`plan`] compares
+//! the two with the [`Record`] of what was made before, and says what to change; [`Lab::up`] changes it, and repeats
+//! that until there is nothing left to change. Going back after a failure and taking down are the same with another
+//! aim: the topology that was up before, and the empty one.
+//!
+//! # The file
+//!
+//! | table | keys |
+//! | --- | --- |
+//! | `[namespace.NAME]` | `interface`, `routes`, `sysctl`, `run` |
+//! | `[host]` | `interface`, `routes`, `sysctl`: of the namespace that it is brought up from |
+//! | `interface.NAME` | `bridge = "NAME"` or `peer = "NAMESPACE/INTERFACE"`; `addresses`, `mac`, `mtu`, `port` |
+//! | `port`, the end of a cable that is on a bridge | `name`, `isolated`, `hairpin`, `learning`, `flood`, `mcast_flood`, `bcast_flood`, `neigh_suppress` |
+//! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping` |
+//! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
+//! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
+//! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started |
+//!
+//! `host` stands for the host in `peer` too. Links are up; a link without `mtu` has 1500, a bridge without has the
+//! smallest of its ports. IPv6 addresses are used at once, without duplicate address detection; a link has a link-local
+//! address if it is given another IPv6 address.
+//!
+//! # Whose is what
+//!
+//! Only what was made for the topology is changed or removed: it is on record in [`FOLDER`], by name and by an
+//! identity that nothing else has. What somebody adds to a namespace by hand stays until the namespace goes. A
+//! namespace, link or route that is there and not on record, and an address whose network overlaps one of the host's,
+//! is an [`Error::Conflict`], and nothing is changed.
+#![forbid(unsafe_code)]
+
+mod apply;
+pub mod draw;
+mod error;
+mod file;
+mod lab;
+mod observe;
+mod plan;
+mod processes;
+mod record;
+mod topology;
+
+pub use error::{Error, Result};
+pub use file::{Fault, parse};
+pub use lab::{Done, Lab};
+pub use observe::{Inside, Observed};
+pub use plan::{Change, plan};
+pub use record::{FOLDER, Record};
+pub use topology::{
+    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, Port, Route,
+    Sysctl, Topology,
+};
+
+/// A text with its words divided by one space, as settings of several numbers are compared.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

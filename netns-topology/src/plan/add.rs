@@ -1,0 +1,271 @@
+//! What is wanted, and missing or different. Downwards: namespaces, settings, links, addresses, routes, commands.
+
+use super::{Change, Planner};
+use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, Sysctl};
+use netns_core::IfName;
+use netns_core::bridge::{BridgeOptions, PortOptions};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// Who made what is in the way.
+const NOT_OURS: &str = "and was not made by this topology: remove it, or choose another name";
+
+impl Planner<'_> {
+    pub(super) fn add(&mut self) {
+        self.add_namespaces();
+        // Settings for links to come have to be there before the links; those of a link only exist with it.
+        self.set_sysctls(false);
+        self.add_bridges();
+        self.add_cables();
+        self.set_sysctls(true);
+        self.add_addresses();
+        self.add_link_locals();
+        self.add_routes();
+        for command in &self.topology.commands {
+            let known =
+                |namespace: &str, text: &str| namespace == command.namespace && text == command.command;
+            let started = self.has_namespace(&command.namespace)
+                && (self.record.commands.iter().any(|started| known(&started.namespace, &started.command))
+                    || self.observed.running.iter().any(|(namespace, text)| known(namespace, text)));
+            if !started {
+                self.changes.push(Change::Start(command.clone()));
+            }
+        }
+    }
+
+    fn add_namespaces(&mut self) {
+        for name in &self.topology.namespaces {
+            if self.has_namespace(name) {
+                if let Ok(lo) = IfName::new("lo") {
+                    self.raise(&LinkName { place: Place::Namespace(name.clone()), name: lo });
+                }
+                continue;
+            }
+            let unfinished =
+                self.observed.namespaces.get(name) == Some(&0) && self.record.namespaces.contains_key(name);
+            if self.observed.namespaces.contains_key(name) && !unfinished {
+                self.conflicts.push(format!("namespace {name} exists {NOT_OURS}"));
+            }
+            self.changes.push(Change::AddNamespace(name.clone()));
+        }
+    }
+
+    /// Sets the settings that differ: those of interfaces, or the others.
+    fn set_sysctls(&mut self, of_interfaces: bool) {
+        for sysctl in &self.topology.sysctls {
+            let now = self.observed.inside(&sysctl.place).and_then(|inside| inside.sysctls.get(&sysctl.key));
+            let now = now.cloned().flatten();
+            if is_of_interface(sysctl) == of_interfaces && now.as_ref() != Some(&sysctl.value) {
+                self.changes.push(Change::SetSysctl { sysctl: sysctl.clone(), from: now });
+            }
+        }
+    }
+
+    fn add_bridges(&mut self) {
+        for bridge in &self.topology.bridges {
+            if !self.keeps_bridge(bridge) {
+                self.refuse_taken(&bridge.link);
+                self.changes.push(Change::AddBridge(bridge.clone()));
+                continue;
+            }
+            let now = self.observed.link(&bridge.link).and_then(|link| link.bridge).unwrap_or_default();
+            let options = BridgeOptions {
+                stp: differing(Some(bridge.stp), now.stp),
+                ageing: differing(Some(bridge.ageing), now.ageing),
+                multicast_snooping: differing(Some(bridge.multicast_snooping), now.multicast_snooping),
+            };
+            if options != BridgeOptions::default() {
+                self.changes.push(Change::SetBridge { link: bridge.link.clone(), options });
+            }
+            self.set_mtu(&bridge.link, bridge.mtu);
+            self.raise(&bridge.link);
+        }
+    }
+
+    fn add_cables(&mut self) {
+        for cable in &self.topology.cables {
+            if self.keeps_cable(cable) {
+                for end in &cable.ends {
+                    self.change_end(end);
+                }
+            } else {
+                self.add_cable(cable);
+            }
+        }
+    }
+
+    fn add_cable(&mut self, cable: &Cable) {
+        for end in &cable.ends {
+            self.refuse_taken(&end.link);
+        }
+        self.changes.push(Change::AddCable(cable.clone()));
+    }
+
+    fn refuse_taken(&mut self, link: &LinkName) {
+        if self.observed.link(link).is_some() && !self.is_ours(link) {
+            self.conflicts.push(format!("link {link} exists {NOT_OURS}"));
+        }
+    }
+
+    fn change_end(&mut self, end: &CableEnd) {
+        let Some(now) = self.observed.link(&end.link) else { return };
+        self.set_mtu(&end.link, end.mtu);
+        let on_bridge = |bridge: IfName| {
+            let bridge = LinkName { place: end.link.place.clone(), name: bridge };
+            let index = self.observed.link(&bridge).map(|bridge| bridge.index);
+            index.is_some() && index == now.master
+        };
+        if let Some(port) = &end.port {
+            let present = if on_bridge(port.bridge) {
+                now.port.unwrap_or_default()
+            } else {
+                self.changes.push(Change::Attach { link: end.link.clone(), bridge: port.bridge });
+                DEFAULTS
+            };
+            let options = differing_options(port.options, present);
+            if options != PortOptions::default() {
+                self.changes.push(Change::SetPort { link: end.link.clone(), options });
+            }
+        }
+        self.raise(&end.link);
+    }
+
+    fn set_mtu(&mut self, link: &LinkName, to: u32) {
+        if let Some(from) = self.observed.link(link).map(|now| now.mtu).filter(|&from| from != to) {
+            self.changes.push(Change::SetMtu { link: link.clone(), from, to });
+        }
+    }
+
+    fn raise(&mut self, link: &LinkName) {
+        if self.observed.link(link).is_some_and(|now| !now.is_up()) {
+            self.changes.push(Change::Raise(link.clone()));
+        }
+    }
+
+    fn add_addresses(&mut self) {
+        for address in &self.topology.addresses {
+            if self.keeps_link(&address.link) && self.has_address(address) {
+                continue;
+            }
+            if address.link.place.is_host() {
+                self.refuse_overlap(address);
+            }
+            self.changes.push(Change::AddAddress(address.clone()));
+        }
+    }
+
+    /// Every link with an IPv6 address has one of its own making: with the kernel's, it would wait for a second or two
+    /// whether somebody else has it.
+    fn add_link_locals(&mut self) {
+        let with_ipv6 = self.topology.addresses.iter().filter(|address| address.net.address().is_ipv6());
+        let links: BTreeSet<&LinkName> = with_ipv6.map(|address| &address.link).collect();
+        for link in links {
+            let given = self
+                .topology
+                .addresses
+                .iter()
+                .any(|address| address.link == *link && is_link_local(address.net.address()));
+            let index = self.observed.link(link).map(|now| now.index);
+            let present = self.observed.inside(&link.place).is_some_and(|inside| {
+                inside
+                    .addresses
+                    .iter()
+                    .any(|known| Some(known.index) == index && is_link_local(known.net.address()))
+            });
+            if !given && (!present || !self.keeps_link(link)) {
+                self.changes.push(Change::AddLinkLocal(link.clone()));
+            }
+        }
+    }
+
+    /// The host's own networks are not to be cut in two.
+    fn refuse_overlap(&mut self, address: &Address) {
+        let Some(host) = self.observed.inside(&Place::Host) else { return };
+        let net = address.net.network();
+        let known = host
+            .addresses
+            .iter()
+            .find(|known| known.net.overlaps(&net) && !self.is_ours_on_host(known.index));
+        let route = host.routes.iter().find(|route| {
+            route.destination.prefix() > 0
+                && route.destination.overlaps(&net)
+                && route.index.is_none_or(|index| !self.is_ours_on_host(index))
+        });
+        let of = match (known, route) {
+            (Some(known), _) => format!("address {}", known.net),
+            (None, Some(route)) => format!("route {}", route.destination),
+            (None, None) => return,
+        };
+        self.conflicts
+            .push(format!("{}: {} overlaps the host's {of}: choose another", address.link, address.net));
+    }
+
+    fn add_routes(&mut self) {
+        for route in &self.topology.routes {
+            let present = self.rivals(route).find(|other| self.is_route(route, other));
+            if let Some(present) = present {
+                let index = present.index.unwrap_or(0);
+                if route.place.is_host() && !self.record.has_route(route) && !self.is_ours_on_host(index) {
+                    self.conflicts.push(format!("{}: route {route} exists {NOT_OURS}", route.place));
+                }
+                continue;
+            }
+            if self.rivals(route).any(|other| !self.is_to_go(route, other)) {
+                let message = format!("{}: another route to {} exists {NOT_OURS}", route.place, route.to);
+                self.conflicts.push(message);
+            }
+            self.changes.push(Change::AddRoute(route.clone()));
+        }
+    }
+
+    /// Whether the kernel's route `other` is one that this plan removes, by itself or with its link.
+    fn is_to_go(&self, wanted: &Route, other: &netns_core::route::Route) -> bool {
+        let removed = |change: &Change| match change {
+            Change::RemoveRoute(route) => route.place == wanted.place && self.is_route(route, other),
+            Change::RemoveLink { link, index, .. } => {
+                link.place == wanted.place && other.index == Some(*index)
+            }
+            _ => false,
+        };
+        self.changes.iter().any(removed)
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// What is wanted, if it is not so.
+fn differing<T: PartialEq + Copy>(wanted: Option<T>, now: Option<T>) -> Option<T> {
+    if wanted == now { None } else { wanted }
+}
+
+/// The options of a port that has just joined its bridge.
+pub(crate) const DEFAULTS: PortOptions = PortOptions {
+    isolated: Some(false),
+    hairpin: Some(false),
+    learning: Some(true),
+    flood: Some(true),
+    mcast_flood: Some(true),
+    bcast_flood: Some(true),
+    neigh_suppress: Some(false),
+};
+
+/// Those options that are wanted and not so.
+pub(crate) fn differing_options(wanted: PortOptions, now: PortOptions) -> PortOptions {
+    PortOptions {
+        isolated: differing(wanted.isolated, now.isolated),
+        hairpin: differing(wanted.hairpin, now.hairpin),
+        learning: differing(wanted.learning, now.learning),
+        flood: differing(wanted.flood, now.flood),
+        mcast_flood: differing(wanted.mcast_flood, now.mcast_flood),
+        bcast_flood: differing(wanted.bcast_flood, now.bcast_flood),
+        neigh_suppress: differing(wanted.neigh_suppress, now.neigh_suppress),
+    }
+}
+
+/// Whether a setting is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
+fn is_of_interface(sysctl: &Sysctl) -> bool {
+    let mut parts = sysctl.key.split('/').skip(2);
+    matches!(parts.next(), Some("conf" | "neigh")) && !matches!(parts.next(), Some("all" | "default") | None)
+}

@@ -1,0 +1,161 @@
+//! One change of the kernel's state, and how it reads.
+
+use crate::topology::{Address, Bridge, Cable, Command, LinkName, Port, Route, Sysctl};
+use netns_core::IfName;
+use netns_core::bridge::{BridgeOptions, PortOptions};
+use std::fmt;
+
+/// One change of the kernel's state. It reads as a line of a diff: `+` for what is made, `-` for what is removed, `~`
+/// for what is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// End a command.
+    Stop(Command),
+    /// Remove a route.
+    RemoveRoute(Route),
+    /// Remove an address.
+    RemoveAddress(Address),
+    /// Set a setting back to what it was.
+    RestoreSysctl {
+        /// The setting and the value that it was given.
+        sysctl: Sysctl,
+        /// What it was before.
+        before: String,
+    },
+    /// Remove a bridge, or a cable by one of its ends.
+    RemoveLink {
+        /// Its place and name.
+        link: LinkName,
+        /// Its index, for nobody else's link of this name is to be removed.
+        index: u32,
+        /// The other end of a cable.
+        other: Option<LinkName>,
+    },
+    /// Remove a namespace.
+    RemoveNamespace(String),
+    /// Make a namespace, its `lo` up.
+    AddNamespace(String),
+    /// Make a bridge, up.
+    AddBridge(Bridge),
+    /// Make a cable, both ends up.
+    AddCable(Cable),
+    /// Raise a link.
+    Raise(LinkName),
+    /// Change the MTU of a link.
+    SetMtu {
+        /// The link.
+        link: LinkName,
+        /// What it is, in bytes.
+        from: u32,
+        /// What it is to be.
+        to: u32,
+    },
+    /// Change options of a bridge.
+    SetBridge {
+        /// The bridge.
+        link: LinkName,
+        /// Those that differ.
+        options: BridgeOptions,
+    },
+    /// Make a link a port of a bridge.
+    Attach {
+        /// The link.
+        link: LinkName,
+        /// The bridge.
+        bridge: IfName,
+    },
+    /// Change options of a port.
+    SetPort {
+        /// The port.
+        link: LinkName,
+        /// Those that differ.
+        options: PortOptions,
+    },
+    /// Add an address.
+    AddAddress(Address),
+    /// Give a link its IPv6 link-local address, without which the kernel asks for no neighbour on behalf of packets
+    /// that it forwards.
+    AddLinkLocal(LinkName),
+    /// Set a setting.
+    SetSysctl {
+        /// The setting and the value that it gets.
+        sysctl: Sysctl,
+        /// What it is now, if it is there.
+        from: Option<String>,
+    },
+    /// Add a route.
+    AddRoute(Route),
+    /// Start a command.
+    Start(Command),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stop(Command { namespace, command }) => write!(f, "- {namespace}: run {command}"),
+            Self::RemoveRoute(route) => write!(f, "- {}: route {route}", route.place),
+            Self::RemoveAddress(Address { link, net }) => write!(f, "- {link}: address {net}"),
+            Self::RestoreSysctl { sysctl, before } => {
+                write!(f, "~ {}: {} {} -> {before}", sysctl.place, sysctl.key, sysctl.value)
+            }
+            Self::RemoveLink { link, other: None, .. } => write!(f, "- bridge {link}"),
+            Self::RemoveLink { link, other: Some(other), .. } => write!(f, "- cable {link} - {other}"),
+            Self::RemoveNamespace(name) => write!(f, "- namespace {name}"),
+            Self::AddNamespace(name) => write!(f, "+ namespace {name}"),
+            Self::AddBridge(bridge) => write!(f, "+ bridge {}", bridge.link),
+            Self::AddCable(Cable { ends: [near, far] }) => match &near.port {
+                Some(Port { bridge, .. }) => write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link),
+                None => write!(f, "+ cable {} - {}", near.link, far.link),
+            },
+            Self::Raise(link) => write!(f, "~ {link}: down -> up"),
+            Self::SetMtu { link, from, to } => write!(f, "~ {link}: mtu {from} -> {to}"),
+            Self::SetBridge { link, options } => write_bridge(f, link, options),
+            Self::Attach { link, bridge } => write!(f, "~ {link}: bridge {bridge}"),
+            Self::SetPort { link, options } => write_port(f, link, *options),
+            Self::AddAddress(Address { link, net }) => write!(f, "+ {link}: address {net}"),
+            Self::AddLinkLocal(link) => write!(f, "+ {link}: link-local address"),
+            Self::SetSysctl { sysctl, from } => match from {
+                Some(from) => write!(f, "~ {}: {} {from} -> {}", sysctl.place, sysctl.key, sysctl.value),
+                None => write!(f, "+ {}: {} {}", sysctl.place, sysctl.key, sysctl.value),
+            },
+            Self::AddRoute(route) => write!(f, "+ {}: route {route}", route.place),
+            Self::Start(Command { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
+        }
+    }
+}
+
+fn write_switches(f: &mut fmt::Formatter<'_>, switches: &[(&str, Option<bool>)]) -> fmt::Result {
+    for (name, value) in switches {
+        if let Some(on) = value {
+            write!(f, " {name} {}", if *on { "on" } else { "off" })?;
+        }
+    }
+    Ok(())
+}
+
+fn write_bridge(f: &mut fmt::Formatter<'_>, link: &LinkName, options: &BridgeOptions) -> fmt::Result {
+    write!(f, "~ {link}:")?;
+    if let Some(ageing) = options.ageing {
+        write!(f, " ageing {} s", ageing.as_secs())?;
+    }
+    write_switches(f, &[("stp", options.stp), ("multicast_snooping", options.multicast_snooping)])
+}
+
+fn write_port(f: &mut fmt::Formatter<'_>, link: &LinkName, options: PortOptions) -> fmt::Result {
+    write!(f, "~ {link}:")?;
+    let PortOptions { isolated, hairpin, learning, flood, mcast_flood, bcast_flood, neigh_suppress } =
+        options;
+    write_switches(
+        f,
+        &[
+            ("isolated", isolated),
+            ("hairpin", hairpin),
+            ("learning", learning),
+            ("flood", flood),
+            ("mcast_flood", mcast_flood),
+            ("bcast_flood", bcast_flood),
+            ("neigh_suppress", neigh_suppress),
+        ],
+    )
+}

@@ -1,0 +1,132 @@
+//! What to change, so that what is there becomes what is to be there: no system call, only a comparison of three
+//! things. What is wanted and missing is added; what is on record and not wanted any more is removed; what is there
+//! and not on record is somebody else's: left alone, and a conflict if it is in the way.
+
+mod add;
+mod change;
+mod remove;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use add::{DEFAULTS, differing_options};
+pub use change::Change;
+
+use crate::error::{Error, Result};
+use crate::observe::Observed;
+use crate::record::{Record, RecordedLink};
+use crate::topology::{Bridge, Cable, LinkName, Place, Route, Topology};
+use netns_core::route;
+
+/// The changes that make of what was observed what the topology says, in the order in which they can be made.
+///
+/// # Errors
+/// [`Error::Conflict`]: everything that is in the way and was not made for this topology.
+pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result<Vec<Change>> {
+    let mut planner = Planner { topology, record, observed, changes: Vec::new(), conflicts: Vec::new() };
+    planner.remove();
+    planner.add();
+    if planner.conflicts.is_empty() { Ok(planner.changes) } else { Err(Error::Conflict(planner.conflicts)) }
+}
+
+struct Planner<'a> {
+    topology: &'a Topology,
+    record: &'a Record,
+    observed: &'a Observed,
+    changes: Vec<Change>,
+    conflicts: Vec<String>,
+}
+
+impl Planner<'_> {
+    /// Whether the namespace of this name is there and ours.
+    fn has_namespace(&self, name: &str) -> bool {
+        let cookie = self.observed.namespaces.get(name);
+        cookie.is_some() && cookie == self.record.namespaces.get(name)
+    }
+
+    /// Whether this place is there, and is to stay.
+    fn stays(&self, place: &Place) -> bool {
+        match place {
+            Place::Host => true,
+            Place::Namespace(name) => self.has_namespace(name) && self.topology.namespaces.contains(name),
+        }
+    }
+
+    /// Whether the link of this name was made by us.
+    fn is_ours(&self, link: &LinkName) -> bool {
+        let ends = self.record.cables.iter().flatten().chain(&self.record.bridges);
+        ends.into_iter().any(|end| end.is(link) && self.observed.ours(end).is_some())
+    }
+
+    /// Whether the link with this index on the host was made by us.
+    fn is_ours_on_host(&self, index: u32) -> bool {
+        let ends = self.record.cables.iter().flatten().chain(&self.record.bridges);
+        ends.filter(|end| end.place.is_host())
+            .any(|end| self.observed.ours(end).is_some_and(|link| link.index == index))
+    }
+
+    /// Whether this bridge is there already.
+    fn keeps_bridge(&self, bridge: &Bridge) -> bool {
+        self.record.bridges.iter().any(|recorded| self.is_bridge(recorded, bridge))
+    }
+
+    fn is_bridge(&self, recorded: &RecordedLink, bridge: &Bridge) -> bool {
+        self.is_end(recorded, &bridge.link, bridge.mac.map(|mac| mac.to_string()).as_deref())
+    }
+
+    /// Whether this cable is there already.
+    fn keeps_cable(&self, cable: &Cable) -> bool {
+        self.record.cables.iter().any(|recorded| self.is_cable(recorded, cable))
+    }
+
+    fn is_cable(&self, [one, other]: &[RecordedLink; 2], cable: &Cable) -> bool {
+        let [near, far] = &cable.ends;
+        let is = |recorded, end: &crate::topology::CableEnd| {
+            self.is_end(recorded, &end.link, end.mac.map(|mac| mac.to_string()).as_deref())
+        };
+        (is(one, near) && is(other, far)) || (is(one, far) && is(other, near))
+    }
+
+    /// Whether a recorded link is there, has this name, and the MAC address that it is to have, if it is to have one.
+    fn is_end(&self, recorded: &RecordedLink, link: &LinkName, mac: Option<&str>) -> bool {
+        recorded.is(link)
+            && mac.is_none_or(|mac| mac == recorded.mac)
+            && self.stays(&link.place)
+            && self.observed.ours(recorded).is_some()
+    }
+
+    /// Whether a link that is wanted is there already.
+    fn keeps_link(&self, link: &LinkName) -> bool {
+        let bridges = self.topology.bridges.iter().filter(|bridge| bridge.link == *link);
+        let mut cables =
+            self.topology.cables.iter().filter(|cable| cable.ends.iter().any(|end| end.link == *link));
+        bridges.into_iter().any(|bridge| self.keeps_bridge(bridge))
+            || cables.any(|cable| self.keeps_cable(cable))
+    }
+
+    /// The routes of its place that have its destination and metric, of which the kernel takes one.
+    fn rivals(&self, route: &Route) -> impl Iterator<Item = &route::Route> {
+        let inside = self.observed.inside(&route.place);
+        let metric = metric(route.metric, route);
+        inside.into_iter().flat_map(|inside| &inside.routes).filter(move |other| {
+            other.table == MAIN && other.destination == route.to && other.metric.unwrap_or(0) == metric
+        })
+    }
+
+    /// Whether it is this route that the kernel has.
+    fn is_route(&self, route: &Route, other: &route::Route) -> bool {
+        let index = |name: netns_core::IfName| {
+            self.observed.link(&LinkName { place: route.place.clone(), name }).map(|link| link.index)
+        };
+        other.gateway == route.via
+            && route.dev.is_none_or(|dev| index(dev).is_some_and(|index| other.index == Some(index)))
+    }
+}
+
+/// `RT_TABLE_MAIN`.
+const MAIN: u32 = 254;
+
+/// The metric that the kernel gives a route: `IP6_RT_PRIO_USER` for IPv6, 0 for IPv4.
+fn metric(metric: Option<u32>, route: &Route) -> u32 {
+    metric.unwrap_or(if route.to.address().is_ipv6() { 1024 } else { 0 })
+}

@@ -1,0 +1,108 @@
+//! What is on record, still there, and not wanted any more. Upwards: commands, routes, addresses, settings, links,
+//! namespaces.
+
+use super::{Change, Planner};
+use crate::record::{RecordedLink, RecordedRoute};
+use crate::topology::{Address, Command, LinkName, Place, Sysctl};
+use netns_core::{IfName, IpNet};
+
+impl Planner<'_> {
+    pub(super) fn remove(&mut self) {
+        self.stop_commands();
+        self.remove_routes();
+        self.remove_addresses();
+        self.restore_sysctls();
+        self.remove_links();
+        for (name, &cookie) in self.observed.namespaces.iter().rev() {
+            // Of a name without a namespace that is on record, we were killed while making it.
+            let unfinished = cookie == 0 && self.record.namespaces.contains_key(name);
+            let unwanted = self.has_namespace(name) && !self.topology.namespaces.contains(name);
+            if unfinished || unwanted {
+                self.changes.push(Change::RemoveNamespace(name.clone()));
+            }
+        }
+    }
+
+    fn stop_commands(&mut self) {
+        for (namespace, command) in &self.observed.running {
+            let command = Command { namespace: namespace.clone(), command: command.clone() };
+            if !self.topology.commands.contains(&command) || !self.has_namespace(namespace) {
+                self.changes.push(Change::Stop(command));
+            }
+        }
+    }
+
+    fn remove_routes(&mut self) {
+        for route in self.record.routes.iter().filter_map(RecordedRoute::route) {
+            let unwanted = self.stays(&route.place) && !self.topology.routes.contains(&route);
+            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other)) {
+                self.changes.push(Change::RemoveRoute(route));
+            }
+        }
+    }
+
+    fn remove_addresses(&mut self) {
+        for (link, net) in &self.record.addresses {
+            let (Ok(name), Ok(net)) = (link.name.parse::<IfName>(), net.parse::<IpNet>()) else { continue };
+            let address = Address { link: LinkName { place: link.place.clone(), name }, net };
+            if self.keeps_link(&address.link)
+                && !self.topology.addresses.contains(&address)
+                && self.has_address(&address)
+            {
+                self.changes.push(Change::RemoveAddress(address));
+            }
+        }
+    }
+
+    /// Whether the kernel has this address.
+    pub(super) fn has_address(&self, address: &Address) -> bool {
+        let Some(link) = self.observed.link(&address.link) else { return false };
+        let inside = self.observed.inside(&address.link.place);
+        inside.is_some_and(|inside| {
+            inside.addresses.iter().any(|known| known.index == link.index && known.net == address.net)
+        })
+    }
+
+    /// A setting that somebody has changed since is left as it is.
+    fn restore_sysctls(&mut self) {
+        for recorded in &self.record.sysctls {
+            let wanted = self.topology.sysctls.iter().any(|sysctl| recorded.is(sysctl));
+            let now =
+                self.observed.inside(&recorded.place).and_then(|inside| inside.sysctls.get(&recorded.key));
+            let unchanged = now.is_some_and(|now| now.as_ref() == Some(&recorded.value));
+            if self.stays(&recorded.place) && !wanted && unchanged {
+                let sysctl = Sysctl {
+                    place: recorded.place.clone(),
+                    key: recorded.key.clone(),
+                    value: recorded.value.clone(),
+                };
+                self.changes.push(Change::RestoreSysctl { sysctl, before: recorded.before.clone() });
+            }
+        }
+    }
+
+    fn remove_links(&mut self) {
+        for cable in &self.record.cables {
+            if !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
+                let [one, other] = cable;
+                // One end takes the other with it. That of a place that stays is removed at once, wherever the other
+                // is; it may be gone with its namespace already.
+                let (first, second) = if one.place == Place::Host { (one, other) } else { (other, one) };
+                if !self.remove_link(first, second.link()) {
+                    self.remove_link(second, first.link());
+                }
+            }
+        }
+        for bridge in &self.record.bridges {
+            if !self.topology.bridges.iter().any(|wanted| self.is_bridge(bridge, wanted)) {
+                self.remove_link(bridge, None);
+            }
+        }
+    }
+
+    fn remove_link(&mut self, recorded: &RecordedLink, other: Option<LinkName>) -> bool {
+        let (Some(link), Some(found)) = (recorded.link(), self.observed.ours(recorded)) else { return false };
+        self.changes.push(Change::RemoveLink { link, index: found.index, other });
+        true
+    }
+}

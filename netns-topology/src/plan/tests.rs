@@ -1,0 +1,145 @@
+//! Plans, from the description, the record and what is there, without a kernel. What is there of links is the kernel's
+//! to say: those plans are tested with it, in `xtask/tests/cli`.
+
+use super::plan;
+use crate::observe::{Inside, Observed};
+use crate::record::{Record, RecordedCommand, RecordedRoute, RecordedSysctl};
+use crate::topology::{Place, Topology};
+use std::path::Path;
+
+const LAB: &str = r#"
+[host]
+sysctl."net.ipv4.ip_forward" = 1
+[bridge.br0]
+addresses = ["10.0.0.254/24"]
+[namespace.a]
+interface.eth0 = { bridge = "br0", addresses = ["10.0.0.1/24", "fd00::1/64"] }
+routes = [{ to = "default", via = "10.0.0.254" }]
+sysctl = { "net.ipv4.conf.eth0.rp_filter" = 1, "net.ipv6.conf.default.accept_ra" = 0 }
+run = ["true"]
+"#;
+
+fn lab() -> Topology {
+    crate::parse(Path::new("lab.toml"), LAB).unwrap()
+}
+
+fn record() -> Record {
+    Record::new(Path::new("/lab.toml")).unwrap()
+}
+
+/// A host with nothing in it.
+fn bare() -> Observed {
+    let mut observed = Observed::default();
+    observed.places.insert(Place::Host, Inside::default());
+    observed
+}
+
+fn lines(topology: &Topology, record: &Record, observed: &Observed) -> Vec<String> {
+    plan(topology, record, observed).unwrap().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn from_nothing_everything_is_made_in_the_order_in_which_it_can_be() {
+    let expected = [
+        "+ namespace a",
+        "+ host: net/ipv4/ip_forward 1",
+        "+ a: net/ipv6/conf/default/accept_ra 0",
+        "+ bridge host/br0",
+        "+ cable a/eth0 - host/a-eth0 (on br0)",
+        "+ a: net/ipv4/conf/eth0/rp_filter 1",
+        "+ host/br0: address 10.0.0.254/24",
+        "+ a/eth0: address 10.0.0.1/24",
+        "+ a/eth0: address fd00::1/64",
+        "+ a/eth0: link-local address",
+        "+ a: route default via 10.0.0.254",
+        "+ a: run true",
+    ];
+    assert_eq!(lines(&lab(), &record(), &bare()), expected);
+    assert!(lines(&Topology::default(), &record(), &bare()).is_empty());
+}
+
+#[test]
+fn a_namespace_is_ours_by_its_cookie() {
+    let topology = crate::parse(Path::new("lab.toml"), "[namespace.a]").unwrap();
+    let (mut record, mut observed) = (record(), bare());
+    observed.namespaces.insert("a".to_owned(), 7);
+    let conflict = plan(&topology, &record, &observed).unwrap_err();
+    assert!(
+        conflict.is_invalid_input()
+            && conflict.to_string().starts_with("namespace a exists and was not made")
+    );
+
+    record.namespaces.insert("a".to_owned(), 6);
+    assert!(plan(&topology, &record, &observed).is_err(), "a later namespace of this name");
+    assert!(lines(&Topology::default(), &record, &observed).is_empty(), "which nobody removes");
+
+    record.namespaces.insert("a".to_owned(), 7);
+    assert!(lines(&topology, &record, &observed).is_empty());
+    assert_eq!(lines(&Topology::default(), &record, &observed), ["- namespace a"]);
+
+    observed.namespaces.insert("a".to_owned(), 0);
+    assert_eq!(
+        lines(&topology, &record, &observed),
+        ["- namespace a", "+ namespace a"],
+        "we were killed meanwhile"
+    );
+}
+
+#[test]
+fn a_setting_becomes_what_it_was_unless_somebody_changed_it() {
+    let (mut record, mut observed) = (record(), bare());
+    record.sysctls.push(RecordedSysctl {
+        place: Place::Host,
+        key: "net/ipv4/ip_forward".to_owned(),
+        value: "1".to_owned(),
+        before: "0".to_owned(),
+        interfaces: None,
+    });
+    let mut is = |value: &str| {
+        let host = observed.places.get_mut(&Place::Host).unwrap();
+        host.sysctls.insert("net/ipv4/ip_forward".to_owned(), Some(value.to_owned()));
+        lines(&Topology::default(), &record, &observed)
+    };
+    assert_eq!(is("1"), ["~ host: net/ipv4/ip_forward 1 -> 0"]);
+    assert!(is("2").is_empty());
+}
+
+#[test]
+fn a_command_is_not_started_again_when_it_has_ended() {
+    let text = "[namespace.a]\nrun = ['true', 'sleep 9']";
+    let topology = crate::parse(Path::new("lab.toml"), text).unwrap();
+    let (mut record, mut observed) = (record(), bare());
+    record.namespaces.insert("a".to_owned(), 7);
+    observed.namespaces.insert("a".to_owned(), 7);
+    let started = RecordedCommand { namespace: "a".to_owned(), command: "true".to_owned(), group: 9 };
+    record.commands.push(started);
+    assert_eq!(lines(&topology, &record, &observed), ["+ a: run sleep 9"]);
+    // Killed before it was written down: it runs, and that is enough.
+    observed.running.insert(("a".to_owned(), "sleep 9".to_owned()));
+    assert!(lines(&topology, &record, &observed).is_empty());
+    // In a namespace that was made anew it starts anew.
+    observed.namespaces.clear();
+    assert_eq!(
+        lines(&topology, &record, &observed),
+        ["- a: run sleep 9", "+ namespace a", "+ a: run true", "+ a: run sleep 9"],
+    );
+}
+
+#[test]
+fn a_route_of_somebody_else_is_in_the_way() {
+    let text = "[host]\nroutes = [{ to = '10.9.0.0/16', via = '10.0.0.9' }]";
+    let topology = crate::parse(Path::new("lab.toml"), text).unwrap();
+    let (mut record, mut observed) = (record(), bare());
+    assert_eq!(lines(&topology, &record, &observed), ["+ host: route 10.9.0.0/16 via 10.0.0.9"]);
+    let route = |gateway: &str| {
+        netns_core::route::Route::new("10.9.0.0/16".parse().unwrap(), Some(gateway.parse().unwrap()), Some(3))
+    };
+    observed.places.get_mut(&Place::Host).unwrap().routes = vec![route("10.0.0.9")];
+    assert!(plan(&topology, &record, &observed).is_err());
+    record.routes.push(RecordedRoute::new(&topology.routes[0]));
+    assert!(lines(&topology, &record, &observed).is_empty());
+    assert_eq!(lines(&Topology::default(), &record, &observed), ["- host: route 10.9.0.0/16 via 10.0.0.9"]);
+    observed.places.get_mut(&Place::Host).unwrap().routes = vec![route("10.0.0.8")];
+    assert!(plan(&topology, &record, &observed).is_err());
+    assert!(lines(&Topology::default(), &record, &observed).is_empty());
+}

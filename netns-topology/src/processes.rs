@@ -1,0 +1,134 @@
+//! Commands that run in namespaces: started, found again, ended.
+//!
+//! A command and what it starts are found again by a mark in their environment, so that none is lost when we are
+//! killed before writing it down; and by the process group that it was started in, for programs that write over their
+//! environment (`setproctitle`), as long as they are in the namespace.
+
+use crate::error::{Error, Result};
+use crate::record::Record;
+use crate::topology::Command;
+use netns_core::Namespace;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The record of the topology that a process belongs to.
+const RECORD: &str = "NETNS_TOPOLOGY";
+/// The namespace that it was started in.
+const NAMESPACE: &str = "NETNS_TOPOLOGY_NAMESPACE";
+/// The command that it was started by.
+const COMMAND: &str = "NETNS_TOPOLOGY_COMMAND";
+
+/// How long a command may take to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process of a topology.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) namespace: String,
+    pub(crate) command: String,
+    /// Held, so that its number is not given to another process while we look at it.
+    fd: OwnedFd,
+}
+
+/// Starts a command, its output into a file; its process group.
+pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u32> {
+    let failed = || Error::system(format!("run {:?} in {}", command.command, command.namespace));
+    let out = File::options().create(true).append(true).open(output).map_err(failed())?;
+    let err = out.try_clone().map_err(failed())?;
+    let namespace = Namespace::open(&command.namespace)?;
+    let child = namespace.enter_view(&command.namespace, |_| {
+        std::process::Command::new("/bin/sh")
+            .args(["-c", &command.command])
+            .env(RECORD, record)
+            .env(NAMESPACE, &command.namespace)
+            .env(COMMAND, &command.command)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            // Ctrl-C in our terminal is not for it.
+            .process_group(0)
+            .spawn()
+    });
+    Ok(child?.map_err(failed())?.id())
+}
+
+/// The processes of a topology that run.
+pub(crate) fn running(record: &Path, known: &Record) -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| identify(pid, record, known)).collect()
+}
+
+fn identify(pid: i32, record: &Path, known: &Record) -> Option<Process> {
+    let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    let (state, group) = status(pid)?;
+    if state == b'Z' {
+        return None;
+    }
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let variable = |name: &str| {
+        let mut variables = environment.split(|&byte| byte == 0);
+        variables.find_map(|text| text.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
+    };
+    if variable(RECORD).is_some_and(|marked| marked == record.as_os_str().as_encoded_bytes()) {
+        let text = |name| variable(name).and_then(|value| String::from_utf8(value).ok());
+        return Some(Process { namespace: text(NAMESPACE)?, command: text(COMMAND)?, fd });
+    }
+    let started = known.commands.iter().find(|started| started.group == group)?;
+    let inside = Namespace::open(&started.namespace).ok()?.id().ok()?;
+    let its = Namespace::of_pid(pid.cast_unsigned()).ok()?.id().ok()?;
+    (inside == its).then(|| Process {
+        namespace: started.namespace.clone(),
+        command: started.command.clone(),
+        fd,
+    })
+}
+
+/// State and process group of a process: the first and third field behind its name, which is in brackets.
+fn status(pid: i32) -> Option<(u8, u32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+    Some((*fields.next()?.as_bytes().first()?, fields.nth(1)?.parse().ok()?))
+}
+
+/// Ends commands and all that they started, and waits until they are gone.
+pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&Command>) -> Result<()> {
+    let meant = |process: &Process| {
+        commands
+            .iter()
+            .any(|command| command.namespace == process.namespace && command.command == process.command)
+    };
+    let started = Instant::now();
+    let mut asked = false;
+    loop {
+        let mut left = running(record, known);
+        left.retain(meant);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let waited = started.elapsed();
+        if waited > 2 * PATIENCE {
+            let error = io::Error::from(io::ErrorKind::TimedOut);
+            return Err(Error::system(format!("stop {:?} in {}", left[0].command, left[0].namespace))(error));
+        }
+        if !asked || waited > PATIENCE {
+            let signal = if asked { Signal::KILL } else { Signal::TERM };
+            for process in &left {
+                // What has ended since need not be told.
+                let _ = pidfd_send_signal(&process.fd, signal);
+            }
+            asked = true;
+        }
+        thread::sleep(TICK);
+    }
+}

@@ -1,0 +1,209 @@
+//! What a topology is: plain data, checked, without a trace of the file that it came from.
+
+use netns_core::bridge::PortOptions;
+use netns_core::{IfName, IpNet, MacAddress};
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The MTU of a link that is given none.
+pub const DEFAULT_MTU: u32 = 1500;
+/// How long a bridge remembers an address, unless told otherwise: the kernel's default.
+pub const DEFAULT_AGEING: Duration = Duration::from_secs(300);
+
+/// Where something is: in the namespace that the topology is brought up from, or in one that is made for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Place {
+    /// The namespace that the topology is brought up from. It is there already, and of it only that is touched which
+    /// the topology names.
+    Host,
+    /// A named namespace. None has the name `host`.
+    Namespace(String),
+}
+
+impl Place {
+    /// The name that stands for [`Place::Host`].
+    pub const HOST: &'static str = "host";
+
+    /// Whether this is the host.
+    #[must_use]
+    pub const fn is_host(&self) -> bool {
+        matches!(self, Self::Host)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Host => Self::HOST,
+            Self::Namespace(name) => name,
+        })
+    }
+}
+
+impl From<String> for Place {
+    fn from(name: String) -> Self {
+        if name == Self::HOST { Self::Host } else { Self::Namespace(name) }
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.to_string()
+    }
+}
+
+impl FromStr for Place {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        Ok(Self::from(name.to_owned()))
+    }
+}
+
+/// A link by place and name: `ns1/eth0`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkName {
+    /// The namespace that it is in.
+    pub place: Place,
+    /// Its name there.
+    pub name: IfName,
+}
+
+impl fmt::Display for LinkName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.place, self.name)
+    }
+}
+
+/// Everything that is to be there. Made by [`crate::parse`], or by hand; the empty one is what `down` aims for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Topology {
+    /// Named namespaces.
+    pub namespaces: Vec<String>,
+    /// Bridges.
+    pub bridges: Vec<Bridge>,
+    /// Veth pairs.
+    pub cables: Vec<Cable>,
+    /// Addresses of bridges and of the ends of cables.
+    pub addresses: Vec<Address>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Kernel settings.
+    pub sysctls: Vec<Sysctl>,
+    /// Commands that run in namespaces.
+    pub commands: Vec<Command>,
+}
+
+/// A bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// Where it is, and its name.
+    pub link: LinkName,
+    /// Its MAC address; `None` is one made up.
+    pub mac: Option<MacAddress>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Whether it speaks the spanning tree protocol.
+    pub stp: bool,
+    /// How long an address that is no longer heard stays learnt.
+    pub ageing: Duration,
+    /// Whether it sends multicast only where it is wanted.
+    pub multicast_snooping: bool,
+}
+
+/// A veth pair. If one end is a port of a bridge, it is the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cable {
+    /// Its ends.
+    pub ends: [CableEnd; 2],
+}
+
+/// An end of a veth pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CableEnd {
+    /// Where it is, and its name.
+    pub link: LinkName,
+    /// Its MAC address; `None` is one made up.
+    pub mac: Option<MacAddress>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// The bridge that it is a port of, in the same place.
+    pub port: Option<Port>,
+}
+
+/// How a link is a port of a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// The bridge.
+    pub bridge: IfName,
+    /// Its options as a port; each has a value.
+    pub options: PortOptions,
+}
+
+/// An address of a link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The link.
+    pub link: LinkName,
+    /// The address and the length of its prefix.
+    pub net: IpNet,
+}
+
+/// A route in the main table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The namespace that it is in.
+    pub place: Place,
+    /// Where it leads.
+    pub to: IpNet,
+    /// The router; `None` if the destination is on the link itself.
+    pub via: Option<IpAddr>,
+    /// The link that packets leave by; `None` is that which the router is on.
+    pub dev: Option<IfName>,
+    /// The lower, the more it is preferred; `None` is the kernel's default.
+    pub metric: Option<u32>,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to.prefix() {
+            0 => formatter.write_str("default")?,
+            _ => write!(formatter, "{}", self.to)?,
+        }
+        if let Some(via) = self.via {
+            write!(formatter, " via {via}")?;
+        }
+        if let Some(dev) = self.dev {
+            write!(formatter, " dev {dev}")?;
+        }
+        if let Some(metric) = self.metric {
+            write!(formatter, " metric {metric}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A kernel setting of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sysctl {
+    /// The namespace.
+    pub place: Place,
+    /// Its name with slashes: `net/ipv4/ip_forward`.
+    pub key: String,
+    /// Its value, words divided by one space.
+    pub value: String,
+}
+
+/// A command that runs in a namespace, started by `/bin/sh -c`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Command {
+    /// The namespace.
+    pub namespace: String,
+    /// What the shell is given.
+    pub command: String,
+}

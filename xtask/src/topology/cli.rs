@@ -1,0 +1,49 @@
+//! The arguments of `up`, `down`, `show` and `diff`.
+
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+
+/// What can go wrong, and how it is told.
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, an error in the file (told with line and \
+     column), or something in the way, and nothing was changed; 2 the kernel refused, and what was done is undone.";
+/// The same for `diff`.
+pub(crate) const DIFF_EXIT_CODES: &str = "Exit codes: 0 `up` would change nothing; 1 it would change what is listed, \
+     or, with a message on stderr, it would refuse; 2 the kernel does not tell.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct UpArguments {
+    /// The topology file; see the documentation of netns-topology for what it can say, and examples/ for some.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Tell nothing of what is changed.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_EXIT_CODES)]
+pub(crate) struct DiffArguments {
+    /// The topology file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// As a JSON array of lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The topology file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// As a graph for Graphviz: `| dot -Tpng`.
+    #[arg(long, conflicts_with_all = ["svg", "json"])]
+    pub(crate) dot: bool,
+    /// As an SVG picture.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) svg: bool,
+    /// As one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

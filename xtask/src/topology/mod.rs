@@ -1,0 +1,82 @@
+//! `cargo xtask up`, `down`, `show` and `diff`: topologies in files.
+
+pub(crate) mod cli;
+
+use crate::failure::Failure;
+use crate::output::{json_line, stdout};
+use cli::{DiffArguments, ShowArguments, UpArguments};
+use netns_topology::{Change, Error, Lab, draw};
+use serde_json::Value;
+use std::io::Write;
+use std::process::ExitCode;
+
+pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let done = Lab::new(&arguments.file)?.up()?;
+    tell(&done.changes, arguments.quiet)
+}
+
+pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let done = Lab::new(&arguments.file)?.down()?;
+    tell(&done.changes, arguments.quiet)
+}
+
+fn tell(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
+    let mut out = stdout();
+    for change in changes.iter().filter(|_| !quiet) {
+        writeln!(out, "{change}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn diff(arguments: &DiffArguments) -> Result<ExitCode, Failure> {
+    let changes = Lab::new(&arguments.file)?.diff()?;
+    if arguments.json {
+        let lines = changes.iter().map(|change| Value::from(change.to_string())).collect();
+        json_line(&mut stdout(), &Value::Array(lines))?;
+    } else {
+        tell(&changes, false)?;
+    }
+    if changes.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::Verdict) }
+}
+
+pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
+    let lab = Lab::new(&arguments.file)?;
+    let topology = lab.topology()?;
+    let mut out = stdout();
+    if arguments.dot {
+        write!(out, "{}", draw::dot(&topology))?;
+    } else if arguments.svg {
+        write!(out, "{}", draw::svg(&topology))?;
+    } else if arguments.json {
+        let mut value = draw::json(&topology);
+        value["up"] = lab.record()?.is_some().into();
+        json_line(&mut out, &value)?;
+    } else {
+        writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
+        write!(out, "{}", draw::text(&topology))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether it is up, for people.
+fn state(lab: &Lab) -> Result<String, Failure> {
+    if lab.record()?.is_none() {
+        return Ok("not up".to_owned());
+    }
+    Ok(match lab.diff() {
+        Ok(changes) if changes.is_empty() => "up".to_owned(),
+        Ok(changes) => format!("up, and differs in {}: see `diff`", changes.len()),
+        Err(error) => format!("up, and differs: {error}"),
+    })
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Kernel(error) => error.into(),
+            error if error.is_invalid_input() => Self::Usage(error.to_string()),
+            Error::System { .. } => Self::Usage(error.to_string()),
+            error => Self::Kernel(error.to_string()),
+        }
+    }
+}

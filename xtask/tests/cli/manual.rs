@@ -1,0 +1,75 @@
+//! Completions and man pages: made from the arguments, and read by those that they are for.
+
+use crate::{done, xtask};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+#[test]
+fn completions_of_three_shells() {
+    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef xtask"), ("fish", "complete -c xtask")] {
+        let run = done(&mut xtask(&format!("completions {shell}")));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        assert!(run.out.contains(mark) && run.out.lines().count() > 100, "{shell}");
+        for command in ["netns", "neigh", "two-words", "completions"] {
+            assert_eq!(run.out.contains(command), command != "two-words", "{shell}: {command}");
+        }
+        let script = folder(&format!("completions-{shell}")).join("script");
+        fs::write(&script, &run.out).unwrap();
+        // A shell that is not there cannot check its own.
+        let checked = Command::new(shell).arg("-n").arg(&script).stderr(Stdio::inherit()).status();
+        assert!(checked.map_or_else(|_| shell != "bash", |status| status.success()), "{shell} -n");
+    }
+    // What bash would offer for `xtask net`.
+    let script = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("completions-bash/script");
+    let offer =
+        "source $0; COMP_WORDS=(xtask net); COMP_CWORD=1; _xtask xtask net xtask; echo \"${COMPREPLY[@]}\"";
+    let offered = tests::run(Command::new("bash").arg("-c").arg(offer).arg(&script));
+    assert_eq!(offered, "netns\n");
+}
+
+#[test]
+fn man_pages_of_every_command() {
+    let folder = folder("man");
+    let run = done(xtask("man").arg(&folder));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    let mut pages: Vec<String> =
+        fs::read_dir(&folder).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
+    pages.sort_unstable();
+    for page in ["xtask.1", "xtask-up.1", "xtask-netns-exec.1", "xtask-bridge-fdb-replace.1"] {
+        assert!(pages.iter().any(|known| known == page), "{page} of {pages:?}");
+    }
+    let up = fs::read_to_string(folder.join("xtask-up.1")).unwrap();
+    assert!(up.contains(".TH") && up.contains("Exit codes"), "{up}");
+    // Debian's man reads every one of them without a warning.
+    for page in &pages {
+        let shown = Command::new("man")
+            .args(["--warnings=w", "-l"])
+            .arg(folder.join(page))
+            .env("MANPAGER", "cat")
+            .env("MANWIDTH", "200")
+            .output();
+        let Ok(shown) = shown else { return };
+        assert!(shown.status.success(), "{page}");
+        assert_eq!(String::from_utf8_lossy(&shown.stderr), "", "{page}");
+    }
+}
+
+#[test]
+fn a_slip_of_the_pen_is_put_right() {
+    for (slip, meant) in
+        [("nets", "netns"), ("brigde", "bridge"), ("netns lst", "list"), ("completions bsh", "bash")]
+    {
+        let run = done(&mut xtask(slip));
+        assert_eq!(run.code, Some(1));
+        assert!(run.err.contains("tip: a similar") && run.err.contains(&format!("'{meant}'")), "{}", run.err);
+    }
+}
+
+/// An empty folder of the build's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}

@@ -1,0 +1,232 @@
+//! `netns`, `link`, `addr`, `route`, `neigh`, `bridge` and `stats`, beside `ip` and `bridge`.
+
+use crate::{done, xtask};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tests::{bridge_json, in_host, ip, ip_json, only, oracle};
+
+/// What a command writes as JSON.
+fn ours(arguments: &str) -> Value {
+    let run = done(&mut xtask(&format!("{arguments} --json")));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{arguments}");
+    serde_json::from_str(&run.out).expect("JSON")
+}
+
+fn fine(arguments: &str) {
+    let run = done(&mut xtask(arguments));
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(0), "", ""), "{arguments}");
+}
+
+fn refused(arguments: &str, code: i32, message: &str) {
+    let run = done(&mut xtask(arguments));
+    assert_eq!((run.code, run.err.lines().next()), (Some(code), Some(message)), "{arguments}");
+}
+
+/// Every entry of ours has these keys as theirs has them, and there are as many, whatever their order.
+fn same(ours: &Value, theirs: &Value, keys: &[&str]) {
+    let pick = |list: &Value| {
+        let entries = list.as_array().expect("a list").iter();
+        let mut picked: Vec<Vec<String>> =
+            entries.map(|entry| keys.iter().map(|key| format!("{key}={}", entry[key])).collect()).collect();
+        picked.sort_unstable();
+        picked
+    };
+    assert_eq!(pick(ours), pick(theirs));
+}
+
+/// A bridge with a port, whose other end is in `ns1`, made by our own commands.
+fn bridged() {
+    for command in [
+        "netns add ns1",
+        "link add br0 type bridge",
+        "link add port type veth peer name eth0 netns ns1",
+        "link set port up master br0",
+        "link set br0 up",
+        "link set eth0 up -n ns1",
+        "addr add 10.1.1.254/24 dev br0",
+        "addr add 10.1.1.1/24 dev eth0 -n ns1",
+        "addr add fd00:1::1/64 dev eth0 -n ns1",
+    ] {
+        fine(command);
+    }
+}
+
+#[test]
+fn links_and_addresses() {
+    in_host(|_| {
+        bridged();
+        let _ = tests::run(oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.1"]));
+        for netns in ["", "-n ns1"] {
+            let theirs = ip_json(&format!("{netns} addr show"));
+            let ours = ours(&format!("addr show {netns}"));
+            same(&ours, &theirs, &["ifindex", "ifname", "mtu"]);
+            for (ours, theirs) in ours.as_array().unwrap().iter().zip(theirs.as_array().unwrap()) {
+                same(&ours["addr_info"], &theirs["addr_info"], &["family", "local", "prefixlen"]);
+            }
+        }
+        assert!(done(&mut xtask("addr -n ns1")).out.contains("eth0            10.1.1.1/24 "));
+        fine("addr del 10.1.1.254/24 dev br0");
+        assert!(!ip("addr show br0").contains("10.1.1.254"));
+        refused(
+            "addr del 10.1.1.254/24 dev br0",
+            2,
+            "error: delete address 10.1.1.254/24 on interface 2: Cannot assign requested address (os error 99): \
+             ipv4: Address not found",
+        );
+
+        fine("link set port down mtu 1400 name plug address 02:00:00:00:00:09");
+        let plug = only(&ip_json("link show plug"));
+        assert_eq!((&plug["mtu"], &plug["address"]), (&1400.into(), &"02:00:00:00:00:09".into()));
+        fine("link set plug nomaster");
+        assert!(only(&ip_json("link show plug"))["master"].is_null());
+        fine("netns add ns2");
+        fine("link set plug netns ns2");
+        assert_eq!(only(&ip_json("-n ns2 link show plug"))["ifname"], "plug");
+        fine("link delete plug -n ns2");
+        refused("link set br0", 1, "error: the following required arguments were not provided:");
+        refused("link add a type veth", 1, "error: the following required arguments were not provided:");
+    });
+}
+
+#[test]
+fn routes() {
+    in_host(|_| {
+        bridged();
+        fine("route add default via 10.1.1.254 -n ns1");
+        fine("route add 10.9.0.0/16 dev eth0 metric 7 -n ns1");
+        fine("route add default via fd00:1::fe -n ns1");
+        let keys = ["dst", "gateway", "dev", "metric"];
+        same(&ours("route show -n ns1"), &ip_json("-n ns1 route show"), &keys);
+        same(&ours("route -6 -n ns1"), &ip_json("-n ns1 -6 route show"), &keys);
+        assert!(done(&mut xtask("route -n ns1")).out.starts_with("default via 10.1.1.254 dev eth0\n"));
+        fine("route del default via 10.1.1.254 -n ns1");
+        assert!(!ip("-n ns1 route").contains("default"));
+        refused("route del default -n ns1", 2, "error: delete route default: No such process (os error 3)");
+        refused(
+            "route add 10.0.0.0/8 via fd00::1",
+            1,
+            "error: use route 10.0.0.0/8 via fd00::1: destination and gateway are of different families",
+        );
+    });
+}
+
+#[test]
+fn neighbours() {
+    in_host(|_| {
+        bridged();
+        fine("neigh add 10.1.1.9 lladdr 02:00:00:00:00:09 dev br0");
+        let _ = tests::run(oracle("ping").args(["-c", "1", "-W", "5", "10.1.1.1"]));
+        same(&ours("neigh"), &ip_json("neigh show"), &["dst", "dev", "lladdr", "state"]);
+        assert!(
+            done(&mut xtask("neigh show dev br0"))
+                .out
+                .contains("10.1.1.9 dev br0 lladdr 02:00:00:00:00:09 PERMANENT\n")
+        );
+        fine("neigh del 10.1.1.9 dev br0");
+        assert!(!ip("neigh").contains("10.1.1.9"));
+    });
+}
+
+#[test]
+fn ports_and_forwarding_entries() {
+    in_host(|_| {
+        bridged();
+        fine("bridge link set dev port isolated on learning off");
+        let keys = [
+            "ifindex",
+            "ifname",
+            "mtu",
+            "master",
+            "hairpin",
+            "isolated",
+            "learning",
+            "flood",
+            "mcast_flood",
+            "bcast_flood",
+            "neigh_suppress",
+        ];
+        same(&ours("bridge link"), &bridge_json("link show"), &keys);
+        assert!(done(&mut xtask("bridge link show dev port")).out.contains(" learning off "));
+
+        fine("bridge fdb add 02:00:00:00:00:05 dev port master static");
+        let keys = ["mac", "ifname", "state"];
+        // `bridge` lists what the port itself receives as well, which is not of the bridge's database.
+        let mut theirs = bridge_json("fdb show br br0");
+        let of_bridge = |entry: &Value| entry["master"] == "br0" || entry["ifname"] == "br0";
+        theirs.as_array_mut().unwrap().retain(of_bridge);
+        same(&ours("bridge fdb show br br0"), &theirs, &keys);
+        fine("bridge fdb del 02:00:00:00:00:05 dev port");
+        assert!(!tests::bridge("fdb").contains("02:00:00:00:00:05"));
+        refused(
+            "bridge link set dev port isolated maybe",
+            1,
+            "error: invalid value 'maybe' for '--isolated <on|off>': expected on or off",
+        );
+    });
+}
+
+#[test]
+fn stats_are_ips() {
+    in_host(|_| {
+        bridged();
+        let _ = tests::run(oracle("ping").args(["-c", "3", "-i", "0.1", "-W", "5", "10.1.1.1"]));
+        // IPv6 speaks up by itself: ours is read between two of theirs that are the same.
+        let (ours, theirs) = tests::until("nothing is sent", || {
+            let theirs = only(&ip_json("-s link show port"));
+            let ours = only(&ours("stats port"));
+            (theirs == only(&ip_json("-s link show port"))).then_some((ours, theirs))
+        });
+        for way in ["rx", "tx"] {
+            for key in ["bytes", "packets", "errors", "dropped"] {
+                assert_eq!(ours["stats64"][way][key], theirs["stats64"][way][key], "{way} {key}");
+            }
+        }
+        assert!(done(&mut xtask("stats")).out.starts_with("                 rx bytes   packets dropped"));
+    });
+}
+
+#[test]
+fn netns_exec_shows_the_namespaces_own_sys_and_files() {
+    in_host(|_| {
+        // The folder of a namespace's files, and a file in /etc that one of them stands for, seen here only.
+        let _ = tests::run(Command::new("mount").args(["-t", "tmpfs", "none", "/etc"]));
+        std::fs::create_dir_all("/etc/netns/ns1").unwrap();
+        std::fs::write("/etc/resolv.conf", "outer\n").unwrap();
+        std::fs::write("/etc/netns/ns1/resolv.conf", "inner\n").unwrap();
+        std::fs::write("/etc/netns/ns1/nowhere", "").unwrap();
+        bridged();
+        for program in ["cat /etc/resolv.conf", "ls /sys/class/net"] {
+            let run = done(&mut xtask(&format!("netns exec ns1 {program}")));
+            let theirs = ip(&format!("netns exec ns1 {program}"));
+            assert_eq!((run.code, run.out), (Some(0), theirs), "{program}");
+            assert_eq!(
+                run.err,
+                "warning: bind /etc/netns/ns1/nowhere on /etc/nowhere: mount: No such file or directory (os error 2)\n"
+            );
+        }
+        let bare = done(&mut xtask("netns exec --no-mounts ns1 cat /etc/resolv.conf"));
+        assert_eq!((bare.out.as_str(), bare.err.as_str()), ("outer\n", ""));
+        assert_eq!(std::fs::read_to_string("/etc/resolv.conf").unwrap(), "outer\n");
+    });
+}
+
+#[test]
+fn netns_pids_are_ips() {
+    in_host(|_| {
+        ip("netns add ns1");
+        assert_eq!(ours("netns pids ns1"), Value::Array(Vec::new()));
+        let mut child = xtask("netns exec ns1 sleep 1000").stdout(Stdio::null()).spawn().unwrap();
+        tests::eventually("it is inside", || !ip("netns pids ns1").is_empty());
+        assert_eq!(done(&mut xtask("netns pids ns1")).out, ip("netns pids ns1"));
+        assert_eq!(ours("netns pids ns1"), Value::Array(vec![child.id().into()]));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!Path::new("/run/netns/ns2").exists());
+        refused(
+            "netns pids ns2",
+            2,
+            "error: open namespace /var/run/netns/ns2: open: No such file or directory (os error 2)",
+        );
+    });
+}

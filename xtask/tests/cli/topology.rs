@@ -1,0 +1,271 @@
+//! `up`, `diff`, `show` and `down` of the topologies in `examples/`: what they make is what Debian's tools see, what
+//! is edited is changed and nothing else, and nothing is left.
+
+use crate::{Done, done, state_of_the_host, xtask};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests::{bridge_json, in_host, ip, ip_json, only, oracle};
+
+pub(crate) const EXAMPLES: [&str; 4] = ["cable", "bridge", "bridge-host", "two-bridges"];
+
+/// A copy of an example in the host's own `/run`, to be edited.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/{name}.toml"));
+    let copy = PathBuf::from(format!("/run/{name}.toml"));
+    std::fs::copy(source, &copy).expect("the example is there");
+    copy
+}
+
+pub(crate) fn edit(file: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(file, text.replacen(from, to, 1)).unwrap();
+}
+
+pub(crate) fn topology(verb: &str, file: &Path) -> Done {
+    done(&mut xtask(&format!("{verb} {}", file.display())))
+}
+
+/// A step that has to succeed; what it told.
+pub(crate) fn fine(verb: &str, file: &Path) -> String {
+    let Done { code, out, err } = topology(verb, file);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{verb}");
+    out
+}
+
+fn pings(from: &str, to: &str) {
+    let mut ping = oracle("ping");
+    let mut words = vec!["-c", "1", "-W", "5", "-q", to];
+    if from != "host" {
+        let program = ping.get_program().to_owned();
+        ping = oracle("ip");
+        ping.args(["netns", "exec", from]).arg(program);
+    }
+    let _ = tests::run(ping.args(words.drain(..)));
+}
+
+#[test]
+fn every_example_goes_up_twice_and_down_without_a_trace() {
+    for name in EXAMPLES {
+        in_host(|_| {
+            let file = example(name);
+            let before = state_of_the_host();
+            let planned = topology("diff", &file);
+            assert_eq!((planned.code, planned.err.as_str()), (Some(1), ""));
+            assert_eq!(fine("up", &file), planned.out, "{name}: what was told is what is done");
+            let up = state_of_the_host();
+            assert_ne!(up, before);
+            assert_eq!(fine("up", &file), "", "{name}");
+            assert_eq!(fine("diff", &file), "", "{name}");
+            assert_eq!(state_of_the_host(), up, "{name}");
+            fine("down", &file);
+            assert_eq!(state_of_the_host(), before, "{name}");
+            assert_eq!(fine("down", &file), "", "{name}");
+        });
+    }
+}
+
+#[test]
+fn the_cable() {
+    in_host(|_| {
+        let file = example("cable");
+        fine("up", &file);
+        pings("ns1", "10.0.0.2");
+        pings("ns2", "fd00::1");
+        let eth0 = only(&ip_json("-n ns1 link show eth0"));
+        assert_eq!((&eth0["operstate"], &eth0["linkinfo"]["info_kind"]), (&"UP".into(), &"veth".into()));
+        assert_eq!(ip_json("link show").as_array().unwrap().len(), 1, "the host has no part in it");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn the_bridge() {
+    in_host(|_| {
+        let file = example("bridge");
+        fine("up", &file);
+        pings("ns1", "10.1.1.2");
+        pings("ns3", "fd00:1::1");
+        assert_eq!(bridge_json("link show").as_array().unwrap().len(), 3);
+        assert!(only(&ip_json("addr show br0"))["addr_info"].as_array().unwrap().is_empty());
+        assert_eq!(ip("netns pids ns1"), "");
+        assert_ne!(ip("netns pids ns3"), "", "its command runs");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn the_bridge_with_the_host() {
+    in_host(|_| {
+        let file = example("bridge-host");
+        fine("up", &file);
+        for (from, to) in [("ns1", "10.1.1.254"), ("host", "10.1.1.1"), ("ns1", "10.1.1.2")] {
+            pings(from, to);
+        }
+        let ports = bridge_json("link show");
+        let isolated = |name: &str| {
+            let port = ports.as_array().unwrap().iter().find(|port| port["ifname"] == name).unwrap();
+            port["isolated"].clone()
+        };
+        assert_eq!((isolated("ns1-eth0"), isolated("ns2-eth0")), (false.into(), true.into()));
+        let link = |name: &str| only(&ip_json(&format!("link show {name}")));
+        assert_eq!((&link("ns2-eth0")["mtu"], &link("br0")["mtu"]), (&1400.into(), &1400.into()));
+        let forward = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+        assert_eq!(forward(), "1\n");
+        fine("down", &file);
+        assert_eq!(forward(), "0\n");
+    });
+}
+
+#[test]
+fn twenty_namespaces_on_two_bridges_with_a_router_between() {
+    in_host(|_| {
+        let file = example("two-bridges");
+        fine("up", &file);
+        assert_eq!(ip("netns list").lines().count(), 21);
+        for (from, to) in [("west1", "10.2.0.10"), ("east3", "10.1.0.7"), ("west10", "10.1.0.1")] {
+            pings(from, to);
+        }
+        // At once: no link-local address is still being asked about.
+        pings("west5", "fd00:2::5");
+        let traced = tests::run(oracle("ip").args(["-n", "west1", "route", "get", "10.2.0.1"]));
+        assert!(traced.contains("via 10.1.0.254"), "{traced}");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn after_an_edit_only_what_differs_is_changed() {
+    in_host(|_| {
+        let file = example("bridge-host");
+        fine("up", &file);
+        let index = |link: &str| only(&ip_json(link))["ifindex"].clone();
+        let before = [index("link show ns1-eth0"), index("-n ns1 link show eth0"), index("link show br0")];
+
+        edit(&file, "10.1.1.2/24", "10.1.1.22/24");
+        edit(&file, "mtu = 1400", "mtu = 1300");
+        edit(&file, "isolated = true", "hairpin = true");
+        edit(&file, "[namespace.ns1]", "[namespace.ns3]\n[namespace.ns1]");
+        let expected = "\
+            - ns2/eth0: address 10.1.1.2/24\n\
+            + namespace ns3\n\
+            ~ host/br0: mtu 1400 -> 1300\n\
+            ~ host/ns2-eth0: mtu 1400 -> 1300\n\
+            ~ host/ns2-eth0: isolated off hairpin on\n\
+            ~ ns2/eth0: mtu 1400 -> 1300\n\
+            + ns2/eth0: address 10.1.1.22/24\n";
+        let planned = topology("diff", &file);
+        assert_eq!((planned.code, planned.out.as_str()), (Some(1), expected));
+        let changed = fine("up", &file);
+        // With its last address the kernel took the namespace's route, which comes back in a second round.
+        assert_eq!(changed, format!("{expected}+ ns2: route default via 10.1.1.254\n"));
+        assert_eq!(fine("diff", &file), "");
+        let after = [index("link show ns1-eth0"), index("-n ns1 link show eth0"), index("link show br0")];
+        assert_eq!(before, after, "what is the same was not touched");
+        pings("host", "10.1.1.22");
+        pings("ns2", "10.1.1.254");
+
+        edit(&file, "[namespace.ns3]\n", "");
+        edit(&file, "sysctl.\"net.ipv4.ip_forward\" = 1", "");
+        assert_eq!(fine("up", &file), "~ host: net/ipv4/ip_forward 1 -> 0\n- namespace ns3\n");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn what_drifted_is_put_right_and_what_somebody_added_stays() {
+    in_host(|_| {
+        let file = example("bridge");
+        fine("up", &file);
+        ip("link set ns1-eth0 nomaster");
+        ip("-n ns2 link set eth0 down");
+        ip("-n ns3 addr del 10.1.1.3/24 dev eth0");
+        ip("netns del ns3");
+        ip("-n ns1 addr add 192.0.2.1/32 dev eth0");
+        assert_eq!(topology("diff", &file).code, Some(1));
+        fine("up", &file);
+        pings("ns1", "10.1.1.3");
+        pings("ns2", "10.1.1.1");
+        assert!(ip("-n ns1 addr show eth0").contains("192.0.2.1/32"));
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn commands_start_once_and_end_with_all_that_they_started() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/run.toml");
+        let commands = "run = ['sleep 1000 & sleep 1000', 'echo once >>/run/once']";
+        std::fs::write(&file, format!("[namespace.ns1]\n{commands}\n")).unwrap();
+        std::fs::create_dir_all("/run/etc").unwrap();
+        fine("up", &file);
+        tests::eventually("both run", || std::path::Path::new("/run/once").exists());
+        let pids = ip("netns pids ns1");
+        assert_eq!(pids.lines().count(), 3, "{pids}");
+        fine("up", &file);
+        assert_eq!(std::fs::read_to_string("/run/once").unwrap(), "once\n");
+        assert_eq!(ip("netns pids ns1"), pids);
+        // A process that somebody else started there is left alone.
+        let mut other = oracle("ip").args(["netns", "exec", "ns1", "sleep", "1000"]).spawn().unwrap();
+        edit(&file, commands, "");
+        assert_eq!(fine("up", &file), "- ns1: run sleep 1000 & sleep 1000\n");
+        assert_eq!(ip("netns pids ns1").trim(), other.id().to_string());
+        fine("down", &file);
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_kill_at_any_moment_is_cleaned_up_by_down() {
+    in_host(|_| {
+        let file = example("two-bridges");
+        let before = state_of_the_host();
+        for delay in [2, 6, 10, 15, 20, 30, 45] {
+            let mut child = xtask(&format!("up --quiet {}", file.display())).spawn().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(delay));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            fine("down", &file);
+            assert_eq!(state_of_the_host(), before, "after {delay} ms");
+        }
+        // And `up` goes on from where it was killed.
+        let mut child = xtask(&format!("up --quiet {}", file.display())).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(15));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fine("up", &file);
+        pings("west1", "10.2.0.1");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn show_tells_the_state_and_draws() {
+    in_host(|_| {
+        let file = example("two-bridges");
+        assert!(fine("show", &file).starts_with("/run/two-bridges.toml: not up\nbridge host/west\n"));
+        fine("up", &file);
+        assert!(fine("show", &file).starts_with("/run/two-bridges.toml: up\n"));
+        ip("link set west1-eth0 down");
+        assert!(fine("show", &file).starts_with("/run/two-bridges.toml: up, and differs in 1: see `diff`\n"));
+        fine("down", &file);
+
+        let dot = fine("show --dot", &file);
+        assert_eq!(dot.matches(" -- ").count(), 22, "{dot}");
+        let svg = fine("show --svg", &file);
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+        for name in ["router", "west10", "east10", "10.2.0.254/24"] {
+            assert!(svg.contains(name), "{name}");
+        }
+        let json: Value = serde_json::from_str(&fine("show --json", &file)).unwrap();
+        assert_eq!((json["cables"].as_array().unwrap().len(), &json["up"]), (22, &false.into()));
+        let xml = Command::new("python3")
+            .args(["-c", "import sys, xml.dom.minidom as m; m.parseString(sys.argv[1])", &svg])
+            .output();
+        assert!(xml.is_ok_and(|parsed| parsed.status.success()) || !Path::new("/usr/bin/python3").exists());
+    });
+}

@@ -1,0 +1,153 @@
+//! Topologies that cannot be: errors with line and column, what is in the way, what the kernel refuses.
+
+use crate::topology::{edit, example, fine, topology};
+use crate::{done, state_of_the_host, xtask};
+use std::path::PathBuf;
+use tests::{in_host, ip, ip_json, only};
+
+/// Refused by every command that reads it, with nothing changed.
+fn refused(text: &str, message: &str) {
+    let file = PathBuf::from("/run/lab.toml");
+    std::fs::write(&file, text).unwrap();
+    let before = state_of_the_host();
+    for verb in ["up", "diff", "show"] {
+        let run = topology(verb, &file);
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{verb}: {}", run.err);
+        let first = run.err.lines().next().unwrap();
+        assert_eq!(first, format!("error: /run/lab.toml:{message}"), "{verb}");
+    }
+    assert_eq!(state_of_the_host(), before);
+}
+
+#[test]
+fn an_error_in_the_file_has_line_and_column() {
+    in_host(|_| {
+        refused("[namespace.ns1\n", "1:15: unclosed table, expected `]`");
+        refused(
+            "[namespace.ns1]\ninterface.eth0 = { bidge = 'br0' }\n",
+            "2:20: unknown field `bidge`, expected one of `bridge`, `peer`, `addresses`, `mac`, `mtu`, `port`",
+        );
+        refused(
+            "[bridge.br0]\n[namespace.ns1]\ninterface.eth0 = { bridge = 'br1' }\n",
+            "3:29: there is no bridge \"br1\"; expected one of: br0",
+        );
+        refused(
+            "[namespace.ns1]\ninterface.eth0 = { peer = 'ns2/eth0' }\n[namespace.ns2]\n",
+            "2:27: there is no interface ns2/eth0; expected one in [namespace.ns2] with peer = \"ns1/eth0\"",
+        );
+    });
+}
+
+#[test]
+fn the_error_shows_the_line() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        std::fs::write(&file, "[bridge.br0]\naddresses = [\"10.1.1.300/24\"]\n").unwrap();
+        let run = topology("up", &file);
+        assert_eq!(
+            run.err,
+            "error: /run/lab.toml:2:14: read address \"10.1.1.300/24\": it is no IPv4 or IPv6 address; expected an \
+             address such as \"10.1.1.1/24\" or \"fd00::1/64\"\n  \
+             2 | addresses = [\"10.1.1.300/24\"]\n    \
+             |              ^^^^^^^^^^^^^^^\n"
+        );
+        assert!(topology("up", &PathBuf::from("/run/nowhere.toml")).err.contains("No such file"));
+    });
+}
+
+#[test]
+fn what_somebody_else_made_is_in_the_way_and_stays() {
+    in_host(|_| {
+        let file = example("bridge-host");
+        ip("netns add ns1");
+        ip("link add br0 type bridge");
+        ip("link add uplink type bridge");
+        ip("addr add 10.1.0.1/16 dev uplink");
+        let before = state_of_the_host();
+        let run = topology("up", &file);
+        assert_eq!(run.code, Some(1));
+        assert_eq!(
+            run.err,
+            "error: namespace ns1 exists and was not made by this topology: remove it, or choose another name\n       \
+             link host/br0 exists and was not made by this topology: remove it, or choose another name\n       \
+             host/br0: 10.1.1.254/24 overlaps the host's address 10.1.0.1/16: choose another\n"
+        );
+        assert_eq!(topology("diff", &file).code, Some(1));
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn a_thing_of_our_name_that_is_not_ours_any_more_stays() {
+    in_host(|_| {
+        let file = example("bridge");
+        fine("up", &file);
+        ip("link del br0");
+        ip("link add br0 address 02:00:00:00:00:07 type bridge");
+        ip("netns del ns1");
+        ip("netns add ns1");
+        let run = topology("up", &file);
+        assert_eq!(run.code, Some(1), "{}", run.err);
+        assert!(
+            run.err.contains("namespace ns1 exists") && run.err.contains("link host/br0 exists"),
+            "{}",
+            run.err
+        );
+        fine("down", &file);
+        assert_eq!(ip("netns list"), "ns1\n");
+        assert_eq!(only(&ip_json("link show br0"))["address"], "02:00:00:00:00:07");
+    });
+}
+
+#[test]
+fn what_the_kernel_refuses_is_rolled_back() {
+    in_host(|_| {
+        let file = example("bridge-host");
+        let before = state_of_the_host();
+        edit(&file, "net.ipv4.ip_forward", "net.ipv4.no_such_setting");
+        let run = topology("up", &file);
+        assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
+        assert_eq!(
+            run.err,
+            "error: write sysctl net/ipv4/no_such_setting=1: write: No such file or directory (os error 2); what was \
+             done is undone\n"
+        );
+        assert_eq!(state_of_the_host(), before);
+
+        // An edit that fails goes back to what was up before.
+        edit(&file, "net.ipv4.no_such_setting", "net.ipv4.ip_forward");
+        fine("up", &file);
+        edit(&file, "10.1.1.2/24", "10.1.1.3/24");
+        edit(
+            &file,
+            "[bridge.br0]",
+            "[namespace.ns9]\nsysctl.\"net.ipv4.conf.eth7.rp_filter\" = 1\n[bridge.br0]",
+        );
+        assert_eq!(topology("up", &file).code, Some(2));
+        assert!(ip("-n ns2 -o addr show eth0").contains("10.1.1.2/24"));
+        assert!(!ip("netns list").contains("ns9"));
+        std::fs::write(&file, "this is no topology").unwrap();
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn what_is_up_is_known_by_its_file() {
+    in_host(|_| {
+        let file = example("cable");
+        fine("up", &file);
+        std::fs::create_dir("/run/elsewhere").unwrap();
+        std::fs::copy(&file, "/run/elsewhere/cable.toml").unwrap();
+        let other = topology("up", &PathBuf::from("/run/elsewhere/cable.toml"));
+        assert_eq!(other.code, Some(1));
+        assert!(other.err.contains("namespace ns1 exists"), "{}", other.err);
+        let nothing = done(xtask("down cable.toml").current_dir("/run/elsewhere"));
+        assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), ""));
+        // By another way to the same file, which is not even needed any more.
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(done(xtask("down ../cable.toml").current_dir("/run/elsewhere")).code, Some(0));
+        assert_eq!(ip("netns list"), "");
+    });
+}
