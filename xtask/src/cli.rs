@@ -101,7 +101,7 @@ pub(crate) struct RunArguments {
     /// One JSON object a line on stdout.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Count, tell and pass frames that a namespace may not send [default].
+    /// Count, tell and pass frames that a namespace may not send: the default.
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) observe: bool,
     /// Count, tell and drop them.
