@@ -6,7 +6,7 @@ use crate::sandboxes::Maker;
 use netns_core::network::Sandbox;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longer than the second that a lost first packet costs.
@@ -74,7 +74,7 @@ fn full_tables() -> u64 {
 
 fn address(sandbox: &Sandbox) -> Result<SocketAddr> {
     let address = sandbox.address_v4().ok_or("the sandbox has no address")?;
-    Ok(SocketAddr::new(IpAddr::from(address.address()), PORT))
+    Ok(SocketAddr::new(address.address(), PORT))
 }
 
 fn listen(sandbox: &Sandbox) -> Result<TcpListener> {

@@ -22,13 +22,15 @@ pub use netavark::Netavark;
 pub use rtnetlink::Rtnetlink;
 pub use rtnetlink_tuned::RtnetlinkTuned;
 
+/// Those that take turns.
+pub type Contenders = Vec<Box<dyn Contender>>;
+
 /// The peers that are installed, and what to say of those that are not.
 ///
 /// # Errors
 /// If one that is there cannot be made ready.
-pub fn all() -> Result<(Vec<Box<dyn Contender>>, Vec<String>)> {
-    let mut here: Vec<Box<dyn Contender>> =
-        vec![Box::new(Rtnetlink::new()?), Box::new(RtnetlinkTuned::new()?)];
+pub fn all() -> Result<(Contenders, Vec<String>)> {
+    let mut here: Contenders = vec![Box::new(Rtnetlink::new()?), Box::new(RtnetlinkTuned::new()?)];
     let mut missing = Vec::new();
     match tool::find("ip", "iproute2") {
         Ok(ip) => {

@@ -133,7 +133,6 @@ pub(super) struct Times {
 }
 
 #[derive(Debug, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the unit is part of what they are")]
 pub(super) struct Summary {
     pub(super) count: usize,
     pub(super) mean_us: f64,

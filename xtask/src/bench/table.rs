@@ -66,7 +66,9 @@ fn print_line(out: &mut impl Write, cells: &[String; 8], widths: &[usize; 8]) ->
         let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
         let (before, after) =
             if matches!(column, 1 | 3..=5) { (padding.as_str(), "") } else { ("", padding.as_str()) };
-        line += &format!("{before}{cell}{after}  ");
+        for part in [before, cell, after, "  "] {
+            line.push_str(part);
+        }
     }
     writeln!(out, "{}", line.trim_end())
 }
