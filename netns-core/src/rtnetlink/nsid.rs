@@ -42,16 +42,17 @@ pub fn encode_get(batch: &mut Batch, namespace: BorrowedFd<'_>) {
 pub fn get(socket: &mut RouteSocket, namespace: &Namespace) -> Result<Option<i32>> {
     let mut batch = Batch::new();
     encode_get(&mut batch, namespace.as_fd());
-    socket.query(&mut batch, |message| parse(message).ok_or_else(malformed))
+    let id = socket.query(&mut batch, |message| parse(message).ok_or_else(malformed))?;
+    // `NETNSA_NSID_NOT_ASSIGNED` is -1.
+    Ok((id >= 0).then_some(id))
 }
 
-/// The id in an `RTM_NEWNSID`, which is `NETNSA_NSID_NOT_ASSIGNED` (-1) for none.
-fn parse(message: &Message<'_>) -> Option<Option<i32>> {
+/// The id in an `RTM_NEWNSID`.
+fn parse(message: &Message<'_>) -> Option<i32> {
     if message.header.kind != libc::RTM_NEWNSID {
         return None;
     }
-    let id: i32 = message.attributes_after::<RtGenMsg>().find(NETNSA_NSID)?.value()?;
-    Some((id >= 0).then_some(id))
+    message.attributes_after::<RtGenMsg>().find(NETNSA_NSID)?.value()
 }
 
 fn malformed() -> Error {
