@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
     Run(RunArguments),
+    /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
+    Observe(ObserveArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
     /// Named network namespaces, as `ip netns` has them.
@@ -63,15 +65,8 @@ pub(crate) struct RunArguments {
     /// The host's address on the bridge [default: the last of the subnet].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host_address: Option<IpAddr>,
-    /// How long to watch [default: until Ctrl-C].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) duration: Option<Duration>,
-    /// How long from one reading of the counters to the next.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
-    pub(crate) interval: Duration,
-    /// One JSON object a line on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
     /// Leave everything in place in the end; `cargo xtask clean` removes it.
     #[arg(long, conflicts_with = "isolated")]
     pub(crate) keep: bool,
@@ -81,6 +76,46 @@ pub(crate) struct RunArguments {
     /// How the namespaces are joined.
     #[arg(long, value_enum, default_value_t = Topology::Bridge)]
     pub(crate) topology: Topology,
+}
+
+/// How to show what passes. On a terminal: live, with keys; `?` tells which.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// How long to watch [default: until Ctrl-C].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+    /// How long from one reading of the counters to the next.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// One JSON object a line on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Lines of text on stdout, on a terminal too.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) plain: bool,
+    /// Show the counters once, after one interval, and end.
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "While it runs, each port of the bridge carries two filters, in a clsact qdisc that is made \
+where there is none. When it ends they are gone. After SIGKILL they stay: harmless, but --cleanup removes them, and so \
+does observing the bridge again."
+)]
+pub(crate) struct ObserveArguments {
+    /// The bridge.
+    #[arg(required_unless_present = "cleanup")]
+    pub(crate) bridge: Option<IfName>,
+    /// The named namespace that the bridge is in [default: this one].
+    #[arg(short = 'n', long, value_name = "NS")]
+    pub(crate) netns: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
+    /// Remove what was left by an `observe` that was killed, and nothing else.
+    #[arg(long)]
+    pub(crate) cleanup: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,11 +8,13 @@ mod ebpf;
 mod failure;
 mod link;
 mod netns;
+mod observe;
 mod output;
 mod ping;
 mod run;
 mod signals;
 mod state;
+mod watch;
 
 use clap::Parser;
 use cli::{Cli, Command, EbpfCommand};
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Observe(arguments) => observe::observe(&arguments),
         Command::Clean => clean::clean(),
         Command::Netns(command) => netns::netns(command),
         Command::Link(command) => link::link(command),

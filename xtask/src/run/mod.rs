@@ -5,15 +5,17 @@ mod lab;
 mod leftovers;
 mod pings;
 mod plan;
-mod preflight;
+pub(crate) mod preflight;
 mod report;
+mod source;
 mod traffic;
 
 use crate::cli::RunArguments;
 use crate::failure::{self, Failure};
 use crate::output::stdout;
 use crate::signals::Stop;
-use counters::{Snapshot, verify};
+use crate::watch;
+use counters::verify;
 use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
@@ -21,6 +23,7 @@ use netns_ebpf::{Monitor, MonitorOptions};
 use plan::Plan;
 use preflight::Privilege;
 use report::{Report, Summary};
+use source::Ports;
 use std::process::ExitCode;
 use std::time::Instant;
 use traffic::Traffic;
@@ -39,7 +42,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }
     let stop = Stop::on_signals()?;
-    let mut report = Report::new(stdout(), arguments.json);
+    let mut report = Report::new(stdout(), arguments.watch.json);
 
     let monitor = match privilege {
         Privilege::Root => {
@@ -55,7 +58,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 
     let before = Before::observe(&host)?;
     let mut lab = Lab::begin(host, &plan, monitor.as_ref(), private)?;
-    let outcome = watch(arguments, &plan, &mut lab, &mut report, &stop);
+    let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop);
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
         let mut summary = outcome?;
@@ -75,7 +78,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 }
 
 /// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
-fn watch(
+fn prove(
     arguments: &RunArguments,
     plan: &Plan,
     lab: &mut Lab<'_>,
@@ -98,21 +101,8 @@ fn watch(
     report.pings_done(pings, pings_ok)?;
 
     let traffic = Traffic::start(lab.members())?;
-    let started = Instant::now();
-    let end = arguments.duration.map(|duration| started + duration);
-    let mut previous = Snapshot::take(lab)?;
-    let mut next = started;
-    while !stop.requested() && end.is_none_or(|end| next < end) {
-        next += arguments.interval;
-        let wake = end.map_or(next, |end| next.min(end));
-        if !stop.sleep_until(wake) {
-            break;
-        }
-        lab.flush_log();
-        let snapshot = Snapshot::take(lab)?;
-        report.counters(started.elapsed(), &snapshot, &previous)?;
-        previous = snapshot;
-    }
+    let mut ports = Ports::of(lab, plan.network());
+    watch::watch(&mut ports, &arguments.watch, stop, report.out())?;
     traffic.stop()?;
     let verdict = verify(lab)?;
     lab.flush_log();

@@ -3,12 +3,10 @@
 use super::lab::Lab;
 use super::plan::Plan;
 use crate::failure::Failure;
+use crate::watch::HOST;
 use netns_core::Namespace;
 use netns_core::ping::{Outcome, Ping, ping};
 use std::net::IpAddr;
-
-/// What the host is called beside the namespaces.
-pub(crate) const HOST: &str = "host";
 
 /// One ping to be sent.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
-use super::counters::{PairCount, Port, Snapshot, Verdict};
+use super::counters::Verdict;
 use super::pings::{PingResult, PingRoute};
 use super::plan::Plan;
 use crate::failure::Failure;
-use crate::output::{human, json_line, micros, millis, per_second};
+use crate::output::{json_line, micros, millis};
 use serde_json::{Value, json};
-use std::io::{self, StdoutLock, Write};
+use std::io::{StdoutLock, Write};
 use std::time::Duration;
 
 /// Up to this many ports and namespaces, everything is printed; of more, the busiest.
@@ -35,6 +35,11 @@ pub(crate) struct Summary {
 impl Report {
     pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
         Self { out, json, steps: Vec::new() }
+    }
+
+    /// Where it goes.
+    pub(crate) fn out(&mut self) -> &mut StdoutLock<'static> {
+        &mut self.out
     }
 
     /// A step that was taken, and its time. Of many, the later ones are summed up by [`Report::setup`].
@@ -99,89 +104,6 @@ impl Report {
         Ok(())
     }
 
-    /// The counters, with the rates since the last time.
-    pub(crate) fn counters(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> Result<(), Failure> {
-        if self.json {
-            let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
-            let pairs: Vec<Value> = now.pairs.iter().map(pair_json).collect();
-            let t = (t.as_secs_f64() * 1e3).round() / 1e3;
-            let line = json!({ "type": "counters", "t": t, "ports": ports, "pairs": pairs });
-            return Ok(json_line(&mut self.out, &line)?);
-        }
-        writeln!(self.out)?;
-        self.ports(t, now, before)?;
-        self.pairs(now)?;
-        Ok(self.out.flush()?)
-    }
-
-    fn ports(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> io::Result<()> {
-        let time = now.taken - before.taken;
-        let heading = format!("{:.1} s", t.as_secs_f64());
-        let columns = ["packets", "bytes", "pkt/s", "bit/s"];
-        writeln!(self.out, "{heading:>15}{:>26}{:>30}", "from the namespace", "to the namespace")?;
-        write!(self.out, "{:<15}", "port")?;
-        for column in columns.iter().chain(&columns) {
-            write!(self.out, "{column:>8}")?;
-        }
-        writeln!(self.out)?;
-        let mut rows: Vec<(&Port, &Port)> = now.ports.iter().zip(&before.ports).collect();
-        if rows.len() > MANY {
-            rows.sort_by_key(|(port, _)| std::cmp::Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
-        }
-        for (port, earlier) in rows.iter().take(MANY) {
-            write!(self.out, "{:<15}", port.name)?;
-            let (now, before) = (&port.counters, &earlier.counters);
-            for (now, before) in [(now.rx, before.rx), (now.tx, before.tx)] {
-                let packets = per_second(now.packets - before.packets, time);
-                let bits = per_second((now.bytes - before.bytes) * 8, time);
-                for number in [now.packets, now.bytes, packets, bits] {
-                    write!(self.out, "{:>8}", human(number))?;
-                }
-            }
-            writeln!(self.out)?;
-        }
-        if rows.len() > MANY {
-            writeln!(self.out, "and {} ports with less traffic", rows.len() - MANY)?;
-        }
-        Ok(())
-    }
-
-    fn pairs(&mut self, now: &Snapshot) -> io::Result<()> {
-        if now.pairs.is_empty() {
-            return Ok(());
-        }
-        if now.ports.len() > MATRIX {
-            let mut busiest: Vec<&PairCount> = now.pairs.iter().collect();
-            busiest.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
-            writeln!(self.out, "{} pairs, the busiest:", now.pairs.len())?;
-            for pair in busiest.iter().take(MATRIX) {
-                let PairCount { from, to, packets, bytes } = pair;
-                let bytes = human(*bytes);
-                writeln!(self.out, "{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes")?;
-            }
-            return Ok(());
-        }
-        let names: Vec<&str> = now.ports.iter().map(|port| port.namespace.as_str()).collect();
-        write!(self.out, "{:<15}", "bytes, to")?;
-        for to in &names {
-            write!(self.out, "{to:>8}")?;
-        }
-        writeln!(self.out)?;
-        let mut senders = names.clone();
-        let host = now.pairs.iter().find(|pair| !names.contains(&pair.from.as_str()));
-        senders.extend(host.map(|pair| pair.from.as_str()));
-        for from in senders {
-            write!(self.out, "from {from:<10}")?;
-            for to in &names {
-                let pair = now.pairs.iter().find(|pair| pair.from == from && pair.to == *to);
-                let bytes = pair.map_or_else(|| "-".to_owned(), |pair| human(pair.bytes));
-                write!(self.out, "{bytes:>8}")?;
-            }
-            writeln!(self.out)?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
         let Summary { pings, pings_ok, verdict, leftovers, kept } = summary;
         if self.json {
@@ -217,17 +139,4 @@ impl Report {
         }
         Ok(self.out.flush()?)
     }
-}
-
-fn port_json(port: &Port) -> Value {
-    let counters = &port.counters;
-    json!({
-        "port": port.name, "namespace": port.namespace, "ifindex": port.ifindex,
-        "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
-        "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
-    })
-}
-
-fn pair_json(pair: &PairCount) -> Value {
-    json!({ "from": pair.from, "to": pair.to, "packets": pair.packets, "bytes": pair.bytes })
 }

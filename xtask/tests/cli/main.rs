@@ -5,7 +5,9 @@ mod clean;
 mod commands;
 mod input;
 mod interrupt;
+mod observe;
 mod run;
+mod watched;
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,74 @@
+//! A run's ports, as what is watched.
+
+use super::counters::counters;
+use super::lab::{Lab, Member};
+use crate::cli::Topology;
+use crate::failure::Failure;
+use crate::watch::Source;
+use netns_ebpf::{Behind, Lost, Pair, PortChange, PortInfo, PortReading, Reading, Slot};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The ports of a lab that is built: they neither come nor go.
+pub(crate) struct Ports<'a, 'm> {
+    lab: &'a mut Lab<'m>,
+    network: String,
+    infos: Vec<Arc<PortInfo>>,
+}
+
+impl<'a, 'm> Ports<'a, 'm> {
+    pub(crate) fn of(lab: &'a mut Lab<'m>, network: String) -> Self {
+        // Without a program there are no slots; then they are numbered.
+        let numbers = (1..=u16::MAX).filter_map(Slot::new);
+        let info = |(member, number): (&Member, Slot)| {
+            Arc::new(PortInfo {
+                ifindex: member.port_index,
+                slot: member.slot.unwrap_or(number),
+                name: member.port,
+                mac: None,
+                behind: Behind::Named(member.name.clone()),
+            })
+        };
+        let infos = lab.members().iter().zip(numbers).map(info).collect();
+        Self { lab, network, infos }
+    }
+}
+
+impl Source for Ports<'_, '_> {
+    fn network(&self) -> &str {
+        &self.network
+    }
+
+    fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
+        thread::sleep(limit);
+        Ok(Vec::new())
+    }
+
+    fn read(&mut self) -> Result<Reading, Failure> {
+        self.lab.flush_log();
+        let counters = counters(self.lab)?;
+        let port = |(info, counters): (&Arc<PortInfo>, _)| PortReading { info: Arc::clone(info), counters };
+        let ports: Vec<PortReading> = self.infos.iter().zip(counters).map(port).collect();
+        let (pairs, lost) = match (self.lab.topology(), &ports[..], self.lab.monitor()) {
+            (Topology::Pair, [first, second], _) => {
+                (vec![cable(first, second), cable(second, first)], Lost::default())
+            }
+            (_, _, Some(monitor)) => (monitor.pairs()?, monitor.lost_pairs()?),
+            _ => (Vec::new(), Lost::default()),
+        };
+        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+    }
+
+    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+        let place = self.infos.iter().position(|info| info.slot == port.slot);
+        let member = place.map(|place| &self.lab.members()[place]);
+        member.into_iter().flat_map(|member| &member.addresses).map(ToString::to_string).collect()
+    }
+}
+
+/// What came out of one end of a cable went into the other.
+fn cable(from: &PortReading, to: &PortReading) -> Pair {
+    let sent = from.counters.rx;
+    Pair { from: Some(from.info.slot), to: to.info.slot, packets: sent.packets, bytes: sent.bytes }
+}
