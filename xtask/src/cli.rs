@@ -1,5 +1,6 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
+use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
@@ -96,6 +97,15 @@ pub(crate) struct WatchArguments {
     /// Show the counters once, after one interval, and end.
     #[arg(long, conflicts_with = "duration")]
     pub(crate) once: bool,
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<Address>,
+    /// Metrics of pairs too: of the N busiest.
+    #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
+    pub(crate) metrics_pairs: Option<usize>,
+    /// Draw the live view, as it is in the end, into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screenshot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod cli;
 mod ebpf;
 mod failure;
 mod link;
+mod messages;
 mod netns;
 mod observe;
 mod output;
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+        .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
+        .init();
     match dispatch(cli.command) {
         Ok(code) => code,
         Err(failure) => {

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::output::{json_line, stdout};
 use crate::run::preflight;
 use crate::signals::Stop;
+use crate::watch::metrics::Metrics;
 use crate::watch::{self, Source};
 use netns_core::{IfName, Namespace, RouteSocket, link};
 use netns_ebpf::{Monitor, MonitorOptions, Observer, PortChange, PortInfo, Reading};
@@ -29,6 +30,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     };
     check_bridge(&host, bridge)?;
     let stop = Stop::on_signals()?;
+    let metrics = arguments.watch.metrics(bridge.as_str())?;
     let monitor = Monitor::load(&MonitorOptions::default())?;
     let id = host.id()?;
     let place = Place {
@@ -48,7 +50,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         }
     };
     let mut bridge = Bridge { name: bridge.to_string(), observer, monitor: &monitor };
-    let outcome = bridge.watch(arguments, &stop);
+    let outcome = bridge.watch(arguments, &stop, metrics.as_ref());
     // On every path but a panic, on which `drop` detaches and the record says what may be left.
     bridge.observer.stop()?;
     record.end()?;
@@ -75,7 +77,12 @@ struct Bridge<'m> {
 }
 
 impl Bridge<'_> {
-    fn watch(&mut self, arguments: &ObserveArguments, stop: &Stop) -> Result<(), Failure> {
+    fn watch(
+        &mut self,
+        arguments: &ObserveArguments,
+        stop: &Stop,
+        metrics: Option<&Metrics>,
+    ) -> Result<(), Failure> {
         let mut out = stdout();
         if arguments.watch.json {
             let ports: Vec<Value> = self.observer.ports().map(|port| port.name.as_str().into()).collect();
@@ -84,7 +91,7 @@ impl Bridge<'_> {
             let count = self.observer.ports().count();
             writeln!(out, "{}: {count} {}", self.name, if count == 1 { "port" } else { "ports" })?;
         }
-        watch::watch(self, &arguments.watch, stop, &mut out)
+        watch::watch(self, &arguments.watch, stop, &mut out, metrics)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::RunArguments;
 use crate::failure::{self, Failure};
 use crate::output::stdout;
 use crate::signals::Stop;
-use crate::watch;
+use crate::watch::{self, metrics::Metrics};
 use counters::verify;
 use lab::Lab;
 use leftovers::Before;
@@ -42,6 +42,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }
     let stop = Stop::on_signals()?;
+    // Before anything is made: the address may be taken.
+    let metrics = arguments.watch.metrics(&plan.network())?;
     let mut report = Report::new(stdout(), arguments.watch.json);
 
     let monitor = match privilege {
@@ -58,7 +60,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 
     let before = Before::observe(&host)?;
     let mut lab = Lab::begin(host, &plan, monitor.as_ref(), private)?;
-    let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop);
+    let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop, metrics.as_ref());
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
         let mut summary = outcome?;
@@ -84,9 +86,13 @@ fn prove(
     lab: &mut Lab<'_>,
     report: &mut Report,
     stop: &Stop,
+    metrics: Option<&Metrics>,
 ) -> Result<Summary, Failure> {
     lab.build(plan, report, stop)?;
     report.setup(plan)?;
+    if let Some(metrics) = metrics {
+        report.namespace_times().iter().for_each(|&time| metrics.set_up(time));
+    }
 
     let (mut pings, mut pings_ok) = (0, 0);
     for route in pings::routes(lab, plan)? {
@@ -102,7 +108,7 @@ fn prove(
 
     let traffic = Traffic::start(lab.members())?;
     let mut ports = Ports::of(lab, plan.network());
-    watch::watch(&mut ports, &arguments.watch, stop, report.out())?;
+    watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let verdict = verify(lab)?;
     lab.flush_log();

@@ -2,7 +2,7 @@
 
 use super::counters::Verdict;
 use super::pings::{PingResult, PingRoute};
-use super::plan::Plan;
+use super::plan::{Plan, PlannedMember};
 use crate::failure::Failure;
 use crate::output::{json_line, micros, millis};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub(crate) struct Report {
     out: StdoutLock<'static>,
     json: bool,
     steps: Vec<(String, Duration)>,
+    /// Of the steps, those that set up a namespace.
+    namespaces: Vec<Duration>,
 }
 
 /// How it ended.
@@ -34,7 +36,18 @@ pub(crate) struct Summary {
 
 impl Report {
     pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
-        Self { out, json, steps: Vec::new() }
+        Self { out, json, steps: Vec::new(), namespaces: Vec::new() }
+    }
+
+    /// A namespace was set up.
+    pub(crate) fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
+        self.namespaces.push(time);
+        self.step(&format!("{} on {}", planned.name, planned.port), time);
+    }
+
+    /// How long each namespace took.
+    pub(crate) fn namespace_times(&self) -> &[Duration] {
+        &self.namespaces
     }
 
     /// Where it goes.

@@ -1,16 +1,28 @@
 //! Watching ports: of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
 
 mod lines;
+mod live;
+pub(crate) mod metrics;
 mod names;
+mod screenshot;
 
 use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::signals::Stop;
+use metrics::Metrics;
 use netns_ebpf::{PortChange, PortInfo, Reading};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub(crate) use names::HOST;
+
+impl WatchArguments {
+    /// Serves metrics, if that is asked for.
+    pub(crate) fn metrics(&self, network: &str) -> Result<Option<Metrics>, Failure> {
+        let serve = |address| Metrics::serve(address, network, self.metrics_pairs.unwrap_or(0));
+        self.metrics.map(serve).transpose()
+    }
+}
 
 /// How long a request to stop may go unnoticed.
 const TICK: Duration = Duration::from_millis(50);
@@ -41,12 +53,25 @@ pub(crate) fn watch(
     arguments: &WatchArguments,
     stop: &Stop,
     out: &mut impl Write,
+    metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
+    let publish = |reading: &Reading, lost: u64| {
+        if let Some(metrics) = metrics {
+            metrics.publish(reading, lost);
+        }
+    };
+    let is_live = !(arguments.json || arguments.plain || arguments.once || arguments.screenshot.is_some())
+        && live::is_possible();
+    if is_live {
+        return live::live(source, arguments, stop, publish);
+    }
     let started = Instant::now();
     let end = if arguments.once { Some(arguments.interval) } else { arguments.duration };
     let end = end.map(|time| started + time);
+    let mut picture = arguments.screenshot.as_deref().map(|path| (path, screenshot::view(source.network())));
     let mut lines = lines::Lines { out, json: arguments.json, started };
     let mut previous = source.read()?;
+    publish(&previous, source.lost_events());
     let mut next = started;
     while end.is_none_or(|end| next < end) {
         next += arguments.interval;
@@ -64,8 +89,16 @@ pub(crate) fn watch(
             }
         }
         let reading = source.read()?;
+        publish(&reading, source.lost_events());
         lines.counters(&reading, &previous)?;
+        if let Some((_, view)) = &mut picture {
+            view.update(reading.clone());
+        }
         previous = reading;
+    }
+    if let Some((path, mut view)) = picture {
+        view.show(live::Pane::Pairs);
+        screenshot::write(&mut view, path)?;
     }
     Ok(())
 }

@@ -5,8 +5,11 @@ mod clean;
 mod commands;
 mod input;
 mod interrupt;
+mod live;
+mod metrics;
 mod observe;
 mod run;
+mod terminal;
 mod watched;
 
 use serde_json::Value;

@@ -84,7 +84,9 @@ pub(super) fn find(socket: &mut RouteSocket, mut wanted: HashSet<i32>) -> HashMa
         let Ok(namespace) = Namespace::of_pid(pid) else { continue };
         if let Some(id) = id_of(socket, &namespace).filter(|id| wanted.remove(id)) {
             let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.insert(id, Behind::Process { pid, command: command.trim_end().to_owned() });
+            // Any process may call itself anything, and a terminal is where it ends up.
+            let command = command.trim_end().replace(char::is_control, "?");
+            found.insert(id, Behind::Process { pid, command });
         }
     }
     found
