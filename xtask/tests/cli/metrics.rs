@@ -81,7 +81,7 @@ impl Drop for Prometheus {
 fn query(query: &str) -> Option<u64> {
     // It has other things to do.
     std::thread::sleep(Duration::from_millis(100));
-    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
     let (_, body) = get(PROMETHEUS, &format!("/api/v1/query?query={encoded}"))?;
     // Its answers may come in chunks, with their lengths on lines between.
     let json = &body[body.find('{')?..=body.rfind('}')?];
@@ -178,7 +178,7 @@ fn bad_and_slow_clients_do_no_harm() {
         assert_eq!(send(b"\x16\x03\x01\x02\x00\x01"), "HTTP/1.1 400 Bad Request");
         assert_eq!(send(b"POST /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
         assert_eq!(send(b"GET /metr"), "HTTP/1.1 400 Bad Request");
-        send(&[b'x'; 100_000]);
+        send(&vec![b'x'; 100_000]);
 
         // A crowd that says nothing is hung up on, and meanwhile everything is counted.
         let mut silent: Vec<TcpStream> =
@@ -213,5 +213,29 @@ fn a_run_serves_metrics_and_an_address_that_is_taken_is_told_before_anything_is_
         assert_eq!(refused.code, Some(1));
         assert!(refused.err.contains("127.0.0.1:9753: Address already in use"), "{}", refused.err);
         let _ = run.end("INT");
+    });
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    in_host(|_| {
+        let dashboard =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana/netns.json")).unwrap();
+        let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+        let observe = observed();
+        let text = metrics();
+        let mut seen = 0;
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                let query = target["expr"].as_str().unwrap();
+                let words = query.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+                for name in words.filter(|word| word.starts_with("netns_")) {
+                    assert!(text.contains(&format!("\n{name}")), "{name} of {query}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 10);
+        assert_eq!(observe.end("INT").code, Some(0));
     });
 }
