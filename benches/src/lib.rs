@@ -10,6 +10,7 @@
 pub mod allocations;
 pub mod churn;
 pub mod compare;
+pub mod empty;
 pub mod encode;
 pub mod first_packet;
 pub mod floor;

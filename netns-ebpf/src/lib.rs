@@ -34,5 +34,5 @@ pub mod pcapng;
 #[cfg(not(target_arch = "bpf"))]
 pub use monitor::{
     Attachment, Event, Lost, Mode, Monitor, MonitorError, MonitorOptions, Pair, Policy, Port, Slot, Snapshot,
-    TestRun,
+    TestRun, test_run,
 };

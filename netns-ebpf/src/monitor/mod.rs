@@ -25,7 +25,7 @@ pub use error::MonitorError;
 pub use events::Event;
 pub use policy::{Mode, Policy};
 pub use slots::Slot;
-pub use test_run::TestRun;
+pub use test_run::{TestRun, test_run};
 
 use crate::layout::{
     self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, PortPolicy, Traffic, Violations,

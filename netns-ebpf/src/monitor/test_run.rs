@@ -1,7 +1,7 @@
 //! Running a program over a frame that nobody sent: `BPF_PROG_TEST_RUN`.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use netns_core::tc::Direction;
@@ -53,23 +53,28 @@ impl Monitor {
             Direction::Ingress => self.ingress_program(),
             Direction::Egress => self.egress_program(),
         };
-        let mut attr = TestAttr {
-            prog_fd: program.as_raw_fd().cast_unsigned(),
-            data_size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
-            data_in: frame.as_ptr().expose_provenance() as u64,
-            repeat,
-            ..TestAttr::default()
-        };
-        // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it; `data_in` is valid to be
-        // read for `data_size_in` bytes, and the other addresses are null.
-        let result =
-            unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut attr, size_of::<TestAttr>()) };
-        if result < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(TestRun {
-            dropped: attr.retval == TC_ACT_SHOT,
-            duration: Duration::from_nanos(attr.duration.into()),
-        })
+        test_run(program, frame, repeat)
     }
+}
+
+/// Runs any classifier over a frame: as [`Monitor::test_run`].
+///
+/// # Errors
+/// The same.
+pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<TestRun> {
+    let mut attr = TestAttr {
+        prog_fd: program.as_raw_fd().cast_unsigned(),
+        data_size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        data_in: frame.as_ptr().expose_provenance() as u64,
+        repeat,
+        ..TestAttr::default()
+    };
+    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it; `data_in` is valid to be
+    // read for `data_size_in` bytes, and the other addresses are null.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut attr, size_of::<TestAttr>()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(TestRun { dropped: attr.retval == TC_ACT_SHOT, duration: Duration::from_nanos(attr.duration.into()) })
 }
