@@ -346,7 +346,13 @@ fn growth_rows(growth: &Growth) -> Vec<Row> {
 
 /// Says of what is missed why, as far as it is known.
 fn explain(rows: &mut [Row]) {
+    let floors: Vec<(String, Option<f64>)> = rows
+        .iter()
+        .filter(|row| row.peer.as_deref() == Some("the floor"))
+        .map(|row| (row.name.clone(), row.peer_us))
+        .collect();
     for row in rows.iter_mut().filter(|row| row.met == Some(false)) {
-        row.reason = Some(goals::reason(row).to_owned());
+        let floor = floors.iter().find(|(name, _)| *name == row.name).and_then(|(_, us)| *us);
+        row.reason = Some(goals::reason(row, floor));
     }
 }
