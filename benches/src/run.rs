@@ -42,10 +42,10 @@ impl Plan {
     pub const QUICK: Self = Self {
         peers: false,
         turns: Turns { turns: 5, each: 32 },
-        duel: 512,
-        steps: 128,
-        churn: 400,
-        deleted: 32,
+        duel: 256,
+        steps: 64,
+        churn: 300,
+        deleted: 16,
         first_packets: 2_000,
         acquired: 900,
         most: 1_000,
@@ -187,7 +187,7 @@ fn duels(
         let name = format!("create, {}", kind.name);
         rows.push(goals::samples_at_most(&name, &ours, "the floor", &bare, Some(goals::FLOOR)));
         // Taking down is the kernel's work, of many at a time, and when it begins is the kernel's choice: so, often.
-        let often = Turns { turns: 3 * plan.turns.turns, each: plan.turns.each / 2 };
+        let often = Turns { turns: 2 * plan.turns.turns, each: plan.turns.each / 2 };
         if let [ours, bare] = &*compare(&mut pair, often, || {})? {
             let name = format!("take down until reclaimed, {}", kind.name);
             let (ours, bare) = (&ours.reclaim, &bare.reclaim);
