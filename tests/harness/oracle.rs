@@ -6,12 +6,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
     ("ping", "iputils-ping"),
     ("strace", "strace"),
+    ("tmux", "tmux"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
     ("unshare", "util-linux"),
     ("prlimit", "util-linux"),
 ];

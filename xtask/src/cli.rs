@@ -5,6 +5,7 @@ use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Tell what `up` would change.
     Diff(DiffArguments),
+    /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
+    Observe(ObserveArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
     /// Named network namespaces, as `ip netns` has them.
@@ -123,6 +126,55 @@ pub(crate) struct RunArguments {
     /// How the namespaces are joined.
     #[arg(long, value_enum, default_value_t = Topology::Bridge)]
     pub(crate) topology: Topology,
+}
+
+/// How to show what passes. On a terminal: live, with keys; `?` tells which.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// How long to watch [default: until Ctrl-C].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+    /// How long from one reading of the counters to the next.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// One JSON object a line on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Lines of text on stdout, on a terminal too.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) plain: bool,
+    /// Show the counters once, after one interval, and end.
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) once: bool,
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<Address>,
+    /// Metrics of pairs too: of the N busiest.
+    #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
+    pub(crate) metrics_pairs: Option<usize>,
+    /// Draw the live view, as it is in the end, into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screenshot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "While it runs, each port of the bridge carries two filters, in a clsact qdisc that is made \
+where there is none. When it ends they are gone. After SIGKILL they stay: harmless, but --cleanup removes them, and so \
+does observing the bridge again."
+)]
+pub(crate) struct ObserveArguments {
+    /// The bridge.
+    #[arg(required_unless_present = "cleanup")]
+    pub(crate) bridge: Option<IfName>,
+    /// The named namespace that the bridge is in [default: this one].
+    #[arg(short = 'n', long, value_name = "NS")]
+    pub(crate) netns: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
+    /// Remove what was left by an `observe` that was killed, and nothing else.
+    #[arg(long)]
+    pub(crate) cleanup: bool,
 }
 
 #[derive(Debug, Subcommand)]

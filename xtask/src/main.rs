@@ -7,14 +7,17 @@ mod cli;
 mod ebpf;
 mod failure;
 mod manual;
+mod messages;
 mod net;
 mod netns;
+mod observe;
 mod output;
 mod ping;
 mod run;
 mod signals;
 mod state;
 mod topology;
+mod watch;
 
 use clap::Parser;
 use cli::{Cli, Command, EbpfCommand};
@@ -30,7 +33,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+        .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
+        .init();
     match dispatch(cli.command) {
         Ok(code) => code,
         Err(failure) => {
@@ -49,6 +54,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Down(arguments) => topology::down(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
+        Command::Observe(arguments) => observe::observe(&arguments),
         Command::Clean => clean::clean(),
         Command::Netns(command) => netns::netns(command),
         Command::Link(arguments) => net::link(arguments),

@@ -22,8 +22,8 @@ pub use netavark::Netavark;
 pub use rtnetlink::Rtnetlink;
 pub use rtnetlink_tuned::RtnetlinkTuned;
 
-/// Those that take turns.
-pub type Contenders = Vec<Box<dyn Contender>>;
+/// Whoever makes a sandbox.
+type Contenders = Vec<Box<dyn Contender>>;
 
 /// The peers that are installed, and what to say of those that are not.
 ///

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
-/// What is awaited.
+/// A request that is on its way.
 type Request = Pin<Box<dyn Future<Output = std::result::Result<(), rtnetlink::Error>>>>;
 
 /// Indexes that the kernel does not come to by itself.

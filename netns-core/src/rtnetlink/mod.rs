@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod events;
 pub mod link;
 pub mod neighbour;
+pub mod nsid;
 pub mod route;
 pub(crate) mod socket;
 pub mod tc;

@@ -111,6 +111,17 @@ kernel_struct! {
 }
 
 kernel_struct! {
+    /// `struct rtgenmsg` and the padding up to the attributes, the header of messages about namespace ids. libc has no
+    /// declaration of it: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
+    pub RtGenMsg: 4 => {
+        /// `AF_UNSPEC`.
+        family: u8 = 0;
+        /// Attributes begin at a multiple of four.
+        pad: [u8; 3] = 1;
+    }
+}
+
+kernel_struct! {
     /// `struct rtmsg`, the header of route messages. libc has no declaration of it; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
     pub RtMsg: 12 => {

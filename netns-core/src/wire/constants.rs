@@ -39,3 +39,7 @@ pub const TC_H_MIN_EGRESS: u32 = 0xFFF3;
 pub const NLMSGERR_ATTR_MSG: u16 = 1;
 pub const NLMSGERR_ATTR_OFFS: u16 = 2;
 pub const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
+
+// `NETNSA_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/net_namespace.h>
+pub const NETNSA_NSID: u16 = 1;
+pub const NETNSA_FD: u16 = 3;

@@ -14,7 +14,7 @@ mod writer;
 mod tests;
 
 pub use crate::sys::abi::{
-    IfAddrMsg, IfInfoMsg, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtMsg, TcMsg,
+    IfAddrMsg, IfInfoMsg, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg, RtMsg, TcMsg,
 };
 pub use attribute::{Attribute, Attributes};
 pub use constants::*;

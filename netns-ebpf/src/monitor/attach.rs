@@ -11,7 +11,7 @@ use super::load::Program;
 use super::{Monitor, MonitorError, Slot};
 
 /// What `tc filter show` calls our filters.
-const NAME: &str = "netns-ebpf";
+pub(super) const NAME: &str = "netns-ebpf";
 /// A filter's number within its priority, which is ours alone.
 const HANDLE: u32 = 1;
 /// The priority of the first filter to run.
@@ -34,6 +34,12 @@ impl Attachment {
     #[must_use]
     pub const fn ifindex(&self) -> u32 {
         self.ifindex
+    }
+
+    /// Whether the clsact qdisc was made for it, and goes with it unless somebody else put filters on it.
+    #[must_use]
+    pub const fn made_clsact(&self) -> bool {
+        self.made_clsact
     }
 
     /// The slot that it counts in.

@@ -83,6 +83,13 @@ pub enum MonitorError {
         /// What was refused.
         source: netns_core::Error,
     },
+    /// A bridge could not be observed, or not any longer.
+    Bridge {
+        /// The bridge.
+        bridge: netns_core::IfName,
+        /// What was refused.
+        source: netns_core::Error,
+    },
     /// Somebody put an `ingress` qdisc on the port, which takes clsact's place and has no egress hook.
     IngressQdisc {
         /// The port.
@@ -129,6 +136,7 @@ impl fmt::Display for MonitorError {
             Self::Port { operation, ifindex, source } => {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")
             }
+            Self::Bridge { bridge, source } => write!(f, "observe the bridge {bridge}: {source}"),
             Self::IngressQdisc { ifindex } => write!(
                 f,
                 "attach to the port with ifindex {ifindex}: somebody put an ingress qdisc on it, which takes the place \
@@ -145,7 +153,7 @@ impl Error for MonitorError {
                 Some(source)
             }
             Self::Load { source, .. } => Some(&**source),
-            Self::Port { source, .. } => Some(source),
+            Self::Port { source, .. } | Self::Bridge { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -7,9 +7,11 @@ mod load;
 mod log;
 mod mapped;
 mod network;
+mod observe;
 mod pairs;
 mod pod;
 mod policy;
+mod reading;
 mod slots;
 mod test_run;
 
@@ -23,7 +25,9 @@ use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 pub use attach::Attachment;
 pub use error::MonitorError;
 pub use events::Event;
+pub use observe::{Clsact, Journal, Observer, PortChange, Station, Trace, stations};
 pub use policy::{Mode, Policy};
+pub use reading::{Behind, PortInfo, PortRates, PortReading, Rate, Reading};
 pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
 

@@ -6,7 +6,7 @@ mod lab;
 mod leftovers;
 mod pings;
 mod plan;
-mod preflight;
+pub(crate) mod preflight;
 mod report;
 mod traffic;
 mod validate;

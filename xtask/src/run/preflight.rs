@@ -10,6 +10,18 @@ use netns_core::{
 };
 use netns_ebpf::Monitor;
 
+/// Whether this process may do to the machine's own network what a command does.
+pub(crate) fn require_root(command: &str) -> Result<(), Failure> {
+    let missing = missing_capabilities()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "this takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask {command}",
+        missing.join(", ")
+    )))
+}
+
 /// By what right a run does what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privilege {

@@ -1,5 +1,6 @@
 //! Ctrl-C, kill, a reader that goes away, a kernel that refuses in the middle: everything is taken down.
 
+use crate::watched::signal;
 use crate::{Done, done, finished, state_of_the_host, xtask};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -17,10 +18,6 @@ fn watching(arguments: &str) -> (Child, BufReader<std::process::ChildStdout>) {
         assert_ne!(out.read_line(&mut line).expect("a line"), 0, "it ended");
     }
     (child, out)
-}
-
-fn signal(child: &Child, name: &str) {
-    let _ = tests::run(Command::new("kill").args([format!("-{name}"), child.id().to_string()]));
 }
 
 #[test]

@@ -5,11 +5,16 @@ mod clean;
 mod commands;
 mod input;
 mod interrupt;
+mod live;
 mod manual;
+mod metrics;
 mod net;
+mod observe;
 mod run;
+mod terminal;
 mod topology;
 mod topology_faults;
+mod watched;
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,113 @@
+//! What stays on a port when an observer is killed, and removing exactly that.
+
+use std::io;
+
+use netns_core::tc::{self, Direction};
+use netns_core::{Error, IfName, RouteSocket, link};
+
+use super::super::Monitor;
+use super::super::attach::NAME;
+
+/// Whose a port's clsact qdisc is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clsact {
+    /// There was none, and one is about to be made. If nothing is noted after this, the observer was killed over it.
+    Unsure,
+    /// Ours.
+    Ours,
+    /// Somebody else's, or there is none.
+    NotOurs,
+}
+
+/// What an observer leaves on a port if it is killed: two filters, and perhaps the qdisc that they are on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The port.
+    pub ifindex: u32,
+    /// The port's name.
+    pub name: IfName,
+    /// Whose its clsact qdisc is.
+    pub clsact: Clsact,
+}
+
+/// Where an observer writes down what it is about to do to a port, and what it did, so that it can be undone should it
+/// be killed. What is noted last of a port counts.
+pub trait Journal {
+    /// Notes something.
+    ///
+    /// # Errors
+    /// If that fails. The port is left alone then.
+    fn note(&mut self, trace: &Trace) -> io::Result<()>;
+}
+
+/// Notes nothing: for observers whose network goes with them.
+impl Journal for () {
+    fn note(&mut self, _: &Trace) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Monitor {
+    /// The ids by which the kernel names our two programs, ingress first: what [`Trace::remove`] knows our filters by.
+    ///
+    /// The kernel does not give an id again until it has counted through all of them (`bpf_prog_alloc_id` in
+    /// [syscall.c](https://github.com/torvalds/linux/blob/v6.18/kernel/bpf/syscall.c)), nor while a filter holds it.
+    #[must_use]
+    pub fn program_ids(&self) -> [u32; 2] {
+        [self.ingress.id, self.egress.id]
+    }
+}
+
+impl Trace {
+    /// Removes from the port what carries these programs ([`Monitor::program_ids`]) and our name; and the clsact qdisc
+    /// if it is ours and nothing is left in it. Whether there was something to remove.
+    ///
+    /// # Errors
+    /// What the kernel refused. That the port is gone is no error.
+    pub fn remove(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
+        match link::get(socket, self.ifindex) {
+            Ok(found) if found.name == self.name || self.carries(socket, programs)? => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let (mut removed, mut others) = (false, false);
+        for (direction, program) in Direction::BOTH.into_iter().zip(programs) {
+            for filter in tc::list_filters(socket, self.ifindex, direction)? {
+                if is_ours(&filter, program) {
+                    tc::delete_filter(socket, self.ifindex, direction, filter.priority, filter.handle)?;
+                    removed = true;
+                } else {
+                    others = true;
+                }
+            }
+        }
+        let ours = match self.clsact {
+            Clsact::Ours => removed,
+            Clsact::Unsure => true,
+            Clsact::NotOurs => false,
+        };
+        if ours && !others && tc::list_qdiscs(socket, self.ifindex)?.iter().any(tc::Qdisc::is_clsact) {
+            tc::delete_clsact(socket, self.ifindex)?;
+            removed = true;
+        }
+        Ok(removed)
+    }
+
+    /// Whether the port has a filter of ours: it may have got another name since.
+    fn carries(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
+        for (direction, program) in Direction::BOTH.into_iter().zip(programs) {
+            if tc::list_filters(socket, self.ifindex, direction)?
+                .iter()
+                .any(|filter| is_ours(filter, program))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_ours(filter: &tc::FilterInfo, program: u32) -> bool {
+    filter.program_id == Some(program) && filter.name.as_deref() == Some(NAME)
+}

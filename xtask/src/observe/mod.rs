@@ -1,0 +1,125 @@
+//! `cargo xtask observe`: what passes over a bridge that somebody else made.
+
+mod cleanup;
+mod record;
+
+use crate::cli::ObserveArguments;
+use crate::failure::Failure;
+use crate::output::{json_line, stdout};
+use crate::run::preflight;
+use crate::signals::Stop;
+use crate::watch::metrics::Metrics;
+use crate::watch::{self, Source};
+use netns_core::{IfName, Namespace, RouteSocket, link};
+use netns_ebpf::{Monitor, MonitorOptions, Observer, PortChange, PortInfo, Reading};
+use record::{Place, Record};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure> {
+    preflight::require_root("observe")?;
+    let bridge = match arguments.bridge {
+        Some(bridge) if !arguments.cleanup => bridge,
+        bridge => return cleanup::cleanup(bridge),
+    };
+    let host = match &arguments.netns {
+        Some(name) => Namespace::open(name)?,
+        None => Namespace::current()?,
+    };
+    check_bridge(&host, bridge)?;
+    let stop = Stop::on_signals()?;
+    let metrics = arguments.watch.metrics(bridge.as_str())?;
+    let monitor = Monitor::load(&MonitorOptions::default())?;
+    let id = host.id()?;
+    let place = Place {
+        netns: arguments.netns.clone(),
+        namespace: (id.device, id.inode),
+        bridge: bridge.to_string(),
+        programs: monitor.program_ids(),
+    };
+    let record = Record::begin(&host, &place)?;
+    let observer = match Observer::start(&monitor, &host, bridge, record.journal()?) {
+        Ok(observer) => observer,
+        Err(error) => {
+            // What could not be undone is still there, and the record with it.
+            record.remove_traces(&mut RouteSocket::open_in(&host)?, &place)?;
+            record.end()?;
+            return Err(error.into());
+        }
+    };
+    let mut bridge = Bridge { name: bridge.to_string(), observer, monitor: &monitor };
+    let outcome = bridge.watch(arguments, &stop, metrics.as_ref());
+    // On every path but a panic, on which `drop` detaches and the record says what may be left.
+    bridge.observer.stop()?;
+    record.end()?;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Whether there is such a bridge, before anything is loaded.
+fn check_bridge(host: &Namespace, name: IfName) -> Result<(), Failure> {
+    match link::get(&mut RouteSocket::open_in(host)?, name) {
+        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(()),
+        Ok(found) => {
+            let kind = found.kind.as_deref().unwrap_or("a device");
+            Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
+        }
+        Err(error) => Err(Failure::usage(error.to_string())),
+    }
+}
+
+/// A bridge that is observed.
+struct Bridge<'m> {
+    name: String,
+    observer: Observer<'m>,
+    monitor: &'m Monitor,
+}
+
+impl Bridge<'_> {
+    fn watch(
+        &mut self,
+        arguments: &ObserveArguments,
+        stop: &Stop,
+        metrics: Option<&Metrics>,
+    ) -> Result<(), Failure> {
+        let mut out = stdout();
+        if arguments.watch.json {
+            let ports: Vec<Value> = self.observer.ports().map(|port| port.name.as_str().into()).collect();
+            json_line(&mut out, &json!({ "type": "observe", "bridge": self.name, "ports": ports }))?;
+        } else {
+            let count = self.observer.ports().count();
+            writeln!(out, "{}: {count} {}", self.name, if count == 1 { "port" } else { "ports" })?;
+        }
+        watch::watch(self, &arguments.watch, stop, &mut out, metrics)
+    }
+}
+
+impl Source for Bridge<'_> {
+    fn network(&self) -> &str {
+        &self.name
+    }
+
+    fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
+        Ok(self.observer.changes(limit)?)
+    }
+
+    fn read(&mut self) -> Result<Reading, Failure> {
+        self.monitor.flush_log();
+        Ok(self.observer.read()?)
+    }
+
+    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+        // They are for show; a kernel that does not tell them now may later.
+        let stations = self.observer.stations(port.ifindex).unwrap_or_default();
+        let line = |station: netns_ebpf::Station| {
+            let addresses: Vec<String> = station.addresses.iter().map(ToString::to_string).collect();
+            format!("{} {}", station.mac, addresses.join(" ")).trim_end().to_owned()
+        };
+        stations.into_iter().map(line).collect()
+    }
+
+    fn lost_events(&self) -> u64 {
+        self.observer.lost_events()
+    }
+}

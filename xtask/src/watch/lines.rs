@@ -1,0 +1,185 @@
+//! What passes, as lines: tables for people, or JSON objects.
+
+use super::names::{HOST, Places, title};
+use crate::failure::Failure;
+use crate::output::{human, json_line};
+use netns_ebpf::layout::Traffic;
+use netns_ebpf::{Pair, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot};
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::io::{self, Write};
+use std::time::Instant;
+
+/// Up to this many ports, everything is printed; of more, the busiest.
+const MANY: usize = 16;
+/// Up to this many ports, pairs are printed as a matrix.
+const MATRIX: usize = 8;
+
+/// Prints what passes.
+pub(super) struct Lines<'a, W: Write> {
+    pub(super) out: &'a mut W,
+    pub(super) json: bool,
+    pub(super) started: Instant,
+}
+
+impl<W: Write> Lines<'_, W> {
+    /// Something became of a port.
+    pub(super) fn change(&mut self, change: &PortChange) -> Result<(), Failure> {
+        let (event, port) = match change {
+            PortChange::Came(port) => ("came", port),
+            PortChange::Known(port) => ("known", port),
+            PortChange::Left(last) => ("left", &last.info),
+            PortChange::Refused { name, error } => {
+                // Whoever reads the lines may not read stderr.
+                log::warn!("{name} is not counted: {error}");
+                if self.json {
+                    let why = error.to_string();
+                    json_line(
+                        self.out,
+                        &json!({ "type": "port", "event": "refused", "port": name.as_str(), "why": why }),
+                    )?;
+                }
+                return Ok(());
+            }
+            PortChange::BridgeGone => {
+                log::warn!("the bridge is gone");
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if self.json {
+            let line = json!({
+                "type": "port", "event": event, "port": port.name.as_str(), "namespace": port.behind.label(),
+                "ifindex": port.ifindex,
+            });
+            return Ok(json_line(self.out, &line)?);
+        }
+        writeln!(self.out, "{:<5} {}", event, full_title(port))?;
+        Ok(self.out.flush()?)
+    }
+
+    /// The counters, with the rates since the last time.
+    pub(super) fn counters(&mut self, now: &Reading, before: &Reading) -> Result<(), Failure> {
+        let time = now.taken - self.started;
+        if self.json {
+            return Ok(json_line(self.out, &json(now, time.as_secs_f64()))?);
+        }
+        writeln!(self.out)?;
+        self.ports(&format!("{:.1} s", time.as_secs_f64()), now, before)?;
+        self.pairs(now)?;
+        Ok(self.out.flush()?)
+    }
+
+    fn ports(&mut self, heading: &str, now: &Reading, before: &Reading) -> io::Result<()> {
+        let columns = ["packets", "bytes", "pkt/s", "bit/s"];
+        writeln!(self.out, "{heading:>15}{:>26}{:>30}", "from the namespace", "to the namespace")?;
+        write!(self.out, "{:<15}", "port")?;
+        for column in columns.iter().chain(&columns) {
+            write!(self.out, "{column:>8}")?;
+        }
+        writeln!(self.out)?;
+        let mut rows: Vec<(&PortReading, PortRates)> = now.ports.iter().zip(now.rates(before)).collect();
+        if rows.len() > MANY {
+            rows.sort_by_key(|(port, _)| Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
+        }
+        for (port, rates) in rows.iter().take(MANY) {
+            write!(self.out, "{:<15}", port.info.name)?;
+            self.way(port.counters.rx, rates.rx)?;
+            self.way(port.counters.tx, rates.tx)?;
+            let label = port.info.behind.label();
+            if port.info.name.as_str().contains(&label) {
+                writeln!(self.out)?;
+            } else {
+                writeln!(self.out, "  {label}")?;
+            }
+        }
+        if rows.len() > MANY {
+            writeln!(self.out, "and {} ports with less traffic", rows.len() - MANY)?;
+        }
+        Ok(())
+    }
+
+    fn way(&mut self, traffic: Traffic, rate: Rate) -> io::Result<()> {
+        for number in [traffic.packets, traffic.bytes, rate.packets, rate.bits] {
+            write!(self.out, "{:>8}", human(number))?;
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, now: &Reading) -> io::Result<()> {
+        if now.pairs.is_empty() {
+            return Ok(());
+        }
+        let places = Places::of(now);
+        if now.ports.len() > MATRIX {
+            let mut busiest: Vec<&Pair> = now.pairs.iter().collect();
+            busiest.sort_by_key(|pair| Reverse(pair.bytes));
+            writeln!(self.out, "{} pairs, the busiest:", now.pairs.len())?;
+            for pair in busiest.iter().take(MATRIX) {
+                let (from, to) = (places.title(pair.from), places.title(Some(pair.to)));
+                let (packets, bytes) = (pair.packets, human(pair.bytes));
+                writeln!(self.out, "{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes")?;
+            }
+            return Ok(());
+        }
+        write!(self.out, "{:<15}", "bytes, to")?;
+        for to in &now.ports {
+            write!(self.out, "{:>8}", short(&title(&to.info), 7))?;
+        }
+        writeln!(self.out)?;
+        for port in &now.ports {
+            self.matrix_row(&short(&title(&port.info), 10), Some(port.info.slot), now)?;
+        }
+        if now.pairs.iter().any(|pair| pair.from.is_none()) {
+            self.matrix_row(HOST, None, now)?;
+        }
+        Ok(())
+    }
+
+    fn matrix_row(&mut self, title: &str, from: Option<Slot>, now: &Reading) -> io::Result<()> {
+        write!(self.out, "from {title:<10}")?;
+        for to in &now.ports {
+            let pair = now.pairs.iter().find(|pair| pair.from == from && pair.to == to.info.slot);
+            let bytes = pair.map_or_else(|| "-".to_owned(), |pair| human(pair.bytes));
+            write!(self.out, "{bytes:>8}")?;
+        }
+        writeln!(self.out)
+    }
+}
+
+/// The first characters of a text, the last of them a mark if some are left out.
+pub(super) fn short(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn full_title(port: &PortInfo) -> String {
+    let label = port.behind.label();
+    if label.is_empty() { port.name.to_string() } else { format!("{} ({label})", port.name) }
+}
+
+fn json(now: &Reading, seconds: f64) -> Value {
+    let places = Places::of(now);
+    let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
+    let pairs: Vec<Value> = places.sorted_pairs().iter().map(|pair| pair_json(pair, &places)).collect();
+    json!({ "type": "counters", "t": (seconds * 1e3).round() / 1e3, "ports": ports, "pairs": pairs })
+}
+
+fn port_json(port: &PortReading) -> Value {
+    let PortReading { info, counters } = port;
+    json!({
+        "port": info.name.as_str(), "namespace": info.behind.label(), "ifindex": info.ifindex,
+        "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
+        "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
+    })
+}
+
+fn pair_json(pair: &Pair, places: &Places<'_>) -> Value {
+    let port = |slot: Option<Slot>| slot.and_then(|slot| places.port(slot)).map(|port| port.name.to_string());
+    json!({
+        "from": places.title(pair.from), "to": places.title(Some(pair.to)), "from_port": port(pair.from),
+        "to_port": port(Some(pair.to)), "packets": pair.packets, "bytes": pair.bytes,
+    })
+}

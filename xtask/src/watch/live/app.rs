@@ -1,0 +1,245 @@
+//! What the live view shows, and what keys do to it. No terminal in here.
+
+use super::column::{Column, Order, Row};
+use super::history::History;
+use super::theme::Theme;
+use netns_ebpf::{PortInfo, PortRates, Reading, Slot};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is shown below the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::watch) enum Pane {
+    /// Nothing.
+    None,
+    /// The selected port.
+    Port,
+    /// The pairs.
+    Pairs,
+}
+
+/// What keys are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The table.
+    Browse,
+    /// Writing the filter.
+    Filter,
+    /// Reading what keys do.
+    Help,
+}
+
+/// The state of the view.
+#[derive(Debug)]
+pub(in crate::watch) struct App {
+    pub(super) network: String,
+    pub(super) theme: Theme,
+    started: Instant,
+    /// The last reading, shown or not.
+    latest: Option<Reading>,
+    /// The reading that is shown, and the one before.
+    pub(super) shown: Option<Reading>,
+    pub(super) before: Option<Reading>,
+    rates: Vec<PortRates>,
+    /// What is shown of the ports: filtered and sorted.
+    pub(super) rows: Vec<Row>,
+    histories: HashMap<Slot, History>,
+    pub(super) order: Order,
+    pub(super) filter: String,
+    pub(super) mode: Mode,
+    pub(super) paused: bool,
+    selected: Option<Slot>,
+    /// The first line of the table that is shown, and how many are.
+    pub(super) first: usize,
+    pub(super) page: usize,
+    pub(super) pane: Pane,
+    pub(super) addresses: Vec<String>,
+    pub(super) message: Option<String>,
+    over: bool,
+}
+
+impl App {
+    pub(in crate::watch) fn new(network: &str, theme: Theme) -> Self {
+        Self {
+            network: network.to_owned(),
+            theme,
+            started: Instant::now(),
+            latest: None,
+            shown: None,
+            before: None,
+            rates: Vec::new(),
+            rows: Vec::new(),
+            histories: HashMap::new(),
+            order: Order::by(Column::RxBits),
+            filter: String::new(),
+            mode: Mode::Browse,
+            paused: false,
+            selected: None,
+            first: 0,
+            page: 1,
+            pane: Pane::None,
+            addresses: Vec::new(),
+            message: None,
+            over: false,
+        }
+    }
+
+    /// Takes a new reading.
+    pub(in crate::watch) fn update(&mut self, reading: Reading) {
+        let previous = self.latest.replace(reading.clone());
+        if self.paused {
+            return;
+        }
+        let before = previous.unwrap_or_else(|| reading.clone());
+        self.rates = reading.rates(&before);
+        let mut histories = std::mem::take(&mut self.histories);
+        for (port, rates) in reading.ports.iter().zip(&self.rates) {
+            let slot = port.info.slot;
+            let mut history = histories.remove(&slot).unwrap_or_default();
+            history.push(rates.rx.bits.saturating_add(rates.tx.bits));
+            self.histories.insert(slot, history);
+        }
+        (self.shown, self.before) = (Some(reading), Some(before));
+        self.arrange();
+    }
+
+    /// Filters and sorts anew.
+    fn arrange(&mut self) {
+        let filter = self.filter.to_lowercase();
+        let ports = self.shown.iter().flat_map(|reading| &reading.ports).zip(&self.rates);
+        let rows =
+            ports.map(|(port, &rates)| Row { info: Arc::clone(&port.info), counters: port.counters, rates });
+        self.rows = rows.filter(|row| filter.is_empty() || matches(&row.info, &filter)).collect();
+        self.order.sort(&mut self.rows);
+        if self.selected.is_none_or(|slot| self.rows.iter().all(|row| row.info.slot != slot)) {
+            self.selected = self.rows.first().map(|row| row.info.slot);
+        }
+    }
+
+    pub(super) fn history(&self, slot: Slot) -> Option<&History> {
+        self.histories.get(&slot)
+    }
+
+    pub(super) fn time(&self) -> Duration {
+        self.shown.as_ref().map_or(Duration::ZERO, |reading| reading.taken - self.started)
+    }
+
+    /// The selected line.
+    pub(super) fn selected(&self) -> Option<usize> {
+        self.rows.iter().position(|row| Some(row.info.slot) == self.selected)
+    }
+
+    /// The port that the pane shows.
+    pub(super) fn shown_port(&self) -> Option<Arc<PortInfo>> {
+        let row = &self.rows[self.selected().filter(|_| self.pane == Pane::Port)?];
+        Some(Arc::clone(&row.info))
+    }
+
+    pub(super) fn set_addresses(&mut self, addresses: Vec<String>) {
+        self.addresses = addresses;
+    }
+
+    pub(super) fn set_message(&mut self, message: Option<String>) {
+        self.message = message;
+    }
+
+    pub(in crate::watch) fn show(&mut self, pane: Pane) {
+        self.pane = if self.pane == pane { Pane::None } else { pane };
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// A key was pressed.
+    pub(super) fn key(&mut self, key: KeyEvent) {
+        if key.kind == KeyEventKind::Release {
+            return;
+        }
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            // In raw mode the terminal sends no signal.
+            self.over |= key.code == KeyCode::Char('c');
+            return;
+        }
+        match self.mode {
+            Mode::Browse => self.browse(key.code),
+            Mode::Filter => self.edit(key.code),
+            Mode::Help => {
+                self.mode = Mode::Browse;
+                self.over |= key.code == KeyCode::Char('q');
+            }
+        }
+    }
+
+    fn browse(&mut self, code: KeyCode) {
+        match code {
+            KeyCode::Char('q') => self.over = true,
+            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.mode = Mode::Help,
+            KeyCode::Char('/') => self.mode = Mode::Filter,
+            KeyCode::Char('p' | ' ') => self.paused = !self.paused,
+            KeyCode::Char('m') => self.show(Pane::Pairs),
+            KeyCode::Enter => self.show(Pane::Port),
+            KeyCode::Esc => self.escape(),
+            KeyCode::Char('<') | KeyCode::Left => self.sort(self.order.moved(-1)),
+            KeyCode::Char('>') | KeyCode::Right => self.sort(self.order.moved(1)),
+            KeyCode::Char('r') => {
+                self.sort(Order { descending: !self.order.descending, ..self.order });
+            }
+            KeyCode::Char(digit @ '1'..='8') => {
+                self.sort(Order::by(Column::ALL[digit as usize - '1' as usize]));
+            }
+            KeyCode::Up | KeyCode::Char('k') => self.step(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.step(1),
+            KeyCode::PageUp => self.step(-self.page.cast_signed()),
+            KeyCode::PageDown => self.step(self.page.cast_signed()),
+            KeyCode::Home | KeyCode::Char('g') => self.step(isize::MIN / 2),
+            KeyCode::End | KeyCode::Char('G') => self.step(isize::MAX / 2),
+            _ => {}
+        }
+    }
+
+    fn edit(&mut self, code: KeyCode) {
+        match code {
+            KeyCode::Enter => self.mode = Mode::Browse,
+            KeyCode::Esc => {
+                self.mode = Mode::Browse;
+                self.filter.clear();
+            }
+            KeyCode::Backspace => {
+                self.filter.pop();
+            }
+            KeyCode::Char(character) => self.filter.push(character),
+            _ => return,
+        }
+        self.arrange();
+    }
+
+    /// Closes what is open, one thing at a time.
+    fn escape(&mut self) {
+        if self.pane != Pane::None {
+            self.pane = Pane::None;
+        } else if !self.filter.is_empty() {
+            self.filter.clear();
+            self.arrange();
+        }
+    }
+
+    fn sort(&mut self, order: Order) {
+        self.order = order;
+        self.arrange();
+    }
+
+    /// Selects another line.
+    fn step(&mut self, by: isize) {
+        let last = self.rows.len().saturating_sub(1).cast_signed();
+        let place = self.selected().map_or(0, |place| place.cast_signed().saturating_add(by).clamp(0, last));
+        self.selected = self.rows.get(place.cast_unsigned()).map(|row| row.info.slot);
+    }
+}
+
+/// Whether a port's name or what is behind it has the filter in it.
+fn matches(port: &PortInfo, filter: &str) -> bool {
+    port.name.as_str().to_lowercase().contains(filter) || port.behind.label().to_lowercase().contains(filter)
+}

@@ -1,0 +1,73 @@
+//! Drawing the view.
+
+mod help;
+mod pairs;
+mod port;
+mod table;
+
+use super::app::{App, Mode, Pane};
+use crate::output::human;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+
+/// Draws all of it.
+pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let below = if app.pane == Pane::None { 0 } else { (area.height / 2).clamp(0, 24) };
+    let [title, table, pane, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(3),
+        Constraint::Length(below),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    frame.render_widget(heading(app), title);
+    table::draw(app, frame, table);
+    match app.pane {
+        Pane::None => {}
+        Pane::Port => port::draw(app, frame, pane),
+        Pane::Pairs => pairs::draw(app, frame, pane),
+    }
+    frame.render_widget(foot_line(app, foot), foot);
+    if app.mode == Mode::Help {
+        help::draw(app, frame, area);
+    }
+}
+
+/// What it is of, and everything together.
+fn heading(app: &App) -> Line<'static> {
+    let sum = |value: fn(&super::column::Row) -> u64| app.rows.iter().map(value).sum::<u64>();
+    let packets = sum(|row| row.rates.rx.packets);
+    let bits = sum(|row| row.rates.rx.bits);
+    let (count, all) = (app.rows.len(), app.shown.as_ref().map_or(0, |reading| reading.ports.len()));
+    let ports = if all == 1 { "port" } else { "ports" };
+    let count = if count == all { format!("{all} {ports}") } else { format!("{count} of {all} {ports}") };
+    let mut spans = vec![
+        Span::styled(format!(" {} ", app.network), app.theme.title()),
+        Span::raw(format!(" {count}  {} pkt/s  {} bit/s", human(packets), human(bits))),
+        Span::styled(format!("  {:.0} s", app.time().as_secs_f64()), app.theme.dim()),
+    ];
+    if app.paused {
+        spans.push(Span::styled("  PAUSED", app.theme.warning()));
+    }
+    if !app.filter.is_empty() {
+        spans.push(Span::styled(format!("  filter: {}", app.filter), app.theme.sorted()));
+    }
+    Line::from(spans)
+}
+
+/// The filter that is being written, what the log said last, or the keys.
+fn foot_line(app: &App, area: Rect) -> Line<'static> {
+    if app.mode == Mode::Filter {
+        return Line::from(format!("/{}█  Enter keeps it, Esc drops it", app.filter));
+    }
+    if let Some(message) = &app.message {
+        let width = usize::from(area.width);
+        return Line::styled(message.chars().take(width).collect::<String>(), app.theme.warning());
+    }
+    Line::styled(
+        "←→ sort  r reverse  / filter  p pause  ↑↓ Enter port  m pairs  ? help  q quit",
+        app.theme.dim(),
+    )
+}

@@ -1,0 +1,82 @@
+//! The pane of the pairs: who sends how much to whom, as a heat map in the order of the table.
+
+use super::super::app::App;
+use super::super::column::Row;
+use crate::output::human;
+use crate::watch::lines::short;
+use crate::watch::names::{HOST, title};
+use netns_ebpf::Slot;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Borders};
+use std::collections::HashMap;
+
+/// The senders' names.
+const NAME: usize = 10;
+/// A cell with its number in it, and one without.
+const WIDE: usize = 7;
+const NARROW: usize = 3;
+
+pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+    let heading = " bytes, sender by line, receiver by column ";
+    let block = Block::new().borders(Borders::TOP).title(Span::styled(heading, app.theme.title()));
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    frame.render_widget(Text::from(lines(app, inside)), inside);
+}
+
+fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
+    let Some(reading) = &app.shown else { return Vec::new() };
+    let room = usize::from(area.width).saturating_sub(NAME + 1);
+    let cell = if app.rows.len() * WIDE <= room { WIDE } else { NARROW };
+    let receivers = &app.rows[..app.rows.len().min(room / cell)];
+    // One line is the heading, one is the host's.
+    let senders = &app.rows[..app.rows.len().min(usize::from(area.height).saturating_sub(2))];
+    let bytes: HashMap<(Option<Slot>, Slot), u64> =
+        reading.pairs.iter().map(|pair| ((pair.from, pair.to), pair.bytes)).collect();
+    let hottest = bytes.values().copied().max().unwrap_or(0);
+
+    let names = receivers.iter().enumerate().map(|(number, row)| {
+        if cell == WIDE {
+            format!("{:>WIDE$}", short(&title(&row.info), WIDE - 1))
+        } else {
+            // The lines are numbered alike.
+            format!("{:>NARROW$}", (number + 1) % 100)
+        }
+    });
+    let heading: String = std::iter::once(" ".repeat(NAME + 1)).chain(names).collect();
+    let mut lines = vec![Line::styled(heading, app.theme.heading())];
+    let row = |name: String, from: Option<Slot>| {
+        let mut spans = vec![Span::styled(format!("{name:<NAME$} "), app.theme.heading())];
+        spans.extend(receivers.iter().map(|to| {
+            let value = bytes.get(&(from, to.info.slot)).copied().unwrap_or(0);
+            one_cell(app, value, hottest, cell)
+        }));
+        Line::from(spans)
+    };
+    lines.push(row(HOST.to_owned(), None));
+    for (number, sender) in senders.iter().enumerate() {
+        lines.push(row(sender_name(sender, number, cell), Some(sender.info.slot)));
+    }
+    lines
+}
+
+fn sender_name(row: &Row, number: usize, cell: usize) -> String {
+    let title = title(&row.info);
+    if cell == WIDE {
+        short(&title, NAME)
+    } else {
+        format!("{:>2} {}", (number + 1) % 100, short(&title, NAME - 3))
+    }
+}
+
+fn one_cell(app: &App, value: u64, hottest: u64, width: usize) -> Span<'static> {
+    let Some((style, shade)) = app.theme.heat(value, hottest) else {
+        return Span::styled(format!("{:>width$}", "·"), app.theme.dim());
+    };
+    if width == WIDE {
+        return Span::styled(format!("{shade}{:>1$}", human(value), WIDE - 1), style);
+    }
+    Span::styled(shade.to_string().repeat(width), style)
+}

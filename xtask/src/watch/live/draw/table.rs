@@ -1,0 +1,100 @@
+//! The table of ports.
+
+use super::super::app::App;
+use super::super::column::{Column, Row};
+use super::super::theme::Theme;
+use crate::output::human;
+use crate::watch::lines::short;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span, Text};
+
+/// A number of three digits with its prefix, and a blank in front.
+const NUMBER: usize = 6;
+/// The longest name that a link can have.
+const PORT: usize = 15;
+
+/// How wide the columns are.
+struct Widths {
+    port: usize,
+    namespace: usize,
+    spark: usize,
+}
+
+impl Widths {
+    /// Names as wide as they are, as far as there is room; the sparkline takes the rest.
+    fn of(app: &App, width: usize) -> Self {
+        let longest = |name: fn(&Row) -> usize| app.rows.iter().map(name).max().unwrap_or(0);
+        let numbers = NUMBER * Column::NUMBERS.len();
+        let room = width.saturating_sub(numbers + 3);
+        let port = longest(|row| row.info.name.as_str().len()).clamp(4, PORT).min(room);
+        let namespace = longest(|row| row.info.behind.label().chars().count()).max(9);
+        // A sparkline of eight is worth more than the end of a long name.
+        let namespace = namespace.min(room.saturating_sub(port + 8).max(9)).min(room - port);
+        Self { port, namespace, spark: room - port - namespace }
+    }
+}
+
+pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
+    app.page = usize::from(area.height).saturating_sub(2).max(1);
+    scroll(app);
+    let widths = Widths::of(app, area.width.into());
+    let mut lines = vec![groups(app, &widths), headings(app, &widths)];
+    let selected = app.selected();
+    for (place, row) in app.rows.iter().enumerate().skip(app.first).take(app.page) {
+        let line = line(app, row, &widths);
+        lines.push(if selected == Some(place) { line.style(Theme::selected()) } else { line });
+    }
+    frame.render_widget(Text::from(lines), area);
+}
+
+/// Keeps the selected line in sight.
+fn scroll(app: &mut App) {
+    if let Some(selected) = app.selected() {
+        app.first = app.first.min(selected).max((selected + 1).saturating_sub(app.page));
+    }
+    app.first = app.first.min(app.rows.len().saturating_sub(app.page));
+}
+
+fn groups(app: &App, widths: &Widths) -> Line<'static> {
+    let names = widths.port + widths.namespace + 1;
+    let way = NUMBER * 3;
+    let text = format!("{:names$}{:>way$}{:>way$}", "", "from namespace", "to namespace");
+    Line::styled(text, app.theme.heading())
+}
+
+fn headings(app: &App, widths: &Widths) -> Line<'static> {
+    let heading = |column: Column| {
+        let sorted = app.order.column == column;
+        let mark = match (sorted, app.order.descending) {
+            (false, _) => "",
+            (true, true) => "▼",
+            (true, false) => "▲",
+        };
+        let text = match column {
+            Column::Port => format!("{:<1$} ", format!("{}{mark}", column.heading()), widths.port),
+            Column::Namespace => format!("{:<1$}", format!("{}{mark}", column.heading()), widths.namespace),
+            _ => format!("{:>NUMBER$}", format!("{mark}{}", column.heading())),
+        };
+        Span::styled(text, if sorted { app.theme.sorted() } else { app.theme.heading() })
+    };
+    Line::from_iter(Column::ALL.map(heading))
+}
+
+fn line(app: &App, row: &Row, widths: &Widths) -> Line<'static> {
+    let (port, namespace) = (widths.port, widths.namespace);
+    let names = format!(
+        "{:<port$} {:<namespace$}",
+        short(row.info.name.as_str(), port),
+        short(&row.info.behind.label(), namespace),
+    );
+    let numbers = Column::NUMBERS.map(|column| format!("{:>NUMBER$}", human(column.number(row))));
+    let history = app.history(row.info.slot);
+    let spark = history.map_or_else(String::new, |history| history.sparkline(widths.spark));
+    Line::from(vec![
+        Span::raw(names),
+        Span::raw(numbers.concat()),
+        Span::raw("  "),
+        Span::styled(spark, app.theme.spark()),
+    ])
+}

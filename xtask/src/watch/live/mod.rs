@@ -1,0 +1,106 @@
+//! The live view: what passes, on a terminal, with keys.
+
+mod app;
+mod column;
+mod draw;
+mod history;
+mod screen;
+mod theme;
+
+use super::{Source, TICK};
+use crate::cli::WatchArguments;
+use crate::failure::Failure;
+use crate::messages::Keep;
+use crate::signals::Stop;
+use netns_ebpf::PortChange;
+use ratatui::crossterm::event::{self, Event};
+use screen::Screen;
+use std::io::{self, IsTerminal};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(super) use app::{App, Pane};
+pub(super) use draw::draw;
+pub(super) use theme::Theme;
+
+/// Whether there is somebody to look, and a keyboard.
+pub(super) fn is_possible() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdout().is_terminal() && io::stdin().is_terminal() && !dumb
+}
+
+/// Keys and sizes, as they come. They are read by a thread of its own, which ends with the process: at the end of a
+/// terminal that has gone, crossterm reads for ever, and the signal that tells of it would not be noticed.
+fn events() -> Receiver<Event> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if sender.send(event).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Shows the ports until the time is over, a key or a signal ends it, or the bridge goes. The terminal is given back
+/// on every path, a panic included.
+pub(super) fn live(
+    source: &mut impl Source,
+    arguments: &WatchArguments,
+    stop: &Stop,
+    mut publish: impl FnMut(&netns_ebpf::Reading, u64),
+) -> Result<(), Failure> {
+    let messages = Keep::begin();
+    let mut screen = Screen::open()?;
+    let events = events();
+    let mut app = App::new(source.network(), Theme::from_environment());
+    let started = Instant::now();
+    let end = arguments.duration.map(|time| started + time);
+    let mut next = started;
+    let mut dirty = true;
+    while !stop.requested() && !app.is_over() && end.is_none_or(|end| Instant::now() < end) {
+        for change in source.changes(Duration::ZERO)? {
+            if matches!(change, PortChange::BridgeGone) {
+                log::warn!("the bridge is gone");
+                return Ok(());
+            }
+            if let PortChange::Refused { name, error } = &change {
+                log::warn!("{name} is not counted: {error}");
+            }
+        }
+        let now = Instant::now();
+        if now >= next {
+            // One that took too long is not made up for.
+            next = (next + arguments.interval).max(now);
+            let reading = source.read()?;
+            publish(&reading, source.lost_events());
+            app.update(reading);
+            dirty = true;
+        }
+        if dirty {
+            if let Some(port) = app.shown_port() {
+                let addresses = source.addresses(&port);
+                app.set_addresses(addresses);
+            }
+            app.set_message(messages.last());
+            screen.draw(|frame| draw(&mut app, frame))?;
+            dirty = false;
+        }
+        let mut wait = next.saturating_duration_since(Instant::now()).min(TICK);
+        loop {
+            match events.recv_timeout(wait) {
+                Ok(Event::Key(key)) => app.key(key),
+                // A new size is for the next drawing.
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => break,
+                // The terminal has gone.
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            dirty = true;
+            wait = Duration::ZERO;
+        }
+    }
+    Ok(())
+}

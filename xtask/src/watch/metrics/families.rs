@@ -1,0 +1,178 @@
+//! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
+
+use super::super::names::Places;
+use netns_ebpf::layout::Traffic;
+use netns_ebpf::{Pair, PortReading, Reading};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A counter of a port: its name, what it is, and where it is in a reading.
+type PortCounter = (&'static str, &'static str, fn(&PortReading) -> u64);
+
+const PORT: [PortCounter; 6] = [
+    ("netns_port_receive_bytes_total", "Bytes received from the namespace behind the port.", |port| {
+        rx(port).bytes
+    }),
+    ("netns_port_receive_packets_total", "Frames received from the namespace behind the port.", |port| {
+        rx(port).packets
+    }),
+    ("netns_port_receive_segments_total", "What the received frames would be cut into on a wire.", |port| {
+        rx(port).segments
+    }),
+    ("netns_port_transmit_bytes_total", "Bytes sent to the namespace behind the port.", |port| {
+        tx(port).bytes
+    }),
+    ("netns_port_transmit_packets_total", "Frames sent to the namespace behind the port.", |port| {
+        tx(port).packets
+    }),
+    ("netns_port_transmit_segments_total", "What the sent frames would be cut into on a wire.", |port| {
+        tx(port).segments
+    }),
+];
+
+fn rx(port: &PortReading) -> Traffic {
+    port.counters.rx
+}
+
+fn tx(port: &PortReading) -> Traffic {
+    port.counters.tx
+}
+
+/// The last reading, as metrics.
+#[derive(Debug, Clone)]
+pub(super) struct Ports {
+    network: String,
+    /// How many pairs are told at most.
+    pairs: usize,
+    reading: Arc<Mutex<Option<Reading>>>,
+}
+
+impl Ports {
+    pub(super) fn new(network: &str, pairs: usize) -> Self {
+        Self { network: network.to_owned(), pairs, reading: Arc::default() }
+    }
+
+    pub(super) fn publish(&self, reading: Reading) {
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+    }
+
+    fn families(&self, reading: &Reading) -> Vec<MetricFamily> {
+        let mut families: Vec<MetricFamily> = PORT
+            .into_iter()
+            .map(|(name, help, value)| {
+                let metric = |port: &PortReading| counter(value(port), self.labels(port));
+                family(name, help, MetricType::COUNTER, reading.ports.iter().map(metric).collect())
+            })
+            .collect();
+        let network = || vec![label("network", &self.network)];
+        families.push(family(
+            "netns_ports",
+            "Ports that are counted.",
+            MetricType::GAUGE,
+            vec![gauge(reading.ports.len(), network())],
+        ));
+        families.push(family(
+            "netns_pair_lost_bytes_total",
+            "Bytes that are in no pair, because the map of pairs was full.",
+            MetricType::COUNTER,
+            vec![counter(reading.lost.bytes, network())],
+        ));
+        if self.pairs > 0 {
+            families.extend(self.pair_families(reading));
+        }
+        // What has no metrics must not be told: the encoder takes it for an error.
+        families.retain(|family| !family.get_metric().is_empty());
+        families
+    }
+
+    fn labels(&self, port: &PortReading) -> Vec<LabelPair> {
+        vec![
+            label("namespace", &port.info.behind.label()),
+            label("network", &self.network),
+            label("port", port.info.name.as_str()),
+        ]
+    }
+
+    /// The busiest pairs, by the ports they are between.
+    fn pair_families(&self, reading: &Reading) -> [MetricFamily; 2] {
+        let places = Places::of(reading);
+        let mut pairs: Vec<&Pair> =
+            reading.pairs.iter().filter(|pair| places.port(pair.to).is_some()).collect();
+        pairs.sort_unstable_by_key(|pair| (Reverse(pair.bytes), pair.from, pair.to));
+        let left_out = pairs.len().saturating_sub(self.pairs);
+        let ends = |pair: &Pair| {
+            // Port names, of which there are no two alike.
+            let name = |slot| {
+                places.port(slot).map_or_else(|| places.title(Some(slot)), |port| port.name.to_string())
+            };
+            let from = pair.from.map_or_else(|| places.title(None), name);
+            vec![label("from", &from), label("network", &self.network), label("to", &name(pair.to))]
+        };
+        let metric = |pair: &&Pair| counter(pair.bytes, ends(pair));
+        [
+            family(
+                "netns_pair_bytes_total",
+                "Bytes that passed from one port, or the host, to another port.",
+                MetricType::COUNTER,
+                pairs.iter().take(self.pairs).map(metric).collect(),
+            ),
+            family(
+                "netns_pairs_left_out",
+                "Pairs with less traffic than those that are told.",
+                MetricType::GAUGE,
+                vec![gauge(left_out, vec![label("network", &self.network)])],
+            ),
+        ]
+    }
+}
+
+impl Collector for Ports {
+    /// None: their number is not known beforehand, and the registry only compares them for doubles.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reading.map_or_else(Vec::new, |reading| self.families(&reading))
+    }
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut label = LabelPair::default();
+    label.set_name(name.to_owned());
+    label.set_value(value.to_owned());
+    label
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has floating-point numbers only: exact up to 2^53"
+)]
+fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = Metric::from_label(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are not that many")]
+fn gauge(value: usize, labels: Vec<LabelPair>) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value as f64);
+    let mut metric = Metric::from_label(labels);
+    metric.set_gauge(gauge);
+    metric
+}

@@ -1,0 +1,79 @@
+//! `--metrics`: what passes, for Prometheus, in its text exposition format.
+
+mod families;
+mod server;
+
+use crate::failure::Failure;
+use families::Ports;
+use netns_ebpf::Reading;
+use prometheus::{IntCounter, IntGaugeVec, Opts, Registry};
+use server::Server;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+/// Where to serve: an address and a port, or a port of the loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address(SocketAddr);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(port) = text.parse() {
+            return Ok(Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
+        }
+        text.parse().map(Self).map_err(|_| "neither PORT nor ADDRESS:PORT, such as 127.0.0.1:9753".to_owned())
+    }
+}
+
+/// The metrics and the thread that serves them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    ports: Ports,
+    lost: IntCounter,
+    _server: Server,
+}
+
+impl Metrics {
+    /// Begins to serve. `pairs` is how many pairs are told at most, the busiest first.
+    pub(crate) fn serve(Address(address): Address, network: &str, pairs: usize) -> Result<Self, Failure> {
+        let failed = |error: prometheus::Error| Failure::Kernel(format!("metrics: {error}"));
+        let registry = Registry::new();
+        let ports = Ports::new(network, pairs);
+        let lost = IntCounter::new(
+            "netns_events_lost_total",
+            "Times that the kernel's link events came faster than they were read; the ports were listed anew.",
+        )
+        .map_err(failed)?;
+        let options = Opts::new("netns_build_info", "A metric of 1 whose label tells the version.");
+        let build = IntGaugeVec::new(options, &["version"]).map_err(failed)?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(ports.clone())).map_err(failed)?;
+        registry.register(Box::new(lost.clone())).map_err(failed)?;
+        registry.register(Box::new(build)).map_err(failed)?;
+        let server = Server::start(address, registry)
+            .map_err(|error| Failure::usage(format!("serve metrics on {address}: {error}")))?;
+        Ok(Self { ports, lost, _server: server })
+    }
+
+    /// What is served from now on. Ports that are not in it are gone.
+    pub(crate) fn publish(&self, reading: &Reading, lost_events: u64) {
+        self.lost.inc_by(lost_events.saturating_sub(self.lost.get()));
+        self.ports.publish(reading.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    #[test]
+    fn a_port_alone_is_the_loopbacks() {
+        assert_eq!("9753".parse(), Ok(Address("127.0.0.1:9753".parse().unwrap())));
+        assert_eq!("[::1]:80".parse(), Ok(Address("[::1]:80".parse().unwrap())));
+        assert_eq!("0.0.0.0:80".parse(), Ok(Address("0.0.0.0:80".parse().unwrap())));
+        for wrong in ["", "localhost", "99999", "1.2.3.4"] {
+            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Watching ports: of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
+
+mod lines;
+mod live;
+pub(crate) mod metrics;
+mod names;
+mod screenshot;
+
+use crate::cli::WatchArguments;
+use crate::failure::Failure;
+use crate::signals::Stop;
+use metrics::Metrics;
+use netns_ebpf::{PortChange, PortInfo, Reading};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+impl WatchArguments {
+    /// Serves metrics, if that is asked for.
+    pub(crate) fn metrics(&self, network: &str) -> Result<Option<Metrics>, Failure> {
+        let serve = |address| Metrics::serve(address, network, self.metrics_pairs.unwrap_or(0));
+        self.metrics.map(serve).transpose()
+    }
+}
+
+/// How long a request to stop may go unnoticed.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What is watched.
+pub(crate) trait Source {
+    /// What the ports are of: the bridge's name.
+    fn network(&self) -> &str;
+
+    /// Waits for at most `limit` for ports to come or go.
+    fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure>;
+
+    /// All counters now.
+    fn read(&mut self) -> Result<Reading, Failure>;
+
+    /// The addresses behind a port, one a line.
+    fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
+
+    /// How often something that became of the ports was not told.
+    fn lost_events(&self) -> u64 {
+        0
+    }
+}
+
+/// Watches until the time is over, a signal comes, or the bridge goes.
+pub(crate) fn watch(
+    source: &mut impl Source,
+    arguments: &WatchArguments,
+    stop: &Stop,
+    out: &mut impl Write,
+    metrics: Option<&Metrics>,
+) -> Result<(), Failure> {
+    let publish = |reading: &Reading, lost: u64| {
+        if let Some(metrics) = metrics {
+            metrics.publish(reading, lost);
+        }
+    };
+    let is_live = !(arguments.json || arguments.plain || arguments.once || arguments.screenshot.is_some())
+        && live::is_possible();
+    if is_live {
+        return live::live(source, arguments, stop, publish);
+    }
+    let started = Instant::now();
+    let end = if arguments.once { Some(arguments.interval) } else { arguments.duration };
+    let end = end.map(|time| started + time);
+    let mut picture = arguments.screenshot.as_deref().map(|path| (path, screenshot::view(source.network())));
+    let mut lines = lines::Lines { out, json: arguments.json, started };
+    let mut previous = source.read()?;
+    publish(&previous, source.lost_events());
+    let mut next = started;
+    while end.is_none_or(|end| next < end) {
+        next += arguments.interval;
+        let wake = end.map_or(next, |end| next.min(end));
+        while Instant::now() < wake {
+            if stop.requested() {
+                return Ok(());
+            }
+            let left = wake.saturating_duration_since(Instant::now());
+            for change in source.changes(left.min(TICK))? {
+                lines.change(&change)?;
+                if matches!(change, PortChange::BridgeGone) {
+                    return Ok(());
+                }
+            }
+        }
+        let reading = source.read()?;
+        publish(&reading, source.lost_events());
+        lines.counters(&reading, &previous)?;
+        if let Some((_, view)) = &mut picture {
+            view.update(reading.clone());
+        }
+        previous = reading;
+    }
+    if let Some((path, mut view)) = picture {
+        view.show(live::Pane::Pairs);
+        screenshot::write(&mut view, path)?;
+    }
+    Ok(())
+}

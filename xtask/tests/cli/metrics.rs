@@ -1,0 +1,220 @@
+//! `--metrics`: what Prometheus itself makes of it, and what clients that are not Prometheus can do.
+
+use crate::watched::Watched;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use tests::{eventually, in_host, ip, ip_json, only, oracle, until};
+
+const PORT: u16 = 9753;
+const PROMETHEUS: u16 = 9090;
+
+/// What `GET` answers: the status line, and the body.
+fn get(port: u16, path: &str) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_owned(), body.to_owned()))
+}
+
+fn metrics() -> String {
+    let (status, body) = until("an answer", || get(PORT, "/metrics"));
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    body
+}
+
+/// Two namespaces on a bridge that is observed from before their first frame on.
+fn observed() -> Watched {
+    ip("link add br0 type bridge mcast_snooping 0");
+    std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+    ip("link set br0 up");
+    let arguments = format!("observe br0 --json --interval 0.1 --metrics {PORT} --metrics-pairs 10");
+    let mut observe = Watched::start(&arguments);
+    for number in [1, 2] {
+        ip(&format!("netns add ns{number}"));
+        ip(&format!("link add v{number} type veth peer name eth0 netns ns{number}"));
+        ip(&format!("netns exec ns{number} sysctl -qw net.ipv6.conf.all.disable_ipv6=1"));
+        ip(&format!("-n ns{number} addr add 10.1.1.{number}/24 dev eth0"));
+        ip(&format!("-n ns{number} link set eth0 up"));
+        ip(&format!("link set v{number} master br0"));
+        observe.line("known", |line| line["event"] == "known" && line["port"] == format!("v{number}"));
+        ip(&format!("link set v{number} up"));
+    }
+    let _ = tests::run(
+        oracle("ip")
+            .args(["netns", "exec", "ns1", "ping", "-q", "-c9", "-i0.02", "-s999", "-W2", "10.1.1.2"]),
+    );
+    observe
+}
+
+/// A server that ends with this.
+struct Prometheus(Child);
+
+impl Prometheus {
+    fn start() -> Self {
+        let folder = "/run/prometheus";
+        std::fs::create_dir(folder).unwrap();
+        let config = format!(
+            "scrape_configs:\n- job_name: netns\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  static_configs:\n  - targets: ['127.0.0.1:{PORT}']\n"
+        );
+        std::fs::write(format!("{folder}/config.yml"), config).unwrap();
+        let mut server = oracle("prometheus");
+        server.arg(format!("--config.file={folder}/config.yml"));
+        server.arg(format!("--storage.tsdb.path={folder}/data"));
+        server.arg(format!("--web.listen-address=127.0.0.1:{PROMETHEUS}"));
+        Self(server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The value of the one series that a query finds.
+fn query(query: &str) -> Option<u64> {
+    // It has other things to do.
+    std::thread::sleep(Duration::from_millis(100));
+    let encoded = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
+    let (_, body) = get(PROMETHEUS, &format!("/api/v1/query?query={encoded}"))?;
+    // Its answers may come in chunks, with their lengths on lines between.
+    let json = &body[body.find('{')?..=body.rfind('}')?];
+    let answer: Value = serde_json::from_str(json).ok()?;
+    match answer["data"]["result"].as_array()?.as_slice() {
+        [series] => series["value"][1].as_str()?.parse().ok(),
+        _ => None,
+    }
+}
+
+#[test]
+fn prometheus_has_the_kernels_numbers() {
+    in_host(|_| {
+        let observe = observed();
+        let prometheus = Prometheus::start();
+        for number in [1, 2] {
+            for (way, name) in [("rx", "receive"), ("tx", "transmit")] {
+                for what in ["bytes", "packets"] {
+                    let series = format!(
+                        "netns_port_{name}_{what}_total{{network=\"br0\",port=\"v{number}\",namespace=\"ns{number}\"}}"
+                    );
+                    // Asked for anew each time: neighbours ask whether the other is still there.
+                    let kernel =
+                        || only(&ip_json(&format!("-s link show v{number}")))["stats64"][way][what].as_u64();
+                    assert!(kernel() > Some(8));
+                    eventually(&format!("{series} is the kernel's"), || query(&series) == kernel());
+                }
+            }
+        }
+        assert_eq!(query("netns_ports"), Some(2));
+        assert_eq!(
+            query("netns_pair_bytes_total{from=\"v1\",to=\"v2\"} > 9000").map(|bytes| bytes > 9000),
+            Some(true)
+        );
+        drop(prometheus);
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+#[test]
+fn promtool_has_nothing_to_say_and_ports_that_are_gone_have_no_series() {
+    in_host(|_| {
+        let mut observe = observed();
+        let text = metrics();
+        let mut promtool = oracle("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let said = promtool.wait_with_output().unwrap();
+        assert_eq!(
+            (said.status.code(), said.stdout, String::from_utf8(said.stderr).unwrap()),
+            (Some(0), Vec::new(), String::new()),
+            "{text}"
+        );
+        for series in [
+            "netns_port_receive_bytes_total{namespace=\"ns1\",network=\"br0\",port=\"v1\"} ",
+            "netns_pair_bytes_total{from=\"v1\",network=\"br0\",to=\"v2\"} ",
+            "netns_ports{network=\"br0\"} 2",
+            "netns_events_lost_total 0",
+            "netns_build_info{version=\"",
+        ] {
+            assert!(text.contains(series), "{series} is not in\n{text}");
+        }
+        ip("link del v1");
+        observe.line("left", |line| line["event"] == "left");
+        observe.line("counters", |line| line["type"] == "counters");
+        let text = metrics();
+        assert!(!text.contains("v1\""), "{text}");
+        assert!(text.contains("port=\"v2\""), "{text}");
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+#[test]
+fn bad_and_slow_clients_do_no_harm() {
+    in_host(|_| {
+        let mut observe = observed();
+        for (path, status) in [("/", "HTTP/1.1 404 Not Found"), ("/metrics?x=1", "HTTP/1.1 200 OK")] {
+            assert_eq!(get(PORT, path).unwrap().0, status);
+        }
+        let send = |bytes: &[u8]| {
+            let mut stream = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
+            let _ = stream.write_all(bytes);
+            let _ = stream.shutdown(Shutdown::Write);
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(send(b"\x16\x03\x01\x02\x00\x01"), "HTTP/1.1 400 Bad Request");
+        assert_eq!(send(b"POST /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
+        assert_eq!(send(b"GET /metr"), "HTTP/1.1 400 Bad Request");
+        send(&vec![b'x'; 100_000]);
+
+        // A crowd that says nothing is hung up on, and meanwhile everything is counted.
+        let mut silent: Vec<TcpStream> =
+            (0..200).map(|_| TcpStream::connect(("127.0.0.1", PORT)).unwrap()).collect();
+        observe.line("counters", |line| line["type"] == "counters");
+        let started = Instant::now();
+        for stream in &mut silent {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut nothing = [0];
+            assert!(!matches!(stream.read(&mut nothing), Ok(1)));
+        }
+        assert!(started.elapsed() < Duration::from_secs(15));
+        assert!(metrics().contains("netns_ports"));
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    in_host(|_| {
+        let dashboard =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana/netns.json")).unwrap();
+        let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+        let observe = observed();
+        let text = metrics();
+        let mut seen = 0;
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                let query = target["expr"].as_str().unwrap();
+                let words = query.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+                for name in words.filter(|word| word.starts_with("netns_")) {
+                    assert!(text.contains(&format!("\n{name}")), "{name} of {query}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 10);
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
