@@ -55,7 +55,7 @@ fn make(contender: &mut dyn Contender, count: u64) -> Result<Duration> {
         if number % AT_ONCE == 0 || number == count {
             contender.drop_all()?;
             // The bridge may be new.
-            host::wait_for_links(links + 1)?;
+            contender.wait_reclaimed(links + 1)?;
         }
     }
     Ok(time)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long all of it may wait for the kernel to reclaim what was dropped.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How many are deleted at once where they are deleted in groups.
-const GROUP: usize = 64;
+pub const GROUP: usize = 64;
 
 /// How a sandbox is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

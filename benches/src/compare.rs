@@ -28,6 +28,14 @@ pub trait Contender {
     /// # Errors
     /// If it fails.
     fn drop_all(&mut self) -> Result<()>;
+
+    /// Waits until the kernel has reclaimed all that it dropped, and `links` links are left here.
+    ///
+    /// # Errors
+    /// If that takes too long.
+    fn wait_reclaimed(&mut self, links: usize) -> Result<()> {
+        host::wait_for_links(links)
+    }
 }
 
 /// What was measured of a contender.
@@ -37,10 +45,8 @@ pub struct Compared {
     pub name: String,
     /// Making one sandbox.
     pub make: Samples,
-    /// Taking one down, as long as the caller has to wait for it.
+    /// Taking one down, as long as the caller has to wait for it: mean of those of a turn.
     pub take_down: Samples,
-    /// Taking one down until the kernel has reclaimed it: mean of those of a turn.
-    pub reclaim: Samples,
 }
 
 /// How much is measured.
@@ -68,19 +74,17 @@ pub fn compare(
             name: contender.name().to_owned(),
             make: Samples::default(),
             take_down: Samples::default(),
-            reclaim: Samples::default(),
         })
         .collect();
     for turn in 0..=plan.turns {
         for place in 0..contenders.len() {
             let who = (place + turn) % contenders.len();
             let contender = &mut contenders[who];
-            let (make, take_down, reclaim) = take_turn(&mut **contender, plan.each)
+            let turn_of_one = take_turn(&mut **contender, plan.each)
                 .map_err(|error| format!("{}: {error}", contender.name()))?;
             if turn > 0 {
-                results[who].make.append(&make);
-                results[who].take_down.push(take_down);
-                results[who].reclaim.push(reclaim);
+                results[who].make.append(&turn_of_one.make);
+                results[who].take_down.push(turn_of_one.take_down);
             }
             progress();
         }
@@ -88,8 +92,42 @@ pub fn compare(
     Ok(results)
 }
 
+/// Lets the contenders take turns in making many and taking all of them down, and says what that costs each, until the
+/// kernel has reclaimed them: the kernel begins late and reclaims what it finds together, so that it is the cost of many.
+///
+/// # Errors
+/// If one of them fails, with its name.
+pub fn reclaim(
+    contenders: &mut [Box<dyn Contender>],
+    plan: Turns,
+    mut progress: impl FnMut(),
+) -> Result<Vec<Samples>> {
+    let mut results = vec![Samples::default(); contenders.len()];
+    for turn in 0..plan.turns {
+        for place in 0..contenders.len() {
+            let who = (place + turn) % contenders.len();
+            let contender = &mut contenders[who];
+            let turn_of_one = take_turn(&mut **contender, plan.each)
+                .map_err(|error| format!("{}: {error}", contender.name()))?;
+            results[who].push(turn_of_one.reclaim);
+            progress();
+        }
+    }
+    Ok(results)
+}
+
+/// What a turn took.
+struct Turn {
+    /// Making each.
+    make: Samples,
+    /// Taking one down, as long as the caller has to wait for it: mean.
+    take_down: Duration,
+    /// Taking one down until the kernel has reclaimed it: mean.
+    reclaim: Duration,
+}
+
 /// Makes and takes down `each` sandboxes.
-fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<(Samples, Duration, Duration)> {
+fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<Turn> {
     let mut make = Samples::with_capacity(each as usize);
     make.push(contender.make()?);
     // Its bridge is there now. Of sandboxes, each has one link on the host.
@@ -100,10 +138,10 @@ fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<(Samples, Durat
     let begin = Instant::now();
     contender.drop_all()?;
     let take_down = begin.elapsed() / each;
-    host::wait_for_links(links - 1)?;
+    contender.wait_reclaimed(links - 1)?;
     let reclaim = begin.elapsed() / each;
     thread::sleep(REST);
-    Ok((make, take_down, reclaim))
+    Ok(Turn { make, take_down, reclaim })
 }
 
 /// Lets two make `count` sandboxes each, one after the other, and says what each took: who is first changes every time,
@@ -122,8 +160,8 @@ pub fn duel(pair: &mut [Box<dyn Contender>; 2], count: usize, each: usize) -> Re
         if number % each == each - 1 || number == count - 1 {
             for contender in pair.iter_mut() {
                 contender.drop_all()?;
+                contender.wait_reclaimed(links)?;
             }
-            host::wait_for_links(links)?;
             thread::sleep(REST);
         }
     }
@@ -163,6 +201,11 @@ impl Contender for Ours {
     fn drop_all(&mut self) -> Result<()> {
         self.made.clear();
         Ok(())
+    }
+
+    /// Ports may be elsewhere: a network makes further bridges in namespaces of their own.
+    fn wait_reclaimed(&mut self, _links: usize) -> Result<()> {
+        Ok(self.maker.network().wait_reclaimed(host::LIMIT)?)
     }
 }
 

@@ -13,16 +13,17 @@ struct Peer {
     /// Whether his sandboxes have names, and so are to be compared with ours that have.
     named: bool,
     make: Option<f64>,
-    reclaim: Option<f64>,
+    /// To take one down: as long as the caller waits, and as long as the kernel works.
+    take_down: Option<f64>,
 }
 
 const PEERS: [Peer; 6] = [
-    Peer { name: "ten ip commands", named: true, make: Some(50.0), reclaim: None },
-    Peer { name: "ip -batch", named: true, make: Some(5.0), reclaim: Some(5.0) },
-    Peer { name: "rtnetlink, as its examples", named: true, make: Some(15.0), reclaim: None },
-    Peer { name: "rtnetlink, tuned", named: false, make: None, reclaim: None },
-    Peer { name: "CNI bridge + host-local", named: true, make: Some(10.0), reclaim: Some(30.0) },
-    Peer { name: "netavark", named: true, make: Some(5.0), reclaim: Some(50.0) },
+    Peer { name: "ten ip commands", named: true, make: Some(50.0), take_down: None },
+    Peer { name: "ip -batch", named: true, make: Some(5.0), take_down: Some(5.0) },
+    Peer { name: "rtnetlink, as its examples", named: true, make: Some(15.0), take_down: None },
+    Peer { name: "rtnetlink, tuned", named: false, make: None, take_down: None },
+    Peer { name: "CNI bridge + host-local", named: true, make: Some(10.0), take_down: Some(30.0) },
+    Peer { name: "netavark", named: true, make: Some(5.0), take_down: Some(50.0) },
 ];
 
 /// Ours beside a peer, who is to take at least `goal` times as long.
@@ -92,21 +93,26 @@ pub fn within(name: &str, ours_us: f64, goal: Option<f64>) -> Row {
     }
 }
 
-/// The rows of those who took turns.
+/// The rows of those who took turns; `reclaimed` is of each of them, in their order, taking one down of `each` until the
+/// kernel has reclaimed them.
 #[must_use]
-pub fn compared(results: &[Compared]) -> Vec<Row> {
-    let find = |name: &str| results.iter().find(|result| result.name == name);
+pub fn compared(results: &[Compared], reclaimed: &[Samples], each: u32) -> Vec<Row> {
+    let find = |name: &str| results.iter().zip(reclaimed).find(|(result, _)| result.name == name);
     let (anonymous, named) = (find("netns-core (anonymous)"), find("netns-core (named)"));
     let mut rows = Vec::new();
     for peer in PEERS {
         let (kind, ours) = if peer.named { ("named", named) } else { ("anonymous", anonymous) };
-        let Some((ours, theirs)) = ours.zip(find(peer.name)) else { continue };
+        let Some(((ours, our_reclaim), (theirs, their_reclaim))) = ours.zip(find(peer.name)) else {
+            continue;
+        };
         let row = |what: &str, ours: &Samples, theirs: &Samples, goal| {
             samples_against(&format!("{what}, {kind}"), ours, peer.name, theirs, goal)
         };
         rows.push(row("create", &ours.make, &theirs.make, peer.make));
-        rows.push(row("take down until reclaimed", &ours.reclaim, &theirs.reclaim, peer.reclaim));
-        rows.push(row("take down, what the caller waits for", &ours.take_down, &theirs.take_down, None));
+        let what = "take down, what the caller waits for";
+        rows.push(row(what, &ours.take_down, &theirs.take_down, peer.take_down));
+        let what = format!("take down {each} until reclaimed, each");
+        rows.push(row(&what, our_reclaim, their_reclaim, peer.take_down));
     }
     rows
 }
@@ -130,7 +136,7 @@ pub fn reason(row: &Row, floor_us: Option<f64>) -> String {
     let known = if row.name.ends_with("others alive") {
         "with 8,000 alive, perf has idr_for_each, called by cleanup_net, first among the kernel's reclaiming threads: \
          work for each living namespace whenever one goes. The library has no part in it"
-    } else if row.name.starts_with("take down until reclaimed") {
+    } else if row.name.contains("until reclaimed, each") {
         "the kernel begins to reclaim late and takes tens of milliseconds however few there are (one alone: 11 to 350 ms; \
          each of 32: 2 to 3.5 ms; each of 512: 1.3 to 2.3 ms, probed on a busy machine), which is spread over the few of a \
          turn. The library and the floor take alike: see their row. The caller waits for none of it"

@@ -19,8 +19,8 @@ const WINDOW: usize = 101;
 const GROUP: u32 = 64;
 /// How often that is done.
 const GROUPS: usize = 3;
-/// How often the first sandboxes of a network are made, since a median of one is none.
-const BEGINNINGS: usize = 12;
+/// How often the first sandboxes of a network are made, before and after, since a median of one is none.
+const BEGINNINGS: usize = 6;
 /// How many each time.
 const BEGINNING: usize = 19;
 
@@ -48,7 +48,10 @@ pub struct Growth {
     pub take_down: Duration,
     /// Taking one down, close to reclaim, while so many others are there.
     pub take_down_at: Vec<Point>,
-    /// The tenth and those around it, of many beginnings.
+    /// Making those that were taken down at such a place, which is later than the curve is: who disturbed the one seldom
+    /// disturbed the other.
+    make_again: Vec<(usize, Samples)>,
+    /// The tenth and those around it, of many beginnings, half of them before all others and half of them after.
     tenth: Samples,
 }
 
@@ -59,7 +62,8 @@ impl Growth {
         self.tenth.quantile(0.5)
     }
 
-    /// What the n-th sandbox cost: the median of those around it. The first is alone.
+    /// What the n-th sandbox cost: the median of those around it, and of those that were made again with so many others
+    /// there. The first is alone.
     #[must_use]
     pub fn at(&self, n: usize) -> Option<Duration> {
         let all = self.make.all();
@@ -68,7 +72,11 @@ impl Growth {
         }
         let half = (WINDOW / 2).min((n - 1) / 2);
         let around = n - 1 - half..(n + half).min(all.len());
-        Some(all[around].iter().copied().collect::<Samples>().quantile(0.5))
+        let mut samples: Samples = all[around].iter().copied().collect();
+        if let Some((_, again)) = self.make_again.iter().find(|(checkpoint, _)| *checkpoint == n) {
+            samples.append(again);
+        }
+        Some(samples.quantile(0.5))
     }
 
     /// The curve, at places that are evenly spaced on a logarithmic scale.
@@ -96,12 +104,12 @@ pub fn growth(
     checkpoints: &[usize],
     mut progress: impl FnMut(),
 ) -> Result<Growth> {
-    let tenth = beginnings(maker)?;
+    let mut tenth = beginnings(maker)?;
     let before = Memory::now()?;
     let mut sandboxes: Vec<Sandbox> = Vec::with_capacity(most);
     let mut make = Samples::with_capacity(most);
     let mut end = None;
-    let mut take_down_at = Vec::new();
+    let (mut take_down_at, mut make_again) = (Vec::new(), Vec::new());
     while sandboxes.len() < most {
         match maker.make() {
             Ok((sandbox, time)) => {
@@ -118,7 +126,12 @@ pub fn growth(
         }
         let n = sandboxes.len();
         if checkpoints.contains(&n) {
-            take_down_at.push(Point { n, cost: take_down(maker)? });
+            let (make, cost) = come_and_go(maker)?;
+            take_down_at.push(Point { n, cost });
+            // Around the tenth, most of these would not be.
+            if n > WINDOW {
+                make_again.push((n, make));
+            }
         }
         if n.is_multiple_of(100) {
             progress();
@@ -131,7 +144,8 @@ pub fn growth(
     maker.network().wait_reclaimed(LIMIT)?;
     let each = u32::try_from(reached.max(1)).unwrap_or(u32::MAX);
     let take_down = begin.elapsed() / each;
-    Ok(Growth { make, reached, end, memory, take_down, take_down_at, tenth })
+    tenth.append(&beginnings(maker)?);
+    Ok(Growth { make, reached, end, memory, take_down, take_down_at, make_again, tenth })
 }
 
 /// The tenth sandbox and its neighbours, several times.
@@ -153,18 +167,23 @@ fn beginnings(maker: &mut Maker) -> Result<Samples> {
     Ok(tenth)
 }
 
-/// What it costs to take down one of [`GROUP`] sandboxes that are closed at once.
-fn take_down(maker: &mut Maker) -> Result<Duration> {
-    let mut times = Samples::default();
+/// What it costs to make [`GROUP`] sandboxes, each, and to take down one of them when all are closed at once.
+fn come_and_go(maker: &mut Maker) -> Result<(Samples, Duration)> {
+    let (mut make, mut take_down) = (Samples::default(), Samples::default());
     for _ in 0..GROUPS {
-        let group = (0..GROUP).map(|_| Ok(maker.make()?.0)).collect::<Result<Vec<_>>>()?;
+        let mut group = Vec::with_capacity(GROUP as usize);
+        for _ in 0..GROUP {
+            let (sandbox, time) = maker.make()?;
+            make.push(time);
+            group.push(sandbox);
+        }
         let begin = Instant::now();
         drop(group);
         maker.network().wait_reclaimed(LIMIT)?;
-        times.push(begin.elapsed() / GROUP);
+        take_down.push(begin.elapsed() / GROUP);
         thread::sleep(REST);
     }
-    Ok(times.quantile(0.5))
+    Ok((make, take_down.quantile(0.5)))
 }
 
 /// Whether there can be no more: of numbers, namespaces, descriptors or memory.

@@ -2,13 +2,17 @@
 
 use crate::{Result, sys};
 use netns_core::{RouteSocket, link};
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to reclaim what was dropped.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// How long it is left alone between two looks.
 const TICK: Duration = Duration::from_millis(1);
+
+/// `lo`, in every namespace.
+const LOOPBACK: u32 = 1;
 
 /// Puts the calling thread, and the threads and processes that it starts from now on, into a new network namespace and
 /// a new mount namespace with an empty `/run`, so that names of namespaces are nobody else's. To be called before
@@ -23,7 +27,7 @@ pub fn enter() -> Result<()> {
     sys::raise_descriptor_limit()?;
     // Others may be at work on the machine. Who is measured, peers included, is not to wait for them.
     sys::raise_priority()?;
-    link::set_up(&mut RouteSocket::open()?, 1)?;
+    link::set_up(&mut RouteSocket::open()?, LOOPBACK)?;
     Ok(())
 }
 
@@ -36,26 +40,34 @@ pub fn within<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> 
     thread::scope(|scope| scope.spawn(body).join()).map_err(|_| "the measurement panicked")?
 }
 
-/// How many links there are in the namespace of the calling thread.
+/// How many links there are in the namespace of the calling thread. Read where the kernel needs no RTNL lock to tell it
+/// (`dev_seq_start` in <https://github.com/torvalds/linux/blob/v6.12/net/core/net-procfs.c>): who waits must not be in
+/// the way of what is waited for.
 ///
 /// # Errors
 /// If the kernel refuses.
 pub fn links() -> Result<usize> {
-    Ok(link::list(&mut RouteSocket::open()?)?.len())
+    /// Lines above the links.
+    const HEADING: usize = 2;
+    Ok(fs::read_to_string("/proc/thread-self/net/dev")?.lines().count().saturating_sub(HEADING))
 }
 
-/// Waits until there are only `count` links: until then the kernel has not reclaimed what was dropped.
+/// Waits until there are only `count` links, and the kernel is done with those that went.
+///
+/// It takes links off the list first, and then, still holding the RTNL lock, does what takes long, and tells of it in the
+/// end (`unregister_netdevice_many_notify` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>). So asking
+/// for a link, which takes that lock, waits for the rest.
 ///
 /// # Errors
 /// If that takes longer than two minutes.
 pub fn wait_for_links(count: usize) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
-    let mut socket = RouteSocket::open()?;
-    while link::list(&mut socket)?.len() > count {
+    while links()? > count {
         if Instant::now() >= deadline {
             return Err(format!("more than {count} links are left after {LIMIT:?}").into());
         }
         thread::sleep(TICK);
     }
+    link::get(&mut RouteSocket::open()?, LOOPBACK)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Everything, one after the other.
 
-use crate::churn::{Way, churn};
-use crate::compare::{Bare, Compared, Contender, Ours, Turns, compare, duel};
+use crate::churn::{GROUP, Way, churn};
+use crate::compare::{Bare, Compared, Contender, Ours, Turns, compare, duel, reclaim};
 use crate::encode;
 use crate::first_packet::first_packet;
 use crate::floor::{Floor, STEPS};
@@ -19,13 +19,15 @@ use std::time::Instant;
 pub struct Plan {
     /// Whether the peers are measured.
     pub peers: bool,
-    /// The comparison.
+    /// Making, compared.
     pub turns: Turns,
+    /// Taking down until the kernel has reclaimed, compared.
+    pub reclaim: Turns,
     /// Sandboxes that the library and the floor make one after the other.
     pub duel: usize,
     /// Sandboxes of each kind whose steps are timed.
     pub steps: usize,
-    /// Sandboxes that come and go, for each number of living ones.
+    /// Sandboxes that come and go, for each number of living ones; in whole groups where they go in groups.
     pub churn: usize,
     /// Of those that are deleted one by one, which takes long.
     pub deleted: usize,
@@ -42,6 +44,7 @@ impl Plan {
     pub const QUICK: Self = Self {
         peers: false,
         turns: Turns { turns: 5, each: 32 },
+        reclaim: Turns { turns: 1, each: 256 },
         duel: 256,
         steps: 64,
         churn: 300,
@@ -54,6 +57,7 @@ impl Plan {
     pub const FULL: Self = Self {
         peers: false,
         turns: Turns { turns: 8, each: 32 },
+        reclaim: Turns { turns: 3, each: 256 },
         duel: 1_024,
         steps: 512,
         churn: 1_000,
@@ -85,9 +89,10 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
     let mut rows = encoded(&encode);
 
     let duels = duels(plan, &mut rows, &mut progress)?;
-    let (compared, missing) = contend(plan, &mut progress)?;
-    rows.extend(goals::compared(&compared));
-    let setup = compared.iter().map(|one| Bar { name: one.name.clone(), us: one.make.median_us() }).collect();
+    let contest = contend(plan, &mut progress)?;
+    rows.extend(goals::compared(&contest.compared, &contest.reclaimed, contest.each));
+    let setup =
+        contest.compared.iter().map(|one| Bar { name: one.name.clone(), us: one.make.median_us() }).collect();
     let steps = steps(plan, &duels, &mut progress)?;
 
     let mut makers = Makers::default();
@@ -110,7 +115,7 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
         machine,
         date: now(),
         seconds: begin.elapsed().as_secs_f64(),
-        missing,
+        missing: contest.missing,
         rows,
         setup,
         steps,
@@ -148,10 +153,18 @@ fn encoded(results: &[encode::Encoded]) -> Vec<Row> {
     rows
 }
 
-fn contend(
-    plan: Plan,
-    progress: &mut impl FnMut(&str, usize, usize),
-) -> Result<(Vec<Compared>, Vec<String>)> {
+/// What became of those who took turns.
+struct Contest {
+    compared: Vec<Compared>,
+    /// Of each of them, in their order, taking one down until it is reclaimed.
+    reclaimed: Vec<Samples>,
+    /// How many were taken down at once.
+    each: u32,
+    /// Who was left out, and why.
+    missing: Vec<String>,
+}
+
+fn contend(plan: Plan, progress: &mut impl FnMut(&str, usize, usize)) -> Result<Contest> {
     let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
     let mut missing = Vec::new();
     for (number, kind) in (0..).zip(Kind::ALL) {
@@ -168,7 +181,12 @@ fn contend(
         done += 1;
         progress("set up and take down", done, all);
     })?;
-    Ok((compared, missing))
+    let (mut done, all) = (0, contenders.len() * plan.reclaim.turns);
+    let reclaimed = reclaim(&mut contenders, plan.reclaim, || {
+        done += 1;
+        progress("take down many", done, all);
+    })?;
+    Ok(Contest { compared, reclaimed, each: plan.reclaim.each, missing })
 }
 
 /// The library and the floor, one sandbox each in turns: how much longer the library takes, in microseconds.
@@ -186,11 +204,9 @@ fn duels(
         *above = ours.median_us() - bare.median_us();
         let name = format!("create, {}", kind.name);
         rows.push(goals::samples_at_most(&name, &ours, "the floor", &bare, Some(goals::FLOOR)));
-        // Taking down is the kernel's work, of many at a time, and when it begins is the kernel's choice: so, often.
-        let often = Turns { turns: 2 * plan.turns.turns, each: plan.turns.each / 2 };
-        if let [ours, bare] = &*compare(&mut pair, often, || {})? {
-            let name = format!("take down until reclaimed, {}", kind.name);
-            let (ours, bare) = (&ours.reclaim, &bare.reclaim);
+        let often = Turns { turns: 2 * plan.reclaim.turns, ..plan.reclaim };
+        if let [ours, bare] = &*reclaim(&mut pair, often, || {})? {
+            let name = format!("take down {} until reclaimed, each, {}", often.each, kind.name);
             rows.push(goals::samples_at_most(&name, ours, "the floor", bare, Some(goals::FLOOR)));
         }
     }
@@ -239,7 +255,11 @@ fn churns(
         for way in Way::ALL {
             progress("churn", done, all);
             done += 1;
-            let count = if way == Way::Close { plan.churn } else { plan.deleted };
+            let count = match way {
+                Way::Close => plan.churn,
+                Way::Delete => plan.deleted,
+                Way::Group => plan.churn.next_multiple_of(GROUP),
+            };
             let churn = churn(maker, alive, count, way)?;
             if way == Way::Close {
                 let points = churn.make.distribution(40);

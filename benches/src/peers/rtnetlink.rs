@@ -56,8 +56,10 @@ impl Contender for Rtnetlink {
             for number in self.made.drain(..) {
                 NetworkNamespace::del(format!("rt{number}")).await?;
             }
-            Ok(())
-        })
+            Result::Ok(())
+        })?;
+        close_connections(&self.runtime);
+        Ok(())
     }
 }
 
@@ -66,6 +68,15 @@ pub(super) fn connect() -> Result<Handle> {
     let (connection, handle, _) = new_connection()?;
     tokio::spawn(connection);
     Ok(handle)
+}
+
+/// Lets the connections see that their handles are gone, and close their sockets; but for the host's, which is in use.
+pub(super) fn close_connections(runtime: &Runtime) {
+    runtime.block_on(async {
+        while runtime.metrics().num_alive_tasks() > 1 {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 /// A raised bridge with an address.

@@ -1,10 +1,11 @@
 //! The `rtnetlink` crate, used as well as we know how: the peer is born in its namespace, with indexes chosen and one
 //! queue; nothing is looked up; what is done inside is asked for in one go.
 
-use super::rtnetlink::{add_bridge, connect};
+use super::rtnetlink::{add_bridge, close_connections, connect};
+use crate::Result;
 use crate::compare::Contender;
 use crate::sys::raw;
-use crate::{Result, host};
+
 use futures_util::future::try_join_all;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -69,14 +70,7 @@ impl Contender for RtnetlinkTuned {
 
     fn drop_all(&mut self) -> Result<()> {
         self.made.clear();
-        let runtime = &self.runtime;
-        // The connections see that their handles are gone when they run, and close their sockets.
-        runtime.block_on(async {
-            for _ in 0..4 {
-                tokio::task::yield_now().await;
-            }
-        });
-        host::links()?;
+        close_connections(&self.runtime);
         Ok(())
     }
 }
