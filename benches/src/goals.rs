@@ -129,17 +129,18 @@ pub fn reason(row: &Row, floor_us: Option<f64>) -> String {
         && let Some(ratio) = at_best
     {
         return format!(
-            "the floor, system calls alone, would reach {ratio:.1}x in this run: the rest is the kernel's share, and how \
-             fast the machine starts processes"
+            "the floor, the same system calls from prepared bytes, would reach {ratio:.1}x in this run. Nearly all of its \
+             time is the kernel's own registering of a namespace's and three links' sysctl and sysfs entries (the profile \
+             in DESIGN.md); the rest is how fast this machine starts the peer's processes"
         );
     }
     let known = if row.name.ends_with("others alive") {
         "with 8,000 alive, perf has idr_for_each, called by cleanup_net, first among the kernel's reclaiming threads: \
          work for each living namespace whenever one goes. The library has no part in it"
     } else if row.name.contains("until reclaimed, each") {
-        "the kernel begins to reclaim late and takes tens of milliseconds however few there are (one alone: 11 to 350 ms; \
-         each of 32: 2 to 3.5 ms; each of 512: 1.3 to 2.3 ms, probed on a busy machine), which is spread over the few of a \
-         turn. The library and the floor take alike: see their row. The caller waits for none of it"
+        "dropping is one close; what is timed is the kernel's cleanup_net, which is busy all that time with taking out \
+         what creation registered (the profile in DESIGN.md). Whoever closes namespaces pays it alike: see the rows of \
+         the floor and of rtnetlink. The caller waits for none of it: see the row above"
     } else if row.name.starts_with("pool") {
         "those that were not ready were made directly, which takes a millisecond and more: fewer were made in the \
          background than were taken. See the rows of coming and going for how many the machine makes, and the load"
