@@ -88,12 +88,17 @@ fn line(app: &App, row: &Row, widths: &Widths) -> Line<'static> {
         short(row.info.name.as_str(), port),
         short(&row.info.behind.label(), namespace),
     );
-    let numbers = Column::NUMBERS.map(|column| format!("{:>NUMBER$}", human(column.number(row))));
+    let number = |column| format!("{:>NUMBER$}", human(Column::number(column, row)));
+    let traffic = Column::NUMBERS.into_iter().filter(|&column| column != Column::Violations);
+    let violations =
+        row.violations.map_or_else(|| format!("{:>NUMBER$}", "-"), |_| number(Column::Violations));
+    let style = if row.violations > Some(0) { app.theme.warning() } else { app.theme.dim() };
     let history = app.history(row.info.slot);
     let spark = history.map_or_else(String::new, |history| history.sparkline(widths.spark));
     Line::from(vec![
         Span::raw(names),
-        Span::raw(numbers.concat()),
+        Span::raw(traffic.map(number).collect::<String>()),
+        Span::styled(violations, style),
         Span::raw("  "),
         Span::styled(spark, app.theme.spark()),
     ])
