@@ -123,7 +123,7 @@ impl Source for Ports<'_, '_> {
             Mode::Observe => "passes",
             Mode::Enforce => "is dropped",
         };
-        Some(format!("its own addresses, as a DHCP client too; anything else is counted and {fate}"))
+        Some(format!("its own addresses (and DHCP); the rest is counted and {fate}"))
     }
 }
 
