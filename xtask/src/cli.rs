@@ -95,15 +95,8 @@ pub(crate) struct RunArguments {
     /// The host's address on the bridge [default: the last of the subnet].
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host_address: Option<IpAddr>,
-    /// How long to watch [default: until Ctrl-C].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) duration: Option<Duration>,
-    /// How long from one reading of the counters to the next.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
-    pub(crate) interval: Duration,
-    /// One JSON object a line on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
     /// Count, tell and pass frames that a namespace may not send: the default.
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) observe: bool,

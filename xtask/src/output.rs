@@ -43,12 +43,6 @@ pub(crate) fn human(number: u64) -> String {
     format!("{value:.digits$}{}", prefixes[prefix])
 }
 
-/// `count` in `time`, a second.
-pub(crate) fn per_second(count: u64, time: Duration) -> u64 {
-    let millis = time.as_millis().max(1);
-    u64::try_from(u128::from(count) * 1000 / millis).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::human;

@@ -4,11 +4,6 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long a signal may go unnoticed.
-const TICK: Duration = Duration::from_millis(20);
 
 /// Whether we were asked to stop.
 #[derive(Debug, Clone)]
@@ -27,17 +22,5 @@ impl Stop {
     /// Whether one has come.
     pub(crate) fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
-    }
-
-    /// Sleeps until then, or until one comes; whether none came.
-    pub(crate) fn sleep_until(&self, deadline: Instant) -> bool {
-        while !self.requested() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            thread::sleep(left.min(TICK));
-        }
-        false
     }
 }

@@ -156,6 +156,20 @@ impl Monitor {
         Ok(())
     }
 
+    /// What is done about a port's violations; `None` if it has no policy and is not judged. Loads from memory, and no
+    /// system call.
+    ///
+    /// # Panics
+    /// If the slot is not one of this monitor's.
+    #[must_use]
+    pub fn mode(&self, slot: Slot) -> Option<Mode> {
+        match self.validation.read_control(slot.get().into()).0 & control::MODE {
+            control::OBSERVE => Some(Mode::Observe),
+            control::ENFORCE => Some(Mode::Enforce),
+            _ => None,
+        }
+    }
+
     /// Says whether ports of one group may send to ports of another (or the same). At first all may.
     ///
     /// It holds between ports that have a policy; what is done about a frame that may not is the sender's mode to say.
@@ -196,6 +210,12 @@ impl Monitor {
 
 fn check_group(group: u8) -> Result<(), MonitorError> {
     if u32::from(group) < MAX_GROUPS { Ok(()) } else { Err(MonitorError::NoGroup { group }) }
+}
+
+impl Default for Violations {
+    fn default() -> Self {
+        Self::from_words(&[0; _])
+    }
 }
 
 impl Violations {

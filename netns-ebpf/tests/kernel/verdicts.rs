@@ -113,8 +113,11 @@ fn a_port_without_a_policy_is_not_judged() {
     let slot = monitor.assign(7).unwrap();
     assert!(matches!(monitor.set_mode(slot, Mode::Enforce), Err(MonitorError::NoPolicy { .. })));
     monitor.set_policy(slot, &Policy::new(rules())).unwrap();
+    assert_eq!(monitor.mode(slot), Some(Mode::Observe));
     monitor.set_mode(slot, Mode::Enforce).unwrap();
+    assert_eq!(monitor.mode(slot), Some(Mode::Enforce));
     monitor.clear_policy(slot).unwrap();
+    assert_eq!(monitor.mode(slot), None);
     assert!(matches!(monitor.set_mode(slot, Mode::Enforce), Err(MonitorError::NoPolicy { .. })));
     let outside = Policy { group: 64, ..Policy::new(rules()) };
     assert!(matches!(monitor.set_policy(slot, &outside), Err(MonitorError::NoGroup { group: 64 })));

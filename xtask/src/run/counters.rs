@@ -1,73 +1,21 @@
-//! The program's counters, and the kernel's beside them.
+//! The program's counters, held against the kernel's.
 
-use super::lab::Lab;
-use super::pings::HOST;
-use crate::cli::Topology;
+use super::lab::{Lab, Member};
 use crate::failure::Failure;
 use netns_core::link::LinkStats;
-use netns_ebpf::Slot;
-use netns_ebpf::layout::{PortCounters, Traffic, Violations};
-use std::collections::HashMap;
+use netns_ebpf::layout::{PortCounters, Traffic};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// All counters at one moment.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) taken: Instant,
-    pub(crate) ports: Vec<Port>,
-    pub(crate) pairs: Vec<PairCount>,
-}
-
-/// One port's.
-#[derive(Debug)]
-pub(crate) struct Port {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
-    pub(crate) ifindex: u32,
-    pub(crate) counters: PortCounters,
-    /// What was found wrong, if there is a program.
-    pub(crate) violations: Option<Violations>,
-}
-
-/// What passed from one namespace, or the host, to another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PairCount {
-    pub(crate) from: String,
-    pub(crate) to: String,
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Snapshot {
-    pub(crate) fn take(lab: &mut Lab<'_>) -> Result<Self, Failure> {
-        let counters = match lab.monitor() {
-            Some(monitor) => {
-                let slots = lab.members().iter().filter_map(|member| member.slot);
-                slots.map(|slot| monitor.counters(slot)).collect()
-            }
-            None => lab.port_stats()?.iter().map(from_kernel).collect::<Vec<_>>(),
-        };
-        let ports: Vec<Port> = lab
-            .members()
-            .iter()
-            .zip(counters)
-            .map(|(member, counters)| Port {
-                name: member.port.to_string(),
-                namespace: member.name.clone(),
-                ifindex: member.port_index,
-                counters,
-                violations: lab.monitor().zip(member.slot).map(|(monitor, slot)| monitor.violations(slot)),
-            })
-            .collect();
-        let pairs = if let (Topology::Pair, [first, second]) = (lab.topology(), &ports[..]) {
-            // What came out of one end of the cable went into the other.
-            [(first, second), (second, first)].map(|(from, to)| cable(from, to)).to_vec()
-        } else {
-            pairs(lab)?
-        };
-        Ok(Self { taken: Instant::now(), ports, pairs })
-    }
+/// The counters of every port now, in the order of the members: the program's, or the kernel's without one.
+pub(crate) fn counters(lab: &mut Lab<'_>) -> Result<Vec<PortCounters>, Failure> {
+    Ok(match lab.monitor() {
+        Some(monitor) => {
+            let slots = lab.members().iter().filter_map(|member| member.slot);
+            slots.map(|slot| monitor.counters(slot)).collect()
+        }
+        None => lab.port_stats()?.iter().map(from_kernel).collect(),
+    })
 }
 
 /// The kernel's counters in place of the program's. It does not count segments.
@@ -76,36 +24,6 @@ fn from_kernel(stats: &LinkStats) -> PortCounters {
         rx: Traffic { packets: stats.rx_packets, bytes: stats.rx_bytes, segments: 0 },
         tx: Traffic { packets: stats.tx_packets, bytes: stats.tx_bytes, segments: 0 },
         ..PortCounters::default()
-    }
-}
-
-/// The program's pairs, by name, in the order of the namespaces.
-fn pairs(lab: &Lab<'_>) -> Result<Vec<PairCount>, Failure> {
-    let Some(monitor) = lab.monitor() else { return Ok(Vec::new()) };
-    let members = lab.members().iter().enumerate();
-    let place: HashMap<Slot, usize> =
-        members.filter_map(|(place, member)| Some((member.slot?, place))).collect();
-    let name = |slot: Slot| {
-        place.get(&slot).map_or_else(|| slot.to_string(), |&place| lab.members()[place].name.clone())
-    };
-    let mut pairs = monitor.pairs()?;
-    // The host, which has no slot, in front.
-    pairs.sort_unstable_by_key(|pair| (pair.from.and_then(|from| place.get(&from)), place.get(&pair.to)));
-    let named = pairs.into_iter().map(|pair| PairCount {
-        from: pair.from.map_or_else(|| HOST.to_owned(), name),
-        to: name(pair.to),
-        packets: pair.packets,
-        bytes: pair.bytes,
-    });
-    Ok(named.collect())
-}
-
-fn cable(from: &Port, to: &Port) -> PairCount {
-    PairCount {
-        from: from.namespace.clone(),
-        to: to.namespace.clone(),
-        packets: from.counters.rx.packets,
-        bytes: from.counters.rx.bytes,
     }
 }
 
@@ -142,14 +60,14 @@ pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64) -> Result<Verdict, Failu
     let mut differences = vec!["the ports were never quiet for a moment".to_owned()];
     for _ in 0..ATTEMPTS {
         let before = lab.port_stats()?;
-        let mut ours = Snapshot::take(lab)?;
-        if let Some(attacker) = ours.ports.first_mut() {
-            attacker.counters.rx.bytes += tag_bytes;
+        let mut ours = counters(lab)?;
+        if let Some(attacker) = ours.first_mut() {
+            attacker.rx.bytes += tag_bytes;
         }
         let after = lab.port_stats()?;
         if before == after {
-            let ports = ours.ports.iter().zip(&after);
-            differences = ports.flat_map(|(port, stats)| compare(port, stats)).collect();
+            let ports = lab.members().iter().zip(&ours).zip(&after);
+            differences = ports.flat_map(|((member, ours), kernel)| compare(member, ours, kernel)).collect();
             if differences.is_empty() {
                 break;
             }
@@ -160,8 +78,7 @@ pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64) -> Result<Verdict, Failu
     Ok(Verdict { differences, ports: Some(lab.members().len()) })
 }
 
-fn compare(port: &Port, stats: &LinkStats) -> Vec<String> {
-    let counters = &port.counters;
+fn compare(member: &Member, counters: &PortCounters, stats: &LinkStats) -> Vec<String> {
     [
         ("received packets", counters.rx.packets, stats.rx_packets),
         ("received bytes", counters.rx.bytes, stats.rx_bytes),
@@ -171,7 +88,7 @@ fn compare(port: &Port, stats: &LinkStats) -> Vec<String> {
     .into_iter()
     .filter(|(_, ours, theirs)| ours != theirs)
     .map(|(what, ours, theirs)| {
-        format!("{} ({}): {what}: the program counted {ours}, the kernel {theirs}", port.name, port.namespace)
+        format!("{} ({}): {what}: the program counted {ours}, the kernel {theirs}", member.port, member.name)
     })
     .collect()
 }

@@ -168,7 +168,7 @@ impl<'a> Lab<'a> {
             }
             let started = Instant::now();
             self.plug_in(plan, planned, bridge, index)?;
-            report.step(&format!("{} on {}", planned.name, planned.port), started.elapsed());
+            report.namespace(planned, started.elapsed());
         }
         // The bridge's own carrier came with that of its first port: what the host sends is not to wait for it either.
         link::get(&mut self.socket, bridge)?;

@@ -8,6 +8,7 @@ mod pings;
 mod plan;
 pub(crate) mod preflight;
 mod report;
+mod source;
 mod traffic;
 mod validate;
 
@@ -15,7 +16,8 @@ use crate::cli::RunArguments;
 use crate::failure::{self, Failure};
 use crate::output::stdout;
 use crate::signals::Stop;
-use counters::{Snapshot, verify};
+use crate::watch::{self, metrics::Metrics};
+use counters::verify;
 use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
@@ -23,10 +25,10 @@ use netns_ebpf::{Mode, Monitor, MonitorOptions};
 use plan::Plan;
 use preflight::Privilege;
 use report::{Report, Summary};
+use source::Ports;
 use std::process::ExitCode;
 use std::time::Instant;
 use traffic::Traffic;
-use validate::Teller;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
 /// down. Whatever goes wrong on the way, what was made is taken down.
@@ -43,7 +45,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }
     let stop = Stop::on_signals()?;
-    let mut report = Report::new(stdout(), arguments.json);
+    // Before anything is made: the address may be taken.
+    let metrics = arguments.watch.metrics(&plan.network())?;
+    let mut report = Report::new(stdout(), arguments.watch.json);
 
     let monitor = match privilege {
         Privilege::Root => {
@@ -60,7 +64,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let before = Before::observe(&host)?;
     let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
     let mut lab = Lab::begin(host, &plan, monitor.as_ref(), mode, private)?;
-    let outcome = watch(arguments, &plan, &mut lab, &mut report, &stop);
+    let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop, metrics.as_ref());
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
         let mut summary = outcome?;
@@ -80,15 +84,19 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 }
 
 /// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
-fn watch(
+fn prove(
     arguments: &RunArguments,
     plan: &Plan,
     lab: &mut Lab<'_>,
     report: &mut Report,
     stop: &Stop,
+    metrics: Option<&Metrics>,
 ) -> Result<Summary, Failure> {
     lab.build(plan, report, stop)?;
     report.setup(plan)?;
+    if let Some(metrics) = metrics {
+        report.namespace_times().iter().for_each(|&time| metrics.set_up(time));
+    }
 
     let (mut pings, mut pings_ok) = (0, 0);
     for route in pings::routes(lab, plan)? {
@@ -102,32 +110,15 @@ fn watch(
     }
     report.pings_done(pings, pings_ok)?;
 
-    let mut teller = Teller::new(arguments)?;
+    let pcap = arguments.pcap.as_deref().map(source::begin_pcap).transpose()?;
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
-    teller.tell(lab, report)?;
-
     let traffic = Traffic::start(lab.members())?;
-    let started = Instant::now();
-    let end = arguments.duration.map(|duration| started + duration);
-    let mut previous = Snapshot::take(lab)?;
-    let mut next = started;
-    while !stop.requested() && end.is_none_or(|end| next < end) {
-        next += arguments.interval;
-        let wake = end.map_or(next, |end| next.min(end));
-        if !stop.sleep_until(wake) {
-            break;
-        }
-        lab.flush_log();
-        teller.tell(lab, report)?;
-        let snapshot = Snapshot::take(lab)?;
-        report.counters(started.elapsed(), &snapshot, &previous)?;
-        previous = snapshot;
-    }
+    let mut ports = Ports::of(lab, plan.network(), pcap);
+    watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
-    teller.tell(lab, report)?;
     let violations = validate::violations(lab);
     Ok(Summary { pings, pings_ok, attack, violations, verdict, leftovers: Vec::new(), kept: Vec::new() })
 }

@@ -87,6 +87,14 @@ impl Plan {
         }
     }
 
+    /// What the ports are of.
+    pub(crate) fn network(&self) -> String {
+        match self.topology {
+            Topology::Bridge => self.bridge.to_string(),
+            Topology::Pair => "pair".to_owned(),
+        }
+    }
+
     /// Whether there is a bridge, and the host on it.
     pub(crate) fn has_host(&self) -> bool {
         self.topology == Topology::Bridge

@@ -1,23 +1,21 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
 use super::attack::Attacked;
-use super::counters::{PairCount, Port, Snapshot, Verdict};
+use super::counters::Verdict;
 use super::pings::{PingResult, PingRoute};
-use super::plan::Plan;
+use super::plan::{Plan, PlannedMember};
 use crate::failure::Failure;
-use crate::output::{human, json_line, micros, millis, per_second};
-use netns_ebpf::Event;
-use netns_ebpf::layout::Violations;
+use crate::output::{json_line, micros, millis};
+use crate::watch::reasons;
 use netns_ebpf::packet::Reason;
-use serde_json::{Map, Value, json};
-use std::fmt::Write as _;
-use std::io::{self, StdoutLock, Write};
+use serde_json::{Value, json};
+use std::io::{StdoutLock, Write};
 use std::time::Duration;
 
-/// Up to this many ports and namespaces, everything is printed; of more, the busiest.
+/// Up to this many steps beside the first four are printed.
 const MANY: usize = 16;
-/// Up to this many namespaces, pairs are printed as a matrix.
-const MATRIX: usize = 8;
+/// Up to this many namespaces, every ping is printed.
+const FEW: usize = 8;
 
 /// Prints.
 #[derive(Debug)]
@@ -25,6 +23,8 @@ pub(crate) struct Report {
     out: StdoutLock<'static>,
     json: bool,
     steps: Vec<(String, Duration)>,
+    /// Of the steps, those that set up a namespace.
+    namespaces: Vec<Duration>,
 }
 
 /// How it ended.
@@ -43,7 +43,23 @@ pub(crate) struct Summary {
 
 impl Report {
     pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
-        Self { out, json, steps: Vec::new() }
+        Self { out, json, steps: Vec::new(), namespaces: Vec::new() }
+    }
+
+    /// A namespace was set up.
+    pub(crate) fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
+        self.namespaces.push(time);
+        self.step(&format!("{} on {}", planned.name, planned.port), time);
+    }
+
+    /// How long each namespace took.
+    pub(crate) fn namespace_times(&self) -> &[Duration] {
+        &self.namespaces
+    }
+
+    /// Where it goes.
+    pub(crate) fn out(&mut self) -> &mut StdoutLock<'static> {
+        &mut self.out
     }
 
     /// A step that was taken, and its time. Of many, the later ones are summed up by [`Report::setup`].
@@ -87,7 +103,7 @@ impl Report {
         }
         match result.rtt {
             // A handful is worth a line each.
-            Some(rtt) if self.steps.len() <= 4 + MATRIX => {
+            Some(rtt) if self.steps.len() <= 4 + FEW => {
                 let (from, to) = (&route.from, &route.to);
                 writeln!(self.out, "{:>6} us  ping {from} -> {to} ({})", rtt.as_micros(), route.address)?;
             }
@@ -106,88 +122,6 @@ impl Report {
             self.out.flush()?;
         }
         Ok(())
-    }
-
-    /// The counters, with the rates since the last time.
-    pub(crate) fn counters(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> Result<(), Failure> {
-        if self.json {
-            let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
-            let pairs: Vec<Value> = now.pairs.iter().map(pair_json).collect();
-            let t = (t.as_secs_f64() * 1e3).round() / 1e3;
-            let line = json!({ "type": "counters", "t": t, "ports": ports, "pairs": pairs });
-            return Ok(json_line(&mut self.out, &line)?);
-        }
-        writeln!(self.out)?;
-        self.ports(t, now, before)?;
-        self.violations(now)?;
-        self.pairs(now)?;
-        Ok(self.out.flush()?)
-    }
-
-    fn ports(&mut self, t: Duration, now: &Snapshot, before: &Snapshot) -> io::Result<()> {
-        let time = now.taken - before.taken;
-        let heading = format!("{:.1} s", t.as_secs_f64());
-        let columns = ["packets", "bytes", "pkt/s", "bit/s"];
-        writeln!(self.out, "{heading:>15}{:>26}{:>30}", "from the namespace", "to the namespace")?;
-        write!(self.out, "{:<15}", "port")?;
-        for column in columns.iter().chain(&columns) {
-            write!(self.out, "{column:>8}")?;
-        }
-        writeln!(self.out)?;
-        let mut rows: Vec<(&Port, &Port)> = now.ports.iter().zip(&before.ports).collect();
-        if rows.len() > MANY {
-            rows.sort_by_key(|(port, _)| std::cmp::Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
-        }
-        for (port, earlier) in rows.iter().take(MANY) {
-            write!(self.out, "{:<15}", port.name)?;
-            let (now, before) = (&port.counters, &earlier.counters);
-            for (now, before) in [(now.rx, before.rx), (now.tx, before.tx)] {
-                let packets = per_second(now.packets - before.packets, time);
-                let bits = per_second((now.bytes - before.bytes) * 8, time);
-                for number in [now.packets, now.bytes, packets, bits] {
-                    write!(self.out, "{:>8}", human(number))?;
-                }
-            }
-            writeln!(self.out)?;
-        }
-        if rows.len() > MANY {
-            writeln!(self.out, "and {} ports with less traffic", rows.len() - MANY)?;
-        }
-        Ok(())
-    }
-
-    /// What ports sent and may not; nothing, mostly.
-    fn violations(&mut self, now: &Snapshot) -> io::Result<()> {
-        for port in &now.ports {
-            for (reason, packets) in port.violations.iter().flat_map(Violations::iter) {
-                writeln!(self.out, "{:<15}{:>8}  {reason}", port.name, human(packets))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One violation, as it happened.
-    pub(crate) fn violation(
-        &mut self,
-        event: &Event<'_>,
-        port: &str,
-        namespace: &str,
-    ) -> Result<(), Failure> {
-        if self.json {
-            let frame = event.frame.iter().fold(String::new(), |mut hex, byte| {
-                // Into a string, which cannot fail.
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            });
-            let line = json!({
-                "type": "violation", "time_ns": event.time.as_nanos() as u64, "port": port,
-                "namespace": namespace, "reason": event.reason.name(), "dropped": event.dropped,
-                "length": event.length, "frame": frame,
-            });
-            return Ok(json_line(&mut self.out, &line)?);
-        }
-        let fate = if event.dropped { "dropped" } else { "passed" };
-        Ok(writeln!(self.out, "{port:<15} {}: {} bytes, {fate}", event.reason, event.length)?)
     }
 
     /// What became of one frame of an attack.
@@ -215,42 +149,6 @@ impl Report {
     pub(crate) fn attack(&mut self, from: &str, to: &str) -> Result<(), Failure> {
         if !self.json {
             writeln!(self.out, "\nattack, {from} -> {to}\n{:<24} sent seen reached", "reason")?;
-        }
-        Ok(())
-    }
-
-    fn pairs(&mut self, now: &Snapshot) -> io::Result<()> {
-        if now.pairs.is_empty() {
-            return Ok(());
-        }
-        if now.ports.len() > MATRIX {
-            let mut busiest: Vec<&PairCount> = now.pairs.iter().collect();
-            busiest.sort_by_key(|pair| std::cmp::Reverse(pair.bytes));
-            writeln!(self.out, "{} pairs, the busiest:", now.pairs.len())?;
-            for pair in busiest.iter().take(MATRIX) {
-                let PairCount { from, to, packets, bytes } = pair;
-                let bytes = human(*bytes);
-                writeln!(self.out, "{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes")?;
-            }
-            return Ok(());
-        }
-        let names: Vec<&str> = now.ports.iter().map(|port| port.namespace.as_str()).collect();
-        write!(self.out, "{:<15}", "bytes, to")?;
-        for to in &names {
-            write!(self.out, "{to:>8}")?;
-        }
-        writeln!(self.out)?;
-        let mut senders = names.clone();
-        let host = now.pairs.iter().find(|pair| !names.contains(&pair.from.as_str()));
-        senders.extend(host.map(|pair| pair.from.as_str()));
-        for from in senders {
-            write!(self.out, "from {from:<10}")?;
-            for to in &names {
-                let pair = now.pairs.iter().find(|pair| pair.from == from && pair.to == *to);
-                let bytes = pair.map_or_else(|| "-".to_owned(), |pair| human(pair.bytes));
-                write!(self.out, "{bytes:>8}")?;
-            }
-            writeln!(self.out)?;
         }
         Ok(())
     }
@@ -300,24 +198,4 @@ impl Report {
         }
         Ok(self.out.flush()?)
     }
-}
-
-fn port_json(port: &Port) -> Value {
-    let counters = &port.counters;
-    json!({
-        "port": port.name, "namespace": port.namespace, "ifindex": port.ifindex,
-        "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
-        "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
-        "violations": port.violations.as_ref().map(|violations| reasons(violations.iter())),
-        "dropped": port.violations.as_ref().map(|violations| violations.dropped_rx.packets),
-    })
-}
-
-/// Reasons by name, with their frames.
-fn reasons(reasons: impl Iterator<Item = (Reason, u64)>) -> Map<String, Value> {
-    reasons.map(|(reason, packets)| (reason.name().to_owned(), packets.into())).collect()
-}
-
-fn pair_json(pair: &PairCount) -> Value {
-    json!({ "from": pair.from, "to": pair.to, "packets": pair.packets, "bytes": pair.bytes })
 }

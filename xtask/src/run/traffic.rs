@@ -14,6 +14,9 @@ use std::time::Duration;
 const SENDERS: usize = 64;
 /// The time between two rounds.
 const ROUND: Duration = Duration::from_millis(20);
+/// Datagrams come in waves, so that there is something to see over time: so many rounds long is each of a wave's steps.
+const STEP: usize = 25;
+const WAVE: [usize; 10] = [1, 1, 2, 3, 4, 5, 4, 3, 2, 1];
 /// What the TCP stream carries in a round: some 400 kB a second.
 const CHUNK: usize = 8 * 1024;
 
@@ -43,10 +46,13 @@ impl Traffic {
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
-            while !stopped.load(Ordering::Relaxed) {
+            for round in 0.. {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
                 // What a full queue or a namespace that somebody took away does not let through is not sent.
                 for datagrams in &datagrams {
-                    let _ = datagrams.round(&mut buffer);
+                    let _ = datagrams.round(round, &mut buffer);
                 }
                 if let Some(stream) = &mut stream {
                     let _ = stream.round(&mut buffer);
@@ -79,8 +85,9 @@ impl Drop for Traffic {
 struct Datagrams {
     sender: UdpSocket,
     receiver: UdpSocket,
-    /// How many in a round, and how long.
-    count: usize,
+    /// Where in the wave it begins.
+    phase: usize,
+    /// How long each is.
     length: usize,
 }
 
@@ -93,11 +100,11 @@ impl Datagrams {
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
         // Different from port to port, so that the numbers can be told apart.
-        Ok(Self { sender, receiver, count: 1 + number % 4, length: 100 * (1 + number % 12) })
+        Ok(Self { sender, receiver, phase: 3 * number, length: 100 * (1 + number % 12) })
     }
 
-    fn round(&self, buffer: &mut [u8]) -> io::Result<()> {
-        for _ in 0..self.count {
+    fn round(&self, round: usize, buffer: &mut [u8]) -> io::Result<()> {
+        for _ in 0..WAVE[(self.phase + round / STEP) % WAVE.len()] {
             self.sender.send(&buffer[..self.length])?;
         }
         while until_blocked(self.receiver.recv(buffer))? > 0 {}

@@ -1,9 +1,10 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
 use super::names::{HOST, Places, title};
+use super::violation::{Violation, reasons};
 use crate::failure::Failure;
 use crate::output::{human, json_line};
-use netns_ebpf::layout::Traffic;
+use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Pair, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -66,8 +67,31 @@ impl<W: Write> Lines<'_, W> {
         }
         writeln!(self.out)?;
         self.ports(&format!("{:.1} s", time.as_secs_f64()), now, before)?;
+        self.violations(now)?;
         self.pairs(now)?;
         Ok(self.out.flush()?)
+    }
+
+    /// What was told since the last time of frames that may not be sent.
+    pub(super) fn told(&mut self, violations: &[Violation]) -> Result<(), Failure> {
+        for violation in violations {
+            if self.json {
+                json_line(self.out, &violation.json())?;
+            } else {
+                writeln!(self.out, "{}", violation.line())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What ports sent and may not; nothing, mostly.
+    fn violations(&mut self, now: &Reading) -> io::Result<()> {
+        for port in &now.ports {
+            for (reason, packets) in port.violations.iter().flat_map(Violations::iter) {
+                writeln!(self.out, "{:<15}{:>8}  {reason}", port.info.name, human(packets))?;
+            }
+        }
+        Ok(())
     }
 
     fn ports(&mut self, heading: &str, now: &Reading, before: &Reading) -> io::Result<()> {
@@ -168,11 +192,13 @@ fn json(now: &Reading, seconds: f64) -> Value {
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters } = port;
+    let PortReading { info, counters, violations } = port;
     json!({
         "port": info.name.as_str(), "namespace": info.behind.label(), "ifindex": info.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
         "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
+        "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
+        "dropped": violations.as_ref().map(|violations| violations.dropped_rx.packets),
     })
 }
 

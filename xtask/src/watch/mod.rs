@@ -5,6 +5,7 @@ mod live;
 pub(crate) mod metrics;
 mod names;
 mod screenshot;
+mod violation;
 
 use crate::cli::WatchArguments;
 use crate::failure::Failure;
@@ -12,7 +13,11 @@ use crate::signals::Stop;
 use metrics::Metrics;
 use netns_ebpf::{PortChange, PortInfo, Reading};
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub(crate) use violation::{Violation, reasons};
 
 impl WatchArguments {
     /// Serves metrics, if that is asked for.
@@ -36,8 +41,18 @@ pub(crate) trait Source {
     /// All counters now.
     fn read(&mut self) -> Result<Reading, Failure>;
 
+    /// What was told since the last time of frames that may not be sent.
+    fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
+        Ok(Vec::new())
+    }
+
     /// The addresses behind a port, one a line.
     fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
+
+    /// What a port may send, and what becomes of the rest; `None` if nobody judges.
+    fn policy(&mut self, _port: &PortInfo) -> Option<String> {
+        None
+    }
 
     /// How often something that became of the ports was not told.
     fn lost_events(&self) -> u64 {
@@ -53,7 +68,7 @@ pub(crate) fn watch(
     out: &mut impl Write,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let publish = |reading: &Reading, lost: u64| {
+    let publish = |reading: &Arc<Reading>, lost: u64| {
         if let Some(metrics) = metrics {
             metrics.publish(reading, lost);
         }
@@ -63,13 +78,27 @@ pub(crate) fn watch(
     if is_live {
         return live::live(source, arguments, stop, publish);
     }
-    let started = Instant::now();
+    let mut lines = lines::Lines { out, json: arguments.json, started: Instant::now() };
+    watch_lines(source, arguments, stop, &mut lines, publish)?;
+    // What happened in the end.
+    lines.told(&source.violations()?)
+}
+
+/// As [`watch`], line by line.
+fn watch_lines(
+    source: &mut impl Source,
+    arguments: &WatchArguments,
+    stop: &Stop,
+    lines: &mut lines::Lines<'_, impl Write>,
+    publish: impl Fn(&Arc<Reading>, u64),
+) -> Result<(), Failure> {
+    let started = lines.started;
     let end = if arguments.once { Some(arguments.interval) } else { arguments.duration };
     let end = end.map(|time| started + time);
     let mut picture = arguments.screenshot.as_deref().map(|path| (path, screenshot::view(source.network())));
-    let mut lines = lines::Lines { out, json: arguments.json, started };
-    let mut previous = source.read()?;
+    let mut previous = Arc::new(source.read()?);
     publish(&previous, source.lost_events());
+    show_told(source, lines, &mut picture)?;
     let mut next = started;
     while end.is_none_or(|end| next < end) {
         next += arguments.interval;
@@ -86,17 +115,32 @@ pub(crate) fn watch(
                 }
             }
         }
-        let reading = source.read()?;
+        let reading = Arc::new(source.read()?);
         publish(&reading, source.lost_events());
+        show_told(source, lines, &mut picture)?;
         lines.counters(&reading, &previous)?;
         if let Some((_, view)) = &mut picture {
-            view.update(reading.clone());
+            view.update(Arc::clone(&reading));
         }
         previous = reading;
     }
     if let Some((path, mut view)) = picture {
         view.show(live::Pane::Pairs);
         screenshot::write(&mut view, path)?;
+    }
+    Ok(())
+}
+
+/// Shows what was told of frames that may not be sent.
+fn show_told(
+    source: &mut impl Source,
+    lines: &mut lines::Lines<'_, impl Write>,
+    picture: &mut Option<(&Path, live::App)>,
+) -> Result<(), Failure> {
+    let told = source.violations()?;
+    lines.told(&told)?;
+    if let Some((_, view)) = picture {
+        view.tell(told);
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::Path;
 
 /// Of the terminal, in characters.
-const COLUMNS: u16 = 100;
-const LINES: u16 = 30;
+const COLUMNS: u16 = 92;
+const LINES: u16 = 24;
 /// Of a character, in pixels.
 const WIDTH: f32 = 8.4;
 const HEIGHT: f32 = 18.0;

@@ -2,8 +2,9 @@
 
 use crate::state_of_the_host;
 use crate::terminal::Terminal;
+use netns_ebpf::packet::Reason;
 use std::process::Command;
-use tests::{in_host, ip};
+use tests::{in_host, ip, without_capabilities};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 
@@ -105,6 +106,64 @@ fn keys_sort_filter_pause_select_resize_and_quit() {
         drop(terminal);
         std::fs::remove_file("/run/tmux").ok();
         assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
+    in_host(|_| {
+        let terminal = Terminal::open();
+        let command =
+            format!("clear; {XTASK} run --namespaces 3 --attack --interval 0.2; echo ended with $?");
+        terminal.press(&[&command, "Enter"]);
+        terminal
+            .shows("who is attacking", |screen| screen.contains("violations") && ports(screen).len() == 3);
+        terminal.press(&["9"]);
+        let screen = terminal.shows("sorted by violations", |screen| screen.contains("▼viol"));
+        assert_eq!(ports(&screen)[0], "veth-ns1");
+        terminal.press(&["v"]);
+        for text in ["the latest frames that may not be sent", "group", "passed", "ns1"] {
+            terminal.shows(text, |screen| screen.contains(text));
+        }
+        terminal.press(&["Enter"]);
+        for text in ["may send  its own addresses", "the rest is counted and passes"] {
+            terminal.shows(text, |screen| screen.contains(text));
+        }
+        let is_reason = |line: &str| Reason::from_name(line.split_whitespace().next()?).map(drop);
+        let screen = terminal.screen();
+        assert_eq!(screen.lines().filter_map(is_reason).count(), 2, "{screen}");
+        terminal.press(&["q"]);
+        let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
+        assert!(screen.contains("attack    as it should be"), "{screen}");
+        assert_given_back(&terminal);
+    });
+}
+
+#[test]
+fn without_root_the_view_shows_the_kernels_counters() {
+    in_host(|_| {
+        let terminal = without_capabilities(Terminal::open);
+        let command = format!("clear; {XTASK} run --interval 0.2; echo ended with $?");
+        terminal.press(&[&command, "Enter"]);
+        let screen = terminal.shows("rates", |screen| ports(screen).len() == 2 && screen.contains('█'));
+        assert!(screen.lines().any(|line| line.starts_with("veth-ns1") && line.contains(" - ")), "{screen}");
+        terminal.press(&["q"]);
+        let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
+        assert!(screen.contains("ended with 0") && screen.contains("the kernel's"), "{screen}");
+        assert_given_back(&terminal);
+    });
+}
+
+#[test]
+fn a_screenshot_is_the_view_as_a_picture() {
+    in_host(|_| {
+        let arguments = "run --isolated --attack --duration 1 --interval 0.2 --screenshot /run/view.svg";
+        let run = crate::done(&mut crate::xtask(arguments));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
+        let picture = std::fs::read_to_string("/run/view.svg").unwrap();
+        for text in ["<svg ", "2 ports", "veth-ns1", "sender by line", " violations", "</svg>"] {
+            assert!(picture.contains(text), "{text:?} is not in it");
+        }
     });
 }
 

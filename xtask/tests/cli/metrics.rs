@@ -121,30 +121,36 @@ fn prometheus_has_the_kernels_numbers() {
     });
 }
 
+/// `promtool check metrics`.
+fn assert_promtool_is_content(text: &str) {
+    let mut promtool = oracle("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    assert_eq!(
+        (said.status.code(), said.stdout, String::from_utf8(said.stderr).unwrap()),
+        (Some(0), Vec::new(), String::new()),
+        "{text}"
+    );
+}
+
 #[test]
 fn promtool_has_nothing_to_say_and_ports_that_are_gone_have_no_series() {
     in_host(|_| {
         let mut observe = observed();
         let text = metrics();
-        let mut promtool = oracle("promtool")
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        let said = promtool.wait_with_output().unwrap();
-        assert_eq!(
-            (said.status.code(), said.stdout, String::from_utf8(said.stderr).unwrap()),
-            (Some(0), Vec::new(), String::new()),
-            "{text}"
-        );
+        assert_promtool_is_content(&text);
         for series in [
             "netns_port_receive_bytes_total{namespace=\"ns1\",network=\"br0\",port=\"v1\"} ",
             "netns_pair_bytes_total{from=\"v1\",network=\"br0\",to=\"v2\"} ",
             "netns_ports{network=\"br0\"} 2",
             "netns_events_lost_total 0",
+            "netns_setup_seconds_count 0",
             "netns_build_info{version=\"",
         ] {
             assert!(text.contains(series), "{series} is not in\n{text}");
@@ -196,12 +202,64 @@ fn bad_and_slow_clients_do_no_harm() {
 }
 
 #[test]
+fn a_run_serves_metrics_and_an_address_that_is_taken_is_told_before_anything_is_made() {
+    in_host(|_| {
+        let arguments = format!("run --attack --json --interval 0.1 --metrics 127.0.0.1:{PORT}");
+        let mut run = Watched::start(&arguments);
+        let counters = run.line("counters", |line| line["type"] == "counters");
+        let text = metrics();
+        assert_promtool_is_content(&text);
+        // Whoever attacks is seen by Prometheus as in the lines.
+        let violations = counters["ports"][0]["violations"].as_object().unwrap();
+        assert!(violations.len() > 20, "{violations:?}");
+        for (reason, packets) in violations {
+            let labels = format!("namespace=\"ns1\",network=\"br0\",port=\"veth-ns1\",reason=\"{reason}\"");
+            let series = format!("netns_violations_total{{{labels}}} {packets}\n");
+            assert!(text.contains(&series), "{series} is not in\n{text}");
+        }
+        for series in [
+            "netns_setup_seconds_count 2",
+            "netns_setup_seconds_bucket{le=\"+Inf\"} 2",
+            "netns_port_transmit_packets_total{namespace=\"ns2\",network=\"br0\",port=\"veth-ns2\"} ",
+        ] {
+            assert!(text.contains(series), "{series} is not in\n{text}");
+        }
+        assert!(!text.contains("netns_pair_bytes_total"), "pairs only if asked for");
+        let refused = crate::done(&mut crate::xtask(&format!("observe br0 --once --metrics {PORT}")));
+        assert_eq!(refused.code, Some(1));
+        assert!(refused.err.contains("127.0.0.1:9753: Address already in use"), "{}", refused.err);
+        let _ = run.end("INT");
+    });
+}
+
+#[test]
+fn prometheus_has_the_kernels_numbers_of_a_run() {
+    in_host(|_| {
+        let mut run = Watched::start(&format!("run --json --interval 0.1 --metrics {PORT}"));
+        run.line("counters", |line| line["type"] == "counters");
+        let prometheus = Prometheus::start();
+        eventually("both ports are known", || query("netns_ports") == Some(2));
+        // While it runs its own traffic does not stand still: what Prometheus has lies between two looks of the kernel's.
+        let received = || only(&ip_json("-s link show veth-ns1"))["stats64"]["rx"]["bytes"].as_u64();
+        let before = received();
+        let series = "netns_port_receive_bytes_total{port=\"veth-ns1\"}";
+        let told = until("a later reading", || query(series).filter(|bytes| Some(*bytes) >= before));
+        assert!(Some(told) <= received());
+        drop(prometheus);
+        assert_eq!(run.end("INT").code, Some(0));
+    });
+}
+
+#[test]
 fn the_dashboard_asks_for_metrics_that_there_are() {
     in_host(|_| {
         let dashboard =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana/netns.json")).unwrap();
         let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-        let observe = observed();
+        // A run has all of them; what it is attacked with are violations.
+        let arguments = "run --attack --json --interval 0.1 --metrics-pairs --metrics";
+        let mut run = Watched::start(&format!("{arguments} {PORT}"));
+        run.line("counters", |line| line["type"] == "counters");
         let text = metrics();
         let mut seen = 0;
         for panel in dashboard["panels"].as_array().unwrap() {
@@ -215,6 +273,6 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
             }
         }
         assert!(seen >= 10);
-        assert_eq!(observe.end("INT").code, Some(0));
+        assert_eq!(run.end("INT").code, Some(0));
     });
 }

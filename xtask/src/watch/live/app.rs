@@ -3,11 +3,16 @@
 use super::column::{Column, Order, Row};
 use super::history::History;
 use super::theme::Theme;
-use netns_ebpf::{PortInfo, PortRates, Reading, Slot};
+use crate::watch::Violation;
+use netns_ebpf::packet::Reason;
+use netns_ebpf::{PortInfo, PortRates, PortReading, Reading, Slot};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How many of the latest violations are kept.
+const LATEST: usize = 256;
 
 /// What is shown below the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub(in crate::watch) enum Pane {
     Port,
     /// The pairs.
     Pairs,
+    /// The latest frames that may not be sent.
+    Violations,
 }
 
 /// What keys are for.
@@ -38,14 +45,18 @@ pub(in crate::watch) struct App {
     pub(super) theme: Theme,
     started: Instant,
     /// The last reading, shown or not.
-    latest: Option<Reading>,
-    /// The reading that is shown, and the one before.
-    pub(super) shown: Option<Reading>,
-    pub(super) before: Option<Reading>,
+    latest: Option<Arc<Reading>>,
+    /// The reading that is shown.
+    pub(super) shown: Option<Arc<Reading>>,
     rates: Vec<PortRates>,
     /// What is shown of the ports: filtered and sorted.
     pub(super) rows: Vec<Row>,
     histories: HashMap<Slot, History>,
+    /// Of each reason that a port gave: frames a reading.
+    reasons: HashMap<(Slot, Reason), History>,
+    /// The latest violations, with the time at which they were told: those that are shown, and those since a pause.
+    pub(super) violations: VecDeque<(Duration, Violation)>,
+    waiting: VecDeque<(Duration, Violation)>,
     pub(super) order: Order,
     pub(super) filter: String,
     pub(super) mode: Mode,
@@ -55,7 +66,9 @@ pub(in crate::watch) struct App {
     pub(super) first: usize,
     pub(super) page: usize,
     pub(super) pane: Pane,
+    /// Of the port that the pane shows.
     pub(super) addresses: Vec<String>,
+    pub(super) policy: Option<String>,
     pub(super) message: Option<String>,
     over: bool,
 }
@@ -68,10 +81,12 @@ impl App {
             started: Instant::now(),
             latest: None,
             shown: None,
-            before: None,
             rates: Vec::new(),
             rows: Vec::new(),
             histories: HashMap::new(),
+            reasons: HashMap::new(),
+            violations: VecDeque::new(),
+            waiting: VecDeque::new(),
             order: Order::by(Column::RxBits),
             filter: String::new(),
             mode: Mode::Browse,
@@ -81,36 +96,71 @@ impl App {
             page: 1,
             pane: Pane::None,
             addresses: Vec::new(),
+            policy: None,
             message: None,
             over: false,
         }
     }
 
     /// Takes a new reading.
-    pub(in crate::watch) fn update(&mut self, reading: Reading) {
-        let previous = self.latest.replace(reading.clone());
+    pub(in crate::watch) fn update(&mut self, reading: Arc<Reading>) {
+        let before = self.latest.replace(Arc::clone(&reading)).unwrap_or_else(|| Arc::clone(&reading));
         if self.paused {
             return;
         }
-        let before = previous.unwrap_or_else(|| reading.clone());
         self.rates = reading.rates(&before);
+        self.remember(&reading, &before);
+        self.shown = Some(reading);
+        self.violations.append(&mut self.waiting);
+        let many = self.violations.len().saturating_sub(LATEST);
+        self.violations.drain(..many);
+        self.arrange();
+    }
+
+    /// Takes what was told of frames that may not be sent. It is shown with the next reading.
+    pub(in crate::watch) fn tell(&mut self, violations: Vec<Violation>) {
+        let time = self.started.elapsed();
+        self.waiting.extend(violations.into_iter().map(|violation| (time, violation)));
+        let many = self.waiting.len().saturating_sub(LATEST);
+        self.waiting.drain(..many);
+    }
+
+    /// Adds what passed since the last reading to the histories of the ports that there are.
+    fn remember(&mut self, reading: &Reading, before: &Reading) {
         let mut histories = std::mem::take(&mut self.histories);
+        let mut reasons = std::mem::take(&mut self.reasons);
         for (port, rates) in reading.ports.iter().zip(&self.rates) {
             let slot = port.info.slot;
             let mut history = histories.remove(&slot).unwrap_or_default();
             history.push(rates.rx.bits.saturating_add(rates.tx.bits));
             self.histories.insert(slot, history);
         }
-        (self.shown, self.before) = (Some(reading), Some(before));
-        self.arrange();
+        let violating = |port: &&PortReading| port.violations.is_some_and(|all| all.total() > 0);
+        if !reading.ports.iter().any(|port| violating(&port)) {
+            return;
+        }
+        let (all, since) = (&reading.ports, reading.since(before));
+        for (port, since) in all.iter().zip(&since).filter(|(port, _)| violating(port)) {
+            let (Some(all), Some(since)) = (&port.violations, &since.violations) else { continue };
+            for (reason, _) in all.iter() {
+                let key = (port.info.slot, reason);
+                let mut history = reasons.remove(&key).unwrap_or_default();
+                history.push(since.of(reason));
+                self.reasons.insert(key, history);
+            }
+        }
     }
 
     /// Filters and sorts anew.
     fn arrange(&mut self) {
         let filter = self.filter.to_lowercase();
         let ports = self.shown.iter().flat_map(|reading| &reading.ports).zip(&self.rates);
-        let rows =
-            ports.map(|(port, &rates)| Row { info: Arc::clone(&port.info), counters: port.counters, rates });
+        let rows = ports.map(|(port, &rates)| Row {
+            info: Arc::clone(&port.info),
+            counters: port.counters,
+            violations: port.violations.map(|violations| violations.total()),
+            rates,
+        });
         self.rows = rows.filter(|row| filter.is_empty() || matches(&row.info, &filter)).collect();
         self.order.sort(&mut self.rows);
         if self.selected.is_none_or(|slot| self.rows.iter().all(|row| row.info.slot != slot)) {
@@ -120,6 +170,11 @@ impl App {
 
     pub(super) fn history(&self, slot: Slot) -> Option<&History> {
         self.histories.get(&slot)
+    }
+
+    /// How often a port gave a reason, reading by reading.
+    pub(super) fn reason(&self, slot: Slot, reason: Reason) -> Option<&History> {
+        self.reasons.get(&(slot, reason))
     }
 
     pub(super) fn time(&self) -> Duration {
@@ -137,8 +192,8 @@ impl App {
         Some(Arc::clone(&row.info))
     }
 
-    pub(super) fn set_addresses(&mut self, addresses: Vec<String>) {
-        self.addresses = addresses;
+    pub(super) fn set_port(&mut self, addresses: Vec<String>, policy: Option<String>) {
+        (self.addresses, self.policy) = (addresses, policy);
     }
 
     pub(super) fn set_message(&mut self, message: Option<String>) {
@@ -180,6 +235,7 @@ impl App {
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char('p' | ' ') => self.paused = !self.paused,
             KeyCode::Char('m') => self.show(Pane::Pairs),
+            KeyCode::Char('v') => self.show(Pane::Violations),
             KeyCode::Enter => self.show(Pane::Port),
             KeyCode::Esc => self.escape(),
             KeyCode::Char('<') | KeyCode::Left => self.sort(self.order.moved(-1)),
@@ -187,7 +243,7 @@ impl App {
             KeyCode::Char('r') => {
                 self.sort(Order { descending: !self.order.descending, ..self.order });
             }
-            KeyCode::Char(digit @ '1'..='8') => {
+            KeyCode::Char(digit @ '1'..='9') => {
                 self.sort(Order::by(Column::ALL[digit as usize - '1' as usize]));
             }
             KeyCode::Up | KeyCode::Char('k') => self.step(-1),

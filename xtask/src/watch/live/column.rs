@@ -12,6 +12,8 @@ pub(super) struct Row {
     pub(super) info: Arc<PortInfo>,
     pub(super) counters: PortCounters,
     pub(super) rates: PortRates,
+    /// Frames that it may not send; `None` if nobody judges.
+    pub(super) violations: Option<u64>,
 }
 
 /// A column.
@@ -25,11 +27,12 @@ pub(super) enum Column {
     TxPackets,
     TxBits,
     TxBytes,
+    Violations,
 }
 
 impl Column {
     /// From left to right.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Port,
         Self::Namespace,
         Self::RxPackets,
@@ -38,10 +41,18 @@ impl Column {
         Self::TxPackets,
         Self::TxBits,
         Self::TxBytes,
+        Self::Violations,
     ];
     /// Those that are numbers.
-    pub(super) const NUMBERS: [Self; 6] =
-        [Self::RxPackets, Self::RxBits, Self::RxBytes, Self::TxPackets, Self::TxBits, Self::TxBytes];
+    pub(super) const NUMBERS: [Self; 7] = [
+        Self::RxPackets,
+        Self::RxBits,
+        Self::RxBytes,
+        Self::TxPackets,
+        Self::TxBits,
+        Self::TxBytes,
+        Self::Violations,
+    ];
 
     pub(super) const fn heading(self) -> &'static str {
         match self {
@@ -50,6 +61,7 @@ impl Column {
             Self::RxPackets | Self::TxPackets => "pkt/s",
             Self::RxBits | Self::TxBits => "bit/s",
             Self::RxBytes | Self::TxBytes => "bytes",
+            Self::Violations => "viol",
         }
     }
 
@@ -67,6 +79,7 @@ impl Column {
             Self::TxPackets => row.rates.tx.packets,
             Self::TxBits => row.rates.tx.bits,
             Self::TxBytes => row.counters.tx.bytes,
+            Self::Violations => row.violations.unwrap_or(0),
         }
     }
 
@@ -111,10 +124,10 @@ impl Order {
 
 /// As people order names: `ns2` before `ns10`.
 fn natural(a: &str, b: &str) -> Ordering {
-    let split = |name: &str| {
+    fn split(name: &str) -> (&str, u64) {
         let stem = name.trim_end_matches(|character: char| character.is_ascii_digit()).len();
-        (name[..stem].to_owned(), name[stem..].parse::<u64>().unwrap_or(0))
-    };
+        (&name[..stem], name[stem..].parse::<u64>().unwrap_or(0))
+    }
     split(a).cmp(&split(b)).then_with(|| a.cmp(b))
 }
 
@@ -135,7 +148,7 @@ mod tests {
     #[test]
     fn columns_go_round() {
         let order = Order::by(Column::Port);
-        assert_eq!(order.moved(-1), Order { column: Column::TxBytes, descending: true });
-        assert_eq!(order.moved(8), order);
+        assert_eq!(order.moved(-1), Order { column: Column::Violations, descending: true });
+        assert_eq!(order.moved(9), order);
     }
 }

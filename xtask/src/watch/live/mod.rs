@@ -12,10 +12,11 @@ use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Keep;
 use crate::signals::Stop;
-use netns_ebpf::PortChange;
+use netns_ebpf::{PortChange, Reading};
 use ratatui::crossterm::event::{self, Event};
 use screen::Screen;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ pub(super) fn live(
     source: &mut impl Source,
     arguments: &WatchArguments,
     stop: &Stop,
-    mut publish: impl FnMut(&netns_ebpf::Reading, u64),
+    mut publish: impl FnMut(&Arc<Reading>, u64),
 ) -> Result<(), Failure> {
     let messages = Keep::begin();
     let mut screen = Screen::open()?;
@@ -74,15 +75,15 @@ pub(super) fn live(
         if now >= next {
             // One that took too long is not made up for.
             next = (next + arguments.interval).max(now);
-            let reading = source.read()?;
+            let reading = Arc::new(source.read()?);
             publish(&reading, source.lost_events());
+            app.tell(source.violations()?);
             app.update(reading);
             dirty = true;
         }
         if dirty {
             if let Some(port) = app.shown_port() {
-                let addresses = source.addresses(&port);
-                app.set_addresses(addresses);
+                app.set_port(source.addresses(&port), source.policy(&port));
             }
             app.set_message(messages.last());
             screen.draw(|frame| draw(&mut app, frame))?;

@@ -5,7 +5,7 @@ use ratatui::style::{Color, Modifier, Style};
 /// How many steps a heat map has.
 pub(in crate::watch) const HEAT: usize = 7;
 /// From cold to hot, of the 256 colours that terminals have.
-const COLOURS: [u8; HEAT] = [17, 18, 25, 31, 35, 178, 202];
+const COLOURS: [u8; HEAT] = [236, 17, 24, 30, 35, 178, 202];
 const SHADES: [char; HEAT] = ['·', '░', '░', '▒', '▒', '▓', '█'];
 
 /// How things look.

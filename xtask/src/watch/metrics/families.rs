@@ -1,7 +1,7 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
 use super::super::names::Places;
-use netns_ebpf::layout::Traffic;
+use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -46,7 +46,7 @@ pub(super) struct Ports {
     network: String,
     /// How many pairs are told at most.
     pairs: usize,
-    reading: Arc<Mutex<Option<Reading>>>,
+    reading: Arc<Mutex<Option<Arc<Reading>>>>,
 }
 
 impl Ports {
@@ -54,7 +54,7 @@ impl Ports {
         Self { network: network.to_owned(), pairs, reading: Arc::default() }
     }
 
-    pub(super) fn publish(&self, reading: Reading) {
+    pub(super) fn publish(&self, reading: Arc<Reading>) {
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
     }
 
@@ -79,6 +79,7 @@ impl Ports {
             MetricType::COUNTER,
             vec![counter(reading.lost.bytes, network())],
         ));
+        families.push(self.violations(reading));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }
@@ -93,6 +94,23 @@ impl Ports {
             label("network", &self.network),
             label("port", port.info.name.as_str()),
         ]
+    }
+
+    /// By port and reason, of reasons that there were: of each port and each reason would be fifty series a port.
+    fn violations(&self, reading: &Reading) -> MetricFamily {
+        let metrics = reading.ports.iter().flat_map(|port| {
+            port.violations.iter().flat_map(Violations::iter).map(|(reason, packets)| {
+                let mut labels = self.labels(port);
+                labels.push(label("reason", reason.name()));
+                counter(packets, labels)
+            })
+        });
+        family(
+            "netns_violations_total",
+            "Frames from the namespace behind the port that it may not send.",
+            MetricType::COUNTER,
+            metrics.collect(),
+        )
     }
 
     /// The busiest pairs, by the ports they are between.

@@ -6,10 +6,12 @@ mod server;
 use crate::failure::Failure;
 use families::Ports;
 use netns_ebpf::Reading;
-use prometheus::{IntCounter, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts, Registry};
 use server::Server;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Where to serve: an address and a port, or a port of the loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,7 @@ impl FromStr for Address {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     ports: Ports,
+    setup: Histogram,
     lost: IntCounter,
     _server: Server,
 }
@@ -40,6 +43,9 @@ impl Metrics {
         let failed = |error: prometheus::Error| Failure::Kernel(format!("metrics: {error}"));
         let registry = Registry::new();
         let ports = Ports::new(network, pairs);
+        let options = HistogramOpts::new("netns_setup_seconds", "Time to set up one namespace on its port.")
+            .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 12).map_err(failed)?);
+        let setup = Histogram::with_opts(options).map_err(failed)?;
         let lost = IntCounter::new(
             "netns_events_lost_total",
             "Times that the kernel's link events came faster than they were read; the ports were listed anew.",
@@ -49,17 +55,23 @@ impl Metrics {
         let build = IntGaugeVec::new(options, &["version"]).map_err(failed)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(ports.clone())).map_err(failed)?;
+        registry.register(Box::new(setup.clone())).map_err(failed)?;
         registry.register(Box::new(lost.clone())).map_err(failed)?;
         registry.register(Box::new(build)).map_err(failed)?;
         let server = Server::start(address, registry)
             .map_err(|error| Failure::usage(format!("serve metrics on {address}: {error}")))?;
-        Ok(Self { ports, lost, _server: server })
+        Ok(Self { ports, setup, lost, _server: server })
     }
 
     /// What is served from now on. Ports that are not in it are gone.
-    pub(crate) fn publish(&self, reading: &Reading, lost_events: u64) {
+    pub(crate) fn publish(&self, reading: &Arc<Reading>, lost_events: u64) {
         self.lost.inc_by(lost_events.saturating_sub(self.lost.get()));
-        self.ports.publish(reading.clone());
+        self.ports.publish(Arc::clone(reading));
+    }
+
+    /// A namespace was set up.
+    pub(crate) fn set_up(&self, time: Duration) {
+        self.setup.observe(time.as_secs_f64());
     }
 }
 

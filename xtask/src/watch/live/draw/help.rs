@@ -8,12 +8,13 @@ use ratatui::widgets::{Block, Clear, Paragraph};
 
 const KEYS: &str = "\
 ←  →  <  >     sort by the next column
-1 to 8         sort by this column
+1 to 9         sort by this column
 r              the other way round
 ↑  ↓  j  k     select a port
 PgUp PgDn g G  by pages, to the ends
-Enter          the selected port: addresses, totals, pairs
+Enter          the selected port: policy, violations, pairs
 m              who sends to whom, as a heat map
+v              the latest frames that may not be sent
 /              show ports with this in their names only
 p  Space       pause; what passes is counted on
 Esc            close the pane, drop the filter
@@ -21,7 +22,8 @@ q  Ctrl-C      end
 
 \"from namespace\" is what a port receives from the namespace
 behind it (rx of `ip -s link`), \"to namespace\" what it sends
-there (tx). 1k is 1000. Bars: bit/s both ways, a reading each.";
+there (tx). viol: frames from it that it may not send.
+1k is 1000. Bars: bit/s both ways, a reading each.";
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let lines = KEYS.lines().count() as u16 + 2;

@@ -4,6 +4,7 @@ mod help;
 mod pairs;
 mod port;
 mod table;
+mod violations;
 
 use super::app::{App, Mode, Pane};
 use crate::output::human;
@@ -28,6 +29,7 @@ pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
         Pane::None => {}
         Pane::Port => port::draw(app, frame, pane),
         Pane::Pairs => pairs::draw(app, frame, pane),
+        Pane::Violations => violations::draw(app, frame, pane),
     }
     frame.render_widget(foot_line(app, foot), foot);
     if app.mode == Mode::Help {
@@ -48,6 +50,10 @@ fn heading(app: &App) -> Line<'static> {
         Span::raw(format!(" {count}  {} pkt/s  {} bit/s", human(packets), human(bits))),
         Span::styled(format!("  {:.0} s", app.time().as_secs_f64()), app.theme.dim()),
     ];
+    let violations: u64 = app.rows.iter().filter_map(|row| row.violations).sum();
+    if violations > 0 {
+        spans.push(Span::styled(format!("  {} violations", human(violations)), app.theme.warning()));
+    }
     if app.paused {
         spans.push(Span::styled("  PAUSED", app.theme.warning()));
     }
@@ -67,7 +73,7 @@ fn foot_line(app: &App, area: Rect) -> Line<'static> {
         return Line::styled(message.chars().take(width).collect::<String>(), app.theme.warning());
     }
     Line::styled(
-        "←→ sort  r reverse  / filter  p pause  ↑↓ Enter port  m pairs  ? help  q quit",
+        "←→ sort  / filter  p pause  ↑↓ Enter port  m pairs  v violations  ? help  q quit",
         app.theme.dim(),
     )
 }

@@ -39,7 +39,7 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
 
     let names = receivers.iter().enumerate().map(|(number, row)| {
         if cell == WIDE {
-            format!("{:>WIDE$}", short(&title(&row.info), WIDE - 1))
+            format!("{:>1$} ", short(&title(&row.info), WIDE - 2), WIDE - 1)
         } else {
             // The lines are numbered alike.
             format!("{:>NARROW$}", (number + 1) % 100)
@@ -73,10 +73,10 @@ fn sender_name(row: &Row, number: usize, cell: usize) -> String {
 
 fn one_cell(app: &App, value: u64, hottest: u64, width: usize) -> Span<'static> {
     let Some((style, shade)) = app.theme.heat(value, hottest) else {
-        return Span::styled(format!("{:>width$}", "·"), app.theme.dim());
+        return Span::styled(format!("{:>1$} ", "·", width - 1), app.theme.dim());
     };
     if width == WIDE {
-        return Span::styled(format!("{shade}{:>1$}", human(value), WIDE - 1), style);
+        return Span::styled(format!("{shade}{:>1$} ", human(value), WIDE - 2), style);
     }
     Span::styled(shade.to_string().repeat(width), style)
 }

@@ -4,7 +4,8 @@ use super::super::app::App;
 use super::super::column::Row;
 use crate::output::human;
 use crate::watch::names::Places;
-use netns_ebpf::layout::Traffic;
+use netns_ebpf::layout::{Traffic, Violations};
+use netns_ebpf::packet::Reason;
 use netns_ebpf::{Behind, Pair};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -32,12 +33,16 @@ fn lines(app: &App, row: &Row, area: Rect) -> Vec<Line<'static>> {
     ];
     let addresses = if app.addresses.is_empty() { "not known".to_owned() } else { app.addresses.join(", ") };
     lines.push(Line::from(vec![label("addresses"), addresses.into()]));
+    if let Some(policy) = &app.policy {
+        lines.push(Line::from(vec![label("may send"), policy.clone().into()]));
+    }
     lines.push(Line::from(vec![label("sent"), total(row.counters.rx).into()]));
     lines.push(Line::from(vec![label("received"), total(row.counters.tx).into()]));
     if let Some(history) = app.history(row.info.slot) {
         let spark = history.sparkline(usize::from(area.width).saturating_sub(10));
         lines.push(Line::from(vec![label("bit/s"), Span::styled(spark, app.theme.spark())]));
     }
+    lines.extend(reasons(app, row, area, lines.len()));
     lines.extend(busiest(app, row, usize::from(area.height).saturating_sub(lines.len())));
     lines
 }
@@ -57,6 +62,23 @@ fn behind(behind: &Behind) -> String {
 fn total(traffic: Traffic) -> String {
     let Traffic { packets, bytes, segments } = traffic;
     format!("{} packets ({} on a wire), {} bytes", human(packets), human(segments), human(bytes))
+}
+
+/// What its namespace sent and may not, by reason, over time. Half of the room that is left, the rest is the pairs'.
+fn reasons(app: &App, row: &Row, area: Rect, used: usize) -> Vec<Line<'static>> {
+    let ports = app.shown.iter().flat_map(|reading| &reading.ports);
+    let port = ports.filter(|port| port.info.slot == row.info.slot).find_map(|port| port.violations);
+    let mut all: Vec<_> = port.iter().flat_map(Violations::iter).collect();
+    all.sort_by_key(|&(_, packets)| Reverse(packets));
+    let room = usize::from(area.height).saturating_sub(used).div_ceil(2);
+    let width = usize::from(area.width).saturating_sub(43);
+    let line = |(reason, packets): (Reason, u64)| {
+        let history = app.reason(row.info.slot, reason);
+        let spark = history.map_or_else(String::new, |history| history.sparkline(width));
+        let text = format!("{:10}{:<24} {:>6}  ", "", reason.name(), human(packets));
+        Line::from(vec![Span::styled(text, app.theme.warning()), Span::styled(spark, app.theme.spark())])
+    };
+    all.into_iter().take(room).map(line).collect()
 }
 
 /// The pairs that the port is an end of, the busiest first.

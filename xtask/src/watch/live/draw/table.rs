@@ -7,6 +7,7 @@ use crate::output::human;
 use crate::watch::lines::short;
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 
 /// A number of three digits with its prefix, and a blank in front.
@@ -42,8 +43,8 @@ pub(super) fn draw(app: &mut App, frame: &mut Frame<'_>, area: Rect) {
     let mut lines = vec![groups(app, &widths), headings(app, &widths)];
     let selected = app.selected();
     for (place, row) in app.rows.iter().enumerate().skip(app.first).take(app.page) {
-        let line = line(app, row, &widths);
-        lines.push(if selected == Some(place) { line.style(Theme::selected()) } else { line });
+        let style = if selected == Some(place) { Theme::selected() } else { Style::new() };
+        lines.push(line(app, row, &widths, style));
     }
     frame.render_widget(Text::from(lines), area);
 }
@@ -81,19 +82,25 @@ fn headings(app: &App, widths: &Widths) -> Line<'static> {
     Line::from_iter(Column::ALL.map(heading))
 }
 
-fn line(app: &App, row: &Row, widths: &Widths) -> Line<'static> {
+/// `selected` is what the selected line looks like; its sparkline is read more easily without.
+fn line(app: &App, row: &Row, widths: &Widths, selected: Style) -> Line<'static> {
     let (port, namespace) = (widths.port, widths.namespace);
     let names = format!(
         "{:<port$} {:<namespace$}",
         short(row.info.name.as_str(), port),
         short(&row.info.behind.label(), namespace),
     );
-    let numbers = Column::NUMBERS.map(|column| format!("{:>NUMBER$}", human(column.number(row))));
+    let number = |column| format!("{:>NUMBER$}", human(Column::number(column, row)));
+    let traffic = Column::NUMBERS.into_iter().filter(|&column| column != Column::Violations);
+    let violations =
+        row.violations.map_or_else(|| format!("{:>NUMBER$}", "-"), |_| number(Column::Violations));
+    let style = if row.violations > Some(0) { app.theme.warning() } else { app.theme.dim() };
     let history = app.history(row.info.slot);
     let spark = history.map_or_else(String::new, |history| history.sparkline(widths.spark));
     Line::from(vec![
-        Span::raw(names),
-        Span::raw(numbers.concat()),
+        Span::styled(names, selected),
+        Span::styled(traffic.map(number).collect::<String>(), selected),
+        Span::styled(violations, style.patch(selected)),
         Span::raw("  "),
         Span::styled(spark, app.theme.spark()),
     ])

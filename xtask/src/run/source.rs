@@ -1,0 +1,134 @@
+//! A run's ports, as what is watched.
+
+use super::counters::counters;
+use super::lab::{Lab, Member};
+use crate::cli::Topology;
+use crate::failure::Failure;
+use crate::watch::{Source, Violation};
+use netns_ebpf::pcapng::PcapWriter;
+use netns_ebpf::{Behind, Lost, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot};
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The ports of a lab that is built: they neither come nor go.
+pub(crate) struct Ports<'a, 'm> {
+    lab: &'a mut Lab<'m>,
+    network: String,
+    infos: Vec<Arc<PortInfo>>,
+    /// Where frames that may not be sent are written down.
+    pcap: Option<PcapWriter<BufWriter<File>>>,
+}
+
+impl<'a, 'm> Ports<'a, 'm> {
+    pub(crate) fn of(
+        lab: &'a mut Lab<'m>,
+        network: String,
+        pcap: Option<PcapWriter<BufWriter<File>>>,
+    ) -> Self {
+        // Without a program there are no slots; then they are numbered.
+        let numbers = (1..=u16::MAX).filter_map(Slot::new);
+        let info = |(member, number): (&Member, Slot)| {
+            Arc::new(PortInfo {
+                ifindex: member.port_index,
+                slot: member.slot.unwrap_or(number),
+                name: member.port,
+                mac: None,
+                behind: Behind::Named(member.name.clone()),
+            })
+        };
+        let infos = lab.members().iter().zip(numbers).map(info).collect();
+        Self { lab, network, infos, pcap }
+    }
+
+    fn place(&self, slot: Slot) -> Option<usize> {
+        self.infos.iter().position(|info| info.slot == slot)
+    }
+}
+
+/// Begins a file of frames.
+pub(crate) fn begin_pcap(path: &Path) -> Result<PcapWriter<BufWriter<File>>, Failure> {
+    let file = File::create(path).and_then(|file| PcapWriter::new(BufWriter::new(file)));
+    file.map_err(|error| Failure::usage(format!("write {}: {error}", path.display())))
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::usage(format!("write the frames down: {error}"))
+}
+
+impl Source for Ports<'_, '_> {
+    fn network(&self) -> &str {
+        &self.network
+    }
+
+    fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
+        thread::sleep(limit);
+        Ok(Vec::new())
+    }
+
+    fn read(&mut self) -> Result<Reading, Failure> {
+        self.lab.flush_log();
+        let counters = counters(self.lab)?;
+        let monitor = self.lab.monitor();
+        let port = |(info, counters): (&Arc<PortInfo>, _)| PortReading {
+            info: Arc::clone(info),
+            counters,
+            violations: monitor.map(|monitor| monitor.violations(info.slot)),
+        };
+        let ports: Vec<PortReading> = self.infos.iter().zip(counters).map(port).collect();
+        let (pairs, lost) = match (self.lab.topology(), &ports[..], monitor) {
+            (Topology::Pair, [first, second], _) => {
+                (vec![cable(first, second), cable(second, first)], Lost::default())
+            }
+            (_, _, Some(monitor)) => (monitor.pairs()?, monitor.lost_pairs()?),
+            _ => (Vec::new(), Lost::default()),
+        };
+        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+    }
+
+    fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
+        let Some(monitor) = self.lab.monitor() else { return Ok(Vec::new()) };
+        let mut told = Vec::new();
+        let mut written = Ok(());
+        let (infos, pcap) = (&self.infos, &mut self.pcap);
+        monitor.events(|event| {
+            let port = infos.iter().find(|info| Some(info.slot) == event.slot);
+            let violation = Violation::new(event, port);
+            if let (Some(pcap), true) = (pcap.as_mut(), written.is_ok()) {
+                let comment = format!("{}, from {} by {}", event.reason, violation.namespace, violation.port);
+                written = pcap.write(event, &comment);
+            }
+            told.push(violation);
+        });
+        written
+            .and_then(|()| pcap.as_mut().map_or(Ok(()), PcapWriter::flush))
+            .map_err(|error| unwritten(&error))?;
+        Ok(told)
+    }
+
+    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+        let member = self.place(port.slot).map(|place| &self.lab.members()[place]);
+        let lines = |member: &Member| {
+            let addresses = member.addresses.iter().map(ToString::to_string);
+            addresses.chain([format!("MAC {}", member.mac)]).collect()
+        };
+        member.map_or_else(Vec::new, lines)
+    }
+
+    fn policy(&mut self, port: &PortInfo) -> Option<String> {
+        let fate = match self.lab.monitor()?.mode(port.slot)? {
+            Mode::Observe => "passes",
+            Mode::Enforce => "is dropped",
+        };
+        Some(format!("its own addresses (and DHCP); the rest is counted and {fate}"))
+    }
+}
+
+/// What came out of one end of a cable went into the other.
+fn cable(from: &PortReading, to: &PortReading) -> Pair {
+    let sent = from.counters.rx;
+    Pair { from: Some(from.info.slot), to: to.info.slot, packets: sent.packets, bytes: sent.bytes }
+}

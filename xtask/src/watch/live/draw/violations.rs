@@ -1,0 +1,41 @@
+//! The pane of the latest frames that a port sent and may not.
+
+use super::super::app::App;
+use crate::watch::lines::short;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Borders};
+
+pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+    let heading = " the latest frames that may not be sent ";
+    let block = Block::new().borders(Borders::TOP).title(Span::styled(heading, app.theme.title()));
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    frame.render_widget(Text::from(lines(app, inside)), inside);
+}
+
+/// The latest first.
+fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
+    if app.violations.is_empty() {
+        return vec![Line::styled("none", app.theme.dim())];
+    }
+    let heading = format!(
+        "{:>7}  {:<10} {:<24} {:>6}  {:<8} from > to",
+        "seconds", "sender", "reason", "bytes", "fate"
+    );
+    let mut lines = vec![Line::styled(heading, app.theme.heading())];
+    let room = usize::from(area.height).saturating_sub(1);
+    lines.extend(app.violations.iter().rev().take(room).map(|(time, violation)| {
+        let sender = short(&violation.namespace, 10);
+        let (reason, length) = (violation.reason.name(), violation.length);
+        Line::from(vec![
+            Span::styled(format!("{:>7.1}", time.as_secs_f64()), app.theme.dim()),
+            Span::raw(format!("  {sender:<10} ")),
+            Span::styled(format!("{reason:<24}"), app.theme.sorted()),
+            Span::raw(format!(" {length:>6}  {:<8} ", violation.fate())),
+            Span::styled(violation.way(), app.theme.dim()),
+        ])
+    }));
+    lines
+}
