@@ -7,6 +7,7 @@ mod load;
 mod log;
 mod network;
 mod pairs;
+mod reopen;
 mod slots;
 mod traffic;
 mod verdicts;
