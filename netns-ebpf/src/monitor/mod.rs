@@ -96,6 +96,8 @@ pub struct Port {
     pub ifindex: u32,
     /// What passed since it was assigned.
     pub counters: PortCounters,
+    /// What was found wrong since then, by reason: as [`Monitor::violations`].
+    pub violations: Violations,
 }
 
 /// All that a monitor knows at one time. No port comes or goes between its parts; frames may.
@@ -262,7 +264,12 @@ impl Monitor {
             ports: ports
                 .slots
                 .used()
-                .map(|(slot, ifindex)| Port { slot, ifindex, counters: self.counters(slot) })
+                .map(|(slot, ifindex)| Port {
+                    slot,
+                    ifindex,
+                    counters: self.counters(slot),
+                    violations: self.violations(slot),
+                })
                 .collect(),
             pairs: self.pairs.as_ref().map_or(Ok(Vec::new()), |pairs| clear_dead(pairs, &ports.slots))?,
             lost: self.lost_pairs()?,

@@ -217,6 +217,12 @@ fn check_group(group: u8) -> Result<(), MonitorError> {
     if u32::from(group) < MAX_GROUPS { Ok(()) } else { Err(MonitorError::NoGroup { group }) }
 }
 
+impl Default for Violations {
+    fn default() -> Self {
+        Self::from_words(&[0; _])
+    }
+}
+
 impl Violations {
     /// Frames of one reason.
     #[must_use]

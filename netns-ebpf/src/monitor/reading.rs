@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netns_core::{IfName, MacAddress};
 
 use super::{Lost, Pair, Port, Slot, Snapshot};
-use crate::layout::{PortCounters, Traffic};
+use crate::layout::{Dropped, PortCounters, Traffic, Violations};
 
 /// Who is behind a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +65,9 @@ pub struct PortReading {
     pub info: Arc<PortInfo>,
     /// What was counted.
     pub counters: PortCounters,
+    /// What was found wrong with the frames from its namespace, by reason; `None` where no program judges them and the
+    /// kernel alone counts.
+    pub violations: Option<Violations>,
 }
 
 /// All counters at one time: a [`Snapshot`] with names and the time.
@@ -96,6 +99,8 @@ pub struct PortRates {
     pub rx: Rate,
     /// To the namespace.
     pub tx: Rate,
+    /// Frames a second from the namespace that it may not send.
+    pub violations: u64,
 }
 
 impl Rate {
@@ -117,12 +122,12 @@ impl Reading {
     /// What passed of each port since an earlier reading, in the order of this one. Of a port that came since: all that
     /// it has.
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Vec<PortCounters> {
-        let before: HashMap<(Slot, u32), PortCounters> =
-            earlier.ports.iter().map(|port| ((port.info.slot, port.info.ifindex), port.counters)).collect();
-        let difference = |port: &PortReading| {
-            let before = before.get(&(port.info.slot, port.info.ifindex));
-            before.map_or(port.counters, |before| passed(port.counters, *before))
+    pub fn since(&self, earlier: &Self) -> Vec<PortReading> {
+        let before: HashMap<(Slot, u32), &PortReading> =
+            earlier.ports.iter().map(|port| ((port.info.slot, port.info.ifindex), port)).collect();
+        let difference = |now: &PortReading| {
+            let before = before.get(&(now.info.slot, now.info.ifindex));
+            before.map_or_else(|| now.clone(), |before| now.since(before))
         };
         self.ports.iter().map(difference).collect()
     }
@@ -131,9 +136,30 @@ impl Reading {
     #[must_use]
     pub fn rates(&self, earlier: &Self) -> Vec<PortRates> {
         let time = self.taken - earlier.taken;
-        let rates =
-            |passed: PortCounters| PortRates { rx: Rate::of(passed.rx, time), tx: Rate::of(passed.tx, time) };
+        let rates = |passed: PortReading| PortRates {
+            rx: Rate::of(passed.counters.rx, time),
+            tx: Rate::of(passed.counters.tx, time),
+            violations: per_second(passed.violations.map_or(0, |violations| violations.total()).into(), time),
+        };
         self.since(earlier).into_iter().map(rates).collect()
+    }
+
+    /// What was found wrong at all ports together, by reason; `None` where no program judges.
+    #[must_use]
+    pub fn violations(&self) -> Option<Violations> {
+        self.ports.iter().filter_map(|port| port.violations).reduce(|sum, port| sum.plus(&port))
+    }
+}
+
+impl PortReading {
+    fn since(&self, before: &Self) -> Self {
+        let anew = counts_anew(self.counters, before.counters);
+        let earlier = before.violations.filter(|_| !anew).unwrap_or_default();
+        Self {
+            info: Arc::clone(&self.info),
+            counters: passed(self.counters, before.counters),
+            violations: self.violations.map(|now| now.since(&earlier)),
+        }
     }
 }
 
@@ -142,12 +168,16 @@ impl Snapshot {
     /// since: all that it has.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let ports: HashMap<(Slot, u32), PortCounters> =
-            earlier.ports.iter().map(|port| ((port.slot, port.ifindex), port.counters)).collect();
+        let ports: HashMap<(Slot, u32), &Port> =
+            earlier.ports.iter().map(|port| ((port.slot, port.ifindex), port)).collect();
         let pairs: HashMap<_, _> = earlier.pairs.iter().map(|pair| ((pair.from, pair.to), pair)).collect();
-        let port = |port: &Port| {
-            let before = ports.get(&(port.slot, port.ifindex)).copied().unwrap_or_default();
-            Port { counters: passed(port.counters, before), ..*port }
+        let port = |now: &Port| match ports.get(&(now.slot, now.ifindex)) {
+            Some(before) if !counts_anew(now.counters, before.counters) => Port {
+                counters: passed(now.counters, before.counters),
+                violations: now.violations.since(&before.violations),
+                ..*now
+            },
+            _ => *now,
         };
         let pair = |pair: &Pair| match pairs.get(&(pair.from, pair.to)) {
             // Pairs are forgotten with a port: fewer than before is a new pair of the same ends.
@@ -169,10 +199,45 @@ impl Snapshot {
     }
 }
 
-/// `now` without `before`; all of `now` if it counts anew, in a slot that was given out again.
+impl Violations {
+    /// What was found since an earlier look at the same port.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.combine(earlier, u64::saturating_sub)
+    }
+
+    /// Two ports' together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.combine(other, u64::wrapping_add)
+    }
+
+    /// Field by field. The rate limit's window is no count, and stays this one's.
+    fn combine(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        let dropped = |a: Dropped, b: Dropped| Dropped {
+            packets: with(a.packets, b.packets),
+            bytes: with(a.bytes, b.bytes),
+        };
+        Self {
+            packets: std::array::from_fn(|code| with(self.packets[code], other.packets[code])),
+            dropped_rx: dropped(self.dropped_rx, other.dropped_rx),
+            dropped_tx: dropped(self.dropped_tx, other.dropped_tx),
+            told: with(self.told, other.told),
+            suppressed: with(self.suppressed, other.suppressed),
+            lost: with(self.lost, other.lost),
+            window: self.window,
+        }
+    }
+}
+
+/// Whether a slot that was given out again counts from zero.
+fn counts_anew(now: PortCounters, before: PortCounters) -> bool {
+    now.rx.packets < before.rx.packets || now.tx.packets < before.tx.packets
+}
+
+/// `now` without `before`; all of `now` if it counts anew.
 fn passed(now: PortCounters, before: PortCounters) -> PortCounters {
-    let anew = now.rx.packets < before.rx.packets || now.tx.packets < before.tx.packets;
-    let before = if anew { PortCounters::default() } else { before };
+    let before = if counts_anew(now, before) { PortCounters::default() } else { before };
     let way = |now: Traffic, before: Traffic| Traffic {
         packets: now.packets.saturating_sub(before.packets),
         bytes: now.bytes.saturating_sub(before.bytes),

@@ -34,7 +34,7 @@ pub enum PortChange {
     /// A port got another name, or it was found out who is behind it.
     Known(Arc<PortInfo>),
     /// A port is gone or left the bridge.
-    Left(PortReading),
+    Left(Box<PortReading>),
     /// A port came and cannot be counted.
     Refused {
         /// Its name.
@@ -217,7 +217,12 @@ impl<'m> Observer<'m> {
     }
 
     fn reading(&self, port: &Observed) -> PortReading {
-        PortReading { info: Arc::clone(&port.info), counters: self.monitor.counters(port.info.slot) }
+        let slot = port.info.slot;
+        PortReading {
+            info: Arc::clone(&port.info),
+            counters: self.monitor.counters(slot),
+            violations: Some(self.monitor.violations(slot)),
+        }
     }
 
     /// Compares what we know with what is there.
@@ -327,7 +332,7 @@ impl<'m> Observer<'m> {
             self.ports.insert(index, port);
             return Err(error);
         }
-        self.news.push(PortChange::Left(last));
+        self.news.push(PortChange::Left(Box::new(last)));
         Ok(())
     }
 

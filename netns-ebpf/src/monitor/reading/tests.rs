@@ -1,4 +1,5 @@
 use super::*;
+use crate::packet::Reason;
 
 fn slot(number: u16) -> Slot {
     Slot::new(number).unwrap()
@@ -6,6 +7,14 @@ fn slot(number: u16) -> Slot {
 
 fn traffic(packets: u64) -> Traffic {
     Traffic { packets, bytes: packets * 100, segments: packets }
+}
+
+/// As many violations of one reason, all dropped.
+fn violations(packets: u64) -> Violations {
+    let mut violations = Violations::default();
+    violations.packets[usize::from(Reason::Ipv4Land.code())] = packets;
+    violations.dropped_rx.packets = packets;
+    violations
 }
 
 fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
@@ -19,7 +28,7 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
         };
         let counters =
             PortCounters { rx: traffic(packets), tx: traffic(2 * packets), ..PortCounters::default() };
-        PortReading { info: Arc::new(info), counters }
+        PortReading { info: Arc::new(info), counters, violations: Some(violations(packets / 2)) }
     };
     Reading { taken, ports: ports.iter().map(port).collect(), pairs: Vec::new(), lost: Lost::default() }
 }
@@ -33,6 +42,7 @@ fn rates_are_of_the_time_between_and_by_port_not_by_place() {
     assert_eq!(rates[0].rx, Rate { packets: 10, bits: 8000 }, "one that came counts from nothing");
     assert_eq!(rates[1].rx, Rate { packets: 20, bits: 16_000 });
     assert_eq!(rates[1].tx, Rate { packets: 40, bits: 32_000 });
+    assert_eq!((rates[0].violations, rates[1].violations), (4, 10));
 }
 
 #[test]
@@ -40,8 +50,20 @@ fn a_slot_that_counts_anew_is_not_a_huge_rate() {
     let start = Instant::now();
     let before = reading(start, &[(1, 10)]);
     let after = reading(start + Duration::from_secs(1), &[(1, 4)]);
-    assert_eq!(after.since(&before)[0].rx, traffic(4));
+    assert_eq!(after.since(&before)[0].counters.rx, traffic(4));
+    assert_eq!(after.since(&before)[0].violations, Some(violations(2)), "nor are its violations");
     assert_eq!(reading(start, &[(1, 4)]).rates(&before)[0].rx.packets, 4_000_000, "no division by zero");
+}
+
+#[test]
+fn violations_differ_and_add_up_by_reason() {
+    let start = Instant::now();
+    let before = reading(start, &[(1, 10), (2, 20)]);
+    let after = reading(start + Duration::from_secs(1), &[(1, 16), (2, 20)]);
+    let differences: Vec<_> = after.since(&before).into_iter().map(|port| port.violations).collect();
+    assert_eq!(differences, [Some(violations(3)), Some(violations(0))]);
+    assert_eq!(after.violations(), Some(violations(18)));
+    assert_eq!(reading(start, &[]).violations(), None);
 }
 
 #[test]
@@ -51,6 +73,7 @@ fn snapshots_differ_by_what_passed() {
         slot: slot(1),
         ifindex: 7,
         counters: PortCounters { rx: traffic(packets), ..PortCounters::default() },
+        violations: violations(packets),
     };
     let lost = |packets| Lost { packets, bytes: 0 };
     let before = Snapshot { ports: vec![port(3)], pairs: vec![pair(None, 2)], lost: lost(1) };
