@@ -148,6 +148,24 @@ impl Monitor {
         Ok(())
     }
 
+    /// The slot of a port that carries both programs; `None` if it has none, or somebody took a filter away.
+    ///
+    /// # Errors
+    /// [`MonitorError::Port`] with what the kernel refused.
+    pub fn attached(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Option<Slot>, MonitorError> {
+        let failed = |source| MonitorError::Port { operation: "look at", ifindex, source };
+        let Some(slot) = self.slot(ifindex) else { return Ok(None) };
+        for direction in Direction::BOTH {
+            let id = Some(self.program(direction).id);
+            let is_ours =
+                |filter: &FilterInfo| filter.program_id == id && filter.class_id == Some(slot.get().into());
+            if !tc::list_filters(socket, ifindex, direction).map_err(failed)?.iter().any(is_ours) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(slot))
+    }
+
     /// Takes the programs off a port again and its slot back, as [`Self::release`] does.
     ///
     /// What others made stays. A filter is ours if it carries our program in the place where we put it; the clsact

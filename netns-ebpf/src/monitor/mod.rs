@@ -32,7 +32,7 @@ pub use reading::{Behind, PortInfo, PortRates, PortReading, Rate, Reading};
 pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
 
-use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic};
+use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic, Violations};
 use events::EventReader;
 use load::Program;
 use log::LogReader;

@@ -40,6 +40,7 @@ fn what_filters_hold_is_opened_again() {
     assert_eq!(monitor.program_ids(), programs);
     assert_eq!(monitor.ports(), [(slot, PORT), (other, 999)]);
     assert_eq!((monitor.slot(PORT), monitor.slot(5)), (Some(slot), None));
+    assert_eq!(monitor.attached(&mut network.socket, PORT).unwrap(), Some(slot));
     assert_eq!(monitor.policy(slot), Some(policy));
     assert_eq!(monitor.policy(other), Some(whole), "every field");
     settled(|| network.stats(PORT));

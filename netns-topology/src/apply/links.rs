@@ -74,6 +74,10 @@ impl Executor<'_> {
                 bridge::set_port(socket, index, &options)?;
             }
         }
+        // From the first frame on.
+        if let Some(policy) = &cable.policy {
+            self.set_policy(&near.link, &far.link, policy)?;
+        }
         // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
         link::set_up(self.socket(&near.link.place)?, near.link.name)?;
         for end in [near, far] {
