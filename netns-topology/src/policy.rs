@@ -24,7 +24,7 @@ pub struct PortPolicy {
     pub networks: Vec<IpNet>,
     /// What it may send beside what every interface may.
     pub permissions: Permissions,
-    /// EtherTypes beside IPv4, ARP and IPv6.
+    /// Ether types beside IPv4, ARP and IPv6.
     pub ether_types: Vec<u16>,
 }
 
@@ -32,7 +32,7 @@ impl PortPolicy {
     /// The policy of an interface with this MAC address. With IPv6 it may send from its link-local address too.
     ///
     /// # Errors
-    /// If it has more networks or EtherTypes than a port can have.
+    /// If it has more networks or ether types than a port can have.
     pub fn of(&self, mac: MacAddress) -> Result<Policy, RulesFull> {
         let mut rules = Rules::new(mac.0).permitting(self.permissions);
         if self.networks.iter().any(|net| net.address().is_ipv6()) {
