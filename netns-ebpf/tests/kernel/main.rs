@@ -3,6 +3,7 @@
 mod attach;
 mod counters;
 mod harness;
+mod judging;
 mod load;
 mod log;
 mod network;
