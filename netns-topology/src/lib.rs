@@ -72,7 +72,7 @@ mod record;
 mod topology;
 
 pub use error::{Error, Result};
-pub use file::{Fault, parse};
+pub use file::{Fault, Policies, parse};
 pub use lab::{Done, Lab};
 pub use observe::{Inside, Judged, Observed};
 pub use plan::{Change, plan};

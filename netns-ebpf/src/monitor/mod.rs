@@ -26,7 +26,7 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 pub use attach::Attachment;
 pub use error::MonitorError;
 pub use events::Event;
-pub use observe::{Clsact, Journal, Judging, Observer, PortChange, Station, Trace, stations};
+pub use observe::{Clsact, Journal, Judging, Observer, PolicyOf, PortChange, Station, Trace, stations};
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, PortInfo, PortRates, PortReading, Rate, Reading};
 pub use slots::Slot;

@@ -3,6 +3,7 @@
 mod check;
 mod fault;
 mod policy;
+mod ports;
 mod read;
 mod tables;
 
@@ -10,6 +11,7 @@ mod tables;
 mod tests;
 
 pub use fault::Fault;
+pub use ports::Policies;
 
 use crate::error::{Error, Result};
 use crate::topology::Topology;

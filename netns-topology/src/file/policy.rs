@@ -6,6 +6,7 @@ use super::tables::{Policy, PolicyTable, Text};
 use crate::policy::{PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::Mode;
+use netns_ebpf::layout::MAX_GROUPS;
 use netns_ebpf::packet::Permissions;
 use std::ops::Range;
 use toml::Spanned;
@@ -28,7 +29,7 @@ pub(super) fn read_policy(policy: &Spanned<Policy>, own: Vec<IpNet>) -> Wrong<Po
     Ok(read)
 }
 
-fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()> {
+pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()> {
     if let Some(text) = &table.mode {
         into.mode = mode(text.get_ref(), text.span())?;
     }
@@ -52,6 +53,15 @@ fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()> {
         into.ether_types.push(*number.get_ref());
     }
     Ok(())
+}
+
+/// The number of a group.
+pub(super) fn group(number: &Spanned<u8>) -> Wrong<u8> {
+    let group = *number.get_ref();
+    if u32::from(group) < MAX_GROUPS {
+        return Ok(group);
+    }
+    Err((number.span(), format!("there is no group {group}; expected one from 0 to {}", MAX_GROUPS - 1)))
 }
 
 fn mode(text: &str, span: Range<usize>) -> Wrong<Mode> {

@@ -77,7 +77,7 @@ pub(super) fn read(file: File) -> Wrong<Described> {
 }
 
 /// Keys and values as they stand in the file.
-fn in_order<T>(table: BTreeMap<Text, T>) -> Vec<(Text, T)> {
+pub(super) fn in_order<T>(table: BTreeMap<Text, T>) -> Vec<(Text, T)> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
@@ -279,7 +279,7 @@ fn if_name(text: &Text) -> Wrong<IfName> {
     }
 }
 
-fn mac(text: &Text) -> Wrong<MacAddress> {
+pub(super) fn mac(text: &Text) -> Wrong<MacAddress> {
     let expected = "expected one of a single interface, such as \"02:00:00:00:00:01\"";
     match text.get_ref().parse::<MacAddress>() {
         Ok(mac) if mac.is_multicast() || mac == MacAddress::default() => {

@@ -14,6 +14,9 @@ use netns_core::MacAddress;
 /// How often what was learnt is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Tells what a port may send, if it is to be judged.
+pub type PolicyOf<'m> = Box<dyn Fn(&PortInfo) -> Option<Policy> + 'm>;
+
 /// Which ports of a bridge an [`Observer`](super::Observer) judges, and by what.
 #[derive(Default)]
 pub enum Judging<'m> {
@@ -30,7 +33,7 @@ pub enum Judging<'m> {
     Learnt,
     /// Those that this function has a policy for: asked when a port comes, before its first frame is seen, and again
     /// when it gets another name or it is found out who is behind it.
-    Given(Box<dyn Fn(&PortInfo) -> Option<Policy> + 'm>),
+    Given(PolicyOf<'m>),
 }
 
 impl fmt::Debug for Judging<'_> {
@@ -95,9 +98,8 @@ impl Learnt {
 /// Rules of what is known. A link-local address that is not made of the MAC address is one like others.
 fn rules(mac: MacAddress, addresses: &[IpAddr]) -> Rules {
     let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT);
-    let anything = |rules: Rules, is_v6: bool| match is_v6 {
-        false => rules.with_ipv4([0, 0, 0, 0].into(), 0),
-        true => rules.with_ipv6([0; 16].into(), 0),
+    let anything = |rules: Rules, is_v6: bool| {
+        if is_v6 { rules.with_ipv6([0; 16].into(), 0) } else { rules.with_ipv4([0; 4].into(), 0) }
     };
     [false, true].into_iter().fold(own, |rules, is_v6| {
         let of: Vec<&IpAddr> = addresses.iter().filter(|address| address.is_ipv6() == is_v6).collect();

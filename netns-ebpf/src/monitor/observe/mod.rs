@@ -2,6 +2,7 @@
 
 mod behind;
 mod judge;
+mod station;
 mod trace;
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use netns_core::events::{Event, Events};
 use netns_core::link::{self, Link};
-use netns_core::neighbour;
-use netns_core::{Error, IfName, MacAddress, Namespace, RouteSocket, tc};
+use netns_core::{Error, IfName, Namespace, RouteSocket, tc};
 use std::net::IpAddr;
 
-pub use judge::Judging;
+pub use judge::{Judging, PolicyOf};
+pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
 
 use super::reading::{Behind, PortInfo, PortReading, Reading};
@@ -24,6 +25,7 @@ use super::{Attachment, Monitor, MonitorError};
 use crate::layout::PortCounters;
 use behind::Search;
 use judge::{Clock, Learnt};
+use station::Stations;
 
 /// How many events are taken at once: a reader that others keep busy gets its turn.
 const MOST_EVENTS: usize = 4096;
@@ -47,15 +49,6 @@ pub enum PortChange {
     },
     /// The bridge itself is gone.
     BridgeGone,
-}
-
-/// An address behind a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Station {
-    /// Its MAC address, from the bridge's forwarding database.
-    pub mac: MacAddress,
-    /// The IP addresses that the host knows it by, from its table of neighbours.
-    pub addresses: Vec<IpAddr>,
 }
 
 /// Counts on every port of a bridge that somebody else made, until it is stopped or dropped; then nothing of it is left
@@ -447,42 +440,4 @@ impl AsFd for Observer<'_> {
 
 fn is_gone(error: &MonitorError) -> bool {
     matches!(error, MonitorError::Port { source, .. } if source.errno() == Some(libc::ENODEV))
-}
-
-/// The addresses behind a port of a bridge, as far as the bridge and its host have learnt them.
-///
-/// # Errors
-/// If the kernel does not tell.
-pub fn stations(socket: &mut RouteSocket, bridge: u32, port: u32) -> Result<Vec<Station>, Error> {
-    Ok(Stations::look(socket, bridge)?.of(port))
-}
-
-/// What a bridge and its host have learnt at one time.
-struct Stations {
-    bridge: u32,
-    entries: Vec<neighbour::FdbEntry>,
-    neighbours: Vec<neighbour::Neighbour>,
-}
-
-impl Stations {
-    fn look(socket: &mut RouteSocket, bridge: u32) -> Result<Self, Error> {
-        let neighbours = neighbour::list(socket)?;
-        Ok(Self { bridge, entries: neighbour::list_fdb(socket, bridge)?, neighbours })
-    }
-
-    /// Of one port.
-    fn of(&self, port: u32) -> Vec<Station> {
-        let mut stations: Vec<Station> = Vec::new();
-        for entry in &self.entries {
-            let own = entry.state & libc::NUD_PERMANENT != 0;
-            if entry.port != port || own || stations.iter().any(|station| station.mac == entry.mac) {
-                continue;
-            }
-            let is_its =
-                |known: &&neighbour::Neighbour| known.index == self.bridge && known.mac == Some(entry.mac);
-            let addresses = self.neighbours.iter().filter(is_its).map(|known| known.address).collect();
-            stations.push(Station { mac: entry.mac, addresses });
-        }
-        stations
-    }
 }
