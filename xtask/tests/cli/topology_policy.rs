@@ -57,6 +57,8 @@ fn a_policy_holds_while_the_topology_is_up() {
             ),
             "{planned}"
         );
+        assert!(fine("show --svg", &file).contains(">enforce</text>"));
+        assert!(fine("show --dot", &file).contains("good-eth0\\nenforce"));
         assert_eq!(fine("up", &file), planned);
         let up = state_of_the_host();
         assert_eq!([filters("good-eth0"), filters("bad-eth0"), filters("free-eth0")], [2, 2, 0]);
