@@ -17,6 +17,8 @@ pub enum Error {
     Conflict(Vec<String>),
     /// The kernel refused.
     Kernel(netns_core::Error),
+    /// The program that judges ports could not be loaded, attached or read.
+    Program(netns_ebpf::MonitorError),
     /// A file or a process could not be handled.
     System {
         /// What was tried, on what.
@@ -62,6 +64,7 @@ impl fmt::Display for Error {
             Self::File(fault) => fmt::Display::fmt(fault, formatter),
             Self::Conflict(conflicts) => formatter.write_str(&conflicts.join("\n       ")),
             Self::Kernel(error) => fmt::Display::fmt(error, formatter),
+            Self::Program(error) => fmt::Display::fmt(error, formatter),
             Self::System { operation, error } => write!(formatter, "{operation}: {error}"),
             Self::Unstable(left) => {
                 write!(formatter, "the kernel does not keep what it was given: {}", left.join("; "))
@@ -80,6 +83,7 @@ impl std::error::Error for Error {
         match self {
             Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
             Self::Kernel(error) => Some(error),
+            Self::Program(error) => Some(error),
             Self::System { error, .. } => Some(error),
             Self::RolledBack(why) | Self::NotRolledBack { why, .. } => Some(why),
         }
@@ -89,6 +93,12 @@ impl std::error::Error for Error {
 impl From<netns_core::Error> for Error {
     fn from(error: netns_core::Error) -> Self {
         Self::Kernel(error)
+    }
+}
+
+impl From<netns_ebpf::MonitorError> for Error {
+    fn from(error: netns_ebpf::MonitorError) -> Self {
+        Self::Program(error)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::observe::Observed;
 use crate::plan::{Change, plan};
 use crate::record::{Record, RecordedLink, RecordedRoute, Store};
 use crate::topology::{LinkName, Topology};
+use netns_ebpf::layout::Violations;
 use std::path::{Path, PathBuf};
 
 /// How often a plan is made anew. Some changes take others with them: with an address the kernel removes routes and
@@ -138,6 +139,17 @@ impl Lab {
         Ok(Done { changes })
     }
 
+    /// What interfaces sent that their policies do not let them, each by the name of the port that found it, since the
+    /// policy was set up. Nothing if the topology is not up.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn violations(&self) -> Result<Vec<(LinkName, Violations)>> {
+        let Some(record) = self.record()? else { return Ok(Vec::new()) };
+        let judged = Observed::look(&Topology::default(), &record)?.judged;
+        Ok(judged.into_iter().map(|(port, judged)| (port, judged.violations)).collect())
+    }
+
     fn record_or_new(&self) -> Result<Record> {
         match self.record()? {
             Some(record) => Ok(record),
@@ -185,6 +197,11 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
     });
     record.routes.retain(|route| topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *route));
     record.sysctls.retain(|sysctl| topology.sysctls.iter().any(|wanted| sysctl.is(wanted)));
+    record.programs.retain(|place, _| {
+        let judged =
+            |cable: &crate::topology::Cable| cable.policy.is_some() && cable.ends[0].link.place == *place;
+        topology.cables.iter().any(judged)
+    });
     record.commands.retain(|started| {
         let is = |wanted: &crate::topology::Command| {
             wanted.namespace == started.namespace && wanted.command == started.command

@@ -29,8 +29,9 @@
 //! | --- | --- |
 //! | `[namespace.NAME]` | `interface`, `routes`, `sysctl`, `run` |
 //! | `[host]` | `interface`, `routes`, `sysctl`: of the namespace that it is brought up from |
-//! | `interface.NAME` | `bridge = "NAME"` or `peer = "NAMESPACE/INTERFACE"`; `addresses`, `mac`, `mtu`, `port` |
+//! | `interface.NAME` | `bridge = "NAME"` or `peer = "NAMESPACE/INTERFACE"`; `addresses`, `mac`, `mtu`, `port`, `policy` |
 //! | `port`, the end of a cable that is on a bridge | `name`, `isolated`, `hairpin`, `learning`, `flood`, `mcast_flood`, `bcast_flood`, `neigh_suppress` |
+//! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `networks`, `permit`, `ether_types` |
 //! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping` |
 //! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
 //! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
@@ -39,6 +40,16 @@
 //! `host` stands for the host in `peer` too. Links are up; a link without `mtu` has 1500, a bridge without has the
 //! smallest of its ports. IPv6 addresses are used at once, without duplicate address detection; a link has a link-local
 //! address if it is given another IPv6 address.
+//!
+//! # What an interface may send
+//!
+//! An interface with a `policy` may send from its own MAC address, from its `addresses`, its IPv6 link-local address and
+//! the `networks` of the policy, what no honest stack would not send ([`netns_ebpf::packet`]); `permit` lists what else:
+//! `"vlan"`, `"router"`, `"dhcp-server"`, `"dhcp-client"`; `ether_types` are numbers. Other frames are counted
+//! (`"observe"`, the default of a table) or counted and dropped (`"enforce"`) at its port, from its first frame on.
+//!
+//! The kernel holds the program and its maps for as long as the ports' filters are there: nothing is pinned, no process
+//! has to run, and [`Lab::violations`] reads them by the program's id, which is on record.
 //!
 //! # Whose is what
 //!
@@ -55,19 +66,20 @@ mod file;
 mod lab;
 mod observe;
 mod plan;
+mod policy;
 mod processes;
 mod record;
 mod topology;
 
 pub use error::{Error, Result};
-pub use file::{Fault, parse};
+pub use file::{Fault, Policies, parse};
 pub use lab::{Done, Lab};
-pub use observe::{Inside, Observed};
+pub use observe::{Inside, Judged, Observed};
 pub use plan::{Change, plan};
 pub use record::{FOLDER, Record};
 pub use topology::{
-    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, Port, Route,
-    Sysctl, Topology,
+    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, Port,
+    PortPolicy, Route, Sysctl, Topology,
 };
 
 /// A text with its words divided by one space, as settings of several numbers are compared.

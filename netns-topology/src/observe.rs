@@ -6,6 +6,8 @@ use crate::record::{Record, RecordedLink, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::link::Link;
 use netns_core::{Namespace, RouteSocket, address, link, route, sysctl};
+use netns_ebpf::layout::Violations;
+use netns_ebpf::{Monitor, MonitorError, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is there.
@@ -15,8 +17,19 @@ pub struct Observed {
     pub namespaces: BTreeMap<String, u64>,
     /// What is in the host, and in those namespaces that are ours.
     pub places: BTreeMap<Place, Inside>,
+    /// Ports that are judged by our program.
+    pub judged: BTreeMap<LinkName, Judged>,
     /// Commands of the topology that run, by namespace and text.
     pub running: BTreeSet<(String, String)>,
+}
+
+/// A port that is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// By what.
+    pub policy: Policy,
+    /// What was found wrong.
+    pub violations: Violations,
 }
 
 /// What is in a namespace.
@@ -57,11 +70,38 @@ impl Observed {
                 observed.places.insert(place, inside);
             }
         }
+        observed.look_at_policies(record)?;
         observed.running = processes::running(&Store::path(&record.file), record)
             .into_iter()
             .map(|process| (process.namespace, process.command))
             .collect();
         Ok(observed)
+    }
+
+    /// Which ports carry the program that is on record, and what it knows of them.
+    fn look_at_policies(&mut self, record: &Record) -> Result<()> {
+        for (place, &programs) in &record.programs {
+            if !self.places.contains_key(place) {
+                continue;
+            }
+            let monitor = match Monitor::reopen(programs) {
+                Err(MonitorError::Gone { .. }) => continue,
+                other => other?,
+            };
+            let namespace = match place {
+                Place::Host => Namespace::current()?,
+                Place::Namespace(name) => Namespace::open(name)?,
+            };
+            let mut socket = RouteSocket::open_in(&namespace)?;
+            let ends = record.cables.iter().flatten().filter(|end| end.place == *place);
+            let ports: Vec<_> = ends.filter_map(|end| Some((end.link()?, self.ours(end)?.index))).collect();
+            for (name, link) in ports {
+                let Some(slot) = monitor.attached(&mut socket, link)? else { continue };
+                let Some(policy) = monitor.policy(slot) else { continue };
+                self.judged.insert(name, Judged { policy, violations: monitor.violations(slot) });
+            }
+        }
+        Ok(())
     }
 
     /// What is in a place; `None` if it is not there, or not ours.

@@ -41,6 +41,9 @@ pub struct Record {
     pub(crate) sysctls: Vec<RecordedSysctl>,
     /// Commands that were started.
     pub(crate) commands: Vec<RecordedCommand>,
+    /// The programs that judge ports, by the ids that the kernel gave them; those of a place share maps.
+    #[serde(default)]
+    pub(crate) programs: BTreeMap<Place, [u32; 2]>,
 }
 
 /// A link by place and name.
@@ -155,6 +158,7 @@ impl Record {
             routes: Vec::new(),
             sysctls: Vec::new(),
             commands: Vec::new(),
+            programs: BTreeMap::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a topology is: plain data, checked, without a trace of the file that it came from.
 
+pub use crate::policy::PortPolicy;
 use netns_core::bridge::PortOptions;
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,8 @@ pub struct Bridge {
 pub struct Cable {
     /// Its ends.
     pub ends: [CableEnd; 2],
+    /// What the second end may send, if the first is a port of a bridge; `None`: it is not judged.
+    pub policy: Option<PortPolicy>,
 }
 
 /// An end of a veth pair.

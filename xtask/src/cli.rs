@@ -154,7 +154,8 @@ pub(crate) struct WatchArguments {
 #[command(
     after_help = "While it runs, each port of the bridge carries two filters, in a clsact qdisc that is made \
 where there is none. When it ends they are gone. After SIGKILL they stay: harmless, but --cleanup removes them, and so \
-does observing the bridge again."
+does observing the bridge again. \
+What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it."
 )]
 pub(crate) struct ObserveArguments {
     /// The bridge.
@@ -165,6 +166,13 @@ pub(crate) struct ObserveArguments {
     pub(crate) netns: Option<String>,
     #[command(flatten)]
     pub(crate) watch: WatchArguments,
+    /// What ports may send, from a TOML file [default: what the bridge and the host have learnt of them]. A port that
+    /// is not in it is counted and not judged.
+    #[arg(long, value_name = "FILE", conflicts_with = "cleanup")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Drop what the ports of the file may not send, whatever mode it gives them.
+    #[arg(long, requires = "policy")]
+    pub(crate) enforce: bool,
     /// Remove what was left by an `observe` that was killed, and nothing else.
     #[arg(long)]
     pub(crate) cleanup: bool,

@@ -8,7 +8,7 @@ use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::{Error, RouteSocket};
 
 use super::load::Program;
-use super::{Monitor, MonitorError, Slot};
+use super::{Monitor, MonitorError, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
 pub(super) const NAME: &str = "netns-ebpf";
@@ -85,7 +85,26 @@ impl Monitor {
     /// As [`Self::assign`]; [`MonitorError::Port`] with what the kernel refused;
     /// [`MonitorError::IngressQdisc`] if the older `ingress` qdisc is in clsact's place. Nothing stays on the port then.
     pub fn attach(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Attachment, MonitorError> {
+        self.attach_with(socket, ifindex, None)
+    }
+
+    /// As [`Self::attach`], with a policy that holds from the first frame that the filters see.
+    ///
+    /// # Errors
+    /// As [`Self::attach`] and [`Self::set_policy`].
+    pub fn attach_with(
+        &self,
+        socket: &mut RouteSocket,
+        ifindex: u32,
+        policy: Option<&Policy>,
+    ) -> Result<Attachment, MonitorError> {
         let slot = self.assign(ifindex)?;
+        if let Some(policy) = policy
+            && let Err(error) = self.set_policy(slot, policy)
+        {
+            self.release(slot)?;
+            return Err(error);
+        }
         let mut attachment = Attachment { ifindex, slot, made_clsact: false, priorities: [None; 2] };
         match self.attach_to(socket, &mut attachment) {
             Ok(()) => Ok(attachment),
@@ -127,6 +146,24 @@ impl Monitor {
             *priority = Some(free);
         }
         Ok(())
+    }
+
+    /// The slot of a port that carries both programs; `None` if it has none, or somebody took a filter away.
+    ///
+    /// # Errors
+    /// [`MonitorError::Port`] with what the kernel refused.
+    pub fn attached(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Option<Slot>, MonitorError> {
+        let failed = |source| MonitorError::Port { operation: "look at", ifindex, source };
+        let Some(slot) = self.slot(ifindex) else { return Ok(None) };
+        for direction in Direction::BOTH {
+            let id = Some(self.program(direction).id);
+            let is_ours =
+                |filter: &FilterInfo| filter.program_id == id && filter.class_id == Some(slot.get().into());
+            if !tc::list_filters(socket, ifindex, direction).map_err(failed)?.iter().any(is_ours) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(slot))
     }
 
     /// Takes the programs off a port again and its slot back, as [`Self::release`] does.

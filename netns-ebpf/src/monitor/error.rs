@@ -33,6 +33,11 @@ pub enum MonitorError {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// The programs that were to be opened again are in the kernel no more.
+    Gone {
+        /// The id of one that is missing.
+        program: u32,
+    },
     /// An operation of aya's failed in a way that has no name of its own here.
     Load {
         /// What was being done, and to what.
@@ -110,6 +115,7 @@ impl fmt::Display for MonitorError {
             Self::Verifier { program, log, source } => {
                 write!(f, "the kernel's verifier refused the program {program}: {source}; it says:\n{log}")
             }
+            Self::Gone { program } => write!(f, "there is no eBPF program with the id {program} any more"),
             Self::Load { operation, source } => {
                 write!(f, "{operation}: {source}")?;
                 let mut cause = source.source();

@@ -1,5 +1,6 @@
 //! Loading the object into the kernel.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::{fs, io};
@@ -8,6 +9,7 @@ use aya::maps::{Map, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
+use super::log::LogReader;
 use super::{MonitorError, MonitorOptions};
 use crate::layout;
 
@@ -20,7 +22,7 @@ const EVENTS_BYTES: u32 = 1 << 19;
 /// A program in the kernel.
 #[derive(Debug)]
 pub(super) struct Program {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     /// By which the kernel names it, in a filter for instance.
     pub(super) id: u32,
 }
@@ -33,11 +35,49 @@ impl Program {
 
 /// What the kernel made of the object.
 pub(super) struct Loaded {
-    pub(super) ebpf: Ebpf,
+    pub(super) maps: Maps,
     pub(super) ingress: Program,
     pub(super) egress: Program,
-    /// Counter lines per slot.
-    pub(super) cpus: u32,
+    pub(super) log: LogReader,
+}
+
+/// The programs' maps, by the names of [`layout`].
+pub(super) struct Maps(pub(super) HashMap<String, Map>);
+
+impl Maps {
+    /// The names of those that user space uses.
+    pub(super) const NAMES: [&'static str; 8] = [
+        layout::COUNTERS,
+        layout::PORTS,
+        layout::PAIRS,
+        layout::LOST,
+        layout::POLICIES,
+        layout::VIOLATIONS,
+        layout::GROUPS,
+        layout::EVENTS,
+    ];
+
+    /// Takes a map.
+    pub(super) fn take<T>(&mut self, name: &'static str) -> Result<T, MonitorError>
+    where
+        T: TryFrom<Map, Error = MapError>,
+    {
+        self.take_with(name, T::try_from)
+    }
+
+    /// Takes a map, as `convert` makes something of it.
+    pub(super) fn take_with<T>(
+        &mut self,
+        name: &'static str,
+        convert: impl FnOnce(Map) -> Result<T, MapError>,
+    ) -> Result<T, MonitorError> {
+        let failed = |source: Box<dyn Error + Send + Sync>| MonitorError::Load {
+            operation: format!("take the map {name}"),
+            source,
+        };
+        let map = self.0.remove(name).ok_or_else(|| failed("the program has no such map".into()))?;
+        convert(map).map_err(|error| failed(error.into()))
+    }
 }
 
 /// Loads the maps and both programs.
@@ -51,7 +91,9 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let mut ebpf = ebpf.map_err(explain)?;
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;
     let egress = load_program(&mut ebpf, layout::EGRESS)?;
-    Ok(Loaded { ebpf, ingress, egress, cpus })
+    let log = LogReader::new(&mut ebpf)?;
+    let maps = Maps::NAMES.iter().filter_map(|&name| Some((name.to_owned(), ebpf.take_map(name)?))).collect();
+    Ok(Loaded { maps: Maps(maps), ingress, egress, log })
 }
 
 /// Makes the maps, with the sizes and constants that the options and the machine ask for.
@@ -93,28 +135,6 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorE
             MonitorError::Kernel { operation: format!("keep the program {name}"), source }
         })?;
     Ok(Program { fd, id: program.info().map_err(failed)?.id() })
-}
-
-/// Takes a map out of what was loaded.
-pub(super) fn take_map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, MonitorError>
-where
-    T: TryFrom<Map, Error = MapError>,
-{
-    take_map_with(ebpf, name, T::try_from)
-}
-
-/// Takes a map out of what was loaded, as `convert` makes something of it.
-pub(super) fn take_map_with<T>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    convert: impl FnOnce(Map) -> Result<T, MapError>,
-) -> Result<T, MonitorError> {
-    let failed = |source: Box<dyn Error + Send + Sync>| MonitorError::Load {
-        operation: format!("take the map {name}"),
-        source,
-    };
-    let map = ebpf.take_map(name).ok_or_else(|| failed("the object has no such map".into()))?;
-    convert(map).map_err(|error| failed(error.into()))
 }
 
 /// How many lines a slot needs for every CPU to have its own: one more than the highest number that a CPU can have.

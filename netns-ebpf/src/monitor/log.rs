@@ -23,9 +23,18 @@ pub(super) struct LogReader {
 impl LogReader {
     /// Takes the ring buffer out of what was loaded.
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, MonitorError> {
+        Self::of(EbpfLogger::init_with_logger(ebpf, Facade))
+    }
+
+    /// The ring buffer of a program that is in the kernel.
+    pub(super) fn of_program(id: u32) -> Result<Self, MonitorError> {
+        Self::of(EbpfLogger::init_from_id_with_logger(id, Facade))
+    }
+
+    fn of(logger: Result<EbpfLogger<Facade>, aya_log::Error>) -> Result<Self, MonitorError> {
         let operation = || "read the programs' log".to_owned();
-        let logger = EbpfLogger::init_with_logger(ebpf, Facade)
-            .map_err(|error| MonitorError::Load { operation: operation(), source: error.into() })?;
+        let logger =
+            logger.map_err(|error| MonitorError::Load { operation: operation(), source: error.into() })?;
         let fd = logger.as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| MonitorError::Kernel { operation: operation(), source })?;
         Ok(Self { logger: Mutex::new(logger), fd })

@@ -12,28 +12,27 @@ mod pairs;
 mod pod;
 mod policy;
 mod reading;
+mod reopen;
 mod slots;
 mod test_run;
 
 use std::fmt;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 
 pub use attach::Attachment;
 pub use error::MonitorError;
 pub use events::Event;
-pub use observe::{Clsact, Journal, Observer, PortChange, Station, Trace, stations};
+pub use observe::{Clsact, Journal, Judging, Observer, PolicyOf, PortChange, Station, Trace, stations};
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, PortInfo, PortRates, PortReading, Rate, Reading};
 pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
 
-use crate::layout::{
-    self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, PortPolicy, Traffic, Violations,
-};
+use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic, Violations};
 use events::EventReader;
 use load::Program;
 use log::LogReader;
@@ -153,39 +152,7 @@ impl Monitor {
         if options.slots == 0 {
             return Err(MonitorError::NoSlots);
         }
-        let load::Loaded { mut ebpf, ingress, egress, cpus } = load::load(options)?;
-        let lines = (usize::from(options.slots) + 1) * cpus as usize;
-        let slots = usize::from(options.slots) + 1;
-        let mut mapped = |name, elements, size| {
-            load::take_map_with(&mut ebpf, name, |map| match map {
-                Map::Array(map) => Ok(MappedArray::new(map.fd().as_fd(), elements, size)?),
-                _ => Err(MapError::InvalidMapType { map_type: 0 }),
-            })
-        };
-        let counters = mapped(layout::COUNTERS, lines, size_of::<PortCounters>())?;
-        let validation = Validation {
-            policies: mapped(layout::POLICIES, slots, size_of::<PortPolicy>())?,
-            violations: mapped(layout::VIOLATIONS, slots, size_of::<Violations>())?,
-            groups: mapped(layout::GROUPS, layout::MAX_GROUPS as usize, size_of::<u64>())?,
-        };
-        let ports = Ports {
-            slots: Slots::new(options.slots),
-            limit: options.slots,
-            map: load::take_map(&mut ebpf, layout::PORTS)?,
-        };
-        let pairs = load::take_map_with(&mut ebpf, layout::PAIRS, PairMap::new)?;
-        Ok(Self {
-            ingress,
-            egress,
-            counters,
-            cpus,
-            ports: Mutex::new(ports),
-            pairs: (options.pairs > 0).then_some(pairs),
-            lost: load::take_map(&mut ebpf, layout::LOST)?,
-            validation,
-            events: EventReader::new(load::take_map(&mut ebpf, layout::EVENTS)?)?,
-            log: LogReader::new(&mut ebpf)?,
-        })
+        Self::assemble(load::load(options)?, options.pairs > 0)
     }
 
     /// The program for a port's ingress hook: frames that come from its namespace.
@@ -249,6 +216,12 @@ impl Monitor {
     #[must_use]
     pub fn ports(&self) -> Vec<(Slot, u32)> {
         self.lock().slots.used().collect()
+    }
+
+    /// The slot of a port, if it has one.
+    #[must_use]
+    pub fn slot(&self, ifindex: u32) -> Option<Slot> {
+        self.lock().slots.of_port(ifindex)
     }
 
     /// What was counted for a port since it was assigned; zero for a slot that no port ever had.

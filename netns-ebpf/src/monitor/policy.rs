@@ -113,6 +113,25 @@ impl Monitor {
         Ok(())
     }
 
+    /// What a port may send, as the program reads it; `None` if it is not judged.
+    ///
+    /// # Panics
+    /// If the slot is not one of this monitor's.
+    #[must_use]
+    pub fn policy(&self, slot: Slot) -> Option<Policy> {
+        let slot = usize::from(slot.get());
+        let (control, group) = self.validation.read_control(slot);
+        let mode = match control & control::MODE {
+            control::OBSERVE => Mode::Observe,
+            control::ENFORCE => Mode::Enforce,
+            _ => return None,
+        };
+        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
+        let words = self.validation.policies.words(slot);
+        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
+        Some(Policy { rules: Rules::from_words(words), mode, group: u8::try_from(group).ok()? })
+    }
+
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
     ///
     /// # Errors

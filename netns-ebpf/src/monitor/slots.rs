@@ -61,6 +61,14 @@ impl Slots {
         }
     }
 
+    /// Enters a port that has a slot already; what is no slot is passed over.
+    pub(super) fn restore(&mut self, number: u32, ifindex: u32) {
+        let slot = u16::try_from(number).ok().and_then(Slot::new);
+        let Some(slot) = slot.filter(|&slot| self.state(slot).is_some()) else { return };
+        self.free.retain(|&free| free != slot);
+        self.set(slot, State::Used { ifindex });
+    }
+
     fn state(&self, slot: Slot) -> Option<State> {
         self.states.get(usize::from(slot.get()) - 1).copied()
     }

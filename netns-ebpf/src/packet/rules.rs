@@ -233,6 +233,33 @@ impl Rules {
         words
     }
 
+    /// The rules that lie in memory as these words: what [`Self::to_words`] gave.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn from_words(words: [u64; size_of::<Self>() / size_of::<u64>()]) -> Self {
+        let bytes = words.map(u64::to_ne_bytes);
+        let half = |word: usize, at: usize| {
+            let [a, b] = [bytes[word][at], bytes[word][at + 1]];
+            u16::from_ne_bytes([a, b])
+        };
+        let net4 = |place: usize| {
+            let [a, b, c, d, e, f, g, h] = bytes[3 + place];
+            Net4 { address: u32::from_ne_bytes([a, b, c, d]), mask: u32::from_ne_bytes([e, f, g, h]) }
+        };
+        let net6 = |place: usize| {
+            let at = 3 + NETS + place * 4;
+            Net6 { address: [words[at], words[at + 1]], mask: [words[at + 2], words[at + 3]] }
+        };
+        Self {
+            mac: Mac(words[0]),
+            permissions: Permissions(half(1, 0)),
+            ether_types: [half(1, 2), half(1, 4), half(1, 6), half(2, 0)],
+            reserved: [0; 3],
+            v4: core::array::from_fn(net4),
+            v6: core::array::from_fn(net6),
+        }
+    }
+
     #[inline(always)]
     pub(super) const fn permits(&self, permission: Permissions) -> bool {
         self.permissions.contains(permission)

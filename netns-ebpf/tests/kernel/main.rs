@@ -3,10 +3,12 @@
 mod attach;
 mod counters;
 mod harness;
+mod judging;
 mod load;
 mod log;
 mod network;
 mod pairs;
+mod reopen;
 mod slots;
 mod traffic;
 mod verdicts;

@@ -24,6 +24,9 @@ const SILENT: LinkChange<'static> = LinkChange {
     namespace: None,
 };
 
+/// `EEXIST`.
+const EXISTS: i32 = 17;
+
 impl Executor<'_> {
     pub(super) fn add_bridge(&mut self, wanted: &Bridge) -> Result<()> {
         let name = wanted.link.name;
@@ -74,6 +77,10 @@ impl Executor<'_> {
                 bridge::set_port(socket, index, &options)?;
             }
         }
+        // From the first frame on.
+        if let Some(policy) = &cable.policy {
+            self.set_policy(&near.link, &far.link, policy)?;
+        }
         // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
         link::set_up(self.socket(&near.link.place)?, near.link.name)?;
         for end in [near, far] {
@@ -87,7 +94,15 @@ impl Executor<'_> {
         let socket = self.socket(&link.place)?;
         let link::Link { index, mac, .. } = link::get(socket, link.name)?;
         let net = IpNet::new(link_local(mac.unwrap_or_default()).into(), 64)?;
-        Ok(address::add(socket, &Address::new(index, net))?)
+        let wanted = Address::new(index, net);
+        match address::add(socket, &wanted) {
+            // We were killed before the kernel was told to make none: its own is there by now, and waits.
+            Err(error) if error.errno() == Some(EXISTS) => {
+                address::delete(socket, index, net)?;
+                Ok(address::add(socket, &wanted)?)
+            }
+            other => Ok(other?),
+        }
     }
 
     pub(super) fn set_mtu(&mut self, link: &LinkName, mtu: u32) -> Result<()> {

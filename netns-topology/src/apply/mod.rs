@@ -3,6 +3,7 @@
 
 mod links;
 mod note;
+mod policy;
 
 use crate::error::{Error, Result};
 use crate::observe::Observed;
@@ -12,6 +13,7 @@ use crate::record::{Record, RecordedCommand, Store};
 use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
+use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -21,11 +23,13 @@ pub(crate) struct Executor<'a> {
     record: &'a mut Record,
     /// Namespaces that were opened or made, with a socket in each.
     open: BTreeMap<Place, (Namespace, RouteSocket)>,
+    /// The programs that judge the ports of a place.
+    monitors: BTreeMap<Place, Monitor>,
 }
 
 impl<'a> Executor<'a> {
     pub(crate) const fn new(store: &'a Store, record: &'a mut Record) -> Self {
-        Self { store, record, open: BTreeMap::new() }
+        Self { store, record, open: BTreeMap::new(), monitors: BTreeMap::new() }
     }
 
     /// Carries out a plan for what was observed.
@@ -84,6 +88,8 @@ impl<'a> Executor<'a> {
                 let index = self.index(link)?;
                 address::add(self.socket(&link.place)?, &Address::new(index, *net))?;
             }
+            Change::SetPolicy { port, inside, policy, .. } => self.set_policy(port, inside, policy)?,
+            Change::RemovePolicy { port } => self.remove_policy(port)?,
             Change::AddLinkLocal(link) => self.add_link_local(link)?,
             Change::SetSysctl { sysctl, .. } => {
                 sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;

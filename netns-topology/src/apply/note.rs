@@ -81,6 +81,7 @@ impl Executor<'_> {
     fn forget_inside(&mut self, place: &Place) {
         self.record.addresses.retain(|(link, _)| link.place != *place);
         self.record.routes.retain(|route| route.place != *place);
+        self.record.programs.remove(place);
         self.record.sysctls.retain(|sysctl| sysctl.place != *place);
         self.record.commands.retain(|command| *place != Place::Namespace(command.namespace.clone()));
     }

@@ -1,7 +1,7 @@
 //! As a graph for Graphviz.
 
 use super::addresses;
-use crate::topology::{LinkName, Place, Topology};
+use crate::topology::{Cable, LinkName, Place, Topology};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -38,10 +38,13 @@ pub fn dot(topology: &Topology) -> String {
             let _ = writeln!(out, "  {owner} -- {} [style=dashed]", node(&bridge.link));
         }
     }
-    for [near, far] in topology.cables.iter().map(|cable| &cable.ends) {
+    for Cable { ends: [near, far], policy } in &topology.cables {
         let label = |link: &LinkName| {
             let mut lines = vec![link.name.to_string()];
             lines.extend(addresses(topology, link));
+            if *link == near.link {
+                lines.extend(policy.as_ref().map(|policy| policy.mode_name().to_owned()));
+            }
             quoted(&lines.join("\n"))
         };
         let from = match near.port {

@@ -39,10 +39,19 @@ pub fn json(topology: &Topology) -> Value {
         .commands
         .iter()
         .map(|command| json!({ "namespace": command.namespace, "command": command.command }));
+    let policies = topology.cables.iter().filter_map(|cable| {
+        let (policy, [port, inside]) = (cable.policy.as_ref()?, &cable.ends);
+        Some(json!({
+            "port": port.link.name.as_str(), "place": inside.link.place, "ifname": inside.link.name.as_str(),
+            "mode": policy.mode_name(), "networks": policy.networks.iter().map(ToString::to_string).collect::<Value>(),
+            "policy": policy.to_string(),
+        }))
+    });
     json!({
         "namespaces": topology.namespaces,
         "bridges": bridges.collect::<Value>(),
         "cables": topology.cables.iter().map(|cable| cable.ends.iter().map(end).collect()).collect::<Vec<Value>>(),
+        "policies": policies.collect::<Value>(),
         "routes": routes.collect::<Value>(),
         "sysctls": sysctls.collect::<Value>(),
         "commands": commands.collect::<Value>(),

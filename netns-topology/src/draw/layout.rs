@@ -51,14 +51,7 @@ impl Layout {
         let (mut above, members) = sort(topology);
         let mut layout = Self { width: 0, height: 0, nodes: Vec::new(), bars: Vec::new() };
 
-        let mut x = MARGIN;
-        let mut bottom = MARGIN;
-        for node in &mut above {
-            (node.x, node.y) = (x, MARGIN);
-            x += BOX_WIDTH + GAP;
-            bottom = bottom.max(MARGIN + node.height);
-        }
-        let row_width = x;
+        let mut bottom = above.iter().map(|node| MARGIN + node.height).max().unwrap_or(MARGIN);
         let top = if above.is_empty() { MARGIN } else { bottom + 2 * GAP };
 
         let mut x = MARGIN;
@@ -80,10 +73,37 @@ impl Layout {
             layout.bars.push(Bar { link: bridge.link.clone(), x: bar_x, y: top, height, addresses });
             x = bar_x + BAR_WIDTH + ARM + BOX_WIDTH + GAP;
         }
+        let row_width = layout.place_above(topology, &mut above);
         layout.nodes.extend(above);
         layout.width = row_width.max(x).max(MARGIN + GAP) - GAP + MARGIN;
         layout.height = bottom + MARGIN;
         layout
+    }
+
+    /// Places each of the row above over the middle of the bridges that it is joined to, as far as there is room; where
+    /// the row ends.
+    fn place_above(&self, topology: &Topology, above: &mut [Node]) -> usize {
+        let middle = |node: &Node| {
+            let is_joined = |bar: &&Bar| {
+                let by_address = node.place.is_host() && is_interface(topology, &bar.link);
+                by_address
+                    || topology.cables.iter().any(|cable| {
+                        is_on(&cable.ends[0], &bar.link) && cable.ends[1].link.place == node.place
+                    })
+            };
+            let bars: Vec<usize> =
+                self.bars.iter().filter(is_joined).map(|bar| bar.x + BAR_WIDTH / 2).collect();
+            if bars.is_empty() { None } else { Some(bars.iter().sum::<usize>() / bars.len()) }
+        };
+        // In the order of what they are joined to, so that few lines cross; what is joined to none stays in its order.
+        above.sort_by_key(|node| middle(node).unwrap_or(0));
+        let mut x = MARGIN;
+        for node in above {
+            let wanted = middle(node).map_or(x, |middle| middle.saturating_sub(BOX_WIDTH / 2));
+            (node.x, node.y) = (x.max(wanted), MARGIN);
+            x = node.x + BOX_WIDTH + GAP;
+        }
+        x
     }
 
     pub(super) fn node(&self, place: &Place) -> Option<&Node> {

@@ -1,7 +1,8 @@
 //! As a picture.
 
 use super::layout::{BAR_WIDTH, BOX_WIDTH, Bar, LINE, Layout, Node, is_interface};
-use crate::topology::{CableEnd, LinkName, Place, Topology};
+use crate::topology::{Cable, LinkName, Place, PortPolicy, Topology};
+use netns_ebpf::Mode;
 use std::fmt::Write;
 
 /// A point.
@@ -19,7 +20,7 @@ pub fn svg(topology: &Topology) -> String {
     );
     // Writing to a `String` cannot fail. Lines first, so that boxes cover their ends.
     for cable in &topology.cables {
-        write_cable(&mut out, &layout, &cable.ends);
+        write_cable(&mut out, &layout, cable);
     }
     for bar in &layout.bars {
         if is_interface(topology, &bar.link)
@@ -37,7 +38,7 @@ pub fn svg(topology: &Topology) -> String {
     out
 }
 
-fn write_cable(out: &mut String, layout: &Layout, [near, far]: &[CableEnd; 2]) {
+fn write_cable(out: &mut String, layout: &Layout, Cable { ends: [near, far], policy }: &Cable) {
     let Some(node) = layout.node(&far.link.place) else { return };
     let Some(port) = near.port else {
         let Some(other) = layout.node(&near.link.place) else { return };
@@ -65,13 +66,13 @@ fn write_cable(out: &mut String, layout: &Layout, [near, far]: &[CableEnd; 2]) {
         let (from, to) = (below(node), (bar.x + BAR_WIDTH / 2, bar.y));
         write_line(out, from, to, "");
         let at = ((3 * from.0 + 2 * to.0) / 5, (3 * from.1 + 2 * to.1) / 5);
-        write_text(out, at, "middle", "#678", &name);
+        write_label(out, at, policy.as_ref(), &name);
     } else {
         let y = middle(node);
         let (from, to) =
             if node.x < bar.x { (node.x + BOX_WIDTH, bar.x) } else { (bar.x + BAR_WIDTH, node.x) };
         write_line(out, (from, y), (to, y), "");
-        write_text(out, (usize::midpoint(from, to), y - 4), "middle", "#678", &name);
+        write_label(out, (usize::midpoint(from, to), y - 4), policy.as_ref(), &name);
     }
 }
 
@@ -81,6 +82,17 @@ fn write_line(out: &mut String, from: Point, to: Point, style: &str) {
         "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"#456\" stroke-width=\"1.5\"{style}/>",
         from.0, from.1, to.0, to.1
     );
+}
+
+/// The name of a port, and below it what is done about what it may not receive. A white edge keeps it off the lines.
+fn write_label(out: &mut String, (x, y): Point, policy: Option<&PortPolicy>, name: &str) {
+    out.push_str("<g paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"4\" stroke-linejoin=\"round\">\n");
+    write_text(out, (x, y), "middle", "#678", name);
+    if let Some(policy) = policy {
+        let colour = if policy.mode == Mode::Enforce { "#a3342c" } else { "#946200" };
+        write_text(out, (x, y + LINE + 3), "middle", colour, policy.mode_name());
+    }
+    out.push_str("</g>\n");
 }
 
 fn write_text(out: &mut String, at: Point, anchor: &str, colour: &str, text: &str) {

@@ -1,7 +1,7 @@
 //! As text.
 
 use super::addresses;
-use crate::topology::{CableEnd, LinkName, Topology};
+use crate::topology::{Cable, CableEnd, LinkName, Topology};
 use std::fmt::Write;
 
 /// A topology as lines of text: bridges with what is on them, cables, routes, settings, commands.
@@ -24,9 +24,10 @@ pub fn text(topology: &Topology) -> String {
     // Writing to a `String` cannot fail.
     for bridge in &topology.bridges {
         let _ = writeln!(out, "bridge {}", named(&bridge.link));
-        for [port, far] in topology.cables.iter().map(|cable| &cable.ends) {
+        for Cable { ends: [port, far], policy } in &topology.cables {
             if is_on(port, &bridge.link) {
-                let _ = writeln!(out, "  {} by {}", named(&far.link), port.link.name);
+                let policy = policy.as_ref().map_or_else(String::new, |policy| format!(", policy {policy}"));
+                let _ = writeln!(out, "  {} by {}{policy}", named(&far.link), port.link.name);
             }
         }
     }

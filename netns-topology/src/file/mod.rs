@@ -2,6 +2,8 @@
 
 mod check;
 mod fault;
+mod policy;
+mod ports;
 mod read;
 mod tables;
 
@@ -9,6 +11,7 @@ mod tables;
 mod tests;
 
 pub use fault::Fault;
+pub use ports::Policies;
 
 use crate::error::{Error, Result};
 use crate::topology::Topology;

@@ -2,6 +2,7 @@
 
 use super::Wrong;
 use super::check::Described;
+use super::policy::read_policy;
 use super::tables::{Bridge, File, Host, Interface, Namespace, Port, Route, Text};
 use crate::topology::{
     self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place,
@@ -76,7 +77,7 @@ pub(super) fn read(file: File) -> Wrong<Described> {
 }
 
 /// Keys and values as they stand in the file.
-fn in_order<T>(table: BTreeMap<Text, T>) -> Vec<(Text, T)> {
+pub(super) fn in_order<T>(table: BTreeMap<Text, T>) -> Vec<(Text, T)> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
@@ -135,7 +136,10 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
         match (&end.table.bridge, &end.table.peer) {
             (Some(bridge), None) => {
                 let port = read_port(into, end, bridge)?;
-                into.push_cable(Cable { ends: [port, near] }, end.span.clone())?;
+                let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
+                let own = crate::policy::own(of);
+                let policy = end.table.policy.as_ref().map(|policy| read_policy(policy, own)).transpose()?;
+                into.push_cable(Cable { ends: [port, near], policy }, end.span.clone())?;
             }
             (None, Some(peer)) => {
                 if let Some(port) = &end.table.port {
@@ -143,6 +147,10 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
                         port.span(),
                         "only a cable to a bridge has a port; expected `bridge`".to_owned(),
                     ));
+                }
+                if let Some(policy) = &end.table.policy {
+                    let message = "a policy is judged at the port of a bridge; expected `bridge`".to_owned();
+                    return Err((policy.span(), message));
                 }
                 let far = other_end(into, ends, end, peer)?;
                 // Each end names the other: the first one makes the cable.
@@ -153,7 +161,7 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
                         mtu: mtu(far.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
                         port: None,
                     };
-                    into.push_cable(Cable { ends: [near, far] }, end.span.clone())?;
+                    into.push_cable(Cable { ends: [near, far], policy: None }, end.span.clone())?;
                 }
             }
             (Some(_), Some(peer)) => {
@@ -271,7 +279,7 @@ fn if_name(text: &Text) -> Wrong<IfName> {
     }
 }
 
-fn mac(text: &Text) -> Wrong<MacAddress> {
+pub(super) fn mac(text: &Text) -> Wrong<MacAddress> {
     let expected = "expected one of a single interface, such as \"02:00:00:00:00:01\"";
     match text.get_ref().parse::<MacAddress>() {
         Ok(mac) if mac.is_multicast() || mac == MacAddress::default() => {
@@ -292,7 +300,7 @@ fn mtu(number: Option<&Spanned<u32>>) -> Wrong<Option<u32>> {
 }
 
 /// An address with its prefix length.
-fn net(text: &Text, expected: &str) -> Wrong<IpNet> {
+pub(super) fn net(text: &Text, expected: &str) -> Wrong<IpNet> {
     let written = text.get_ref();
     let fault = match written.parse::<IpNet>() {
         Ok(net) if written.contains('/') => return Ok(net),

@@ -1,7 +1,10 @@
 //! The tables of the file, as TOML has them: types and names of keys are checked here, what they mean in `check`.
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use toml::Spanned;
 
 /// A text and where it stands.
@@ -56,6 +59,7 @@ pub(super) struct Interface {
     pub(super) mac: Option<Text>,
     pub(super) mtu: Option<Spanned<u32>>,
     pub(super) port: Option<Spanned<Port>>,
+    pub(super) policy: Option<Spanned<Policy>>,
 }
 
 /// `port`: the end that is on the bridge.
@@ -70,6 +74,51 @@ pub(super) struct Port {
     pub(super) mcast_flood: Option<bool>,
     pub(super) bcast_flood: Option<bool>,
     pub(super) neigh_suppress: Option<bool>,
+}
+
+/// `policy`: what the interface may send. A text is its mode.
+#[derive(Debug)]
+pub(super) enum Policy {
+    Mode(String),
+    Table(PolicyTable),
+}
+
+/// `policy`, in full.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyTable {
+    pub(super) mode: Option<Text>,
+    #[serde(default)]
+    pub(super) networks: Vec<Text>,
+    #[serde(default)]
+    pub(super) permit: Vec<Text>,
+    #[serde(default)]
+    pub(super) ether_types: Vec<Spanned<u16>>,
+}
+
+/// By hand, since what serde makes of an untagged enumeration forgets where in the table a fault is.
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Policy;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"observe\", \"enforce\" or a table")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Policy, E> {
+                Ok(Policy::Mode(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Policy, A::Error> {
+                PolicyTable::deserialize(MapAccessDeserializer::new(map)).map(Policy::Table)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// `[bridge.NAME]`.

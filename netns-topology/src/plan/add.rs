@@ -88,9 +88,30 @@ impl Planner<'_> {
                 for end in &cable.ends {
                     self.change_end(end);
                 }
+                self.judge(cable);
             } else {
                 self.add_cable(cable);
             }
+        }
+    }
+
+    /// Sets the policy of a port that is there, if it differs.
+    fn judge(&mut self, cable: &Cable) {
+        let [port, inside] = &cable.ends;
+        let now = self.observed.judged.get(&port.link).map(|judged| judged.policy);
+        let mac = self.observed.link(&inside.link).and_then(|link| link.mac).unwrap_or_default();
+        let (port, inside) = (port.link.clone(), inside.link.clone());
+        match &cable.policy {
+            None if now.is_some() => self.changes.push(Change::RemovePolicy { port }),
+            None => {}
+            Some(policy) => match policy.of(mac) {
+                Ok(wanted) if Some(wanted) == now => {}
+                Ok(_) => {
+                    let (policy, again) = (policy.clone(), now.is_some());
+                    self.changes.push(Change::SetPolicy { port, inside, policy, again });
+                }
+                Err(full) => self.conflicts.push(format!("{inside}: {full}")),
+            },
         }
     }
 

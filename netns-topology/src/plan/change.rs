@@ -1,6 +1,6 @@
 //! One change of the kernel's state, and how it reads.
 
-use crate::topology::{Address, Bridge, Cable, Command, LinkName, Port, Route, Sysctl};
+use crate::topology::{Address, Bridge, Cable, Command, LinkName, Port, PortPolicy, Route, Sysctl};
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use std::fmt;
@@ -72,6 +72,22 @@ pub enum Change {
         /// Those that differ.
         options: PortOptions,
     },
+    /// Judge what comes in by a port of a bridge, or judge it otherwise.
+    SetPolicy {
+        /// The port.
+        port: LinkName,
+        /// The interface whose frames are judged: the other end of the cable.
+        inside: LinkName,
+        /// What it may send.
+        policy: PortPolicy,
+        /// Whether it is judged already.
+        again: bool,
+    },
+    /// Do not judge what comes in by a port any more.
+    RemovePolicy {
+        /// The port.
+        port: LinkName,
+    },
     /// Add an address.
     AddAddress(Address),
     /// Give a link its IPv6 link-local address, without which the kernel asks for no neighbour on behalf of packets
@@ -104,8 +120,11 @@ impl fmt::Display for Change {
             Self::RemoveNamespace(name) => write!(f, "- namespace {name}"),
             Self::AddNamespace(name) => write!(f, "+ namespace {name}"),
             Self::AddBridge(bridge) => write!(f, "+ bridge {}", bridge.link),
-            Self::AddCable(Cable { ends: [near, far] }) => match &near.port {
-                Some(Port { bridge, .. }) => write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link),
+            Self::AddCable(Cable { ends: [near, far], policy }) => match &near.port {
+                Some(Port { bridge, .. }) => {
+                    write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
+                    policy.as_ref().map_or(Ok(()), |policy| write!(f, " policy {policy}"))
+                }
                 None => write!(f, "+ cable {} - {}", near.link, far.link),
             },
             Self::Raise(link) => write!(f, "~ {link}: down -> up"),
@@ -113,6 +132,10 @@ impl fmt::Display for Change {
             Self::SetBridge { link, options } => write_bridge(f, link, options),
             Self::Attach { link, bridge } => write!(f, "~ {link}: bridge {bridge}"),
             Self::SetPort { link, options } => write_port(f, link, *options),
+            Self::SetPolicy { port, policy, again, .. } => {
+                write!(f, "{} {port}: policy {policy}", if *again { '~' } else { '+' })
+            }
+            Self::RemovePolicy { port } => write!(f, "- {port}: policy"),
             Self::AddAddress(Address { link, net }) => write!(f, "+ {link}: address {net}"),
             Self::AddLinkLocal(link) => write!(f, "+ {link}: link-local address"),
             Self::SetSysctl { sysctl, from } => match from {

@@ -1,11 +1,12 @@
 //! `cargo xtask addr`.
 
 use super::cli::{AddrArguments, AddrChange, AddrCommand};
+use super::link::identity;
 use super::{index, some};
 use crate::failure::Failure;
 use crate::output::{json_line, stdout};
 use netns_core::address::{self, Address};
-use netns_core::link::Link;
+use netns_core::link::{self, Link};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ pub(crate) fn addr(arguments: AddrArguments) -> Result<ExitCode, Failure> {
     match arguments.command.unwrap_or(AddrCommand::Show { name: None, dev: None }) {
         AddrCommand::Show { name, dev } => {
             let links = some(&mut socket, name.or(dev))?;
-            show(&links, &address::list(&mut socket)?, arguments.common.json)?;
+            let all = link::list(&mut socket)?;
+            show(&links, &all, &address::list(&mut socket)?, arguments.common.json)?;
         }
         AddrCommand::Add(AddrChange { address, dev }) => {
             let index = index(&mut socket, dev)?;
@@ -30,7 +32,8 @@ pub(crate) fn addr(arguments: AddrArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(links: &[Link], addresses: &[Address], json: bool) -> Result<(), Failure> {
+/// `all` are those that a link may name as its bridge.
+fn show(links: &[Link], all: &[Link], addresses: &[Address], json: bool) -> Result<(), Failure> {
     let mut out = stdout();
     let of = |link: &Link| {
         let index = link.index;
@@ -39,7 +42,9 @@ fn show(links: &[Link], addresses: &[Address], json: bool) -> Result<(), Failure
     if json {
         let links = links.iter().map(|link| {
             let addresses: Vec<Value> = of(link).map(describe).collect();
-            json!({ "ifindex": link.index, "ifname": link.name.as_str(), "mtu": link.mtu, "addr_info": addresses })
+            let mut object = identity(link, all);
+            object.insert("addr_info".to_owned(), addresses.into());
+            Value::Object(object)
         });
         json_line(&mut out, &links.collect())?;
         return Ok(());

@@ -110,6 +110,19 @@ fn name_of(index: u32, found: &[Link]) -> String {
 
 /// With the keys of `ip -json -details -statistics link`.
 fn describe(link: &Link, found: &[Link]) -> Value {
+    let mut object = identity(link, found);
+    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    if let Some(kind) = &link.kind {
+        put("linkinfo", json!({ "info_kind": kind }));
+    }
+    put("num_tx_queues", link.tx_queues.into());
+    put("num_rx_queues", link.rx_queues.into());
+    put("stats64", stats64(&link.stats));
+    Value::Object(object)
+}
+
+/// What `ip -json` tells of a link wherever it names one.
+pub(super) fn identity(link: &Link, found: &[Link]) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
     put("ifindex", link.index.into());
@@ -117,7 +130,8 @@ fn describe(link: &Link, found: &[Link]) -> Value {
     put("flags", flags(link).into());
     put("mtu", link.mtu.into());
     put("operstate", state(link.state).into());
-    put("group", link.group.into());
+    // Other groups have names in a file of iproute2's only; as a text they are told by their number.
+    put("group", if link.group == 0 { "default".into() } else { link.group.to_string().into() });
     if let Some(master) = link.master {
         put("master", name_of(master, found).into());
     }
@@ -130,13 +144,7 @@ fn describe(link: &Link, found: &[Link]) -> Value {
     if let Some(mac) = link.mac {
         put("address", mac.to_string().into());
     }
-    if let Some(kind) = &link.kind {
-        put("linkinfo", json!({ "info_kind": kind }));
-    }
-    put("num_tx_queues", link.tx_queues.into());
-    put("num_rx_queues", link.rx_queues.into());
-    put("stats64", stats64(&link.stats));
-    Value::Object(object)
+    object
 }
 
 /// With the keys of `ip -json -statistics link`.

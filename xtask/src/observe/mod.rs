@@ -1,6 +1,7 @@
 //! `cargo xtask observe`: what passes over a bridge that somebody else made.
 
 mod cleanup;
+mod judge;
 mod record;
 
 use crate::cli::ObserveArguments;
@@ -28,6 +29,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         Some(name) => Namespace::open(name)?,
         None => Namespace::current()?,
     };
+    let policies = judge::policies(arguments)?;
     check_bridge(&host, bridge)?;
     let stop = Stop::on_signals()?;
     let metrics = arguments.watch.metrics(bridge.as_str())?;
@@ -40,7 +42,8 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         programs: monitor.program_ids(),
     };
     let record = Record::begin(&host, &place)?;
-    let observer = match Observer::start(&monitor, &host, bridge, record.journal()?) {
+    let judging = judge::judging(policies, &monitor)?;
+    let observer = match Observer::start_judging(&monitor, &host, bridge, record.journal()?, judging) {
         Ok(observer) => observer,
         Err(error) => {
             // What could not be undone is still there, and the record with it.

@@ -5,8 +5,9 @@ pub(crate) mod cli;
 use crate::failure::Failure;
 use crate::output::{json_line, stdout};
 use cli::{DiffArguments, ShowArguments, UpArguments};
-use netns_topology::{Change, Error, Lab, draw};
-use serde_json::Value;
+use netns_ebpf::layout::Violations;
+use netns_topology::{Change, Error, Lab, LinkName, draw};
+use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -50,12 +51,28 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else if arguments.json {
         let mut value = draw::json(&topology);
         value["up"] = lab.record()?.is_some().into();
+        value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
         json_line(&mut out, &value)?;
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
+        for (port, violations) in lab.violations()? {
+            for (reason, packets) in violations.iter() {
+                writeln!(out, "{port}: {packets} {reason}")?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was found at a port, with the keys that `run` has for it.
+fn describe(port: &LinkName, violations: &Violations) -> Value {
+    let reasons: Map<String, Value> =
+        violations.iter().map(|(reason, packets)| (reason.name().to_owned(), packets.into())).collect();
+    json!({
+        "place": port.place, "port": port.name.as_str(), "violations": reasons,
+        "dropped": violations.dropped_rx.packets,
+    })
 }
 
 /// Whether it is up, for people.
@@ -74,6 +91,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Kernel(error) => error.into(),
+            Error::Program(error) => error.into(),
             error if error.is_invalid_input() => Self::Usage(error.to_string()),
             Error::System { .. } => Self::Usage(error.to_string()),
             error => Self::Kernel(error.to_string()),

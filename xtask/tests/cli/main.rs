@@ -14,6 +14,7 @@ mod run;
 mod terminal;
 mod topology;
 mod topology_faults;
+mod topology_policy;
 mod watched;
 
 use serde_json::Value;

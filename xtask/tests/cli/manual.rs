@@ -20,6 +20,24 @@ fn completions_of_three_shells() {
         let checked = Command::new(shell).arg("-n").arg(&script).stderr(Stdio::inherit()).status();
         assert!(checked.map_or_else(|_| shell != "bash", |status| status.success()), "{shell} -n");
     }
+    // Those that are there load theirs and know the command.
+    let folder = folder("home");
+    let script =
+        |shell: &str| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("completions-{shell}/script"));
+    let zsh = "autoload -U compinit; compinit -u -D; source $0; print -r -- $_comps[xtask]";
+    let fish = "source $argv[1]; complete -C 'xtask net'";
+    for (shell, plain, code, expected) in
+        [("zsh", "-f", zsh, "_xtask\n"), ("fish", "--no-config", fish, "netns\tNamed network namespaces")]
+    {
+        let mut command = Command::new(shell);
+        command.args([plain, "-c", code]).arg(script(shell)).env("HOME", &folder);
+        let Ok(loaded) = command.output() else {
+            assert!(std::env::var_os("CI").is_none(), "no {shell}; run: apt-get install {shell}");
+            continue;
+        };
+        let out = String::from_utf8_lossy(&loaded.stdout);
+        assert!(out.starts_with(expected), "{shell}: {out}{}", String::from_utf8_lossy(&loaded.stderr));
+    }
     // What bash would offer for `xtask net`.
     let script = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("completions-bash/script");
     let offer =

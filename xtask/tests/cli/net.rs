@@ -60,7 +60,19 @@ fn links_and_addresses() {
         for netns in ["", "-n ns1"] {
             let theirs = ip_json(&format!("{netns} addr show"));
             let ours = ours(&format!("addr show {netns}"));
-            same(&ours, &theirs, &["ifindex", "ifname", "mtu"]);
+            let keys = [
+                "ifindex",
+                "ifname",
+                "flags",
+                "mtu",
+                "operstate",
+                "group",
+                "master",
+                "link_index",
+                "link_netnsid",
+                "address",
+            ];
+            same(&ours, &theirs, &keys);
             for (ours, theirs) in ours.as_array().unwrap().iter().zip(theirs.as_array().unwrap()) {
                 same(&ours["addr_info"], &theirs["addr_info"], &["family", "local", "prefixlen"]);
             }

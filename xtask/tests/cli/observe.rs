@@ -283,3 +283,78 @@ fn people_get_tables() {
         }
     });
 }
+
+/// A file with a policy for the port `v1`, by its MAC address.
+fn policy_file(address: &str) -> String {
+    let mac = only(&ip_json("-n ns1 link show eth0"))["address"].as_str().unwrap().to_owned();
+    format!("[port.v1]\nmac = \"{mac}\"\naddresses = [\"{address}\"]\n")
+}
+
+/// Whether a ping from the first namespace to the second is answered.
+fn answered(arguments: &str) -> bool {
+    let ping = oracle("ping").get_program().to_owned();
+    let mut command = oracle("ip");
+    command.args(["netns", "exec", "ns1"]).arg(ping).args(["-c1", "-W1", "-q"]);
+    command.args(arguments.split_whitespace()).output().unwrap().status.success()
+}
+
+#[test]
+fn what_is_enforced_stays_enforced_after_sigkill_until_cleanup() {
+    in_host(|_| {
+        make_bridge();
+        plug_in(1);
+        plug_in(2);
+        ip("-n ns1 addr add 10.1.1.77/32 dev eth0");
+        ip("-n ns2 route add 10.1.1.77/32 dev eth0");
+        let before = state_of_the_host();
+        let own = ip("-n ns1 -4 -o addr show eth0");
+        let own = own.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
+        let far = ip("-n ns2 -4 -o addr show eth0");
+        let far = far.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
+        let foreign = format!("-I 10.1.1.77 {far}");
+        assert!(answered(&far) && answered(&foreign));
+
+        std::fs::write("/run/ports.toml", policy_file(&own)).unwrap();
+        let mut observe =
+            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        observe.line("counters", |line| line["type"] == "counters");
+        assert!(answered(&far), "what it may send");
+        assert!(!answered(&foreign), "what it may not");
+        observe.end("KILL");
+        assert!(answered(&far) && !answered(&foreign), "who ends the observer has won nothing");
+        assert_eq!(done(&mut xtask("observe --cleanup")).code, Some(0));
+        assert!(answered(&foreign));
+        std::fs::remove_file("/run/ports.toml").unwrap();
+        assert_eq!(state_of_the_host(), before);
+
+        // By default nothing is dropped, and an orderly end leaves nothing.
+        let mut observe = Watched::start("observe br0 --json --interval 0.1");
+        observe.line("counters", |line| line["type"] == "counters");
+        assert!(answered(&foreign));
+        assert_eq!(observe.end("INT").code, Some(0));
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn a_policy_file_that_cannot_be_has_line_and_column() {
+    in_host(|_| {
+        make_bridge();
+        for (text, message) in [
+            ("[port.v1]\n", "1:1: missing field `mac`"),
+            ("[port.v1]\nmac = '02'\n", "2:7: \"02\" is no MAC address; expected"),
+            ("[port.v1]\nmac = '02:00:00:00:00:01'\ngroup = 64\n", "3:9: there is no group 64; expected one"),
+            (
+                "[namespace.a]\nmac = '02:00:00:00:00:01'\naddresses = ['10.1.1.1/24']\n",
+                "3:14: \"10.1.1.1/24\" is no address; expected one such as \"10.1.1.1\"",
+            ),
+        ] {
+            std::fs::write("/run/ports.toml", text).unwrap();
+            let refused = done(&mut xtask("observe br0 --once --policy /run/ports.toml"));
+            assert_eq!(refused.code, Some(1));
+            let start = format!("error: /run/ports.toml:{message}");
+            assert!(refused.err.starts_with(&start), "{}", refused.err);
+        }
+        assert_eq!(done(&mut xtask("observe br0 --once --enforce")).code, Some(1), "only with a policy");
+    });
+}

@@ -1,6 +1,8 @@
 //! Observing a bridge that is there: its ports as they come and go, who is behind them, and no trace in the end.
 
 mod behind;
+mod judge;
+mod station;
 mod trace;
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,16 +13,19 @@ use std::time::{Duration, Instant};
 
 use netns_core::events::{Event, Events};
 use netns_core::link::{self, Link};
-use netns_core::neighbour;
-use netns_core::{Error, IfName, MacAddress, Namespace, RouteSocket, tc};
+use netns_core::{Error, IfName, Namespace, RouteSocket, tc};
 use std::net::IpAddr;
 
+pub use judge::{Judging, PolicyOf};
+pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
 
 use super::reading::{Behind, PortInfo, PortReading, Reading};
 use super::{Attachment, Monitor, MonitorError};
 use crate::layout::PortCounters;
 use behind::Search;
+use judge::{Clock, Learnt};
+use station::Stations;
 
 /// How many events are taken at once: a reader that others keep busy gets its turn.
 const MOST_EVENTS: usize = 4096;
@@ -44,15 +49,6 @@ pub enum PortChange {
     },
     /// The bridge itself is gone.
     BridgeGone,
-}
-
-/// An address behind a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Station {
-    /// Its MAC address, from the bridge's forwarding database.
-    pub mac: MacAddress,
-    /// The IP addresses that the host knows it by, from its table of neighbours.
-    pub addresses: Vec<IpAddr>,
 }
 
 /// Counts on every port of a bridge that somebody else made, until it is stopped or dropped; then nothing of it is left
@@ -87,6 +83,8 @@ pub struct Observer<'m> {
     refused: HashSet<u32>,
     search: Search,
     journal: Box<dyn Journal + 'm>,
+    judging: Judging<'m>,
+    clock: Clock,
     /// What has not been told yet.
     news: Vec<PortChange>,
     lost: u64,
@@ -94,6 +92,7 @@ pub struct Observer<'m> {
 
 struct Observed {
     attachment: Attachment,
+    learnt: Learnt,
     info: Arc<PortInfo>,
 }
 
@@ -108,6 +107,20 @@ impl<'m> Observer<'m> {
         host: &Namespace,
         bridge: IfName,
         journal: impl Journal + 'm,
+    ) -> Result<Self, MonitorError> {
+        Self::start_judging(monitor, host, bridge, journal, Judging::Nothing)
+    }
+
+    /// As [`Self::start`], and judges what comes in by the ports.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_judging(
+        monitor: &'m Monitor,
+        host: &Namespace,
+        bridge: IfName,
+        journal: impl Journal + 'm,
+        judging: Judging<'m>,
     ) -> Result<Self, MonitorError> {
         let failed = |source| MonitorError::Bridge { bridge, source };
         // Before the first look, so that no port is missed in between.
@@ -127,6 +140,8 @@ impl<'m> Observer<'m> {
             refused: HashSet::new(),
             search: Search::new(),
             journal: Box::new(journal),
+            judging,
+            clock: Clock::new(),
             news: Vec::new(),
             lost: 0,
         };
@@ -183,6 +198,7 @@ impl<'m> Observer<'m> {
             }
         }
         self.identify();
+        self.learn()?;
         Ok(std::mem::take(&mut self.news))
     }
 
@@ -270,6 +286,7 @@ impl<'m> Observer<'m> {
         }
         if port.info.name != link.name {
             port.info = Arc::new(PortInfo { name: link.name, ..PortInfo::clone(&port.info) });
+            self.judging.apply(self.monitor, &port.info);
             self.news.push(PortChange::Known(Arc::clone(&port.info)));
         }
         Ok(())
@@ -291,7 +308,7 @@ impl<'m> Observer<'m> {
                 });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
-                self.ports.insert(link.index, Observed { attachment, info });
+                self.ports.insert(link.index, Observed { attachment, info, learnt: Learnt::default() });
             }
             // It is gone again.
             Err(error) if is_gone(&error) => {}
@@ -309,7 +326,15 @@ impl<'m> Observer<'m> {
         let mut trace = Trace { ifindex: link.index, name: link.name, clsact };
         let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
         self.journal.note(&trace).map_err(noted)?;
-        let attachment = self.monitor.attach(&mut self.socket, link.index);
+        let policy = |monitor: &Monitor| {
+            // Its slot is not known yet, and no part of who it is.
+            let slot = monitor.slot(link.index).or(super::Slot::new(1))?;
+            let behind = behind::of_link(link);
+            let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
+            self.judging.given(&info)
+        };
+        let policy = policy(self.monitor);
+        let attachment = self.monitor.attach_with(&mut self.socket, link.index, policy.as_ref());
         if trace.clsact == Clsact::Unsure {
             let ours = attachment.as_ref().is_ok_and(Attachment::made_clsact);
             trace.clsact = if ours { Clsact::Ours } else { Clsact::NotOurs };
@@ -350,9 +375,27 @@ impl<'m> Observer<'m> {
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
                 port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
+                self.judging.apply(self.monitor, &port.info);
                 self.news.push(PortChange::Known(Arc::clone(&port.info)));
             }
         }
+    }
+
+    /// Judges ports by what the bridge and the host have learnt of them.
+    fn learn(&mut self) -> Result<(), MonitorError> {
+        if !matches!(self.judging, Judging::Learnt) || !self.clock.is_due() {
+            return Ok(());
+        }
+        let stations = Stations::look(&mut self.socket, self.bridge.index);
+        let stations = stations.map_err(|source| self.failed(source))?;
+        let mut taken: HashSet<IpAddr> =
+            self.ports.values().flat_map(|port| port.learnt.addresses()).copied().collect();
+        for (&index, port) in &mut self.ports {
+            if let Some(policy) = port.learnt.learn(&stations.of(index), &mut taken) {
+                self.monitor.set_policy(port.info.slot, &policy)?;
+            }
+        }
+        Ok(())
     }
 
     fn detach_all(&mut self) -> Result<(), MonitorError> {
@@ -397,22 +440,4 @@ impl AsFd for Observer<'_> {
 
 fn is_gone(error: &MonitorError) -> bool {
     matches!(error, MonitorError::Port { source, .. } if source.errno() == Some(libc::ENODEV))
-}
-
-/// The addresses behind a port of a bridge, as far as the bridge and its host have learnt them.
-///
-/// # Errors
-/// If the kernel does not tell.
-pub fn stations(socket: &mut RouteSocket, bridge: u32, port: u32) -> Result<Vec<Station>, Error> {
-    let neighbours = neighbour::list(socket)?;
-    let mut stations: Vec<Station> = Vec::new();
-    for entry in neighbour::list_fdb(socket, bridge)? {
-        let own = entry.state & libc::NUD_PERMANENT != 0;
-        if entry.port != port || own || stations.iter().any(|station| station.mac == entry.mac) {
-            continue;
-        }
-        let known = neighbours.iter().filter(|known| known.index == bridge && known.mac == Some(entry.mac));
-        stations.push(Station { mac: entry.mac, addresses: known.map(|known| known.address).collect() });
-    }
-    Ok(stations)
 }

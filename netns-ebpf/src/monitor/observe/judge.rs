@@ -1,0 +1,140 @@
+//! What ports of somebody else's bridge may send: as somebody says it, or as the bridge and its host have learnt it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::super::reading::PortInfo;
+use super::super::{Monitor, Policy};
+use super::Station;
+use crate::packet::{NETS, Permissions, Rules};
+use netns_core::MacAddress;
+
+/// How often what was learnt is looked at.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells what a port may send, if it is to be judged.
+pub type PolicyOf<'m> = Box<dyn Fn(&PortInfo) -> Option<Policy> + 'm>;
+
+/// Which ports of a bridge an [`Observer`](super::Observer) judges, and by what.
+#[derive(Default)]
+pub enum Judging<'m> {
+    /// None: they are counted.
+    #[default]
+    Nothing,
+    /// Those of which the bridge and its host have learnt who they are, which takes a MAC address in the bridge's
+    /// forwarding database and an IP address of it in the host's table of neighbours. They are observed, never enforced.
+    ///
+    /// An honest port that has just come is not judged before that, and then by what is known of it alone: of a family
+    /// of which no address is learnt, or more than a port can have, every address will do. The MAC address is the first
+    /// that is learnt, and stays; an address belongs to the first port that it is learnt of. An address that an honest
+    /// port has and never used towards the host counts as foreign until the host has learnt it.
+    Learnt,
+    /// Those that this function has a policy for: asked when a port comes, before its first frame is seen, and again
+    /// when it gets another name or it is found out who is behind it.
+    Given(PolicyOf<'m>),
+}
+
+impl fmt::Debug for Judging<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Learnt => "Learnt",
+            Self::Given(_) => "Given(..)",
+        })
+    }
+}
+
+impl Judging<'_> {
+    /// The policy of a port that somebody gave it.
+    pub(super) fn given(&self, port: &PortInfo) -> Option<Policy> {
+        match self {
+            Self::Given(policy) => policy(port),
+            Self::Nothing | Self::Learnt => None,
+        }
+    }
+
+    /// Judges a port that is known better than before by what is given for it, if something is.
+    pub(super) fn apply(&self, monitor: &Monitor, port: &PortInfo) {
+        if let Some(policy) = self.given(port)
+            && monitor.policy(port.slot) != Some(policy)
+            && let Err(error) = monitor.set_policy(port.slot, &policy)
+        {
+            log::warn!("{} is not judged: {error}", port.name);
+        }
+    }
+}
+
+/// What was learnt of a port.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    mac: Option<MacAddress>,
+    addresses: Vec<IpAddr>,
+}
+
+impl Learnt {
+    /// Adds what the bridge and the host know of it now, without what is another port's; the policy, if it is another
+    /// than before and enough is known for one.
+    pub(super) fn learn(&mut self, stations: &[Station], taken: &mut HashSet<IpAddr>) -> Option<Policy> {
+        let mac = *self.mac.get_or_insert(stations.first()?.mac);
+        let known =
+            stations.iter().filter(|station| station.mac == mac).flat_map(|station| &station.addresses);
+        let before = self.addresses.len();
+        for &address in known {
+            if !self.addresses.contains(&address) && taken.insert(address) {
+                self.addresses.push(address);
+            }
+        }
+        (self.addresses.len() > before).then(|| Policy::new(rules(mac, &self.addresses)))
+    }
+
+    /// The addresses that are its.
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+}
+
+/// Rules of what is known. A link-local address that is not made of the MAC address is one like others.
+fn rules(mac: MacAddress, addresses: &[IpAddr]) -> Rules {
+    let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT);
+    let anything = |rules: Rules, is_v6: bool| {
+        if is_v6 { rules.with_ipv6([0; 16].into(), 0) } else { rules.with_ipv4([0; 4].into(), 0) }
+    };
+    [false, true].into_iter().fold(own, |rules, is_v6| {
+        let of: Vec<&IpAddr> = addresses.iter().filter(|address| address.is_ipv6() == is_v6).collect();
+        // One place of IPv6 is for the link-local address.
+        let room = NETS - usize::from(is_v6);
+        let known = !of.is_empty() && of.len() <= room;
+        let with = if known {
+            let start = if is_v6 { rules.with_link_local() } else { Ok(rules) };
+            of.into_iter().fold(start, |rules, address| match *address {
+                IpAddr::V4(address) => rules?.with_ipv4(address, 32),
+                IpAddr::V6(address) => rules?.with_ipv6(address, 128),
+            })
+        } else {
+            anything(rules, is_v6)
+        };
+        // There is room: it was counted.
+        with.unwrap_or(rules)
+    })
+}
+
+/// When to look at what was learnt.
+#[derive(Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = now >= self.0;
+        if due {
+            self.0 = now + PAUSE;
+        }
+        due
+    }
+}

@@ -1,0 +1,140 @@
+//! A monitor out of what is in the kernel: just loaded, or still there because filters hold it.
+
+use std::os::fd::AsFd;
+
+use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType, PerCpuArray};
+use aya::programs::loaded_programs;
+
+use super::events::EventReader;
+use super::load::{Loaded, Maps, Program};
+use super::log::LogReader;
+use super::mapped::MappedArray;
+use super::pairs::PairMap;
+use super::policy::Validation;
+use super::slots::Slots;
+use super::{Monitor, MonitorError, Ports};
+use crate::layout::{self, PairCounters, PortCounters, PortPolicy, Violations};
+use std::sync::Mutex;
+
+impl Monitor {
+    /// Opens what another monitor loaded and filters hold since: the same programs, counters, policies and violations,
+    /// with nothing pinned in a file system. [`Self::program_ids`] are what it is known by; filters tell theirs
+    /// (`tc filter show`).
+    ///
+    /// The ports that have a slot are read from the kernel. Two monitors of the same programs do not know of each
+    /// other: only one of them may give out slots. Takes `CAP_SYS_ADMIN`; of a program's maps the kernel tells by
+    /// [`bpf_prog_info`](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h), since Linux 4.15.
+    ///
+    /// # Errors
+    /// [`MonitorError::Gone`] if the programs are there no more; [`MonitorError::Load`] if they are not ours, or of
+    /// another version's layout.
+    ///
+    /// ```no_run
+    /// use netns_ebpf::Monitor;
+    ///
+    /// let programs = Monitor::load(&Default::default())?.program_ids();
+    /// // ... filters hold the programs; the process that loaded them is gone ...
+    /// let monitor = Monitor::reopen(programs)?;
+    /// for (slot, ifindex) in monitor.ports() {
+    ///     println!("{ifindex}: {} violations", monitor.violations(slot).total());
+    /// }
+    /// # Ok::<(), netns_ebpf::MonitorError>(())
+    /// ```
+    pub fn reopen(programs: [u32; 2]) -> Result<Self, MonitorError> {
+        let [ingress, egress] = [open_program(programs[0])?, open_program(programs[1])?];
+        let mut maps = std::collections::HashMap::new();
+        // The egress program alone knows of pairs.
+        for id in ingress.1.into_iter().chain(egress.1) {
+            if let Some((name, map)) =
+                open_map(id).map_err(|error| unreadable(&format!("map {id}"), error))?
+            {
+                maps.insert(name, map);
+            }
+        }
+        let log = LogReader::of_program(programs[1])?;
+        let pairs = match maps.get(layout::PAIRS) {
+            Some(Map::HashMap(map)) => map.info().is_ok_and(|info| info.max_entries() > 1),
+            _ => false,
+        };
+        Self::assemble(Loaded { maps: Maps(maps), ingress: ingress.0, egress: egress.0, log }, pairs)
+    }
+
+    /// The sizes are those that the maps were made with.
+    pub(super) fn assemble(loaded: Loaded, count_pairs: bool) -> Result<Self, MonitorError> {
+        let Loaded { mut maps, ingress, egress, log } = loaded;
+        let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
+        let (counters, lines) = mapped(layout::COUNTERS, size_of::<PortCounters>())?;
+        let (policies, slots) = mapped(layout::POLICIES, size_of::<PortPolicy>())?;
+        let validation = Validation {
+            policies,
+            violations: mapped(layout::VIOLATIONS, size_of::<Violations>())?.0,
+            groups: mapped(layout::GROUPS, size_of::<u64>())?.0,
+        };
+        let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
+        let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
+        let mut slots = Slots::new(limit);
+        for entry in &map {
+            let (ifindex, slot) = entry.map_err(|error| unreadable(layout::PORTS, error))?;
+            slots.restore(slot, ifindex);
+        }
+        let pairs = maps.take_with(layout::PAIRS, PairMap::new)?;
+        let lost: PerCpuArray<MapData, PairCounters> = maps.take(layout::LOST)?;
+        Ok(Self {
+            ingress,
+            egress,
+            counters,
+            cpus: lines / (u32::from(limit) + 1),
+            ports: Mutex::new(Ports { slots, limit, map }),
+            pairs: count_pairs.then_some(pairs),
+            lost,
+            validation,
+            events: EventReader::new(maps.take(layout::EVENTS)?)?,
+            log,
+        })
+    }
+}
+
+/// An array, mapped, if its elements have this size; and how many they are.
+fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
+    let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
+    let info = map.info()?;
+    if info.value_size() as usize != size {
+        return Err(MapError::InvalidValueSize { size, expected: info.value_size() as usize });
+    }
+    Ok((MappedArray::new(map.fd().as_fd(), info.max_entries() as usize, size)?, info.max_entries()))
+}
+
+/// A program in the kernel, and the ids of its maps.
+fn open_program(id: u32) -> Result<(Program, Vec<u32>), MonitorError> {
+    let gone = || MonitorError::Gone { program: id };
+    // Others' programs come and go meanwhile.
+    let info = loaded_programs().flatten().find(|info| info.id() == id).ok_or_else(gone)?;
+    let operation = || format!("open the program {id}");
+    let failed = |error: aya::programs::ProgramError| MonitorError::Load {
+        operation: operation(),
+        source: error.into(),
+    };
+    let fd = info.fd().map_err(|_| gone())?;
+    let fd = fd.as_fd().try_clone_to_owned();
+    let fd = fd.map_err(|source| MonitorError::Kernel { operation: operation(), source })?;
+    Ok((Program { fd, id }, info.map_ids().map_err(failed)?.unwrap_or_default()))
+}
+
+/// A map that we know, and its name.
+fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
+    let info = MapInfo::from_id(id)?;
+    let Some(name) = info.name_as_str().filter(|name| Maps::NAMES.contains(name)) else { return Ok(None) };
+    let data = MapData::from_id(id)?;
+    let map = match info.map_type()? {
+        MapType::Array => Map::Array(data),
+        MapType::Hash => Map::HashMap(data),
+        MapType::PerCpuArray => Map::PerCpuArray(data),
+        MapType::RingBuf => Map::RingBuf(data),
+        other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
+    };
+    Ok(Some((name.to_owned(), map)))
+}
+
+fn unreadable(what: &str, error: MapError) -> MonitorError {
+    MonitorError::Load { operation: format!("read {what}"), source: error.into() }
+}

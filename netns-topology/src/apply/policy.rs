@@ -1,0 +1,87 @@
+//! Judging what interfaces send, at their ports.
+
+use super::Executor;
+use crate::error::{Error, Result};
+use crate::topology::{LinkName, Place, PortPolicy};
+use netns_core::{RouteSocket, link};
+use netns_ebpf::{Clsact, Monitor, MonitorError, MonitorOptions, Trace};
+
+/// `ENODEV`.
+const NO_DEVICE: i32 = 19;
+
+impl Executor<'_> {
+    pub(super) fn set_policy(
+        &mut self,
+        port: &LinkName,
+        inside: &LinkName,
+        policy: &PortPolicy,
+    ) -> Result<()> {
+        let mac = link::get(self.socket(&inside.place)?, inside.name)?.mac.unwrap_or_default();
+        let policy = policy.of(mac).map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
+        let index = self.index(port)?;
+        let (monitor, socket) = self.monitor(&port.place)?;
+        if let Some(slot) = monitor.attached(socket, index)? {
+            return Ok(monitor.set_policy(slot, &policy)?);
+        }
+        // Half of it may be there: somebody took a filter away.
+        take_off(monitor, socket, port, index)?;
+        let _ = monitor.attach_with(socket, index, Some(&policy))?;
+        Ok(())
+    }
+
+    pub(super) fn remove_policy(&mut self, port: &LinkName) -> Result<()> {
+        let index = self.index(port)?;
+        let (monitor, socket) = self.monitor(&port.place)?;
+        take_off(monitor, socket, port, index)
+    }
+
+    /// The programs of a place: those that its ports' filters hold, or new ones, which are written down before any
+    /// port has them.
+    fn monitor(&mut self, place: &Place) -> Result<(&Monitor, &mut RouteSocket)> {
+        if !self.monitors.contains_key(place) {
+            let held = self.record.programs.get(place).map(|&programs| Monitor::reopen(programs));
+            let monitor = match held {
+                None | Some(Err(MonitorError::Gone { .. })) => {
+                    // Pairs are nobody's to read here.
+                    let monitor = Monitor::load(&MonitorOptions { pairs: 0, ..MonitorOptions::default() })?;
+                    self.record.programs.insert(place.clone(), monitor.program_ids());
+                    self.store.write(self.record)?;
+                    monitor
+                }
+                Some(held) => {
+                    let monitor = held?;
+                    release_gone(&monitor, self.socket(place)?)?;
+                    monitor
+                }
+            };
+            self.monitors.insert(place.clone(), monitor);
+        }
+        self.entry(place)?;
+        let missing = || Error::system(format!("open {place}"))(std::io::ErrorKind::NotFound.into());
+        let (monitors, open) = (&self.monitors, &mut self.open);
+        let monitor = monitors.get(place).ok_or_else(missing)?;
+        let (_, socket) = open.get_mut(place).ok_or_else(missing)?;
+        Ok((monitor, socket))
+    }
+}
+
+/// Takes the filters off a port, and its slot back. The qdisc was made for them, and goes if it is empty.
+fn take_off(monitor: &Monitor, socket: &mut RouteSocket, port: &LinkName, index: u32) -> Result<()> {
+    let trace = Trace { ifindex: index, name: port.name, clsact: Clsact::Ours };
+    trace.remove(socket, monitor.program_ids())?;
+    if let Some(slot) = monitor.slot(index) {
+        monitor.release(slot)?;
+    }
+    Ok(())
+}
+
+/// Takes the slots of ports back that are gone: their links went without us.
+fn release_gone(monitor: &Monitor, socket: &mut RouteSocket) -> Result<()> {
+    for (slot, index) in monitor.ports() {
+        match link::get(socket, index) {
+            Err(error) if error.errno() == Some(NO_DEVICE) => monitor.release(slot)?,
+            other => drop(other?),
+        }
+    }
+    Ok(())
+}

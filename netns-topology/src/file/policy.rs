@@ -1,0 +1,81 @@
+//! What an interface may send, as the file says it.
+
+use super::Wrong;
+use super::read::net;
+use super::tables::{Policy, PolicyTable, Text};
+use crate::policy::{PERMISSIONS, PortPolicy};
+use netns_core::{IpNet, MacAddress};
+use netns_ebpf::Mode;
+use netns_ebpf::layout::MAX_GROUPS;
+use netns_ebpf::packet::Permissions;
+use std::ops::Range;
+use toml::Spanned;
+
+/// Reads the policy of an interface that has these addresses.
+pub(super) fn read_policy(policy: &Spanned<Policy>, own: Vec<IpNet>) -> Wrong<PortPolicy> {
+    let span = policy.span();
+    let mut read = PortPolicy {
+        mode: Mode::Observe,
+        networks: own,
+        permissions: Permissions::NONE,
+        ether_types: Vec::new(),
+    };
+    match policy.get_ref() {
+        Policy::Mode(text) => read.mode = mode(text, span.clone())?,
+        Policy::Table(table) => read_table(table, &mut read)?,
+    }
+    // Which MAC address it has is of no consequence for whether there is room.
+    read.of(MacAddress::default()).map_err(|full| (span, format!("{full}; expected fewer")))?;
+    Ok(read)
+}
+
+pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()> {
+    if let Some(text) = &table.mode {
+        into.mode = mode(text.get_ref(), text.span())?;
+    }
+    for text in &table.networks {
+        let net = net(text, "a network such as \"10.2.0.0/16\"")?;
+        if net.network() != net {
+            let message = format!("{net} is an address in a network; expected {}", net.network());
+            return Err((text.span(), message));
+        }
+        into.networks.push(net);
+    }
+    for text in &table.permit {
+        into.permissions = into.permissions.with(permission(text)?);
+    }
+    for number in &table.ether_types {
+        if *number.get_ref() < 0x600 {
+            let message =
+                format!("{:#06x} is a length; expected an EtherType of 0x0600 or more", number.get_ref());
+            return Err((number.span(), message));
+        }
+        into.ether_types.push(*number.get_ref());
+    }
+    Ok(())
+}
+
+/// The number of a group.
+pub(super) fn group(number: &Spanned<u8>) -> Wrong<u8> {
+    let group = *number.get_ref();
+    if u32::from(group) < MAX_GROUPS {
+        return Ok(group);
+    }
+    Err((number.span(), format!("there is no group {group}; expected one from 0 to {}", MAX_GROUPS - 1)))
+}
+
+fn mode(text: &str, span: Range<usize>) -> Wrong<Mode> {
+    match text {
+        "observe" => Ok(Mode::Observe),
+        "enforce" => Ok(Mode::Enforce),
+        _ => Err((span, format!("there is no mode {text:?}; expected \"observe\" or \"enforce\""))),
+    }
+}
+
+fn permission(text: &Text) -> Wrong<Permissions> {
+    let found = PERMISSIONS.iter().find(|(name, _)| name == text.get_ref());
+    found.map(|&(_, permission)| permission).ok_or_else(|| {
+        let known = PERMISSIONS.map(|(name, _)| name).join(", ");
+        (text.span(), format!("there is no permission {:?}; expected one of: {known}", text.get_ref()))
+    })
+}

@@ -1,0 +1,133 @@
+//! A file of policies for the ports of a bridge that somebody else made.
+
+use super::policy::{group, read_table};
+use super::read::{in_order, mac};
+use super::tables::{PolicyTable, Text};
+use super::{Fault, Wrong};
+use crate::error::{Error, Result};
+use crate::policy::PortPolicy;
+use netns_core::IpNet;
+use netns_ebpf::packet::Permissions;
+use netns_ebpf::{Mode, Policy};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::Spanned;
+
+/// Policies of ports, by the port's name or that of the namespace behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policies {
+    /// By the name of the port.
+    pub ports: BTreeMap<String, Policy>,
+    /// By the name of the namespace; a port that is named itself is judged by that.
+    pub namespaces: BTreeMap<String, Policy>,
+    /// Groups whose ports may not send to each other.
+    pub apart: Vec<(u8, u8)>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    port: BTreeMap<Text, Spanned<Entry>>,
+    #[serde(default)]
+    namespace: BTreeMap<Text, Spanned<Entry>>,
+    #[serde(default)]
+    apart: Vec<[Spanned<u8>; 2]>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    mac: Text,
+    #[serde(default)]
+    addresses: Vec<Text>,
+    group: Option<Spanned<u8>>,
+    mode: Option<Text>,
+    #[serde(default)]
+    networks: Vec<Text>,
+    #[serde(default)]
+    permit: Vec<Text>,
+    #[serde(default)]
+    ether_types: Vec<Spanned<u16>>,
+}
+
+impl Policies {
+    /// Reads policies from the text of a file.
+    ///
+    /// Each `[port.NAME]` and `[namespace.NAME]` has a `mac`, and can have `addresses`, a `group`, and the keys of a
+    /// topology's `policy`. `apart` lists pairs of groups whose ports may not send to each other.
+    ///
+    /// # Errors
+    /// [`Error::File`]: the first thing that is wrong, by line and column of `path`, and what was expected there.
+    ///
+    /// ```
+    /// use netns_topology::Policies;
+    /// use std::path::Path;
+    ///
+    /// let text = r#"
+    /// apart = [[1, 2]]
+    /// [port.veth1]
+    /// mac = "02:00:00:00:00:01"
+    /// addresses = ["10.1.1.1"]
+    /// mode = "enforce"
+    /// group = 1
+    /// "#;
+    /// let policies = Policies::parse(Path::new("ports.toml"), text)?;
+    /// assert_eq!(policies.ports["veth1"].group, 1);
+    ///
+    /// let error = Policies::parse(Path::new("ports.toml"), &text.replace("enforce", "drop")).unwrap_err();
+    /// assert!(error.to_string().starts_with("ports.toml:6:8: there is no mode \"drop\"; expected"));
+    /// # Ok::<(), netns_topology::Error>(())
+    /// ```
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let wrong = |(span, message)| Error::from(Fault::new(path, text, span, message));
+        let file: File = toml::from_str(text)
+            .map_err(|error| wrong((error.span().unwrap_or_default(), error.message().to_owned())))?;
+        read(file).map_err(wrong)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; if it cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::parse(path, &super::text_of(path)?)
+    }
+}
+
+fn read(file: File) -> Wrong<Policies> {
+    let mut apart = Vec::new();
+    for [one, other] in &file.apart {
+        apart.push((group(one)?, group(other)?));
+    }
+    Ok(Policies { ports: entries(file.port)?, namespaces: entries(file.namespace)?, apart })
+}
+
+fn entries(table: BTreeMap<Text, Spanned<Entry>>) -> Wrong<BTreeMap<String, Policy>> {
+    in_order(table).into_iter().map(|(name, entry)| Ok((name.into_inner(), policy(entry)?))).collect()
+}
+
+fn policy(entry: Spanned<Entry>) -> Wrong<Policy> {
+    let span = entry.span();
+    let Entry { mac: text, addresses, group: number, mode, networks, permit, ether_types } =
+        entry.into_inner();
+    let mut policy = PortPolicy {
+        mode: Mode::Observe,
+        networks: Vec::new(),
+        permissions: Permissions::NONE,
+        ether_types: Vec::new(),
+    };
+    for address in &addresses {
+        let ip = address.get_ref().parse().map_err(|_| {
+            (
+                address.span(),
+                format!("{:?} is no address; expected one such as \"10.1.1.1\"", address.get_ref()),
+            )
+        })?;
+        policy.networks.push(IpNet::single(ip));
+    }
+    read_table(&PolicyTable { mode, networks, permit, ether_types }, &mut policy)?;
+    let policy = policy.of(mac(&text)?).map_err(|full| (span, format!("{full}; expected fewer")))?;
+    Ok(Policy { group: number.as_ref().map(group).transpose()?.unwrap_or(0), ..policy })
+}

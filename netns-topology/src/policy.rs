@@ -1,0 +1,85 @@
+//! What an interface may send.
+
+use crate::topology::Address;
+use netns_core::{IpNet, MacAddress};
+use netns_ebpf::packet::{Permissions, Rules, RulesFull};
+use netns_ebpf::{Mode, Policy};
+use std::fmt;
+use std::net::IpAddr;
+
+/// The permissions that a file can name.
+pub(crate) const PERMISSIONS: [(&str, Permissions); 4] = [
+    ("vlan", Permissions::VLAN),
+    ("router", Permissions::ROUTER),
+    ("dhcp-server", Permissions::DHCP_SERVER),
+    ("dhcp-client", Permissions::DHCP_CLIENT),
+];
+
+/// What an interface may send, before it is known which MAC address it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortPolicy {
+    /// What is done about other frames.
+    pub mode: Mode,
+    /// The networks that it may send from: its own addresses, each by itself, and others that it is given.
+    pub networks: Vec<IpNet>,
+    /// What it may send beside what every interface may.
+    pub permissions: Permissions,
+    /// Ether types beside IPv4, ARP and IPv6.
+    pub ether_types: Vec<u16>,
+}
+
+impl PortPolicy {
+    /// The policy of an interface with this MAC address. With IPv6 it may send from its link-local address too.
+    ///
+    /// # Errors
+    /// If it has more networks or ether types than a port can have.
+    pub fn of(&self, mac: MacAddress) -> Result<Policy, RulesFull> {
+        let mut rules = Rules::new(mac.0).permitting(self.permissions);
+        if self.networks.iter().any(|net| net.address().is_ipv6()) {
+            rules = rules.with_link_local()?;
+        }
+        for net in &self.networks {
+            rules = match net.address() {
+                IpAddr::V4(address) => rules.with_ipv4(address, net.prefix())?,
+                IpAddr::V6(address) => rules.with_ipv6(address, net.prefix())?,
+            };
+        }
+        for &ether_type in &self.ether_types {
+            rules = rules.with_ether_type(ether_type)?;
+        }
+        Ok(Policy { mode: self.mode, ..Policy::new(rules) })
+    }
+
+    /// The word for what is done about other frames.
+    #[must_use]
+    pub const fn mode_name(&self) -> &'static str {
+        match self.mode {
+            Mode::Observe => "observe",
+            Mode::Enforce => "enforce",
+        }
+    }
+}
+
+/// As a line of a diff has it: `enforce 10.1.1.1 fd00::/64 router`.
+impl fmt::Display for PortPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.mode_name())?;
+        for net in &self.networks {
+            if *net == IpNet::single(net.address()) {
+                write!(f, " {}", net.address())?;
+            } else {
+                write!(f, " {net}")?;
+            }
+        }
+        let permitted = PERMISSIONS.iter().filter(|(_, permission)| self.permissions.contains(*permission));
+        for (name, _) in permitted {
+            write!(f, " {name}")?;
+        }
+        self.ether_types.iter().try_for_each(|ether_type| write!(f, " {ether_type:#06x}"))
+    }
+}
+
+/// The addresses of an interface, each by itself.
+pub(crate) fn own<'a>(addresses: impl Iterator<Item = &'a Address>) -> Vec<IpNet> {
+    addresses.map(|address| IpNet::single(address.net.address())).collect()
+}
