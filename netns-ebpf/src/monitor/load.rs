@@ -36,11 +36,12 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) ingress: Program,
     pub(super) egress: Program,
+    pub(super) trunk: Program,
     /// Counter lines per slot.
     pub(super) cpus: u32,
 }
 
-/// Loads the maps and both programs.
+/// Loads the maps and the programs.
 pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let cpus = cpu_lines()?;
     let ebpf = match load_object(options, cpus) {
@@ -51,7 +52,8 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let mut ebpf = ebpf.map_err(explain)?;
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;
     let egress = load_program(&mut ebpf, layout::EGRESS)?;
-    Ok(Loaded { ebpf, ingress, egress, cpus })
+    let trunk = load_program(&mut ebpf, layout::TRUNK)?;
+    Ok(Loaded { ebpf, ingress, egress, trunk, cpus })
 }
 
 /// Makes the maps, with the sizes and constants that the options and the machine ask for.
@@ -69,7 +71,7 @@ fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
         .map_max_entries(layout::POLICIES, slots + 1)
         .map_max_entries(layout::VIOLATIONS, slots + 1)
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
-        .map_max_entries(layout::PORTS, slots)
+        .map_max_entries(layout::PORTS, slots + 2 * layout::MAX_TRUNKS)
         .map_max_entries(layout::PAIRS, options.pairs.max(1))
         .load(OBJECT)
 }

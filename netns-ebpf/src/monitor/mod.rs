@@ -118,6 +118,7 @@ pub struct Snapshot {
 pub struct Monitor {
     ingress: Program,
     egress: Program,
+    trunk: Program,
     counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
@@ -151,7 +152,7 @@ impl Monitor {
         if options.slots == 0 {
             return Err(MonitorError::NoSlots);
         }
-        let load::Loaded { mut ebpf, ingress, egress, cpus } = load::load(options)?;
+        let load::Loaded { mut ebpf, ingress, egress, trunk, cpus } = load::load(options)?;
         let lines = (usize::from(options.slots) + 1) * cpus as usize;
         let slots = usize::from(options.slots) + 1;
         let mut mapped = |name, elements, size| {
@@ -175,6 +176,7 @@ impl Monitor {
         Ok(Self {
             ingress,
             egress,
+            trunk,
             counters,
             cpus,
             ports: Mutex::new(ports),
@@ -241,6 +243,32 @@ impl Monitor {
         })?;
         ports.slots.release(slot);
         Ok(())
+    }
+
+    /// Knows a trunk, which joins two bridges of a network, by the ifindexes of its ends: who sent a frame that comes in
+    /// by one of them the frame carries. The program for the egress hook of its end on the network's first bridge, where
+    /// the host's own frames join the others.
+    ///
+    /// # Errors
+    /// [`MonitorError::Load`] if the map has no more room, after some thousand trunks.
+    pub fn join(&self, ends: [u32; 2]) -> Result<BorrowedFd<'_>, MonitorError> {
+        let mut ports = self.lock();
+        for ifindex in ends {
+            ports.map.insert(ifindex, layout::BY_TRUNK, 0).map_err(|error| MonitorError::Load {
+                operation: format!("enter the trunk with ifindex {ifindex} into the map {}", layout::PORTS),
+                source: error.into(),
+            })?;
+        }
+        Ok(self.trunk.fd())
+    }
+
+    /// Forgets a trunk, which is gone. One that is not known is no error.
+    pub fn part(&self, ends: [u32; 2]) {
+        let mut ports = self.lock();
+        for ifindex in ends {
+            // Whoever is not in the map need not be removed.
+            let _ = ports.map.remove(&ifindex);
+        }
     }
 
     /// The ports that have a slot, with their ifindex, in the slots' order.
@@ -354,6 +382,7 @@ impl fmt::Debug for Monitor {
         f.debug_struct("Monitor")
             .field("ingress", &self.ingress)
             .field("egress", &self.egress)
+            .field("trunk", &self.trunk)
             .field("cpus", &self.cpus)
             .field("ports", &self.ports())
             .finish_non_exhaustive()
