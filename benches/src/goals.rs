@@ -3,6 +3,7 @@
 use crate::compare::Compared;
 use crate::report::Row;
 use crate::samples::{Samples, micros};
+use crate::sandboxes::Kind;
 
 /// By how much the library may exceed the floor.
 pub const FLOOR: f64 = 1.05;
@@ -98,6 +99,11 @@ pub fn compared(results: &[Compared]) -> Vec<Row> {
     let find = |name: &str| results.iter().find(|result| result.name == name);
     let (anonymous, named) = (find("netns-core (anonymous)"), find("netns-core (named)"));
     let mut rows = Vec::new();
+    let of = |kind: Kind| find(&format!("netns-core ({})", kind.name));
+    if let Some((program, validated)) = of(Kind::OBSERVED).zip(of(Kind::VALIDATED)) {
+        let (name, of) = ("create, with validation", "with program");
+        rows.push(samples_at_most(name, &validated.make, of, &program.make, Some(FLOOR)));
+    }
     for peer in PEERS {
         let (kind, ours) = if peer.named { ("named", named) } else { ("anonymous", anonymous) };
         let Some((ours, theirs)) = ours.zip(find(peer.name)) else { continue };
