@@ -3,6 +3,7 @@
 use crate::compare::Compared;
 use crate::report::Row;
 use crate::samples::{Samples, micros};
+use crate::sandboxes::Kind;
 
 /// By how much the library may exceed the floor.
 pub const FLOOR: f64 = 1.05;
@@ -100,6 +101,11 @@ pub fn compared(results: &[Compared], reclaimed: &[Samples], each: u32) -> Vec<R
     let find = |name: &str| results.iter().zip(reclaimed).find(|(result, _)| result.name == name);
     let (anonymous, named) = (find("netns-core (anonymous)"), find("netns-core (named)"));
     let mut rows = Vec::new();
+    let of = |kind: Kind| find(&format!("netns-core ({})", kind.name));
+    if let Some((program, validated)) = of(Kind::OBSERVED).zip(of(Kind::VALIDATED)) {
+        let (name, of) = ("create, with validation", "with program");
+        rows.push(samples_at_most(name, &validated.0.make, of, &program.0.make, Some(FLOOR)));
+    }
     for peer in PEERS {
         let (kind, ours) = if peer.named { ("named", named) } else { ("anonymous", anonymous) };
         let Some(((ours, our_reclaim), (theirs, their_reclaim))) = ours.zip(find(peer.name)) else {

@@ -26,6 +26,7 @@ pub mod run;
 pub mod samples;
 pub mod sandboxes;
 mod sys;
+pub mod throughput;
 
 /// What can go wrong: the kernel, a peer's process, a file.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

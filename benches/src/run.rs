@@ -11,6 +11,7 @@ use crate::machine::Machine;
 use crate::report::{Bar, ChurnLine, Curve, GrowthLine, Line, Report, Row, Steps, now};
 use crate::samples::{Samples, micros};
 use crate::sandboxes::{Kind, Maker};
+use crate::throughput::throughput;
 use crate::{Result, host, peers, pool};
 use std::time::Instant;
 
@@ -109,6 +110,9 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
         }
     })?;
     rows.extend(growth_rows(&grown));
+    if plan.peers {
+        rows.extend(throughput(plan.turns.turns, |ports| progress("throughput", ports.into(), 512))?);
+    }
     explain(&mut rows);
     Ok(Report {
         load_after: Machine::this()?.load,

@@ -3,7 +3,8 @@
 use crate::Result;
 use netns_core::network::{Network, NetworkOptions, PortInfo, PortProgram, Sandbox};
 use netns_core::{Error, IfName};
-use netns_ebpf::{Monitor, MonitorOptions, Slot};
+use netns_ebpf::packet::Rules;
+use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -16,41 +17,63 @@ pub struct Kind {
     pub named: bool,
     /// Whether its port has the counting program.
     pub observed: bool,
+    /// Whether the program has a policy to hold its frames against.
+    pub validated: bool,
 }
 
 impl Kind {
     /// Held by descriptors alone.
-    pub const ANONYMOUS: Self = Self { name: "anonymous", named: false, observed: false };
+    pub const ANONYMOUS: Self = Self { name: "anonymous", named: false, observed: false, validated: false };
     /// With a name that `ip netns` sees too.
-    pub const NAMED: Self = Self { name: "named", named: true, observed: false };
+    pub const NAMED: Self = Self { name: "named", named: true, observed: false, validated: false };
     /// Anonymous, with the counting program on its port.
-    pub const OBSERVED: Self = Self { name: "anonymous, program", named: false, observed: true };
+    pub const OBSERVED: Self =
+        Self { name: "anonymous, program", named: false, observed: true, validated: false };
     /// Named, with the counting program on its port.
-    pub const NAMED_OBSERVED: Self = Self { name: "named, program", named: true, observed: true };
+    pub const NAMED_OBSERVED: Self =
+        Self { name: "named, program", named: true, observed: true, validated: false };
+    /// Anonymous, with the program and a policy.
+    pub const VALIDATED: Self =
+        Self { name: "anonymous, validation", named: false, observed: true, validated: true };
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::ANONYMOUS, Self::NAMED, Self::OBSERVED, Self::NAMED_OBSERVED];
+    pub const ALL: [Self; 5] =
+        [Self::ANONYMOUS, Self::NAMED, Self::OBSERVED, Self::NAMED_OBSERVED, Self::VALIDATED];
 }
 
 /// Counts what passes the ports of a network. Pairs are not counted: see [`MonitorOptions::pairs`].
-struct Observed(Monitor);
+struct Observed {
+    monitor: Monitor,
+    /// Whether ports get a policy, which is enforced.
+    validated: bool,
+}
 
 impl PortProgram for Observed {
     fn ingress(&self) -> BorrowedFd<'_> {
-        self.0.ingress_program()
+        self.monitor.ingress_program()
     }
 
     fn egress(&self) -> BorrowedFd<'_> {
-        self.0.egress_program()
+        self.monitor.egress_program()
     }
 
     fn assign(&self, port: &PortInfo) -> netns_core::Result<u16> {
         let failed = |why| Error::invalid("assign slot", port.name.to_string(), why);
-        self.0.assign(port.index).map(Slot::get).map_err(|error| failed(error.to_string()))
+        let slot = self.monitor.assign(port.index).map_err(|error| failed(error.to_string()))?;
+        if self.validated {
+            let rules = Rules::new(port.mac.0).with_link_local();
+            let rules = match port.address_v4 {
+                Some(address) => rules.and_then(|rules| rules.with_ipv4(address, 32)),
+                None => rules,
+            };
+            let policy = Policy::new(rules.map_err(|full| failed(full.to_string()))?).enforced();
+            self.monitor.set_policy(slot, &policy).map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(slot.get())
     }
 
     fn release(&self, slot: u16) {
         // It was assigned.
-        let _ = Slot::new(slot).map(|slot| self.0.release(slot));
+        let _ = Slot::new(slot).map(|slot| self.monitor.release(slot));
     }
 }
 
@@ -61,7 +84,7 @@ impl PortProgram for Observed {
 pub fn network(number: u8, kind: Kind) -> Result<Network> {
     let program: Option<Arc<dyn PortProgram>> = if kind.observed {
         let options = MonitorOptions { slots: 16_384, pairs: 0 };
-        Some(Arc::new(Observed(Monitor::load(&options)?)))
+        Some(Arc::new(Observed { monitor: Monitor::load(&options)?, validated: kind.validated }))
     } else {
         None
     };

@@ -12,7 +12,8 @@ pub use validation::{
 
 /// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].
 pub const COUNTERS: &str = "COUNTERS";
-/// The map from a port's ifindex (`u32`) to its slot (`u32`), by which the sender of a frame is known on egress.
+/// The map from a port's ifindex (`u32`) to its slot (`u32`), or a trunk's to [`BY_TRUNK`], by which the sender of a
+/// frame is known on egress.
 pub const PORTS: &str = "PORTS";
 /// The map from [`PairKey`] to [`PairCounters`].
 pub const PAIRS: &str = "PAIRS";
@@ -30,10 +31,17 @@ pub const PREEMPTIBLE: &str = "PREEMPTIBLE";
 pub const INGRESS: &str = "port_ingress";
 /// The program for frames that go to the namespace (the egress hook of the host's end).
 pub const EGRESS: &str = "port_egress";
+/// The program for frames that leave the first bridge of a network for another one (the egress hook of a trunk).
+pub const TRUNK: &str = "trunk_egress";
 
 /// The slot of whatever has none: frames of a filter without a class id count here, and as a pair's end it stands
 /// for the host itself and for ports that nobody assigned.
 pub const NO_SLOT: u32 = 0;
+/// What [`PORTS`] has in place of a slot for both ends of a trunk, which joins two bridges of a network: who sent a
+/// frame that came in by it the frame carries, in `tc_index`.
+pub const BY_TRUNK: u32 = u32::MAX;
+/// For how many trunks [`PORTS`] has room beside the slots; a network has at most 339.
+pub const MAX_TRUNKS: u32 = 1024;
 /// How many slots there are unless asked otherwise.
 pub const DEFAULT_SLOTS: u16 = 4096;
 /// How many slots there can be: a class id has 16 bits in [`__sk_buff.tc_classid`], and slot 0 is [`NO_SLOT`].

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
     ("ping", "iputils-ping"),
     ("strace", "strace"),
+    ("tcpdump", "tcpdump"),
     ("tmux", "tmux"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),

@@ -15,7 +15,7 @@
 use super::options::NetworkOptions;
 use super::plan::{Plan, WINDOW};
 use super::reclaim::Reclaim;
-use super::requests::{Requests, UP};
+use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
@@ -26,7 +26,7 @@ use crate::wire::Batch;
 use crate::{Error, IfName, Namespace, Result, RouteSocket, sysctl};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -117,10 +117,15 @@ impl Fabric {
         Ok((fabric, Place::new(home, plan.root())?))
     }
 
-    /// Makes a further bridge. Nothing is left of a failure.
-    pub(super) fn create_place(&mut self, plan: &Plan, shard: u32) -> Result<Place> {
+    /// Makes a further bridge, with a program for what leaves the first one for it. Nothing is left of a failure.
+    pub(super) fn create_place(
+        &mut self,
+        plan: &Plan,
+        shard: u32,
+        program: Option<BorrowedFd<'_>>,
+    ) -> Result<Place> {
         let place = Place::new(Namespace::anonymous()?, plan.root())?;
-        self.create_trunk(plan, shard, &place)?;
+        self.create_trunk(plan, shard, &place, program)?;
         // From here on, the trunk goes with the namespace.
         self.create_leaf(plan, shard, &place)?;
         // So that both ends of the trunk forward from now on.
@@ -131,7 +136,13 @@ impl Fabric {
     }
 
     /// Makes the trunk of a further bridge, and its end on the first one.
-    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+    fn create_trunk(
+        &mut self,
+        plan: &Plan,
+        shard: u32,
+        place: &Place,
+        program: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         let down = plan.leaf(shard).down;
         let mut batch = Batch::new();
         let trunk = Veth {
@@ -143,6 +154,9 @@ impl Fabric {
             ..Veth::new(plan.link_name('d', shard), plan.link_name('u', shard))
         };
         veth::encode_create(&mut batch, &trunk);
+        if let Some(program) = program {
+            encode_trunk_program(&mut batch, down, program);
+        }
         let join = LinkChange {
             addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
             master: Some(plan.root()),

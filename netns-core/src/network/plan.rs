@@ -47,6 +47,13 @@ pub(super) struct Leaf {
     pub(super) up: u32,
 }
 
+impl Leaf {
+    /// The trunk, its end on the first bridge first.
+    pub(super) const fn ends(self) -> [u32; 2] {
+        [self.down, self.up]
+    }
+}
+
 impl Plan {
     /// A plan for at most `maximum` sandboxes.
     pub(super) fn new(

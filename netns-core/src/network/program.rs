@@ -37,6 +37,24 @@ pub trait PortProgram: Send + Sync {
     /// long as [`super::NetworkOptions::patience`] says. After any other the sandbox is not made.
     fn assign(&self, port: &PortInfo) -> Result<u16>;
 
+    /// Is told of a trunk, a veth pair between the first bridge and a further one, by the interface indexes of its ends,
+    /// the one on the first bridge first. A frame that comes in by one of them was sent by a port of another bridge, or
+    /// by the host. The trunk does not exist yet; what is returned is put on the egress hook of its first end.
+    ///
+    /// By default it does not care.
+    ///
+    /// # Errors
+    /// Whatever it likes: the bridge is not made then.
+    fn join(&self, ends: [u32; 2]) -> Result<Option<BorrowedFd<'_>>> {
+        let _ = ends;
+        Ok(None)
+    }
+
+    /// Is told that a trunk is gone, or was never made.
+    fn part(&self, ends: [u32; 2]) {
+        let _ = ends;
+    }
+
     /// Takes back the slot of a port that the kernel has reclaimed: no frame passes it any more.
     fn release(&self, slot: u16);
 }

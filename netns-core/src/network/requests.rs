@@ -205,6 +205,21 @@ fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {
     }
 }
 
+/// Appends the egress hook of a trunk and the program on it.
+pub(super) fn encode_trunk_program(batch: &mut Batch, index: u32, program: BorrowedFd<'_>) {
+    tc::encode_add_clsact(batch, index);
+    let filter = Filter {
+        index,
+        direction: Direction::Egress,
+        priority: FILTER.0,
+        handle: FILTER.1,
+        program,
+        name: "trunk",
+        class_id: 0,
+    };
+    tc::encode_add_filter(batch, &filter);
+}
+
 /// Requests in as many batches as they need.
 pub(super) struct Requests<'a> {
     socket: &'a mut crate::RouteSocket,

@@ -58,7 +58,13 @@ impl Shared {
         let mut fabric = self.fabric();
         // Somebody else may have made it meanwhile.
         if place.get().is_none() {
-            let made = fabric.create_place(plan, shard)?;
+            let ends = plan.leaf(shard).ends();
+            let program = self.program.as_ref().map(|program| program.join(ends)).transpose()?.flatten();
+            let made = fabric.create_place(plan, shard, program);
+            if let (Err(_), Some(program)) = (&made, &self.program) {
+                program.part(ends);
+            }
+            let made = made?;
             place.get_or_init(|| made);
         }
         drop(fabric);
@@ -86,5 +92,9 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
+        if let Some(program) = &self.program {
+            let further = (0..).zip(&self.places).skip(1).filter(|(_, place)| place.get().is_some());
+            further.for_each(|(shard, _)| program.part(plan.leaf(shard).ends()));
+        }
     }
 }

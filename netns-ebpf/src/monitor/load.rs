@@ -38,6 +38,8 @@ pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) ingress: Program,
     pub(super) egress: Program,
+    /// `None` where it is not known which one it is.
+    pub(super) trunk: Option<Program>,
     pub(super) log: LogReader,
 }
 
@@ -80,7 +82,7 @@ impl Maps {
     }
 }
 
-/// Loads the maps and both programs.
+/// Loads the maps and the programs.
 pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let cpus = cpu_lines()?;
     let ebpf = match load_object(options, cpus) {
@@ -91,9 +93,10 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let mut ebpf = ebpf.map_err(explain)?;
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;
     let egress = load_program(&mut ebpf, layout::EGRESS)?;
+    let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
     let log = LogReader::new(&mut ebpf)?;
     let maps = Maps::NAMES.iter().filter_map(|&name| Some((name.to_owned(), ebpf.take_map(name)?))).collect();
-    Ok(Loaded { maps: Maps(maps), ingress, egress, log })
+    Ok(Loaded { maps: Maps(maps), ingress, egress, trunk, log })
 }
 
 /// Makes the maps, with the sizes and constants that the options and the machine ask for.
@@ -111,7 +114,7 @@ fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
         .map_max_entries(layout::POLICIES, slots + 1)
         .map_max_entries(layout::VIOLATIONS, slots + 1)
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
-        .map_max_entries(layout::PORTS, slots)
+        .map_max_entries(layout::PORTS, slots + 2 * layout::MAX_TRUNKS)
         .map_max_entries(layout::PAIRS, options.pairs.max(1))
         .load(OBJECT)
 }

@@ -119,6 +119,8 @@ pub struct Snapshot {
 pub struct Monitor {
     ingress: Program,
     egress: Program,
+    /// `None` in a monitor that was opened again: nothing tells which program it was.
+    trunk: Option<Program>,
     counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
@@ -210,6 +212,37 @@ impl Monitor {
         })?;
         ports.slots.release(slot);
         Ok(())
+    }
+
+    /// Knows a trunk, which joins two bridges of a network, by the ifindexes of its ends: who sent a frame that comes in
+    /// by one of them the frame carries. The program for the egress hook of its end on the network's first bridge, where
+    /// the host's own frames join the others.
+    ///
+    /// # Errors
+    /// [`MonitorError::Load`] if the map has no more room, after some thousand trunks; or if this monitor was opened
+    /// again ([`Self::reopen`]).
+    pub fn join(&self, ends: [u32; 2]) -> Result<BorrowedFd<'_>, MonitorError> {
+        let trunk = self.trunk.as_ref().ok_or_else(|| MonitorError::Load {
+            operation: "join bridges".to_owned(),
+            source: "the monitor was opened again, which does not find the program for trunks".into(),
+        })?;
+        let mut ports = self.lock();
+        for ifindex in ends {
+            ports.map.insert(ifindex, layout::BY_TRUNK, 0).map_err(|error| MonitorError::Load {
+                operation: format!("enter the trunk with ifindex {ifindex} into the map {}", layout::PORTS),
+                source: error.into(),
+            })?;
+        }
+        Ok(trunk.fd())
+    }
+
+    /// Forgets a trunk, which is gone. One that is not known is no error.
+    pub fn part(&self, ends: [u32; 2]) {
+        let mut ports = self.lock();
+        for ifindex in ends {
+            // Whoever is not in the map need not be removed.
+            let _ = ports.map.remove(&ifindex);
+        }
     }
 
     /// The ports that have a slot, with their ifindex, in the slots' order.
@@ -334,6 +367,7 @@ impl fmt::Debug for Monitor {
         f.debug_struct("Monitor")
             .field("ingress", &self.ingress)
             .field("egress", &self.egress)
+            .field("trunk", &self.trunk)
             .field("cpus", &self.cpus)
             .field("ports", &self.ports())
             .finish_non_exhaustive()

@@ -30,11 +30,9 @@ use super::{Monitor, MonitorError, Slot};
 /// one monitor serves all of them. A second network on the same monitor must be in the same namespace, which makes the
 /// two choose different indexes.
 ///
-/// [`Monitor::pairs`] knows the sender of a frame that did not leave its bridge, which is every frame as long as there
-/// are no more than [`netns_core::network::NetworkOptions::per_bridge`] sandboxes. A frame that came over the trunk from
-/// another bridge has passed into another namespace, where the kernel forgets the port that it first came in by
-/// (`skb_scrub_packet` in <https://github.com/torvalds/linux/blob/v6.12/net/core/skbuff.c>): its pair is `(None, to)`,
-/// as if the host had sent it. The counters of the ports are exact everywhere.
+/// [`Monitor::pairs`] and groups know the sender of a frame on whichever bridge of the network it is: from one bridge
+/// to another a frame passes into another namespace, where the kernel forgets the port that it first came in by, so it
+/// carries its port's slot. What the host sends, or forwards, is from nobody: its pair is `(None, to)`.
 impl PortProgram for Monitor {
     fn ingress(&self) -> BorrowedFd<'_> {
         self.ingress_program()
@@ -52,6 +50,17 @@ impl PortProgram for Monitor {
             };
             Error::new("assign a slot to port", port.name.to_string(), cause)
         })
+    }
+
+    fn join(&self, ends: [u32; 2]) -> Result<Option<BorrowedFd<'_>>> {
+        let name = || format!("{} and {}", ends[0], ends[1]);
+        Self::join(self, ends)
+            .map(Some)
+            .map_err(|error| Error::new("know the trunk of links", name(), Cause::Program(error.into())))
+    }
+
+    fn part(&self, ends: [u32; 2]) {
+        Self::part(self, ends);
     }
 
     fn release(&self, slot: u16) {

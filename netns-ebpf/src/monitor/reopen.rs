@@ -56,12 +56,13 @@ impl Monitor {
             Some(Map::HashMap(map)) => map.info().is_ok_and(|info| info.max_entries() > 1),
             _ => false,
         };
-        Self::assemble(Loaded { maps: Maps(maps), ingress: ingress.0, egress: egress.0, log }, pairs)
+        let (ingress, egress) = (ingress.0, egress.0);
+        Self::assemble(Loaded { maps: Maps(maps), ingress, egress, trunk: None, log }, pairs)
     }
 
     /// The sizes are those that the maps were made with.
     pub(super) fn assemble(loaded: Loaded, count_pairs: bool) -> Result<Self, MonitorError> {
-        let Loaded { mut maps, ingress, egress, log } = loaded;
+        let Loaded { mut maps, ingress, egress, trunk, log } = loaded;
         let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
         let (counters, lines) = mapped(layout::COUNTERS, size_of::<PortCounters>())?;
         let (policies, slots) = mapped(layout::POLICIES, size_of::<PortPolicy>())?;
@@ -75,13 +76,16 @@ impl Monitor {
         let mut slots = Slots::new(limit);
         for entry in &map {
             let (ifindex, slot) = entry.map_err(|error| unreadable(layout::PORTS, error))?;
-            slots.restore(slot, ifindex);
+            if slot != layout::BY_TRUNK {
+                slots.restore(slot, ifindex);
+            }
         }
         let pairs = maps.take_with(layout::PAIRS, PairMap::new)?;
         let lost: PerCpuArray<MapData, PairCounters> = maps.take(layout::LOST)?;
         Ok(Self {
             ingress,
             egress,
+            trunk,
             counters,
             cpus: lines / (u32::from(limit) + 1),
             ports: Mutex::new(Ports { slots, limit, map }),

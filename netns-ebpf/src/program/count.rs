@@ -11,7 +11,7 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use netns_ebpf::layout::{NO_SLOT, PairCounters, PairKey, PortCounters, Traffic, counter_index};
+use netns_ebpf::layout::{BY_TRUNK, NO_SLOT, PairCounters, PairKey, PortCounters, Traffic, counter_index};
 
 use super::atomic;
 use super::frame::Frame;
@@ -125,7 +125,17 @@ fn add_to_pair(pair: *mut PairCounters, frame: &Frame) {
     }
 }
 
-/// The slot of a port, [`NO_SLOT`] if it has none.
+/// The slot of the port that a frame came in by, on whichever bridge of the network that was; [`NO_SLOT`] for the
+/// host and for ports without one.
+#[inline(always)]
+pub(crate) fn sender(frame: &Frame) -> u32 {
+    match slot_of(frame.from_ifindex) {
+        BY_TRUNK => frame.carried,
+        slot => slot,
+    }
+}
+
+/// What is known of a link: the slot of a port, [`BY_TRUNK`] of a trunk, [`NO_SLOT`] of any other.
 #[inline(always)]
 pub(crate) fn slot_of(ifindex: u32) -> u32 {
     if ifindex == 0 {

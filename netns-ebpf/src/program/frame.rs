@@ -19,6 +19,9 @@ pub(crate) struct Frame {
     pub(crate) tag: u32,
     /// The port that the frame came in by; 0 for one that the host itself sends. Of meaning on egress only.
     pub(crate) from_ifindex: u32,
+    /// The slot that [`carry_slot`] wrote when the frame came in by a port. Of meaning only if it came from there by
+    /// trunks: it outlives the change of namespaces, and whoever else handles a frame may write to it as well.
+    pub(crate) carried: u32,
 }
 
 impl Frame {
@@ -40,6 +43,19 @@ impl Frame {
                 u32::from(u16::from_be(skb.vlan_proto as u16)) << 16 | skb.vlan_tci
             },
             from_ifindex: skb.ingress_ifindex,
+            carried: skb.tc_index,
         }
     }
+}
+
+/// Gives the frame a slot to carry to ports in other namespaces: `tc_index` is one of the few fields that
+/// [`skb_scrub_packet`] leaves alone between them, and has the 16 bits of a slot. The kernel itself writes it only for
+/// a filter that answers `TC_ACT_OK` ([`tc_run`]), which ours do not.
+///
+/// [`skb_scrub_packet`]: https://github.com/torvalds/linux/blob/v6.18/net/core/skbuff.c
+/// [`tc_run`]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c
+#[inline(always)]
+pub(crate) fn carry_slot(context: &TcContext, slot: u32) {
+    // SAFETY: as in `Frame::read`; the verifier has proven that this field may be written in a classifier.
+    unsafe { (&raw mut (*context.skb.skb).tc_index).write_volatile(slot) };
 }

@@ -25,6 +25,7 @@ use frame::Frame;
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn port_ingress(context: TcContext) -> i32 {
     let frame = Frame::read(&context);
+    frame::carry_slot(&context, frame.slot);
     count::received(&frame);
     action(validate::received(&context, &frame))
 }
@@ -34,17 +35,25 @@ fn port_ingress(context: TcContext) -> i32 {
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn port_egress(context: TcContext) -> i32 {
     let frame = Frame::read(&context);
-    let from = if count::wants_pairs() || validate::wants_groups(&frame) {
-        count::slot_of(frame.from_ifindex)
-    } else {
-        NO_SLOT
-    };
+    let from =
+        if count::wants_pairs() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
     let fate = validate::sent(&context, &frame, from);
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);
     }
     action(fate)
+}
+
+/// Frames that leave the first bridge of a network by a trunk. What comes from its ports, or from those of another
+/// bridge, carries its slot; what the host sends or forwards may carry anything, and is from no port.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn trunk_egress(context: TcContext) -> i32 {
+    if count::slot_of(Frame::read(&context).from_ifindex) == NO_SLOT {
+        frame::carry_slot(&context, NO_SLOT);
+    }
+    TC_ACT_UNSPEC
 }
 
 /// What becomes of a frame.

@@ -29,6 +29,15 @@ pub(crate) fn privileged(test: &str) -> bool {
     false
 }
 
+/// Whether programs of Debian's packages are there, as [`privileged`].
+pub(crate) fn installed(test: &str, tools: &[&str], packages: &str) -> bool {
+    let Some(missing) = tools.iter().find(|tool| !std::path::Path::new(tool).exists()) else { return true };
+    let why = format!("{test} needs {missing}: apt-get install {packages}");
+    assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {why}");
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+    false
+}
+
 /// A name that is known to be one.
 pub(crate) fn name(name: &str) -> IfName {
     IfName::new(name).unwrap()

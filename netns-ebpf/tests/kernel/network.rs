@@ -1,17 +1,21 @@
 //! A monitor on the ports of a network: on the first bridge and on further ones, which are in other namespaces.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use netns_core::network::{Network, NetworkOptions, Sandbox};
 use netns_core::ping::{Ping, ping};
-use netns_core::{Cause, Namespace, RouteSocket, link};
-use netns_ebpf::{Monitor, MonitorOptions, Slot};
+use netns_core::route::{self, Route};
+use netns_core::{Cause, MacAddress, Namespace, RouteSocket, link, sysctl};
+use netns_ebpf::packet::{Reason, Rules};
+use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
 use crate::harness::{name, privileged, seen, settled};
 
 const LONG: Duration = Duration::from_secs(20);
+/// The host's address.
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// Ethernet, IPv4 and UDP headers.
 const HEADERS: u64 = 14 + 20 + 8;
 
@@ -49,6 +53,24 @@ fn datagrams(from: &Sandbox, to: &Sandbox, count: usize, payload: usize) {
     for _ in 0..count {
         socket.send_to(&vec![0; payload], receiver).unwrap();
     }
+}
+
+/// The same from the host.
+fn datagrams_from_host(to: &Sandbox, count: usize, payload: usize) {
+    let receiver = SocketAddr::from((address(to), 9));
+    let _listener = to.enter(|| UdpSocket::bind(receiver)).unwrap().unwrap();
+    let socket = UdpSocket::bind((HOST, 0)).unwrap();
+    for _ in 0..count {
+        socket.send_to(&vec![0; payload], receiver).unwrap();
+    }
+}
+
+/// What was counted for a pair: packets and bytes.
+fn pair(monitor: &Monitor, from: Option<&Sandbox>, to: &Sandbox) -> (u64, u64) {
+    let from = from.map(slot);
+    let pairs = monitor.pairs().unwrap();
+    let found = pairs.iter().find(|pair| pair.from == from && pair.to == slot(to));
+    found.map_or((0, 0), |pair| (pair.packets, pair.bytes))
 }
 
 /// What the kernel counted on a sandbox's port: received and sent.
@@ -114,27 +136,89 @@ fn too_few_slots_are_named_and_waited_for() {
 }
 
 #[test]
-fn pairs_are_exact_on_a_bridge_and_have_no_sender_across() {
-    with_network("pairs_are_exact_on_a_bridge", 64, LONG, |network, monitor| {
-        let [one, two, three] = [(); 3].map(|()| network.create_sandbox().unwrap());
-        assert_eq!((one.bridge() == two.bridge(), one.bridge() == three.bridge()), (true, false));
-        let pair = |from: Option<&Sandbox>, to: &Sandbox| {
-            let from = from.map(slot);
-            let pairs = monitor.pairs().unwrap();
-            let found = pairs.iter().find(|pair| pair.from == from && pair.to == slot(to));
-            found.map_or((0, 0), |pair| (pair.packets, pair.bytes))
-        };
+fn pairs_are_exact_on_a_bridge_and_across() {
+    with_network("pairs_are_exact_on_a_bridge_and_across", 64, LONG, |network, monitor| {
+        // Two on the first bridge, two on the second, one on the third.
+        let [one, two, three, four, five] = [(); 5].map(|()| network.create_sandbox().unwrap());
+        assert_eq!(one.bridge() == two.bridge(), three.bridge() == four.bridge());
+        assert!(one.bridge() != three.bridge() && three.bridge() != five.bridge());
+        // On a bridge, down, up, over two trunks; and beside them, what others say to the same receivers.
+        let ways = [(&one, &two, 10), (&one, &three, 20), (&three, &two, 30), (&four, &five, 40)];
+        let ways = ways.into_iter().chain([(&three, &four, 50), (&two, &five, 60), (&five, &one, 70)]);
+        let ways: Vec<_> = ways.collect();
         // The first one asks for the other's address, which the responder answers in its place.
-        for to in [&two, &three] {
-            datagrams(&one, to, 1, 100);
+        for (from, to, _) in &ways {
+            datagrams(from, to, 1, 100);
         }
-        let counted = || [pair(Some(&one), &two), pair(None, &three)];
+        datagrams_from_host(&three, 1, 100);
+        let counted = || {
+            let pairs = ways.iter().map(|(from, to, _)| pair(monitor, Some(from), to));
+            pairs.chain([pair(monitor, None, &three)]).collect::<Vec<_>>()
+        };
         let before = settled(counted);
-        datagrams(&one, &two, 50, 100);
-        datagrams(&one, &three, 70, 200);
+        for (from, to, count) in &ways {
+            datagrams(from, to, *count, 100);
+        }
+        datagrams_from_host(&three, 80, 100);
         let after = settled(counted);
-        let more = [0, 1].map(|pair| (after[pair].0 - before[pair].0, after[pair].1 - before[pair].1));
-        assert_eq!(more, [(50, 50 * (HEADERS + 100)), (70, 70 * (HEADERS + 200))]);
-        assert_eq!(pair(Some(&one), &three), (0, 0));
+        let more = after.iter().zip(&before).map(|(after, before)| (after.0 - before.0, after.1 - before.1));
+        let sent = ways.iter().map(|(_, _, count)| *count).chain([80]);
+        let expected = sent.map(|count| (count as u64, count as u64 * (HEADERS + 100)));
+        assert_eq!(more.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert_eq!(pair(monitor, Some(&one), &five), (0, 0), "who never spoke");
+    });
+}
+
+#[test]
+fn what_the_host_forwards_is_the_hosts_on_every_bridge() {
+    let test = "what_the_host_forwards_is_the_hosts_on_every_bridge";
+    with_network(test, 64, LONG, |network, monitor| {
+        let [one, two, three] = [(); 3].map(|()| network.create_sandbox().unwrap());
+        let host = Namespace::current().unwrap();
+        sysctl::set(&host, "net.ipv4.ip_forward", "1").unwrap();
+        // Nor does it tell the sender of the shorter way.
+        for name in ["all", "sb"] {
+            sysctl::set(&host, &format!("net/ipv4/conf/{name}/send_redirects"), "0").unwrap();
+        }
+        // By way of the host: no neighbours of the own subnet, so the frames arrive with the sender's slot on them.
+        for to in [&two, &three] {
+            let route = Route::new(format!("{}/32", address(to)).parse().unwrap(), Some(HOST.into()), None);
+            route::add(&mut RouteSocket::open_in(one.namespace().unwrap()).unwrap(), &route).unwrap();
+            datagrams(&one, to, 1, 100);
+            let pairs = || [pair(monitor, None, to), pair(monitor, Some(&one), to)];
+            let before = settled(pairs);
+            datagrams(&one, to, 25, 100);
+            let after = settled(pairs);
+            let bytes = 25 * (HEADERS + 100);
+            assert_eq!(after, [(before[0].0 + 25, before[0].1 + bytes), before[1]]);
+        }
+    });
+}
+
+#[test]
+fn groups_are_kept_apart_across_bridges() {
+    with_network("groups_are_kept_apart_across_bridges", 64, LONG, |network, monitor| {
+        let [one, two, three] = [(); 3].map(|()| network.create_sandbox().unwrap());
+        for (sandbox, group) in [(&one, 1), (&two, 2), (&three, 2)] {
+            let MacAddress(mac) = sandbox.mac();
+            let rules = Rules::new(mac).with_ipv4([0; 4].into(), 0).unwrap();
+            let rules = rules.with_ipv6([0_u16; 8].into(), 0).unwrap();
+            let policy = Policy { group, ..Policy::new(rules).enforced() };
+            monitor.set_policy(slot(sandbox), &policy).unwrap();
+        }
+        let reaches = |from: &Sandbox, to: &Sandbox| {
+            ping(from.namespace().unwrap(), &Ping::new(address(to))).is_ok_and(|ping| ping.all_received())
+        };
+        assert!(reaches(&one, &three) && reaches(&three, &one));
+        monitor.set_group_pair(1, 2, false).unwrap();
+        assert!(!reaches(&one, &three) && !reaches(&one, &two), "on neither bridge");
+        assert!(reaches(&two, &three) && reaches(&three, &two), "the others still do");
+        let host = ping(&Namespace::current().unwrap(), &Ping::new(address(&three))).unwrap();
+        assert!(host.all_received(), "the host is in no group");
+        let violations = monitor.violations(slot(&one));
+        assert_eq!(violations.iter().map(|(reason, _)| reason).collect::<Vec<_>>(), [Reason::Group]);
+        assert!(monitor.violations(slot(&three)).dropped_tx.packets > 0);
+        monitor.set_group_pair(1, 2, true).unwrap();
+        assert!(reaches(&one, &three));
     });
 }

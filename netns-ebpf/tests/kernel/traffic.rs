@@ -1,7 +1,10 @@
 //! Honest traffic of the kernel's own stack, enforced: nothing of it is a violation.
 
+use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{io::Write, net::TcpListener, net::TcpStream, thread};
 
@@ -11,10 +14,10 @@ use netns_core::ping::{Ping, ping};
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
 use netns_core::{MacAddress, Namespace, RouteSocket, link, tc};
-use netns_ebpf::packet::{Permissions, Rules};
+use netns_ebpf::packet::{Permissions, Reason, Rules};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
-use crate::harness::{name, privileged, seen, settled};
+use crate::harness::{installed, name, privileged, seen, settled};
 
 /// A namespace with both kinds of addresses, which nobody keeps from what stacks do of themselves.
 struct Sandbox {
@@ -163,6 +166,52 @@ fn honest_traffic_passes_and_counters_are_the_kernels() {
             "there were trains of segments: {counters:?}"
         );
     }
+}
+
+/// A client's whole conversation, by programs that people use: busybox's, of Debian's udhcpc and udhcpd.
+#[test]
+fn a_dhcp_client_gets_its_lease() {
+    const TOOLS: [&str; 2] = ["/usr/sbin/udhcpd", "/usr/sbin/udhcpc"];
+    let test = "a_dhcp_client_gets_its_lease";
+    if !privileged(test) || !installed(test, &TOOLS, "udhcpd udhcpc") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let host = Namespace::anonymous().unwrap();
+    let mut socket = RouteSocket::open_in(&host).unwrap();
+    let bridge = Bridge { index: Some(2), up: true, ..Bridge::new(name("br0"), MacAddress::local(254)) };
+    bridge::create(&mut socket, &bridge).unwrap();
+    let [server, client] = [1, 2].map(|number| sandbox(&mut socket, &monitor, number));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str| folder.join(name).display().to_string();
+    let settings = format!(
+        "start 10.1.1.2\nend 10.1.1.2\ninterface eth0\nlease_file {}\npidfile {}\n",
+        file("leases"),
+        file("pid")
+    );
+    fs::write(folder.join("settings"), settings).unwrap();
+    fs::write(folder.join("leases"), "").unwrap();
+
+    let lease = || {
+        let mut daemon =
+            server.namespace.spawn(Command::new(TOOLS[0]).args(["-f", &file("settings")])).unwrap();
+        // Some tries: the server needs a moment to begin.
+        let mut tries = Command::new(TOOLS[1]);
+        tries.args(["-i", "eth0", "-f", "-n", "-q", "-t", "5", "-T", "1", "-s", "/bin/true"]);
+        let status = client.namespace.run(&mut tries).unwrap();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        status.success()
+    };
+    assert!(!lease(), "the server's port may not serve");
+    assert!(monitor.violations(server.slot).of(Reason::DhcpServer) > 0);
+    let rules = Rules::new(MacAddress::local(1).0).with_ipv4(server.v4, 32).unwrap();
+    let rules = rules.with_link_local().unwrap().permitting(Permissions::DHCP_SERVER);
+    monitor.set_policy(server.slot, &Policy::new(rules).enforced()).unwrap();
+    assert!(lease(), "now it may");
+    assert_eq!(monitor.violations(client.slot).iter().collect::<Vec<_>>(), []);
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
