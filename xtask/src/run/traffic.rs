@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How many namespaces send; each takes two sockets.
-const SENDERS: usize = 64;
+const SENDERS: usize = 32;
 /// The time between two rounds.
 const ROUND: Duration = Duration::from_millis(20);
 /// Datagrams come in waves, so that there is something to see over time: so many rounds long is each of a wave's steps.
