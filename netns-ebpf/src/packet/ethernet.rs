@@ -3,6 +3,7 @@
 use super::{Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp, ipv4, ipv6};
 
 const HEADER: u32 = 14;
+const WORDS: usize = 4;
 const TAG: u32 = 4;
 
 const IPV4: u16 = 0x0800;
@@ -19,11 +20,11 @@ const GROUP: u64 = 1 << 40;
 
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> Verdict {
-    let header: [u8; HEADER as usize] = frame.load(0).ok_or(Reason::FrameShort)?;
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = header;
-    let source = [s0, s1, s2, s3, s4, s5];
+    let header = frame.words::<WORDS, { HEADER as usize }>(0).ok_or(Reason::FrameShort)?;
+    let [[d0, d1, d2, d3], [d4, d5, s0, s1], [s2, s3, s4, s5], [t0, t1, _, _]] = header.map(u32::to_ne_bytes);
+    let source = Mac::new([s0, s1, s2, s3, s4, s5]);
     if !rules.is_mac(source) {
-        let Mac(source) = Mac::new(source);
+        let Mac(source) = source;
         let is_nobodys = source & GROUP != 0 || source == 0;
         return Err(if is_nobodys { Reason::SourceMacInvalid } else { Reason::SourceMacForeign });
     }

@@ -5,11 +5,15 @@ use super::{Below, Bytes, Facts, Reason, Rules, Span, Steps, Verdict, transport}
 
 /// A header without options.
 const HEADER: u32 = 20;
+const WORDS: usize = 5;
 
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
-    let header: [u8; HEADER as usize] = frame.load(at).ok_or(Reason::FrameShort)?;
-    let [first, _, l0, l1, _, _, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    let header = frame.words::<WORDS, { HEADER as usize }>(at).ok_or(Reason::FrameShort)?;
+    let [lengths, fragment, lifetime, source, destination] = header;
+    let [first, _, l0, l1] = lengths.to_ne_bytes();
+    let [_, _, f0, f1] = fragment.to_ne_bytes();
+    let [ttl, protocol, _, _] = lifetime.to_ne_bytes();
     if first >> 4 != 4 {
         return Err(Reason::Ipv4Version);
     }
@@ -25,7 +29,8 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
     if total < header_length || total > room {
         return Err(Reason::Ipv4TotalLength);
     }
-    let (mut sum, mut wrong_option) = (words(header), None);
+    // The sum of RFC 1071 before it is folded, which is the same in either byte order.
+    let (mut sum, mut wrong_option) = (header.into_iter().map(u64::from).sum(), None);
     if header_length > HEADER {
         let options = Span { start: at + HEADER, end: at + header_length };
         let Options { sum: more, wrong } = frame.ipv4_options(options);
@@ -37,13 +42,12 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
     if ttl == 0 {
         return Err(Reason::Ipv4Ttl);
     }
-    let (source, destination) = ([s0, s1, s2, s3], [d0, d1, d2, d3]);
-    let is_unspecified = u32::from_ne_bytes(source) == 0;
+    let is_unspecified = source == 0;
     // 0/8, 127/8, and everything from 224 on: multicast, reserved, broadcast.
-    if !is_unspecified && matches!(s0, 0 | 127 | 224..) {
+    if !is_unspecified && matches!(source.to_ne_bytes(), [0 | 127 | 224.., ..]) {
         return Err(Reason::Ipv4SourceInvalid);
     }
-    if u32::from_ne_bytes(source) == u32::from_ne_bytes(destination) {
+    if source == destination {
         return Err(Reason::Ipv4Land);
     }
     if !is_unspecified && !rules.has_ipv4(source) {
@@ -68,15 +72,6 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
     }
     let below = Below { is_v6: false, is_unspecified, is_train: facts.is_train, hop_limit: ttl, is_fragment };
     transport::judge(frame, payload, protocol, below, rules)
-}
-
-/// The sum of a header's 32-bit words: the sum of [RFC 1071](https://www.rfc-editor.org/rfc/rfc1071) before it is
-/// folded, which is the same in either byte order.
-#[inline(always)]
-fn words(header: [u8; HEADER as usize]) -> u64 {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = header;
-    let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p], [q, r, s, t]];
-    words.into_iter().map(|word| u64::from(u32::from_ne_bytes(word))).sum()
 }
 
 /// Folds a sum of at most fifteen words to the 16 bits that are compared.
@@ -114,9 +109,9 @@ pub fn options<B: Bytes + ?Sized>(frame: &B, options: Span) -> Options {
     for word in 0..MOST_WORDS {
         let at = start + word * 4;
         if at < end
-            && let Some(word) = frame.load(at)
+            && let Some([word]) = frame.words::<1, 4>(at)
         {
-            sum += u64::from(u32::from_ne_bytes(word));
+            sum += u64::from(word);
         }
     }
     // Ten words leave a carry of four bits, and adding it once leaves another.

@@ -1,10 +1,10 @@
 //! IPv6 and its extension headers ([RFC 8200](https://www.rfc-editor.org/rfc/rfc8200)).
 
 use super::fragment::{Fragment, MORE, OFFSET};
-use super::rules::halves;
 use super::{Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, protocol, transport};
 
 const HEADER: u32 = 40;
+const WORDS: usize = 10;
 /// Each kind once and destination options twice, as RFC 8200 recommends, is six.
 const MOST_EXTENSIONS: u32 = 6;
 /// Each pass of the loop sees one, and one pass more that there are no more. (An inclusive range is a loop whose end the
@@ -19,9 +19,11 @@ const DESTINATION: u8 = 60;
 
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
-    let [first, _, _, _, l0, l1, next, hop_limit] = frame.load(at).ok_or(Reason::FrameShort)?;
-    let source: [u8; 16] = frame.load(at + 8).ok_or(Reason::FrameShort)?;
-    let destination: [u8; 16] = frame.load(at + 24).ok_or(Reason::FrameShort)?;
+    let header = frame.words::<WORDS, { HEADER as usize }>(at).ok_or(Reason::FrameShort)?;
+    let [first, lengths, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    let [first, ..] = first.to_ne_bytes();
+    let [l0, l1, next, hop_limit] = lengths.to_ne_bytes();
+    let (source, destination) = ([double(s0, s1), double(s2, s3)], [double(d0, d1), double(d2, d3)]);
     if first >> 4 != 6 {
         return Err(Reason::Ipv6Version);
     }
@@ -38,11 +40,11 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
     if hop_limit == 0 {
         return Err(Reason::Ipv6HopLimit);
     }
-    let is_unspecified = halves(source) == [0, 0];
+    let is_unspecified = source == [0, 0];
     if !is_unspecified && is_nobodys(source) {
         return Err(Reason::Ipv6SourceInvalid);
     }
-    if halves(source) == halves(destination) {
+    if source == destination {
         return Err(Reason::Ipv6Land);
     }
     if !is_unspecified && !rules.has_ipv6(source) {
@@ -60,12 +62,11 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
 ///
 /// [`ip6_rcv_core`]: https://github.com/torvalds/linux/blob/v6.12/net/ipv6/ip6_input.c
 #[inline(always)]
-fn is_nobodys(source: [u8; 16]) -> bool {
+fn is_nobodys([high, low]: [u64; 2]) -> bool {
     const LOOPBACK: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
     const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xFF, 0xFF, 0, 0, 0, 0]);
     const MAPPED_MASK: u64 = u64::from_ne_bytes([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
-    let [high, low] = halves(source);
-    source[0] == 0xFF || (high == 0 && (low == LOOPBACK || low & MAPPED_MASK == MAPPED))
+    high.to_ne_bytes()[0] == 0xFF || (high == 0 && (low == LOOPBACK || low & MAPPED_MASK == MAPPED))
 }
 
 /// What is behind the last extension header, and how it got there.
@@ -81,11 +82,33 @@ pub struct Carried {
     pub part: u32,
 }
 
+impl Carried {
+    /// What a payload begins with.
+    #[inline(always)]
+    const fn directly(payload: Span, protocol: u8) -> Self {
+        Self { protocol, at: payload.start, fragment: None, part: payload.start }
+    }
+}
+
+#[inline(always)]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
+}
+
+/// Two words that follow each other in memory, as one.
+#[inline(always)]
+pub(super) const fn double(first: u32, second: u32) -> u64 {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// Judges what is behind the extension headers.
 #[inline(always)]
 fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, rules: &Rules) -> Verdict {
     let end = payload.end;
-    let Carried { protocol, at, fragment, part } = frame.extensions(payload, next)?;
+    // Nearly always there is none, and finding that out by walking would be dearer than all the rest.
+    let Carried { protocol, at, fragment, part } =
+        if is_extension(next) { frame.extensions(payload, next)? } else { Carried::directly(payload, next) };
     if let Some(field) = fragment {
         let fragment = Fragment { field, length: end - part, transport: end - at, before: 0, protocol };
         if !fragment.is_honest() {
@@ -109,12 +132,11 @@ fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, 
 #[inline(always)]
 pub fn extensions<B: Bytes + ?Sized>(frame: &B, payload: Span, next: u8) -> Result<Carried, Reason> {
     let Span { start, end } = payload;
-    let mut carried = Carried { protocol: next, at: start, fragment: None, part: start };
+    let mut carried = Carried::directly(payload, next);
     for _ in 0..PASSES {
         let Carried { protocol, at, fragment, .. } = carried;
-        let is_extension = matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION);
         // What follows in a later fragment is the middle of a packet, whatever it is called.
-        if !is_extension || fragment.is_some_and(|field| field & OFFSET != 0) {
+        if !is_extension(protocol) || fragment.is_some_and(|field| field & OFFSET != 0) {
             return Ok(carried);
         }
         if protocol == HOP_BY_HOP && at != start {

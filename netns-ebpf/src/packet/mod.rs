@@ -52,12 +52,31 @@ pub type Verdict = Result<(), Reason>;
 pub trait Bytes {
     /// The bytes from `at` on; `None` if the frame ends before the last of them.
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]>;
+
+    /// `LENGTH` bytes from `at` on, as `N` words that lie in memory as they do, with zeros where the last has more;
+    /// `None` as with [`Self::load`].
+    ///
+    /// For headers. BPF reads no word that may not be aligned, and a frame's bytes may not; so what came as bytes is
+    /// put together byte by byte wherever a number of several is needed, which took half of the time of judging.
+    fn words<const N: usize, const LENGTH: usize>(&self, at: u32) -> Option<[u32; N]>;
 }
 
 impl Bytes for [u8] {
     #[inline]
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
         self.get(usize::try_from(at).ok()?..)?.first_chunk().copied()
+    }
+
+    #[inline]
+    fn words<const N: usize, const LENGTH: usize>(&self, at: u32) -> Option<[u32; N]> {
+        let bytes = self.load::<LENGTH>(at)?;
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks(size_of::<u32>())) {
+            let mut whole = [0; size_of::<u32>()];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            *word = u32::from_ne_bytes(whole);
+        }
+        Some(words)
     }
 }
 

@@ -1,7 +1,7 @@
 //! ICMPv6, and in it neighbour discovery ([RFC 4861](https://www.rfc-editor.org/rfc/rfc4861)): the messages by which
 //! hosts of a link learn each other's MAC addresses and their routers.
 
-use super::rules::halves;
+use super::ipv6::double;
 use super::transport::header;
 use super::{Below, Bytes, Mac, Permissions, Reason, Rules, Span, Steps, Verdict};
 
@@ -25,7 +25,7 @@ const FROM_THIS_LINK: u8 = 255;
 
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, rules: &Rules) -> Verdict {
-    let [kind, code, _, _] = header(frame, packet).ok_or(Reason::IcmpHeader)?;
+    let [[kind, code, _, _]] = header::<1, 4>(frame, packet).ok_or(Reason::IcmpHeader)?;
     let fixed = match kind {
         ROUTER_SOLICITATION => 8,
         ROUTER_ADVERTISEMENT => 16,
@@ -57,8 +57,9 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, ru
     }
     // Announcing an address, and testing whether one is free, is for the port that it is for.
     if kind == ADVERTISEMENT || (kind == SOLICITATION && below.is_unspecified) {
-        let target: [u8; 16] = frame.load(packet.start + 8).ok_or(Reason::NdMalformed)?;
-        if halves(target) == [0, 0] || !rules.has_ipv6(target) {
+        let [a, b, c, d] = frame.words::<4, 16>(packet.start + 8).ok_or(Reason::NdMalformed)?;
+        let target = [double(a, b), double(c, d)];
+        if target == [0, 0] || !rules.has_ipv6(target) {
             return Err(Reason::NdTarget);
         }
     }
@@ -103,7 +104,7 @@ pub fn options<B: Bytes + ?Sized>(frame: &B, options: Span, owners: Owners, mac:
             if size != 8 || (option == SOURCE && !owners.source) {
                 return Err(Reason::NdMalformed);
             }
-            if Mac::new([m0, m1, m2, m3, m4, m5]).0 != mac.0 {
+            if Mac::new([m0, m1, m2, m3, m4, m5]) != mac {
                 return Err(Reason::NdLinkLayer);
             }
         }

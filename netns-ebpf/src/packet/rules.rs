@@ -50,7 +50,7 @@ impl Mac {
     #[inline(always)]
     #[must_use]
     pub const fn new([a, b, c, d, e, f]: [u8; 6]) -> Self {
-        Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        Self((u16::from_be_bytes([a, b]) as u64) << 32 | u32::from_be_bytes([c, d, e, f]) as u64)
     }
 }
 
@@ -271,8 +271,8 @@ impl Rules {
     }
 
     #[inline(always)]
-    pub(super) const fn is_mac(&self, mac: [u8; 6]) -> bool {
-        self.mac.0 == Mac::new(mac).0
+    pub(super) const fn is_mac(&self, mac: Mac) -> bool {
+        self.mac.0 == mac.0
     }
 
     #[inline(always)]
@@ -280,15 +280,15 @@ impl Rules {
         ether_type != 0 && self.ether_types.contains(&ether_type)
     }
 
+    /// An address as it lies in memory.
     #[inline(always)]
-    pub(super) fn has_ipv4(&self, address: [u8; 4]) -> bool {
-        let address = u32::from_ne_bytes(address);
+    pub(super) fn has_ipv4(&self, address: u32) -> bool {
         self.v4.iter().any(|net| (address ^ net.address) & net.mask == 0)
     }
 
+    /// An address as it lies in memory, in two halves.
     #[inline(always)]
-    pub(super) fn has_ipv6(&self, address: [u8; 16]) -> bool {
-        let [high, low] = halves(address);
+    pub(super) fn has_ipv6(&self, [high, low]: [u64; 2]) -> bool {
         self.v6
             .iter()
             .any(|net| ((high ^ net.address[0]) & net.mask[0]) | ((low ^ net.address[1]) & net.mask[1]) == 0)
@@ -303,7 +303,7 @@ fn word<const N: usize, const M: usize>(numbers: [[u8; N]; M]) -> u64 {
 
 /// Sixteen bytes as two words, as they lie in memory.
 #[inline(always)]
-pub(super) const fn halves(bytes: [u8; 16]) -> [u64; 2] {
+const fn halves(bytes: [u8; 16]) -> [u64; 2] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
     [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
 }

@@ -14,7 +14,7 @@ pub(super) fn judge<B: Steps + ?Sized>(
         protocol::TCP => tcp(frame, payload)?,
         protocol::UDP => return udp(frame, payload, below, rules),
         protocol::ICMP if !below.is_v6 => {
-            header::<B, 8>(frame, payload).ok_or(Reason::IcmpHeader)?;
+            header::<2, 8>(frame, payload).ok_or(Reason::IcmpHeader)?;
         }
         protocol::ICMPV6 if below.is_v6 => return neighbour::judge(frame, payload, below, rules),
         // A host without an address may say which multicast groups it listens to (RFC 3376, 4.2.13).
@@ -24,13 +24,16 @@ pub(super) fn judge<B: Steps + ?Sized>(
     if below.is_unspecified && !below.is_v6 { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) }
 }
 
-/// The first `N` bytes of a packet; `None` if it has not that many.
+/// The first `N` words of a packet, which are `LENGTH` bytes; `None` if it has not that many.
 #[inline(always)]
-pub(super) fn header<B: Bytes + ?Sized, const N: usize>(frame: &B, payload: Span) -> Option<[u8; N]> {
-    if payload.start + N as u32 > payload.end {
+pub(super) fn header<const N: usize, const LENGTH: usize>(
+    frame: &(impl Bytes + ?Sized),
+    payload: Span,
+) -> Option<[[u8; 4]; N]> {
+    if payload.start + LENGTH as u32 > payload.end {
         return None;
     }
-    frame.load(payload.start)
+    frame.words::<N, LENGTH>(payload.start).map(|words| words.map(u32::to_ne_bytes))
 }
 
 #[inline(always)]
@@ -39,7 +42,8 @@ fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Verdict {
     if payload.start + HEADER > payload.end {
         return Err(Reason::TcpHeader);
     }
-    let [offset, flags] = frame.load(payload.start + 12).ok_or(Reason::TcpHeader)?;
+    let [word] = frame.words::<1, 4>(payload.start + 12).ok_or(Reason::TcpHeader)?;
+    let [offset, flags, ..] = word.to_ne_bytes();
     let length = u32::from(offset >> 4) * 4;
     if length < HEADER || payload.start + length > payload.end {
         return Err(Reason::TcpHeader);
@@ -75,7 +79,7 @@ const fn is_sent(flags: u8) -> bool {
 #[inline(always)]
 fn udp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules) -> Verdict {
     const HEADER: u32 = 8;
-    let [s0, s1, d0, d1, l0, l1, _, _] = header(frame, payload).ok_or(Reason::UdpHeader)?;
+    let [[s0, s1, d0, d1], [l0, l1, _, _]] = header::<2, 8>(frame, payload).ok_or(Reason::UdpHeader)?;
     let length = u32::from(u16::from_be_bytes([l0, l1]));
     // The first of several fragments is shorter than the datagram; one that is longer than a length can say has none.
     let is_too_long = payload.start + length > payload.end && !below.is_fragment;

@@ -6,6 +6,7 @@
 
 mod atomic;
 mod count;
+mod direct;
 mod frame;
 mod log;
 mod maps;

@@ -6,6 +6,7 @@
 //!
 //! [global functions]: https://docs.ebpf.io/linux/concepts/functions/#global-functions
 
+use super::direct;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use core::mem::MaybeUninit;
@@ -25,6 +26,46 @@ impl Bytes for Skb {
         }
         // SAFETY: it was no error, so all of it was written.
         Some(unsafe { bytes.assume_init() })
+    }
+
+    /// From where the kernel keeps the frame, if its beginning is in one piece there, as it nearly always is. Copying
+    /// takes a call, and then loads that wait for its stores.
+    #[inline(always)]
+    fn words<const N: usize, const LENGTH: usize>(&self, at: u32) -> Option<[u32; N]> {
+        const { assert!(LENGTH.is_multiple_of(HALF) && LENGTH <= N * WORD && LENGTH + WORD > N * WORD) };
+        if let Some(start) = self.direct(at, LENGTH) {
+            let word = |number: usize| {
+                let (at, left) = (start.wrapping_add(number * WORD), LENGTH - number * WORD);
+                // SAFETY: `LENGTH` bytes from `start` on are the frame's.
+                unsafe { if left < WORD { direct::half(at) } else { direct::word(at) } }
+            };
+            return Some(core::array::from_fn(word));
+        }
+        let mut words = [0; N];
+        // SAFETY: the helper writes `LENGTH` bytes, for which `words` has room.
+        let result =
+            unsafe { bpf_skb_load_bytes(self.0.cast(), at, words.as_mut_ptr().cast(), LENGTH as u32) };
+        (result >= 0).then_some(words)
+    }
+}
+
+const WORD: usize = size_of::<u32>();
+const HALF: usize = size_of::<u16>();
+/// How far into a frame the verifier follows a pointer (`MAX_PACKET_OFF`).
+const FARTHEST: u32 = 0xFFFF;
+
+impl Skb {
+    /// Where `length` bytes of the frame are in memory; `None` if they are not in its first piece.
+    #[inline(always)]
+    fn direct(&self, at: u32, length: usize) -> Option<*const u8> {
+        // SAFETY: as in `Frame::read`. The kernel gives two pointers in place of these numbers.
+        let (start, end) =
+            unsafe { ((*self.0).data as usize as *const u8, (*self.0).data_end as usize as *const u8) };
+        if at > FARTHEST - length as u32 {
+            return None;
+        }
+        let start = start.wrapping_add(at as usize);
+        (start.wrapping_add(length) <= end).then_some(start)
     }
 }
 
