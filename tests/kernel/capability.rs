@@ -31,7 +31,7 @@ fn without_privilege_each_operation_says_what_the_kernel_did_not_permit() {
             let error = Namespace::open("ns1").unwrap().enter(|| ()).unwrap_err();
             assert_eq!(error.to_string(), format!("enter namespace: setns to the present one: {denied}"));
             let error = Namespace::create("ns2").unwrap_err();
-            assert_eq!(error.to_string(), format!("create namespace ns2: mount: {denied}"));
+            assert_eq!(error.to_string(), format!("create namespace: setns to the present one: {denied}"));
             let mut socket = RouteSocket::open().unwrap();
             let error =
                 bridge::create(&mut socket, &Bridge::new(name("br0"), MacAddress::local(1))).unwrap_err();
