@@ -1,11 +1,13 @@
 //! Judging the ports of a bridge that is observed: by what was learnt, and by what is given.
 
 use std::net::UdpSocket;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use netns_core::link::LinkChange;
 use netns_core::{MacAddress, RouteSocket, address, link};
 use netns_ebpf::packet::{Reason, Rules};
-use netns_ebpf::{Judging, Monitor, MonitorOptions, Observer, Policy, Slot};
+use netns_ebpf::{Behind, Judging, Monitor, MonitorOptions, Observer, Policy, Slot};
 
 use crate::harness::{Network, name, privileged, settled};
 
@@ -83,4 +85,44 @@ fn what_is_given_is_enforced_from_the_first_frame() {
     assert!(found.dropped_rx.packets >= 1, "{found:?}");
     assert_eq!(monitor.violations(slot(OTHER)).total(), 0, "counted and not judged");
     observer.stop().unwrap();
+}
+
+#[test]
+fn what_is_given_for_a_namespace_holds_when_its_port_comes_and_what_is_given_for_a_name_ends_with_it() {
+    if !privileged(
+        "what_is_given_for_a_namespace_holds_when_its_port_comes_and_what_is_given_for_a_name_ends_with_it",
+    ) {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let policy = Policy::new(Rules::new(MacAddress::local(1).0)).enforced();
+    let is_given = |port: &netns_ebpf::PortInfo| {
+        port.name.as_str() == "port1" || matches!(port.behind, Behind::Process { .. })
+    };
+    let given = Judging::Given(Box::new(move |port| is_given(port).then_some(policy)));
+    let host = network.host.try_clone().unwrap();
+    let mut observer = Observer::start_judging(&monitor, &host, name("br0"), (), given).unwrap();
+
+    // Nobody can be found behind the first: looking for him again is put off, which the second must not have to wait for.
+    network.add(None);
+    observer.changes(Duration::ZERO).unwrap();
+    let slot = |port| monitor.slot(port).unwrap();
+    assert_eq!(monitor.policy(slot(PORT)), Some(policy), "by its name");
+    network.add(None);
+    // It ends when its input does: with this test, whatever becomes of it.
+    let mut inhabitant =
+        network.insides[1].namespace.spawn(Command::new("cat").stdin(Stdio::piped())).unwrap();
+    observer.changes(Duration::ZERO).unwrap();
+    assert_eq!(monitor.policy(slot(OTHER)), Some(policy), "by who is behind it");
+
+    let mut socket = RouteSocket::open_in(&host).unwrap();
+    let renamed = name("renamed");
+    link::set(&mut socket, PORT, &LinkChange { name: Some(renamed), ..LinkChange::default() }).unwrap();
+    observer.changes(Duration::ZERO).unwrap();
+    assert_eq!(monitor.policy(slot(PORT)), None, "it has another name now");
+    assert_eq!(monitor.policy(slot(OTHER)), Some(policy));
+    observer.stop().unwrap();
+    drop(inhabitant.stdin.take());
+    assert!(inhabitant.wait().unwrap().success());
 }

@@ -32,7 +32,9 @@ pub enum Judging<'m> {
     /// port has and never used towards the host counts as foreign until the host has learnt it.
     Learnt,
     /// Those that this function has a policy for: asked when a port comes, before its first frame is seen, and again
-    /// when it gets another name or it is found out who is behind it.
+    /// when it gets another name or it is found out who is behind it; a port that it has none for any more is not judged
+    /// any more. Who is behind a port is found out before it is asked, unless the namespace has neither a name nor a
+    /// process yet: a policy for that namespace holds from when it has one.
     Given(PolicyOf<'m>),
 }
 
@@ -55,13 +57,24 @@ impl Judging<'_> {
         }
     }
 
-    /// Judges a port that is known better than before by what is given for it, if something is.
+    /// Whether it matters for judging who is behind a port.
+    pub(super) const fn asks_who(&self) -> bool {
+        matches!(self, Self::Given(_))
+    }
+
+    /// Judges a port that is known better than before by what is given for it now, or not if nothing is.
     pub(super) fn apply(&self, monitor: &Monitor, port: &PortInfo) {
-        if let Some(policy) = self.given(port)
-            && monitor.policy(port.slot) != Some(policy)
-            && let Err(error) = monitor.set_policy(port.slot, &policy)
-        {
-            log::warn!("{} is not judged: {error}", port.name);
+        let Self::Given(policy_of) = self else { return };
+        let policy = policy_of(port);
+        if monitor.policy(port.slot) == policy {
+            return;
+        }
+        let outcome = match &policy {
+            Some(policy) => monitor.set_policy(port.slot, policy),
+            None => monitor.clear_policy(port.slot),
+        };
+        if let Err(error) = outcome {
+            log::warn!("{} is judged as before: {error}", port.name);
         }
     }
 }

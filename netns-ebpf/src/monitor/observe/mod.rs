@@ -5,7 +5,7 @@ mod judge;
 mod station;
 mod trace;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -251,10 +251,24 @@ impl<'m> Observer<'m> {
             self.leave(index)?;
         }
         self.refused.retain(|index| there.contains(index));
+        let found = self.find_out(&links);
         for link in links {
-            self.look_at(&link)?;
+            self.look_at_known(&link, &found)?;
         }
         Ok(())
+    }
+
+    /// Who is behind those of these links that are new, if judging asks for that; all at once, since it takes a look at
+    /// every namespace.
+    fn find_out(&mut self, links: &[Link]) -> HashMap<i32, Behind> {
+        if !self.judging.asks_who() {
+            return HashMap::new();
+        }
+        let is_new =
+            |link: &&Link| link.master == Some(self.bridge.index) && !self.ports.contains_key(&link.index);
+        let wanted: HashSet<i32> =
+            links.iter().filter(is_new).filter_map(|link| link.peer_namespace_id).collect();
+        if wanted.is_empty() { HashMap::new() } else { behind::find(&mut self.socket, wanted) }
     }
 
     /// Asks for a link as it is now, and looks at it.
@@ -269,10 +283,17 @@ impl<'m> Observer<'m> {
     /// Looks at a link that came or changed. What an event tells may be past: it is attached to all the same, and fails,
     /// or a later event tells that it left.
     fn look_at(&mut self, link: &Link) -> Result<(), MonitorError> {
+        let found = self.find_out(std::slice::from_ref(link));
+        self.look_at_known(link, &found)
+    }
+
+    /// As [`Self::look_at`], where it was found out who is behind some namespaces' ids.
+    fn look_at_known(&mut self, link: &Link, found: &HashMap<i32, Behind>) -> Result<(), MonitorError> {
         let is_port = link.master == Some(self.bridge.index);
         let Some(port) = self.ports.get_mut(&link.index) else {
             if is_port {
-                self.come(link);
+                let behind = link.peer_namespace_id.and_then(|id| found.get(&id)).cloned();
+                self.come(link, behind.unwrap_or_else(|| behind::of_link(link)));
             }
             return Ok(());
         };
@@ -293,18 +314,18 @@ impl<'m> Observer<'m> {
     }
 
     /// Attaches to a port, unless that failed before.
-    fn come(&mut self, link: &Link) {
+    fn come(&mut self, link: &Link, behind: Behind) {
         if self.refused.contains(&link.index) {
             return;
         }
-        match self.attach(link) {
+        match self.attach(link, &behind) {
             Ok(attachment) => {
                 let info = Arc::new(PortInfo {
                     ifindex: link.index,
                     slot: attachment.slot(),
                     name: link.name,
                     mac: link.mac,
-                    behind: behind::of_link(link),
+                    behind,
                 });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
@@ -319,7 +340,7 @@ impl<'m> Observer<'m> {
         }
     }
 
-    fn attach(&mut self, link: &Link) -> Result<Attachment, MonitorError> {
+    fn attach(&mut self, link: &Link, behind: &Behind) -> Result<Attachment, MonitorError> {
         let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
         let qdiscs = tc::list_qdiscs(&mut self.socket, link.index).map_err(port)?;
         let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
@@ -329,7 +350,7 @@ impl<'m> Observer<'m> {
         let policy = |monitor: &Monitor| {
             // Its slot is not known yet, and no part of who it is.
             let slot = monitor.slot(link.index).or(super::Slot::new(1))?;
-            let behind = behind::of_link(link);
+            let behind = behind.clone();
             let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
             self.judging.given(&info)
         };
