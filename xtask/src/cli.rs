@@ -107,9 +107,6 @@ pub(crate) struct RunArguments {
     /// becomes of it.
     #[arg(long)]
     pub(crate) attack: bool,
-    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pcap: Option<PathBuf>,
     /// Leave everything in place in the end; `cargo xtask clean` removes it.
     #[arg(long, conflicts_with = "isolated")]
     pub(crate) keep: bool,
@@ -145,6 +142,9 @@ pub(crate) struct WatchArguments {
     /// Metrics of pairs too: of the N busiest.
     #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
     pub(crate) metrics_pairs: Option<usize>,
+    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
     /// Draw the live view, as it is in the end, into an SVG file.
     #[arg(long, value_name = "FILE")]
     pub(crate) screenshot: Option<PathBuf>,

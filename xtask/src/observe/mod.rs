@@ -10,9 +10,9 @@ use crate::output::{json_line, stdout};
 use crate::run::preflight;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
-use crate::watch::{self, Source};
+use crate::watch::{self, Source, Teller, Violation};
 use netns_core::{IfName, Namespace, RouteSocket, link};
-use netns_ebpf::{Monitor, MonitorOptions, Observer, PortChange, PortInfo, Reading};
+use netns_ebpf::{Mode, Monitor, MonitorOptions, Observer, PortChange, PortInfo, Reading};
 use record::{Place, Record};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -33,6 +33,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     check_bridge(&host, bridge)?;
     let stop = Stop::on_signals()?;
     let metrics = arguments.watch.metrics(bridge.as_str())?;
+    let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let monitor = Monitor::load(&MonitorOptions::default())?;
     let id = host.id()?;
     let place = Place {
@@ -52,7 +53,9 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
             return Err(error.into());
         }
     };
-    let mut bridge = Bridge { name: bridge.to_string(), observer, monitor: &monitor };
+    let is_given = arguments.policy.is_some();
+    let name = bridge.to_string();
+    let mut bridge = Bridge { name, observer, monitor: &monitor, is_given, teller, told: Vec::new() };
     let outcome = bridge.watch(arguments, &stop, metrics.as_ref());
     // On every path but a panic, on which `drop` detaches and the record says what may be left.
     bridge.observer.stop()?;
@@ -77,9 +80,22 @@ struct Bridge<'m> {
     name: String,
     observer: Observer<'m>,
     monitor: &'m Monitor,
+    /// Whether a file says what ports may send, and not what was learnt of them.
+    is_given: bool,
+    teller: Teller,
+    /// What was told of ports that may be gone by now.
+    told: Vec<Violation>,
 }
 
 impl Bridge<'_> {
+    /// Takes what was told, as long as its ports are known.
+    fn hear(&mut self) -> Result<(), Failure> {
+        let observer = &self.observer;
+        let told = self.teller.tell(self.monitor, |slot| observer.ports().find(|port| port.slot == slot))?;
+        self.told.extend(told);
+        Ok(())
+    }
+
     fn watch(
         &mut self,
         arguments: &ObserveArguments,
@@ -104,12 +120,27 @@ impl Source for Bridge<'_> {
     }
 
     fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
+        self.hear()?;
         Ok(self.observer.changes(limit)?)
     }
 
     fn read(&mut self) -> Result<Reading, Failure> {
         self.monitor.flush_log();
         Ok(self.observer.read()?)
+    }
+
+    fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
+        self.hear()?;
+        Ok(std::mem::take(&mut self.told))
+    }
+
+    fn policy(&mut self, port: &PortInfo) -> Option<String> {
+        let fate = match self.monitor.mode(port.slot)? {
+            Mode::Observe => "passes",
+            Mode::Enforce => "is dropped",
+        };
+        let whose = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
+        Some(format!("{whose}; the rest is counted and {fate}"))
     }
 
     fn addresses(&mut self, port: &PortInfo) -> Vec<String> {

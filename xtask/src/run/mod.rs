@@ -16,7 +16,7 @@ use crate::cli::RunArguments;
 use crate::failure::{self, Failure};
 use crate::output::stdout;
 use crate::signals::Stop;
-use crate::watch::{self, metrics::Metrics};
+use crate::watch::{self, Teller, metrics::Metrics};
 use counters::verify;
 use lab::Lab;
 use leftovers::Before;
@@ -110,10 +110,10 @@ fn prove(
     }
     report.pings_done(pings, pings_ok)?;
 
-    let pcap = arguments.pcap.as_deref().map(source::begin_pcap).transpose()?;
+    let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
     let traffic = Traffic::start(lab.members())?;
-    let mut ports = Ports::of(lab, plan.network(), pcap);
+    let mut ports = Ports::of(lab, plan.network(), teller);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };

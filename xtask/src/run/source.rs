@@ -4,12 +4,8 @@ use super::counters::counters;
 use super::lab::{Lab, Member};
 use crate::cli::Topology;
 use crate::failure::Failure;
-use crate::watch::{Source, Violation};
-use netns_ebpf::pcapng::PcapWriter;
+use crate::watch::{Source, Teller, Violation};
 use netns_ebpf::{Behind, Lost, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot};
-use std::fs::File;
-use std::io::{self, BufWriter};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,16 +15,11 @@ pub(crate) struct Ports<'a, 'm> {
     lab: &'a mut Lab<'m>,
     network: String,
     infos: Vec<Arc<PortInfo>>,
-    /// Where frames that may not be sent are written down.
-    pcap: Option<PcapWriter<BufWriter<File>>>,
+    teller: Teller,
 }
 
 impl<'a, 'm> Ports<'a, 'm> {
-    pub(crate) fn of(
-        lab: &'a mut Lab<'m>,
-        network: String,
-        pcap: Option<PcapWriter<BufWriter<File>>>,
-    ) -> Self {
+    pub(crate) fn of(lab: &'a mut Lab<'m>, network: String, teller: Teller) -> Self {
         // Without a program there are no slots; then they are numbered.
         let numbers = (1..=u16::MAX).filter_map(Slot::new);
         let info = |(member, number): (&Member, Slot)| {
@@ -41,22 +32,12 @@ impl<'a, 'm> Ports<'a, 'm> {
             })
         };
         let infos = lab.members().iter().zip(numbers).map(info).collect();
-        Self { lab, network, infos, pcap }
+        Self { lab, network, infos, teller }
     }
 
     fn place(&self, slot: Slot) -> Option<usize> {
         self.infos.iter().position(|info| info.slot == slot)
     }
-}
-
-/// Begins a file of frames.
-pub(crate) fn begin_pcap(path: &Path) -> Result<PcapWriter<BufWriter<File>>, Failure> {
-    let file = File::create(path).and_then(|file| PcapWriter::new(BufWriter::new(file)));
-    file.map_err(|error| Failure::usage(format!("write {}: {error}", path.display())))
-}
-
-fn unwritten(error: &io::Error) -> Failure {
-    Failure::usage(format!("write the frames down: {error}"))
 }
 
 impl Source for Ports<'_, '_> {
@@ -91,22 +72,8 @@ impl Source for Ports<'_, '_> {
 
     fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
         let Some(monitor) = self.lab.monitor() else { return Ok(Vec::new()) };
-        let mut told = Vec::new();
-        let mut written = Ok(());
-        let (infos, pcap) = (&self.infos, &mut self.pcap);
-        monitor.events(|event| {
-            let port = infos.iter().find(|info| Some(info.slot) == event.slot);
-            let violation = Violation::new(event, port);
-            if let (Some(pcap), true) = (pcap.as_mut(), written.is_ok()) {
-                let comment = format!("{}, from {} by {}", event.reason, violation.namespace, violation.port);
-                written = pcap.write(event, &comment);
-            }
-            told.push(violation);
-        });
-        written
-            .and_then(|()| pcap.as_mut().map_or(Ok(()), PcapWriter::flush))
-            .map_err(|error| unwritten(&error))?;
-        Ok(told)
+        let infos = &self.infos;
+        self.teller.tell(monitor, |slot| infos.iter().find(|info| info.slot == slot))
     }
 
     fn addresses(&mut self, port: &PortInfo) -> Vec<String> {

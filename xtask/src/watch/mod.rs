@@ -5,6 +5,7 @@ mod live;
 pub(crate) mod metrics;
 mod names;
 mod screenshot;
+mod teller;
 mod violation;
 
 use crate::cli::WatchArguments;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use teller::Teller;
 pub(crate) use violation::{Violation, reasons};
 
 impl WatchArguments {
@@ -42,17 +44,13 @@ pub(crate) trait Source {
     fn read(&mut self) -> Result<Reading, Failure>;
 
     /// What was told since the last time of frames that may not be sent.
-    fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
-        Ok(Vec::new())
-    }
+    fn violations(&mut self) -> Result<Vec<Violation>, Failure>;
 
     /// The addresses behind a port, one a line.
     fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
 
     /// What a port may send, and what becomes of the rest; `None` if nobody judges.
-    fn policy(&mut self, _port: &PortInfo) -> Option<String> {
-        None
-    }
+    fn policy(&mut self, port: &PortInfo) -> Option<String>;
 
     /// How often something that became of the ports was not told.
     fn lost_events(&self) -> u64 {

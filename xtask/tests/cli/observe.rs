@@ -337,6 +337,42 @@ fn what_is_enforced_stays_enforced_after_sigkill_until_cleanup() {
 }
 
 #[test]
+fn what_an_observed_port_may_not_send_is_told_counted_and_written_down() {
+    in_host(|_| {
+        make_bridge();
+        plug_in(1);
+        plug_in(2);
+        ip("-n ns1 addr add 10.1.1.77/32 dev eth0");
+        ip("-n ns2 route add 10.1.1.77/32 dev eth0");
+        let before = state_of_the_host();
+        // By the namespace's name, which is found out before the port is judged.
+        std::fs::write("/run/ports.toml", policy_file("10.1.1.1").replace("port.v1", "namespace.ns1"))
+            .unwrap();
+        let mut observe = Watched::start(
+            "observe br0 --policy /run/ports.toml --json --interval 0.1 --pcap /run/frames.pcapng",
+        );
+        let port = observe.port("v1", |_| true);
+        assert_eq!(port["violations"], serde_json::json!({}), "{port}");
+        assert!(answered("10.1.1.2"), "what it may send");
+        assert!(answered("-I 10.1.1.77 10.1.1.2"), "what it may not is told, and passes");
+        let told = observe.line("a violation", |line| line["type"] == "violation");
+        for (key, value) in [("port", "v1"), ("namespace", "ns1"), ("reason", "ipv4-source-foreign")] {
+            assert_eq!(told[key], value, "{told}");
+        }
+        assert_eq!(told["dropped"], false);
+        observe.port("v1", |port| port["violations"]["ipv4-source-foreign"].as_u64() >= Some(1));
+        let other = observe.port("v2", |_| true);
+        assert_eq!(other["violations"], serde_json::json!({}), "counted and not judged");
+        assert_eq!(observe.end("INT").code, Some(0));
+        let frames = tests::run(oracle("tcpdump").args(["-nr", "/run/frames.pcapng"]));
+        assert!(frames.contains("10.1.1.77 > 10.1.1.2"), "{frames}");
+        std::fs::remove_file("/run/ports.toml").unwrap();
+        std::fs::remove_file("/run/frames.pcapng").unwrap();
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
 fn a_policy_file_that_cannot_be_has_line_and_column() {
     in_host(|_| {
         make_bridge();
