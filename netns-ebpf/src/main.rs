@@ -1,8 +1,7 @@
 //! The eBPF program: one classifier for each direction of a bridge port.
 //!
-//! A frame is read (what the kernel says of it), judged, and counted. Judging comes with validation, as a pure
-//! function of the frame's bytes and the port's policy; until then every frame passes, and passing is
-//! `TC_ACT_UNSPEC`: "nothing to say", so that filters which other people attached after ours still run.
+//! A frame is read (what the kernel says of it), counted and judged: a pure function of its bytes and the port's policy.
+//! To let it pass is `TC_ACT_UNSPEC`: "nothing to say", so that filters which other people attached after ours still run.
 //!
 //! Built by `cargo xtask ebpf build`, never by a plain `cargo build`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]

@@ -35,7 +35,7 @@ pub mod control {
     pub const ACTIVE: u32 = 1 << 8;
 }
 
-/// A port's policy in the map.
+/// A port's policy in the map, and which link the port is.
 ///
 /// It has room for two sets of rules, of which one holds. New ones are written to the other, and then [`control`] is
 /// changed in one store: the program never sees half of a change.
@@ -46,6 +46,11 @@ pub struct PortPolicy {
     pub control: u32,
     /// The port's group, below [`MAX_GROUPS`].
     pub group: u32,
+    /// The port's ifindex, 0 while the slot has no port: who sent a frame is known by the slot that the frame carries, if
+    /// that slot's port is the one it came in by.
+    pub ifindex: u32,
+    /// Zero. Aligns the rules.
+    pub reserved: u32,
     /// The rules, those that hold and the others.
     pub rules: [Rules; 2],
 }
@@ -106,8 +111,9 @@ pub struct Event {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<PortPolicy>() == 376 && align_of::<PortPolicy>() == 8);
-    assert!(offset_of!(PortPolicy, group) == 4 && offset_of!(PortPolicy, rules) == 8);
+    assert!(size_of::<PortPolicy>() == 384 && align_of::<PortPolicy>() == 8);
+    assert!(offset_of!(PortPolicy, group) == 4 && offset_of!(PortPolicy, ifindex) == 8);
+    assert!(offset_of!(PortPolicy, rules) == 16);
     assert!(size_of::<Violations>() == 512 && align_of::<Violations>() == 8);
     assert!(offset_of!(Violations, dropped_rx) == 448 && offset_of!(Violations, dropped_tx) == 464);
     assert!(offset_of!(Violations, told) == 480 && offset_of!(Violations, window) == 504);

@@ -193,6 +193,7 @@ impl Monitor {
             Ok(()) => ports.slots.take(ifindex),
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
         };
+        self.validation.set_port(slot, Some(ifindex));
         Ok(slot)
     }
 
@@ -210,6 +211,7 @@ impl Monitor {
             operation: format!("remove the port with ifindex {ifindex} from the map {}", layout::PORTS),
             source: error.into(),
         })?;
+        self.validation.set_port(slot, None);
         ports.slots.release(slot);
         Ok(())
     }

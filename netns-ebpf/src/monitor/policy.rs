@@ -52,6 +52,7 @@ impl Policy {
 }
 
 const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
+const PORT_AT: usize = std::mem::offset_of!(PortPolicy, ifindex) / size_of::<u64>();
 const RULES_AT: usize = std::mem::offset_of!(PortPolicy, rules) / size_of::<u64>();
 
 /// The mapped arrays of validation.
@@ -68,6 +69,13 @@ impl Validation {
         let slot = usize::from(slot.get());
         self.write_control(slot, control::OFF, 0);
         self.violations.zero(slot);
+    }
+
+    /// Says which port a slot is of; `None` for no port.
+    pub(super) fn set_port(&self, slot: Slot, ifindex: Option<u32>) {
+        let [a, b, c, d] = ifindex.unwrap_or(0).to_ne_bytes();
+        let word = u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]);
+        self.policies.words(slot.get().into())[PORT_AT].store(word, Ordering::Relaxed);
     }
 
     /// The first word: control and group, each half where the layout has it.

@@ -17,6 +17,7 @@ use super::atomic;
 use super::frame::Frame;
 use super::log;
 use super::maps::{COUNT_PAIRS, COUNTERS, CPUS, LOST, PAIRS, PORTS, PREEMPTIBLE};
+use super::validate;
 
 /// Counts a frame that the port received from its namespace.
 #[inline(always)]
@@ -127,8 +128,17 @@ fn add_to_pair(pair: *mut PairCounters, frame: &Frame) {
 
 /// The slot of the port that a frame came in by, on whichever bridge of the network that was; [`NO_SLOT`] for the
 /// host and for ports without one.
+///
+/// Nearly always the frame carries it. Anybody may have written what it carries, so an array is asked whether that is the
+/// slot of the port it came in by; only if not, the hash map, which takes longer.
 #[inline(always)]
 pub(crate) fn sender(frame: &Frame) -> u32 {
+    if frame.from_ifindex == 0 {
+        return NO_SLOT;
+    }
+    if frame.carried != NO_SLOT && validate::ifindex_of(frame.carried) == frame.from_ifindex {
+        return frame.carried;
+    }
     match slot_of(frame.from_ifindex) {
         BY_TRUNK => frame.carried,
         slot => slot,

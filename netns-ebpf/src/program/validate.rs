@@ -71,6 +71,13 @@ fn refused_by(slot: u32) -> u64 {
     GROUPS.get_ptr(group_of(receiver)).map_or(0, |row| unsafe { row.read_volatile() })
 }
 
+/// Which port a slot is of; 0 if of none.
+#[inline(always)]
+pub(crate) fn ifindex_of(slot: u32) -> u32 {
+    // SAFETY: the word is an aligned one of the map, valid while the program runs; user space stores it whole.
+    POLICIES.get_ptr(slot).map_or(0, |policy| unsafe { (&raw const (*policy).ifindex).read_volatile() })
+}
+
 #[inline(always)]
 fn control_of(policy: *const PortPolicy) -> u32 {
     // SAFETY: `policy` points at an element of the map; the word is aligned, and user space stores it whole.
