@@ -4,7 +4,7 @@
 use benches::throughput::throughput;
 use benches::{Result, host};
 
-const TURNS: usize = 8;
+const TURNS: usize = 24;
 
 fn main() -> Result<()> {
     host::enter()?;

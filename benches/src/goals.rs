@@ -123,7 +123,7 @@ pub fn compared(results: &[Compared], reclaimed: &[Samples], each: u32) -> Vec<R
     rows
 }
 
-/// Why a goal is missed, as far as that was found out; `floor_us` is what the floor takes to make one of that kind.
+/// Why a goal is missed, as far as that was found out; `floor_us` is what the floor takes to do the same.
 #[must_use]
 pub fn reason(row: &Row, floor_us: Option<f64>) -> String {
     let at_best = row.peer_us.zip(floor_us).map(|(peer, floor)| peer / floor);

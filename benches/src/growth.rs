@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 /// How long the kernel may take to reclaim all of them.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How long the machine is left alone between two tries.
-const REST: Duration = Duration::from_millis(20);
+/// How long the machine is left alone between two tries. It is a virtual one, and there are whole seconds in which
+/// everything takes twice as long; tries are to be of several.
+const REST: Duration = Duration::from_millis(300);
 /// How many sandboxes a point of the curve is the median of, at most.
 const WINDOW: usize = 101;
 /// How many more are made and taken down to see what taking down costs.
 const GROUP: u32 = 64;
 /// How often that is done.
-const GROUPS: usize = 3;
+const GROUPS: usize = 5;
 /// How often the first sandboxes of a network are made, before and after, since a median of one is none.
 const BEGINNINGS: usize = 6;
 /// How many each time.
@@ -48,8 +49,8 @@ pub struct Growth {
     pub take_down: Duration,
     /// Taking one down, close to reclaim, while so many others are there.
     pub take_down_at: Vec<Point>,
-    /// Making those that were taken down at such a place, which is later than the curve is: who disturbed the one seldom
-    /// disturbed the other.
+    /// Making those that were taken down at such a place, the median of each group: later than the curve is, so who
+    /// disturbed the one seldom disturbed the others.
     make_again: Vec<(usize, Samples)>,
     /// The tenth and those around it, of many beginnings, half of them before all others and half of them after.
     tenth: Samples,
@@ -62,8 +63,8 @@ impl Growth {
         self.tenth.quantile(0.5)
     }
 
-    /// What the n-th sandbox cost: the median of those around it, and of those that were made again with so many others
-    /// there. The first is alone.
+    /// What the n-th sandbox cost: the median of those around it; where groups were made again with so many others there,
+    /// the median of the groups' and of that. The first is alone.
     #[must_use]
     pub fn at(&self, n: usize) -> Option<Duration> {
         let all = self.make.all();
@@ -72,11 +73,13 @@ impl Growth {
         }
         let half = (WINDOW / 2).min((n - 1) / 2);
         let around = n - 1 - half..(n + half).min(all.len());
-        let mut samples: Samples = all[around].iter().copied().collect();
-        if let Some((_, again)) = self.make_again.iter().find(|(checkpoint, _)| *checkpoint == n) {
-            samples.append(again);
-        }
-        Some(samples.quantile(0.5))
+        let median = all[around].iter().copied().collect::<Samples>().quantile(0.5);
+        let Some((_, again)) = self.make_again.iter().find(|(checkpoint, _)| *checkpoint == n) else {
+            return Some(median);
+        };
+        let mut medians = again.clone();
+        medians.push(median);
+        Some(medians.quantile(0.5))
     }
 
     /// The curve, at places that are evenly spaced on a logarithmic scale.
@@ -167,16 +170,19 @@ fn beginnings(maker: &mut Maker) -> Result<Samples> {
     Ok(tenth)
 }
 
-/// What it costs to make [`GROUP`] sandboxes, each, and to take down one of them when all are closed at once.
+/// What it costs to make one of [`GROUP`] sandboxes, for each of some groups, and to take down one of them when all are
+/// closed at once.
 fn come_and_go(maker: &mut Maker) -> Result<(Samples, Duration)> {
     let (mut make, mut take_down) = (Samples::default(), Samples::default());
     for _ in 0..GROUPS {
         let mut group = Vec::with_capacity(GROUP as usize);
+        let mut times = Samples::default();
         for _ in 0..GROUP {
             let (sandbox, time) = maker.make()?;
-            make.push(time);
+            times.push(time);
             group.push(sandbox);
         }
+        make.push(times.quantile(0.5));
         let begin = Instant::now();
         drop(group);
         maker.network().wait_reclaimed(LIMIT)?;

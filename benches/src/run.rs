@@ -38,6 +38,8 @@ pub struct Plan {
     pub acquired: usize,
     /// How many there are at once in the end.
     pub most: usize,
+    /// Turns of traffic.
+    pub throughput: usize,
 }
 
 impl Plan {
@@ -53,6 +55,7 @@ impl Plan {
         first_packets: 2_000,
         acquired: 900,
         most: 1_000,
+        throughput: 8,
     };
     /// Some minutes.
     pub const FULL: Self = Self {
@@ -66,6 +69,7 @@ impl Plan {
         first_packets: 2_000,
         acquired: 3_000,
         most: 10_000,
+        throughput: 32,
     };
 }
 
@@ -111,7 +115,7 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
     })?;
     rows.extend(growth_rows(&grown));
     if plan.peers {
-        rows.extend(throughput(plan.turns.turns, |ports| progress("throughput", ports.into(), 512))?);
+        rows.extend(throughput(plan.throughput, |ports| progress("throughput", ports.into(), 512))?);
     }
     explain(&mut rows);
     Ok(Report {
@@ -375,7 +379,7 @@ fn explain(rows: &mut [Row]) {
         .filter(|row| row.peer.as_deref() == Some("the floor"))
         .map(|row| (row.name.clone(), row.peer_us))
         .collect();
-    for row in rows.iter_mut().filter(|row| row.met == Some(false)) {
+    for row in rows.iter_mut().filter(|row| row.met == Some(false) && row.reason.is_none()) {
         let floor = floors.iter().find(|(name, _)| *name == row.name).and_then(|(_, us)| *us);
         row.reason = Some(goals::reason(row, floor));
     }

@@ -47,6 +47,25 @@ pub(crate) fn raise_priority() -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FIRST_OF_ALL) })
 }
 
+/// Keeps the calling thread on one CPU, if it may run there; on a machine without that CPU it goes where it likes.
+pub(crate) fn stay_on_cpu(cpu: usize) -> io::Result<()> {
+    // SAFETY: a set of CPUs is bits, for which zero is none.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is valid to be written to, and has room for this size.
+    check(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) })?;
+    // SAFETY: libc checks the number against the set's size.
+    if !unsafe { libc::CPU_ISSET(cpu, &set) } {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    unsafe {
+        libc::CPU_ZERO(&mut set);
+        libc::CPU_SET(cpu, &mut set);
+    }
+    // SAFETY: `set` is valid to be read, of this size.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })
+}
+
 /// The system calls that make a sandbox, as they are: for [`crate::floor`].
 pub(crate) mod raw {
     use super::check;

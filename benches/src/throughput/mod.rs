@@ -1,0 +1,113 @@
+//! What validation costs traffic: how fast two namespaces talk over a bridge with no program on its ports, with ours,
+//! and with the same anti-spoofing rules in nftables' bridge family; with few ports and with many.
+//!
+//! Each contender has a bridge and ports of its own, all of them there at once, and they take turns. Where in memory a
+//! bridge happens to lie is worth some per cent, so they are made anew now and then.
+
+mod nftables;
+mod traffic;
+mod world;
+
+use crate::report::Row;
+use crate::samples::{Samples, micros};
+use crate::{Result, goals, host};
+use netns_ebpf::Mode;
+use world::{Guard, World};
+
+/// How many ports the bridges have.
+pub const PORTS: [u16; 3] = [2, 64, 512];
+/// At least 95 % of the throughput without a program.
+const SLOWER: f64 = 1.053;
+/// For how many turns bridges stay.
+const TURNS: usize = 4;
+
+/// Measures with at least `turns` turns for each; `progress` is told of every size.
+///
+/// # Errors
+/// If the kernel refuses, or nft is not there.
+pub fn throughput(turns: usize, mut progress: impl FnMut(u16)) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for ports in PORTS {
+        progress(ports);
+        let mut results: [[Samples; 2]; Guard::ALL.len()] = Default::default();
+        for _ in 0..turns.div_ceil(TURNS) {
+            take_turns(ports, &mut results)?;
+        }
+        rows.extend(compared(ports, &results));
+    }
+    Ok(rows)
+}
+
+/// Makes everybody's bridge, and lets them take turns on it.
+fn take_turns(ports: u16, results: &mut [[Samples; 2]; Guard::ALL.len()]) -> Result<()> {
+    let worlds = Guard::ALL.map(|guard| World::new(guard, ports));
+    let worlds = worlds.into_iter().collect::<Result<Vec<_>>>()?;
+    // The first turn is not counted: neighbours ask for each other in it.
+    for turn in 0..=TURNS {
+        for place in 0..worlds.len() {
+            let who = (place + turn) % worlds.len();
+            let world = &worlds[who];
+            let failed = |error| format!("{}, {ports} ports: {error}", world.guard.name());
+            let taken = [world.stream().map_err(failed)?, world.datagrams().map_err(failed)?];
+            if turn > 0 {
+                results[who].iter_mut().zip(taken).for_each(|(samples, time)| samples.push(time));
+            }
+        }
+    }
+    // The kernel is not to be taking these down while the next are measured.
+    let links = host::links()?;
+    worlds.last().map_or(Ok(()), World::tie)?;
+    drop(worlds);
+    host::wait_for_links(links)
+}
+
+/// The rows of one size.
+fn compared(ports: u16, results: &[[Samples; 2]]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (kind, what) in ["TCP, a MiB", "UDP, a datagram of 64 bytes"].into_iter().enumerate() {
+        let of = |guard| {
+            let place = Guard::ALL.iter().position(|other| *other == guard).unwrap_or_default();
+            &results[place][kind]
+        };
+        let low = |samples: &Samples| micros(samples.quantile(0.25));
+        let (bare, empty, ours) = (of(Guard::Nothing), of(Guard::Empty), of(Guard::Ours(Mode::Enforce)));
+        for guard in [Guard::Empty, Guard::Counters, Guard::Ours(Mode::Observe), Guard::Ours(Mode::Enforce)] {
+            let name = format!("{what}, {}, {ports} ports", guard.name());
+            let goal = (guard != Guard::Empty).then_some(SLOWER);
+            let row = goals::samples_at_most(&name, of(guard), Guard::Nothing.name(), bare, goal);
+            let reason = why_slower(&row, empty.median_us() / bare.median_us());
+            rows.push(Row { reason, ..row });
+        }
+        for peer in [Guard::Nftables, Guard::VerdictMap] {
+            let name = format!("{what}, enforce, {ports} ports");
+            let row = goals::against(&name, ours.median_us(), peer.name(), of(peer).median_us(), Some(1.0));
+            let row = Row { ratio_p25: Some(low(of(peer)) / low(ours)), ..row };
+            let reason = why_behind(&row);
+            rows.push(Row { reason, ..row });
+        }
+    }
+    rows
+}
+
+/// Why a port with a program of ours is too slow, if it is; `empty` is how many times as long traffic takes with an empty
+/// program.
+fn why_slower(row: &Row, empty: f64) -> Option<String> {
+    let ratio = row.ratio.filter(|_| row.met == Some(false))?;
+    Some(format!(
+        "an empty program at both hooks, which is what the kernel takes to run any (tc_run, cls_bpf_classify), takes \
+         {empty:.3}x in this run; counting and judging are the other {:.1} % (the hooks in DESIGN.md)",
+        100.0 * (ratio - empty).max(0.0)
+    ))
+}
+
+/// Why a port that we guard is slower than one that nftables guards, if it is.
+fn why_behind(row: &Row) -> Option<String> {
+    /// Means of the same bridge, made anew, differ by this much.
+    const NOISE: f64 = 0.05;
+    let ratio = row.ratio.filter(|_| row.met == Some(false))?;
+    (ratio > 1.0 - NOISE).then(|| {
+        "less than what the same bridge, made anew, differs from itself. Segmentation offload puts some forty segments \
+         into one frame, so neither costs a stream much"
+            .to_owned()
+    })
+}

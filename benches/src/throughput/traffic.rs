@@ -1,0 +1,102 @@
+//! Traffic between the two ends of a bridge. Who sends and who receives have a CPU each, where there are two.
+
+use super::world::World;
+use crate::samples::count;
+use crate::{Result, sys};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long traffic flows in a turn.
+const TURN: Duration = Duration::from_millis(100);
+/// What a small datagram carries.
+const SMALL: usize = 64;
+const PORT: u16 = 9;
+/// Who sends and who receives, as the kernel counts CPUs.
+const SENDER: usize = 0;
+const RECEIVER: usize = 1;
+
+impl World {
+    /// A stream; how long a MiB of it takes.
+    pub(super) fn stream(&self) -> Result<Duration> {
+        let [(from, _), (to, address)] = &self.ends;
+        let listener = to.enter(|| TcpListener::bind((*address, PORT)))??;
+        let sender = from.enter(|| TcpStream::connect((*address, PORT)))??;
+        let receiver = listener.accept()?.0;
+        let begin = Instant::now();
+        let bytes = thread::scope(|scope| {
+            let reader = scope.spawn(|| read_all(receiver));
+            let writer = scope.spawn(|| write_for(TURN, sender));
+            writer.join().map_err(|_| "the writer panicked")??;
+            reader.join().map_err(|_| "the reader panicked")?
+        })?;
+        Ok(begin.elapsed().div_f64(count(bytes.max(1)) / f64::from(1 << 20)))
+    }
+
+    /// Small datagrams as fast as they go; how long each takes that arrives.
+    pub(super) fn datagrams(&self) -> Result<Duration> {
+        let [(from, _), (to, address)] = &self.ends;
+        let receiver = to.enter(|| UdpSocket::bind((*address, PORT)))??;
+        receiver.set_read_timeout(Some(TURN / 4))?;
+        let sender = from.enter(|| UdpSocket::bind(("0.0.0.0", 0)))??;
+        sender.connect((*address, PORT))?;
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| receive_until(&is_over, &receiver));
+            let writer = scope.spawn(|| send_for(TURN, &sender));
+            let took = writer.join().map_err(|_| "the sender panicked");
+            is_over.store(true, Ordering::Relaxed);
+            let datagrams = reader.join().map_err(|_| "the reader panicked")??;
+            Ok(took??.div_f64(count(datagrams.max(1))))
+        })
+    }
+}
+
+/// Writes to a stream, and ends it.
+fn write_for(time: Duration, mut stream: TcpStream) -> Result<()> {
+    sys::stay_on_cpu(SENDER)?;
+    let buffer = vec![0; 1 << 17];
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        stream.write_all(&buffer)?;
+    }
+    Ok(())
+}
+
+/// Reads a stream to its end; how many bytes there were.
+fn read_all(mut stream: TcpStream) -> Result<usize> {
+    sys::stay_on_cpu(RECEIVER)?;
+    let (mut buffer, mut bytes) = (vec![0; 1 << 18], 0);
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            read => bytes += read,
+        }
+    }
+}
+
+/// Sends small datagrams, one after the other; for how long it did.
+fn send_for(time: Duration, sender: &UdpSocket) -> Result<Duration> {
+    sys::stay_on_cpu(SENDER)?;
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        sender.send(&[0; SMALL])?;
+    }
+    Ok(begin.elapsed())
+}
+
+/// Receives datagrams; how many came.
+fn receive_until(is_over: &AtomicBool, receiver: &UdpSocket) -> Result<usize> {
+    sys::stay_on_cpu(RECEIVER)?;
+    let (mut buffer, mut datagrams) = ([0; SMALL], 0);
+    // Nothing may come for a while because others have the CPU.
+    loop {
+        match receiver.recv(&mut buffer) {
+            Ok(_) => datagrams += 1,
+            Err(_) if is_over.load(Ordering::Relaxed) => return Ok(datagrams),
+            Err(_) => {}
+        }
+    }
+}

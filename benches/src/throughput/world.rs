@@ -1,0 +1,187 @@
+//! A bridge with guarded ports.
+
+use super::nftables;
+use crate::{Result, empty};
+use netns_core::address::{self, Address};
+use netns_core::bridge::{self, Bridge};
+use netns_core::tc::{self, Direction, Filter};
+use netns_core::veth::{self, Veth};
+use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+use netns_ebpf::packet::Rules;
+use netns_ebpf::{Mode, Monitor, MonitorOptions, Policy};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Index of the bridge, and of the first port.
+const BRIDGE: u32 = 2;
+const FIRST_PORT: u32 = 1000;
+
+/// What is on the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    Nothing,
+    /// A program that does nothing, at both hooks: what the kernel takes to run any.
+    Empty,
+    Counters,
+    Ours(Mode),
+    /// A rule set for each port, to which the rules of one chain jump, as libvirt's do.
+    Nftables,
+    /// The same, found by a verdict map: the best that nftables can do.
+    VerdictMap,
+}
+
+impl Guard {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Nothing,
+        Self::Empty,
+        Self::Counters,
+        Self::Ours(Mode::Observe),
+        Self::Ours(Mode::Enforce),
+        Self::Nftables,
+        Self::VerdictMap,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no program",
+            Self::Empty => "an empty program",
+            Self::Counters => "counters",
+            Self::Ours(Mode::Observe) => "observe",
+            Self::Ours(Mode::Enforce) => "enforce",
+            Self::Nftables => "nftables, a rule set a port",
+            Self::VerdictMap => "nftables, verdict map",
+        }
+    }
+}
+
+/// The programs that are on the ports.
+enum Programs {
+    None,
+    Empty(OwnedFd),
+    Ours(Box<Monitor>, Option<Mode>),
+}
+
+impl Programs {
+    fn of(guard: Guard) -> Result<Self> {
+        let ours = |mode| -> Result<Self> {
+            Ok(Self::Ours(Box::new(Monitor::load(&MonitorOptions::default())?), mode))
+        };
+        match guard {
+            Guard::Nothing | Guard::Nftables | Guard::VerdictMap => Ok(Self::None),
+            Guard::Empty => Ok(Self::Empty(empty::load()?)),
+            Guard::Counters => ours(None),
+            Guard::Ours(mode) => ours(Some(mode)),
+        }
+    }
+
+    /// Puts them on a port, the one of this number.
+    fn attach(&self, socket: &mut RouteSocket, port: u32, number: u16) -> Result<()> {
+        match self {
+            Self::None => {}
+            Self::Empty(program) => {
+                tc::add_clsact(socket, port)?;
+                for direction in Direction::BOTH {
+                    let program = program.as_fd();
+                    let (name, class_id) = ("empty", number);
+                    let filter =
+                        Filter { index: port, direction, priority: 1, handle: 1, program, name, class_id };
+                    tc::add_filter(socket, &filter)?;
+                }
+            }
+            Self::Ours(monitor, mode) => {
+                let attachment = monitor.attach(socket, port)?;
+                if let Some(mode) = *mode {
+                    let mac = MacAddress::local(number.into()).0;
+                    let rules = Rules::new(mac).with_ipv4(address_of(number), 32)?.with_link_local()?;
+                    monitor.set_policy(attachment.slot(), &Policy { mode, ..Policy::new(rules) })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A bridge with guarded ports, and the namespaces at two of them.
+pub(super) struct World {
+    pub(super) guard: Guard,
+    pub(super) ends: [(Namespace, Ipv4Addr); 2],
+    /// Those of the bridge and of whoever is behind the other ports. They go with it, the last one last.
+    others: [Namespace; 2],
+    _programs: Programs,
+}
+
+/// The address behind a port.
+pub(super) fn address_of(number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(10, 1, high, low)
+}
+
+impl World {
+    pub(super) fn new(guard: Guard, ports: u16) -> Result<Self> {
+        let host = quiet()?;
+        let crowd = quiet()?;
+        let ends = [(quiet()?, address_of(1)), (quiet()?, address_of(ports))];
+        let mut socket = RouteSocket::open_in(&host)?;
+        let name = IfName::new("br0")?;
+        let bridge = Bridge {
+            index: Some(BRIDGE),
+            multicast_snooping: Some(false),
+            up: true,
+            ..Bridge::new(name, MacAddress::local(0xFFFF))
+        };
+        bridge::create(&mut socket, &bridge)?;
+        let programs = Programs::of(guard)?;
+        for number in 1..=ports {
+            let inside = ends.iter().find(|end| end.1 == address_of(number)).map_or(&crowd, |end| &end.0);
+            plug(&mut socket, inside, number, &programs)?;
+        }
+        match guard {
+            Guard::Nftables | Guard::VerdictMap => {
+                host.enter(|| nftables::load(&nftables::rules(guard, ports)))??;
+            }
+            Guard::Nothing | Guard::Empty | Guard::Counters | Guard::Ours(_) => {}
+        }
+        Ok(Self { guard, ends, others: [host, crowd], _programs: programs })
+    }
+
+    /// Puts a link into the namespace of the calling thread that goes when this is reclaimed.
+    pub(super) fn tie(&self) -> Result<()> {
+        let [.., last] = &self.others;
+        let veth = Veth {
+            peer_namespace: Some(last.as_fd()),
+            ..Veth::new(IfName::new("tie0")?, IfName::new("tie1")?)
+        };
+        Ok(veth::create(&mut RouteSocket::open()?, &veth)?)
+    }
+}
+
+/// A namespace without IPv6: what it says by itself goes to every port, so that hundreds of them talk for seconds.
+fn quiet() -> Result<Namespace> {
+    let namespace = Namespace::anonymous()?;
+    namespace.enter(|| fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"))??;
+    Ok(namespace)
+}
+
+/// Makes a port and what is behind it.
+fn plug(socket: &mut RouteSocket, inside: &Namespace, number: u16, programs: &Programs) -> Result<()> {
+    let port = FIRST_PORT + u32::from(number);
+    let veth = Veth {
+        index: Some(port),
+        peer_index: Some(port),
+        peer_mac: Some(MacAddress::local(number.into())),
+        bridge: Some(BRIDGE),
+        up: true,
+        peer_namespace: Some(inside.as_fd()),
+        ..Veth::new(IfName::new(&format!("port{number}"))?, IfName::new(&format!("eth{number}"))?)
+    };
+    veth::create(socket, &veth)?;
+    programs.attach(socket, port, number)?;
+    let mut inner = RouteSocket::open_in(inside)?;
+    link::set_up(&mut inner, port)?;
+    address::add(&mut inner, &Address::new(port, format!("{}/16", address_of(number)).parse()?))?;
+    // Asking makes the kernel let both ends forward at once.
+    link::get(&mut inner, port)?;
+    link::get(socket, port)?;
+    Ok(())
+}
