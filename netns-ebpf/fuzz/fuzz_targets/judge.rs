@@ -1,11 +1,12 @@
 //! Whatever bytes come: no panic, no read that is not of the frame, and a bounded number of reads.
 //!
-//! With libFuzzer (`cargo fuzz run judge --features libfuzzer`, nightly), or on stable as an ordinary program:
+//! With libFuzzer (CONTRIBUTING.md says how), or as an ordinary program:
 //!
 //! ```console
 //! # cd netns-ebpf/fuzz
 //! # cargo run --release -- FILE...           # judges files, such as what libFuzzer or AFL found
 //! # cargo run --release -- --seconds 60      # spoils the frames of the attack's table in every way
+//! # cargo run --release -- --seeds FOLDER    # writes those frames to files, for libFuzzer to begin with
 //! ```
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
@@ -25,6 +26,11 @@ impl Bytes for Counted<'_> {
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
         self.reads.set(self.reads.get() + 1);
         self.frame.load(at)
+    }
+
+    fn words<const N: usize, const LENGTH: usize>(&self, at: u32) -> Option<[u32; N]> {
+        self.reads.set(self.reads.get() + 1);
+        self.frame.words::<N, LENGTH>(at)
     }
 }
 
@@ -46,12 +52,8 @@ fn check(input: &[u8]) {
         .and_then(|rules| rules.with_ipv6([0xFD00, 0, 0, 0, 0, 0, 0, 1].into(), 64))
         .and_then(Rules::with_link_local)
         .expect("room for two");
-    let everything = [
-        Permissions::VLAN,
-        Permissions::ROUTER,
-        Permissions::DHCP_SERVER,
-        Permissions::DHCP_CLIENT,
-    ];
+    let everything =
+        [Permissions::VLAN, Permissions::ROUTER, Permissions::DHCP_SERVER, Permissions::DHCP_CLIENT];
     let rules = if flags & 16 == 0 { rules } else { everything.into_iter().fold(rules, Rules::permitting) };
     let counted = Counted { frame, reads: Cell::new(0) };
     let verdict = judge(&counted, facts, &rules);
@@ -67,24 +69,40 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--seconds", seconds] => spoil(seconds.parse().expect("a number of seconds")),
-        [] => eprintln!("files to judge, or --seconds NUMBER"),
+        ["--seeds", folder] => write_seeds(folder.as_ref()).expect("a folder to write to"),
+        [] => eprintln!("files to judge, --seconds NUMBER, or --seeds FOLDER"),
         _ => arguments.iter().for_each(|path| check(&std::fs::read(path).expect("a file"))),
     }
 }
 
-/// Spoils frames for so long.
+/// The frames of the attack's table, wrong ones and right ones.
 #[cfg(not(feature = "libfuzzer"))]
-fn spoil(seconds: u64) {
+fn frames() -> Vec<Vec<u8>> {
     use netns_ebpf::attack::{Party, cases};
-    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     let party = |last: u8| Party {
         mac: [2, 0, 0, 0, 0, last],
         v4: [10, 1, 1, last].into(),
         v6: [0xFD00, 0, 0, 0, 0, 0, 0, last.into()].into(),
     };
-    let frames: Vec<_> =
-        cases(&party(1), &party(2)).into_iter().flat_map(|case| [case.frame, case.near]).collect();
+    cases(&party(1), &party(2)).into_iter().flat_map(|case| [case.frame, case.near]).collect()
+}
+
+/// Writes each frame to a file, behind eight bytes that are nothing special.
+#[cfg(not(feature = "libfuzzer"))]
+fn write_seeds(folder: &std::path::Path) -> std::io::Result<()> {
+    for (number, frame) in frames().iter().enumerate() {
+        std::fs::write(folder.join(format!("{number:03}")), [&[0; 8], &frame[..]].concat())?;
+    }
+    Ok(())
+}
+
+/// Spoils frames for so long.
+#[cfg(not(feature = "libfuzzer"))]
+fn spoil(seconds: u64) {
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+    let frames = frames();
     // Other frames each time; the seed is told, and a panic tells the rest.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut state = u64::try_from(now.as_nanos()).unwrap_or(1) | 1;

@@ -5,7 +5,7 @@
 use super::protocol;
 
 /// The longest packet that a receiver puts together.
-const LONGEST: u32 = 65_535;
+const LONGEST: u64 = 65_535;
 /// The bit that says that more fragments follow, in IPv4's field and, shifted, in IPv6's.
 pub(super) const MORE: u16 = 0x2000;
 /// The bits of the offset, in units of eight bytes.
@@ -37,7 +37,8 @@ impl Fragment {
     #[inline(always)]
     pub(super) const fn is_honest(&self) -> bool {
         let offset = (self.field & OFFSET) as u32 * 8;
-        let fits = self.before + offset + self.length <= LONGEST;
+        // The kernel's word for the length of a train may be anything, to who looks at this alone.
+        let fits = self.before as u64 + offset as u64 + self.length as u64 <= LONGEST;
         // Only the last one ends where it likes.
         let is_whole = self.field & MORE == 0 || (self.length.is_multiple_of(8) && self.length > 0);
         let header = header(self.protocol);
