@@ -9,6 +9,7 @@ use netns_ebpf::packet::{Reason, Rules};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, test_run};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::Duration;
 
 const FROM: Party = Party {
@@ -66,6 +67,21 @@ fn packet(criterion: &mut Criterion) {
             });
         }
     }
+    let [(_, tcp), ..] = frames();
+    group.bench_function("tcp-ipv4/counters, two CPUs at once", |bencher| {
+        bencher.iter_custom(|iterations| {
+            let repeat = u32::try_from(iterations).unwrap_or(u32::MAX).max(1);
+            let run = |cpu| {
+                benches::stay_on_cpu(cpu).expect("a CPU");
+                monitor.test_run(Direction::Ingress, &tcp, repeat).expect("a run").duration
+            };
+            let durations = thread::scope(|scope| {
+                let run = &run;
+                [0, 1].map(|cpu| scope.spawn(move || run(cpu))).map(|thread| thread.join().expect("no panic"))
+            });
+            (durations[0] + durations[1]) / 2 * repeat
+        });
+    });
     group.finish();
     assert_eq!(monitor.unassigned_violations().total(), 0, "the frames are honest");
 }

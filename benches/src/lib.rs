@@ -28,6 +28,8 @@ pub mod sandboxes;
 mod sys;
 pub mod throughput;
 
+pub use sys::stay_on_cpu;
+
 /// What can go wrong: the kernel, a peer's process, a file.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The result of measuring something.

@@ -48,7 +48,10 @@ pub(crate) fn raise_priority() -> io::Result<()> {
 }
 
 /// Keeps the calling thread on one CPU, if it may run there; on a machine without that CPU it goes where it likes.
-pub(crate) fn stay_on_cpu(cpu: usize) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel's.
+pub fn stay_on_cpu(cpu: usize) -> io::Result<()> {
     // SAFETY: a set of CPUs is bits, for which zero is none.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is valid to be written to, and has room for this size.
