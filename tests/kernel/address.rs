@@ -1,9 +1,10 @@
 //! Addresses, told by `ip -j addr`.
 
 use crate::{ip_address, net};
-use netns_core::address::{self, Address};
+use netns_core::address::{self, Address, Scope};
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
+use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, only};
 
 /// `ns1` with a raised `eth0` (index 5), whose other end is raised too.
@@ -122,6 +123,47 @@ fn the_list_has_what_ip_lists_of_both_families() {
         assert_eq!(ours, ["10.1.1.1/24", "10.1.2.1/30", "fd00:1::1/64"]);
         assert_eq!(shown().len(), ours.len());
         assert_eq!(shown()[1]["local"], ip_address("10.1.2.1").to_string());
+    });
+}
+
+#[test]
+fn what_ip_says_of_an_address_is_told() {
+    inside(|socket| {
+        ip("-n ns1 addr add 10.1.1.1/24 brd + dev eth0 valid_lft 1000 preferred_lft 500");
+        ip("-n ns1 addr add 10.1.2.1 peer 10.1.2.2/30 dev eth0 scope link label eth0:label-of-1");
+        ip("-n ns1 addr add fd00:1::1/64 dev eth0 nodad noprefixroute valid_lft 1000 preferred_lft 0");
+        let all = address::list(socket).unwrap();
+        let find = |net_: &str| *all.iter().find(|address| address.net == net(net_)).unwrap();
+        let left = |seconds, left: Option<Duration>| {
+            let range = Duration::from_secs(seconds - 20)..=Duration::from_secs(seconds);
+            left.is_some_and(|left| range.contains(&left))
+        };
+
+        let first = find("10.1.1.1/24");
+        assert_eq!((first.peer, first.broadcast), (None, Some(ip_address("10.1.1.255"))));
+        assert_eq!((first.scope, first.label.unwrap().as_str()), (Scope::GLOBAL, "eth0"));
+        assert!(left(1000, first.valid) && left(500, first.preferred), "{first:?}");
+        assert_eq!(first.flags & libc::IFA_F_PERMANENT, 0);
+
+        let second = find("10.1.2.1/30");
+        assert_eq!((second.peer, second.broadcast), (Some(ip_address("10.1.2.2")), None));
+        assert_eq!((second.scope, second.label.unwrap().as_str()), (Scope::LINK, "eth0:label-of-1"));
+        assert_eq!((second.valid, second.preferred), (None, None));
+        assert_ne!(second.flags & libc::IFA_F_PERMANENT, 0);
+
+        let third = find("fd00:1::1/64");
+        assert_eq!((third.peer, third.broadcast, third.label), (None, None, None));
+        assert!(left(1000, third.valid) && third.preferred == Some(Duration::ZERO), "{third:?}");
+        let odd = libc::IFA_F_NODAD | libc::IFA_F_NOPREFIXROUTE | libc::IFA_F_DEPRECATED;
+        assert_eq!(third.flags & odd, odd);
+
+        // What is known of a new one beforehand is true.
+        let new = Address::new(5, net("10.3.3.3/32"));
+        address::add(socket, &new).unwrap();
+        let all = address::list(socket).unwrap();
+        let told = *all.iter().find(|address| address.net == new.net).unwrap();
+        let Address { label, flags, nodad, .. } = told;
+        assert_eq!(told, Address { label, flags, nodad, ..new });
     });
 }
 

@@ -1,7 +1,8 @@
 //! Links: described, raised, changed, moved and deleted.
 
 use crate::{index, mac_address, name};
-use netns_core::link::{self, LinkChange, OperationalState};
+use netns_core::bridge::PortState;
+use netns_core::link::{self, AddrGenMode, LinkChange, LinkMode, LinkType, OperationalState};
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::os::fd::AsFd;
@@ -19,7 +20,7 @@ fn a_link_is_described_as_ip_describes_it() {
             "link add v0 address 02:00:00:00:00:07 mtu 1400 txqueuelen 50 numtxqueues 3 numrxqueues 2 group 9 \
             type veth peer name v1",
         );
-        ip("link set v0 master br0");
+        ip("link set v0 master br0 addrgenmode none");
         let mut socket = host.socket();
         let ours = link::get(&mut socket, name("v0")).unwrap();
         let theirs = shown("v0");
@@ -35,11 +36,27 @@ fn a_link_is_described_as_ip_describes_it() {
         assert_eq!(ours.peer, Some(index(&mut socket, "v1")));
         assert_eq!((ours.peer_namespace_id, ours.is_up(), ours.state), (None, false, OperationalState::Down));
         assert!(ours.port.is_some());
+        assert_eq!(theirs["link_type"], ours.link_type.to_string());
+        assert_eq!(theirs["broadcast"], ours.broadcast.unwrap().to_string());
+        assert_eq!(theirs["linkmode"], ours.mode.to_string());
+        assert_eq!(theirs["qdisc"], ours.qdisc.clone().unwrap());
+        assert_eq!(theirs["txqlen"], ours.tx_queue_length);
+        assert_eq!((ours.link_type, ours.mode), (LinkType::ETHER, LinkMode::DEFAULT));
+        assert_eq!(
+            (&theirs["inet6_addr_gen_mode"], ours.addrgenmode),
+            (&"none".into(), Some(AddrGenMode::None))
+        );
+        assert_eq!((ours.qdisc.as_deref(), ours.tx_queue_length), (Some("noop"), 50));
+        let (status, data) = (ours.port_status.unwrap(), &theirs["linkinfo"]["info_slave_data"]);
+        assert_eq!(data["state"], status.state.to_string());
+        assert_eq!((&data["priority"], &data["cost"]), (&status.priority.into(), &status.cost.into()));
+        assert_eq!((status.state, status.priority, status.cost), (PortState::DISABLED, 32, 2));
         assert_eq!(link::get(&mut socket, ours.index).unwrap(), ours, "by index");
 
         let lo = link::get(&mut socket, 1).unwrap();
         assert!(lo.is_up());
         assert_eq!((lo.name, lo.kind, lo.master, lo.peer, lo.port), (name("lo"), None, None, None, None));
+        assert_eq!((lo.link_type, lo.port_status), (LinkType::LOOPBACK, None));
     });
 }
 

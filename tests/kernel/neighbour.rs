@@ -1,7 +1,7 @@
 //! Neighbours and forwarding entries, told by `ip -j neigh` and `bridge -j fdb`.
 
 use crate::{index, ip_address, mac_address};
-use netns_core::neighbour::{self, FdbEntry, Neighbour};
+use netns_core::neighbour::{self, FdbEntry, Neighbour, Protocol};
 use serde_json::Value;
 use tests::{Bridged, bridge, bridge_json, in_host, ip, ip_json, mac, only, ping};
 
@@ -56,10 +56,24 @@ fn the_list_has_what_ip_lists() {
         let mut socket = host.socket();
         let v0 = index(&mut socket, "v0");
         let expected = Neighbour {
-            index: v0,
-            address: ip_address("10.1.1.9"),
-            mac: Some(mac_address("02:00:00:00:00:09")),
             state: libc::NUD_STALE,
+            ..Neighbour::permanent(v0, ip_address("10.1.1.9"), mac_address("02:00:00:00:00:09"))
+        };
+        assert!(neighbour::list(&mut socket).unwrap().contains(&expected));
+    });
+}
+
+#[test]
+fn flags_and_who_made_it_are_told() {
+    in_host(|host| {
+        ip("link add v0 up type veth peer name v1");
+        ip("neigh add 10.1.1.9 lladdr 02:00:00:00:00:09 dev v0 router protocol static");
+        let mut socket = host.socket();
+        let v0 = index(&mut socket, "v0");
+        let expected = Neighbour {
+            flags: libc::NTF_ROUTER.into(),
+            protocol: Protocol::STATIC,
+            ..Neighbour::permanent(v0, ip_address("10.1.1.9"), mac_address("02:00:00:00:00:09"))
         };
         assert!(neighbour::list(&mut socket).unwrap().contains(&expected));
     });
@@ -92,6 +106,25 @@ fn a_forwarding_entry_is_set_moved_and_deleted() {
         let error = neighbour::delete_fdb(&mut socket, bridged.insides[1].port, far).unwrap_err();
         assert_eq!(error.errno(), Some(libc::ENOENT));
         assert_eq!(error.object(), format!("02:00:00:00:aa:aa on interface {}", bridged.insides[1].port));
+    });
+}
+
+#[test]
+fn flags_of_a_forwarding_entry_are_told() {
+    in_host(|host| {
+        let bridged = Bridged::new(host, 1);
+        bridge("fdb add 02:00:00:00:aa:aa dev port1 master static sticky");
+        let port = bridged.insides[0].port;
+        let expected = FdbEntry {
+            bridge: Some(bridged.bridge),
+            // `NTF_STICKY`
+            flags: 0x40,
+            ..FdbEntry::fixed(port, mac_address("02:00:00:00:aa:aa"))
+        };
+        let entries = neighbour::list_fdb(&mut host.socket(), bridged.bridge).unwrap();
+        assert!(entries.contains(&expected), "{entries:?}");
+        let own = entries.iter().find(|entry| entry.flags == u32::from(libc::NTF_SELF));
+        assert_eq!(own.map(|entry| (entry.port, entry.bridge)), Some((bridged.bridge, None)));
     });
 }
 

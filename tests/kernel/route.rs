@@ -1,8 +1,9 @@
 //! Routes, told by `ip -j route`.
 
 use crate::{ip_address, net};
-use netns_core::route::{self, Route};
+use netns_core::route::{self, Preference, Protocol, Route, RouteKind, Scope};
 use netns_core::{Namespace, RouteSocket};
+use std::time::Duration;
 use tests::{in_host, ip};
 
 /// `ns1` with a raised `eth0` (index 5) that has addresses in 10.1.1.0/24 and `fd00:1::/64`.
@@ -118,6 +119,48 @@ fn the_list_has_what_ip_lists() {
             ("fd00:2::/64", Some("fd00:1::fe"), Some(1024)),
         ];
         assert_eq!(ours, expected.map(|(to, via, metric)| (to.to_owned(), via.map(str::to_owned), metric)));
+    });
+}
+
+#[test]
+fn what_ip_says_of_a_route_is_told() {
+    inside(|socket| {
+        for route in [
+            "route add blackhole 10.4.0.0/16",
+            "route add 10.5.0.0/16 via 10.1.1.254 proto dhcp src 10.1.1.1",
+            "route add 10.6.0.0/16 via 192.0.2.1 dev eth0 onlink proto 77",
+            "route add 10.7.0.0/16 via inet6 fd00:1::fe dev eth0",
+            "-6 route add unreachable fd00:4::/64",
+            "-6 route add fd00:5::/64 dev eth0 pref high expires 500",
+        ] {
+            ip(&format!("-n ns1 {route}"));
+        }
+        let all = route::list_all(socket).unwrap();
+        let find = |to: &str| *all.iter().find(|route| route.destination == net(to)).unwrap();
+
+        let connected = find("10.1.1.0/24");
+        assert_eq!((connected.kind, connected.protocol), (RouteKind::UNICAST, Protocol::KERNEL));
+        assert_eq!((connected.scope, connected.source), (Scope::LINK, Some(ip_address("10.1.1.1"))));
+        let black = find("10.4.0.0/16");
+        assert_eq!((black.kind, black.index, black.scope), (RouteKind::BLACKHOLE, None, Scope::GLOBAL));
+        let dhcp = find("10.5.0.0/16");
+        assert_eq!((dhcp.protocol, dhcp.source), (Protocol::DHCP, Some(ip_address("10.1.1.1"))));
+        let odd = find("10.6.0.0/16");
+        // `RTNH_F_ONLINK`
+        assert_eq!((odd.protocol, odd.protocol.word(), odd.flags), (Protocol(77), None, 4));
+        let other = find("10.7.0.0/16");
+        assert_eq!((other.gateway, other.via), (None, Some("fd00:1::fe".parse().unwrap())));
+        assert_eq!(find("fd00:4::/64").kind, RouteKind::UNREACHABLE);
+        let ending = find("fd00:5::/64");
+        assert_eq!(ending.preference, Some(Preference::HIGH));
+        let left = Duration::from_secs(480)..=Duration::from_secs(500);
+        assert!(ending.expires.is_some_and(|expires| left.contains(&expires)), "{ending:?}");
+        assert_eq!(find("fd00:1::/64").expires, None);
+
+        let error = route::add(socket, &black).unwrap_err();
+        assert_eq!(error.to_string(), "use route blackhole 10.4.0.0/16: only unicast routes can be added");
+        route::delete(socket, &black).unwrap();
+        assert!(!ip("-n ns1 route").contains("blackhole"));
     });
 }
 

@@ -4,7 +4,7 @@ use crate::cli::NetnsCommand;
 use crate::failure::{self, Failure};
 use crate::output::{json_line, stdout};
 use crate::signals::Stop;
-use netns_core::{Folder, NameEvent, Namespace, Watch};
+use netns_core::{Folder, NameEvent, Namespace, RouteSocket, Watch, nsid};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -32,16 +32,28 @@ fn each(names: &[String], act: impl Fn(&str) -> netns_core::Result<()>) -> Resul
 
 fn list(json: bool) -> Result<ExitCode, Failure> {
     let names = Namespace::list()?;
+    let mut socket = RouteSocket::open()?;
     let mut out = stdout();
     if json {
-        let names: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
-        json_line(&mut out, &Value::Array(names))?;
+        let names = names.iter().map(|name| match id(&mut socket, name) {
+            Some(id) => json!({ "name": name, "id": id }),
+            None => json!({ "name": name }),
+        });
+        json_line(&mut out, &names.collect())?;
     } else {
         for name in names {
-            writeln!(out, "{name}")?;
+            match id(&mut socket, &name) {
+                Some(id) => writeln!(out, "{name} (id: {id})")?,
+                None => writeln!(out, "{name}")?,
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The id by which our own namespace knows a named one: none of a name that is gone by now, or of no namespace.
+fn id(socket: &mut RouteSocket, name: &str) -> Option<i32> {
+    nsid::get(socket, &Namespace::open(name).ok()?).ok()?
 }
 
 fn pids(name: &str, json: bool) -> Result<ExitCode, Failure> {

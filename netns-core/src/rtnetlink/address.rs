@@ -1,9 +1,12 @@
 //! Addresses of interfaces: `ip addr`.
 
 use super::socket::RouteSocket;
-use crate::wire::{Batch, IfAddrMsg, Message, RtMsg};
+pub use super::words::Scope;
+use crate::wire::{Batch, IfAddrMsg, IfaCacheInfo, Message, RtMsg};
 use crate::{IpNet, Result};
+use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// An address of an interface, to be added or as the kernel describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +20,39 @@ pub struct Address {
     pub nodad: bool,
     /// Whether it is not usable yet, because that question is open (`IFA_F_TENTATIVE`); only in descriptions.
     pub tentative: bool,
+    /// The other side of a point-to-point address, whose network `net`'s prefix is then; only in descriptions.
+    pub peer: Option<IpAddr>,
+    /// The IPv4 address that all on the link listen to; only in descriptions: of a new one it follows from `net`.
+    pub broadcast: Option<IpAddr>,
+    /// How far it is known; only in descriptions: a new one is of the host if it is a loopback address, else global.
+    pub scope: Scope,
+    /// The name that an IPv4 address goes by, by default its interface's; only in descriptions.
+    pub label: Option<Label>,
+    /// `IFA_F_*`, those with a field of their own included; only in descriptions.
+    pub flags: u32,
+    /// How much longer it is valid, in whole seconds, `None` for ever; only in descriptions.
+    pub valid: Option<Duration>,
+    /// How much longer new connections may use it, likewise.
+    pub preferred: Option<Duration>,
 }
 
 impl Address {
     /// `net` on the interface with this index; an IPv6 address is used at once.
     #[must_use]
     pub const fn new(index: u32, net: IpNet) -> Self {
-        Self { index, net, nodad: true, tentative: false }
+        Self {
+            index,
+            net,
+            nodad: true,
+            tentative: false,
+            peer: None,
+            broadcast: None,
+            scope: scope(net.address()),
+            label: None,
+            flags: 0,
+            valid: None,
+            preferred: None,
+        }
     }
 
     fn header(&self) -> IfAddrMsg {
@@ -32,15 +61,51 @@ impl Address {
             family: self.net.family(),
             prefix: self.net.prefix(),
             flags: if nodad { libc::IFA_F_NODAD as u8 } else { 0 },
-            scope: scope(self.net.address()),
+            scope: scope(self.net.address()).0,
             index: self.index,
         }
     }
 }
 
 /// A loopback address is of the host, everything else of the world, as `ip addr add` has it.
-fn scope(address: IpAddr) -> u8 {
-    if address.is_loopback() { libc::RT_SCOPE_HOST } else { libc::RT_SCOPE_UNIVERSE }
+const fn scope(address: IpAddr) -> Scope {
+    if address.is_loopback() { Scope::HOST } else { Scope::GLOBAL }
+}
+
+/// The name of an IPv4 address: up to fifteen bytes, which the kernel does not look into. `ifconfig` took addresses
+/// with labels such as `eth0:1` for interfaces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Label {
+    bytes: [u8; libc::IFNAMSIZ],
+}
+
+impl Label {
+    /// Reads `IFA_LABEL`; `None` if it is not UTF-8, or too long for a label.
+    fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; libc::IFNAMSIZ];
+        bytes[..libc::IFNAMSIZ - 1].get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self { bytes })
+    }
+
+    /// The label as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let end = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(self.bytes.len());
+        // It was made from a `&str`, so this cannot be `""` by mistake.
+        std::str::from_utf8(&self.bytes[..end]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
 }
 
 /// Appends the addition of an address.
@@ -141,14 +206,29 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Address> {
     }
     let header: IfAddrMsg = message.family_header()?;
     let attributes = message.attributes_after::<IfAddrMsg>();
+    let ip = |kind| attributes.find(kind).and_then(|address| address.ip());
     // On a point-to-point link IFA_ADDRESS is the other side's; IFA_LOCAL, where there is one, is always ours.
-    let address = attributes.find(libc::IFA_LOCAL).or_else(|| attributes.find(libc::IFA_ADDRESS))?.ip()?;
+    let local = ip(libc::IFA_LOCAL).or_else(|| ip(libc::IFA_ADDRESS))?;
     let flags = attributes.find(libc::IFA_FLAGS).and_then(|flags| flags.value());
     let flags: u32 = flags.unwrap_or(header.flags.into());
+    let lifetimes = attributes.find(libc::IFA_CACHEINFO).and_then(|info| info.prefix::<IfaCacheInfo>());
+    let label = attributes.find(libc::IFA_LABEL).and_then(|label| label.text());
     Some(Address {
         index: header.index,
-        net: IpNet::new(address, header.prefix).ok()?,
+        net: IpNet::new(local, header.prefix).ok()?,
         nodad: flags & libc::IFA_F_NODAD != 0,
         tentative: flags & libc::IFA_F_TENTATIVE != 0,
+        peer: ip(libc::IFA_ADDRESS).filter(|&address| address != local),
+        broadcast: ip(libc::IFA_BROADCAST),
+        scope: Scope(header.scope),
+        label: label.and_then(Label::new),
+        flags,
+        valid: lifetimes.and_then(|lifetimes| lifetime(lifetimes.valid)),
+        preferred: lifetimes.and_then(|lifetimes| lifetime(lifetimes.preferred)),
     })
+}
+
+/// `INFINITY_LIFE_TIME` of <https://github.com/torvalds/linux/blob/v6.12/include/net/addrconf.h> is no time.
+fn lifetime(seconds: u32) -> Option<Duration> {
+    (seconds != u32::MAX).then(|| Duration::from_secs(seconds.into()))
 }

@@ -1,7 +1,8 @@
 //! Links: what `ip link` shows, changes and deletes.
 
-use super::bridge::{BridgeOptions, PortOptions};
+use super::bridge::{BridgeOptions, PortOptions, PortStatus};
 use super::socket::RouteSocket;
+pub use super::words::{LinkMode, LinkType};
 use crate::wire::{
     AttributeWriter, Attributes, Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg, LinkStats64, Message,
     RTEXT_FILTER_SKIP_STATS,
@@ -19,28 +20,42 @@ pub struct Link {
     pub name: IfName,
     /// What it is: "veth", "bridge"; `None` for hardware and loopback.
     pub kind: Option<String>,
+    /// What kind of hardware it is, or looks like.
+    pub link_type: LinkType,
     /// `IFF_*`.
     pub flags: u32,
     /// Its MAC address, if it has one of six bytes.
     pub mac: Option<MacAddress>,
+    /// The address that all on the link listen to, if it has six bytes; on a point-to-point link the other side's.
+    pub broadcast: Option<MacAddress>,
     /// Largest packet in bytes, Ethernet header excluded.
     pub mtu: u32,
     /// Whether it carries packets.
     pub state: OperationalState,
+    /// What raises `state`.
+    pub mode: LinkMode,
     /// The index of the bridge it is a port of.
     pub master: Option<u32>,
     /// The index of a veth's other end, in the namespace of that end.
     pub peer: Option<u32>,
     /// The id by which this namespace knows the one that `peer` is in; `None` if it is in this one.
     pub peer_namespace_id: Option<i32>,
+    /// How it comes by its IPv6 link-local address; `None` where there is no IPv6.
+    pub addrgenmode: Option<AddrGenMode>,
     /// Its group; 0 is the default one.
     pub group: u32,
+    /// Its queueing discipline: "noqueue", "fq", "noop" before it is first raised.
+    pub qdisc: Option<String>,
+    /// How many packets a queue may hold, for disciplines that go by it.
+    pub tx_queue_length: u32,
     /// Transmit queues.
     pub tx_queues: u32,
     /// Receive queues.
     pub rx_queues: u32,
     /// Its options as a port, if it is one of a bridge.
     pub port: Option<PortOptions>,
+    /// Its place in the spanning tree, if it is a port of a bridge.
+    pub port_status: Option<PortStatus>,
     /// Its options as a bridge, if it is one.
     pub bridge: Option<BridgeOptions>,
     /// Its counters.
@@ -138,6 +153,18 @@ pub enum AddrGenMode {
     Eui64 = 0,
     /// Not at all: the interface has only the addresses that it is given, and says nothing unasked.
     None = 1,
+    /// From a secret (`stable_secret`, RFC 7217), so that it tells nothing of the MAC address.
+    StablePrivacy = 2,
+    /// As [`Self::StablePrivacy`], of a secret that the kernel makes up if there is none.
+    Random = 3,
+}
+
+impl AddrGenMode {
+    fn from_number(number: u8) -> Option<Self> {
+        [Self::Eui64, Self::None, Self::StablePrivacy, Self::Random]
+            .into_iter()
+            .find(|mode| *mode as u8 == number)
+    }
 }
 
 /// What to change of a link; what is `None` stays.
@@ -363,17 +390,24 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
         index: header.index,
         name: IfName::new("lo").ok()?,
         kind: None,
+        link_type: LinkType(header.link_type),
         flags: header.flags,
         mac: None,
+        broadcast: None,
         mtu: 0,
         state: OperationalState::Unknown,
+        mode: LinkMode::DEFAULT,
         master: None,
         peer: None,
         peer_namespace_id: None,
+        addrgenmode: None,
         group: 0,
+        qdisc: None,
+        tx_queue_length: 0,
         tx_queues: 0,
         rx_queues: 0,
         port: None,
+        port_status: None,
         bridge: None,
         stats: LinkStats::default(),
     };
@@ -381,14 +415,19 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
         match attribute.kind {
             libc::IFLA_IFNAME => name = attribute.text().and_then(|text| IfName::new(text).ok()),
             libc::IFLA_ADDRESS => link.mac = attribute.mac(),
+            libc::IFLA_BROADCAST => link.broadcast = attribute.mac(),
             libc::IFLA_MTU => link.mtu = attribute.value()?,
             libc::IFLA_OPERSTATE => link.state = OperationalState::from_number(attribute.value()?),
+            libc::IFLA_LINKMODE => link.mode = LinkMode(attribute.value()?),
             libc::IFLA_MASTER => link.master = attribute.value(),
             libc::IFLA_LINK => link.peer = attribute.value().filter(|&index| index != 0),
             libc::IFLA_LINK_NETNSID => link.peer_namespace_id = attribute.value().filter(|&id: &i32| id >= 0),
             libc::IFLA_GROUP => link.group = attribute.value()?,
+            libc::IFLA_QDISC => link.qdisc = attribute.text().map(str::to_owned),
+            libc::IFLA_TXQLEN => link.tx_queue_length = attribute.value()?,
             libc::IFLA_NUM_TX_QUEUES => link.tx_queues = attribute.value()?,
             libc::IFLA_NUM_RX_QUEUES => link.rx_queues = attribute.value()?,
+            libc::IFLA_AF_SPEC => link.addrgenmode = parse_addrgenmode(&attribute.nested()),
             libc::IFLA_STATS64 => link.stats = attribute.prefix()?,
             libc::IFLA_LINKINFO => parse_info(&mut link, &attribute.nested()),
             _ => {}
@@ -410,7 +449,13 @@ fn parse_info(link: &mut Link, info: &Attributes<'_>) {
         && let Some(data) = info.find(libc::IFLA_INFO_SLAVE_DATA)
     {
         link.port = Some(PortOptions::parse(data.nested()));
+        link.port_status = Some(PortStatus::parse(&data.nested()));
     }
+}
+
+fn parse_addrgenmode(families: &Attributes<'_>) -> Option<AddrGenMode> {
+    let inet6 = families.find(libc::AF_INET6 as u16)?.nested();
+    AddrGenMode::from_number(inet6.find(IFLA_INET6_ADDR_GEN_MODE)?.value()?)
 }
 
 fn malformed(operation: &'static str) -> crate::Error {

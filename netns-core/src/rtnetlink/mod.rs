@@ -11,6 +11,7 @@ pub mod route;
 pub(crate) mod socket;
 pub mod tc;
 pub mod veth;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,9 @@
 //! (`bridge fdb`: behind which port a MAC address is).
 
 use super::socket::RouteSocket;
+pub use super::words::Protocol;
 use crate::net::family;
-use crate::wire::{Batch, Message, NdMsg};
+use crate::wire::{Attributes, Batch, Message, NDA_FLAGS_EXT, NDA_PROTOCOL, NdMsg};
 use crate::{MacAddress, Result};
 use std::net::IpAddr;
 
@@ -18,13 +19,25 @@ pub struct Neighbour {
     pub mac: Option<MacAddress>,
     /// `NUD_*`: whether it was made by hand, is fresh, stale, being asked for.
     pub state: u16,
+    /// `NTF_*`, and `NTF_EXT_*` eight bits higher, as the kernel keeps them: whether it is a router; only in
+    /// descriptions.
+    pub flags: u32,
+    /// Who made it, if he said; only in descriptions.
+    pub protocol: Protocol,
 }
 
 impl Neighbour {
     /// A neighbour that the kernel neither asks for nor forgets (`NUD_PERMANENT`).
     #[must_use]
     pub const fn permanent(index: u32, address: IpAddr, mac: MacAddress) -> Self {
-        Self { index, address, mac: Some(mac), state: libc::NUD_PERMANENT }
+        Self {
+            index,
+            address,
+            mac: Some(mac),
+            state: libc::NUD_PERMANENT,
+            flags: 0,
+            protocol: Protocol::UNSPEC,
+        }
     }
 }
 
@@ -101,7 +114,7 @@ pub fn list(socket: &mut RouteSocket) -> Result<Vec<Neighbour>> {
     socket.dump(&mut batch, |message| Ok(parse(message)))
 }
 
-fn parse(message: &Message<'_>) -> Option<Neighbour> {
+pub(super) fn parse(message: &Message<'_>) -> Option<Neighbour> {
     let header: NdMsg = message.family_header()?;
     let attributes = message.attributes_after::<NdMsg>();
     Some(Neighbour {
@@ -109,7 +122,18 @@ fn parse(message: &Message<'_>) -> Option<Neighbour> {
         address: attributes.find(libc::NDA_DST)?.ip()?,
         mac: attributes.find(libc::NDA_LLADDR).and_then(|mac| mac.mac()),
         state: header.state,
+        flags: flags(&header, &attributes),
+        protocol: Protocol(
+            attributes.find(NDA_PROTOCOL).and_then(|protocol| protocol.value()).unwrap_or_default(),
+        ),
     })
+}
+
+/// `NTF_*`, and above them `NTF_EXT_*` (`NTF_EXT_SHIFT` in
+/// <https://github.com/torvalds/linux/blob/v6.12/include/net/neighbour.h>).
+fn flags(header: &NdMsg, attributes: &Attributes<'_>) -> u32 {
+    let extended = attributes.find(NDA_FLAGS_EXT).and_then(|flags| flags.value::<u32>());
+    u32::from(header.flags) | extended.unwrap_or_default() << 8
 }
 
 /// An entry of a bridge's forwarding database.
@@ -124,13 +148,17 @@ pub struct FdbEntry {
     pub state: u16,
     /// The index of the bridge; only in descriptions.
     pub bridge: Option<u32>,
+    /// The VLAN that the address is in, if the bridge tells them apart; only in descriptions.
+    pub vlan: Option<u16>,
+    /// As [`Neighbour::flags`]: `NTF_SELF` is an address that the link itself listens to; only in descriptions.
+    pub flags: u32,
 }
 
 impl FdbEntry {
     /// An address that stays behind this port (`bridge fdb add MAC dev PORT master static`).
     #[must_use]
     pub const fn fixed(port: u32, mac: MacAddress) -> Self {
-        Self { port, mac, state: libc::NUD_NOARP, bridge: None }
+        Self { port, mac, state: libc::NUD_NOARP, bridge: None, vlan: None, flags: 0 }
     }
 
     fn header(&self) -> NdMsg {
@@ -216,7 +244,7 @@ pub fn list_fdb(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<FdbEntry>> 
     Ok(entries)
 }
 
-fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
+pub(super) fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
     let header: NdMsg = message.family_header()?;
     let attributes = message.attributes_after::<NdMsg>();
     Some(FdbEntry {
@@ -224,5 +252,7 @@ fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
         mac: attributes.find(libc::NDA_LLADDR)?.mac()?,
         state: header.state,
         bridge: attributes.find(libc::NDA_MASTER).and_then(|bridge| bridge.value()),
+        vlan: attributes.find(libc::NDA_VLAN).and_then(|vlan| vlan.value()),
+        flags: flags(&header, &attributes),
     })
 }

@@ -1,17 +1,20 @@
 //! Routes: `ip route`.
 
 use super::socket::RouteSocket;
+pub use super::words::{Preference, Protocol, RouteKind, Scope};
 use crate::net::family;
-use crate::wire::{Batch, Message, RtMsg};
+use crate::wire::{Batch, Message, RtMsg, RtaCacheInfo};
 use crate::{Error, IpNet, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-/// A unicast route, to be added or as the kernel describes it.
+/// A unicast route, to be added, or any route as the kernel describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     /// Where it leads: a network, or `0.0.0.0/0` or `::/0` for the default route.
     pub destination: IpNet,
-    /// The router that packets go to; `None` if the destination is on the link itself.
+    /// The router that packets go to; `None` if the destination is on the link itself, and in descriptions where there
+    /// are several.
     pub gateway: Option<IpAddr>,
     /// The index of the interface that packets leave by; `None` lets the kernel find it from the gateway.
     pub index: Option<u32>,
@@ -19,13 +22,45 @@ pub struct Route {
     pub metric: Option<u32>,
     /// The routing table; 254 is the main one.
     pub table: u32,
+    /// What it does with packets; only in descriptions: a new one sends them on.
+    pub kind: RouteKind,
+    /// Who made it; only in descriptions: a new one says [`Protocol::BOOT`].
+    pub protocol: Protocol,
+    /// How far the destination is; only in descriptions: of a new IPv4 one that has no gateway it is on the link, else
+    /// anywhere, as it always is for IPv6.
+    pub scope: Scope,
+    /// The router of an IPv4 route that is known by an IPv6 address (RFC 8950), in place of `gateway`; only in
+    /// descriptions.
+    pub via: Option<Ipv6Addr>,
+    /// The address of this host that is preferred to send from; only in descriptions.
+    pub source: Option<IpAddr>,
+    /// `RTNH_F_*` and `RTM_F_*`: whether it is dead, on a link that is down; only in descriptions.
+    pub flags: u32,
+    /// Which of equal IPv6 routes is preferred; only in descriptions.
+    pub preference: Option<Preference>,
+    /// How much longer it is valid, `None` for ever; only in descriptions.
+    pub expires: Option<Duration>,
 }
 
 impl Route {
     /// A route in the main table.
     #[must_use]
     pub const fn new(destination: IpNet, gateway: Option<IpAddr>, index: Option<u32>) -> Self {
-        Self { destination, gateway, index, metric: None, table: libc::RT_TABLE_MAIN as u32 }
+        Self {
+            destination,
+            gateway,
+            index,
+            metric: None,
+            table: libc::RT_TABLE_MAIN as u32,
+            kind: RouteKind::UNICAST,
+            protocol: Protocol::BOOT,
+            scope: scope(destination, gateway),
+            via: None,
+            source: None,
+            flags: 0,
+            preference: None,
+            expires: None,
+        }
     }
 
     /// The default route of the gateway's family.
@@ -36,17 +71,12 @@ impl Route {
 
     fn write(&self, batch: &mut Batch, kind: u16, flags: i32) {
         let deleting = kind == libc::RTM_DELROUTE;
-        let on_link = self.gateway.is_none() && self.destination.address().is_ipv4();
         let header = RtMsg {
             family: family(self.destination.address()),
             destination_prefix: self.destination.prefix(),
             table: u8::try_from(self.table).unwrap_or(libc::RT_TABLE_UNSPEC),
             protocol: if deleting { libc::RTPROT_UNSPEC } else { libc::RTPROT_BOOT },
-            scope: match (deleting, on_link) {
-                (true, _) => libc::RT_SCOPE_NOWHERE,
-                (false, true) => libc::RT_SCOPE_LINK,
-                (false, false) => libc::RT_SCOPE_UNIVERSE,
-            },
+            scope: if deleting { Scope::NOWHERE.0 } else { scope(self.destination, self.gateway).0 },
             kind: if deleting { libc::RTN_UNSPEC } else { libc::RTN_UNICAST },
             ..RtMsg::default()
         };
@@ -64,6 +94,11 @@ impl Route {
     }
 }
 
+/// The scope of a new route, as `ip route add` has it.
+const fn scope(destination: IpNet, gateway: Option<IpAddr>) -> Scope {
+    if gateway.is_none() && destination.address().is_ipv4() { Scope::LINK } else { Scope::GLOBAL }
+}
+
 /// Appends the addition of a route.
 pub fn encode_add(batch: &mut Batch, route: &Route) {
     route.write(batch, libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
@@ -73,7 +108,7 @@ pub fn encode_add(batch: &mut Batch, route: &Route) {
 ///
 /// # Errors
 /// `EEXIST` if there is one, `ENETUNREACH` if the gateway is on none of the links, `ENETDOWN` if the interface is
-/// down.
+/// down. One that is not unicast, as [`list_all`] has them, is refused here.
 ///
 /// ```
 /// use netns_core::address::{self, Address};
@@ -91,6 +126,10 @@ pub fn encode_add(batch: &mut Batch, route: &Route) {
 /// ```
 pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
+    if route.kind != RouteKind::UNICAST {
+        let object = format!("{} {}", route.kind, route.destination);
+        return Err(Error::invalid("use route", object, "only unicast routes can be added"));
+    }
     let mut batch = Batch::new();
     encode_add(&mut batch, route);
     socket.execute(&mut batch)
@@ -133,32 +172,75 @@ pub(crate) fn encode_list(batch: &mut Batch) {
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Route>> {
-    let mut batch = Batch::new();
-    encode_list(&mut batch);
-    socket.dump(&mut batch, |message| Ok(parse(message)))
+    list_where(socket, |kind| kind == RouteKind::UNICAST)
 }
 
-/// Reads an `RTM_NEWROUTE`; `None` if it is something else, or no unicast route.
+/// Lists the routes of the socket's namespace, of all tables but the local one, those too that drop or refuse packets.
+///
+/// # Errors
+/// As [`list`].
+///
+/// ```
+/// use netns_core::{RouteSocket, route};
+///
+/// for route in route::list_all(&mut RouteSocket::open()?)? {
+///     // In the words of `ip -details route`: "blackhole 10.0.0.0/8 proto dhcp scope global".
+///     println!("{} {} proto {} scope {}", route.kind, route.destination, route.protocol, route.scope);
+/// }
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn list_all(socket: &mut RouteSocket) -> Result<Vec<Route>> {
+    list_where(socket, |_| true)
+}
+
+fn list_where(socket: &mut RouteSocket, wanted: impl Fn(RouteKind) -> bool) -> Result<Vec<Route>> {
+    let mut batch = Batch::new();
+    encode_list(&mut batch);
+    socket.dump(&mut batch, |message| Ok(parse(message).filter(|route| wanted(route.kind))))
+}
+
+/// Reads an `RTM_NEWROUTE`; `None` if it is something else, neither IPv4 nor IPv6, or of the local table.
 fn parse(message: &Message<'_>) -> Option<Route> {
     let header: RtMsg = message.family_header()?;
-    if message.header.kind != libc::RTM_NEWROUTE || header.kind != libc::RTN_UNICAST {
+    if message.header.kind != libc::RTM_NEWROUTE {
         return None;
     }
     let attributes = message.attributes_after::<RtMsg>();
-    let destination = match attributes.find(libc::RTA_DST) {
-        Some(destination) => destination.ip()?,
-        None if i32::from(header.family) == libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
-        None if i32::from(header.family) == libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
-        None => return None,
+    // The list has those of other families too, if the kernel knows any: of MPLS, of multicast routers.
+    let any = match i32::from(header.family) {
+        libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+        libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
     };
+    let destination = attributes.find(libc::RTA_DST).map_or(Some(any), |destination| destination.ip())?;
     let table = attributes.find(libc::RTA_TABLE).and_then(|table| table.value());
     let table = table.unwrap_or(header.table.into());
     (table != u32::from(libc::RT_TABLE_LOCAL)).then_some(())?;
+    let info = attributes.find(libc::RTA_CACHEINFO).and_then(|info| info.prefix::<RtaCacheInfo>());
     Some(Route {
         destination: IpNet::new(destination, header.destination_prefix).ok()?,
         gateway: attributes.find(libc::RTA_GATEWAY).and_then(|gateway| gateway.ip()),
         index: attributes.find(libc::RTA_OIF).and_then(|index| index.value()),
         metric: attributes.find(libc::RTA_PRIORITY).and_then(|metric| metric.value()),
         table,
+        kind: RouteKind(header.kind),
+        protocol: Protocol(header.protocol),
+        scope: Scope(header.scope),
+        via: attributes.find(libc::RTA_VIA).and_then(|via| parse_via(via.bytes)),
+        source: attributes.find(libc::RTA_PREFSRC).and_then(|source| source.ip()),
+        flags: header.flags,
+        preference: attributes.find(libc::RTA_PREF).and_then(|pref| pref.value()).map(Preference),
+        expires: info.and_then(|info| expiry(info.expires)),
     })
+}
+
+/// The address in a `struct rtvia`, behind its family, of two bytes.
+fn parse_via(via: &[u8]) -> Option<Ipv6Addr> {
+    let (_, address) = via.split_first_chunk::<2>()?;
+    <[u8; 16]>::try_from(address).ok().map(Ipv6Addr::from)
+}
+
+/// From clock ticks, a hundred a second (`USER_HZ`). What is over already is so until the kernel comes to it.
+fn expiry(ticks: i32) -> Option<Duration> {
+    (ticks != 0).then(|| Duration::from_millis(u64::try_from(ticks).unwrap_or(0) * 10))
 }

@@ -6,6 +6,7 @@
 mod links;
 mod networks;
 mod programs;
+mod told;
 mod tree;
 
 use crate::wire::{Batch, Message, Messages};

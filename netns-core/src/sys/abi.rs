@@ -147,6 +147,44 @@ kernel_struct! {
 }
 
 kernel_struct! {
+    /// `struct ifa_cacheinfo`, how long an address lives: all ones is for ever. libc has no declaration of it; offsets
+    /// from <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_addr.h>.
+    pub IfaCacheInfo: 16 => {
+        /// For how many seconds more it is preferred; the kernel's header spells it `ifa_prefered`.
+        preferred: u32 = 0;
+        /// For how many seconds more it is valid.
+        valid: u32 = 4;
+        /// When it was made, in hundredths of a second since the machine was started.
+        created: u32 = 8;
+        /// When it was changed, likewise.
+        updated: u32 = 12;
+    }
+}
+
+kernel_struct! {
+    /// `struct rta_cacheinfo`, what is known of a route besides. libc has no declaration of it; offsets from
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
+    pub RtaCacheInfo: 32 => {
+        /// References to it.
+        references: u32 = 0;
+        /// Clock ticks since it was last used.
+        last_used: u32 = 4;
+        /// Clock ticks until it ends, 0 for never, negative if it has.
+        expires: i32 = 8;
+        /// An errno, 0 for none.
+        error: u32 = 12;
+        /// How often it was used.
+        used: u32 = 16;
+        /// An identification of packets; 0 in lists.
+        id: u32 = 20;
+        /// Not set any more.
+        timestamp: u32 = 24;
+        /// Not set any more.
+        timestamp_age: u32 = 28;
+    }
+}
+
+kernel_struct! {
     /// `struct ndmsg`, the header of neighbour and FDB messages. libc has no declaration of it; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/neighbour.h>.
     pub NdMsg: 12 => {

@@ -11,6 +11,8 @@ pub const IFLA_BR_AGEING_TIME: u16 = 4;
 pub const IFLA_BR_STP_STATE: u16 = 5;
 pub const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 pub const IFLA_BRPORT_STATE: u16 = 1;
+pub const IFLA_BRPORT_PRIORITY: u16 = 2;
+pub const IFLA_BRPORT_COST: u16 = 3;
 pub const IFLA_BRPORT_MODE: u16 = 4;
 pub const IFLA_BRPORT_LEARNING: u16 = 8;
 pub const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
@@ -22,6 +24,10 @@ pub const IFLA_BRPORT_ISOLATED: u16 = 33;
 pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 /// Leave statistics out of a link's description.
 pub const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/neighbour.h>
+pub const NDA_PROTOCOL: u16 = 12;
+pub const NDA_FLAGS_EXT: u16 = 15;
 
 // `TCA_BPF_*`, `TC_H_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_cls.h>
 // and <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_sched.h>

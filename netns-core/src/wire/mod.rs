@@ -14,7 +14,8 @@ mod writer;
 mod tests;
 
 pub use crate::sys::abi::{
-    IfAddrMsg, IfInfoMsg, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg, RtMsg, TcMsg,
+    IfAddrMsg, IfInfoMsg, IfaCacheInfo, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg, RtMsg,
+    RtaCacheInfo, TcMsg,
 };
 pub use attribute::{Attribute, Attributes};
 pub use constants::*;

@@ -4,7 +4,7 @@ use super::cli::{NeighArguments, NeighCommand};
 use super::{index, name_of, names};
 use crate::failure::Failure;
 use crate::output::{json_line, stdout};
-use netns_core::neighbour::{self, Neighbour};
+use netns_core::neighbour::{self, Neighbour, Protocol};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,6 +21,9 @@ const STATES: [(u16, &str); 8] = [
     (NOARP, "NOARP"),
     (0x80, "PERMANENT"),
 ];
+/// `NTF_*`, and `NTF_EXT_*` eight bits higher, with the names and in the order of `ip`.
+const FLAGS: [(u32, &str); 5] =
+    [(0x80, "router"), (0x08, "proxy"), (0x10, "extern_learn"), (0x20, "offload"), (0x100, "managed")];
 /// Multicast and the like, which `ip neigh` leaves out too.
 const NOARP: u16 = 0x40;
 
@@ -58,6 +61,13 @@ fn show(neighbours: &[Neighbour], names: &BTreeMap<u32, String>, json: bool) -> 
             if let Some(mac) = neighbour.mac {
                 value["lladdr"] = mac.to_string().into();
             }
+            for flag in flags(neighbour) {
+                // As `ip` has it: the key says it all.
+                value[flag] = Value::Null;
+            }
+            if neighbour.protocol != Protocol::UNSPEC {
+                value["protocol"] = neighbour.protocol.to_string().into();
+            }
             value
         });
         json_line(&mut out, &neighbours.collect::<Value>())?;
@@ -68,9 +78,20 @@ fn show(neighbours: &[Neighbour], names: &BTreeMap<u32, String>, json: bool) -> 
         if let Some(mac) = neighbour.mac {
             write!(out, " lladdr {mac}")?;
         }
-        writeln!(out, " {}", states(neighbour).join(","))?;
+        for word in flags(neighbour).chain(states(neighbour)) {
+            write!(out, " {word}")?;
+        }
+        if neighbour.protocol != Protocol::UNSPEC {
+            write!(out, " proto {}", neighbour.protocol)?;
+        }
+        writeln!(out)?;
     }
     Ok(())
+}
+
+fn flags(neighbour: &Neighbour) -> impl Iterator<Item = &'static str> {
+    let flags = neighbour.flags;
+    FLAGS.iter().filter(move |(bit, _)| flags & bit != 0).map(|&(_, name)| name)
 }
 
 fn states(neighbour: &Neighbour) -> Vec<&'static str> {

@@ -6,6 +6,8 @@ mod clean;
 mod commands;
 mod input;
 mod interrupt;
+mod keys;
+mod keys_lists;
 mod live;
 mod manual;
 mod metrics;
