@@ -18,6 +18,7 @@ pub mod goals;
 pub mod growth;
 pub mod host;
 pub mod machine;
+pub mod packet;
 pub mod peers;
 pub mod pool;
 pub mod record;

@@ -8,6 +8,7 @@ use crate::floor::{Floor, STEPS};
 use crate::goals;
 use crate::growth::{Growth, growth};
 use crate::machine::Machine;
+use crate::packet::packet;
 use crate::report::{Bar, ChurnLine, Curve, GrowthLine, Line, Report, Row, Steps, now};
 use crate::samples::{Samples, micros};
 use crate::sandboxes::{Kind, Maker};
@@ -114,6 +115,8 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
         }
     })?;
     rows.extend(growth_rows(&grown));
+    progress("program", 0, 1);
+    rows.extend(packet()?);
     if plan.peers {
         rows.extend(throughput(plan.throughput, |ports| progress("throughput", ports.into(), 512))?);
     }

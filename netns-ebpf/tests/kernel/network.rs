@@ -48,21 +48,30 @@ fn address(sandbox: &Sandbox) -> IpAddr {
 /// Lets one sandbox send datagrams to another.
 fn datagrams(from: &Sandbox, to: &Sandbox, count: usize, payload: usize) {
     let receiver = SocketAddr::from((address(to), 9));
-    let _listener = to.enter(|| UdpSocket::bind(receiver)).unwrap().unwrap();
+    let listener = to.enter(|| UdpSocket::bind(receiver)).unwrap().unwrap();
     let socket = from.enter(|| UdpSocket::bind(("0.0.0.0", 0))).unwrap().unwrap();
     for _ in 0..count {
         socket.send_to(&vec![0; payload], receiver).unwrap();
     }
+    hear(&listener, count);
+}
+
+/// Listens until all have come, or no more come: what comes later is answered by ICMP, and for that somebody asks who
+/// has an address, and the host answers.
+fn hear(listener: &UdpSocket, count: usize) {
+    listener.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    (0..count).find(|_| listener.recv(&mut [0; 2048]).is_err());
 }
 
 /// The same from the host.
 fn datagrams_from_host(to: &Sandbox, count: usize, payload: usize) {
     let receiver = SocketAddr::from((address(to), 9));
-    let _listener = to.enter(|| UdpSocket::bind(receiver)).unwrap().unwrap();
+    let listener = to.enter(|| UdpSocket::bind(receiver)).unwrap().unwrap();
     let socket = UdpSocket::bind((HOST, 0)).unwrap();
     for _ in 0..count {
         socket.send_to(&vec![0; payload], receiver).unwrap();
     }
+    hear(&listener, count);
 }
 
 /// What was counted for a pair: packets and bytes.

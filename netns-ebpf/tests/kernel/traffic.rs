@@ -1,5 +1,6 @@
 //! Honest traffic of the kernel's own stack, enforced: nothing of it is a violation.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -14,6 +15,7 @@ use netns_core::ping::{Ping, ping};
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
 use netns_core::{MacAddress, Namespace, RouteSocket, link, tc};
+use netns_ebpf::attack::FrameSocket;
 use netns_ebpf::packet::{Permissions, Reason, Rules};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
@@ -113,6 +115,43 @@ fn multicast(from: &Sandbox) {
     v6.leave_multicast_v6(&"ff05::1234".parse().unwrap(), ETH0).unwrap();
 }
 
+/// Asks for hosts that are not there, by ARP and by neighbour discovery.
+fn ask(from: &Sandbox) {
+    let v4 = from.namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
+    let v6 = from.namespace.enter(|| UdpSocket::bind(("::", 0)).unwrap()).unwrap();
+    v4.send_to(b"hello", ("10.1.1.99", 7)).unwrap();
+    v6.send_to(b"hello", ("fd00::99", 7)).unwrap();
+}
+
+/// What a frame is, of those that a stack sends of itself.
+fn kind(frame: &[u8]) -> Option<&'static str> {
+    let (header, payload) = frame.split_at_checked(14)?;
+    match (&header[12..], payload) {
+        ([0x08, 0x06], _) => Some("ARP"),
+        ([0x08, 0x00], [_, _, _, _, _, _, _, _, _, 2, ..]) => Some("IGMP"),
+        ([0x08, 0x00], [0x45, ..]) if payload[9] == 17 && payload[22..24] == [0, 67] => Some("DHCP"),
+        // Behind a router alert.
+        ([0x86, 0xDD], [_, _, _, _, _, _, 0, ..]) if payload[40] == 58 && payload[48] == 143 => Some("MLD"),
+        ([0x86, 0xDD], [_, _, _, _, _, _, 58, ..]) if payload[40] == 135 => Some("ND"),
+        _ => None,
+    }
+}
+
+/// Has a sandbox say all that a stack says of itself, and hears it at its port.
+fn say_everything(host: &Namespace, from: &Sandbox) {
+    let port = host.enter(|| FrameSocket::open(from.port).unwrap()).unwrap();
+    dhcp(from);
+    multicast(from);
+    ask(from);
+    let mut heard = BTreeSet::new();
+    let started = Instant::now();
+    while heard.len() < 5 && started.elapsed() < Duration::from_secs(5) {
+        let frame = port.receive(Duration::from_millis(100)).unwrap();
+        heard.extend(frame.as_deref().and_then(kind));
+    }
+    assert_eq!(heard, BTreeSet::from(["ARP", "DHCP", "IGMP", "MLD", "ND"]), "port {}", from.port);
+}
+
 #[test]
 fn honest_traffic_passes_and_counters_are_the_kernels() {
     if !privileged("honest_traffic_passes_and_counters_are_the_kernels") {
@@ -145,6 +184,9 @@ fn honest_traffic_passes_and_counters_are_the_kernels() {
         }
     }
     assert!(rounds > 0, "IPv6 was ready in time");
+    for sandbox in &sandboxes {
+        say_everything(&host, sandbox);
+    }
     // What answers the last datagram, and reports of groups left, are on their way.
     thread::sleep(Duration::from_secs(1));
     monitor.events(|event| eprintln!("{event:02x?}"));
