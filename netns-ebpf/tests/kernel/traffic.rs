@@ -16,7 +16,7 @@ use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
 use netns_core::{MacAddress, Namespace, RouteSocket, link, tc};
 use netns_ebpf::attack::FrameSocket;
-use netns_ebpf::packet::{Permissions, Reason, Rules};
+use netns_ebpf::packet::{Facts, Permissions, Reason, Rules, judge};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
 use crate::harness::{installed, name, privileged, seen, settled};
@@ -28,6 +28,8 @@ struct Sandbox {
     v6: Ipv6Addr,
     port: u32,
     slot: Slot,
+    mac: MacAddress,
+    rules: Rules,
 }
 
 const ETH0: u32 = 2;
@@ -66,7 +68,7 @@ fn sandbox(host: &mut RouteSocket, monitor: &Monitor, number: u8) -> Sandbox {
     }
     link::get(&mut inside, ETH0).unwrap();
     link::get(host, port).unwrap();
-    Sandbox { namespace, v4, v6, port, slot }
+    Sandbox { namespace, v4, v6, port, slot, mac, rules }
 }
 
 /// A stream, long enough for trains of segments.
@@ -137,7 +139,7 @@ fn kind(frame: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Has a sandbox say all that a stack says of itself, and hears it at its port.
+/// Has a sandbox say all that a stack says of itself, hears it at its port, and judges it here as the program did there.
 fn say_everything(host: &Namespace, from: &Sandbox) {
     let port = host.enter(|| FrameSocket::open(from.port).unwrap()).unwrap();
     dhcp(from);
@@ -147,7 +149,9 @@ fn say_everything(host: &Namespace, from: &Sandbox) {
     let started = Instant::now();
     while heard.len() < 5 && started.elapsed() < Duration::from_secs(5) {
         let frame = port.receive(Duration::from_millis(100)).unwrap();
-        heard.extend(frame.as_deref().and_then(kind));
+        let Some(frame) = frame.filter(|frame| frame[6..12] == from.mac.0) else { continue };
+        assert_eq!(judge(&frame[..], Facts::of(&frame), &from.rules), Ok(()), "{frame:02x?}");
+        heard.extend(kind(&frame));
     }
     assert_eq!(heard, BTreeSet::from(["ARP", "DHCP", "IGMP", "MLD", "ND"]), "port {}", from.port);
 }
