@@ -13,6 +13,7 @@ mod pod;
 mod policy;
 mod reading;
 mod reopen;
+mod since;
 mod slots;
 mod test_run;
 
@@ -28,7 +29,8 @@ pub use error::MonitorError;
 pub use events::Event;
 pub use observe::{Clsact, Journal, Judging, Observer, PolicyOf, PortChange, Station, Trace, stations};
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, PortInfo, PortRates, PortReading, Rate, Reading};
+pub use reading::{Behind, PortInfo, PortReading, Reading};
+pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
 

@@ -1,4 +1,9 @@
+use std::time::Instant;
+
+use netns_core::IfName;
+
 use super::*;
+use crate::monitor::{Behind, PortInfo};
 use crate::packet::Reason;
 
 fn slot(number: u16) -> Slot {
