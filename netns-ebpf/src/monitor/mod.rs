@@ -1,6 +1,7 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
 mod attach;
+mod ends;
 mod error;
 mod events;
 mod load;
@@ -25,6 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 
 pub use attach::Attachment;
+pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::Event;
 pub use observe::{Clsact, Journal, Judging, Observer, PolicyOf, PortChange, Station, Trace, stations};

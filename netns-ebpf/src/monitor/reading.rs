@@ -1,5 +1,6 @@
 //! What was counted, with names and a time.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +39,21 @@ impl Behind {
             Self::Process { pid, command } => format!("{command}/{pid}"),
             Self::Id(id) => format!("nsid {id}"),
             Self::Here | Self::Nothing => String::new(),
+        }
+    }
+}
+
+/// In words, as the end of "behind it is".
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "namespace {name}"),
+            Self::Process { pid, command } => {
+                write!(f, "a namespace without a name, of process {pid} ({command})")
+            }
+            Self::Id(id) => write!(f, "a namespace of which only the kernel's id is known, {id}"),
+            Self::Here => f.write_str("the other end is in this namespace"),
+            Self::Nothing => f.write_str("no namespace"),
         }
     }
 }
@@ -83,9 +99,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The port of a slot, if it is in the reading. Looks at one after the other; for many there is [`Self::ends`].
+    #[must_use]
+    pub fn port(&self, slot: Slot) -> Option<&PortReading> {
+        self.ports.iter().find(|port| port.info.slot == slot)
+    }
+
     /// What was found wrong at all ports together, by reason; `None` where no program judges.
     #[must_use]
     pub fn violations(&self) -> Option<Violations> {
         self.ports.iter().filter_map(|port| port.violations).reduce(|sum, port| sum.plus(&port))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 mod lines;
 mod live;
 pub(crate) mod metrics;
-mod names;
 mod screenshot;
 mod teller;
 mod violation;

@@ -1,6 +1,5 @@
 //! Frames that a port sent and may not, as they are told.
 
-use super::names::title;
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Event, PortInfo};
 use serde_json::{Map, Value, json};
@@ -28,7 +27,7 @@ impl Violation {
         Self {
             time: event.time,
             port: port.map_or_else(|| "?".to_owned(), |port| port.name.to_string()),
-            namespace: port.map_or_else(|| "?".to_owned(), |port| title(port)),
+            namespace: port.map_or_else(|| "?".to_owned(), |port| port.title()),
             reason: event.reason,
             dropped: event.dropped,
             length: event.length,

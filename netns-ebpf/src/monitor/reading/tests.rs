@@ -1,0 +1,15 @@
+use super::*;
+
+#[test]
+fn who_is_behind_a_port_has_a_word_and_words() {
+    let process = Behind::Process { pid: 12, command: "sh".to_owned() };
+    for (behind, label, words) in [
+        (Behind::Named("ns1".to_owned()), "ns1", "namespace ns1"),
+        (process, "sh/12", "a namespace without a name, of process 12 (sh)"),
+        (Behind::Id(3), "nsid 3", "a namespace of which only the kernel's id is known, 3"),
+        (Behind::Here, "", "the other end is in this namespace"),
+        (Behind::Nothing, "", "no namespace"),
+    ] {
+        assert_eq!((&*behind.label(), &*behind.to_string()), (label, words));
+    }
+}
