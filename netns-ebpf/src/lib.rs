@@ -35,5 +35,5 @@ pub mod pcapng;
 pub use monitor::{
     Attachment, Behind, Clsact, Ends, Event, Journal, Judging, Lost, Mode, Monitor, MonitorError,
     MonitorOptions, Observer, Pair, Policy, PolicyOf, Port, PortChange, PortInfo, PortRates, PortReading,
-    Rate, Reading, Slot, Snapshot, Station, TestRun, Trace, stations, test_run,
+    Rate, Reading, Slot, Snapshot, Station, TestRun, Trace, Violation, stations, test_run,
 };

@@ -17,6 +17,7 @@ mod reopen;
 mod since;
 mod slots;
 mod test_run;
+mod violation;
 
 use std::fmt;
 use std::ops::Range;
@@ -35,6 +36,7 @@ pub use reading::{Behind, PortInfo, PortReading, Reading};
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
+pub use violation::Violation;
 
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic, Violations};
 use events::EventReader;

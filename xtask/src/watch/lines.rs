@@ -1,10 +1,10 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
-use super::violation::{Violation, reasons};
+use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::output::{human, json_line};
 use netns_ebpf::layout::{Traffic, Violations};
-use netns_ebpf::{Ends, Pair, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot};
+use netns_ebpf::{Ends, Pair, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Violation};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -75,9 +75,9 @@ impl<W: Write> Lines<'_, W> {
     pub(super) fn told(&mut self, violations: &[Violation]) -> Result<(), Failure> {
         for violation in violations {
             if self.json {
-                json_line(self.out, &violation.json())?;
+                json_line(self.out, &violation::json(violation))?;
             } else {
-                writeln!(self.out, "{}", violation.line())?;
+                writeln!(self.out, "{}", violation::line(violation))?;
             }
         }
         Ok(())

@@ -11,14 +11,14 @@ use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::signals::Stop;
 use metrics::Metrics;
-use netns_ebpf::{PortChange, PortInfo, Reading};
+use netns_ebpf::{PortChange, PortInfo, Reading, Violation};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use teller::Teller;
-pub(crate) use violation::{Violation, reasons};
+pub(crate) use violation::reasons;
 
 impl WatchArguments {
     /// Serves metrics, if that is asked for.

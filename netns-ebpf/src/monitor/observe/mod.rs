@@ -171,6 +171,9 @@ impl<'m> Observer<'m> {
     /// Waits for at most `limit` until something becomes of the ports, attaches to those that came, detaches from those
     /// that left the bridge, and tells of them.
     ///
+    /// Whoever wants to know who sent the frames of [`Monitor::events`] asks for those first, while [`Self::ports`] still
+    /// has the ports that left.
+    ///
     /// # Errors
     /// [`MonitorError::Bridge`] if the kernel does not tell.
     pub fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, MonitorError> {
