@@ -3,7 +3,6 @@
 use super::lab::{Lab, Member};
 use super::plan::{MESH, Plan};
 use super::report::Report;
-use super::validate::policy;
 use crate::cli::{RunArguments, Topology};
 use crate::failure::Failure;
 use netns_core::{IfName, MacAddress, RouteSocket, link, sysctl};
@@ -81,7 +80,7 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut Report) -> Result<bool, Failure
 
     // An honest frame, to a group that its sender may not talk to.
     if let Some(honest) = cases.first() {
-        let policy = policy(victim.mac, &victim.addresses, lab.mode())?;
+        let policy = lab.policy(victim.mac, &victim.addresses)?;
         monitor.set_policy(to, &Policy { group: APART, ..policy })?;
         monitor.set_group_pair(0, APART, false)?;
         let case = Case { reason: Reason::Group, frame: honest.near.clone(), ..honest.clone() };

@@ -2,7 +2,6 @@
 
 use super::plan::{Plan, PlannedMember};
 use super::report::Report;
-use super::validate;
 use crate::cli::Topology;
 use crate::failure::Failure;
 use crate::signals::Stop;
@@ -17,7 +16,7 @@ use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
 use netns_core::{Folder, IfName, IpNet, MacAddress, Namespace, RouteSocket, link};
-use netns_ebpf::{Mode, Monitor, Slot};
+use netns_ebpf::{Mode, Monitor, Policy, Slot};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -100,6 +99,12 @@ impl<'a> Lab<'a> {
 
     pub(crate) fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What a namespace with these addresses may send.
+    pub(crate) fn policy(&self, mac: MacAddress, addresses: &[IpAddr]) -> Result<Policy, Failure> {
+        let policy = Policy::of_host(mac, addresses).map_err(|full| Failure::usage(full.to_string()))?;
+        Ok(Policy { mode: self.mode, ..policy })
     }
 
     pub(crate) fn topology(&self) -> Topology {
@@ -306,7 +311,7 @@ impl<'a> Lab<'a> {
     fn assign(&self, index: u32, planned: &PlannedMember) -> Result<Option<Slot>, Failure> {
         let Some(monitor) = self.monitor else { return Ok(None) };
         let slot = monitor.assign(index)?;
-        monitor.set_policy(slot, &validate::policy(planned.mac, &planned.addresses, self.mode)?)?;
+        monitor.set_policy(slot, &self.policy(planned.mac, &planned.addresses)?)?;
         Ok(Some(slot))
     }
 

@@ -1,22 +1,7 @@
-//! What the namespaces may send, and what they sent and may not.
+//! What the namespaces sent and may not.
 
 use super::lab::Lab;
-use crate::failure::Failure;
-use netns_core::MacAddress;
-use netns_ebpf::packet::{Permissions, Reason, Rules};
-use netns_ebpf::{Mode, Policy};
-use std::net::IpAddr;
-
-/// What a namespace may send: from its own addresses, and as a DHCP client.
-pub(crate) fn policy(mac: MacAddress, addresses: &[IpAddr], mode: Mode) -> Result<Policy, Failure> {
-    let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT).with_link_local();
-    let rules = addresses.iter().fold(own, |rules, &address| match address {
-        IpAddr::V4(address) => rules?.with_ipv4(address, 32),
-        IpAddr::V6(address) => rules?.with_ipv6(address, 128),
-    });
-    let rules = rules.map_err(|full| Failure::usage(full.to_string()))?;
-    Ok(Policy { mode, ..Policy::new(rules) })
-}
+use netns_ebpf::packet::Reason;
 
 /// What all namespaces sent and may not, by reason.
 pub(crate) fn violations(lab: &Lab<'_>) -> Vec<(Reason, u64)> {
