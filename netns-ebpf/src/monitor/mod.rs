@@ -1,6 +1,7 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
 mod attach;
+mod compare;
 mod ends;
 mod error;
 mod events;
@@ -27,6 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 
 pub use attach::Attachment;
+pub use compare::{Comparison, Counter, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::Event;

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
-use super::{Lost, Pair, Slot};
+use super::{Lost, Monitor, MonitorError, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Violations};
 
 /// Who is behind a port.
@@ -85,7 +86,7 @@ pub struct PortReading {
     pub violations: Option<Violations>,
 }
 
-/// All counters at one time: a [`Snapshot`](super::Snapshot) with names and the time.
+/// All counters at one time: a [`Snapshot`] with names and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// When.
@@ -96,6 +97,60 @@ pub struct Reading {
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair.
     pub lost: Lost,
+}
+
+impl Monitor {
+    /// Everything now of these ports, in their order, with their names: a [`Snapshot`] for people. The pairs are those of
+    /// all ports that have a slot.
+    ///
+    /// ```no_run
+    /// use netns_core::IfName;
+    /// use netns_ebpf::{Behind, Monitor, PortInfo};
+    /// use std::{sync::Arc, thread, time::Duration};
+    ///
+    /// let monitor = Monitor::load(&Default::default())?;
+    /// let slot = monitor.assign(7)?;
+    /// let (name, behind) = (IfName::new("veth-a").unwrap(), Behind::Named("a".into()));
+    /// let ports = [Arc::new(PortInfo { ifindex: 7, slot, name, mac: None, behind })];
+    /// let earlier = monitor.read(&ports)?;
+    /// thread::sleep(Duration::from_secs(1));
+    /// let now = monitor.read(&ports)?;
+    /// for (port, rates) in now.ports.iter().zip(now.rates(&earlier)) {
+    ///     println!("{}: {} bit/s", port.info.title(), rates.rx.bits);
+    /// }
+    /// # Ok::<(), netns_ebpf::MonitorError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::pairs`] and [`Self::lost_pairs`].
+    ///
+    /// # Panics
+    /// If a port's slot is not one of this monitor's.
+    pub fn read<'p>(
+        &self,
+        ports: impl IntoIterator<Item = &'p Arc<PortInfo>>,
+    ) -> Result<Reading, MonitorError> {
+        let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
+        let (pairs, lost) = (self.pairs()?, self.lost_pairs()?);
+        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+    }
+
+    /// One of the ports of [`Self::read`].
+    pub(super) fn read_port(&self, port: &Arc<PortInfo>) -> PortReading {
+        PortReading {
+            info: Arc::clone(port),
+            counters: self.counters(port.slot),
+            violations: Some(self.violations(port.slot)),
+        }
+    }
+}
+
+impl PortReading {
+    /// What the kernel alone counted, where no program may be loaded.
+    #[must_use]
+    pub fn of_kernel(port: &Arc<PortInfo>, stats: &LinkStats) -> Self {
+        Self { info: Arc::clone(port), counters: stats.into(), violations: None }
+    }
 }
 
 impl Reading {
@@ -109,6 +164,14 @@ impl Reading {
     #[must_use]
     pub fn violations(&self) -> Option<Violations> {
         self.ports.iter().filter_map(|port| port.violations).reduce(|sum, port| sum.plus(&port))
+    }
+}
+
+impl Snapshot {
+    /// What was found wrong at all ports together, by reason.
+    #[must_use]
+    pub fn violations(&self) -> Violations {
+        self.ports.iter().fold(Violations::default(), |sum, port| sum.plus(&port.violations))
     }
 }
 

@@ -7,7 +7,7 @@ use super::plan::{Plan, PlannedMember};
 use crate::failure::Failure;
 use crate::output::{json_line, micros, millis};
 use crate::watch::reasons;
-use netns_ebpf::packet::Reason;
+use netns_ebpf::layout::Violations;
 use serde_json::{Value, json};
 use std::io::{StdoutLock, Write};
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(crate) struct Summary {
     /// Whether an attack went as it should.
     pub(crate) attack: Option<bool>,
     /// What the namespaces sent and may not, by reason.
-    pub(crate) violations: Vec<(Reason, u64)>,
+    pub(crate) violations: Violations,
     pub(crate) verdict: Verdict,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
@@ -158,7 +158,7 @@ impl Report {
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
-                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter().copied()),
+                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter()),
                 "attack_ok": attack,
             });
             json_line(&mut self.out, &line)?;
@@ -172,8 +172,7 @@ impl Report {
                     if *attack { "as it should be" } else { "NOT as it should be" }
                 )?;
             }
-            let all: u64 = violations.iter().map(|(_, packets)| packets).sum();
-            writeln!(self.out, "frames    {all} that their senders may not send")?;
+            writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
             match verdict.ports {
                 None => {
                     writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netns_core::events::{Event, Events};
 use netns_core::link::{self, Link};
@@ -210,9 +210,7 @@ impl<'m> Observer<'m> {
     /// # Errors
     /// As [`Monitor::pairs`] and [`Monitor::lost_pairs`].
     pub fn read(&self) -> Result<Reading, MonitorError> {
-        let ports = self.ports.values().map(|port| self.reading(port)).collect();
-        let (pairs, lost) = (self.monitor.pairs()?, self.monitor.lost_pairs()?);
-        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+        self.monitor.read(self.ports())
     }
 
     /// The addresses behind a port, as far as the bridge and the host have learnt them.
@@ -233,15 +231,6 @@ impl<'m> Observer<'m> {
 
     fn failed(&self, source: Error) -> MonitorError {
         MonitorError::Bridge { bridge: self.bridge.name, source }
-    }
-
-    fn reading(&self, port: &Observed) -> PortReading {
-        let slot = port.info.slot;
-        PortReading {
-            info: Arc::clone(&port.info),
-            counters: self.monitor.counters(slot),
-            violations: Some(self.monitor.violations(slot)),
-        }
     }
 
     /// Compares what we know with what is there.
@@ -375,7 +364,7 @@ impl<'m> Observer<'m> {
     /// Detaches from a port, if it was one.
     fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
         let Some(port) = self.ports.remove(&index) else { return Ok(()) };
-        let last = self.reading(&port);
+        let last = self.monitor.read_port(&port.info);
         if let Err(error) = self.monitor.detach(&mut self.socket, &port.attachment) {
             // It is tried again in the end.
             self.ports.insert(index, port);

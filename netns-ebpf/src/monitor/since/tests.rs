@@ -69,6 +69,14 @@ fn violations_differ_and_add_up_by_reason() {
     assert_eq!(differences, [Some(violations(3)), Some(violations(0))]);
     assert_eq!(after.violations(), Some(violations(18)));
     assert_eq!(reading(start, &[]).violations(), None);
+    let port = |reading: PortReading| Port {
+        slot: reading.info.slot,
+        ifindex: reading.info.ifindex,
+        counters: reading.counters,
+        violations: reading.violations.unwrap(),
+    };
+    let snapshot = Snapshot { ports: after.ports.into_iter().map(port).collect(), ..Snapshot::default() };
+    assert_eq!(snapshot.violations(), violations(18));
 }
 
 #[test]
