@@ -32,7 +32,9 @@ pub use compare::{Comparison, Counter, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::Event;
-pub use observe::{Clsact, Journal, Judging, Observer, PolicyOf, PortChange, Station, Trace, stations};
+pub use observe::{
+    Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace, stations,
+};
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, PortInfo, PortReading, Reading};
 pub use since::{PortRates, Rate};

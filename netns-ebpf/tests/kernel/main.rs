@@ -3,6 +3,7 @@
 mod attach;
 mod counters;
 mod harness;
+mod journal;
 mod judging;
 mod load;
 mod log;

@@ -1,6 +1,7 @@
 //! Observing a bridge that is there: its ports as they come and go, who is behind them, and no trace in the end.
 
 mod behind;
+mod file;
 mod judge;
 mod station;
 mod trace;
@@ -16,6 +17,7 @@ use netns_core::link::{self, Link};
 use netns_core::{Error, IfName, Namespace, RouteSocket, tc};
 use std::net::IpAddr;
 
+pub use file::{JournalFile, Place};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
