@@ -1,6 +1,7 @@
 //! Tests of the program and the monitor on the real kernel, in namespaces of their own.
 
 mod attach;
+mod attack;
 mod counters;
 mod harness;
 mod journal;

@@ -7,6 +7,7 @@ use super::plan::{Plan, PlannedMember};
 use crate::failure::Failure;
 use crate::output::{json_line, micros, millis};
 use crate::watch::reasons;
+use netns_ebpf::attack::Outcome;
 use netns_ebpf::layout::Violations;
 use serde_json::{Value, json};
 use std::io::{StdoutLock, Write};
@@ -126,17 +127,17 @@ impl Report {
 
     /// What became of one frame of an attack.
     pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
-        let Attacked { reason, seen, reached, expected, .. } = attacked;
+        let Attacked { reason, outcome: Outcome { seen, arrived }, expected, .. } = attacked;
         if self.json {
             let line = json!({
-                "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": reached,
+                "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": arrived,
                 "ok": attacked.is_ok(),
             });
             return Ok(json_line(&mut self.out, &line)?);
         }
         let word = |yes: bool| if yes { "yes" } else { "no" };
         let name = reason.name();
-        write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*reached))?;
+        write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*arrived))?;
         if !attacked.is_ok() {
             write!(self.out, "  WRONG: to be seen once, and reach: {}", word(*expected))?;
         } else if attacked.is_stopped_by_bridge() {
