@@ -74,6 +74,14 @@ pub struct PortInfo {
     pub behind: Behind,
 }
 
+/// Its name, with who is behind it if that is known: `veth1 (ns1)`.
+impl fmt::Display for PortInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = self.behind.label();
+        if label.is_empty() { self.name.fmt(f) } else { write!(f, "{} ({label})", self.name) }
+    }
+}
+
 /// A port, and what was counted of it since it was assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortReading {

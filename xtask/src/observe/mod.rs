@@ -134,13 +134,9 @@ impl Source for Bridge<'_> {
         Ok(std::mem::take(&mut self.told))
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<String> {
-        let fate = match self.monitor.mode(port.slot)? {
-            Mode::Observe => "passes",
-            Mode::Enforce => "is dropped",
-        };
-        let whose = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
-        Some(format!("{whose}; the rest is counted and {fate}"))
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+        let rules = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
+        Some((rules, self.monitor.mode(port.slot)?))
     }
 
     fn addresses(&mut self, port: &PortInfo) -> Vec<String> {

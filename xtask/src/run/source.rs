@@ -84,11 +84,7 @@ impl Source for Ports<'_, '_> {
         member.map_or_else(Vec::new, lines)
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<String> {
-        let fate = match self.lab.monitor()?.mode(port.slot)? {
-            Mode::Observe => "passes",
-            Mode::Enforce => "is dropped",
-        };
-        Some(format!("its own addresses (and DHCP); the rest is counted and {fate}"))
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+        Some(("its own addresses (and DHCP)", self.lab.monitor()?.mode(port.slot)?))
     }
 }

@@ -4,7 +4,7 @@ use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::output::{human, json_line};
 use netns_ebpf::layout::{Traffic, Violations};
-use netns_ebpf::{Ends, Pair, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Violation};
+use netns_ebpf::{Ends, Pair, PortChange, PortRates, PortReading, Rate, Reading, Slot, Violation};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ impl<W: Write> Lines<'_, W> {
             });
             return Ok(json_line(self.out, &line)?);
         }
-        writeln!(self.out, "{:<5} {}", event, full_title(port))?;
+        writeln!(self.out, "{event:<5} {port}")?;
         Ok(self.out.flush()?)
     }
 
@@ -174,11 +174,6 @@ pub(super) fn short(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-fn full_title(port: &PortInfo) -> String {
-    let label = port.behind.label();
-    if label.is_empty() { port.name.to_string() } else { format!("{} ({label})", port.name) }
 }
 
 fn json(now: &Reading, seconds: f64) -> Value {

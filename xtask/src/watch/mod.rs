@@ -11,7 +11,7 @@ use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::signals::Stop;
 use metrics::Metrics;
-use netns_ebpf::{PortChange, PortInfo, Reading, Violation};
+use netns_ebpf::{Mode, PortChange, PortInfo, Reading, Violation};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ pub(crate) trait Source {
     /// The addresses behind a port, one a line.
     fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
 
-    /// What a port may send, and what becomes of the rest; `None` if nobody judges.
-    fn policy(&mut self, port: &PortInfo) -> Option<String>;
+    /// What a port may send, in words, and what is done about the rest; `None` if nobody judges.
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)>;
 
     /// How often something that became of the ports was not told.
     fn lost_events(&self) -> u64 {
