@@ -20,6 +20,18 @@
 //! monitor.release(slot)?;
 //! # Ok::<(), netns_ebpf::MonitorError>(())
 //! ```
+//!
+//! Everything that `cargo xtask run` and `observe` show is made of these:
+//!
+//! - [`Observer`] follows the ports of a bridge that somebody else made, as they come and go, and knows who is behind each;
+//!   by a [`JournalFile`] what it puts onto them can be removed should it be killed.
+//! - [`Monitor::read`] and [`Observer::read`] take a [`Reading`]: ports with names, and pairs. Two readings have differences
+//!   and rates ([`Reading::since`], [`Reading::rates`]), one has titles for the ends of its pairs ([`Reading::ends`]) and its
+//!   busiest ones ([`Pair::busiest`]). A [`Snapshot`] is the same without names.
+//! - [`Monitor::compare`] holds the counters against the kernel's own.
+//! - [`Monitor::set_policy`] says what a port may send: a [`Policy`] of [`packet::Rules`]. What it sent and may not
+//!   [`Monitor::violations`] has counted and [`Monitor::events`] tells, as a [`Violation`] that can be kept, or into a file
+//!   ([`pcapng`]). [`attack`] has such frames, and tries them.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 #[cfg(not(target_arch = "bpf"))]
@@ -33,7 +45,8 @@ pub mod pcapng;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use monitor::{
-    Attachment, Behind, Clsact, Event, Journal, Judging, Lost, Mode, Monitor, MonitorError, MonitorOptions,
-    Observer, Pair, Policy, PolicyOf, Port, PortChange, PortInfo, PortRates, PortReading, Rate, Reading,
-    Slot, Snapshot, Station, TestRun, Trace, stations, test_run,
+    Attachment, Behind, Clsact, Comparison, Counter, Difference, Ends, Event, Journal, JournalFile, Judging,
+    Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy, PolicyOf, Port,
+    PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station, TestRun, Trace,
+    Violation, stations, test_run,
 };

@@ -64,7 +64,9 @@ impl From<netns_core::Error> for Failure {
 impl From<MonitorError> for Failure {
     fn from(error: MonitorError) -> Self {
         match error {
-            MonitorError::Privilege { .. } | MonitorError::Missing { .. } => Self::Usage(error.to_string()),
+            MonitorError::Privilege { .. } | MonitorError::Missing { .. } | MonitorError::Observed { .. } => {
+                Self::Usage(error.to_string())
+            }
             _ => Self::Kernel(error.to_string()),
         }
     }

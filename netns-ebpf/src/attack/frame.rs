@@ -1,6 +1,10 @@
 //! Frames, put together byte by byte: whole ones, of which a case then spoils a byte.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netns_core::MacAddress;
+
+use crate::packet::Rules;
 
 /// What a frame carries at its end.
 pub(super) const PAYLOAD: &[u8] = b"netns-ebpf attack: a frame that no honest host sends";
@@ -14,6 +18,22 @@ pub struct Party {
     pub v4: Ipv4Addr,
     /// Its IPv6 address.
     pub v6: Ipv6Addr,
+}
+
+impl Party {
+    /// One with these addresses, the last of each family. Without an IPv6 address it has the link-local one that is made
+    /// of its MAC address.
+    #[must_use]
+    pub fn new(MacAddress(mac): MacAddress, addresses: &[IpAddr]) -> Self {
+        let mut party = Self { mac, v4: Ipv4Addr::UNSPECIFIED, v6: Rules::new(mac).link_local() };
+        for &address in addresses {
+            match address {
+                IpAddr::V4(address) => party.v4 = address,
+                IpAddr::V6(address) => party.v6 = address,
+            }
+        }
+        party
+    }
 }
 
 /// An Ethernet frame.

@@ -7,8 +7,10 @@
 mod cases;
 mod frame;
 mod socket;
+mod trial;
 mod v6;
 
 pub use cases::{Case, Forwarded, cases};
 pub use frame::Party;
 pub use socket::FrameSocket;
+pub use trial::{Outcome, Trial};

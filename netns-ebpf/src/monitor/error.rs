@@ -1,6 +1,7 @@
 //! What can go wrong in user space.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::{fmt, io};
 
 use super::Slot;
@@ -95,6 +96,18 @@ pub enum MonitorError {
         /// What was refused.
         source: netns_core::Error,
     },
+    /// The bridge is being observed already.
+    Observed {
+        /// The journal that the other observer writes.
+        journal: PathBuf,
+    },
+    /// What an observer that was killed left on a bridge's ports could not be removed.
+    Left {
+        /// The bridge.
+        bridge: netns_core::IfName,
+        /// What was refused.
+        source: netns_core::Error,
+    },
     /// Somebody put an `ingress` qdisc on the port, which takes clsact's place and has no egress hook.
     IngressQdisc {
         /// The port.
@@ -143,6 +156,12 @@ impl fmt::Display for MonitorError {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")
             }
             Self::Bridge { bridge, source } => write!(f, "observe the bridge {bridge}: {source}"),
+            Self::Observed { journal } => {
+                write!(f, "{}: this bridge is being observed already", journal.display())
+            }
+            Self::Left { bridge, source } => {
+                write!(f, "remove what an observer of the bridge {bridge} left: {source}")
+            }
             Self::IngressQdisc { ifindex } => write!(
                 f,
                 "attach to the port with ifindex {ifindex}: somebody put an ingress qdisc on it, which takes the place \
@@ -159,7 +178,9 @@ impl Error for MonitorError {
                 Some(source)
             }
             Self::Load { source, .. } => Some(&**source),
-            Self::Port { source, .. } | Self::Bridge { source, .. } => Some(source),
+            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
+                Some(source)
+            }
             _ => None,
         }
     }

@@ -1,6 +1,8 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
 mod attach;
+mod compare;
+mod ends;
 mod error;
 mod events;
 mod load;
@@ -13,8 +15,10 @@ mod pod;
 mod policy;
 mod reading;
 mod reopen;
+mod since;
 mod slots;
 mod test_run;
+mod violation;
 
 use std::fmt;
 use std::ops::Range;
@@ -24,13 +28,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 
 pub use attach::Attachment;
+pub use compare::{Comparison, Counter, Difference};
+pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::Event;
-pub use observe::{Clsact, Journal, Judging, Observer, PolicyOf, PortChange, Station, Trace, stations};
+pub use observe::{
+    Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace, stations,
+};
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, PortInfo, PortRates, PortReading, Rate, Reading};
+pub use reading::{Behind, PortInfo, PortReading, Reading};
+pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
+pub use violation::Violation;
 
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic, Violations};
 use events::EventReader;

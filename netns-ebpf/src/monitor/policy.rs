@@ -1,11 +1,14 @@
 //! What ports may send: written where the program reads it, by plain stores.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
+
+use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
 use super::{Monitor, MonitorError, Slot};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortPolicy, Violations, control};
-use crate::packet::{REASONS, Reason, Rules};
+use crate::packet::{Permissions, REASONS, Reason, Rules, RulesFull};
 
 /// What is done about a frame that its port may not send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +45,32 @@ impl Policy {
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
         Self { rules, mode: Mode::Observe, group: 0 }
+    }
+
+    /// Rules of a host that has these addresses, observed, in group 0: it sends from them and from its link-local address
+    /// (`fe80::` made of the MAC address), and as a DHCP client.
+    ///
+    /// ```no_run
+    /// use netns_core::MacAddress;
+    /// use netns_ebpf::{Monitor, Policy};
+    ///
+    /// let monitor = Monitor::load(&Default::default())?;
+    /// let slot = monitor.assign(7)?;
+    /// let policy = Policy::of_host(MacAddress::local(1), &["10.1.1.1".parse()?, "fd00::1".parse()?])?;
+    /// monitor.set_policy(slot, &policy.enforced())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RulesFull`] if those are more addresses of a family than rules have room for ([`NETS`](crate::packet::NETS), the
+    /// link-local one included).
+    pub fn of_host(mac: MacAddress, addresses: &[IpAddr]) -> Result<Self, RulesFull> {
+        let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT).with_link_local();
+        let rules = addresses.iter().fold(own, |rules, &address| match address {
+            IpAddr::V4(address) => rules?.with_ipv4(address, 32),
+            IpAddr::V6(address) => rules?.with_ipv6(address, 128),
+        });
+        rules.map(Self::new)
     }
 
     /// The same, enforced.

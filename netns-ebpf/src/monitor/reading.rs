@@ -1,13 +1,14 @@
-//! What was counted, with names and a time; and what passed between two times.
+//! What was counted, with names and a time.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
-use super::{Lost, Pair, Port, Slot, Snapshot};
-use crate::layout::{Dropped, PortCounters, Traffic, Violations};
+use super::{Lost, Monitor, MonitorError, Pair, Slot, Snapshot};
+use crate::layout::{PortCounters, Violations};
 
 /// Who is behind a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +44,21 @@ impl Behind {
     }
 }
 
+/// In words, as the end of "behind it is".
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => write!(f, "namespace {name}"),
+            Self::Process { pid, command } => {
+                write!(f, "a namespace without a name, of process {pid} ({command})")
+            }
+            Self::Id(id) => write!(f, "a namespace of which only the kernel's id is known, {id}"),
+            Self::Here => f.write_str("the other end is in this namespace"),
+            Self::Nothing => f.write_str("no namespace"),
+        }
+    }
+}
+
 /// Who a port is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortInfo {
@@ -56,6 +72,14 @@ pub struct PortInfo {
     pub mac: Option<MacAddress>,
     /// Who is behind it.
     pub behind: Behind,
+}
+
+/// Its name, with who is behind it if that is known: `veth1 (ns1)`.
+impl fmt::Display for PortInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = self.behind.label();
+        if label.is_empty() { self.name.fmt(f) } else { write!(f, "{} ({label})", self.name) }
+    }
 }
 
 /// A port, and what was counted of it since it was assigned.
@@ -83,65 +107,65 @@ pub struct Reading {
     pub lost: Lost,
 }
 
-/// How fast something passes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rate {
-    /// Frames a second.
-    pub packets: u64,
-    /// Bits a second.
-    pub bits: u64,
-}
+impl Monitor {
+    /// Everything now of these ports, in their order, with their names: a [`Snapshot`] for people. The pairs are those of
+    /// all ports that have a slot.
+    ///
+    /// ```no_run
+    /// use netns_core::IfName;
+    /// use netns_ebpf::{Behind, Monitor, PortInfo};
+    /// use std::{sync::Arc, thread, time::Duration};
+    ///
+    /// let monitor = Monitor::load(&Default::default())?;
+    /// let slot = monitor.assign(7)?;
+    /// let (name, behind) = (IfName::new("veth-a").unwrap(), Behind::Named("a".into()));
+    /// let ports = [Arc::new(PortInfo { ifindex: 7, slot, name, mac: None, behind })];
+    /// let earlier = monitor.read(&ports)?;
+    /// thread::sleep(Duration::from_secs(1));
+    /// let now = monitor.read(&ports)?;
+    /// for (port, rates) in now.ports.iter().zip(now.rates(&earlier)) {
+    ///     println!("{}: {} bit/s", port.info.title(), rates.rx.bits);
+    /// }
+    /// # Ok::<(), netns_ebpf::MonitorError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::pairs`] and [`Self::lost_pairs`].
+    ///
+    /// # Panics
+    /// If a port's slot is not one of this monitor's.
+    pub fn read<'p>(
+        &self,
+        ports: impl IntoIterator<Item = &'p Arc<PortInfo>>,
+    ) -> Result<Reading, MonitorError> {
+        let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
+        let (pairs, lost) = (self.pairs()?, self.lost_pairs()?);
+        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+    }
 
-/// A port's rates, as [`PortCounters`] has its counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortRates {
-    /// From the namespace.
-    pub rx: Rate,
-    /// To the namespace.
-    pub tx: Rate,
-    /// Frames a second from the namespace that it may not send.
-    pub violations: u64,
-}
-
-impl Rate {
-    /// The rate at which `traffic` passed in `time`.
-    #[must_use]
-    pub fn of(traffic: Traffic, time: Duration) -> Self {
-        Self {
-            packets: per_second(traffic.packets.into(), time),
-            bits: per_second(u128::from(traffic.bytes) * 8, time),
+    /// One of the ports of [`Self::read`].
+    pub(super) fn read_port(&self, port: &Arc<PortInfo>) -> PortReading {
+        PortReading {
+            info: Arc::clone(port),
+            counters: self.counters(port.slot),
+            violations: Some(self.violations(port.slot)),
         }
     }
 }
 
-fn per_second(count: u128, time: Duration) -> u64 {
-    u64::try_from(count * 1_000_000 / time.as_micros().max(1)).unwrap_or(u64::MAX)
+impl PortReading {
+    /// What the kernel alone counted, where no program may be loaded.
+    #[must_use]
+    pub fn of_kernel(port: &Arc<PortInfo>, stats: &LinkStats) -> Self {
+        Self { info: Arc::clone(port), counters: stats.into(), violations: None }
+    }
 }
 
 impl Reading {
-    /// What passed of each port since an earlier reading, in the order of this one. Of a port that came since: all that
-    /// it has.
+    /// The port of a slot, if it is in the reading. Looks at one after the other; for many there is [`Self::ends`].
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Vec<PortReading> {
-        let before: HashMap<(Slot, u32), &PortReading> =
-            earlier.ports.iter().map(|port| ((port.info.slot, port.info.ifindex), port)).collect();
-        let difference = |now: &PortReading| {
-            let before = before.get(&(now.info.slot, now.info.ifindex));
-            before.map_or_else(|| now.clone(), |before| now.since(before))
-        };
-        self.ports.iter().map(difference).collect()
-    }
-
-    /// The rates of each port since an earlier reading, in the order of this one.
-    #[must_use]
-    pub fn rates(&self, earlier: &Self) -> Vec<PortRates> {
-        let time = self.taken - earlier.taken;
-        let rates = |passed: PortReading| PortRates {
-            rx: Rate::of(passed.counters.rx, time),
-            tx: Rate::of(passed.counters.tx, time),
-            violations: per_second(passed.violations.map_or(0, |violations| violations.total()).into(), time),
-        };
-        self.since(earlier).into_iter().map(rates).collect()
+    pub fn port(&self, slot: Slot) -> Option<&PortReading> {
+        self.ports.iter().find(|port| port.info.slot == slot)
     }
 
     /// What was found wrong at all ports together, by reason; `None` where no program judges.
@@ -151,99 +175,12 @@ impl Reading {
     }
 }
 
-impl PortReading {
-    fn since(&self, before: &Self) -> Self {
-        let anew = counts_anew(self.counters, before.counters);
-        let earlier = before.violations.filter(|_| !anew).unwrap_or_default();
-        Self {
-            info: Arc::clone(&self.info),
-            counters: passed(self.counters, before.counters),
-            violations: self.violations.map(|now| now.since(&earlier)),
-        }
-    }
-}
-
 impl Snapshot {
-    /// What passed since an earlier snapshot of the same monitor, itself as a snapshot. Of a port or a pair that came
-    /// since: all that it has.
+    /// What was found wrong at all ports together, by reason.
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        let ports: HashMap<(Slot, u32), &Port> =
-            earlier.ports.iter().map(|port| ((port.slot, port.ifindex), port)).collect();
-        let pairs: HashMap<_, _> = earlier.pairs.iter().map(|pair| ((pair.from, pair.to), pair)).collect();
-        let port = |now: &Port| match ports.get(&(now.slot, now.ifindex)) {
-            Some(before) if !counts_anew(now.counters, before.counters) => Port {
-                counters: passed(now.counters, before.counters),
-                violations: now.violations.since(&before.violations),
-                ..*now
-            },
-            _ => *now,
-        };
-        let pair = |pair: &Pair| match pairs.get(&(pair.from, pair.to)) {
-            // Pairs are forgotten with a port: fewer than before is a new pair of the same ends.
-            Some(before) if before.packets <= pair.packets => Pair {
-                packets: pair.packets - before.packets,
-                bytes: pair.bytes.saturating_sub(before.bytes),
-                ..*pair
-            },
-            _ => *pair,
-        };
-        Self {
-            ports: self.ports.iter().map(port).collect(),
-            pairs: self.pairs.iter().map(pair).collect(),
-            lost: Lost {
-                packets: self.lost.packets.wrapping_sub(earlier.lost.packets),
-                bytes: self.lost.bytes.wrapping_sub(earlier.lost.bytes),
-            },
-        }
+    pub fn violations(&self) -> Violations {
+        self.ports.iter().fold(Violations::default(), |sum, port| sum.plus(&port.violations))
     }
-}
-
-impl Violations {
-    /// What was found since an earlier look at the same port.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        self.combine(earlier, u64::saturating_sub)
-    }
-
-    /// Two ports' together.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        self.combine(other, u64::wrapping_add)
-    }
-
-    /// Field by field. The rate limit's window is no count, and stays this one's.
-    fn combine(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
-        let dropped = |a: Dropped, b: Dropped| Dropped {
-            packets: with(a.packets, b.packets),
-            bytes: with(a.bytes, b.bytes),
-        };
-        Self {
-            packets: std::array::from_fn(|code| with(self.packets[code], other.packets[code])),
-            dropped_rx: dropped(self.dropped_rx, other.dropped_rx),
-            dropped_tx: dropped(self.dropped_tx, other.dropped_tx),
-            told: with(self.told, other.told),
-            suppressed: with(self.suppressed, other.suppressed),
-            lost: with(self.lost, other.lost),
-            window: self.window,
-        }
-    }
-}
-
-/// Whether a slot that was given out again counts from zero.
-fn counts_anew(now: PortCounters, before: PortCounters) -> bool {
-    now.rx.packets < before.rx.packets || now.tx.packets < before.tx.packets
-}
-
-/// `now` without `before`; all of `now` if it counts anew.
-fn passed(now: PortCounters, before: PortCounters) -> PortCounters {
-    let before = if counts_anew(now, before) { PortCounters::default() } else { before };
-    let way = |now: Traffic, before: Traffic| Traffic {
-        packets: now.packets.saturating_sub(before.packets),
-        bytes: now.bytes.saturating_sub(before.bytes),
-        segments: now.segments.saturating_sub(before.segments),
-    };
-    PortCounters { rx: way(now.rx, before.rx), tx: way(now.tx, before.tx), ..now }
 }
 
 #[cfg(test)]

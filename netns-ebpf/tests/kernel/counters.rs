@@ -1,7 +1,8 @@
 //! What the program counts is what the kernel counts.
 
+use netns_core::link;
 use netns_ebpf::layout::PortCounters;
-use netns_ebpf::{Monitor, MonitorOptions};
+use netns_ebpf::{Comparison, Monitor, MonitorOptions, Slot};
 
 use crate::harness::{Network, privileged, seen, settled};
 
@@ -62,4 +63,29 @@ fn a_port_in_two_directions_on_many_cpus_is_exact() {
         let counters = monitor.counters(slot);
         assert_eq!([seen(counters.rx), seen(counters.tx)], kernel, "port {port}");
     }
+}
+
+#[test]
+fn the_monitor_itself_finds_its_counters_equal_to_the_kernels_or_not() {
+    if !privileged("the_monitor_itself_finds_its_counters_equal_to_the_kernels_or_not") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
+    network.stream(0, 1, 20_000_000);
+    let mut compare = |slots: &[Slot]| {
+        let kernel = || [101_u32, 102].iter().map(|&port| link::stats(&mut network.socket, port)).collect();
+        monitor.compare(slots, kernel).unwrap()
+    };
+    assert_eq!(compare(&slots), Comparison::Exact, "the end of the stream is waited for");
+
+    // A port that is given a slot anew counts from zero, and the kernel does not.
+    monitor.release(slots[1]).unwrap();
+    let anew = monitor.assign(102).unwrap();
+    let Comparison::Different(differences) = compare(&[slots[0], anew]) else { panic!("they are different") };
+    assert!(differences.iter().all(|difference| difference.port == anew), "{differences:?}");
+    assert!(differences.iter().all(|difference| difference.program == 0 && difference.kernel > 0));
+    assert_eq!(differences.len(), 4, "{differences:?}");
 }

@@ -1,8 +1,10 @@
 //! Tests of the program and the monitor on the real kernel, in namespaces of their own.
 
 mod attach;
+mod attack;
 mod counters;
 mod harness;
+mod journal;
 mod judging;
 mod load;
 mod log;

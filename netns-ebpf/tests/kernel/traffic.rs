@@ -40,9 +40,8 @@ fn sandbox(host: &mut RouteSocket, monitor: &Monitor, number: u8) -> Sandbox {
     let v4 = Ipv4Addr::new(10, 1, 1, number);
     let v6 = Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, number.into());
     let slot = monitor.assign(port).unwrap();
-    let rules = Rules::new(mac.0).with_ipv4(v4, 32).unwrap().with_ipv6(v6, 128).unwrap();
-    let rules = rules.with_link_local().unwrap().permitting(Permissions::DHCP_CLIENT);
-    monitor.set_policy(slot, &Policy::new(rules).enforced()).unwrap();
+    let policy = Policy::of_host(mac, &[v4.into(), v6.into()]).unwrap();
+    monitor.set_policy(slot, &policy.enforced()).unwrap();
 
     let mut batch = Batch::new();
     let veth = Veth {

@@ -2,7 +2,6 @@
 
 mod cleanup;
 mod judge;
-mod record;
 
 use crate::cli::ObserveArguments;
 use crate::failure::Failure;
@@ -10,12 +9,14 @@ use crate::output::{json_line, stdout};
 use crate::run::preflight;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
-use crate::watch::{self, Source, Teller, Violation};
+use crate::watch::{self, Source, Teller};
 use netns_core::{IfName, Namespace, RouteSocket, link};
-use netns_ebpf::{Mode, Monitor, MonitorOptions, Observer, PortChange, PortInfo, Reading};
-use record::{Place, Record};
+use netns_ebpf::{
+    JournalFile, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading, Violation,
+};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,21 +36,20 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let metrics = arguments.watch.metrics(bridge.as_str())?;
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let monitor = Monitor::load(&MonitorOptions::default())?;
-    let id = host.id()?;
     let place = Place {
-        netns: arguments.netns.clone(),
-        namespace: (id.device, id.inode),
-        bridge: bridge.to_string(),
+        namespace: host.id()?,
+        bridge,
         programs: monitor.program_ids(),
+        name: arguments.netns.clone(),
     };
-    let record = Record::begin(&host, &place)?;
+    let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
     let judging = judge::judging(policies, &monitor)?;
-    let observer = match Observer::start_judging(&monitor, &host, bridge, record.journal()?, judging) {
+    let observer = match Observer::start_judging(&monitor, &host, bridge, &journal, judging) {
         Ok(observer) => observer,
         Err(error) => {
-            // What could not be undone is still there, and the record with it.
-            record.remove_traces(&mut RouteSocket::open_in(&host)?, &place)?;
-            record.end()?;
+            // What could not be undone is still there, and the journal with it.
+            journal.clean(&host)?;
+            journal.end()?;
             return Err(error.into());
         }
     };
@@ -57,9 +57,9 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let name = bridge.to_string();
     let mut bridge = Bridge { name, observer, monitor: &monitor, is_given, teller, told: Vec::new() };
     let outcome = bridge.watch(arguments, &stop, metrics.as_ref());
-    // On every path but a panic, on which `drop` detaches and the record says what may be left.
+    // On every path but a panic, on which `drop` detaches and the journal says what may be left.
     bridge.observer.stop()?;
-    record.end()?;
+    journal.end()?;
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
@@ -134,13 +134,9 @@ impl Source for Bridge<'_> {
         Ok(std::mem::take(&mut self.told))
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<String> {
-        let fate = match self.monitor.mode(port.slot)? {
-            Mode::Observe => "passes",
-            Mode::Enforce => "is dropped",
-        };
-        let whose = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
-        Some(format!("{whose}; the rest is counted and {fate}"))
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+        let rules = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
+        Some((rules, self.monitor.mode(port.slot)?))
     }
 
     fn addresses(&mut self, port: &PortInfo) -> Vec<String> {

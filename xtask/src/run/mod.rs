@@ -10,7 +10,6 @@ pub(crate) mod preflight;
 mod report;
 mod source;
 mod traffic;
-mod validate;
 
 use crate::cli::RunArguments;
 use crate::failure::{self, Failure};
@@ -119,7 +118,8 @@ fn prove(
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
-    let violations = validate::violations(lab);
+    let snapshot = lab.monitor().map(Monitor::snapshot).transpose()?;
+    let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
     Ok(Summary { pings, pings_ok, attack, violations, verdict, leftovers: Vec::new(), kept: Vec::new() })
 }
 

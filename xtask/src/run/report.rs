@@ -7,7 +7,8 @@ use super::plan::{Plan, PlannedMember};
 use crate::failure::Failure;
 use crate::output::{json_line, micros, millis};
 use crate::watch::reasons;
-use netns_ebpf::packet::Reason;
+use netns_ebpf::attack::Outcome;
+use netns_ebpf::layout::Violations;
 use serde_json::{Value, json};
 use std::io::{StdoutLock, Write};
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(crate) struct Summary {
     /// Whether an attack went as it should.
     pub(crate) attack: Option<bool>,
     /// What the namespaces sent and may not, by reason.
-    pub(crate) violations: Vec<(Reason, u64)>,
+    pub(crate) violations: Violations,
     pub(crate) verdict: Verdict,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
@@ -126,17 +127,17 @@ impl Report {
 
     /// What became of one frame of an attack.
     pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
-        let Attacked { reason, seen, reached, expected, .. } = attacked;
+        let Attacked { reason, outcome: Outcome { seen, arrived }, expected, .. } = attacked;
         if self.json {
             let line = json!({
-                "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": reached,
+                "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": arrived,
                 "ok": attacked.is_ok(),
             });
             return Ok(json_line(&mut self.out, &line)?);
         }
         let word = |yes: bool| if yes { "yes" } else { "no" };
         let name = reason.name();
-        write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*reached))?;
+        write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*arrived))?;
         if !attacked.is_ok() {
             write!(self.out, "  WRONG: to be seen once, and reach: {}", word(*expected))?;
         } else if attacked.is_stopped_by_bridge() {
@@ -158,7 +159,7 @@ impl Report {
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
-                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter().copied()),
+                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter()),
                 "attack_ok": attack,
             });
             json_line(&mut self.out, &line)?;
@@ -172,8 +173,7 @@ impl Report {
                     if *attack { "as it should be" } else { "NOT as it should be" }
                 )?;
             }
-            let all: u64 = violations.iter().map(|(_, packets)| packets).sum();
-            writeln!(self.out, "frames    {all} that their senders may not send")?;
+            writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
             match verdict.ports {
                 None => {
                     writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;

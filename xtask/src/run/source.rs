@@ -1,11 +1,10 @@
 //! A run's ports, as what is watched.
 
-use super::counters::counters;
 use super::lab::{Lab, Member};
 use crate::cli::Topology;
 use crate::failure::Failure;
-use crate::watch::{Source, Teller, Violation};
-use netns_ebpf::{Behind, Lost, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot};
+use crate::watch::{Source, Teller};
+use netns_ebpf::{Behind, Lost, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot, Violation};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +34,14 @@ impl<'a, 'm> Ports<'a, 'm> {
         Self { lab, network, infos, teller }
     }
 
+    /// The kernel's counters, where there is no program.
+    fn read_kernel(&mut self) -> Result<Reading, Failure> {
+        let stats = self.lab.port_stats()?;
+        let ports = self.infos.iter().zip(&stats).map(|(info, stats)| PortReading::of_kernel(info, stats));
+        let ports = ports.collect();
+        Ok(Reading { taken: Instant::now(), ports, pairs: Vec::new(), lost: Lost::default() })
+    }
+
     fn place(&self, slot: Slot) -> Option<usize> {
         self.infos.iter().position(|info| info.slot == slot)
     }
@@ -52,22 +59,14 @@ impl Source for Ports<'_, '_> {
 
     fn read(&mut self) -> Result<Reading, Failure> {
         self.lab.flush_log();
-        let counters = counters(self.lab)?;
-        let monitor = self.lab.monitor();
-        let port = |(info, counters): (&Arc<PortInfo>, _)| PortReading {
-            info: Arc::clone(info),
-            counters,
-            violations: monitor.map(|monitor| monitor.violations(info.slot)),
+        let mut reading = match self.lab.monitor() {
+            Some(monitor) => monitor.read(&self.infos)?,
+            None => self.read_kernel()?,
         };
-        let ports: Vec<PortReading> = self.infos.iter().zip(counters).map(port).collect();
-        let (pairs, lost) = match (self.lab.topology(), &ports[..], monitor) {
-            (Topology::Pair, [first, second], _) => {
-                (vec![cable(first, second), cable(second, first)], Lost::default())
-            }
-            (_, _, Some(monitor)) => (monitor.pairs()?, monitor.lost_pairs()?),
-            _ => (Vec::new(), Lost::default()),
-        };
-        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+        if let (Topology::Pair, [first, second]) = (self.lab.topology(), &reading.ports[..]) {
+            reading.pairs = Pair::of_cable([first, second]).into();
+        }
+        Ok(reading)
     }
 
     fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
@@ -85,17 +84,7 @@ impl Source for Ports<'_, '_> {
         member.map_or_else(Vec::new, lines)
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<String> {
-        let fate = match self.lab.monitor()?.mode(port.slot)? {
-            Mode::Observe => "passes",
-            Mode::Enforce => "is dropped",
-        };
-        Some(format!("its own addresses (and DHCP); the rest is counted and {fate}"))
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+        Some(("its own addresses (and DHCP)", self.lab.monitor()?.mode(port.slot)?))
     }
-}
-
-/// What came out of one end of a cable went into the other.
-fn cable(from: &PortReading, to: &PortReading) -> Pair {
-    let sent = from.counters.rx;
-    Pair { from: Some(from.info.slot), to: to.info.slot, packets: sent.packets, bytes: sent.bytes }
 }

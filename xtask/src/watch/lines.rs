@@ -1,11 +1,10 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
-use super::names::{HOST, Places, title};
-use super::violation::{Violation, reasons};
+use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::output::{human, json_line};
 use netns_ebpf::layout::{Traffic, Violations};
-use netns_ebpf::{Pair, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot};
+use netns_ebpf::{Ends, Pair, PortChange, PortRates, PortReading, Rate, Reading, Slot, Violation};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -55,7 +54,7 @@ impl<W: Write> Lines<'_, W> {
             });
             return Ok(json_line(self.out, &line)?);
         }
-        writeln!(self.out, "{:<5} {}", event, full_title(port))?;
+        writeln!(self.out, "{event:<5} {port}")?;
         Ok(self.out.flush()?)
     }
 
@@ -76,9 +75,9 @@ impl<W: Write> Lines<'_, W> {
     pub(super) fn told(&mut self, violations: &[Violation]) -> Result<(), Failure> {
         for violation in violations {
             if self.json {
-                json_line(self.out, &violation.json())?;
+                json_line(self.out, &violation::json(violation))?;
             } else {
-                writeln!(self.out, "{}", violation.line())?;
+                writeln!(self.out, "{}", violation::line(violation))?;
             }
         }
         Ok(())
@@ -134,13 +133,11 @@ impl<W: Write> Lines<'_, W> {
         if now.pairs.is_empty() {
             return Ok(());
         }
-        let places = Places::of(now);
         if now.ports.len() > MATRIX {
-            let mut busiest: Vec<&Pair> = now.pairs.iter().collect();
-            busiest.sort_by_key(|pair| Reverse(pair.bytes));
+            let ends = now.ends();
             writeln!(self.out, "{} pairs, the busiest:", now.pairs.len())?;
-            for pair in busiest.iter().take(MATRIX) {
-                let (from, to) = (places.title(pair.from), places.title(Some(pair.to)));
+            for pair in Pair::busiest(now.pairs.iter().copied(), MATRIX) {
+                let (from, to) = (ends.title(pair.from), ends.title(Some(pair.to)));
                 let (packets, bytes) = (pair.packets, human(pair.bytes));
                 writeln!(self.out, "{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes")?;
             }
@@ -148,14 +145,14 @@ impl<W: Write> Lines<'_, W> {
         }
         write!(self.out, "{:<15}", "bytes, to")?;
         for to in &now.ports {
-            write!(self.out, "{:>8}", short(&title(&to.info), 7))?;
+            write!(self.out, "{:>8}", short(&to.info.title(), 7))?;
         }
         writeln!(self.out)?;
         for port in &now.ports {
-            self.matrix_row(&short(&title(&port.info), 10), Some(port.info.slot), now)?;
+            self.matrix_row(&short(&port.info.title(), 10), Some(port.info.slot), now)?;
         }
         if now.pairs.iter().any(|pair| pair.from.is_none()) {
-            self.matrix_row(HOST, None, now)?;
+            self.matrix_row(Ends::HOST, None, now)?;
         }
         Ok(())
     }
@@ -179,15 +176,10 @@ pub(super) fn short(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-fn full_title(port: &PortInfo) -> String {
-    let label = port.behind.label();
-    if label.is_empty() { port.name.to_string() } else { format!("{} ({label})", port.name) }
-}
-
 fn json(now: &Reading, seconds: f64) -> Value {
-    let places = Places::of(now);
+    let ends = now.ends();
     let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
-    let pairs: Vec<Value> = places.sorted_pairs().iter().map(|pair| pair_json(pair, &places)).collect();
+    let pairs: Vec<Value> = ends.sorted_pairs().iter().map(|pair| pair_json(pair, &ends)).collect();
     json!({ "type": "counters", "t": (seconds * 1e3).round() / 1e3, "ports": ports, "pairs": pairs })
 }
 
@@ -202,10 +194,10 @@ fn port_json(port: &PortReading) -> Value {
     })
 }
 
-fn pair_json(pair: &Pair, places: &Places<'_>) -> Value {
-    let port = |slot: Option<Slot>| slot.and_then(|slot| places.port(slot)).map(|port| port.name.to_string());
+fn pair_json(pair: &Pair, ends: &Ends<'_>) -> Value {
+    let port = |slot: Slot| ends.port(slot).map(|port| port.info.name.to_string());
     json!({
-        "from": places.title(pair.from), "to": places.title(Some(pair.to)), "from_port": port(pair.from),
-        "to_port": port(Some(pair.to)), "packets": pair.packets, "bytes": pair.bytes,
+        "from": ends.title(pair.from), "to": ends.title(Some(pair.to)), "from_port": pair.from.and_then(port),
+        "to_port": port(pair.to), "packets": pair.packets, "bytes": pair.bytes,
     })
 }

@@ -3,7 +3,6 @@
 mod lines;
 mod live;
 pub(crate) mod metrics;
-mod names;
 mod screenshot;
 mod teller;
 mod violation;
@@ -12,14 +11,14 @@ use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::signals::Stop;
 use metrics::Metrics;
-use netns_ebpf::{PortChange, PortInfo, Reading};
+use netns_ebpf::{Mode, PortChange, PortInfo, Reading, Violation};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use teller::Teller;
-pub(crate) use violation::{Violation, reasons};
+pub(crate) use violation::reasons;
 
 impl WatchArguments {
     /// Serves metrics, if that is asked for.
@@ -49,8 +48,8 @@ pub(crate) trait Source {
     /// The addresses behind a port, one a line.
     fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
 
-    /// What a port may send, and what becomes of the rest; `None` if nobody judges.
-    fn policy(&mut self, port: &PortInfo) -> Option<String>;
+    /// What a port may send, in words, and what is done about the rest; `None` if nobody judges.
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)>;
 
     /// How often something that became of the ports was not told.
     fn lost_events(&self) -> u64 {

@@ -1,9 +1,9 @@
 //! Takes what the program tells of frames that may not be sent, and writes them down if that is asked for.
 
-use super::Violation;
+use super::violation::sender;
 use crate::failure::Failure;
 use netns_ebpf::pcapng::PcapWriter;
-use netns_ebpf::{Monitor, PortInfo, Slot};
+use netns_ebpf::{Monitor, PortInfo, Slot, Violation};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -33,9 +33,10 @@ impl Teller {
         let mut told = Vec::new();
         let mut written = Ok(());
         monitor.events(|event| {
-            let violation = Violation::new(event, event.slot.and_then(&port));
+            let violation = Violation::of(event, event.slot.and_then(&port));
             if let (Some(pcap), true) = (self.pcap.as_mut(), written.is_ok()) {
-                let comment = format!("{}, from {} by {}", event.reason, violation.namespace, violation.port);
+                let (port, namespace) = sender(&violation);
+                let comment = format!("{}, from {namespace} by {port}", event.reason);
                 written = pcap.write(event, &comment);
             }
             told.push(violation);

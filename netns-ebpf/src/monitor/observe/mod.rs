@@ -1,6 +1,7 @@
 //! Observing a bridge that is there: its ports as they come and go, who is behind them, and no trace in the end.
 
 mod behind;
+mod file;
 mod judge;
 mod station;
 mod trace;
@@ -9,13 +10,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netns_core::events::{Event, Events};
 use netns_core::link::{self, Link};
 use netns_core::{Error, IfName, Namespace, RouteSocket, tc};
 use std::net::IpAddr;
 
+pub use file::{JournalFile, Place};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
@@ -171,6 +173,9 @@ impl<'m> Observer<'m> {
     /// Waits for at most `limit` until something becomes of the ports, attaches to those that came, detaches from those
     /// that left the bridge, and tells of them.
     ///
+    /// Whoever wants to know who sent the frames of [`Monitor::events`] asks for those first, while [`Self::ports`] still
+    /// has the ports that left.
+    ///
     /// # Errors
     /// [`MonitorError::Bridge`] if the kernel does not tell.
     pub fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, MonitorError> {
@@ -207,9 +212,7 @@ impl<'m> Observer<'m> {
     /// # Errors
     /// As [`Monitor::pairs`] and [`Monitor::lost_pairs`].
     pub fn read(&self) -> Result<Reading, MonitorError> {
-        let ports = self.ports.values().map(|port| self.reading(port)).collect();
-        let (pairs, lost) = (self.monitor.pairs()?, self.monitor.lost_pairs()?);
-        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+        self.monitor.read(self.ports())
     }
 
     /// The addresses behind a port, as far as the bridge and the host have learnt them.
@@ -230,15 +233,6 @@ impl<'m> Observer<'m> {
 
     fn failed(&self, source: Error) -> MonitorError {
         MonitorError::Bridge { bridge: self.bridge.name, source }
-    }
-
-    fn reading(&self, port: &Observed) -> PortReading {
-        let slot = port.info.slot;
-        PortReading {
-            info: Arc::clone(&port.info),
-            counters: self.monitor.counters(slot),
-            violations: Some(self.monitor.violations(slot)),
-        }
     }
 
     /// Compares what we know with what is there.
@@ -372,7 +366,7 @@ impl<'m> Observer<'m> {
     /// Detaches from a port, if it was one.
     fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
         let Some(port) = self.ports.remove(&index) else { return Ok(()) };
-        let last = self.reading(&port);
+        let last = self.monitor.read_port(&port.info);
         if let Err(error) = self.monitor.detach(&mut self.socket, &port.attachment) {
             // It is tried again in the end.
             self.ports.insert(index, port);

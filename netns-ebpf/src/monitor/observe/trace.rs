@@ -31,7 +31,7 @@ pub struct Trace {
 }
 
 /// Where an observer writes down what it is about to do to a port, and what it did, so that it can be undone should it
-/// be killed. What is noted last of a port counts.
+/// be killed. What is noted last of a port counts. [`JournalFile`](super::JournalFile) is one.
 pub trait Journal {
     /// Notes something.
     ///

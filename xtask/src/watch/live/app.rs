@@ -3,9 +3,8 @@
 use super::column::{Column, Order, Row};
 use super::history::History;
 use super::theme::Theme;
-use crate::watch::Violation;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{PortInfo, PortRates, PortReading, Reading, Slot};
+use netns_ebpf::{PortInfo, PortRates, PortReading, Reading, Slot, Violation};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! The columns of the table of ports, and its order.
 
-use super::super::names::title;
 use netns_ebpf::layout::PortCounters;
 use netns_ebpf::{PortInfo, PortRates};
 use std::cmp::Ordering;
@@ -86,7 +85,7 @@ impl Column {
     fn compare(self, a: &Row, b: &Row) -> Ordering {
         match self {
             Self::Port => natural(a.info.name.as_str(), b.info.name.as_str()),
-            Self::Namespace => natural(&title(&a.info), &title(&b.info)),
+            Self::Namespace => natural(&a.info.title(), &b.info.title()),
             _ => self.number(a).cmp(&self.number(b)),
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Keep;
 use crate::signals::Stop;
-use netns_ebpf::{PortChange, Reading};
+use netns_ebpf::{Mode, PortChange, Reading};
 use ratatui::crossterm::event::{self, Event};
 use screen::Screen;
 use std::io::{self, IsTerminal};
@@ -43,6 +43,15 @@ fn events() -> Receiver<Event> {
         }
     });
     receiver
+}
+
+/// What a port may send, and what becomes of the rest.
+fn in_words((rules, mode): (&'static str, Mode)) -> String {
+    let fate = match mode {
+        Mode::Observe => "passes",
+        Mode::Enforce => "is dropped",
+    };
+    format!("{rules}; the rest is counted and {fate}")
 }
 
 /// Shows the ports until the time is over, a key or a signal ends it, or the bridge goes. The terminal is given back
@@ -83,7 +92,7 @@ pub(super) fn live(
         }
         if dirty {
             if let Some(port) = app.shown_port() {
-                app.set_port(source.addresses(&port), source.policy(&port));
+                app.set_port(source.addresses(&port), source.policy(&port).map(in_words));
             }
             app.set_message(messages.last());
             screen.draw(|frame| draw(&mut app, frame))?;

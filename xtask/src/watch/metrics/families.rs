@@ -1,11 +1,9 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
-use super::super::names::Places;
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A counter of a port: its name, what it is, and where it is in a reading.
@@ -115,26 +113,21 @@ impl Ports {
 
     /// The busiest pairs, by the ports they are between.
     fn pair_families(&self, reading: &Reading) -> [MetricFamily; 2] {
-        let places = Places::of(reading);
-        let mut pairs: Vec<&Pair> =
-            reading.pairs.iter().filter(|pair| places.port(pair.to).is_some()).collect();
-        pairs.sort_unstable_by_key(|pair| (Reverse(pair.bytes), pair.from, pair.to));
-        let left_out = pairs.len().saturating_sub(self.pairs);
-        let ends = |pair: &Pair| {
+        let ends = reading.ends();
+        let known = reading.pairs.iter().filter(|pair| ends.port(pair.to).is_some());
+        let left_out = known.clone().count().saturating_sub(self.pairs);
+        let labels = |pair: &Pair| {
             // Port names, of which there are no two alike.
-            let name = |slot| {
-                places.port(slot).map_or_else(|| places.title(Some(slot)), |port| port.name.to_string())
-            };
-            let from = pair.from.map_or_else(|| places.title(None), name);
-            vec![label("from", &from), label("network", &self.network), label("to", &name(pair.to))]
+            let (from, to) = (ends.name(pair.from), ends.name(Some(pair.to)));
+            vec![label("from", &from), label("network", &self.network), label("to", &to)]
         };
-        let metric = |pair: &&Pair| counter(pair.bytes, ends(pair));
+        let metric = |pair: &Pair| counter(pair.bytes, labels(pair));
         [
             family(
                 "netns_pair_bytes_total",
                 "Bytes that passed from one port, or the host, to another port.",
                 MetricType::COUNTER,
-                pairs.iter().take(self.pairs).map(metric).collect(),
+                Pair::busiest(known.copied(), self.pairs).iter().map(metric).collect(),
             ),
             family(
                 "netns_pairs_left_out",

@@ -4,8 +4,7 @@ use super::super::app::App;
 use super::super::column::Row;
 use crate::output::human;
 use crate::watch::lines::short;
-use crate::watch::names::{HOST, title};
-use netns_ebpf::Slot;
+use netns_ebpf::{Ends, Slot};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
@@ -39,7 +38,7 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
 
     let names = receivers.iter().enumerate().map(|(number, row)| {
         if cell == WIDE {
-            format!("{:>1$} ", short(&title(&row.info), WIDE - 2), WIDE - 1)
+            format!("{:>1$} ", short(&row.info.title(), WIDE - 2), WIDE - 1)
         } else {
             // The lines are numbered alike.
             format!("{:>NARROW$}", (number + 1) % 100)
@@ -55,7 +54,7 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         }));
         Line::from(spans)
     };
-    lines.push(row(HOST.to_owned(), None));
+    lines.push(row(Ends::HOST.to_owned(), None));
     for (number, sender) in senders.iter().enumerate() {
         lines.push(row(sender_name(sender, number, cell), Some(sender.info.slot)));
     }
@@ -63,7 +62,7 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
 }
 
 fn sender_name(row: &Row, number: usize, cell: usize) -> String {
-    let title = title(&row.info);
+    let title = row.info.title();
     if cell == WIDE {
         short(&title, NAME)
     } else {

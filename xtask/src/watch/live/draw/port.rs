@@ -3,10 +3,9 @@
 use super::super::app::App;
 use super::super::column::Row;
 use crate::output::human;
-use crate::watch::names::Places;
+use netns_ebpf::Pair;
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Behind, Pair};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
@@ -29,7 +28,7 @@ fn lines(app: &App, row: &Row, area: Rect) -> Vec<Line<'static>> {
     let mac = row.info.mac.map_or_else(String::new, |mac| format!(", {mac}"));
     let mut lines = vec![
         Line::from(vec![label("port"), format!("ifindex {}{mac}", row.info.ifindex).into()]),
-        Line::from(vec![label("behind"), behind(&row.info.behind).into()]),
+        Line::from(vec![label("behind"), row.info.behind.to_string().into()]),
     ];
     let addresses = if app.addresses.is_empty() { "not known".to_owned() } else { app.addresses.join(", ") };
     lines.push(Line::from(vec![label("addresses"), addresses.into()]));
@@ -47,18 +46,6 @@ fn lines(app: &App, row: &Row, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-fn behind(behind: &Behind) -> String {
-    match behind {
-        Behind::Named(name) => format!("namespace {name}"),
-        Behind::Process { pid, command } => {
-            format!("a namespace without a name, of process {pid} ({command})")
-        }
-        Behind::Id(id) => format!("a namespace of which only the kernel's id is known, {id}"),
-        Behind::Here => "the other end is in this namespace".to_owned(),
-        _ => "no namespace".to_owned(),
-    }
-}
-
 fn total(traffic: Traffic) -> String {
     let Traffic { packets, bytes, segments } = traffic;
     format!("{} packets ({} on a wire), {} bytes", human(packets), human(segments), human(bytes))
@@ -66,9 +53,9 @@ fn total(traffic: Traffic) -> String {
 
 /// What its namespace sent and may not, by reason, over time. Half of the room that is left, the rest is the pairs'.
 fn reasons(app: &App, row: &Row, area: Rect, used: usize) -> Vec<Line<'static>> {
-    let ports = app.shown.iter().flat_map(|reading| &reading.ports);
-    let port = ports.filter(|port| port.info.slot == row.info.slot).find_map(|port| port.violations);
-    let mut all: Vec<_> = port.iter().flat_map(Violations::iter).collect();
+    let port = app.shown.as_ref().and_then(|reading| reading.port(row.info.slot));
+    let violations = port.and_then(|port| port.violations);
+    let mut all: Vec<_> = violations.iter().flat_map(Violations::iter).collect();
     all.sort_by_key(|&(_, packets)| Reverse(packets));
     let room = usize::from(area.height).saturating_sub(used).div_ceil(2);
     let width = usize::from(area.width).saturating_sub(43);
@@ -84,15 +71,12 @@ fn reasons(app: &App, row: &Row, area: Rect, used: usize) -> Vec<Line<'static>> 
 /// The pairs that the port is an end of, the busiest first.
 fn busiest(app: &App, row: &Row, most: usize) -> Vec<Line<'static>> {
     let Some(reading) = &app.shown else { return Vec::new() };
-    let places = Places::of(reading);
-    let slot = row.info.slot;
-    let mut pairs: Vec<&Pair> =
-        reading.pairs.iter().filter(|pair| pair.from == Some(slot) || pair.to == slot).collect();
-    pairs.sort_by_key(|pair| Reverse(pair.bytes));
-    let line = |pair: &Pair| {
+    let ends = reading.ends();
+    let pairs = reading.pairs.iter().copied().filter(|pair| pair.has_end(row.info.slot));
+    let line = |pair: Pair| {
         let (packets, bytes) = (human(pair.packets), human(pair.bytes));
-        let ends = format!("{} -> {}", places.title(pair.from), places.title(Some(pair.to)));
-        Line::from(format!("{:10}{ends:<32}{packets:>6} packets {bytes:>6} bytes", ""))
+        let way = format!("{} -> {}", ends.title(pair.from), ends.title(Some(pair.to)));
+        Line::from(format!("{:10}{way:<32}{packets:>6} packets {bytes:>6} bytes", ""))
     };
-    pairs.into_iter().take(most).map(line).collect()
+    Pair::busiest(pairs, most).into_iter().map(line).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::super::app::App;
 use crate::watch::lines::short;
+use crate::watch::violation::{fate, sender, way};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
@@ -27,14 +28,14 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(heading, app.theme.heading())];
     let room = usize::from(area.height).saturating_sub(1);
     lines.extend(app.violations.iter().rev().take(room).map(|(time, violation)| {
-        let sender = short(&violation.namespace, 10);
+        let sender = short(&sender(violation).1, 10);
         let (reason, length) = (violation.reason.name(), violation.length);
         Line::from(vec![
             Span::styled(format!("{:>7.1}", time.as_secs_f64()), app.theme.dim()),
             Span::raw(format!("  {sender:<10} ")),
             Span::styled(format!("{reason:<24}"), app.theme.sorted()),
-            Span::raw(format!(" {length:>6}  {:<8} ", violation.fate())),
-            Span::styled(violation.way(), app.theme.dim()),
+            Span::raw(format!(" {length:>6}  {:<8} ", fate(violation))),
+            Span::styled(way(violation), app.theme.dim()),
         ])
     }));
     lines

@@ -1,25 +1,21 @@
-//! The namespaces, the bridge and the cables of a run: built, and taken down again.
+//! Building: links, addresses, routes and programs.
 
-use super::plan::{Plan, PlannedMember};
-use super::report::Report;
-use super::validate;
+use super::super::plan::{Plan, PlannedMember};
+use super::super::report::Report;
+use super::{Lab, Member};
 use crate::cli::Topology;
 use crate::failure::Failure;
 use crate::signals::Stop;
-use crate::state::{State, StateFile};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge, PortOptions};
-use netns_core::link::LinkStats;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
-use netns_core::{Folder, IfName, IpNet, MacAddress, Namespace, RouteSocket, link};
-use netns_ebpf::{Mode, Monitor, Slot};
-use std::collections::HashMap;
-use std::net::IpAddr;
+use netns_core::{IfName, IpNet, Namespace, RouteSocket, link};
+use netns_ebpf::Slot;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -27,106 +23,7 @@ use std::time::Instant;
 /// one.
 const INDEX_GAP: u32 = 1000;
 
-/// A namespace that was made.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) namespace: Namespace,
-    /// The link that the program counts on: the host's end of the cable.
-    pub(crate) port: IfName,
-    pub(crate) port_index: u32,
-    /// Its slot, if there is a program.
-    pub(crate) slot: Option<Slot>,
-    pub(crate) mac: MacAddress,
-    pub(crate) addresses: Vec<IpAddr>,
-}
-
-/// What a run has made so far. Dropping it takes all of it down.
-#[derive(Debug)]
-pub(crate) struct Lab<'a> {
-    monitor: Option<&'a Monitor>,
-    /// What is done about frames that a namespace may not send.
-    mode: Mode,
-    topology: Topology,
-    host: Namespace,
-    socket: RouteSocket,
-    members: Vec<Member>,
-    /// Everything on the host is in this group, so that one request deletes it.
-    group: u32,
-    /// The record for `cargo xtask clean`, unless all of this is in a host namespace that goes with the process.
-    record: Option<(StateFile, State)>,
-    forwarding: Option<Ipv4Forwarding>,
-    down: bool,
-}
-
-impl<'a> Lab<'a> {
-    /// Writes down what is going to be made.
-    pub(crate) fn begin(
-        host: Namespace,
-        plan: &Plan,
-        monitor: Option<&'a Monitor>,
-        mode: Mode,
-        private: bool,
-    ) -> Result<Self, Failure> {
-        let mut socket = RouteSocket::open_in(&host)?;
-        let links = link::list(&mut socket)?;
-        // A group that nobody uses.
-        let group = links.iter().map(|link| link.group).max().unwrap_or(0).saturating_add(1);
-        let record = if private {
-            None
-        } else {
-            let names = plan.members.iter().map(|member| member.name.clone()).collect();
-            let ports: Vec<IfName> = match plan.topology {
-                Topology::Bridge => plan.members.iter().map(|member| member.port).collect(),
-                Topology::Pair => Vec::new(),
-            };
-            let bridge = plan.has_host().then_some((plan.bridge, plan.bridge_mac));
-            let state = State::new(names, &ports, bridge, Folder::observe()?);
-            Some((StateFile::begin(&state)?, state))
-        };
-        Ok(Self {
-            monitor,
-            mode,
-            topology: plan.topology,
-            host,
-            socket,
-            members: Vec::new(),
-            group,
-            record,
-            forwarding: None,
-            down: false,
-        })
-    }
-
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    pub(crate) fn topology(&self) -> Topology {
-        self.topology
-    }
-
-    /// What counts, if it is not the kernel alone.
-    pub(crate) fn monitor(&self) -> Option<&'a Monitor> {
-        self.monitor
-    }
-
-    /// Hands on what the program has to say.
-    pub(crate) fn flush_log(&self) {
-        if let Some(monitor) = self.monitor {
-            monitor.flush_log();
-        }
-    }
-
-    pub(crate) fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    /// Another handle on the host's namespace, for after this is gone.
-    pub(crate) fn host(&self) -> Result<Namespace, Failure> {
-        Ok(self.host.try_clone()?)
-    }
-
+impl Lab<'_> {
     /// Makes all of it, telling each step.
     pub(crate) fn build(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
         match plan.topology {
@@ -278,26 +175,6 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// The kernel's own counters of every port, in the order of the members.
-    pub(crate) fn port_stats(&mut self) -> Result<Vec<LinkStats>, Failure> {
-        let mut stats = Vec::with_capacity(self.members.len());
-        if let (Topology::Pair, [first, second]) = (self.topology, &self.members[..]) {
-            for (member, far) in [(first, second), (second, first)] {
-                let mut socket = RouteSocket::open_in(&far.namespace)?;
-                stats.push(link::stats(&mut socket, member.port_index)?);
-            }
-            return Ok(stats);
-        }
-        let links = link::list(&mut self.socket)?;
-        let by_index: HashMap<u32, LinkStats> =
-            links.into_iter().map(|link| (link.index, link.stats)).collect();
-        for member in &self.members {
-            let port = by_index.get(&member.port_index);
-            stats.push(*port.ok_or_else(|| Failure::Kernel(format!("port {} is gone", member.port)))?);
-        }
-        Ok(stats)
-    }
-
     fn make_namespace(&self, name: &str) -> Result<Namespace, Failure> {
         Ok(if self.record.is_some() { Namespace::create(name)? } else { Namespace::anonymous()? })
     }
@@ -306,7 +183,7 @@ impl<'a> Lab<'a> {
     fn assign(&self, index: u32, planned: &PlannedMember) -> Result<Option<Slot>, Failure> {
         let Some(monitor) = self.monitor else { return Ok(None) };
         let slot = monitor.assign(index)?;
-        monitor.set_policy(slot, &validate::policy(planned.mac, &planned.addresses, self.mode)?)?;
+        monitor.set_policy(slot, &self.policy(planned.mac, &planned.addresses)?)?;
         Ok(Some(slot))
     }
 
@@ -318,67 +195,7 @@ impl<'a> Lab<'a> {
             tc::encode_add_filter(batch, &filter);
         }
     }
-
-    /// Leaves everything in place; the names of it.
-    pub(crate) fn keep(mut self) -> Vec<String> {
-        self.down = true;
-        let names = self.members.iter().map(|member| member.name.clone());
-        names.collect()
-    }
-
-    /// Takes everything down.
-    pub(crate) fn take_down(mut self) -> Result<(), Failure> {
-        self.unmake()
-    }
-
-    /// Tries every step, whatever becomes of those before it; the first failure.
-    fn unmake(&mut self) -> Result<(), Failure> {
-        self.down = true;
-        let mut outcome = Ok(());
-        let mut attempt = |result: Result<(), Failure>| {
-            if outcome.is_ok() {
-                outcome = result;
-            }
-        };
-        // The bridge and every port in one go.
-        match link::delete_group(&mut self.socket, self.group) {
-            Err(error) if error.errno() != Some(NO_DEVICE) => attempt(Err(error.into())),
-            _ => {}
-        }
-        for member in self.members.drain(..) {
-            if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {
-                attempt(monitor.release(slot).map_err(Failure::from));
-            }
-            if self.record.is_some() {
-                attempt(Namespace::delete(&member.name).map_err(Failure::from));
-            }
-        }
-        if let Some(forwarding) = self.forwarding.take() {
-            attempt(forwarding.restore(&self.host).map_err(Failure::from));
-        }
-        if let Some((file, state)) = self.record.take() {
-            attempt(state.folder().restore().map_err(Failure::from));
-            // If something could not be removed, the record stays for `cargo xtask clean`.
-            if outcome.is_ok() {
-                outcome = file.remove();
-            }
-        }
-        outcome
-    }
 }
-
-impl Drop for Lab<'_> {
-    fn drop(&mut self) {
-        if !self.down
-            && let Err(failure) = self.unmake()
-        {
-            eprintln!("error: take down: {failure}");
-        }
-    }
-}
-
-/// `ENODEV`: the group is empty.
-const NO_DEVICE: i32 = 19;
 
 /// Tells the bridge and the host who is behind a port. Of many namespaces, each port also gets multicast only where
 /// somebody listens to it: the reports with which every interface tells what it listens to would be copied to all.

@@ -1,0 +1,85 @@
+use std::cell::Cell;
+use std::convert::Infallible;
+
+use super::*;
+
+fn slot(number: u16) -> Slot {
+    Slot::new(number).unwrap()
+}
+
+/// The kernel's counters of a port that received this many frames.
+fn stats(packets: u64) -> LinkStats {
+    LinkStats { rx_packets: packets, rx_bytes: packets * 60, ..LinkStats::default() }
+}
+
+/// Compares one port's counters with what the kernel tells time after time; how often was waited, too.
+fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (Comparison, u32) {
+    let (asked, waited) = (Cell::new(0), Cell::new(0));
+    let kernel = || -> Result<_, Infallible> {
+        asked.set(asked.get() + 1);
+        Ok(vec![stats(kernel(asked.get()))])
+    };
+    let program = |_| PortCounters::from(&stats(program));
+    let Ok(outcome) = compare(&[slot(1)], program, kernel, || waited.set(waited.get() + 1));
+    (outcome, waited.get())
+}
+
+fn off_by_one() -> Comparison {
+    Comparison::Different(vec![
+        Difference { port: slot(1), counter: Counter::RxPackets, program: 4, kernel: 5 },
+        Difference { port: slot(1), counter: Counter::RxBytes, program: 240, kernel: 300 },
+    ])
+}
+
+#[test]
+fn equal_counters_are_exact_at_once() {
+    assert_eq!(compare_with(5, |_| 5), (Comparison::Exact, 0));
+}
+
+#[test]
+fn a_frame_on_its_way_is_waited_for() {
+    // Not quiet the first time, not equal the second.
+    assert_eq!(
+        compare_with(5, |time| [3, 4, 4, 4].get(time as usize - 1).copied().unwrap_or(5)),
+        (Comparison::Exact, 2)
+    );
+}
+
+#[test]
+fn what_stays_different_is_told() {
+    assert_eq!(compare_with(4, |_| 5), (off_by_one(), ATTEMPTS));
+    let busy_later = |time: u32| if time <= 2 { 5 } else { 5 + u64::from(time) };
+    assert_eq!(compare_with(4, busy_later).0, off_by_one(), "as it was when it was quiet");
+}
+
+#[test]
+fn ports_that_are_never_quiet_are_not_compared() {
+    assert_eq!(compare_with(5, u64::from).0, Comparison::Busy);
+}
+
+#[test]
+fn each_counter_is_compared() {
+    let program = PortCounters {
+        rx: Traffic { packets: 1, bytes: 2, segments: 9 },
+        tx: Traffic { packets: 3, bytes: 4, segments: 9 },
+        ..PortCounters::default()
+    };
+    let mut kernel = LinkStats { rx_packets: 1, rx_bytes: 2, tx_packets: 3, tx_bytes: 4, ..stats(0) };
+    assert_eq!(differences(slot(1), &program, &kernel), [], "segments are the program's alone");
+    kernel.tx_bytes = 5;
+    kernel.tx_packets = 4;
+    let told: Vec<String> = differences(slot(1), &program, &kernel).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "sent packets: the program counted 3, the kernel 4",
+            "sent bytes: the program counted 4, the kernel 5"
+        ]
+    );
+}
+
+#[test]
+fn what_the_kernel_refuses_is_returned() {
+    let refused = || Err::<Vec<LinkStats>, _>("refused");
+    assert_eq!(compare(&[], |_| PortCounters::default(), refused, || ()), Err("refused"));
+}
