@@ -19,7 +19,8 @@ const HOST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// Ethernet, IPv4 and UDP headers.
 const HEADERS: u64 = 14 + 20 + 8;
 
-/// Runs a test in a namespace of its own with a network, two sandboxes a bridge, and a monitor.
+/// Runs a test in a namespace of its own with a network, two sandboxes a bridge, and a monitor. The host has no IPv6, in
+/// which it would say something to all of them now and then, also to a port whose other end is not yet up.
 fn with_network(test: &str, slots: u16, patience: Duration, body: impl FnOnce(&Network, &Monitor)) {
     if !privileged(test) {
         return;
@@ -28,12 +29,14 @@ fn with_network(test: &str, slots: u16, patience: Duration, body: impl FnOnce(&N
     let host = Namespace::anonymous().unwrap();
     let options = NetworkOptions {
         subnet_v4: Some("10.99.0.0/24".parse().unwrap()),
-        subnet_v6: Some("fd99::/64".parse().unwrap()),
         per_bridge: 2,
         patience,
         program: Some(monitor.clone()),
         ..NetworkOptions::new(name("sb"))
     };
+    for name in ["all", "default"] {
+        sysctl::set(&host, &format!("net/ipv6/conf/{name}/disable_ipv6"), "1").unwrap();
+    }
     host.enter(|| body(&Network::create(&options).unwrap(), &monitor)).unwrap();
 }
 

@@ -67,7 +67,7 @@ fn sandbox(host: &mut RouteSocket, monitor: &Monitor, number: u8) -> Sandbox {
     }
     link::get(&mut inside, ETH0).unwrap();
     link::get(host, port).unwrap();
-    Sandbox { namespace, v4, v6, port, slot, mac, rules }
+    Sandbox { namespace, v4, v6, port, slot, mac, rules: policy.rules }
 }
 
 /// A stream, long enough for trains of segments.
