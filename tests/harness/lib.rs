@@ -20,6 +20,7 @@ mod host;
 mod oracle;
 mod skip;
 mod sys;
+mod terminal;
 mod topology;
 mod wait;
 
@@ -30,5 +31,6 @@ pub use host::{Host, in_host};
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
 pub use skip::{require_privilege, skip};
 pub use sys::{Forger, Verdict, load_program, port_id, raw_icmp, set_receive_buffer, unshare_network};
+pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};
 pub use wait::{eventually, until};

@@ -22,6 +22,7 @@ mod watch;
 use clap::Parser;
 use cli::{Cli, Command, EbpfCommand};
 use failure::Failure;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             if !failure.is_silent() {
-                eprintln!("error: {failure}");
+                // Where stderr is gone nobody misses it; `eprintln!` would panic.
+                let _ = writeln!(io::stderr(), "error: {failure}");
             }
             ExitCode::from(failure.code())
         }

@@ -59,7 +59,8 @@ impl Drop for Keep {
     fn drop(&mut self) {
         let lines = kept().take();
         for line in lines.into_iter().flatten() {
-            eprintln!("{line}");
+            // Where stderr is gone nobody misses it; `eprintln!` would panic.
+            let _ = writeln!(io::stderr(), "{line}");
         }
     }
 }

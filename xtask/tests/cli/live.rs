@@ -1,10 +1,9 @@
 //! The live view in a real terminal.
 
 use crate::state_of_the_host;
-use crate::terminal::Terminal;
 use netns_ebpf::packet::Reason;
 use std::process::Command;
-use tests::{in_host, ip, without_capabilities};
+use tests::{Terminal, eventually, in_host, ip, without_capabilities};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 
@@ -22,13 +21,6 @@ fn has_colour(screen: &str) -> bool {
     let sequences = screen.split("\u{1b}[").skip(1).filter_map(|rest| rest.split_once('m'));
     let mut numbers = sequences.flat_map(|(numbers, _)| numbers.split(';'));
     numbers.any(|number| matches!(number.parse(), Ok(30..=38 | 40..=48 | 90..=97)))
-}
-
-/// The shell, after a program that took the terminal.
-fn assert_given_back(terminal: &Terminal) {
-    assert!(!terminal.is_taken());
-    terminal.press(&["C-l", "stty -a | tr ';' '\\n' | grep -cw -e '-echo' -e '-icanon'", "Enter"]);
-    terminal.shows("a terminal that echoes", |screen| screen.lines().any(|line| line == "0"));
 }
 
 #[test]
@@ -102,7 +94,7 @@ fn keys_sort_filter_pause_select_resize_and_quit() {
         for text in ["ended with 0", "equal to the kernel's on all 12 ports", "left      nothing"] {
             assert!(screen.contains(text), "{text:?} is not in\n{screen}");
         }
-        assert_given_back(&terminal);
+        terminal.assert_given_back();
         drop(terminal);
         std::fs::remove_file("/run/tmux").ok();
         assert_eq!(state_of_the_host(), before);
@@ -135,7 +127,7 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
         terminal.press(&["q"]);
         let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
         assert!(screen.contains("attack    as it should be"), "{screen}");
-        assert_given_back(&terminal);
+        terminal.assert_given_back();
     });
 }
 
@@ -150,7 +142,7 @@ fn without_root_the_view_shows_the_kernels_counters() {
         terminal.press(&["q"]);
         let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
         assert!(screen.contains("ended with 0") && screen.contains("the kernel's"), "{screen}");
-        assert_given_back(&terminal);
+        terminal.assert_given_back();
     });
 }
 
@@ -163,6 +155,28 @@ fn a_screenshot_is_the_view_as_a_picture() {
         let picture = std::fs::read_to_string("/run/view.svg").unwrap();
         for text in ["<svg ", "2 ports", "veth-ns1", "sender by line", " violations", "</svg>"] {
             assert!(picture.contains(text), "{text:?} is not in it");
+        }
+    });
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_the_view_and_nothing_is_left() {
+    in_host(|_| {
+        ip("link add br1 type bridge");
+        ip("link add v1 type veth peer name v2");
+        ip("link set v1 master br1");
+        let before = state_of_the_host();
+        for (arguments, title) in [("observe br1", " br1  1 port "), ("run", " br0  2 ports ")] {
+            let terminal = Terminal::open();
+            terminal.press(&[&format!("clear; {XTASK} {arguments} --interval 0.1"), "Enter"]);
+            terminal.shows("the view", |screen| screen.contains(title));
+            assert_ne!(state_of_the_host(), before);
+            let command = format!("/proc/{}/cmdline", terminal.child());
+            terminal.hang_up();
+            // Of one that nobody has waited for there is no command line.
+            eventually("it ends", || std::fs::read(&command).map_or(true, |command| command.is_empty()));
+            let _ = std::fs::remove_file("/run/tmux");
+            assert_eq!(state_of_the_host(), before, "{arguments}");
         }
     });
 }
@@ -190,7 +204,7 @@ fn a_signal_ctrl_c_and_the_end_of_the_bridge_give_the_terminal_back() {
             let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
             assert!(screen.contains("ended with 0"), "{way}: {screen}");
             assert_eq!(screen.contains("the bridge is gone"), way == "gone", "{screen}");
-            assert_given_back(&terminal);
+            terminal.assert_given_back();
             ip("link del v1");
             if way != "gone" {
                 ip("link del br0");

@@ -14,7 +14,6 @@ mod metrics;
 mod net;
 mod observe;
 mod run;
-mod terminal;
 mod topology;
 mod topology_faults;
 mod topology_policy;

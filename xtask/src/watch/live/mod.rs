@@ -7,6 +7,9 @@ mod history;
 mod screen;
 mod theme;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Source, TICK};
 use crate::cli::WatchArguments;
 use crate::failure::Failure;

@@ -1,29 +1,74 @@
 //! The terminal, taken and given back.
 
 use crate::failure::Failure;
-use ratatui::{DefaultTerminal, Frame};
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::{DefaultTerminal, Frame, Terminal};
+use std::io::{self, stdout};
+use std::mem::ManuallyDrop;
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The terminal in raw mode with its other screen, until this is dropped. ratatui's panic hook gives it back before a
-/// panic's message is printed.
+/// Whether somebody has the terminal.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal in raw mode with its other screen, until this is dropped, or something panics: then it is given back
+/// before the panic's message is printed.
+///
+/// `ratatui::init` does the same, except where the terminal is gone: it says so on stderr, which is gone with it, by
+/// `eprintln!`, which panics. In its hook that is the end of the process, with nothing taken down.
 #[derive(Debug)]
-pub(super) struct Screen(DefaultTerminal);
+pub(super) struct Screen {
+    /// Never dropped, since its `drop` does so too.
+    terminal: ManuallyDrop<DefaultTerminal>,
+}
 
 impl Screen {
     pub(super) fn open() -> Result<Self, Failure> {
-        let opened = ratatui::try_init();
-        opened.map(Self).map_err(|error| Failure::Kernel(format!("take the terminal: {error}; try --plain")))
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            give_back();
+            hook(panic);
+        }));
+        let terminal = take().map_err(|error| {
+            give_back();
+            Failure::Kernel(format!("take the terminal: {error}; try --plain"))
+        })?;
+        Ok(Self { terminal: ManuallyDrop::new(terminal) })
     }
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> Result<(), Failure> {
-        self.0.draw(draw)?;
+        if !TAKEN.load(Ordering::Relaxed) {
+            return Err(Failure::Kernel("a thread panicked, and the terminal was given back".to_owned()));
+        }
+        self.terminal.draw(draw)?;
         Ok(())
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<DefaultTerminal> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::Relaxed);
+    execute!(stdout(), EnterAlternateScreen)?;
+    Terminal::new(CrosstermBackend::new(stdout()))
+}
+
+/// Gives the terminal back, once: whoever leaves the other screen a second time has the cursor where it was before the
+/// first, and what comes then is written over a panic's message (DECRST 1049 in xterm and tmux).
+fn give_back() {
+    if TAKEN.swap(false, Ordering::Relaxed) {
         // A terminal that is gone needs nothing back.
-        let _ = self.0.show_cursor();
-        let _ = ratatui::try_restore();
+        let _ = disable_raw_mode();
+        let _ = execute!(stdout(), LeaveAlternateScreen, Show);
     }
 }
