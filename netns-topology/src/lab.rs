@@ -4,7 +4,7 @@ use crate::apply::Executor;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::observe::Observed;
-use crate::plan::{Change, plan};
+use crate::plan::{Change, number_groups, plan};
 use crate::record::{Record, RecordedLink, RecordedRoute, Store};
 use crate::topology::{LinkName, Topology};
 use netns_ebpf::layout::Violations;
@@ -163,6 +163,7 @@ fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut 
     for _ in 0..ROUNDS {
         let observed = Observed::look(topology, record)?;
         let changes = plan(topology, record, &observed)?;
+        record.groups = number_groups(topology, record)?;
         if changes.is_empty() {
             tidy(record, topology, &observed);
             return Ok(());

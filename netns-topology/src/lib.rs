@@ -31,7 +31,8 @@
 //! | `[host]` | `interface`, `routes`, `sysctl`: of the namespace that it is brought up from |
 //! | `interface.NAME` | `bridge = "NAME"` or `peer = "NAMESPACE/INTERFACE"`; `addresses`, `mac`, `mtu`, `port`, `policy` |
 //! | `port`, the end of a cable that is on a bridge | `name`, `isolated`, `hairpin`, `learning`, `flood`, `mcast_flood`, `bcast_flood`, `neigh_suppress` |
-//! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `networks`, `permit`, `ether_types` |
+//! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types` |
+//! | `apart`, at the top | pairs of groups: `[["red", "blue"]]` |
 //! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping` |
 //! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
 //! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
@@ -48,6 +49,11 @@
 //! `"vlan"`, `"router"`, `"dhcp-server"`, `"dhcp-client"`; `ether_types` are numbers. Other frames are counted
 //! (`"observe"`, the default of a table) or counted and dropped (`"enforce"`) at its port, from its first frame on.
 //!
+//! `group` is a name, or a number below 64; a port whose policy has none is in group 0. Groups that are listed in `apart`
+//! do not send to each other, neither way, and a group that is listed with itself not to its own: what a port sends to
+//! another is judged by its own `mode`, and passes if the receiver has no policy. It is a rule of the link layer, between
+//! ports of one namespace: a router between two groups, or a host that forwards, carries what they may not send.
+//!
 //! The kernel holds the program and its maps for as long as the ports' filters are there: nothing is pinned, no process
 //! has to run, and [`Lab::violations`] reads them by the program's id, which is on record.
 //!
@@ -63,6 +69,7 @@ mod apply;
 pub mod draw;
 mod error;
 mod file;
+mod group;
 mod lab;
 mod observe;
 mod plan;
@@ -78,7 +85,7 @@ pub use observe::{Inside, Judged, Observed};
 pub use plan::{Change, plan};
 pub use record::{FOLDER, Record};
 pub use topology::{
-    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, Port,
+    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place, Port,
     PortPolicy, Route, Sysctl, Topology,
 };
 

@@ -19,6 +19,8 @@ pub struct Observed {
     pub places: BTreeMap<Place, Inside>,
     /// Ports that are judged by our program.
     pub judged: BTreeMap<LinkName, Judged>,
+    /// Of the places of those ports: the numbers of groups that may not send to others, senders first.
+    pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
     /// Commands of the topology that run, by namespace and text.
     pub running: BTreeSet<(String, String)>,
 }
@@ -95,6 +97,7 @@ impl Observed {
             let mut socket = RouteSocket::open_in(&namespace)?;
             let ends = record.cables.iter().flatten().filter(|end| end.place == *place);
             let ports: Vec<_> = ends.filter_map(|end| Some((end.link()?, self.ours(end)?.index))).collect();
+            self.apart.insert(place.clone(), monitor.groups_apart().into_iter().collect());
             for (name, link) in ports {
                 let Some(slot) = monitor.attached(&mut socket, link)? else { continue };
                 let Some(policy) = monitor.policy(slot) else { continue };

@@ -1,5 +1,6 @@
 //! What an interface may send.
 
+use crate::group::Group;
 use crate::topology::Address;
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::packet::{Permissions, Rules, RulesFull};
@@ -16,7 +17,7 @@ pub(crate) const PERMISSIONS: [(&str, Permissions); 4] = [
 ];
 
 /// What an interface may send, before it is known which MAC address it has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PortPolicy {
     /// What is done about other frames.
     pub mode: Mode,
@@ -26,14 +27,17 @@ pub struct PortPolicy {
     pub permissions: Permissions,
     /// Ether types beside IPv4, ARP and IPv6.
     pub ether_types: Vec<u16>,
+    /// The group that its port is in.
+    pub group: Group,
 }
 
 impl PortPolicy {
-    /// The policy of an interface with this MAC address. With IPv6 it may send from its link-local address too.
+    /// The policy of an interface with this MAC address, whose group has this number. With IPv6 it may send from its
+    /// link-local address too.
     ///
     /// # Errors
     /// If it has more networks or ether types than a port can have.
-    pub fn of(&self, mac: MacAddress) -> Result<Policy, RulesFull> {
+    pub fn of(&self, mac: MacAddress, group: u8) -> Result<Policy, RulesFull> {
         let mut rules = Rules::new(mac.0).permitting(self.permissions);
         if self.networks.iter().any(|net| net.address().is_ipv6()) {
             rules = rules.with_link_local()?;
@@ -47,7 +51,7 @@ impl PortPolicy {
         for &ether_type in &self.ether_types {
             rules = rules.with_ether_type(ether_type)?;
         }
-        Ok(Policy { mode: self.mode, ..Policy::new(rules) })
+        Ok(Policy { mode: self.mode, group, ..Policy::new(rules) })
     }
 
     /// The word for what is done about other frames.
@@ -60,7 +64,15 @@ impl PortPolicy {
     }
 }
 
-/// As a line of a diff has it: `enforce 10.1.1.1 fd00::/64 router`.
+impl PortPolicy {
+    /// As a picture has it: `enforce`, or `enforce red` of one in a group.
+    pub(crate) fn label(&self) -> String {
+        let mode = self.mode_name();
+        if self.group == Group::default() { mode.to_owned() } else { format!("{mode} {}", self.group) }
+    }
+}
+
+/// As a line of a diff has it: `enforce 10.1.1.1 fd00::/64 router group red`.
 impl fmt::Display for PortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.mode_name())?;
@@ -75,7 +87,8 @@ impl fmt::Display for PortPolicy {
         for (name, _) in permitted {
             write!(f, " {name}")?;
         }
-        self.ether_types.iter().try_for_each(|ether_type| write!(f, " {ether_type:#06x}"))
+        self.ether_types.iter().try_for_each(|ether_type| write!(f, " {ether_type:#06x}"))?;
+        if self.group == Group::default() { Ok(()) } else { write!(f, " group {}", self.group) }
     }
 }
 

@@ -6,6 +6,7 @@
 //! cookie, a link by its MAC address.
 
 use crate::error::{Error, Result};
+use crate::group::Numbers;
 use crate::topology::{Address, LinkName, Place, Route, Sysctl};
 use netns_core::{Folder, IfName, MacAddress, sysctl::Ipv4Forwarding};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct Record {
     /// The programs that judge ports, by the ids that the kernel gave them; those of a place share maps.
     #[serde(default)]
     pub(crate) programs: BTreeMap<Place, [u32; 2]>,
+    /// The numbers of groups that have names.
+    #[serde(default)]
+    pub(crate) groups: Numbers,
 }
 
 /// A link by place and name.
@@ -159,6 +163,7 @@ impl Record {
             sysctls: Vec::new(),
             commands: Vec::new(),
             programs: BTreeMap::new(),
+            groups: Numbers::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a topology is: plain data, checked, without a trace of the file that it came from.
 
+pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
 use netns_core::bridge::PortOptions;
 use netns_core::{IfName, IpNet, MacAddress};
@@ -98,6 +99,16 @@ pub struct Topology {
     pub sysctls: Vec<Sysctl>,
     /// Commands that run in namespaces.
     pub commands: Vec<Command>,
+    /// Groups whose ports do not talk to each other, neither way.
+    pub apart: Vec<[Group; 2]>,
+}
+
+impl Topology {
+    /// The groups that it speaks of.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> + Clone {
+        let of_ports = self.cables.iter().filter_map(|cable| cable.policy.as_ref());
+        of_ports.map(|policy| &policy.group).chain(self.apart.iter().flatten())
+    }
 }
 
 /// A bridge.

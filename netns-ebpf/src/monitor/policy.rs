@@ -244,6 +244,18 @@ impl Monitor {
         Ok(())
     }
 
+    /// Which groups may not send to which, senders first: what [`Self::set_group_pair`] was told. Loads from memory, and
+    /// no system call.
+    #[must_use]
+    pub fn groups_apart(&self) -> Vec<(u8, u8)> {
+        let to = |to: u8| {
+            let refused = self.validation.groups.words(to.into())[0].load(Ordering::Relaxed);
+            let is_refused = move |from: &u8| refused >> from & 1 != 0;
+            (0..MAX_GROUPS as u8).filter(is_refused).map(move |from| (from, to))
+        };
+        (0..MAX_GROUPS as u8).flat_map(to).collect()
+    }
+
     /// What was found wrong at a port since it was assigned. Loads from memory, and no system call.
     ///
     /// # Panics

@@ -32,6 +32,12 @@ fn what_filters_hold_is_opened_again() {
     let programs = monitor.program_ids();
     let other = monitor.assign(999).unwrap();
     monitor.set_policy(other, &whole).unwrap();
+    assert_eq!(monitor.groups_apart(), []);
+    let apart = [(63, 0), (7, 9), (9, 7)];
+    for (from, to) in [(1, 2)].into_iter().chain(apart) {
+        monitor.set_group_pair(from, to, false).unwrap();
+    }
+    monitor.set_group_pair(1, 2, true).unwrap();
     drop(monitor);
 
     network.datagrams(0, 1, 5, 100);
@@ -43,6 +49,8 @@ fn what_filters_hold_is_opened_again() {
     assert_eq!(monitor.attached(&mut network.socket, PORT).unwrap(), Some(slot));
     assert_eq!(monitor.policy(slot), Some(policy));
     assert_eq!(monitor.policy(other), Some(whole), "every field");
+    let reopened = monitor.groups_apart();
+    assert_eq!(reopened, [(63, 0), (9, 7), (7, 9)], "in the receivers' order");
     settled(|| network.stats(PORT));
     assert_eq!(monitor.violations(slot).of(Reason::Ipv4SourceForeign), 5);
     assert_eq!(monitor.counters(slot).rx.packets, 5);

@@ -90,6 +90,8 @@ impl<'a> Executor<'a> {
             }
             Change::SetPolicy { port, inside, policy, .. } => self.set_policy(port, inside, policy)?,
             Change::RemovePolicy { port } => self.remove_policy(port)?,
+            Change::PartGroups { place, numbers, .. } => self.set_groups(place, *numbers, false)?,
+            Change::JoinGroups { place, numbers, .. } => self.set_groups(place, *numbers, true)?,
             Change::AddLinkLocal(link) => self.add_link_local(link)?,
             Change::SetSysctl { sysctl, .. } => {
                 sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;

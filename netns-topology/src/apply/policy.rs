@@ -17,7 +17,10 @@ impl Executor<'_> {
         policy: &PortPolicy,
     ) -> Result<()> {
         let mac = link::get(self.socket(&inside.place)?, inside.name)?.mac.unwrap_or_default();
-        let policy = policy.of(mac).map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
+        // It has a number: see `Record::groups`.
+        let group = policy.group.number(&self.record.groups).unwrap_or_default();
+        let policy = policy.of(mac, group);
+        let policy = policy.map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
         let index = self.index(port)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
@@ -33,6 +36,13 @@ impl Executor<'_> {
         let index = self.index(port)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         take_off(monitor, socket, port, index)
+    }
+
+    /// Says whether ports of two groups may send to each other.
+    pub(super) fn set_groups(&mut self, place: &Place, [one, other]: [u8; 2], may: bool) -> Result<()> {
+        let (monitor, _) = self.monitor(place)?;
+        monitor.set_group_pair(one, other, may)?;
+        Ok(monitor.set_group_pair(other, one, may)?)
     }
 
     /// The programs of a place: those that its ports' filters hold, or new ones, which are written down before any

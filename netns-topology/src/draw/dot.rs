@@ -1,7 +1,7 @@
 //! As a graph for Graphviz.
 
 use super::addresses;
-use crate::topology::{Cable, LinkName, Place, Topology};
+use crate::topology::{Cable, LinkName, Place, PortPolicy, Topology};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -43,7 +43,7 @@ pub fn dot(topology: &Topology) -> String {
             let mut lines = vec![link.name.to_string()];
             lines.extend(addresses(topology, link));
             if *link == near.link {
-                lines.extend(policy.as_ref().map(|policy| policy.mode_name().to_owned()));
+                lines.extend(policy.as_ref().map(PortPolicy::label));
             }
             quoted(&lines.join("\n"))
         };

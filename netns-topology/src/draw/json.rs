@@ -1,7 +1,7 @@
 //! As JSON.
 
 use super::addresses;
-use crate::topology::{CableEnd, Topology};
+use crate::topology::{CableEnd, Group, Topology};
 use serde_json::{Value, json};
 
 /// A topology as a JSON object, with the keys of `ip -json` where it has them.
@@ -43,7 +43,8 @@ pub fn json(topology: &Topology) -> Value {
         let (policy, [port, inside]) = (cable.policy.as_ref()?, &cable.ends);
         Some(json!({
             "port": port.link.name.as_str(), "place": inside.link.place, "ifname": inside.link.name.as_str(),
-            "mode": policy.mode_name(), "networks": policy.networks.iter().map(ToString::to_string).collect::<Value>(),
+            "mode": policy.mode_name(), "group": group(&policy.group),
+            "networks": policy.networks.iter().map(ToString::to_string).collect::<Value>(),
             "policy": policy.to_string(),
         }))
     });
@@ -52,8 +53,17 @@ pub fn json(topology: &Topology) -> Value {
         "bridges": bridges.collect::<Value>(),
         "cables": topology.cables.iter().map(|cable| cable.ends.iter().map(end).collect()).collect::<Vec<Value>>(),
         "policies": policies.collect::<Value>(),
+        "apart": topology.apart.iter().map(|[one, other]| json!([group(one), group(other)])).collect::<Value>(),
         "routes": routes.collect::<Value>(),
         "sysctls": sysctls.collect::<Value>(),
         "commands": commands.collect::<Value>(),
     })
+}
+
+/// As the file has it.
+fn group(group: &Group) -> Value {
+    match group {
+        Group::Number(number) => (*number).into(),
+        Group::Name(name) => name.as_str().into(),
+    }
 }

@@ -84,13 +84,14 @@ fn write_line(out: &mut String, from: Point, to: Point, style: &str) {
     );
 }
 
-/// The name of a port, and below it what is done about what it may not receive. A white edge keeps it off the lines.
+/// The name of a port, and below it what is done about what it may not receive, and its group. A white edge keeps it off
+/// the lines.
 fn write_label(out: &mut String, (x, y): Point, policy: Option<&PortPolicy>, name: &str) {
     out.push_str("<g paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"4\" stroke-linejoin=\"round\">\n");
     write_text(out, (x, y), "middle", "#678", name);
     if let Some(policy) = policy {
         let colour = if policy.mode == Mode::Enforce { "#a3342c" } else { "#946200" };
-        write_text(out, (x, y + LINE + 3), "middle", colour, policy.mode_name());
+        write_text(out, (x, y + LINE + 3), "middle", colour, &escaped(&policy.label()));
     }
     out.push_str("</g>\n");
 }

@@ -43,6 +43,9 @@ pub fn text(topology: &Topology) -> String {
     for name in topology.namespaces.iter().filter(lonely) {
         let _ = writeln!(out, "namespace {name}");
     }
+    for [one, other] in &topology.apart {
+        let _ = writeln!(out, "apart {one} and {other}");
+    }
     for route in &topology.routes {
         let _ = writeln!(out, "{}: route {route}", route.place);
     }

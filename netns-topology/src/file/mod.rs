@@ -2,6 +2,7 @@
 
 mod check;
 mod fault;
+mod group;
 mod policy;
 mod ports;
 mod read;

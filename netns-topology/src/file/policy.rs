@@ -1,12 +1,12 @@
 //! What an interface may send, as the file says it.
 
 use super::Wrong;
+use super::group::group;
 use super::read::net;
 use super::tables::{Policy, PolicyTable, Text};
 use crate::policy::{PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::Mode;
-use netns_ebpf::layout::MAX_GROUPS;
 use netns_ebpf::packet::Permissions;
 use std::ops::Range;
 use toml::Spanned;
@@ -14,24 +14,22 @@ use toml::Spanned;
 /// Reads the policy of an interface that has these addresses.
 pub(super) fn read_policy(policy: &Spanned<Policy>, own: Vec<IpNet>) -> Wrong<PortPolicy> {
     let span = policy.span();
-    let mut read = PortPolicy {
-        mode: Mode::Observe,
-        networks: own,
-        permissions: Permissions::NONE,
-        ether_types: Vec::new(),
-    };
+    let mut read = PortPolicy { networks: own, ..PortPolicy::default() };
     match policy.get_ref() {
         Policy::Mode(text) => read.mode = mode(text, span.clone())?,
         Policy::Table(table) => read_table(table, &mut read)?,
     }
-    // Which MAC address it has is of no consequence for whether there is room.
-    read.of(MacAddress::default()).map_err(|full| (span, format!("{full}; expected fewer")))?;
+    // Which MAC address it has, and which number its group, is of no consequence for whether there is room.
+    read.of(MacAddress::default(), 0).map_err(|full| (span, format!("{full}; expected fewer")))?;
     Ok(read)
 }
 
 pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()> {
     if let Some(text) = &table.mode {
         into.mode = mode(text.get_ref(), text.span())?;
+    }
+    if let Some(text) = &table.group {
+        into.group = group(text)?;
     }
     for text in &table.networks {
         let net = net(text, "a network such as \"10.2.0.0/16\"")?;
@@ -53,15 +51,6 @@ pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()
         into.ether_types.push(*number.get_ref());
     }
     Ok(())
-}
-
-/// The number of a group.
-pub(super) fn group(number: &Spanned<u8>) -> Wrong<u8> {
-    let group = *number.get_ref();
-    if u32::from(group) < MAX_GROUPS {
-        return Ok(group);
-    }
-    Err((number.span(), format!("there is no group {group}; expected one from 0 to {}", MAX_GROUPS - 1)))
 }
 
 fn mode(text: &str, span: Range<usize>) -> Wrong<Mode> {

@@ -1,14 +1,15 @@
 //! A file of policies for the ports of a bridge that somebody else made.
 
-use super::policy::{group, read_table};
+use super::group::apart;
+use super::policy::read_table;
 use super::read::{in_order, mac};
-use super::tables::{PolicyTable, Text};
+use super::tables::{Group, PolicyTable, Text};
 use super::{Fault, Wrong};
 use crate::error::{Error, Result};
+use crate::group::Numbers;
 use crate::policy::PortPolicy;
 use netns_core::IpNet;
-use netns_ebpf::packet::Permissions;
-use netns_ebpf::{Mode, Policy};
+use netns_ebpf::Policy;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +34,7 @@ struct File {
     #[serde(default)]
     namespace: BTreeMap<Text, Spanned<Entry>>,
     #[serde(default)]
-    apart: Vec<[Spanned<u8>; 2]>,
+    apart: Vec<[Spanned<Group>; 2]>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,7 +43,7 @@ struct Entry {
     mac: Text,
     #[serde(default)]
     addresses: Vec<Text>,
-    group: Option<Spanned<u8>>,
+    group: Option<Spanned<Group>>,
     mode: Option<Text>,
     #[serde(default)]
     networks: Vec<Text>,
@@ -55,8 +56,8 @@ struct Entry {
 impl Policies {
     /// Reads policies from the text of a file.
     ///
-    /// Each `[port.NAME]` and `[namespace.NAME]` has a `mac`, and can have `addresses`, a `group`, and the keys of a
-    /// topology's `policy`. `apart` lists pairs of groups whose ports may not send to each other.
+    /// Each `[port.NAME]` and `[namespace.NAME]` has a `mac`, and can have `addresses` and the keys of a topology's
+    /// `policy`. `apart` lists pairs of groups whose ports may not send to each other, as in a topology.
     ///
     /// # Errors
     /// [`Error::File`]: the first thing that is wrong, by line and column of `path`, and what was expected there.
@@ -66,15 +67,19 @@ impl Policies {
     /// use std::path::Path;
     ///
     /// let text = r#"
-    /// apart = [[1, 2]]
+    /// apart = [["red", "blue"]]
     /// [port.veth1]
     /// mac = "02:00:00:00:00:01"
     /// addresses = ["10.1.1.1"]
     /// mode = "enforce"
-    /// group = 1
+    /// group = "red"
+    /// [namespace.ns2]
+    /// mac = "02:00:00:00:00:02"
+    /// group = "blue"
     /// "#;
     /// let policies = Policies::parse(Path::new("ports.toml"), text)?;
-    /// assert_eq!(policies.ports["veth1"].group, 1);
+    /// let groups = (policies.ports["veth1"].group, policies.namespaces["ns2"].group);
+    /// assert_eq!(policies.apart, [groups]);
     ///
     /// let error = Policies::parse(Path::new("ports.toml"), &text.replace("enforce", "drop")).unwrap_err();
     /// assert!(error.to_string().starts_with("ports.toml:6:8: there is no mode \"drop\"; expected"));
@@ -97,27 +102,24 @@ impl Policies {
 }
 
 fn read(file: File) -> Wrong<Policies> {
-    let mut apart = Vec::new();
-    for [one, other] in &file.apart {
-        apart.push((group(one)?, group(other)?));
-    }
-    Ok(Policies { ports: entries(file.port)?, namespaces: entries(file.namespace)?, apart })
+    let entries = file.port.values().chain(file.namespace.values());
+    let (apart, numbers) = apart(entries.filter_map(|entry| entry.get_ref().group.as_ref()), &file.apart)?;
+    let number = |group: &crate::group::Group| group.number(&numbers);
+    // All have one: they were numbered.
+    let apart = apart.iter().filter_map(|[one, other]| Some((number(one)?, number(other)?))).collect();
+    let (ports, namespaces) = (policies(file.port, &numbers)?, policies(file.namespace, &numbers)?);
+    Ok(Policies { ports, namespaces, apart })
 }
 
-fn entries(table: BTreeMap<Text, Spanned<Entry>>) -> Wrong<BTreeMap<String, Policy>> {
-    in_order(table).into_iter().map(|(name, entry)| Ok((name.into_inner(), policy(entry)?))).collect()
+fn policies(table: BTreeMap<Text, Spanned<Entry>>, numbers: &Numbers) -> Wrong<BTreeMap<String, Policy>> {
+    let entries = in_order(table).into_iter();
+    entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers)?))).collect()
 }
 
-fn policy(entry: Spanned<Entry>) -> Wrong<Policy> {
+fn policy(entry: Spanned<Entry>, numbers: &Numbers) -> Wrong<Policy> {
     let span = entry.span();
-    let Entry { mac: text, addresses, group: number, mode, networks, permit, ether_types } =
-        entry.into_inner();
-    let mut policy = PortPolicy {
-        mode: Mode::Observe,
-        networks: Vec::new(),
-        permissions: Permissions::NONE,
-        ether_types: Vec::new(),
-    };
+    let Entry { mac: text, addresses, group, mode, networks, permit, ether_types } = entry.into_inner();
+    let mut policy = PortPolicy::default();
     for address in &addresses {
         let ip = address.get_ref().parse().map_err(|_| {
             (
@@ -127,7 +129,7 @@ fn policy(entry: Spanned<Entry>) -> Wrong<Policy> {
         })?;
         policy.networks.push(IpNet::single(ip));
     }
-    read_table(&PolicyTable { mode, networks, permit, ether_types }, &mut policy)?;
-    let policy = policy.of(mac(&text)?).map_err(|full| (span, format!("{full}; expected fewer")))?;
-    Ok(Policy { group: number.as_ref().map(group).transpose()?.unwrap_or(0), ..policy })
+    read_table(&PolicyTable { mode, group, networks, permit, ether_types }, &mut policy)?;
+    let group = policy.group.number(numbers).unwrap_or_default();
+    policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))
 }

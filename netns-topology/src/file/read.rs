@@ -2,8 +2,9 @@
 
 use super::Wrong;
 use super::check::Described;
+use super::group::apart;
 use super::policy::read_policy;
-use super::tables::{Bridge, File, Host, Interface, Namespace, Port, Route, Text};
+use super::tables::{self, Bridge, File, Host, Interface, Namespace, Policy, Port, Route, Text};
 use crate::topology::{
     self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place,
 };
@@ -24,7 +25,7 @@ struct End {
 /// Everything in the order of the file.
 pub(super) fn read(file: File) -> Wrong<Described> {
     let mut into = Described::default();
-    let File { host, namespace, bridge } = file;
+    let File { host, namespace, bridge, apart: pairs } = file;
     let mut ends = Vec::new();
 
     let namespaces = in_order(namespace);
@@ -73,7 +74,17 @@ pub(super) fn read(file: File) -> Wrong<Described> {
         }
     }
     read_cables(&mut into, &ends)?;
+    // Numbers come later: those that are up keep theirs.
+    (into.topology.apart, _) = apart(ends.iter().filter_map(group_of), &pairs)?;
     Ok(into)
+}
+
+/// Where the file says which group the port of an interface is in.
+fn group_of(end: &End) -> Option<&Spanned<tables::Group>> {
+    match end.table.policy.as_ref()?.get_ref() {
+        Policy::Mode(_) => None,
+        Policy::Table(table) => table.group.as_ref(),
+    }
 }
 
 /// Keys and values as they stand in the file.

@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) namespace: BTreeMap<Text, Namespace>,
     #[serde(default)]
     pub(super) bridge: BTreeMap<Text, Bridge>,
+    #[serde(default)]
+    pub(super) apart: Vec<[Spanned<Group>; 2]>,
 }
 
 /// `[host]`.
@@ -88,6 +90,7 @@ pub(super) enum Policy {
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyTable {
     pub(super) mode: Option<Text>,
+    pub(super) group: Option<Spanned<Group>>,
     #[serde(default)]
     pub(super) networks: Vec<Text>,
     #[serde(default)]
@@ -114,6 +117,38 @@ impl<'de> Deserialize<'de> for Policy {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Policy, A::Error> {
                 PolicyTable::deserialize(MapAccessDeserializer::new(map)).map(Policy::Table)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A group of ports.
+#[derive(Debug)]
+pub(super) enum Group {
+    Number(i64),
+    Name(String),
+}
+
+/// By hand, as [`Policy`], so that what is neither is told where it stands.
+impl<'de> Deserialize<'de> for Group {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Group;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name or the number of a group")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Group, E> {
+                Ok(Group::Number(number))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Group, E> {
+                Ok(Group::Name(name.to_owned()))
             }
         }
 

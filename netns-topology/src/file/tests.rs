@@ -1,7 +1,7 @@
 //! What a file can say, and what it cannot: the place of every error and what was expected there.
 
 use super::parse;
-use crate::topology::{LinkName, Place, Topology};
+use crate::topology::{Group, LinkName, Place, Topology};
 use std::path::Path;
 
 fn read(text: &str) -> Topology {
@@ -25,6 +25,7 @@ fn the_examples_say_what_they_mean() {
     assert_eq!(counts("cable.toml"), (2, 0, 1, 0));
     assert_eq!(counts("bridge.toml"), (3, 1, 3, 0));
     assert_eq!(counts("bridge-host.toml"), (2, 1, 2, 2));
+    assert_eq!(counts("tenants.toml"), (4, 1, 4, 0));
     assert_eq!(counts("two-bridges.toml"), (21, 2, 22, 40));
 }
 
@@ -152,6 +153,78 @@ fn addresses_and_routes_that_cannot_be() {
         error(&routed("{ to = '10.1.0.0/16' }")),
         "5:11: a route that leads nowhere; expected `via` or `dev`"
     );
+}
+
+#[test]
+fn groups_have_names_or_numbers_and_are_kept_apart() {
+    let topology = read(
+        r#"
+        apart = [["red", "blue"], ["blue", 7], ["red", "red"]]
+        [bridge.br0]
+        [namespace.a]
+        interface.eth0 = { bridge = "br0", policy = { mode = "enforce", group = "red" } }
+        [namespace.b]
+        interface.eth0 = { bridge = "br0", policy = { group = "blue" } }
+        [namespace.c]
+        interface.eth0 = { bridge = "br0", policy = { group = 7 } }
+        [namespace.d]
+        interface.eth0 = { bridge = "br0", policy = "observe" }
+        "#,
+    );
+    let (red, blue) = (Group::Name("red".to_owned()), Group::Name("blue".to_owned()));
+    let groups: Vec<&Group> =
+        topology.cables.iter().map(|cable| &cable.policy.as_ref().unwrap().group).collect();
+    assert_eq!(groups, [&red, &blue, &Group::Number(7), &Group::default()]);
+    assert_eq!(topology.apart, [[red.clone(), blue.clone()], [blue, Group::Number(7)], [red.clone(), red]]);
+    assert_eq!(topology.cables[0].policy.as_ref().unwrap().to_string(), "enforce group red");
+}
+
+#[test]
+fn groups_that_cannot_be() {
+    let grouped = |apart: &str, groups: &[&str]| {
+        let namespace = |(number, group): (usize, &&str)| {
+            let policy = format!("policy = {{ group = {group} }}");
+            format!("[namespace.n{number}]\ninterface.e = {{ bridge = 'br0', {policy} }}\n")
+        };
+        let namespaces: Vec<String> = groups.iter().enumerate().map(namespace).collect();
+        error(&format!("apart = [{apart}]\n[bridge.br0]\n{}", namespaces.concat()))
+    };
+    let tenants = ["'red'", "'blue'"];
+    assert_eq!(
+        grouped("['red', 'blu']", &tenants),
+        "1:18: no port is in a group \"blu\"; did you mean \"blue\"?"
+    );
+    assert_eq!(
+        grouped("['green', 'blue']", &tenants),
+        "1:11: no port is in a group \"green\"; expected one of: blue, red"
+    );
+    assert_eq!(
+        grouped("['green', 'blue']", &["7"]),
+        "1:11: no port is in a group \"green\"; expected one of: 7"
+    );
+    assert_eq!(
+        grouped("['green', 'blue']", &[]),
+        "1:11: no port is in a group \"green\"; expected a port with group = \"green\""
+    );
+    assert_eq!(
+        grouped("['red', 64]", &tenants),
+        "1:18: there is no group 64; expected one from 0 to 63, or a name"
+    );
+    assert!(grouped("['red']", &tenants).starts_with("1:10: invalid length 1, expected "));
+    assert_eq!(
+        grouped("", &["'a b'"]),
+        "4:52: no group has the name \"a b\"; expected one such as \"tenant1\""
+    );
+    assert_eq!(grouped("", &["-1"]), "4:52: there is no group -1; expected one from 0 to 63, or a name");
+    assert_eq!(
+        grouped("", &["true"]),
+        "4:52: invalid type: boolean `true`, expected the name or the number of a group"
+    );
+    let many: Vec<String> = (0..64).map(|number| format!("'g{number}'")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let last =
+        format!("{}:52: there are 64 groups, one of them of ports in no other; expected fewer", 2 + 2 * 64);
+    assert_eq!(grouped("", &many), last);
 }
 
 #[test]

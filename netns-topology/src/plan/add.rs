@@ -16,7 +16,10 @@ impl Planner<'_> {
         // Settings for links to come have to be there before the links; those of a link only exist with it.
         self.set_sysctls(false);
         self.add_bridges();
+        // Before ports join them, and after ports have left them: a port is in no group that is not yet kept apart.
+        self.part_groups();
         self.add_cables();
+        self.join_groups();
         self.set_sysctls(true);
         self.add_addresses();
         self.add_link_locals();
@@ -104,7 +107,7 @@ impl Planner<'_> {
         match &cable.policy {
             None if now.is_some() => self.changes.push(Change::RemovePolicy { port }),
             None => {}
-            Some(policy) => match policy.of(mac) {
+            Some(policy) => match policy.of(mac, policy.group.number(&self.groups).unwrap_or_default()) {
                 Ok(wanted) if Some(wanted) == now => {}
                 Ok(_) => {
                     let (policy, again) = (policy.clone(), now.is_some());

@@ -1,6 +1,8 @@
 //! One change of the kernel's state, and how it reads.
 
-use crate::topology::{Address, Bridge, Cable, Command, LinkName, Port, PortPolicy, Route, Sysctl};
+use crate::topology::{
+    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, Sysctl,
+};
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use std::fmt;
@@ -88,6 +90,24 @@ pub enum Change {
         /// The port.
         port: LinkName,
     },
+    /// Keep two groups of ports from talking to each other, either way.
+    PartGroups {
+        /// Where the ports are.
+        place: Place,
+        /// The groups; a group can be kept apart from itself.
+        groups: [Group; 2],
+        /// Their numbers.
+        numbers: [u8; 2],
+    },
+    /// Let two groups of ports talk to each other again.
+    JoinGroups {
+        /// Where the ports are.
+        place: Place,
+        /// The groups.
+        groups: [Group; 2],
+        /// The numbers by which they were kept apart.
+        numbers: [u8; 2],
+    },
     /// Add an address.
     AddAddress(Address),
     /// Give a link its IPv6 link-local address, without which the kernel asks for no neighbour on behalf of packets
@@ -136,6 +156,12 @@ impl fmt::Display for Change {
                 write!(f, "{} {port}: policy {policy}", if *again { '~' } else { '+' })
             }
             Self::RemovePolicy { port } => write!(f, "- {port}: policy"),
+            Self::PartGroups { place, groups: [one, other], .. } => {
+                write!(f, "+ {place}: apart {one} and {other}")
+            }
+            Self::JoinGroups { place, groups: [one, other], .. } => {
+                write!(f, "- {place}: apart {one} and {other}")
+            }
             Self::AddAddress(Address { link, net }) => write!(f, "+ {link}: address {net}"),
             Self::AddLinkLocal(link) => write!(f, "+ {link}: link-local address"),
             Self::SetSysctl { sysctl, from } => match from {

@@ -3,6 +3,7 @@
 //! and not on record is somebody else's: left alone, and a conflict if it is in the way.
 
 mod add;
+mod apart;
 mod change;
 mod remove;
 
@@ -13,6 +14,7 @@ pub(crate) use add::{DEFAULTS, differing_options};
 pub use change::Change;
 
 use crate::error::{Error, Result};
+use crate::group::{Numbers, number};
 use crate::observe::Observed;
 use crate::record::{Record, RecordedLink};
 use crate::topology::{Bridge, Cable, LinkName, Place, Route, Topology};
@@ -23,16 +25,27 @@ use netns_core::route;
 /// # Errors
 /// [`Error::Conflict`]: everything that is in the way and was not made for this topology.
 pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result<Vec<Change>> {
-    let mut planner = Planner { topology, record, observed, changes: Vec::new(), conflicts: Vec::new() };
+    let (groups, changes, conflicts) = (number_groups(topology, record)?, Vec::new(), Vec::new());
+    let mut planner = Planner { topology, record, observed, groups, changes, conflicts };
     planner.remove();
     planner.add();
     if planner.conflicts.is_empty() { Ok(planner.changes) } else { Err(Error::Conflict(planner.conflicts)) }
+}
+
+/// The numbers of the topology's groups, which a plan counts with.
+///
+/// # Errors
+/// [`Error::Conflict`] if there are more groups than numbers; a file has never that many.
+pub(crate) fn number_groups(topology: &Topology, record: &Record) -> Result<Numbers> {
+    let full = |name| Error::Conflict(vec![format!("group {name}: every other number is another group's")]);
+    number(topology.groups(), &record.groups).map_err(full)
 }
 
 struct Planner<'a> {
     topology: &'a Topology,
     record: &'a Record,
     observed: &'a Observed,
+    groups: Numbers,
     changes: Vec<Change>,
     conflicts: Vec<String>,
 }

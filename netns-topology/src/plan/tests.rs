@@ -143,3 +143,41 @@ fn a_route_of_somebody_else_is_in_the_way() {
     assert!(plan(&topology, &record, &observed).is_err());
     assert!(lines(&Topology::default(), &record, &observed).is_empty());
 }
+
+#[test]
+fn groups_are_kept_apart_before_ports_join_them_and_talk_again_after() {
+    let text = r#"
+        apart = [["red", "blue"], ["blue", "red"], ["red", 9]]
+        [bridge.br0]
+        [namespace.a]
+        interface.e = { bridge = "br0", policy = { group = "red" } }
+        [namespace.b]
+        interface.e = { bridge = "br0", policy = { group = "blue" } }
+    "#;
+    let topology = crate::parse(Path::new("lab.toml"), text).unwrap();
+    let (mut record, mut observed) = (record(), bare());
+    let apart = "+ host: apart red and blue";
+    let (before, after) = (
+        ["+ namespace a", "+ namespace b", "+ bridge host/br0"],
+        [
+            "+ cable a/e - host/a-e (on br0) policy observe group red",
+            "+ cable b/e - host/b-e (on br0) policy observe group blue",
+        ],
+    );
+    let expected =
+        |middle: &[&'static str], last: &[&'static str]| [&before[..], middle, &after, last].concat();
+    assert_eq!(lines(&topology, &record, &observed), expected(&[apart], &[]), "nobody is in group 9");
+
+    // As it was left: by number, both ways, and another one of a group that was there.
+    record.groups =
+        [("red", 3), ("blue", 2), ("old", 5)].map(|(name, number)| (name.to_owned(), number)).into();
+    let mut is = |ways: &[(u8, u8)]| {
+        observed.apart.insert(Place::Host, ways.iter().copied().collect());
+        lines(&topology, &record, &observed)
+    };
+    assert_eq!(is(&[(2, 3), (3, 2)]), expected(&[], &[]));
+    assert_eq!(is(&[(2, 3)]), expected(&[apart], &[]), "killed between the two");
+    let left = ["- host: apart blue and old", "- host: apart 8 and 8"];
+    assert_eq!(is(&[(2, 3), (3, 2), (2, 5), (5, 2), (8, 8)]), expected(&[], &left));
+    assert!(lines(&Topology::default(), &record, &observed).is_empty(), "it goes with the last port");
+}

@@ -16,6 +16,7 @@ mod observe;
 mod run;
 mod topology;
 mod topology_faults;
+mod topology_groups;
 mod topology_policy;
 mod watched;
 

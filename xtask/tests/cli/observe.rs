@@ -381,6 +381,14 @@ fn a_policy_file_that_cannot_be_has_line_and_column() {
             ("[port.v1]\nmac = '02'\n", "2:7: \"02\" is no MAC address; expected"),
             ("[port.v1]\nmac = '02:00:00:00:00:01'\ngroup = 64\n", "3:9: there is no group 64; expected one"),
             (
+                "apart = [['red', 'bleu']]\n[port.v1]\nmac = '02:00:00:00:00:01'\ngroup = 'blue'\n",
+                "1:11: no port is in a group \"red\"; expected one of: blue",
+            ),
+            (
+                "apart = [['bleu', 0]]\n[port.v1]\nmac = '02:00:00:00:00:01'\ngroup = 'blue'\n",
+                "1:11: no port is in a group \"bleu\"; did you mean \"blue\"?",
+            ),
+            (
                 "[namespace.a]\nmac = '02:00:00:00:00:01'\naddresses = ['10.1.1.1/24']\n",
                 "3:14: \"10.1.1.1/24\" is no address; expected one such as \"10.1.1.1\"",
             ),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::{bridge_json, in_host, ip, ip_json, only, oracle};
 
-pub(crate) const EXAMPLES: [&str; 4] = ["cable", "bridge", "bridge-host", "two-bridges"];
+pub(crate) const EXAMPLES: [&str; 5] = ["cable", "bridge", "bridge-host", "tenants", "two-bridges"];
 
 /// A copy of an example in the host's own `/run`, to be edited.
 pub(crate) fn example(name: &str) -> PathBuf {

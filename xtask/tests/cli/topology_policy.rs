@@ -23,7 +23,7 @@ fn lab() -> PathBuf {
 }
 
 /// Whether a ping is answered.
-fn pings(from: &str, arguments: &str) -> bool {
+pub(crate) fn pings(from: &str, arguments: &str) -> bool {
     let ping = oracle("ping").get_program().to_owned();
     let mut command = oracle("ip");
     command.args(["netns", "exec", from]).arg(ping).args(["-c", "1", "-W", "1", "-q"]);
@@ -37,7 +37,7 @@ fn filters(port: &str) -> usize {
     filters.filter(|filter| filter["options"]["bpf_name"] == "netns-ebpf").count()
 }
 
-fn violations(file: &std::path::Path, port: &str) -> Value {
+pub(crate) fn violations(file: &std::path::Path, port: &str) -> Value {
     let shown: Value = serde_json::from_str(&fine("show --json", file)).unwrap();
     let ports = shown["violations"].as_array().unwrap();
     ports.iter().find(|found| found["port"] == port).cloned().unwrap_or_default()
@@ -186,7 +186,7 @@ fn a_policy_that_cannot_be_has_line_and_column() {
             ("7", "3:45: invalid type: integer `7`, expected \"observe\", \"enforce\" or a table"),
             (
                 "{ mod = 'enforce' }",
-                "3:47: unknown field `mod`, expected one of `mode`, `networks`, `permit`, \
+                "3:47: unknown field `mod`, expected one of `mode`, `group`, `networks`, `permit`, \
                                      `ether_types`",
             ),
             (

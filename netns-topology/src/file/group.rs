@@ -1,0 +1,92 @@
+//! Groups of ports, as the file says them.
+
+use super::Wrong;
+use super::tables;
+use crate::group::{Group, Numbers, number};
+use netns_ebpf::layout::MAX_GROUPS;
+use std::ops::Range;
+use toml::Spanned;
+
+/// Reads a group.
+pub(super) fn group(text: &Spanned<tables::Group>) -> Wrong<Group> {
+    match text.get_ref() {
+        tables::Group::Number(number) => {
+            let group = u8::try_from(*number).ok().filter(|&group| u32::from(group) < MAX_GROUPS);
+            group.map(Group::Number).ok_or_else(|| {
+                let last = MAX_GROUPS - 1;
+                (text.span(), format!("there is no group {number}; expected one from 0 to {last}, or a name"))
+            })
+        }
+        // What reads as a number would be taken for one.
+        tables::Group::Name(name)
+            if name.is_empty()
+                || name.contains(char::is_whitespace)
+                || name.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            Err((text.span(), format!("no group has the name {name:?}; expected one such as \"tenant1\"")))
+        }
+        tables::Group::Name(name) => Ok(Group::Name(name.clone())),
+    }
+}
+
+/// Reads which groups are kept apart, given where the file says which groups its ports are in; with the numbers that
+/// all their names have, if they had none before.
+pub(super) fn apart<'a>(
+    of_ports: impl Iterator<Item = &'a Spanned<tables::Group>>,
+    pairs: &[[Spanned<tables::Group>; 2]],
+) -> Wrong<(Vec<[Group; 2]>, Numbers)> {
+    let known = of_ports.map(|text| Ok((group(text)?, text.span()))).collect::<Wrong<Vec<_>>>()?;
+    let mut apart = Vec::new();
+    for [one, other] in pairs {
+        apart.push([known_group(one, &known)?, known_group(other, &known)?]);
+    }
+    let groups = known.iter().map(|(group, _)| group).chain(apart.iter().flatten());
+    match number(groups, &Numbers::new()) {
+        Ok(numbers) => Ok((apart, numbers)),
+        Err(name) => {
+            let is_it = |(group, _): &&(Group, Range<usize>)| group.to_string() == name;
+            let span = known.iter().find(is_it).map(|(_, span)| span.clone()).unwrap_or_default();
+            Err((
+                span,
+                format!("there are {MAX_GROUPS} groups, one of them of ports in no other; expected fewer"),
+            ))
+        }
+    }
+}
+
+/// Reads a group that ports are in. Numbers are there, whoever is in them.
+fn known_group(text: &Spanned<tables::Group>, known: &[(Group, Range<usize>)]) -> Wrong<Group> {
+    let group = group(text)?;
+    let Group::Name(name) = &group else { return Ok(group) };
+    if known.iter().any(|(known, _)| *known == group) {
+        return Ok(group);
+    }
+    let mut names: Vec<String> = known.iter().map(|(group, _)| group.to_string()).collect();
+    names.sort();
+    names.dedup();
+    let near = names.iter().map(|known| (distance(name, known), known)).min();
+    let expected = match near {
+        None => format!("a port with group = {name:?}"),
+        Some((changes, near)) if 2 * changes <= name.chars().count() => {
+            return Err((text.span(), format!("no port is in a group {name:?}; did you mean {near:?}?")));
+        }
+        Some(_) if names.len() <= 8 => format!("one of: {}", names.join(", ")),
+        Some(_) => format!("one of: {}, ...", names[..8].join(", ")),
+    };
+    Err((text.span(), format!("no port is in a group {name:?}; expected {expected}")))
+}
+
+/// How many letters have to be put in, left out or replaced to make the other text of one.
+fn distance(one: &str, other: &str) -> usize {
+    // Of the letters of `one` so far, to each beginning of `other`.
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (done, letter) in one.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], done + 1);
+        for (place, wanted) in other.chars().enumerate() {
+            let replaced = before + usize::from(letter != wanted);
+            before = row[place + 1];
+            row[place + 1] = replaced.min(before + 1).min(row[place] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}

@@ -1,0 +1,48 @@
+//! Which numbers names get.
+
+use super::{Group, Numbers, number};
+
+fn names(names: &[&str]) -> Vec<Group> {
+    names.iter().map(|name| Group::Name((*name).to_owned())).collect()
+}
+
+fn numbered(groups: &[Group], before: &[(&str, u8)]) -> Vec<(String, u8)> {
+    let before: Numbers = before.iter().map(|&(name, number)| (name.to_owned(), number)).collect();
+    number(groups.iter(), &before).unwrap().into_iter().collect()
+}
+
+fn expected(numbers: &[(&str, u8)]) -> Vec<(String, u8)> {
+    numbers.iter().map(|&(name, number)| (name.to_owned(), number)).collect()
+}
+
+#[test]
+fn a_name_keeps_its_number_and_a_new_one_gets_one_that_none_had() {
+    assert_eq!(numbered(&names(&["b", "a", "b"]), &[]), expected(&[("a", 2), ("b", 1)]));
+    // `a` goes, `c` comes: not with the number of `a`, which ports still have.
+    let before = [("a", 2), ("b", 1)];
+    assert_eq!(numbered(&names(&["b", "c"]), &before), expected(&[("b", 1), ("c", 3)]));
+    assert_eq!(numbered(&names(&["c", "b"]), &before), expected(&[("b", 1), ("c", 3)]));
+}
+
+#[test]
+fn a_number_in_the_file_is_no_names() {
+    let mut groups = names(&["a", "b"]);
+    groups.extend([Group::Number(1), Group::Number(3)]);
+    assert_eq!(numbered(&groups, &[("a", 1)]), expected(&[("a", 2), ("b", 4)]));
+    // What nobody can have had, whoever wrote the record.
+    assert_eq!(numbered(&names(&["a", "b"]), &[("a", 64), ("b", 0)]), expected(&[("a", 1), ("b", 2)]));
+}
+
+#[test]
+fn there_are_sixty_three_names_with_numbers() {
+    let all: Vec<String> = (0..64).map(|number| format!("g{number}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let groups = names(&all[..63]);
+    let numbers = number(groups.iter(), &Numbers::new()).unwrap();
+    assert_eq!(numbers.values().max(), Some(&63));
+    assert_eq!(number(names(&all).iter(), &Numbers::new()), Err("g63"));
+    // With none left that nobody had, one that somebody had.
+    let mut others = names(&all[1..63]);
+    others.push(Group::Name("new".to_owned()));
+    assert_eq!(number(others.iter(), &numbers).unwrap()["new"], numbers["g0"]);
+}
