@@ -13,6 +13,7 @@ mod manual;
 mod metrics;
 mod net;
 mod observe;
+mod observe_judged;
 mod run;
 mod topology;
 mod topology_faults;

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tests::{eventually, in_host, ip, ip_json, only, oracle, until};
 
-const PORT: u16 = 9753;
+pub(crate) const PORT: u16 = 9753;
 const PROMETHEUS: u16 = 9090;
 
 /// What `GET` answers: the status line, and the body.
@@ -21,7 +21,7 @@ fn get(port: u16, path: &str) -> Option<(String, String)> {
     Some((head.lines().next()?.to_owned(), body.to_owned()))
 }
 
-fn metrics() -> String {
+pub(crate) fn metrics() -> String {
     let (status, body) = until("an answer", || get(PORT, "/metrics"));
     assert_eq!(status, "HTTP/1.1 200 OK");
     body

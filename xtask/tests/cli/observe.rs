@@ -27,14 +27,14 @@ fn ping(from: u8, to: u8) {
     let _ = tests::run(oracle("ip").args(inside).arg(format!("10.1.1.{to}")));
 }
 
-fn make_bridge() {
+pub(crate) fn make_bridge() {
     ip("link add br0 type bridge mcast_snooping 0");
     std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
     ip("link set br0 up");
 }
 
 /// A port that is up, as is its bridge; the kernel does that in its own time.
-fn plug_in(number: u8) {
+pub(crate) fn plug_in(number: u8) {
     plug(number);
     ip(&format!("link set v{number} master br0 up"));
     eventually("the bridge is up", || ip_json("link show br0")[0]["operstate"] == "UP");
@@ -122,7 +122,7 @@ fn put_filter(host: &Host, port: &str, direction: Direction) {
 }
 
 /// How many of our filters are on a port.
-fn programs(port: &str) -> usize {
+pub(crate) fn programs(port: &str) -> usize {
     let hooks = ["ingress", "egress"].map(|hook| tc_json(&format!("filter show dev {port} {hook}")));
     let filters = hooks.iter().filter_map(Value::as_array).flatten();
     filters.filter(|filter| filter["options"]["bpf_name"] == "netns-ebpf").count()
@@ -285,13 +285,13 @@ fn people_get_tables() {
 }
 
 /// A file with a policy for the port `v1`, by its MAC address.
-fn policy_file(address: &str) -> String {
+pub(crate) fn policy_file(address: &str) -> String {
     let mac = only(&ip_json("-n ns1 link show eth0"))["address"].as_str().unwrap().to_owned();
     format!("[port.v1]\nmac = \"{mac}\"\naddresses = [\"{address}\"]\n")
 }
 
 /// Whether a ping from the first namespace to the second is answered.
-fn answered(arguments: &str) -> bool {
+pub(crate) fn answered(arguments: &str) -> bool {
     let ping = oracle("ping").get_program().to_owned();
     let mut command = oracle("ip");
     command.args(["netns", "exec", "ns1"]).arg(ping).args(["-c1", "-W1", "-q"]);
