@@ -121,9 +121,26 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
         for text in ["may send  its own addresses", "the rest is counted and passes"] {
             terminal.shows(text, |screen| screen.contains(text));
         }
-        let is_reason = |line: &str| Reason::from_name(line.split_whitespace().next()?).map(drop);
-        let screen = terminal.screen();
-        assert_eq!(screen.lines().filter_map(is_reason).count(), 2, "{screen}");
+        // Each was sent: as many as there is room for, two a line, and how many there are beside.
+        let shown = |screen: &str| {
+            let (_, pane) = screen.split_once(" veth-ns1 ─")?;
+            let words: Vec<&str> = pane.split_whitespace().collect();
+            let reasons = words.iter().filter_map(|word| Reason::from_name(word)).count();
+            let others = words.windows(3).find_map(|words| match words {
+                ["and", others, "more"] => others.parse().ok(),
+                _ => None,
+            });
+            Some((reasons, others.unwrap_or(0), pane.matches(" -> ").count()))
+        };
+        let all = Reason::ALL.len();
+        terminal.shows("eleven reasons, and three pairs", |screen| shown(screen) == Some((11, all - 11, 3)));
+        // With a line for each, over time.
+        terminal.resize(80, 100);
+        let screen = terminal.shows("all reasons", |screen| {
+            shown(screen).is_some_and(|(reasons, others, _)| (reasons, others) == (all, 0))
+        });
+        let is_one = |line: &&str| line.split_whitespace().next().and_then(Reason::from_name).is_some();
+        assert_eq!(screen.lines().filter(is_one).count(), all, "{screen}");
         terminal.press(&["q"]);
         let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
         assert!(screen.contains("attack    as it should be"), "{screen}");

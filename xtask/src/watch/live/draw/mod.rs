@@ -15,7 +15,7 @@ use ratatui::text::{Line, Span};
 /// Draws all of it.
 pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
     let area = frame.area();
-    let below = if app.pane == Pane::None { 0 } else { (area.height / 2).clamp(0, 24) };
+    let below = pane_height(app, area.height);
     let [title, table, pane, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(3),
@@ -35,6 +35,16 @@ pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
     if app.mode == Mode::Help {
         help::draw(app, frame, area);
     }
+}
+
+/// How many lines the pane gets: half of them, up to 24, or those that the table has no ports for.
+fn pane_height(app: &App, height: u16) -> u16 {
+    if app.pane == Pane::None {
+        return 0;
+    }
+    // The title, the table's two headings, the foot.
+    let table = u16::try_from(app.rows.len()).unwrap_or(u16::MAX).saturating_add(4);
+    (height / 2).min(24).max(height.saturating_sub(table))
 }
 
 /// What it is of, and everything together.

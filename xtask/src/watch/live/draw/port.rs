@@ -51,21 +51,41 @@ fn total(traffic: Traffic) -> String {
     format!("{} packets ({} on a wire), {} bytes", human(packets), human(segments), human(bytes))
 }
 
-/// What its namespace sent and may not, by reason, over time. Half of the room that is left, the rest is the pairs'.
+/// What its namespace sent and may not, by reason, the most frequent first: over time, where there is a line for each,
+/// otherwise side by side. A quarter of the room that is left is the pairs'.
 fn reasons(app: &App, row: &Row, area: Rect, used: usize) -> Vec<Line<'static>> {
     let port = app.shown.as_ref().and_then(|reading| reading.port(row.info.slot));
     let violations = port.and_then(|port| port.violations);
     let mut all: Vec<_> = violations.iter().flat_map(Violations::iter).collect();
     all.sort_by_key(|&(_, packets)| Reverse(packets));
-    let room = usize::from(area.height).saturating_sub(used).div_ceil(2);
-    let width = usize::from(area.width).saturating_sub(43);
+    let left = usize::from(area.height).saturating_sub(used);
+    let (room, width) = (left - left.div_ceil(4), usize::from(area.width));
+    if all.len() > room {
+        return side_by_side(app, &all, room, width);
+    }
+    let width = width.saturating_sub(43);
     let line = |(reason, packets): (Reason, u64)| {
         let history = app.reason(row.info.slot, reason);
         let spark = history.map_or_else(String::new, |history| history.sparkline(width));
         let text = format!("{:10}{:<24} {:>6}  ", "", reason.name(), human(packets));
         Line::from(vec![Span::styled(text, app.theme.warning()), Span::styled(spark, app.theme.spark())])
     };
-    all.into_iter().take(room).map(line).collect()
+    all.into_iter().map(line).collect()
+}
+
+/// Reasons in lines of several, as many as fit; the last place says how many do not.
+fn side_by_side(app: &App, all: &[(Reason, u64)], lines: usize, width: usize) -> Vec<Line<'static>> {
+    const CELL: usize = 33;
+    let across = (width.saturating_sub(10) / CELL).max(1);
+    let room = lines * across;
+    let shown = if all.len() > room { room.saturating_sub(1) } else { all.len() };
+    let cell = |(reason, packets): &(Reason, u64)| format!("{:<24} {:>6}  ", reason.name(), human(*packets));
+    let mut cells: Vec<String> = all[..shown].iter().map(cell).collect();
+    if shown < all.len() {
+        cells.push(format!("and {} more", all.len() - shown));
+    }
+    let line = |cells: &[String]| Line::styled(format!("{:10}{}", "", cells.concat()), app.theme.warning());
+    cells.chunks(across).take(lines).map(line).collect()
 }
 
 /// The pairs that the port is an end of, the busiest first.
