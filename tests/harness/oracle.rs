@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 13] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
@@ -16,6 +16,8 @@ const PACKAGES: [(&str, &str); 11] = [
     ("tmux", "tmux"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("dot", "graphviz"),
+    ("xmllint", "libxml2-utils"),
     ("unshare", "util-linux"),
     ("prlimit", "util-linux"),
 ];

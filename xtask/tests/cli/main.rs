@@ -16,6 +16,7 @@ mod observe;
 mod observe_judged;
 mod run;
 mod topology;
+mod topology_drawn;
 mod topology_faults;
 mod topology_groups;
 mod topology_policy;

@@ -4,7 +4,6 @@
 use crate::{Done, done, state_of_the_host, xtask};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tests::{bridge_json, in_host, ip, ip_json, only, oracle};
 
 pub(crate) const EXAMPLES: [&str; 5] = ["cable", "bridge", "bridge-host", "tenants", "two-bridges"];
@@ -254,8 +253,6 @@ fn show_tells_the_state_and_draws() {
         assert!(fine("show", &file).starts_with("/run/two-bridges.toml: up, and differs in 1: see `diff`\n"));
         fine("down", &file);
 
-        let dot = fine("show --dot", &file);
-        assert_eq!(dot.matches(" -- ").count(), 22, "{dot}");
         let svg = fine("show --svg", &file);
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         for name in ["router", "west10", "east10", "10.2.0.254/24"] {
@@ -263,9 +260,5 @@ fn show_tells_the_state_and_draws() {
         }
         let json: Value = serde_json::from_str(&fine("show --json", &file)).unwrap();
         assert_eq!((json["cables"].as_array().unwrap().len(), &json["up"]), (22, &false.into()));
-        let xml = Command::new("python3")
-            .args(["-c", "import sys, xml.dom.minidom as m; m.parseString(sys.argv[1])", &svg])
-            .output();
-        assert!(xml.is_ok_and(|parsed| parsed.status.success()) || !Path::new("/usr/bin/python3").exists());
     });
 }
