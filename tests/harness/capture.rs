@@ -1,7 +1,8 @@
 //! What a tool sends to the kernel, byte for byte: `strace` writes it down.
 
 use crate::oracle;
-use std::fs;
+use std::os::unix::process::CommandExt;
+use std::{fs, io};
 
 /// Runs a command (a tool and its arguments, split at white space) that has to succeed, and returns the datagrams that
 /// it sent, in their order.
@@ -16,9 +17,20 @@ pub fn datagrams(command: &str) -> Vec<Vec<u8>> {
     let tool = oracle(words.next().expect("a tool"));
     let mut strace = oracle("strace");
     strace.args(["-o", trace, "-e", "trace=sendmsg,sendto", "-e", "signal=none", "-e", "write=all"]);
+    // Some requests have a descriptor's number in them, so whoever started the tests is to leave it none.
+    // SAFETY: close_range(2) may be called in a child before exec, and closes nothing before that.
+    unsafe { strace.pre_exec(leave_no_descriptors) };
     let output = strace.arg(tool.get_program()).args(words).output().expect("strace starts");
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     parse(&fs::read_to_string(trace).expect("a trace"))
+}
+
+/// Lets go of all descriptors but stdin, stdout and stderr with the next exec.
+fn leave_no_descriptors() -> io::Result<()> {
+    const CLOEXEC: libc::c_uint = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: no pointers; nothing is closed before an exec.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// A line for the call, one for each buffer of `sendmsg`, and the bytes in lines such as

@@ -22,7 +22,6 @@ mod watch;
 use clap::Parser;
 use cli::{Cli, Command, EbpfCommand};
 use failure::Failure;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,8 +40,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             if !failure.is_silent() {
-                // Where stderr is gone nobody misses it; `eprintln!` would panic.
-                let _ = writeln!(io::stderr(), "error: {failure}");
+                messages::say(format_args!("error: {failure}"));
             }
             ExitCode::from(failure.code())
         }

@@ -1,8 +1,14 @@
 //! What the log has to say: on stderr, except while the live view has the screen; then it is kept for the view.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Says something on stderr. Where that is gone nobody misses it; `eprintln!` would panic, and what was made would stay.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// How many lines are kept.
 const MOST: usize = 100;
@@ -59,8 +65,7 @@ impl Drop for Keep {
     fn drop(&mut self) {
         let lines = kept().take();
         for line in lines.into_iter().flatten() {
-            // Where stderr is gone nobody misses it; `eprintln!` would panic.
-            let _ = writeln!(io::stderr(), "{line}");
+            say(format_args!("{line}"));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::NetnsCommand;
 use crate::failure::{self, Failure};
+use crate::messages::say;
 use crate::output::{json_line, stdout};
 use crate::signals::Stop;
 use netns_core::{Folder, NameEvent, Namespace, RouteSocket, Watch, nsid};
@@ -79,13 +80,13 @@ fn exec(name: &str, command: &[OsString], no_mounts: bool) -> Result<ExitCode, F
     } else {
         namespace.enter_view(name, |missing| {
             for error in missing {
-                eprintln!("warning: {error}");
+                say(format_args!("warning: {error}"));
             }
             become_it()
         })?
     };
     // What shells do: 127 if there is no such command, 126 if it cannot be run.
-    eprintln!("error: run {}: {error}", program.to_string_lossy());
+    say(format_args!("error: run {}: {error}", program.to_string_lossy()));
     Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
@@ -100,7 +101,7 @@ fn monitor(json: bool) -> Result<ExitCode, Failure> {
             NameEvent::Added(name) => ("add", name.as_str()),
             NameEvent::Deleted(name) => ("delete", name.as_str()),
             _ => {
-                eprintln!("warning: some events were lost");
+                say(format_args!("warning: some events were lost"));
                 continue;
             }
         };

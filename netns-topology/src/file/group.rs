@@ -5,6 +5,7 @@ use super::tables;
 use crate::group::{Group, Numbers, number};
 use netns_ebpf::layout::MAX_GROUPS;
 use std::ops::Range;
+use strsim::levenshtein;
 use toml::Spanned;
 
 /// Reads a group.
@@ -64,7 +65,7 @@ fn known_group(text: &Spanned<tables::Group>, known: &[(Group, Range<usize>)]) -
     let mut names: Vec<String> = known.iter().map(|(group, _)| group.to_string()).collect();
     names.sort();
     names.dedup();
-    let near = names.iter().map(|known| (distance(name, known), known)).min();
+    let near = names.iter().map(|known| (levenshtein(name, known), known)).min();
     let expected = match near {
         None => format!("a port with group = {name:?}"),
         Some((changes, near)) if 2 * changes <= name.chars().count() => {
@@ -74,19 +75,4 @@ fn known_group(text: &Spanned<tables::Group>, known: &[(Group, Range<usize>)]) -
         Some(_) => format!("one of: {}, ...", names[..8].join(", ")),
     };
     Err((text.span(), format!("no port is in a group {name:?}; expected {expected}")))
-}
-
-/// How many letters have to be put in, left out or replaced to make the other text of one.
-fn distance(one: &str, other: &str) -> usize {
-    // Of the letters of `one` so far, to each beginning of `other`.
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (done, letter) in one.chars().enumerate() {
-        let mut before = std::mem::replace(&mut row[0], done + 1);
-        for (place, wanted) in other.chars().enumerate() {
-            let replaced = before + usize::from(letter != wanted);
-            before = row[place + 1];
-            row[place + 1] = replaced.min(before + 1).min(row[place] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask observe --cleanup`: removes what observers that were killed left, and nothing else.
 
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::output::stdout;
 use netns_core::IfName;
 use netns_ebpf::{JournalFile, Place};
@@ -16,7 +17,7 @@ pub(super) fn cleanup(bridge: Option<IfName>) -> Result<ExitCode, Failure> {
         let journal = match JournalFile::open(path) {
             Ok(journal) => journal,
             Err(error) => {
-                eprintln!("error: {error}");
+                say(format_args!("error: {error}"));
                 outcome = Err(Failure::Verdict);
                 continue;
             }
@@ -44,7 +45,7 @@ pub(super) fn cleanup(bridge: Option<IfName>) -> Result<ExitCode, Failure> {
 fn tell_lost(place: &Place) {
     let (bridge, inode) = (&place.bridge, place.namespace.inode);
     let command = "cargo xtask observe --cleanup";
-    eprintln!(
+    say(format_args!(
         "error: {bridge} was observed in the network namespace net:[{inode}]; run `{command}` in there"
-    );
+    ));
 }

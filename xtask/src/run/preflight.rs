@@ -2,6 +2,7 @@
 
 use crate::cli::RunArguments;
 use crate::failure::Failure;
+use crate::messages::say;
 use netns_core::bridge::{self, Bridge};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
@@ -45,10 +46,10 @@ pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> 
     }
     become_root_of_user_namespace()
         .map_err(|error| Failure::usage(format!("this {take} (and without root: {error})")))?;
-    eprintln!(
+    say(format_args!(
         "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of \
          the program's counters"
-    );
+    ));
     Ok(Privilege::UserNamespace)
 }
 

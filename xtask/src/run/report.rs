@@ -5,6 +5,7 @@ use super::counters::Verdict;
 use super::pings::{PingResult, PingRoute};
 use super::plan::{Plan, PlannedMember};
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::output::{json_line, micros, millis};
 use crate::watch::reasons;
 use netns_ebpf::attack::Outcome;
@@ -194,7 +195,7 @@ impl Report {
             }
         }
         for difference in &verdict.differences {
-            eprintln!("error: {difference}");
+            say(format_args!("error: {difference}"));
         }
         Ok(self.out.flush()?)
     }

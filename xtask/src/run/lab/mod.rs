@@ -5,6 +5,7 @@ mod build;
 use super::plan::Plan;
 use crate::cli::Topology;
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::state::{State, StateFile};
 use netns_core::link::LinkStats;
 use netns_core::sysctl::Ipv4Forwarding;
@@ -192,7 +193,7 @@ impl Drop for Lab<'_> {
         if !self.down
             && let Err(failure) = self.unmake()
         {
-            eprintln!("error: take down: {failure}");
+            say(format_args!("error: take down: {failure}"));
         }
     }
 }
