@@ -4,41 +4,36 @@
 
 use core::arch::asm;
 
+/// Reads a number of this type, as BPF's assembler calls it.
+macro_rules! read {
+    ($kind:literal, $at:expr) => {{
+        let value: u64;
+        asm!(
+            concat!("{value} = *(", $kind, " *)({at} + 0)"),
+            value = lateout(reg) value,
+            at = in(reg) $at,
+            options(nostack, readonly, preserves_flags),
+        );
+        value as u32
+    }};
+}
+
 /// A word.
 ///
 /// # Safety
 /// There are four bytes at `at`.
 #[inline(always)]
 pub(crate) unsafe fn word(at: *const u8) -> u32 {
-    let word: u64;
     // SAFETY: the caller's promise; nothing is written.
-    unsafe {
-        asm!(
-            "{word} = *(u32 *)({at} + 0)",
-            word = lateout(reg) word,
-            at = in(reg) at,
-            options(nostack, readonly, preserves_flags),
-        );
-    }
-    word as u32
+    unsafe { read!("u32", at) }
 }
 
-/// A word whose second half is zero, from two bytes.
+/// A word whose second half is zero, from two bytes: the object is little-endian.
 ///
 /// # Safety
 /// There are two bytes at `at`.
 #[inline(always)]
 pub(crate) unsafe fn half(at: *const u8) -> u32 {
-    let half: u64;
     // SAFETY: as in `word`.
-    unsafe {
-        asm!(
-            "{half} = *(u16 *)({at} + 0)",
-            half = lateout(reg) half,
-            at = in(reg) at,
-            options(nostack, readonly, preserves_flags),
-        );
-    }
-    // The object is little-endian.
-    half as u32
+    unsafe { read!("u16", at) }
 }

@@ -37,7 +37,11 @@ pub(crate) fn make_bridge() {
 pub(crate) fn plug_in(number: u8) {
     plug(number);
     ip(&format!("link set v{number} master br0 up"));
-    eventually("the bridge is up", || ip_json("link show br0")[0]["operstate"] == "UP");
+    for link in ["br0".to_owned(), format!("v{number}")] {
+        eventually(&format!("{link} is up"), || {
+            ip_json(&format!("link show {link}"))[0]["operstate"] == "UP"
+        });
+    }
 }
 
 /// What an observer makes, whichever links there are meanwhile.
