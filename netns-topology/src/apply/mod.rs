@@ -23,13 +23,15 @@ pub(crate) struct Executor<'a> {
     record: &'a mut Record,
     /// Namespaces that were opened or made, with a socket in each.
     open: BTreeMap<Place, (Namespace, RouteSocket)>,
+    /// Names of those that were made and do not have them yet: see `note`.
+    unnamed: BTreeSet<String>,
     /// The programs that judge the ports of a place.
     monitors: BTreeMap<Place, Monitor>,
 }
 
 impl<'a> Executor<'a> {
     pub(crate) const fn new(store: &'a Store, record: &'a mut Record) -> Self {
-        Self { store, record, open: BTreeMap::new(), monitors: BTreeMap::new() }
+        Self { store, record, open: BTreeMap::new(), unnamed: BTreeSet::new(), monitors: BTreeMap::new() }
     }
 
     /// Carries out a plan for what was observed.
@@ -63,7 +65,10 @@ impl<'a> Executor<'a> {
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
             Change::RemoveLink { link, index, .. } => gone(link::delete(self.socket(&link.place)?, *index))?,
             Change::RemoveNamespace(name) => {
-                self.open.remove(&Place::Namespace(name.clone()));
+                // What is to have the name next is open already.
+                if !self.unnamed.contains(name) {
+                    self.open.remove(&Place::Namespace(name.clone()));
+                }
                 Namespace::delete(name)?;
             }
             Change::AddNamespace(name) => {
@@ -71,6 +76,7 @@ impl<'a> Executor<'a> {
                 let (namespace, socket) = self.entry(&place)?;
                 namespace.bind(name)?;
                 link::set_up(socket, LO)?;
+                self.unnamed.remove(name);
             }
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
             Change::AddCable(cable) => self.add_cable(cable)?,

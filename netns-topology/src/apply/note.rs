@@ -28,6 +28,7 @@ impl Executor<'_> {
             Change::AddNamespace(name) => {
                 let place = Place::Namespace(name.clone());
                 let cookie = self.enter(place.clone(), Namespace::anonymous()?)?;
+                self.unnamed.insert(name.clone());
                 self.forget_inside(&place);
                 self.record.namespaces.insert(name.clone(), cookie);
             }

@@ -4,6 +4,7 @@
 use crate::{Done, done, state_of_the_host, xtask};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tests::{bridge_json, in_host, ip, ip_json, only, oracle};
 
 pub(crate) const EXAMPLES: [&str; 5] = ["cable", "bridge", "bridge-host", "tenants", "two-bridges"];
@@ -237,6 +238,24 @@ fn a_kill_at_any_moment_is_cleaned_up_by_down() {
         child.wait().unwrap();
         fine("up", &file);
         pings("west1", "10.2.0.1");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn a_name_that_was_left_without_its_namespace_gets_one() {
+    in_host(|_| {
+        let file = example("two-bridges");
+        let before = state_of_the_host();
+        fine("up", &file);
+        // As if killed between making the name and binding the namespace to it.
+        tests::run(Command::new("umount").args(["-n", "/run/netns/west4"]));
+        assert!(std::fs::exists("/run/netns/west4").unwrap());
+        fine("up", &file);
+        assert_eq!(fine("diff", &file), "");
+        pings("west4", "10.2.0.1");
+        tests::run(Command::new("umount").args(["-n", "/run/netns/west4"]));
         fine("down", &file);
         assert_eq!(state_of_the_host(), before);
     });
