@@ -79,6 +79,14 @@ pub fn cases(from: &Party, to: &Party) -> Vec<Case> {
     table.cases
 }
 
+/// Makes the IPv4 checksum of a frame right.
+fn sum_up(frame: &mut [u8]) {
+    let header = usize::from(frame[14] & 0xF) * 4;
+    frame[24..26].fill(0);
+    let sum = checksum(&frame[14..14 + header]);
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+}
+
 pub(super) struct Table {
     pub(super) from: Party,
     pub(super) to: Party,
@@ -115,11 +123,7 @@ impl Table {
 
     /// The same, and the IPv4 checksum made right again.
     fn spoil_ipv4(&mut self, reason: Reason, what: &'static str, near: &[u8], at: usize, bytes: &[u8]) {
-        let case = self.spoil(reason, what, near, at, bytes);
-        let header = usize::from(case.frame[14] & 0xF) * 4;
-        case.frame[24..26].fill(0);
-        let sum = checksum(&case.frame[14..14 + header]);
-        case.frame[24..26].copy_from_slice(&sum.to_be_bytes());
+        sum_up(&mut self.spoil(reason, what, near, at, bytes).frame);
     }
 
     fn ipv4_frame(&self, protocol: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
@@ -201,7 +205,11 @@ impl Table {
             self.spoil_ipv4(Reason::Ipv4SourceInvalid, what, &honest, 26, &address);
         }
         self.spoil_ipv4(Reason::Ipv4SourceForeign, "the next", &honest, 26, &foreign(self.from.v4).octets());
-        self.spoil_ipv4(Reason::Ipv4Land, "to oneself", &honest, 30, &own);
+        // On its last hop, or a receiver that forwards would send it back.
+        let mut last_hop = honest;
+        last_hop[22] = 1;
+        sum_up(&mut last_hop);
+        self.spoil_ipv4(Reason::Ipv4Land, "to oneself", &last_hop, 30, &own);
     }
 
     fn ipv4_payload(&mut self) {
