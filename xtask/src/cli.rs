@@ -190,7 +190,7 @@ pub(crate) enum NetnsCommand {
     #[command(visible_alias = "show")]
     List {
         /// As JSON, like `ip -json netns`.
-        #[arg(long)]
+        #[arg(short, long)]
         json: bool,
     },
     /// Remove named namespaces.
@@ -205,7 +205,7 @@ pub(crate) enum NetnsCommand {
         /// The namespace.
         name: String,
         /// As a JSON array.
-        #[arg(long)]
+        #[arg(short, long)]
         json: bool,
     },
     /// Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME in /etc.
@@ -222,7 +222,7 @@ pub(crate) enum NetnsCommand {
     /// Tell which names come and go, until Ctrl-C.
     Monitor {
         /// One JSON object a line.
-        #[arg(long)]
+        #[arg(short, long)]
         json: bool,
     },
 }
@@ -246,7 +246,7 @@ pub(crate) struct PingArguments {
     #[arg(short = 'W', long, default_value = "1", value_parser = interval)]
     pub(crate) timeout: Duration,
     /// One JSON object.
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) json: bool,
 }
 

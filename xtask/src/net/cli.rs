@@ -330,13 +330,33 @@ pub(crate) struct StatsArguments {
     pub(crate) name: Option<IfName>,
 }
 
+const COMMANDS: [&str; 8] = ["link", "addr", "address", "route", "neigh", "neighbour", "bridge", "stats"];
+
+/// `ip` takes its options before the object (`ip -n NS -j link show`); they go behind everything, where ours are too.
+fn options_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = arguments.into_iter().collect();
+    let mut end = 1;
+    while let Some(word) = all.get(end).and_then(|word| word.to_str()) {
+        end += match word {
+            "-n" | "--netns" => 2,
+            "-j" | "--json" => 1,
+            _ => break,
+        };
+    }
+    let object = all.get(end).and_then(|object| object.to_str());
+    let is_list = object == Some("netns") && all.get(end + 1).is_some_and(|command| command == "list");
+    if is_list || object.is_some_and(|object| COMMANDS.contains(&object)) {
+        all[1..].rotate_left(end - 1);
+    }
+    all
+}
+
 /// The words of `ip` that are flags here: `addr add 10.1.1.1/24 dev eth0` reads as with `--dev eth0`. Only behind the
 /// names of these commands; as with `ip`, an interface of such a name has to be written otherwise (`--dev=dev`).
 pub(crate) fn with_keywords(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    const COMMANDS: [&str; 7] = ["link", "addr", "address", "route", "neigh", "neighbour", "bridge"];
     let mut out: Vec<OsString> = Vec::new();
     let (mut ours, mut after_peer, mut fdb) = (false, false, false);
-    for (position, argument) in arguments.into_iter().enumerate() {
+    for (position, argument) in options_last(arguments).into_iter().enumerate() {
         ours |= position == 1 && argument.to_str().is_some_and(|command| COMMANDS.contains(&command));
         fdb |= ours && position == 2 && argument == "fdb";
         let word = argument.to_str().filter(|_| ours && position > 2).unwrap_or_default();
@@ -384,6 +404,10 @@ mod tests {
             ("x link add a type veth peer name b netns n", "x link add a --type veth --peer b --into n"),
             ("x link set a name b up", "x link set a --rename b --up"),
             ("x netns exec dev up", "x netns exec dev up"),
+            ("x -n ns1 -j link set a up", "x link set a --up -n ns1 -j"),
+            ("x --json netns list", "x netns list --json"),
+            ("x -n ns1", "x -n ns1"),
+            ("x -n", "x -n"),
             (
                 "x bridge fdb add 02:00:00:00:00:01 dev a master static",
                 "x bridge fdb add 02:00:00:00:00:01 --dev a",
