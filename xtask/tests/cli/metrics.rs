@@ -92,24 +92,27 @@ fn query(query: &str) -> Option<u64> {
     }
 }
 
+/// Holds what Prometheus has of a port against what the kernel has.
+fn assert_has_the_kernels_numbers(port: &str, labels: &str) {
+    for (way, name) in [("rx", "receive"), ("tx", "transmit")] {
+        for what in ["bytes", "packets"] {
+            let series = format!("netns_port_{name}_{what}_total{{{labels}}}");
+            // Asked for anew each time: neighbours ask whether the other is still there.
+            let kernel = || only(&ip_json(&format!("-s link show {port}")))["stats64"][way][what].as_u64();
+            assert!(kernel() > Some(8));
+            eventually(&format!("{series} is the kernel's"), || query(&series) == kernel());
+        }
+    }
+}
+
 #[test]
 fn prometheus_has_the_kernels_numbers() {
     in_host(|_| {
         let observe = observed();
         let prometheus = Prometheus::start();
         for number in [1, 2] {
-            for (way, name) in [("rx", "receive"), ("tx", "transmit")] {
-                for what in ["bytes", "packets"] {
-                    let series = format!(
-                        "netns_port_{name}_{what}_total{{network=\"br0\",port=\"v{number}\",namespace=\"ns{number}\"}}"
-                    );
-                    // Asked for anew each time: neighbours ask whether the other is still there.
-                    let kernel =
-                        || only(&ip_json(&format!("-s link show v{number}")))["stats64"][way][what].as_u64();
-                    assert!(kernel() > Some(8));
-                    eventually(&format!("{series} is the kernel's"), || query(&series) == kernel());
-                }
-            }
+            let labels = format!("network=\"br0\",port=\"v{number}\",namespace=\"ns{number}\"");
+            assert_has_the_kernels_numbers(&format!("v{number}"), &labels);
         }
         assert_eq!(query("netns_ports"), Some(2));
         assert_eq!(
@@ -245,6 +248,17 @@ fn prometheus_has_the_kernels_numbers_of_a_run() {
         let series = "netns_port_receive_bytes_total{port=\"veth-ns1\"}";
         let told = until("a later reading", || query(series).filter(|bytes| Some(*bytes) >= before));
         assert!(Some(told) <= received());
+        // Once nobody says anything any more, it has what the kernel has.
+        for number in [1, 2] {
+            let quiet = "add table inet quiet; \
+                         add chain inet quiet out { type filter hook output priority 0; policy drop; }";
+            let namespace = ["netns", "exec", &format!("ns{number}"), "nft"];
+            assert_eq!(tests::run(oracle("ip").args(namespace).arg(quiet)), "");
+        }
+        for number in [1, 2] {
+            let labels = format!("network=\"br0\",port=\"veth-ns{number}\",namespace=\"ns{number}\"");
+            assert_has_the_kernels_numbers(&format!("veth-ns{number}"), &labels);
+        }
         drop(prometheus);
         assert_eq!(run.end("INT").code, Some(0));
     });
