@@ -71,7 +71,8 @@ fn compared(ports: u16, results: &[[Samples; 2]]) -> Vec<Row> {
         };
         let low = |samples: &Samples| micros(samples.quantile(0.25));
         let (bare, empty, ours) = (of(Guard::Nothing), of(Guard::Empty), of(Guard::Ours(Mode::Enforce)));
-        for guard in [Guard::Empty, Guard::Counters, Guard::Ours(Mode::Observe), Guard::Ours(Mode::Enforce)] {
+        let ours_all = [Guard::Ours(Mode::Observe), Guard::Ours(Mode::Enforce), Guard::WithoutPairs];
+        for guard in [Guard::Empty, Guard::Counters].into_iter().chain(ours_all) {
             let name = format!("{what}, {}, {ports} ports", guard.name());
             let goal = (guard != Guard::Empty).then_some(SLOWER);
             let row = goals::samples_at_most(&name, of(guard), Guard::Nothing.name(), bare, goal);

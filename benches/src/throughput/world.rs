@@ -7,6 +7,7 @@ use netns_core::bridge::{self, Bridge};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+use netns_ebpf::layout::DEFAULT_PAIRS;
 use netns_ebpf::packet::Rules;
 use netns_ebpf::{Mode, Monitor, MonitorOptions, Policy};
 use std::fs;
@@ -25,6 +26,8 @@ pub(super) enum Guard {
     Empty,
     Counters,
     Ours(Mode),
+    /// Enforcing, where nobody wants to know who sends to whom: [`MonitorOptions::pairs`] is 0.
+    WithoutPairs,
     /// A rule set for each port, to which the rules of one chain jump, as libvirt's do.
     Nftables,
     /// The same, found by a verdict map: the best that nftables can do.
@@ -32,12 +35,13 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Nothing,
         Self::Empty,
         Self::Counters,
         Self::Ours(Mode::Observe),
         Self::Ours(Mode::Enforce),
+        Self::WithoutPairs,
         Self::Nftables,
         Self::VerdictMap,
     ];
@@ -49,6 +53,7 @@ impl Guard {
             Self::Counters => "counters",
             Self::Ours(Mode::Observe) => "observe",
             Self::Ours(Mode::Enforce) => "enforce",
+            Self::WithoutPairs => "enforce, no pairs",
             Self::Nftables => "nftables, a rule set a port",
             Self::VerdictMap => "nftables, verdict map",
         }
@@ -64,14 +69,16 @@ enum Programs {
 
 impl Programs {
     fn of(guard: Guard) -> Result<Self> {
-        let ours = |mode| -> Result<Self> {
-            Ok(Self::Ours(Box::new(Monitor::load(&MonitorOptions::default())?), mode))
+        let ours = |mode, pairs| -> Result<Self> {
+            let options = MonitorOptions { pairs, ..MonitorOptions::default() };
+            Ok(Self::Ours(Box::new(Monitor::load(&options)?), mode))
         };
         match guard {
             Guard::Nothing | Guard::Nftables | Guard::VerdictMap => Ok(Self::None),
             Guard::Empty => Ok(Self::Empty(empty::load()?)),
-            Guard::Counters => ours(None),
-            Guard::Ours(mode) => ours(Some(mode)),
+            Guard::Counters => ours(None, DEFAULT_PAIRS),
+            Guard::Ours(mode) => ours(Some(mode), DEFAULT_PAIRS),
+            Guard::WithoutPairs => ours(Some(Mode::Enforce), 0),
         }
     }
 
@@ -140,7 +147,7 @@ impl World {
             Guard::Nftables | Guard::VerdictMap => {
                 host.enter(|| nftables::load(&nftables::rules(guard, ports)))??;
             }
-            Guard::Nothing | Guard::Empty | Guard::Counters | Guard::Ours(_) => {}
+            Guard::Nothing | Guard::Empty | Guard::Counters | Guard::Ours(_) | Guard::WithoutPairs => {}
         }
         Ok(Self { guard, ends, others: [host, crowd], _programs: programs })
     }
