@@ -172,17 +172,8 @@ impl Recipe {
 }
 
 /// Raises a link.
-pub(super) const UP: LinkChange<'_> = LinkChange {
-    up: Some(true),
-    name: None,
-    mac: None,
-    mtu: None,
-    master: None,
-    group: None,
-    addrgenmode: None,
-    namespace: None,
-};
-const QUIET: LinkChange<'_> = LinkChange { up: None, addrgenmode: Some(AddrGenMode::None), ..UP };
+pub(super) const UP: LinkChange<'_> = LinkChange { up: Some(true), ..LinkChange::NONE };
+const QUIET: LinkChange<'_> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
 
 /// Appends the hooks of a port and the programs on them.
 fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {

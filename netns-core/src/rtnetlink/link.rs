@@ -191,6 +191,20 @@ pub struct LinkChange<'a> {
     pub namespace: Option<BorrowedFd<'a>>,
 }
 
+impl LinkChange<'_> {
+    /// No change: the default, for constants.
+    pub const NONE: Self = Self {
+        up: None,
+        name: None,
+        mac: None,
+        mtu: None,
+        master: None,
+        group: None,
+        addrgenmode: None,
+        namespace: None,
+    };
+}
+
 /// Appends the request for one link's description. It also makes the kernel catch up on the link's operational state
 /// at once (`linkwatch_sync_dev` in `rtnl_getlink`, Linux 6.8,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>), so that a port forwards from now on.

@@ -13,16 +13,7 @@ use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 
 /// No IPv6 address but those that are given, and none of those that wait.
-const SILENT: LinkChange<'static> = LinkChange {
-    up: None,
-    name: None,
-    mac: None,
-    mtu: None,
-    master: None,
-    group: None,
-    addrgenmode: Some(AddrGenMode::None),
-    namespace: None,
-};
+const SILENT: LinkChange<'static> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
 
 /// `EEXIST`.
 const EXISTS: i32 = 17;

@@ -213,18 +213,10 @@ fn encode_known(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, bridge:
 /// No IPv6 addresses but those that we give. Otherwise every new interface would announce itself to the whole bridge,
 /// and a few of those announcements, copied to hundreds of ports at once, are more than a CPU's receive queue holds
 /// (`net.core.netdev_max_backlog`): the kernel would drop some behind the program's back.
-const SILENT: link::LinkChange<'static> = link::LinkChange {
-    up: None,
-    name: None,
-    mac: None,
-    mtu: None,
-    master: None,
-    group: None,
-    addrgenmode: Some(link::AddrGenMode::None),
-    namespace: None,
-};
+const SILENT: link::LinkChange<'static> =
+    link::LinkChange { addrgenmode: Some(link::AddrGenMode::None), ..link::LinkChange::NONE };
 
-const UP: link::LinkChange<'static> = link::LinkChange { up: Some(true), addrgenmode: None, ..SILENT };
+const UP: link::LinkChange<'static> = link::LinkChange { up: Some(true), ..link::LinkChange::NONE };
 
 /// `eth0`'s index in its namespace; `lo` has 1.
 const INNER_INDEX: u32 = 2;
