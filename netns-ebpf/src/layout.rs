@@ -3,8 +3,12 @@
 //! Both sides compile this file, so a map's value can only change on both at once. What the compiler cannot see
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
+mod pairs;
 mod validation;
 
+pub use pairs::{
+    DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIRS, PairKey, PairLine, pair_bits, pair_home,
+};
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, Event, GROUPS, MAX_GROUPS, POLICIES, PortPolicy, SNAPSHOT, VIOLATIONS,
     Violations, WINDOW_SHIFT, control,
@@ -15,15 +19,9 @@ pub const COUNTERS: &str = "COUNTERS";
 /// The map from a port's ifindex (`u32`) to its slot (`u32`), or a trunk's to [`BY_TRUNK`], by which the sender of a
 /// frame is known on egress.
 pub const PORTS: &str = "PORTS";
-/// The map from [`PairKey`] to [`PairCounters`].
-pub const PAIRS: &str = "PAIRS";
-/// The map with one [`PairCounters`] per CPU: what [`PAIRS`] had no room for.
-pub const LOST: &str = "LOST";
 
 /// The read-only global (`u32`) that says how many counter lines a slot has: one for each possible CPU.
 pub const CPUS: &str = "CPUS";
-/// The read-only global (`u8`) that switches the counting of pairs off (0) and on.
-pub const COUNT_PAIRS: &str = "COUNT_PAIRS";
 /// The read-only global (`u8`) that is not 0 where a running program can be preempted by another run of itself.
 pub const PREEMPTIBLE: &str = "PREEMPTIBLE";
 
@@ -48,8 +46,6 @@ pub const DEFAULT_SLOTS: u16 = 4096;
 ///
 /// [`__sk_buff.tc_classid`]: https://github.com/torvalds/linux/blob/v6.18/include/net/sch_generic.h
 pub const MAX_SLOTS: u16 = u16::MAX;
-/// How many pairs have room unless asked otherwise: every pair of 255 ports and the host, about 6 MiB.
-pub const DEFAULT_PAIRS: u32 = 1 << 16;
 
 /// Frames that passed one way.
 ///
@@ -81,26 +77,6 @@ pub struct PortCounters {
     pub reserved: [u64; 2],
 }
 
-/// The two ends of a frame's way over the bridge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(C)]
-pub struct PairKey {
-    /// The slot of the port it came in by, or [`NO_SLOT`].
-    pub from: u32,
-    /// The slot of the port it leaves by.
-    pub to: u32,
-}
-
-/// What passed between a pair.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct PairCounters {
-    /// Frames, counted as in [`Traffic`].
-    pub packets: u64,
-    /// Bytes with their Ethernet header.
-    pub bytes: u64,
-}
-
 /// Where in [`COUNTERS`] a CPU counts for a slot, with `cpus` lines per slot.
 ///
 /// `None` if there is no such line; an index past the end of the map is for the look-up to refuse.
@@ -118,10 +94,6 @@ const _: () = {
     assert!(core::mem::offset_of!(PortCounters, rx) == 0);
     assert!(core::mem::offset_of!(PortCounters, tx) == 24);
     assert!(core::mem::offset_of!(PortCounters, reserved) == 48);
-    assert!(size_of::<PairKey>() == 8 && align_of::<PairKey>() == 4);
-    assert!(core::mem::offset_of!(PairKey, to) == 4);
-    assert!(size_of::<PairCounters>() == 16 && align_of::<PairCounters>() == 8);
-    assert!(core::mem::offset_of!(PairCounters, bytes) == 8);
 };
 
 #[cfg(test)]

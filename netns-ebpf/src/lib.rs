@@ -14,7 +14,7 @@
 //! // both with the class id `slot`, is put on the port; frames pass ...
 //! let counters = monitor.counters(slot);
 //! println!("{} packets from the namespace, {} to it", counters.rx.packets, counters.tx.packets);
-//! for pair in monitor.pairs()? {
+//! for pair in monitor.pairs() {
 //!     println!("{:?} -> {:?}: {} bytes", pair.from, pair.to, pair.bytes);
 //! }
 //! monitor.release(slot)?;

@@ -102,20 +102,22 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
 /// Makes the maps, with the sizes and constants that the options and the machine ask for.
 fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
     let slots = u32::from(options.slots);
-    let pairs = u8::from(options.pairs > 0);
+    let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
     let preemptible = u8::from(is_preemptible());
     EbpfLoader::new()
         // The program follows no kernel structure, so the kernel's own BTF (megabytes to parse) is of no use here.
         .btf(None)
         .override_global(layout::CPUS, &cpus, true)
-        .override_global(layout::COUNT_PAIRS, &pairs, true)
+        .override_global(layout::PAIR_BITS, &pair_bits, true)
         .override_global(layout::PREEMPTIBLE, &preemptible, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)
         .map_max_entries(layout::VIOLATIONS, slots + 1)
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
         .map_max_entries(layout::PORTS, slots + 2 * layout::MAX_TRUNKS)
-        .map_max_entries(layout::PAIRS, options.pairs.max(1))
+        // More than the kernel has numbers for it refuses.
+        .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
+        .map_max_entries(layout::LOST, cpus)
         .load(OBJECT)
 }
 

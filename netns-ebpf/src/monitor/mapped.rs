@@ -46,6 +46,11 @@ impl MappedArray {
         Ok(Self { start, elements, words: size / size_of::<AtomicU64>() })
     }
 
+    /// How many elements there are.
+    pub(super) const fn len(&self) -> usize {
+        self.elements
+    }
+
     /// One element's words.
     ///
     /// # Panics

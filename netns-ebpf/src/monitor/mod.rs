@@ -11,7 +11,6 @@ mod mapped;
 mod network;
 mod observe;
 mod pairs;
-mod pod;
 mod policy;
 mod reading;
 mod reopen;
@@ -25,7 +24,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, MapData, MapError};
 
 pub use attach::Attachment;
 pub use compare::{Comparison, Counter, Difference};
@@ -42,12 +41,13 @@ pub use slots::Slot;
 pub use test_run::{TestRun, test_run};
 pub use violation::Violation;
 
-use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PairCounters, PortCounters, Traffic, Violations};
+pub use crate::layout::Lost;
+use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Traffic, Violations};
 use events::EventReader;
 use load::Program;
 use log::LogReader;
 use mapped::MappedArray;
-use pairs::PairMap;
+use pairs::PairTable;
 use policy::Validation;
 use slots::Slots;
 
@@ -63,9 +63,10 @@ pub struct MonitorOptions {
     pub slots: u16,
     /// How many pairs of ports can be told apart, by default [`DEFAULT_PAIRS`]; 0 switches the counting of pairs off.
     ///
-    /// The kernel keeps about 90 bytes per pair. N ports that all talk to each other and the host make N² pairs (a
-    /// broadcast is enough). What has no room is counted: [`Monitor::lost_pairs`]. Where ports come and go by the
-    /// hundred each second, switching pairs off saves the work of clearing the map of those that went.
+    /// The kernel keeps 64 bytes per pair, to the next power of two, and 2 KiB at least. N ports that all talk to each
+    /// other and the host make N² pairs (a broadcast is enough). What has no room is counted: [`Monitor::lost_pairs`].
+    /// Where ports come and go by the hundred each second, switching pairs off saves the work of clearing the table of
+    /// those that went.
     pub pairs: u32,
 }
 
@@ -83,15 +84,6 @@ pub struct Pair {
     /// The port that they went to.
     pub to: Slot,
     /// Frames, counted as the kernel's `stats64` count packets.
-    pub packets: u64,
-    /// Bytes with their Ethernet headers.
-    pub bytes: u64,
-}
-
-/// Frames that were counted for their port but for no pair, because the map of pairs was full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// Frames.
     pub packets: u64,
     /// Bytes with their Ethernet headers.
     pub bytes: u64,
@@ -136,8 +128,8 @@ pub struct Monitor {
     cpus: u32,
     ports: Mutex<Ports>,
     /// `None` if pairs are not counted.
-    pairs: Option<PairMap>,
-    lost: PerCpuArray<MapData, PairCounters>,
+    pairs: Option<PairTable>,
+    lost: MappedArray,
     validation: Validation,
     events: EventReader,
     log: LogReader,
@@ -154,7 +146,7 @@ struct Ports {
 impl Monitor {
     /// Loads the programs into the kernel.
     ///
-    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) and Linux 5.8. Kernels before 5.11 count the maps as
+    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) and Linux 5.12. Kernels before 5.11 count the maps as
     /// locked memory; if that is what they refuse, `RLIMIT_MEMLOCK` of this process is lifted.
     ///
     /// # Errors
@@ -164,7 +156,7 @@ impl Monitor {
         if options.slots == 0 {
             return Err(MonitorError::NoSlots);
         }
-        Self::assemble(load::load(options)?, options.pairs > 0)
+        Self::assemble(load::load(options)?)
     }
 
     /// The program for a port's ingress hook: frames that come from its namespace.
@@ -192,7 +184,7 @@ impl Monitor {
             return Err(MonitorError::SlotsExhausted { limit: ports.limit });
         };
         if stale && let Some(pairs) = &self.pairs {
-            clear_dead(pairs, &ports.slots)?;
+            pairs.sweep(&ports.slots);
             ports.slots.cleared();
         }
         for line in self.lines(slot) {
@@ -290,22 +282,18 @@ impl Monitor {
 
     /// What passed between each pair of ports, in no order; nothing if pairs are not counted.
     ///
-    /// One system call for some 4,000 pairs. Pairs of ports that were released are left out, and removed from the map.
-    ///
-    /// # Errors
-    /// [`MonitorError::Kernel`] if the map cannot be read.
-    pub fn pairs(&self) -> Result<Vec<Pair>, MonitorError> {
-        let Some(pairs) = &self.pairs else { return Ok(Vec::new()) };
-        clear_dead(pairs, &self.lock().slots)
+    /// Loads from memory, all of the table, and no system call. Pairs of ports that were released are left out, and
+    /// their lines are free again.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<Pair> {
+        self.sweep(&self.lock().slots)
     }
 
-    /// Everything at once.
-    ///
-    /// # Errors
-    /// As [`Self::pairs`] and [`Self::lost_pairs`].
-    pub fn snapshot(&self) -> Result<Snapshot, MonitorError> {
+    /// Everything at once, without a system call.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
         let ports = self.lock();
-        Ok(Snapshot {
+        Snapshot {
             ports: ports
                 .slots
                 .used()
@@ -316,27 +304,19 @@ impl Monitor {
                     violations: self.violations(slot),
                 })
                 .collect(),
-            pairs: self.pairs.as_ref().map_or(Ok(Vec::new()), |pairs| clear_dead(pairs, &ports.slots))?,
-            lost: self.lost_pairs()?,
-        })
+            pairs: self.sweep(&ports.slots),
+            lost: self.lost_pairs(),
+        }
     }
 
-    /// What was counted for no pair, because the map was full: [`MonitorOptions::pairs`] makes it larger.
-    ///
-    /// # Errors
-    /// [`MonitorError::Load`] if the map cannot be read.
-    pub fn lost_pairs(&self) -> Result<Lost, MonitorError> {
-        let lost = self.lost.get(&0, 0).map_err(|error| MonitorError::Load {
-            operation: format!("read the map {}", layout::LOST),
-            source: error.into(),
-        })?;
-        Ok(lost.iter().fold(Lost::default(), |sum, cpu| Lost {
-            packets: sum.packets.wrapping_add(cpu.packets),
-            bytes: sum.bytes.wrapping_add(cpu.bytes),
-        }))
+    /// What was counted for its port and for no pair, because the table had no room: [`MonitorOptions::pairs`] makes it
+    /// larger.
+    #[must_use]
+    pub fn lost_pairs(&self) -> Lost {
+        pairs::sum(&self.lost)
     }
 
-    /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full map of pairs, a filter
+    /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full table of pairs, a filter
     /// without a slot.
     ///
     /// There is no thread that does it; whoever has a loop calls this in it.
@@ -353,6 +333,10 @@ impl Monitor {
     fn lock(&self) -> MutexGuard<'_, Ports> {
         // Nothing between the lock and its release can panic and leave the ports half changed.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sweep(&self, slots: &Slots) -> Vec<Pair> {
+        self.pairs.as_ref().map_or_else(Vec::new, |pairs| pairs.sweep(slots))
     }
 
     /// Where a slot's counters are: one line per CPU.
@@ -393,24 +377,6 @@ fn add(a: Traffic, b: Traffic) -> Traffic {
         bytes: a.bytes.wrapping_add(b.bytes),
         segments: a.segments.wrapping_add(b.segments),
     }
-}
-
-/// Reads the pairs of ports that are there, and removes the others from the map.
-fn clear_dead(pairs: &PairMap, slots: &Slots) -> Result<Vec<Pair>, MonitorError> {
-    let failed = |operation: &str| {
-        let operation = format!("{operation} the map {}", layout::PAIRS);
-        |source| MonitorError::Kernel { operation, source }
-    };
-    let mut dead = Vec::new();
-    let mut live = Vec::new();
-    for (key, PairCounters { packets, bytes }) in pairs.entries().map_err(failed("read"))? {
-        match slots.ends(key) {
-            Some((from, to)) => live.push(Pair { from, to, packets, bytes }),
-            None => dead.push(key),
-        }
-    }
-    pairs.delete(&dead).map_err(failed("delete from"))?;
-    Ok(live)
 }
 
 /// Why a port could not be entered into the map of ports.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
-use super::{Lost, Monitor, MonitorError, Pair, Slot, Snapshot};
+use super::{Lost, Monitor, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Violations};
 
 /// Who is behind a port.
@@ -120,27 +120,21 @@ impl Monitor {
     /// let slot = monitor.assign(7)?;
     /// let (name, behind) = (IfName::new("veth-a").unwrap(), Behind::Named("a".into()));
     /// let ports = [Arc::new(PortInfo { ifindex: 7, slot, name, mac: None, behind })];
-    /// let earlier = monitor.read(&ports)?;
+    /// let earlier = monitor.read(&ports);
     /// thread::sleep(Duration::from_secs(1));
-    /// let now = monitor.read(&ports)?;
+    /// let now = monitor.read(&ports);
     /// for (port, rates) in now.ports.iter().zip(now.rates(&earlier)) {
     ///     println!("{}: {} bit/s", port.info.title(), rates.rx.bits);
     /// }
     /// # Ok::<(), netns_ebpf::MonitorError>(())
     /// ```
     ///
-    /// # Errors
-    /// As [`Self::pairs`] and [`Self::lost_pairs`].
-    ///
     /// # Panics
     /// If a port's slot is not one of this monitor's.
-    pub fn read<'p>(
-        &self,
-        ports: impl IntoIterator<Item = &'p Arc<PortInfo>>,
-    ) -> Result<Reading, MonitorError> {
+    #[must_use]
+    pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortInfo>>) -> Reading {
         let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
-        let (pairs, lost) = (self.pairs()?, self.lost_pairs()?);
-        Ok(Reading { taken: Instant::now(), ports, pairs, lost })
+        Reading { taken: Instant::now(), ports, pairs: self.pairs(), lost: self.lost_pairs() }
     }
 
     /// One of the ports of [`Self::read`].

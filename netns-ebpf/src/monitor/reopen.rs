@@ -2,18 +2,18 @@
 
 use std::os::fd::AsFd;
 
-use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType, PerCpuArray};
+use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType};
 use aya::programs::loaded_programs;
 
 use super::events::EventReader;
 use super::load::{Loaded, Maps, Program};
 use super::log::LogReader;
 use super::mapped::MappedArray;
-use super::pairs::PairMap;
+use super::pairs::PairTable;
 use super::policy::Validation;
 use super::slots::Slots;
 use super::{Monitor, MonitorError, Ports};
-use crate::layout::{self, PairCounters, PortCounters, PortPolicy, Violations};
+use crate::layout::{self, PairLine, PortCounters, PortPolicy, Violations};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -52,16 +52,12 @@ impl Monitor {
             }
         }
         let log = LogReader::of_program(programs[1])?;
-        let pairs = match maps.get(layout::PAIRS) {
-            Some(Map::HashMap(map)) => map.info().is_ok_and(|info| info.max_entries() > 1),
-            _ => false,
-        };
         let (ingress, egress) = (ingress.0, egress.0);
-        Self::assemble(Loaded { maps: Maps(maps), ingress, egress, trunk: None, log }, pairs)
+        Self::assemble(Loaded { maps: Maps(maps), ingress, egress, trunk: None, log })
     }
 
     /// The sizes are those that the maps were made with.
-    pub(super) fn assemble(loaded: Loaded, count_pairs: bool) -> Result<Self, MonitorError> {
+    pub(super) fn assemble(loaded: Loaded) -> Result<Self, MonitorError> {
         let Loaded { mut maps, ingress, egress, trunk, log } = loaded;
         let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
         let (counters, lines) = mapped(layout::COUNTERS, size_of::<PortCounters>())?;
@@ -71,6 +67,8 @@ impl Monitor {
             violations: mapped(layout::VIOLATIONS, size_of::<Violations>())?.0,
             groups: mapped(layout::GROUPS, size_of::<u64>())?.0,
         };
+        let (pairs, pair_lines) = mapped(layout::PAIRS, size_of::<PairLine>())?;
+        let lost = mapped(layout::LOST, size_of::<layout::Lost>())?.0;
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -80,8 +78,6 @@ impl Monitor {
                 slots.restore(slot, ifindex);
             }
         }
-        let pairs = maps.take_with(layout::PAIRS, PairMap::new)?;
-        let lost: PerCpuArray<MapData, PairCounters> = maps.take(layout::LOST)?;
         Ok(Self {
             ingress,
             egress,
@@ -89,7 +85,8 @@ impl Monitor {
             counters,
             cpus: lines / (u32::from(limit) + 1),
             ports: Mutex::new(Ports { slots, limit, map }),
-            pairs: count_pairs.then_some(pairs),
+            // Where pairs are not counted, the table is a line that no group has.
+            pairs: (pair_lines > 1).then(|| PairTable::new(pairs)),
             lost,
             validation,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
@@ -132,7 +129,6 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
     let map = match info.map_type()? {
         MapType::Array => Map::Array(data),
         MapType::Hash => Map::HashMap(data),
-        MapType::PerCpuArray => Map::PerCpuArray(data),
         MapType::RingBuf => Map::RingBuf(data),
         other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
     };

@@ -40,7 +40,7 @@ enum State {
     Clean,
     /// Of a port.
     Used { ifindex: u32 },
-    /// Released, and the map of pairs may still know it.
+    /// Released, and the table of pairs may still know it.
     Stale,
 }
 
@@ -130,7 +130,7 @@ impl Slots {
         if key.from == NO_SLOT { Some((None, to)) } else { Some((Some(live(key.from)?), to)) }
     }
 
-    /// Notes that the map of pairs was cleared of every slot that is not in use.
+    /// Notes that the table of pairs was cleared of every slot that is not in use.
     ///
     /// Only the longer-waiting half of the free slots counts as clean from now on: the last frames of a port released
     /// just now may yet bring its pairs back.

@@ -9,15 +9,14 @@
 //! [dev.c]: https://github.com/torvalds/linux/blob/v6.18/net/core/dev.c
 //! [softirq.c]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use netns_ebpf::layout::{BY_TRUNK, NO_SLOT, PairCounters, PairKey, PortCounters, Traffic, counter_index};
+use netns_ebpf::layout::{BY_TRUNK, NO_SLOT, PortCounters, Traffic, counter_index};
 
 use super::atomic;
 use super::frame::Frame;
 use super::log;
-use super::maps::{COUNT_PAIRS, COUNTERS, CPUS, LOST, PAIRS, PORTS, PREEMPTIBLE};
-use super::validate;
+use super::maps::{COUNTERS, CPUS, PORTS, PREEMPTIBLE};
+use super::{pairs, validate};
 
 /// Counts a frame that the port received from its namespace.
 #[inline(always)]
@@ -30,12 +29,6 @@ pub(crate) fn received(frame: &Frame) {
     }
 }
 
-/// Whether [`sent`] has to know where a frame comes from.
-#[inline(always)]
-pub(crate) fn wants_pairs() -> bool {
-    COUNT_PAIRS.load() != 0
-}
-
 /// Counts a frame that goes to the port's namespace, also for the pair it passed between.
 #[inline(always)]
 pub(crate) fn sent(frame: &Frame, from: u32) {
@@ -46,8 +39,8 @@ pub(crate) fn sent(frame: &Frame, from: u32) {
         if packets.is_power_of_two() {
             log::no_slot(frame.slot, packets);
         }
-    } else if wants_pairs() {
-        count_pair(frame, from);
+    } else if pairs::are_wanted() {
+        pairs::count(frame, from);
     }
 }
 
@@ -83,7 +76,7 @@ unsafe fn add_traffic(traffic: *mut Traffic, frame: &Frame) -> u64 {
 /// # Safety
 /// `counter` is aligned, points into a map's element that only this CPU writes, and is valid while the program runs.
 #[inline(always)]
-unsafe fn add(counter: *mut u64, amount: u64) -> u64 {
+pub(crate) unsafe fn add(counter: *mut u64, amount: u64) -> u64 {
     // SAFETY: valid and aligned by the caller's promise. Where another run can come in between, both add by the atomic
     // instruction; user space may read meanwhile, so the accesses are volatile: whole, and exactly these.
     unsafe {
@@ -94,35 +87,6 @@ unsafe fn add(counter: *mut u64, amount: u64) -> u64 {
             atomic::add(counter, amount);
         }
         sum
-    }
-}
-
-/// Counts a frame for the pair (where it came from, this port).
-#[inline(always)]
-fn count_pair(frame: &Frame, from: u32) {
-    let key = PairKey { from, to: frame.slot };
-    if let Some(pair) = PAIRS.get_ptr_mut(key) {
-        return add_to_pair(pair, frame);
-    }
-    let first = PairCounters { packets: 1, bytes: frame.bytes };
-    if PAIRS.insert(key, first, BPF_NOEXIST.into()).is_ok() {
-        return;
-    }
-    // Another CPU was quicker to insert it, or there is no room.
-    match PAIRS.get_ptr_mut(key) {
-        Some(pair) => add_to_pair(pair, frame),
-        None => count_lost(frame, key),
-    }
-}
-
-/// Adds to a pair's counters, which all CPUs share.
-#[inline(always)]
-fn add_to_pair(pair: *mut PairCounters, frame: &Frame) {
-    // SAFETY: `pair` points at an element of the map: valid while the program runs (one that user space removes
-    // meanwhile stays memory of the map), aligned by its layout.
-    unsafe {
-        atomic::add(&raw mut (*pair).packets, 1);
-        atomic::add(&raw mut (*pair).bytes, frame.bytes);
     }
 }
 
@@ -155,19 +119,5 @@ pub(crate) fn slot_of(ifindex: u32) -> u32 {
         // SAFETY: valid while the program runs; user space writes an entry before its port exists, never after.
         Some(slot) => unsafe { slot.read() },
         None => NO_SLOT,
-    }
-}
-
-/// Counts a frame whose pair has no room.
-#[inline(always)]
-fn count_lost(frame: &Frame, key: PairKey) {
-    let Some(lost) = LOST.get_ptr_mut(0) else { return };
-    // SAFETY: `lost` is this CPU's element, valid while the program runs, its fields aligned by their layout.
-    let packets = unsafe {
-        add(&raw mut (*lost).bytes, frame.bytes);
-        add(&raw mut (*lost).packets, 1)
-    };
-    if packets.is_power_of_two() {
-        log::no_room(key, packets);
     }
 }

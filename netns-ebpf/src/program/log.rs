@@ -13,7 +13,7 @@ pub(crate) fn no_slot(class_id: u32, packets: u64) {
     warn!(&(), "class id {} of a port's filter is no slot: {} frames on this CPU so far", class_id, packets);
 }
 
-/// The map of pairs is full.
+/// The table of pairs has no room.
 #[inline(never)]
 pub(crate) fn no_room(pair: PairKey, packets: u64) {
     let PairKey { from, to } = pair;

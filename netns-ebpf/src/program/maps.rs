@@ -3,9 +3,9 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use netns_ebpf::layout::{Event, MAX_GROUPS, PairCounters, PairKey, PortCounters, PortPolicy, Violations};
+use netns_ebpf::layout::{Event, Lost, MAX_GROUPS, PairLine, PortCounters, PortPolicy, Violations};
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
 #[btf_map]
@@ -15,13 +15,13 @@ pub(crate) static COUNTERS: Array<PortCounters, 1, { BPF_F_MMAPABLE as usize }> 
 #[btf_map]
 pub(crate) static PORTS: HashMap<u32, u32, 1> = HashMap::new();
 
-/// What passed between each pair. Made whole at load (no `BPF_F_NO_PREALLOC`), so a new pair costs no allocation.
+/// What passed between each pair. Mapped like [`COUNTERS`].
 #[btf_map]
-pub(crate) static PAIRS: HashMap<PairKey, PairCounters, 1> = HashMap::new();
+pub(crate) static PAIRS: Array<PairLine, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// What [`PAIRS`] had no room for, per CPU.
+/// What [`PAIRS`] had no room for, per CPU. Mapped like [`COUNTERS`].
 #[btf_map]
-pub(crate) static LOST: PerCpuArray<PairCounters, 1> = PerCpuArray::new();
+pub(crate) static LOST: Array<Lost, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// What each port may send. Written by user space with plain stores, before the port exists and while it runs.
 #[btf_map]
@@ -43,9 +43,10 @@ pub(crate) static EVENTS: RingBuf<Event, 4096> = RingBuf::new();
 #[unsafe(no_mangle)]
 pub(crate) static CPUS: Global<u32> = Global::new(1);
 
-/// Whether pairs are counted at all. A constant to the verifier, so what is off costs nothing.
+/// How many lines [`PAIRS`] has, as a power of two; 0 if pairs are not counted. A constant to the verifier, so what is off
+/// costs nothing.
 #[unsafe(no_mangle)]
-pub(crate) static COUNT_PAIRS: Global<u8> = Global::new(1);
+pub(crate) static PAIR_BITS: Global<u32> = Global::new(0);
 
 /// Whether two runs can interleave on one CPU: see [`crate::program::count`].
 #[unsafe(no_mangle)]

@@ -10,6 +10,7 @@ mod direct;
 mod frame;
 mod log;
 mod maps;
+mod pairs;
 mod skb;
 mod validate;
 
@@ -37,7 +38,7 @@ fn port_ingress(context: TcContext) -> i32 {
 fn port_egress(context: TcContext) -> i32 {
     let frame = Frame::read(&context);
     let from =
-        if count::wants_pairs() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
+        if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
     let fate = validate::sent(&context, &frame, from);
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {

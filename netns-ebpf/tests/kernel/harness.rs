@@ -63,7 +63,7 @@ pub(crate) struct Inside {
 }
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 254);
-pub(crate) const BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 255);
+const BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 255);
 
 impl Network {
     /// A bridge with nothing on it.
@@ -172,6 +172,17 @@ impl Network {
             self.insides[to].namespace.enter(|| UdpSocket::bind((self.insides[to].address, 7)).unwrap());
         let sender = self.host.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap());
         deliver(&sender.unwrap(), &receiver.unwrap(), self.insides[to].address, count, payload);
+    }
+
+    /// Has each namespace send so many broadcasts to all others and the host.
+    pub(crate) fn broadcasts(&self, count: usize) {
+        for inside in &self.insides {
+            let socket = inside.namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
+            socket.set_broadcast(true).unwrap();
+            for _ in 0..count {
+                socket.send_to(b"hello", (BROADCAST, 9)).unwrap();
+            }
+        }
     }
 
     /// Sends a stream from a namespace to another one, as fast as it goes.

@@ -118,7 +118,7 @@ fn prove(
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
-    let snapshot = lab.monitor().map(Monitor::snapshot).transpose()?;
+    let snapshot = lab.monitor().map(Monitor::snapshot);
     let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
     Ok(Summary { pings, pings_ok, attack, violations, verdict, leftovers: Vec::new(), kept: Vec::new() })
 }

@@ -60,7 +60,7 @@ impl Source for Ports<'_, '_> {
     fn read(&mut self) -> Result<Reading, Failure> {
         self.lab.flush_log();
         let mut reading = match self.lab.monitor() {
-            Some(monitor) => monitor.read(&self.infos)?,
+            Some(monitor) => monitor.read(&self.infos),
             None => self.read_kernel()?,
         };
         if let (Topology::Pair, [first, second]) = (self.lab.topology(), &reading.ports[..]) {

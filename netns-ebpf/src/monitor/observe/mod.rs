@@ -64,11 +64,11 @@ pub enum PortChange {
 /// let monitor = Monitor::load(&Default::default())?;
 /// let host = Namespace::current().unwrap();
 /// let mut observer = Observer::start(&monitor, &host, IfName::new("docker0").unwrap(), ())?;
-/// let earlier = observer.read()?;
+/// let earlier = observer.read();
 /// for change in observer.changes(Duration::from_secs(1))? {
 ///     println!("{change:?}");
 /// }
-/// let now = observer.read()?;
+/// let now = observer.read();
 /// for (port, rates) in now.ports.iter().zip(now.rates(&earlier)) {
 ///     println!("{} {}: {} bit/s", port.info.name, port.info.behind.label(), rates.rx.bits);
 /// }
@@ -208,10 +208,8 @@ impl<'m> Observer<'m> {
     }
 
     /// All counters now, ports in the order of their ifindex.
-    ///
-    /// # Errors
-    /// As [`Monitor::pairs`] and [`Monitor::lost_pairs`].
-    pub fn read(&self) -> Result<Reading, MonitorError> {
+    #[must_use]
+    pub fn read(&self) -> Reading {
         self.monitor.read(self.ports())
     }
 

@@ -73,7 +73,7 @@ impl Ports {
         ));
         families.push(family(
             "netns_pair_lost_bytes_total",
-            "Bytes that are in no pair, because the map of pairs was full.",
+            "Bytes that are in no pair, because the table of pairs was full.",
             MetricType::COUNTER,
             vec![counter(reading.lost.bytes, network())],
         ));
