@@ -4,7 +4,7 @@
 use benches::throughput::throughput;
 use benches::{Result, host};
 
-const TURNS: usize = 24;
+const TURNS: usize = 120;
 
 fn main() -> Result<()> {
     host::enter()?;

@@ -74,6 +74,22 @@ pub fn samples_at_most(name: &str, ours: &Samples, of: &str, theirs: &Samples, g
     Row { ratio_p25, ..at_most(name, ours.median_us(), of, theirs.median_us(), goal) }
 }
 
+/// As [`samples_at_most`], of two that were measured in turns.
+#[must_use]
+pub fn in_turns_at_most(name: &str, ours: &Samples, of: &str, theirs: &Samples, goal: Option<f64>) -> Row {
+    let row = samples_at_most(name, ours, of, theirs, goal);
+    let ratio = ours.ratio_in_turns(theirs);
+    Row { ratio: Some(ratio), met: goal.map(|goal| ratio <= goal), ..row }
+}
+
+/// Ours beside a peer (see [`against`]), measured in turns.
+#[must_use]
+pub fn in_turns_against(name: &str, ours: &Samples, peer: &str, theirs: &Samples, goal: Option<f64>) -> Row {
+    let row = samples_against(name, ours, peer, theirs, goal);
+    let ratio = theirs.ratio_in_turns(ours);
+    Row { ratio: Some(ratio), met: goal.map(|goal| ratio >= goal), ..row }
+}
+
 fn low(samples: &Samples) -> f64 {
     micros(samples.quantile(0.25))
 }

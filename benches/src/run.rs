@@ -56,7 +56,7 @@ impl Plan {
         first_packets: 2_000,
         acquired: 900,
         most: 1_000,
-        throughput: 8,
+        throughput: 20,
     };
     /// Some minutes.
     pub const FULL: Self = Self {
@@ -70,7 +70,7 @@ impl Plan {
         first_packets: 2_000,
         acquired: 3_000,
         most: 10_000,
-        throughput: 32,
+        throughput: 160,
     };
 }
 

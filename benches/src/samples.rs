@@ -61,6 +61,16 @@ impl Samples {
         micros(self.quantile(0.5))
     }
 
+    /// How many times as long as another's these are: the middle one of the ratios to the one that was measured in the same
+    /// round. Whatever else goes on for longer than a round is in both.
+    #[must_use]
+    pub fn ratio_in_turns(&self, other: &Self) -> f64 {
+        let ratio = |(ours, theirs): (&Duration, &Duration)| ours.as_secs_f64() / theirs.as_secs_f64();
+        let mut ratios: Vec<f64> = self.0.iter().zip(&other.0).map(ratio).collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        ratios.get(rank(0.5, ratios.len())).copied().unwrap_or(f64::NAN)
+    }
+
     /// Their mean, in microseconds.
     #[must_use]
     pub fn mean_us(&self) -> f64 {
@@ -142,6 +152,14 @@ mod tests {
         ] {
             assert!((found - wanted).abs() < 1e-6, "{found} instead of {wanted}");
         }
+    }
+
+    #[test]
+    fn a_ratio_in_turns_is_of_the_same_rounds() {
+        let of = |times: [u64; 3]| times.into_iter().map(Duration::from_micros).collect::<Samples>();
+        let ratio = of([20, 200, 3]).ratio_in_turns(&of([10, 100, 1]));
+        assert!((ratio - 2.0).abs() < 1e-9, "{ratio}");
+        assert!(of([1, 2, 3]).ratio_in_turns(&Samples::default()).is_nan());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long traffic flows in a turn.
-const TURN: Duration = Duration::from_millis(100);
+const TURN: Duration = Duration::from_millis(20);
 /// What a small datagram carries.
 const SMALL: usize = 64;
 const PORT: u16 = 9;
