@@ -10,7 +10,7 @@
 //! ```
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
-use netns_ebpf::packet::{Bytes, Facts, Permissions, Rules, Steps, judge};
+use netns_ebpf::packet::{Bytes, Facts, Permissions, Rules, Steps, is_plain, judge};
 use std::cell::Cell;
 
 /// More than any frame takes: each of 40 option bytes of IPv4 twice, 32 options of neighbour discovery, and headers.
@@ -59,6 +59,7 @@ fn check(input: &[u8]) {
     let verdict = judge(&counted, facts, &rules);
     assert!(counted.reads.get() <= MOST_READS, "{} reads", counted.reads.get());
     assert_eq!(verdict, judge(frame, facts, &rules), "the same twice");
+    assert!(verdict.is_ok() || !is_plain(frame, facts, &rules), "plain, and yet {verdict:?}");
 }
 
 #[cfg(feature = "libfuzzer")]

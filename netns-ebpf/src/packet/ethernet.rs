@@ -28,7 +28,7 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -
         let is_nobodys = source & GROUP != 0 || source == 0;
         return Err(if is_nobodys { Reason::SourceMacInvalid } else { Reason::SourceMacForeign });
     }
-    if Mac::new([d0, d1, d2, d3, d4, d5]).0 & RESERVED_MASK == RESERVED {
+    if is_reserved(Mac::new([d0, d1, d2, d3, d4, d5])) {
         return Err(Reason::ReservedDestination);
     }
     let ether_type = u16::from_be_bytes([t0, t1]);
@@ -36,6 +36,11 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -
         return tagged(frame, facts, rules, ether_type);
     }
     payload(frame, HEADER, ether_type, facts, rules)
+}
+
+#[inline(always)]
+pub(super) const fn is_reserved(destination: Mac) -> bool {
+    destination.0 & RESERVED_MASK == RESERVED
 }
 
 #[inline(always)]

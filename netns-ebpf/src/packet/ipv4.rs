@@ -76,7 +76,7 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
 
 /// Folds a sum of at most fifteen words to the 16 bits that are compared.
 #[inline(always)]
-const fn fold(sum: u64) -> u64 {
+pub(super) const fn fold(sum: u64) -> u64 {
     let sum = (sum >> 32) + (sum & 0xFFFF_FFFF);
     let sum = (sum >> 16) + (sum & 0xFFFF);
     let sum = (sum >> 16) + (sum & 0xFFFF);

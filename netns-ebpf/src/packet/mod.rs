@@ -14,7 +14,8 @@
 //! 4. **What does it carry?** Options and extension headers, then the transport header; of fragments the first only,
 //!    after it is certain that no other fragment can write over what was judged.
 //!
-//! So for an honest frame everything is looked at once, the cheapest first, and nothing is read twice.
+//! So for an honest frame everything is looked at once, the cheapest first, and nothing is read twice. Of the commonest
+//! frames the program asks [`is_plain`] before; it knows no reasons, and answers yes only where judging would find none.
 //!
 //! # What is not judged
 //!
@@ -32,6 +33,7 @@ mod fragment;
 mod ipv4;
 mod ipv6;
 mod neighbour;
+mod plain;
 mod reason;
 mod rules;
 mod transport;
@@ -39,6 +41,7 @@ mod transport;
 pub use ipv4::{Options, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions};
 pub use neighbour::{Owners, options as discovery_options};
+pub use plain::is_plain;
 pub use reason::{REASONS, Reason};
 pub use rules::{ETHER_TYPES, Mac, NETS, Permissions, Rules, RulesFull};
 

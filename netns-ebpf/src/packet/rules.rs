@@ -286,6 +286,13 @@ impl Rules {
         self.v4.iter().any(|net| (address ^ net.address) & net.mask == 0)
     }
 
+    /// Whether the first of the networks has an address, as it lies in memory.
+    #[inline(always)]
+    pub(super) const fn is_first_ipv4(&self, address: u32) -> bool {
+        let [first, ..] = &self.v4;
+        (address ^ first.address) & first.mask == 0
+    }
+
     /// An address as it lies in memory, in two halves.
     #[inline(always)]
     pub(super) fn has_ipv6(&self, [high, low]: [u64; 2]) -> bool {

@@ -2,6 +2,7 @@
 
 mod honest;
 mod hostile;
+mod plain;
 mod table;
 
 use core::net::{Ipv4Addr, Ipv6Addr};

@@ -36,18 +36,22 @@ pub(super) fn header<const N: usize, const LENGTH: usize>(
     frame.words::<N, LENGTH>(payload.start).map(|words| words.map(u32::to_ne_bytes))
 }
 
+/// The flags of a TCP header; `None` if it is none.
 #[inline(always)]
-fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Verdict {
+pub(super) fn tcp_flags<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Option<u8> {
     const HEADER: u32 = 20;
     if payload.start + HEADER > payload.end {
-        return Err(Reason::TcpHeader);
+        return None;
     }
-    let [word] = frame.words::<1, 4>(payload.start + 12).ok_or(Reason::TcpHeader)?;
+    let [word] = frame.words::<1, 4>(payload.start + 12)?;
     let [offset, flags, ..] = word.to_ne_bytes();
     let length = u32::from(offset >> 4) * 4;
-    if length < HEADER || payload.start + length > payload.end {
-        return Err(Reason::TcpHeader);
-    }
+    (length >= HEADER && payload.start + length <= payload.end).then_some(flags)
+}
+
+#[inline(always)]
+fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Verdict {
+    let flags = tcp_flags(frame, payload).ok_or(Reason::TcpHeader)?;
     if is_sent(flags) { Ok(()) } else { Err(Reason::TcpFlags) }
 }
 
@@ -72,18 +76,19 @@ const SENT: u64 = 1 << SYN
 
 /// Whether stacks send this combination of flags; PSH, ECE and CWR go with any.
 #[inline(always)]
-const fn is_sent(flags: u8) -> bool {
+pub(super) const fn is_sent(flags: u8) -> bool {
     SENT >> (flags & (FIN | SYN | RST | ACK | URG)) & 1 != 0
 }
 
+pub(super) const UDP_HEADER: u32 = 8;
+
 #[inline(always)]
 fn udp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules) -> Verdict {
-    const HEADER: u32 = 8;
     let [[s0, s1, d0, d1], [l0, l1, _, _]] = header::<2, 8>(frame, payload).ok_or(Reason::UdpHeader)?;
     let length = u32::from(u16::from_be_bytes([l0, l1]));
     // The first of several fragments is shorter than the datagram; one that is longer than a length can say has none.
     let is_too_long = payload.start + length > payload.end && !below.is_fragment;
-    if is_too_long || (length < HEADER && !(length == 0 && below.is_train)) {
+    if is_too_long || (length < UDP_HEADER && !(length == 0 && below.is_train)) {
         return Err(Reason::UdpHeader);
     }
     let (from, to) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));

@@ -65,29 +65,34 @@ fn port(slot: u32) -> Option<(u32, *mut PortCounters)> {
 unsafe fn add_traffic(traffic: *mut Traffic, frame: &Frame) -> u64 {
     // SAFETY: the caller's promise covers all three fields, which are aligned by their layout.
     unsafe {
-        add(&raw mut (*traffic).bytes, frame.bytes);
-        add(&raw mut (*traffic).segments, frame.segments);
-        add(&raw mut (*traffic).packets, 1)
+        add([
+            (&raw mut (*traffic).bytes, frame.bytes),
+            (&raw mut (*traffic).segments, frame.segments),
+            (&raw mut (*traffic).packets, 1),
+        ])
     }
 }
 
-/// Adds to a counter that only this CPU writes, and says what it is now (where runs interleave: what it just was).
+/// Adds to counters that only this CPU writes, and says what the last is now (where runs interleave: about that).
 ///
 /// # Safety
-/// `counter` is aligned, points into a map's element that only this CPU writes, and is valid while the program runs.
+/// The counters are aligned, lie in a map's element that only this CPU writes, and are valid while the program runs.
 #[inline(always)]
-pub(crate) unsafe fn add(counter: *mut u64, amount: u64) -> u64 {
-    // SAFETY: valid and aligned by the caller's promise. Where another run can come in between, both add by the atomic
-    // instruction; user space may read meanwhile, so the accesses are volatile: whole, and exactly these.
-    unsafe {
-        let sum = counter.read_volatile().wrapping_add(amount);
-        if PREEMPTIBLE.load() == 0 {
-            counter.write_volatile(sum);
-        } else {
-            atomic::add(counter, amount);
+pub(crate) unsafe fn add<const N: usize>(amounts: [(*mut u64, u64); N]) -> u64 {
+    let (mut sum, is_preemptible) = (0, PREEMPTIBLE.load() != 0);
+    for (counter, amount) in amounts {
+        // SAFETY: valid and aligned by the caller's promise. Where another run can come in between, both add by the
+        // atomic instruction; user space may read meanwhile, so the accesses are volatile: whole, and exactly these.
+        unsafe {
+            sum = counter.read_volatile().wrapping_add(amount);
+            if is_preemptible {
+                atomic::add(counter, amount);
+            } else {
+                counter.write_volatile(sum);
+            }
         }
-        sum
     }
+    sum
 }
 
 /// The slot of the port that a frame came in by, on whichever bridge of the network that was; [`NO_SLOT`] for the

@@ -37,3 +37,15 @@ pub(crate) unsafe fn half(at: *const u8) -> u32 {
     // SAFETY: as in `word`.
     unsafe { read!("u16", at) }
 }
+
+/// The same number, of which the compiler does not know that it is. What the verifier learns of it by a comparison then
+/// holds for what is added to a pointer, and not for a number that it was computed from. (Without any instruction, lines
+/// of debug information would have the same place, which the kernel refuses.)
+#[inline(always)]
+pub(crate) fn opaque(mut number: u32) -> u32 {
+    // SAFETY: a register is copied to itself.
+    unsafe {
+        asm!("{number} = {number}", number = inout(reg) number, options(pure, nomem, nostack, preserves_flags))
+    };
+    number
+}

@@ -83,10 +83,8 @@ fn lose(frame: &Frame, key: PairKey) {
     // SAFETY: the helper has no preconditions.
     let Some(lost) = LOST.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) else { return };
     // SAFETY: `lost` is this CPU's element, valid while the program runs, its fields aligned by their layout.
-    let packets = unsafe {
-        count::add(&raw mut (*lost).bytes, frame.bytes);
-        count::add(&raw mut (*lost).packets, 1)
-    };
+    let packets =
+        unsafe { count::add([(&raw mut (*lost).bytes, frame.bytes), (&raw mut (*lost).packets, 1)]) };
     if packets.is_power_of_two() {
         log::no_room(key, packets);
     }

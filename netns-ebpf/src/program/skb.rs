@@ -61,6 +61,7 @@ impl Skb {
         // SAFETY: as in `Frame::read`. The kernel gives two pointers in place of these numbers.
         let (start, end) =
             unsafe { ((*self.0).data as usize as *const u8, (*self.0).data_end as usize as *const u8) };
+        let at = direct::opaque(at);
         if at > FARTHEST - length as u32 {
             return None;
         }

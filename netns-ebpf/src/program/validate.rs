@@ -1,12 +1,13 @@
 //! Validating: the kernel's side of [`netns_ebpf::packet`].
 
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
 use netns_ebpf::layout::{
     Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, SNAPSHOT, Violations, WINDOW_SHIFT, control,
 };
-use netns_ebpf::packet::{Facts, REASONS, Reason, judge};
+use netns_ebpf::packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
 
 use super::Fate;
 use super::atomic;
@@ -22,14 +23,46 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     if control & control::MODE == control::OFF {
         return Fate::Pass;
     }
-    let facts = Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 };
-    // SAFETY: `policy` points at an element of the map, valid while the program runs. User space writes to the rules
-    // that do not hold only, so nobody changes these while they are borrowed.
-    let rules = unsafe { &(*policy).rules[usize::from(control & control::ACTIVE != 0)] };
-    match judge(&Skb(context.skb.skb), facts, rules) {
-        Ok(()) => Fate::Pass,
-        Err(reason) => violation(context, frame, frame.slot, reason.code(), control),
+    // SAFETY: `policy` points at an element of the map, valid while the program runs.
+    let rules = unsafe { rules_of(policy, control) };
+    if is_plain(&Skb(context.skb.skb), facts(frame), rules) {
+        return Fate::Pass;
     }
+    if judged(context.skb.skb, control) == 0 { Fate::Pass } else { Fate::Drop }
+}
+
+/// Judges a frame that is not plain, under the policy of this [`control`]; not 0 if it is to be dropped.
+///
+/// A function of its own in the kernel too, so that all of this is not in between what runs for nearly every frame.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judged(skb: *mut __sk_buff, control: u32) -> u32 {
+    let context = TcContext::new(skb);
+    let frame = Frame::read(&context);
+    let Some(policy) = POLICIES.get_ptr(frame.slot) else { return 0 };
+    // SAFETY: as in `received`.
+    let rules = unsafe { rules_of(policy, control) };
+    let fate = match judge(&Skb(skb), facts(&frame), rules) {
+        Ok(()) => Fate::Pass,
+        Err(reason) => violation(&context, &frame, frame.slot, reason.code(), control),
+    };
+    u32::from(matches!(fate, Fate::Drop))
+}
+
+#[inline(always)]
+const fn facts(frame: &Frame) -> Facts {
+    Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 }
+}
+
+/// The rules that hold.
+///
+/// # Safety
+/// `policy` points at an element of the map, valid while the program runs.
+#[inline(always)]
+unsafe fn rules_of<'a>(policy: *const PortPolicy, control: u32) -> &'a Rules {
+    // SAFETY: by the caller's promise. User space writes to the rules that do not hold only, so nobody changes these while
+    // they are borrowed.
+    unsafe { &(*policy).rules[usize::from(control & control::ACTIVE != 0)] }
 }
 
 /// Whether the receiver's group does not take everything, so that it matters who sends.
