@@ -8,7 +8,6 @@ use netns_core::tc::Direction;
 use netns_ebpf::attack::{Party, cases};
 use netns_ebpf::packet::{Reason, Rules};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, test_run};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 
 /// How often each is run, and over how many frames, of whose times the kernel tells the mean.
@@ -17,16 +16,8 @@ const FRAMES: u32 = 20_000;
 /// How long judging a TCP segment over IPv4 may take, in microseconds.
 const MOST: f64 = 0.1;
 
-const FROM: Party = Party {
-    mac: [2, 0, 0, 0, 0, 1],
-    v4: Ipv4Addr::new(10, 1, 1, 1),
-    v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 1),
-};
-const TO: Party = Party {
-    mac: [2, 0, 0, 0, 0, 2],
-    v4: Ipv4Addr::new(10, 1, 1, 2),
-    v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 2),
-};
+const FROM: Party = Party::numbered(1);
+const TO: Party = Party::numbered(2);
 
 /// The honest frames, by name.
 ///

@@ -81,12 +81,7 @@ fn main() {
 fn frames() -> Vec<Vec<u8>> {
     use netns_ebpf::attack::{Party, cases};
 
-    let party = |last: u8| Party {
-        mac: [2, 0, 0, 0, 0, last],
-        v4: [10, 1, 1, last].into(),
-        v6: [0xFD00, 0, 0, 0, 0, 0, 0, last.into()].into(),
-    };
-    cases(&party(1), &party(2)).into_iter().flat_map(|case| [case.frame, case.near]).collect()
+    cases(&Party::numbered(1), &Party::numbered(2)).into_iter().flat_map(|case| [case.frame, case.near]).collect()
 }
 
 /// Writes each frame to a file, behind eight bytes that are nothing special.

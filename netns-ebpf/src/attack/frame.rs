@@ -21,6 +21,17 @@ pub struct Party {
 }
 
 impl Party {
+    /// The host of this number, from 1, in a network that is nowhere, for trying frames without one: the first has
+    /// 02:00:00:00:00:01, 10.1.1.1 and `fd00::1`.
+    #[must_use]
+    pub const fn numbered(number: u8) -> Self {
+        Self {
+            mac: [2, 0, 0, 0, 0, number],
+            v4: Ipv4Addr::new(10, 1, 1, number),
+            v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, number as u16),
+        }
+    }
+
     /// One with these addresses, the last of each family. Without an IPv6 address it has the link-local one that is made
     /// of its MAC address.
     #[must_use]

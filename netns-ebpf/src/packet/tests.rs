@@ -5,23 +5,13 @@ mod hostile;
 mod plain;
 mod table;
 
-use core::net::{Ipv4Addr, Ipv6Addr};
-
 use super::{Facts, Rules, Verdict, judge};
 use crate::attack::Party;
 
 /// Who sends in these tests.
-const FROM: Party = Party {
-    mac: [2, 0, 0, 0, 0, 1],
-    v4: Ipv4Addr::new(10, 1, 1, 1),
-    v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 1),
-};
+const FROM: Party = Party::numbered(1);
 /// Who receives.
-const TO: Party = Party {
-    mac: [2, 0, 0, 0, 0, 2],
-    v4: Ipv4Addr::new(10, 1, 1, 2),
-    v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 2),
-};
+const TO: Party = Party::numbered(2);
 
 /// The sender's.
 fn rules() -> Rules {

@@ -1,7 +1,5 @@
 //! The kernel judges as the host does: the same frames, run through the program by `BPF_PROG_TEST_RUN`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use netns_core::tc::Direction;
 use netns_ebpf::attack::{Case, Party};
 use netns_ebpf::layout::Violations;
@@ -10,16 +8,8 @@ use netns_ebpf::{Mode, Monitor, MonitorError, MonitorOptions, Policy};
 
 use crate::harness::privileged;
 
-const FROM: Party = Party {
-    mac: [2, 0, 0, 0, 0, 1],
-    v4: Ipv4Addr::new(10, 1, 1, 1),
-    v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 1),
-};
-const TO: Party = Party {
-    mac: [2, 0, 0, 0, 0, 2],
-    v4: Ipv4Addr::new(10, 1, 1, 2),
-    v6: Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 2),
-};
+const FROM: Party = Party::numbered(1);
+const TO: Party = Party::numbered(2);
 
 fn rules() -> Rules {
     let rules = Rules::new(FROM.mac).with_ipv4(FROM.v4, 32).unwrap();
