@@ -1,13 +1,21 @@
 //! `cargo bench -p benches --bench throughput`: see [`benches::throughput`]. A table, not criterion's: contenders take
-//! turns.
+//! turns. With the name of one (`-- enforce`) its datagrams alone, for as long as it takes to look at them with perf.
 
-use benches::throughput::throughput;
+use benches::throughput::{datagrams, throughput};
 use benches::{Result, host};
+use std::env;
+use std::time::Duration;
 
 const TURNS: usize = 120;
+const LOOK: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
     host::enter()?;
+    // cargo says `--bench`.
+    if let Some(contender) = env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+        println!("{:.3} us a datagram", datagrams(&contender, LOOK)?.median_us());
+        return Ok(());
+    }
     println!("{:<52} {:>10}  {:<28} {:>10} {:>6} {:>6}  goal", "what", "us", "beside", "us", "ratio", "p25");
     for row in throughput(TURNS, |ports| eprintln!("{ports} ports"))? {
         println!(

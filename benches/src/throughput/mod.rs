@@ -13,6 +13,7 @@ use crate::report::Row;
 use crate::samples::Samples;
 use crate::{Result, goals, host};
 use netns_ebpf::Mode;
+use std::time::{Duration, Instant};
 use world::{Guard, World};
 
 /// How many ports the bridges have.
@@ -37,6 +38,22 @@ pub fn throughput(turns: usize, mut progress: impl FnMut(u16)) -> Result<Vec<Row
         rows.extend(compared(ports, &results));
     }
     Ok(rows)
+}
+
+/// Small datagrams on the smallest bridge of one contender for so long, for a profiler to look at; how long each took.
+///
+/// # Errors
+/// If there is no such contender, or the kernel refuses.
+pub fn datagrams(contender: &str, time: Duration) -> Result<Samples> {
+    let guard = Guard::ALL.into_iter().find(|guard| guard.name() == contender).ok_or_else(|| {
+        format!("contenders are {}", Guard::ALL.map(|guard| format!("{:?}", guard.name())).join(", "))
+    })?;
+    let world = World::new(guard, PORTS[0])?;
+    let (begin, mut samples) = (Instant::now(), Samples::default());
+    while begin.elapsed() < time {
+        samples.push(world.datagrams()?);
+    }
+    Ok(samples)
 }
 
 /// Makes everybody's bridge, and lets them take so many turns on it.
