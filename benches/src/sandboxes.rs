@@ -83,7 +83,7 @@ impl PortProgram for Observed {
 /// If the kernel refuses.
 pub fn network(number: u8, kind: Kind) -> Result<Network> {
     let program: Option<Arc<dyn PortProgram>> = if kind.observed {
-        let options = MonitorOptions { slots: 16_384, pairs: 0 };
+        let options = MonitorOptions { slots: 16_384, pairs: 0, ..MonitorOptions::default() };
         Some(Arc::new(Observed { monitor: Monitor::load(&options)?, validated: kind.validated }))
     } else {
         None

@@ -19,6 +19,11 @@ pub const COUNTERS: &str = "COUNTERS";
 /// The map from a port's ifindex (`u32`) to its slot (`u32`), or a trunk's to [`BY_TRUNK`], by which the sender of a
 /// frame is known on egress.
 pub const PORTS: &str = "PORTS";
+/// The array that has the slots of most links of [`PORTS`]: at an ifindex's remainder, the ifindex in a word's upper half
+/// and the slot in the lower. Of two that have the same place the first has it.
+pub const NEAR: &str = "NEAR";
+/// How many places [`NEAR`] has.
+pub const NEAR_LINKS: u32 = 1 << 13;
 
 /// The read-only global (`u32`) that says how many counter lines a slot has: one for each possible CPU.
 pub const CPUS: &str = "CPUS";
@@ -29,6 +34,10 @@ pub const PREEMPTIBLE: &str = "PREEMPTIBLE";
 pub const INGRESS: &str = "port_ingress";
 /// The program for frames that go to the namespace (the egress hook of the host's end).
 pub const EGRESS: &str = "port_egress";
+/// As [`INGRESS`], for a TCX link.
+pub const TCX_INGRESS: &str = "tcx_ingress";
+/// As [`EGRESS`], for a TCX link.
+pub const TCX_EGRESS: &str = "tcx_egress";
 /// The program for frames that leave the first bridge of a network for another one (the egress hook of a trunk).
 pub const TRUNK: &str = "trunk_egress";
 

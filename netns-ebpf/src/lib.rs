@@ -47,6 +47,6 @@ pub mod pcapng;
 pub use monitor::{
     Attachment, Behind, Clsact, Comparison, Counter, Difference, Ends, Event, Journal, JournalFile, Judging,
     Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy, PolicyOf, Port,
-    PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station, TestRun, Trace,
-    Violation, stations, test_run,
+    PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station, TcxAttachment,
+    TestRun, Trace, Violation, stations, test_run,
 };

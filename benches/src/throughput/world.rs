@@ -9,7 +9,7 @@ use netns_core::veth::{self, Veth};
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::layout::DEFAULT_PAIRS;
 use netns_ebpf::packet::Rules;
-use netns_ebpf::{Mode, Monitor, MonitorOptions, Policy};
+use netns_ebpf::{Mode, Monitor, MonitorOptions, Policy, TcxAttachment};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,6 +28,8 @@ pub(super) enum Guard {
     Ours(Mode),
     /// Enforcing, where nobody wants to know who sends to whom: [`MonitorOptions::pairs`] is 0.
     WithoutPairs,
+    /// Enforcing, by TCX links in place of filters.
+    Tcx,
     /// A rule set for each port, to which the rules of one chain jump, as libvirt's do.
     Nftables,
     /// The same, found by a verdict map: the best that nftables can do.
@@ -35,13 +37,14 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Nothing,
         Self::Empty,
         Self::Counters,
         Self::Ours(Mode::Observe),
         Self::Ours(Mode::Enforce),
         Self::WithoutPairs,
+        Self::Tcx,
         Self::Nftables,
         Self::VerdictMap,
     ];
@@ -54,6 +57,7 @@ impl Guard {
             Self::Ours(Mode::Observe) => "observe",
             Self::Ours(Mode::Enforce) => "enforce",
             Self::WithoutPairs => "enforce, no pairs",
+            Self::Tcx => "enforce, TCX",
             Self::Nftables => "nftables, a rule set a port",
             Self::VerdictMap => "nftables, verdict map",
         }
@@ -65,6 +69,8 @@ enum Programs {
     None,
     Empty(OwnedFd),
     Ours(Box<Monitor>, Option<Mode>),
+    /// With the ports' links.
+    Tcx(Box<Monitor>, Vec<TcxAttachment>),
 }
 
 impl Programs {
@@ -79,11 +85,15 @@ impl Programs {
             Guard::Counters => ours(None, DEFAULT_PAIRS),
             Guard::Ours(mode) => ours(Some(mode), DEFAULT_PAIRS),
             Guard::WithoutPairs => ours(Some(Mode::Enforce), 0),
+            Guard::Tcx => {
+                let monitor = Monitor::load(&MonitorOptions { tcx: true, ..MonitorOptions::default() })?;
+                Ok(Self::Tcx(Box::new(monitor), Vec::new()))
+            }
         }
     }
 
     /// Puts them on a port, the one of this number.
-    fn attach(&self, socket: &mut RouteSocket, port: u32, number: u16) -> Result<()> {
+    fn attach(&mut self, socket: &mut RouteSocket, port: u32, number: u16) -> Result<()> {
         match self {
             Self::None => {}
             Self::Empty(program) => {
@@ -99,10 +109,12 @@ impl Programs {
             Self::Ours(monitor, mode) => {
                 let attachment = monitor.attach(socket, port)?;
                 if let Some(mode) = *mode {
-                    let mac = MacAddress::local(number.into()).0;
-                    let rules = Rules::new(mac).with_ipv4(address_of(number), 32)?.with_link_local()?;
-                    monitor.set_policy(attachment.slot(), &Policy { mode, ..Policy::new(rules) })?;
+                    monitor.set_policy(attachment.slot(), &policy(number, mode)?)?;
                 }
+            }
+            Self::Tcx(monitor, attachments) => {
+                let policy = policy(number, Mode::Enforce)?;
+                attachments.push(monitor.attach_tcx(socket, port, Some(&policy))?);
             }
         }
         Ok(())
@@ -116,6 +128,12 @@ pub(super) struct World {
     /// Those of the bridge and of whoever is behind the other ports. They go with it, the last one last.
     others: [Namespace; 2],
     _programs: Programs,
+}
+
+/// What may be sent behind a port.
+fn policy(number: u16, mode: Mode) -> Result<Policy> {
+    let rules = Rules::new(MacAddress::local(number.into()).0);
+    Ok(Policy { mode, ..Policy::new(rules.with_ipv4(address_of(number), 32)?.with_link_local()?) })
 }
 
 /// The address behind a port.
@@ -138,16 +156,21 @@ impl World {
             ..Bridge::new(name, MacAddress::local(0xFFFF))
         };
         bridge::create(&mut socket, &bridge)?;
-        let programs = Programs::of(guard)?;
+        let mut programs = Programs::of(guard)?;
         for number in 1..=ports {
             let inside = ends.iter().find(|end| end.1 == address_of(number)).map_or(&crowd, |end| &end.0);
-            plug(&mut socket, inside, number, &programs)?;
+            plug(&mut socket, inside, number, &mut programs)?;
         }
         match guard {
             Guard::Nftables | Guard::VerdictMap => {
                 host.enter(|| nftables::load(&nftables::rules(guard, ports)))??;
             }
-            Guard::Nothing | Guard::Empty | Guard::Counters | Guard::Ours(_) | Guard::WithoutPairs => {}
+            Guard::Nothing
+            | Guard::Empty
+            | Guard::Counters
+            | Guard::Ours(_)
+            | Guard::WithoutPairs
+            | Guard::Tcx => {}
         }
         Ok(Self { guard, ends, others: [host, crowd], _programs: programs })
     }
@@ -171,7 +194,7 @@ fn quiet() -> Result<Namespace> {
 }
 
 /// Makes a port and what is behind it.
-fn plug(socket: &mut RouteSocket, inside: &Namespace, number: u16, programs: &Programs) -> Result<()> {
+fn plug(socket: &mut RouteSocket, inside: &Namespace, number: u16, programs: &mut Programs) -> Result<()> {
     let port = FIRST_PORT + u32::from(number);
     let veth = Veth {
         index: Some(port),

@@ -40,6 +40,8 @@ pub(super) struct Loaded {
     pub(super) egress: Program,
     /// `None` where it is not known which one it is.
     pub(super) trunk: Option<Program>,
+    /// For TCX links, ingress first; `None` unless asked for.
+    pub(super) tcx: Option<[Program; 2]>,
     pub(super) log: LogReader,
 }
 
@@ -48,9 +50,10 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 8] = [
+    pub(super) const NAMES: [&'static str; 9] = [
         layout::COUNTERS,
         layout::PORTS,
+        layout::NEAR,
         layout::PAIRS,
         layout::LOST,
         layout::POLICIES,
@@ -94,9 +97,15 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;
     let egress = load_program(&mut ebpf, layout::EGRESS)?;
     let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
+    let tcx = if options.tcx {
+        let [ingress, egress] = [layout::TCX_INGRESS, layout::TCX_EGRESS];
+        Some([load_program(&mut ebpf, ingress)?, load_program(&mut ebpf, egress)?])
+    } else {
+        None
+    };
     let log = LogReader::new(&mut ebpf)?;
     let maps = Maps::NAMES.iter().filter_map(|&name| Some((name.to_owned(), ebpf.take_map(name)?))).collect();
-    Ok(Loaded { maps: Maps(maps), ingress, egress, trunk, log })
+    Ok(Loaded { maps: Maps(maps), ingress, egress, trunk, tcx, log })
 }
 
 /// Makes the maps, with the sizes and constants that the options and the machine ask for.

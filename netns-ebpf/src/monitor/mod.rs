@@ -16,12 +16,14 @@ mod reading;
 mod reopen;
 mod since;
 mod slots;
+mod tcx;
 mod test_run;
 mod violation;
 
 use std::fmt;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError};
@@ -38,6 +40,7 @@ pub use policy::{Mode, Policy};
 pub use reading::{Behind, PortInfo, PortReading, Reading};
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
+pub use tcx::TcxAttachment;
 pub use test_run::{TestRun, test_run};
 pub use violation::Violation;
 
@@ -68,11 +71,14 @@ pub struct MonitorOptions {
     /// Where ports come and go by the hundred each second, switching pairs off saves the work of clearing the table of
     /// those that went.
     pub pairs: u32,
+    /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: it takes the verifier some
+    /// tens of milliseconds.
+    pub tcx: bool,
 }
 
 impl Default for MonitorOptions {
     fn default() -> Self {
-        Self { slots: DEFAULT_SLOTS, pairs: DEFAULT_PAIRS }
+        Self { slots: DEFAULT_SLOTS, pairs: DEFAULT_PAIRS, tcx: false }
     }
 }
 
@@ -123,6 +129,8 @@ pub struct Monitor {
     egress: Program,
     /// `None` in a monitor that was opened again: nothing tells which program it was.
     trunk: Option<Program>,
+    /// For TCX links, ingress first; `None` unless asked for.
+    tcx: Option<[Program; 2]>,
     counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
@@ -141,6 +149,23 @@ struct Ports {
     slots: Slots,
     limit: u16,
     map: HashMap<MapData, u32, u32>,
+    /// Where the programs of TCX links look first; `None` in a monitor that was opened again.
+    near: Option<MappedArray>,
+}
+
+impl Ports {
+    /// Writes a port to where the programs of TCX links look first, or takes it from there.
+    fn set_near(&self, ifindex: u32, slot: Option<Slot>) {
+        let Some(near) = &self.near else { return };
+        let [place, ..] = near.words((ifindex % layout::NEAR_LINKS) as usize) else { return };
+        let word = |slot: Slot| u64::from(ifindex) << 32 | u64::from(slot.get());
+        let is_its = (place.load(Ordering::Relaxed) >> 32) == u64::from(ifindex);
+        match slot {
+            Some(slot) if place.load(Ordering::Relaxed) == 0 => place.store(word(slot), Ordering::Relaxed),
+            None if is_its => place.store(0, Ordering::Relaxed),
+            _ => {}
+        }
+    }
 }
 
 impl Monitor {
@@ -195,6 +220,7 @@ impl Monitor {
             Ok(()) => ports.slots.take(ifindex),
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
         };
+        ports.set_near(ifindex, Some(slot));
         self.validation.set_port(slot, Some(ifindex));
         Ok(slot)
     }
@@ -214,6 +240,7 @@ impl Monitor {
             source: error.into(),
         })?;
         self.validation.set_port(slot, None);
+        ports.set_near(ifindex, None);
         ports.slots.release(slot);
         Ok(())
     }

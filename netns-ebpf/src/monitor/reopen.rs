@@ -53,12 +53,12 @@ impl Monitor {
         }
         let log = LogReader::of_program(programs[1])?;
         let (ingress, egress) = (ingress.0, egress.0);
-        Self::assemble(Loaded { maps: Maps(maps), ingress, egress, trunk: None, log })
+        Self::assemble(Loaded { maps: Maps(maps), ingress, egress, trunk: None, tcx: None, log })
     }
 
     /// The sizes are those that the maps were made with.
     pub(super) fn assemble(loaded: Loaded) -> Result<Self, MonitorError> {
-        let Loaded { mut maps, ingress, egress, trunk, log } = loaded;
+        let Loaded { mut maps, ingress, egress, trunk, tcx, log } = loaded;
         let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
         let (counters, lines) = mapped(layout::COUNTERS, size_of::<PortCounters>())?;
         let (policies, slots) = mapped(layout::POLICIES, size_of::<PortPolicy>())?;
@@ -69,6 +69,12 @@ impl Monitor {
         };
         let (pairs, pair_lines) = mapped(layout::PAIRS, size_of::<PairLine>())?;
         let lost = mapped(layout::LOST, size_of::<layout::Lost>())?.0;
+        // The programs of filters do not look there, and so it is not found by them.
+        let near = if maps.0.contains_key(layout::NEAR) {
+            Some(maps.take_with(layout::NEAR, |map| map_array(&map, size_of::<u64>()))?.0)
+        } else {
+            None
+        };
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -82,9 +88,10 @@ impl Monitor {
             ingress,
             egress,
             trunk,
+            tcx,
             counters,
             cpus: lines / (u32::from(limit) + 1),
-            ports: Mutex::new(Ports { slots, limit, map }),
+            ports: Mutex::new(Ports { slots, limit, map, near }),
             // Where pairs are not counted, the table is a line that no group has.
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs)),
             lost,

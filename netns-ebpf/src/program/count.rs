@@ -10,12 +10,12 @@
 //! [softirq.c]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use netns_ebpf::layout::{BY_TRUNK, NO_SLOT, PortCounters, Traffic, counter_index};
+use netns_ebpf::layout::{BY_TRUNK, NEAR_LINKS, NO_SLOT, PortCounters, Traffic, counter_index};
 
 use super::atomic;
 use super::frame::Frame;
 use super::log;
-use super::maps::{COUNTERS, CPUS, PORTS, PREEMPTIBLE};
+use super::maps::{COUNTERS, CPUS, NEAR, PORTS, PREEMPTIBLE};
 use super::{pairs, validate};
 
 /// Counts a frame that the port received from its namespace.
@@ -110,6 +110,23 @@ pub(crate) fn sender(frame: &Frame) -> u32 {
     }
     match slot_of(frame.from_ifindex) {
         BY_TRUNK => frame.carried,
+        slot => slot,
+    }
+}
+
+/// The slot of the port that this link is; [`NO_SLOT`] if it is none.
+///
+/// An array is asked first, which has the slots of most links where their number says; then the hash map, which takes
+/// longer.
+#[inline(always)]
+pub(crate) fn slot_at(ifindex: u32) -> u32 {
+    // SAFETY: the word is an aligned one of the map, valid while the program runs; user space stores it whole.
+    let word = NEAR.get_ptr(ifindex % NEAR_LINKS).map_or(0, |word| unsafe { word.read_volatile() });
+    if (word >> 32) as u32 == ifindex {
+        return word as u32;
+    }
+    match slot_of(ifindex) {
+        BY_TRUNK => NO_SLOT,
         slot => slot,
     }
 }

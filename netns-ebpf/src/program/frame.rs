@@ -4,7 +4,7 @@ use aya_ebpf::programs::TcContext;
 
 /// The facts that counting needs, read once.
 pub(crate) struct Frame {
-    /// The port's slot, which the filter carries as its class id.
+    /// The port's slot.
     pub(crate) slot: u32,
     /// Bytes with the Ethernet header: both hooks see the frame with it (on ingress, [`cls_bpf_classify`] pushes it
     /// back). Not with a VLAN tag that the frame had inside: on ingress the kernel has taken it out by then.
@@ -25,14 +25,14 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Reads the facts from the program's context.
+    /// Reads the facts from the program's context, of a frame at the port of this slot.
     #[inline(always)]
-    pub(crate) fn read(context: &TcContext) -> Self {
+    pub(crate) fn read(context: &TcContext, slot: u32) -> Self {
         // SAFETY: the kernel passes a valid context to the program for as long as it runs, nobody else writes it
         // meanwhile, and the verifier has proven that each of these fields may be read in a classifier.
         let skb = unsafe { &*context.skb.skb };
         Self {
-            slot: skb.tc_classid,
+            slot,
             bytes: u64::from(skb.len),
             segments: u64::from(skb.gso_segs.max(1)),
             is_train: skb.gso_size != 0,
@@ -46,6 +46,20 @@ impl Frame {
             carried: skb.tc_index,
         }
     }
+}
+
+/// The class id of the filter that hands the frame over.
+#[inline(always)]
+pub(crate) fn class_id(context: &TcContext) -> u32 {
+    // SAFETY: as in `Frame::read`.
+    unsafe { (*context.skb.skb).tc_classid }
+}
+
+/// The link that the frame is at.
+#[inline(always)]
+pub(crate) fn ifindex(context: &TcContext) -> u32 {
+    // SAFETY: as in `Frame::read`.
+    unsafe { (*context.skb.skb).ifindex }
 }
 
 /// Gives the frame a slot to carry to ports in other namespaces: `tc_index` is one of the few fields that

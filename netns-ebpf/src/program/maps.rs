@@ -5,7 +5,9 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use netns_ebpf::layout::{Event, Lost, MAX_GROUPS, PairLine, PortCounters, PortPolicy, Violations};
+use netns_ebpf::layout::{
+    Event, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortPolicy, Violations,
+};
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
 #[btf_map]
@@ -14,6 +16,11 @@ pub(crate) static COUNTERS: Array<PortCounters, 1, { BPF_F_MMAPABLE as usize }> 
 /// The ports' slots by ifindex, written before a port exists.
 #[btf_map]
 pub(crate) static PORTS: HashMap<u32, u32, 1> = HashMap::new();
+
+/// The slots of most of [`PORTS`], where the remainder of an ifindex says: the ifindex, and its slot in the lower half.
+/// Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static NEAR: Array<u64, { NEAR_LINKS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// What passed between each pair. Mapped like [`COUNTERS`].
 #[btf_map]

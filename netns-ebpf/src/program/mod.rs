@@ -22,24 +22,48 @@ use netns_ebpf::layout::NO_SLOT;
 
 use frame::Frame;
 
-/// Frames that the port receives from its namespace.
+/// Frames that the port receives from its namespace. A filter's program: its class id is the port's slot.
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn port_ingress(context: TcContext) -> i32 {
-    let frame = Frame::read(&context);
-    frame::carry_slot(&context, frame.slot);
-    count::received(&frame);
-    action(validate::received(&context, &frame))
+    received(&context, frame::class_id(&context))
 }
 
-/// Frames that leave through the port to its namespace.
+/// Frames that leave through the port to its namespace. A filter's program, too.
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn port_egress(context: TcContext) -> i32 {
-    let frame = Frame::read(&context);
+    sent(&context, frame::class_id(&context))
+}
+
+/// As [`port_ingress`], for a TCX link, which carries nothing: the port's slot is looked up.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn tcx_ingress(context: TcContext) -> i32 {
+    received(&context, count::slot_at(frame::ifindex(&context)))
+}
+
+/// As [`port_egress`], for a TCX link.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn tcx_egress(context: TcContext) -> i32 {
+    sent(&context, count::slot_at(frame::ifindex(&context)))
+}
+
+#[inline(always)]
+fn received(context: &TcContext, slot: u32) -> i32 {
+    let frame = Frame::read(context, slot);
+    frame::carry_slot(context, slot);
+    count::received(&frame);
+    action(validate::received(context, &frame))
+}
+
+#[inline(always)]
+fn sent(context: &TcContext, slot: u32) -> i32 {
+    let frame = Frame::read(context, slot);
     let from =
         if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
-    let fate = validate::sent(&context, &frame, from);
+    let fate = validate::sent(context, &frame, from);
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);
@@ -52,7 +76,7 @@ fn port_egress(context: TcContext) -> i32 {
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn trunk_egress(context: TcContext) -> i32 {
-    if count::slot_of(Frame::read(&context).from_ifindex) == NO_SLOT {
+    if count::slot_of(Frame::read(&context, NO_SLOT).from_ifindex) == NO_SLOT {
         frame::carry_slot(&context, NO_SLOT);
     }
     TC_ACT_UNSPEC

@@ -28,17 +28,18 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     if is_plain(&Skb(context.skb.skb), facts(frame), rules) {
         return Fate::Pass;
     }
-    if judged(context.skb.skb, control) == 0 { Fate::Pass } else { Fate::Drop }
+    if judged(context.skb.skb, frame.slot, control) == 0 { Fate::Pass } else { Fate::Drop }
 }
 
-/// Judges a frame that is not plain, under the policy of this [`control`]; not 0 if it is to be dropped.
+/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says; not 0 if it is to
+/// be dropped.
 ///
 /// A function of its own in the kernel too, so that all of this is not in between what runs for nearly every frame.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judged(skb: *mut __sk_buff, control: u32) -> u32 {
+extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
     let context = TcContext::new(skb);
-    let frame = Frame::read(&context);
+    let frame = Frame::read(&context, slot);
     let Some(policy) = POLICIES.get_ptr(frame.slot) else { return 0 };
     // SAFETY: as in `received`.
     let rules = unsafe { rules_of(policy, control) };

@@ -12,5 +12,6 @@ mod network;
 mod pairs;
 mod reopen;
 mod slots;
+mod tcx;
 mod traffic;
 mod verdicts;
