@@ -4,7 +4,7 @@ use netns_core::tc::{self, Direction};
 use netns_core::{MacAddress, RouteSocket};
 use netns_ebpf::layout::{NEAR_LINKS, PortCounters};
 use netns_ebpf::packet::{Reason, Rules};
-use netns_ebpf::{Monitor, MonitorError, MonitorOptions, Policy};
+use netns_ebpf::{Monitor, MonitorError, MonitorOptions, Policy, TcxAttachment};
 use std::net::UdpSocket;
 
 use crate::harness::{Network, privileged, seen, settled};
@@ -31,7 +31,7 @@ fn tcx_links_count_exactly_and_leave_nothing() {
     }
     let (monitor, mut network) = (load(), unwatched());
     let ports = PORTS.map(|port| monitor.attach_tcx(&network.socket, port, None).unwrap());
-    assert_eq!(ports.each_ref().map(|port| port.ifindex()), PORTS);
+    assert_eq!(ports.each_ref().map(TcxAttachment::ifindex), PORTS);
     assert!(matches!(
         monitor.attach_tcx(&network.socket, PORTS[0], None),
         Err(MonitorError::Assigned { ifindex: 101, .. })
