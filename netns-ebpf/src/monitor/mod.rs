@@ -122,8 +122,9 @@ pub struct Snapshot {
 /// The programs in the kernel and the maps they count in.
 ///
 /// [`Self::assign`] and [`Self::filters`] are for ports that are made with the programs on them, [`Self::attach`] is for
-/// ports that exist. All methods take `&self`; a monitor can be shared between threads. Dropping it closes the programs and the maps;
-/// filters that still carry a program keep both alive in the kernel until they are gone.
+/// ports that exist, [`Self::attach_tcx`] for those of them that stay. All methods take `&self`; a monitor can be shared
+/// between threads. Dropping it closes the programs and the maps; filters that still carry a program keep both alive in
+/// the kernel until they are gone.
 pub struct Monitor {
     ingress: Program,
     egress: Program,
