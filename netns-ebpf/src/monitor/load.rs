@@ -88,12 +88,7 @@ impl Maps {
 /// Loads the maps and the programs.
 pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     let cpus = cpu_lines()?;
-    let ebpf = match load_object(options, cpus) {
-        // Kernels before 5.11 count maps as locked memory, of which a process may have 64 KiB by default.
-        Err(error) if is_refused(&error) && raise_locked_memory() => load_object(options, cpus),
-        result => result,
-    };
-    let mut ebpf = ebpf.map_err(explain)?;
+    let mut ebpf = load_object(options, cpus).map_err(explain)?;
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;
     let egress = load_program(&mut ebpf, layout::EGRESS)?;
     let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
@@ -170,25 +165,6 @@ fn highest_cpu(list: &str) -> Option<u32> {
 /// Whether the kernel may let one run of the program preempt another on the same CPU: `PREEMPT_RT`.
 fn is_preemptible() -> bool {
     fs::read("/sys/kernel/realtime").is_ok_and(|content| content.starts_with(b"1"))
-}
-
-/// Raises the limit of locked memory; false if it was not in the way, or cannot be raised.
-fn raise_locked_memory() -> bool {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is valid to be written to.
-    if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } != 0
-        || limit.rlim_cur == libc::RLIM_INFINITY
-    {
-        return false;
-    }
-    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: `unlimited` is valid to be read.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) == 0 }
-}
-
-/// Whether the kernel said no for want of a right or of locked memory, which it does with the same number.
-fn is_refused(error: &EbpfError) -> bool {
-    kernel_error(error).is_some_and(|error| error.raw_os_error() == Some(libc::EPERM))
 }
 
 /// The kernel's answer somewhere below an error of aya's.

@@ -172,8 +172,7 @@ impl Ports {
 impl Monitor {
     /// Loads the programs into the kernel.
     ///
-    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) and Linux 5.12. Kernels before 5.11 count the maps as
-    /// locked memory; if that is what they refuse, `RLIMIT_MEMLOCK` of this process is lifted.
+    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) and Linux 5.12.
     ///
     /// # Errors
     /// [`MonitorError::Privilege`], [`MonitorError::Missing`] and [`MonitorError::Verifier`] say what the kernel did
