@@ -1,5 +1,7 @@
 //! Links: what `ip link` shows, changes and deletes.
 
+mod change;
+
 use super::bridge::{BridgeOptions, PortOptions, PortStatus};
 use super::socket::RouteSocket;
 pub use super::words::{LinkMode, LinkType};
@@ -8,7 +10,7 @@ use crate::wire::{
     RTEXT_FILTER_SKIP_STATS,
 };
 use crate::{IfName, MacAddress, Result};
-use std::os::fd::{AsRawFd, BorrowedFd};
+pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,67 +146,6 @@ impl LinkId {
     }
 }
 
-/// How an interface comes by its IPv6 link-local address, `IN6_ADDR_GEN_MODE_*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum AddrGenMode {
-    /// From the MAC address, when it is raised: the kernel's default. With the address come its duplicate address
-    /// detection, multicast reports and router solicitations, which a bridge floods to every port.
-    Eui64 = 0,
-    /// Not at all: the interface has only the addresses that it is given, and says nothing unasked.
-    None = 1,
-    /// From a secret (`stable_secret`, RFC 7217), so that it tells nothing of the MAC address.
-    StablePrivacy = 2,
-    /// As [`Self::StablePrivacy`], of a secret that the kernel makes up if there is none.
-    Random = 3,
-}
-
-impl AddrGenMode {
-    fn from_number(number: u8) -> Option<Self> {
-        [Self::Eui64, Self::None, Self::StablePrivacy, Self::Random]
-            .into_iter()
-            .find(|mode| *mode as u8 == number)
-    }
-}
-
-/// What to change of a link; what is `None` stays.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LinkChange<'a> {
-    /// Raise it or take it down.
-    pub up: Option<bool>,
-    /// A new name. The link must be known by index then; most kernels want it down (before 6.2).
-    pub name: Option<IfName>,
-    /// A new MAC address.
-    pub mac: Option<MacAddress>,
-    /// A new MTU, in bytes.
-    pub mtu: Option<u32>,
-    /// The index of the bridge to join; 0 leaves the present one.
-    pub master: Option<u32>,
-    /// A new group.
-    pub group: Option<u32>,
-    /// How it comes by its IPv6 link-local address: to be set before it is up and has a carrier, and so in a request
-    /// before the one that raises it, of which the kernel does that part first. Nor does the kernel take it in the
-    /// request that makes a link.
-    pub addrgenmode: Option<AddrGenMode>,
-    /// The namespace to move to. It loses addresses and routes on the way, and the kernel takes some 16 ms for it
-    /// with the RTNL lock held; [`super::veth::create`] makes links where they belong instead.
-    pub namespace: Option<BorrowedFd<'a>>,
-}
-
-impl LinkChange<'_> {
-    /// No change: the default, for constants.
-    pub const NONE: Self = Self {
-        up: None,
-        name: None,
-        mac: None,
-        mtu: None,
-        master: None,
-        group: None,
-        addrgenmode: None,
-        namespace: None,
-    };
-}
-
 /// Appends the request for one link's description. It also makes the kernel catch up on the link's operational state
 /// at once (`linkwatch_sync_dev` in `rtnl_getlink`, Linux 6.8,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>), so that a port forwards from now on.
@@ -273,74 +214,6 @@ fn list_where(socket: &mut RouteSocket, filter: impl FnOnce(&mut AttributeWriter
 /// `ENODEV` if there is none.
 pub fn stats(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<LinkStats> {
     get(socket, link).map(|link| link.stats)
-}
-
-/// Appends a change of a link.
-pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChange<'_>) {
-    let link = link.into();
-    let mut header = link.header();
-    if let Some(up) = change.up {
-        header.change = libc::IFF_UP as u32;
-        header.flags = if up { header.change } else { 0 };
-    }
-    batch.message(libc::RTM_NEWLINK, 0, &header, |attributes| {
-        link.write(attributes);
-        if let Some(name) = change.name {
-            attributes.name(libc::IFLA_IFNAME, name);
-        }
-        if let Some(mac) = change.mac {
-            attributes.mac(libc::IFLA_ADDRESS, mac);
-        }
-        attributes.optional(libc::IFLA_MTU, change.mtu);
-        attributes.optional(libc::IFLA_MASTER, change.master);
-        attributes.optional(libc::IFLA_GROUP, change.group);
-        if let Some(mode) = change.addrgenmode {
-            attributes.nest(libc::IFLA_AF_SPEC, |families| {
-                families.nest(libc::AF_INET6 as u16, |inet6| {
-                    inet6.value(IFLA_INET6_ADDR_GEN_MODE, mode as u8);
-                });
-            });
-        }
-        attributes.optional(libc::IFLA_NET_NS_FD, change.namespace.map(|fd| fd.as_raw_fd()));
-    });
-}
-
-/// Changes a link: raises it, renames it, moves it to a namespace, attaches it to a bridge.
-///
-/// # Errors
-/// `ENODEV` if there is none; else the kernel's reason.
-///
-/// ```
-/// use netns_core::link::{self, LinkChange};
-/// use netns_core::veth::{self, Veth};
-/// use netns_core::{IfName, Namespace, RouteSocket};
-/// use std::os::fd::AsFd;
-///
-/// # if !netns_core::is_privileged() { return Ok(()); }
-/// let (here, there) = (Namespace::anonymous()?, Namespace::anonymous()?);
-/// let mut socket = RouteSocket::open_in(&here)?;
-/// let (a, b) = (IfName::new("a")?, IfName::new("b")?);
-/// veth::create(&mut socket, &Veth::new(a, b))?;
-/// link::set(&mut socket, a, &LinkChange { up: Some(true), ..LinkChange::default() })?;
-/// // An end that exists is moved; `Veth::peer_namespace` makes it there in the first place.
-/// link::set(&mut socket, b, &LinkChange { namespace: Some(there.as_fd()), ..LinkChange::default() })?;
-///
-/// assert!(link::get(&mut socket, a)?.is_up());
-/// assert!(link::get(&mut RouteSocket::open_in(&there)?, b).is_ok());
-/// # Ok::<(), netns_core::Error>(())
-/// ```
-pub fn set(socket: &mut RouteSocket, link: impl Into<LinkId>, change: &LinkChange<'_>) -> Result<()> {
-    let mut batch = Batch::new();
-    encode_set(&mut batch, link, change);
-    socket.execute(&mut batch)
-}
-
-/// Raises a link.
-///
-/// # Errors
-/// `ENODEV` if there is none.
-pub fn set_up(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
-    set(socket, link, &LinkChange { up: Some(true), ..LinkChange::default() })
 }
 
 /// Appends the deletion of a link.

@@ -26,8 +26,8 @@ struct LinkAttr {
 
 const _: () = assert!(size_of::<LinkAttr>() == 32 && std::mem::offset_of!(LinkAttr, expected_revision) == 24);
 
-/// A port that [`Monitor::attach_tcx`] attached to. The programs are on it for as long as this lives, and whatever becomes
-/// of the process, the kernel takes them off.
+/// A port that [`Monitor::attach_tcx`] attached to. The programs are on it for as long as this lives: whatever becomes of
+/// the process, the kernel takes them off, and then nothing is enforced any more. Filters stay.
 #[derive(Debug)]
 #[must_use = "the programs are taken off the port when this is dropped"]
 pub struct TcxAttachment {
