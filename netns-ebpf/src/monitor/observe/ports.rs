@@ -1,0 +1,161 @@
+//! The ports of an observed bridge as they come and go: attached to, and left as they were.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use netns_core::link::{self, Link};
+use netns_core::tc;
+
+use super::behind;
+use super::judge::Learnt;
+use super::trace::{Clsact, Trace};
+use super::{Observed, Observer, PortChange};
+use crate::monitor::reading::{Behind, PortInfo};
+use crate::monitor::{Attachment, Monitor, MonitorError, Slot};
+
+impl Observer<'_> {
+    /// Compares what we know with what is there.
+    pub(super) fn look_at_all(&mut self) -> Result<(), MonitorError> {
+        let links =
+            link::list_ports(&mut self.socket, self.bridge.index).map_err(|source| self.failed(source))?;
+        let there: HashSet<u32> = links.iter().map(|link| link.index).collect();
+        let gone: Vec<u32> = self.ports.keys().filter(|index| !there.contains(index)).copied().collect();
+        for index in gone {
+            self.leave(index)?;
+        }
+        self.refused.retain(|index| there.contains(index));
+        let found = self.find_out(&links);
+        for link in links {
+            self.look_at_known(&link, &found)?;
+        }
+        Ok(())
+    }
+
+    /// Who is behind those of these links that are new, if judging asks for that; all at once, since it takes a look at
+    /// every namespace.
+    fn find_out(&mut self, links: &[Link]) -> HashMap<i32, Behind> {
+        if !self.judging.asks_who() {
+            return HashMap::new();
+        }
+        let is_new =
+            |link: &&Link| link.master == Some(self.bridge.index) && !self.ports.contains_key(&link.index);
+        let wanted: HashSet<i32> =
+            links.iter().filter(is_new).filter_map(|link| link.peer_namespace_id).collect();
+        if wanted.is_empty() { HashMap::new() } else { behind::find(&mut self.socket, wanted) }
+    }
+
+    /// Asks for a link as it is now, and looks at it.
+    pub(super) fn look_again(&mut self, index: u32) -> Result<(), MonitorError> {
+        match link::get(&mut self.socket, index) {
+            Ok(link) => self.look_at(&link),
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Looks at a link that came or changed. What an event tells may be past: it is attached to all the same, and fails,
+    /// or a later event tells that it left.
+    pub(super) fn look_at(&mut self, link: &Link) -> Result<(), MonitorError> {
+        let found = self.find_out(std::slice::from_ref(link));
+        self.look_at_known(link, &found)
+    }
+
+    /// As [`Self::look_at`], where it was found out who is behind some namespaces' ids.
+    fn look_at_known(&mut self, link: &Link, found: &HashMap<i32, Behind>) -> Result<(), MonitorError> {
+        let is_port = link.master == Some(self.bridge.index);
+        let Some(port) = self.ports.get_mut(&link.index) else {
+            if is_port {
+                let behind = link.peer_namespace_id.and_then(|id| found.get(&id)).cloned();
+                self.come(link, behind.unwrap_or_else(|| behind::of_link(link)));
+            }
+            return Ok(());
+        };
+        if !is_port {
+            // Some events of a port do not name its bridge.
+            let now = link::get(&mut self.socket, link.index);
+            if now.is_ok_and(|now| now.master == Some(self.bridge.index)) {
+                return Ok(());
+            }
+            return self.leave(link.index);
+        }
+        if port.info.name != link.name {
+            port.info = Arc::new(PortInfo { name: link.name, ..PortInfo::clone(&port.info) });
+            self.judging.apply(self.monitor, &port.info);
+            self.news.push(PortChange::Known(Arc::clone(&port.info)));
+        }
+        Ok(())
+    }
+
+    /// Attaches to a port, unless that failed before.
+    fn come(&mut self, link: &Link, behind: Behind) {
+        if self.refused.contains(&link.index) {
+            return;
+        }
+        match self.attach(link, &behind) {
+            Ok(attachment) => {
+                let info = Arc::new(PortInfo {
+                    ifindex: link.index,
+                    slot: attachment.slot(),
+                    name: link.name,
+                    mac: link.mac,
+                    behind,
+                });
+                self.search.hasten();
+                self.news.push(PortChange::Came(Arc::clone(&info)));
+                self.ports.insert(link.index, Observed { attachment, info, learnt: Learnt::default() });
+            }
+            // It is gone again.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => {
+                self.refused.insert(link.index);
+                self.news.push(PortChange::Refused { name: link.name, error });
+            }
+        }
+    }
+
+    fn attach(&mut self, link: &Link, behind: &Behind) -> Result<Attachment, MonitorError> {
+        let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
+        let qdiscs = tc::list_qdiscs(&mut self.socket, link.index).map_err(port)?;
+        let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
+        let mut trace = Trace { ifindex: link.index, name: link.name, clsact };
+        let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
+        self.journal.note(&trace).map_err(noted)?;
+        let policy = |monitor: &Monitor| {
+            // Its slot is not known yet, and no part of who it is.
+            let slot = monitor.slot(link.index).or(Slot::new(1))?;
+            let behind = behind.clone();
+            let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
+            self.judging.given(&info)
+        };
+        let policy = policy(self.monitor);
+        let attachment = self.monitor.attach_with(&mut self.socket, link.index, policy.as_ref());
+        if trace.clsact == Clsact::Unsure {
+            let ours = attachment.as_ref().is_ok_and(Attachment::made_clsact);
+            trace.clsact = if ours { Clsact::Ours } else { Clsact::NotOurs };
+            if let Err(error) = self.journal.note(&trace) {
+                if let Ok(attachment) = attachment {
+                    self.monitor.detach(&mut self.socket, &attachment)?;
+                }
+                return Err(noted(error));
+            }
+        }
+        attachment
+    }
+
+    /// Detaches from a port, if it was one.
+    pub(super) fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
+        let Some(port) = self.ports.remove(&index) else { return Ok(()) };
+        let last = self.monitor.read_port(&port.info);
+        if let Err(error) = self.monitor.detach(&mut self.socket, &port.attachment) {
+            // It is tried again in the end.
+            self.ports.insert(index, port);
+            return Err(error);
+        }
+        self.news.push(PortChange::Left(Box::new(last)));
+        Ok(())
+    }
+}
+
+fn is_gone(error: &MonitorError) -> bool {
+    matches!(error, MonitorError::Port { source, .. } if source.errno() == Some(libc::ENODEV))
+}
