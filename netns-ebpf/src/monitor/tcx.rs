@@ -54,7 +54,7 @@ impl Monitor {
     /// Attaches to a port that exists, on the network of `socket`, by two [TCX] links (Linux 6.6), with a policy if there
     /// is one, and gives it a slot. For ports that stay, of a monitor that was loaded with [`MonitorOptions::tcx`].
     ///
-    /// A frame takes a third less of what the hooks cost than with the filters of [`Self::attach`] (DESIGN.md). But the
+    /// The hooks cost a frame half of what they cost with the filters of [`Self::attach`] (DESIGN.md). But the
     /// kernel waits for a grace period each time it attaches or detaches such a link, some ten milliseconds, and holds
     /// the lock of the network configuration meanwhile ([`tcx_link_attach`]): nobody on the machine makes a link then.
     ///
