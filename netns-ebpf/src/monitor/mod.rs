@@ -71,8 +71,7 @@ pub struct MonitorOptions {
     /// Where ports come and go by the hundred each second, switching pairs off saves the work of clearing the table of
     /// those that went.
     pub pairs: u32,
-    /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: it takes the verifier some
-    /// tens of milliseconds.
+    /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,
 }
 

@@ -1,8 +1,8 @@
 //! The commonest frame: IPv4 without options and not in fragments, TCP or UDP, from the first of the port's addresses.
 //!
 //! Nearly everything that passes is this, and then it need not be known which check a frame failed. So the same
-//! questions, asked at once, are a third of the instructions of [`judge`](super::judge): in traffic the processor has to
-//! fetch them anew for each frame. Whatever is not this is judged.
+//! questions, asked at once, are fewer instructions than [`judge`](super::judge)'s, which in traffic the processor has to
+//! fetch anew for each frame. Whatever is not this is judged.
 
 use super::fragment::{MORE, OFFSET};
 use super::{Bytes, Facts, Mac, Rules, Span, ethernet, ipv4, protocol, transport};

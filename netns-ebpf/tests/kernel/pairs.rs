@@ -16,6 +16,16 @@ fn pair(monitor: &Monitor, from: Option<Slot>, to: Slot) -> (u64, u64) {
     counted
 }
 
+/// How many frames are in pairs.
+fn in_pairs(monitor: &Monitor) -> u64 {
+    monitor.pairs().iter().map(|pair| pair.packets).sum()
+}
+
+/// How many left through these ports.
+fn sent(monitor: &Monitor, slots: &[Slot]) -> u64 {
+    slots.iter().map(|&slot| monitor.counters(slot).tx.packets).sum()
+}
+
 #[test]
 fn pairs_are_exact() {
     if !privileged("pairs_are_exact") {
@@ -66,11 +76,9 @@ fn pairs_without_room_are_counted_as_lost() {
     network.introduce();
     network.broadcasts(10);
     let lost = settled(|| monitor.lost_pairs());
-    let in_pairs = monitor.pairs().iter().map(|pair| pair.packets).sum::<u64>();
-    let all = slots.iter().map(|&slot| monitor.counters(slot).tx.packets).sum::<u64>();
     assert_eq!(monitor.pairs().len(), 64);
     assert!(lost.packets >= 26 * 10, "{lost:?}");
-    assert_eq!(in_pairs + lost.packets, all);
+    assert_eq!(in_pairs(&monitor) + lost.packets, sent(&monitor, &slots));
 }
 
 #[test]
@@ -93,9 +101,7 @@ fn pairs_of_a_table_that_is_nearly_full_are_exact() {
     let after = settled(of_ports);
     assert!(before.iter().zip(&after).all(|(before, after)| after - before >= 100), "{before:?} {after:?}");
     assert_eq!(monitor.lost_pairs(), Lost::default());
-    let in_pairs = monitor.pairs().iter().map(|pair| pair.packets).sum::<u64>();
-    let all = slots.iter().map(|&slot| monitor.counters(slot).tx.packets).sum::<u64>();
-    assert_eq!(in_pairs, all);
+    assert_eq!(in_pairs(&monitor), sent(&monitor, &slots));
 }
 
 #[test]

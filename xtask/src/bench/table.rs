@@ -7,8 +7,8 @@ use std::io::{self, Write};
 pub(super) const HEADINGS: [&str; 8] = ["what", "ours", "beside", "theirs", "ratio", "of p25", "goal", "met"];
 /// How a ratio is to be read.
 pub(super) const RATIO: &str = "The ratio is how many times as long as we the other takes; where the goal is \"at most\", \
-how many times as long as the other we take. It is of the medians; beside it is that of the lower quartiles, which others \
-at work on the machine disturb less.";
+how many times as long as the other we take. It is of the medians, for traffic the middle one of the rounds' ratios; beside \
+it is that of the lower quartiles, which others at work on the machine disturb less.";
 
 /// The columns of a row.
 pub(super) fn columns(row: &Row) -> [String; 8] {
