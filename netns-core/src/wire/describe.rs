@@ -272,9 +272,7 @@ fn path(bytes: &[u8], target: usize, names: &'static [Name]) -> Option<String> {
             return Some(name);
         }
         let first = at + size_of::<NlAttr>() + skip;
-        if target < end
-            && let Some(rest) = target.checked_sub(first)
-        {
+        if let Some(rest) = target.checked_sub(first).filter(|_| target < end) {
             let below = path(bytes.get(first..end)?, rest, inside)?;
             return Some(format!("{name}/{below}"));
         }
