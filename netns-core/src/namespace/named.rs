@@ -197,7 +197,7 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 /// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
 fn lock_folder() -> io::Result<File> {
     let folder = File::open(FOLDER)?;
-    folder.lock()?;
+    sys::retry(|| sys::file::lock_exclusive(folder.as_fd()))?;
     Ok(folder)
 }
 

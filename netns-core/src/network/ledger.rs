@@ -49,7 +49,7 @@ impl Shared {
             }
             let crowded = ledger.numbers.leaving() > self.backlog;
             if !crowded {
-                if ledger.numbers.fresh().is_multiple_of(self.recipe.plan.per_bridge) {
+                if ledger.numbers.fresh() % self.recipe.plan.per_bridge == 0 {
                     ledger.numbers.reserve(self.recipe.plan.per_bridge as usize);
                 }
                 if let Some(number) = ledger.numbers.take() {

@@ -73,8 +73,8 @@ impl Shared {
 
     /// The namespace that the network was made in, and the first bridge is in.
     pub(super) fn home(&self) -> &Namespace {
-        // It is there from the beginning.
-        &self.places[0].wait().namespace
+        let first = self.places[0].get().expect("a network is made with its first bridge");
+        &first.namespace
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {

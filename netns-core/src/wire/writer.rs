@@ -205,7 +205,7 @@ impl AttributeWriter<'_> {
         let start = self.batch.length;
         self.batch.append(bytes_of(&NlAttr { length, kind }));
         self.batch.append(text.as_bytes());
-        if text.len().is_multiple_of(4) {
+        if text.len() % 4 == 0 {
             // The padding of the text is the NUL, unless there is no padding.
             self.batch.append(&[0]);
         }

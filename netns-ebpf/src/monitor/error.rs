@@ -25,6 +25,8 @@ pub enum MonitorError {
         /// What the kernel answered when it was asked for it.
         source: io::Error,
     },
+    /// The compiled program is for machines of the other byte order: it is little-endian, this machine is not.
+    ByteOrder,
     /// The verifier refused a program.
     Verifier {
         /// The program.
@@ -125,6 +127,14 @@ impl fmt::Display for MonitorError {
                  user namespace; run as root"
             ),
             Self::Missing { what, source } => write!(f, "this kernel lacks {what}: {source}"),
+            Self::ByteOrder => {
+                let [program, machine] =
+                    if cfg!(target_endian = "little") { ["big", "little"] } else { ["little", "big"] };
+                write!(
+                    f,
+                    "the compiled eBPF program is for {program}-endian machines, and this machine is {machine}-endian"
+                )
+            }
             Self::Verifier { program, log, source } => {
                 write!(f, "the kernel's verifier refused the program {program}: {source}; it says:\n{log}")
             }

@@ -10,7 +10,7 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
-use super::{MonitorError, MonitorOptions};
+use super::{MonitorError, MonitorOptions, byte_order};
 use crate::layout;
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
@@ -87,6 +87,7 @@ impl Maps {
 
 /// Loads the maps and the programs.
 pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
+    byte_order::check(OBJECT)?;
     let cpus = cpu_lines()?;
     let mut ebpf = load_object(options, cpus).map_err(explain)?;
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;

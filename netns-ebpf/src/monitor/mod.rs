@@ -1,6 +1,7 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
 mod attach;
+mod byte_order;
 mod compare;
 mod ends;
 mod error;
