@@ -5,12 +5,13 @@ use super::link::{self, Link};
 use crate::error::Cause;
 use crate::namespace::Namespace;
 use crate::sys;
+use crate::sys::deadline::Deadline;
 use crate::wire::Messages;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Room for one notification.
 const CAPACITY: usize = 32 * 1024;
@@ -89,14 +90,16 @@ impl Events {
     /// # Errors
     /// If receiving fails.
     pub fn next(&mut self, limit: Duration) -> Result<Option<Event>> {
-        let deadline = Instant::now() + limit;
+        let mut deadline = Deadline::new(limit);
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let readable = sys::retry(|| sys::poll::readable(self.socket.as_fd(), left))
-                .map_err(Error::system("wait for link events", "", "poll"))?;
+            let readable = sys::poll::readable(self.socket.as_fd(), &mut deadline).map_err(Error::system(
+                "wait for link events",
+                "",
+                "poll",
+            ))?;
             if !readable {
                 return Ok(None);
             }
