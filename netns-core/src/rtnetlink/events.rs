@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// Room for one notification.
+/// Room for one notification, at first.
 const CAPACITY: usize = 32 * 1024;
 
 /// Something that happened in a namespace.
@@ -107,9 +107,21 @@ impl Events {
         }
     }
 
+    /// Makes the buffer as long as the next event, which cannot be asked for again.
+    fn make_room(&mut self) -> io::Result<()> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_TRUNC;
+        let next = sys::retry(|| sys::socket::receive_netlink(self.socket.as_fd(), &mut [0; 1], flags))?;
+        if next.length > self.buffer.len() {
+            self.buffer.resize(next.length, 0);
+        }
+        Ok(())
+    }
+
     fn receive(&mut self) -> Result<()> {
-        let received = sys::retry(|| {
-            sys::socket::receive_netlink(self.socket.as_fd(), &mut self.buffer, libc::MSG_DONTWAIT)
+        let received = self.make_room().and_then(|()| {
+            sys::retry(|| {
+                sys::socket::receive_netlink(self.socket.as_fd(), &mut self.buffer, libc::MSG_DONTWAIT)
+            })
         });
         let datagram = match received {
             Ok(datagram) => datagram,
