@@ -307,9 +307,12 @@ pub(crate) enum EbpfCommand {
     Check,
 }
 
+/// As long as for ever: a point in time that is farther away cannot be written down.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -3,6 +3,7 @@
 use super::{Namespace, NamespaceId};
 use crate::sys;
 use crate::{Error, Result};
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 
@@ -61,7 +62,9 @@ impl Drop for Return<'_> {
             Origin::Known(namespace) => namespace,
         };
         if let Err(error) = sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET) {
-            eprintln!(
+            // Not `eprintln`, which panics if nobody reads stderr: then the thread would go on in the wrong namespace.
+            let _ = writeln!(
+                io::stderr(),
                 "netns-core: cannot return to the thread's own network namespace: setns: {error}; aborting"
             );
             std::process::abort();

@@ -21,6 +21,7 @@ use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
 use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
+use crate::sys::deadline::Deadline;
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
 use crate::{Error, IfName, Namespace, Result, RouteSocket, sysctl};
@@ -28,8 +29,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
 /// any machine that makes fewer than a billion links.
@@ -264,18 +264,17 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
 
 /// Waits until the ports of an earlier network of this name are gone, if there was one; all links.
 fn await_names(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Vec<Link>> {
-    let deadline = Instant::now() + options.patience;
+    let mut deadline = Deadline::new(options.patience);
     loop {
         let links = link::list(socket)?;
         let Some(ours) = links.iter().find(|link| is_name_of(options.name, link.name)) else {
             return Ok(links);
         };
         // A bridge does not go by itself.
-        if ours.name == options.name || Instant::now() >= deadline {
+        if ours.name == options.name || !deadline.sleep(LOOK_AGAIN) {
             let why = format!("there is an interface {}", ours.name);
             return Err(Error::invalid("create network", options.name.to_string(), why));
         }
-        thread::sleep(LOOK_AGAIN);
     }
 }
 

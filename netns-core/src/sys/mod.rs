@@ -3,6 +3,7 @@
 
 pub(crate) mod abi;
 pub(crate) mod file;
+pub(crate) mod deadline;
 pub(crate) mod fork;
 pub(crate) mod inotify;
 pub(crate) mod namespace;
