@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
@@ -19,6 +19,8 @@ const PACKAGES: [(&str, &str); 13] = [
     ("dot", "graphviz"),
     ("xmllint", "libxml2-utils"),
     ("unshare", "util-linux"),
+    ("mount", "mount"),
+    ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
