@@ -29,7 +29,9 @@ pub use annotate::annotate;
 pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};
-pub use kernel::{kernel, needs_kernel, needs_option};
+pub use kernel::{
+    has_vlan_filtering, ipv4_words, kernel, needs_kernel, needs_option, vlans_of_an_entry, words_since,
+};
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
 pub use skip::{require_privilege, skip};
 pub use sys::{Forger, Verdict, load_program, port_id, raw_icmp, set_receive_buffer, unshare_network};
