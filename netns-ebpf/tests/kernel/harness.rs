@@ -29,6 +29,22 @@ pub(crate) fn privileged(test: &str) -> bool {
     false
 }
 
+/// As [`privileged`], and the kernel is not older than this version, the first that has `what`.
+pub(crate) fn privileged_since(test: &str, since: (u32, u32), what: &str) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    let mut number = || numbers.next().unwrap().parse::<u32>().unwrap();
+    let kernel = (number(), number());
+    if kernel >= since {
+        return privileged(test);
+    }
+    let (major, minor) = since;
+    let why = format!("{test} needs Linux {major}.{minor} ({what}), this is {}.{}", kernel.0, kernel.1);
+    assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {why}");
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+    false
+}
+
 /// Whether programs of Debian's packages are there, as [`privileged`].
 pub(crate) fn installed(test: &str, tools: &[&str], packages: &str) -> bool {
     let Some(missing) = tools.iter().find(|tool| !std::path::Path::new(tool).exists()) else { return true };

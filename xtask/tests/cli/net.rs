@@ -88,7 +88,9 @@ fn links_and_addresses() {
                 + &ipv4_words("ipv4: Address not found")),
         );
 
-        fine("link set port down mtu 1400 name plug address 02:00:00:00:00:09");
+        // Before Linux 6.2 a link has to be down already when it is renamed.
+        fine("link set port down");
+        fine("link set port mtu 1400 name plug address 02:00:00:00:00:09");
         let plug = only(&ip_json("link show plug"));
         assert_eq!((&plug["mtu"], &plug["address"]), (&1400.into(), &"02:00:00:00:00:09".into()));
         fine("link set plug nomaster");
