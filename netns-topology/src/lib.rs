@@ -48,6 +48,8 @@
 //! the `networks` of the policy, what no honest stack would not send ([`netns_ebpf::packet`]); `permit` lists what else:
 //! `"vlan"`, `"router"`, `"dhcp-server"`, `"dhcp-client"`; `ether_types` are numbers. Other frames are counted
 //! (`"observe"`, the default of a table) or counted and dropped (`"enforce"`) at its port, from its first frame on.
+//! Enforcement does not hold against root inside a namespace who can make an `ifb` device: see
+//! [`Mode::Enforce`](netns_ebpf::Mode::Enforce).
 //!
 //! `group` is a name, or a number below 64; a port whose policy has none is in group 0. Groups that are listed in `apart`
 //! do not send to each other, neither way, and a group that is listed with itself not to its own: what a port sends to

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),
+    /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
+    VmTest(VmTestArguments),
     /// Write completions for a shell to stdout: `source <(cargo xtask completions bash)`.
     Completions(CompletionsArguments),
     /// Write man pages, one a command: `cargo xtask man DIR && man -l DIR/xtask-up.1`.
@@ -267,6 +269,34 @@ pub(crate) struct BenchArguments {
     /// Where to write the report, an HTML file, and beside it the table as Markdown [default: target/bench.html].
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Takes Debian with qemu-system-x86, busybox-static, kmod and xz-utils. Kernels are downloaded and \
+unpacked below target/vm, never installed. The table is printed as Markdown; what a step printed is shown if it fails. \
+Exit codes: 0 everything passed, 1 not everything did."
+)]
+pub(crate) struct VmTestArguments {
+    /// A kernel: a version's beginning for its newest one, with `-rt` for a preemptible one; `newest`; or a package's full name
+    /// [default: 6.1, 6.12 and 6.12-rt].
+    #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
+    pub(crate) kernel: Vec<String>,
+    /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel`.
+    #[arg(long, value_name = "NAME", requires = "full")]
+    pub(crate) tests: Vec<String>,
+    /// The program to try [default: this one].
+    #[arg(long, value_name = "FILE", conflicts_with = "full")]
+    pub(crate) program: Option<PathBuf>,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Steps whose name has this in it only; with --full, what is handed to each program of tests.
+    #[arg(last = true)]
+    pub(crate) filter: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -17,6 +17,7 @@ mod run;
 mod signals;
 mod state;
 mod topology;
+mod vm;
 mod watch;
 
 use clap::Parser;
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Man(arguments) => manual::man(&arguments),
         Command::Ping(arguments) => ping::ping(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::VmTest(arguments) => vm::vm_test(&arguments),
         Command::Ebpf(command) => {
             let done = match command {
                 EbpfCommand::Build => ebpf::build(),

@@ -1,0 +1,179 @@
+//! `cargo xtask vm-test`: the program and its tests on other kernels, which are Debian's own, unmodified.
+//!
+//! The virtual machine's root is this machine's `/`, read-only below an overlay in its memory. So what runs there is what
+//! was built here, with the tools that are installed here, and nothing of it can leave anything behind.
+
+mod apt;
+mod initramfs;
+mod kernel;
+mod machine;
+mod round;
+mod table;
+
+use crate::cli::VmTestArguments;
+use crate::failure::Failure;
+use crate::messages::say;
+use crate::output::{json_line, stdout};
+use crate::signals::Stop;
+use apt::{Archive, failed};
+use kernel::Kernel;
+use machine::{Machine, Processor};
+use round::{Outcome, Report, Round, Tests};
+use serde_json::{Value, json};
+use std::env;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// The kernels that are tried where none is asked for: Debian 12's own, the one that Debian 13 has, and a preemptible one.
+const DEFAULT: [&str; 3] = ["6.1", "6.12", "6.12-rt"];
+const ARCHITECTURE: &str = "amd64";
+/// What every round runs in.
+const GUEST: &str = include_str!("guest.sh");
+
+/// Boots each kernel, runs the round there, and prints what came of it.
+pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
+    crate::run::preflight::require_root("vm-test")?;
+    let workspace = workspace();
+    let folder = target().join("vm");
+    fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
+    let stop = Stop::on_signals()?;
+    let program = match &arguments.program {
+        Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
+        None => env::current_exe().map_err(failed("find", Path::new("this program")))?,
+    };
+    let first_ping = first_ping()?;
+    let round = if arguments.full { Round::Full(tests(arguments)?) } else { Round::Short };
+    let archive = Archive::open(&folder, ARCHITECTURE)?;
+    let names = match &arguments.kernel[..] {
+        [] => DEFAULT.map(str::to_owned).to_vec(),
+        names => names.to_vec(),
+    };
+    let mut processor = None;
+    let mut reports = Vec::new();
+    for name in &names {
+        let begun = Instant::now();
+        let kernel = Kernel::fetch(&archive, name, ARCHITECTURE, &folder.join("kernels"))?;
+        let processor = match processor {
+            Some(known) => known,
+            None => *processor.insert(machine::processor(&kernel, &folder, &workspace, &stop)?),
+        };
+        let environment = round.environment(&program, &first_ping, &workspace, &arguments.filter);
+        let script = round.script(&arguments.filter);
+        let files = [("environment", &*environment), ("guest.sh", GUEST), ("round.sh", &*script)];
+        let (memory, folder, workspace) = (round.memory(), &*folder, &*workspace);
+        let machine = Machine { kernel: &kernel, memory, processor, folder, workspace, files: &files };
+        let path = folder.join(format!("{name}.log"));
+        let mut log = File::create(&path).map_err(failed("write", &path))?;
+        let how = if processor == Processor::Emulated { "emulated" } else { "on /dev/kvm" };
+        say(format_args!("{name}: {how}; all that it prints is in {}", path.display()));
+        let report = round::follow(
+            &machine,
+            round.limit(),
+            &stop,
+            |line| drop(writeln!(log, "{line}")),
+            |outcome| progress(name, outcome),
+        )?;
+        conclude(&report, &machine, begun);
+        reports.push(report);
+    }
+    print(arguments, &reports)?;
+    Ok(ExitCode::from(if reports.iter().all(Report::passed) {
+        crate::failure::FINE
+    } else {
+        crate::failure::USAGE
+    }))
+}
+
+/// One line a step, and what a failed one printed.
+fn progress(kernel: &str, outcome: &Outcome) {
+    let Outcome { step, passed, milliseconds, note, output } = outcome;
+    let verdict = if *passed { "ok" } else { "FAILED" };
+    let seconds = *milliseconds / 1000;
+    let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+    say(format_args!("{kernel}: {verdict:6} {seconds:3} s  {step}{note}"));
+    for line in output {
+        say(format_args!("    {line}"));
+    }
+}
+
+/// How a kernel's round ended.
+fn conclude(report: &Report, machine: &Machine<'_>, begun: Instant) {
+    let Report { kernel, release, steps, complete } = report;
+    let passed = steps.iter().filter(|step| step.passed).count();
+    let seconds = begun.elapsed().as_secs();
+    say(format_args!("{kernel}: {passed} of {} steps passed in {seconds} s ({release})", steps.len()));
+    if !complete {
+        say(format_args!(
+            "{kernel}: the round did not come to its end; the console is in {}",
+            machine.console().display()
+        ));
+    }
+}
+
+fn print(arguments: &VmTestArguments, reports: &[Report]) -> Result<(), Failure> {
+    let mut out = stdout();
+    if arguments.json {
+        let kernels = serde_json::to_value(reports).map_err(|error| Failure::Kernel(error.to_string()))?;
+        json_line(&mut out, &json!({ "full": arguments.full, "kernels": kernels }))?;
+    } else {
+        table::markdown(&mut out, reports)?;
+    }
+    Ok(())
+}
+
+/// Builds the example that makes sandboxes and pings from each; its program.
+fn first_ping() -> Result<PathBuf, Failure> {
+    let built = build(&["build", "--release", "--package", "netns-core", "--example", "first_ping"])?;
+    let path = built.iter().rev().find_map(|message| message["executable"].as_str());
+    path.map(PathBuf::from).ok_or_else(|| Failure::usage("cargo built no example first_ping"))
+}
+
+/// Builds the programs of tests, as `cargo test --workspace` does.
+fn tests(arguments: &VmTestArguments) -> Result<Vec<Tests>, Failure> {
+    let built = build(&["test", "--no-run", "--workspace"])?;
+    let is_wanted = |name: &str| {
+        arguments.tests.is_empty() || arguments.tests.iter().any(|wanted| name.contains(&**wanted))
+    };
+    let one = |message: &Value| {
+        let program = PathBuf::from(message["executable"].as_str()?);
+        let manifest = Path::new(message["manifest_path"].as_str()?);
+        let folder = manifest.parent()?.to_owned();
+        let package = folder.file_name()?.to_string_lossy().into_owned();
+        let name = format!("{package} {}", message["target"]["name"].as_str()?);
+        let is_test = message["profile"]["test"].as_bool()?;
+        (is_test && is_wanted(&name)).then_some(Tests { name, program, folder })
+    };
+    Ok(built.iter().filter_map(one).collect())
+}
+
+/// Runs cargo; what it made.
+fn build(arguments: &[&str]) -> Result<Vec<Value>, Failure> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&cargo);
+    command.current_dir(workspace()).args(arguments);
+    command.args(["--quiet", "--locked", "--message-format", "json-render-diagnostics"]);
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::usage(format!("run {}: {error}", cargo.display())))?;
+    if !output.status.success() {
+        return Err(Failure::usage(format!("cargo {} failed; its words are above", arguments.join(" "))));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// The workspace.
+fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// Where cargo puts what it makes.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}

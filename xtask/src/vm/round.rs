@@ -1,0 +1,217 @@
+//! What is done in a virtual machine, and what came of it.
+
+use super::machine::Machine;
+use crate::failure::Failure;
+use crate::signals::Stop;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The short round.
+const SHORT: &str = include_str!("short.sh");
+/// The lines that are kept of a step, for when it fails.
+const KEPT: usize = 60;
+
+/// A program of tests, and the folder of its crate, which it runs in.
+#[derive(Debug, Clone)]
+pub(super) struct Tests {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    pub(super) folder: PathBuf,
+}
+
+/// What a round does.
+#[derive(Debug)]
+pub(super) enum Round {
+    /// The program itself, as its users have it.
+    Short,
+    /// These programs of tests.
+    Full(Vec<Tests>),
+}
+
+impl Round {
+    pub(super) const fn limit(&self) -> Duration {
+        match self {
+            Self::Short => Duration::from_secs(10 * 60),
+            Self::Full(_) => Duration::from_secs(90 * 60),
+        }
+    }
+
+    /// MiB.
+    pub(super) const fn memory(&self) -> u32 {
+        match self {
+            Self::Short => 768,
+            Self::Full(_) => 3072,
+        }
+    }
+
+    /// The script that the guest runs.
+    pub(super) fn script(&self, filter: &[String]) -> String {
+        let Self::Full(programs) = self else { return SHORT.to_owned() };
+        let filter: Vec<String> = filter.iter().map(|word| quoted(word)).collect();
+        let step = |tests: &Tests| {
+            let [name, folder, program] =
+                [&tests.name, &tests.folder.display().to_string(), &tests.program.display().to_string()]
+                    .map(|text| quoted(text));
+            format!("step {name} tests {folder} {program} {}\n", filter.join(" "))
+        };
+        let steps: String = programs.iter().map(step).collect();
+        format!("{FULL}{steps}")
+    }
+
+    /// The files that the guest has in `/vm`.
+    pub(super) fn environment(
+        &self,
+        program: &Path,
+        first_ping: &Path,
+        workspace: &Path,
+        filter: &[String],
+    ) -> String {
+        // In the full round the filter is the tests' own.
+        let filter = match self {
+            Self::Short => filter.join(" "),
+            Self::Full(_) => String::new(),
+        };
+        let variables = [
+            ("REPORT", "/dev/ttyS1".to_owned()),
+            ("PROGRAM", program.display().to_string()),
+            ("FIRST_PING", first_ping.display().to_string()),
+            ("WORKSPACE", workspace.display().to_string()),
+            ("FILTER", filter),
+        ];
+        let lines = variables.map(|(name, value)| format!("export {name}={}\n", quoted(&value)));
+        lines.concat()
+    }
+}
+
+/// The full round's steps: a program of tests passes if all of its tests do, and says how many were skipped.
+const FULL: &str = r#"
+tests() {
+  cd "$1"
+  shift
+  local code=0
+  "$@" --test-threads=2 >/tmp/out 2>&1 || code=$?
+  cat /tmp/out
+  note "$(grep -oE '[0-9]+ passed; [0-9]+ failed' /tmp/out | tail -n 1), $(grep -c '^SKIPPED' /tmp/out) skipped"
+  return $code
+}
+"#;
+
+/// A word as the shell reads it back.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Outcome {
+    pub(super) step: String,
+    pub(super) passed: bool,
+    pub(super) milliseconds: u64,
+    /// What a user would see there, where it is not simply that it works.
+    pub(super) note: String,
+    /// The last lines that it printed, if it failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) output: Vec<String>,
+}
+
+/// What came of a round on one kernel.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Report {
+    /// What it was asked for as.
+    pub(super) kernel: String,
+    /// What the kernel says of itself.
+    pub(super) release: String,
+    pub(super) steps: Vec<Outcome>,
+    /// Whether the round came to its end.
+    pub(super) complete: bool,
+}
+
+impl Report {
+    pub(super) fn passed(&self) -> bool {
+        self.complete && !self.steps.is_empty() && self.steps.iter().all(|step| step.passed)
+    }
+}
+
+/// Runs a round and follows it: every line to `log`, every finished step to `each`.
+pub(super) fn follow(
+    machine: &Machine<'_>,
+    limit: Duration,
+    stop: &Stop,
+    mut log: impl FnMut(&str),
+    mut each: impl FnMut(&Outcome),
+) -> Result<Report, Failure> {
+    let kernel = machine.kernel.name.clone();
+    let mut report = Report { kernel, release: String::new(), steps: Vec::new(), complete: false };
+    let mut current: Option<String> = None;
+    let mut output: Vec<String> = Vec::new();
+    machine.run(limit, stop, |line| {
+        log(line);
+        let Some(word) = line.strip_prefix("@@ ") else {
+            output.push(line.to_owned());
+            let surplus = output.len().saturating_sub(KEPT);
+            output.drain(..surplus);
+            return;
+        };
+        if let Some(release) = word.strip_prefix("kernel ") {
+            release.clone_into(&mut report.release);
+        } else if let Some(step) = word.strip_prefix("begin ") {
+            current = Some(step.to_owned());
+            output.clear();
+        } else if word == "done" {
+            report.complete = true;
+        } else if let Some(outcome) = word.strip_prefix("end ").and_then(|end| ended(end, &mut output)) {
+            current = None;
+            each(&outcome);
+            report.steps.push(outcome);
+        }
+    })?;
+    if let Some(step) = current {
+        let note = "the virtual machine ended, or its time did".to_owned();
+        let outcome = Outcome { step, passed: false, milliseconds: 0, note, output };
+        each(&outcome);
+        report.steps.push(outcome);
+    }
+    Ok(report)
+}
+
+/// `CODE MILLISECONDS NAME<TAB>NOTE`
+fn ended(end: &str, output: &mut Vec<String>) -> Option<Outcome> {
+    let (code, rest) = end.split_once(' ')?;
+    let (milliseconds, rest) = rest.split_once(' ')?;
+    let (step, note) = rest.split_once('\t')?;
+    let passed = code == "0";
+    let output = std::mem::take(output);
+    Some(Outcome {
+        step: step.to_owned(),
+        passed,
+        milliseconds: milliseconds.parse().ok()?,
+        note: note.to_owned(),
+        output: if passed { Vec::new() } else { output },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ended, quoted};
+
+    #[test]
+    fn a_step_is_what_its_line_says() {
+        let mut output = vec!["it printed this".to_owned()];
+        let failed = ended("2 1500 run --subnet6\t", &mut output).expect("a step");
+        assert_eq!(
+            (failed.step.as_str(), failed.passed, failed.milliseconds),
+            ("run --subnet6", false, 1500)
+        );
+        assert_eq!(failed.output, ["it printed this"]);
+        assert!(output.is_empty());
+        let noted = ended("0 7 run\twith the kernel's statistics", &mut output).expect("a step");
+        assert_eq!((noted.passed, noted.note.as_str()), (true, "with the kernel's statistics"));
+        assert!(ended("nonsense", &mut output).is_none());
+    }
+
+    #[test]
+    fn a_shell_reads_words_back() {
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

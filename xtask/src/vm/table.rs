@@ -1,0 +1,43 @@
+//! What came of the rounds: for people, for documents, for programs.
+
+use super::round::Report;
+use std::io::{self, Write};
+
+/// A cell: what one sees of a step on a kernel.
+fn cell(report: &Report, step: &str) -> String {
+    match report.steps.iter().find(|outcome| outcome.step == step) {
+        None => "not run".to_owned(),
+        Some(outcome) if !outcome.passed => "**fails**".to_owned(),
+        Some(outcome) if outcome.note.is_empty() => "yes".to_owned(),
+        Some(outcome) => outcome.note.replace('|', "\\|"),
+    }
+}
+
+/// All steps, in the order in which they were first run.
+fn steps(reports: &[Report]) -> Vec<&str> {
+    let mut steps: Vec<&str> = Vec::new();
+    for outcome in reports.iter().flat_map(|report| &report.steps) {
+        if !steps.contains(&outcome.step.as_str()) {
+            steps.push(&outcome.step);
+        }
+    }
+    steps
+}
+
+/// Writes a table in Markdown, a column a kernel.
+pub(super) fn markdown(out: &mut impl Write, reports: &[Report]) -> io::Result<()> {
+    write!(out, "| |")?;
+    reports.iter().try_for_each(|report| write!(out, " {} |", report.kernel))?;
+    writeln!(out, "\n| --- |{}", " --- |".repeat(reports.len()))?;
+    write!(out, "| `uname -r` |")?;
+    for report in reports {
+        write!(out, " {} |", report.release.split(' ').next().unwrap_or_default())?;
+    }
+    writeln!(out)?;
+    for step in steps(reports) {
+        write!(out, "| {step} |")?;
+        reports.iter().try_for_each(|report| write!(out, " {} |", cell(report, step)))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
