@@ -3,19 +3,18 @@
 use crate::{ip, ip_json, only, skip};
 use std::fs;
 
-/// The running kernel's version: `(6, 1)` of `6.1.0-49-amd64`.
+/// The kernel's version, as far as tests tell kernels apart: `(6, 8)`.
 ///
 /// # Panics
-/// If `/proc` is not there.
+/// If the kernel does not say it.
 #[must_use]
-pub fn kernel() -> (u32, u32) {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
-    parse(&release).unwrap_or_else(|| panic!("the kernel calls itself {release:?}"))
-}
-
-fn parse(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+pub fn kernel_version() -> (u32, u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
+    let mut numbers = text.split(|character: char| !character.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => panic!("the kernel's release is {text}"),
+    }
 }
 
 /// Skips the test on a kernel before this version, which is the first that has `what`. On every other kernel the test
@@ -26,7 +25,7 @@ fn parse(release: &str) -> Option<(u32, u32)> {
 /// # Panics
 /// If the kernel is older and `CI` is set.
 pub fn needs_kernel(since: (u32, u32), what: &str) {
-    let (major, minor) = kernel();
+    let (major, minor) = kernel_version();
     if (major, minor) < since {
         skip::skip(&format!("{what} missing; needs Linux {}.{}, this is {major}.{minor}", since.0, since.1));
     }
@@ -51,7 +50,7 @@ pub fn needs_option(option: &str, what: &str, probe: impl FnOnce() -> bool) {
 /// A colon and the words in which the kernel explains a refusal, or nothing before the version from which on it has them.
 #[must_use]
 pub fn words_since(since: (u32, u32), words: &str) -> String {
-    if kernel() >= since { format!(": {words}") } else { String::new() }
+    if kernel_version() >= since { format!(": {words}") } else { String::new() }
 }
 
 /// The kernel's words for refused IPv4 addresses, which it has from 6.6 on:

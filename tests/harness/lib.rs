@@ -31,7 +31,8 @@ pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};
 pub use kernel::{
-    has_vlan_filtering, ipv4_words, kernel, needs_kernel, needs_option, vlans_of_an_entry, words_since,
+    has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, vlans_of_an_entry,
+    words_since,
 };
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
 pub use scratch::Scratch;

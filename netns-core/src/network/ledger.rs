@@ -5,6 +5,7 @@ use super::numbers::Numbers;
 use super::plan::Plan;
 use super::reclaim::Heard;
 use super::shared::Shared;
+use crate::sys::deadline::Deadline;
 use crate::{Error, Result, RouteSocket, link};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ impl Ledger {
 
 impl Shared {
     /// A free number, if need be after the kernel has reclaimed some.
-    pub(super) fn take(&self, deadline: Instant) -> Result<u32> {
+    pub(super) fn take(&self, deadline: &mut Deadline) -> Result<u32> {
         loop {
             let mut ledger = self.ledger();
             let waiting = ledger.numbers.leaving();
@@ -59,7 +60,7 @@ impl Shared {
             }
             let (used, waiting) = (ledger.numbers.used(), ledger.numbers.leaving());
             drop(ledger);
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.left();
             if left.is_zero() || waiting == 0 {
                 let why = format!(
                     "{used} of {} are in use and {waiting} dropped ones are not reclaimed by the kernel yet",
@@ -72,12 +73,12 @@ impl Shared {
     }
 
     /// Waits a little for the kernel to reclaim something; whether it makes sense to try again.
-    pub(super) fn wait_for_room(&self, deadline: Instant) -> Result<bool> {
+    pub(super) fn wait_for_room(&self, deadline: &mut Deadline) -> Result<bool> {
         let ledger = self.ledger();
         let coming =
             ledger.numbers.leaving() > 0 || ledger.reclaimed.is_some_and(|at| at.elapsed() < LINGERS);
         drop(ledger);
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.left();
         if left.is_zero() || !coming {
             return Ok(false);
         }

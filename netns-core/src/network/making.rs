@@ -4,29 +4,30 @@ use super::requests::Programs;
 use super::sandbox::Sandbox;
 use super::shared::Shared;
 use crate::error::Cause;
-use crate::events::Events;
-use crate::link::{self, OperationalState};
 use crate::namespace::{Reserved, Return, this_thread};
+use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg, Message};
 use crate::{Error, Namespace, Result, RouteSocket, sys};
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often a number is given up for another because its index or name is taken.
 const ATTEMPTS: usize = 8;
-/// How long a port may take to work on kernels that are not asked for it (before 6.8).
+/// How long a port may take to work on kernels that do not make it so when they are asked for it (before 6.8).
 const PORT_LIMIT: Duration = Duration::from_secs(5);
+/// How long to sleep between two looks at a port: at first, and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
 
 impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
-        let deadline = Instant::now() + this.patience;
+        let mut deadline = Deadline::new(this.patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
         let mut clashes = Vec::new();
         let mut clash = None;
         let made = loop {
-            let number = match this.take(deadline) {
+            let number = match this.take(&mut deadline) {
                 Ok(number) => number,
                 Err(error) => break Err(clash.unwrap_or(error)),
             };
@@ -41,7 +42,7 @@ impl Shared {
             }
             this.give_up(number)?;
             // Dropped sandboxes count until they are reclaimed.
-            if !(is_full(&error) && this.wait_for_room(deadline)?) {
+            if !(is_full(&error) && this.wait_for_room(&mut deadline)?) {
                 break Err(error);
             }
         };
@@ -74,7 +75,7 @@ impl Shared {
         this.recipe.encode_eth0(&mut batch, number);
         let works = socket.query(&mut batch, |message| Ok(operational(message)))?;
         if !works {
-            this.wait_for_port(number)?;
+            this.wait_for_port(&mut socket, number)?;
         }
         std::mem::forget(named);
         Ok(Sandbox {
@@ -113,19 +114,23 @@ impl Shared {
         Reserved::new(name)
     }
 
-    /// Waits until a port works, where asking for it did not make it so.
-    fn wait_for_port(&self, number: u32) -> Result<()> {
-        let port = self.recipe.plan.port(number);
-        let deadline = Instant::now() + PORT_LIMIT;
-        let place = self.place(number)?;
-        let mut events = Events::open_in(&place.namespace)?;
-        while link::get(&mut place.socket(), port)?.state != OperationalState::Up {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+    /// Waits until a port works, on kernels where asking for it did not make it so. `socket` is inside the sandbox.
+    ///
+    /// Before Linux 6.8 nothing can be done but wait for the kernel's linkwatch to come to the port. It does so at once,
+    /// because it holds the carrier of a veth for urgent (`linkwatch_urgent_event` in
+    /// <https://github.com/torvalds/linux/blob/v6.1/net/core/link_watch.c>): the first look nearly always finds the
+    /// port up. So looking again is cheaper than listening to events, which takes a socket.
+    fn wait_for_port(&self, socket: &mut RouteSocket, number: u32) -> Result<()> {
+        let mut deadline = Deadline::new(PORT_LIMIT);
+        let (mut pause, longest) = LOOK_AGAIN;
+        let mut batch = Batch::new();
+        self.recipe.encode_question(&mut batch, number);
+        while !socket.query(&mut batch, |message| Ok(operational(message)))? {
+            if !deadline.sleep(pause) {
                 let object = self.recipe.plan.port_name(number).to_string();
-                return Err(Error::new("wait for port", object, Cause::TimedOut(PORT_LIMIT)));
+                return Err(Error::new("wait for port", object, Cause::TimedOut(deadline.limit())));
             }
-            events.next(left)?;
+            pause = (pause * 2).min(longest);
         }
         Ok(())
     }

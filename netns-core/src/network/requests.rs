@@ -163,7 +163,12 @@ impl Recipe {
                 route::encode_add(batch, &route);
             }
         }
-        let port = IfInfoMsg { index: plan.port(number), ..IfInfoMsg::default() };
+        self.encode_question(batch, number);
+    }
+
+    /// The question for the port, on the socket inside.
+    pub(super) fn encode_question(&self, batch: &mut Batch, number: u32) {
+        let port = IfInfoMsg { index: self.plan.port(number), ..IfInfoMsg::default() };
         batch.message(libc::RTM_GETLINK, 0, &port, |attributes| {
             attributes.value(libc::IFLA_TARGET_NETNSID, HOST_NAMESPACE);
             attributes.value(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
