@@ -185,15 +185,15 @@ fn one_lost_request_among_others_is_told_in_its_place() {
                 let pinging = scope.spawn(|| {
                     let request = Ping {
                         count: 3,
-                        interval: Duration::from_millis(600),
-                        timeout: Duration::from_millis(500),
+                        interval: Duration::from_millis(1500),
+                        timeout: Duration::from_millis(1200),
                         ..Ping::new(ip_address("10.1.1.2"))
                     };
                     ping(&first.namespace, &request).unwrap()
                 });
-                std::thread::sleep(Duration::from_millis(300));
+                std::thread::sleep(Duration::from_millis(750));
                 sysctl::set(&second.namespace, "net.ipv4.icmp_echo_ignore_all", "1").unwrap();
-                std::thread::sleep(Duration::from_millis(600));
+                std::thread::sleep(Duration::from_millis(1500));
                 sysctl::set(&second.namespace, "net.ipv4.icmp_echo_ignore_all", "0").unwrap();
                 pinging.join().unwrap()
             })
