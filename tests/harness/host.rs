@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::thread;
 
 /// The "host" that a test runs in: a network namespace, and a mount namespace with an empty `/run`, so that the test
@@ -45,6 +46,7 @@ impl Host {
         sys::make_mounts_private().expect("make / private");
         // /var/run is a symbolic link to /run on most systems, and a folder on some.
         let run = fs::canonicalize("/var/run").expect("/var/run");
+        unmount_all(&run);
         sys::mount_empty(c"tmpfs", run.to_str().expect("a path of UTF-8")).expect("mount tmpfs");
         let host = Self { namespace: Namespace::current().unwrap() };
         host.raise_loopback();
@@ -89,6 +91,24 @@ impl Host {
         let links = ip_json("link show");
         let names: Vec<&str> = links.as_array().into_iter().flatten().filter_map(name).collect();
         assert_eq!(names, ["lo"], "links are left");
+    }
+}
+
+/// Takes everything from this mount namespace that is mounted on a folder or below it. What is only covered by another
+/// mount stays in `/proc/self/mountinfo`, and `/run/netns` is a mount wherever `ip netns add` was ever used.
+fn unmount_all(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc is mounted");
+    // What was mounted last covers what was mounted before it, and goes first. Blanks in paths are escaped here; nothing
+    // of `/run` has any.
+    for line in mounts.lines().rev() {
+        let target = Path::new(line.split(' ').nth(4).expect("a mount point"));
+        if target.starts_with(folder) {
+            match sys::unmount(target) {
+                // In a user namespace the mounts that it began with are locked: they stay, covered.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                other => other.unwrap_or_else(|error| panic!("unmount {}: {error}", target.display())),
+            }
+        }
     }
 }
 

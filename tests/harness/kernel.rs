@@ -1,5 +1,6 @@
-//! Which kernel this is.
+//! What kernel this is. A test of something that older kernels lack says since when there is it.
 
+use crate::{ip, ip_json, only, skip};
 use std::fs;
 
 /// The kernel's version, as far as tests tell kernels apart: `(6, 8)`.
@@ -14,4 +15,72 @@ pub fn kernel_version() -> (u32, u32) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
         _ => panic!("the kernel's release is {text}"),
     }
+}
+
+/// Skips the test on a kernel before this version, which is the first that has `what`. On every other kernel the test
+/// goes on, and fails if `what` is not there.
+///
+/// Only inside [`super::in_host`].
+///
+/// # Panics
+/// If the kernel is older and `CI` is set.
+pub fn needs_kernel(since: (u32, u32), what: &str) {
+    let (major, minor) = kernel_version();
+    if (major, minor) < since {
+        skip::skip(&format!("{what} missing; needs Linux {}.{}, this is {major}.{minor}", since.0, since.1));
+    }
+}
+
+/// Skips the test on a kernel that was built without an option, as the probe finds out. It is for what distributions'
+/// kernels have and small ones lack, whatever their version. Such a test is `#[ignore]`d with the name of what it needs,
+/// and the round in the virtual machine (`cargo xtask vm-test --full`) includes it.
+///
+/// Only inside [`super::in_host`].
+///
+/// # Panics
+/// If the probe finds nothing and `CI` is set.
+pub fn needs_option(option: &str, what: &str, probe: impl FnOnce() -> bool) {
+    if !probe() {
+        skip::skip(&format!(
+            "{what} missing; this kernel was built without {option}, distributions' have it"
+        ));
+    }
+}
+
+/// A colon and the words in which the kernel explains a refusal, or nothing before the version from which on it has them.
+#[must_use]
+pub fn words_since(since: (u32, u32), words: &str) -> String {
+    if kernel_version() >= since { format!(": {words}") } else { String::new() }
+}
+
+/// The kernel's words for refused IPv4 addresses, which it has from 6.6 on:
+/// <https://lore.kernel.org/netdev/20230818082523.1972307-1-liuhangbin@gmail.com/>.
+#[must_use]
+pub fn ipv4_words(words: &str) -> String {
+    words_since((6, 6), words)
+}
+
+/// Whether bridges of this kernel tell VLANs apart (`CONFIG_BRIDGE_VLAN_FILTERING`). They then keep a forwarding entry
+/// for every VLAN of a port, which is VLAN 1 unless told otherwise, besides the one of no VLAN; whether the bridge
+/// filters or not.
+///
+/// # Panics
+/// If the calling thread may not make a bridge.
+#[must_use]
+pub fn has_vlan_filtering() -> bool {
+    let name = "probe-vlan";
+    ip(&format!("link add {name} type bridge"));
+    let shown = only(&ip_json(&format!("link show dev {name}")));
+    ip(&format!("link delete dev {name}"));
+    // `vlan_filtering` itself is there on every kernel.
+    shown["linkinfo"]["info_data"].get("vlan_default_pvid").is_some()
+}
+
+/// The VLANs of the entries that the kernel makes of one forwarding entry for a port in VLAN 1, which has none.
+///
+/// # Panics
+/// As [`has_vlan_filtering`].
+#[must_use]
+pub fn vlans_of_an_entry() -> Vec<Option<u16>> {
+    if has_vlan_filtering() { vec![None, Some(1)] } else { vec![None] }
 }

@@ -20,6 +20,7 @@ mod host;
 mod interrupt;
 mod kernel;
 mod oracle;
+mod scratch;
 mod skip;
 mod sys;
 mod terminal;
@@ -31,8 +32,12 @@ pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};
 pub use interrupt::interrupted;
-pub use kernel::kernel_version;
+pub use kernel::{
+    has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, vlans_of_an_entry,
+    words_since,
+};
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
+pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};
 pub use sys::{Forger, Verdict, load_program, port_id, raw_icmp, set_receive_buffer, unshare_network};
 pub use terminal::Terminal;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
@@ -19,6 +19,8 @@ const PACKAGES: [(&str, &str); 13] = [
     ("dot", "graphviz"),
     ("xmllint", "libxml2-utils"),
     ("unshare", "util-linux"),
+    ("mount", "mount"),
+    ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
@@ -59,7 +61,7 @@ fn words(tool: &str, options: &[&str], arguments: &str) -> String {
 /// (`net.ipv4.neigh.default.gc_thresh3`), so what others do on the machine makes it drop packets here too.
 ///
 /// # Panics
-/// If it is not answered within 20 seconds.
+/// If it is not answered within a minute.
 pub fn ping(options: &str, address: &str) {
     let mut command = oracle("ping");
     command.args(["-q", "-W", "2"]).args(options.split_whitespace()).arg(address);

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::ptr;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -40,6 +41,14 @@ pub(crate) fn make_mounts_private() -> io::Result<()> {
 /// An empty file system of this kind on `folder`.
 pub(crate) fn mount_empty(kind: &CStr, folder: &str) -> io::Result<()> {
     mount(c"tests", &CString::new(folder)?, kind, libc::MS_NODEV | libc::MS_NOSUID)
+}
+
+/// Takes a mount, and what is on it, from this mount namespace.
+pub(crate) fn unmount(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the string ends with NUL and outlives the call.
+    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })?;
+    Ok(())
 }
 
 fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Child;
 use std::sync::Barrier;
 use std::thread;
-use tests::{in_host, ip, oracle};
+use tests::{in_host, ip, oracle, run};
 
 const FOLDER: &str = "/run/netns";
 
@@ -132,6 +132,24 @@ fn a_folder_that_ip_had_mounted_stays_mounted() {
         let found = Folder::observe().unwrap();
         assert!(found.existed && found.mounted);
         Namespace::create("ns1").unwrap();
+        Namespace::delete("ns1").unwrap();
+        found.restore().unwrap();
+        assert_eq!(mounts(), before);
+    });
+}
+
+#[test]
+fn a_folder_whose_mount_is_covered_by_another_is_not_mounted() {
+    in_host(|_| {
+        ip("netns add theirs");
+        // A container, or a test like this one, has a /run of its own over the machine's.
+        let _ = run(oracle("mount").args(["-t", "tmpfs", "tests", "/run"]));
+        fs::create_dir(FOLDER).unwrap();
+        let before = mounts();
+        let found = Folder::observe().unwrap();
+        assert!(found.existed && !found.mounted, "{found:?} of {before}");
+        Namespace::create("ns1").unwrap();
+        assert!(Folder::observe().unwrap().mounted);
         Namespace::delete("ns1").unwrap();
         found.restore().unwrap();
         assert_eq!(mounts(), before);

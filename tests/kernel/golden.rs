@@ -48,7 +48,7 @@ const CAPTURES: &[Capture] = &[
     last("link-list", "ip link show"),
     last("link-up", "ip link set dev v0 up"),
     last("link-down", "ip link set dev v0 down"),
-    last("link-name", "ip link set dev v1 name new"),
+    last("link-name", "ip link set dev p1 name new"),
     last("link-mac", "ip link set dev v0 address 02:00:00:00:12:34"),
     last("link-mtu", "ip link set dev v0 mtu 9000"),
     last("link-group", "ip link set dev v0 group 42"),

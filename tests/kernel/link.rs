@@ -6,7 +6,7 @@ use netns_core::link::{self, AddrGenMode, LinkChange, LinkMode, LinkType, Operat
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::os::fd::AsFd;
-use tests::{Bridged, in_host, ip, ip_json, only, ping, until};
+use tests::{Bridged, eventually, in_host, ip, ip_json, only, ping, until};
 
 fn shown(link: &str) -> Value {
     only(&ip_json(&format!("-s link show dev {link}")))
@@ -108,15 +108,16 @@ fn links_are_raised_and_taken_down_inside_and_outside() {
         let mut inside = RouteSocket::open_in(&Namespace::open("ns1").unwrap()).unwrap();
         link::set_up(&mut outside, name("v0")).unwrap();
         link::set_up(&mut inside, name("v1")).unwrap();
-        assert_eq!(shown("v0")["operstate"], "UP");
-        assert_eq!(only(&ip_json("-n ns1 link show v1"))["operstate"], "UP");
+        // Before Linux 6.8 the kernel gets to these states in its own time.
+        eventually("v0 is up", || shown("v0")["operstate"] == "UP");
+        eventually("v1 is up", || only(&ip_json("-n ns1 link show v1"))["operstate"] == "UP");
         let v0 = link::get(&mut outside, name("v0")).unwrap();
         assert_eq!((v0.is_up(), v0.state), (true, OperationalState::Up));
 
         link::set(&mut outside, name("v0"), &LinkChange { up: Some(false), ..LinkChange::default() })
             .unwrap();
         assert_eq!(shown("v0")["operstate"], "DOWN");
-        assert_eq!(only(&ip_json("-n ns1 link show v1"))["operstate"], "DOWN");
+        eventually("v1 is down", || only(&ip_json("-n ns1 link show v1"))["operstate"] == "DOWN");
         assert_eq!(link::get(&mut inside, name("v1")).unwrap().state, OperationalState::Down);
     });
 }
@@ -125,7 +126,7 @@ fn links_are_raised_and_taken_down_inside_and_outside() {
 fn a_link_whose_other_end_here_is_down_says_so() {
     in_host(|host| {
         ip("link add v0 up type veth peer name v1");
-        assert_eq!(shown("v0")["operstate"], "LOWERLAYERDOWN");
+        eventually("v0 says so", || shown("v0")["operstate"] == "LOWERLAYERDOWN");
         let v0 = link::get(&mut host.socket(), name("v0")).unwrap();
         assert_eq!((v0.is_up(), v0.state), (true, OperationalState::LowerLayerDown));
     });

@@ -4,29 +4,31 @@ use crate::{index, name};
 use netns_core::bridge::{self, Bridge};
 use netns_core::{MacAddress, RouteSocket, address, link, neighbour, route};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use tests::{Host, in_host, ip};
 
 /// More than fit in one datagram of 32 KiB.
 const STEADY: u64 = 80;
 
-/// Links made and deleted at least while the lists are asked for.
+/// As many lists at least are asked for while links are made and deleted, and as many links while lists are asked for.
 const CHURN: u32 = 20;
 
-/// Asks for lists while another thread makes and deletes links, addresses and routes as fast as it can.
+/// Asks for lists while another thread makes and deletes links, addresses and routes as fast as it can, until both have
+/// done enough.
 fn while_links_churn(host: &Host, mut ask: impl FnMut(&mut RouteSocket)) {
     let mut socket = host.socket();
     for number in 0..STEADY {
         let bridge = Bridge::new(name(&format!("steady{number}")), MacAddress::local(number));
         bridge::create(&mut socket, &bridge).unwrap();
     }
+    let [asked, made] = [const { AtomicU32::new(0) }; 2];
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             let _ended = OnDrop(&ended);
             let mut socket = host.socket();
-            for _ in 0..CHURN {
+            while made.fetch_add(1, Relaxed) < CHURN || asked.load(Relaxed) < CHURN && !ended.load(Relaxed) {
                 let bridge = Bridge { up: true, ..Bridge::new(name("churn"), MacAddress::local(999)) };
                 bridge::create(&mut socket, &bridge).unwrap();
                 let churn = index(&mut socket, "churn");
@@ -35,16 +37,16 @@ fn while_links_churn(host: &Host, mut ask: impl FnMut(&mut RouteSocket)) {
                 link::delete(&mut socket, churn).unwrap();
             }
         });
-        let mut asked = 0;
+        let _ended = OnDrop(&ended);
         while !ended.load(Relaxed) {
             ask(&mut socket);
-            asked += 1;
+            asked.fetch_add(1, Relaxed);
         }
-        assert!(asked > CHURN, "only {asked} lists");
     });
+    assert!(asked.into_inner() >= CHURN && made.into_inner() >= CHURN);
 }
 
-/// Says that a thread has ended, by a panic too.
+/// Says that one of the two has ended, by a panic too.
 struct OnDrop<'a>(&'a AtomicBool);
 
 impl Drop for OnDrop<'_> {

@@ -25,6 +25,7 @@ mod socket;
 mod sysctl;
 mod tc;
 mod veth;
+mod vlan;
 mod waits;
 
 use netns_core::{IfName, IpNet, MacAddress, RouteSocket, link as core_link};

@@ -3,7 +3,7 @@
 use crate::{index, ip_address, mac_address};
 use netns_core::neighbour::{self, FdbEntry, Neighbour, Protocol};
 use serde_json::Value;
-use tests::{Bridged, bridge, bridge_json, in_host, ip, ip_json, mac, only, ping};
+use tests::{Bridged, bridge, bridge_json, in_host, ip, ip_json, mac, only, ping, vlans_of_an_entry};
 
 #[test]
 fn a_permanent_neighbour_of_each_family_is_set_replaced_and_deleted() {
@@ -84,22 +84,35 @@ fn fdb(mac: &str) -> Vec<Value> {
     entries.as_array().unwrap().iter().filter(|entry| entry["mac"] == mac).cloned().collect()
 }
 
+fn sorted<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort();
+    values
+}
+
 #[test]
 fn a_forwarding_entry_is_set_moved_and_deleted() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let mut socket = host.socket();
         let far = mac_address("02:00:00:00:aa:aa");
+        let vlans = vlans_of_an_entry();
         for (inside, port) in bridged.insides.iter().zip(["port1", "port2"]) {
             neighbour::set_fdb(&mut socket, &FdbEntry::fixed(inside.port, far)).unwrap();
-            let [entry] = &fdb("02:00:00:00:aa:aa")[..] else { panic!("{:?}", fdb("02:00:00:00:aa:aa")) };
-            assert_eq!((&entry["ifname"], &entry["state"]), (&port.into(), &"static".into()));
+            let theirs = fdb("02:00:00:00:aa:aa");
+            for entry in &theirs {
+                assert_eq!((&entry["ifname"], &entry["state"]), (&port.into(), &"static".into()));
+            }
+            let vlan = |entry: &Value| entry.get("vlan").map(|vlan| vlan.as_u64().unwrap() as u16);
+            assert_eq!(sorted(theirs.iter().map(vlan)), vlans);
             let ours = neighbour::list_fdb(&mut socket, bridged.bridge).unwrap();
             let ours: Vec<_> = ours.iter().filter(|entry| entry.mac == far).copied().collect();
-            assert_eq!(
-                ours,
-                [FdbEntry { bridge: Some(bridged.bridge), ..FdbEntry::fixed(inside.port, far) }]
-            );
+            assert_eq!(sorted(ours.iter().map(|entry| entry.vlan)), vlans);
+            for entry in ours {
+                let bridge = Some(bridged.bridge);
+                let expected = FdbEntry { bridge, vlan: entry.vlan, ..FdbEntry::fixed(inside.port, far) };
+                assert_eq!(entry, expected);
+            }
         }
         neighbour::delete_fdb(&mut socket, bridged.insides[1].port, far).unwrap();
         assert_eq!(fdb("02:00:00:00:aa:aa"), [Value::Null; 0]);
@@ -143,9 +156,10 @@ fn the_entries_of_one_bridge_are_listed_and_no_others() {
             let far = ["02:00:00:00:aa:aa", "02:00:00:00:bb:bb"].map(mac_address);
             far.map(|far| entries.iter().filter(|entry| entry.mac == far).count())
         };
-        assert_eq!(listed(&mut socket, bridged.bridge), [1, 0]);
+        let each = vlans_of_an_entry().len();
+        assert_eq!(listed(&mut socket, bridged.bridge), [each, 0]);
         let other = index(&mut socket, "br1");
-        assert_eq!(listed(&mut socket, other), [0, 1]);
+        assert_eq!(listed(&mut socket, other), [0, each]);
     });
 }
 
@@ -155,31 +169,26 @@ fn the_hosts_own_addresses_are_listed_as_bridge_lists_them() {
         let bridged = Bridged::new(host, 2);
         let mut socket = host.socket();
         let shown = bridge_json("fdb show br br0");
-        let mut theirs: Vec<_> =
-            shown.as_array().unwrap().iter().filter(|entry| entry.get("vlan").is_none()).collect();
+        let mut theirs: Vec<_> = shown.as_array().unwrap().iter().collect();
         // Not what a device itself listens to, which is no entry of the bridge, nor what may be learnt at any moment.
         theirs.retain(|entry| {
             !entry["flags"].as_array().unwrap().contains(&"self".into()) && entry["state"] == "permanent"
         });
-        let mut theirs: Vec<_> = theirs
-            .iter()
-            .map(|entry| {
-                (entry["mac"].as_str().unwrap().to_owned(), entry["ifname"].as_str().unwrap().to_owned())
-            })
-            .collect();
-        theirs.sort();
-        let mut ours: Vec<_> = neighbour::list_fdb(&mut socket, bridged.bridge)
+        let theirs = sorted(theirs.iter().map(|entry| {
+            let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+            (text("mac"), text("ifname"), entry.get("vlan").and_then(Value::as_u64))
+        }));
+        let ours: Vec<_> = neighbour::list_fdb(&mut socket, bridged.bridge)
             .unwrap()
             .iter()
             .filter(|entry| entry.bridge.is_some() && entry.state == libc::NUD_PERMANENT)
             .map(|entry| {
                 let port = netns_core::link::get(&mut socket, entry.port).unwrap();
-                (entry.mac.to_string(), port.name.to_string())
+                (entry.mac.to_string(), port.name.to_string(), entry.vlan.map(u64::from))
             })
             .collect();
-        ours.sort();
-        assert_eq!(ours, theirs, "{shown}");
-        assert_eq!(ours.len(), 3, "the bridge's and each port's");
+        assert_eq!(sorted(ours.iter().cloned()), theirs, "{shown}");
+        assert_eq!(ours.len(), 3 * vlans_of_an_entry().len(), "the bridge's and each port's");
     });
 }
 

@@ -103,7 +103,7 @@ fn an_address_that_nobody_has_times_out() {
             let quick = Ping { timeout: Duration::from_millis(300), ..Ping::new(ip_address(address)) };
             let report = ping(&bridged.insides[0].namespace, &quick).unwrap();
             assert!(matches!(report.outcomes[..], [Outcome::TimedOut]), "{report:?}");
-            assert!((0.3..3.0).contains(&begin.elapsed().as_secs_f64()), "{:?}", begin.elapsed());
+            assert!((0.3..30.0).contains(&begin.elapsed().as_secs_f64()), "{:?}", begin.elapsed());
             assert!(!by_debian(&bridged.insides[0].namespace, address));
         }
     });
@@ -136,24 +136,37 @@ fn the_error_of_an_earlier_request_is_not_taken_for_that_of_a_later_one() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let [first, second] = &bridged.insides[..] else { unreachable!() };
-        // The kernel gives up after three times this, which is behind the time limit of the first request.
-        sysctl::set(&first.namespace, "net/ipv4/neigh/eth0/retrans_time_ms", "200").unwrap();
-        let report = std::thread::scope(|scope| {
-            let pinging = scope.spawn(|| {
-                let request = Ping {
-                    count: 2,
-                    interval: Duration::from_secs(3),
-                    timeout: Duration::from_millis(300),
-                    ..Ping::new(ip_address("10.1.1.99"))
-                };
-                ping(&first.namespace, &request).unwrap()
+        // The kernel gives up after three times this, which is after the time limit of the first request.
+        sysctl::set(&first.namespace, "net/ipv4/neigh/eth0/retrans_time_ms", "300").unwrap();
+        let net = "10.1.1.99/24".parse().unwrap();
+        let give_the_address_after_the_first = || {
+            let report = std::thread::scope(|scope| {
+                let pinging = scope.spawn(|| {
+                    let request = Ping {
+                        count: 2,
+                        interval: Duration::from_secs(3),
+                        timeout: Duration::from_millis(300),
+                        ..Ping::new(ip_address("10.1.1.99"))
+                    };
+                    ping(&first.namespace, &request).unwrap()
+                });
+                std::thread::sleep(Duration::from_millis(1500));
+                address::add(&mut second.socket(), &Address::new(second.eth0, net)).unwrap();
+                pinging.join().unwrap()
             });
-            std::thread::sleep(Duration::from_millis(1500));
-            let late = Address::new(second.eth0, "10.1.1.99/24".parse().unwrap());
-            address::add(&mut second.socket(), &late).unwrap();
-            pinging.join().unwrap()
+            address::delete(&mut second.socket(), second.eth0, net).unwrap();
+            // The kernel may have forgotten it by itself.
+            let _ = neighbour::delete(&mut first.socket(), first.eth0, ip_address("10.1.1.99"));
+            report
+        };
+        // Once in which neither came late: a machine that is busy may be slower than the limits.
+        until("silence, and an answer", || match give_the_address_after_the_first().outcomes[..] {
+            [Outcome::TimedOut, Outcome::Reply(_)] => Some(()),
+            [Outcome::TimedOut, Outcome::Unreachable(_)] => {
+                panic!("the first one's error is told of the second")
+            }
+            _ => None,
         });
-        assert!(matches!(report.outcomes[..], [Outcome::TimedOut, Outcome::Reply(_)]), "{report:?}");
     });
 }
 
@@ -172,15 +185,15 @@ fn one_lost_request_among_others_is_told_in_its_place() {
                 let pinging = scope.spawn(|| {
                     let request = Ping {
                         count: 3,
-                        interval: Duration::from_millis(600),
-                        timeout: Duration::from_millis(500),
+                        interval: Duration::from_millis(1500),
+                        timeout: Duration::from_millis(1200),
                         ..Ping::new(ip_address("10.1.1.2"))
                     };
                     ping(&first.namespace, &request).unwrap()
                 });
-                std::thread::sleep(Duration::from_millis(300));
+                std::thread::sleep(Duration::from_millis(750));
                 sysctl::set(&second.namespace, "net.ipv4.icmp_echo_ignore_all", "1").unwrap();
-                std::thread::sleep(Duration::from_millis(600));
+                std::thread::sleep(Duration::from_millis(1500));
                 sysctl::set(&second.namespace, "net.ipv4.icmp_echo_ignore_all", "0").unwrap();
                 pinging.join().unwrap()
             })

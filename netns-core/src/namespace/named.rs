@@ -278,12 +278,20 @@ impl Folder {
     }
 }
 
-/// Whether the folder is the root of a mount: its name is the fifth field of a line of `/proc/PID/mountinfo`.
+/// Whether the folder is the root of a mount. Its path alone does not say so: a mount that another one covers (a `/run`
+/// that was mounted anew) is listed with the same path. So the kernel is asked for the mount that the path leads to, and
+/// the list for where that one is mounted. `mnt_id` and the fields of `mountinfo`:
+/// <https://www.kernel.org/doc/html/v6.12/filesystems/proc.html#proc-pid-fdinfo-information-about-opened-file>
 fn is_mounted() -> io::Result<bool> {
-    let folder = fs::canonicalize(FOLDER)?;
+    let path = fs::canonicalize(FOLDER)?;
+    let folder = File::open(FOLDER)?;
+    let described = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", folder.as_raw_fd()))?;
+    let mount = described.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
     let mounts = fs::read("/proc/thread-self/mountinfo")?;
-    let mounted = mounts
-        .split(|&byte| byte == b'\n')
-        .any(|line| line.split(|&byte| byte == b' ').nth(4) == Some(folder.as_os_str().as_encoded_bytes()));
+    let mounted = mounts.split(|&byte| byte == b'\n').any(|line| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let (id, point) = (fields.next(), fields.nth(3));
+        id == mount.map(str::as_bytes) && point == Some(path.as_os_str().as_encoded_bytes())
+    });
     Ok(mounted)
 }

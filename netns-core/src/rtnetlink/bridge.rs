@@ -5,9 +5,9 @@ use super::socket::RouteSocket;
 pub use super::words::PortState;
 use crate::wire::{
     Attributes, Batch, IFLA_BR_AGEING_TIME, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
-    IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_COST, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING,
-    IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_PRIORITY,
-    IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfInfoMsg,
+    IFLA_BR_VLAN_FILTERING, IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_COST, IFLA_BRPORT_ISOLATED,
+    IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS,
+    IFLA_BRPORT_PRIORITY, IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfInfoMsg,
 };
 use crate::{IfName, MacAddress, Result};
 use std::time::Duration;
@@ -113,6 +113,9 @@ pub struct BridgeOptions {
     pub ageing: Option<Duration>,
     /// As [`Bridge::multicast_snooping`] \[yes\].
     pub multicast_snooping: Option<bool>,
+    /// Whether it tells VLANs apart, and lets a port send and receive in its VLANs only \[no\]. A kernel built without
+    /// `CONFIG_BRIDGE_VLAN_FILTERING` refuses it with `EOPNOTSUPP`.
+    pub vlan_filtering: Option<bool>,
 }
 
 impl BridgeOptions {
@@ -120,12 +123,12 @@ impl BridgeOptions {
     pub(crate) fn parse(attributes: &Attributes<'_>) -> Self {
         let find = |kind| attributes.find(kind);
         let ageing = find(IFLA_BR_AGEING_TIME).and_then(|ticks| ticks.value::<u32>());
+        let switch = |kind| find(kind).and_then(|value| value.value::<u8>()).map(|value| value != 0);
         Self {
             stp: find(IFLA_BR_STP_STATE).and_then(|state| state.value::<u32>()).map(|state| state != 0),
             ageing: ageing.map(|ticks| Duration::from_millis(u64::from(ticks) * 10)),
-            multicast_snooping: find(IFLA_BR_MCAST_SNOOPING)
-                .and_then(|snooping| snooping.value::<u8>())
-                .map(|snooping| snooping != 0),
+            multicast_snooping: switch(IFLA_BR_MCAST_SNOOPING),
+            vlan_filtering: switch(IFLA_BR_VLAN_FILTERING),
         }
     }
 }
@@ -141,6 +144,7 @@ pub fn encode_set(batch: &mut Batch, bridge: impl Into<LinkId>, options: &Bridge
                 data.optional(IFLA_BR_STP_STATE, options.stp.map(u32::from));
                 data.optional(IFLA_BR_AGEING_TIME, options.ageing.map(clock_ticks));
                 data.optional(IFLA_BR_MCAST_SNOOPING, options.multicast_snooping.map(u8::from));
+                data.optional(IFLA_BR_VLAN_FILTERING, options.vlan_filtering.map(u8::from));
             });
         });
     });

@@ -38,9 +38,11 @@ pub struct Link {
     pub mode: LinkMode,
     /// The index of the bridge it is a port of.
     pub master: Option<u32>,
-    /// The index of a veth's other end, in the namespace of that end.
+    /// What `ip` writes behind the `@` (`IFLA_LINK`): the index of a veth's other end, or of the link that a VLAN, a
+    /// macvlan or a tunnel is on, in the namespace of that one; [`Link::is_pair`] tells which.
     pub peer: Option<u32>,
-    /// The id by which this namespace knows the one that `peer` is in; `None` if it is in this one.
+    /// The id by which this namespace knows the one that `peer` is in; `None` if it is in this one. A tunnel has it without
+    /// `peer`.
     pub peer_namespace_id: Option<i32>,
     /// How it comes by its IPv6 link-local address; `None` where there is no IPv6.
     pub addrgenmode: Option<AddrGenMode>,
@@ -69,6 +71,12 @@ impl Link {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.flags & libc::IFF_UP as u32 != 0
+    }
+
+    /// Whether it is one end of a pair, which brings out at one end what goes in at the other (veth, netkit).
+    #[must_use]
+    pub fn is_pair(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("veth" | "netkit"))
     }
 }
 

@@ -148,7 +148,10 @@ pub struct FdbEntry {
     pub state: u16,
     /// The index of the bridge; only in descriptions.
     pub bridge: Option<u32>,
-    /// The VLAN that the address is in, if the bridge tells them apart; only in descriptions.
+    /// The VLAN that the address is in. A kernel whose bridges know VLANs, as that of every distribution, has an entry for
+    /// each: a request with `None` makes one that is in no VLAN, which is used while the bridge does not filter
+    /// ([`BridgeOptions::vlan_filtering`](crate::bridge::BridgeOptions::vlan_filtering)), and one in every VLAN that the
+    /// port is in at that time, which is VLAN 1 unless told otherwise.
     pub vlan: Option<u16>,
     /// As [`Neighbour::flags`]: `NTF_SELF` is an address that the link itself listens to; only in descriptions.
     pub flags: u32,
@@ -177,13 +180,14 @@ pub fn encode_set_fdb(batch: &mut Batch, entry: &FdbEntry) {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
     batch.message(libc::RTM_NEWNEIGH, flags, &entry.header(), |attributes| {
         attributes.mac(libc::NDA_LLADDR, entry.mac);
+        attributes.optional(libc::NDA_VLAN, entry.vlan);
     });
 }
 
 /// Adds a forwarding entry, or replaces the one with this address.
 ///
 /// # Errors
-/// `EOPNOTSUPP` if the link is not a port of a bridge.
+/// `EOPNOTSUPP` if the link is not a port of a bridge, `EINVAL` if the port is not in the entry's VLAN.
 ///
 /// ```
 /// use netns_core::bridge::{self, Bridge};
@@ -207,13 +211,13 @@ pub fn set_fdb(socket: &mut RouteSocket, entry: &FdbEntry) -> Result<()> {
     socket.execute(&mut batch)
 }
 
-/// Appends the deletion of a forwarding entry.
+/// Appends the deletion of a forwarding entry, in every VLAN of the port and in none.
 pub fn encode_delete_fdb(batch: &mut Batch, port: u32, mac: MacAddress) {
     let header = NdMsg { state: 0, ..FdbEntry::fixed(port, mac).header() };
     batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| attributes.mac(libc::NDA_LLADDR, mac));
 }
 
-/// Deletes a forwarding entry.
+/// Deletes a forwarding entry, in every VLAN of the port and in none.
 ///
 /// # Errors
 /// `ENOENT` if there is none.
@@ -231,7 +235,8 @@ pub(crate) fn encode_list_fdb(batch: &mut Batch, bridge: u32) {
     });
 }
 
-/// Lists the forwarding entries of the bridge with this index.
+/// Lists the forwarding entries of the bridge with this index. An address is in the list once for each VLAN that it is
+/// in; see [`FdbEntry::vlan`].
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.

@@ -2,8 +2,8 @@
 //! with borrowed fds in and owned fds out.
 
 pub(crate) mod abi;
-pub(crate) mod file;
 pub(crate) mod deadline;
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod inotify;
 pub(crate) mod namespace;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,22 @@ pub(crate) fn privileged(test: &str) -> bool {
     false
 }
 
+/// As [`privileged`], and the kernel is not older than this version, the first that has `what`.
+pub(crate) fn privileged_since(test: &str, since: (u32, u32), what: &str) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    let mut number = || numbers.next().unwrap().parse::<u32>().unwrap();
+    let kernel = (number(), number());
+    if kernel >= since {
+        return privileged(test);
+    }
+    let (major, minor) = since;
+    let why = format!("{test} needs Linux {major}.{minor} ({what}), this is {}.{}", kernel.0, kernel.1);
+    assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {why}");
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+    false
+}
+
 /// Whether programs of Debian's packages are there, as [`privileged`].
 pub(crate) fn installed(test: &str, tools: &[&str], packages: &str) -> bool {
     let Some(missing) = tools.iter().find(|tool| !std::path::Path::new(tool).exists()) else { return true };
@@ -36,6 +53,23 @@ pub(crate) fn installed(test: &str, tools: &[&str], packages: &str) -> bool {
     assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {why}");
     let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
     false
+}
+
+/// An empty folder of the test's own, whoever else runs the same test now or ran it before; it goes with this.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("netns-ebpf-{}-{test}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A name that is known to be one.

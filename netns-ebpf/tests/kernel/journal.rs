@@ -2,20 +2,11 @@
 
 use std::fs;
 use std::mem;
-use std::path::{Path, PathBuf};
 
 use netns_core::tc::{self, Direction};
 use netns_ebpf::{JournalFile, Monitor, MonitorError, MonitorOptions, Observer, Place};
 
-use crate::harness::{Network, name, privileged};
-
-/// A folder of this test's own.
-fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
+use crate::harness::{Network, Scratch, name, privileged};
 
 /// How many filters are on the two ports.
 fn filters(network: &mut Network) -> usize {
@@ -33,7 +24,8 @@ fn what_a_killed_observer_left_is_removed_by_its_journal() {
     if !privileged(test) {
         return;
     }
-    let folder = folder(test);
+    let scratch = Scratch::new(test);
+    let folder = &scratch.0;
     let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
     let mut network = Network::new();
     network.add(None);
@@ -46,7 +38,7 @@ fn what_a_killed_observer_left_is_removed_by_its_journal() {
         programs: monitor.program_ids(),
         name: None,
     };
-    let begin = || JournalFile::begin(&folder, &host, &place);
+    let begin = || JournalFile::begin(folder, &host, &place);
     // As a kill does, without giving anything back; only the file is closed, so that it is unlocked.
     let kill = |journal: JournalFile| {
         mem::forget(Observer::start(&monitor, &host, name("br0"), &journal).unwrap());
@@ -61,10 +53,10 @@ fn what_a_killed_observer_left_is_removed_by_its_journal() {
     assert_eq!(filters(&mut network), 4);
 
     // Somebody else finds it. The half of a line that its writer was killed over is no matter.
-    let journals = JournalFile::list(&folder, None).unwrap();
+    let journals = JournalFile::list(folder, None).unwrap();
     let [path] = &journals[..] else { panic!("{journals:?}") };
-    assert_eq!(JournalFile::list(&folder, Some(name("br0"))).unwrap(), journals);
-    assert!(JournalFile::list(&folder, Some(name("r0"))).unwrap().is_empty(), "of another bridge");
+    assert_eq!(JournalFile::list(folder, Some(name("br0"))).unwrap(), journals);
+    assert!(JournalFile::list(folder, Some(name("r0"))).unwrap().is_empty(), "of another bridge");
     let lines = fs::read_to_string(path).unwrap();
     fs::write(path, lines + "102 others po").unwrap();
     let journal = JournalFile::open(path.clone()).unwrap();
@@ -83,11 +75,10 @@ fn what_a_killed_observer_left_is_removed_by_its_journal() {
     let journal = begin().unwrap();
     assert_eq!(filters(&mut network), 0);
     journal.end().unwrap();
-    assert!(JournalFile::list(&folder, None).unwrap().is_empty());
+    assert!(JournalFile::list(folder, None).unwrap().is_empty());
 
     fs::write(folder.join("netns-observe-1-br0"), "{}\n").unwrap();
     let journal = JournalFile::open(folder.join("netns-observe-1-br0")).unwrap();
     let error = journal.place().unwrap_err().to_string();
     assert!(error.contains("netns-observe-1-br0") && error.ends_with("this is no journal"), "{error}");
-    fs::remove_dir_all(&folder).unwrap();
 }

@@ -117,6 +117,9 @@ fn what_is_given_for_a_namespace_holds_when_its_port_comes_and_what_is_given_for
     assert_eq!(monitor.policy(slot(OTHER)), Some(policy), "by who is behind it");
 
     let mut socket = RouteSocket::open_in(&host).unwrap();
+    // Down for it: before Linux 6.2 a link that is up has the name that it has.
+    let down = LinkChange { up: Some(false), ..LinkChange::default() };
+    link::set(&mut socket, PORT, &down).unwrap();
     let renamed = name("renamed");
     link::set(&mut socket, PORT, &LinkChange { name: Some(renamed), ..LinkChange::default() }).unwrap();
     observer.changes(Duration::ZERO).unwrap();

@@ -7,9 +7,13 @@ use netns_ebpf::packet::{Reason, Rules};
 use netns_ebpf::{Monitor, MonitorError, MonitorOptions, Policy, TcxAttachment};
 use std::net::UdpSocket;
 
-use crate::harness::{Network, privileged, seen, settled};
+use crate::harness::{Network, privileged_since, seen, settled};
 
 const PORTS: [u32; 2] = [101, 102];
+
+fn has_tcx(test: &str) -> bool {
+    privileged_since(test, (6, 6), "TCX links")
+}
 
 fn load() -> Monitor {
     Monitor::load(&MonitorOptions { tcx: true, ..MonitorOptions::default() }).unwrap()
@@ -26,7 +30,7 @@ fn unwatched() -> Network {
 
 #[test]
 fn tcx_links_count_exactly_and_leave_nothing() {
-    if !privileged("tcx_links_count_exactly_and_leave_nothing") {
+    if !has_tcx("tcx_links_count_exactly_and_leave_nothing") {
         return;
     }
     let (monitor, mut network) = (load(), unwatched());
@@ -69,7 +73,7 @@ fn tcx_links_count_exactly_and_leave_nothing() {
 
 #[test]
 fn tcx_links_enforce_and_other_peoples_filters_run_after_them() {
-    if !privileged("tcx_links_enforce_and_other_peoples_filters_run_after_them") {
+    if !has_tcx("tcx_links_enforce_and_other_peoples_filters_run_after_them") {
         return;
     }
     let (monitor, other, mut network) = (load(), load(), unwatched());
@@ -97,7 +101,7 @@ fn tcx_links_enforce_and_other_peoples_filters_run_after_them() {
 
 #[test]
 fn two_ports_with_the_same_place_are_told_apart() {
-    if !privileged("two_ports_with_the_same_place_are_told_apart") {
+    if !has_tcx("two_ports_with_the_same_place_are_told_apart") {
         return;
     }
     let (monitor, network) = (load(), unwatched());
@@ -119,7 +123,7 @@ fn two_ports_with_the_same_place_are_told_apart() {
 
 #[test]
 fn what_cannot_be_attached_to_leaves_no_slot() {
-    if !privileged("what_cannot_be_attached_to_leaves_no_slot") {
+    if !has_tcx("what_cannot_be_attached_to_leaves_no_slot") {
         return;
     }
     let network = unwatched();

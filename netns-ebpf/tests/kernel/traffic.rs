@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{io::Write, net::TcpListener, net::TcpStream, thread};
@@ -19,7 +18,7 @@ use netns_ebpf::attack::FrameSocket;
 use netns_ebpf::packet::{Facts, Permissions, Reason, Rules, judge};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
-use crate::harness::{installed, name, privileged, seen, settled};
+use crate::harness::{Scratch, installed, name, privileged, seen, settled};
 
 /// A namespace with both kinds of addresses, which nobody keeps from what stacks do of themselves.
 struct Sandbox {
@@ -227,8 +226,8 @@ fn a_dhcp_client_gets_its_lease() {
     let bridge = Bridge { index: Some(2), up: true, ..Bridge::new(name("br0"), MacAddress::local(254)) };
     bridge::create(&mut socket, &bridge).unwrap();
     let [server, client] = [1, 2].map(|number| sandbox(&mut socket, &monitor, number));
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
-    fs::create_dir_all(&folder).unwrap();
+    let scratch = Scratch::new(test);
+    let folder = &scratch.0;
     let file = |name: &str| folder.join(name).display().to_string();
     let settings = format!(
         "start 10.1.1.2\nend 10.1.1.2\ninterface eth0\nlease_file {}\npidfile {}\n",
@@ -256,7 +255,6 @@ fn a_dhcp_client_gets_its_lease() {
     monitor.set_policy(server.slot, &Policy::new(rules).enforced()).unwrap();
     assert!(lease(), "now it may");
     assert_eq!(monitor.violations(client.slot).iter().collect::<Vec<_>>(), []);
-    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -7,6 +7,8 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 unset CI # A test that lacks something of an older kernel skips here; where nothing may be missing is the machine itself.
 release=$(uname -r)
 ip link set lo up
+# There is no udev, which would make its device file.
+modprobe -q tun
 # The folder of named namespaces stays a mount once anybody made one; what a step leaves beside it is to be seen.
 ip netns add first && ip netns delete first
 

@@ -317,7 +317,7 @@ fn a_link_that_is_not_ethernet() {
     in_host(|_| {
         let made = oracle("ip").args(["tuntap", "add", "dev", "tun0", "mode", "tun"]).output().unwrap();
         if !made.status.success() {
-            skip("/dev/net/tun missing");
+            skip("/dev/net/tun missing; run: modprobe tun");
         }
         ip("link set tun0 up");
         ip("addr add 10.0.0.1 peer 10.0.0.2/32 dev tun0");

@@ -44,7 +44,7 @@ pub(crate) const LINKS: Pair = Pair {
             "of the spanning tree protocol, which netns-core can only switch on",
         ),
         (
-            "linkinfo.info_data.vlan_filtering linkinfo.info_data.vlan_protocol \
+            "linkinfo.info_data.vlan_protocol \
              linkinfo.info_data.vlan_default_pvid linkinfo.info_data.vlan_stats_enabled \
              linkinfo.info_data.vlan_stats_per_port linkinfo.info_data.group_fwd_mask \
              linkinfo.info_data.group_addr linkinfo.info_data.no_linklocal_learn \

@@ -20,6 +20,7 @@ mod topology_drawn;
 mod topology_faults;
 mod topology_groups;
 mod topology_policy;
+mod vlan;
 mod watched;
 
 use serde_json::Value;

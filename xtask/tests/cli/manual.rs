@@ -2,11 +2,13 @@
 
 use crate::{done, xtask};
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use tests::Scratch;
 
 #[test]
 fn completions_of_three_shells() {
+    let scratch = Scratch::new();
+    let script = |shell: &str| scratch.path().join(shell);
     for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef xtask"), ("fish", "complete -c xtask")] {
         let run = done(&mut xtask(&format!("completions {shell}")));
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
@@ -14,23 +16,19 @@ fn completions_of_three_shells() {
         for command in ["netns", "neigh", "two-words", "completions"] {
             assert_eq!(run.out.contains(command), command != "two-words", "{shell}: {command}");
         }
-        let script = folder(&format!("completions-{shell}")).join("script");
-        fs::write(&script, &run.out).unwrap();
+        fs::write(script(shell), &run.out).unwrap();
         // A shell that is not there cannot check its own.
-        let checked = Command::new(shell).arg("-n").arg(&script).stderr(Stdio::inherit()).status();
+        let checked = Command::new(shell).arg("-n").arg(script(shell)).stderr(Stdio::inherit()).status();
         assert!(checked.map_or_else(|_| shell != "bash", |status| status.success()), "{shell} -n");
     }
     // Those that are there load theirs and know the command.
-    let folder = folder("home");
-    let script =
-        |shell: &str| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("completions-{shell}/script"));
     let zsh = "autoload -U compinit; compinit -u -D; source $0; print -r -- $_comps[xtask]";
     let fish = "source $argv[1]; complete -C 'xtask net'";
     for (shell, plain, code, expected) in
         [("zsh", "-f", zsh, "_xtask\n"), ("fish", "--no-config", fish, "netns\tNamed network namespaces")]
     {
         let mut command = Command::new(shell);
-        command.args([plain, "-c", code]).arg(script(shell)).env("HOME", &folder);
+        command.args([plain, "-c", code]).arg(script(shell)).env("HOME", scratch.path());
         let Ok(loaded) = command.output() else {
             assert!(std::env::var_os("CI").is_none(), "no {shell}; run: apt-get install {shell}");
             continue;
@@ -39,20 +37,20 @@ fn completions_of_three_shells() {
         assert!(out.starts_with(expected), "{shell}: {out}{}", String::from_utf8_lossy(&loaded.stderr));
     }
     // What bash would offer for `xtask net`.
-    let script = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("completions-bash/script");
     let offer =
         "source $0; COMP_WORDS=(xtask net); COMP_CWORD=1; _xtask xtask net xtask; echo \"${COMPREPLY[@]}\"";
-    let offered = tests::run(Command::new("bash").arg("-c").arg(offer).arg(&script));
+    let offered = tests::run(Command::new("bash").arg("-c").arg(offer).arg(script("bash")));
     assert_eq!(offered, "netns\n");
 }
 
 #[test]
 fn man_pages_of_every_command() {
-    let folder = folder("man");
-    let run = done(xtask("man").arg(&folder));
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    let run = done(xtask("man").arg(folder));
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     let mut pages: Vec<String> =
-        fs::read_dir(&folder).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(folder).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
     pages.sort_unstable();
     for page in ["xtask.1", "xtask-up.1", "xtask-netns-exec.1", "xtask-bridge-fdb-replace.1"] {
         assert!(pages.iter().any(|known| known == page), "{page} of {pages:?}");
@@ -82,12 +80,4 @@ fn a_slip_of_the_pen_is_put_right() {
         assert_eq!(run.code, Some(1));
         assert!(run.err.contains("tip: a similar") && run.err.contains(&format!("'{meant}'")), "{}", run.err);
     }
-}
-
-/// An empty folder of the build's own.
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask run`: what it makes, what it prints, and that nothing is left.
 
+use crate::watched::Watched;
 use crate::{done, state_of_the_host, xtask};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -141,11 +142,10 @@ fn ipv6_works_beside_ipv4() {
 fn isolated_touches_nothing_of_the_host_even_while_it_runs() {
     in_host(|_| {
         let before = state_of_the_host();
-        let mut run = xtask("run --isolated --duration 2 --json");
-        let child = run.stdout(std::process::Stdio::piped()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        let mut run = Watched::start("run --isolated --duration 2 --json --interval 0.5");
+        run.line("it runs", |line| line["type"] == "counters");
         assert_eq!(state_of_the_host(), before);
-        let run = crate::finished(child.wait_with_output().unwrap());
+        let run = run.end("none");
         assert_eq!(run.code, Some(0));
         assert_eq!(run.lines("summary")[0]["exact"], true);
         assert_eq!(state_of_the_host(), before);

@@ -47,7 +47,7 @@ fn changes_of_links() {
     let change = LinkChange { mac: Some(mac("02:00:00:00:12:34")), ..LinkChange::default() };
     golden!("link-mac", set(change), &[]);
     let change = LinkChange { name: Some(name("new")), ..LinkChange::default() };
-    golden!("link-name", |batch| link::encode_set(batch, 3, &change), &[]);
+    golden!("link-name", |batch| link::encode_set(batch, 7, &change), &[]);
     let change = LinkChange { master: Some(0), ..LinkChange::default() };
     golden!("link-detach", |batch| link::encode_set(batch, 6, &change), &[]);
 }

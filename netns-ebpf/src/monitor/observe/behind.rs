@@ -15,12 +15,18 @@ use super::super::reading::Behind;
 const SOON: Duration = Duration::from_millis(250);
 const SELDOM: Duration = Duration::from_secs(30);
 
+/// The kernel's id of the namespace that a link's other end is in, if that is another one. A VLAN, a macvlan and a tunnel
+/// have one too where they were made in another namespace, but nobody is behind them there.
+pub(super) fn id_of_link(link: &Link) -> Option<i32> {
+    link.peer_namespace_id.filter(|_| link.is_pair())
+}
+
 /// Who is behind a link, as far as the link itself tells.
 pub(super) fn of_link(link: &Link) -> Behind {
-    match (link.peer, link.peer_namespace_id) {
-        (_, Some(id)) => Behind::Id(id),
-        (Some(_), None) => Behind::Here,
-        (None, None) => Behind::Nothing,
+    match (id_of_link(link), link.peer) {
+        (Some(id), _) => Behind::Id(id),
+        (None, Some(_)) if link.is_pair() => Behind::Here,
+        (None, _) => Behind::Nothing,
     }
 }
 

@@ -29,7 +29,8 @@ pub enum Judging<'m> {
     /// An honest port that has just come is not judged before that, and then by what is known of it alone: of a family
     /// of which no address is learnt, or more than a port can have, every address will do. The MAC address is the first
     /// that is learnt, and stays; an address belongs to the first port that it is learnt of. An address that an honest
-    /// port has and never used towards the host counts as foreign until the host has learnt it.
+    /// port has and never used towards the host counts as foreign until the host has learnt it. VLAN tags count as wrong
+    /// unless the bridge filters VLANs, and so judges them itself.
     Learnt,
     /// Those that this function has a policy for: asked when a port comes, before its first frame is seen, and again
     /// when it gets another name or it is found out who is behind it; a port that it has none for any more is not judged
@@ -84,12 +85,19 @@ impl Judging<'_> {
 pub(super) struct Learnt {
     mac: Option<MacAddress>,
     addresses: Vec<IpAddr>,
+    tags: bool,
 }
 
 impl Learnt {
     /// Adds what the bridge and the host know of it now, without what is another port's; the policy, if it is another
     /// than before and enough is known for one.
-    pub(super) fn learn(&mut self, stations: &[Station], taken: &mut HashSet<IpAddr>) -> Option<Policy> {
+    /// `tags` is whether VLAN tags are the bridge's to judge, which it does if it tells VLANs apart.
+    pub(super) fn learn(
+        &mut self,
+        stations: &[Station],
+        tags: bool,
+        taken: &mut HashSet<IpAddr>,
+    ) -> Option<Policy> {
         let mac = *self.mac.get_or_insert(stations.first()?.mac);
         let known =
             stations.iter().filter(|station| station.mac == mac).flat_map(|station| &station.addresses);
@@ -99,7 +107,9 @@ impl Learnt {
                 self.addresses.push(address);
             }
         }
-        (self.addresses.len() > before).then(|| Policy::new(rules(mac, &self.addresses)))
+        let other_tags = std::mem::replace(&mut self.tags, tags) != tags && before > 0;
+        let is_new = self.addresses.len() > before || other_tags;
+        is_new.then(|| Policy::new(rules(mac, &self.addresses, tags)))
     }
 
     /// The addresses that are its.
@@ -109,8 +119,9 @@ impl Learnt {
 }
 
 /// Rules of what is known. A link-local address that is not made of the MAC address is one like others.
-fn rules(mac: MacAddress, addresses: &[IpAddr]) -> Rules {
+fn rules(mac: MacAddress, addresses: &[IpAddr], tags: bool) -> Rules {
     let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT);
+    let own = if tags { own.permitting(Permissions::VLAN) } else { own };
     let anything = |rules: Rules, is_v6: bool| {
         if is_v6 { rules.with_ipv6([0; 16].into(), 0) } else { rules.with_ipv4([0; 4].into(), 0) }
     };

@@ -264,7 +264,7 @@ impl<'m> Observer<'m> {
         let mut taken: HashSet<IpAddr> =
             self.ports.values().flat_map(|port| port.learnt.addresses()).copied().collect();
         for (&index, port) in &mut self.ports {
-            if let Some(policy) = port.learnt.learn(&stations.of(index), &mut taken) {
+            if let Some(policy) = port.learnt.learn(&stations.of(index), stations.filters_vlans, &mut taken) {
                 self.monitor.set_policy(port.info.slot, &policy)?;
             }
         }

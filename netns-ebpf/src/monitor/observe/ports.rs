@@ -39,8 +39,7 @@ impl Observer<'_> {
         }
         let is_new =
             |link: &&Link| link.master == Some(self.bridge.index) && !self.ports.contains_key(&link.index);
-        let wanted: HashSet<i32> =
-            links.iter().filter(is_new).filter_map(|link| link.peer_namespace_id).collect();
+        let wanted: HashSet<i32> = links.iter().filter(is_new).filter_map(behind::id_of_link).collect();
         if wanted.is_empty() { HashMap::new() } else { behind::find(&mut self.socket, wanted) }
     }
 
@@ -65,7 +64,7 @@ impl Observer<'_> {
         let is_port = link.master == Some(self.bridge.index);
         let Some(port) = self.ports.get_mut(&link.index) else {
             if is_port {
-                let behind = link.peer_namespace_id.and_then(|id| found.get(&id)).cloned();
+                let behind = behind::id_of_link(link).and_then(|id| found.get(&id)).cloned();
                 self.come(link, behind.unwrap_or_else(|| behind::of_link(link)));
             }
             return Ok(());

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use netns_core::neighbour;
-use netns_core::{Error, MacAddress, RouteSocket};
+use netns_core::{Error, MacAddress, RouteSocket, link, neighbour};
 
 /// An address behind a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +24,8 @@ pub fn stations(socket: &mut RouteSocket, bridge: u32, port: u32) -> Result<Vec<
 /// What a bridge and its host have learnt at one time.
 pub(super) struct Stations {
     bridge: u32,
+    /// Whether the bridge tells VLANs apart, and so which of them a port may use.
+    pub(super) filters_vlans: bool,
     entries: Vec<neighbour::FdbEntry>,
     neighbours: Vec<neighbour::Neighbour>,
 }
@@ -32,13 +33,16 @@ pub(super) struct Stations {
 impl Stations {
     pub(super) fn look(socket: &mut RouteSocket, bridge: u32) -> Result<Self, Error> {
         let neighbours = neighbour::list(socket)?;
-        Ok(Self { bridge, entries: neighbour::list_fdb(socket, bridge)?, neighbours })
+        let options = link::get(socket, bridge)?.bridge.unwrap_or_default();
+        let filters_vlans = options.vlan_filtering == Some(true);
+        Ok(Self { bridge, filters_vlans, entries: neighbour::list_fdb(socket, bridge)?, neighbours })
     }
 
     /// Of one port.
     pub(super) fn of(&self, port: u32) -> Vec<Station> {
         let mut stations: Vec<Station> = Vec::new();
         for entry in &self.entries {
+            // An address is there once for every VLAN that it is in.
             let own = entry.state & libc::NUD_PERMANENT != 0;
             if entry.port != port || own || stations.iter().any(|station| station.mac == entry.mac) {
                 continue;

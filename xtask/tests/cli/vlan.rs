@@ -1,0 +1,129 @@
+//! Bridges that filter VLANs, ports of kinds that are no pairs: what a distribution's kernel has and people observe.
+
+use crate::observe::{make_bridge, plug_in};
+use crate::topology::{example, fine};
+use crate::watched::Watched;
+use crate::{done, xtask};
+use serde_json::{Value, json};
+use tests::{bridge, has_vlan_filtering, in_host, ip, ip_json, needs_option, only, oracle, ping, until};
+
+fn needs_vlan_filtering() {
+    needs_option("CONFIG_BRIDGE_VLAN_FILTERING", "bridge VLAN filtering", has_vlan_filtering);
+}
+
+/// `ping` from a namespace.
+fn ping_in(namespace: &str, options: &str, to: &str) {
+    let program = oracle("ping").get_program().to_owned();
+    let mut command = oracle("ip");
+    command.args(["netns", "exec", namespace]).arg(program).args(["-q", "-W", "5"]);
+    let _ = tests::run(command.args(options.split_whitespace()).arg(to));
+}
+
+/// A bridge that filters: `ns1` and `ns2` are in VLAN 10 and send without tags; `ns3` sends with tags, and has an address
+/// in VLAN 10 and one, without a tag, in VLAN 1; the host is in VLAN 1.
+fn filtering_bridge() {
+    make_bridge();
+    ip("link set br0 type bridge vlan_filtering 1");
+    ip("addr add 10.1.2.254/24 dev br0");
+    for number in [1, 2, 3] {
+        plug_in(number);
+    }
+    for port in ["v1", "v2"] {
+        bridge(&format!("vlan del vid 1 dev {port}"));
+        bridge(&format!("vlan add vid 10 dev {port} pvid untagged"));
+    }
+    bridge("vlan add vid 10 dev v3");
+    ip("-n ns3 addr flush dev eth0");
+    ip("-n ns3 addr add 10.1.2.3/24 dev eth0");
+    ip("-n ns3 link add eth0.10 link eth0 type vlan id 10");
+    ip("-n ns3 addr add 10.1.1.3/24 dev eth0.10");
+    ip("-n ns3 link set eth0.10 up");
+}
+
+#[test]
+#[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
+fn the_ports_of_a_bridge_that_filters_are_counted_exactly_and_honest_tags_are_no_violation() {
+    in_host(|_| {
+        needs_vlan_filtering();
+        filtering_bridge();
+        let mut observe = Watched::start("observe br0 --json --interval 0.1");
+        observe.line("the beginning", |line| line["type"] == "observe");
+        // The host and the bridge learn who is behind v3, and it is judged from then on.
+        ping("-c 1", "10.1.2.3");
+        ping_in("ns1", "-c 3 -i 0.05", "10.1.1.2");
+        let before = done(&mut xtask("bridge fdb show br br0 --json"));
+        let learnt: Value = serde_json::from_str(&before.out).unwrap();
+        let mac = only(&ip_json("-n ns3 link show eth0"))["address"].clone();
+        let learnt = learnt.as_array().unwrap().iter();
+        let mut vlans: Vec<_> =
+            learnt.filter(|entry| entry["mac"] == mac).map(|entry| entry["vlan"].clone()).collect();
+        vlans.dedup();
+        assert_eq!(vlans, [json!(1)], "{}", before.out);
+        for (namespace, to) in [("ns1", "10.1.1.3"), ("ns3", "10.1.1.2"), ("ns3", "10.1.2.254")] {
+            ping_in(namespace, "-c 3 -i 0.05", to);
+        }
+        for number in [1, 2, 3] {
+            let name = format!("v{number}");
+            let (port, stats) = until("the kernel's counters and ours are the same", || {
+                let read = || only(&ip_json(&format!("-s link show {name}")))["stats64"].clone();
+                let stats = read();
+                let port = observe.port(&name, |_| true);
+                let same = port["rx_packets"] == stats["rx"]["packets"]
+                    && port["tx_packets"] == stats["tx"]["packets"];
+                (same && stats == read()).then_some((port, stats))
+            });
+            assert_eq!(
+                (&port["rx_bytes"], &port["tx_bytes"]),
+                (&stats["rx"]["bytes"], &stats["tx"]["bytes"]),
+                "{name}"
+            );
+            assert!(port["violations"].get("vlan-tag").is_none(), "{port}");
+        }
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+#[test]
+#[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
+fn a_topology_whose_bridge_somebody_makes_filter_vlans_is_as_its_file_says() {
+    in_host(|_| {
+        needs_vlan_filtering();
+        let file = example("bridge-host");
+        let _ = fine("up", &file);
+        ip("link set br0 type bridge vlan_filtering 1");
+        assert_eq!(fine("diff", &file), "");
+        assert_eq!(fine("up", &file), "");
+        assert_eq!(only(&ip_json("link show br0"))["linkinfo"]["info_data"]["vlan_filtering"], 1);
+        ping_in("ns1", "-c 1", "10.1.1.254");
+        ping("-c 1", "10.1.1.2");
+        let _ = fine("down", &file);
+        assert_eq!(ip("netns list"), "");
+    });
+}
+
+/// What `observe --once` tells of a port, by its key.
+fn observed(arguments: &str, port: &str, key: &str) -> Value {
+    let once = done(&mut xtask(&format!("observe {arguments} --once --json --interval 0.1")));
+    assert_eq!((once.code, once.err.as_str()), (Some(0), ""));
+    let counters = &once.lines("counters")[0];
+    let ports = counters["ports"].as_array().unwrap();
+    ports.iter().find(|found| found["port"] == port).unwrap_or_else(|| panic!("{counters}"))[key].clone()
+}
+
+#[test]
+fn nobody_is_behind_a_port_that_is_no_pair_whatever_namespace_it_was_made_in() {
+    in_host(|_| {
+        ip("netns add lab");
+        ip("netns add elsewhere");
+        // A tunnel's packets go where it was made.
+        ip("-n elsewhere link add x0 type vxlan id 7 dstport 4789 local 127.0.0.1");
+        ip("-n elsewhere link set x0 netns lab");
+        ip("-n lab link add br0 type bridge");
+        ip("-n lab link set x0 master br0");
+        assert!(only(&ip_json("-n lab link show x0")).get("link_netnsid").is_some());
+        assert_eq!(observed("br0 -n lab", "x0", "namespace"), "");
+        ip("-n lab link add v0 type veth peer name eth0 netns elsewhere");
+        ip("-n lab link set v0 master br0");
+        assert_eq!(observed("br0 -n lab", "v0", "namespace"), "elsewhere");
+    });
+}
