@@ -2,6 +2,7 @@
 
 mod attach;
 mod attack;
+mod constants;
 mod counters;
 mod harness;
 mod journal;
