@@ -2,6 +2,7 @@
 
 mod attach;
 mod attack;
+mod captured;
 mod constants;
 mod counters;
 mod harness;
