@@ -40,7 +40,7 @@ pub use observe::{
     Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace, stations,
 };
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, PortInfo, PortReading, Reading};
+pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use tcx::TcxAttachment;
