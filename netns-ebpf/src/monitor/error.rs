@@ -254,3 +254,6 @@ impl Error for MonitorError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
