@@ -238,6 +238,25 @@ fn a_network_may_be_made_anew_before_the_kernel_has_reclaimed_the_old_one() {
 }
 
 #[test]
+fn the_halves_of_everything_are_default_routes() {
+    in_host(|host| {
+        // What a VPN client adds, beside the default route.
+        ip("link add vpn0 type veth peer name vpn1");
+        ip("link set vpn0 up");
+        ip("link set vpn1 up");
+        for half in ["0.0.0.0/1", "128.0.0.0/1"] {
+            ip(&format!("route add {half} dev vpn0"));
+        }
+        for half in ["::/1", "8000::/1"] {
+            ip(&format!("-6 route add {half} dev vpn0"));
+        }
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        assert!(addresses(&sandbox).into_iter().all(|to| reaches(host.namespace(), to)));
+    });
+}
+
+#[test]
 fn what_the_host_has_is_not_touched() {
     in_host(|host| {
         ip("link add sb type bridge");

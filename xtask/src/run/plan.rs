@@ -144,7 +144,7 @@ impl Plan {
         }
         let routes = route::list(socket)?.into_iter().map(|route| ("route", route.destination));
         let addresses = address::list(socket)?.into_iter().map(|address| ("address", address.net));
-        for (what, net) in routes.chain(addresses).filter(|(_, net)| net.prefix() > 0) {
+        for (what, net) in routes.chain(addresses).filter(|(_, net)| !net.is_default()) {
             if let Some(subnet) = self.subnets.iter().find(|subnet| subnet.net.overlaps(&net)) {
                 return Err(Failure::usage(format!(
                     "{} overlaps the host's {what} {net}; choose another with --subnet, or use --isolated",
