@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
@@ -20,6 +20,9 @@ const PACKAGES: [(&str, &str); 13] = [
     ("xmllint", "libxml2-utils"),
     ("unshare", "util-linux"),
     ("prlimit", "util-linux"),
+    ("mount", "mount"),
+    ("iptables-legacy", "iptables"),
+    ("iptables-nft", "iptables"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
