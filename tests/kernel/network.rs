@@ -151,6 +151,29 @@ fn the_kernel_has_what_was_asked_for() {
     });
 }
 
+/// udev gives a link whose address the kernel made up another one.
+#[test]
+fn the_addresses_of_ports_are_chosen_ones() {
+    in_host(|_| {
+        let network = Network::create(&NetworkOptions { per_bridge: 1, ..options() }).unwrap();
+        let _sandboxes = [(); 2].map(|()| network.create_sandbox().unwrap());
+        std::fs::create_dir("/run/sys").unwrap();
+        let _ = tests::run(tests::oracle("mount").args(["-t", "sysfs", "sysfs", "/run/sys"]));
+        let mut seen = Vec::new();
+        for entry in std::fs::read_dir("/run/sys/class/net").unwrap() {
+            let link = entry.unwrap();
+            let kind = std::fs::read_to_string(link.path().join("addr_assign_type"));
+            // `NET_ADDR_SET`; `bonding_masters` is no link.
+            if let (Ok(kind), false) = (kind, link.file_name() == "lo") {
+                assert_eq!(kind, "3\n", "{}", link.path().display());
+                seen.push(link.file_name().into_string().unwrap());
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, ["sb", "sbd1", "sbp0", "sbr0"]);
+    });
+}
+
 #[test]
 fn all_of_it_goes() {
     in_host(|host| {

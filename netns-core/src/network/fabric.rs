@@ -158,6 +158,7 @@ impl Fabric {
         let trunk = Veth {
             index: Some(down),
             peer_index: Some(plan.leaf(shard).up),
+            mac: Some(plan.trunk_mac(shard)),
             mtu: self.options.mtu,
             group: plan.fabric_group(),
             peer_namespace: Some(place.namespace.as_fd()),

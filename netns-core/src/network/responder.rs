@@ -57,6 +57,7 @@ impl Responder {
         let door = Veth {
             index: Some(plan.responder()),
             peer_index: Some(DOOR),
+            mac: Some(plan.trunk_mac(0)),
             mtu,
             peer_namespace: Some(namespace.as_fd()),
             ..Veth::new(plan.link_name('r', 0), IfName::new("door")?)

@@ -36,6 +36,8 @@ pub(crate) struct PlannedMember {
     /// The host's end of its cable; in the pair topology there is none, and this is its own end.
     pub(crate) port: IfName,
     pub(crate) mac: MacAddress,
+    /// The MAC address of that end: one that was chosen, which udev leaves alone.
+    pub(crate) port_mac: MacAddress,
     /// One of each subnet, in the same order.
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -70,6 +72,7 @@ impl Plan {
                 name: format!("ns{number}"),
                 port: IfName::new(&port)?,
                 mac: MacAddress::local(random + number as u64),
+                port_mac: MacAddress::local(random + 0x8000 + number as u64),
                 addresses: subnets.iter().filter_map(|subnet| subnet.net.host(number as u128)).collect(),
             });
         }

@@ -136,6 +136,7 @@ impl Lab<'_> {
             &Veth {
                 index: Some(index),
                 peer_index: Some(INNER_INDEX),
+                mac: Some(planned.port_mac),
                 peer_mac: Some(planned.mac),
                 bridge: Some(bridge),
                 group: self.group,
