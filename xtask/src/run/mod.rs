@@ -2,6 +2,7 @@
 
 mod attack;
 mod counters;
+mod interference;
 mod lab;
 mod leftovers;
 mod obstacle;
@@ -120,6 +121,7 @@ fn prove(
     let mut ports = Ports::of(lab, plan.network(), teller);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
+    let changed = interference::found(&lab.host()?, plan)?;
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
@@ -132,6 +134,7 @@ fn prove(
         pings_ok,
         traffic: traffic_failed,
         hint,
+        changed,
         attack,
         violations,
         verdict,
@@ -147,6 +150,7 @@ impl Summary {
         let as_it_should_be = self.attack.unwrap_or(true);
         if self.pings_ok == self.pings
             && self.traffic.is_empty()
+            && self.changed.is_empty()
             && as_it_should_be
             && self.verdict.exact() != Some(false)
             && self.leftovers.is_empty()

@@ -38,6 +38,8 @@ pub(crate) struct Summary {
     pub(crate) traffic: Vec<String>,
     /// What of the host's settings may be why frames between namespaces are lost, and what to do about it.
     pub(crate) hint: Option<String>,
+    /// What somebody else has changed of it meanwhile.
+    pub(crate) changed: Vec<String>,
     /// Whether an attack went as it should.
     pub(crate) attack: Option<bool>,
     /// What the namespaces sent and may not, by reason.
@@ -160,13 +162,13 @@ impl Report {
     }
 
     pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
-        let Summary { pings, pings_ok, traffic, hint, attack, violations, verdict, leftovers, kept } =
+        let Summary { pings, pings_ok, traffic, hint, changed, attack, violations, verdict, leftovers, kept } =
             summary;
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
                 "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter()),
-                "attack_ok": attack, "traffic_failed": traffic, "hint": hint,
+                "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
             });
             json_line(&mut self.out, &line)?;
         } else {
@@ -174,6 +176,9 @@ impl Report {
             writeln!(self.out, "pings     {pings_ok} of {pings} answered")?;
             if !traffic.is_empty() {
                 writeln!(self.out, "traffic   NOT started: {}", traffic.join("; "))?;
+            }
+            if !changed.is_empty() {
+                writeln!(self.out, "changed   by somebody else: {} (see docs/hosts.md)", changed.join(", "))?;
             }
             if let Some(attack) = attack {
                 writeln!(

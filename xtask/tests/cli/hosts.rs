@@ -1,11 +1,12 @@
 //! Hosts as they are: with Docker's rules, a VPN's routes, other people's filters; containers with read-only settings;
 //! root of a user namespace.
 
-use crate::{Done, done, state_of_the_host, xtask};
+use crate::{Done, done, finished, state_of_the_host, xtask};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Command;
-use tests::{in_host, ip, oracle, run, skip, tc};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tests::{eventually, in_host, ip, oracle, run, skip, tc};
 
 /// Runs and leaves the host as it was.
 fn unchanged(command: &mut Command) -> Done {
@@ -204,5 +205,26 @@ fn root_of_a_user_namespace_in_the_hosts_network_is_told_so_and_makes_nothing() 
         command.args(["--user", "--map-root-user", "--net"]).arg(env!("CARGO_BIN_EXE_xtask"));
         let list = run(command.args(["netns", "list"]));
         assert_eq!(list, "");
+    });
+}
+
+/// As systemd-networkd does with a file for every link.
+#[test]
+fn what_a_network_manager_takes_from_a_run_is_reported() {
+    in_host(|_| {
+        let mut command = xtask("run --duration 4 --subnet6 fd00:1::/64 --json");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("it is watched", || {
+            ip("-o link show").contains("veth-ns2") && !ip("netns list").is_empty()
+        });
+        // The pings are over within the first second.
+        std::thread::sleep(Duration::from_secs(2));
+        ip("link set veth-ns2 nomaster");
+        ip("addr del 10.1.1.254/24 dev br0");
+        let done = finished(child.wait_with_output().unwrap());
+        assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
+        let summary = summary(&done);
+        assert_eq!(summary["changed"], json!(["veth-ns2 is not on br0 any more", "br0 has lost 10.1.1.254"]));
+        assert_eq!((&summary["exact"], &summary["leftovers"]), (&json!(true), &json!([])));
     });
 }
