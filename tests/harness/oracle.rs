@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
@@ -28,6 +28,9 @@ const PACKAGES: [(&str, &str); 21] = [
     ("podman", "podman"),
     ("newuidmap", "uidmap"),
     ("lxc-execute", "lxc"),
+    ("mount", "mount"),
+    ("iptables-legacy", "iptables"),
+    ("iptables-nft", "iptables"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -3,8 +3,12 @@
 use crate::name;
 use netns_core::bridge::{self, Bridge};
 use netns_core::ping::{Ping, ping};
-use netns_core::{MacAddress, Namespace, RouteSocket, is_privileged, link, missing_capabilities};
+use netns_core::{
+    MacAddress, Namespace, RouteSocket, is_network_foreign, is_privileged, link, missing_capabilities,
+};
 use std::env;
+use std::io::{Read, Write};
+use std::process::Stdio;
 use tests::{in_host, oracle, run, skip, without_capabilities};
 
 #[test]
@@ -76,7 +80,7 @@ fn as_root_of_a_user_namespace(test: &str, body: fn()) {
 #[test]
 fn a_namespace_that_one_could_not_return_to_is_not_left() {
     as_root_of_a_user_namespace("capability::a_namespace_that_one_could_not_return_to_is_not_left", || {
-        assert!(is_privileged());
+        assert!(!is_privileged());
         let before = Namespace::current().unwrap().id().unwrap();
         let error = Namespace::anonymous().unwrap_err();
         assert_eq!(
@@ -91,12 +95,37 @@ fn a_namespace_that_one_could_not_return_to_is_not_left() {
 fn in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everything() {
     let test = "capability::in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everything";
     as_root_of_a_user_namespace(test, || {
+        // All capabilities, and none of them over this network namespace.
+        assert_eq!(missing_capabilities().unwrap(), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"]);
+        assert!(is_network_foreign().unwrap() && !is_privileged());
         tests::unshare_network().unwrap();
+        assert_eq!(missing_capabilities().unwrap(), [""; 0]);
+        assert!(!is_network_foreign().unwrap() && is_privileged());
         let inside = Namespace::anonymous().unwrap();
         let mut socket = RouteSocket::open_in(&inside).unwrap();
         bridge::create(&mut socket, &Bridge::new(name("br0"), MacAddress::local(1))).unwrap();
         link::set_up(&mut socket, 1).unwrap();
         assert!(ping(&inside, &Ping::new("127.0.0.1".parse().unwrap())).unwrap().all_received());
         assert_eq!(link::list(&mut socket).unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn the_capabilities_count_over_the_network_namespaces_of_descendants() {
+    in_host(|_| {
+        let mut command = oracle("unshare");
+        command.args(["--user", "--map-root-user", "--net", "cat"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // What comes back has been through `cat`: it is in its namespaces by then.
+        let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        if to.write_all(b"x").is_err() || from.read_exact(&mut [0]).is_err() {
+            skip("this machine has no user namespaces");
+        }
+        let theirs = Namespace::of_pid(child.id()).unwrap();
+        assert_eq!(theirs.enter(|| missing_capabilities().unwrap()).unwrap(), [""; 0]);
+        // Both kinds of capability are needed: those of the owner's own do not make namespaces here.
+        without_capabilities(|| assert_eq!(missing_capabilities().unwrap().len(), 3));
+        drop(to);
+        assert!(child.wait().unwrap().success());
     });
 }

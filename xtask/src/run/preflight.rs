@@ -1,13 +1,14 @@
 //! What a run needs of the machine, asked before anything is made.
 
 use crate::cli::RunArguments;
-use crate::failure::Failure;
+use crate::failure::{FOREIGN, Failure};
 use crate::messages::say;
 use netns_core::bridge::{self, Bridge};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
 use netns_core::{
-    IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, missing_capabilities,
+    IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, is_network_foreign,
+    missing_capabilities,
 };
 use netns_ebpf::Monitor;
 
@@ -17,10 +18,16 @@ pub(crate) fn require_root(command: &str) -> Result<(), Failure> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Failure::usage(format!(
-        "this takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask {command}",
-        missing.join(", ")
-    )))
+    Err(Failure::usage(format!("this {}", takes(&missing, command)?)))
+}
+
+/// What a command takes that is missing, and how to get it.
+fn takes(missing: &[&str], command: &str) -> Result<String, Failure> {
+    let missing = missing.join(", ");
+    if is_network_foreign()? {
+        return Ok(format!("takes {missing}{FOREIGN}"));
+    }
+    Ok(format!("takes {missing}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask {command}"))
 }
 
 /// By what right a run does what it does.
@@ -39,8 +46,7 @@ pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> 
     if missing.is_empty() {
         return Ok(Privilege::Root);
     }
-    let take =
-        format!("takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run", missing.join(", "));
+    let take = takes(&missing, "run")?;
     if arguments.keep {
         return Err(Failure::usage(format!("--keep {take}")));
     }

@@ -4,6 +4,7 @@
 mod attack;
 mod clean;
 mod commands;
+mod hosts;
 mod input;
 mod interrupt;
 mod keys;
