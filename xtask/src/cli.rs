@@ -18,6 +18,9 @@ use std::time::Duration;
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 fine, 1 wrong usage or input, 2 the kernel refused.")]
 pub(crate) struct Cli {
+    /// Say more: what the kernel's verifier wrote about an eBPF program that it refused.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -155,7 +158,10 @@ pub(crate) struct WatchArguments {
     after_help = "While it runs, each port of the bridge carries two filters, in a clsact qdisc that is made \
 where there is none. When it ends they are gone. After SIGKILL they stay: harmless, but --cleanup removes them, and so \
 does observing the bridge again. \
-What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it."
+What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it.
+
+If the kernel refuses the eBPF program, nothing is put onto any port, and the kernel's own statistics of the ports are \
+shown; --policy, --enforce and --pcap take the program."
 )]
 pub(crate) struct ObserveArguments {
     /// The bridge.

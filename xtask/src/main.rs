@@ -4,6 +4,7 @@
 mod bench;
 mod clean;
 mod cli;
+mod counting;
 mod ebpf;
 mod failure;
 mod manual;
@@ -33,9 +34,10 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
         .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
         .init();
+    messages::set_verbose(cli.verbose);
     match dispatch(cli.command) {
         Ok(code) => code,
         Err(failure) => {

@@ -80,6 +80,12 @@ impl Plan {
         Ok(Self { topology, members, bridge, bridge_mac: MacAddress::local(random), subnets })
     }
 
+    /// How many ports there will be.
+    pub(crate) fn ports(&self) -> u16 {
+        // At most as many as a bridge has.
+        u16::try_from(self.members.len()).unwrap_or(u16::MAX)
+    }
+
     /// How many pairs of ports can see traffic, broadcasts included.
     pub(crate) fn pairs(&self) -> u32 {
         let ports = self.members.len() as u32;

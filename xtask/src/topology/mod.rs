@@ -2,7 +2,7 @@
 
 pub(crate) mod cli;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, in_words};
 use crate::output::{json_line, stdout};
 use cli::{DiffArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
@@ -94,7 +94,7 @@ impl From<Error> for Failure {
             Error::Program(error) => error.into(),
             error if error.is_invalid_input() => Self::Usage(error.to_string()),
             Error::System { .. } => Self::Usage(error.to_string()),
-            error => Self::Kernel(error.to_string()),
+            error => Self::Kernel(in_words(&error)),
         }
     }
 }
