@@ -24,12 +24,32 @@ const STATUS: &str = "/proc/thread-self/status";
 /// # Errors
 /// If `/proc` is not there.
 pub fn missing_capabilities() -> Result<Vec<&'static str>> {
-    let status = fs::read_to_string(STATUS).map_err(Error::system(OPERATION, STATUS, "open"))?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let effective = effective()?;
     let effective = if effective != 0 && is_network_foreign()? { 0 } else { effective };
     let missing = NEEDED.iter().filter(|(bit, _)| effective & 1 << bit == 0);
     Ok(missing.map(|&(_, name)| name).collect())
+}
+
+/// Whether the calling thread has the capability of this number (`include/uapi/linux/capability.h`) in its own user
+/// namespace. Threads can differ in it.
+///
+/// # Errors
+/// If `/proc` is not there.
+pub fn has_capability(number: u32) -> Result<bool> {
+    let effective = effective()?;
+    Ok(1_u64.checked_shl(number).is_some_and(|bit| effective & bit != 0))
+}
+
+/// The effective capabilities of the calling thread, a bit each.
+fn effective() -> Result<u64> {
+    let status = fs::read_to_string(STATUS).map_err(Error::system(OPERATION, STATUS, "open"))?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    Ok(effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0))
+}
+
+/// Whether it is one of [`missing_capabilities`].
+pub(crate) fn is_missing(name: &str) -> bool {
+    missing_capabilities().is_ok_and(|missing| missing.contains(&name))
 }
 
 /// Whether the calling thread's network namespace belongs to a user namespace over which the thread can have no

@@ -71,7 +71,15 @@ pub(crate) fn set_own(namespace: &Namespace, name: &str, value: &str) -> Result<
     if get(namespace, name).is_ok_and(|now| now == value) {
         return Ok(());
     }
-    let Ok(procfs) = sys::procfs::detached() else { return Err(refused) };
+    let procfs = match sys::procfs::detached() {
+        Ok(procfs) => procfs,
+        Err(error) => {
+            // Where the right is what is missing, that says more than what was refused first.
+            let object = format!("{name}={value}");
+            let error = Error::system("write sysctl", object, "fsopen")(error);
+            return Err(if error.missing_capability().is_some() { error } else { refused });
+        }
+    };
     let relative = path("write sysctl", name)?;
     let relative = relative.strip_prefix("/proc").unwrap_or(&relative);
     let path = PathBuf::from(format!("/proc/self/fd/{}", procfs.as_raw_fd())).join(relative);

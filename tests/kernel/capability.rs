@@ -29,22 +29,28 @@ fn without_privilege_each_operation_says_what_the_kernel_did_not_permit() {
     in_host(|host| {
         Namespace::create("ns1").unwrap();
         without_capabilities(|| {
-            let denied = "Operation not permitted (os error 1)";
+            let denied = "Operation not permitted (os error 1): this takes";
+            let at = "setns to the present one";
             let error = Namespace::anonymous().unwrap_err();
-            assert_eq!(error.to_string(), format!("create namespace: setns to the present one: {denied}"));
+            assert_eq!(error.to_string(), format!("create namespace: {at}: {denied} CAP_SYS_ADMIN"));
+            assert_eq!(error.missing_capability(), Some("CAP_SYS_ADMIN"));
             let error = Namespace::open("ns1").unwrap().enter(|| ()).unwrap_err();
-            assert_eq!(error.to_string(), format!("enter namespace: setns to the present one: {denied}"));
+            assert_eq!(error.to_string(), format!("enter namespace: {at}: {denied} CAP_SYS_ADMIN"));
             let error = Namespace::create("ns2").unwrap_err();
-            assert_eq!(error.to_string(), format!("create namespace: setns to the present one: {denied}"));
-            let mut socket = RouteSocket::open().unwrap();
+            assert_eq!(error.to_string(), format!("create namespace: {at}: {denied} CAP_SYS_ADMIN"));
+            // To stay is permitted.
+            assert_eq!(host.namespace().enter(|| 7).unwrap(), 7);
+            let mut socket = RouteSocket::open_in(host.namespace()).unwrap();
             let error =
                 bridge::create(&mut socket, &Bridge::new(name("br0"), MacAddress::local(1))).unwrap_err();
-            assert_eq!(error.to_string(), format!("create bridge br0: {denied}"));
+            assert_eq!(error.to_string(), format!("create bridge br0: {denied} CAP_NET_ADMIN"));
             assert_eq!(error.errno(), Some(libc::EPERM));
             // To look is permitted.
             assert_eq!(link::list(&mut socket).unwrap().len(), 1);
             let error = ping(host.namespace(), &Ping::new("127.0.0.1".parse().unwrap())).unwrap_err();
-            assert_eq!(error.errno(), Some(libc::EPERM));
+            assert_eq!(error.to_string(), format!("ping 127.0.0.1: socket: {denied} CAP_NET_RAW"));
+            let error = link::get(&mut socket, name("none")).unwrap_err();
+            assert_eq!(error.missing_capability(), None);
             let here = Namespace::current().unwrap().id().unwrap();
             assert_eq!(here, host.namespace().id().unwrap());
         });
@@ -85,7 +91,8 @@ fn a_namespace_that_one_could_not_return_to_is_not_left() {
         let error = Namespace::anonymous().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "create namespace: setns to the present one: Operation not permitted (os error 1)"
+            "create namespace: setns to the present one: Operation not permitted (os error 1): this takes CAP_SYS_ADMIN \
+             over the network namespace, which belongs to another user namespace (unshare --net makes one that does not)"
         );
         assert_eq!(Namespace::current().unwrap().id().unwrap(), before);
     });

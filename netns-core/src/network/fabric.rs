@@ -311,6 +311,7 @@ fn distrust_routers(home: &Namespace, plan: &Plan) -> Result<()> {
     match sysctl::set_own(home, &setting(name), value) {
         // The host's addresses on the bridge are the network's own then, and no others come.
         Err(_) if sysctl::get(home, &setting("accept_ra")).is_ok_and(|value| value == "0") => Ok(()),
+        Err(error) if error.missing_capability().is_some() => Err(error),
         Err(error) => {
             let object = format!(
                 "{}; else what a sandbox advertises as a router would configure this host (where /proc/sys cannot be \
