@@ -1,6 +1,7 @@
 //! Why a command ends early, and its exit code.
 
 use crate::messages::is_verbose;
+use crate::rights;
 use netns_ebpf::MonitorError;
 use std::error::Error;
 use std::fmt;
@@ -58,19 +59,9 @@ impl From<netns_core::Error> for Failure {
         if error.is_invalid_input() {
             return Self::Usage(error.to_string());
         }
-        let hint = if error.errno() == Some(1) { permission_hint() } else { "" };
-        Self::Kernel(format!("{error}{hint}"))
+        Self::Kernel(format!("{error}{}", rights::hint(&error)))
     }
 }
-
-/// Why root was not permitted something, or what to do about not being root.
-pub(crate) fn permission_hint() -> &'static str {
-    if netns_core::is_network_foreign().unwrap_or(false) { FOREIGN } else { "; run as root" }
-}
-
-/// Root of a user namespace without a network namespace of its own.
-pub(crate) const FOREIGN: &str = "; this network namespace belongs to another user namespace, where the capabilities of \
-     this one do not count: run it as root there, or in a network namespace of its own (unshare --net)";
 
 impl From<MonitorError> for Failure {
     fn from(error: MonitorError) -> Self {

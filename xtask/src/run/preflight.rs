@@ -1,31 +1,14 @@
 //! What a run needs of the machine, asked before anything is made.
 
 use crate::cli::RunArguments;
-use crate::failure::{FOREIGN, Failure};
+use crate::failure::Failure;
+use crate::rights;
 use netns_core::bridge::{self, Bridge};
 use netns_core::veth::{self, Veth};
 use netns_core::{
     IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, is_in_initial_user_namespace,
-    is_network_foreign, missing_capabilities,
+    missing_capabilities,
 };
-
-/// Whether this process may do to the machine's own network what a command does.
-pub(crate) fn require_root(command: &str) -> Result<(), Failure> {
-    let missing = missing_capabilities()?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("this {}", takes(&missing, command)?)))
-}
-
-/// What a command takes that is missing, and how to get it.
-fn takes(missing: &[&str], command: &str) -> Result<String, Failure> {
-    let missing = missing.join(", ");
-    if is_network_foreign()? {
-        return Ok(format!("takes {missing}{FOREIGN}"));
-    }
-    Ok(format!("takes {missing}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask {command}"))
-}
 
 /// By what right a run does what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +41,15 @@ pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> 
         return Ok(Privilege::Root);
     }
     let take = if missing.is_empty() {
-        "takes the machine's own root: sudo -E env \"PATH=$PATH\" cargo xtask run".to_owned()
+        "takes the machine's own root".to_owned()
     } else {
-        takes(&missing, "run")?
+        rights::takes("run", &missing)
     };
     if arguments.keep {
         return Err(Failure::usage(format!("--keep {take}")));
     }
     become_root_of_user_namespace()
-        .map_err(|error| Failure::usage(format!("this {take} (and without root: {error})")))?;
+        .map_err(|error| Failure::usage(format!("this {take}; {}", rights::no_user_namespace(&error))))?;
     Ok(if missing.is_empty() { Privilege::RootOfUserNamespace } else { Privilege::Nobody })
 }
 
