@@ -51,7 +51,7 @@ fn places(rows: &[Row], sentences: &mut Sentences) -> String {
 fn capabilities(needs: &[Needs], sentences: &mut Sentences) -> String {
     let mut table = String::from("| command | needs | without it |\n| --- | --- | --- |\n");
     for Needs { command, without, .. } in needs {
-        for (capability, code, said) in *without {
+        for (capability, (code, said)) in *without {
             let name = capability.to_uppercase();
             let _ = writeln!(table, "| {command} | `CAP_{name}` | {code}{} |", sentences.letter(said));
         }

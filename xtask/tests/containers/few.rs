@@ -1,6 +1,11 @@
 //! The second table: the capabilities that each command needs. With exactly those it does its job, without any one of
 //! them it says which is missing.
 
+use crate::answers::{
+    Answer, COUNTED_BY_KERNEL, COUNTED_WITHOUT_PERFMON, DONE, NET_ADMIN_IN_CONTAINER, NO_BRIDGE,
+    NO_NAMESPACE, NO_PROGRAM, NO_PROGRAM_WITHOUT_PERFMON, RUN_WITHOUT_NET_ADMIN, RUN_WITHOUT_NET_RAW,
+    RUN_WITHOUT_SYS_ADMIN, SYS_ADMIN_IN_CONTAINER,
+};
 use crate::rows::matches;
 use crate::world::World;
 use std::fmt::Write;
@@ -14,131 +19,42 @@ pub(crate) struct Needs {
     /// Its name in the table.
     pub(crate) command: &'static str,
     /// Each capability that it needs, as `setpriv` calls it, and what happens without it: exit code, standard error.
-    pub(crate) without: &'static [(&'static str, i32, &'static str)],
+    pub(crate) without: &'static [(&'static str, Answer)],
 }
 
 pub(crate) const NEEDS: [Needs; 7] = [
-    Needs {
-        name: "run",
-        command: "`run`",
-        without: &[
-            (
-                "net_admin",
-                1,
-                "error: this takes CAP_NET_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: write /proc/self/uid_map: write: Operation not permitted (os error 1))",
-            ),
-            (
-                "net_raw",
-                1,
-                "error: this takes CAP_NET_RAW; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: write /proc/self/uid_map: write: Operation not permitted (os error 1))",
-            ),
-            (
-                "sys_admin",
-                1,
-                "error: this takes CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: write /proc/self/uid_map: write: Operation not permitted (os error 1))",
-            ),
-        ],
-    },
-    Needs {
-        name: "enforce",
-        command: "`run --enforce`",
-        without: &[
-            (
-                "net_admin",
-                1,
-                "error: this takes CAP_NET_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: write /proc/self/uid_map: write: Operation not permitted (os error 1))",
-            ),
-            (
-                "net_raw",
-                1,
-                "error: this takes CAP_NET_RAW; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: write /proc/self/uid_map: write: Operation not permitted (os error 1))",
-            ),
-            (
-                "sys_admin",
-                1,
-                "error: this takes CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: write /proc/self/uid_map: write: Operation not permitted (os error 1))",
-            ),
-        ],
-    },
+    Needs { name: "run", command: "`run`", without: &RUN },
+    Needs { name: "enforce", command: "`run --enforce`", without: &RUN },
     Needs {
         name: "up",
         command: "`up`",
-        without: &[
-            (
-                "net_admin",
-                2,
-                "error: set link interface 1: Operation not permitted (os error 1); what was done is undone",
-            ),
-            (
-                "sys_admin",
-                2,
-                "error: enter namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-        ],
+        without: &[("net_admin", NET_ADMIN_IN_CONTAINER), ("sys_admin", SYS_ADMIN_IN_CONTAINER)],
     },
     Needs {
         name: "observe",
         command: "`observe`",
         without: &[
-            (
-                "net_admin",
-                1,
-                "error: this takes CAP_NET_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            (
-                "net_raw",
-                1,
-                "error: this takes CAP_NET_RAW; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            (
-                "sys_admin",
-                1,
-                "error: this takes CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
+            ("bpf", COUNTED_BY_KERNEL),
+            ("net_admin", COUNTED_BY_KERNEL),
+            ("perfmon", COUNTED_WITHOUT_PERFMON),
         ],
     },
-    Needs {
-        name: "netns",
-        command: "`netns add`",
-        without: &[(
-            "sys_admin",
-            2,
-            "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-        )],
-    },
+    Needs { name: "netns", command: "`netns add`", without: &[("sys_admin", SYS_ADMIN_IN_CONTAINER)] },
     Needs {
         name: "create",
         command: "`Network::create`",
-        without: &[
-            ("net_admin", 2, "create bridge first: Operation not permitted (os error 1)"),
-            (
-                "sys_admin",
-                2,
-                "enter namespace: setns to the present one: Operation not permitted (os error 1)",
-            ),
-        ],
+        without: &[("net_admin", NO_BRIDGE), ("sys_admin", NO_NAMESPACE)],
     },
     Needs {
         name: "load",
         command: "`Monitor::load`",
-        without: &[
-            (
-                "bpf",
-                2,
-                "create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            (
-                "net_admin",
-                2,
-                "load the program port_ingress: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            (
-                "perfmon",
-                2,
-                "the kernel's verifier refused the program port_ingress: Permission denied (os error 13); it says:*",
-            ),
-        ],
+        without: &[("bpf", NO_PROGRAM), ("net_admin", NO_PROGRAM), ("perfmon", NO_PROGRAM_WITHOUT_PERFMON)],
     },
+];
+const RUN: [(&str, Answer); 3] = [
+    ("net_admin", RUN_WITHOUT_NET_ADMIN),
+    ("net_raw", RUN_WITHOUT_NET_RAW),
+    ("sys_admin", RUN_WITHOUT_SYS_ADMIN),
 ];
 
 #[test]
@@ -149,11 +65,11 @@ fn each_command_needs_these_capabilities_and_no_others() {
         ip("link set outside up");
         let mut differences = String::new();
         for Needs { name, command, without } in &NEEDS {
-            let all: Vec<&str> = without.iter().map(|(capability, ..)| *capability).collect();
-            let mut tries = vec![("nothing", all.clone(), (0, ""))];
-            for &(missing, code, said) in *without {
+            let all: Vec<&str> = without.iter().map(|(capability, _)| *capability).collect();
+            let mut tries = vec![("nothing", all.clone(), DONE)];
+            for &(missing, answer) in *without {
                 let others = all.iter().copied().filter(|capability| *capability != missing).collect();
-                tries.push((missing, others, (code, said)));
+                tries.push((missing, others, answer));
             }
             for (missing, capabilities, (code, said)) in tries {
                 let outcomes = world.enter(&with(name, &capabilities));

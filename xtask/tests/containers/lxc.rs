@@ -1,5 +1,6 @@
 //! An unprivileged container of LXC: its root is an ordinary user of the machine.
 
+use crate::answers::{AS_ROOT_INSIDE, COUNTED_BY_KERNEL, DONE};
 use crate::rows::{Row, hold};
 use crate::world::{Cgroups, ENVIRONMENT, SCRIPT, World, unique};
 use std::fmt::Write;
@@ -9,27 +10,7 @@ use tests::{in_host, oracle};
 pub(crate) const ROWS: [Row; 1] = [Row {
     name: "unprivileged LXC",
     entered: "`lxc-execute` with `lxc.idmap`, `common.conf` and `userns.conf` of Debian's LXC 5.0",
-    expected: [
-        // `run`
-        (
-            1,
-            "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-        ),
-        // `up`
-        (
-            2,
-            "error: prepare the view of /sys: mount: Operation not permitted (os error 1); what was done is undone",
-        ),
-        // `observe`
-        (
-            1,
-            "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-        ),
-        // `netns add`
-        (0, ""),
-        // `Network::create`
-        (0, ""),
-    ],
+    expected: [AS_ROOT_INSIDE, DONE, COUNTED_BY_KERNEL, DONE, DONE],
 }];
 /// The first of the container's ids.
 const FIRST: u32 = 100_000;

@@ -2,6 +2,7 @@
 //! in user namespaces, and with few capabilities. `docs/containers.md` shows the tables; the tests hold every cell of
 //! it against what happens.
 
+mod answers;
 mod bundle;
 mod docs;
 mod few;

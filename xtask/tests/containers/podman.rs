@@ -1,8 +1,12 @@
 //! podman, as root and as an ordinary user.
 
+use crate::answers::{
+    AS_NOBODY_UNROUTED, AS_ROOT_INSIDE, BOTH_IN_CONTAINER, COUNTED_BY_KERNEL, DONE, NO_BRIDGE,
+    NO_SUCH_BRIDGE, RUN_IN_CONTAINER, SYS_ADMIN_IN_CONTAINER,
+};
 use crate::bundle::{DOCKER_CAPABILITIES, filter};
 use crate::rows::{Row, hold};
-use crate::world::{ENVIRONMENT, SCRIPT, World};
+use crate::world::{ENVIRONMENT, NETWORK, SCRIPT, World, make_network};
 use std::fs;
 use tests::{in_host, oracle};
 
@@ -11,115 +15,32 @@ pub(crate) const ROWS: [Row; 5] = [
         name: "podman's default",
         entered: "`podman run`",
         expected: [
-            // `run`
-            (
-                2,
-                "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of the program's counters\nerror: write sysctl net/ipv4/ip_forward=1: write: Read-only file system (os error 30)",
-            ),
-            // `up`
-            (
-                2,
-                "error: enter namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `observe`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            // `netns add`
-            (
-                2,
-                "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `Network::create`
-            (2, "create bridge first: Operation not permitted (os error 1)"),
+            AS_NOBODY_UNROUTED,
+            BOTH_IN_CONTAINER,
+            COUNTED_BY_KERNEL,
+            SYS_ADMIN_IN_CONTAINER,
+            NO_BRIDGE,
         ],
     },
     Row {
         name: "podman, as Docker",
         entered: "`podman run` with Docker's capabilities and filter of system calls",
-        expected: [
-            // `run`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: create user namespace: unshare: Operation not permitted (os error 1))",
-            ),
-            // `up`
-            (
-                2,
-                "error: enter namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `observe`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            // `netns add`
-            (
-                2,
-                "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `Network::create`
-            (2, "create bridge first: Operation not permitted (os error 1)"),
-        ],
+        expected: [RUN_IN_CONTAINER, BOTH_IN_CONTAINER, COUNTED_BY_KERNEL, SYS_ADMIN_IN_CONTAINER, NO_BRIDGE],
     },
     Row {
         name: "podman, privileged",
         entered: "`podman run --privileged`",
-        expected: [(0, ""), (0, ""), (0, ""), (0, ""), (0, "")],
+        expected: [DONE, DONE, DONE, DONE, DONE],
     },
     Row {
         name: "rootless podman",
         entered: "`podman run` by an ordinary user",
-        expected: [
-            // `run`
-            (
-                2,
-                "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of the program's counters\nerror: write sysctl net/ipv4/ip_forward=1: write: Read-only file system (os error 30)",
-            ),
-            // `up`
-            (
-                2,
-                "error: enter namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `observe`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            // `netns add`
-            (
-                2,
-                "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `Network::create`
-            (2, "create bridge first: Operation not permitted (os error 1)"),
-        ],
+        expected: [AS_NOBODY_UNROUTED, BOTH_IN_CONTAINER, NO_SUCH_BRIDGE, SYS_ADMIN_IN_CONTAINER, NO_BRIDGE],
     },
     Row {
         name: "rootless podman, privileged",
         entered: "`podman run --privileged` by an ordinary user",
-        expected: [
-            // `run`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `up`
-            (
-                2,
-                "error: prepare the view of /sys: mount: Operation not permitted (os error 1); what was done is undone",
-            ),
-            // `observe`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `netns add`
-            (0, ""),
-            // `Network::create`
-            (0, ""),
-        ],
+        expected: [AS_ROOT_INSIDE, DONE, COUNTED_BY_KERNEL, DONE, DONE],
     },
 ];
 /// The options of each row.
@@ -133,6 +54,7 @@ pub(crate) const USER: u32 = 64_321;
 fn rootful() {
     in_host(|_| {
         let mut world = World::new(0);
+        make_network();
         fs::write(world.path("filter.json"), filter().to_string()).unwrap();
         hold(&ROWS[..ROOTLESS], &mut world, |number, world| {
             let mut options: Vec<String> = OPTIONS[number].split_whitespace().map(str::to_owned).collect();
@@ -144,6 +66,7 @@ fn rootful() {
                 |(option, name): (&str, &str)| [option.to_owned(), world.path(name).display().to_string()];
             let folders =
                 [("--root", "store"), ("--runroot", "run"), ("--tmpdir", "tmp")].map(folder).concat();
+            options.push(format!("--network=ns:{NETWORK}"));
             [vec![podman()], folders, run(world, &options)].concat()
         });
     });
@@ -172,7 +95,8 @@ fn rootless() {
         );
         hold(&ROWS[ROOTLESS..], &mut world, |number, world| {
             let enter = ["/bin/sh", "-c", &script, "sh"].map(str::to_owned);
-            let options = OPTIONS[ROOTLESS + number].split_whitespace().map(str::to_owned);
+            let options =
+                OPTIONS[ROOTLESS + number].split_whitespace().chain(["--network=none"]).map(str::to_owned);
             [enter.into(), vec![podman()], run(world, &options.collect::<Vec<_>>())].concat()
         });
     });
@@ -191,7 +115,6 @@ fn run(world: &World, options: &[String]) -> Vec<String> {
         "run",
         "--rm",
         "--cgroups=disabled",
-        "--network=none",
         "--ulimit=nofile=1024:1024",
         "--ulimit=nproc=1024:1024",
     ]

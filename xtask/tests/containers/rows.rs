@@ -1,5 +1,6 @@
 //! The first table: where a command runs, and what it answers there.
 
+use crate::answers::Answer;
 use crate::world::World;
 use std::fmt::Write;
 
@@ -20,7 +21,7 @@ pub(crate) struct Row {
     /// How it is entered, for the reader of the table.
     pub(crate) entered: &'static str,
     /// Exit code, and all of standard error; `*` stands for anything.
-    pub(crate) expected: [(i32, &'static str); COMMANDS.len()],
+    pub(crate) expected: [Answer; COMMANDS.len()],
 }
 
 /// Holds each row against what happens where `enter` runs the script.

@@ -1,151 +1,62 @@
 //! Without an engine: an ordinary user, and the root of a user namespace that `unshare` makes.
 
+use crate::answers::{
+    AS_NOBODY, AS_ROOT_INSIDE, COUNTED_BY_KERNEL, DONE, NETNS_BY_USER, NETNS_IN_FOREIGN_NETWORK,
+    NETNS_WITHOUT_MOUNTS, NETNS_WITHOUT_RUN, NO_BRIDGE, NO_BRIDGE_IN_FOREIGN_NETWORK,
+    RUN_WITHOUT_USER_NAMESPACES, UP_BY_USER, UP_IN_FOREIGN_NETWORK, UP_WITHOUT_MOUNTS, UP_WITHOUT_RUN,
+};
 use crate::podman::USER;
 use crate::rows::{Row, hold};
 use crate::world::World;
 use tests::{in_host, ip, oracle};
 
-pub(crate) const ROWS: [Row; 6] = [
+pub(crate) const ROWS: [Row; 7] = [
     Row {
         name: "an ordinary user",
         entered: "`setpriv --reuid 64321 ..`",
-        expected: [
-            // `run`
-            (
-                0,
-                "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of the program's counters",
-            ),
-            // `up`
-            (1, "error: lock /run/netns-topology: Permission denied (os error 13)"),
-            // `observe`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            // `netns add`
-            (
-                2,
-                "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `Network::create`
-            (2, "create bridge first: Operation not permitted (os error 1)"),
-        ],
+        expected: [AS_NOBODY, UP_BY_USER, COUNTED_BY_KERNEL, NETNS_BY_USER, NO_BRIDGE],
     },
     Row {
         name: "nobody, and no user namespaces",
         entered: "`setpriv --reuid 65534 ..` where `user.max_user_namespaces` is 0",
         expected: [
-            // `run`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run (and without root: create user namespace: unshare: No space left on device (os error 28))",
-            ),
-            // `up`
-            (1, "error: lock /run/netns-topology: Permission denied (os error 13)"),
-            // `observe`
-            (
-                1,
-                "error: this takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask observe",
-            ),
-            // `netns add`
-            (
-                2,
-                "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `Network::create`
-            (2, "create bridge first: Operation not permitted (os error 1)"),
+            RUN_WITHOUT_USER_NAMESPACES,
+            UP_BY_USER,
+            COUNTED_BY_KERNEL,
+            NETNS_BY_USER,
+            NO_BRIDGE_IN_FOREIGN_NETWORK,
         ],
     },
     Row {
         name: "`unshare -Ur`",
         entered: "by an ordinary user",
         expected: [
-            // `run`
-            (
-                2,
-                "error: enter namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `up`
-            (1, "error: lock /run/netns-topology: Permission denied (os error 13)"),
-            // `observe`
-            (
-                2,
-                "error: enter namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `netns add`
-            (
-                2,
-                "error: create namespace: setns to the present one: Operation not permitted (os error 1); run as root",
-            ),
-            // `Network::create`
-            (2, "create bridge first: Operation not permitted (os error 1)"),
+            AS_NOBODY,
+            UP_IN_FOREIGN_NETWORK,
+            COUNTED_BY_KERNEL,
+            NETNS_IN_FOREIGN_NETWORK,
+            NO_BRIDGE_IN_FOREIGN_NETWORK,
         ],
     },
     Row {
         name: "`unshare -Urn`",
         entered: "by an ordinary user",
-        expected: [
-            // `run`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `up`
-            (1, "error: lock /run/netns-topology: Permission denied (os error 13)"),
-            // `observe`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `netns add`
-            (2, "error: create namespace ns7: mount: Permission denied (os error 13)"),
-            // `Network::create`
-            (0, ""),
-        ],
+        expected: [AS_ROOT_INSIDE, UP_WITHOUT_RUN, COUNTED_BY_KERNEL, NETNS_WITHOUT_RUN, DONE],
     },
     Row {
         name: "`unshare -Urnm`",
         entered: "by an ordinary user",
-        expected: [
-            // `run`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `up`
-            (1, "error: lock /run/netns-topology: Permission denied (os error 13)"),
-            // `observe`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `netns add`
-            (2, "error: create namespace ns7: mount: Permission denied (os error 13)"),
-            // `Network::create`
-            (0, ""),
-        ],
+        expected: [AS_ROOT_INSIDE, UP_WITHOUT_RUN, COUNTED_BY_KERNEL, NETNS_WITHOUT_RUN, DONE],
     },
     Row {
         name: "`unshare -Urnm`, with a `/run`",
         entered: "by an ordinary user, then `mount -t tmpfs run /run`",
-        expected: [
-            // `run`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `up`
-            (0, ""),
-            // `observe`
-            (
-                1,
-                "error: create the map *: Operation not permitted (os error 1): loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user namespace; run as root",
-            ),
-            // `netns add`
-            (0, ""),
-            // `Network::create`
-            (0, ""),
-        ],
+        expected: [AS_ROOT_INSIDE, DONE, COUNTED_BY_KERNEL, DONE, DONE],
+    },
+    Row {
+        name: "root's `unshare -Urn`",
+        entered: "by root, who may write to `/run` and not mount there",
+        expected: [AS_ROOT_INSIDE, UP_WITHOUT_MOUNTS, COUNTED_BY_KERNEL, NETNS_WITHOUT_MOUNTS, DONE],
     },
 ];
 /// The commands before the script's, by row.
@@ -159,7 +70,10 @@ const ENTERED: [&str; ROWS.len()] = [
     "unshare -Urn",
     "unshare -Urnm",
     "unshare -Urnm /bin/sh -c 'mount -t tmpfs run /run; exec \"$@\"' sh",
+    "unshare -Urn",
 ];
+/// The rows of the machine's root.
+const BY_ROOT: usize = 6;
 
 #[test]
 fn users_and_their_user_namespaces() {
@@ -169,10 +83,10 @@ fn users_and_their_user_namespaces() {
         ip("link add outside type bridge");
         ip("link set outside up");
         hold(&ROWS, &mut world, |number, _| {
-            let entered = ENTERED[number];
+            let (entered, user) = (ENTERED[number], if number == BY_ROOT { 0 } else { USER });
             let script = format!(
                 "export PATH={0}/bin:/usr/bin OUT={0}/out FILES={0}/files COMMANDS='run up observe netns create'; \
-                 exec {1} --reuid {USER} --regid {USER} --clear-groups {entered} /bin/sh $FILES/commands.sh",
+                 exec {1} --reuid {user} --regid {user} --clear-groups {entered} /bin/sh $FILES/commands.sh",
                 "/tmp/engine/root",
                 setpriv.get_program().display(),
             );

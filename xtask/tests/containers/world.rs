@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tests::{oracle, run};
+use tests::{ip, oracle, run};
 
 /// Where everything is. `/run` is the test's own and ends with it.
 const FOLDER: &str = "/run/engine";
@@ -154,6 +154,17 @@ impl World {
         }
         outcomes
     }
+}
+
+/// The network namespace of containers that the machine's root makes.
+pub(crate) const NETWORK: &str = "/var/run/netns/container";
+
+/// Makes it, with a bridge in it, which a container without rights cannot make.
+pub(crate) fn make_network() {
+    ip("netns add container");
+    ip("-n container link set lo up");
+    ip("-n container link add outside type bridge");
+    ip("-n container link set outside up");
 }
 
 /// A name that no other container on the machine has.
