@@ -16,6 +16,7 @@ mod namespace;
 mod neighbour;
 mod network;
 mod network_limits;
+mod network_settings;
 mod ping;
 mod ping_answers;
 mod port_options;

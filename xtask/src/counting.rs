@@ -56,8 +56,12 @@ impl Counting {
 /// Puts the program onto `lo`.
 fn try_on_port(monitor: &Monitor, socket: &mut RouteSocket) -> Result<(), String> {
     const LO: u32 = 1;
-    let missing =
-        |what: &'static str| move |error: netns_core::Error| format!("this kernel has no {what}: {error}");
+    let missing = |what: &'static str| {
+        move |error: netns_core::Error| match error.missing_capability() {
+            Some(_) => error.to_string(),
+            None => format!("this kernel has no {what}: {error}"),
+        }
+    };
     tc::add_clsact(socket, LO).map_err(missing("clsact qdisc (CONFIG_NET_SCH_INGRESS)"))?;
     let filter = Filter {
         index: LO,

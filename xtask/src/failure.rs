@@ -1,6 +1,7 @@
 //! Why a command ends early, and its exit code.
 
 use crate::messages::is_verbose;
+use crate::rights;
 use netns_ebpf::MonitorError;
 use std::error::Error;
 use std::fmt;
@@ -58,8 +59,7 @@ impl From<netns_core::Error> for Failure {
         if error.is_invalid_input() {
             return Self::Usage(error.to_string());
         }
-        let hint = if error.errno() == Some(1) { "; run as root" } else { "" };
-        Self::Kernel(format!("{error}{hint}"))
+        Self::Kernel(format!("{error}{}", rights::hint(&error)))
     }
 }
 

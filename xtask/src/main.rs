@@ -14,6 +14,7 @@ mod netns;
 mod observe;
 mod output;
 mod ping;
+mod rights;
 mod run;
 mod signals;
 mod state;

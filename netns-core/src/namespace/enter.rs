@@ -1,6 +1,7 @@
 //! Bringing a thread back to where it was.
 
 use super::{Namespace, NamespaceId};
+use crate::error::SETNS_BACK;
 use crate::sys;
 use crate::{Error, Result};
 use std::io::{self, Write};
@@ -30,11 +31,8 @@ impl<'a> Return<'a> {
     /// namespace that belongs to another user, and not to return.
     pub(crate) fn to_current(operation: &'static str) -> Result<Self> {
         let origin = Namespace::current()?;
-        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
-            operation,
-            "",
-            "setns to the present one",
-        ))?;
+        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET)
+            .map_err(Error::system(operation, "", SETNS_BACK))?;
         Ok(Self::to(Origin::Opened(origin)))
     }
 

@@ -193,8 +193,9 @@ impl Network {
 fn check_routes(subnets: impl Iterator<Item = IpNet>) -> Result<()> {
     let routes = route::list(&mut RouteSocket::open()?)?;
     for subnet in subnets {
-        let overlap =
-            routes.iter().find(|route| route.destination.prefix() > 0 && route.destination.overlaps(&subnet));
+        let overlap = routes
+            .iter()
+            .find(|route| !route.destination.is_default() && route.destination.overlaps(&subnet));
         if let Some(route) = overlap {
             let why = format!("the host has a route to {}", route.destination);
             return Err(Error::invalid("use subnet", subnet.to_string(), why));

@@ -1,6 +1,7 @@
 //! Links: what `ip link` shows, changes and deletes.
 
 mod change;
+mod wait;
 
 use super::bridge::{BridgeOptions, PortOptions, PortStatus};
 use super::socket::RouteSocket;
@@ -11,6 +12,7 @@ use crate::wire::{
 };
 use crate::{IfName, MacAddress, Result};
 pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
+pub use wait::wait_up;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

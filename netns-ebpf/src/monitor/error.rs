@@ -173,8 +173,8 @@ impl fmt::Display for MonitorError {
             Self::NoSlots => write!(f, "a monitor needs at least one slot (MonitorOptions::slots is 0)"),
             Self::Privilege { refused, is_capable: false } => write!(
                 f,
-                "{refused}: loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial \
-                 user namespace; run as root"
+                "{refused}: loading eBPF programs needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in \
+                 the initial user namespace; run as root"
             ),
             Self::Privilege { refused, is_capable: true } => write!(
                 f,

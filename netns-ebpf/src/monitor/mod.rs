@@ -184,7 +184,7 @@ impl Ports {
 impl Monitor {
     /// Loads the programs into the kernel.
     ///
-    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) in the initial user namespace, and Linux 5.12.
+    /// Needs `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) in the initial user namespace, and Linux 5.12.
     ///
     /// # Errors
     /// [`MonitorError::Privilege`], [`MonitorError::TooOld`], [`MonitorError::Missing`] and [`MonitorError::Verifier`] say

@@ -54,6 +54,11 @@ pub(super) fn of_program(program: &'static str, error: ProgramError) -> MonitorE
         return MonitorError::Load { operation, source: error.into() };
     };
     let log = verifier_log.to_string();
+    // The verifier refuses with EACCES what takes CAP_PERFMON, arithmetic with pointers into a packet for one
+    // (`bypass_spec_v1` in <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/verifier.c>).
+    if io_error.raw_os_error() == Some(libc::EACCES) && !may_bypass_mitigations() {
+        return MonitorError::Privilege { refused: format!("{operation}: {io_error}"), is_capable: false };
+    }
     match explain(operation, None, io_error, log.clone()) {
         // Of want of memory or of file descriptors the verifier has nothing to say.
         MonitorError::Kernel { source, .. } if !log.is_empty() => {
@@ -110,6 +115,13 @@ fn requirement(map: &str) -> Option<&'static str> {
 /// asked about: who has `CAP_SYS_ADMIN` does not need it, and of the rest it is better said that it may be missing.
 fn is_capable() -> bool {
     netns_core::is_in_initial_user_namespace().unwrap_or(false) && netns_core::is_privileged()
+}
+
+/// Whether this thread has `CAP_PERFMON`, or `CAP_SYS_ADMIN`, which stands for it.
+fn may_bypass_mitigations() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    const CAP_PERFMON: u32 = 38;
+    [CAP_PERFMON, CAP_SYS_ADMIN].into_iter().any(|number| netns_core::has_capability(number).unwrap_or(true))
 }
 
 /// The kernel's answer somewhere below an error of aya's.

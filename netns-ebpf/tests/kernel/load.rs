@@ -37,7 +37,10 @@ fn without_the_right_the_error_names_it() {
     let error = without_capabilities(|| Monitor::load(&MonitorOptions::default()).unwrap_err());
     assert!(matches!(error, MonitorError::Privilege { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("Operation not permitted") && text.contains("CAP_BPF and CAP_NET_ADMIN"), "{text}");
+    assert!(
+        text.contains("Operation not permitted") && text.contains("CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"),
+        "{text}"
+    );
 }
 
 /// Whether this kernel is older than the program needs. If so it says that, and keeps what the verifier wrote to itself.

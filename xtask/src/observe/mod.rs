@@ -8,7 +8,7 @@ use crate::counting::Counting;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::{json_line, stdout};
-use crate::run::preflight;
+use crate::rights;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Source, Teller};
@@ -28,7 +28,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let bridge = match arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
         bridge => {
-            preflight::require_root("observe --cleanup")?;
+            rights::require("observe --cleanup", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
             return cleanup::cleanup(bridge);
         }
     };

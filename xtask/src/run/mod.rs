@@ -2,8 +2,10 @@
 
 mod attack;
 mod counters;
+mod interference;
 mod lab;
 mod leftovers;
+mod obstacle;
 mod pings;
 mod plan;
 pub(crate) mod preflight;
@@ -119,7 +121,7 @@ fn prove(
         report.namespace_times().iter().for_each(|&time| metrics.set_up(time));
     }
 
-    let (mut pings, mut pings_ok) = (0, 0);
+    let (mut pings, mut pings_ok, mut lost) = (0, 0, Vec::new());
     for route in pings::routes(lab, plan)? {
         if stop.requested() {
             break;
@@ -128,21 +130,39 @@ fn prove(
         pings += 1;
         pings_ok += usize::from(outcome.is_ok());
         report.ping(&route, &outcome)?;
+        if !outcome.is_ok() {
+            lost.push(route);
+        }
     }
     report.pings_done(pings, pings_ok)?;
 
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
-    let traffic = Traffic::start(lab.members())?;
+    let traffic = Traffic::start(lab.members());
+    let traffic_failed = traffic.failed().to_vec();
     let mut ports = Ports::of(lab, plan.network(), teller);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
+    let changed = interference::found(&lab.host()?, plan)?;
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
     let snapshot = lab.monitor().map(Monitor::snapshot);
     let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
-    Ok(Summary { pings, pings_ok, attack, violations, verdict, leftovers: Vec::new(), kept: Vec::new() })
+    // A host namespace of our own has no rules.
+    let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
+    Ok(Summary {
+        pings,
+        pings_ok,
+        traffic: traffic_failed,
+        hint,
+        changed,
+        attack,
+        violations,
+        verdict,
+        leftovers: Vec::new(),
+        kept: Vec::new(),
+    })
 }
 
 impl Summary {
@@ -151,6 +171,8 @@ impl Summary {
         // Whoever attacks wants violations; of anybody else's run there are none.
         let as_it_should_be = self.attack.unwrap_or(true);
         if self.pings_ok == self.pings
+            && self.traffic.is_empty()
+            && self.changed.is_empty()
             && as_it_should_be
             && self.verdict.exact() != Some(false)
             && self.leftovers.is_empty()

@@ -2,24 +2,13 @@
 
 use crate::cli::RunArguments;
 use crate::failure::Failure;
+use crate::rights;
 use netns_core::bridge::{self, Bridge};
 use netns_core::veth::{self, Veth};
 use netns_core::{
     IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, is_in_initial_user_namespace,
     missing_capabilities,
 };
-
-/// Whether this process may do to the machine's own network what a command does.
-pub(crate) fn require_root(command: &str) -> Result<(), Failure> {
-    let missing = missing_capabilities()?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "this takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask {command}",
-        missing.join(", ")
-    )))
-}
 
 /// By what right a run does what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +40,16 @@ pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> 
     if missing.is_empty() && is_initial {
         return Ok(Privilege::Root);
     }
-    let what = if missing.is_empty() { "the machine's own root".to_owned() } else { missing.join(", ") };
-    let take = format!("takes {what}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run");
+    let take = if missing.is_empty() {
+        "takes the machine's own root".to_owned()
+    } else {
+        rights::takes("run", &missing)
+    };
     if arguments.keep {
         return Err(Failure::usage(format!("--keep {take}")));
     }
     become_root_of_user_namespace()
-        .map_err(|error| Failure::usage(format!("this {take} (and without root: {error})")))?;
+        .map_err(|error| Failure::usage(format!("this {take}; {}", rights::no_user_namespace(&error))))?;
     Ok(if missing.is_empty() { Privilege::RootOfUserNamespace } else { Privilege::Nobody })
 }
 

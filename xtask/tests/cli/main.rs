@@ -5,6 +5,7 @@ mod attack;
 mod clean;
 mod commands;
 mod counting;
+mod hosts;
 mod input;
 mod interrupt;
 mod keys;
