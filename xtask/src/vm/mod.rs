@@ -35,7 +35,7 @@ const GUEST: &str = include_str!("guest.sh");
 
 /// Boots each kernel, runs the round there, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
-    crate::rights::require("vm-test", &["CAP_SYS_ADMIN"])?;
+    crate::rights::require("vm-test", &[crate::rights::SYS_ADMIN])?;
     let workspace = workspace();
     let folder = target().join("vm");
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
