@@ -147,6 +147,9 @@ fn where_not_even_an_own_procfs_may_be_made_the_setting_is_named_and_can_be_made
         return;
     }
     in_host(|host| {
+        if !fs::exists("/proc/sys/net/ipv6").unwrap() {
+            skip("no IPv6 (CONFIG_IPV6)");
+        }
         host.make_settings_read_only();
         let mut command = oracle("unshare");
         command.args(["--user", "--map-root-user", "--net", "--mount"]).arg(env::current_exe().unwrap());

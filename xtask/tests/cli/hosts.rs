@@ -226,3 +226,20 @@ fn what_a_network_manager_takes_from_a_run_is_reported() {
         assert_eq!((&summary["exact"], &summary["leftovers"]), (&json!(true), &json!([])));
     });
 }
+
+/// The kernel gives a link with so small an MTU no IPv6, and refuses every request about it, as with `ipv6.disable=1`.
+#[test]
+fn a_topology_of_links_too_small_for_ipv6_comes_up() {
+    in_host(|host| {
+        let text = "[bridge.br0]\naddresses = [\"10.1.1.254/24\"]\nmtu = 1000\n[namespace.ns1]\n\
+                    interface.eth0 = { bridge = \"br0\", addresses = [\"10.1.1.1/24\"], mtu = 1000 }\n";
+        fs::write("/run/lab.toml", text).unwrap();
+        let up = done(&mut xtask("up /run/lab.toml"));
+        assert_eq!((up.code, up.err.as_str()), (Some(0), ""));
+        let diff = done(&mut xtask("diff /run/lab.toml"));
+        assert_eq!((diff.code, diff.out.as_str()), (Some(0), ""));
+        tests::ping("-c1 -W1", "10.1.1.1");
+        assert_eq!(done(&mut xtask("down /run/lab.toml")).code, Some(0));
+        host.assert_clean();
+    });
+}
