@@ -98,9 +98,10 @@ fn watch_lines(
     show_told(source, lines, &mut picture)?;
     let mut next = started;
     while end.is_none_or(|end| next < end) {
-        next += arguments.interval;
+        next = following(next, arguments.interval, Instant::now());
         let wake = end.map_or(next, |end| next.min(end));
-        while Instant::now() < wake {
+        // Once at least, however late it is: who asks for an end, and ports that come, wait for no reading.
+        loop {
             if stop.requested() {
                 return Ok(());
             }
@@ -110,6 +111,9 @@ fn watch_lines(
                 if matches!(change, PortChange::BridgeGone) {
                     return Ok(());
                 }
+            }
+            if Instant::now() >= wake {
+                break;
             }
         }
         let reading = Arc::new(source.read()?);
@@ -126,6 +130,14 @@ fn watch_lines(
         screenshot::write(&mut view, path)?;
     }
     Ok(())
+}
+
+/// When the reading after that of `previous` is due. Those that were missed, because a reading or the reader of the lines
+/// took longer than the interval, are left out.
+fn following(previous: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = previous + interval;
+    let missed = now.saturating_duration_since(next).as_nanos() / interval.as_nanos().max(1);
+    next + interval * u32::try_from(missed).unwrap_or(u32::MAX)
 }
 
 /// Shows what was told of frames that may not be sent.

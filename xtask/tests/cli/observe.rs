@@ -1,6 +1,6 @@
 //! `cargo xtask observe`: bridges that others made, ports that come and go, and no trace.
 
-use crate::watched::Watched;
+use crate::watched::{Watched, signal};
 use crate::{done, state_of_the_host, xtask};
 use netns_core::tc::{Direction, Filter};
 use netns_core::{IfName, link};
@@ -91,6 +91,28 @@ fn ports_that_come_and_go_are_counted_exactly_and_leave_no_trace() {
         let end = observe.end("INT");
         assert_eq!((end.code, end.err.as_str()), (Some(0), ""));
         assert_eq!(qdiscs_and_run(), before);
+    });
+}
+
+#[test]
+fn readings_that_were_missed_are_not_made_up_for_and_keep_nobody_from_ending_it() {
+    in_host(|_| {
+        make_bridge();
+        plug(1);
+        let mut observe = Watched::start("observe br0 --json --interval 0.01");
+        let before = observe.line("counters", |line| line["type"] == "counters");
+        signal(&observe.child, "STOP");
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        // Both are there when it goes on, some three hundred readings late.
+        ip("link set v1 master br0");
+        signal(&observe.child, "CONT");
+        observe.line("it came", |line| line["event"] == "came" && line["port"] == "v1");
+        let end = observe.end("INT");
+        assert_eq!((end.code, end.err.as_str()), (Some(0), ""));
+        let late = |line: &&Value| line["t"].as_f64().unwrap() > before["t"].as_f64().unwrap() + 2.9;
+        let late = end.lines("counters").iter().filter(late).count();
+        assert!(late < 100, "{late} readings");
+        assert_eq!(programs("v1"), 0);
     });
 }
 

@@ -1,6 +1,6 @@
 //! A command that goes on while the test does things, and tells in lines of JSON what it sees.
 
-use crate::{Done, finished, xtask};
+use crate::{Done, xtask};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -59,9 +59,20 @@ impl Watched {
         if name != "none" {
             signal(&self.child, name);
         }
-        let mut rest = String::new();
-        self.out.read_to_string(&mut rest).expect("lines");
-        Done { out: rest, ..finished(self.child.wait_with_output().expect("it ends")) }
+        let (mut out, mut err) = (String::new(), String::new());
+        self.out.read_to_string(&mut out).expect("lines");
+        if let Some(mut pipe) = self.child.stderr.take() {
+            pipe.read_to_string(&mut err).expect("words");
+        }
+        Done { code: self.child.wait().expect("it ends").code(), out, err }
+    }
+}
+
+impl Drop for Watched {
+    /// A test that fails leaves no process.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
