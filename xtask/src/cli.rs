@@ -1,5 +1,7 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
+use crate::cross::CrossArguments;
+use crate::dist::DistArguments;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
@@ -65,6 +67,10 @@ pub(crate) enum Command {
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),
+    /// Compile for other machines and C libraries, and run the unit tests there.
+    Cross(CrossArguments),
+    /// Build a static binary of this command line.
+    Dist(DistArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
     /// Write completions for a shell to stdout: `source <(cargo xtask completions bash)`.
