@@ -7,6 +7,7 @@ use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::vm::architecture::Architecture;
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -294,6 +295,9 @@ pub(crate) struct VmTestArguments {
     /// [default: 6.1, 6.12 and 6.12-rt].
     #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
     pub(crate) kernel: Vec<String>,
+    /// The virtual machine's processor. For arm64 everything is compiled for it, and its root is made of Debian's packages.
+    #[arg(long, value_enum, default_value_t = Architecture::Amd64)]
+    pub(crate) arch: Architecture,
     /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
     #[arg(long)]
     pub(crate) full: bool,
