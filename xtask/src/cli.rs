@@ -1,10 +1,13 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
+use crate::cross::CrossArguments;
+use crate::dist::DistArguments;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::vm::architecture::Architecture;
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -65,6 +68,10 @@ pub(crate) enum Command {
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),
+    /// Compile for other machines and C libraries, and run the unit tests there.
+    Cross(CrossArguments),
+    /// Build a static binary of this command line.
+    Dist(DistArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
     /// Write completions for a shell to stdout: `source <(cargo xtask completions bash)`.
@@ -288,6 +295,9 @@ pub(crate) struct VmTestArguments {
     /// [default: 6.1, 6.12 and 6.12-rt].
     #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
     pub(crate) kernel: Vec<String>,
+    /// The virtual machine's processor. For arm64 everything is compiled for it, and its root is made of Debian's packages.
+    #[arg(long, value_enum, default_value_t = Architecture::Amd64)]
+    pub(crate) arch: Architecture,
     /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
     #[arg(long)]
     pub(crate) full: bool,
