@@ -16,6 +16,7 @@ mod namespace;
 mod neighbour;
 mod network;
 mod network_limits;
+mod network_ours;
 mod ping;
 mod ping_answers;
 mod port_options;

@@ -1,7 +1,8 @@
 //! What a network and its sandboxes share.
 
 use super::fabric::{Fabric, Place};
-use super::ledger::Ledger;
+use super::names::LeftName;
+use super::notices::Books;
 use super::options::NetworkOptions;
 use super::program::PortProgram;
 use super::requests::Recipe;
@@ -19,12 +20,14 @@ pub(super) struct Shared {
     pub(super) program: Option<Arc<dyn PortProgram>>,
     pub(super) patience: Duration,
     pub(super) backlog: u32,
-    ledger: Mutex<Ledger>,
+    books: Mutex<Books>,
     /// The bridges, the first of which is always there. One lock for each, so that threads seldom meet.
     pub(super) places: Box<[OnceLock<Place>]>,
     fabric: Mutex<Fabric>,
     /// Whether the folder of named namespaces was made ready.
     pub(super) names: OnceLock<()>,
+    /// Names of dropped sandboxes that could not be removed.
+    pub(super) left_names: Mutex<Vec<LeftName>>,
 }
 
 impl Shared {
@@ -40,10 +43,11 @@ impl Shared {
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            ledger: Mutex::new(Ledger::new(&plan)),
+            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge)),
             places,
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
+            left_names: Mutex::default(),
         })
     }
 
@@ -77,9 +81,9 @@ impl Shared {
         &self.places[0].wait().namespace
     }
 
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         // No change of the numbers can stop in the middle.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fabric(&self) -> MutexGuard<'_, Fabric> {
@@ -90,6 +94,8 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // What cannot be removed now is left.
+        let _ = self.remove_left_names();
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
         if let Some(program) = &self.program {

@@ -274,13 +274,15 @@ impl RouteSocket {
         }
     }
 
-    /// Repeats a refused request with explanations asked for. If the kernel thinks better of it, `error` stands.
+    /// Repeats a refused request with explanations asked for. If the kernel carries it out this time, nobody knows what
+    /// was done and what was not.
     fn why(&mut self, batch: &mut Batch, refused: u32, error: Error) -> Error {
         batch.retain(refused);
         let again = self.ask_for_explanations().and_then(|()| self.exchange(batch, libc::NLM_F_ACK));
         match again {
+            Ok(()) => reply_error(batch.bytes(), "the kernel refused it, and when it was repeated did not"),
             Err(better) if better.errno() == error.errno() => better,
-            _ => error,
+            Err(_) => error,
         }
     }
 
