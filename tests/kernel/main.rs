@@ -17,6 +17,7 @@ mod neighbour;
 mod network;
 mod network_limits;
 mod network_ours;
+mod network_process;
 mod ping;
 mod ping_answers;
 mod port_options;

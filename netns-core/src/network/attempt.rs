@@ -75,6 +75,9 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let (shared, ticket) = (&self.shared, self.ticket);
+        if !shared.is_ours() {
+            return;
+        }
         match self.port {
             Port::None | Port::Clash => shared.note(|ledger| ledger.give_back(ticket)),
             // The kernel's notice of its end will find the number waiting for it, or has come already.
@@ -91,6 +94,7 @@ impl Drop for Claim {
 impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
+        this.check_process("create sandbox")?;
         let mut deadline = Deadline::new(this.patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
         let mut clashes = Vec::new();

@@ -78,6 +78,11 @@ const DELETED_AT_ONCE: usize = 64;
 /// A network of sandboxes. Cloning it gives another handle on the same one.
 ///
 /// The bridges go when the last handle and the last [`Sandbox`] have been dropped.
+///
+/// It may be shared between threads, which make sandboxes at once. It belongs to the process that made it: in a fork,
+/// everything that would change it is an error, dropping it or a sandbox closes the fork's descriptors and nothing else,
+/// and a sandbox can still be entered. A fork that goes on without executing another program keeps the sandboxes that
+/// it has descriptors of alive.
 #[derive(Debug, Clone)]
 pub struct Network {
     shared: Arc<Shared>,
@@ -139,9 +144,12 @@ impl Network {
         self.shared.recipe.plan.capacity
     }
 
-    /// How many sandboxes there are.
+    /// How many sandboxes there are; in a fork, none.
     #[must_use]
     pub fn sandboxes(&self) -> u32 {
+        if !self.shared.is_ours() {
+            return 0;
+        }
         self.shared.books().ledger.used()
     }
 
@@ -150,6 +158,7 @@ impl Network {
     /// # Errors
     /// If the kernel's notices cannot be read, or the name of a dropped sandbox cannot be removed.
     pub fn reclaiming(&self) -> Result<u32> {
+        self.shared.check_process("reclaim sandboxes of")?;
         self.shared.remove_left_names()?;
         self.shared.read_notices()?;
         Ok(self.shared.books().ledger.leaving())
@@ -179,6 +188,7 @@ impl Network {
     /// If one of them is another network's, and then none is deleted; if the kernel refuses. All the sandboxes are
     /// dropped then all the same.
     pub fn delete(&self, sandboxes: impl IntoIterator<Item = Sandbox>) -> Result<()> {
+        self.shared.check_process("delete sandboxes of")?;
         let plan = &self.shared.recipe.plan;
         let mut sandboxes: Vec<Sandbox> = sandboxes.into_iter().collect();
         if let Some(foreign) = sandboxes.iter().find(|one| !Arc::ptr_eq(one.claim.shared(), &self.shared)) {

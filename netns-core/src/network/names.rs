@@ -18,6 +18,9 @@ pub(super) struct LeftName {
 impl Shared {
     /// Removes the name of the namespace that `socket` is in, or remembers to do so later.
     pub(super) fn remove_name(&self, name: Box<str>, socket: BorrowedFd<'_>) {
+        if !self.is_ours() {
+            return;
+        }
         if remove(&name, socket).is_err() {
             let socket = socket.try_clone_to_owned().ok();
             let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -129,9 +129,12 @@ impl Pool {
         }
     }
 
-    /// A sandbox if one is ready.
+    /// A sandbox if one is ready. A fork has none.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Sandbox> {
+        if !self.shared.is_ours() {
+            return None;
+        }
         let mut state = self.shared.lock();
         let sandbox = state.ready.pop_front();
         let wake = state.full && state.ready.len() <= self.shared.low;
@@ -145,21 +148,32 @@ impl Pool {
         sandbox
     }
 
-    /// How many are ready.
+    /// How many are ready; in a fork, none.
     #[must_use]
     pub fn ready(&self) -> usize {
+        if !self.shared.is_ours() {
+            return 0;
+        }
         self.shared.lock().ready.len()
     }
 
     /// Why the latest attempt to make one failed, if it did. The threads go on trying.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
+        if !self.shared.is_ours() {
+            return None;
+        }
         self.shared.lock().failure.clone()
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if !self.shared.is_ours() {
+            // The threads are not in a fork: it can neither wait for them nor let go of them.
+            self.threads.drain(..).for_each(std::mem::forget);
+            return;
+        }
         self.shared.lock().stopping = true;
         self.shared.wake.notify_all();
         for thread in self.threads.drain(..) {
@@ -173,6 +187,11 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// Whether this is the process that made the pool: a fork has a copy, perhaps of a moment when it was locked.
+    fn is_ours(&self) -> bool {
+        self.network.shared.is_ours()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No change of the state can stop in the middle.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

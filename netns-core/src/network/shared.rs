@@ -6,7 +6,7 @@ use super::notices::Books;
 use super::options::NetworkOptions;
 use super::program::PortProgram;
 use super::requests::Recipe;
-use crate::namespace::NamespaceId;
+use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +15,8 @@ use std::time::Duration;
 /// The state of a network.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// The process that made it.
+    process: Option<u64>,
     pub(super) recipe: Recipe,
     pub(super) home_id: NamespaceId,
     pub(super) program: Option<Arc<dyn PortProgram>>,
@@ -38,6 +40,7 @@ impl Shared {
         let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
+            process: this_process(),
             recipe: Recipe::new(plan, options, ipv6)?,
             home_id,
             program: options.program.clone(),
@@ -49,6 +52,22 @@ impl Shared {
             names: OnceLock::new(),
             left_names: Mutex::default(),
         })
+    }
+
+    /// Whether this is the process that made it. A fork has a copy of everything, and shares the sockets; what it did with
+    /// them would happen to its parent, which takes the answers, or the forks would take each other's. So it does nothing,
+    /// and takes no lock, which another thread may have held when the fork was made.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == this_process()
+    }
+
+    /// An error in a fork.
+    pub(super) fn check_process(&self, operation: &'static str) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        let why = "the network belongs to the process that this one was forked from";
+        Err(Error::invalid(operation, self.recipe.plan.name.to_string(), why))
     }
 
     /// The bridge of a sandbox, made if it is not there yet.
@@ -94,6 +113,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
         // What cannot be removed now is left.
         let _ = self.remove_left_names();
         let plan = self.recipe.plan;
