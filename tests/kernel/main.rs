@@ -15,6 +15,7 @@ mod name;
 mod namespace;
 mod neighbour;
 mod network;
+mod network_clash;
 mod network_limits;
 mod network_ours;
 mod network_process;

@@ -79,7 +79,8 @@ fn who_may_not_come_back_is_told_and_not_let_in() {
             let network = Network::create(&options()).unwrap();
             let one =
                 thread::scope(|scope| scope.spawn(|| network.create_sandbox().unwrap()).join().unwrap());
-            unshare_user().map_err(|error| error.to_string())?;
+            // Not before the kernel has taken note of the other thread's end.
+            tests::eventually("one thread is left", || unshare_user().is_ok());
             let here = Namespace::current().unwrap().id().unwrap();
             let error = network.create_sandbox().map(|_| ()).unwrap_err();
             let after = Namespace::current().unwrap().id().unwrap();

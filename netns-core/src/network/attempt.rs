@@ -13,6 +13,7 @@ use crate::namespace::{Reserved, Return, this_thread};
 use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg, Message};
 use crate::{Error, Result, RouteSocket, sys};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,7 +142,6 @@ impl Shared {
             slot,
         });
         let mut batch = Batch::new();
-        this.recipe.encode_port(&mut batch, number, this_thread(), programs);
         let reserved = name.map(|name| this.reserve(name).map(|reserved| (reserved, name))).transpose()?;
         let back = Return::to_known(this.home(), this.home_id)?;
         let unshared = sys::namespace::unshare(libc::CLONE_NEWNET);
@@ -151,13 +151,17 @@ impl Shared {
             reserved.bind_current()?;
             inside.name = Some(name.into());
         }
-        let answer = place.socket().execute(&mut batch);
+        this.recipe.encode_eth0(&mut batch, number, place.namespace.as_fd());
+        let answer = inside.socket.execute(&mut batch);
         claim.judge(&answer);
-        answer?;
-        drop(back);
+        // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`.
+        let is_port = claim.port != Port::Made;
+        let named = |error: Error| if is_port { error.about(this.port_name(number)) } else { error };
+        answer.map_err(named)?;
         batch.clear();
-        this.recipe.encode_eth0(&mut batch, number);
-        let works = inside.socket.query(&mut batch, |message| Ok(operational(message)))?;
+        let may_fail = this.recipe.encode_port(&mut batch, number, this_thread(), programs);
+        let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;
+        drop(back);
         if !works {
             this.wait_for_port(&mut inside.socket, number)?;
         }
@@ -174,9 +178,13 @@ impl Shared {
         Reserved::new(name)
     }
 
-    /// Waits until a port works, on kernels where asking for it did not make it so. `socket` is inside the sandbox.
+    fn port_name(&self, number: u32) -> String {
+        self.recipe.plan.port_name(number).to_string()
+    }
+
+    /// Waits until both ends of a pair work, where asking for them did not make it so. `socket` is inside the sandbox.
     ///
-    /// Before Linux 6.8 nothing can be done but wait for the kernel's linkwatch to come to the port. It does so at once,
+    /// Before Linux 6.8 nothing can be done but wait for the kernel's linkwatch to come to them. It does so at once,
     /// because it holds the carrier of a veth for urgent (`linkwatch_urgent_event` in
     /// <https://github.com/torvalds/linux/blob/v6.1/net/core/link_watch.c>): the first look nearly always finds the
     /// port up. So looking again is cheaper than listening to events, which takes a socket.
@@ -184,11 +192,11 @@ impl Shared {
         let mut deadline = Deadline::new(PORT_LIMIT);
         let (mut pause, longest) = LOOK_AGAIN;
         let mut batch = Batch::new();
-        self.recipe.encode_question(&mut batch, number);
-        while !socket.query(&mut batch, |message| Ok(operational(message)))? {
+        self.recipe.encode_questions(&mut batch, number);
+        while !both_work(socket, &mut batch, &[])? {
             if !deadline.sleep(pause) {
-                let object = self.recipe.plan.port_name(number).to_string();
-                return Err(Error::new("wait for port", object, Cause::TimedOut(deadline.limit())));
+                let limit = Cause::TimedOut(deadline.limit());
+                return Err(Error::new("wait for port", self.port_name(number), limit));
             }
             pause = (pause * 2).min(longest);
         }
@@ -208,6 +216,16 @@ pub(super) fn explain_limit(error: Error) -> Error {
         return Error::exhausted("create namespace", "", why);
     }
     error
+}
+
+/// Sends a batch that ends with the questions for both ends; whether it is known that both work.
+fn both_work(socket: &mut RouteSocket, batch: &mut Batch, may_fail: &[u32]) -> Result<bool> {
+    let mut work = true;
+    let answered = socket.query_two(batch, may_fail, &mut |message| {
+        work &= operational(message);
+        Ok(())
+    })?;
+    Ok(answered && work)
 }
 
 /// Whether a described link carries packets.

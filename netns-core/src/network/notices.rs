@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 const READ_EVERY: u32 = 16;
 /// While a limit is reached: how long to wait for a notice before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How long after its port has gone a namespace may still count. The kernel waits in between for everybody who may be
+/// How long after its port has gone a namespace may still count, on a busy machine. The kernel waits in between for everybody who may be
 /// looking at it (`rcu_barrier` in `cleanup_net`,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
-const LINGERS: Duration = Duration::from_secs(1);
+const LINGERS: Duration = Duration::from_secs(5);
 
 /// The ledger, and what is known of the notices that it is kept by.
 #[derive(Debug)]
