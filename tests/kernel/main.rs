@@ -18,6 +18,7 @@ mod network;
 mod network_clash;
 mod network_limits;
 mod network_ours;
+mod network_pool;
 mod network_process;
 mod ping;
 mod ping_answers;

@@ -6,14 +6,19 @@ use super::reclaim::Heard;
 use super::shared::Shared;
 use crate::link::{self, Link};
 use crate::sys::deadline::Deadline;
+use crate::sys::poll;
 use crate::{Error, Result, RouteSocket};
 use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How many sandboxes are made before the kernel's notices are read again, if there are numbers without them.
 const READ_EVERY: u32 = 16;
 /// While a limit is reached: how long to wait for a notice before looking again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long after it was made nobody may be waiting for the notices of a further bridge.
+const BRIDGES_COME: Duration = Duration::from_secs(1);
 /// How long after its port has gone a namespace may still count, on a busy machine. The kernel waits in between for everybody who may be
 /// looking at it (`rcu_barrier` in `cleanup_net`,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
@@ -110,6 +115,27 @@ impl Shared {
         match bridge.and_then(|bridge| self.places[bridge as usize].get()) {
             Some(place) => place.reclaim.wait(deadline).map(|_| ()),
             None => Ok(()),
+        }
+    }
+
+    /// Waits for notices of any bridge, and reads them; `false` if `stopped` became readable or was closed instead.
+    pub(super) fn await_notices(&self, stopped: BorrowedFd<'_>, settle: Duration) -> bool {
+        loop {
+            let places = self.places.iter().filter_map(OnceLock::get);
+            let mut entries: Vec<_> = places.map(|place| poll::entry(place.reclaim.as_fd())).collect();
+            entries.push(poll::entry(stopped));
+            // A bridge that is made meanwhile is waited for from the next time on.
+            let waited = poll::any_readable(&mut entries, &mut Deadline::new(BRIDGES_COME));
+            let is_stopped = entries.pop().is_some_and(|entry| entry.revents != 0);
+            match waited {
+                _ if is_stopped => return false,
+                Ok(false) => continue,
+                // Those who need a number read them too, and say what is wrong.
+                Ok(true) => drop(self.read_all_notices()),
+                Err(_) => {}
+            }
+            // Unless it is stopped meanwhile.
+            return !matches!(poll::readable(stopped, &mut Deadline::new(settle)), Ok(true));
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{Error, IfName, Result};
 use bytemuck::pod_read_unaligned;
 use std::io;
 use std::mem::offset_of;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What waits in the socket, in bytes: room for some thousand notices. More are noticed as lost.
 const BUFFER: i32 = 4 << 20;
@@ -85,6 +85,13 @@ impl Reclaim {
             "",
             "poll",
         ))
+    }
+}
+
+impl AsFd for Reclaim {
+    /// Readable when there is something to read.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
