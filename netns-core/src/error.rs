@@ -107,6 +107,12 @@ impl Error {
         }))
     }
 
+    /// The same, of another object.
+    pub(crate) fn about(mut self, object: impl Into<String>) -> Self {
+        self.0.object = object.into();
+        self
+    }
+
     /// A failed system call, for `map_err`.
     pub(crate) fn system(
         operation: impl Into<Cow<'static, str>>,

@@ -1,7 +1,7 @@
 //! Every unsafe line of the tests.
 
 use std::ffi::{CStr, CString};
-use std::io;
+use std::io::{self, Read, Write};
 use std::mem::{size_of, zeroed};
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -33,6 +33,16 @@ pub fn unshare_network() -> io::Result<()> {
     Ok(())
 }
 
+/// Puts the calling process, which has no other thread, into a new user namespace.
+///
+/// # Errors
+/// The kernel's.
+pub fn unshare_user() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
+    Ok(())
+}
+
 /// What is mounted from now on is seen in this mount namespace only.
 pub(crate) fn make_mounts_private() -> io::Result<()> {
     mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
@@ -57,8 +67,55 @@ fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io:
     Ok(())
 }
 
+/// Runs `check` in a fork of this process, which has one thread, and returns what it returned. Anything that the check
+/// changes is changed in the fork.
+///
+/// # Errors
+/// What `check` returned, or the signal that the fork ended by.
+///
+/// # Panics
+/// If the kernel makes no process.
+pub fn in_fork(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let (mut reader, mut writer) = io::pipe().expect("a pipe");
+    // SAFETY: the child has a copy of everything, with no thread but this one. It calls nothing that waits for another
+    // thread but the allocator, which the C library keeps usable in a fork, and ends without running anything of the
+    // parent's.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork: {}", io::Error::last_os_error());
+    if child == 0 {
+        drop(reader);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+        let why = match outcome {
+            Ok(Ok(())) => "",
+            Ok(Err(why)) => &format!("E{why}"),
+            Err(_) => "Epanicked",
+        };
+        let _ = writer.write_all(why.as_bytes());
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(0) };
+    }
+    drop(writer);
+    let mut why = String::new();
+    reader.read_to_string(&mut why).expect("a pipe");
+    let mut status = 0;
+    // SAFETY: the pointer is to `status`, which outlives the call.
+    check_pid(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    match why.strip_prefix('E') {
+        Some(why) => Err(why.to_owned()),
+        None if status != 0 => Err(format!("it ended with status {status:#x}")),
+        None => Ok(()),
+    }
+}
+
+fn check_pid(waited: libc::pid_t, child: libc::pid_t) {
+    assert_eq!(waited, child, "waitpid: {}", io::Error::last_os_error());
+}
+
 /// Takes all capabilities from the calling thread, and those that this project needs from what it executes.
-pub(crate) fn drop_capabilities() -> io::Result<()> {
+///
+/// # Errors
+/// The kernel's.
+pub fn drop_capabilities() -> io::Result<()> {
     // `struct __user_cap_header_struct` and twice `struct __user_cap_data_struct`.
     const VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [VERSION_3, 0];

@@ -377,7 +377,7 @@ fn a_sandbox_may_be_made_from_any_thread_in_any_namespace() {
 }
 
 /// A program that lets everything pass, and remembers who has which slot.
-struct Pass {
+pub(crate) struct Pass {
     program: OwnedFd,
     ports: Mutex<Vec<PortInfo>>,
     released: Mutex<Vec<u16>>,
@@ -403,7 +403,7 @@ impl PortProgram for Pass {
     }
 }
 
-fn pass(program: OwnedFd) -> Arc<Pass> {
+pub(crate) fn pass(program: OwnedFd) -> Arc<Pass> {
     Arc::new(Pass { program, ports: Mutex::default(), released: Mutex::default() })
 }
 

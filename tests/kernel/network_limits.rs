@@ -1,8 +1,9 @@
 //! Networks at the limits that the kernel sets. Each is reached in a process of its own, which the limit is set for.
 
 use crate::{name, net};
-use netns_core::network::{Network, NetworkOptions};
-use netns_core::{Cause, Namespace, link};
+use netns_core::network::{Network, NetworkOptions, Sandbox};
+use netns_core::{Cause, Error, Namespace, link};
+use std::collections::HashSet;
 use std::process::Command;
 use std::time::Duration;
 use std::{env, fs};
@@ -32,6 +33,50 @@ fn no_more_namespaces() {
 #[test]
 fn no_more_descriptors() {
     in_child("descriptors", oracle("prlimit").arg("--nofile=40"));
+}
+
+#[test]
+fn no_more_namespaces_for_a_further_bridge() {
+    in_child("bridge namespaces", oracle("unshare").args(["--user", "--map-root-user", "--net"]));
+}
+
+#[test]
+fn no_more_descriptors_for_a_further_bridge() {
+    in_child("bridge descriptors", oracle("prlimit").arg("--nofile=64"));
+}
+
+/// strace takes an answer away, of each request in turn: what the request made goes.
+#[test]
+fn lost_answers() {
+    // The first answer is one to the harness.
+    for number in 2..=12 {
+        in_child(
+            "answers",
+            oracle("strace")
+                .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=recvmsg", "-e"])
+                .arg(format!("inject=recvmsg:error=ENOBUFS:when={number}")),
+        );
+    }
+}
+
+/// Makes sandboxes, four a bridge, until it fails, which must be `times` times in the same way and leave nothing.
+fn fill(network: &Network, times: usize, is_it: impl Fn(&Error) -> bool) -> Vec<Sandbox> {
+    let mut sandboxes = Vec::new();
+    let mut refused = 0;
+    while refused < times {
+        match network.create_sandbox() {
+            Ok(sandbox) => {
+                assert_eq!(refused, 0, "it was refused, and then not");
+                sandboxes.push(sandbox);
+            }
+            Err(error) => {
+                assert!(is_it(&error), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(network.sandboxes() as usize, sandboxes.len());
+    sandboxes
 }
 
 /// What the tests above run. Does nothing unless it is asked to.
@@ -82,6 +127,47 @@ fn child() {
                 drop(sandboxes);
                 network.wait_reclaimed(LONG).unwrap();
                 assert_eq!(link::list_ports(&mut host.socket(), network.bridge()).unwrap().len(), 1);
+                assert_eq!(Namespace::current().unwrap().id().unwrap(), host.namespace().id().unwrap());
+            }
+        }),
+        Ok("answers") => in_host(|_| {
+            let made = Network::create(&options()).and_then(|network| network.create_sandbox());
+            if let Err(error) = made {
+                assert_eq!(error.errno(), Some(libc::ENOBUFS), "{error}");
+            }
+            // Not by a socket, of which an answer could be lost; `lo` and two lines of headings.
+            let links = || fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+            tests::eventually("all links go", || links().lines().count() == 3);
+        }),
+        Ok("bridge namespaces") => in_host(|_| {
+            let network = Network::create(&NetworkOptions { per_bridge: 4, ..options() }).unwrap();
+            for limit in 3..12 {
+                fs::write("/proc/sys/user/max_net_namespaces", limit.to_string()).unwrap();
+                let sandboxes = fill(&network, 3, |error| {
+                    error.to_string()
+                        == "create namespace: the kernel allows no more network namespaces (user.max_net_namespaces)"
+                });
+                // Numbers and slots are all there again.
+                assert_eq!(network.reclaiming().unwrap(), 0, "limit {limit}");
+                let numbers: HashSet<u32> = sandboxes.iter().map(Sandbox::number).collect();
+                assert!(numbers.iter().all(|&number| (number as usize) < limit), "{numbers:?}");
+                drop(sandboxes);
+                network.wait_reclaimed(LONG).unwrap();
+            }
+            // It waits for the namespaces of dropped ones, also if it is a bridge that needs one.
+            fs::write("/proc/sys/user/max_net_namespaces", "9").unwrap();
+            for _ in 0..3 {
+                let sandboxes: Vec<_> = (0..5).map(|_| network.create_sandbox().unwrap()).collect();
+                drop(sandboxes);
+            }
+        }),
+        Ok("bridge descriptors") => in_host(|host| {
+            let network = Network::create(&NetworkOptions { per_bridge: 4, ..options() }).unwrap();
+            for _ in 0..3 {
+                let sandboxes = fill(&network, 4, |error| error.errno() == Some(libc::EMFILE));
+                assert_eq!(network.reclaiming().unwrap(), 0);
+                drop(sandboxes);
+                network.wait_reclaimed(LONG).unwrap();
                 assert_eq!(Namespace::current().unwrap().id().unwrap(), host.namespace().id().unwrap());
             }
         }),

@@ -1,9 +1,10 @@
 //! Bringing a thread back to where it was.
 
-use super::{Namespace, NamespaceId};
+use super::{Namespace, NamespaceId, this_process};
 use crate::error::SETNS_BACK;
 use crate::sys;
 use crate::{Error, Result};
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
@@ -16,6 +17,11 @@ use std::os::fd::AsFd;
 pub(crate) struct Return<'a> {
     origin: Origin<'a>,
     not_send: PhantomData<*const ()>,
+}
+
+thread_local! {
+    /// The process and the namespace to which the calling thread tried the way back, and found it open.
+    static TRIED: Cell<Option<(Option<u64>, NamespaceId)>> = const { Cell::new(None) };
 }
 
 #[derive(Debug)]
@@ -39,13 +45,21 @@ impl<'a> Return<'a> {
     /// To the namespace that the calling thread is in now, which is `known`, whose id is `id`, more often than not:
     /// then it need not be opened.
     ///
+    /// The way back is tried when the thread goes there for the first time. It can be closed afterwards only by entering a
+    /// user namespace, which a process with other threads cannot do.
+    ///
     /// The id cannot be another namespace's as long as `known` is open.
     pub(crate) fn to_known(known: &'a Namespace, id: NamespaceId) -> Result<Self> {
-        if NamespaceId::current()? == id {
-            Ok(Self::to(Origin::Known(known)))
-        } else {
-            Self::to_current("enter namespace")
+        if NamespaceId::current()? != id {
+            return Self::to_current("enter namespace");
         }
+        let tried = Some((this_process(), id));
+        if TRIED.get() != tried {
+            let back = sys::namespace::setns(known.as_fd(), libc::CLONE_NEWNET);
+            back.map_err(Error::system("enter namespace", "", "setns to the present one"))?;
+            TRIED.set(tried);
+        }
+        Ok(Self::to(Origin::Known(known)))
     }
 
     const fn to(origin: Origin<'a>) -> Self {

@@ -2,7 +2,7 @@
 //! either makes the other sees. The steps are those of `netns_add` in
 //! <https://github.com/iproute2/iproute2/blob/v6.1.0/ip/ipnetns.c>.
 
-use super::{Namespace, c_string};
+use super::{Namespace, NamespaceId, c_string};
 use crate::error::Cause;
 use crate::sys;
 use crate::{Error, Result};
@@ -127,6 +127,17 @@ impl Namespace {
             _ => {}
         }
         fs::remove_file(&path).map_err(failed("unlink"))
+    }
+
+    /// As [`Namespace::delete`], if the name is that of this namespace, which is open, and not by now another's.
+    pub(crate) fn delete_name_of(name: &str, id: NamespaceId) -> Result<()> {
+        let path = path_of("delete namespace", name)?;
+        match fs::metadata(&path) {
+            Ok(metadata) if NamespaceId::of(&metadata) == id => Self::delete(name),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::system("delete namespace", name, "stat")(error)),
+        }
     }
 
     /// The file that a named namespace has.

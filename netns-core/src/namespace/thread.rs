@@ -25,7 +25,7 @@ thread_local! {
 
 /// The id of the calling thread: no system call if it asked before.
 pub(crate) fn this_thread() -> u32 {
-    let Some(process) = process() else { return fork::thread_id() };
+    let Some(process) = this_process() else { return fork::thread_id() };
     match KNOWN.get() {
         (known, id) if known == process => id,
         _ => {
@@ -36,8 +36,9 @@ pub(crate) fn this_thread() -> u32 {
     }
 }
 
-/// The number of this process.
-fn process() -> Option<u64> {
+/// A number by which this process knows itself from those that it was forked from, without a system call; `None` where
+/// the kernel has nothing to tell them apart by.
+pub(crate) fn this_process() -> Option<u64> {
     let word = (*PROCESS.get_or_init(|| fork::word_wiped_on_fork().ok()))?;
     match word.load(Relaxed) {
         0 => {
@@ -52,5 +53,5 @@ fn process() -> Option<u64> {
 /// Notices a fork without asking for the thread's id.
 #[cfg(test)]
 pub(crate) fn notice_fork() {
-    let _ = process();
+    let _ = this_process();
 }

@@ -12,6 +12,7 @@
 //! routes in <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/route.c>), so that with all ports in one, the
 //! 4,000th sandbox takes half as long again as the first.
 
+use super::attempt::explain_limit;
 use super::options::NetworkOptions;
 use super::plan::{Plan, WINDOW};
 use super::reclaim::Reclaim;
@@ -25,7 +26,7 @@ use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::sys::deadline::Deadline;
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
-use crate::{Error, IfName, Namespace, Result, RouteSocket, sysctl};
+use crate::{Error, IfName, MacAddress, Namespace, Result, RouteSocket, sysctl};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -89,7 +90,8 @@ impl Fabric {
         let made = Self::furnish(socket, home, &plan, options);
         if made.is_err() {
             // The reason that matters is the first one.
-            let _ = RouteSocket::open().and_then(|mut socket| link::delete(&mut socket, plan.root()));
+            let _ =
+                RouteSocket::open().and_then(|mut socket| undo(&mut socket, plan.root(), plan.host_mac()));
         }
         made.map(|(fabric, place)| (fabric, plan, place))
     }
@@ -134,37 +136,41 @@ impl Fabric {
         shard: u32,
         program: Option<BorrowedFd<'_>>,
     ) -> Result<Place> {
-        let place = Place::new(Namespace::anonymous()?, plan.root())?;
-        self.create_trunk(plan, shard, &place, program)?;
-        // From here on, the trunk goes with the namespace.
-        self.create_leaf(plan, shard, &place)?;
-        // So that both ends of the trunk forward from now on.
-        link::get(&mut self.socket, plan.leaf(shard).down)?;
-        link::get(&mut place.socket(), plan.leaf(shard).up)?;
-        self.learn(plan, shard)?;
-        Ok(place)
+        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan.root())?;
+        let made = self.create_trunk(plan, shard, &place).and_then(|()| {
+            self.join_trunk(plan, shard, program)?;
+            self.create_leaf(plan, shard, &place)?;
+            // So that both ends of the trunk forward from now on.
+            link::get(&mut self.socket, plan.leaf(shard).down)?;
+            link::get(&mut place.socket(), plan.leaf(shard).up)?;
+            self.learn(plan, shard)
+        });
+        if made.is_err() {
+            // It would go with the namespace, but later, and be in the way of the next attempt. The reason that matters
+            // is the first one.
+            let _ = undo(&mut self.socket, plan.leaf(shard).down, plan.trunk_mac(shard));
+        }
+        made.map(|()| place)
     }
 
-    /// Makes the trunk of a further bridge, and its end on the first one.
-    fn create_trunk(
-        &mut self,
-        plan: &Plan,
-        shard: u32,
-        place: &Place,
-        program: Option<BorrowedFd<'_>>,
-    ) -> Result<()> {
-        let down = plan.leaf(shard).down;
-        let mut batch = Batch::new();
+    /// Makes the trunk of a further bridge.
+    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
         let trunk = Veth {
-            index: Some(down),
-            peer_index: Some(plan.leaf(shard).up),
+            index: Some(plan.leaf(shard).down),
             mac: Some(plan.trunk_mac(shard)),
+            peer_index: Some(plan.leaf(shard).up),
             mtu: self.options.mtu,
             group: plan.fabric_group(),
             peer_namespace: Some(place.namespace.as_fd()),
             ..Veth::new(plan.link_name('d', shard), plan.link_name('u', shard))
         };
-        veth::encode_create(&mut batch, &trunk);
+        veth::create(&mut self.socket, &trunk)
+    }
+
+    /// Joins a trunk, which is known to be ours, to the first bridge.
+    fn join_trunk(&mut self, plan: &Plan, shard: u32, program: Option<BorrowedFd<'_>>) -> Result<()> {
+        let down = plan.leaf(shard).down;
+        let mut batch = Batch::new();
         if let Some(program) = program {
             encode_trunk_program(&mut batch, down, program);
         }
@@ -240,16 +246,18 @@ impl Fabric {
 /// Makes the first bridge, down. Its index is also the claim on its window: two networks that choose the same one
 /// cannot both make it.
 fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Plan> {
+    // std seeds its hashers from the kernel's random numbers.
+    let random = RandomState::new().build_hasher().finish();
     let plan = |window| {
         let NetworkOptions { name, subnet_v4, subnet_v6, per_bridge, maximum, .. } = *options;
-        Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window * WINDOW)
+        Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window * WINDOW, (random >> 32) as u32)
     };
     // What is wrong with the options is to be said first.
     plan(WINDOWS.start)?;
     let links = await_names(socket, options)?;
     let taken: HashSet<u32> = links.iter().map(|link| link.index / WINDOW).collect();
-    // Any of them will do, but not the same for everybody. std seeds its hashers from the kernel's random numbers.
-    let first = RandomState::new().build_hasher().finish() as u32 % WINDOWS.len() as u32;
+    // Any of them will do, but not the same for everybody.
+    let first = random as u32 % WINDOWS.len() as u32;
     let all = WINDOWS.map(|window| WINDOWS.start + (window - WINDOWS.start + first) % WINDOWS.len() as u32);
     for window in all.filter(|window| !taken.contains(window)) {
         let plan = plan(window)?;
@@ -260,9 +268,14 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
             ..Bridge::new(plan.name, plan.host_mac())
         };
         match bridge::create(socket, &bridge) {
+            Ok(()) => return Ok(plan),
             Err(error) if error.errno() == Some(libc::EEXIST) && link::get(socket, options.name).is_err() => {
             }
-            other => return other.map(|()| plan),
+            Err(error) => {
+                // It may have been made, and the answer lost.
+                let _ = undo(socket, plan.root(), plan.host_mac());
+                return Err(error);
+            }
         }
     }
     Err(Error::exhausted(
@@ -270,6 +283,16 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
         options.name.to_string(),
         "every window of interface indexes is in use",
     ))
+}
+
+/// Deletes the link with this index if it has the MAC address that we chose for it, which nobody else's has.
+fn undo(socket: &mut RouteSocket, index: u32, mac: MacAddress) -> Result<()> {
+    match link::get(socket, index) {
+        Ok(link) if link.mac == Some(mac) => link::delete(socket, index),
+        Ok(_) => Ok(()),
+        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until the ports of an earlier network of this name are gone, if there was one; all links.

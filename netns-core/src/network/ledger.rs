@@ -1,180 +1,235 @@
-//! Which numbers can be taken: what the network remembers, and what the kernel says of dropped sandboxes.
+//! Which numbers are in use, which wait for the kernel, and which are free.
+//!
+//! A state machine and nothing else: it has no lock and no descriptor and reads no clock. A number is named by a
+//! [`Ticket`], which is good for one time that the number is handed out: what is said with an old ticket, because
+//! somebody else was quicker, changes nothing.
 
-use super::fabric::Place;
-use super::numbers::Numbers;
-use super::plan::Plan;
-use super::reclaim::Heard;
-use super::shared::Shared;
-use crate::sys::deadline::Deadline;
-use crate::{Error, Result, RouteSocket, link};
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
 
-/// How many sandboxes are made before the kernel's notices are read again, if there are numbers without them.
-const READ_EVERY: u32 = 16;
-/// While a limit is reached: how long to wait for a notice before looking again.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How long after its port has gone a namespace may still count. The kernel waits in between for everybody who may be
-/// looking at it (`rcu_barrier` in `cleanup_net`,
-/// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
-const LINGERS: Duration = Duration::from_secs(1);
+/// A number that was handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ticket {
+    pub(super) number: u32,
+    generation: u32,
+}
 
-/// The numbers, and how many were taken since the kernel's notices were read.
+/// What a number is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has it, and no port of it is left.
+    Free,
+    /// A sandbox is being made with it.
+    Making,
+    /// A sandbox has it.
+    Used,
+    /// Its sandbox was dropped, and the kernel may still have its port.
+    Leaving,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    phase: Phase,
+    generation: u32,
+    /// Whether its port is known to be gone, though nobody dropped its sandbox.
+    port_gone: bool,
+    /// The slot of its port in the program's arrays.
+    slot: Option<u16>,
+}
+
+impl Entry {
+    const NEW: Self = Self { phase: Phase::Free, generation: 0, port_gone: false, slot: None };
+}
+
+/// The numbers of a network. A number that was given back is free when the kernel has reclaimed its port, and is then
+/// used again as late as possible among the free ones: first in, first out.
+///
+/// Numbers that were used before come before those that never were, so that what the network prepared for a number is
+/// used again, and its tables stay as short as the most sandboxes there ever were at once.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    pub(super) numbers: Numbers,
-    taken: u32,
-    /// When it was last noticed that the kernel has reclaimed something.
-    reclaimed: Option<Instant>,
+    capacity: u32,
+    per_bridge: u32,
+    entries: Vec<Entry>,
+    free: VecDeque<u32>,
+    used: u32,
+    leaving: u32,
     /// How many of the ports of each bridge wait for the kernel.
-    waiting: Box<[u32]>,
+    leaving_on: Box<[u32]>,
 }
 
 impl Ledger {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let waiting = vec![0; plan.shards() as usize].into();
-        Self { numbers: Numbers::new(plan.capacity), taken: 0, reclaimed: None, waiting }
+    pub(super) fn new(capacity: u32, per_bridge: u32) -> Self {
+        let bridges = capacity.div_ceil(per_bridge) as usize;
+        Self {
+            capacity,
+            per_bridge,
+            entries: Vec::new(),
+            free: VecDeque::new(),
+            used: 0,
+            leaving: 0,
+            leaving_on: vec![0; bridges].into(),
+        }
+    }
+
+    /// Takes a number; `None` if none is free. Nothing is taken from the heap but when the first sandbox of a bridge
+    /// is: then for all of it.
+    pub(super) fn take(&mut self) -> Option<Ticket> {
+        let number = match self.free.pop_front() {
+            Some(number) => number,
+            None if self.fresh() < self.capacity => {
+                self.reserve();
+                self.entries.push(Entry::NEW);
+                self.fresh() - 1
+            }
+            None => return None,
+        };
+        let entry = &mut self.entries[number as usize];
+        entry.phase = Phase::Making;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.used += 1;
+        Some(Ticket { number, generation: entry.generation })
+    }
+
+    fn reserve(&mut self) {
+        if self.fresh() % self.per_bridge == 0 {
+            self.entries.reserve(self.per_bridge as usize);
+            // Each of them may be free at once.
+            let wanted = self.entries.len() + self.per_bridge as usize;
+            self.free.reserve(wanted.saturating_sub(self.free.len()));
+        }
+    }
+
+    /// How many numbers were ever used.
+    fn fresh(&self) -> u32 {
+        // There are at most `capacity`.
+        self.entries.len() as u32
+    }
+
+    /// Whether a number can be taken.
+    pub(super) fn available(&self) -> bool {
+        !self.free.is_empty() || self.fresh() < self.capacity
+    }
+
+    /// How many numbers were used before and are free.
+    pub(super) fn recycled(&self) -> usize {
+        self.free.len()
+    }
+
+    /// The entry of a number that has not been given back since this ticket was handed out.
+    fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(ticket.number as usize)?;
+        (entry.generation == ticket.generation && entry.phase != Phase::Free).then_some(entry)
+    }
+
+    /// Remembers the slot of its port.
+    pub(super) fn set_slot(&mut self, ticket: Ticket, slot: u16) {
+        if let Some(entry) = self.entry(ticket) {
+            entry.slot = Some(slot);
+        }
+    }
+
+    /// The sandbox is made.
+    pub(super) fn commit(&mut self, ticket: Ticket) {
+        if let Some(entry) = self.entry(ticket).filter(|entry| entry.phase == Phase::Making) {
+            entry.phase = Phase::Used;
+        }
+    }
+
+    /// Gives back a number of which no port was made. The slot, which is free for others now; as in what follows.
+    pub(super) fn give_back(&mut self, ticket: Ticket) -> Option<u16> {
+        self.entry(ticket).filter(|entry| matches!(entry.phase, Phase::Making | Phase::Used))?;
+        self.used -= 1;
+        self.set_free(ticket.number)
+    }
+
+    /// Gives back a number of which the kernel may still have the port.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<u16> {
+        let entry = self.entry(ticket).filter(|entry| matches!(entry.phase, Phase::Making | Phase::Used))?;
+        let gone = entry.port_gone;
+        entry.phase = Phase::Leaving;
+        self.used -= 1;
+        self.leaving += 1;
+        self.leaving_on[(ticket.number / self.per_bridge) as usize] += 1;
+        if gone { self.reclaim(ticket.number) } else { None }
+    }
+
+    /// The kernel says that the port of a number is gone.
+    pub(super) fn gone(&mut self, number: u32) -> Option<u16> {
+        let entry = self.entries.get_mut(number as usize)?;
+        match entry.phase {
+            Phase::Leaving => self.reclaim(number),
+            Phase::Making | Phase::Used => {
+                entry.port_gone = true;
+                None
+            }
+            Phase::Free => None,
+        }
+    }
+
+    /// Somebody looked after every notice had been read, and the port of this ticket, which was one of
+    /// [`Ledger::expected`], is not there.
+    pub(super) fn absent(&mut self, ticket: Ticket) -> Option<u16> {
+        let entry = self.entry(ticket)?;
+        match entry.phase {
+            Phase::Leaving => self.reclaim(ticket.number),
+            Phase::Used => {
+                entry.port_gone = true;
+                None
+            }
+            // It may not have been made yet.
+            Phase::Making | Phase::Free => None,
+        }
+    }
+
+    fn reclaim(&mut self, number: u32) -> Option<u16> {
+        self.leaving -= 1;
+        self.leaving_on[(number / self.per_bridge) as usize] -= 1;
+        self.set_free(number)
+    }
+
+    fn set_free(&mut self, number: u32) -> Option<u16> {
+        let entry = &mut self.entries[number as usize];
+        (entry.phase, entry.port_gone) = (Phase::Free, false);
+        self.free.push_back(number);
+        self.entries[number as usize].slot.take()
+    }
+
+    /// Whether somebody deleted the port of a sandbox that is there.
+    pub(super) fn is_dead(&self, ticket: Ticket) -> bool {
+        let entry = self.entries.get(ticket.number as usize);
+        entry.is_some_and(|entry| entry.generation == ticket.generation && entry.port_gone)
+    }
+
+    /// How many sandboxes there are, those that are being made included.
+    pub(super) const fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// How many dropped sandboxes the kernel has not reclaimed yet.
+    pub(super) const fn leaving(&self) -> u32 {
+        self.leaving
+    }
+
+    /// How many of those are on a bridge.
+    pub(super) fn leaving_on(&self, bridge: u32) -> u32 {
+        self.leaving_on[bridge as usize]
+    }
+
+    /// A bridge that the kernel has ports of to reclaim.
+    pub(super) fn bridge_with_leaving(&self) -> Option<u32> {
+        (0..).zip(&self.leaving_on).find(|(_, count)| **count > 0).map(|(bridge, _)| bridge)
+    }
+
+    /// The tickets of a bridge whose ports the kernel may have, apart from those that are being made.
+    pub(super) fn expected(&self, bridge: u32) -> impl Iterator<Item = Ticket> + '_ {
+        let first = bridge * self.per_bridge;
+        (first..(first + self.per_bridge).min(self.fresh())).filter_map(|number| {
+            let entry = &self.entries[number as usize];
+            let there = matches!(entry.phase, Phase::Used | Phase::Leaving);
+            there.then_some(Ticket { number, generation: entry.generation })
+        })
     }
 }
 
-impl Shared {
-    /// A free number, if need be after the kernel has reclaimed some.
-    pub(super) fn take(&self, deadline: &mut Deadline) -> Result<u32> {
-        loop {
-            let mut ledger = self.ledger();
-            let waiting = ledger.numbers.leaving();
-            let crowded = waiting > self.backlog;
-            let due = ledger.numbers.recycled() == 0 && ledger.taken >= READ_EVERY;
-            if waiting > 0 && (due || crowded || !ledger.numbers.available()) {
-                self.read_notices_into(&mut ledger)?;
-            }
-            let crowded = ledger.numbers.leaving() > self.backlog;
-            if !crowded {
-                if ledger.numbers.fresh() % self.recipe.plan.per_bridge == 0 {
-                    ledger.numbers.reserve(self.recipe.plan.per_bridge as usize);
-                }
-                if let Some(number) = ledger.numbers.take() {
-                    ledger.taken += 1;
-                    return Ok(number);
-                }
-            }
-            let (used, waiting) = (ledger.numbers.used(), ledger.numbers.leaving());
-            drop(ledger);
-            let left = deadline.left();
-            if left.is_zero() || waiting == 0 {
-                let why = format!(
-                    "{used} of {} are in use and {waiting} dropped ones are not reclaimed by the kernel yet",
-                    self.recipe.plan.capacity
-                );
-                return Err(Error::exhausted("create sandbox", self.recipe.plan.name.to_string(), why));
-            }
-            self.wait_notice(&mut Deadline::new(left.min(LOOK_AGAIN)))?;
-        }
-    }
-
-    /// Waits a little for the kernel to reclaim something; whether it makes sense to try again.
-    pub(super) fn wait_for_room(&self, deadline: &mut Deadline) -> Result<bool> {
-        let ledger = self.ledger();
-        let coming =
-            ledger.numbers.leaving() > 0 || ledger.reclaimed.is_some_and(|at| at.elapsed() < LINGERS);
-        drop(ledger);
-        let left = deadline.left();
-        if left.is_zero() || !coming {
-            return Ok(false);
-        }
-        std::thread::sleep(left.min(LOOK_AGAIN));
-        self.read_notices()?;
-        Ok(true)
-    }
-
-    /// Notes that a sandbox is about to be closed.
-    pub(super) fn leave(&self, number: u32) {
-        let mut ledger = self.ledger();
-        let before = ledger.numbers.leaving();
-        let slot = ledger.numbers.leave(number);
-        let more = ledger.numbers.leaving() - before;
-        ledger.waiting[self.recipe.plan.shard(number) as usize] += more;
-        drop(ledger);
-        self.release(slot);
-    }
-
-    /// Takes back the number of a sandbox that could not be made and is closed.
-    pub(super) fn give_up(&self, number: u32) -> Result<()> {
-        self.leave(number);
-        let port = self.recipe.plan.port(number);
-        let there = self.place(number).and_then(|place| link::get(&mut place.socket(), port).map(|_| ()));
-        match there {
-            // It was not made, or is gone already: no notice will come that is not there yet.
-            Err(error) if error.errno() == Some(libc::ENODEV) => {
-                self.read_notices()?;
-                self.note_reclaimed(&mut self.ledger(), number);
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// Notes that the kernel has reclaimed a port.
-    fn note_reclaimed(&self, ledger: &mut Ledger, number: u32) {
-        let before = ledger.numbers.leaving();
-        let slot = ledger.numbers.reclaimed(number);
-        ledger.waiting[self.recipe.plan.shard(number) as usize] -= before - ledger.numbers.leaving();
-        self.release(slot);
-    }
-
-    fn release(&self, slot: Option<u16>) {
-        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
-            program.release(slot);
-        }
-    }
-
-    /// Waits for a notice of the kernel, of some port that is waited for.
-    pub(super) fn wait_notice(&self, deadline: &mut Deadline) -> Result<()> {
-        let waiting = self.ledger().waiting.iter().position(|&count| count > 0);
-        match waiting.and_then(|shard| self.places[shard].get()) {
-            Some(place) => place.reclaim.wait(deadline).map(|_| ()),
-            None => Ok(()),
-        }
-    }
-
-    /// Reads the kernel's notices of reclaimed ports.
-    pub(super) fn read_notices(&self) -> Result<()> {
-        self.read_notices_into(&mut self.ledger())
-    }
-
-    fn read_notices_into(&self, ledger: &mut Ledger) -> Result<()> {
-        ledger.taken = 0;
-        for (shard, place) in self.places.iter().enumerate() {
-            // Where nobody is waited for, what there is can wait too.
-            let Some(place) = place.get().filter(|_| ledger.waiting[shard] > 0) else { continue };
-            let mut lost = false;
-            while place.reclaim.read(|heard| match heard {
-                Heard::Lost => lost = true,
-                Heard::Gone(port) => {
-                    if let Some(number) = self.recipe.plan.number(port) {
-                        ledger.reclaimed = Some(Instant::now());
-                        self.note_reclaimed(ledger, number);
-                    }
-                }
-            })? {}
-            if lost {
-                self.look(place, shard as u32, ledger)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks which ports of a bridge are there, after notices were lost.
-    fn look(&self, place: &Place, shard: u32, ledger: &mut Ledger) -> Result<()> {
-        let plan = &self.recipe.plan;
-        let links = link::list(&mut RouteSocket::open_in(&place.namespace)?)?;
-        let there: HashSet<u32> = links.iter().map(|link| link.index).collect();
-        let waited_for = ledger.numbers.all_leaving().filter(|&number| plan.shard(number) == shard);
-        let gone: Vec<u32> = waited_for.filter(|&number| !there.contains(&plan.port(number))).collect();
-        for number in gone {
-            ledger.reclaimed = Some(Instant::now());
-            self.note_reclaimed(ledger, number);
-        }
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

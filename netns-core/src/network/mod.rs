@@ -43,10 +43,11 @@
 //! `net.ipv4.neigh.default.gc_thresh3`, 1,024 unless raised, limits how many such acquaintances there are at once.
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod fabric;
 mod ledger;
-mod making;
-mod numbers;
+mod names;
+mod notices;
 mod options;
 mod plan;
 mod pool;
@@ -77,6 +78,11 @@ const DELETED_AT_ONCE: usize = 64;
 /// A network of sandboxes. Cloning it gives another handle on the same one.
 ///
 /// The bridges go when the last handle and the last [`Sandbox`] have been dropped.
+///
+/// It may be shared between threads, which make sandboxes at once. It belongs to the process that made it: in a fork,
+/// everything that would change it is an error, dropping it or a sandbox closes the fork's descriptors and nothing else,
+/// and a sandbox can still be entered. A fork that goes on without executing another program keeps the sandboxes that
+/// it has descriptors of alive.
 #[derive(Debug, Clone)]
 pub struct Network {
     shared: Arc<Shared>,
@@ -138,25 +144,31 @@ impl Network {
         self.shared.recipe.plan.capacity
     }
 
-    /// How many sandboxes there are.
+    /// How many sandboxes there are; in a fork, none.
     #[must_use]
     pub fn sandboxes(&self) -> u32 {
-        self.shared.ledger().numbers.used()
+        if !self.shared.is_ours() {
+            return 0;
+        }
+        self.shared.books().ledger.used()
     }
 
     /// How many dropped sandboxes the kernel has not reclaimed yet.
     ///
     /// # Errors
-    /// If the kernel's notices cannot be read.
+    /// If the kernel's notices cannot be read, or the name of a dropped sandbox cannot be removed.
     pub fn reclaiming(&self) -> Result<u32> {
+        self.shared.check_process("reclaim sandboxes of")?;
+        self.shared.remove_left_names()?;
         self.shared.read_notices()?;
-        Ok(self.shared.ledger().numbers.leaving())
+        Ok(self.shared.books().ledger.leaving())
     }
 
     /// Waits until the kernel has reclaimed all dropped sandboxes.
     ///
     /// # Errors
-    /// [`Cause::TimedOut`] if it has not within `limit`: a process or a descriptor may hold one of them.
+    /// [`Cause::TimedOut`] if it has not within `limit`: a process or a descriptor may hold one of them. As
+    /// [`Network::reclaiming`].
     pub fn wait_reclaimed(&self, limit: Duration) -> Result<()> {
         let mut deadline = Deadline::new(limit);
         while self.reclaiming()? > 0 {
@@ -173,13 +185,26 @@ impl Network {
     /// their addresses and slots are free when it returns, and whatever still runs in them has lost its network.
     ///
     /// # Errors
-    /// If the kernel refuses; all the sandboxes are dropped then all the same.
+    /// If one of them is another network's, and then none is deleted; if the kernel refuses. All the sandboxes are
+    /// dropped then all the same.
     pub fn delete(&self, sandboxes: impl IntoIterator<Item = Sandbox>) -> Result<()> {
+        self.shared.check_process("delete sandboxes of")?;
         let plan = &self.shared.recipe.plan;
         let mut sandboxes: Vec<Sandbox> = sandboxes.into_iter().collect();
+        if let Some(foreign) = sandboxes.iter().find(|one| !Arc::ptr_eq(one.claim.shared(), &self.shared)) {
+            let theirs = foreign.claim.shared().recipe.plan.name;
+            let why = format!("one of them is of the network {theirs}; none was deleted");
+            return Err(Error::invalid("delete sandboxes of", plan.name.to_string(), why));
+        }
+        // A port that somebody deleted is not there; what has its index now is not ours.
+        self.shared.read_all_notices()?;
+        let shared = &self.shared;
+        let (dead, mut sandboxes): (Vec<_>, Vec<_>) =
+            sandboxes.drain(..).partition(|one| shared.books().ledger.is_dead(one.claim.ticket));
+        drop(dead);
         sandboxes.sort_unstable_by_key(Sandbox::number);
         let mut outcome = Ok(());
-        for bridge in sandboxes.chunk_by(|a, b| plan.shard(a.number) == plan.shard(b.number)) {
+        for bridge in sandboxes.chunk_by(|a, b| plan.shard(a.number()) == plan.shard(b.number())) {
             for some in bridge.chunks(DELETED_AT_ONCE) {
                 outcome = outcome.and(self.shared.delete_ports(some));
             }
@@ -211,13 +236,13 @@ impl Shared {
         let mut batch = Batch::new();
         let condemn = LinkChange { group: Some(plan.condemned_group()), ..LinkChange::default() };
         for sandbox in sandboxes {
-            link::encode_set(&mut batch, plan.port(sandbox.number), &condemn);
+            link::encode_set(&mut batch, plan.port(sandbox.number()), &condemn);
         }
         batch.message(libc::RTM_DELLINK, 0, &IfInfoMsg::default(), |attributes| {
             attributes.value(libc::IFLA_GROUP, plan.condemned_group());
         });
         let Some(first) = sandboxes.first() else { return Ok(()) };
-        match self.place(first.number)?.socket().execute(&mut batch) {
+        match self.place(first.number())?.socket().execute(&mut batch) {
             // Somebody else deleted one of them; the others are gone now, too.
             Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
             other => other,

@@ -20,6 +20,18 @@ const MAX_BRIDGES: u32 = (FIRST_PORT - FIRST_LEAF) / INDEXES_OF_LEAF + 1;
 const HOST: u32 = 1;
 /// The number in the subnets of the first sandbox.
 const FIRST_SANDBOX: u32 = 2;
+/// The number of a bridge beside the first, as an owner of a MAC address: above those of all sandboxes.
+const FIRST_LEAF_MAC: u32 = 1 << 16;
+/// That of a trunk, likewise.
+const FIRST_TRUNK_MAC: u32 = FIRST_LEAF_MAC + (1 << 10);
+/// That of the first sandbox's port, likewise.
+const FIRST_PORT_MAC: u32 = 1 << 17;
+/// How many bits of a MAC address tell its owner in a network.
+const OWNER_BITS: u32 = 18;
+/// How many bits tell the window: windows are numbered below 2^15, and those that networks choose from 2^14 on.
+const WINDOW_BITS: u32 = 14;
+/// How many bits there are for a random number: a MAC address has 46 that say nothing of its kind.
+pub(super) const SALT_BITS: u32 = 46 - OWNER_BITS - WINDOW_BITS;
 /// How long the name of a network can be, so that `NAMEp65535` is one of an interface.
 pub(super) const MAX_NAME: usize = 9;
 
@@ -31,6 +43,8 @@ pub(super) struct Plan {
     pub(super) v6: Option<IpNet>,
     /// The first interface index of the network's window.
     pub(super) window: u32,
+    /// A random number of [`SALT_BITS`] bits.
+    salt: u32,
     /// How many sandboxes share a bridge.
     pub(super) per_bridge: u32,
     /// How many sandboxes there can be at once.
@@ -63,6 +77,7 @@ impl Plan {
         per_bridge: u32,
         maximum: u32,
         window: u32,
+        salt: u32,
     ) -> Result<Self> {
         let fault = |why: String| Error::invalid("plan network", name.to_string(), why);
         if name.as_str().len() > MAX_NAME {
@@ -88,7 +103,7 @@ impl Plan {
             return Err(fault("the subnet has no address for a sandbox".to_owned()));
         }
         let network = |net: IpNet| net.network();
-        Ok(Self { name, v4: v4.map(network), v6: v6.map(network), window, per_bridge, capacity })
+        Ok(Self { name, v4: v4.map(network), v6: v6.map(network), window, salt, per_bridge, capacity })
     }
 
     /// Which of the bridges a sandbox is on.
@@ -187,9 +202,17 @@ impl Plan {
         [self.address_v4(number), self.address_v6(number)].into_iter().flatten()
     }
 
-    /// The MAC address of a member of the network: no other network of the machine has it.
-    fn mac_of(&self, host: u32) -> MacAddress {
-        MacAddress::local(u64::from(self.window / WINDOW) << 24 | u64::from(host))
+    /// The MAC address of a member of the network. No other network of the same namespace has it, since no two have the
+    /// same window. Of two in different namespaces, whose bridges somebody may join, only one in 2^28 pairs shares both
+    /// window and salt.
+    fn mac_of(&self, owner: u32) -> MacAddress {
+        let window = self.window / WINDOW % (1 << WINDOW_BITS);
+        let network = u64::from(self.salt % (1 << SALT_BITS)) << WINDOW_BITS | u64::from(window);
+        let bits = network << OWNER_BITS | u64::from(owner);
+        let mut mac = MacAddress::local(bits);
+        // The lower two bits of the first byte say that the address is chosen here, and of one interface.
+        mac.0[0] |= ((bits >> 40) as u8) << 2;
+        mac
     }
 
     /// The MAC address of the first bridge, which is the host's.
@@ -199,18 +222,18 @@ impl Plan {
 
     /// The MAC address of a bridge beside the first. No sandbox has so high a number.
     pub(super) fn leaf_mac(&self, shard: u32) -> MacAddress {
-        self.mac_of(1 << 20 | shard)
+        self.mac_of(FIRST_LEAF_MAC + shard)
+    }
+
+    /// The MAC address of a trunk's end on the first bridge, and of the responder's port, the trunk of no bridge.
+    pub(super) fn trunk_mac(&self, shard: u32) -> MacAddress {
+        self.mac_of(FIRST_TRUNK_MAC + shard)
     }
 
     /// The MAC address of a sandbox's port: one that was chosen, which udev leaves alone. To a link with one that the
     /// kernel made up it gives another (`MACAddressPolicy=persistent`, in a request of its own).
     pub(super) fn port_mac(&self, number: u32) -> MacAddress {
-        self.mac_of(1 << 21 | number)
-    }
-
-    /// The MAC address of a port of the first bridge that leads to another bridge, or for 0 to the responder.
-    pub(super) fn trunk_mac(&self, shard: u32) -> MacAddress {
-        self.mac_of(1 << 22 | shard)
+        self.mac_of(FIRST_PORT_MAC + number)
     }
 
     /// A sandbox's MAC address.

@@ -1,15 +1,18 @@
 //! Sandboxes kept ready.
 
 use super::{Network, Sandbox};
-use crate::error::Cause;
 use crate::{Error, Result};
 use std::collections::VecDeque;
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a thread waits after a sandbox could not be made, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// How long to leave notices alone that come after others: many are read at once where many sandboxes come and go.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// What a pool may spend.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +55,17 @@ impl PoolOptions {
 /// # Ok::<(), netns_core::Error>(())
 /// ```
 ///
-/// Dropping the pool stops its threads and drops what is ready.
+/// A ready sandbox whose port somebody deletes is dropped and replaced, as soon as the kernel's notice of it was read:
+/// a thread of the pool waits for notices.
+///
+/// Dropping the pool stops its threads and drops what is ready. It may be shared between threads. In a fork it has
+/// nothing ready.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Written to, it ends the wait for notices.
+    stop: Option<PipeWriter>,
 }
 
 #[derive(Debug)]
@@ -106,16 +115,20 @@ impl Pool {
             state: Mutex::new(state),
             wake: Condvar::new(),
         });
-        let mut pool = Self { shared, threads: Vec::new() };
+        let (stopped, stop) = io::pipe().map_err(Error::system("start pool", "", "pipe"))?;
+        let mut pool = Self { shared, threads: Vec::new(), stop: Some(stop) };
         for _ in 0..options.threads {
-            let shared = Arc::clone(&pool.shared);
-            let thread = thread::Builder::new().name("sandbox pool".to_owned());
-            let thread = thread
-                .spawn(move || shared.fill())
-                .map_err(|error| Error::new("start pool", "", Cause::System { call: "clone", error }))?;
-            pool.threads.push(thread);
+            pool.spawn("sandbox pool", Shared::fill)?;
         }
+        pool.spawn("sandbox notices", move |shared| shared.watch(&stopped))?;
         Ok(pool)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
+        self.threads.push(thread.map_err(Error::system("start pool", "", "clone"))?);
+        Ok(())
     }
 
     /// A sandbox: one that is ready, without a system call, or a new one if none is.
@@ -129,9 +142,22 @@ impl Pool {
         }
     }
 
-    /// A sandbox if one is ready.
+    /// A sandbox if one is ready. A fork has none.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Sandbox> {
+        if !self.shared.is_ours() {
+            return None;
+        }
+        loop {
+            let sandbox = self.take()?;
+            if !self.shared.is_dead(&sandbox) {
+                return Some(sandbox);
+            }
+        }
+    }
+
+    /// The first of those that are ready.
+    fn take(&self) -> Option<Sandbox> {
         let mut state = self.shared.lock();
         let sandbox = state.ready.pop_front();
         let wake = state.full && state.ready.len() <= self.shared.low;
@@ -145,23 +171,38 @@ impl Pool {
         sandbox
     }
 
-    /// How many are ready.
+    /// How many are ready; in a fork, none.
     #[must_use]
     pub fn ready(&self) -> usize {
+        if !self.shared.is_ours() {
+            return 0;
+        }
         self.shared.lock().ready.len()
     }
 
     /// Why the latest attempt to make one failed, if it did. The threads go on trying.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
+        if !self.shared.is_ours() {
+            return None;
+        }
         self.shared.lock().failure.clone()
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if !self.shared.is_ours() {
+            // The threads are not in a fork: it can neither wait for them nor let go of them.
+            self.threads.drain(..).for_each(std::mem::forget);
+            return;
+        }
         self.shared.lock().stopping = true;
         self.shared.wake.notify_all();
+        if let Some(mut stop) = self.stop.take() {
+            // Closing it would not do while a fork has a copy.
+            let _ = stop.write_all(&[0]);
+        }
         for thread in self.threads.drain(..) {
             // It has said why it panicked.
             let _ = thread.join();
@@ -173,6 +214,11 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// Whether this is the process that made the pool: a fork has a copy, perhaps of a moment when it was locked.
+    fn is_ours(&self) -> bool {
+        self.network.shared.is_ours()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No change of the state can stop in the middle.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -198,6 +244,28 @@ impl Shared {
                     }
                     back_off = (back_off * 2).min(BACK_OFF.1);
                 }
+            }
+        }
+    }
+
+    /// Whether somebody is known to have deleted its port.
+    fn is_dead(&self, sandbox: &Sandbox) -> bool {
+        self.network.shared.books().ledger.is_dead(sandbox.claim.ticket)
+    }
+
+    /// What another thread does: reads the kernel's notices of ports that are gone, and drops ready sandboxes that have
+    /// lost theirs, until `stopped` is readable.
+    fn watch(&self, stopped: &PipeReader) {
+        while self.network.shared.await_notices(stopped.as_fd(), SETTLE) {
+            let mut state = self.lock();
+            // One at a time, since a sandbox's drop is not to run with the state locked.
+            while let Some(dead) = state.ready.iter().position(|sandbox| self.is_dead(sandbox)) {
+                let dead = state.ready.remove(dead);
+                state.full = false;
+                drop(state);
+                drop(dead);
+                self.wake.notify_all();
+                state = self.lock();
             }
         }
     }

@@ -10,12 +10,12 @@ use crate::error::Cause;
 use crate::sys::deadline::Deadline;
 use crate::sys::notify::{HEAD, HEADS, Head, Instruction, attach_filter, receive_heads};
 use crate::sys::{self, poll, socket};
-use crate::wire::{IfInfoMsg, NlMsgHdr};
-use crate::{Error, Result};
+use crate::wire::{Attributes, IfInfoMsg, NlAttr, NlMsgHdr};
+use crate::{Error, IfName, Result};
 use bytemuck::pod_read_unaligned;
 use std::io;
 use std::mem::offset_of;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What waits in the socket, in bytes: room for some thousand notices. More are noticed as lost.
 const BUFFER: i32 = 4 << 20;
@@ -23,8 +23,8 @@ const BUFFER: i32 = 4 << 20;
 /// What the kernel has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// The port with this index is gone.
-    Gone(u32),
+    /// The port with this index and name is gone.
+    Gone(u32, IfName),
     /// Some notices were lost: who wants to know has to look.
     Lost,
 }
@@ -71,8 +71,8 @@ impl Reclaim {
             }
         };
         for head in heads.iter().take(count).filter(|head| head.sender == 0) {
-            if let Some(index) = gone(&head.bytes[..head.length]) {
-                hear(Heard::Gone(index));
+            if let Some(heard) = gone(&head.bytes[..head.length]) {
+                hear(heard);
             }
         }
         Ok(count == HEADS)
@@ -88,17 +88,35 @@ impl Reclaim {
     }
 }
 
-/// The index of the link that a message says is gone. A bridge says the same of a port that only left it, as
-/// `AF_BRIDGE`.
-fn gone(message: &[u8]) -> Option<u32> {
-    let header: NlMsgHdr = pod_read_unaligned(message.get(..size_of::<NlMsgHdr>())?);
-    let link = message.get(size_of::<NlMsgHdr>()..size_of::<NlMsgHdr>() + size_of::<IfInfoMsg>())?;
-    let link: IfInfoMsg = pod_read_unaligned(link);
-    (header.kind == libc::RTM_DELLINK && i32::from(link.family) == libc::AF_UNSPEC).then_some(link.index)
+impl AsFd for Reclaim {
+    /// Readable when there is something to read.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Which link a message says is gone. A bridge says the same of a port that only left it, as `AF_BRIDGE`.
+///
+/// The name is the first of a link's attributes (`rtnl_fill_ifinfo` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>). Where it is not, it is not known whose link this
+/// was.
+fn gone(message: &[u8]) -> Option<Heard> {
+    const LINK: usize = size_of::<NlMsgHdr>();
+    const NAME: usize = LINK + size_of::<IfInfoMsg>();
+    let header: NlMsgHdr = pod_read_unaligned(message.get(..LINK)?);
+    let link: IfInfoMsg = pod_read_unaligned(message.get(LINK..NAME)?);
+    if header.kind != libc::RTM_DELLINK || i32::from(link.family) != libc::AF_UNSPEC {
+        return None;
+    }
+    let first = Attributes::new(&message[NAME..]).next();
+    let name = first.filter(|first| first.kind == libc::IFLA_IFNAME).and_then(|first| first.text());
+    let name = name.and_then(|name| IfName::new(name).ok());
+    Some(name.map_or(Heard::Lost, |name| Heard::Gone(link.index, name)))
 }
 
 // The bytes that are kept of a notice hold what `gone` reads.
-const _: () = assert!(HEAD >= size_of::<NlMsgHdr>() + size_of::<IfInfoMsg>());
+const _: () =
+    assert!(HEAD == size_of::<NlMsgHdr>() + size_of::<IfInfoMsg>() + size_of::<NlAttr>() + libc::IFNAMSIZ);
 
 /// Lets through `RTM_DELLINK` of links whose index is in the window.
 ///

@@ -1,15 +1,17 @@
 //! The requests that make one sandbox.
 //!
-//! Two batches, the first on the bridge's socket, the second on one inside. They are in this order because
+//! Two batches, the first on a socket inside, the second on the bridge's. They are in this order because
 //!
-//! - the pair is made with its port's requests, and `eth0` is born where the calling thread is: in the new namespace.
-//!   So nothing needs a descriptor of the namespace, and giving up is closing one socket;
-//! - the port is raised before `eth0`: an interface whose link has a carrier when it is raised works at once. Raised
-//!   the other way round, `eth0` would drop what it sends until the kernel's linkwatch has run;
-//! - the programs are on the port before it joins the bridge, so that they see every frame, and it is kept from
-//!   giving itself an IPv6 address before it has a carrier;
-//! - asking for the port comes last, and makes linkwatch run for it, so that the bridge forwards to it from then on. It
-//!   is asked for from inside, which saves an exchange.
+//! - the pair is made from inside, with the port born where the bridge is. If somebody else has a link of the port's index
+//!   or name, the kernel refuses that, and nothing else of the first batch can meet a link that is not ours: the namespace
+//!   is new and nobody knows it. Only when the pair was made are requests sent to the port by its index, which is ours now;
+//! - the programs are on the port before it joins the bridge and before it is raised, so that they see every frame, and it
+//!   is kept from giving itself an IPv6 address before it has a carrier;
+//! - the port is raised after `eth0`, so that it never takes part in the bridge without a carrier, and last, so that
+//!   `eth0`, which drops what it sends until then, says nothing that its port is not ready for;
+//! - asking for both ends makes the kernel's linkwatch run for them, so that `eth0` sends and the bridge forwards from then
+//!   on. `eth0` is asked for from outside, which saves an exchange, by a namespace id. The kernel gives the new namespace
+//!   an id where the port is when it first tells of the port there; before it can, we choose it.
 
 use super::options::NetworkOptions;
 use super::plan::Plan;
@@ -19,6 +21,7 @@ use crate::address::{self, Address};
 use crate::bridge::{self, PortOptions};
 use crate::link::{self, AddrGenMode, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
+use crate::nsid;
 use crate::route::{self, Route};
 use crate::tc::{self, Direction, Filter};
 use crate::veth::{self, Veth};
@@ -35,9 +38,9 @@ const LOOPBACK: u32 = 1;
 const ETH0: u32 = 32;
 /// The name of every sandbox's interface.
 pub(super) const ETH0_NAME: &str = "eth0";
-/// By which number a new namespace knows the host's: its first, and so 0, given when `eth0` is announced there
-/// (`rtnl_fill_link_netnsid` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>).
-const HOST_NAMESPACE: i32 = 0;
+/// By which number a new namespace knows the one that the port is in: its first, and so 0, given when `eth0` is announced
+/// there (`rtnl_fill_link_netnsid` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>).
+const OUTSIDE: i32 = 0;
 /// Priority and handle of our filters.
 const FILTER: (u16, u32) = (1, 1);
 
@@ -107,45 +110,19 @@ pub(super) struct Programs<'a> {
 }
 
 impl Recipe {
-    /// The requests on the bridge's socket: the pair and its port. `eth0` is born in the namespace of `thread`, which
-    /// must be the one that sends them.
-    pub(super) fn encode_port(
-        &self,
-        batch: &mut Batch,
-        number: u32,
-        thread: u32,
-        programs: Option<Programs<'_>>,
-    ) {
+    /// The requests on the socket inside: the pair, with its port in the namespace `outside`; `lo`, and `eth0`.
+    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32, outside: BorrowedFd<'_>) {
         let plan = &self.plan;
-        let port = plan.port(number);
         let pair = Veth {
-            index: Some(port),
-            peer_index: Some(ETH0),
-            mac: Some(plan.port_mac(number)),
-            peer_mac: Some(plan.mac(number)),
+            index: Some(ETH0),
+            mac: Some(plan.mac(number)),
+            peer_mac: Some(plan.port_mac(number)),
             mtu: self.mtu,
-            up: true,
-            peer_pid: Some(thread),
-            ..Veth::new(plan.port_name(number), self.eth0)
+            peer_index: Some(plan.port(number)),
+            peer_namespace: Some(outside),
+            ..Veth::new(self.eth0, plan.port_name(number))
         };
         veth::encode_create(batch, &pair);
-        if let Some(programs) = programs {
-            encode_programs(batch, port, programs);
-        }
-        let quiet = self.ipv6.then_some(AddrGenMode::None);
-        let join = LinkChange {
-            master: Some(plan.bridge(plan.shard(number))),
-            addrgenmode: quiet,
-            ..LinkChange::default()
-        };
-        link::encode_set(batch, port, &join);
-        bridge::encode_set_port(batch, port, &self.port);
-        neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
-    }
-
-    /// The requests on the socket inside: `lo`, `eth0`, and the question for the port.
-    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32) {
-        let plan = &self.plan;
         if self.ipv6 && !self.ipv6_link_local {
             link::encode_set(batch, ETH0, &QUIET);
         }
@@ -164,17 +141,56 @@ impl Recipe {
                 route::encode_add(batch, &route);
             }
         }
-        self.encode_question(batch, number);
     }
 
-    /// The question for the port, on the socket inside.
-    pub(super) fn encode_question(&self, batch: &mut Batch, number: u32) {
-        let port = IfInfoMsg { index: self.plan.port(number), ..IfInfoMsg::default() };
-        batch.message(libc::RTM_GETLINK, 0, &port, |attributes| {
-            attributes.value(libc::IFLA_TARGET_NETNSID, HOST_NAMESPACE);
-            attributes.value(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        });
+    /// The requests on the bridge's socket, to a port that this attempt has made: the port, and the questions for both
+    /// ends. `thread` is in the new namespace.
+    ///
+    /// The places of those that may be refused: the choice of an id, if the kernel was quicker, and the question by it.
+    pub(super) fn encode_port(
+        &self,
+        batch: &mut Batch,
+        number: u32,
+        thread: u32,
+        programs: Option<Programs<'_>>,
+    ) -> [u32; 2] {
+        let plan = &self.plan;
+        let port = plan.port(number);
+        // As unused as the index: another network of this namespace has other indexes.
+        let inside = port.cast_signed();
+        nsid::encode_assign(batch, thread, inside);
+        if let Some(programs) = programs {
+            encode_programs(batch, port, programs);
+        }
+        let quiet = self.ipv6.then_some(AddrGenMode::None);
+        let join = LinkChange {
+            master: Some(plan.bridge(plan.shard(number))),
+            addrgenmode: quiet,
+            ..LinkChange::default()
+        };
+        link::encode_set(batch, port, &join);
+        neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
+        bridge::encode_raise_port(batch, port, &self.port);
+        let question = batch.messages();
+        encode_question(batch, ETH0, Some(inside));
+        encode_question(batch, port, None);
+        [0, question]
     }
+
+    /// The questions for both ends, on the socket inside.
+    pub(super) fn encode_questions(&self, batch: &mut Batch, number: u32) {
+        encode_question(batch, ETH0, None);
+        encode_question(batch, self.plan.port(number), Some(OUTSIDE));
+    }
+}
+
+/// Asks for a link, in the namespace that the socket's knows by this id.
+fn encode_question(batch: &mut Batch, index: u32, namespace: Option<i32>) {
+    let link = IfInfoMsg { index, ..IfInfoMsg::default() };
+    batch.message(libc::RTM_GETLINK, 0, &link, |attributes| {
+        attributes.optional(libc::IFLA_TARGET_NETNSID, namespace);
+        attributes.value(libc::IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    });
 }
 
 /// Raises a link.

@@ -13,6 +13,7 @@
 //! Its answers are the plan's, for every number of a bridge's at once, whether there is such a sandbox at the moment or
 //! not. They are never wrong, since an address has one MAC address; that nobody is there, a caller learns by silence.
 
+use super::attempt::explain_limit;
 use super::fabric::WITHOUT_IPV6;
 use super::plan::Plan;
 use super::requests::Requests;
@@ -40,7 +41,7 @@ pub(super) struct Responder {
 impl Responder {
     /// Makes it, and its port on the first bridge of the network that `host` is a socket of.
     pub(super) fn create(host: &mut RouteSocket, plan: &Plan, mtu: Option<u32>, ipv6: bool) -> Result<Self> {
-        let namespace = Namespace::anonymous()?;
+        let namespace = Namespace::anonymous().map_err(explain_limit)?;
         let mut socket = RouteSocket::open_in(&namespace)?;
         let quiet = |up| LinkChange {
             addrgenmode: ipv6.then_some(AddrGenMode::None),
@@ -53,7 +54,6 @@ impl Responder {
             let _ = sysctl::set_own(&namespace, "net/ipv6/conf/default/accept_ra", "0");
         }
 
-        let mut outside = Batch::new();
         let door = Veth {
             index: Some(plan.responder()),
             peer_index: Some(DOOR),
@@ -62,7 +62,9 @@ impl Responder {
             peer_namespace: Some(namespace.as_fd()),
             ..Veth::new(plan.link_name('r', 0), IfName::new("door")?)
         };
-        veth::encode_create(&mut outside, &door);
+        veth::create(host, &door)?;
+        // Now it is known whose link has this index.
+        let mut outside = Batch::new();
         link::encode_set(&mut outside, plan.responder(), &quiet(false));
         let join = LinkChange {
             master: Some(plan.root()),

@@ -1,6 +1,8 @@
 //! A namespace with an interface, an address and a port, ready to run something in.
 
 use super::Shared;
+use super::attempt::Claim;
+use super::plan::Plan;
 use super::program::PortInfo;
 use crate::{IpNet, MacAddress, Namespace, Result, RouteSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,28 +15,57 @@ use std::sync::{Arc, OnceLock};
 /// closes it, which takes microseconds; the kernel then takes the namespace apart, its port and programs included, as
 /// soon as no process and no other descriptor holds it either. A process that ends in any way, `SIGKILL` included,
 /// leaves nothing of its sandboxes, except for the names of named ones.
+///
+/// Dropping a named one removes its name, if that still is the name of this namespace and not of one that somebody
+/// called the same since. A name that cannot be removed is left, and [`super::Network::reclaiming`] and
+/// [`super::Network::wait_reclaimed`] try again and return the error.
 #[derive(Debug)]
 pub struct Sandbox {
-    pub(super) shared: Arc<Shared>,
-    pub(super) number: u32,
+    // Dropped in this order: the number is waiting for the kernel's notice before the descriptors are closed.
+    pub(super) claim: Claim,
     pub(super) slot: Option<u16>,
+    pub(super) inside: Inside,
+}
+
+/// A new namespace: what holds it, and its name.
+#[derive(Debug)]
+pub(super) struct Inside {
+    shared: Arc<Shared>,
     pub(super) name: Option<Box<str>>,
     pub(super) socket: RouteSocket,
     /// A descriptor of the namespace, once somebody has asked for it.
-    pub(super) namespace: OnceLock<Namespace>,
+    namespace: OnceLock<Namespace>,
+}
+
+impl Inside {
+    pub(super) const fn new(shared: Arc<Shared>, socket: RouteSocket) -> Self {
+        Self { shared, name: None, socket, namespace: OnceLock::new() }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            self.shared.remove_name(name, self.socket.as_fd());
+        }
+    }
 }
 
 impl Sandbox {
+    fn plan(&self) -> &Plan {
+        &self.claim.shared().recipe.plan
+    }
+
     /// The namespace. The first call takes a system call and a descriptor, which stays with the sandbox.
     ///
     /// # Errors
     /// If there are no descriptors left.
     pub fn namespace(&self) -> Result<&Namespace> {
-        if let Some(namespace) = self.namespace.get() {
+        if let Some(namespace) = self.inside.namespace.get() {
             return Ok(namespace);
         }
-        let opened = self.socket.namespace()?;
-        Ok(self.namespace.get_or_init(|| opened))
+        let opened = self.inside.socket.namespace()?;
+        Ok(self.inside.namespace.get_or_init(|| opened))
     }
 
     /// The namespace as a descriptor, to be handed to another process.
@@ -48,38 +79,38 @@ impl Sandbox {
     /// The name of a named sandbox's namespace.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.inside.name.as_deref()
     }
 
     /// Its number in the network. When it is dropped and the kernel has reclaimed it, another gets the same number,
     /// and with it the same addresses.
     #[must_use]
     pub const fn number(&self) -> u32 {
-        self.number
+        self.claim.number()
     }
 
     /// The IPv4 address of its `eth0`, with the prefix of the subnet.
     #[must_use]
     pub fn address_v4(&self) -> Option<IpNet> {
-        self.shared.recipe.plan.address_v4(self.number)
+        self.plan().address_v4(self.number())
     }
 
     /// The IPv6 address of its `eth0`, with the prefix of the subnet.
     #[must_use]
     pub fn address_v6(&self) -> Option<IpNet> {
-        self.shared.recipe.plan.address_v6(self.number)
+        self.plan().address_v6(self.number())
     }
 
     /// The MAC address of its `eth0`.
     #[must_use]
     pub fn mac(&self) -> MacAddress {
-        self.shared.recipe.plan.mac(self.number)
+        self.plan().mac(self.number())
     }
 
     /// Its port, on the host.
     #[must_use]
     pub fn port(&self) -> PortInfo {
-        self.shared.recipe.port_info(self.number)
+        self.claim.shared().recipe.port_info(self.number())
     }
 
     /// The namespace that its port and its bridge are in: the network's own for the first
@@ -88,14 +119,13 @@ impl Sandbox {
     /// # Errors
     /// None that can happen to a sandbox that was made.
     pub fn port_namespace(&self) -> Result<&Namespace> {
-        self.shared.place(self.number).map(|place| &place.namespace)
+        self.claim.shared().place(self.number()).map(|place| &place.namespace)
     }
 
     /// The index of the bridge that its port is on.
     #[must_use]
     pub fn bridge(&self) -> u32 {
-        let plan = &self.shared.recipe.plan;
-        plan.bridge(plan.shard(self.number))
+        self.plan().bridge(self.plan().shard(self.number()))
     }
 
     /// Its slot in the program's arrays, if the network has a program.
@@ -107,7 +137,7 @@ impl Sandbox {
     /// The route socket inside, for more addresses, routes and links.
     #[must_use]
     pub const fn socket(&mut self) -> &mut RouteSocket {
-        &mut self.socket
+        &mut self.inside.socket
     }
 
     /// Runs `f` with the calling thread inside: see [`Namespace::enter`].
@@ -124,16 +154,5 @@ impl Sandbox {
     /// As [`Namespace::spawn`] and [`Sandbox::namespace`].
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
         self.namespace()?.spawn(command)
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            // Gone already, by `ip netns delete`, is as well.
-            let _ = Namespace::delete(name);
-        }
-        // Before the descriptors are closed, so that the kernel's notice finds the number waiting for it.
-        self.shared.leave(self.number);
     }
 }

@@ -1,11 +1,12 @@
 //! What a network and its sandboxes share.
 
 use super::fabric::{Fabric, Place};
-use super::ledger::Ledger;
+use super::names::LeftName;
+use super::notices::Books;
 use super::options::NetworkOptions;
 use super::program::PortProgram;
 use super::requests::Recipe;
-use crate::namespace::NamespaceId;
+use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,17 +14,21 @@ use std::time::Duration;
 /// The state of a network.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// The process that made it.
+    process: Option<u64>,
     pub(super) recipe: Recipe,
     pub(super) home_id: NamespaceId,
     pub(super) program: Option<Arc<dyn PortProgram>>,
     pub(super) patience: Duration,
     pub(super) backlog: u32,
-    ledger: Mutex<Ledger>,
+    books: Mutex<Books>,
     /// The bridges, the first of which is always there. One lock for each, so that threads seldom meet.
     pub(super) places: Box<[OnceLock<Place>]>,
     fabric: Mutex<Fabric>,
     /// Whether the folder of named namespaces was made ready.
     pub(super) names: OnceLock<()>,
+    /// Names of dropped sandboxes that could not be removed.
+    pub(super) left_names: Mutex<Vec<LeftName>>,
 }
 
 impl Shared {
@@ -33,16 +38,34 @@ impl Shared {
         let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
+            process: this_process(),
             recipe: Recipe::new(plan, options, fabric.has_ipv6())?,
             home_id,
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            ledger: Mutex::new(Ledger::new(&plan)),
+            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge)),
             places,
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
+            left_names: Mutex::default(),
         })
+    }
+
+    /// Whether this is the process that made it. A fork has a copy of everything, and shares the sockets; what it did with
+    /// them would happen to its parent, which takes the answers, or the forks would take each other's. So it does nothing,
+    /// and takes no lock, which another thread may have held when the fork was made.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == this_process()
+    }
+
+    /// An error in a fork.
+    pub(super) fn check_process(&self, operation: &'static str) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        let why = "the network belongs to the process that this one was forked from";
+        Err(Error::invalid(operation, self.recipe.plan.name.to_string(), why))
     }
 
     /// The bridge of a sandbox, made if it is not there yet.
@@ -75,9 +98,9 @@ impl Shared {
         &first.namespace
     }
 
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         // No change of the numbers can stop in the middle.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
@@ -88,6 +111,11 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
+        // What cannot be removed now is left.
+        let _ = self.remove_left_names();
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
         if let Some(program) = &self.program {

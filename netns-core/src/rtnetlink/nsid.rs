@@ -4,7 +4,7 @@
 //! which id a namespace has.
 
 use super::socket::RouteSocket;
-use crate::wire::{Batch, Message, NETNSA_FD, NETNSA_NSID, RtGenMsg};
+use crate::wire::{Batch, Message, NETNSA_FD, NETNSA_NSID, NETNSA_PID, RtGenMsg};
 use crate::{Cause, Error, Namespace, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -12,6 +12,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 pub fn encode_get(batch: &mut Batch, namespace: BorrowedFd<'_>) {
     batch.message(libc::RTM_GETNSID, 0, &RtGenMsg::default(), |attributes| {
         attributes.value(NETNSA_FD, namespace.as_raw_fd());
+    });
+}
+
+/// Appends the request to give the namespace that a thread is in this id, which is not another's.
+pub(crate) fn encode_assign(batch: &mut Batch, thread: u32, id: i32) {
+    batch.message(libc::RTM_NEWNSID, 0, &RtGenMsg::default(), |attributes| {
+        attributes.value(NETNSA_NSID, id);
+        attributes.value(NETNSA_PID, thread);
     });
 }
 

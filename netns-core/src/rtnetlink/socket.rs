@@ -8,6 +8,7 @@ use crate::wire::{
     describe,
 };
 use crate::{Error, Result};
+use bytemuck::pod_read_unaligned;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -60,6 +61,35 @@ enum Listed {
     Changed,
     /// An entry has this many bytes, which is more than there is room for.
     Longer(usize),
+}
+
+/// What is known of the answers to a batch.
+struct Answers<'a> {
+    /// The sequence number of the last request.
+    last: u32,
+    /// How many requests there are.
+    count: u32,
+    /// Requests, by their places, whose refusal is no failure.
+    may_fail: &'a [u32],
+    outcome: Result<()>,
+    /// The first request that was refused.
+    refused: Option<u32>,
+    /// Whether one of `may_fail` was.
+    forgiven: bool,
+    /// Whether an answer had no room.
+    cut: bool,
+}
+
+impl<'a> Answers<'a> {
+    const fn new(last: u32, count: u32, may_fail: &'a [u32]) -> Self {
+        Self { last, count, may_fail, outcome: Ok(()), refused: None, forgiven: false, cut: false }
+    }
+
+    /// The place of the request that a message answers.
+    fn number(&self, header: &NlMsgHdr) -> Option<u32> {
+        let behind = self.last.wrapping_sub(header.sequence);
+        (behind < self.count).then(|| self.count - 1 - behind)
+    }
 }
 
 /// What came of waiting for a datagram.
@@ -149,6 +179,45 @@ impl RouteSocket {
         answer.ok_or_else(|| reply_error(batch.bytes(), "the kernel acknowledged it and sent nothing"))
     }
 
+    /// Sends `batch`, whose last two messages each ask for an object, and gives the answers to `read`; `false` if one is
+    /// too long for the buffers, or a request of those in `may_fail`, by their places in the batch, was refused.
+    ///
+    /// The answers are two datagrams, which one system call receives.
+    ///
+    /// # Errors
+    /// As [`RouteSocket::execute`], of the other requests, and what `read` returns.
+    pub(crate) fn query_two(
+        &mut self,
+        batch: &mut Batch,
+        may_fail: &[u32],
+        read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let last = self.send(batch, 0)?;
+        let mut answers = Answers::new(last, batch.messages(), may_fail);
+        let mut buffers = [[0; REPLY_CAPACITY]; 2];
+        loop {
+            let [first, second] = &mut buffers;
+            let received = sys::retry(|| {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+                sys::socket::receive_two(self.socket.as_fd(), &mut [first, second], flags)
+            });
+            let (count, datagrams) = received.map_err(|error| receive_error(batch.bytes(), error))?;
+            for (datagram, buffer) in datagrams.iter().zip(&buffers).take(count) {
+                if datagram.sender != 0 {
+                    continue;
+                }
+                // The header of one that was cut says whose answer it is.
+                let whole = datagram.length.min(buffer.len());
+                answers.cut |= datagram.truncated;
+                if self.take_answers(batch, &buffer[..whole], datagram.truncated, &mut answers, read)? {
+                    self.settled = true;
+                    let complete = !answers.cut && !answers.forgiven;
+                    return self.conclude(batch, answers).map(|()| complete);
+                }
+            }
+        }
+    }
+
     /// Sends `batch`, whose last message asks for a list, and gives every entry to `read`; those for which it
     /// returns `None` are left out.
     ///
@@ -235,52 +304,83 @@ impl RouteSocket {
         read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
     ) -> Result<Option<usize>> {
         let last = self.send(batch, flags)?;
-        let first = last.wrapping_sub(batch.messages() - 1);
-        let mut outcome = Ok(());
-        let mut refused = None;
+        let mut answers = Answers::new(last, batch.messages(), &[]);
         loop {
             let length = match self.receive(batch.bytes(), buffer)? {
                 Received::Whole(length) => length,
-                Received::Cut(length) => return outcome.map(|()| Some(length)),
+                Received::Cut(length) => return answers.outcome.map(|()| Some(length)),
             };
-            let mut messages = Messages::new(&buffer[..length]);
-            for message in messages.by_ref() {
-                let number = message.header.sequence.wrapping_sub(first);
-                if number > last.wrapping_sub(first) || !self.is_ours(&message.header) {
-                    continue;
-                }
-                let result = if i32::from(message.header.kind) == libc::NLMSG_ERROR {
-                    match message.error() {
-                        Some((0, _)) => Ok(()),
-                        Some((errno, _)) => {
-                            refused = refused.or(Some(message.header.sequence));
-                            Err(refusal(batch.bytes(), &message, errno))
-                        }
-                        None => Err(reply_error(batch.bytes(), "its answer is too short")),
-                    }
-                } else {
-                    read(&message)
-                };
-                outcome = outcome.and(result);
-                if message.header.sequence == last {
-                    self.settled = true;
-                    return match (outcome, refused) {
-                        (Err(error), Some(refused)) if !self.explains => Err(self.why(batch, refused, error)),
-                        (outcome, _) => outcome.map(|()| None),
-                    };
-                }
+            if self.take_answers(batch, &buffer[..length], false, &mut answers, read)? {
+                self.settled = true;
+                return self.conclude(batch, answers).map(|()| None);
             }
-            check_complete(batch.bytes(), messages.remaining())?;
         }
     }
 
-    /// Repeats a refused request with explanations asked for. If the kernel thinks better of it, `error` stands.
+    /// Reads the answers in a datagram; whether that of the last request was among them.
+    fn take_answers(
+        &mut self,
+        batch: &Batch,
+        datagram: &[u8],
+        is_cut: bool,
+        answers: &mut Answers<'_>,
+        read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        if is_cut {
+            // Whatever it says, it is lost.
+            let header = datagram.get(..size_of::<NlMsgHdr>()).map(pod_read_unaligned::<NlMsgHdr>);
+            return Ok(header.is_some_and(|header| header.sequence == answers.last && self.is_ours(&header)));
+        }
+        let mut messages = Messages::new(datagram);
+        for message in messages.by_ref() {
+            let Some(number) = answers.number(&message.header) else { continue };
+            if !self.is_ours(&message.header) {
+                continue;
+            }
+            let result = if i32::from(message.header.kind) == libc::NLMSG_ERROR {
+                match message.error() {
+                    Some((0, _)) => Ok(()),
+                    Some(_) if answers.may_fail.contains(&number) => {
+                        answers.forgiven = true;
+                        Ok(())
+                    }
+                    Some((errno, _)) => {
+                        answers.refused = answers.refused.or(Some(message.header.sequence));
+                        Err(refusal(batch.bytes(), &message, errno))
+                    }
+                    None => Err(reply_error(batch.bytes(), "its answer is too short")),
+                }
+            } else {
+                read(&message)
+            };
+            if answers.outcome.is_ok() {
+                answers.outcome = result;
+            }
+            if message.header.sequence == answers.last {
+                return Ok(true);
+            }
+        }
+        check_complete(batch.bytes(), messages.remaining())?;
+        Ok(false)
+    }
+
+    /// What came of a batch.
+    fn conclude(&mut self, batch: &mut Batch, answers: Answers<'_>) -> Result<()> {
+        match (answers.outcome, answers.refused) {
+            (Err(error), Some(refused)) if !self.explains => Err(self.why(batch, refused, error)),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Repeats a refused request with explanations asked for. If the kernel carries it out this time, nobody knows what
+    /// was done and what was not.
     fn why(&mut self, batch: &mut Batch, refused: u32, error: Error) -> Error {
         batch.retain(refused);
         let again = self.ask_for_explanations().and_then(|()| self.exchange(batch, libc::NLM_F_ACK));
         match again {
+            Ok(()) => reply_error(batch.bytes(), "the kernel refused it, and when it was repeated did not"),
             Err(better) if better.errno() == error.errno() => better,
-            _ => error,
+            Err(_) => error,
         }
     }
 
@@ -329,17 +429,7 @@ impl RouteSocket {
                 Ok(Datagram { sender, .. }) if sender != 0 => {}
                 Ok(Datagram { truncated: true, length, .. }) => return Ok(Received::Cut(length)),
                 Ok(Datagram { length, .. }) => return Ok(Received::Whole(length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(reply_error(request, "the kernel did not answer"));
-                }
-                Err(error) => {
-                    let words = in_words(request);
-                    return Err(Error::new(
-                        words.operation,
-                        words.object,
-                        Cause::System { call: "recvmsg", error },
-                    ));
-                }
+                Err(error) => return Err(receive_error(request, error)),
             }
         }
     }
@@ -404,6 +494,15 @@ fn in_words(requests: &[u8]) -> wire::Description {
 fn reply_error(requests: &[u8], why: &'static str) -> Error {
     let words = in_words(requests);
     Error::new(words.operation, words.object, Cause::Reply(why.into()))
+}
+
+/// An answer that could not be received.
+fn receive_error(request: &[u8], error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return reply_error(request, "the kernel did not answer");
+    }
+    let words = in_words(request);
+    Error::new(words.operation, words.object, Cause::System { call: "recvmsg", error })
 }
 
 /// A datagram that ends in the middle of a message is not to be trusted.

@@ -8,8 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// How many datagrams [`receive_heads`] receives at most.
 pub(crate) const HEADS: usize = 32;
-/// How many bytes of each it keeps: a netlink header and the longest of rtnetlink's own.
-pub(crate) const HEAD: usize = 36;
+/// How many bytes of each it keeps: the netlink header, that of a link, and an attribute with its name.
+pub(crate) const HEAD: usize = 16 + 16 + 4 + 16;
 
 /// The beginning of a datagram.
 #[derive(Debug, Clone, Copy)]

@@ -127,6 +127,41 @@ pub(crate) fn receive_netlink(
     Ok(Datagram { length, sender: address.nl_pid, truncated: header.msg_flags & libc::MSG_TRUNC != 0 })
 }
 
+/// `recvmmsg(2)` of up to two datagrams of a netlink socket, as [`receive_netlink`] receives one; how many there were.
+pub(crate) fn receive_two(
+    socket: BorrowedFd<'_>,
+    buffers: &mut [&mut [u8]; 2],
+    flags: libc::c_int,
+) -> io::Result<(usize, [Datagram; 2])> {
+    // SAFETY: all zeroes is a valid `sockaddr_nl`, `iovec` and `mmsghdr`.
+    let (mut addresses, mut slices, mut messages): (
+        [libc::sockaddr_nl; 2],
+        [libc::iovec; 2],
+        [libc::mmsghdr; 2],
+    ) = unsafe { (zeroed(), zeroed(), zeroed()) };
+    for (((buffer, address), slice), message) in
+        buffers.iter_mut().zip(&mut addresses).zip(&mut slices).zip(&mut messages)
+    {
+        slice.iov_base = buffer.as_mut_ptr().cast();
+        slice.iov_len = buffer.len();
+        message.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
+        message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+        message.msg_hdr.msg_iov = std::ptr::from_mut(slice);
+        message.msg_hdr.msg_iovlen = 1;
+    }
+    // SAFETY: `messages` has two entries; each points at its own `addresses` and `slices` entry, which points at its own
+    // buffer, with their lengths. All outlive the call. The time limit may be null.
+    let count = check(unsafe {
+        libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), 2, flags, std::ptr::null_mut())
+    })?;
+    let datagram = |at: usize| Datagram {
+        length: messages[at].msg_len as usize,
+        sender: addresses[at].nl_pid,
+        truncated: messages[at].msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+    };
+    Ok((count.unsigned_abs() as usize, [datagram(0), datagram(1)]))
+}
+
 /// The network namespace that a socket belongs to. Needs `CAP_NET_ADMIN` over it. Linux 4.9.
 /// <https://github.com/torvalds/linux/blob/v6.12/net/socket.c>
 pub(crate) fn namespace_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {

@@ -54,6 +54,7 @@ pub const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
 
 // `NETNSA_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/net_namespace.h>
 pub const NETNSA_NSID: u16 = 1;
+pub const NETNSA_PID: u16 = 2;
 pub const NETNSA_FD: u16 = 3;
 
 // libc declares these three for glibc and not for musl. The kernel has the same numbers under both.

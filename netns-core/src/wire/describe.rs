@@ -7,9 +7,9 @@ use super::{
     IFLA_BR_AGEING_TIME, IFLA_BR_FORWARD_DELAY, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
     IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD,
     IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfAddrMsg,
-    IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NdMsg, NlAttr, NlMsgHdr, RtGenMsg, RtMsg,
-    TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TcMsg,
-    VETH_INFO_PEER, align,
+    IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlAttr, NlMsgHdr, RtGenMsg,
+    RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME,
+    TcMsg, VETH_INFO_PEER, align,
 };
 use bytemuck::pod_read_unaligned;
 
@@ -46,6 +46,7 @@ pub(crate) fn describe(request: &Message<'_>) -> Description {
         libc::RTM_DELTFILTER => ("delete", "filter"),
         libc::RTM_GETTFILTER => ("get", "filter"),
         libc::RTM_GETNSID => ("get", "namespace id"),
+        libc::RTM_NEWNSID => ("assign", "namespace id"),
         other => {
             return Description { operation: format!("netlink request {other}"), object: String::new() };
         }
@@ -224,7 +225,8 @@ const NEIGHBOUR: &[Name] = &[
     leaf(libc::NDA_VLAN, "NDA_VLAN"),
     leaf(NDA_MASTER, "NDA_MASTER"),
 ];
-const NAMESPACE_ID: &[Name] = &[leaf(NETNSA_NSID, "NETNSA_NSID"), leaf(NETNSA_FD, "NETNSA_FD")];
+const NAMESPACE_ID: &[Name] =
+    &[leaf(NETNSA_NSID, "NETNSA_NSID"), leaf(NETNSA_PID, "NETNSA_PID"), leaf(NETNSA_FD, "NETNSA_FD")];
 const TC: &[Name] = &[
     leaf(libc::TCA_KIND, "TCA_KIND"),
     nest(
@@ -249,7 +251,7 @@ fn names(request: &Message<'_>) -> (&'static [Name], usize) {
             let veth = link_kind(request) == Some("veth");
             (if veth { LINK_VETH } else { LINK }, size_of::<IfInfoMsg>())
         }
-        libc::RTM_GETNSID => (NAMESPACE_ID, size_of::<RtGenMsg>()),
+        libc::RTM_GETNSID | libc::RTM_NEWNSID => (NAMESPACE_ID, size_of::<RtGenMsg>()),
         _ => (TC, size_of::<TcMsg>()),
     }
 }

@@ -12,6 +12,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::Random;
 
 pub use crate::sys::abi::{
     IfAddrMsg, IfInfoMsg, IfaCacheInfo, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg, RtMsg,

@@ -5,3 +5,5 @@ mod message;
 mod random;
 mod reader;
 mod writer;
+
+pub(crate) use random::Random;

@@ -39,7 +39,10 @@ fn the_end_of_a_port_of_the_window_is_heard_and_no_other() {
             veth::create(&mut socket, &pair).unwrap();
             link::delete(&mut socket, index).unwrap();
         }
-        assert_eq!(heard(&reclaim), [Heard::Gone(7 * WINDOW), Heard::Gone(7 * WINDOW + 0xffff)]);
+        assert_eq!(
+            heard(&reclaim),
+            [Heard::Gone(7 * WINDOW, name("a")), Heard::Gone(7 * WINDOW + 0xffff, name("a"))]
+        );
     });
 }
 

@@ -1,0 +1,235 @@
+//! Making a sandbox: a number, a namespace, the requests; and what becomes of them if something fails.
+//!
+//! Whatever an attempt takes is in a value that gives it back when it is dropped: the number and the slot in a
+//! [`Claim`], the name and the namespace in an [`Inside`]. A sandbox consists of the same two, so a failed attempt
+//! leaves what a dropped sandbox leaves, nothing.
+
+use super::ledger::Ticket;
+use super::requests::Programs;
+use super::sandbox::{Inside, Sandbox};
+use super::shared::Shared;
+use crate::error::Cause;
+use crate::namespace::{Reserved, Return, this_thread};
+use crate::sys::deadline::Deadline;
+use crate::wire::{Batch, IfInfoMsg, Message};
+use crate::{Error, Result, RouteSocket, sys};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a number is given up for another because its index or name is taken.
+const ATTEMPTS: usize = 8;
+/// How long a port may take to work on kernels that do not make it so when they are asked for it (before 6.8).
+const PORT_LIMIT: Duration = Duration::from_secs(5);
+/// How long to sleep between two looks at a port: at first, and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
+
+/// A number, and whether there is a port of it.
+#[derive(Debug)]
+pub(super) struct Claim {
+    shared: Arc<Shared>,
+    pub(super) ticket: Ticket,
+    port: Port,
+}
+
+/// What is known of the port that belongs to a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    /// It was not made.
+    None,
+    /// Somebody else has a link of its index or name.
+    Clash,
+    /// The kernel was asked to make it, and has not answered.
+    Perhaps,
+    /// It was made.
+    Made,
+    /// It is a sandbox's.
+    Used,
+}
+
+impl Claim {
+    fn take(shared: &Arc<Shared>, deadline: &mut Deadline) -> Result<Self> {
+        let ticket = shared.take(deadline)?;
+        Ok(Self { shared: Arc::clone(shared), ticket, port: Port::None })
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) const fn number(&self) -> u32 {
+        self.ticket.number
+    }
+
+    /// What the answer to the requests that make the port says of it.
+    fn judge(&mut self, answer: &Result<()>) {
+        self.port = match answer {
+            Ok(()) => Port::Made,
+            Err(error) if !matches!(error.cause(), Cause::Refused { .. }) => Port::Perhaps,
+            Err(error) if error.operation() != "create veth" => Port::Made,
+            Err(error) if matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) => Port::Clash,
+            Err(_) => Port::None,
+        };
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let (shared, ticket) = (&self.shared, self.ticket);
+        if !shared.is_ours() {
+            return;
+        }
+        match self.port {
+            Port::None | Port::Clash => shared.note(|ledger| ledger.give_back(ticket)),
+            // The kernel's notice of its end will find the number waiting for it, or has come already.
+            Port::Used => shared.note(|ledger| ledger.leave(ticket)),
+            // Its end may have been announced, and looked for, while it was being made.
+            Port::Made | Port::Perhaps => {
+                shared.note(|ledger| ledger.leave(ticket));
+                shared.doubt(shared.recipe.plan.shard(ticket.number));
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Makes a sandbox.
+    pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
+        this.check_process("create sandbox")?;
+        let mut deadline = Deadline::new(this.patience);
+        // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
+        let mut clashes = Vec::new();
+        let mut clash = None;
+        loop {
+            let mut claim = match Claim::take(this, &mut deadline) {
+                Ok(claim) => claim,
+                // That there is a clash says more than that there are no other numbers.
+                Err(error) => return Err(clash.unwrap_or(error)),
+            };
+            let error = match Self::build(&mut claim, name) {
+                Ok((slot, inside)) => return Ok(Sandbox { claim, slot, inside }),
+                Err(error) => error,
+            };
+            if claim.port == Port::Clash && clashes.len() < ATTEMPTS {
+                clashes.push(claim);
+                clash = Some(error);
+                continue;
+            }
+            drop(claim);
+            // Dropped sandboxes count until they are reclaimed.
+            if !is_full(&error) || !this.wait_for_room(&mut deadline)? {
+                return Err(error);
+            }
+        }
+    }
+
+    /// One attempt.
+    fn build(claim: &mut Claim, name: Option<&str>) -> Result<(Option<u16>, Inside)> {
+        let this = Arc::clone(&claim.shared);
+        let number = claim.number();
+        let slot = match &this.program {
+            None => None,
+            Some(program) => {
+                let slot = program.assign(&this.recipe.port_info(number))?;
+                this.books().ledger.set_slot(claim.ticket, slot);
+                Some(slot)
+            }
+        };
+        let place = this.place(number)?;
+        let programs = this.program.as_ref().zip(slot).map(|(program, slot)| Programs {
+            ingress: program.ingress(),
+            egress: program.egress(),
+            slot,
+        });
+        let mut batch = Batch::new();
+        let reserved = name.map(|name| this.reserve(name).map(|reserved| (reserved, name))).transpose()?;
+        let back = Return::to_known(this.home(), this.home_id)?;
+        let unshared = sys::namespace::unshare(libc::CLONE_NEWNET);
+        unshared.map_err(Error::system("create namespace", "", "unshare")).map_err(explain_limit)?;
+        let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
+        if let Some((reserved, name)) = reserved {
+            reserved.bind_current()?;
+            inside.name = Some(name.into());
+        }
+        this.recipe.encode_eth0(&mut batch, number, place.namespace.as_fd());
+        let answer = inside.socket.execute(&mut batch);
+        claim.judge(&answer);
+        // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`.
+        let is_port = claim.port != Port::Made;
+        let named = |error: Error| if is_port { error.about(this.port_name(number)) } else { error };
+        answer.map_err(named)?;
+        batch.clear();
+        let may_fail = this.recipe.encode_port(&mut batch, number, this_thread(), programs);
+        let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;
+        drop(back);
+        if !works {
+            this.wait_for_port(&mut inside.socket, number)?;
+        }
+        this.books().ledger.commit(claim.ticket);
+        claim.port = Port::Used;
+        Ok((slot, inside))
+    }
+
+    fn reserve(&self, name: &str) -> Result<Reserved> {
+        if self.names.get().is_none() {
+            Reserved::prepare()?;
+            self.names.get_or_init(|| ());
+        }
+        Reserved::new(name)
+    }
+
+    fn port_name(&self, number: u32) -> String {
+        self.recipe.plan.port_name(number).to_string()
+    }
+
+    /// Waits until both ends of a pair work, where asking for them did not make it so. `socket` is inside the sandbox.
+    ///
+    /// Before Linux 6.8 nothing can be done but wait for the kernel's linkwatch to come to them. It does so at once,
+    /// because it holds the carrier of a veth for urgent (`linkwatch_urgent_event` in
+    /// <https://github.com/torvalds/linux/blob/v6.1/net/core/link_watch.c>): the first look nearly always finds the
+    /// port up. So looking again is cheaper than listening to events, which takes a socket.
+    fn wait_for_port(&self, socket: &mut RouteSocket, number: u32) -> Result<()> {
+        let mut deadline = Deadline::new(PORT_LIMIT);
+        let (mut pause, longest) = LOOK_AGAIN;
+        let mut batch = Batch::new();
+        self.recipe.encode_questions(&mut batch, number);
+        while !both_work(socket, &mut batch, &[])? {
+            if !deadline.sleep(pause) {
+                let limit = Cause::TimedOut(deadline.limit());
+                return Err(Error::new("wait for port", self.port_name(number), limit));
+            }
+            pause = (pause * 2).min(longest);
+        }
+        Ok(())
+    }
+}
+
+/// Whether something has run out of which dropped sandboxes give back some.
+fn is_full(error: &Error) -> bool {
+    matches!(error.cause(), Cause::Exhausted(_))
+}
+
+/// Says why there is no namespace. No space left on a device is how the kernel puts it.
+pub(super) fn explain_limit(error: Error) -> Error {
+    if error.errno() == Some(libc::ENOSPC) {
+        let why = "the kernel allows no more network namespaces (user.max_net_namespaces)";
+        return Error::exhausted("create namespace", "", why);
+    }
+    error
+}
+
+/// Sends a batch that ends with the questions for both ends; whether it is known that both work.
+fn both_work(socket: &mut RouteSocket, batch: &mut Batch, may_fail: &[u32]) -> Result<bool> {
+    let mut work = true;
+    let answered = socket.query_two(batch, may_fail, &mut |message| {
+        work &= operational(message);
+        Ok(())
+    })?;
+    Ok(answered && work)
+}
+
+/// Whether a described link carries packets.
+fn operational(message: &Message<'_>) -> bool {
+    let state = message.attributes_after::<IfInfoMsg>().find(libc::IFLA_OPERSTATE);
+    state.and_then(|state| state.value::<u8>()) == Some(libc::IF_OPER_UP as u8)
+}

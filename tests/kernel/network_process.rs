@@ -1,0 +1,120 @@
+//! Networks in processes that are not what they were: forks, and those that have entered a user namespace or cannot go
+//! back.
+
+use crate::{name, net};
+use netns_core::Namespace;
+use netns_core::network::{Network, NetworkOptions};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+use tests::{drop_capabilities, in_fork, in_host, ip, require_privilege, unshare_user};
+
+/// Which of the tests below [`child`] is to be the child of.
+const CHILD: &str = "NETWORK_PROCESS";
+
+fn options() -> NetworkOptions {
+    NetworkOptions { subnet_v4: Some(net("10.99.0.0/24")), ..NetworkOptions::new(name("sb")) }
+}
+
+#[test]
+fn a_fork_has_nothing_of_its_parents_network() {
+    in_host(|host| {
+        let network = Network::create(&options()).unwrap();
+        let mut handles = Some((
+            network.create_named_sandbox("box").unwrap(),
+            network.create_sandbox().unwrap(),
+            network.clone(),
+            network,
+        ));
+        let links = ip("-o link show");
+        let outcome = in_fork(|| {
+            let (_, anonymous, network, _) = handles.as_ref().unwrap();
+            let error = network.create_sandbox().unwrap_err();
+            let told = error.to_string();
+            let expected =
+                "create sandbox sb: the network belongs to the process that this one was forked from";
+            if told != expected {
+                return Err(told);
+            }
+            for error in [
+                network.create_named_sandbox("fork").unwrap_err(),
+                network.reclaiming().unwrap_err(),
+                network.wait_reclaimed(Duration::MAX).unwrap_err(),
+                network.delete([]).unwrap_err(),
+            ] {
+                if !error
+                    .to_string()
+                    .ends_with("the network belongs to the process that this one was forked from")
+                {
+                    return Err(error.to_string());
+                }
+            }
+            // What only needs the sandbox's own descriptors works.
+            let inside = anonymous.enter(|| Namespace::current().unwrap().id().unwrap()).unwrap();
+            if inside == host.namespace().id().unwrap() {
+                return Err("a sandbox cannot be entered".to_owned());
+            }
+            // Here, in the fork.
+            handles = None;
+            Ok(())
+        });
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(ip("-o link show"), links);
+        assert_eq!(Namespace::list().unwrap(), ["box"]);
+        let (named, anonymous, network, _) = handles.as_ref().unwrap();
+        assert_eq!((named.number(), anonymous.number(), network.sandboxes()), (0, 1, 2));
+        network.create_sandbox().unwrap();
+        drop(handles);
+        tests::eventually("all links go", || ip("-o link show").lines().count() == 1);
+        host.assert_clean();
+    });
+}
+
+#[test]
+fn who_may_not_come_back_is_told_and_not_let_in() {
+    in_host(|_| {
+        // A fork has one thread, as entering a user namespace asks for.
+        let outcome = in_fork(|| {
+            let network = Network::create(&options()).unwrap();
+            let one =
+                thread::scope(|scope| scope.spawn(|| network.create_sandbox().unwrap()).join().unwrap());
+            // Not before the kernel has taken note of the other thread's end.
+            tests::eventually("one thread is left", || unshare_user().is_ok());
+            let here = Namespace::current().unwrap().id().unwrap();
+            let error = network.create_sandbox().map(|_| ()).unwrap_err();
+            let after = Namespace::current().unwrap().id().unwrap();
+            drop(one);
+            if error.errno() == Some(libc::EPERM) && here == after { Ok(()) } else { Err(error.to_string()) }
+        });
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+#[test]
+fn who_cannot_go_back_aborts_though_nobody_reads_the_reason() {
+    require_privilege();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "network_process::child", "--nocapture"]).env(CHILD, "abort");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // A pipe that nobody reads.
+    drop(child.stderr.take());
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGABRT), "{status}");
+}
+
+/// What the test above runs. Does nothing unless it is asked to.
+#[test]
+fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    in_host(|_| {
+        let inside = Namespace::anonymous().unwrap();
+        // By now the pipe is closed.
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = inside.enter(drop_capabilities);
+        // In the wrong namespace.
+        std::process::exit(0);
+    });
+}
