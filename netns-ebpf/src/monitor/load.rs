@@ -89,10 +89,7 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
     byte_order::check(OBJECT)?;
     let cpus = machine::cpu_lines()?;
     probe::probe().map_err(refusal::of_probe)?;
-    let Some(types) = aya::features().btf() else { return Err(refusal::of_types()) };
-    if !types.btf_func_global() {
-        return Err(refusal::of_types());
-    }
+    check_features()?;
     let mut ebpf = load_object(options, cpus).map_err(refusal::of_object)?;
     // The shortest one first.
     let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
@@ -130,6 +127,18 @@ fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::LOST, cpus)
         .load(OBJECT)
+}
+
+/// Whether aya found out that the kernel has what the object cannot be loaded without.
+fn check_features() -> Result<(), MonitorError> {
+    let features = aya::features();
+    if !features.bpf_global_data() {
+        return Err(refusal::of_constants());
+    }
+    match features.btf() {
+        Some(types) if types.btf_func_global() => Ok(()),
+        _ => Err(refusal::of_types()),
+    }
 }
 
 /// Whether the kernel has the object's types. aya goes on without them if it does not take them; but without them the

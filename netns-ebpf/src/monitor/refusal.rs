@@ -24,10 +24,18 @@ pub(super) fn of_probe(refused: Refused) -> MonitorError {
 
 /// The kernel did not take the programs' types.
 pub(super) fn of_types() -> MonitorError {
-    MonitorError::Load {
-        operation: "load the programs' types (BTF)".to_owned(),
-        source: "the kernel refused them, perhaps for want of memory".into(),
-    }
+    refused_to_aya("load the programs' types (BTF)")
+}
+
+/// The kernel did not take constants.
+pub(super) fn of_constants() -> MonitorError {
+    refused_to_aya("load the programs' constants (read-only globals)")
+}
+
+/// aya was refused something, and does not say with what answer.
+fn refused_to_aya(operation: &str) -> MonitorError {
+    let source = "the kernel refused them, perhaps for want of memory".into();
+    MonitorError::Load { operation: operation.to_owned(), source }
 }
 
 /// The maps could not be made.
