@@ -1,5 +1,6 @@
 //! What went wrong: the operation, the object, and the kernel's own words.
 
+use crate::capability;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -30,6 +31,10 @@ struct Details {
     operation: Cow<'static, str>,
     object: String,
     cause: Cause,
+    /// The capability that the calling thread lacked, if that explains it.
+    missing: Option<&'static str>,
+    /// Whether it lacked it only over the network namespace that it is in.
+    is_foreign: bool,
 }
 
 /// Why it went wrong.
@@ -64,6 +69,11 @@ pub enum Cause {
     Program(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// The operation of [`crate::become_root_of_user_namespace`].
+pub(crate) const CREATE_USER_NAMESPACE: &str = "create user namespace";
+/// What [`Cause::System`] calls the attempt of a thread to enter the namespace that it is in: whether it could return.
+pub(crate) const SETNS_BACK: &str = "setns to the present one";
+
 impl Error {
     /// The input was refused before the kernel was asked.
     pub fn invalid(
@@ -85,7 +95,16 @@ impl Error {
 
     /// An operation, its object, and why it failed: for what implements this crate's traits.
     pub fn new(operation: impl Into<Cow<'static, str>>, object: impl Into<String>, cause: Cause) -> Self {
-        Self(Box::new(Details { operation: operation.into(), object: object.into(), cause }))
+        let operation = operation.into();
+        let missing = needed(&operation, &cause).filter(|name| capability::is_missing(name));
+        let is_foreign = missing.is_some() && capability::is_network_foreign().unwrap_or(false);
+        Self(Box::new(Details {
+            operation: operation.into(),
+            object: object.into(),
+            cause,
+            missing,
+            is_foreign,
+        }))
     }
 
     /// A failed system call, for `map_err`.
@@ -129,6 +148,14 @@ impl Error {
         }
     }
 
+    /// The name of the capability that the calling thread lacked, if the kernel refused with `EPERM` for want of it. `None`
+    /// for every other error; and where the thread had it, something else forbids the operation: a seccomp filter, or a
+    /// security module.
+    #[must_use]
+    pub fn missing_capability(&self) -> Option<&'static str> {
+        self.0.missing
+    }
+
     /// Whether the input was refused before the kernel was asked.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
@@ -136,9 +163,28 @@ impl Error {
     }
 }
 
+/// What the kernel asks for before it does what it refused with `EPERM`. A user namespace takes nothing.
+fn needed(operation: &str, cause: &Cause) -> Option<&'static str> {
+    match cause {
+        Cause::Refused { errno: libc::EPERM, .. } => Some("CAP_NET_ADMIN"),
+        Cause::System { call, error } if error.raw_os_error() == Some(libc::EPERM) => {
+            match (operation, *call) {
+                (CREATE_USER_NAMESPACE, _) => None,
+                ("write sysctl", "write") => Some("CAP_NET_ADMIN"),
+                ("ping", _) => Some("CAP_NET_RAW"),
+                (_, "fsopen" | "mount" | "setns" | SETNS_BACK | "umount" | "unshare") => {
+                    Some("CAP_SYS_ADMIN")
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { operation, object, cause } = &*self.0;
+        let Details { operation, object, cause, missing, is_foreign } = &*self.0;
         formatter.write_str(operation)?;
         if !object.is_empty() {
             write!(formatter, " {object}")?;
@@ -158,6 +204,15 @@ impl fmt::Display for Error {
             Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
             Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),
             Cause::Program(why) => write!(formatter, ": {why}"),
+        }?;
+        match missing {
+            None => Ok(()),
+            Some(name) if *is_foreign => write!(
+                formatter,
+                ": this takes {name} over the network namespace, which belongs to another user namespace (unshare --net \
+                 makes one that does not)"
+            ),
+            Some(name) => write!(formatter, ": this takes {name}"),
         }
     }
 }

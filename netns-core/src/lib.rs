@@ -78,7 +78,9 @@ mod sys;
 pub mod sysctl;
 pub mod wire;
 
-pub use capability::{is_privileged, missing_capabilities};
+pub use capability::{
+    has_capability, is_in_initial_user_namespace, is_network_foreign, is_privileged, missing_capabilities,
+};
 pub use error::{Cause, Error, Result};
 pub use mac::MacAddress;
 pub use name::IfName;

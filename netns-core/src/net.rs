@@ -68,6 +68,14 @@ impl IpNet {
         self.prefix
     }
 
+    /// Whether a route to it is a default route: it is everything, or one half of everything. VPN clients add routes to
+    /// the two halves, `0.0.0.0/1` and `128.0.0.0/1`, which win over the default route and leave it in place. A subnet
+    /// that only such a route covers is free.
+    #[must_use]
+    pub const fn is_default(&self) -> bool {
+        self.prefix <= 1
+    }
+
     /// `AF_INET` or `AF_INET6`.
     #[must_use]
     pub(crate) const fn family(&self) -> u8 {

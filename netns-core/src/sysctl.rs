@@ -5,10 +5,11 @@
 //! from inside.
 
 use crate::error::Cause;
-use crate::{Error, Namespace, Result};
+use crate::{Error, Namespace, Result, sys};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 /// Reads a setting: `get(&namespace, "net.ipv4.ip_forward")`. With `/` instead of `.`, names of interfaces may
 /// contain dots.
@@ -38,14 +39,52 @@ pub fn get(namespace: &Namespace, name: &str) -> Result<String> {
 /// `ENOENT` if there is no such setting, `EINVAL` if it cannot have this value.
 pub fn set(namespace: &Namespace, name: &str, value: &str) -> Result<()> {
     let path = path("write sysctl", name)?;
-    // Not `fs::write`, which would make a file where there is none.
-    let written = namespace.enter(|| {
-        let mut file = fs::OpenOptions::new().write(true).open(path)?;
-        io::Write::write_all(&mut file, value.as_bytes())
-    })?;
+    let written = namespace.enter(|| write(&path, value))?;
     written.map_err(|error| {
         Error::new("write sysctl", format!("{name}={value}"), Cause::System { call: "write", error })
     })
+}
+
+/// Not `fs::write`, which would make a file where there is none.
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    io::Write::write_all(&mut file, value.as_bytes())
+}
+
+/// As [`set`], for the settings of a link or a namespace that this crate has made itself.
+///
+/// Container engines mount `/proc/sys` read-only, so that nobody in the container changes what belongs to the machine. A
+/// link of our own does not. So where the setting is not as wanted and cannot be written, it is written by a procfs of
+/// our own, which is mounted nowhere; that takes `CAP_SYS_ADMIN`, as making a namespace does.
+///
+/// # Errors
+/// As [`set`], if that does not work either.
+pub(crate) fn set_own(namespace: &Namespace, name: &str, value: &str) -> Result<()> {
+    let refused = match set(namespace, name, value) {
+        Err(error)
+            if matches!(error.errno(), Some(libc::EROFS | libc::EACCES | libc::EPERM | libc::ENOENT)) =>
+        {
+            error
+        }
+        other => return other,
+    };
+    if get(namespace, name).is_ok_and(|now| now == value) {
+        return Ok(());
+    }
+    let procfs = match sys::procfs::detached() {
+        Ok(procfs) => procfs,
+        Err(error) => {
+            // Where the right is what is missing, that says more than what was refused first.
+            let object = format!("{name}={value}");
+            let error = Error::system("write sysctl", object, "fsopen")(error);
+            return Err(if error.missing_capability().is_some() { error } else { refused });
+        }
+    };
+    let relative = path("write sysctl", name)?;
+    let relative = relative.strip_prefix("/proc").unwrap_or(&relative);
+    let path = PathBuf::from(format!("/proc/self/fd/{}", procfs.as_raw_fd())).join(relative);
+    // What was refused first says more.
+    namespace.enter(|| write(&path, value))?.map_err(|_| refused)
 }
 
 fn path(operation: &'static str, name: &str) -> Result<PathBuf> {

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Ports may send what the bridge and its host have learnt of them; the rest is told, and passes.
     let mut observer = Observer::start_judging(&monitor, &host, bridge, &journal, Judging::Learnt)?;
 
-    let mut earlier = observer.read();
+    let mut earlier = observer.read()?;
     for _ in 0..5 {
         let next = Instant::now() + Duration::from_secs(1);
         while let Some(left) = next.checked_duration_since(Instant::now()) {
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
         }
-        let now = observer.read();
+        let now = observer.read()?;
         for (port, rates) in now.ports.iter().zip(now.rates(&earlier)) {
             println!("{}: {} bit/s from it, {} bit/s to it", port.info, rates.rx.bits, rates.tx.bits);
         }

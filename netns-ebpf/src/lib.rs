@@ -45,8 +45,8 @@ pub mod pcapng;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use monitor::{
-    Attachment, Behind, Clsact, Comparison, Counter, Difference, Ends, Event, Journal, JournalFile, Judging,
-    Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy, PolicyOf, Port,
-    PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station, TcxAttachment,
-    TestRun, Trace, Violation, stations, test_run,
+    Attachment, Behind, Clsact, Comparison, CountedBy, Counter, Difference, Ends, Event, Journal,
+    JournalFile, Judging, Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy,
+    PolicyOf, Port, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station,
+    TcxAttachment, TestRun, Trace, Violation, stations, test_run,
 };

@@ -1,6 +1,6 @@
 //! What is there: the kernel's state, as far as a topology or its record speaks of it.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::processes;
 use crate::record::{Record, RecordedLink, Store};
 use crate::topology::{LinkName, Place, Topology};
@@ -9,6 +9,19 @@ use netns_core::{Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::{Monitor, MonitorError, Policy};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// `ENOPROTOOPT`: the kernel does not know a socket option.
+const NO_SUCH_OPTION: i32 = 92;
+
+/// The cookie of the namespace that a socket is in, which no later namespace has.
+pub(crate) fn cookie(socket: &RouteSocket) -> Result<u64> {
+    socket.namespace_cookie().map_err(|error| match error.errno() {
+        Some(NO_SUCH_OPTION) => {
+            Error::Missing { what: "cookies of network namespaces (SO_NETNS_COOKIE, Linux 5.14)", error }
+        }
+        _ => error.into(),
+    })
+}
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +70,10 @@ impl Observed {
         let host = Namespace::current()?;
         observed.places.insert(Place::Host, look_inside(&host, &Place::Host, topology, record)?);
         let names: BTreeSet<&String> = topology.namespaces.iter().chain(record.namespaces.keys()).collect();
+        if !names.is_empty() {
+            // Asked before anything is made: without cookies no namespace could be told from a later one of its name.
+            cookie(&RouteSocket::open_in(&host)?)?;
+        }
         let present = Namespace::list()?;
         for name in names.into_iter().filter(|name| present.contains(name)) {
             // A name without a namespace was left by somebody who was killed while making it.
@@ -64,7 +81,7 @@ impl Observed {
                 observed.namespaces.insert(name.clone(), 0);
                 continue;
             };
-            let cookie = RouteSocket::open_in(&namespace)?.namespace_cookie()?;
+            let cookie = cookie(&RouteSocket::open_in(&namespace)?)?;
             observed.namespaces.insert(name.clone(), cookie);
             if record.namespaces.get(name) == Some(&cookie) {
                 let place = Place::Namespace(name.clone());

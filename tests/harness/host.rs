@@ -1,6 +1,6 @@
 //! A machine of its own for every test.
 
-use crate::{ip, ip_json, skip, sys};
+use crate::{ip, ip_json, oracle, run, skip, sys};
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::fs;
@@ -80,6 +80,15 @@ impl Host {
         fs::create_dir("/run/bpf").unwrap();
         sys::mount_empty(c"bpf", "/run/bpf").unwrap();
         sys::pin_program(program, "/run/bpf/program").unwrap();
+    }
+
+    /// Mounts `/proc/sys` read-only, as container engines do, for this test alone.
+    ///
+    /// # Panics
+    /// If it cannot be mounted.
+    pub fn make_settings_read_only(&self) {
+        let _ = run(oracle("mount").args(["--bind", "/proc/sys", "/proc/sys"]));
+        let _ = run(oracle("mount").args(["-o", "remount,bind,ro", "/proc/sys"]));
     }
 
     /// Checks that no named namespace and no link but `lo` is left, by `ip`.

@@ -17,6 +17,7 @@ mod annotate;
 mod caller;
 mod capture;
 mod host;
+mod interrupt;
 mod kernel;
 mod oracle;
 mod scratch;
@@ -30,6 +31,7 @@ pub use annotate::annotate;
 pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};
+pub use interrupt::interrupted;
 pub use kernel::{
     has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, vlans_of_an_entry,
     words_since,

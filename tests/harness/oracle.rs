@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The tools, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("bridge", "iproute2"),
     ("tc", "iproute2"),
@@ -20,8 +20,17 @@ const PACKAGES: [(&str, &str); 15] = [
     ("xmllint", "libxml2-utils"),
     ("unshare", "util-linux"),
     ("mount", "mount"),
-    ("setpriv", "util-linux"),
     ("prlimit", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("timeout", "coreutils"),
+    ("busybox", "busybox-static"),
+    ("crun", "crun"),
+    ("runc", "runc"),
+    ("podman", "podman"),
+    ("newuidmap", "uidmap"),
+    ("lxc-execute", "lxc"),
+    ("iptables-legacy", "iptables"),
+    ("iptables-nft", "iptables"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

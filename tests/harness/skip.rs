@@ -34,6 +34,12 @@ pub(crate) fn is_skip(payload: &(dyn Any + Send)) -> bool {
 /// If `CI` is set, and if `/proc` is not there.
 pub fn require_privilege() {
     let missing = netns_core::missing_capabilities().expect("/proc is mounted");
+    if !missing.is_empty() && netns_core::is_network_foreign().expect("/proc is mounted") {
+        skip(&format!(
+            "{} missing over the network namespace, which belongs to another user namespace; run: unshare --net ..",
+            missing.join(", ")
+        ));
+    }
     if !missing.is_empty() {
         skip(&format!(
             "{} missing; run: sudo -E env PATH=\"$PATH\" cargo test --workspace",

@@ -162,6 +162,38 @@ pub fn raw_icmp() -> io::Result<UdpSocket> {
     }
 }
 
+/// Sends the thread that made it a signal of which the handler does nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interrupter {
+    process: libc::pid_t,
+    thread: libc::pid_t,
+}
+
+impl Interrupter {
+    const SIGNAL: libc::c_int = libc::SIGALRM;
+
+    /// Sets the handler, for the whole process.
+    pub(crate) fn of_this_thread() -> io::Result<Self> {
+        extern "C" fn nothing(_signal: libc::c_int) {}
+        // SAFETY: all zeroes is a valid `sigaction`: no flags, so without `SA_RESTART`, and an empty mask.
+        let mut action: libc::sigaction = unsafe { zeroed() };
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        // SAFETY: `action` outlives the call, and the old one may be null. The handler does nothing, which is safe at
+        // any moment, and stays for the rest of the process.
+        check(unsafe { libc::sigaction(Self::SIGNAL, &raw const action, ptr::null_mut()) })?;
+        // SAFETY: no arguments.
+        let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
+        Ok(Self { process, thread })
+    }
+
+    /// Sends the signal.
+    pub(crate) fn interrupt(self) -> io::Result<()> {
+        // SAFETY: no pointers. The signal has a handler.
+        check_long(unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.thread, Self::SIGNAL) })?;
+        Ok(())
+    }
+}
+
 /// What a classifier decides: `TC_ACT_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

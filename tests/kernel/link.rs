@@ -6,6 +6,8 @@ use netns_core::link::{self, AddrGenMode, LinkChange, LinkMode, LinkType, Operat
 use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 use tests::{Bridged, eventually, in_host, ip, ip_json, only, ping, until};
 
 fn shown(link: &str) -> Value {
@@ -240,5 +242,28 @@ fn the_counters_equal_those_of_ip() {
             "{ours:?}"
         );
         assert!(ours.rx_packets >= 3 && ours.tx_packets >= 3, "{ours:?}");
+    });
+}
+
+#[test]
+fn a_link_is_waited_for_until_it_carries_packets() {
+    in_host(|host| {
+        ip("link add v0 type veth peer name v1");
+        let limit = Duration::from_secs(20);
+        let mut socket = host.socket();
+        let error = link::wait_up(&mut socket, name("v0"), Duration::from_millis(1)).unwrap_err();
+        assert_eq!(error.to_string(), "wait for link v0: not within 1ms");
+        let error = link::wait_up(&mut socket, name("v9"), limit).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENODEV));
+        ip("link set v0 up");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                link::wait_up(&mut RouteSocket::open_in(host.namespace()).unwrap(), name("v0"), limit)
+            });
+            thread::sleep(Duration::from_millis(50));
+            ip("link set v1 up");
+            assert_eq!(waiting.join().unwrap().unwrap().state, OperationalState::Up);
+        });
+        assert_eq!(only(&ip_json("link show v0"))["operstate"], "UP");
     });
 }

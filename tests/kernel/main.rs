@@ -16,6 +16,7 @@ mod namespace;
 mod neighbour;
 mod network;
 mod network_limits;
+mod network_settings;
 mod ping;
 mod ping_answers;
 mod port_options;
@@ -26,6 +27,7 @@ mod sysctl;
 mod tc;
 mod veth;
 mod vlan;
+mod waits;
 
 use netns_core::{IfName, IpNet, MacAddress, RouteSocket, link as core_link};
 use std::net::IpAddr;

@@ -151,6 +151,29 @@ fn the_kernel_has_what_was_asked_for() {
     });
 }
 
+/// udev gives a link whose address the kernel made up another one.
+#[test]
+fn the_addresses_of_ports_are_chosen_ones() {
+    in_host(|_| {
+        let network = Network::create(&NetworkOptions { per_bridge: 1, ..options() }).unwrap();
+        let _sandboxes = [(); 2].map(|()| network.create_sandbox().unwrap());
+        std::fs::create_dir("/run/sys").unwrap();
+        let _ = tests::run(tests::oracle("mount").args(["-t", "sysfs", "sysfs", "/run/sys"]));
+        let mut seen = Vec::new();
+        for entry in std::fs::read_dir("/run/sys/class/net").unwrap() {
+            let link = entry.unwrap();
+            let kind = std::fs::read_to_string(link.path().join("addr_assign_type"));
+            // `NET_ADDR_SET`; `bonding_masters` is no link.
+            if let (Ok(kind), false) = (kind, link.file_name() == "lo") {
+                assert_eq!(kind, "3\n", "{}", link.path().display());
+                seen.push(link.file_name().into_string().unwrap());
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, ["sb", "sbd1", "sbp0", "sbr0"]);
+    });
+}
+
 #[test]
 fn all_of_it_goes() {
     in_host(|host| {
@@ -234,6 +257,25 @@ fn a_network_may_be_made_anew_before_the_kernel_has_reclaimed_the_old_one() {
             let sandboxes: Vec<_> = (0..20).map(|_| network.create_sandbox().unwrap()).collect();
             assert!(reaches(sandboxes[0].namespace().unwrap(), addresses(&sandboxes[19])[1]));
         }
+    });
+}
+
+#[test]
+fn the_halves_of_everything_are_default_routes() {
+    in_host(|host| {
+        // What a VPN client adds, beside the default route.
+        ip("link add vpn0 type veth peer name vpn1");
+        ip("link set vpn0 up");
+        ip("link set vpn1 up");
+        for half in ["0.0.0.0/1", "128.0.0.0/1"] {
+            ip(&format!("route add {half} dev vpn0"));
+        }
+        for half in ["::/1", "8000::/1"] {
+            ip(&format!("-6 route add {half} dev vpn0"));
+        }
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        assert!(addresses(&sandbox).into_iter().all(|to| reaches(host.namespace(), to)));
     });
 }
 

@@ -3,11 +3,13 @@
 use crate::{ip_address, mac_address, name, net};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
+use netns_core::events::{Event, Events};
 use netns_core::link::{self, LinkChange};
 use netns_core::route::{self, Route};
 use netns_core::wire::Batch;
 use netns_core::{MacAddress, Namespace, RouteSocket};
 use std::os::fd::AsFd;
+use std::time::Duration;
 use tests::{Forger, in_host, ip, ip_json, ipv4_words, only, port_id};
 
 fn bridge(name: &str) -> Bridge {
@@ -171,5 +173,24 @@ fn the_answer_of_a_big_link_fits() {
         )
         .unwrap();
         assert_eq!(link::list(&mut socket).unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn however_long_the_answer_it_is_read_and_so_are_events_of_it() {
+    in_host(|host| {
+        ip("link add br0 type bridge");
+        let names: Vec<String> = (0..70).map(|number| format!("altname {number:0127}")).collect();
+        for some in names.chunks(7) {
+            ip(&format!("link property add dev br0 {}", some.join(" ")));
+        }
+        let mut socket = host.socket();
+        assert_eq!(link::get(&mut socket, name("br0")).unwrap().name, name("br0"));
+        assert_eq!(link::list(&mut socket).unwrap().len(), 2);
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        let change = LinkChange { mtu: Some(1400), ..LinkChange::default() };
+        link::set(&mut socket, name("br0"), &change).unwrap();
+        let event = events.next(Duration::from_secs(5)).unwrap();
+        assert!(matches!(&event, Some(Event::Link(link)) if link.mtu == 1400), "{event:?}");
     });
 }

@@ -1,10 +1,13 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
+use crate::cross::CrossArguments;
+use crate::dist::DistArguments;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::vm::architecture::Architecture;
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -18,6 +21,9 @@ use std::time::Duration;
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 fine, 1 wrong usage or input, 2 the kernel refused.")]
 pub(crate) struct Cli {
+    /// Say more: what the kernel's verifier wrote about an eBPF program that it refused.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -62,6 +68,10 @@ pub(crate) enum Command {
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),
+    /// Compile for other machines and C libraries, and run the unit tests there.
+    Cross(CrossArguments),
+    /// Build a static binary of this command line.
+    Dist(DistArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
     /// Write completions for a shell to stdout: `source <(cargo xtask completions bash)`.
@@ -157,7 +167,10 @@ pub(crate) struct WatchArguments {
     after_help = "While it runs, each port of the bridge carries two filters, in a clsact qdisc that is made \
 where there is none. When it ends they are gone. After SIGKILL they stay: harmless, but --cleanup removes them, and so \
 does observing the bridge again. \
-What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it."
+What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it.
+
+If the kernel refuses the eBPF program, nothing is put onto any port, and the kernel's own statistics of the ports are \
+shown; --policy, --enforce and --pcap take the program."
 )]
 pub(crate) struct ObserveArguments {
     /// The bridge.
@@ -282,6 +295,9 @@ pub(crate) struct VmTestArguments {
     /// [default: 6.1, 6.12 and 6.12-rt].
     #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
     pub(crate) kernel: Vec<String>,
+    /// The virtual machine's processor. For arm64 everything is compiled for it, and its root is made of Debian's packages.
+    #[arg(long, value_enum, default_value_t = Architecture::Amd64)]
+    pub(crate) arch: Architecture,
     /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
     #[arg(long)]
     pub(crate) full: bool,
@@ -307,9 +323,12 @@ pub(crate) enum EbpfCommand {
     Check,
 }
 
+/// As long as for ever: a point in time that is farther away cannot be written down.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,9 @@
 //! Why a command ends early, and its exit code.
 
+use crate::messages::is_verbose;
+use crate::rights;
 use netns_ebpf::MonitorError;
+use std::error::Error;
 use std::fmt;
 
 /// All is well.
@@ -56,19 +59,25 @@ impl From<netns_core::Error> for Failure {
         if error.is_invalid_input() {
             return Self::Usage(error.to_string());
         }
-        let hint = if error.errno() == Some(1) { "; run as root" } else { "" };
-        Self::Kernel(format!("{error}{hint}"))
+        Self::Kernel(format!("{error}{}", rights::hint(&error)))
     }
 }
 
 impl From<MonitorError> for Failure {
     fn from(error: MonitorError) -> Self {
         match error {
-            MonitorError::Privilege { .. } | MonitorError::Missing { .. } | MonitorError::Observed { .. } => {
-                Self::Usage(error.to_string())
-            }
-            _ => Self::Kernel(error.to_string()),
+            MonitorError::Observed { .. } => Self::Usage(error.to_string()),
+            _ => Self::Kernel(in_words(&error)),
         }
+    }
+}
+
+/// An error in a sentence; with `--verbose`, what the verifier wrote about a program below it.
+pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    match causes.find_map(|cause| cause.downcast_ref::<MonitorError>()?.verifier_log()) {
+        Some(log) if is_verbose() => format!("{error}; the verifier says:\n{}", log.trim_end()),
+        _ => error.to_string(),
     }
 }
 

@@ -4,6 +4,9 @@
 mod bench;
 mod clean;
 mod cli;
+mod counting;
+mod cross;
+mod dist;
 mod ebpf;
 mod failure;
 mod manual;
@@ -13,6 +16,7 @@ mod netns;
 mod observe;
 mod output;
 mod ping;
+mod rights;
 mod run;
 mod signals;
 mod state;
@@ -34,9 +38,10 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
         .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
         .init();
+    messages::set_verbose(cli.verbose);
     match dispatch(cli.command) {
         Ok(code) => code,
         Err(failure) => {
@@ -68,13 +73,15 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Man(arguments) => manual::man(&arguments),
         Command::Ping(arguments) => ping::ping(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Ebpf(EbpfCommand::Build) => developer(ebpf::build()),
+        Command::Ebpf(EbpfCommand::Check) => developer(ebpf::check()),
+        Command::Cross(arguments) => developer(cross::cross(&arguments)),
+        Command::Dist(arguments) => developer(dist::dist(&arguments)),
         Command::VmTest(arguments) => vm::vm_test(&arguments),
-        Command::Ebpf(command) => {
-            let done = match command {
-                EbpfCommand::Build => ebpf::build(),
-                EbpfCommand::Check => ebpf::check(),
-            };
-            done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
-        }
     }
+}
+
+/// What a command for the project's developers comes to.
+fn developer(done: Result<(), String>) -> Result<ExitCode, Failure> {
+    done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
 }

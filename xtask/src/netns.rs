@@ -4,6 +4,7 @@ use crate::cli::NetnsCommand;
 use crate::failure::{self, Failure};
 use crate::messages::say;
 use crate::output::{json_line, stdout};
+use crate::rights;
 use crate::signals::Stop;
 use netns_core::{Folder, NameEvent, Namespace, RouteSocket, Watch, nsid};
 use serde_json::{Value, json};
@@ -15,8 +16,14 @@ use std::time::Duration;
 
 pub(crate) fn netns(command: NetnsCommand) -> Result<ExitCode, Failure> {
     match command {
-        NetnsCommand::Add { names } => each(&names, |name| Namespace::create(name).map(drop)),
-        NetnsCommand::Delete { names } => each(&names, Namespace::delete),
+        NetnsCommand::Add { names } => {
+            rights::require("netns add", &[rights::SYS_ADMIN])?;
+            each(&names, |name| Namespace::create(name).map(drop))
+        }
+        NetnsCommand::Delete { names } => {
+            rights::require("netns delete", &[rights::SYS_ADMIN])?;
+            each(&names, Namespace::delete)
+        }
         NetnsCommand::List { json } => list(json),
         NetnsCommand::Pids { name, json } => pids(&name, json),
         NetnsCommand::Exec { name, command, no_mounts } => exec(&name, &command, no_mounts),

@@ -1,8 +1,10 @@
 //! Bringing a thread back to where it was.
 
 use super::{Namespace, NamespaceId};
+use crate::error::SETNS_BACK;
 use crate::sys;
 use crate::{Error, Result};
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 
@@ -29,11 +31,8 @@ impl<'a> Return<'a> {
     /// namespace that belongs to another user, and not to return.
     pub(crate) fn to_current(operation: &'static str) -> Result<Self> {
         let origin = Namespace::current()?;
-        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
-            operation,
-            "",
-            "setns to the present one",
-        ))?;
+        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET)
+            .map_err(Error::system(operation, "", SETNS_BACK))?;
         Ok(Self::to(Origin::Opened(origin)))
     }
 
@@ -61,7 +60,9 @@ impl Drop for Return<'_> {
             Origin::Known(namespace) => namespace,
         };
         if let Err(error) = sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET) {
-            eprintln!(
+            // Not `eprintln`, which panics if nobody reads stderr: then the thread would go on in the wrong namespace.
+            let _ = writeln!(
+                io::stderr(),
                 "netns-core: cannot return to the thread's own network namespace: setns: {error}; aborting"
             );
             std::process::abort();

@@ -66,7 +66,7 @@ impl Namespace {
     fn bind_as(&self, operation: &'static str, name: &str) -> Result<()> {
         let path = path_of(operation, name)?;
         let failed = |call| Error::system(operation, name, call);
-        prepare_folder().map_err(failed("mount"))?;
+        prepare_folder()?;
         // O_EXCL is what makes two callers with one name safe.
         OpenOptions::new()
             .read(true)
@@ -148,7 +148,7 @@ pub(crate) struct Reserved {
 impl Reserved {
     /// Makes the folder ready for names, once for many of them.
     pub(crate) fn prepare() -> Result<()> {
-        prepare_folder().map_err(Error::system("prepare", FOLDER, "mount"))
+        prepare_folder()
     }
 
     /// Takes a name; the folder is ready.
@@ -197,7 +197,7 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 /// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
 fn lock_folder() -> io::Result<File> {
     let folder = File::open(FOLDER)?;
-    folder.lock()?;
+    sys::retry(|| sys::file::lock_exclusive(folder.as_fd()))?;
     Ok(folder)
 }
 
@@ -210,19 +210,21 @@ pub(super) fn make_folder() -> io::Result<()> {
 }
 
 /// Makes the folder, and makes it a shared mount, so that names reach mount namespaces that were made before them.
-fn prepare_folder() -> io::Result<()> {
-    make_folder()?;
-    let _lock = lock_folder()?;
-    let folder = c_string(FOLDER)?;
+fn prepare_folder() -> Result<()> {
+    let failed = |call| Error::system("prepare", FOLDER, call);
+    make_folder().map_err(failed("mkdir"))?;
+    let _lock = lock_folder().map_err(failed("flock"))?;
+    let folder = c_string(FOLDER).map_err(failed("mount"))?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
-    match share() {
+    let shared = match share() {
         // It is no mount yet.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            sys::namespace::mount(&folder, &folder, Some(c"none"), libc::MS_BIND | libc::MS_REC)?;
-            share()
+            let bound = sys::namespace::mount(&folder, &folder, Some(c"none"), libc::MS_BIND | libc::MS_REC);
+            bound.and_then(|()| share())
         }
         other => other,
-    }
+    };
+    shared.map_err(failed("mount"))
 }
 
 /// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named

@@ -1,6 +1,6 @@
 //! User namespaces, as far as working without root needs them.
 
-use crate::error::Cause;
+use crate::error::{CREATE_USER_NAMESPACE, Cause};
 use crate::sys;
 use crate::{Error, Result};
 use std::fs;
@@ -29,8 +29,7 @@ use std::os::unix::fs::MetadataExt;
 /// # Ok::<(), netns_core::Error>(())
 /// ```
 pub fn become_root_of_user_namespace() -> Result<()> {
-    const OPERATION: &str = "create user namespace";
-    let failed = |call| Error::system(OPERATION, "", call);
+    let failed = |call| Error::system(CREATE_USER_NAMESPACE, "", call);
     // A process's own folder belongs to its effective user and group.
     let own = fs::metadata("/proc/self").map_err(failed("stat"))?;
     sys::namespace::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET).map_err(failed("unshare"))?;

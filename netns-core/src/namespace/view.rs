@@ -54,10 +54,12 @@ impl Namespace {
     }
 }
 
-/// Mounts a `/sys` that shows the namespace of the calling thread. Where the present one cannot be taken away it is
-/// covered, and a read-only one can only be covered by another.
+/// Mounts a `/sys` that shows the namespace of the calling thread, over the present one.
+///
+/// `ip` takes the present one away first. In a user namespace the kernel lets nobody see more of a sysfs than before
+/// (`mount_too_revealing` in <https://github.com/torvalds/linux/blob/v6.12/fs/namespace.c>): where none is left it
+/// mounts none, and where the present one is read-only only another read-only one.
 fn mount_sys() -> io::Result<()> {
-    let _ = sys::namespace::unmount(c"/sys", libc::MNT_DETACH);
     let mount = |flags| sys::namespace::mount(c"netns", c"/sys", Some(c"sysfs"), flags);
     match mount(0) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => mount(libc::MS_RDONLY),

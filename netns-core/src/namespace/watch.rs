@@ -5,12 +5,13 @@ use super::named::{FOLDER, make_folder};
 use crate::error::Cause;
 use crate::sys;
 use crate::sys::abi::InotifyEvent;
+use crate::sys::deadline::Deadline;
 use crate::{Error, Result};
 use bytemuck::pod_read_unaligned;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Room for many events: each has a header and a name of up to 256 bytes.
 const CAPACITY: usize = 16 * 1024;
@@ -67,10 +68,9 @@ impl Watch {
     /// If reading fails.
     pub fn next(&mut self, limit: Duration) -> Result<Option<NameEvent>> {
         let failed = |call| Error::system("watch", FOLDER, call);
-        let deadline = Instant::now() + limit;
+        let mut deadline = Deadline::new(limit);
         while self.ready.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !sys::retry(|| sys::poll::readable(self.inotify.as_fd(), left)).map_err(failed("poll"))? {
+            if !sys::poll::readable(self.inotify.as_fd(), &mut deadline).map_err(failed("poll"))? {
                 return Ok(None);
             }
             let mut buffer = [0; CAPACITY];

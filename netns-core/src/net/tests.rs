@@ -118,3 +118,13 @@ fn what_is_no_network_is_refused_with_the_reason() {
         assert_eq!(error.to_string(), format!("use address {text}: the prefix has at most {bits} bits"));
     }
 }
+
+#[test]
+fn everything_and_its_halves_are_what_a_default_route_leads_to() {
+    for text in ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "::/1", "8000::/1"] {
+        assert!(net(text).is_default(), "{text}");
+    }
+    for text in ["0.0.0.0/2", "10.0.0.0/8", "2000::/3", "fc00::/7"] {
+        assert!(!net(text).is_default(), "{text}");
+    }
+}

@@ -19,17 +19,19 @@ use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
+use crate::error::Cause;
 use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
+use crate::sys::deadline::Deadline;
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
 use crate::{Error, IfName, Namespace, Result, RouteSocket, sysctl};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
 /// any machine that makes fewer than a billion links.
@@ -81,14 +83,10 @@ struct FabricOptions {
 
 impl Fabric {
     /// Makes the first bridge and the responder in the namespace of the calling thread. Nothing is left of a failure.
-    pub(super) fn create(
-        home: Namespace,
-        options: &NetworkOptions,
-        ipv6: bool,
-    ) -> Result<(Self, Plan, Place)> {
+    pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<(Self, Plan, Place)> {
         let mut socket = RouteSocket::open()?;
         let plan = create_root(&mut socket, options)?;
-        let made = Self::furnish(socket, home, &plan, options, ipv6);
+        let made = Self::furnish(socket, home, &plan, options);
         if made.is_err() {
             // The reason that matters is the first one.
             let _ = RouteSocket::open().and_then(|mut socket| link::delete(&mut socket, plan.root()));
@@ -96,13 +94,25 @@ impl Fabric {
         made.map(|(fabric, place)| (fabric, plan, place))
     }
 
+    /// Whether its links have IPv6, wanted or not.
+    pub(super) const fn has_ipv6(&self) -> bool {
+        self.options.ipv6
+    }
+
     fn furnish(
         mut socket: RouteSocket,
         home: Namespace,
         plan: &Plan,
         options: &NetworkOptions,
-        ipv6: bool,
     ) -> Result<(Self, Place)> {
+        // A link has IPv6 if the kernel does, and its MTU is not below 1,280. The kernel itself says so best: `/proc` may
+        // be hidden.
+        let ipv6 = link::get(&mut socket, plan.root())?.addrgenmode.is_some();
+        if let Some(subnet) = plan.v6.filter(|_| !ipv6) {
+            let why =
+                format!("its bridge has no IPv6 for {subnet}: the kernel has none, or the MTU is below 1280");
+            return Err(Error::invalid("create network", plan.name.to_string(), why));
+        }
         raise_root(&mut socket, &home, plan, ipv6)?;
         let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
         let options = FabricOptions {
@@ -148,6 +158,7 @@ impl Fabric {
         let trunk = Veth {
             index: Some(down),
             peer_index: Some(plan.leaf(shard).up),
+            mac: Some(plan.trunk_mac(shard)),
             mtu: self.options.mtu,
             group: plan.fabric_group(),
             peer_namespace: Some(place.namespace.as_fd()),
@@ -174,20 +185,19 @@ impl Fabric {
 
     /// Makes the bridge at the end of a trunk.
     fn create_leaf(&self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
-        if self.options.ipv6 {
-            // Nothing here has addresses.
-            sysctl::set(&place.namespace, "net/ipv6/conf/default/disable_ipv6", "1")?;
-        }
         let leaf = plan.leaf(shard);
         let mut batch = Batch::new();
         let bridge = Bridge {
             index: Some(leaf.bridge),
             mtu: self.options.mtu,
             multicast_snooping: Some(false),
-            up: true,
             ..Bridge::new(plan.link_name('b', shard), plan.leaf_mac(shard))
         };
         bridge::encode_create(&mut batch, &bridge);
+        if self.options.ipv6 {
+            link::encode_set(&mut batch, leaf.bridge, &WITHOUT_IPV6);
+        }
+        link::encode_set(&mut batch, leaf.bridge, &UP);
         let join = LinkChange {
             addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
             master: Some(leaf.bridge),
@@ -264,18 +274,17 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
 
 /// Waits until the ports of an earlier network of this name are gone, if there was one; all links.
 fn await_names(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Vec<Link>> {
-    let deadline = Instant::now() + options.patience;
+    let mut deadline = Deadline::new(options.patience);
     loop {
         let links = link::list(socket)?;
         let Some(ours) = links.iter().find(|link| is_name_of(options.name, link.name)) else {
             return Ok(links);
         };
         // A bridge does not go by itself.
-        if ours.name == options.name || Instant::now() >= deadline {
+        if ours.name == options.name || !deadline.sleep(LOOK_AGAIN) {
             let why = format!("there is an interface {}", ours.name);
             return Err(Error::invalid("create network", options.name.to_string(), why));
         }
-        thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -286,14 +295,47 @@ fn is_name_of(network: IfName, link: IfName) -> bool {
     !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
 }
 
+/// Takes IPv6 from a bridge on which nothing has an address: no link-local address, no router advertisement is believed.
+/// A link has IPv6 only with an MTU of 1,280 or more (`addrconf_notify` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>); a bridge's own MTU is for what the bridge itself
+/// sends, and what it forwards goes by the ports' (`br_dev_queue_push_xmit` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_forward.c>). Unlike `disable_ipv6` it takes no writable
+/// `/proc/sys`. In a request of its own, since only then it stays when ports join (`br_mtu_auto_adjust`).
+pub(super) const WITHOUT_IPV6: LinkChange<'_> = LinkChange { mtu: Some(1279), ..LinkChange::NONE };
+
+/// Keeps the host from believing what sandboxes advertise as routers. Netlink has no request for it.
+fn distrust_routers(home: &Namespace, plan: &Plan) -> Result<()> {
+    let setting = |name: &str| format!("net/ipv6/conf/{}/{name}", plan.name);
+    let (name, value) = if plan.v6.is_some() { ("accept_ra", "0") } else { ("disable_ipv6", "1") };
+    match sysctl::set_own(home, &setting(name), value) {
+        // The host's addresses on the bridge are the network's own then, and no others come.
+        Err(_) if sysctl::get(home, &setting("accept_ra")).is_ok_and(|value| value == "0") => Ok(()),
+        Err(error) if error.missing_capability().is_some() => Err(error),
+        Err(error) => {
+            let object = format!(
+                "{}; else what a sandbox advertises as a router would configure this host (where /proc/sys cannot be \
+                 written, net.ipv6.conf.default.accept_ra=0 has to be set from outside)",
+                plan.name
+            );
+            let errno = error.errno().unwrap_or(libc::EROFS);
+            let cause = Cause::System { call: "write sysctl", error: io::Error::from_raw_os_error(errno) };
+            Err(Error::new("switch off accept_ra of", object, cause))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 /// Gives the first bridge the host's addresses and raises it.
 fn raise_root(socket: &mut RouteSocket, home: &Namespace, plan: &Plan, ipv6: bool) -> Result<()> {
-    if ipv6 {
-        // What a sandbox advertises is not to configure the host.
-        let (setting, value) = if plan.v6.is_some() { ("accept_ra", "0") } else { ("disable_ipv6", "1") };
-        sysctl::set(home, &format!("net/ipv6/conf/{}/{setting}", plan.name), value)?;
-    }
     let mut batch = Batch::new();
+    if ipv6 {
+        distrust_routers(home, plan)?;
+        if plan.v6.is_none() {
+            // Even where IPv6 could not be switched off. Before it is up: with that comes the address.
+            let quiet = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::default() };
+            link::encode_set(&mut batch, plan.root(), &quiet);
+        }
+    }
     let up = LinkChange { up: Some(true), group: Some(plan.fabric_group()), ..LinkChange::default() };
     link::encode_set(&mut batch, plan.root(), &up);
     for net in plan.gateways() {
@@ -302,3 +344,6 @@ fn raise_root(socket: &mut RouteSocket, home: &Namespace, plan: &Plan, ipv6: boo
     }
     socket.execute(&mut batch)
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ impl Shared {
             }
             let crowded = ledger.numbers.leaving() > self.backlog;
             if !crowded {
-                if ledger.numbers.fresh().is_multiple_of(self.recipe.plan.per_bridge) {
+                if ledger.numbers.fresh() % self.recipe.plan.per_bridge == 0 {
                     ledger.numbers.reserve(self.recipe.plan.per_bridge as usize);
                 }
                 if let Some(number) = ledger.numbers.take() {
@@ -68,7 +68,7 @@ impl Shared {
                 );
                 return Err(Error::exhausted("create sandbox", self.recipe.plan.name.to_string(), why));
             }
-            self.wait_notice(left.min(LOOK_AGAIN))?;
+            self.wait_notice(&mut Deadline::new(left.min(LOOK_AGAIN)))?;
         }
     }
 
@@ -129,10 +129,10 @@ impl Shared {
     }
 
     /// Waits for a notice of the kernel, of some port that is waited for.
-    pub(super) fn wait_notice(&self, limit: Duration) -> Result<()> {
+    pub(super) fn wait_notice(&self, deadline: &mut Deadline) -> Result<()> {
         let waiting = self.ledger().waiting.iter().position(|&count| count > 0);
         match waiting.and_then(|shard| self.places[shard].get()) {
-            Some(place) => place.reclaim.wait(limit).map(|_| ()),
+            Some(place) => place.reclaim.wait(deadline).map(|_| ()),
             None => Ok(()),
         }
     }

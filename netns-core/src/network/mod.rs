@@ -64,11 +64,12 @@ pub use sandbox::Sandbox;
 
 use crate::error::Cause;
 use crate::link::{self, LinkChange};
+use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg};
 use crate::{Error, IpNet, MacAddress, Namespace, Result, RouteSocket, route};
 use shared::Shared;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many ports are deleted in one request. The kernel makes nobody else a link meanwhile.
 const DELETED_AT_ONCE: usize = 64;
@@ -157,14 +158,13 @@ impl Network {
     /// # Errors
     /// [`Cause::TimedOut`] if it has not within `limit`: a process or a descriptor may hold one of them.
     pub fn wait_reclaimed(&self, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
+        let mut deadline = Deadline::new(limit);
         while self.reclaiming()? > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if deadline.left().is_zero() {
                 let object = self.shared.recipe.plan.name.to_string();
                 return Err(Error::new("reclaim sandboxes of", object, Cause::TimedOut(limit)));
             }
-            self.shared.wait_notice(left)?;
+            self.shared.wait_notice(&mut deadline)?;
         }
         Ok(())
     }
@@ -193,8 +193,9 @@ impl Network {
 fn check_routes(subnets: impl Iterator<Item = IpNet>) -> Result<()> {
     let routes = route::list(&mut RouteSocket::open()?)?;
     for subnet in subnets {
-        let overlap =
-            routes.iter().find(|route| route.destination.prefix() > 0 && route.destination.overlaps(&subnet));
+        let overlap = routes
+            .iter()
+            .find(|route| !route.destination.is_default() && route.destination.overlaps(&subnet));
         if let Some(route) = overlap {
             let why = format!("the host has a route to {}", route.destination);
             return Err(Error::invalid("use subnet", subnet.to_string(), why));

@@ -202,6 +202,17 @@ impl Plan {
         self.mac_of(1 << 20 | shard)
     }
 
+    /// The MAC address of a sandbox's port: one that was chosen, which udev leaves alone. To a link with one that the
+    /// kernel made up it gives another (`MACAddressPolicy=persistent`, in a request of its own).
+    pub(super) fn port_mac(&self, number: u32) -> MacAddress {
+        self.mac_of(1 << 21 | number)
+    }
+
+    /// The MAC address of a port of the first bridge that leads to another bridge, or for 0 to the responder.
+    pub(super) fn trunk_mac(&self, shard: u32) -> MacAddress {
+        self.mac_of(1 << 22 | shard)
+    }
+
     /// A sandbox's MAC address.
     pub(super) fn mac(&self, number: u32) -> MacAddress {
         self.mac_of(FIRST_SANDBOX + number)

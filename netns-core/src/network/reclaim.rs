@@ -7,6 +7,7 @@
 
 use super::plan::WINDOW;
 use crate::error::Cause;
+use crate::sys::deadline::Deadline;
 use crate::sys::notify::{HEAD, HEADS, Head, Instruction, attach_filter, receive_heads};
 use crate::sys::{self, poll, socket};
 use crate::wire::{IfInfoMsg, NlMsgHdr};
@@ -15,7 +16,6 @@ use bytemuck::pod_read_unaligned;
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 /// What waits in the socket, in bytes: room for some thousand notices. More are noticed as lost.
 const BUFFER: i32 = 4 << 20;
@@ -79,8 +79,8 @@ impl Reclaim {
     }
 
     /// Waits until there is something to read; whether there is.
-    pub(super) fn wait(&self, limit: Duration) -> Result<bool> {
-        sys::retry(|| poll::readable(self.socket.as_fd(), limit)).map_err(Error::system(
+    pub(super) fn wait(&self, deadline: &mut Deadline) -> Result<bool> {
+        poll::readable(self.socket.as_fd(), deadline).map_err(Error::system(
             "wait for ports to go",
             "",
             "poll",

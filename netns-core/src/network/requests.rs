@@ -121,6 +121,7 @@ impl Recipe {
         let pair = Veth {
             index: Some(port),
             peer_index: Some(ETH0),
+            mac: Some(plan.port_mac(number)),
             peer_mac: Some(plan.mac(number)),
             mtu: self.mtu,
             up: true,

@@ -13,6 +13,7 @@
 //! Its answers are the plan's, for every number of a bridge's at once, whether there is such a sandbox at the moment or
 //! not. They are never wrong, since an address has one MAC address; that nobody is there, a caller learns by silence.
 
+use super::fabric::WITHOUT_IPV6;
 use super::plan::Plan;
 use super::requests::Requests;
 use crate::bridge::{self, Bridge, PortOptions};
@@ -20,7 +21,7 @@ use crate::link::{self, AddrGenMode, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
-use crate::{IfName, Namespace, Result, RouteSocket};
+use crate::{IfName, Namespace, Result, RouteSocket, sysctl};
 use std::os::fd::AsFd;
 
 const BRIDGE: u32 = 10;
@@ -46,11 +47,17 @@ impl Responder {
             up: Some(up),
             ..LinkChange::default()
         };
+        if ipv6 && plan.v6.is_some() {
+            // What sandboxes advertise as routers comes here too. Where that cannot be switched off nothing breaks: what
+            // the bridge here sends itself goes nowhere, since no port is flooded.
+            let _ = sysctl::set_own(&namespace, "net/ipv6/conf/default/accept_ra", "0");
+        }
 
         let mut outside = Batch::new();
         let door = Veth {
             index: Some(plan.responder()),
             peer_index: Some(DOOR),
+            mac: Some(plan.trunk_mac(0)),
             mtu,
             peer_namespace: Some(namespace.as_fd()),
             ..Veth::new(plan.link_name('r', 0), IfName::new("door")?)
@@ -81,11 +88,17 @@ impl Responder {
         let marked = Veth {
             index: Some(MARKED),
             peer_index: Some(NOWHERE),
+            mtu,
             ..Veth::new(IfName::new("marked")?, IfName::new("nowhere")?)
         };
         veth::encode_create(&mut inside, &marked);
-        for index in [BRIDGE, DOOR, MARKED, NOWHERE] {
+        for index in [DOOR, MARKED, NOWHERE] {
             link::encode_set(&mut inside, index, &quiet(false));
+        }
+        if plan.v6.is_some() {
+            link::encode_set(&mut inside, BRIDGE, &quiet(false));
+        } else if ipv6 {
+            link::encode_set(&mut inside, BRIDGE, &WITHOUT_IPV6);
         }
         for index in [DOOR, MARKED] {
             let join = LinkChange { master: Some(BRIDGE), ..LinkChange::default() };
@@ -104,6 +117,16 @@ impl Responder {
         // dropped until the kernel's linkwatch has run for the bridge as well.
         link::get(host, plan.root())?;
         Ok(Self { socket })
+    }
+
+    #[cfg(test)]
+    pub(super) fn namespace(&self) -> Result<Namespace> {
+        self.socket.namespace()
+    }
+
+    #[cfg(test)]
+    pub(super) fn socket(&mut self) -> &mut RouteSocket {
+        &mut self.socket
     }
 
     /// Learns the answers for the sandboxes of a bridge.

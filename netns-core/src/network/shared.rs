@@ -7,7 +7,6 @@ use super::program::PortProgram;
 use super::requests::Recipe;
 use crate::namespace::NamespaceId;
 use crate::{Error, Namespace, Result};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -29,13 +28,12 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<Self> {
-        let ipv6 = Path::new("/proc/sys/net/ipv6").exists();
         let home_id = home.id()?;
-        let (fabric, plan, first) = Fabric::create(home, options, ipv6)?;
+        let (fabric, plan, first) = Fabric::create(home, options)?;
         let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
-            recipe: Recipe::new(plan, options, ipv6)?,
+            recipe: Recipe::new(plan, options, fabric.has_ipv6())?,
             home_id,
             program: options.program.clone(),
             patience: options.patience,
@@ -73,8 +71,8 @@ impl Shared {
 
     /// The namespace that the network was made in, and the first bridge is in.
     pub(super) fn home(&self) -> &Namespace {
-        // It is there from the beginning.
-        &self.places[0].wait().namespace
+        let first = self.places[0].get().expect("a network is made with its first bridge");
+        &first.namespace
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -82,7 +80,7 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fabric(&self) -> MutexGuard<'_, Fabric> {
+    pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
         // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,14 +5,15 @@ use super::link::{self, Link};
 use crate::error::Cause;
 use crate::namespace::Namespace;
 use crate::sys;
+use crate::sys::deadline::Deadline;
 use crate::wire::Messages;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Room for one notification.
+/// Room for one notification, at first.
 const CAPACITY: usize = 32 * 1024;
 
 /// Something that happened in a namespace.
@@ -89,14 +90,16 @@ impl Events {
     /// # Errors
     /// If receiving fails.
     pub fn next(&mut self, limit: Duration) -> Result<Option<Event>> {
-        let deadline = Instant::now() + limit;
+        let mut deadline = Deadline::new(limit);
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let readable = sys::retry(|| sys::poll::readable(self.socket.as_fd(), left))
-                .map_err(Error::system("wait for link events", "", "poll"))?;
+            let readable = sys::poll::readable(self.socket.as_fd(), &mut deadline).map_err(Error::system(
+                "wait for link events",
+                "",
+                "poll",
+            ))?;
             if !readable {
                 return Ok(None);
             }
@@ -104,9 +107,21 @@ impl Events {
         }
     }
 
+    /// Makes the buffer as long as the next event, which cannot be asked for again.
+    fn make_room(&mut self) -> io::Result<()> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_TRUNC;
+        let next = sys::retry(|| sys::socket::receive_netlink(self.socket.as_fd(), &mut [0; 1], flags))?;
+        if next.length > self.buffer.len() {
+            self.buffer.resize(next.length, 0);
+        }
+        Ok(())
+    }
+
     fn receive(&mut self) -> Result<()> {
-        let received = sys::retry(|| {
-            sys::socket::receive_netlink(self.socket.as_fd(), &mut self.buffer, libc::MSG_DONTWAIT)
+        let received = self.make_room().and_then(|()| {
+            sys::retry(|| {
+                sys::socket::receive_netlink(self.socket.as_fd(), &mut self.buffer, libc::MSG_DONTWAIT)
+            })
         });
         let datagram = match received {
             Ok(datagram) => datagram,

@@ -1,6 +1,7 @@
 //! Links: what `ip link` shows, changes and deletes.
 
 mod change;
+mod wait;
 
 use super::bridge::{BridgeOptions, PortOptions, PortStatus};
 use super::socket::RouteSocket;
@@ -11,6 +12,7 @@ use crate::wire::{
 };
 use crate::{IfName, MacAddress, Result};
 pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
+pub use wait::wait_up;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -334,17 +336,15 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
 
 fn parse_info(link: &mut Link, info: &Attributes<'_>) {
     link.kind = info.find(libc::IFLA_INFO_KIND).and_then(|kind| kind.text()).map(str::to_owned);
-    if link.kind.as_deref() == Some("bridge")
-        && let Some(data) = info.find(libc::IFLA_INFO_DATA)
-    {
-        link.bridge = Some(BridgeOptions::parse(&data.nested()));
+    if link.kind.as_deref() == Some("bridge") {
+        let data = info.find(libc::IFLA_INFO_DATA);
+        link.bridge = data.map(|data| BridgeOptions::parse(&data.nested()));
     }
     let slave = info.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|kind| kind.text());
-    if slave == Some("bridge")
-        && let Some(data) = info.find(libc::IFLA_INFO_SLAVE_DATA)
-    {
-        link.port = Some(PortOptions::parse(data.nested()));
-        link.port_status = Some(PortStatus::parse(&data.nested()));
+    if slave == Some("bridge") {
+        let data = info.find(libc::IFLA_INFO_SLAVE_DATA);
+        link.port = data.map(|data| PortOptions::parse(data.nested()));
+        link.port_status = data.map(|data| PortStatus::parse(&data.nested()));
     }
 }
 

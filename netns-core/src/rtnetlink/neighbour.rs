@@ -4,7 +4,7 @@
 use super::socket::RouteSocket;
 pub use super::words::Protocol;
 use crate::net::family;
-use crate::wire::{Attributes, Batch, Message, NDA_FLAGS_EXT, NDA_PROTOCOL, NdMsg};
+use crate::wire::{Attributes, Batch, Message, NDA_FLAGS_EXT, NDA_MASTER, NDA_PROTOCOL, NdMsg};
 use crate::{MacAddress, Result};
 use std::net::IpAddr;
 
@@ -231,7 +231,7 @@ pub fn delete_fdb(socket: &mut RouteSocket, port: u32, mac: MacAddress) -> Resul
 pub(crate) fn encode_list_fdb(batch: &mut Batch, bridge: u32) {
     let header = NdMsg { family: libc::AF_BRIDGE as u8, ..NdMsg::default() };
     batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &header, |attributes| {
-        attributes.value(libc::NDA_MASTER, bridge);
+        attributes.value(NDA_MASTER, bridge);
     });
 }
 
@@ -256,7 +256,7 @@ pub(super) fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
         port: header.index,
         mac: attributes.find(libc::NDA_LLADDR)?.mac()?,
         state: header.state,
-        bridge: attributes.find(libc::NDA_MASTER).and_then(|bridge| bridge.value()),
+        bridge: attributes.find(NDA_MASTER).and_then(|bridge| bridge.value()),
         vlan: attributes.find(libc::NDA_VLAN).and_then(|vlan| vlan.value()),
         flags: flags(&header, &attributes),
     })

@@ -3,7 +3,7 @@
 use super::socket::RouteSocket;
 pub use super::words::{Preference, Protocol, RouteKind, Scope};
 use crate::net::family;
-use crate::wire::{Batch, Message, RtMsg, RtaCacheInfo};
+use crate::wire::{Batch, Message, RTA_PREF, RTA_VIA, RtMsg, RtaCacheInfo};
 use crate::{Error, IpNet, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -226,10 +226,10 @@ fn parse(message: &Message<'_>) -> Option<Route> {
         kind: RouteKind(header.kind),
         protocol: Protocol(header.protocol),
         scope: Scope(header.scope),
-        via: attributes.find(libc::RTA_VIA).and_then(|via| parse_via(via.bytes)),
+        via: attributes.find(RTA_VIA).and_then(|via| parse_via(via.bytes)),
         source: attributes.find(libc::RTA_PREFSRC).and_then(|source| source.ip()),
         flags: header.flags,
-        preference: attributes.find(libc::RTA_PREF).and_then(|pref| pref.value()).map(Preference),
+        preference: attributes.find(RTA_PREF).and_then(|pref| pref.value()).map(Preference),
         expires: info.and_then(|info| expiry(info.expires)),
     })
 }

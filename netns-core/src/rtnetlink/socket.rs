@@ -11,7 +11,8 @@ use crate::{Error, Result};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Room for an answer that is not a dump: a link's description is some 1.5 KiB.
+/// Room for an answer that is not a dump, at first: a link's description is some 1.5 KiB, but longer by 132 bytes for
+/// each of its alternative names, of which it may have any number.
 const REPLY_CAPACITY: usize = 8 * 1024;
 /// Room for a datagram of a dump: the kernel fills up to 32 KiB if it sees that there is room for it
 /// (`netlink_dump` in <https://github.com/torvalds/linux/blob/v6.12/net/netlink/af_netlink.c>).
@@ -46,6 +47,27 @@ pub struct RouteSocket {
     sequence: u32,
     /// Whether the kernel was asked for explanations.
     explains: bool,
+    /// Whether the answers to all requests were read. Else some may be left, or a list may not be at its end, and the
+    /// kernel refuses to begin another one meanwhile.
+    settled: bool,
+}
+
+/// What came of a list.
+enum Listed {
+    /// It is complete, and nothing changed while the kernel sent it.
+    Consistent,
+    /// Something did.
+    Changed,
+    /// An entry has this many bytes, which is more than there is room for.
+    Longer(usize),
+}
+
+/// What came of waiting for a datagram.
+enum Received {
+    /// It has this many bytes.
+    Whole(usize),
+    /// It has this many bytes, of which the buffer has the first.
+    Cut(usize),
 }
 
 impl RouteSocket {
@@ -87,7 +109,7 @@ impl RouteSocket {
     pub(crate) fn open_bare() -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
             .map_err(Error::system("open route socket", "", "socket"))?;
-        Ok(Self { socket, port: None, sequence: 1, explains: false })
+        Ok(Self { socket, port: None, sequence: 1, explains: false, settled: true })
     }
 
     /// Sends the requests of `batch` and waits for their answers.
@@ -99,7 +121,7 @@ impl RouteSocket {
     /// The first request that the kernel refused, as [`Cause::Refused`]. The requests behind it were carried out all
     /// the same: a batch is not a transaction.
     pub fn execute(&mut self, batch: &mut Batch) -> Result<()> {
-        self.exchange(batch, libc::NLM_F_ACK, |_| Ok(()))
+        self.exchange(batch, libc::NLM_F_ACK)
     }
 
     /// Sends the requests of `batch`, of which the last asks for one object, and gives the answer to `read`.
@@ -112,10 +134,18 @@ impl RouteSocket {
         mut read: impl FnMut(&Message<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut answer = None;
-        self.exchange(batch, 0, |message| {
+        let mut keep = |message: &Message<'_>| {
             answer = Some(read(message)?);
             Ok(())
-        })?;
+        };
+        if let Some(length) = self.exchange_in(&mut [0; REPLY_CAPACITY], batch, 0, &mut keep)? {
+            // The answer is lost, but to ask again changes nothing. The other requests were carried out.
+            batch.retain_last();
+            let mut buffer = vec![0; length];
+            while let Some(longer) = self.exchange_in(&mut buffer, batch, 0, &mut keep)? {
+                buffer.resize(longer, 0);
+            }
+        }
         answer.ok_or_else(|| reply_error(batch.bytes(), "the kernel acknowledged it and sent nothing"))
     }
 
@@ -135,25 +165,30 @@ impl RouteSocket {
         let mut entries = Vec::new();
         for _ in 0..DUMP_ATTEMPTS {
             entries.clear();
-            if self.dump_once(batch, &mut buffer, &mut entries, &mut read)? {
-                return Ok(entries);
+            match self.dump_once(batch, &mut buffer, &mut entries, &mut read)? {
+                Listed::Consistent => return Ok(entries),
+                Listed::Changed => {}
+                Listed::Longer(length) => buffer.resize(length, 0),
             }
         }
         Err(reply_error(batch.bytes(), "the list kept changing while the kernel sent it"))
     }
 
-    /// As [`RouteSocket::dump`]; whether the list is consistent.
+    /// As [`RouteSocket::dump`], once.
     fn dump_once<T>(
         &mut self,
         batch: &mut Batch,
         buffer: &mut [u8],
         entries: &mut Vec<T>,
         read: &mut impl FnMut(&Message<'_>) -> Result<Option<T>>,
-    ) -> Result<bool> {
+    ) -> Result<Listed> {
         let last = self.send(batch, libc::NLM_F_DUMP)?;
         let mut consistent = true;
         loop {
-            let length = self.receive(batch.bytes(), buffer)?;
+            let length = match self.receive(batch.bytes(), buffer)? {
+                Received::Whole(length) => length,
+                Received::Cut(length) => return Ok(Listed::Longer(length)),
+            };
             let mut messages = Messages::new(&buffer[..length]);
             for message in messages.by_ref() {
                 if message.header.sequence != last || !self.is_ours(&message.header) {
@@ -162,13 +197,16 @@ impl RouteSocket {
                 consistent &= i32::from(message.header.flags) & libc::NLM_F_DUMP_INTR == 0;
                 match i32::from(message.header.kind) {
                     libc::NLMSG_DONE => {
+                        self.settled = true;
                         // The errno of a dump that ended early, 0 otherwise.
                         return match message.family_header::<i32>() {
                             Some(error) if error < 0 => Err(refusal(batch.bytes(), &message, -error)),
-                            _ => Ok(consistent),
+                            _ if consistent => Ok(Listed::Consistent),
+                            _ => Ok(Listed::Changed),
                         };
                     }
                     libc::NLMSG_ERROR => {
+                        self.settled = true;
                         let errno = message.error().map_or(libc::EPROTO, |(errno, _)| errno);
                         return Err(refusal(batch.bytes(), &message, errno));
                     }
@@ -179,20 +217,32 @@ impl RouteSocket {
         }
     }
 
-    /// Sends a batch and reads answers until that of its last message has come.
-    fn exchange(
+    /// Sends a batch, of which no answer is long, and reads answers until that of its last message has come.
+    fn exchange(&mut self, batch: &mut Batch, flags: i32) -> Result<()> {
+        match self.exchange_in(&mut [0; REPLY_CAPACITY], batch, flags, &mut |_| Ok(()))? {
+            None => Ok(()),
+            Some(_) => Err(reply_error(batch.bytes(), "its answer is longer than the buffer for it")),
+        }
+    }
+
+    /// Sends a batch and reads answers until that of its last message has come; the length of an answer that the buffer
+    /// has no room for.
+    fn exchange_in(
         &mut self,
+        buffer: &mut [u8],
         batch: &mut Batch,
         flags: i32,
-        mut read: impl FnMut(&Message<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let first = self.sequence;
+        read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
+    ) -> Result<Option<usize>> {
         let last = self.send(batch, flags)?;
-        let mut buffer = [0; REPLY_CAPACITY];
+        let first = last.wrapping_sub(batch.messages() - 1);
         let mut outcome = Ok(());
         let mut refused = None;
         loop {
-            let length = self.receive(batch.bytes(), &mut buffer)?;
+            let length = match self.receive(batch.bytes(), buffer)? {
+                Received::Whole(length) => length,
+                Received::Cut(length) => return outcome.map(|()| Some(length)),
+            };
             let mut messages = Messages::new(&buffer[..length]);
             for message in messages.by_ref() {
                 let number = message.header.sequence.wrapping_sub(first);
@@ -213,9 +263,10 @@ impl RouteSocket {
                 };
                 outcome = outcome.and(result);
                 if message.header.sequence == last {
+                    self.settled = true;
                     return match (outcome, refused) {
                         (Err(error), Some(refused)) if !self.explains => Err(self.why(batch, refused, error)),
-                        (outcome, _) => outcome,
+                        (outcome, _) => outcome.map(|()| None),
                     };
                 }
             }
@@ -226,8 +277,7 @@ impl RouteSocket {
     /// Repeats a refused request with explanations asked for. If the kernel thinks better of it, `error` stands.
     fn why(&mut self, batch: &mut Batch, refused: u32, error: Error) -> Error {
         batch.retain(refused);
-        let again =
-            self.ask_for_explanations().and_then(|()| self.exchange(batch, libc::NLM_F_ACK, |_| Ok(())));
+        let again = self.ask_for_explanations().and_then(|()| self.exchange(batch, libc::NLM_F_ACK));
         match again {
             Err(better) if better.errno() == error.errno() => better,
             _ => error,
@@ -241,8 +291,11 @@ impl RouteSocket {
                 if batch.overflowed() { "the requests do not fit in a batch" } else { "the batch is empty" };
             return Err(Error::invalid("send netlink requests", "", why));
         }
+        self.settle();
         batch.seal(self.sequence, flags);
         self.sequence = self.sequence.wrapping_add(batch.messages());
+        // Until the last answer has been read.
+        self.settled = false;
         sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
             let words = in_words(batch.bytes());
             Error::new(words.operation, words.object, Cause::System { call: "send", error })
@@ -250,17 +303,32 @@ impl RouteSocket {
         Ok(self.sequence.wrapping_sub(1))
     }
 
+    /// Drops what is left of the answers to earlier requests, the rest of a list included.
+    fn settle(&mut self) {
+        let mut buffer = [0; 64];
+        while !self.settled {
+            match sys::socket::receive_netlink(self.socket.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
+                // One that was lost is not left.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::ENOBUFS)) => {}
+                // Nothing is left; or the socket is of no use, which sending will say.
+                Err(_) => self.settled = true,
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// Receives a datagram from the kernel; those from anybody else are dropped.
-    fn receive(&self, request: &[u8], buffer: &mut [u8]) -> Result<usize> {
+    fn receive(&self, request: &[u8], buffer: &mut [u8]) -> Result<Received> {
         loop {
-            let received =
-                sys::retry(|| sys::socket::receive_netlink(self.socket.as_fd(), buffer, libc::MSG_DONTWAIT));
+            let received = sys::retry(|| {
+                // With `MSG_TRUNC` the kernel returns the whole length.
+                let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+                sys::socket::receive_netlink(self.socket.as_fd(), buffer, flags)
+            });
             match received {
                 Ok(Datagram { sender, .. }) if sender != 0 => {}
-                Ok(Datagram { truncated: true, .. }) => {
-                    return Err(reply_error(request, "its answer is longer than the buffer for it"));
-                }
-                Ok(Datagram { length, .. }) => return Ok(length),
+                Ok(Datagram { truncated: true, length, .. }) => return Ok(Received::Cut(length)),
+                Ok(Datagram { length, .. }) => return Ok(Received::Whole(length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(reply_error(request, "the kernel did not answer"));
                 }

@@ -38,7 +38,7 @@ pub(crate) fn word_wiped_on_fork() -> io::Result<&'static AtomicU64> {
 /// `gettid(2)`: the calling thread's number in its PID namespace.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: no arguments, and it cannot fail.
-    unsafe { libc::gettid() }.cast_unsigned()
+    unsafe { libc::gettid() as u32 }
 }
 
 #[cfg(test)]

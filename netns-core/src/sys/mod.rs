@@ -3,11 +3,13 @@
 
 pub(crate) mod abi;
 pub(crate) mod deadline;
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod inotify;
 pub(crate) mod namespace;
 pub(crate) mod notify;
 pub(crate) mod poll;
+pub(crate) mod procfs;
 pub(crate) mod socket;
 
 use std::io;

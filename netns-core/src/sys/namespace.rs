@@ -3,7 +3,7 @@
 use super::check;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `unshare(2)` for the calling thread.
 pub(crate) fn unshare(flags: libc::c_int) -> io::Result<()> {
@@ -43,6 +43,16 @@ pub(crate) fn unmount(target: &CStr, flags: libc::c_int) -> io::Result<()> {
 pub(crate) fn kind(namespace: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     // SAFETY: this ioctl takes no argument.
     check(unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_NSTYPE) })
+}
+
+/// `ioctl(NS_GET_USERNS)`: the user namespace that owns a namespace. `EPERM` if it is neither the calling thread's own
+/// nor a descendant of it. Linux 4.9.
+pub(crate) fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: this ioctl takes no argument; a result that is not negative is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = check(libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_USERNS))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
 }
 
 /// `mknod(2)` of an empty regular file without permissions: fails if there is one.

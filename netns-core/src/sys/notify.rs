@@ -68,7 +68,8 @@ pub(crate) fn receive_heads(socket: BorrowedFd<'_>, heads: &mut [Head; HEADS]) -
             socket.as_raw_fd(),
             messages.as_mut_ptr(),
             HEADS as libc::c_uint,
-            libc::MSG_DONTWAIT,
+            // glibc declares the flags as `int`, musl as `unsigned`.
+            libc::MSG_DONTWAIT as _,
             std::ptr::null_mut(),
         )
     })?;

@@ -101,7 +101,7 @@ pub(crate) fn take_queued_error(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// One datagram of a netlink socket.
 pub(crate) struct Datagram {
-    /// How many bytes of the buffer it filled.
+    /// How many bytes of the buffer it filled; with `MSG_TRUNC` among the flags, how many it has.
     pub(crate) length: usize,
     /// Port id of the sender; the kernel's is 0.
     pub(crate) sender: u32,

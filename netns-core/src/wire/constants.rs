@@ -1,5 +1,5 @@
-//! Numbers of the kernel's uapi headers that libc does not declare. Only those that the crate uses; the rest of
-//! `RTM_*`, `IFLA_*`, `IFA_*`, `RTA_*`, `NDA_*` and `NLM_F_*` are libc's.
+//! Numbers of the kernel's uapi headers that libc does not declare, or not for every C library. Only those that the
+//! crate uses; the rest of `RTM_*`, `IFLA_*`, `IFA_*`, `RTA_*`, `NDA_*` and `NLM_F_*` are libc's.
 #![expect(missing_docs, reason = "each is the kernel's constant of the same name")]
 
 // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/veth.h>
@@ -27,8 +27,13 @@ pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 pub const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
 // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/neighbour.h>
+pub const NDA_MASTER: u16 = 9;
 pub const NDA_PROTOCOL: u16 = 12;
 pub const NDA_FLAGS_EXT: u16 = 15;
+
+// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>
+pub const RTA_VIA: u16 = 18;
+pub const RTA_PREF: u16 = 20;
 
 // `TCA_BPF_*`, `TC_H_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_cls.h>
 // and <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_sched.h>
@@ -50,3 +55,11 @@ pub const NLMSGERR_ATTR_MISS_TYPE: u16 = 5;
 // `NETNSA_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/net_namespace.h>
 pub const NETNSA_NSID: u16 = 1;
 pub const NETNSA_FD: u16 = 3;
+
+// libc declares these three for glibc and not for musl. The kernel has the same numbers under both.
+#[cfg(target_env = "gnu")]
+const _: () = {
+    assert!(NDA_MASTER == libc::NDA_MASTER);
+    assert!(RTA_VIA == libc::RTA_VIA);
+    assert!(RTA_PREF == libc::RTA_PREF);
+};

@@ -7,8 +7,9 @@ use super::{
     IFLA_BR_AGEING_TIME, IFLA_BR_FORWARD_DELAY, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
     IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD,
     IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfAddrMsg,
-    IfInfoMsg, Message, NETNSA_FD, NETNSA_NSID, NdMsg, NlAttr, NlMsgHdr, RtGenMsg, RtMsg, TC_H_MIN_EGRESS,
-    TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TcMsg, VETH_INFO_PEER, align,
+    IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NdMsg, NlAttr, NlMsgHdr, RtGenMsg, RtMsg,
+    TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TcMsg,
+    VETH_INFO_PEER, align,
 };
 use bytemuck::pod_read_unaligned;
 
@@ -221,7 +222,7 @@ const NEIGHBOUR: &[Name] = &[
     leaf(libc::NDA_DST, "NDA_DST"),
     leaf(libc::NDA_LLADDR, "NDA_LLADDR"),
     leaf(libc::NDA_VLAN, "NDA_VLAN"),
-    leaf(libc::NDA_MASTER, "NDA_MASTER"),
+    leaf(NDA_MASTER, "NDA_MASTER"),
 ];
 const NAMESPACE_ID: &[Name] = &[leaf(NETNSA_NSID, "NETNSA_NSID"), leaf(NETNSA_FD, "NETNSA_FD")];
 const TC: &[Name] = &[
@@ -271,9 +272,7 @@ fn path(bytes: &[u8], target: usize, names: &'static [Name]) -> Option<String> {
             return Some(name);
         }
         let first = at + size_of::<NlAttr>() + skip;
-        if target < end
-            && let Some(rest) = target.checked_sub(first)
-        {
+        if let Some(rest) = target.checked_sub(first).filter(|_| target < end) {
             let below = path(bytes.get(first..end)?, rest, inside)?;
             return Some(format!("{name}/{below}"));
         }

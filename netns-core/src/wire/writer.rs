@@ -115,6 +115,12 @@ impl Batch {
         self.clear();
     }
 
+    /// Drops every message but the last one.
+    pub(crate) fn retain_last(&mut self) {
+        self.bytes.copy_within(self.last..self.length, 0);
+        (self.length, self.messages, self.last) = (self.length - self.last, u32::from(self.messages > 0), 0);
+    }
+
     /// Sets `flags` on the last message, and numbers all of them from `first` on.
     pub(crate) fn seal(&mut self, first: u32, flags: i32) {
         let mut at = 0;
@@ -205,7 +211,7 @@ impl AttributeWriter<'_> {
         let start = self.batch.length;
         self.batch.append(bytes_of(&NlAttr { length, kind }));
         self.batch.append(text.as_bytes());
-        if text.len().is_multiple_of(4) {
+        if text.len() % 4 == 0 {
             // The padding of the text is the NUL, unless there is no padding.
             self.batch.append(&[0]);
         }

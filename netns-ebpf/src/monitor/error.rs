@@ -17,6 +17,25 @@ pub enum MonitorError {
     Privilege {
         /// What it refused.
         refused: String,
+        /// Whether the process has all capabilities for it, in the initial user namespace, so that something else forbids
+        /// it.
+        is_capable: bool,
+    },
+    /// The kernel refused a program, and is older than the first that knows all of its instructions.
+    TooOld {
+        /// The kernel's version, as it calls itself.
+        kernel: String,
+        /// What the verifier wrote, if it came to that.
+        log: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// Loading takes more file descriptors than this process, or the machine, has left.
+    Descriptors {
+        /// What was being done.
+        operation: String,
+        /// What the kernel answered.
+        source: io::Error,
     },
     /// The kernel has not what is needed.
     Missing {
@@ -25,11 +44,15 @@ pub enum MonitorError {
         /// What the kernel answered when it was asked for it.
         source: io::Error,
     },
+    /// The compiled program is for machines of the other byte order: it is little-endian, this machine is not.
+    ByteOrder,
     /// The verifier refused a program.
     Verifier {
         /// The program.
         program: &'static str,
-        /// What the verifier wrote about it.
+        /// The kernel's version, as it calls itself.
+        kernel: String,
+        /// What the verifier wrote about it, many lines.
         log: String,
         /// What the kernel answered.
         source: io::Error,
@@ -115,18 +138,73 @@ pub enum MonitorError {
     },
 }
 
+impl MonitorError {
+    /// Of what [`Monitor::load`](super::Monitor::load) failed with: whether the kernel does not run the programs for this
+    /// process, for whatever reason, so that one may go on without them. If not, the caller made a mistake, or has used up
+    /// its file descriptors.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Privilege { .. }
+                | Self::ByteOrder
+                | Self::TooOld { .. }
+                | Self::Missing { .. }
+                | Self::Verifier { .. }
+                | Self::Load { .. }
+                | Self::Kernel { .. }
+        )
+    }
+
+    /// What the verifier wrote about a program that it refused: some hundred lines, which [`Display`](fmt::Display) leaves
+    /// out.
+    #[must_use]
+    pub fn verifier_log(&self) -> Option<&str> {
+        match self {
+            Self::Verifier { log, .. } | Self::TooOld { log, .. } if !log.is_empty() => Some(log),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for MonitorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSlots => write!(f, "a monitor needs at least one slot (MonitorOptions::slots is 0)"),
-            Self::Privilege { refused } => write!(
+            Self::Privilege { refused, is_capable: false } => write!(
                 f,
-                "{refused}: loading eBPF programs needs CAP_BPF and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial \
-                 user namespace; run as root"
+                "{refused}: loading eBPF programs needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in \
+                 the initial user namespace; run as root"
+            ),
+            Self::Privilege { refused, is_capable: true } => write!(
+                f,
+                "{refused}: this process has the capabilities for loading eBPF programs, so a seccomp filter, kernel \
+                 lockdown or another security module forbids it"
+            ),
+            Self::TooOld { kernel, .. } => write!(
+                f,
+                "this kernel ({kernel}) is older than the eBPF program needs: Linux 5.12 (atomic compare-and-exchange \
+                 in programs)"
+            ),
+            Self::Descriptors { operation, source } => write!(
+                f,
+                "{operation}: {source}: loading the eBPF program takes some 30 file descriptors (`ulimit -n` raises \
+                 the limit)"
             ),
             Self::Missing { what, source } => write!(f, "this kernel lacks {what}: {source}"),
-            Self::Verifier { program, log, source } => {
-                write!(f, "the kernel's verifier refused the program {program}: {source}; it says:\n{log}")
+            Self::ByteOrder => {
+                let [program, machine] =
+                    if cfg!(target_endian = "little") { ["big", "little"] } else { ["little", "big"] };
+                write!(
+                    f,
+                    "the compiled eBPF program is for {program}-endian machines, and this machine is {machine}-endian"
+                )
+            }
+            Self::Verifier { program, kernel, source, .. } => {
+                write!(
+                    f,
+                    "the verifier of this kernel ({kernel}) refused the eBPF program {program}: {source}"
+                )
             }
             Self::Gone { program } => write!(f, "there is no eBPF program with the id {program} any more"),
             Self::Load { operation, source } => {
@@ -174,9 +252,11 @@ impl fmt::Display for MonitorError {
 impl Error for MonitorError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Missing { source, .. } | Self::Verifier { source, .. } | Self::Kernel { source, .. } => {
-                Some(source)
-            }
+            Self::Missing { source, .. }
+            | Self::TooOld { source, .. }
+            | Self::Descriptors { source, .. }
+            | Self::Verifier { source, .. }
+            | Self::Kernel { source, .. } => Some(source),
             Self::Load { source, .. } => Some(&**source),
             Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
                 Some(source)
@@ -185,3 +265,6 @@ impl Error for MonitorError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

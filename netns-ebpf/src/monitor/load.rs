@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::{fs, io};
 
 use aya::maps::{Map, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
-use super::{MonitorError, MonitorOptions};
+use super::{MonitorError, MonitorOptions, byte_order, machine, probe, refusal};
 use crate::layout;
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
@@ -87,11 +86,19 @@ impl Maps {
 
 /// Loads the maps and the programs.
 pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
-    let cpus = cpu_lines()?;
-    let mut ebpf = load_object(options, cpus).map_err(explain)?;
+    byte_order::check(OBJECT)?;
+    let cpus = machine::cpu_lines()?;
+    probe::probe().map_err(refusal::of_probe)?;
+    let Some(types) = aya::features().btf() else { return Err(refusal::of_types()) };
+    if !types.btf_func_global() {
+        return Err(refusal::of_types());
+    }
+    let mut ebpf = load_object(options, cpus).map_err(refusal::of_object)?;
+    // The shortest one first.
+    let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
+    check_types(&ebpf)?;
     let ingress = load_program(&mut ebpf, layout::INGRESS)?;
     let egress = load_program(&mut ebpf, layout::EGRESS)?;
-    let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
     let tcx = if options.tcx {
         let [ingress, egress] = [layout::TCX_INGRESS, layout::TCX_EGRESS];
         Some([load_program(&mut ebpf, ingress)?, load_program(&mut ebpf, egress)?])
@@ -107,7 +114,7 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
 fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
-    let preemptible = u8::from(is_preemptible());
+    let preemptible = u8::from(machine::is_preemptible());
     EbpfLoader::new()
         // The program follows no kernel structure, so the kernel's own BTF (megabytes to parse) is of no use here.
         .btf(None)
@@ -125,17 +132,19 @@ fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
         .load(OBJECT)
 }
 
+/// Whether the kernel has the object's types. aya goes on without them if it does not take them; but without them the
+/// verifier follows each call of a global function on every path, and that takes most of a minute before it gives up.
+fn check_types(ebpf: &Ebpf) -> Result<(), MonitorError> {
+    let info = ebpf.program(layout::TRUNK).map(aya::programs::Program::info);
+    match info {
+        Some(Ok(info)) if info.btf_id().is_some() => Ok(()),
+        _ => Err(refusal::of_types()),
+    }
+}
+
 /// Puts one program through the verifier.
 fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorError> {
-    let failed = |error: ProgramError| match error {
-        ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EPERM) => {
-            MonitorError::Privilege { refused: format!("load the program {name}: {io_error}") }
-        }
-        ProgramError::LoadError { io_error, verifier_log } => {
-            MonitorError::Verifier { program: name, log: verifier_log.to_string(), source: io_error }
-        }
-        error => MonitorError::Load { operation: format!("load the program {name}"), source: error.into() },
-    };
+    let failed = |error| refusal::of_program(name, error);
     let program = ebpf.program_mut(name).ok_or(ProgramError::UnexpectedProgramType).map_err(failed)?;
     let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
     program.load().map_err(failed)?;
@@ -145,72 +154,3 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorE
         })?;
     Ok(Program { fd, id: program.info().map_err(failed)?.id() })
 }
-
-/// How many lines a slot needs for every CPU to have its own: one more than the highest number that a CPU can have.
-fn cpu_lines() -> Result<u32, MonitorError> {
-    const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
-    let failed = |source| MonitorError::Kernel { operation: format!("read {POSSIBLE}"), source };
-    let list = fs::read_to_string(POSSIBLE).map_err(failed)?;
-    highest_cpu(&list)
-        .and_then(|highest| highest.checked_add(1))
-        .ok_or_else(|| failed(io::Error::other(format!("{list:?} is no list of CPUs"))))
-}
-
-/// The highest number in the kernel's [list format](https://docs.kernel.org/admin-guide/cputopology.html), which is
-/// sorted: `0-3`, `0,2-5`.
-fn highest_cpu(list: &str) -> Option<u32> {
-    list.trim_end().rsplit([',', '-']).next()?.parse().ok()
-}
-
-/// Whether the kernel may let one run of the program preempt another on the same CPU: `PREEMPT_RT`.
-fn is_preemptible() -> bool {
-    fs::read("/sys/kernel/realtime").is_ok_and(|content| content.starts_with(b"1"))
-}
-
-/// The kernel's answer somewhere below an error of aya's.
-fn kernel_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// What a map needs of the kernel that not every kernel has.
-fn requirement(map: &str) -> Option<&'static str> {
-    match map {
-        layout::COUNTERS => Some("maps that can be mapped into memory (BPF_F_MMAPABLE, Linux 5.5)"),
-        "AYA_LOGS" => Some("ring buffers (BPF_MAP_TYPE_RINGBUF, Linux 5.8)"),
-        ".rodata" => Some("read-only globals (BPF_MAP_FREEZE, Linux 5.2)"),
-        _ => None,
-    }
-}
-
-/// Says in our words why aya could not load the object.
-fn explain(error: EbpfError) -> MonitorError {
-    let map = match &error {
-        EbpfError::MapError(MapError::CreateError { name, .. }) => Some(name.clone()),
-        _ => None,
-    };
-    let operation =
-        map.as_ref().map_or("load the program's maps".into(), |map| format!("create the map {map}"));
-    let Some(answer) =
-        kernel_error(&error).and_then(io::Error::raw_os_error).map(io::Error::from_raw_os_error)
-    else {
-        return MonitorError::Load { operation, source: error.into() };
-    };
-    match (answer.raw_os_error(), map.as_deref().and_then(requirement)) {
-        (Some(libc::EPERM), _) => MonitorError::Privilege { refused: format!("{operation}: {answer}") },
-        (Some(libc::EINVAL), Some(what)) => MonitorError::Missing { what, source: answer },
-        (Some(libc::ENOSYS), _) => {
-            MonitorError::Missing { what: "eBPF (CONFIG_BPF_SYSCALL)", source: answer }
-        }
-        _ => MonitorError::Kernel { operation, source: answer },
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,18 +1,22 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
 mod attach;
+mod byte_order;
 mod compare;
 mod ends;
 mod error;
 mod events;
 mod load;
 mod log;
+mod machine;
 mod mapped;
 mod network;
 mod observe;
 mod pairs;
 mod policy;
+mod probe;
 mod reading;
+mod refusal;
 mod reopen;
 mod since;
 mod slots;
@@ -37,7 +41,7 @@ pub use observe::{
     Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace, stations,
 };
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, PortInfo, PortReading, Reading};
+pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use tcx::TcxAttachment;
@@ -62,7 +66,16 @@ const NO_EXIST: u64 = 1;
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
     ///
-    /// The kernel keeps 64 bytes per slot and CPU, 512 KiB for 4,096 slots on two CPUs.
+    /// The kernel keeps about 1,000 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
+    /// ever have, not those that it has (`/sys/devices/system/cpu/possible`). In all it is about, in bytes,
+    ///
+    /// ```text
+    /// slots * (1,000 + 64 * possible CPUs) + 64 * pairs + 1,000,000
+    /// ```
+    ///
+    /// so 4,096 slots take 4.6 MB on 2 possible CPUs and 38 MB on 128 (`memlock` in `/proc/PID/fdinfo` of the maps). If you
+    /// know how many ports there will be, ask for so many; a bridge has at most
+    /// [`MAX_PORTS`](netns_core::bridge::MAX_PORTS).
     pub slots: u16,
     /// How many pairs of ports can be told apart, by default [`DEFAULT_PAIRS`]; 0 switches the counting of pairs off.
     ///
@@ -171,16 +184,18 @@ impl Ports {
 impl Monitor {
     /// Loads the programs into the kernel.
     ///
-    /// Needs `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) and Linux 5.12.
+    /// Needs `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`) in the initial user namespace, and Linux 5.12.
     ///
     /// # Errors
-    /// [`MonitorError::Privilege`], [`MonitorError::Missing`] and [`MonitorError::Verifier`] say what the kernel did
-    /// not want or have; [`MonitorError::NoSlots`] if `options.slots` is 0.
+    /// [`MonitorError::Privilege`], [`MonitorError::TooOld`], [`MonitorError::Missing`] and [`MonitorError::Verifier`] say
+    /// what the kernel did not want or have; [`MonitorError::is_refusal`] is true of those, and of all others after which
+    /// one may go on without the programs. Of the rest, [`MonitorError::NoSlots`] if `options.slots` is 0, and
+    /// [`MonitorError::Descriptors`] if file descriptors ran out.
     pub fn load(options: &MonitorOptions) -> Result<Self, MonitorError> {
         if options.slots == 0 {
             return Err(MonitorError::NoSlots);
         }
-        Self::assemble(load::load(options)?)
+        load::load(options).and_then(Self::assemble).map_err(refusal::without_descriptors)
     }
 
     /// The program for a port's ingress hook: frames that come from its namespace.

@@ -94,11 +94,33 @@ pub struct PortReading {
     pub violations: Option<Violations>,
 }
 
+/// What counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CountedBy {
+    /// The program on the ports, from when it was put there.
+    Program,
+    /// The kernel alone, from when the links were made. There are no pairs, and nothing is judged.
+    Kernel,
+}
+
+impl CountedBy {
+    /// The word for it in JSON and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
 /// All counters at one time: a [`Snapshot`] with names and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// When.
     pub taken: Instant,
+    /// What counted.
+    pub counted_by: CountedBy,
     /// The ports, in an order of the reader's.
     pub ports: Vec<PortReading>,
     /// What passed between them.
@@ -134,7 +156,8 @@ impl Monitor {
     #[must_use]
     pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortInfo>>) -> Reading {
         let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
-        Reading { taken: Instant::now(), ports, pairs: self.pairs(), lost: self.lost_pairs() }
+        let (taken, counted_by) = (Instant::now(), CountedBy::Program);
+        Reading { taken, counted_by, ports, pairs: self.pairs(), lost: self.lost_pairs() }
     }
 
     /// One of the ports of [`Self::read`].
@@ -156,6 +179,13 @@ impl PortReading {
 }
 
 impl Reading {
+    /// What the kernel alone counted, now, of these ports.
+    #[must_use]
+    pub fn of_kernel(ports: Vec<PortReading>) -> Self {
+        let (taken, counted_by) = (Instant::now(), CountedBy::Kernel);
+        Self { taken, counted_by, ports, pairs: Vec::new(), lost: Lost::default() }
+    }
+
     /// The port of a slot, if it is in the reading. Looks at one after the other; for many there is [`Self::ends`].
     #[must_use]
     pub fn port(&self, slot: Slot) -> Option<&PortReading> {

@@ -5,6 +5,7 @@
 )]
 
 mod atomic;
+mod copy;
 mod count;
 mod direct;
 mod frame;

@@ -6,9 +6,8 @@
 //!
 //! [global functions]: https://docs.ebpf.io/linux/concepts/functions/#global-functions
 
-use super::direct;
+use super::{copy, direct};
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use core::mem::MaybeUninit;
 use netns_ebpf::packet::{self, Bytes, Carried, Mac, Options, Owners, Reason, Span, Steps, Verdict};
 
@@ -19,13 +18,8 @@ impl Bytes for Skb {
     #[inline(always)]
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-        // SAFETY: the helper writes `N` bytes, for which `bytes` has room, or reports an error.
-        let result = unsafe { bpf_skb_load_bytes(self.0.cast(), at, bytes.as_mut_ptr().cast(), N as u32) };
-        if result < 0 {
-            return None;
-        }
-        // SAFETY: it was no error, so all of it was written.
-        Some(unsafe { bytes.assume_init() })
+        // SAFETY: `bytes` is ours; if it was copied to, all of it was written.
+        unsafe { copy::fixed(self.0, at, bytes.as_mut_ptr()).then(|| bytes.assume_init()) }
     }
 
     /// From where the kernel keeps the frame, if its beginning is in one piece there, as it nearly always is. Copying
@@ -42,10 +36,9 @@ impl Bytes for Skb {
             return Some(core::array::from_fn(word));
         }
         let mut words = [0; N];
-        // SAFETY: the helper writes `LENGTH` bytes, for which `words` has room.
-        let result =
-            unsafe { bpf_skb_load_bytes(self.0.cast(), at, words.as_mut_ptr().cast(), LENGTH as u32) };
-        (result >= 0).then_some(words)
+        // SAFETY: `words` has room for `LENGTH` bytes.
+        let is_copied = unsafe { copy::fixed::<LENGTH>(self.0, at, words.as_mut_ptr().cast()) };
+        is_copied.then_some(words)
     }
 }
 

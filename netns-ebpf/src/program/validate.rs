@@ -1,16 +1,15 @@
 //! Validating: the kernel's side of [`netns_ebpf::packet`].
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_skb_load_bytes};
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
-use netns_ebpf::layout::{
-    Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, SNAPSHOT, Violations, WINDOW_SHIFT, control,
-};
+use netns_ebpf::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
 use netns_ebpf::packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
 
 use super::Fate;
 use super::atomic;
+use super::copy;
 use super::frame::Frame;
 use super::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
 use super::skb::Skb;
@@ -188,18 +187,17 @@ fn tell(context: &TcContext, frame: &Frame, slot: u32, violations: *mut Violatio
 fn submit(context: &TcContext, frame: &Frame, slot: u32, time: u64, reason: u8, fate: Fate) -> bool {
     let Some(mut entry) = EVENTS.reserve(0) else { return false };
     let event = entry.as_mut_ptr();
-    let captured = (frame.bytes as u32).clamp(1, SNAPSHOT as u32);
-    // SAFETY: `event` is room for one event that nobody else has; the bytes of the frame behind those that are captured
-    // are never read. The helper writes `captured` bytes at most, which are not more than there is room for.
+    // SAFETY: `event` is room for one event that nobody else has. The bytes of `frame` after those that are captured are
+    // never read.
     unsafe {
         (&raw mut (*event).time).write(time);
         (&raw mut (*event).slot).write(slot);
         (&raw mut (*event).length).write(frame.bytes as u32);
         (&raw mut (*event).tag).write(frame.tag);
-        (&raw mut (*event).captured).write(captured as u16);
         (&raw mut (*event).reason).write(reason);
         (&raw mut (*event).dropped).write(u8::from(matches!(fate, Fate::Drop)));
-        bpf_skb_load_bytes(context.skb.skb.cast(), 0, (&raw mut (*event).frame).cast(), captured);
+        let captured = copy::start(context.skb.skb, frame.bytes as u32, &raw mut (*event).frame);
+        (&raw mut (*event).captured).write(captured as u16);
     }
     entry.submit(0);
     true

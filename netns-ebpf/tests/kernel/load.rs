@@ -4,6 +4,8 @@ use std::thread;
 
 use netns_ebpf::{Monitor, MonitorError, MonitorOptions};
 
+use crate::harness::privileged;
+
 /// Runs something on a thread without capabilities.
 fn without_capabilities<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     #[repr(C)]
@@ -35,11 +37,43 @@ fn without_the_right_the_error_names_it() {
     let error = without_capabilities(|| Monitor::load(&MonitorOptions::default()).unwrap_err());
     assert!(matches!(error, MonitorError::Privilege { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("Operation not permitted") && text.contains("CAP_BPF and CAP_NET_ADMIN"), "{text}");
+    assert!(
+        text.contains("Operation not permitted") && text.contains("CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"),
+        "{text}"
+    );
+}
+
+/// Whether this kernel is older than the program needs. If so it says that, and keeps what the verifier wrote to itself.
+pub(crate) fn is_too_old(test: &str) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    if (numbers.next().unwrap(), numbers.next().unwrap()) >= (5, 12) {
+        return false;
+    }
+    let error = Monitor::load(&MonitorOptions::default()).unwrap_err();
+    assert!(matches!(error, MonitorError::TooOld { .. }) && error.is_refusal(), "{error}");
+    assert!(error.to_string().contains("Linux 5.12") && !error.to_string().contains('\n'), "{error}");
+    assert!(error.verifier_log().is_some_and(|log| log.contains("processed ")), "{error}");
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("SKIPPED: {test} needs Linux 5.12, this is {release}").as_bytes(),
+    );
+    true
+}
+
+#[test]
+fn an_old_kernel_is_known_as_one_and_every_other_takes_the_program() {
+    const TEST: &str = "an_old_kernel_is_known_as_one_and_every_other_takes_the_program";
+    if !privileged(TEST) || is_too_old(TEST) {
+        return;
+    }
+    Monitor::load(&MonitorOptions::default()).unwrap();
+    let error = without_capabilities(|| Monitor::load(&MonitorOptions::default()).unwrap_err());
+    assert!(error.is_refusal() && error.verifier_log().is_none(), "{error}");
 }
 
 #[test]
 fn no_slots_are_too_few() {
     let error = Monitor::load(&MonitorOptions { slots: 0, ..MonitorOptions::default() }).unwrap_err();
-    assert!(matches!(error, MonitorError::NoSlots));
+    assert!(matches!(error, MonitorError::NoSlots) && !error.is_refusal());
 }

@@ -2,6 +2,8 @@
 
 mod attach;
 mod attack;
+mod captured;
+mod constants;
 mod counters;
 mod harness;
 mod journal;

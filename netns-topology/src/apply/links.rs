@@ -8,15 +8,23 @@ use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, AddrGenMode, LinkChange};
 use netns_core::veth::{self, Veth};
-use netns_core::{IfName, IpNet, MacAddress};
+use netns_core::{IfName, IpNet, MacAddress, RouteSocket};
 use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 
-/// No IPv6 address but those that are given, and none of those that wait.
-const SILENT: LinkChange<'static> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
-
 /// `EEXIST`.
 const EXISTS: i32 = 17;
+/// `EAFNOSUPPORT`.
+const NO_SUCH_FAMILY: i32 = 97;
+
+/// Makes a change of a link, and lets it have no IPv6 address but those that are given, and none of those that wait. A
+/// link may have no IPv6 at all: the kernel has none, or the MTU is below 1,280.
+fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
+    match link::set(socket, name, &LinkChange { addrgenmode: Some(AddrGenMode::None), ..*change }) {
+        Err(error) if error.errno() == Some(NO_SUCH_FAMILY) => Ok(link::set(socket, name, change)?),
+        other => Ok(other?),
+    }
+}
 
 impl Executor<'_> {
     pub(super) fn add_bridge(&mut self, wanted: &Bridge) -> Result<()> {
@@ -30,7 +38,8 @@ impl Executor<'_> {
         };
         bridge::create(socket, &request)?;
         // An MTU that it is made with gives way to those of its ports; one that it is given, does not.
-        link::set(socket, name, &LinkChange { mtu: Some(wanted.mtu), ..SILENT })?;
+        let sized = LinkChange { mtu: Some(wanted.mtu), ..LinkChange::NONE };
+        silence(socket, name, &sized)?;
         link::set_up(socket, name)?;
         Ok(())
     }
@@ -57,7 +66,7 @@ impl Executor<'_> {
             self.set_mtu(&far.link, far.mtu)?;
         }
         for end in [near, far] {
-            link::set(self.socket(&end.link.place)?, end.link.name, &SILENT)?;
+            silence(self.socket(&end.link.place)?, end.link.name, &LinkChange::NONE)?;
         }
         link::set_up(self.socket(&far.link.place)?, far.link.name)?;
         if let Some(port) = &near.port {

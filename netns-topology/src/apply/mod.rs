@@ -126,7 +126,7 @@ impl<'a> Executor<'a> {
 
     fn enter(&mut self, place: Place, namespace: Namespace) -> Result<u64> {
         let socket = RouteSocket::open_in(&namespace)?;
-        let cookie = socket.namespace_cookie()?;
+        let cookie = crate::observe::cookie(&socket)?;
         self.open.insert(place, (namespace, socket));
         Ok(cookie)
     }

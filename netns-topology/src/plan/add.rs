@@ -213,7 +213,7 @@ impl Planner<'_> {
             .iter()
             .find(|known| known.net.overlaps(&net) && !self.is_ours_on_host(known.index));
         let route = host.routes.iter().find(|route| {
-            route.destination.prefix() > 0
+            !route.destination.is_default()
                 && route.destination.overlaps(&net)
                 && route.index.is_none_or(|index| !self.is_ours_on_host(index))
         });

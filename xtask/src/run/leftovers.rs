@@ -12,7 +12,8 @@ pub(crate) struct Before {
     names: Vec<String>,
     folder: Folder,
     links: Vec<u32>,
-    forwarding: String,
+    /// `None` where `/proc/sys` is not there; then nothing of it can be changed either.
+    forwarding: Option<String>,
 }
 
 impl Before {
@@ -22,7 +23,7 @@ impl Before {
             names: Namespace::list()?,
             folder: Folder::observe()?,
             links: links.iter().map(|link| link.index).collect(),
-            forwarding: sysctl::get(host, IP_FORWARD)?,
+            forwarding: sysctl::get(host, IP_FORWARD).ok(),
         })
     }
 
@@ -43,8 +44,10 @@ impl Before {
         {
             left.push("the folder of named namespaces".to_owned());
         }
-        let forwarding = sysctl::get(host, IP_FORWARD)?;
-        if forwarding != self.forwarding {
+        if let Some(before) = &self.forwarding
+            && let forwarding = sysctl::get(host, IP_FORWARD)?
+            && forwarding != *before
+        {
             left.push(format!("{IP_FORWARD}={forwarding}"));
         }
         Ok(left)

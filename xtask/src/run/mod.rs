@@ -2,8 +2,10 @@
 
 mod attack;
 mod counters;
+mod interference;
 mod lab;
 mod leftovers;
+mod obstacle;
 mod pings;
 mod plan;
 pub(crate) mod preflight;
@@ -12,7 +14,9 @@ mod source;
 mod traffic;
 
 use crate::cli::RunArguments;
+use crate::counting::Counting;
 use crate::failure::{self, Failure};
+use crate::messages::say;
 use crate::output::stdout;
 use crate::signals::Stop;
 use crate::watch::{self, Teller, metrics::Metrics};
@@ -37,9 +41,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let privilege = preflight::privilege(arguments)?;
     let host = match privilege {
         Privilege::Root if arguments.isolated => Namespace::anonymous()?,
-        Privilege::Root | Privilege::UserNamespace => Namespace::current()?,
+        Privilege::Root | Privilege::Nobody | Privilege::RootOfUserNamespace => Namespace::current()?,
     };
-    let private = arguments.isolated || privilege == Privilege::UserNamespace;
+    let private = arguments.isolated || privilege != Privilege::Root;
     if !private {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }
@@ -48,21 +52,19 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let metrics = arguments.watch.metrics(&plan.network())?;
     let mut report = Report::new(stdout(), arguments.watch.json);
 
-    let monitor = match privilege {
-        Privilege::Root => {
-            let started = Instant::now();
-            let options = MonitorOptions { pairs: plan.pairs(), ..MonitorOptions::default() };
-            let monitor = Monitor::load(&options)?;
-            report.step("load the eBPF program", started.elapsed());
-            Some(monitor)
-        }
-        Privilege::UserNamespace => None,
-    };
-    preflight::check_kernel(monitor.as_ref())?;
+    let mut probe = preflight::check_kernel()?;
+    let started = Instant::now();
+    let options = MonitorOptions { slots: plan.ports(), pairs: plan.pairs(), ..MonitorOptions::default() };
+    let counting = Counting::decide(&options, needs_program(arguments), Some(&mut probe))?;
+    if counting.monitor().is_some() {
+        report.step("load the eBPF program", started.elapsed());
+    }
+    drop(probe);
+    tell_what_is_less(privilege, &counting);
 
     let before = Before::observe(&host)?;
     let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
-    let mut lab = Lab::begin(host, &plan, monitor.as_ref(), mode, private)?;
+    let mut lab = Lab::begin(host, &plan, counting.monitor(), mode, private)?;
     let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop, metrics.as_ref());
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
@@ -82,6 +84,28 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     summary.exit_code()
 }
 
+/// The option, of those that were given, that cannot be served without the eBPF program.
+fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
+    let options = [
+        (arguments.enforce, "--enforce"),
+        (arguments.attack, "--attack"),
+        (arguments.watch.pcap.is_some(), "--pcap"),
+    ];
+    options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+}
+
+/// Says in one line what is not as it would be for the machine's root on a kernel that takes the program.
+fn tell_what_is_less(privilege: Privilege, counting: &Counting) {
+    let instead = Counting::INSTEAD;
+    match (privilege.place(), counting) {
+        (None, Counting::Program(_)) => {}
+        (None, Counting::Kernel { why }) => say(format_args!("{instead}: {why}")),
+        (Some(place), Counting::Program(_)) => say(format_args!("{place}")),
+        // That no program is loaded for the root of a user namespace needs no explanation.
+        (Some(place), Counting::Kernel { .. }) => say(format_args!("{place}, with {instead}")),
+    }
+}
+
 /// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
 fn prove(
     arguments: &RunArguments,
@@ -97,7 +121,7 @@ fn prove(
         report.namespace_times().iter().for_each(|&time| metrics.set_up(time));
     }
 
-    let (mut pings, mut pings_ok) = (0, 0);
+    let (mut pings, mut pings_ok, mut lost) = (0, 0, Vec::new());
     for route in pings::routes(lab, plan)? {
         if stop.requested() {
             break;
@@ -106,21 +130,39 @@ fn prove(
         pings += 1;
         pings_ok += usize::from(outcome.is_ok());
         report.ping(&route, &outcome)?;
+        if !outcome.is_ok() {
+            lost.push(route);
+        }
     }
     report.pings_done(pings, pings_ok)?;
 
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
-    let traffic = Traffic::start(lab.members())?;
+    let traffic = Traffic::start(lab.members());
+    let traffic_failed = traffic.failed().to_vec();
     let mut ports = Ports::of(lab, plan.network(), teller);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
+    let changed = interference::found(&lab.host()?, plan)?;
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
     let snapshot = lab.monitor().map(Monitor::snapshot);
     let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
-    Ok(Summary { pings, pings_ok, attack, violations, verdict, leftovers: Vec::new(), kept: Vec::new() })
+    // A host namespace of our own has no rules.
+    let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
+    Ok(Summary {
+        pings,
+        pings_ok,
+        traffic: traffic_failed,
+        hint,
+        changed,
+        attack,
+        violations,
+        verdict,
+        leftovers: Vec::new(),
+        kept: Vec::new(),
+    })
 }
 
 impl Summary {
@@ -129,6 +171,8 @@ impl Summary {
         // Whoever attacks wants violations; of anybody else's run there are none.
         let as_it_should_be = self.attack.unwrap_or(true);
         if self.pings_ok == self.pings
+            && self.traffic.is_empty()
+            && self.changed.is_empty()
             && as_it_should_be
             && self.verdict.exact() != Some(false)
             && self.leftovers.is_empty()

@@ -36,6 +36,8 @@ pub(crate) struct PlannedMember {
     /// The host's end of its cable; in the pair topology there is none, and this is its own end.
     pub(crate) port: IfName,
     pub(crate) mac: MacAddress,
+    /// The MAC address of that end: one that was chosen, which udev leaves alone.
+    pub(crate) port_mac: MacAddress,
     /// One of each subnet, in the same order.
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -70,11 +72,18 @@ impl Plan {
                 name: format!("ns{number}"),
                 port: IfName::new(&port)?,
                 mac: MacAddress::local(random + number as u64),
+                port_mac: MacAddress::local(random + 0x8000 + number as u64),
                 addresses: subnets.iter().filter_map(|subnet| subnet.net.host(number as u128)).collect(),
             });
         }
         let (topology, bridge) = (arguments.topology, arguments.bridge);
         Ok(Self { topology, members, bridge, bridge_mac: MacAddress::local(random), subnets })
+    }
+
+    /// How many ports there will be.
+    pub(crate) fn ports(&self) -> u16 {
+        // At most as many as a bridge has.
+        u16::try_from(self.members.len()).unwrap_or(u16::MAX)
     }
 
     /// How many pairs of ports can see traffic, broadcasts included.
@@ -144,7 +153,7 @@ impl Plan {
         }
         let routes = route::list(socket)?.into_iter().map(|route| ("route", route.destination));
         let addresses = address::list(socket)?.into_iter().map(|address| ("address", address.net));
-        for (what, net) in routes.chain(addresses).filter(|(_, net)| net.prefix() > 0) {
+        for (what, net) in routes.chain(addresses).filter(|(_, net)| !net.is_default()) {
             if let Some(subnet) = self.subnets.iter().find(|subnet| subnet.net.overlaps(&net)) {
                 return Err(Failure::usage(format!(
                     "{} overlaps the host's {what} {net}; choose another with --subnet, or use --isolated",

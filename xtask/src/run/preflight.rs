@@ -2,59 +2,59 @@
 
 use crate::cli::RunArguments;
 use crate::failure::Failure;
-use crate::messages::say;
+use crate::rights;
 use netns_core::bridge::{self, Bridge};
-use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
 use netns_core::{
-    IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, missing_capabilities,
+    IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, is_in_initial_user_namespace,
+    missing_capabilities,
 };
-use netns_ebpf::Monitor;
-
-/// Whether this process may do to the machine's own network what a command does.
-pub(crate) fn require_root(command: &str) -> Result<(), Failure> {
-    let missing = missing_capabilities()?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "this takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask {command}",
-        missing.join(", ")
-    )))
-}
 
 /// By what right a run does what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privilege {
     /// The machine's own.
     Root,
-    /// That of the root of a user namespace, which this process is in from now on, over a host network of its own. The
-    /// kernel loads no eBPF programs for it.
-    UserNamespace,
+    /// That of the root of a user namespace that this process is in from now on, over a host network of its own. It was
+    /// nobody in particular before,
+    Nobody,
+    /// or root of a user namespace already, which the network that it was in, and `/run`, need not belong to.
+    RootOfUserNamespace,
+}
+
+impl Privilege {
+    /// Where a run is that is not the machine's root's.
+    pub(crate) const fn place(self) -> Option<&'static str> {
+        match self {
+            Self::Root => None,
+            Self::RootOfUserNamespace => Some("root of a user namespace: in a host network of its own"),
+            Self::Nobody => Some("not root: in a user namespace and a host network of its own"),
+        }
+    }
 }
 
 /// Whether this process may do what a run does; if not, makes it root of a user namespace.
 pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> {
     let missing = missing_capabilities()?;
-    if missing.is_empty() {
+    let is_initial = is_in_initial_user_namespace()?;
+    if missing.is_empty() && is_initial {
         return Ok(Privilege::Root);
     }
-    let take =
-        format!("takes {}; run it as root: sudo -E env \"PATH=$PATH\" cargo xtask run", missing.join(", "));
+    let take = if missing.is_empty() {
+        "takes the machine's own root".to_owned()
+    } else {
+        rights::takes("run", &missing)
+    };
     if arguments.keep {
         return Err(Failure::usage(format!("--keep {take}")));
     }
     become_root_of_user_namespace()
-        .map_err(|error| Failure::usage(format!("this {take} (and without root: {error})")))?;
-    say(format_args!(
-        "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of \
-         the program's counters"
-    ));
-    Ok(Privilege::UserNamespace)
+        .map_err(|error| Failure::usage(format!("this {take}; {}", rights::no_user_namespace(&error))))?;
+    Ok(if missing.is_empty() { Privilege::RootOfUserNamespace } else { Privilege::Nobody })
 }
 
-/// Whether the kernel has what a run needs, by trying it in a namespace that is thrown away.
-pub(crate) fn check_kernel(monitor: Option<&Monitor>) -> Result<(), Failure> {
+/// Whether the kernel has what a run needs, by trying it in a namespace that is thrown away with the socket in it.
+pub(crate) fn check_kernel() -> Result<RouteSocket, Failure> {
     let missing = |what: &'static str| {
         move |error: netns_core::Error| Failure::usage(format!("this kernel has no {what}: {error}"))
     };
@@ -69,17 +69,5 @@ pub(crate) fn check_kernel(monitor: Option<&Monitor>) -> Result<(), Failure> {
         ..Veth::new(IfName::new("a")?, IfName::new("b")?)
     };
     veth::create(&mut socket, &pair).map_err(missing("veth pairs (CONFIG_VETH)"))?;
-    let Some(monitor) = monitor else { return Ok(()) };
-    tc::add_clsact(&mut socket, 3).map_err(missing("clsact qdisc (CONFIG_NET_SCH_INGRESS)"))?;
-    let filter = Filter {
-        index: 3,
-        direction: Direction::Ingress,
-        priority: 1,
-        handle: 1,
-        program: monitor.ingress_program(),
-        name: "probe",
-        class_id: 0,
-    };
-    tc::add_filter(&mut socket, &filter)
-        .map_err(missing("bpf classifier (CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT)"))
+    Ok(socket)
 }

@@ -34,6 +34,12 @@ pub(crate) struct Report {
 pub(crate) struct Summary {
     pub(crate) pings: usize,
     pub(crate) pings_ok: usize,
+    /// What traffic of our own could not be started, and why.
+    pub(crate) traffic: Vec<String>,
+    /// What of the host's settings may be why frames between namespaces are lost, and what to do about it.
+    pub(crate) hint: Option<String>,
+    /// What somebody else has changed of it meanwhile.
+    pub(crate) changed: Vec<String>,
     /// Whether an attack went as it should.
     pub(crate) attack: Option<bool>,
     /// What the namespaces sent and may not, by reason.
@@ -156,17 +162,24 @@ impl Report {
     }
 
     pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
-        let Summary { pings, pings_ok, attack, violations, verdict, leftovers, kept } = summary;
+        let Summary { pings, pings_ok, traffic, hint, changed, attack, violations, verdict, leftovers, kept } =
+            summary;
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
                 "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter()),
-                "attack_ok": attack,
+                "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
             });
             json_line(&mut self.out, &line)?;
         } else {
             writeln!(self.out)?;
             writeln!(self.out, "pings     {pings_ok} of {pings} answered")?;
+            if !traffic.is_empty() {
+                writeln!(self.out, "traffic   NOT started: {}", traffic.join("; "))?;
+            }
+            if !changed.is_empty() {
+                writeln!(self.out, "changed   by somebody else: {} (see docs/hosts.md)", changed.join(", "))?;
+            }
             if let Some(attack) = attack {
                 writeln!(
                     self.out,
@@ -196,6 +209,9 @@ impl Report {
         }
         for difference in &verdict.differences {
             say(format_args!("error: {difference}"));
+        }
+        if let Some(hint) = hint {
+            say(format_args!("hint: {hint}"));
         }
         Ok(self.out.flush()?)
     }

@@ -4,10 +4,10 @@ use super::lab::{Lab, Member};
 use crate::cli::Topology;
 use crate::failure::Failure;
 use crate::watch::{Source, Teller};
-use netns_ebpf::{Behind, Lost, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot, Violation};
+use netns_ebpf::{Behind, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot, Violation};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The ports of a lab that is built: they neither come nor go.
 pub(crate) struct Ports<'a, 'm> {
@@ -38,8 +38,7 @@ impl<'a, 'm> Ports<'a, 'm> {
     fn read_kernel(&mut self) -> Result<Reading, Failure> {
         let stats = self.lab.port_stats()?;
         let ports = self.infos.iter().zip(&stats).map(|(info, stats)| PortReading::of_kernel(info, stats));
-        let ports = ports.collect();
-        Ok(Reading { taken: Instant::now(), ports, pairs: Vec::new(), lost: Lost::default() })
+        Ok(Reading::of_kernel(ports.collect()))
     }
 
     fn place(&self, slot: Slot) -> Option<usize> {

@@ -25,23 +25,32 @@ const CHUNK: usize = 8 * 1024;
 pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// What of it could not be started, and why.
+    failed: Vec<String>,
 }
 
 impl Traffic {
-    pub(crate) fn start(members: &[Member]) -> Result<Self, Failure> {
-        let failed = |error: io::Error| Failure::Kernel(format!("start traffic: {error}"));
+    /// Starts what can be started. What stands in its way stands in the way of the pings too, and is reported with them.
+    pub(crate) fn start(members: &[Member]) -> Self {
+        let mut failed = Vec::new();
         let members = &members[..members.len().min(SENDERS)];
         let mut datagrams = Vec::new();
         for (number, member) in members.iter().enumerate() {
             let next = &members[(number + 1) % members.len()];
             if members.len() > 1 {
-                datagrams.push(Datagrams::open(member, next, number).map_err(failed)?);
+                match Datagrams::open(member, next, number) {
+                    Ok(opened) => datagrams.push(opened),
+                    Err(error) => failed.push(format!("datagrams {} -> {}: {error}", member.name, next.name)),
+                }
             }
         }
-        let mut stream = match members {
-            [from, to, ..] => Some(Stream::open(from, to).map_err(failed)?),
-            _ => None,
-        };
+        let mut stream = None;
+        if let [from, to, ..] = members {
+            match Stream::open(from, to) {
+                Ok(opened) => stream = Some(opened),
+                Err(error) => failed.push(format!("TCP {} -> {}: {error}", from.name, to.name)),
+            }
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -60,7 +69,12 @@ impl Traffic {
                 thread::sleep(ROUND);
             }
         });
-        Ok(Self { stop, thread: Some(thread) })
+        Self { stop, thread: Some(thread), failed }
+    }
+
+    /// What of it could not be started, and why.
+    pub(crate) fn failed(&self) -> &[String] {
+        &self.failed
     }
 
     /// Stops it. What is on its way arrives.

@@ -2,17 +2,20 @@
 
 pub(crate) mod cli;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, in_words};
 use crate::output::{json_line, stdout};
+use crate::rights;
 use cli::{DiffArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
 use netns_topology::{Change, Error, Lab, LinkName, draw};
 use serde_json::{Map, Value, json};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
-    let done = Lab::new(&arguments.file)?.up()?;
+    let lab = Lab::new(&arguments.file)?;
+    rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+    let done = lab.up()?;
     tell(&done.changes, arguments.quiet)
 }
 
@@ -93,8 +96,15 @@ impl From<Error> for Failure {
             Error::Kernel(error) => error.into(),
             Error::Program(error) => error.into(),
             error if error.is_invalid_input() => Self::Usage(error.to_string()),
+            Error::System { error: ref cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+                Self::Usage(format!("{error}{}", rights::of_run_folder()))
+            }
             Error::System { .. } => Self::Usage(error.to_string()),
-            error => Self::Kernel(error.to_string()),
+            Error::RolledBack(ref why) => {
+                let hint = if let Error::Kernel(why) = &**why { rights::hint(why) } else { "" };
+                Self::Kernel(format!("{}{hint}", in_words(&error)))
+            }
+            error => Self::Kernel(in_words(&error)),
         }
     }
 }

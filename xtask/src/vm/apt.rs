@@ -77,6 +77,36 @@ impl Archive {
         fs::rename(&fresh, into).map_err(failed("rename", &fresh))
     }
 
+    /// Downloads packages of a release with all that they depend on, as if nothing were installed, and unpacks them
+    /// into a folder.
+    pub(super) fn unpack_with_dependencies(
+        &self,
+        packages: &[&str],
+        release: &str,
+        into: &Path,
+    ) -> Result<(), Failure> {
+        let _ = fs::remove_dir_all(into);
+        fs::create_dir_all(into).map_err(failed("make", into))?;
+        let nothing = self.packages.join("nothing-installed");
+        write(&nothing, "")?;
+        let archives = self.packages.join(release);
+        let partial = archives.join("partial");
+        fs::create_dir_all(&partial).map_err(failed("make", &partial))?;
+        let mut command = self.command("apt-get");
+        command.args(["install", "-qq", "--yes", "--download-only", "--no-install-recommends"]);
+        command.arg("-o").arg(format!("Dir::State::status={}", nothing.display()));
+        command.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
+        command.arg("-o").arg(format!("APT::Default-Release={release}"));
+        run(command.args(packages))?;
+        let entries = fs::read_dir(&archives).map_err(failed("read", &archives))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                run(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(into))?;
+            }
+        }
+        fs::remove_dir_all(&archives).map_err(failed("remove", &archives))
+    }
+
     /// Downloads a package; its file.
     fn download(&self, package: &str) -> Result<PathBuf, Failure> {
         let mut command = self.command("apt-get");
@@ -118,6 +148,7 @@ pub(super) fn package_of(program: &str) -> String {
     let name = program.rsplit('/').next().unwrap_or(program);
     let package = match name {
         "qemu-system-x86_64" => "qemu-system-x86",
+        "qemu-system-aarch64" => "qemu-system-arm",
         "virtiofsd" => "qemu-system-common",
         "busybox" => "busybox-static",
         "depmod" => "kmod",

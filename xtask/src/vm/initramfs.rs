@@ -9,15 +9,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What reaches the root: PCI devices, a folder of the machine, and something to write to.
-const MODULES: [&str; 3] = ["virtio_pci", "virtiofs", "overlay"];
-const BUSYBOX: &str = "/bin/busybox";
+/// What reaches the root: PCI devices, a folder of the machine, and something to write to. And the line of the report,
+/// where it is no serial one.
+const MODULES: [&str; 4] = ["virtio_pci", "virtiofs", "overlay", "virtio_console"];
+const BUSYBOX: &str = "bin/busybox";
 /// The first program; it makes the root and hands over to `guest.sh`.
 const INIT: &str = include_str!("init.sh");
 
-/// Writes an initramfs to `image`, with these files in `/vm`, from `folder`, which it fills.
+/// Writes an initramfs to `image`, with busybox of `root` and these files in `/vm`, from `folder`, which it fills.
 pub(super) fn write(
     kernel: &Kernel,
+    root: &Path,
     files: &[(&str, &str)],
     folder: &Path,
     image: &Path,
@@ -26,8 +28,8 @@ pub(super) fn write(
         let path = folder.join(place);
         fs::create_dir_all(&path).map_err(failed("make", &path))?;
     }
-    fs::copy(BUSYBOX, folder.join("bin/busybox"))
-        .map_err(|error| Failure::usage(format!("read {BUSYBOX}: {error}{}", package_of("busybox"))))?;
+    fs::copy(root.join(BUSYBOX), folder.join(BUSYBOX))
+        .map_err(|error| Failure::usage(format!("read /{BUSYBOX}: {error}{}", package_of("busybox"))))?;
     for (number, file) in with_dependencies(kernel)?.iter().enumerate() {
         unpack(&kernel.modules.join(file), &folder.join("modules"), number)?;
     }

@@ -1,6 +1,7 @@
 //! Debian's kernels: from a name such as `6.1`, `6.12-rt` or `newest` to an unpacked one.
 
 use super::apt::{Archive, failed, run};
+use super::architecture::Architecture;
 use crate::failure::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use std::process::Command;
 /// A kernel and its modules, unpacked.
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
-    /// What it was asked for as.
+    pub(super) architecture: Architecture,
+    /// What it was asked for as, with the architecture if it is not this machine's.
     pub(super) name: String,
     /// The compressed image that boots.
     pub(super) image: PathBuf,
@@ -22,10 +24,10 @@ impl Kernel {
     pub(super) fn fetch(
         archive: &Archive,
         name: &str,
-        architecture: &str,
+        architecture: Architecture,
         folder: &Path,
     ) -> Result<Self, Failure> {
-        let package = choose(archive, name, architecture)?;
+        let package = choose(archive, name, architecture.name())?;
         let root = folder.join(&package);
         if !root.is_dir() {
             // From 6.19 on the image's package is split in parts of the same version.
@@ -47,7 +49,7 @@ impl Kernel {
         }
         let image =
             image(&root, &modules).ok_or_else(|| Failure::usage(format!("{package} has no kernel image")))?;
-        Ok(Self { name: name.to_owned(), image, modules })
+        Ok(Self { architecture, name: architecture.label(name), image, modules })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Emulated (TCG), unless `/dev/kvm` is seen to boot the kernel: a para-virtual one is there and does not.
 
 use super::apt::{failed, package_of};
+use super::architecture::Architecture;
 use super::initramfs;
 use super::kernel::Kernel;
 use crate::failure::Failure;
@@ -36,6 +37,8 @@ pub(super) struct Machine<'a> {
     /// MiB.
     pub(super) memory: u32,
     pub(super) processor: Processor,
+    /// The folder that becomes its root.
+    pub(super) root: &'a Path,
     /// A folder of ours, for what it needs while it runs.
     pub(super) folder: &'a Path,
     /// The workspace, which may be on another file system than `/`.
@@ -54,8 +57,8 @@ impl Machine<'_> {
     ) -> Result<bool, Failure> {
         let place = Place::new(self.folder)?;
         let image = place.0.join("initramfs");
-        initramfs::write(self.kernel, self.files, &place.0.join("files"), &image)?;
-        let _server = place.serve_files(self.workspace)?;
+        initramfs::write(self.kernel, self.root, self.files, &place.0.join("files"), &image)?;
+        let _server = place.serve_files(self.root, self.workspace)?;
         let mut qemu = self.start(&place, &image)?;
         let out = qemu.0.stdout.take();
         let (sender, lines) = mpsc::channel();
@@ -91,9 +94,11 @@ impl Machine<'_> {
 
     fn start(&self, place: &Place, image: &Path) -> Result<Running, Failure> {
         let memory = format!("{}M", self.memory);
-        let mut qemu = tied("qemu-system-x86_64");
+        let architecture = self.kernel.architecture;
+        let program = architecture.qemu();
+        let mut qemu = tied(program);
         match self.processor {
-            Processor::Emulated => qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+            Processor::Emulated => qemu.args(architecture.emulated()),
             Processor::Real => qemu.args(["-accel", "kvm", "-cpu", "host"]),
         };
         qemu.args(["-smp", "2", "-m", &memory, "-nodefaults", "-no-reboot", "-display", "none"]);
@@ -102,18 +107,21 @@ impl Machine<'_> {
         qemu.args(["-numa", "node,memdev=memory"]);
         qemu.arg("-chardev").arg(format!("socket,id=files,path={}", place.socket().display()));
         qemu.args(["-device", "vhost-user-fs-pci,chardev=files,tag=root"]);
-        qemu.arg("-serial").arg(format!("file:{}", self.console().display())).args(["-serial", "stdio"]);
+        qemu.arg("-serial").arg(format!("file:{}", self.console().display()));
+        qemu.args(architecture.report().1);
         qemu.arg("-kernel").arg(&self.kernel.image).arg("-initrd").arg(image);
         // An emulated timer is late often enough for the kernel to distrust it.
-        qemu.args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on"]);
+        let console = architecture.console();
+        let parameters = format!("console={console} quiet panic=-1 no_timer_check random.trust_cpu=on");
+        qemu.args(["-append", &parameters]);
         if self.processor == Processor::Real {
             // While it is tried, what it says against it is no error.
             qemu.stderr(Stdio::null());
         }
         let child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        child.map(Running).map_err(|error| {
-            Failure::usage(format!("run qemu-system-x86_64: {error}{}", package_of("qemu-system-x86_64")))
-        })
+        child
+            .map(Running)
+            .map_err(|error| Failure::usage(format!("run {program}: {error}{}", package_of(program))))
     }
 
     /// What the kernel wrote to its console.
@@ -125,11 +133,12 @@ impl Machine<'_> {
 /// Whether `/dev/kvm` boots this kernel, by trying it.
 pub(super) fn processor(
     kernel: &Kernel,
+    root: &Path,
     folder: &Path,
     workspace: &Path,
     stop: &Stop,
 ) -> Result<Processor, Failure> {
-    if !Path::new("/dev/kvm").exists() {
+    if kernel.architecture != Architecture::Amd64 || !Path::new("/dev/kvm").exists() {
         return Ok(Processor::Emulated);
     }
     let files = [
@@ -137,7 +146,7 @@ pub(super) fn processor(
         ("guest.sh", "echo '@@ booted'; echo o >/proc/sysrq-trigger; sleep 10\n"),
     ];
     let processor = Processor::Real;
-    let machine = Machine { kernel, memory: 512, processor, folder, workspace, files: &files };
+    let machine = Machine { kernel, memory: 512, processor, root, folder, workspace, files: &files };
     let mut booted = false;
     let ended = machine.run(KVM_LIMIT, stop, |line| booted |= line == "@@ booted");
     if stop.requested() {
@@ -163,12 +172,13 @@ impl Place {
     /// Starts the server of the machine's files, in a mount namespace of its own, where they are read-only.
     ///
     /// What is served has to be a mount other than `/`, for the server makes it its own root (`pivot_root(2)`).
-    fn serve_files(&self, workspace: &Path) -> Result<Running, Failure> {
+    fn serve_files(&self, root: &Path, workspace: &Path) -> Result<Running, Failure> {
         const SCRIPT: &str = r#"
             set -e
-            mount --bind / "$1"
-            # The workspace may be on a file system of its own.
-            if [ "$(stat -c %d "$2")" != "$(stat -c %d /)" ]; then
+            mount --bind "$5" "$1"
+            # The workspace may be on a file system of its own, and is in no other root than this machine's.
+            if [ "$5" != / ] || [ "$(stat -c %d "$2")" != "$(stat -c %d /)" ]; then
+              mkdir -p "$1$2"
               mount --bind "$2" "$1$2"
               mount -o remount,ro,bind "$1$2"
             fi
@@ -184,7 +194,7 @@ impl Place {
         let file = fs::File::create(&log).map_err(failed("write", &log))?;
         let mut server = tied("unshare");
         server.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
-        server.arg(&share).arg(workspace).arg(FILE_SERVER).arg(self.socket());
+        server.arg(&share).arg(workspace).arg(FILE_SERVER).arg(self.socket()).arg(root);
         let server = server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn();
         let server = server.map_err(|error| Failure::usage(format!("run unshare: {error}")))?;
         let server = Running(server);

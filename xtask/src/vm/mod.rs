@@ -1,9 +1,12 @@
 //! `cargo xtask vm-test`: the program and its tests on other kernels, which are Debian's own, unmodified.
 //!
 //! The virtual machine's root is this machine's `/`, read-only below an overlay in its memory. So what runs there is what
-//! was built here, with the tools that are installed here, and nothing of it can leave anything behind.
+//! was built here, with the tools that are installed here, and nothing of it can leave anything behind. For another
+//! processor it is a folder of Debian's packages for that, and what runs there is compiled for it.
 
 mod apt;
+pub(crate) mod architecture;
+mod arm64;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -16,6 +19,7 @@ use crate::messages::say;
 use crate::output::{json_line, stdout};
 use crate::signals::Stop;
 use apt::{Archive, failed};
+use architecture::Architecture;
 use kernel::Kernel;
 use machine::{Machine, Processor};
 use round::{Outcome, Report, Round, Tests};
@@ -24,29 +28,30 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 
 /// The kernels that are tried where none is asked for: Debian 12's own, the one that Debian 13 has, and a preemptible one.
 const DEFAULT: [&str; 3] = ["6.1", "6.12", "6.12-rt"];
-const ARCHITECTURE: &str = "amd64";
 /// What every round runs in.
 const GUEST: &str = include_str!("guest.sh");
 
 /// Boots each kernel, runs the round there, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
-    crate::run::preflight::require_root("vm-test")?;
+    crate::rights::require("vm-test", &[crate::rights::SYS_ADMIN])?;
+    let architecture = arguments.arch;
     let workspace = workspace();
     let folder = target().join("vm");
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
     let program = match &arguments.program {
         Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
-        None => env::current_exe().map_err(failed("find", Path::new("this program")))?,
+        None => architecture.program()?,
     };
-    let first_ping = first_ping()?;
+    let first_ping = first_ping(architecture)?;
     let round = if arguments.full { Round::Full(tests(arguments)?) } else { Round::Short };
-    let archive = Archive::open(&folder, ARCHITECTURE)?;
+    let archive = Archive::open(&folder, architecture.name())?;
+    let root = architecture.root(&archive, &folder)?;
     let names = match &arguments.kernel[..] {
         [] => DEFAULT.map(str::to_owned).to_vec(),
         names => names.to_vec(),
@@ -55,23 +60,25 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     let mut reports = Vec::new();
     for name in &names {
         let begun = Instant::now();
-        let kernel = Kernel::fetch(&archive, name, ARCHITECTURE, &folder.join("kernels"))?;
+        let kernel = Kernel::fetch(&archive, name, architecture, &folder.join("kernels"))?;
+        let name = &kernel.name;
         let processor = match processor {
             Some(known) => known,
-            None => *processor.insert(machine::processor(&kernel, &folder, &workspace, &stop)?),
+            None => *processor.insert(machine::processor(&kernel, &root, &folder, &workspace, &stop)?),
         };
-        let environment = round.environment(&program, &first_ping, &workspace, &arguments.filter);
+        let (report, _) = architecture.report();
+        let environment = round.environment(report, &program, &first_ping, &workspace, &arguments.filter);
         let script = round.script(&arguments.filter);
         let files = [("environment", &*environment), ("guest.sh", GUEST), ("round.sh", &*script)];
-        let (memory, folder, workspace) = (round.memory(), &*folder, &*workspace);
-        let machine = Machine { kernel: &kernel, memory, processor, folder, workspace, files: &files };
+        let (memory, root, folder, workspace) = (round.memory(), &*root, &*folder, &*workspace);
+        let machine = Machine { kernel: &kernel, memory, processor, root, folder, workspace, files: &files };
         let path = folder.join(format!("{name}.log"));
         let mut log = File::create(&path).map_err(failed("write", &path))?;
         let how = if processor == Processor::Emulated { "emulated" } else { "on /dev/kvm" };
         say(format_args!("{name}: {how}; all that it prints is in {}", path.display()));
         let report = round::follow(
             &machine,
-            round.limit(),
+            round.limit() * architecture.patience(),
             &stop,
             |line| drop(writeln!(log, "{line}")),
             |outcome| progress(name, outcome),
@@ -125,15 +132,31 @@ fn print(arguments: &VmTestArguments, reports: &[Report]) -> Result<(), Failure>
 }
 
 /// Builds the example that makes sandboxes and pings from each; its program.
-fn first_ping() -> Result<PathBuf, Failure> {
-    let built = build(&["build", "--release", "--package", "netns-core", "--example", "first_ping"])?;
+fn first_ping(architecture: Architecture) -> Result<PathBuf, Failure> {
+    let mut command = vec!["build", "--package", "netns-core", "--example", "first_ping"];
+    if architecture == Architecture::Amd64 {
+        // Elsewhere the standard library would have to be compiled once more.
+        command.push("--release");
+    }
+    executable(architecture, &command)
+}
+
+/// Builds one program; where it is.
+fn executable(architecture: Architecture, arguments: &[&str]) -> Result<PathBuf, Failure> {
+    let built = build(architecture, arguments)?;
     let path = built.iter().rev().find_map(|message| message["executable"].as_str());
-    path.map(PathBuf::from).ok_or_else(|| Failure::usage("cargo built no example first_ping"))
+    path.map(PathBuf::from)
+        .ok_or_else(|| Failure::usage(format!("cargo {} made no program", arguments.join(" "))))
 }
 
 /// Builds the programs of tests, as `cargo test --workspace` does.
 fn tests(arguments: &VmTestArguments) -> Result<Vec<Tests>, Failure> {
-    let built = build(&["test", "--no-run", "--workspace"])?;
+    let mut command = vec!["test", "--no-run", "--workspace"];
+    if arguments.arch != Architecture::Amd64 {
+        // Nothing is measured in an emulator, and what the peers need takes long to compile.
+        command.extend(["--exclude", "benches"]);
+    }
+    let built = build(arguments.arch, &command)?;
     let is_wanted = |name: &str| {
         arguments.tests.is_empty() || arguments.tests.iter().any(|wanted| name.contains(&**wanted))
     };
@@ -150,16 +173,16 @@ fn tests(arguments: &VmTestArguments) -> Result<Vec<Tests>, Failure> {
 }
 
 /// Runs cargo; what it made.
-fn build(arguments: &[&str]) -> Result<Vec<Value>, Failure> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
-    command.current_dir(workspace()).args(arguments);
-    command.args(["--quiet", "--locked", "--message-format", "json-render-diagnostics"]);
+fn build(architecture: Architecture, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
+    let [verb, rest @ ..] = arguments else { return Ok(Vec::new()) };
+    let mut command = architecture.cargo(verb)?;
+    command.current_dir(workspace()).args(rest);
+    command.args(["--quiet", "--message-format", "json-render-diagnostics"]);
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| Failure::usage(format!("run {}: {error}", cargo.display())))?;
+        .map_err(|error| Failure::usage(format!("run cargo: {error}")))?;
     if !output.status.success() {
         return Err(Failure::usage(format!("cargo {} failed; its words are above", arguments.join(" "))));
     }

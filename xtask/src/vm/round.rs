@@ -64,6 +64,7 @@ impl Round {
     /// The files that the guest has in `/vm`.
     pub(super) fn environment(
         &self,
+        report: &str,
         program: &Path,
         first_ping: &Path,
         workspace: &Path,
@@ -75,7 +76,7 @@ impl Round {
             Self::Full(_) => String::new(),
         };
         let variables = [
-            ("REPORT", "/dev/ttyS1".to_owned()),
+            ("REPORT", report.to_owned()),
             ("PROGRAM", program.display().to_string()),
             ("FIRST_PING", first_ping.display().to_string()),
             ("WORKSPACE", workspace.display().to_string()),

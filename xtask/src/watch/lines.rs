@@ -180,7 +180,10 @@ fn json(now: &Reading, seconds: f64) -> Value {
     let ends = now.ends();
     let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
     let pairs: Vec<Value> = ends.sorted_pairs().iter().map(|pair| pair_json(pair, &ends)).collect();
-    json!({ "type": "counters", "t": (seconds * 1e3).round() / 1e3, "ports": ports, "pairs": pairs })
+    json!({
+        "type": "counters", "t": (seconds * 1e3).round() / 1e3, "counters": now.counted_by.name(), "ports": ports,
+        "pairs": pairs,
+    })
 }
 
 fn port_json(port: &PortReading) -> Value {

@@ -84,8 +84,8 @@ fn without_privilege_the_capabilities_and_the_command_are_named() {
         assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
         assert_eq!(
             run.err,
-            "error: --keep takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: \
-             sudo -E env \"PATH=$PATH\" cargo xtask run\n"
+            "error: --keep takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, which root does not have here (in a \
+             container: --cap-add=NET_ADMIN --cap-add=NET_RAW --cap-add=SYS_ADMIN, or --privileged)\n"
         );
     });
 }

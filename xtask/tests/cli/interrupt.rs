@@ -41,6 +41,22 @@ fn sigint_and_sigterm_end_a_run_in_order() {
 }
 
 #[test]
+fn a_run_may_be_as_long_as_a_number_can_say() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let (child, _out) = watching("run --json --interval 0.2 --duration 1e19");
+        signal(&child, "INT");
+        let run = finished(child.wait_with_output().unwrap());
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        let run = done(&mut xtask("run --json --interval 1e19 --duration 0.2"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        let run = done(&mut xtask("run --json --duration 1e20"));
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_a_run() {
     in_host(|_| {
         let before = state_of_the_host();

@@ -4,6 +4,8 @@
 mod attack;
 mod clean;
 mod commands;
+mod counting;
+mod hosts;
 mod input;
 mod interrupt;
 mod keys;

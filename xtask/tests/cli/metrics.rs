@@ -238,7 +238,8 @@ fn a_run_serves_metrics_and_an_address_that_is_taken_is_told_before_anything_is_
 #[test]
 fn prometheus_has_the_kernels_numbers_of_a_run() {
     in_host(|_| {
-        let mut run = Watched::start(&format!("run --json --interval 0.1 --metrics {PORT}"));
+        // Nobody reads its lines meanwhile, so they have to fit into the pipe.
+        let mut run = Watched::start(&format!("run --json --interval 1 --metrics {PORT}"));
         run.line("counters", |line| line["type"] == "counters");
         let prometheus = Prometheus::start();
         eventually("both ports are known", || query("netns_ports") == Some(2));

@@ -22,7 +22,7 @@ fn plug(number: u8) {
     ip(&format!("-n ns{number} link set eth0 up"));
 }
 
-fn ping(from: u8, to: u8) {
+pub(crate) fn ping(from: u8, to: u8) {
     let inside = ["netns", "exec", &format!("ns{from}"), "ping", "-q", "-c3", "-i0.05", "-W2"];
     let _ = tests::run(oracle("ip").args(inside).arg(format!("10.1.1.{to}")));
 }

@@ -126,6 +126,26 @@ fn a_cable_joins_two_namespaces_without_a_bridge_or_a_host() {
     });
 }
 
+/// An IPv6 address that is added announces itself at once: on a cable with one end up the program would count what the
+/// kernel drops. With the kernel's answers held up there is time for it.
+#[test]
+fn what_ipv6_says_unasked_is_counted_as_the_kernel_counts_it_however_slow_the_building_is() {
+    in_host(|_| {
+        for (arguments, pings) in [("--topology pair", 4), ("--namespaces 3", 24)] {
+            let before = state_of_the_host();
+            let mut slowly = oracle("strace");
+            slowly.args(["-f", "-o", "/dev/null", "-e", "trace=recvmsg"]);
+            slowly.args(["-e", "inject=recvmsg:delay_exit=200000:when=1..80"]);
+            let run = xtask(&format!("run {arguments} --subnet6 fd00:1::/64 --duration 0.5 --json"));
+            let run = done(slowly.arg(run.get_program()).args(run.get_args()));
+            assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{arguments}: {}", run.out);
+            let summary = &run.lines("summary")[0];
+            assert_eq!((&summary["pings_ok"], &summary["exact"]), (&json!(pings), &json!(true)));
+            assert_eq!(state_of_the_host(), before);
+        }
+    });
+}
+
 #[test]
 fn ipv6_works_beside_ipv4() {
     in_host(|_| {

@@ -3,7 +3,7 @@
 use super::{mac, message};
 use crate::neighbour::{self, FdbEntry};
 use crate::route::{Protocol, RouteKind, Scope};
-use crate::wire::{Batch, NDA_FLAGS_EXT, NDA_PROTOCOL, NdMsg};
+use crate::wire::{Batch, NDA_FLAGS_EXT, NDA_MASTER, NDA_PROTOCOL, NdMsg};
 
 /// An `RTM_NEWNEIGH` for the address 10.1.1.1 or 02:00:00:00:00:05, in VLAN 7.
 fn neighbour(family: i32) -> Batch {
@@ -18,7 +18,7 @@ fn neighbour(family: i32) -> Batch {
     batch.message(libc::RTM_NEWNEIGH, 0, &header, |attributes| {
         attributes.ip(libc::NDA_DST, "10.1.1.1".parse().unwrap());
         attributes.mac(libc::NDA_LLADDR, mac("02:00:00:00:00:05"));
-        attributes.value(libc::NDA_MASTER, 2_u32);
+        attributes.value(NDA_MASTER, 2_u32);
         attributes.value(libc::NDA_VLAN, 7_u16);
         attributes.value(NDA_PROTOCOL, 16_u8);
         // `NTF_EXT_MANAGED`, `NTF_EXT_LOCKED`

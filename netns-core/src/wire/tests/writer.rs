@@ -36,7 +36,7 @@ fn values_are_padded_with_zeroes_that_their_length_leaves_out() {
         });
         let attribute = &batch.bytes()[32..];
         assert_eq!(attribute[..4], [4 + length, 0, 1, 0]);
-        assert!(attribute.len().is_multiple_of(4));
+        assert_eq!(attribute.len() % 4, 0);
         let (value, padding) = attribute[4..].split_at(length.into());
         assert!(value.iter().all(|byte| *byte == 0xAA) && padding.iter().all(|byte| *byte == 0));
         assert!(padding.len() < 4);

@@ -1,11 +1,10 @@
 use std::sync::Arc;
-use std::time::Instant;
 
 use netns_core::IfName;
 
 use super::*;
 use crate::layout::PortCounters;
-use crate::monitor::{Behind, Lost};
+use crate::monitor::Behind;
 
 fn slot(number: u16) -> Slot {
     Slot::new(number).unwrap()
@@ -29,7 +28,7 @@ fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
         PortReading { info: Arc::new(info), counters: PortCounters::default(), violations: None }
     };
     let ports = ports.iter().map(port).collect();
-    Reading { taken: Instant::now(), ports, pairs: pairs.to_vec(), lost: Lost::default() }
+    Reading { pairs: pairs.to_vec(), ..Reading::of_kernel(ports) }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod behind;
 mod file;
 mod judge;
+mod kernel;
 mod ports;
 mod station;
 mod trace;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netns_core::events::{Event, Events};
-use netns_core::link::{self, Link};
+use netns_core::link::{self, Link, LinkStats};
 use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
@@ -28,6 +29,7 @@ use super::{Attachment, Monitor, MonitorError};
 use crate::layout::PortCounters;
 use behind::Search;
 use judge::{Clock, Learnt};
+use kernel::Counts;
 use station::Stations;
 
 /// How many events are taken at once: a reader that others keep busy gets its turn.
@@ -55,7 +57,7 @@ pub enum PortChange {
 }
 
 /// Counts on every port of a bridge that somebody else made, until it is stopped or dropped; then nothing of it is left
-/// on any port.
+/// on any port. Where no program can be loaded, [`Self::start_without_program`] follows the ports all the same.
 ///
 /// ```no_run
 /// use netns_core::{IfName, Namespace};
@@ -65,11 +67,11 @@ pub enum PortChange {
 /// let monitor = Monitor::load(&Default::default())?;
 /// let host = Namespace::current().unwrap();
 /// let mut observer = Observer::start(&monitor, &host, IfName::new("docker0").unwrap(), ())?;
-/// let earlier = observer.read();
+/// let earlier = observer.read()?;
 /// for change in observer.changes(Duration::from_secs(1))? {
 ///     println!("{change:?}");
 /// }
-/// let now = observer.read();
+/// let now = observer.read()?;
 /// for (port, rates) in now.ports.iter().zip(now.rates(&earlier)) {
 ///     println!("{} {}: {} bit/s", port.info.name, port.info.behind.label(), rates.rx.bits);
 /// }
@@ -77,7 +79,7 @@ pub enum PortChange {
 /// # Ok::<(), netns_ebpf::MonitorError>(())
 /// ```
 pub struct Observer<'m> {
-    monitor: &'m Monitor,
+    counts: Counts<'m>,
     socket: RouteSocket,
     events: Events,
     bridge: Link,
@@ -94,9 +96,12 @@ pub struct Observer<'m> {
 }
 
 struct Observed {
-    attachment: Attachment,
+    /// `None` where the kernel alone counts.
+    attachment: Option<Attachment>,
     learnt: Learnt,
     info: Arc<PortInfo>,
+    /// What the kernel told last, where it alone counts.
+    stats: LinkStats,
 }
 
 impl<'m> Observer<'m> {
@@ -125,24 +130,34 @@ impl<'m> Observer<'m> {
         journal: impl Journal + 'm,
         judging: Judging<'m>,
     ) -> Result<Self, MonitorError> {
+        Self::begin(Counts::Program(monitor), host, bridge, Box::new(journal), judging)
+    }
+
+    fn begin(
+        counts: Counts<'m>,
+        host: &Namespace,
+        bridge: IfName,
+        journal: Box<dyn Journal + 'm>,
+        judging: Judging<'m>,
+    ) -> Result<Self, MonitorError> {
         let failed = |source| MonitorError::Bridge { bridge, source };
         // Before the first look, so that no port is missed in between.
-        let events = Events::open_in(host).map_err(failed)?;
-        let mut socket = RouteSocket::open_in(host).map_err(failed)?;
+        let events = open_in(host, Events::open).map_err(failed)?;
+        let mut socket = open_in(host, RouteSocket::open).map_err(failed)?;
         let bridge = link::get(&mut socket, bridge).map_err(failed)?;
         if bridge.kind.as_deref() != Some("bridge") {
             let error = Error::invalid("observe", bridge.name.to_string(), "this is no bridge");
             return Err(failed(error));
         }
         let mut observer = Self {
-            monitor,
+            counts,
             socket,
             events,
             bridge,
             ports: BTreeMap::new(),
             refused: HashSet::new(),
             search: Search::new(),
-            journal: Box::new(journal),
+            journal,
             judging,
             clock: Clock::new(),
             news: Vec::new(),
@@ -208,10 +223,15 @@ impl<'m> Observer<'m> {
         Ok(std::mem::take(&mut self.news))
     }
 
-    /// All counters now, ports in the order of their ifindex.
-    #[must_use]
-    pub fn read(&self) -> Reading {
-        self.monitor.read(self.ports())
+    /// All counters now, ports in the order of their ifindex. Those of the program take no system call.
+    ///
+    /// # Errors
+    /// [`MonitorError::Bridge`] if the kernel alone counts and does not tell.
+    pub fn read(&mut self) -> Result<Reading, MonitorError> {
+        match &self.counts {
+            Counts::Program(monitor) => Ok(monitor.read(self.ports())),
+            Counts::Kernel(_) => self.read_kernel(),
+        }
     }
 
     /// The addresses behind a port, as far as the bridge and the host have learnt them.
@@ -248,7 +268,7 @@ impl<'m> Observer<'m> {
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
                 port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
-                self.judging.apply(self.monitor, &port.info);
+                self.counts.judge(&self.judging, &port.info);
                 self.news.push(PortChange::Known(Arc::clone(&port.info)));
             }
         }
@@ -256,16 +276,20 @@ impl<'m> Observer<'m> {
 
     /// Judges ports by what the bridge and the host have learnt of them.
     fn learn(&mut self) -> Result<(), MonitorError> {
-        if !matches!(self.judging, Judging::Learnt) || !self.clock.is_due() {
+        let (Counts::Program(monitor), Judging::Learnt) = (&self.counts, &self.judging) else {
+            return Ok(());
+        };
+        if !self.clock.is_due() {
             return Ok(());
         }
+        let monitor = *monitor;
         let stations = Stations::look(&mut self.socket, self.bridge.index);
         let stations = stations.map_err(|source| self.failed(source))?;
         let mut taken: HashSet<IpAddr> =
             self.ports.values().flat_map(|port| port.learnt.addresses()).copied().collect();
         for (&index, port) in &mut self.ports {
             if let Some(policy) = port.learnt.learn(&stations.of(index), stations.filters_vlans, &mut taken) {
-                self.monitor.set_policy(port.info.slot, &policy)?;
+                monitor.set_policy(port.info.slot, &policy)?;
             }
         }
         Ok(())
@@ -273,9 +297,8 @@ impl<'m> Observer<'m> {
 
     fn detach_all(&mut self) -> Result<(), MonitorError> {
         let mut outcome = Ok(());
-        for (_, port) in std::mem::take(&mut self.ports) {
-            let detached = self.monitor.detach(&mut self.socket, &port.attachment);
-            outcome = outcome.and(detached);
+        for port in std::mem::take(&mut self.ports).into_values() {
+            outcome = outcome.and(self.counts.release(&mut self.socket, &port));
         }
         outcome
     }
@@ -283,8 +306,13 @@ impl<'m> Observer<'m> {
     /// The last counters of a port that is still there.
     #[must_use]
     pub fn counters(&self, ifindex: u32) -> Option<PortCounters> {
-        self.ports.get(&ifindex).map(|port| self.monitor.counters(port.info.slot))
+        self.ports.get(&ifindex).map(|port| self.counts.read(port).counters)
     }
+}
+
+/// Opens something in a namespace. In the caller's own that takes no capability, which entering a namespace does.
+fn open_in<R>(host: &Namespace, open: fn() -> netns_core::Result<R>) -> netns_core::Result<R> {
+    if Namespace::current()?.id()? == host.id()? { open() } else { host.enter(open)? }
 }
 
 impl Drop for Observer<'_> {

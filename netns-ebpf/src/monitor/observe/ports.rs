@@ -8,12 +8,13 @@ use netns_core::tc;
 
 use super::behind;
 use super::judge::Learnt;
+use super::kernel::Counts;
 use super::trace::{Clsact, Trace};
 use super::{Observed, Observer, PortChange};
 use crate::monitor::reading::{Behind, PortInfo};
 use crate::monitor::{Attachment, Monitor, MonitorError, Slot};
 
-impl Observer<'_> {
+impl<'m> Observer<'m> {
     /// Compares what we know with what is there.
     pub(super) fn look_at_all(&mut self) -> Result<(), MonitorError> {
         let links =
@@ -79,7 +80,7 @@ impl Observer<'_> {
         }
         if port.info.name != link.name {
             port.info = Arc::new(PortInfo { name: link.name, ..PortInfo::clone(&port.info) });
-            self.judging.apply(self.monitor, &port.info);
+            self.counts.judge(&self.judging, &port.info);
             self.news.push(PortChange::Known(Arc::clone(&port.info)));
         }
         Ok(())
@@ -90,18 +91,14 @@ impl Observer<'_> {
         if self.refused.contains(&link.index) {
             return;
         }
-        match self.attach(link, &behind) {
-            Ok(attachment) => {
-                let info = Arc::new(PortInfo {
-                    ifindex: link.index,
-                    slot: attachment.slot(),
-                    name: link.name,
-                    mac: link.mac,
-                    behind,
-                });
+        match self.take(link, &behind) {
+            Ok((slot, attachment)) => {
+                let (ifindex, name, mac) = (link.index, link.name, link.mac);
+                let info = Arc::new(PortInfo { ifindex, slot, name, mac, behind });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
-                self.ports.insert(link.index, Observed { attachment, info, learnt: Learnt::default() });
+                let (learnt, stats) = (Learnt::default(), link.stats);
+                self.ports.insert(link.index, Observed { attachment, learnt, info, stats });
             }
             // It is gone again.
             Err(error) if is_gone(&error) => {}
@@ -112,28 +109,44 @@ impl Observer<'_> {
         }
     }
 
-    fn attach(&mut self, link: &Link, behind: &Behind) -> Result<Attachment, MonitorError> {
+    /// Attaches to a port, or only numbers it where the kernel alone counts.
+    fn take(&mut self, link: &Link, behind: &Behind) -> Result<(Slot, Option<Attachment>), MonitorError> {
+        match &mut self.counts {
+            Counts::Program(monitor) => {
+                let monitor = *monitor;
+                let attachment = self.attach(monitor, link, behind)?;
+                Ok((attachment.slot(), Some(attachment)))
+            }
+            Counts::Kernel(numbers) => Ok((numbers.give(link.index)?, None)),
+        }
+    }
+
+    fn attach(
+        &mut self,
+        monitor: &'m Monitor,
+        link: &Link,
+        behind: &Behind,
+    ) -> Result<Attachment, MonitorError> {
         let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
         let qdiscs = tc::list_qdiscs(&mut self.socket, link.index).map_err(port)?;
         let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
         let mut trace = Trace { ifindex: link.index, name: link.name, clsact };
         let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
         self.journal.note(&trace).map_err(noted)?;
-        let policy = |monitor: &Monitor| {
+        let policy = || {
             // Its slot is not known yet, and no part of who it is.
             let slot = monitor.slot(link.index).or(Slot::new(1))?;
             let behind = behind.clone();
             let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
             self.judging.given(&info)
         };
-        let policy = policy(self.monitor);
-        let attachment = self.monitor.attach_with(&mut self.socket, link.index, policy.as_ref());
+        let attachment = monitor.attach_with(&mut self.socket, link.index, policy().as_ref());
         if trace.clsact == Clsact::Unsure {
             let ours = attachment.as_ref().is_ok_and(Attachment::made_clsact);
             trace.clsact = if ours { Clsact::Ours } else { Clsact::NotOurs };
             if let Err(error) = self.journal.note(&trace) {
                 if let Ok(attachment) = attachment {
-                    self.monitor.detach(&mut self.socket, &attachment)?;
+                    monitor.detach(&mut self.socket, &attachment)?;
                 }
                 return Err(noted(error));
             }
@@ -144,8 +157,8 @@ impl Observer<'_> {
     /// Detaches from a port, if it was one.
     pub(super) fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
         let Some(port) = self.ports.remove(&index) else { return Ok(()) };
-        let last = self.monitor.read_port(&port.info);
-        if let Err(error) = self.monitor.detach(&mut self.socket, &port.attachment) {
+        let last = self.counts.read(&port);
+        if let Err(error) = self.counts.release(&mut self.socket, &port) {
             // It is tried again in the end.
             self.ports.insert(index, port);
             return Err(error);

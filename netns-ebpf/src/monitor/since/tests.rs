@@ -35,7 +35,7 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
             PortCounters { rx: traffic(packets), tx: traffic(2 * packets), ..PortCounters::default() };
         PortReading { info: Arc::new(info), counters, violations: Some(violations(packets / 2)) }
     };
-    Reading { taken, ports: ports.iter().map(port).collect(), pairs: Vec::new(), lost: Lost::default() }
+    Reading { taken, ..Reading::of_kernel(ports.iter().map(port).collect()) }
 }
 
 #[test]

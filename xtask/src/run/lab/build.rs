@@ -5,9 +5,11 @@ use super::super::report::Report;
 use super::{Lab, Member};
 use crate::cli::Topology;
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::signals::Stop;
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge, PortOptions};
+use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
@@ -17,7 +19,7 @@ use netns_core::wire::Batch;
 use netns_core::{IfName, IpNet, Namespace, RouteSocket, link};
 use netns_ebpf::Slot;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How far above the host's highest interface index ours begin: what others make meanwhile is numbered upwards one by
 /// one.
@@ -40,8 +42,10 @@ impl Lab<'_> {
         let mut batch = Batch::new();
         let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
         bridge::encode_create(&mut batch, &spec);
-        let group = link::LinkChange { group: Some(self.group), ..SILENT };
+        // First, and alone, so that it is taken down with the group whatever else is refused.
+        let group = link::LinkChange { group: Some(self.group), ..link::LinkChange::NONE };
         link::encode_set(&mut batch, bridge, &group);
+        self.encode_silent(&mut batch, bridge);
         for subnet in &plan.subnets {
             let net = IpNet::new(subnet.host, subnet.net.prefix())?;
             address::encode_add(&mut batch, &Address::new(bridge, net));
@@ -50,14 +54,7 @@ impl Lab<'_> {
         self.socket.execute(&mut batch)?;
         report.step(&format!("bridge {}", plan.bridge), started.elapsed());
 
-        let started = Instant::now();
-        if let Some((file, state)) = &mut self.record {
-            // Written down before it is done.
-            state.forwarding = Ipv4Forwarding::observe(&self.host)?.interfaces;
-            file.write(state)?;
-        }
-        self.forwarding = Some(Ipv4Forwarding::enable(&self.host)?);
-        report.step("ip_forward on", started.elapsed());
+        self.enable_forwarding(report)?;
 
         for (planned, index) in plan.members.iter().zip(bridge + 1..) {
             if stop.requested() {
@@ -67,9 +64,48 @@ impl Lab<'_> {
             self.plug_in(plan, planned, bridge, index)?;
             report.namespace(planned, started.elapsed());
         }
+        // Before Linux 6.8 the question does not make a port forward; then it is waited for here.
+        for port in link::list_ports(&mut self.socket, bridge)? {
+            if port.state != OperationalState::Up {
+                link::wait_up(&mut self.socket, port.index, CARRIER_LIMIT)?;
+            }
+        }
         // The bridge's own carrier came with that of its first port: what the host sends is not to wait for it either.
-        link::get(&mut self.socket, bridge)?;
+        if !self.members.is_empty() {
+            link::wait_up(&mut self.socket, bridge, CARRIER_LIMIT)?;
+        }
         Ok(())
+    }
+
+    /// Switches IPv4 forwarding on, if it can be. No ping of a run is routed: it is for what is tried by hand meanwhile. So
+    /// where `/proc/sys` is read-only, as in a container, the run goes on without.
+    fn enable_forwarding(&mut self, report: &mut Report) -> Result<(), Failure> {
+        let started = Instant::now();
+        // Written down before it is done.
+        let enabled = Ipv4Forwarding::observe(&self.host).map_err(Failure::from).and_then(|before| {
+            self.note_forwarding(before.interfaces)?;
+            Ok(Ipv4Forwarding::enable(&self.host)?)
+        });
+        match enabled {
+            Ok(before) => {
+                self.forwarding = Some(before);
+                report.step("ip_forward on", started.elapsed());
+                Ok(())
+            }
+            Err(failure) => {
+                say(format_args!(
+                    "warning: ip_forward stays off; the host routes nothing for them: {failure}"
+                ));
+                self.note_forwarding(None)
+            }
+        }
+    }
+
+    /// Writes down which interfaces forwarded before forwarding is switched on; `None` if it is not.
+    fn note_forwarding(&mut self, interfaces: Option<Vec<String>>) -> Result<(), Failure> {
+        let Some((file, state)) = &mut self.record else { return Ok(()) };
+        state.forwarding = interfaces;
+        file.write(state)
     }
 
     /// Makes a namespace and its cable to the bridge, program included.
@@ -100,6 +136,7 @@ impl Lab<'_> {
             &Veth {
                 index: Some(index),
                 peer_index: Some(INNER_INDEX),
+                mac: Some(planned.port_mac),
                 peer_mac: Some(planned.mac),
                 bridge: Some(bridge),
                 group: self.group,
@@ -108,13 +145,14 @@ impl Lab<'_> {
             },
         );
         self.encode_program(&mut batch, index, slot);
-        link::encode_set(&mut batch, index, &SILENT);
+        self.encode_silent(&mut batch, index);
         encode_known(&mut batch, plan, planned, bridge, index);
         self.socket.execute(&mut batch)?;
 
         let mut inner = RouteSocket::open_in(namespace)?;
         let mut batch = Batch::new();
-        encode_inside(&mut batch, plan, planned, INNER_INDEX);
+        self.encode_up(&mut batch, INNER_INDEX);
+        encode_addresses(&mut batch, plan, planned, INNER_INDEX);
         inner.execute(&mut batch)?;
 
         // The port is raised last. A port that is up while its peer is not counts as forwarding until the kernel's link
@@ -126,7 +164,7 @@ impl Lab<'_> {
         // from then on, and what `eth0` sends is not dropped for want of the carrier that has just come.
         link::encode_get(&mut batch, index, false);
         self.socket.execute(&mut batch)?;
-        link::get(&mut inner, INNER_INDEX)?;
+        link::wait_up(&mut inner, INNER_INDEX, CARRIER_LIMIT)?;
         Ok(())
     }
 
@@ -164,15 +202,41 @@ impl Lab<'_> {
         for (member, far) in self.members.iter().zip([1, 0]) {
             let mut batch = Batch::new();
             self.encode_program(&mut batch, member.port_index, member.slot);
-            encode_inside(&mut batch, plan, &plan.members[far], member.port_index);
+            self.encode_up(&mut batch, member.port_index);
             sockets[far].execute(&mut batch)?;
         }
-        // Both ends are up now: both forward.
+        // Addresses wait until both ends carry packets. A new IPv6 address announces itself at once (an MLD report), and
+        // what an interface sends without a carrier meets the program, and then `noop_qdisc`, which drops it uncounted
+        // (`dev_activate` in <https://github.com/torvalds/linux/blob/v6.12/net/sched/sch_generic.c>).
         for (member, far) in self.members.iter().zip([1, 0]) {
-            link::get(&mut sockets[far], member.port_index)?;
+            link::wait_up(&mut sockets[far], member.port_index, CARRIER_LIMIT)?;
+        }
+        for (member, far) in self.members.iter().zip([1, 0]) {
+            let mut batch = Batch::new();
+            encode_addresses(&mut batch, plan, &plan.members[far], member.port_index);
+            sockets[far].execute(&mut batch)?;
         }
         report.step("the cable between them", started.elapsed());
         Ok(())
+    }
+
+    /// Links inside a namespace.
+    fn encode_up(&self, batch: &mut Batch, index: u32) {
+        link::encode_set(batch, 1, &UP);
+        // In a request of its own: the kernel raises a link before it looks at the rest.
+        self.encode_silent(batch, index);
+        link::encode_set(batch, index, &UP);
+    }
+
+    /// No IPv6 addresses but those that we give. Otherwise every new interface would announce itself to the whole bridge,
+    /// and a few of those announcements, copied to hundreds of ports at once, are more than a CPU's receive queue holds
+    /// (`net.core.netdev_max_backlog`): the kernel would drop some behind the program's back.
+    fn encode_silent(&self, batch: &mut Batch, index: u32) {
+        if self.ipv6 {
+            let silent =
+                link::LinkChange { addrgenmode: Some(link::AddrGenMode::None), ..link::LinkChange::NONE };
+            link::encode_set(batch, index, &silent);
+        }
     }
 
     fn make_namespace(&self, name: &str) -> Result<Namespace, Failure> {
@@ -210,23 +274,17 @@ fn encode_known(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, bridge:
     }
 }
 
-/// No IPv6 addresses but those that we give. Otherwise every new interface would announce itself to the whole bridge,
-/// and a few of those announcements, copied to hundreds of ports at once, are more than a CPU's receive queue holds
-/// (`net.core.netdev_max_backlog`): the kernel would drop some behind the program's back.
-const SILENT: link::LinkChange<'static> =
-    link::LinkChange { addrgenmode: Some(link::AddrGenMode::None), ..link::LinkChange::NONE };
-
 const UP: link::LinkChange<'static> = link::LinkChange { up: Some(true), ..link::LinkChange::NONE };
+
+/// How long a link may take to carry packets once both its ends are up. Milliseconds are usual; a kernel before 6.8
+/// may let a link wait for a second.
+const CARRIER_LIMIT: Duration = Duration::from_secs(10);
 
 /// `eth0`'s index in its namespace; `lo` has 1.
 const INNER_INDEX: u32 = 2;
 
-/// Links, addresses and default routes inside a namespace.
-fn encode_inside(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
-    link::encode_set(batch, 1, &UP);
-    // In a request of its own: the kernel raises a link before it looks at the rest.
-    link::encode_set(batch, index, &SILENT);
-    link::encode_set(batch, index, &UP);
+/// Addresses, routes and neighbours inside a namespace.
+fn encode_addresses(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
     for (subnet, &address) in plan.subnets.iter().zip(&planned.addresses) {
         if let Ok(net) = IpNet::new(address, subnet.net.prefix()) {
             address::encode_add(batch, &Address::new(index, net));

@@ -43,6 +43,8 @@ pub(crate) struct Lab<'a> {
     /// The record for `cargo xtask clean`, unless all of this is in a host namespace that goes with the process.
     record: Option<(StateFile, State)>,
     forwarding: Option<Ipv4Forwarding>,
+    /// Whether the kernel has IPv6.
+    ipv6: bool,
     down: bool,
 }
 
@@ -57,6 +59,14 @@ impl<'a> Lab<'a> {
     ) -> Result<Self, Failure> {
         let mut socket = RouteSocket::open_in(&host)?;
         let links = link::list(&mut socket)?;
+        // `lo` has it, if there is any.
+        let ipv6 = links.iter().any(|link| link.addrgenmode.is_some());
+        if let Some(subnet) = plan.subnets.iter().find(|subnet| !ipv6 && subnet.net.address().is_ipv6()) {
+            return Err(Failure::usage(format!(
+                "--subnet6 {}: this kernel has no IPv6 (CONFIG_IPV6, or ipv6.disable=1 on its command line)",
+                subnet.net
+            )));
+        }
         // A group that nobody uses.
         let group = links.iter().map(|link| link.group).max().unwrap_or(0).saturating_add(1);
         let record = if private {
@@ -81,6 +91,7 @@ impl<'a> Lab<'a> {
             group,
             record,
             forwarding: None,
+            ipv6,
             down: false,
         })
     }
@@ -102,6 +113,11 @@ impl<'a> Lab<'a> {
     /// What counts, if it is not the kernel alone.
     pub(crate) fn monitor(&self) -> Option<&'a Monitor> {
         self.monitor
+    }
+
+    /// Whether all of this is in a host namespace of its own, which goes with the process.
+    pub(crate) fn is_private(&self) -> bool {
+        self.record.is_none()
     }
 
     /// Hands on what the program has to say.

@@ -6,9 +6,9 @@ use crate::failure::Failure;
 use crate::signals::Stop;
 use crate::watch::{Source, Violation};
 use clap::Parser;
-use netns_ebpf::{Lost, Mode, PortChange, PortInfo, Reading};
+use netns_ebpf::{Mode, PortChange, PortInfo, Reading};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::{Terminal, in_host};
 
 /// Set for the process that panics: this test, started again in a terminal.
@@ -30,7 +30,7 @@ impl Source for Brittle {
 
     fn read(&mut self) -> Result<Reading, Failure> {
         assert!(!Path::new(SIGN).exists(), "it broke");
-        Ok(Reading { taken: Instant::now(), ports: Vec::new(), pairs: Vec::new(), lost: Lost::default() })
+        Ok(Reading::of_kernel(Vec::new()))
     }
 
     fn violations(&mut self) -> Result<Vec<Violation>, Failure> {

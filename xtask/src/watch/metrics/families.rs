@@ -71,6 +71,15 @@ impl Ports {
             MetricType::GAUGE,
             vec![gauge(reading.ports.len(), network())],
         ));
+        let mut source = network();
+        // In the labels' order.
+        source.insert(0, label("counters", reading.counted_by.name()));
+        families.push(family(
+            "netns_counters_info",
+            "A metric of 1 whose label tells what counts: the program on the ports, or the kernel alone.",
+            MetricType::GAUGE,
+            vec![gauge(1, source)],
+        ));
         families.push(family(
             "netns_pair_lost_bytes_total",
             "Bytes that are in no pair, because the table of pairs was full.",

@@ -1,0 +1,86 @@
+//! Observing a bridge where no program can be loaded: the kernel's own counters of its ports.
+
+use std::collections::HashMap;
+
+use netns_core::link::{self, LinkStats};
+use netns_core::{IfName, Namespace, RouteSocket};
+
+use super::judge::Judging;
+use super::{Observed, Observer};
+use crate::layout::DEFAULT_SLOTS;
+use crate::monitor::reading::{PortInfo, PortReading, Reading};
+use crate::monitor::slots::Slots;
+use crate::monitor::{Monitor, MonitorError, Slot};
+
+/// What counts on the ports of a bridge.
+pub(super) enum Counts<'m> {
+    Program(&'m Monitor),
+    /// The kernel alone. Ports have a number all the same, which they are known by.
+    Kernel(Numbers),
+}
+
+impl Counts<'_> {
+    /// Judges a port by what is given for it now, if there is a program that can.
+    pub(super) fn judge(&self, judging: &Judging<'_>, port: &PortInfo) {
+        if let Self::Program(monitor) = self {
+            judging.apply(monitor, port);
+        }
+    }
+
+    /// The last counters of a port.
+    pub(super) fn read(&self, port: &Observed) -> PortReading {
+        match self {
+            Self::Program(monitor) => monitor.read_port(&port.info),
+            Self::Kernel(_) => PortReading::of_kernel(&port.info, &port.stats),
+        }
+    }
+
+    /// Leaves a port as it was, and takes its slot back.
+    pub(super) fn release(&mut self, socket: &mut RouteSocket, port: &Observed) -> Result<(), MonitorError> {
+        match (self, &port.attachment) {
+            (Self::Program(monitor), Some(attachment)) => monitor.detach(socket, attachment),
+            (Self::Program(_), None) => Ok(()),
+            (Self::Kernel(numbers), _) => {
+                numbers.0.release(port.info.slot);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The numbers of ports that no program counts. There are more than a bridge takes ports.
+pub(super) struct Numbers(Slots);
+
+impl Numbers {
+    pub(super) fn give(&mut self, ifindex: u32) -> Result<Slot, MonitorError> {
+        self.0.take(ifindex).ok_or(MonitorError::SlotsExhausted { limit: DEFAULT_SLOTS })
+    }
+}
+
+impl Observer<'static> {
+    /// Follows the ports of a bridge in `host` without a program: [`Self::read`] has the kernel's own counters (`stats64`),
+    /// from when the links were made. Nothing is put onto any port, there are no pairs, and nothing is judged.
+    ///
+    /// It takes no capability, except for what is in other processes' namespaces: who is behind a port may stay unknown.
+    ///
+    /// # Errors
+    /// [`MonitorError::Bridge`] if there is no such bridge, or the kernel does not tell of it.
+    pub fn start_without_program(host: &Namespace, bridge: IfName) -> Result<Self, MonitorError> {
+        let numbers = Numbers(Slots::new(DEFAULT_SLOTS));
+        Self::begin(Counts::Kernel(numbers), host, bridge, Box::new(()), Judging::Nothing)
+    }
+}
+
+impl Observer<'_> {
+    /// The kernel's counters of every port now. Of a port that has just gone, they are the last ones.
+    pub(super) fn read_kernel(&mut self) -> Result<Reading, MonitorError> {
+        let links = link::list_ports(&mut self.socket, self.bridge.index);
+        let links = links.map_err(|source| self.failed(source))?;
+        let stats: HashMap<u32, LinkStats> = links.into_iter().map(|link| (link.index, link.stats)).collect();
+        let ports = self.ports.iter_mut().map(|(index, port)| {
+            port.stats = stats.get(index).copied().unwrap_or(port.stats);
+            PortReading::of_kernel(&port.info, &port.stats)
+        });
+        Ok(Reading::of_kernel(ports.collect()))
+    }
+}

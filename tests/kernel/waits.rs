@@ -1,0 +1,83 @@
+//! Waits end in time, whatever signals arrive, and may be as long as a [`Duration`] can be.
+
+use crate::{name, net};
+use netns_core::events::Events;
+use netns_core::network::{Network, NetworkOptions};
+use netns_core::{Namespace, Watch};
+use std::time::{Duration, Instant};
+use tests::{in_host, interrupted, ip};
+
+/// How long the waits may take.
+const LIMIT: Duration = Duration::from_millis(200);
+/// Longer than that takes on a busy machine, and shorter than the interruptions last.
+const SOON: Duration = Duration::from_secs(3);
+/// How long the interruptions last, at most.
+const LONG: Duration = Duration::from_secs(6);
+
+fn options() -> NetworkOptions {
+    NetworkOptions { subnet_v4: Some(net("10.99.0.0/24")), ..NetworkOptions::new(name("sb")) }
+}
+
+/// Waits while a signal arrives every 10 ms: not less than `limit`, and not for as long as there are signals.
+#[track_caller]
+fn ends_in_time(wait: impl FnOnce()) {
+    let begun = Instant::now();
+    interrupted(Duration::from_millis(10), LONG, wait);
+    let waited = begun.elapsed();
+    assert!((LIMIT..SOON).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn signals_do_not_prolong_a_wait_for_events() {
+    in_host(|host| {
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        ends_in_time(|| assert_eq!(events.next(LIMIT).unwrap(), None));
+    });
+}
+
+#[test]
+fn signals_do_not_prolong_a_wait_for_names() {
+    in_host(|_| {
+        let mut watch = Watch::open().unwrap();
+        ends_in_time(|| assert_eq!(watch.next(LIMIT).unwrap(), None));
+    });
+}
+
+#[test]
+fn signals_do_not_prolong_a_wait_for_the_kernel_to_reclaim() {
+    in_host(|_| {
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let _held = sandbox.namespace().unwrap().try_clone().unwrap();
+        drop(sandbox);
+        ends_in_time(|| {
+            network.wait_reclaimed(LIMIT).unwrap_err();
+        });
+    });
+}
+
+#[test]
+fn waits_may_be_of_any_length() {
+    in_host(|host| {
+        for forever in
+            [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_secs(i64::MAX as u64)]
+        {
+            let mut events = Events::open_in(host.namespace()).unwrap();
+            ip("link add br0 type bridge");
+            assert!(events.next(forever).unwrap().is_some());
+            ip("link delete br0");
+
+            let mut watch = Watch::open().unwrap();
+            Namespace::create("box").unwrap();
+            assert!(watch.next(forever).unwrap().is_some());
+            Namespace::delete("box").unwrap();
+
+            let patient = NetworkOptions { patience: forever, maximum: 1, ..options() };
+            let network = Network::create(&patient).unwrap();
+            // The second one waits until the kernel has reclaimed the first.
+            drop(network.create_sandbox().unwrap());
+            drop(network.create_sandbox().unwrap());
+            network.wait_reclaimed(forever).unwrap();
+        }
+    });
+}

@@ -1,0 +1,77 @@
+//! What counts what passes: the eBPF program, or the kernel alone where it runs no program for us.
+
+use crate::failure::{Failure, in_words};
+use netns_core::RouteSocket;
+use netns_core::tc::{self, Direction, Filter};
+use netns_ebpf::{Monitor, MonitorOptions};
+
+/// What counts.
+#[derive(Debug)]
+pub(crate) enum Counting {
+    /// The eBPF program on the ports.
+    Program(Box<Monitor>),
+    /// The kernel alone, in the statistics of its ports: it refused the program.
+    Kernel {
+        /// Why, in a sentence.
+        why: String,
+    },
+}
+
+impl Counting {
+    /// How the second is told of, as the end of a sentence.
+    pub(crate) const INSTEAD: &str = "the kernel's port statistics in place of the program's counters";
+
+    /// Loads the program, and tries in the namespace of `probe`, which is thrown away, whether it can be put onto a port.
+    ///
+    /// Where the kernel refuses, for whatever reason, its own statistics will do, unless an option was given that takes the
+    /// program: `needs`. Mistakes of ours, and file descriptors that ran out, are errors in any case.
+    pub(crate) fn decide(
+        options: &MonitorOptions,
+        needs: Option<&str>,
+        probe: Option<&mut RouteSocket>,
+    ) -> Result<Self, Failure> {
+        let why = match Monitor::load(options) {
+            Ok(monitor) => match probe.map_or(Ok(()), |probe| try_on_port(&monitor, probe)) {
+                Ok(()) => return Ok(Self::Program(Box::new(monitor))),
+                Err(why) => why,
+            },
+            Err(error) if error.is_refusal() => in_words(&error),
+            Err(error) => return Err(error.into()),
+        };
+        match needs {
+            Some(option) => Err(Failure::Kernel(format!("{option} takes the eBPF program: {why}"))),
+            None => Ok(Self::Kernel { why }),
+        }
+    }
+
+    /// The program, if it counts.
+    pub(crate) fn monitor(&self) -> Option<&Monitor> {
+        match self {
+            Self::Program(monitor) => Some(monitor),
+            Self::Kernel { .. } => None,
+        }
+    }
+}
+
+/// Puts the program onto `lo`.
+fn try_on_port(monitor: &Monitor, socket: &mut RouteSocket) -> Result<(), String> {
+    const LO: u32 = 1;
+    let missing = |what: &'static str| {
+        move |error: netns_core::Error| match error.missing_capability() {
+            Some(_) => error.to_string(),
+            None => format!("this kernel has no {what}: {error}"),
+        }
+    };
+    tc::add_clsact(socket, LO).map_err(missing("clsact qdisc (CONFIG_NET_SCH_INGRESS)"))?;
+    let filter = Filter {
+        index: LO,
+        direction: Direction::Ingress,
+        priority: 1,
+        handle: 1,
+        program: monitor.ingress_program(),
+        name: "probe",
+        class_id: 0,
+    };
+    tc::add_filter(socket, &filter)
+        .map_err(missing("bpf classifier (CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT)"))
+}

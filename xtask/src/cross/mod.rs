@@ -1,0 +1,149 @@
+//! `cargo xtask cross`: compiles for other machines and C libraries, and runs the unit tests there.
+
+mod msrv;
+pub(crate) mod target;
+pub(crate) mod toolchain;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use target::{Needed, TARGETS, Target};
+use toolchain::{Toolchain, UNWINDER};
+
+/// Tests that qemu-user cannot run, in tests' own words for what they are about. `cargo xtask vm-test --arch arm64 --full`
+/// runs them on a kernel.
+const NOT_EMULATED: &[&str] = &[
+    // It takes MADV_WIPEONFORK and does not do it.
+    "sys::fork::",
+    // Netlink messages are translated one by one, and those of notices and of long lists not all.
+    "network::reclaim::",
+    "an_interrupted_dump_is_asked_for_again",
+];
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It needs Debian's rustc-web, cargo-web and rust-web-src, and compiles the standard library of each \
+target; or rustup with the targets added. --test needs a cross compiler for each target and qemu-user-static, and says \
+which packages are missing."
+)]
+pub(crate) struct CrossArguments {
+    /// A target, as rustc names it; may be given several times [default: all].
+    #[arg(long = "target", value_name = "TARGET", value_parser = names())]
+    targets: Vec<String>,
+    /// Run the unit tests too, in an emulator where this machine cannot run them.
+    #[arg(long)]
+    test: bool,
+    /// Test netns-core with the oldest compiler that it promises to build with, instead.
+    #[arg(long, conflicts_with_all = ["targets", "test"])]
+    msrv: bool,
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(TARGETS.iter().map(|target| target.name))
+}
+
+/// Compiles for each target, prints what it took, and goes on after one that fails.
+pub(crate) fn cross(arguments: &CrossArguments) -> Result<(), String> {
+    let root = root();
+    if arguments.msrv {
+        return msrv::check(&root);
+    }
+    let all = TARGETS.iter().filter(|target| {
+        arguments.targets.is_empty() || arguments.targets.iter().any(|name| name == target.name)
+    });
+    let targets: Vec<&Target> = all.collect();
+    if arguments.test {
+        require(targets.iter().flat_map(|target| to_test(target)))?;
+    }
+    let folder = root.join("target/cross");
+    let failed: Vec<&str> = targets
+        .iter()
+        .filter(|target| !one(target, arguments.test, &root, &folder))
+        .map(|target| target.name)
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// Compiles for a target, and runs its tests; whether all of that went well.
+fn one(target: &Target, test: bool, root: &Path, folder: &Path) -> bool {
+    let check = Toolchain::find(target).and_then(|toolchain| {
+        let mut cargo = toolchain.cargo("check", target, folder);
+        packages(&mut cargo, target.packages);
+        timed(target.name, "compile", target.packages, cargo.current_dir(root))?;
+        Ok(toolchain)
+    });
+    let tested = check.and_then(|toolchain| match target.run.as_ref().filter(|_| test) {
+        Some(run) => {
+            let mut cargo = toolchain.linking_cargo("test", target, run, folder)?;
+            packages(cargo.arg("--lib"), run.packages);
+            cargo.arg("--");
+            for test in NOT_EMULATED.iter().filter(|_| run.emulator.is_some()) {
+                cargo.args(["--skip", test]);
+            }
+            timed(target.name, "test", run.packages, cargo.current_dir(root))
+        }
+        None => Ok(()),
+    });
+    match tested {
+        Ok(()) => true,
+        Err(message) => {
+            println!("{:<30} {message}", target.name);
+            false
+        }
+    }
+}
+
+/// Names packages of the workspace, and keeps debug information out, which nobody would read.
+fn packages(cargo: &mut Command, packages: &[&str]) {
+    cargo.args(["--quiet", "--config", "profile.dev.debug=false"]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+}
+
+/// Runs a command and prints what it took.
+fn timed(target: &str, what: &str, of: &[&str], command: &mut Command) -> Result<(), String> {
+    let begin = Instant::now();
+    let status =
+        command.status().map_err(|error| format!("run {}: {error}", command.get_program().display()))?;
+    if !status.success() {
+        return Err(format!("{what}: FAILED ({status})"));
+    }
+    println!("{target:<30} {what:<8} {:>5.0} s  {}", begin.elapsed().as_secs_f64(), of.join(" "));
+    Ok(())
+}
+
+/// What testing a target takes besides a compiler.
+fn to_test(target: &Target) -> Vec<Needed> {
+    let Some(run) = &target.run else { return Vec::new() };
+    let unwinder = target.name.ends_with("musl").then_some(UNWINDER);
+    [run.linker, run.library]
+        .into_iter()
+        .chain(run.emulator.map(|(program, _)| program))
+        .chain(unwinder)
+        .collect()
+}
+
+/// Names the Debian packages of what is missing.
+pub(crate) fn require(needed: impl IntoIterator<Item = Needed>) -> Result<(), String> {
+    let missing = needed.into_iter().filter(|needed| !needed.is_there()).map(|needed| needed.package);
+    let mut missing: Vec<&str> = missing.collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "these Debian packages are missing: apt-get install --no-install-recommends {}",
+        missing.join(" ")
+    ))
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}

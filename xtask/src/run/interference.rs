@@ -1,0 +1,34 @@
+//! Whether somebody else has changed what a run made, while it ran: a network manager that takes every link for its own
+//! takes ports off the bridge and addresses from it, and the counters go on being equal to the kernel's.
+
+use super::plan::Plan;
+use crate::failure::Failure;
+use netns_core::{Namespace, RouteSocket, address, link};
+
+/// What is not any more as it was built, in words.
+pub(crate) fn found(host: &Namespace, plan: &Plan) -> Result<Vec<String>, Failure> {
+    let mut changed = Vec::new();
+    if !plan.has_host() {
+        return Ok(changed);
+    }
+    let mut socket = RouteSocket::open_in(host)?;
+    let links = link::list(&mut socket)?;
+    let Some(bridge) = links.iter().find(|link| link.name == plan.bridge) else {
+        return Ok(vec![format!("{} is gone", plan.bridge)]);
+    };
+    for member in &plan.members {
+        // A run that was stopped has not made all of them.
+        let port = links.iter().find(|link| link.name == member.port);
+        if port.is_some_and(|port| port.master != Some(bridge.index)) {
+            changed.push(format!("{} is not on {} any more", member.port, plan.bridge));
+        }
+    }
+    let addresses = address::list(&mut socket)?;
+    for subnet in &plan.subnets {
+        let held = |held: &address::Address| held.index == bridge.index && held.net.address() == subnet.host;
+        if !addresses.iter().any(held) {
+            changed.push(format!("{} has lost {}", plan.bridge, subnet.host));
+        }
+    }
+    Ok(changed)
+}

@@ -1,0 +1,14 @@
+//! What happens in containers and without root: the command line and the library in the containers of real engines,
+//! in user namespaces, and with few capabilities. `docs/containers.md` shows the tables; the tests hold every cell of
+//! it against what happens.
+
+mod answers;
+mod bundle;
+mod docs;
+mod few;
+mod first_sandbox;
+mod lxc;
+mod podman;
+mod rows;
+mod unshared;
+mod world;
