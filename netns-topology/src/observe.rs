@@ -90,7 +90,7 @@ impl Observed {
             }
         }
         observed.look_at_policies(record)?;
-        observed.running = processes::running(&Store::path(&record.file), record)
+        observed.running = processes::running(&Store::path(&record.file), record)?
             .into_iter()
             .map(|process| (process.namespace, process.command))
             .collect();

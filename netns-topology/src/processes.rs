@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::topology::Command;
-use netns_core::Namespace;
+use netns_core::{Namespace, RouteSocket};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// The record of the topology that a process belongs to.
 const RECORD: &str = "NETNS_TOPOLOGY";
+/// The cookie of the network namespace that the topology was brought up from: containers that see each other's processes
+/// may each have a record of the same name.
+const HOST: &str = "NETNS_TOPOLOGY_HOST";
 /// The namespace that it was started in.
 const NAMESPACE: &str = "NETNS_TOPOLOGY_NAMESPACE";
 /// The command that it was started by.
@@ -44,11 +47,13 @@ pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u
     let failed = || Error::system(format!("run {:?} in {}", command.command, command.namespace));
     let out = File::options().create(true).append(true).open(output).map_err(failed())?;
     let err = out.try_clone().map_err(failed())?;
+    let host = host()?;
     let namespace = Namespace::open(&command.namespace)?;
     let child = namespace.enter_view(&command.namespace, |_| {
         std::process::Command::new("/bin/sh")
             .args(["-c", &command.command])
             .env(RECORD, record)
+            .env(HOST, &host)
             .env(NAMESPACE, &command.namespace)
             .env(COMMAND, &command.command)
             .current_dir("/")
@@ -62,14 +67,20 @@ pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u
     Ok(child?.map_err(failed())?.id())
 }
 
-/// The processes of a topology that run.
-pub(crate) fn running(record: &Path, known: &Record) -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| identify(pid, record, known)).collect()
+/// As [`HOST`] has it.
+fn host() -> Result<String> {
+    Ok(RouteSocket::open()?.namespace_cookie()?.to_string())
 }
 
-fn identify(pid: i32, record: &Path, known: &Record) -> Option<Process> {
+/// The processes of a topology that run.
+pub(crate) fn running(record: &Path, known: &Record) -> Result<Vec<Process>> {
+    let host = host()?;
+    let Ok(entries) = fs::read_dir("/proc") else { return Ok(Vec::new()) };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    Ok(pids.filter_map(|pid| identify(pid, record, &host, known)).collect())
+}
+
+fn identify(pid: i32, record: &Path, host: &str, known: &Record) -> Option<Process> {
     let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
     let (state, group) = status(pid)?;
     if state == b'Z' {
@@ -80,7 +91,9 @@ fn identify(pid: i32, record: &Path, known: &Record) -> Option<Process> {
         let mut variables = environment.split(|&byte| byte == 0);
         variables.find_map(|text| text.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
     };
-    if variable(RECORD).is_some_and(|marked| marked == record.as_os_str().as_encoded_bytes()) {
+    // What 0.1.0 started does not say where.
+    let is_here = || variable(HOST).is_none_or(|marked| marked == host.as_bytes());
+    if variable(RECORD).is_some_and(|marked| marked == record.as_os_str().as_encoded_bytes()) && is_here() {
         let text = |name| variable(name).and_then(|value| String::from_utf8(value).ok());
         return Some(Process { namespace: text(NAMESPACE)?, command: text(COMMAND)?, fd });
     }
@@ -111,7 +124,7 @@ pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&Command>)
     let started = Instant::now();
     let mut asked = false;
     loop {
-        let mut left = running(record, known);
+        let mut left = running(record, known)?;
         left.retain(meant);
         if left.is_empty() {
             return Ok(());

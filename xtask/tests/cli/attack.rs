@@ -76,7 +76,7 @@ fn the_attack_is_a_table_for_readers() {
 #[test]
 fn offending_frames_are_written_down_for_tcpdump() {
     in_host(|_| {
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("attack.pcapng");
+        let file = PathBuf::from("/run/attack.pcapng");
         let attack = format!("run --attack --enforce --duration 0.5 --json --pcap {}", file.display());
         let attack = done(&mut xtask(&attack));
         assert_eq!(attack.code, Some(0), "{}{}", attack.out, attack.err);

@@ -201,8 +201,8 @@ fn commands_start_once_and_end_with_all_that_they_started() {
         std::fs::create_dir_all("/run/etc").unwrap();
         fine("up", &file);
         tests::eventually("both run", || std::path::Path::new("/run/once").exists());
+        tests::eventually("one has ended", || ip("netns pids ns1").lines().count() == 3);
         let pids = ip("netns pids ns1");
-        assert_eq!(pids.lines().count(), 3, "{pids}");
         fine("up", &file);
         assert_eq!(std::fs::read_to_string("/run/once").unwrap(), "once\n");
         assert_eq!(ip("netns pids ns1"), pids);
@@ -215,6 +215,32 @@ fn commands_start_once_and_end_with_all_that_they_started() {
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
+    });
+}
+
+#[test]
+fn commands_of_a_file_of_the_same_name_on_another_host_are_not_its_own() {
+    in_host(|_| {
+        // Each has a /run of its own, as containers have, and both see all processes.
+        let file = PathBuf::from("/run/run.toml");
+        let text = "[namespace.ns1]\nrun = ['sleep 1000']\n";
+        std::fs::write(&file, text).unwrap();
+        fine("up", &file);
+        let pids = ip("netns pids ns1");
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                in_host(|_| {
+                    std::fs::write("/run/run.toml", text).unwrap();
+                    let file = PathBuf::from("/run/run.toml");
+                    assert!(fine("up", &file).contains("+ ns1: run sleep 1000\n"));
+                    fine("down", &file);
+                });
+            });
+            other.join().unwrap();
+        });
+        assert_eq!(ip("netns pids ns1"), pids, "it runs on");
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
     });
 }
 
