@@ -98,13 +98,7 @@ impl Error {
         let operation = operation.into();
         let missing = needed(&operation, &cause).filter(|name| capability::is_missing(name));
         let is_foreign = missing.is_some() && capability::is_network_foreign().unwrap_or(false);
-        Self(Box::new(Details {
-            operation: operation.into(),
-            object: object.into(),
-            cause,
-            missing,
-            is_foreign,
-        }))
+        Self(Box::new(Details { operation, object: object.into(), cause, missing, is_foreign }))
     }
 
     /// The same, of another object.

@@ -1,4 +1,4 @@
-//! What the commands answer: exit code, and all of standard error, in which `*` stands for anything.
+//! What the commands answer: exit code, and all of standard error.
 
 /// An exit code and a sentence.
 pub(crate) type Answer = (i32, &'static str);

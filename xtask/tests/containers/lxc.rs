@@ -19,6 +19,7 @@ const FIRST: u32 = 100_000;
 fn unprivileged() {
     in_host(|_| {
         let mut world = World::new(FIRST);
+        let _ = oracle("newuidmap");
         let (name, _cgroups) = (unique(), Cgroups);
         let mut config = format!(
             "lxc.uts.name = {name}\n\

@@ -7,6 +7,7 @@ use crate::answers::{
 use crate::bundle::{DOCKER_CAPABILITIES, filter};
 use crate::rows::{Row, hold};
 use crate::world::{ENVIRONMENT, NETWORK, SCRIPT, World, make_network};
+use std::fmt::Write;
 use std::fs;
 use tests::{in_host, oracle};
 
@@ -85,7 +86,7 @@ fn rootless() {
         let mut binds = String::new();
         for (name, text) in [("passwd", passwd.as_str()), ("subuid", ids), ("subgid", ids)] {
             fs::write(world.path(name), text).unwrap();
-            binds += &format!("mount --bind {} /etc/{name}; ", world.path(name).display());
+            let _ = write!(binds, "mount --bind {} /etc/{name}; ", world.path(name).display());
         }
         let script = format!(
             "{binds} export HOME={} XDG_RUNTIME_DIR={}; cd; exec setpriv --reuid {USER} --regid {USER} --clear-groups \
@@ -103,6 +104,7 @@ fn rootless() {
 }
 
 fn podman() -> String {
+    let _ = oracle("crun");
     oracle("podman").get_program().to_str().unwrap().to_owned()
 }
 

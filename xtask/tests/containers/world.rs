@@ -35,6 +35,7 @@ pub(crate) struct Outcome {
 /// The root file system of containers, in the `/run` of the test's host.
 #[derive(Debug)]
 pub(crate) struct World {
+    folder: PathBuf,
     owner: u32,
     log: String,
 }
@@ -44,7 +45,7 @@ impl World {
     pub(crate) fn new(owner: u32) -> Self {
         // As on any machine: only root writes to it.
         fs::set_permissions("/run", fs::Permissions::from_mode(0o755)).unwrap();
-        let world = Self { owner, log: String::new() };
+        let world = Self { folder: FOLDER.into(), owner, log: String::new() };
         for folder in ["bin", "dev", "etc", "files", "out", "proc", "root", "run", "sys", "tmp", "var"] {
             fs::create_dir_all(world.root().join(folder)).unwrap();
         }
@@ -66,7 +67,7 @@ impl World {
 
     /// A place outside of the root file system for what an engine needs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        Path::new(FOLDER).join(name)
+        self.folder.join(name)
     }
 
     /// A folder there, of the root file system's owner.
