@@ -170,7 +170,7 @@ impl Recipe {
         };
         link::encode_set(batch, port, &join);
         neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
-        bridge::encode_raise_port(batch, port, &self.port);
+        bridge::encode_raise_port(batch, port, self.port);
         let question = batch.messages();
         encode_question(batch, ETH0, Some(inside));
         encode_question(batch, port, None);

@@ -296,14 +296,13 @@ pub fn encode_set_port(batch: &mut Batch, port: u32, options: &PortOptions) {
 
 /// Appends a change of a port's options and then the raising of the port, in one request: the kernel changes what is the
 /// bridge's first (`__rtnl_newlink` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>).
-pub(crate) fn encode_raise_port(batch: &mut Batch, port: u32, options: &PortOptions) {
+pub(crate) fn encode_raise_port(batch: &mut Batch, port: u32, mut options: PortOptions) {
     let up = libc::IFF_UP as u32;
     let header = IfInfoMsg { index: port, flags: up, change: up, ..IfInfoMsg::default() };
     batch.message(libc::RTM_NEWLINK, 0, &header, |attributes| {
         attributes.nest(libc::IFLA_LINKINFO, |info| {
             info.text(libc::IFLA_INFO_SLAVE_KIND, "bridge");
             info.nest(libc::IFLA_INFO_SLAVE_DATA, |data| {
-                let mut options = *options;
                 for (kind, field) in options.fields() {
                     data.optional(kind, field.map(u8::from));
                 }
