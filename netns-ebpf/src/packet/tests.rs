@@ -1,5 +1,6 @@
 //! Tests of judging, on the host. `tests/kernel` holds the kernel's verdict against it.
 
+mod claims;
 mod honest;
 mod hostile;
 mod plain;
