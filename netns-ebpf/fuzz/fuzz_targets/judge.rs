@@ -39,7 +39,7 @@ impl Steps for Counted<'_> {}
 /// The first eight bytes are what the kernel says of the frame and what its port may send, the others are the frame.
 fn check(input: &[u8]) {
     let Some((head, frame)) = input.split_first_chunk::<8>() else { return };
-    let [flags, a, b, c, d, ..] = *head;
+    let [flags, a, b, c, d, permission, ..] = *head;
     let length = u32::from_le_bytes([a, b, c, d]);
     let facts = Facts {
         // Mostly the truth.
@@ -52,9 +52,19 @@ fn check(input: &[u8]) {
         .and_then(|rules| rules.with_ipv6([0xFD00, 0, 0, 0, 0, 0, 0, 1].into(), 64))
         .and_then(Rules::with_link_local)
         .expect("room for two");
-    let everything =
-        [Permissions::VLAN, Permissions::ROUTER, Permissions::DHCP_SERVER, Permissions::DHCP_CLIENT];
-    let rules = if flags & 16 == 0 { rules } else { everything.into_iter().fold(rules, Rules::permitting) };
+    let everything = [
+        Permissions::VLAN,
+        Permissions::ROUTER,
+        Permissions::DHCP_SERVER,
+        Permissions::DHCP_CLIENT,
+        Permissions::MULTICAST_ROUTER,
+        Permissions::ICMP_ERRORS,
+        Permissions::DHCP_RELAY,
+    ];
+    // Each by itself, all, or none.
+    let permitted = |number: usize| flags & 16 != 0 && (flags & 32 != 0 || number == usize::from(permission) % 8);
+    let given = everything.into_iter().enumerate().filter(|(number, _)| permitted(*number));
+    let rules = given.fold(rules, |rules, (_, permission)| rules.permitting(permission));
     let counted = Counted { frame, reads: Cell::new(0) };
     let verdict = judge(&counted, facts, &rules);
     assert!(counted.reads.get() <= MOST_READS, "{} reads", counted.reads.get());

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::frame::{Ipv4, PAYLOAD, Party, arp, checksum, ethernet, ipv6, tcp, udp};
+use super::frame::{Ipv4, PAYLOAD, Party, arp, checksum, dhcp, ethernet, ipv6, tcp, udp};
 use crate::packet::Reason;
 
 /// A frame that has a reason, and its nearest neighbour that has none.
@@ -76,6 +76,7 @@ pub fn cases(from: &Party, to: &Party) -> Vec<Case> {
     table.ipv6_extensions();
     table.discovery();
     table.transport();
+    table.claims();
     table.cases
 }
 
@@ -126,8 +127,8 @@ impl Table {
         sum_up(&mut self.spoil(reason, what, near, at, bytes).frame);
     }
 
-    fn ipv4_frame(&self, protocol: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
-        let header = Ipv4 { from: self.from.v4, to: self.to.v4, protocol, fragment, options };
+    pub(super) fn ipv4_frame(&self, protocol: u8, fragment: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
+        let header = Ipv4 { from: self.from.v4, to: self.to.v4, ttl: 64, protocol, fragment, options };
         ethernet(self.from.mac, self.to.mac, IPV4, &header.packet(payload))
     }
 
@@ -184,7 +185,8 @@ impl Table {
             Forwarded::UnlessFiltered;
         self.spoil_ipv4(Reason::Ipv4Version, "6", &honest, 14, &[0x65]);
         self.spoil(Reason::Ipv4HeaderLength, "16", &honest, 14, &[0x44]);
-        let header = Ipv4 { from: self.from.v4, to: self.to.v4, protocol: UDP, fragment: 0, options: &[] };
+        let (from, to) = (self.from.v4, self.to.v4);
+        let header = Ipv4 { from, to, ttl: 64, protocol: UDP, fragment: 0, options: &[] };
         let mut short = ethernet(self.from.mac, self.to.mac, IPV4, &header.packet(&[]));
         short[14] = 0x46;
         self.add(Reason::Ipv4HeaderLength, "more than the frame has", short, honest.clone());
@@ -274,11 +276,16 @@ impl Table {
         let near = self.ipv4_frame(ICMP, 0, &[], &echo);
         self.add(Reason::IcmpHeader, "cut off", self.ipv4_frame(ICMP, 0, &[], &echo[..7]), near);
         for (what, from, to) in [("to a client", 67, 68), ("from a server's port", 67, 2000)] {
-            let frame = self.ipv4_frame(UDP, 0, &[], &udp(from, to, PAYLOAD));
-            let near = self.ipv4_frame(UDP, 0, &[], &udp(68, 67, PAYLOAD));
+            let none = [Ipv4Addr::UNSPECIFIED; 2];
+            // An offer, and a discovery.
+            let [offer, discover] = [2, 1].map(|kind| dhcp(kind, self.from.mac, none, &[53, 1, kind]));
+            let frame = self.ipv4_frame(UDP, 0, &[], &udp(from, to, &offer));
+            let near = self.ipv4_frame(UDP, 0, &[], &udp(68, 67, &discover));
             self.add(Reason::DhcpServer, what, frame, near);
-            let frame = self.ipv6_frame(UDP, 64, &udp(from + 480, if to == 68 { 546 } else { to }, PAYLOAD));
-            let near = self.ipv6_frame(UDP, 64, &udp(546, 547, PAYLOAD));
+            let [advertise, solicit] = [2, 1].map(|kind| [&[kind][..], PAYLOAD].concat());
+            let to = if to == 68 { 546 } else { to };
+            let frame = self.ipv6_frame(UDP, 64, &udp(from + 480, to, &advertise));
+            let near = self.ipv6_frame(UDP, 64, &udp(546, 547, &solicit));
             self.add(Reason::Dhcpv6Server, what, frame, near);
         }
     }

@@ -63,6 +63,7 @@ pub(super) fn arp(operation: u8, sender: ([u8; 6], Ipv4Addr), target: ([u8; 6], 
 pub(super) struct Ipv4<'a> {
     pub(super) from: Ipv4Addr,
     pub(super) to: Ipv4Addr,
+    pub(super) ttl: u8,
     pub(super) protocol: u8,
     /// Flags and offset.
     pub(super) fragment: u16,
@@ -78,7 +79,7 @@ impl Ipv4<'_> {
         packet.extend(total.to_be_bytes());
         packet.extend([0x17, 0x17]);
         packet.extend(self.fragment.to_be_bytes());
-        packet.extend([64, self.protocol, 0, 0]);
+        packet.extend([self.ttl, self.protocol, 0, 0]);
         packet.extend(self.from.octets());
         packet.extend(self.to.octets());
         packet.extend(self.options);
@@ -129,6 +130,27 @@ pub(super) fn icmpv6(kind: u8, body: &[u8]) -> Vec<u8> {
 /// A neighbour discovery option with a MAC address.
 pub(super) fn link_layer(kind: u8, mac: [u8; 6]) -> Vec<u8> {
     [&[kind, 1][..], &mac].concat()
+}
+
+/// A DHCP message of this MAC address: the operation, who says it has which address, by which relay, and options.
+pub(super) fn dhcp(operation: u8, mac: [u8; 6], [own, relay]: [Ipv4Addr; 2], options: &[u8]) -> Vec<u8> {
+    let mut message = vec![0; 236];
+    message[..8].copy_from_slice(&[operation, 1, 6, 0, 0x17, 0x17, 0x17, 0x17]);
+    message[12..16].copy_from_slice(&own.octets());
+    message[24..28].copy_from_slice(&relay.octets());
+    message[28..34].copy_from_slice(&mac);
+    message.extend([99, 130, 83, 99]);
+    message.extend(options);
+    message.push(255);
+    // BOOTP has 300 bytes at least (RFC 1542, 2.1).
+    message.resize(message.len().max(300), 0);
+    message
+}
+
+/// The group to which questions about an address go (RFC 4291, 2.7.1).
+pub(super) fn solicited(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from([0xFF, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, a, b, c])
 }
 
 /// The Internet checksum.

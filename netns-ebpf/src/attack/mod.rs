@@ -5,6 +5,7 @@
 //! host's, and `cargo xtask run --attack`.
 
 mod cases;
+mod claims;
 mod frame;
 mod socket;
 mod trial;

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::cases::{Forwarded, Table};
-use super::frame::{PAYLOAD, ethernet, extension, icmpv6, ipv6, link_layer, tcp, udp};
+use super::frame::{PAYLOAD, ethernet, extension, icmpv6, ipv6, link_layer, solicited, tcp, udp};
 use crate::packet::Reason;
 
 const IPV6: u16 = 0x86DD;
@@ -19,7 +19,7 @@ const DESTINATION: u8 = 60;
 const PAD: [u8; 6] = [1, 4, 0, 0, 0, 0];
 
 /// An address that is not the party's, and nobody else's.
-fn foreign(address: Ipv6Addr) -> Ipv6Addr {
+pub(super) fn foreign(address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(address) ^ 1 << 63)
 }
 
@@ -174,7 +174,7 @@ impl Table {
         self.add(Reason::NdTarget, "advertisement", advertise(self, other, mac), honest);
         let detect = |table: &Self, target: Ipv6Addr, options: &[u8]| {
             let message = icmpv6(135, &[&[0; 4][..], &target.octets(), options].concat());
-            let packet = ipv6(Ipv6Addr::UNSPECIFIED, table.to.v6, ICMPV6, 255, &message);
+            let packet = ipv6(Ipv6Addr::UNSPECIFIED, solicited(target), ICMPV6, 255, &message);
             ethernet(table.from.mac, table.to.mac, IPV6, &packet)
         };
         self.add(Reason::NdTarget, "duplicate detection", detect(self, other, &[]), detect(self, own, &[]));

@@ -71,10 +71,10 @@ impl Policy {
     /// [`RulesFull`] if those are more addresses of a family than rules have room for ([`NETS`](crate::packet::NETS), the
     /// link-local one included).
     pub fn of_host(mac: MacAddress, addresses: &[IpAddr]) -> Result<Self, RulesFull> {
-        let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT).with_link_local();
-        let rules = addresses.iter().fold(own, |rules, &address| match address {
-            IpAddr::V4(address) => rules?.with_ipv4(address, 32),
-            IpAddr::V6(address) => rules?.with_ipv6(address, 128),
+        let own = Rules::new(mac.0).permitting(Permissions::DHCP_CLIENT);
+        let rules = addresses.iter().try_fold(own, |rules, &address| match address {
+            IpAddr::V4(address) => rules.with_ipv4(address, 32),
+            IpAddr::V6(address) => rules.with_ipv6(address, 128),
         });
         rules.map(Self::new)
     }

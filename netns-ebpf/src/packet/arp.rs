@@ -1,6 +1,6 @@
 //! ARP ([RFC 826](https://www.rfc-editor.org/rfc/rfc826), [RFC 5227](https://www.rfc-editor.org/rfc/rfc5227)).
 
-use super::{Bytes, Mac, Reason, Rules, Verdict};
+use super::{Bytes, Mac, Reason, Rules, Verdict, ipv4};
 
 const LENGTH: usize = 28;
 const WORDS: usize = 7;
@@ -27,11 +27,18 @@ pub(super) fn judge<B: Bytes + ?Sized>(frame: &B, at: u32, rules: &Rules) -> Ver
     if !rules.is_mac(Mac::new([m0, m1, m2, m3, m4, m5])) {
         return Err(Reason::ArpSenderMac);
     }
+    // Of a port with the network 0.0.0.0/0, too.
+    let is_own = |address| !ipv4::is_nobodys(address) && rules.has_ipv4(address);
     if sender == 0 {
-        // A probe: whether somebody has the address, asked by one who has none yet. There is no such answer.
-        return if operation == REQUEST { Ok(()) } else { Err(Reason::ArpSenderAddress) };
+        // A probe: does somebody have this address, asked by a host that is about to take it. A host whose every probe is
+        // answered by another probe gives the address up (RFC 5227, 2.1.1), so probes are for the port's own addresses.
+        return match operation {
+            REQUEST if is_own(target) => Ok(()),
+            REQUEST => Err(Reason::ArpProbe),
+            _ => Err(Reason::ArpSenderAddress),
+        };
     }
-    if rules.has_ipv4(sender) {
+    if is_own(sender) {
         return Ok(());
     }
     Err(if sender == target { Reason::ArpAnnouncement } else { Reason::ArpSenderAddress })

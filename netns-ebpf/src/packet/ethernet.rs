@@ -1,6 +1,6 @@
 //! The Ethernet header, and which way a frame goes from there.
 
-use super::{Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp, ipv4, ipv6};
+use super::{Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp};
 
 const HEADER: u32 = 14;
 const WORDS: usize = 4;
@@ -70,8 +70,8 @@ fn tagged<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules, ether_type:
 #[inline(always)]
 fn payload<B: Steps + ?Sized>(frame: &B, at: u32, ether_type: u16, facts: Facts, rules: &Rules) -> Verdict {
     match ether_type {
-        IPV4 => ipv4::judge(frame, at, facts, rules),
-        IPV6 => ipv6::judge(frame, at, facts, rules),
+        IPV4 => frame.ipv4(at, facts, rules),
+        IPV6 => frame.ipv6(at, facts, rules),
         ARP => arp::judge(frame, at, rules),
         other if rules.has_ether_type(other) => Ok(()),
         _ => Err(Reason::EtherType),

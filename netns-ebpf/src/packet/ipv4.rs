@@ -7,8 +7,12 @@ use super::{Below, Bytes, Facts, Reason, Rules, Span, Steps, Verdict, transport}
 const HEADER: u32 = 20;
 const WORDS: usize = 5;
 
+/// Judges the packet whose header begins at `at`.
+///
+/// # Errors
+/// The reason why the port may not send it.
 #[inline(always)]
-pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
+pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
     let header = frame.words::<WORDS, { HEADER as usize }>(at).ok_or(Reason::FrameShort)?;
     let [lengths, fragment, lifetime, source, destination] = header;
     let [first, _, l0, l1] = lengths.to_ne_bytes();
@@ -43,8 +47,7 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
         return Err(Reason::Ipv4Ttl);
     }
     let is_unspecified = source == 0;
-    // 0/8, 127/8, and everything from 224 on: multicast, reserved, broadcast.
-    if !is_unspecified && matches!(source.to_ne_bytes(), [0 | 127 | 224.., ..]) {
+    if !is_unspecified && is_nobodys(source) {
         return Err(Reason::Ipv4SourceInvalid);
     }
     if source == destination {
@@ -70,8 +73,21 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
             return if is_unspecified { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) };
         }
     }
-    let below = Below { is_v6: false, is_unspecified, is_train: facts.is_train, hop_limit: ttl, is_fragment };
+    let below =
+        Below { is_v6: false, is_unspecified, is_train: facts.is_train, hop_limit: ttl, is_fragment, at };
     transport::judge(frame, payload, protocol, below, rules)
+}
+
+/// 0/8, 127/8, and everything from 224 on: multicast, reserved, broadcast.
+#[inline(always)]
+pub(super) const fn is_nobodys(address: u32) -> bool {
+    matches!(address.to_ne_bytes(), [0 | 127 | 224.., ..])
+}
+
+/// The destination address of the packet whose header is at `at`.
+#[inline(always)]
+pub(super) fn destination<B: Bytes + ?Sized>(frame: &B, at: u32) -> Option<u32> {
+    frame.words::<1, 4>(at + 16).map(|[address]| address)
 }
 
 /// Folds a sum of at most fifteen words to the 16 bits that are compared.

@@ -3,7 +3,7 @@
 use super::fragment::{Fragment, MORE, OFFSET};
 use super::{Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, protocol, transport};
 
-const HEADER: u32 = 40;
+pub(super) const HEADER: u32 = 40;
 const WORDS: usize = 10;
 /// Each kind once and destination options twice, as RFC 8200 recommends, is six.
 const MOST_EXTENSIONS: u32 = 6;
@@ -11,14 +11,21 @@ const MOST_EXTENSIONS: u32 = 6;
 /// verifier does not see.)
 const PASSES: u32 = MOST_EXTENSIONS + 1;
 
-const HOP_BY_HOP: u8 = 0;
+/// The first byte of a multicast address.
+const MULTICAST: u8 = 0xFF;
+
+pub(super) const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
+/// Judges the packet whose header begins at `at`.
+///
+/// # Errors
+/// The reason why the port may not send it.
 #[inline(always)]
-pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
+pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules) -> Verdict {
     let header = frame.words::<WORDS, { HEADER as usize }>(at).ok_or(Reason::FrameShort)?;
     let [first, lengths, s0, s1, s2, s3, d0, d1, d2, d3] = header;
     let [first, ..] = first.to_ne_bytes();
@@ -50,11 +57,13 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
     if !is_unspecified && !rules.has_ipv6(source) {
         return Err(Reason::Ipv6SourceForeign);
     }
-    if is_unspecified && !rules.permits(Permissions::UNSPECIFIED) {
+    // A host without an address has nothing to say to one other host.
+    let [is_multicast, ..] = d0.to_ne_bytes().map(|byte| byte == MULTICAST);
+    if is_unspecified && !(is_multicast && rules.permits(Permissions::UNSPECIFIED)) {
         return Err(Reason::Ipv6SourceUnspecified);
     }
-    let below =
-        Below { is_v6: true, is_unspecified, is_train: facts.is_train, hop_limit, is_fragment: false };
+    let is_train = facts.is_train;
+    let below = Below { is_v6: true, is_unspecified, is_train, hop_limit, is_fragment: false, at };
     carried(frame, Span { start, end: start + payload }, next, below, rules)
 }
 
@@ -62,11 +71,17 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: 
 ///
 /// [`ip6_rcv_core`]: https://github.com/torvalds/linux/blob/v6.12/net/ipv6/ip6_input.c
 #[inline(always)]
-fn is_nobodys([high, low]: [u64; 2]) -> bool {
+pub(super) fn is_nobodys([high, low]: [u64; 2]) -> bool {
     const LOOPBACK: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
     const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xFF, 0xFF, 0, 0, 0, 0]);
     const MAPPED_MASK: u64 = u64::from_ne_bytes([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
-    high.to_ne_bytes()[0] == 0xFF || (high == 0 && (low == LOOPBACK || low & MAPPED_MASK == MAPPED))
+    high.to_ne_bytes()[0] == MULTICAST || (high == 0 && (low == LOOPBACK || low & MAPPED_MASK == MAPPED))
+}
+
+/// The destination address of the packet whose header is at `at`, in words as they lie in memory.
+#[inline(always)]
+pub(super) fn destination<B: Bytes + ?Sized>(frame: &B, at: u32) -> Option<[u32; 4]> {
+    frame.words::<4, 16>(at + 24)
 }
 
 /// What is behind the last extension header, and how it got there.

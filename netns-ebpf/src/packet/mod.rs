@@ -14,13 +14,16 @@
 //! 4. **What does it carry?** Options and extension headers, then the transport header; of fragments the first only,
 //!    after it is certain that no other fragment can write over what was judged.
 //!
-//! So for an honest frame everything is looked at once, the cheapest first, and nothing is read twice. Of the commonest
-//! frames the program asks [`is_plain`] before; it knows no reasons, and answers yes only where judging would find none.
+//! So for an honest frame everything is looked at once, the cheapest first, and nothing is read twice but what rare
+//! messages need of an outer header. Of the commonest frames the program asks [`is_plain`] before; it knows no reasons,
+//! and answers yes only where judging would find none.
 //!
 //! # What is not judged
 //!
-//! Payloads, checksums of transport headers (with offload they are not filled in yet), and whether a TCP segment fits
-//! its connection: that takes memory, and here a frame is judged by itself.
+//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet),
+//! and whether a TCP segment fits its connection: that takes memory, and here a frame is judged by itself. Messages of
+//! routing protocols beside those that are named; what a DHCP client calls itself in option 61 or, with DHCPv6, in its
+//! DUID, which only its server can know.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::inline_always,
@@ -28,18 +31,24 @@
 )]
 
 mod arp;
+mod dhcp;
 mod ethernet;
 mod fragment;
+mod icmp;
 mod ipv4;
 mod ipv6;
+mod message;
+mod multicast;
 mod neighbour;
 mod plain;
 mod reason;
 mod rules;
 mod transport;
 
-pub use ipv4::{Options, options as ipv4_options};
-pub use ipv6::{Carried, extensions as ipv6_extensions};
+pub use dhcp::options as dhcp_options;
+pub use ipv4::{Options, judge as ipv4, options as ipv4_options};
+pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
+pub use message::judge as message;
 pub use neighbour::{Owners, options as discovery_options};
 pub use plain::is_plain;
 pub use reason::{REASONS, Reason};
@@ -83,10 +92,10 @@ impl Bytes for [u8] {
     }
 }
 
-/// The steps of judging that have loops in them, each by itself.
+/// The steps of judging that have loops or many branches in them, each by itself.
 ///
 /// The host has no reason to care. The kernel's verifier follows every path through a program, and a loop multiplies
-/// the paths behind it; a function that it can verify by itself, for any argument, it looks at once.
+/// the paths after it; a function that it can verify by itself, for any argument, it looks at once.
 pub trait Steps: Bytes {
     /// The IPv4 options between two places.
     #[inline(always)]
@@ -110,6 +119,43 @@ pub trait Steps: Bytes {
     #[inline(always)]
     fn discovery_options(&self, options: Span, owners: Owners, mac: Mac) -> Verdict {
         neighbour::options(self, options, owners, mac)
+    }
+
+    /// The IPv4 packet that begins at a place.
+    ///
+    /// # Errors
+    /// The reason why the port may not send it.
+    #[inline(always)]
+    fn ipv4(&self, at: u32, facts: Facts, rules: &Rules) -> Verdict {
+        ipv4::judge(self, at, facts, rules)
+    }
+
+    /// The IPv6 packet that begins at a place.
+    ///
+    /// # Errors
+    /// The reason why the port may not send it.
+    #[inline(always)]
+    fn ipv6(&self, at: u32, facts: Facts, rules: &Rules) -> Verdict {
+        ipv6::judge(self, at, facts, rules)
+    }
+
+    /// A message that hosts and routers manage the network by, of the protocol with this number.
+    ///
+    /// # Errors
+    /// The reason why the port may not send it.
+    #[inline(always)]
+    fn message(&self, payload: Span, number: u8, below: Below, rules: &Rules) -> Verdict {
+        message::judge(self, payload, number, below, rules)
+    }
+
+    /// The options of a DHCP client's message between two places: the address that it declines, if it declines one, as
+    /// it lies in memory.
+    ///
+    /// # Errors
+    /// The reason why they are none.
+    #[inline(always)]
+    fn dhcp_options(&self, options: Span) -> Result<Option<u32>, Reason> {
+        dhcp::options(self, options)
     }
 }
 
@@ -139,7 +185,7 @@ impl Facts {
 
 /// Judges a frame that a port's namespace sent.
 ///
-/// It reads no byte twice, and no more than a bounded number: a few hundred for the strangest frame.
+/// It reads a bounded number of bytes: a few hundred for the strangest frame.
 ///
 /// # Errors
 /// The first reason that is found, in the order that is explained above.
@@ -168,17 +214,20 @@ pub struct Span {
 
 /// What the layers below say of a transport header.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Clone, Copy)]
-struct Below {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Below {
     /// The IP version's header: a packet is judged by its own family's rules.
-    is_v6: bool,
+    pub is_v6: bool,
     /// Whether the source address is the unspecified one.
-    is_unspecified: bool,
+    pub is_unspecified: bool,
     /// Whether it may be longer than its length fields can say.
-    is_train: bool,
-    /// IPv6: the hop limit, and whether there was a fragment header.
-    hop_limit: u8,
-    is_fragment: bool,
+    pub is_train: bool,
+    /// The hop limit or time to live.
+    pub hop_limit: u8,
+    /// Whether this is the first of several fragments, or in IPv6 the only one.
+    pub is_fragment: bool,
+    /// Where the IP header begins, for the few messages that depend on where they go.
+    pub at: u32,
 }
 
 /// Numbers of protocols, the same in both versions of IP.
@@ -188,6 +237,7 @@ mod protocol {
     pub(super) const TCP: u8 = 6;
     pub(super) const UDP: u8 = 17;
     pub(super) const ICMPV6: u8 = 58;
+    pub(super) const PIM: u8 = 103;
 }
 
 #[cfg(test)]

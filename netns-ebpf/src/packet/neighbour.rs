@@ -3,16 +3,13 @@
 
 use super::ipv6::double;
 use super::transport::header;
-use super::{Below, Bytes, Mac, Permissions, Reason, Rules, Span, Steps, Verdict};
+use super::{Below, Bytes, Mac, Permissions, Reason, Rules, Span, Steps, Verdict, icmp, ipv6, multicast};
 
-const MLD_REPORT: u8 = 131;
-const MLD_DONE: u8 = 132;
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
-const MLD2_REPORT: u8 = 143;
 
 /// What an option says: the link-layer address of who sends, or of who is meant.
 const SOURCE: u8 = 1;
@@ -31,8 +28,11 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, ru
         ROUTER_ADVERTISEMENT => 16,
         SOLICITATION | ADVERTISEMENT => 24,
         REDIRECT => 40,
-        MLD_REPORT | MLD_DONE | MLD2_REPORT => return Ok(()),
+        _ if multicast::is_listener_discovery(kind) => {
+            return multicast::mld(frame, packet, kind, below, rules);
+        }
         _ if below.is_unspecified => return Err(Reason::Ipv6SourceUnspecified),
+        _ if icmp::is_error6(kind) => return icmp::error6(frame, packet, [kind, code], below, rules),
         _ => return Ok(()),
     };
     if below.is_fragment {
@@ -59,8 +59,11 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, ru
     if kind == ADVERTISEMENT || (kind == SOLICITATION && below.is_unspecified) {
         let [a, b, c, d] = frame.words::<4, 16>(packet.start + 8).ok_or(Reason::NdMalformed)?;
         let target = [double(a, b), double(c, d)];
-        if target == [0, 0] || !rules.has_ipv6(target) {
+        if ipv6::is_nobodys(target) || !rules.has_ipv6(target) {
             return Err(Reason::NdTarget);
+        }
+        if below.is_unspecified && ipv6::destination(frame, below.at) != Some(solicited(d)) {
+            return Err(Reason::NdMalformed);
         }
     }
     let owners = Owners {
@@ -70,6 +73,16 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, ru
         target: kind != REDIRECT,
     };
     frame.discovery_options(Span { start: packet.start + fixed, ..packet }, owners, rules.mac_number())
+}
+
+/// The group that a test whether an address is free goes to ([RFC 4861], 7.1.1), by the address's last word: `ff02::1:ff00:0`
+/// and the last 24 bits.
+///
+/// [RFC 4861]: https://www.rfc-editor.org/rfc/rfc4861
+#[inline(always)]
+fn solicited(last: u32) -> [u32; 4] {
+    let [_, a, b, c] = last.to_ne_bytes();
+    [[0xFF, 2, 0, 0], [0; 4], [0, 0, 0, 1], [0xFF, a, b, c]].map(u32::from_ne_bytes)
 }
 
 /// Whose link-layer addresses a message's options tell.

@@ -42,7 +42,7 @@ pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bo
     if ttl == 0
         || field & (MORE | OFFSET) != 0
         || source == destination
-        || matches!(source, [0 | 127 | 224.., ..])
+        || ipv4::is_nobodys(u32::from_ne_bytes(source))
         || !rules.is_first_ipv4(u32::from_ne_bytes(source))
     {
         return false;
@@ -58,7 +58,9 @@ pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bo
         }
         protocol::UDP => {
             let length = u32::from(u16::from_be_bytes([u0, u1]));
-            let is_dhcp = [from0, from1] == 67_u16.to_be_bytes() || [to0, to1] == 68_u16.to_be_bytes();
+            // To port 67 too: what a client says to a server is looked at.
+            let is_dhcp =
+                [from0, from1] == 67_u16.to_be_bytes() || matches!(u16::from_be_bytes([to0, to1]), 67 | 68);
             length >= transport::UDP_HEADER && CARRIED + length <= end && !is_dhcp
         }
         _ => false,

@@ -18,14 +18,24 @@ impl Permissions {
     pub const NONE: Self = Self(0);
     /// Frames with VLAN tags, at most two.
     pub const VLAN: Self = Self(1);
-    /// Router advertisements and redirects.
+    /// What a router says: advertisements and redirects of ICMP and ICMPv6, and errors about packets of others that it
+    /// could not forward ([`Self::ICMP_ERRORS`] is for these alone).
     pub const ROUTER: Self = Self(1 << 1);
-    /// A DHCP and DHCPv6 server's messages.
+    /// A DHCP and DHCPv6 server's messages, and what a relay passes between servers and clients.
     pub const DHCP_SERVER: Self = Self(1 << 2);
     /// A DHCP client's messages from 0.0.0.0.
     pub const DHCP_CLIENT: Self = Self(1 << 3);
     /// Packets from `::` in detection of duplicate addresses, router solicitations and multicast reports.
     pub const UNSPECIFIED: Self = Self(1 << 4);
+    /// What a multicast router says: queries and everything else of IGMP and MLD that is no report, multicast router
+    /// discovery, and PIM. A snooping bridge sends all multicast to a port that such messages come from.
+    pub const MULTICAST_ROUTER: Self = Self(1 << 5);
+    /// ICMP and ICMPv6 errors about packets that were not sent to the port's addresses, as a gateway sends them that
+    /// translates addresses, or a load balancer.
+    pub const ICMP_ERRORS: Self = Self(1 << 6);
+    /// DHCP and DHCPv6 clients' messages on behalf of others: with other hardware addresses and leases than the
+    /// port's, and passed on to a server by a relay.
+    pub const DHCP_RELAY: Self = Self(1 << 7);
 
     /// These and those.
     #[must_use]
@@ -33,10 +43,22 @@ impl Permissions {
         Self(self.0 | other.0)
     }
 
+    /// These, but not those.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether all of `other` are among these.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is among these.
+    #[must_use]
+    pub const fn has_any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
@@ -72,13 +94,14 @@ struct Net6 {
 }
 
 impl Net4 {
-    /// An unused place: a broadcast address, which is refused before anybody looks here.
-    const UNUSED: Self = Self { address: u32::MAX, mask: u32::MAX };
+    /// An unused place has the unspecified address alone, which is nobody's: [`Rules::has_ipv4`] never looks for it.
+    /// (Version 0.1.0 wrote the broadcast address here, and so let it pass as a port's own.)
+    const UNUSED: Self = Self { address: 0, mask: u32::MAX };
 }
 
 impl Net6 {
-    /// An unused place: a multicast address, likewise.
-    const UNUSED: Self = Self { address: [u64::MAX; 2], mask: [u64::MAX; 2] };
+    /// As [`Net4::UNUSED`].
+    const UNUSED: Self = Self { address: [0; 2], mask: [u64::MAX; 2] };
 }
 
 /// What a port may send. Plain data of a fixed size: user space writes it into the map, the program reads it there.
@@ -89,7 +112,6 @@ impl Net6 {
 ///
 /// let rules = Rules::new([2, 0, 0, 0, 0, 1])
 ///     .with_ipv4(Ipv4Addr::new(10, 1, 1, 1), 32)?
-///     .with_link_local()?
 ///     .permitting(Permissions::DHCP_CLIENT);
 /// assert_eq!(rules.mac(), [2, 0, 0, 0, 0, 1]);
 /// # Ok::<(), netns_ebpf::packet::RulesFull>(())
@@ -128,17 +150,33 @@ impl fmt::Display for RulesFull {
 impl core::error::Error for RulesFull {}
 
 impl Rules {
-    /// A port with this MAC address and no IP address, which may send IPv4, ARP and IPv6, and test its addresses.
+    /// A port with this MAC address and the link-local address that is made of it, which may send IPv4, ARP and IPv6, and
+    /// test its addresses.
+    ///
+    /// The link-local address is the port's because every stack takes one when its interface comes up, and reports its
+    /// groups and asks for routers from there; [`Self::without_ipv6`] takes it away. A stack that does not make it of the
+    /// MAC address (`addrgenmode stable_secret` or `random`, NetworkManager's `stable-privacy`, Windows) needs it among
+    /// its networks, or all of `fe80::/64`, with which it can pretend to be any host of the link.
     #[must_use]
     pub const fn new(mac: [u8; 6]) -> Self {
+        let link_local = Net6 { address: halves(link_local(mac)), mask: [u64::MAX; 2] };
         Self {
             mac: Mac::new(mac),
             permissions: Permissions::UNSPECIFIED,
             ether_types: [0; ETHER_TYPES],
             reserved: [0; 3],
             v4: [Net4::UNUSED; NETS],
-            v6: [Net6::UNUSED; NETS],
+            // The last of the places, since most packets come from others.
+            v6: [Net6::UNUSED, Net6::UNUSED, Net6::UNUSED, link_local],
         }
+    }
+
+    /// The same without any IPv6: no address, and nothing from `::`. What was given by [`Self::with_ipv6`] goes too.
+    #[must_use]
+    pub const fn without_ipv6(mut self) -> Self {
+        self.v6 = [Net6::UNUSED; NETS];
+        self.permissions = self.permissions.without(Permissions::UNSPECIFIED);
+        self
     }
 
     /// With an IPv4 network: every address that has the first `prefix` bits of this one. 32 is the address alone, 0
@@ -157,7 +195,7 @@ impl Rules {
     /// With an IPv6 network, as [`Self::with_ipv4`].
     ///
     /// # Errors
-    /// If there are [`NETS`] already.
+    /// If there are [`NETS`] already, of which the link-local address is one.
     pub fn with_ipv6(mut self, address: Ipv6Addr, prefix: u8) -> Result<Self, RulesFull> {
         let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
         let mask = halves(mask.to_be_bytes());
@@ -167,20 +205,23 @@ impl Rules {
         Ok(self)
     }
 
-    /// With the link-local address that is made of the MAC address (RFC 4291, appendix A), as Linux does where
-    /// `addr_gen_mode` is 0.
+    /// With the link-local address that is made of the MAC address. [`Self::new`] has given it already, unless
+    /// [`Self::without_ipv6`] took it away.
     ///
     /// # Errors
-    /// If there are [`NETS`] IPv6 networks already.
+    /// If there are [`NETS`] IPv6 networks already, and it is in none of them.
     pub fn with_link_local(self) -> Result<Self, RulesFull> {
+        if self.has_ipv6(halves(link_local(self.mac()))) {
+            return Ok(self);
+        }
         self.with_ipv6(self.link_local(), 128)
     }
 
-    /// The link-local address that is made of the MAC address.
+    /// The link-local address that is made of the MAC address (RFC 4291, appendix A), as Linux does where
+    /// `addr_gen_mode` is 0.
     #[must_use]
     pub fn link_local(&self) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.mac();
-        Ipv6Addr::from([0xFE, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xFF, 0xFE, d, e, f])
+        Ipv6Addr::from(link_local(self.mac()))
     }
 
     /// With one more EtherType.
@@ -280,26 +321,37 @@ impl Rules {
         ether_type != 0 && self.ether_types.contains(&ether_type)
     }
 
-    /// An address as it lies in memory.
     #[inline(always)]
-    pub(super) fn has_ipv4(&self, address: u32) -> bool {
-        self.v4.iter().any(|net| (address ^ net.address) & net.mask == 0)
+    pub(super) const fn permits_any(&self, permissions: Permissions) -> bool {
+        self.permissions.has_any(permissions)
     }
 
-    /// Whether the first of the networks has an address, as it lies in memory.
+    /// An address as it lies in memory. The unspecified one is nobody's, whatever the networks.
+    #[inline(always)]
+    pub(super) fn has_ipv4(&self, address: u32) -> bool {
+        address != 0 && self.v4.iter().any(|net| (address ^ net.address) & net.mask == 0)
+    }
+
+    /// Whether the first of the networks has an address, as it lies in memory, which is not the unspecified one.
     #[inline(always)]
     pub(super) const fn is_first_ipv4(&self, address: u32) -> bool {
         let [first, ..] = &self.v4;
         (address ^ first.address) & first.mask == 0
     }
 
-    /// An address as it lies in memory, in two halves.
+    /// An address as it lies in memory, in two halves; as [`Self::has_ipv4`].
     #[inline(always)]
     pub(super) fn has_ipv6(&self, [high, low]: [u64; 2]) -> bool {
-        self.v6
-            .iter()
-            .any(|net| ((high ^ net.address[0]) & net.mask[0]) | ((low ^ net.address[1]) & net.mask[1]) == 0)
+        let is_in = |net: &Net6| {
+            ((high ^ net.address[0]) & net.mask[0]) | ((low ^ net.address[1]) & net.mask[1]) == 0
+        };
+        (high | low) != 0 && self.v6.iter().any(is_in)
     }
+}
+
+/// The link-local address that is made of a MAC address.
+const fn link_local([a, b, c, d, e, f]: [u8; 6]) -> [u8; 16] {
+    [0xFE, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xFF, 0xFE, d, e, f]
 }
 
 /// Numbers that lie in a word one after the other, as that word.

@@ -1,6 +1,6 @@
-//! TCP, UDP and ICMP headers, and what is told apart by their ports and types.
+//! TCP and UDP headers, and which way a packet goes from there.
 
-use super::{Below, Bytes, Permissions, Reason, Rules, Span, Steps, Verdict, neighbour, protocol};
+use super::{Below, Bytes, Permissions, Reason, Rules, Span, Steps, Verdict, dhcp, protocol};
 
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(
@@ -13,12 +13,13 @@ pub(super) fn judge<B: Steps + ?Sized>(
     match number {
         protocol::TCP => tcp(frame, payload)?,
         protocol::UDP => return udp(frame, payload, below, rules),
-        protocol::ICMP if !below.is_v6 => {
-            header::<2, 8>(frame, payload).ok_or(Reason::IcmpHeader)?;
+        protocol::ICMP | protocol::IGMP if !below.is_v6 => {
+            return frame.message(payload, number, below, rules);
         }
-        protocol::ICMPV6 if below.is_v6 => return neighbour::judge(frame, payload, below, rules),
-        // A host without an address may say which multicast groups it listens to (RFC 3376, 4.2.13).
-        protocol::IGMP if !below.is_v6 => return Ok(()),
+        protocol::ICMPV6 if below.is_v6 => return frame.message(payload, number, below, rules),
+        protocol::PIM if !rules.permits(Permissions::MULTICAST_ROUTER) => {
+            return Err(Reason::MulticastRouter);
+        }
         _ => {}
     }
     if below.is_unspecified && !below.is_v6 { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) }
@@ -83,7 +84,7 @@ pub(super) const fn is_sent(flags: u8) -> bool {
 pub(super) const UDP_HEADER: u32 = 8;
 
 #[inline(always)]
-fn udp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules) -> Verdict {
+fn udp<B: Steps + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules) -> Verdict {
     let [[s0, s1, d0, d1], [l0, l1, _, _]] = header::<2, 8>(frame, payload).ok_or(Reason::UdpHeader)?;
     let length = u32::from(u16::from_be_bytes([l0, l1]));
     // The first of several fragments is shorter than the datagram; one that is longer than a length can say has none.
@@ -92,14 +93,15 @@ fn udp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules)
         return Err(Reason::UdpHeader);
     }
     let (from, to) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
-    let (server, client, reason) =
-        if below.is_v6 { (547, 546, Reason::Dhcpv6Server) } else { (67, 68, Reason::DhcpServer) };
-    if (from == server || to == client) && !rules.permits(Permissions::DHCP_SERVER) {
-        return Err(reason);
+    if below.is_unspecified {
+        // Of IPv4: `::` says nothing by UDP.
+        let is_client = from == dhcp::CLIENT && to == dhcp::SERVER;
+        if !is_client || !rules.permits(Permissions::DHCP_CLIENT) {
+            return Err(Reason::Ipv4SourceInvalid);
+        }
     }
-    if below.is_unspecified && !below.is_v6 {
-        let is_client = from == client && to == server && rules.permits(Permissions::DHCP_CLIENT);
-        return if is_client { Ok(()) } else { Err(Reason::Ipv4SourceInvalid) };
+    if to == dhcp::server(below.is_v6) {
+        return frame.message(payload, protocol::UDP, below, rules);
     }
-    Ok(())
+    dhcp::to_client([from, to], below, rules)
 }

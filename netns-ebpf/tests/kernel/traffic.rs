@@ -102,6 +102,7 @@ fn dhcp(from: &Sandbox) {
     client.set_broadcast(true).unwrap();
     let mut discover = vec![0; 300];
     discover[..4].copy_from_slice(&[1, 1, 6, 0]);
+    discover[28..34].copy_from_slice(&from.mac.0);
     client.send_to(&discover, ("10.1.1.255", 67)).unwrap();
 }
 

@@ -38,9 +38,18 @@ fn the_kernels_verdict_is_the_hosts() {
         return;
     }
     let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
-    let everything = Permissions::VLAN.with(Permissions::ROUTER).with(Permissions::DHCP_SERVER);
+    let each = [
+        Permissions::VLAN,
+        Permissions::ROUTER,
+        Permissions::DHCP_SERVER,
+        Permissions::MULTICAST_ROUTER,
+        Permissions::ICMP_ERRORS,
+        Permissions::DHCP_RELAY,
+    ];
+    let everything = each.into_iter().fold(rules(), Rules::permitting);
     let frames: Vec<_> = cases().into_iter().flat_map(|case| [case.frame, case.near]).collect();
-    for rules in [rules(), rules().permitting(everything), rules().permitting_only(Permissions::NONE)] {
+    let few = [rules(), everything, rules().permitting_only(Permissions::NONE), rules().without_ipv6()];
+    for rules in few.into_iter().chain(each.map(|permission| rules().permitting(permission))) {
         for mode in [Mode::Observe, Mode::Enforce] {
             monitor.set_unassigned_policy(Some(&Policy { mode, ..Policy::new(rules) })).unwrap();
             for frame in &frames {

@@ -131,10 +131,9 @@ fn rules(mac: MacAddress, addresses: &[IpAddr], tags: bool) -> Rules {
         let room = NETS - usize::from(is_v6);
         let known = !of.is_empty() && of.len() <= room;
         let with = if known {
-            let start = if is_v6 { rules.with_link_local() } else { Ok(rules) };
-            of.into_iter().fold(start, |rules, address| match *address {
-                IpAddr::V4(address) => rules?.with_ipv4(address, 32),
-                IpAddr::V6(address) => rules?.with_ipv6(address, 128),
+            of.into_iter().try_fold(rules, |rules, address| match *address {
+                IpAddr::V4(address) => rules.with_ipv4(address, 32),
+                IpAddr::V6(address) => rules.with_ipv6(address, 128),
             })
         } else {
             anything(rules, is_v6)

@@ -60,7 +60,11 @@ fn tcp_options_pass() {
 #[test]
 fn a_dhcp_client_passes_if_it_may() {
     let builder = PacketBuilder::ethernet2(FROM.mac, [0xFF; 6]).ipv4([0; 4], [255; 4], 64).udp(68, 67);
-    let frame = build(builder, |b, out| b.write(out, &[1; 300]).unwrap());
+    // BOOTREQUEST, of Ethernet, with the hardware address where it belongs, and padding.
+    let mut message = [0; 300];
+    message[..3].copy_from_slice(&[1, 1, 6]);
+    message[28..34].copy_from_slice(&FROM.mac);
+    let frame = build(builder, |b, out| b.write(out, &message).unwrap());
     assert_eq!(verdict(&frame, &rules()), Err(Reason::Ipv4SourceInvalid));
     assert_eq!(verdict(&frame, &rules().permitting(Permissions::DHCP_CLIENT)), Ok(()));
 }

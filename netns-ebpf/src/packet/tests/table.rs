@@ -51,15 +51,60 @@ fn what_is_permitted_has_no_reason() {
         (Reason::VlanTag, Permissions::VLAN),
         (Reason::NdRouter, Permissions::ROUTER),
         (Reason::NdRedirect, Permissions::ROUTER),
+        (Reason::IcmpRouter, Permissions::ROUTER),
+        (Reason::IcmpRedirect, Permissions::ROUTER),
+        (Reason::IcmpError, Permissions::ROUTER),
+        (Reason::IcmpError, Permissions::ICMP_ERRORS),
+        (Reason::MulticastRouter, Permissions::MULTICAST_ROUTER),
         (Reason::DhcpServer, Permissions::DHCP_SERVER),
         (Reason::Dhcpv6Server, Permissions::DHCP_SERVER),
+        (Reason::DhcpClient, Permissions::DHCP_RELAY),
     ];
     for case in cases(&FROM, &TO) {
         for (_, permission) in permissions.iter().filter(|(reason, _)| *reason == case.reason) {
             let rules = rules().permitting(*permission);
             assert_eq!(verdict(&case.frame, &rules), Ok(()), "{}: {}", case.reason, case.what);
+            assert_eq!(verdict(&case.near, &rules), Ok(()), "{}: {}", case.reason, case.what);
         }
     }
+}
+
+#[test]
+fn no_permission_gives_another() {
+    let all = [
+        Permissions::VLAN,
+        Permissions::ROUTER,
+        Permissions::DHCP_SERVER,
+        Permissions::DHCP_CLIENT,
+        Permissions::MULTICAST_ROUTER,
+        Permissions::ICMP_ERRORS,
+        Permissions::DHCP_RELAY,
+    ];
+    let lifted = |permission| -> Vec<(Reason, &str)> {
+        let rules = rules().permitting(permission);
+        let is_lifted = |case: &crate::attack::Case| verdict(&case.frame, &rules) != Err(case.reason);
+        cases(&FROM, &TO).into_iter().filter(is_lifted).map(|case| (case.reason, case.what)).collect()
+    };
+    let reasons = |permission| -> Vec<Reason> {
+        let mut reasons: Vec<_> = lifted(permission).into_iter().map(|(reason, _)| reason).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons
+    };
+    let [vlan, router, server, client, multicast, errors, relay] = all.map(reasons);
+    assert_eq!(vlan, [Reason::VlanTag]);
+    let discovery = [Reason::NdRouter, Reason::NdRedirect];
+    let icmp = [Reason::IcmpRouter, Reason::IcmpRedirect, Reason::IcmpError];
+    assert_eq!(router, [&discovery[..], &icmp].concat());
+    assert_eq!(errors, [Reason::IcmpError]);
+    assert_eq!(server, [Reason::DhcpServer, Reason::Dhcpv6Server]);
+    assert_eq!(client, []);
+    assert_eq!(multicast, [Reason::MulticastRouter]);
+    assert_eq!(relay, [Reason::DhcpServer, Reason::DhcpClient], "what a relay sends from a server's port");
+    // What a server says stays a server's.
+    let kept =
+        lifted(Permissions::DHCP_RELAY).into_iter().filter(|(reason, _)| *reason == Reason::DhcpServer);
+    assert_eq!(kept.collect::<Vec<_>>(), [(Reason::DhcpServer, "to a server, from a relay")]);
 }
 
 #[test]
