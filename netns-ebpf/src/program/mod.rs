@@ -13,6 +13,7 @@ mod log;
 mod maps;
 mod pairs;
 mod skb;
+mod steps;
 mod validate;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};

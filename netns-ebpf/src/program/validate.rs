@@ -13,6 +13,7 @@ use super::copy;
 use super::frame::Frame;
 use super::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
 use super::skb::Skb;
+use super::steps::Judged;
 
 /// Judges a frame that the port received from its namespace.
 #[inline(always)]
@@ -27,11 +28,16 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     if is_plain(&Skb(context.skb.skb), facts(frame), rules) {
         return Fate::Pass;
     }
-    if judged(context.skb.skb, frame.slot, control) == 0 { Fate::Pass } else { Fate::Drop }
+    let reason = judged(context.skb.skb, frame.slot, control);
+    if reason == NO_REASON || violated(context.skb.skb, frame.slot, control, reason) == 0 {
+        Fate::Pass
+    } else {
+        Fate::Drop
+    }
 }
 
-/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says; not 0 if it is to
-/// be dropped.
+/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says: the code of the
+/// reason why it may not be sent, or [`NO_REASON`].
 ///
 /// A function of its own in the kernel too, so that all of this is not in between what runs for nearly every frame.
 #[unsafe(no_mangle)]
@@ -39,19 +45,35 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
 extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
-    let Some(policy) = POLICIES.get_ptr(frame.slot) else { return 0 };
-    // SAFETY: as in `received`.
-    let rules = unsafe { rules_of(policy, control) };
-    let fate = match judge(&Skb(skb), facts(&frame), rules) {
-        Ok(()) => Fate::Pass,
-        Err(reason) => violation(&context, &frame, frame.slot, reason.code(), control),
-    };
-    u32::from(matches!(fate, Fate::Drop))
+    let Some(rules) = rules_at(slot, control) else { return NO_REASON };
+    let verdict = judge(&Judged { skb: Skb(skb), slot, control }, facts(&frame), rules);
+    verdict.map_or_else(|reason| u32::from(reason.code()), |()| NO_REASON)
+}
+
+/// No code of a reason.
+const NO_REASON: u32 = u8::MAX as u32;
+
+/// Counts and tells a violation of the port of this slot; not 0 if the frame is to be dropped. By itself as [`judged`] is,
+/// and beside it rather than in it, because the stacks of functions that call each other add up (512 bytes).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+    let context = TcContext::new(skb);
+    let frame = Frame::read(&context, slot);
+    u32::from(matches!(violation(&context, &frame, slot, reason as u8, control), Fate::Drop))
 }
 
 #[inline(always)]
 const fn facts(frame: &Frame) -> Facts {
     Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 }
+}
+
+/// The rules that hold of a port's slot.
+#[inline(always)]
+pub(crate) fn rules_at<'a>(slot: u32, control: u32) -> Option<&'a Rules> {
+    let policy = POLICIES.get_ptr(slot)?;
+    // SAFETY: as in `received`.
+    Some(unsafe { rules_of(policy, control) })
 }
 
 /// The rules that hold.

@@ -3,7 +3,9 @@
 mod attach;
 mod attack;
 mod captured;
+mod claims;
 mod constants;
+mod copies;
 mod counters;
 mod harness;
 mod journal;
