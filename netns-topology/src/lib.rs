@@ -31,7 +31,7 @@
 //! | `[host]` | `interface`, `routes`, `sysctl`: of the namespace that it is brought up from |
 //! | `interface.NAME` | `bridge = "NAME"` or `peer = "NAMESPACE/INTERFACE"`; `addresses`, `mac`, `mtu`, `port`, `policy` |
 //! | `port`, the end of a cable that is on a bridge | `name`, `isolated`, `hairpin`, `learning`, `flood`, `mcast_flood`, `bcast_flood`, `neigh_suppress` |
-//! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types` |
+//! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types`, `ipv6` |
 //! | `apart`, at the top | pairs of groups: `[["red", "blue"]]` |
 //! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping` |
 //! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
@@ -45,11 +45,26 @@
 //! # What an interface may send
 //!
 //! An interface with a `policy` may send from its own MAC address, from its `addresses`, its IPv6 link-local address and
-//! the `networks` of the policy, what no honest stack would not send ([`netns_ebpf::packet`]); `permit` lists what else:
-//! `"vlan"`, `"router"`, `"dhcp-server"`, `"dhcp-client"`; `ether_types` are numbers. Other frames are counted
+//! the `networks` of the policy, what no honest stack would not send ([`netns_ebpf::packet`]). Other frames are counted
 //! (`"observe"`, the default of a table) or counted and dropped (`"enforce"`) at its port, from its first frame on.
 //! Enforcement does not hold against root inside a namespace who can make an `ifb` device: see
 //! [`Mode::Enforce`](netns_ebpf::Mode::Enforce).
+//!
+//! `ether_types` are numbers; `permit` lists what else it may send:
+//!
+//! | permission | what it is for |
+//! | --- | --- |
+//! | `"vlan"` | frames with one or two VLAN tags |
+//! | `"router"` | router advertisements and redirects of ICMP and ICMPv6, and errors about packets that it does not forward |
+//! | `"icmp-errors"` | of these the errors alone |
+//! | `"multicast-router"` | queries of IGMP and MLD, multicast router discovery, PIM |
+//! | `"dhcp-client"` | a DHCP client's messages from 0.0.0.0 |
+//! | `"dhcp-server"` | a DHCP and DHCPv6 server's messages, and a relay's to clients |
+//! | `"dhcp-relay"` | DHCP and DHCPv6 messages on behalf of other clients |
+//!
+//! The link-local address is the one that is made of the MAC address. Where stacks choose another one (`addrgenmode`
+//! `stable_secret` or `random`, NetworkManager's `stable-privacy`), it belongs among the `addresses` or `networks`; all of
+//! `fe80::/64` there lets an interface pretend to be any host of its link. `ipv6 = false` lets it send no IPv6 at all.
 //!
 //! `group` is a name, or a number below 64; a port whose policy has none is in group 0. Groups that are listed in `apart`
 //! do not send to each other, neither way, and a group that is listed with itself not to its own: what a port sends to

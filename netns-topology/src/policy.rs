@@ -9,11 +9,14 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// The permissions that a file can name.
-pub(crate) const PERMISSIONS: [(&str, Permissions); 4] = [
+pub(crate) const PERMISSIONS: [(&str, Permissions); 7] = [
     ("vlan", Permissions::VLAN),
     ("router", Permissions::ROUTER),
     ("dhcp-server", Permissions::DHCP_SERVER),
     ("dhcp-client", Permissions::DHCP_CLIENT),
+    ("dhcp-relay", Permissions::DHCP_RELAY),
+    ("icmp-errors", Permissions::ICMP_ERRORS),
+    ("multicast-router", Permissions::MULTICAST_ROUTER),
 ];
 
 /// What an interface may send, before it is known which MAC address it has.
@@ -27,20 +30,22 @@ pub struct PortPolicy {
     pub permissions: Permissions,
     /// Ether types beside IPv4, ARP and IPv6.
     pub ether_types: Vec<u16>,
+    /// Whether it may send no IPv6 at all, not from its link-local address either.
+    pub no_ipv6: bool,
     /// The group that its port is in.
     pub group: Group,
 }
 
 impl PortPolicy {
-    /// The policy of an interface with this MAC address, whose group has this number. With IPv6 it may send from its
-    /// link-local address too.
+    /// The policy of an interface with this MAC address, whose group has this number. It may send from the link-local
+    /// address that is made of the MAC address too, unless it may send no IPv6 at all.
     ///
     /// # Errors
     /// If it has more networks or ether types than a port can have.
     pub fn of(&self, mac: MacAddress, group: u8) -> Result<Policy, RulesFull> {
         let mut rules = Rules::new(mac.0).permitting(self.permissions);
-        if self.networks.iter().any(|net| net.address().is_ipv6()) {
-            rules = rules.with_link_local()?;
+        if self.no_ipv6 {
+            rules = rules.without_ipv6();
         }
         for net in &self.networks {
             rules = match net.address() {
@@ -88,6 +93,7 @@ impl fmt::Display for PortPolicy {
             write!(f, " {name}")?;
         }
         self.ether_types.iter().try_for_each(|ether_type| write!(f, " {ether_type:#06x}"))?;
+        f.write_str(if self.no_ipv6 { " no-ipv6" } else { "" })?;
         if self.group == Group::default() { Ok(()) } else { write!(f, " group {}", self.group) }
     }
 }

@@ -50,6 +50,14 @@ pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()
         }
         into.ether_types.push(*number.get_ref());
     }
+    if let Some(allowed) = &table.ipv6 {
+        into.no_ipv6 = !*allowed.get_ref();
+        let own = into.networks.iter().find(|net| net.address().is_ipv6());
+        if let Some(net) = own.filter(|_| into.no_ipv6) {
+            let message = format!("it may send from {net}; expected no IPv6 address and no IPv6 network");
+            return Err((allowed.span(), message));
+        }
+    }
     Ok(())
 }
 

@@ -51,6 +51,7 @@ struct Entry {
     permit: Vec<Text>,
     #[serde(default)]
     ether_types: Vec<Spanned<u16>>,
+    ipv6: Option<Spanned<bool>>,
 }
 
 impl Policies {
@@ -118,7 +119,7 @@ fn policies(table: BTreeMap<Text, Spanned<Entry>>, numbers: &Numbers) -> Wrong<B
 
 fn policy(entry: Spanned<Entry>, numbers: &Numbers) -> Wrong<Policy> {
     let span = entry.span();
-    let Entry { mac: text, addresses, group, mode, networks, permit, ether_types } = entry.into_inner();
+    let Entry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6 } = entry.into_inner();
     let mut policy = PortPolicy::default();
     for address in &addresses {
         let ip = address.get_ref().parse().map_err(|_| {
@@ -129,7 +130,7 @@ fn policy(entry: Spanned<Entry>, numbers: &Numbers) -> Wrong<Policy> {
         })?;
         policy.networks.push(IpNet::single(ip));
     }
-    read_table(&PolicyTable { mode, group, networks, permit, ether_types }, &mut policy)?;
+    read_table(&PolicyTable { mode, group, networks, permit, ether_types, ipv6 }, &mut policy)?;
     let group = policy.group.number(numbers).unwrap_or_default();
     policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))
 }

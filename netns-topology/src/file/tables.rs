@@ -97,6 +97,7 @@ pub(super) struct PolicyTable {
     pub(super) permit: Vec<Text>,
     #[serde(default)]
     pub(super) ether_types: Vec<Spanned<u16>>,
+    pub(super) ipv6: Option<Spanned<bool>>,
 }
 
 /// By hand, since what serde makes of an untagged enumeration forgets where in the table a fault is.

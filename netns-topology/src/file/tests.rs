@@ -237,3 +237,26 @@ fn columns_count_characters_and_tabs_stay_below_each_other() {
          | \t           ^^^^^^^"
     );
 }
+
+#[test]
+fn policies_have_the_link_local_address_unless_ipv6_is_forbidden() {
+    let policy = |table: &str| {
+        let text = format!(
+            "[bridge.b]\n[namespace.a]\ninterface.e = {{ bridge = 'b', addresses = ['10.1.1.1/24'], policy = {table} }}\n"
+        );
+        let policy = read(&text).cables[0].policy.clone().unwrap();
+        (policy.to_string(), policy.of(netns_core::MacAddress::local(1), 0).unwrap().rules)
+    };
+    let own = netns_ebpf::packet::Rules::new(netns_core::MacAddress::local(1).0)
+        .with_ipv4([10, 1, 1, 1].into(), 32)
+        .unwrap();
+    assert_eq!(policy("'enforce'"), ("enforce 10.1.1.1".to_owned(), own));
+    let (text, rules) = policy("{ ipv6 = false }");
+    assert_eq!((text.as_str(), rules), ("observe 10.1.1.1 no-ipv6", own.without_ipv6()));
+    assert_eq!(policy("{ ipv6 = true }").1, own);
+    let every =
+        "['vlan', 'router', 'dhcp-server', 'dhcp-client', 'dhcp-relay', 'icmp-errors', 'multicast-router']";
+    let (text, _) = policy(&format!("{{ permit = {every} }}"));
+    let named = "vlan router dhcp-server dhcp-client dhcp-relay icmp-errors multicast-router";
+    assert_eq!(text, format!("observe 10.1.1.1 {named}"));
+}

@@ -187,12 +187,16 @@ fn a_policy_that_cannot_be_has_line_and_column() {
             (
                 "{ mod = 'enforce' }",
                 "3:47: unknown field `mod`, expected one of `mode`, `group`, `networks`, `permit`, \
-                                     `ether_types`",
+                                     `ether_types`, `ipv6`",
             ),
             (
                 "{ permit = ['rooter'] }",
                 "3:57: there is no permission \"rooter\"; expected one of: vlan, router, \
-                                         dhcp-server, dhcp-client",
+                                         dhcp-server, dhcp-client, dhcp-relay, icmp-errors, multicast-router",
+            ),
+            (
+                "{ networks = ['fd00::/64'], ipv6 = false }",
+                "3:80: it may send from fd00::/64; expected no IPv6 address and no IPv6 network",
             ),
             (
                 "{ networks = ['10.0.0.1/8'] }",
