@@ -19,6 +19,7 @@ mod network_limits;
 mod ping;
 mod ping_answers;
 mod port_options;
+mod record;
 mod refusal;
 mod route;
 mod socket;
