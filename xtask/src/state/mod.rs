@@ -1,121 +1,120 @@
 //! What a run makes in the machine's own network, written down before it makes it, so that `cargo xtask clean` can
 //! remove exactly that after a run that was killed or kept.
 
+mod earlier;
+
 use crate::failure::Failure;
+pub(crate) use earlier::Earlier;
+use netns_core::record::{
+    Line, NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, RecordedLink, RecordedNamespace,
+};
 use netns_core::sysctl::Ipv4Forwarding;
-use netns_core::{Folder, IfName, MacAddress};
-use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use netns_core::{Folder, Namespace, RouteSocket};
 
-const PATH: &str = "/run/netns-xtask.json";
+const PATH: &str = "/run/netns-xtask.record";
+const KIND: &str = "run";
 
-/// The record. A name in it was not taken when it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is on record.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     /// Names of namespaces.
-    pub(crate) namespaces: Vec<String>,
-    /// Host ends of veth pairs.
-    pub(crate) ports: Vec<String>,
-    /// The bridge, if there is one, and the MAC address that tells it from a later one of the same name.
-    pub(crate) bridge: Option<(String, String)>,
-    /// The folder of named namespaces: whether it was there, whether it was mounted.
-    pub(crate) folder: (bool, bool),
-    /// If IPv4 forwarding was off: the interfaces that forwarded all the same.
-    pub(crate) forwarding: Option<Vec<String>>,
+    pub(crate) namespaces: Vec<RecordedNamespace>,
+    /// Host ends of veth pairs, and the bridge.
+    pub(crate) links: Vec<RecordedLink>,
+    /// How the folder of named namespaces was found.
+    pub(crate) folder: Option<Folder>,
+    /// If IPv4 forwarding was off.
+    pub(crate) forwarding: Option<RecordedForwarding>,
 }
 
-impl State {
-    pub(crate) fn new(
-        namespaces: Vec<String>,
-        ports: &[IfName],
-        bridge: Option<(IfName, MacAddress)>,
-        folder: Folder,
-    ) -> Self {
-        Self {
-            namespaces,
-            ports: ports.iter().map(ToString::to_string).collect(),
-            bridge: bridge.map(|(name, mac)| (name.to_string(), mac.to_string())),
-            folder: (folder.existed, folder.mounted),
-            forwarding: None,
-        }
-    }
-
-    pub(crate) fn folder(&self) -> Folder {
-        Folder { existed: self.folder.0, mounted: self.folder.1 }
-    }
-
-    pub(crate) fn forwarding(&self) -> Ipv4Forwarding {
-        Ipv4Forwarding { interfaces: self.forwarding.clone() }
-    }
-}
-
-/// The file, locked for as long as this is held. A lock goes with its process, even by SIGKILL.
+/// The record, locked for as long as this is held. A lock goes with its process, even by SIGKILL.
 #[derive(Debug)]
-pub(crate) struct StateFile {
-    file: File,
-}
+pub(crate) struct StateFile(RecordFile);
 
 impl StateFile {
     /// Begins a record.
     ///
     /// Refuses if another run is going on, or has left something.
-    pub(crate) fn begin(state: &State) -> Result<Self, Failure> {
-        let mut file = Self::open(true)?.ok_or_else(|| Failure::Kernel(format!("{PATH} is gone")))?;
-        if file.read()?.is_some() {
-            return Err(Failure::usage(
-                "an earlier run was kept or killed and is still there; `cargo xtask clean` removes it",
-            ));
+    pub(crate) fn begin(folder: Folder) -> Result<Self, Failure> {
+        let there = "an earlier run was kept or killed and is still there; `cargo xtask clean` removes it";
+        if Earlier::open()?.is_some() {
+            return Err(Failure::usage(there));
         }
-        file.write(state)?;
+        let record = RecordFile::create(PATH, KIND).map_err(refused)?;
+        if !record.lines().is_empty() {
+            return Err(Failure::usage(there));
+        }
+        let mut file = Self(record);
+        if let Err(failure) = file.append(&[RecordedFolder(folder).line()]) {
+            // Nothing is in it, so nothing is to be cleaned.
+            file.remove()?;
+            return Err(failure);
+        }
         Ok(file)
     }
 
     /// The record of a run that has ended; `None` if there is none.
     pub(crate) fn ended() -> Result<Option<Self>, Failure> {
-        Self::open(false)
+        Ok(RecordFile::open(PATH, KIND).map_err(refused)?.map(Self))
     }
 
-    fn open(create: bool) -> Result<Option<Self>, Failure> {
-        let mut options = OpenOptions::new();
-        let file = match options.read(true).write(true).create(create).mode(0o600).open(PATH) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(|error| Failure::Kernel(format!("open {PATH}: {error}")))?,
-        };
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Err(Failure::usage("another `cargo xtask run` is going on")),
-            Err(TryLockError::Error(error)) => Err(Failure::Kernel(format!("lock {PATH}: {error}"))),
+    /// What it says.
+    pub(crate) fn read(&self) -> Result<State, Failure> {
+        let mut state = State::default();
+        for line in self.0.lines() {
+            let unknown = || Failure::Kernel(format!("read record {PATH}: this makes no sense: {line}"));
+            match line.key() {
+                RecordedNamespace::KEY => {
+                    state.namespaces.push(RecordedNamespace::read(line).ok_or_else(unknown)?);
+                }
+                RecordedLink::KEY => state.links.push(RecordedLink::read(line).ok_or_else(unknown)?),
+                RecordedFolder::KEY => {
+                    state.folder = Some(RecordedFolder::read(line).ok_or_else(unknown)?.0);
+                }
+                RecordedForwarding::KEY => {
+                    state.forwarding = Some(RecordedForwarding::read(line).ok_or_else(unknown)?);
+                }
+                _ => return Err(unknown()),
+            }
         }
+        Ok(state)
     }
 
-    /// The record; `None` if it is empty.
-    pub(crate) fn read(&mut self) -> Result<Option<State>, Failure> {
-        let mut text = String::new();
-        let read = self.file.rewind().and_then(|()| self.file.read_to_string(&mut text));
-        read.map_err(|error| Failure::Kernel(format!("read {PATH}: {error}")))?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let state = serde_json::from_str(&text);
-        state.map(Some).map_err(|error| Failure::Kernel(format!("read {PATH}: {error}")))
+    /// Notes a namespace that is going to have this name.
+    pub(crate) fn note_namespace(
+        &mut self,
+        name: &str,
+        namespace: &Namespace,
+        socket: &RouteSocket,
+    ) -> Result<(), Failure> {
+        let identity = NamespaceIdentity::with_socket(namespace, socket)?;
+        self.append(&[RecordedNamespace { name: name.to_owned(), identity }.line()])
     }
 
-    /// Replaces the record.
-    pub(crate) fn write(&mut self, state: &State) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| Failure::Kernel(format!("write {PATH}: {error}"));
-        let text = serde_json::to_string(state).map_err(|error| failed(error.into()))?;
-        self.file.rewind().map_err(failed)?;
-        self.file.write_all(text.as_bytes()).map_err(failed)?;
-        self.file.set_len(text.len() as u64).map_err(failed)
+    /// Notes links that are going to be made.
+    pub(crate) fn note_links(&mut self, links: &[RecordedLink]) -> Result<(), Failure> {
+        self.append(&links.iter().map(RecordedLink::line).collect::<Vec<_>>())
+    }
+
+    /// Notes that forwarding is going to be switched on, if it is not on.
+    pub(crate) fn note_forwarding(&mut self, before: &Ipv4Forwarding) -> Result<(), Failure> {
+        let line = RecordedForwarding::of(before).map(|forwarding| forwarding.line());
+        self.append(&Vec::from_iter(line))
+    }
+
+    fn append(&mut self, lines: &[Line]) -> Result<(), Failure> {
+        Ok(self.0.append(lines)?)
     }
 
     /// Ends the record: nothing is left of what it says.
     pub(crate) fn remove(self) -> Result<(), Failure> {
-        fs::remove_file(PATH).map_err(|error| Failure::Kernel(format!("remove {PATH}: {error}")))?;
-        // Unlocked only now, when nobody can open it any more.
-        drop(self.file);
-        Ok(())
+        Ok(self.0.remove()?)
     }
+}
+
+fn refused(error: netns_core::Error) -> Failure {
+    if RecordFile::is_held(&error) {
+        return Failure::usage("another `cargo xtask run` is going on");
+    }
+    error.into()
 }

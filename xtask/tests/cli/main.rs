@@ -14,6 +14,7 @@ mod metrics;
 mod net;
 mod observe;
 mod observe_judged;
+mod ours;
 mod run;
 mod topology;
 mod topology_drawn;

@@ -9,12 +9,13 @@ use crate::signals::Stop;
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
+use netns_core::record::{RecordedForwarding, RecordedLink};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
-use netns_core::{IfName, IpNet, Namespace, RouteSocket, link};
+use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::Slot;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -37,11 +38,21 @@ impl Lab<'_> {
         let bridge = links.iter().map(|link| link.index).max().unwrap_or(0) + INDEX_GAP;
 
         let started = Instant::now();
+        let ports = plan.members.iter().zip(bridge + 1..).map(|(planned, index)| RecordedLink {
+            name: planned.port,
+            index: Some(index),
+            mac: port_mac(planned),
+        });
+        let itself = RecordedLink { name: plan.bridge, index: Some(bridge), mac: plan.bridge_mac };
+        self.links = ports.chain([itself]).collect();
+        // Written down before any of it is made.
+        if let Some(record) = &mut self.record {
+            record.note_links(&self.links)?;
+        }
         let mut batch = Batch::new();
         let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
         bridge::encode_create(&mut batch, &spec);
-        let group = link::LinkChange { group: Some(self.group), ..SILENT };
-        link::encode_set(&mut batch, bridge, &group);
+        link::encode_set(&mut batch, bridge, &SILENT);
         for subnet in &plan.subnets {
             let net = IpNet::new(subnet.host, subnet.net.prefix())?;
             address::encode_add(&mut batch, &Address::new(bridge, net));
@@ -51,12 +62,12 @@ impl Lab<'_> {
         report.step(&format!("bridge {}", plan.bridge), started.elapsed());
 
         let started = Instant::now();
-        if let Some((file, state)) = &mut self.record {
-            // Written down before it is done.
-            state.forwarding = Ipv4Forwarding::observe(&self.host)?.interfaces;
-            file.write(state)?;
+        let before = Ipv4Forwarding::observe(&self.host)?;
+        if let Some(record) = &mut self.record {
+            record.note_forwarding(&before)?;
         }
-        self.forwarding = Some(Ipv4Forwarding::enable(&self.host)?);
+        self.forwarding = RecordedForwarding::of(&before);
+        Ipv4Forwarding::enable(&self.host)?;
         report.step("ip_forward on", started.elapsed());
 
         for (planned, index) in plan.members.iter().zip(bridge + 1..) {
@@ -80,19 +91,11 @@ impl Lab<'_> {
         bridge: u32,
         index: u32,
     ) -> Result<(), Failure> {
-        let namespace = self.make_namespace(&planned.name)?;
+        let mut inner = self.make_namespace(planned, index)?;
         let slot = self.assign(index, planned)?;
-        // From here on it is taken down with the rest.
-        self.members.push(Member {
-            name: planned.name.clone(),
-            namespace,
-            port: planned.port,
-            port_index: index,
-            slot,
-            mac: planned.mac,
-            addresses: planned.addresses.clone(),
-        });
-        let namespace = &self.members[self.members.len() - 1].namespace;
+        let Some(member) = self.members.last_mut() else { return Ok(()) };
+        member.slot = slot;
+        let namespace = &member.namespace;
 
         let mut batch = Batch::new();
         veth::encode_create(
@@ -100,9 +103,9 @@ impl Lab<'_> {
             &Veth {
                 index: Some(index),
                 peer_index: Some(INNER_INDEX),
+                mac: Some(port_mac(planned)),
                 peer_mac: Some(planned.mac),
                 bridge: Some(bridge),
-                group: self.group,
                 peer_namespace: Some(namespace.as_fd()),
                 ..Veth::new(planned.port, IfName::new("eth0")?)
             },
@@ -112,7 +115,6 @@ impl Lab<'_> {
         encode_known(&mut batch, plan, planned, bridge, index);
         self.socket.execute(&mut batch)?;
 
-        let mut inner = RouteSocket::open_in(namespace)?;
         let mut batch = Batch::new();
         encode_inside(&mut batch, plan, planned, INNER_INDEX);
         inner.execute(&mut batch)?;
@@ -134,24 +136,18 @@ impl Lab<'_> {
     /// `eth0` of the other: what it receives is what the namespace sent.
     fn build_pair(&mut self, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
         let started = Instant::now();
+        let mut sockets = Vec::with_capacity(plan.members.len());
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
-            let namespace = self.make_namespace(&planned.name)?;
+            sockets.push(self.make_namespace(planned, far_index)?);
             let slot = self.assign(far_index, planned)?;
-            self.members.push(Member {
-                name: planned.name.clone(),
-                namespace,
-                port: planned.port,
-                port_index: far_index,
-                slot,
-                mac: planned.mac,
-                addresses: planned.addresses.clone(),
-            });
+            if let Some(member) = self.members.last_mut() {
+                member.slot = slot;
+            }
         }
         report.step("two namespaces", started.elapsed());
 
         let started = Instant::now();
         let [first, second] = &self.members[..] else { return Ok(()) };
-        let mut sockets = [RouteSocket::open_in(&first.namespace)?, RouteSocket::open_in(&second.namespace)?];
         let veth = Veth {
             index: Some(second.port_index),
             peer_index: Some(first.port_index),
@@ -175,8 +171,27 @@ impl Lab<'_> {
         Ok(())
     }
 
-    fn make_namespace(&self, name: &str) -> Result<Namespace, Failure> {
-        Ok(if self.record.is_some() { Namespace::create(name)? } else { Namespace::anonymous()? })
+    /// Makes a namespace, with a name unless all is private, and takes it among the members, so that it is taken down
+    /// with the rest whatever happens next; a socket in it.
+    ///
+    /// It is written down before it has its name: until then it goes with this process.
+    fn make_namespace(&mut self, planned: &PlannedMember, port_index: u32) -> Result<RouteSocket, Failure> {
+        let namespace = Namespace::anonymous()?;
+        let socket = RouteSocket::open_in(&namespace)?;
+        if let Some(record) = &mut self.record {
+            record.note_namespace(&planned.name, &namespace, &socket)?;
+            namespace.bind(&planned.name)?;
+        }
+        self.members.push(Member {
+            name: planned.name.clone(),
+            namespace,
+            port: planned.port,
+            port_index,
+            slot: None,
+            mac: planned.mac,
+            addresses: planned.addresses.clone(),
+        });
+        Ok(socket)
     }
 
     /// A slot for the port with this index, if there is a program, and what may be sent by it.
@@ -195,6 +210,14 @@ impl Lab<'_> {
             tc::encode_add_filter(batch, &filter);
         }
     }
+}
+
+/// The MAC address of a port: that of its namespace's end, with a bit that no namespace's number reaches. It tells the
+/// port from a later link of its name.
+fn port_mac(planned: &PlannedMember) -> MacAddress {
+    let mut mac = planned.mac;
+    mac.0[4] |= 0x80;
+    mac
 }
 
 /// Tells the bridge and the host who is behind a port. Of many namespaces, each port also gets multicast only where
