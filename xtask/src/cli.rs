@@ -158,9 +158,9 @@ does observing the bridge again. \
 What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it."
 )]
 pub(crate) struct ObserveArguments {
-    /// The bridge.
+    /// The bridge, by its name or an alternative name.
     #[arg(required_unless_present = "cleanup")]
-    pub(crate) bridge: Option<IfName>,
+    pub(crate) bridge: Option<String>,
     /// The named namespace that the bridge is in [default: this one].
     #[arg(short = 'n', long, value_name = "NS")]
     pub(crate) netns: Option<String>,

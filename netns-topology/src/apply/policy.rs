@@ -77,7 +77,7 @@ impl Executor<'_> {
 
 /// Takes the filters off a port, and its slot back. The qdisc was made for them, and goes if it is empty.
 fn take_off(monitor: &Monitor, socket: &mut RouteSocket, port: &LinkName, index: u32) -> Result<()> {
-    let trace = Trace { ifindex: index, name: port.name, clsact: Clsact::Ours };
+    let trace = Trace { ifindex: index, name: port.name, mac: None, clsact: Clsact::Ours };
     trace.remove(socket, monitor.program_ids())?;
     if let Some(slot) = monitor.slot(index) {
         monitor.release(slot)?;

@@ -5,12 +5,14 @@ mod judge;
 
 use crate::cli::ObserveArguments;
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::output::{json_line, stdout};
 use crate::run::preflight;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Source, Teller};
-use netns_core::{IfName, Namespace, RouteSocket, link};
+use netns_core::link::{self, Link};
+use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::{
     JournalFile, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading, Violation,
 };
@@ -22,28 +24,26 @@ use std::time::Duration;
 
 pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure> {
     preflight::require_root("observe")?;
-    let bridge = match arguments.bridge {
+    let bridge = match &arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
-        bridge => return cleanup::cleanup(bridge),
+        bridge => return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref()),
     };
-    let host = match &arguments.netns {
-        Some(name) => Namespace::open(name)?,
-        None => Namespace::current()?,
-    };
+    let host = host(arguments.netns.as_deref())?;
     let policies = judge::policies(arguments)?;
-    check_bridge(&host, bridge)?;
+    // By whichever name it was given, it is one bridge from here on.
+    let found = find_bridge(&host, bridge)?;
+    let bridge = found.name;
     let stop = Stop::on_signals()?;
     let metrics = arguments.watch.metrics(bridge.as_str())?;
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let monitor = Monitor::load(&MonitorOptions::default())?;
-    let place = Place {
-        namespace: host.id()?,
-        bridge,
-        programs: monitor.program_ids(),
-        name: arguments.netns.clone(),
-    };
+    let place = Place::of(&host, &found, &monitor, arguments.netns.clone())?;
     let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
-    let judging = judge::judging(policies, &monitor)?;
+    let named: Vec<String> = policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
+    for name in judge::missing(&named, &host, &found)? {
+        say(format_args!("warning: [port.{name}] of the policy file: {bridge} has no such port now"));
+    }
+    let judging = judge::judging(policies, &monitor, &host)?;
     let observer = match Observer::start_judging(&monitor, &host, bridge, &journal, judging) {
         Ok(observer) => observer,
         Err(error) => {
@@ -55,18 +55,40 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     };
     let is_given = arguments.policy.is_some();
     let name = bridge.to_string();
-    let mut bridge = Bridge { name, observer, monitor: &monitor, is_given, teller, told: Vec::new() };
+    let mut bridge = Bridge {
+        name,
+        observer,
+        monitor: &monitor,
+        is_given,
+        teller,
+        told: Vec::new(),
+        unenforced: Vec::new(),
+    };
     let outcome = bridge.watch(arguments, &stop, metrics.as_ref());
     // On every path but a panic, on which `drop` detaches and the journal says what may be left.
     bridge.observer.stop()?;
     journal.end()?;
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome?;
+    match &bridge.unenforced[..] {
+        [] => Ok(ExitCode::SUCCESS),
+        ports => {
+            Err(Failure::Kernel(format!("what the policy says was not enforced on {}", ports.join(", "))))
+        }
+    }
 }
 
-/// Whether there is such a bridge, before anything is loaded.
-fn check_bridge(host: &Namespace, name: IfName) -> Result<(), Failure> {
-    match link::get(&mut RouteSocket::open_in(host)?, name) {
-        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(()),
+/// The namespace of this name, or the present one.
+fn host(netns: Option<&str>) -> Result<Namespace, Failure> {
+    Ok(match netns {
+        Some(name) => Namespace::open(name)?,
+        None => Namespace::current()?,
+    })
+}
+
+/// The bridge of this name or alternative name, before anything is loaded.
+fn find_bridge(host: &Namespace, name: &str) -> Result<Link, Failure> {
+    match link::get_named(&mut RouteSocket::open_in(host)?, name) {
+        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(found),
         Ok(found) => {
             let kind = found.kind.as_deref().unwrap_or("a device");
             Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
@@ -85,6 +107,8 @@ struct Bridge<'m> {
     teller: Teller,
     /// What was told of ports that may be gone by now.
     told: Vec<Violation>,
+    /// Ports on which something was to be enforced and was not.
+    unenforced: Vec<String>,
 }
 
 impl Bridge<'_> {
@@ -121,7 +145,16 @@ impl Source for Bridge<'_> {
 
     fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
         self.hear()?;
-        Ok(self.observer.changes(limit)?)
+        let changes = self.observer.changes(limit)?;
+        if self.name != self.observer.bridge().name.as_str() {
+            self.name = self.observer.bridge().name.to_string();
+        }
+        for change in &changes {
+            if let PortChange::Refused { name, enforced: true, .. } = change {
+                self.unenforced.push(name.to_string());
+            }
+        }
+        Ok(changes)
     }
 
     fn read(&mut self) -> Result<Reading, Failure> {

@@ -3,6 +3,7 @@
 mod behind;
 mod file;
 mod judge;
+mod noted;
 mod ports;
 mod station;
 mod trace;
@@ -47,6 +48,8 @@ pub enum PortChange {
     Refused {
         /// Its name.
         name: IfName,
+        /// Whether a policy was to be enforced on it, and is not.
+        enforced: bool,
         /// Why.
         error: MonitorError,
     },
@@ -153,7 +156,7 @@ impl<'m> Observer<'m> {
         Ok(observer)
     }
 
-    /// The bridge.
+    /// The bridge, as it was when it was found, by its present name.
     #[must_use]
     pub fn bridge(&self) -> &Link {
         &self.bridge
@@ -185,6 +188,7 @@ impl<'m> Observer<'m> {
             let event = self.events.next(limit).map_err(|source| self.failed(source))?;
             limit = Duration::ZERO;
             match event {
+                Some(Event::Link(link)) if link.index == self.bridge.index => self.bridge.name = link.name,
                 Some(Event::Link(link)) => self.look_at(&link)?,
                 Some(Event::LinkGone(link)) if link.index == self.bridge.index => {
                     self.news.push(PortChange::BridgeGone);
@@ -274,7 +278,7 @@ impl<'m> Observer<'m> {
     fn detach_all(&mut self) -> Result<(), MonitorError> {
         let mut outcome = Ok(());
         for (_, port) in std::mem::take(&mut self.ports) {
-            let detached = self.monitor.detach(&mut self.socket, &port.attachment);
+            let detached = self.detach(&port);
             outcome = outcome.and(detached);
         }
         outcome

@@ -4,14 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use netns_core::link::{self, Link};
-use netns_core::tc;
 
 use super::behind;
 use super::judge::Learnt;
-use super::trace::{Clsact, Trace};
-use super::{Observed, Observer, PortChange};
+use super::{Observed, Observer, PortChange, noted};
 use crate::monitor::reading::{Behind, PortInfo};
-use crate::monitor::{Attachment, Monitor, MonitorError, Slot};
+use crate::monitor::{Attachment, Mode, MonitorError, Policy, Slot};
 
 impl Observer<'_> {
     /// Compares what we know with what is there.
@@ -91,7 +89,8 @@ impl Observer<'_> {
         if self.refused.contains(&link.index) {
             return;
         }
-        match self.attach(link, &behind) {
+        let policy = self.given(link, &behind);
+        match self.attach(link, policy.as_ref()) {
             Ok(attachment) => {
                 let info = Arc::new(PortInfo {
                     ifindex: link.index,
@@ -108,51 +107,42 @@ impl Observer<'_> {
             Err(error) if is_gone(&error) => {}
             Err(error) => {
                 self.refused.insert(link.index);
-                self.news.push(PortChange::Refused { name: link.name, error });
+                let enforced = policy.is_some_and(|policy| policy.mode == Mode::Enforce);
+                self.news.push(PortChange::Refused { name: link.name, enforced, error });
             }
         }
     }
 
-    fn attach(&mut self, link: &Link, behind: &Behind) -> Result<Attachment, MonitorError> {
-        let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
-        let qdiscs = tc::list_qdiscs(&mut self.socket, link.index).map_err(port)?;
-        let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
-        let mut trace = Trace { ifindex: link.index, name: link.name, clsact };
-        let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
-        self.journal.note(&trace).map_err(noted)?;
-        let policy = |monitor: &Monitor| {
-            // Its slot is not known yet, and no part of who it is.
-            let slot = monitor.slot(link.index).or(Slot::new(1))?;
-            let behind = behind.clone();
-            let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
-            self.judging.given(&info)
-        };
-        let policy = policy(self.monitor);
-        let attachment = self.monitor.attach_with(&mut self.socket, link.index, policy.as_ref());
-        if trace.clsact == Clsact::Unsure {
-            let ours = attachment.as_ref().is_ok_and(Attachment::made_clsact);
-            trace.clsact = if ours { Clsact::Ours } else { Clsact::NotOurs };
-            if let Err(error) = self.journal.note(&trace) {
-                if let Ok(attachment) = attachment {
-                    self.monitor.detach(&mut self.socket, &attachment)?;
-                }
-                return Err(noted(error));
-            }
-        }
-        attachment
+    fn attach(&mut self, link: &Link, policy: Option<&Policy>) -> Result<Attachment, MonitorError> {
+        noted::attach(self.monitor, &mut self.socket, &mut *self.journal, link, policy)
+    }
+
+    /// What is given for a port, before it has a slot.
+    fn given(&self, link: &Link, behind: &Behind) -> Option<Policy> {
+        // Its slot is not known yet, and no part of who it is.
+        let slot = self.monitor.slot(link.index).or(Slot::new(1))?;
+        let behind = behind.clone();
+        let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
+        self.judging.given(&info)
     }
 
     /// Detaches from a port, if it was one.
     pub(super) fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
         let Some(port) = self.ports.remove(&index) else { return Ok(()) };
         let last = self.monitor.read_port(&port.info);
-        if let Err(error) = self.monitor.detach(&mut self.socket, &port.attachment) {
+        if let Err(error) = self.detach(&port) {
             // It is tried again in the end.
             self.ports.insert(index, port);
             return Err(error);
         }
         self.news.push(PortChange::Left(Box::new(last)));
         Ok(())
+    }
+}
+
+impl Observer<'_> {
+    pub(super) fn detach(&mut self, port: &Observed) -> Result<(), MonitorError> {
+        noted::detach(self.monitor, &mut self.socket, &mut *self.journal, &*port.info, &port.attachment)
     }
 }
 
