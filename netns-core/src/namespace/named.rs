@@ -339,7 +339,7 @@ fn prepare_folder() -> io::Result<()> {
 /// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named
 /// namespaces for a while and means to leave nothing behind looks first and restores it in the end; `ip netns` leaves
 /// both.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folder {
     /// Whether it was there.
     pub existed: bool,

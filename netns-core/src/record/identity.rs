@@ -319,7 +319,7 @@ fn state(namespace: &Namespace, name: &str, before: &str, written: &str) -> Resu
 }
 
 /// How the folder of named namespaces was found.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedFolder(pub Folder);
 
 impl RecordedFolder {

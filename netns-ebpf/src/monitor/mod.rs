@@ -38,6 +38,7 @@ pub use observe::{
 };
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, PortInfo, PortReading, Reading};
+pub use reopen::are_loaded;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use tcx::TcxAttachment;

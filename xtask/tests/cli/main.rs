@@ -15,6 +15,7 @@ mod net;
 mod observe;
 mod observe_judged;
 mod ours;
+mod ours_topology;
 mod run;
 mod topology;
 mod topology_drawn;

@@ -26,7 +26,7 @@ fn trace() -> String {
     trace
 }
 
-fn run_traced(options: &str, arguments: &str) -> (Output, String) {
+pub(crate) fn run_traced(options: &str, arguments: &str) -> (Output, String) {
     let output = traced(options, arguments).output().unwrap();
     (output, trace())
 }

@@ -110,8 +110,11 @@ impl Trace {
         found.name == self.name || (self.mac.is_some() && found.mac == self.mac)
     }
 
-    /// Whether the port has a filter of ours: it may have got another name since.
-    fn carries(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
+    /// Whether the port has a filter of ours with one of these programs.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn carries(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
         for (direction, program) in Direction::BOTH.into_iter().zip(programs) {
             if tc::list_filters(socket, self.ifindex, direction)?
                 .iter()
