@@ -5,14 +5,17 @@ use netns_core::record::{
     remove_links,
 };
 use netns_core::sysctl::{self, Ipv4Forwarding};
-use netns_core::{IfName, Namespace, link};
+use netns_core::{IfName, Namespace, RouteSocket, link};
 use std::fs;
 use std::os::unix::fs::symlink;
 use tests::{in_host, ip, ip_json};
 
 fn create(name: &str) -> RecordedNamespace {
     let namespace = Namespace::create(name).unwrap();
-    RecordedNamespace { name: name.to_owned(), identity: NamespaceIdentity::of(&namespace).unwrap() }
+    let identity =
+        NamespaceIdentity::of_new(&namespace, &mut RouteSocket::open_in(&namespace).unwrap()).unwrap();
+    assert!(identity.cookie.is_some() && NamespaceIdentity::of(&namespace).unwrap().is(&identity));
+    RecordedNamespace { name: name.to_owned(), identity }
 }
 
 #[test]

@@ -33,11 +33,11 @@ struct Cleaner {
 }
 
 impl Cleaner {
-    /// Removes what is there of it, and tells.
+    /// Removes what is there of it, and reports each thing.
     fn remove(&mut self, state: &State) -> Result<(), Failure> {
         self.remove_links(&state.links)?;
         for namespace in &state.namespaces {
-            tell(&namespace.name, namespace.remove()?)?;
+            report(&namespace.name, namespace.remove()?)?;
         }
         put_back(state.folder, state.forwarding.as_ref())
     }
@@ -47,17 +47,17 @@ impl Cleaner {
         self.remove_links(&ours.links)?;
         for (name, namespace) in &ours.namespaces {
             let removal = if namespace.unbind(name)? { Removal::Removed } else { Removal::Gone };
-            tell(name, removal)?;
+            report(name, removal)?;
         }
         for why in ours.left {
-            tell("", Removal::Left(why))?;
+            report("", Removal::Left(why))?;
         }
         put_back(earlier.folder(), earlier.forwarding().as_ref())
     }
 
     fn remove_links(&mut self, links: &[RecordedLink]) -> Result<(), Failure> {
         let removals = remove_links(&mut self.socket, links)?;
-        links.iter().zip(removals).try_for_each(|(link, removal)| tell(link.name.as_str(), removal))
+        links.iter().zip(removals).try_for_each(|(link, removal)| report(link.name.as_str(), removal))
     }
 }
 
@@ -68,12 +68,12 @@ fn put_back(folder: Option<Folder>, forwarding: Option<&RecordedForwarding>) -> 
     if let Some(forwarding) = forwarding
         && let Removal::Left(why) = forwarding.restore(&Namespace::current()?)?
     {
-        tell("", Removal::Left(why))?;
+        report("", Removal::Left(why))?;
     }
     Ok(())
 }
 
-fn tell(name: &str, removal: Removal) -> Result<(), Failure> {
+fn report(name: &str, removal: Removal) -> Result<(), Failure> {
     match removal {
         Removal::Removed => writeln!(stdout(), "removed {name}")?,
         Removal::Gone => {}

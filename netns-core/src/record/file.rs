@@ -46,6 +46,8 @@ pub struct RecordFile {
     kind: String,
     file: File,
     lines: Vec<Line>,
+    /// The process that locked it.
+    process: u32,
     /// How many bytes of the file count. What is after them is of a line that was never finished, or of another boot.
     length: u64,
 }
@@ -103,8 +105,8 @@ impl RecordFile {
         error.errno() == Some(libc::EWOULDBLOCK)
     }
 
-    /// `None` if the file is not the one of its path any more: whoever had it locked removed or replaced it before we
-    /// got the lock. A record that nobody can find would be none.
+    /// `None` if the file is not the one of its path any more: the process that held the lock removed or replaced it
+    /// before we got it. A record that nobody can find would be none.
     fn lock(path: &Path, kind: &str, file: File) -> Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => {}
@@ -122,7 +124,8 @@ impl RecordFile {
         let mut text = Vec::new();
         (&file).read_to_end(&mut text).map_err(failed("read", path, "read"))?;
         let Parsed { lines, length } = parse(path, kind, &text)?;
-        Ok(Some(Self { path: path.to_owned(), kind: kind.to_owned(), file, lines, length }))
+        let (path, kind, process) = (path.to_owned(), kind.to_owned(), std::process::id());
+        Ok(Some(Self { path, kind, file, lines, process, length }))
     }
 
     /// Where it is.
@@ -208,7 +211,7 @@ impl RecordFile {
     pub fn remove(self) -> Result<()> {
         remove_if_there(&self.path).map_err(failed("remove", &self.path, "unlink"))?;
         // Unlocked only now, when nobody can open it any more.
-        drop(self.file);
+        drop(self);
         Ok(())
     }
 
@@ -218,6 +221,16 @@ impl RecordFile {
             self.file.set_len(self.length)?;
         }
         Ok(())
+    }
+}
+
+impl Drop for RecordFile {
+    /// Gives up the lock at once, though a child that another thread has just forked holds the file open until it
+    /// becomes another program. Such a child, for its part, leaves its parent's lock alone.
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            let _ = self.file.unlock();
+        }
     }
 }
 

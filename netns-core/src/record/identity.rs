@@ -3,19 +3,22 @@
 use super::{Line, Removal};
 use crate::link::{self, Link};
 use crate::sysctl::{self, Ipv4Forwarding};
+use crate::wire::Batch;
 use crate::{Folder, IfName, MacAddress, Namespace, NamespaceId, Result, RouteSocket};
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 
 /// Tells a network namespace from every other, earlier or later, for as long as the machine runs.
 ///
 /// That is its cookie, from a counter that the kernel never sets back (`__net_gen_cookie` in
-/// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>), since Linux 5.14. On an older kernel it is
-/// the inode of nsfs alone, which the kernel may give to another namespace after this one has gone: there a namespace
-/// that somebody else made since can, in the worst case, pass for ours.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>), since Linux 5.14. An older kernel has only
+/// the inode of nsfs, which it gives to another namespace as soon as this one has gone. So there
+/// [`NamespaceIdentity::of_new`] leaves a random number in a namespace of ours, as the alias of its `lo`, which takes the
+/// cookie's place. Two that have neither cookie nor number are told apart by their inodes alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NamespaceIdentity {
-    /// `SO_NETNS_COOKIE`; `None` before Linux 5.14.
+    /// `SO_NETNS_COOKIE`. Before Linux 5.14 the number that was left in it, or `None`.
     pub cookie: Option<u64>,
     /// Device and inode of nsfs.
     pub id: NamespaceId,
@@ -27,19 +30,34 @@ impl NamespaceIdentity {
     /// # Errors
     /// If it cannot be entered or looked at.
     pub fn of(namespace: &Namespace) -> Result<Self> {
-        Self::with_socket(namespace, &RouteSocket::open_in(namespace)?)
+        Self::with_socket(namespace, &mut RouteSocket::open_in(namespace)?)
     }
 
     /// As [`Self::of`], by a socket that was opened in the namespace.
     ///
     /// # Errors
     /// If it cannot be looked at.
-    pub fn with_socket(namespace: &Namespace, socket: &RouteSocket) -> Result<Self> {
+    pub fn with_socket(namespace: &Namespace, socket: &mut RouteSocket) -> Result<Self> {
         let cookie = match socket.namespace_cookie() {
-            Err(error) if error.errno() == Some(libc::ENOPROTOOPT) => None,
+            Err(error) if error.errno() == Some(libc::ENOPROTOOPT) => mark_in(socket)?,
             other => Some(other?),
         };
         Ok(Self { cookie, id: namespace.id()? })
+    }
+
+    /// As [`Self::with_socket`], of a namespace that was just made and is going to be on record. On a kernel without
+    /// cookies it is given a number.
+    ///
+    /// # Errors
+    /// If it cannot be looked at, or the number cannot be left in it.
+    pub fn of_new(namespace: &Namespace, socket: &mut RouteSocket) -> Result<Self> {
+        let identity = Self::with_socket(namespace, socket)?;
+        if identity.cookie.is_some() {
+            return Ok(identity);
+        }
+        let mark = RandomState::new().build_hasher().finish();
+        leave_mark(socket, mark)?;
+        Ok(Self { cookie: Some(mark), ..identity })
     }
 
     /// Whether both are of one namespace. The cookie decides where the kernel has any.
@@ -50,6 +68,25 @@ impl NamespaceIdentity {
             (ours, theirs) => ours == theirs,
         }
     }
+}
+
+/// What the alias of `lo` begins with in a namespace that has a number.
+const MARK: &str = "netns-record ";
+/// `lo` has the first index of every namespace.
+const LO: u32 = 1;
+
+fn leave_mark(socket: &mut RouteSocket, mark: u64) -> Result<()> {
+    let mut batch = Batch::new();
+    let header = link::LinkId::Index(LO).header();
+    batch.message(libc::RTM_SETLINK, 0, &header, |attributes| {
+        attributes.text(libc::IFLA_IFALIAS, &format!("{MARK}{mark:016x}"));
+    });
+    socket.execute(&mut batch)
+}
+
+fn mark_in(socket: &mut RouteSocket) -> Result<Option<u64>> {
+    let alias = link::get(socket, LO)?.alias;
+    Ok(alias.and_then(|alias| u64::from_str_radix(alias.strip_prefix(MARK)?, 16).ok()))
 }
 
 /// As a word of a record: `COOKIE:DEVICE:INODE`, with `-` for a cookie that there is not.
@@ -109,7 +146,7 @@ impl RecordedNamespace {
     pub fn remove(&self) -> Result<Removal> {
         let namespace = match Namespace::open(&self.name) {
             Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(Removal::Gone),
-            // A name that stands for no namespace was left by somebody who was killed while making it: us.
+            // A name that stands for no namespace: we were killed while making it.
             Err(error) if error.is_invalid_input() => {
                 return Ok(if Namespace::delete_unfinished(&self.name)? {
                     Removal::Removed
@@ -307,7 +344,7 @@ fn state(namespace: &Namespace, name: &str, before: &str, written: &str) -> Resu
         Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(Removal::Gone),
         other => other?,
     };
-    // The kernel separates values by tabs, whoever writes them by blanks.
+    // The kernel separates values by tabs, people by blanks.
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     Ok(if words(&now) == words(written) {
         Removal::Removed

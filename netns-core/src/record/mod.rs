@@ -6,7 +6,7 @@
 //!
 //! | of | identity |
 //! | --- | --- |
-//! | a namespace | its cookie (`SO_NETNS_COOKIE`, Linux 5.14), which the kernel gives once a boot; before 5.14 the inode of nsfs, which it gives again after the namespace has gone: [`NamespaceIdentity`] |
+//! | a namespace | its cookie (`SO_NETNS_COOKIE`, Linux 5.14), which the kernel gives once a boot; before 5.14 a random number that we leave in it: [`NamespaceIdentity`] |
 //! | a link | its MAC address, which we choose at random, and its index where we choose that too: [`RecordedLink`] |
 //! | a filter | the id of its program, which the kernel does not give again while a filter holds it; and our name |
 //! | a qdisc | that there was none on this link before, and that none but our filters is in it |

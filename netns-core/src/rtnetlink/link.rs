@@ -22,6 +22,8 @@ pub struct Link {
     pub name: IfName,
     /// Its other names (`ip link property add dev NAME altname ...`), by which [`get_named`] finds it too.
     pub alternative_names: Vec<String>,
+    /// What somebody wrote beside it (`ip link set NAME alias TEXT`).
+    pub alias: Option<String>,
     /// What it is: "veth", "bridge"; `None` for hardware and loopback.
     pub kind: Option<String>,
     /// What kind of hardware it is, or looks like.
@@ -304,6 +306,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
         index: header.index,
         name: IfName::new("lo").ok()?,
         alternative_names: Vec::new(),
+        alias: None,
         kind: None,
         link_type: LinkType(header.link_type),
         flags: header.flags,
@@ -345,6 +348,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
             libc::IFLA_AF_SPEC => link.addrgenmode = parse_addrgenmode(&attribute.nested()),
             libc::IFLA_STATS64 => link.stats = attribute.prefix()?,
             libc::IFLA_LINKINFO => parse_info(&mut link, &attribute.nested()),
+            libc::IFLA_IFALIAS => link.alias = attribute.text().map(str::to_owned),
             libc::IFLA_PROP_LIST => {
                 let names = attribute.nested().filter(|property| property.kind == libc::IFLA_ALT_IFNAME);
                 link.alternative_names = names.filter_map(|name| name.text().map(str::to_owned)).collect();

@@ -12,7 +12,7 @@ use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
 use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
-use netns_core::record::{NamespaceIdentity, RecordedNamespace};
+use netns_core::record::RecordedNamespace;
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,11 +125,10 @@ impl<'a> Executor<'a> {
         self.open.get_mut(place).ok_or_else(missing)
     }
 
-    fn enter(&mut self, place: Place, namespace: Namespace) -> Result<NamespaceIdentity> {
+    fn enter(&mut self, place: Place, namespace: Namespace) -> Result<()> {
         let socket = RouteSocket::open_in(&namespace)?;
-        let identity = NamespaceIdentity::with_socket(&namespace, &socket)?;
         self.open.insert(place, (namespace, socket));
-        Ok(identity)
+        Ok(())
     }
 
     /// Takes a name away that is ours, or that stands for no namespace. What has it by now, and was not there when the

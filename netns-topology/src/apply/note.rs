@@ -6,6 +6,7 @@ use crate::observe::Observed;
 use crate::plan::Change;
 use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
 use crate::topology::{Place, Sysctl};
+use netns_core::record::NamespaceIdentity;
 use netns_core::{MacAddress, Namespace, sysctl::Ipv4Forwarding};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -31,7 +32,9 @@ impl Executor<'_> {
         match change {
             Change::AddNamespace(name) => {
                 let place = Place::Namespace(name.clone());
-                let identity = self.enter(place.clone(), Namespace::anonymous()?)?;
+                self.enter(place.clone(), Namespace::anonymous()?)?;
+                let (namespace, socket) = self.entry(&place)?;
+                let identity = NamespaceIdentity::of_new(namespace, socket)?;
                 self.unnamed.insert(name.clone());
                 self.forget_inside(&place);
                 self.record.namespaces.insert(name.clone(), identity);

@@ -85,9 +85,9 @@ impl StateFile {
         &mut self,
         name: &str,
         namespace: &Namespace,
-        socket: &RouteSocket,
+        socket: &mut RouteSocket,
     ) -> Result<(), Failure> {
-        let identity = NamespaceIdentity::with_socket(namespace, socket)?;
+        let identity = NamespaceIdentity::of_new(namespace, socket)?;
         self.append(&[RecordedNamespace { name: name.to_owned(), identity }.line()])
     }
 

@@ -204,7 +204,7 @@ impl JournalFile {
     /// A folder for them that is empty after a restart, as the ports are.
     pub const FOLDER: &str = "/run";
 
-    /// The journals that there are in a folder. [`Self::peek`] tells of which bridges.
+    /// The journals that there are in a folder. [`Self::peek`] says of which bridges.
     ///
     /// # Errors
     /// [`MonitorError::Kernel`] if the folder cannot be read.

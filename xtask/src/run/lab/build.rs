@@ -177,9 +177,9 @@ impl Lab<'_> {
     /// It is written down before it has its name: until then it goes with this process.
     fn make_namespace(&mut self, planned: &PlannedMember, port_index: u32) -> Result<RouteSocket, Failure> {
         let namespace = Namespace::anonymous()?;
-        let socket = RouteSocket::open_in(&namespace)?;
+        let mut socket = RouteSocket::open_in(&namespace)?;
         if let Some(record) = &mut self.record {
-            record.note_namespace(&planned.name, &namespace, &socket)?;
+            record.note_namespace(&planned.name, &namespace, &mut socket)?;
             namespace.bind(&planned.name)?;
         }
         self.members.push(Member {

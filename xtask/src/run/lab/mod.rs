@@ -153,7 +153,7 @@ impl<'a> Lab<'a> {
         };
         match remove_links(&mut self.socket, &self.links) {
             Err(error) => attempt(Err(error.into())),
-            Ok(removals) => removals.into_iter().for_each(tell_left),
+            Ok(removals) => removals.into_iter().for_each(report_left),
         }
         for member in self.members.drain(..) {
             if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {
@@ -166,7 +166,7 @@ impl<'a> Lab<'a> {
                     // It is gone, or is somebody else's.
                     Ok(false) if Namespace::open(&member.name).is_err() => {}
                     Ok(false) => {
-                        tell_left(Removal::Left(format!("{} is another namespace by now", member.name)));
+                        report_left(Removal::Left(format!("{} is another namespace by now", member.name)));
                     }
                 }
             }
@@ -174,7 +174,7 @@ impl<'a> Lab<'a> {
         if let Some(forwarding) = self.forwarding.take() {
             match forwarding.restore(&self.host) {
                 Err(error) => attempt(Err(error.into())),
-                Ok(removal) => tell_left(removal),
+                Ok(removal) => report_left(removal),
             }
         }
         if let Some(record) = self.record.take() {
@@ -199,7 +199,7 @@ impl Drop for Lab<'_> {
 }
 
 /// What took the place of something of ours was left alone.
-fn tell_left(removal: Removal) {
+fn report_left(removal: Removal) {
     if let Removal::Left(why) = removal {
         say(format_args!("left alone: {why}"));
     }
