@@ -55,6 +55,7 @@
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
 //! | what happens | [`events`] | `ip monitor` |
 //! | settings | [`sysctl`] | `sysctl` |
+//! | what is ours, after a kill | [`record`] | - |
 //! | connectivity | [`ping`] | `ping` |
 //! | many requests in one system call | [`wire::Batch`] and the `encode_*` functions | `ip -batch` |
 //!
@@ -73,6 +74,7 @@ mod namespace;
 mod net;
 pub mod network;
 pub mod ping;
+pub mod record;
 mod rtnetlink;
 mod sys;
 pub mod sysctl;

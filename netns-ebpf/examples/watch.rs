@@ -4,21 +4,22 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use netns_core::{IfName, Namespace};
+use netns_core::{Namespace, RouteSocket, link};
 use netns_ebpf::{
     JournalFile, Judging, Monitor, MonitorOptions, Observer, Pair, Place, PortChange, Violation,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let bridge: IfName = std::env::args().nth(1).ok_or("which bridge?")?.parse()?;
+    let bridge = std::env::args().nth(1).ok_or("which bridge?")?;
     let host = Namespace::current()?;
+    let bridge = link::get_named(&mut RouteSocket::open()?, &bridge)?;
     let monitor = Monitor::load(&MonitorOptions::default())?;
 
     // If this is killed, the next one knows what to remove.
-    let place = Place { namespace: host.id()?, bridge, programs: monitor.program_ids(), name: None };
+    let place = Place::of(&host, &bridge, &monitor, None)?;
     let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
     // Ports may send what the bridge and its host have learnt of them; the rest is told, and passes.
-    let mut observer = Observer::start_judging(&monitor, &host, bridge, &journal, Judging::Learnt)?;
+    let mut observer = Observer::start_judging(&monitor, &host, bridge.name, &journal, Judging::Learnt)?;
 
     let mut earlier = observer.read()?;
     for _ in 0..5 {

@@ -48,5 +48,5 @@ pub use monitor::{
     Attachment, Behind, Clsact, Comparison, CountedBy, Counter, Difference, Ends, Event, Journal,
     JournalFile, Judging, Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy,
     PolicyOf, Port, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station,
-    TcxAttachment, TestRun, Trace, Violation, stations, test_run,
+    TcxAttachment, TestRun, Trace, Violation, are_loaded, stations, test_run,
 };

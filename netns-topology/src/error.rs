@@ -17,13 +17,6 @@ pub enum Error {
     Conflict(Vec<String>),
     /// The kernel refused.
     Kernel(netns_core::Error),
-    /// The kernel has not what topologies need of it; nothing was changed.
-    Missing {
-        /// What that is, and since when kernels have it.
-        what: &'static str,
-        /// What the kernel answered when it was asked for it.
-        error: netns_core::Error,
-    },
     /// The program that judges ports could not be loaded, attached or read.
     Program(netns_ebpf::MonitorError),
     /// A file or a process could not be handled.
@@ -71,7 +64,6 @@ impl fmt::Display for Error {
             Self::File(fault) => fmt::Display::fmt(fault, formatter),
             Self::Conflict(conflicts) => formatter.write_str(&conflicts.join("\n       ")),
             Self::Kernel(error) => fmt::Display::fmt(error, formatter),
-            Self::Missing { what, error } => write!(formatter, "this kernel lacks {what}: {error}"),
             Self::Program(error) => fmt::Display::fmt(error, formatter),
             Self::System { operation, error } => write!(formatter, "{operation}: {error}"),
             Self::Unstable(left) => {
@@ -90,7 +82,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
-            Self::Kernel(error) | Self::Missing { error, .. } => Some(error),
+            Self::Kernel(error) => Some(error),
             Self::Program(error) => Some(error),
             Self::System { error, .. } => Some(error),
             Self::RolledBack(why) | Self::NotRolledBack { why, .. } => Some(why),

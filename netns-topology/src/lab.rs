@@ -6,7 +6,7 @@ use crate::file;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
 use crate::record::{Record, RecordedLink, RecordedRoute, Store};
-use crate::topology::{LinkName, Topology};
+use crate::topology::{LinkName, Place, Topology};
 use netns_ebpf::layout::Violations;
 use std::path::{Path, PathBuf};
 
@@ -93,16 +93,17 @@ impl Lab {
         };
         let before = record.applied.clone();
         let mut changes = Vec::new();
-        match converge(&store, &topology, &mut record, &mut changes) {
-            Ok(()) => {
-                record.applied = Some(text);
-                store.write(&record)?;
-                Ok(Done { changes })
-            }
+        let outcome = converge(&store, &topology, &mut record, &mut changes).and_then(|()| {
+            let applied = record.applied.replace(text);
+            // What is up and not on record as such would be neither: it is undone then, as after any refusal.
+            store.write(&record).inspect_err(|_| record.applied = applied)
+        });
+        match outcome {
+            Ok(()) => Ok(Done { changes }),
             // Refused before anything was made.
             Err(error) if changes.is_empty() => {
                 if before.is_none() && Store::read(&self.path)?.is_none() {
-                    store.tidy();
+                    store.tidy_up(&self.path)?;
                 }
                 Err(error)
             }
@@ -120,7 +121,12 @@ impl Lab {
             None => Topology::default(),
         };
         converge(&store, &topology, &mut record, &mut Vec::new())?;
-        if before.is_some() { store.write(&record) } else { finish(store, &record) }
+        if before.is_none() {
+            return finish(store, &record);
+        }
+        // Where there is no space, what is on record beside it is of no consequence: it is gone.
+        let _ = store.write(&record);
+        Ok(())
     }
 
     /// Takes down what is on record, and nothing else. Settings of the host become what they were.
@@ -130,7 +136,7 @@ impl Lab {
     pub fn down(&self) -> Result<Done> {
         let store = Store::lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
-            store.tidy();
+            store.tidy_up(&self.path)?;
             return Ok(Done { changes: Vec::new() });
         };
         let mut changes = Vec::new();
@@ -177,7 +183,7 @@ fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut 
 
 /// Nothing is left of what the record says.
 fn finish(store: Store, record: &Record) -> Result<()> {
-    record.folder().restore()?;
+    record.folder.restore()?;
     store.remove(record)
 }
 
@@ -198,10 +204,16 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
     });
     record.routes.retain(|route| topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *route));
     record.sysctls.retain(|sysctl| topology.sysctls.iter().any(|wanted| sysctl.is(wanted)));
-    record.programs.retain(|place, _| {
-        let judged =
+    let judged = |place: &Place| {
+        let in_place =
             |cable: &crate::topology::Cable| cable.policy.is_some() && cable.ends[0].link.place == *place;
-        topology.cables.iter().any(judged)
+        topology.cables.iter().any(in_place)
+    };
+    record.programs.retain(|place, programs| {
+        let present = programs.last().copied().filter(|_| judged(place));
+        // Of the others those are known for as long as a filter may hold them.
+        programs.retain(|ids| Some(*ids) == present || netns_ebpf::are_loaded(*ids));
+        !programs.is_empty()
     });
     record.commands.retain(|started| {
         let is = |wanted: &crate::topology::Command| {

@@ -1,37 +1,28 @@
 //! What is there: the kernel's state, as far as a topology or its record speaks of it.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::processes;
 use crate::record::{Record, RecordedLink, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::link::Link;
+use netns_core::record::NamespaceIdentity;
 use netns_core::{Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
-use netns_ebpf::{Monitor, MonitorError, Policy};
+use netns_ebpf::{Clsact, Monitor, MonitorError, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// `ENOPROTOOPT`: the kernel does not know a socket option.
-const NO_SUCH_OPTION: i32 = 92;
-
-/// The cookie of the namespace that a socket is in, which no later namespace has.
-pub(crate) fn cookie(socket: &RouteSocket) -> Result<u64> {
-    socket.namespace_cookie().map_err(|error| match error.errno() {
-        Some(NO_SUCH_OPTION) => {
-            Error::Missing { what: "cookies of network namespaces (SO_NETNS_COOKIE, Linux 5.14)", error }
-        }
-        _ => error.into(),
-    })
-}
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
-    /// Named namespaces that the topology or its record speaks of, with their cookies.
-    pub namespaces: BTreeMap<String, u64>,
+    /// Named namespaces that the topology or its record speaks of; `None` of a name that stands for no namespace.
+    pub namespaces: BTreeMap<String, Option<NamespaceIdentity>>,
     /// What is in the host, and in those namespaces that are ours.
     pub places: BTreeMap<Place, Inside>,
     /// Ports that are judged by our program.
     pub judged: BTreeMap<LinkName, Judged>,
+    /// Ports that carry filters of ours which do not judge them as they are to be: of earlier programs, or only one of
+    /// the two.
+    pub stale: BTreeSet<LinkName>,
     /// Of the places of those ports: the numbers of groups that may not send to others, senders first.
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
     /// Commands of the topology that run, by namespace and text.
@@ -70,27 +61,23 @@ impl Observed {
         let host = Namespace::current()?;
         observed.places.insert(Place::Host, look_inside(&host, &Place::Host, topology, record)?);
         let names: BTreeSet<&String> = topology.namespaces.iter().chain(record.namespaces.keys()).collect();
-        if !names.is_empty() {
-            // Asked before anything is made: without cookies no namespace could be told from a later one of its name.
-            cookie(&RouteSocket::open_in(&host)?)?;
-        }
         let present = Namespace::list()?;
         for name in names.into_iter().filter(|name| present.contains(name)) {
             // A name without a namespace was left by somebody who was killed while making it.
             let Ok(namespace) = Namespace::open(name) else {
-                observed.namespaces.insert(name.clone(), 0);
+                observed.namespaces.insert(name.clone(), None);
                 continue;
             };
-            let cookie = cookie(&RouteSocket::open_in(&namespace)?)?;
-            observed.namespaces.insert(name.clone(), cookie);
-            if record.namespaces.get(name) == Some(&cookie) {
+            let identity = NamespaceIdentity::of(&namespace)?;
+            observed.namespaces.insert(name.clone(), Some(identity));
+            if record.namespaces.get(name).is_some_and(|ours| ours.is(&identity)) {
                 let place = Place::Namespace(name.clone());
                 let inside = look_inside(&namespace, &place, topology, record)?;
                 observed.places.insert(place, inside);
             }
         }
         observed.look_at_policies(record)?;
-        observed.running = processes::running(&Store::path(&record.file), record)?
+        observed.running = processes::running(&Store::mark(&record.file), record)?
             .into_iter()
             .map(|process| (process.namespace, process.command))
             .collect();
@@ -99,13 +86,10 @@ impl Observed {
 
     /// Which ports carry the program that is on record, and what it knows of them.
     fn look_at_policies(&mut self, record: &Record) -> Result<()> {
-        for (place, &programs) in &record.programs {
-            if !self.places.contains_key(place) {
+        for (place, programs) in &record.programs {
+            let (true, Some((&present, earlier))) = (self.places.contains_key(place), programs.split_last())
+            else {
                 continue;
-            }
-            let monitor = match Monitor::reopen(programs) {
-                Err(MonitorError::Gone { .. }) => continue,
-                other => other?,
             };
             let namespace = match place {
                 Place::Host => Namespace::current()?,
@@ -114,11 +98,32 @@ impl Observed {
             let mut socket = RouteSocket::open_in(&namespace)?;
             let ends = record.cables.iter().flatten().filter(|end| end.place == *place);
             let ports: Vec<_> = ends.filter_map(|end| Some((end.link()?, self.ours(end)?.index))).collect();
-            self.apart.insert(place.clone(), monitor.groups_apart().into_iter().collect());
-            for (name, link) in ports {
-                let Some(slot) = monitor.attached(&mut socket, link)? else { continue };
-                let Some(policy) = monitor.policy(slot) else { continue };
-                self.judged.insert(name, Judged { policy, violations: monitor.violations(slot) });
+            let monitor = match Monitor::reopen(present) {
+                Err(MonitorError::Gone { .. }) => None,
+                other => Some(other?),
+            };
+            if let Some(monitor) = &monitor {
+                self.apart.insert(place.clone(), monitor.groups_apart().into_iter().collect());
+            }
+            for (name, index) in ports {
+                let judged = match &monitor {
+                    Some(monitor) => judged(monitor, &mut socket, index)?,
+                    None => None,
+                };
+                let mut of_no_use = earlier.to_vec();
+                match judged {
+                    Some(judged) => {
+                        self.judged.insert(name.clone(), judged);
+                    }
+                    // One of the two may be there without the other.
+                    None => of_no_use.push(present),
+                }
+                let trace = Trace { ifindex: index, name: name.name, mac: None, clsact: Clsact::Ours };
+                for programs in of_no_use {
+                    if trace.carries(&mut socket, programs)? {
+                        self.stale.insert(name.clone());
+                    }
+                }
             }
         }
         Ok(())
@@ -139,6 +144,13 @@ impl Observed {
         let link = self.inside(&recorded.place)?.links.get(&recorded.name)?;
         link.mac.is_some_and(|mac| mac.to_string() == recorded.mac).then_some(link)
     }
+}
+
+/// What a monitor knows of a port, if that carries both of its programs.
+fn judged(monitor: &Monitor, socket: &mut RouteSocket, index: u32) -> Result<Option<Judged>> {
+    let Some(slot) = monitor.attached(socket, index)? else { return Ok(None) };
+    let policy = monitor.policy(slot);
+    Ok(policy.map(|policy| Judged { policy, violations: monitor.violations(slot) }))
 }
 
 fn look_inside(namespace: &Namespace, place: &Place, topology: &Topology, record: &Record) -> Result<Inside> {

@@ -24,6 +24,7 @@ mod network_settings;
 mod ping;
 mod ping_answers;
 mod port_options;
+mod record;
 mod refusal;
 mod route;
 mod socket;

@@ -1,63 +1,83 @@
 //! `cargo xtask clean`: removes what a run left that was kept or killed, and nothing else.
 
 use crate::failure::Failure;
+use crate::messages::say;
 use crate::output::stdout;
-use crate::state::{State, StateFile};
-use netns_core::{IfName, Namespace, RouteSocket, link};
+use crate::state::{Earlier, State, StateFile};
+use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
+use netns_core::{Folder, Namespace, RouteSocket};
 use std::io::Write;
 use std::process::ExitCode;
 
 pub(crate) fn clean() -> Result<ExitCode, Failure> {
-    let mut out = stdout();
-    let Some(mut file) = StateFile::ended()? else {
-        writeln!(out, "nothing to remove")?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    if let Some(state) = file.read()? {
-        for name in remove(&state)? {
-            writeln!(out, "removed {name}")?;
-        }
+    let mut cleaner = Cleaner { socket: RouteSocket::open()?, nothing: true };
+    if let Some(file) = StateFile::ended()? {
+        cleaner.remove(&file.read()?)?;
+        file.remove()?;
+        cleaner.nothing = false;
     }
-    file.remove()?;
+    if let Some(earlier) = Earlier::open()? {
+        cleaner.remove_earlier(&earlier)?;
+        earlier.remove()?;
+        cleaner.nothing = false;
+    }
+    if cleaner.nothing {
+        writeln!(stdout(), "nothing to remove")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes what is there of it; the names of what was.
-fn remove(state: &State) -> Result<Vec<String>, Failure> {
-    let mut removed = Vec::new();
-    let mut socket = RouteSocket::open()?;
-    for port in &state.ports {
-        if let Some(found) = find(&mut socket, port)?
-            && found.kind.as_deref() == Some("veth")
-        {
-            link::delete(&mut socket, found.index)?;
-            removed.push(port.clone());
+struct Cleaner {
+    socket: RouteSocket,
+    nothing: bool,
+}
+
+impl Cleaner {
+    /// Removes what is there of it, and reports each thing.
+    fn remove(&mut self, state: &State) -> Result<(), Failure> {
+        self.remove_links(&state.links)?;
+        for namespace in &state.namespaces {
+            report(&namespace.name, namespace.remove()?)?;
         }
+        put_back(state.folder, state.forwarding.as_ref())
     }
-    if let Some((name, mac)) = &state.bridge
-        && let Some(found) = find(&mut socket, name)?
-        && found.mac.is_some_and(|found| found.to_string() == *mac)
+
+    fn remove_earlier(&mut self, earlier: &Earlier) -> Result<(), Failure> {
+        let ours = earlier.find(&mut self.socket)?;
+        self.remove_links(&ours.links)?;
+        for (name, namespace) in &ours.namespaces {
+            let removal = if namespace.unbind(name)? { Removal::Removed } else { Removal::Gone };
+            report(name, removal)?;
+        }
+        for why in ours.left {
+            report("", Removal::Left(why))?;
+        }
+        put_back(earlier.folder(), earlier.forwarding().as_ref())
+    }
+
+    fn remove_links(&mut self, links: &[RecordedLink]) -> Result<(), Failure> {
+        let removals = remove_links(&mut self.socket, links)?;
+        links.iter().zip(removals).try_for_each(|(link, removal)| report(link.name.as_str(), removal))
+    }
+}
+
+fn put_back(folder: Option<Folder>, forwarding: Option<&RecordedForwarding>) -> Result<(), Failure> {
+    if let Some(folder) = folder {
+        folder.restore()?;
+    }
+    if let Some(forwarding) = forwarding
+        && let Removal::Left(why) = forwarding.restore(&Namespace::current()?)?
     {
-        link::delete(&mut socket, found.index)?;
-        removed.push(name.clone());
+        report("", Removal::Left(why))?;
     }
-    let names = Namespace::list()?;
-    for name in state.namespaces.iter().filter(|name| names.contains(name)) {
-        Namespace::delete(name)?;
-        removed.push(name.clone());
-    }
-    state.folder().restore()?;
-    state.forwarding().restore(&Namespace::current()?)?;
-    Ok(removed)
+    Ok(())
 }
 
-fn find(socket: &mut RouteSocket, name: &str) -> Result<Option<link::Link>, Failure> {
-    match link::get(socket, IfName::new(name)?) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.errno() == Some(NO_DEVICE) => Ok(None),
-        Err(error) => Err(error.into()),
+fn report(name: &str, removal: Removal) -> Result<(), Failure> {
+    match removal {
+        Removal::Removed => writeln!(stdout(), "removed {name}")?,
+        Removal::Gone => {}
+        Removal::Left(why) => say(format_args!("left alone: {why}")),
     }
+    Ok(())
 }
-
-/// `ENODEV`.
-const NO_DEVICE: i32 = 19;

@@ -173,9 +173,9 @@ If the kernel refuses the eBPF program, nothing is put onto any port, and the ke
 shown; --policy, --enforce and --pcap take the program."
 )]
 pub(crate) struct ObserveArguments {
-    /// The bridge.
+    /// The bridge, by its name or an alternative name.
     #[arg(required_unless_present = "cleanup")]
-    pub(crate) bridge: Option<IfName>,
+    pub(crate) bridge: Option<String>,
     /// The named namespace that the bridge is in [default: this one].
     #[arg(short = 'n', long, value_name = "NS")]
     pub(crate) netns: Option<String>,

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 pub(crate) use enter::Return;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -135,8 +135,11 @@ impl Namespace {
     /// # Errors
     /// If the fd cannot be looked at.
     pub fn id(&self) -> Result<NamespaceId> {
-        let file = self.fd.try_clone().map(File::from);
-        let metadata = file.and_then(|file| file.metadata());
+        let metadata = match self.fd.try_clone() {
+            Ok(copy) => File::from(copy).metadata(),
+            // With no descriptor left, by the name that this one has.
+            Err(_) => std::fs::metadata(format!("/proc/thread-self/fd/{}", self.fd.as_raw_fd())),
+        };
         let metadata = metadata.map_err(Error::system("identify namespace", "", "fstat"))?;
         Ok(NamespaceId::of(&metadata))
     }

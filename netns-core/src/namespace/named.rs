@@ -8,7 +8,7 @@ use crate::sys;
 use crate::{Error, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -83,12 +83,34 @@ impl Namespace {
         bound.map_err(failed("mount"))
     }
 
-    /// Opens a named namespace, whoever made it.
+    /// Opens a named namespace, whoever made it. A name may be a symbolic link, as some engines make them
+    /// (`ln -s /proc/PID/ns/net /run/netns/NAME`).
+    ///
+    /// What is in the folder may be anything: a FIFO or a device is not opened, since that could wait for ever, or do
+    /// something.
     ///
     /// # Errors
-    /// `ENOENT` if there is none.
+    /// `ENOENT` if there is none; if it is no namespace.
     pub fn open(name: &str) -> Result<Self> {
-        Self::of_path(path_of("open namespace", name)?)
+        let path = path_of("open namespace", name)?;
+        let failed = |call| Error::system("open namespace", path.display().to_string(), call);
+        // Opened for its place only, which opens neither a FIFO nor a device: see O_PATH in open(2).
+        let place = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&path);
+        let place = place.map_err(failed("open"))?;
+        if !place.metadata().map_err(failed("fstat"))?.is_file() {
+            let object = path.display().to_string();
+            return Err(Error::invalid("open namespace", object, "this is no network namespace"));
+        }
+        Self::of_place(&place, &path)
+    }
+
+    /// Opens the file that was opened with `O_PATH`.
+    fn of_place(place: &File, path: &Path) -> Result<Self> {
+        let opened = File::open(descriptor(place));
+        let opened = opened.map_err(Error::system("open namespace", path.display().to_string(), "open"))?;
+        Self::try_from(OwnedFd::from(opened)).map_err(|_| {
+            Error::invalid("open namespace", path.display().to_string(), "this is no network namespace")
+        })
     }
 
     /// The names of all named namespaces, sorted: `ip netns list`.
@@ -110,7 +132,10 @@ impl Namespace {
     }
 
     /// Removes a name: `ip netns delete NAME`. The namespace itself goes when nothing is in it any more, some
-    /// milliseconds later.
+    /// milliseconds later. Of a name that is a symbolic link only the link goes; what it points to stays.
+    ///
+    /// It removes the name whatever that stands for by now. [`Namespace::unbind`] removes it only if it still is the
+    /// name of a certain namespace.
     ///
     /// # Errors
     /// `ENOENT` if there is none.
@@ -118,8 +143,10 @@ impl Namespace {
         let path = path_of("delete namespace", name)?;
         let failed = |call| Error::system("delete namespace", name, call);
         // Detached, so that a process that looks at the file does not make it fail. A file that is not mounted on was
-        // left by somebody who was killed while making it: EINVAL, and it is removed all the same.
-        let unmounted = c_path(&path).and_then(|path| sys::namespace::unmount(&path, libc::MNT_DETACH));
+        // left by somebody who was killed while making it: EINVAL, and it is removed all the same. A symbolic link is
+        // not followed: what it points to may be another engine's own mount.
+        let flags = libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW;
+        let unmounted = c_path(&path).and_then(|path| sys::namespace::unmount(&path, flags));
         match unmounted {
             Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
                 return Err(failed("umount")(error));
@@ -129,14 +156,82 @@ impl Namespace {
         fs::remove_file(&path).map_err(failed("unlink"))
     }
 
-    /// As [`Namespace::delete`], if the name is that of this namespace, which is open, and not by now another's.
-    pub(crate) fn delete_name_of(name: &str, id: NamespaceId) -> Result<()> {
+    /// Takes a name away from this namespace, if it has it: the reverse of [`Namespace::bind`]. Whether it had it; a
+    /// name that is another namespace's, or nobody's, is left alone.
+    ///
+    /// What was looked at is what is unmounted, even if somebody else changes the name meanwhile: it is held open in
+    /// between.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    ///
+    /// ```no_run
+    /// use netns_core::Namespace;
+    ///
+    /// let made = Namespace::create("ns1")?;
+    /// // ... somebody else deletes it and makes another of that name ...
+    /// if !made.unbind("ns1")? {
+    ///     println!("ns1 is another namespace by now");
+    /// }
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    pub fn unbind(&self, name: &str) -> Result<bool> {
         let path = path_of("delete namespace", name)?;
-        match fs::metadata(&path) {
-            Ok(metadata) if NamespaceId::of(&metadata) == id => Self::delete(name),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::system("delete namespace", name, "stat")(error)),
+        let failed = |call| Error::system("delete namespace", name, call);
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let unmounted = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // With no descriptor left there is still the path, which somebody could change between the two steps. What
+            // ran out of descriptors is to be taken down too.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                let found = fs::symlink_metadata(&path).map_err(failed("stat"))?;
+                if NamespaceId::of(&found) != self.id()? {
+                    return Ok(false);
+                }
+                c_path(&path)
+                    .and_then(|path| sys::namespace::unmount(&path, libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW))
+            }
+            Err(error) => return Err(failed("open")(error)),
+            Ok(place) => {
+                // Both are open: the same id is the same namespace.
+                if NamespaceId::of(&place.metadata().map_err(failed("fstat"))?) != self.id()? {
+                    return Ok(false);
+                }
+                // By the descriptor, so that it is this mount whatever the path says by now.
+                c_path(&descriptor(&place))
+                    .and_then(|mount| sys::namespace::unmount(&mount, libc::MNT_DETACH))
+            }
+        };
+        match unmounted {
+            // Somebody was quicker.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(false),
+            other => other.map_err(failed("umount"))?,
+        }
+        // The file below the mount. One on which somebody mounted meanwhile is EBUSY (`vfs_unlink` in
+        // <https://github.com/torvalds/linux/blob/v6.12/fs/namei.c>), and theirs.
+        match fs::remove_file(&path) {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => {
+                Err(failed("unlink")(error))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Removes a name that stands for nothing: an empty file that is not mounted on, as somebody leaves who is killed
+    /// between the two steps of making a name. Whether it was one.
+    pub(crate) fn delete_unfinished(name: &str) -> Result<bool> {
+        let path = path_of("delete namespace", name)?;
+        let failed = |call| Error::system("delete namespace", name, call);
+        let found = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(failed("stat"))?,
+        };
+        if !found.is_file() || found.len() != 0 {
+            return Ok(false);
+        }
+        match fs::remove_file(&path) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Ok(false),
+            other => other.map(|()| true).map_err(failed("unlink")),
         }
     }
 
@@ -200,6 +295,11 @@ fn path_of(operation: &'static str, name: &str) -> Result<PathBuf> {
     Err(Error::invalid(operation, format!("{name:?}"), fault))
 }
 
+/// The name that an open file has as long as it is open.
+fn descriptor(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/thread-self/fd/{}", file.as_raw_fd()))
+}
+
 fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
     c_string(path.as_os_str().as_encoded_bytes())
 }
@@ -241,7 +341,7 @@ fn prepare_folder() -> Result<()> {
 /// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named
 /// namespaces for a while and means to leave nothing behind looks first and restores it in the end; `ip netns` leaves
 /// both.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folder {
     /// Whether it was there.
     pub existed: bool,

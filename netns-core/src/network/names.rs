@@ -56,5 +56,6 @@ impl Shared {
 fn remove(name: &str, socket: BorrowedFd<'_>) -> Result<()> {
     let namespace = namespace_of(socket).map(Namespace::from_kernel);
     let namespace = namespace.map_err(Error::system("delete namespace", name, "ioctl(SIOCGSKNS)"))?;
-    Namespace::delete_name_of(name, namespace.id()?)
+    namespace.unbind(name)?;
+    Ok(())
 }

@@ -22,6 +22,10 @@ pub struct Link {
     pub index: u32,
     /// Its name.
     pub name: IfName,
+    /// Its other names (`ip link property add dev NAME altname ...`), by which [`get_named`] finds it too.
+    pub alternative_names: Vec<String>,
+    /// What somebody wrote beside it (`ip link set NAME alias TEXT`).
+    pub alias: Option<String>,
     /// What it is: "veth", "bridge"; `None` for hardware and loopback.
     pub kind: Option<String>,
     /// What kind of hardware it is, or looks like.
@@ -188,6 +192,31 @@ pub fn get(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<Link> {
     socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed("get link")))
 }
 
+/// Describes the link of this name or alternative name (`ip link property add dev NAME altname ...`, Linux 5.5), which
+/// may have up to 127 bytes. Its own name is [`Link::name`].
+///
+/// # Errors
+/// `ENODEV` if there is none; if it is no name that a link can have.
+pub fn get_named(socket: &mut RouteSocket, name: &str) -> Result<Link> {
+    // The kernel looks among names and alternative names alike (`netdev_name_node_lookup`), but takes no more than
+    // fifteen bytes of a name: `IFLA_IFNAME` in
+    // <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>.
+    if let Ok(name) = IfName::new(name) {
+        return get(socket, name);
+    }
+    if name.is_empty() || name.len() >= ALTERNATIVE_NAME || name.contains('\0') {
+        return Err(crate::Error::invalid("get link", format!("{name:?}"), "no link can have this name"));
+    }
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETLINK, 0, &IfInfoMsg::default(), |attributes| {
+        attributes.text(libc::IFLA_ALT_IFNAME, name);
+    });
+    socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed("get link")))
+}
+
+/// `ALTIFNAMSIZ`: an alternative name and the NUL that ends it.
+const ALTERNATIVE_NAME: usize = 128;
+
 /// Lists the links of the socket's namespace.
 ///
 /// # Errors
@@ -286,6 +315,8 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
     let mut link = Link {
         index: header.index,
         name: IfName::new("lo").ok()?,
+        alternative_names: Vec::new(),
+        alias: None,
         kind: None,
         link_type: LinkType(header.link_type),
         flags: header.flags,
@@ -327,6 +358,11 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
             libc::IFLA_AF_SPEC => link.addrgenmode = parse_addrgenmode(&attribute.nested()),
             libc::IFLA_STATS64 => link.stats = attribute.prefix()?,
             libc::IFLA_LINKINFO => parse_info(&mut link, &attribute.nested()),
+            libc::IFLA_IFALIAS => link.alias = attribute.text().map(str::to_owned),
+            libc::IFLA_PROP_LIST => {
+                let names = attribute.nested().filter(|property| property.kind == libc::IFLA_ALT_IFNAME);
+                link.alternative_names = names.filter_map(|name| name.text().map(str::to_owned)).collect();
+            }
             _ => {}
         }
     }

@@ -8,7 +8,21 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// The lock goes with the last descriptor of this opening. (It is `File::lock` of Rust 1.89; the crate builds with
 /// 1.85.)
 pub(crate) fn lock_exclusive(file: BorrowedFd<'_>) -> io::Result<()> {
+    flock(file, libc::LOCK_EX)
+}
+
+/// As [`lock_exclusive`], and `EWOULDBLOCK` in place of waiting.
+pub(crate) fn try_lock_exclusive(file: BorrowedFd<'_>) -> io::Result<()> {
+    flock(file, libc::LOCK_EX | libc::LOCK_NB)
+}
+
+/// Gives up the lock of this opening, whatever other descriptors it has.
+pub(crate) fn unlock(file: BorrowedFd<'_>) -> io::Result<()> {
+    flock(file, libc::LOCK_UN)
+}
+
+fn flock(file: BorrowedFd<'_>, operation: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
-    check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) })?;
+    check(unsafe { libc::flock(file.as_raw_fd(), operation) })?;
     Ok(())
 }

@@ -81,7 +81,8 @@ fn object(request: &Message<'_>) -> Option<String> {
         libc::RTM_NEWLINK | libc::RTM_SETLINK | libc::RTM_DELLINK | libc::RTM_GETLINK => {
             let header: IfInfoMsg = request.family_header()?;
             let attributes = request.attributes_after::<IfInfoMsg>();
-            let name = attributes.find(libc::IFLA_IFNAME).and_then(|name| name.text());
+            let name = attributes.find(libc::IFLA_IFNAME).or_else(|| attributes.find(libc::IFLA_ALT_IFNAME));
+            let name = name.and_then(|name| name.text());
             let group = attributes.find(libc::IFLA_GROUP).and_then(|group| group.value::<u32>());
             match (name, group) {
                 (Some(name), _) if header.index == 0 || creates(request) => name.to_owned(),

@@ -42,6 +42,7 @@ pub use observe::{
 };
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
+pub use reopen::are_loaded;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use tcx::TcxAttachment;

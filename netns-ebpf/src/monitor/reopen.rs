@@ -102,6 +102,12 @@ impl Monitor {
     }
 }
 
+/// Whether one of these programs ([`Monitor::program_ids`]) is still in the kernel: something holds it.
+#[must_use]
+pub fn are_loaded(programs: [u32; 2]) -> bool {
+    loaded_programs().flatten().any(|info| programs.contains(&info.id()))
+}
+
 /// An array, mapped, if its elements have this size; and how many they are.
 fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
     let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };

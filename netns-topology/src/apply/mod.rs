@@ -12,6 +12,7 @@ use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
 use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
+use netns_core::record::RecordedNamespace;
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ impl<'a> Executor<'a> {
             .filter_map(|change| if let Change::Stop(command) = change { Some(command) } else { None })
             .collect();
         if !stopped.is_empty() {
-            processes::stop(&Store::path(&self.record.file), self.record, &stopped)?;
+            processes::stop(&Store::mark(&self.record.file), self.record, &stopped)?;
         }
         let changes = self.note(changes, observed)?;
         for change in &changes {
@@ -69,7 +70,7 @@ impl<'a> Executor<'a> {
                 if !self.unnamed.contains(name) {
                     self.open.remove(&Place::Namespace(name.clone()));
                 }
-                Namespace::delete(name)?;
+                self.remove_name(name)?;
             }
             Change::AddNamespace(name) => {
                 let place = Place::Namespace(name.clone());
@@ -124,11 +125,18 @@ impl<'a> Executor<'a> {
         self.open.get_mut(place).ok_or_else(missing)
     }
 
-    fn enter(&mut self, place: Place, namespace: Namespace) -> Result<u64> {
+    fn enter(&mut self, place: Place, namespace: Namespace) -> Result<()> {
         let socket = RouteSocket::open_in(&namespace)?;
-        let cookie = crate::observe::cookie(&socket)?;
         self.open.insert(place, (namespace, socket));
-        Ok(cookie)
+        Ok(())
+    }
+
+    /// Takes a name away that is ours, or that stands for no namespace. What has it by now, and was not there when the
+    /// plan was made, is somebody else's: it stays.
+    fn remove_name(&self, name: &str) -> Result<()> {
+        let Some(&identity) = self.record.namespaces.get(name) else { return Ok(()) };
+        RecordedNamespace { name: name.to_owned(), identity }.remove()?;
+        Ok(())
     }
 
     fn socket(&mut self, place: &Place) -> Result<&mut RouteSocket> {
@@ -154,7 +162,7 @@ impl<'a> Executor<'a> {
         let forwarding = self.record.sysctl(sysctl).and_then(crate::record::RecordedSysctl::forwarding);
         let namespace = &self.entry(&sysctl.place)?.0;
         match forwarding {
-            Some(forwarding) => forwarding.restore(namespace)?,
+            Some(forwarding) => drop(forwarding.restore(namespace)?),
             None => sysctl::set(namespace, &sysctl.key, before)?,
         }
         Ok(())
@@ -164,7 +172,7 @@ impl<'a> Executor<'a> {
         let folder = Store::output(&self.record.file);
         fs::create_dir_all(&folder).map_err(Error::system(format!("make {}", folder.display())))?;
         let output = folder.join(&command.namespace);
-        let group = processes::start(&Store::path(&self.record.file), command, &output)?;
+        let group = processes::start(&Store::mark(&self.record.file), command, &output)?;
         let Command { namespace, command } = command.clone();
         self.record.commands.push(RecordedCommand { namespace, command, group });
         self.store.write(self.record)

@@ -6,6 +6,7 @@ use crate::observe::Observed;
 use crate::plan::Change;
 use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
 use crate::topology::{Place, Sysctl};
+use netns_core::record::NamespaceIdentity;
 use netns_core::{MacAddress, Namespace, sysctl::Ipv4Forwarding};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -19,7 +20,11 @@ impl Executor<'_> {
         for change in &mut changes {
             self.note_one(change, observed)?;
         }
-        self.store.write(self.record)?;
+        match self.store.write(self.record) {
+            // Taking down never needs space: what the record says beside it is of no consequence.
+            Err(_) if changes.iter().all(removes) => {}
+            other => other?,
+        }
         Ok(changes)
     }
 
@@ -27,10 +32,12 @@ impl Executor<'_> {
         match change {
             Change::AddNamespace(name) => {
                 let place = Place::Namespace(name.clone());
-                let cookie = self.enter(place.clone(), Namespace::anonymous()?)?;
+                self.enter(place.clone(), Namespace::anonymous()?)?;
+                let (namespace, socket) = self.entry(&place)?;
+                let identity = NamespaceIdentity::of_new(namespace, socket)?;
                 self.unnamed.insert(name.clone());
                 self.forget_inside(&place);
-                self.record.namespaces.insert(name.clone(), cookie);
+                self.record.namespaces.insert(name.clone(), identity);
             }
             Change::AddBridge(bridge) => {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
@@ -86,6 +93,21 @@ impl Executor<'_> {
         self.record.sysctls.retain(|sysctl| sysctl.place != *place);
         self.record.commands.retain(|command| *place != Place::Namespace(command.namespace.clone()));
     }
+}
+
+/// Whether a change makes nothing that would have to be found again.
+const fn removes(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Stop(_)
+            | Change::RemoveRoute(_)
+            | Change::RemoveAddress(_)
+            | Change::RestoreSysctl { .. }
+            | Change::RemoveLink { .. }
+            | Change::RemoveNamespace(_)
+            | Change::RemovePolicy { .. }
+            | Change::JoinGroups { .. }
+    )
 }
 
 /// A MAC address that nobody else has, in all likelihood: 40 bits out of the standard library's source of randomness.

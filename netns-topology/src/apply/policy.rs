@@ -22,20 +22,43 @@ impl Executor<'_> {
         let policy = policy.of(mac, group);
         let policy = policy.map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
         let index = self.index(port)?;
+        let (monitor, _) = self.monitor(&port.place)?;
+        let present = monitor.program_ids();
+        // Filters of earlier programs judge by earlier rules, whatever the present ones do.
+        self.take_off(port, index, |ids| ids != present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
             return Ok(monitor.set_policy(slot, &policy)?);
         }
         // Half of it may be there: somebody took a filter away.
-        take_off(monitor, socket, port, index)?;
+        self.take_off(port, index, |ids| ids == present)?;
+        let (monitor, socket) = self.monitor(&port.place)?;
+        release(monitor, index)?;
         let _ = monitor.attach_with(socket, index, Some(&policy))?;
         Ok(())
     }
 
     pub(super) fn remove_policy(&mut self, port: &LinkName) -> Result<()> {
         let index = self.index(port)?;
-        let (monitor, socket) = self.monitor(&port.place)?;
-        take_off(monitor, socket, port, index)
+        self.take_off(port, index, |_| true)?;
+        // Its slot is given back where there is a program to give it back to.
+        let present = self.record.programs.get(&port.place).and_then(|programs| programs.last());
+        match present.map(|&programs| Monitor::reopen(programs)) {
+            None | Some(Err(MonitorError::Gone { .. })) => Ok(()),
+            Some(monitor) => release(&monitor?, index),
+        }
+    }
+
+    /// Takes the filters of those of our programs that are meant off a port. The qdisc was made for them, and goes if
+    /// it is empty.
+    fn take_off(&mut self, port: &LinkName, index: u32, meant: impl Fn([u32; 2]) -> bool) -> Result<()> {
+        let programs = self.record.programs.get(&port.place).cloned().unwrap_or_default();
+        let trace = Trace { ifindex: index, name: port.name, mac: None, clsact: Clsact::Ours };
+        let socket = self.socket(&port.place)?;
+        for programs in programs.into_iter().filter(|programs| meant(*programs)) {
+            trace.remove(socket, programs)?;
+        }
+        Ok(())
     }
 
     /// Says whether ports of two groups may send to each other.
@@ -49,12 +72,14 @@ impl Executor<'_> {
     /// port has them.
     fn monitor(&mut self, place: &Place) -> Result<(&Monitor, &mut RouteSocket)> {
         if !self.monitors.contains_key(place) {
-            let held = self.record.programs.get(place).map(|&programs| Monitor::reopen(programs));
+            let present = self.record.programs.get(place).and_then(|programs| programs.last());
+            let held = present.map(|&programs| Monitor::reopen(programs));
             let monitor = match held {
                 None | Some(Err(MonitorError::Gone { .. })) => {
                     // Pairs are nobody's to read here.
                     let monitor = Monitor::load(&MonitorOptions { pairs: 0, ..MonitorOptions::default() })?;
-                    self.record.programs.insert(place.clone(), monitor.program_ids());
+                    // Beside those before: one of their filters may be left.
+                    self.record.programs.entry(place.clone()).or_default().push(monitor.program_ids());
                     self.store.write(self.record)?;
                     monitor
                 }
@@ -75,14 +100,12 @@ impl Executor<'_> {
     }
 }
 
-/// Takes the filters off a port, and its slot back. The qdisc was made for them, and goes if it is empty.
-fn take_off(monitor: &Monitor, socket: &mut RouteSocket, port: &LinkName, index: u32) -> Result<()> {
-    let trace = Trace { ifindex: index, name: port.name, clsact: Clsact::Ours };
-    trace.remove(socket, monitor.program_ids())?;
-    if let Some(slot) = monitor.slot(index) {
-        monitor.release(slot)?;
+/// Takes a port's slot back.
+fn release(monitor: &Monitor, index: u32) -> Result<()> {
+    match monitor.slot(index) {
+        Some(slot) => Ok(monitor.release(slot)?),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Takes the slots of ports back that are gone: their links went without us.

@@ -44,9 +44,7 @@ impl Planner<'_> {
                 }
                 continue;
             }
-            let unfinished =
-                self.observed.namespaces.get(name) == Some(&0) && self.record.namespaces.contains_key(name);
-            if self.observed.namespaces.contains_key(name) && !unfinished {
+            if self.observed.namespaces.contains_key(name) && !self.is_unfinished(name) {
                 self.conflicts.push(format!("namespace {name} exists {NOT_OURS}"));
             }
             self.changes.push(Change::AddNamespace(name.clone()));
@@ -106,11 +104,12 @@ impl Planner<'_> {
         let now = self.observed.judged.get(&port.link).map(|judged| judged.policy);
         let mac = self.observed.link(&inside.link).and_then(|link| link.mac).unwrap_or_default();
         let (port, inside) = (port.link.clone(), inside.link.clone());
+        let stale = self.observed.stale.contains(&port);
         match &cable.policy {
-            None if now.is_some() => self.changes.push(Change::RemovePolicy { port }),
+            None if now.is_some() || stale => self.changes.push(Change::RemovePolicy { port }),
             None => {}
             Some(policy) => match policy.of(mac, policy.group.number(&self.groups).unwrap_or_default()) {
-                Ok(wanted) if Some(wanted) == now => {}
+                Ok(wanted) if Some(wanted) == now && !stale => {}
                 Ok(_) => {
                     let (policy, again) = (policy.clone(), now.is_some());
                     self.changes.push(Change::SetPolicy { port, inside, policy, again });

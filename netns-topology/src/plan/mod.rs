@@ -53,8 +53,13 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Whether the namespace of this name is there and ours.
     fn has_namespace(&self, name: &str) -> bool {
-        let cookie = self.observed.namespaces.get(name);
-        cookie.is_some() && cookie == self.record.namespaces.get(name)
+        let there = self.observed.namespaces.get(name).copied().flatten();
+        there.is_some_and(|there| self.record.namespaces.get(name).is_some_and(|ours| ours.is(&there)))
+    }
+
+    /// Whether a name that is on record stands for no namespace: we were killed while making it.
+    fn is_unfinished(&self, name: &str) -> bool {
+        self.observed.namespaces.get(name) == Some(&None) && self.record.namespaces.contains_key(name)
     }
 
     /// Whether this place is there, and is to stay.

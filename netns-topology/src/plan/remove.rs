@@ -13,11 +13,9 @@ impl Planner<'_> {
         self.remove_addresses();
         self.restore_sysctls();
         self.remove_links();
-        for (name, &cookie) in self.observed.namespaces.iter().rev() {
-            // Of a name without a namespace that is on record, we were killed while making it.
-            let unfinished = cookie == 0 && self.record.namespaces.contains_key(name);
+        for name in self.observed.namespaces.keys().rev() {
             let unwanted = self.has_namespace(name) && !self.topology.namespaces.contains(name);
-            if unfinished || unwanted {
+            if self.is_unfinished(name) || unwanted {
                 self.changes.push(Change::RemoveNamespace(name.clone()));
             }
         }

@@ -5,6 +5,8 @@ use super::plan;
 use crate::observe::{Inside, Observed};
 use crate::record::{Record, RecordedCommand, RecordedRoute, RecordedSysctl};
 use crate::topology::{Place, Topology};
+use netns_core::NamespaceId;
+use netns_core::record::NamespaceIdentity;
 use std::path::Path;
 
 const LAB: &str = r#"
@@ -25,6 +27,10 @@ fn lab() -> Topology {
 
 fn record() -> Record {
     Record::new(Path::new("/lab.toml")).unwrap()
+}
+
+fn identity(cookie: u64) -> NamespaceIdentity {
+    NamespaceIdentity { cookie: Some(cookie), id: NamespaceId { device: 4, inode: 5 } }
 }
 
 /// A host with nothing in it.
@@ -62,22 +68,22 @@ fn from_nothing_everything_is_made_in_the_order_in_which_it_can_be() {
 fn a_namespace_is_ours_by_its_cookie() {
     let topology = crate::parse(Path::new("lab.toml"), "[namespace.a]").unwrap();
     let (mut record, mut observed) = (record(), bare());
-    observed.namespaces.insert("a".to_owned(), 7);
+    observed.namespaces.insert("a".to_owned(), Some(identity(7)));
     let conflict = plan(&topology, &record, &observed).unwrap_err();
     assert!(
         conflict.is_invalid_input()
             && conflict.to_string().starts_with("namespace a exists and was not made")
     );
 
-    record.namespaces.insert("a".to_owned(), 6);
+    record.namespaces.insert("a".to_owned(), identity(6));
     assert!(plan(&topology, &record, &observed).is_err(), "a later namespace of this name");
     assert!(lines(&Topology::default(), &record, &observed).is_empty(), "which nobody removes");
 
-    record.namespaces.insert("a".to_owned(), 7);
+    record.namespaces.insert("a".to_owned(), identity(7));
     assert!(lines(&topology, &record, &observed).is_empty());
     assert_eq!(lines(&Topology::default(), &record, &observed), ["- namespace a"]);
 
-    observed.namespaces.insert("a".to_owned(), 0);
+    observed.namespaces.insert("a".to_owned(), None);
     assert_eq!(
         lines(&topology, &record, &observed),
         ["- namespace a", "+ namespace a"],
@@ -109,8 +115,8 @@ fn a_command_is_not_started_again_when_it_has_ended() {
     let text = "[namespace.a]\nrun = ['true', 'sleep 9']";
     let topology = crate::parse(Path::new("lab.toml"), text).unwrap();
     let (mut record, mut observed) = (record(), bare());
-    record.namespaces.insert("a".to_owned(), 7);
-    observed.namespaces.insert("a".to_owned(), 7);
+    record.namespaces.insert("a".to_owned(), identity(7));
+    observed.namespaces.insert("a".to_owned(), Some(identity(7)));
     let started = RecordedCommand { namespace: "a".to_owned(), command: "true".to_owned(), group: 9 };
     record.commands.push(started);
     assert_eq!(lines(&topology, &record, &observed), ["+ a: run sleep 9"]);

@@ -13,11 +13,12 @@ use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Source, Teller};
 use netns_core::bridge::MAX_PORTS;
-use netns_core::{IfName, Namespace, RouteSocket, link};
+use netns_core::link::{self, Link};
+use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
-    JournalFile, Judging, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading,
-    Violation,
+    JournalFile, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading, Violation,
 };
+use netns_topology::Policies;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -25,21 +26,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure> {
-    let bridge = match arguments.bridge {
+    let bridge = match &arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
         bridge => {
             rights::require("observe --cleanup", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
-            return cleanup::cleanup(bridge);
+            return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref());
         }
     };
-    let host = match &arguments.netns {
-        Some(name) => Namespace::open(name)?,
-        None => Namespace::current()?,
-    };
+    let host = host(arguments.netns.as_deref())?;
     let policies = judge::policies(arguments)?;
     // Where this process is already takes no capability.
     let socket = if arguments.netns.is_some() { RouteSocket::open_in(&host) } else { RouteSocket::open() };
-    check_bridge(&mut socket?, bridge)?;
+    // By whichever name it was given, it is one bridge from here on.
+    let found = find_bridge(&mut socket?, bridge)?;
+    let bridge = found.name;
     let stop = Stop::on_signals()?;
     let metrics = arguments.watch.metrics(bridge.as_str())?;
     // A bridge does not take more ports than that.
@@ -53,7 +53,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let watching = Watching { arguments, stop, metrics };
     match &counting {
         Counting::Program(monitor) => {
-            watching.with_program(monitor, &host, bridge, judge::judging(policies, monitor)?, teller)?;
+            watching.with_program(monitor, &host, &found, policies, teller)?;
         }
         Counting::Kernel { why } => {
             say(format_args!("{}: {why}", Counting::INSTEAD));
@@ -73,10 +73,19 @@ fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
-/// Whether there is such a bridge, before anything is loaded.
-fn check_bridge(socket: &mut RouteSocket, name: IfName) -> Result<(), Failure> {
-    match link::get(socket, name) {
-        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(()),
+
+/// The namespace of this name, or the present one.
+fn host(netns: Option<&str>) -> Result<Namespace, Failure> {
+    Ok(match netns {
+        Some(name) => Namespace::open(name)?,
+        None => Namespace::current()?,
+    })
+}
+
+/// The bridge of this name or alternative name, before anything is loaded.
+fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
+    match link::get_named(socket, name) {
+        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(found),
         Ok(found) => {
             let kind = found.kind.as_deref().unwrap_or("a device");
             Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
@@ -98,18 +107,22 @@ impl Watching<'_> {
         &self,
         monitor: &Monitor,
         host: &Namespace,
-        bridge: IfName,
-        judging: Judging<'_>,
+        bridge: &Link,
+        policies: Option<Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
-        let place = Place {
-            namespace: host.id()?,
-            bridge,
-            programs: monitor.program_ids(),
-            name: self.arguments.netns.clone(),
-        };
+        let place = Place::of(host, bridge, monitor, self.arguments.netns.clone())?;
         let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), host, &place)?;
-        let observer = match Observer::start_judging(monitor, host, bridge, &journal, judging) {
+        let named: Vec<String> =
+            policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
+        for name in judge::missing(&named, host, bridge)? {
+            say(format_args!(
+                "warning: [port.{name}] of the policy file: {} has no such port now",
+                bridge.name
+            ));
+        }
+        let judging = judge::judging(policies, monitor, host)?;
+        let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,
             Err(error) => {
                 // What could not be undone is still there, and the journal with it.
@@ -118,12 +131,19 @@ impl Watching<'_> {
                 return Err(error.into());
             }
         };
-        let mut bridge = Bridge::new(bridge, observer, Some(monitor), self.arguments, teller);
+        let mut bridge = Bridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
         let outcome = self.watch(&mut bridge);
         // On every path but a panic, on which `drop` detaches and the journal says what may be left.
         bridge.observer.stop()?;
         journal.end()?;
-        outcome
+        outcome?;
+        match &bridge.unenforced[..] {
+            [] => Ok(()),
+            ports => {
+                let ports = ports.join(", ");
+                Err(Failure::Kernel(format!("what the policy says was not enforced on {ports}")))
+            }
+        }
     }
 
     fn watch(&self, bridge: &mut Bridge<'_>) -> Result<(), Failure> {
@@ -150,6 +170,8 @@ struct Bridge<'m> {
     teller: Teller,
     /// What was told of ports that may be gone by now.
     told: Vec<Violation>,
+    /// Ports on which something was to be enforced and was not.
+    unenforced: Vec<String>,
 }
 
 impl<'m> Bridge<'m> {
@@ -161,7 +183,9 @@ impl<'m> Bridge<'m> {
         teller: Teller,
     ) -> Self {
         let is_given = arguments.policy.is_some();
-        Self { name: name.to_string(), observer, monitor, is_given, teller, told: Vec::new() }
+        let name = name.to_string();
+        let (told, unenforced) = (Vec::new(), Vec::new());
+        Self { name, observer, monitor, is_given, teller, told, unenforced }
     }
 
     /// Takes what was told, as long as its ports are known.
@@ -181,7 +205,16 @@ impl Source for Bridge<'_> {
 
     fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
         self.hear()?;
-        Ok(self.observer.changes(limit)?)
+        let changes = self.observer.changes(limit)?;
+        if self.name != self.observer.bridge().name.as_str() {
+            self.name = self.observer.bridge().name.to_string();
+        }
+        for change in &changes {
+            if let PortChange::Refused { name, enforced: true, .. } = change {
+                self.unenforced.push(name.to_string());
+            }
+        }
+        Ok(changes)
     }
 
     fn read(&mut self) -> Result<Reading, Failure> {

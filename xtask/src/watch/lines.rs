@@ -29,7 +29,7 @@ impl<W: Write> Lines<'_, W> {
             PortChange::Came(port) => ("came", port),
             PortChange::Known(port) => ("known", port),
             PortChange::Left(last) => ("left", &last.info),
-            PortChange::Refused { name, error } => {
+            PortChange::Refused { name, error, .. } => {
                 // Whoever reads the lines may not read stderr.
                 log::warn!("{name} is not counted: {error}");
                 if self.json {

@@ -65,9 +65,9 @@ pub(crate) fn watch(
     out: &mut impl Write,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let publish = |reading: &Arc<Reading>, lost: u64| {
+    let publish = |network: &str, reading: &Arc<Reading>, lost: u64| {
         if let Some(metrics) = metrics {
-            metrics.publish(reading, lost);
+            metrics.publish(network, reading, lost);
         }
     };
     let is_live = !(arguments.json || arguments.plain || arguments.once || arguments.screenshot.is_some())
@@ -87,14 +87,14 @@ fn watch_lines(
     arguments: &WatchArguments,
     stop: &Stop,
     lines: &mut lines::Lines<'_, impl Write>,
-    publish: impl Fn(&Arc<Reading>, u64),
+    publish: impl Fn(&str, &Arc<Reading>, u64),
 ) -> Result<(), Failure> {
     let started = lines.started;
     let end = if arguments.once { Some(arguments.interval) } else { arguments.duration };
     let end = end.map(|time| started + time);
     let mut picture = arguments.screenshot.as_deref().map(|path| (path, screenshot::view(source.network())));
     let mut previous = Arc::new(source.read()?);
-    publish(&previous, source.lost_events());
+    publish(source.network(), &previous, source.lost_events());
     show_told(source, lines, &mut picture)?;
     let mut next = started;
     while end.is_none_or(|end| next < end) {
@@ -117,7 +117,7 @@ fn watch_lines(
             }
         }
         let reading = Arc::new(source.read()?);
-        publish(&reading, source.lost_events());
+        publish(source.network(), &reading, source.lost_events());
         show_told(source, lines, &mut picture)?;
         lines.counters(&reading, &previous)?;
         if let Some((_, view)) = &mut picture {

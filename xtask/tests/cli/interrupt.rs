@@ -57,6 +57,29 @@ fn a_run_may_be_as_long_as_a_number_can_say() {
 }
 
 #[test]
+fn every_signal_that_would_be_deadly_ends_run_and_observe_in_order() {
+    in_host(|_| {
+        ip("link add lan type bridge");
+        ip("link add v1 master lan type veth peer name v2");
+        let before = state_of_the_host();
+        let commands = ["run --json --interval 0.1", "observe lan --json --interval 0.1"];
+        // Each with one of the two; both take them by the same few lines.
+        let signals = [
+            "QUIT", "HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "POLL", "XCPU", "XFSZ", "PWR", "STKFLT",
+            "34", "64",
+        ];
+        for (name, arguments) in signals.iter().zip(commands.iter().cycle()) {
+            let (child, mut out) = watching(arguments);
+            signal(&child, name);
+            let _ = out.read_to_string(&mut String::new()).unwrap();
+            let end = finished(child.wait_with_output().unwrap());
+            assert_eq!((end.code, end.err.as_str()), (Some(0), ""), "SIG{name}: {arguments}");
+            assert_eq!(state_of_the_host(), before, "SIG{name}: {arguments}");
+        }
+    });
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_a_run() {
     in_host(|_| {
         let before = state_of_the_host();

@@ -16,6 +16,8 @@ mod metrics;
 mod net;
 mod observe;
 mod observe_judged;
+mod ours;
+mod ours_topology;
 mod run;
 mod topology;
 mod topology_drawn;

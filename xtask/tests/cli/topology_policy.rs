@@ -31,7 +31,7 @@ pub(crate) fn pings(from: &str, arguments: &str) -> bool {
 }
 
 /// How many of our filters are on a port.
-fn filters(port: &str) -> usize {
+pub(crate) fn filters(port: &str) -> usize {
     let hooks = ["ingress", "egress"].map(|hook| tc_json(&format!("filter show dev {port} {hook}")));
     let filters = hooks.iter().filter_map(Value::as_array).flatten();
     filters.filter(|filter| filter["options"]["bpf_name"] == "netns-ebpf").count()

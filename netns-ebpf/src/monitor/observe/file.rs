@@ -1,28 +1,38 @@
-//! What an observer puts onto ports, written into a file before it does, so that what a killed one left can be removed.
+//! What an observer puts onto ports, written into a record before it does, so that what a killed one left can be
+//! removed.
 //!
-//! One file a bridge, locked for as long as its observer lives. Its first line says where, every other one what was done
-//! to a port; the last of a port counts.
+//! One record a bridge, locked for as long as its observer lives. Its first line says where, every other one what was
+//! done to a port; the last of a port counts.
+
+mod earlier;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use netns_core::{IfName, Namespace, NamespaceId, RouteSocket};
+use netns_core::record::{Line, NamespaceIdentity, RecordFile};
+use netns_core::{IfName, Namespace, RouteSocket, link::Link};
 
-use super::super::MonitorError;
+use super::super::{Monitor, MonitorError};
 use super::trace::{Clsact, Journal, Trace};
+use earlier::Earlier;
 
 const PREFIX: &str = "netns-observe-";
+const KIND: &str = "observe";
+/// Of an observer that detached from a port for good.
+const LEFT: &str = "left";
 
 /// Where an observer is, and what its filters are known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The namespace of the bridge.
-    pub namespace: NamespaceId,
-    /// The bridge.
+    pub namespace: NamespaceIdentity,
+    /// The bridge's index in that namespace, by which it is known: its name and its MAC address may change. `None` in
+    /// what version 0.1.0 wrote.
+    pub index: Option<u32>,
+    /// The bridge's name when it was written down.
     pub bridge: IfName,
     /// The programs: [`Monitor::program_ids`](crate::Monitor::program_ids).
     pub programs: [u32; 2],
@@ -31,72 +41,122 @@ pub struct Place {
 }
 
 impl Place {
-    /// The namespace, if it is the calling thread's own or still has its name.
+    /// The place of a bridge in `host`, which was opened by a name if there is one.
+    ///
+    /// # Errors
+    /// [`MonitorError::Bridge`] if the namespace cannot be identified.
+    pub fn of(
+        host: &Namespace,
+        bridge: &Link,
+        monitor: &Monitor,
+        name: Option<String>,
+    ) -> Result<Self, MonitorError> {
+        let identified = NamespaceIdentity::of(host);
+        let namespace = identified.map_err(|source| MonitorError::Bridge { bridge: bridge.name, source })?;
+        let (index, programs) = (Some(bridge.index), monitor.program_ids());
+        Ok(Self { namespace, index, bridge: bridge.name, programs, name })
+    }
+
+    /// The namespace, if it is the calling thread's own or has a name.
     #[must_use]
     pub fn find(&self) -> Option<Namespace> {
-        let named = || Namespace::open(self.name.as_deref()?).ok();
-        let is_it = |namespace: &Namespace| namespace.id().is_ok_and(|id| id == self.namespace);
-        Namespace::current().ok().filter(is_it).or_else(|| named().filter(is_it))
+        if let Some(current) = Namespace::current().ok().filter(|namespace| self.is_in(namespace)) {
+            return Some(current);
+        }
+        // By the name that it had, and by any other: it may have another by now.
+        let others = Namespace::list().unwrap_or_default();
+        let names = self.name.iter().chain(&others);
+        names.filter_map(|name| Namespace::open(name).ok()).find(|namespace| self.is_in(namespace))
     }
 
-    /// The first line: the name comes last, since it may have blanks in it. One with a line's end in it is left out.
-    fn line(&self) -> String {
-        let Self { namespace: NamespaceId { device, inode }, bridge, programs: [ingress, egress], name } =
-            self;
-        let name = name.as_deref().filter(|name| !name.contains('\n')).unwrap_or_default();
-        format!("{device} {inode} {bridge} {ingress} {egress} {name}\n")
+    /// Whether this is the place's namespace.
+    #[must_use]
+    pub fn is_in(&self, namespace: &Namespace) -> bool {
+        match self.namespace.cookie {
+            Some(_) => NamespaceIdentity::of(namespace).is_ok_and(|identity| identity.is(&self.namespace)),
+            None => namespace.id().is_ok_and(|id| id == self.namespace.id),
+        }
     }
 
-    fn parse(line: &str) -> Option<Self> {
-        let words: Vec<&str> = line.splitn(6, ' ').collect();
-        let [device, inode, bridge, ingress, egress, name] = words[..] else { return None };
+    /// Whether somebody who says `bridge`, or has found it to be `found`, in the place's namespace means this bridge.
+    /// A bridge that is gone is known by the name that it had.
+    ///
+    /// # Errors
+    /// If the kernel does not say whether it is gone.
+    pub fn is_of(
+        &self,
+        socket: &mut RouteSocket,
+        bridge: &str,
+        found: Option<&Link>,
+    ) -> Result<bool, MonitorError> {
+        let Some(index) = self.index else { return Ok(self.bridge.as_str() == bridge) };
+        if found.is_some_and(|found| found.index == index) {
+            return Ok(true);
+        }
+        if self.bridge.as_str() != bridge {
+            return Ok(false);
+        }
+        match netns_core::link::get(socket, index) {
+            Ok(_) => Ok(false),
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(true),
+            Err(source) => Err(MonitorError::Bridge { bridge: self.bridge, source }),
+        }
+    }
+
+    fn line(&self) -> Line {
+        let Self { namespace, index, bridge, programs: [ingress, egress], name } = self;
+        let line = Line::new("bridge").with(bridge).with_option(*index).with(namespace);
+        line.with(ingress).with(egress).with_option(name.as_ref())
+    }
+
+    fn read(line: &Line) -> Option<Self> {
         Some(Self {
-            namespace: NamespaceId { device: device.parse().ok()?, inode: inode.parse().ok()? },
-            bridge: IfName::new(bridge).ok()?,
-            programs: [ingress.parse().ok()?, egress.parse().ok()?],
-            name: (!name.is_empty()).then(|| name.to_owned()),
+            bridge: line.parse(0)?,
+            index: line.optional(1)?,
+            namespace: line.parse(2)?,
+            programs: [line.parse(3)?, line.parse(4)?],
+            name: line.optional(5)?,
         })
     }
 }
 
 impl Trace {
-    /// A line of a port.
-    fn line(&self) -> String {
+    fn line(&self) -> Line {
         let clsact = match self.clsact {
             Clsact::Unsure => "unsure",
             Clsact::Ours => "ours",
+            Clsact::Leaving => "leaving",
             Clsact::NotOurs => "others",
         };
-        format!("{} {clsact} {}\n", self.ifindex, self.name)
+        Line::new("port").with(self.ifindex).with(clsact).with(self.name).with_option(self.mac)
     }
 
-    fn parse(line: &str) -> Option<Self> {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [ifindex, clsact, name] = words[..] else { return None };
-        let clsact = match clsact {
+    fn read(line: &Line) -> Option<Self> {
+        let clsact = match line.text(1)? {
             "unsure" => Clsact::Unsure,
             "ours" => Clsact::Ours,
+            "leaving" => Clsact::Leaving,
             "others" => Clsact::NotOurs,
             _ => return None,
         };
-        Some(Self { ifindex: ifindex.parse().ok()?, name: IfName::new(name).ok()?, clsact })
+        Some(Self { ifindex: line.parse(0)?, clsact, name: line.parse(2)?, mac: line.optional(3)? })
     }
 }
 
-/// A journal that outlives its observer, in a file that is locked for as long as this lives.
+/// A journal that outlives its observer, in a record that is locked for as long as this lives.
 ///
 /// ```no_run
-/// use netns_core::{IfName, Namespace};
+/// use netns_core::{IfName, Namespace, RouteSocket, link};
 /// use netns_ebpf::{JournalFile, Monitor, Observer, Place};
 /// use std::path::Path;
 ///
 /// let monitor = Monitor::load(&Default::default())?;
-/// let (host, bridge) = (Namespace::current().unwrap(), IfName::new("docker0").unwrap());
-/// let place =
-///     Place { namespace: host.id().unwrap(), bridge, programs: monitor.program_ids(), name: None };
+/// let host = Namespace::current().unwrap();
+/// let bridge = link::get(&mut RouteSocket::open().unwrap(), IfName::new("docker0").unwrap()).unwrap();
+/// let place = Place::of(&host, &bridge, &monitor, None)?;
 /// // What an observer of this bridge left that was killed is removed now.
 /// let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
-/// let observer = Observer::start(&monitor, &host, bridge, &journal)?;
+/// let observer = Observer::start(&monitor, &host, bridge.name, &journal)?;
 /// // ...
 /// observer.stop()?;
 /// journal.end()?;
@@ -108,10 +168,10 @@ impl Trace {
 /// ```no_run
 /// # use netns_ebpf::{JournalFile, MonitorError};
 /// # use std::path::Path;
-/// for path in JournalFile::list(Path::new(JournalFile::FOLDER), None)? {
+/// for path in JournalFile::list(Path::new(JournalFile::FOLDER))? {
 ///     // An error if its observer lives.
-///     let journal = JournalFile::open(path)?;
-///     if let Some(host) = journal.place()?.and_then(|place| place.find()) {
+///     let Some(journal) = JournalFile::open(path)? else { continue };
+///     if let Some(host) = journal.place().and_then(|place| place.find()) {
 ///         println!("removed the filters from {:?}", journal.clean(&host)?);
 ///         journal.end()?;
 ///     }
@@ -121,26 +181,61 @@ impl Trace {
 #[derive(Debug)]
 pub struct JournalFile {
     path: PathBuf,
+    place: Option<Place>,
+    book: Mutex<Book>,
+}
+
+/// What was done to ports, by their index, and where that is written.
+#[derive(Debug)]
+struct Book {
     file: File,
+    traces: BTreeMap<u32, Trace>,
+}
+
+#[derive(Debug)]
+enum File {
+    Record(RecordFile),
+    /// Of version 0.1.0, which is not written to any more.
+    Earlier(Earlier),
+    Ended,
 }
 
 impl JournalFile {
     /// A folder for them that is empty after a restart, as the ports are.
     pub const FOLDER: &str = "/run";
 
-    /// The journals that there are in a folder, of bridges of this name or of all.
+    /// The journals that there are in a folder. [`Self::peek`] says of which bridges.
     ///
     /// # Errors
     /// [`MonitorError::Kernel`] if the folder cannot be read.
-    pub fn list(folder: &Path, bridge: Option<IfName>) -> Result<Vec<PathBuf>, MonitorError> {
-        let entries = fs::read_dir(folder).map_err(|error| failed("read", folder, error))?;
-        let end = bridge.map_or_else(String::new, |bridge| format!("-{bridge}"));
-        let is_ours = |path: &PathBuf| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(&end))
-        };
-        Ok(entries.flatten().map(|entry| entry.path()).filter(is_ours).collect())
+    pub fn list(folder: &Path) -> Result<Vec<PathBuf>, MonitorError> {
+        let failed =
+            |source| MonitorError::Kernel { operation: format!("read {}", folder.display()), source };
+        let mut journals = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let is_journal = name.to_str().is_some_and(|name| name.starts_with(PREFIX))
+                // What a writer was killed over before it was in its place is no journal yet.
+                && Path::new(&name).extension().is_none_or(|end| end != "new");
+            if is_journal && entry.file_type().map_err(failed)?.is_file() {
+                journals.push(entry.path());
+            }
+        }
+        journals.sort_unstable();
+        Ok(journals)
+    }
+
+    /// Where a journal is of, whether or not its observer lives; `None` if it is gone, or says nothing yet.
+    ///
+    /// # Errors
+    /// [`MonitorError::Kernel`] if it cannot be read, is of another version, or somebody else wrote into it.
+    pub fn peek(path: &Path) -> Result<Option<Place>, MonitorError> {
+        if let Some(text) = Earlier::text(path)? {
+            return Ok(Earlier::read(path, &text)?.0);
+        }
+        let lines = RecordFile::peek(path, KIND).map_err(kept)?.unwrap_or_default();
+        Ok(read(path, &lines)?.0)
     }
 
     /// Begins the journal of a bridge in `host`. If there is one of an observer that was killed, what that left is removed
@@ -150,73 +245,83 @@ impl JournalFile {
     /// [`MonitorError::Observed`] if the bridge is being observed, [`MonitorError::Kernel`] if the file cannot be written;
     /// as [`Self::clean`].
     pub fn begin(folder: &Path, host: &Namespace, place: &Place) -> Result<Self, MonitorError> {
-        let path = folder.join(format!("{PREFIX}{}-{}", place.namespace.inode, place.bridge));
-        let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
-        let mut journal = Self::lock(path.clone(), open())?;
-        // Whoever had it locked may have removed it in the end.
-        while !journal.is_there() {
-            journal = Self::lock(path.clone(), open())?;
+        let earlier_form = Self::list(folder)?.into_iter().filter_map(|path| {
+            let text = Earlier::text(&path).ok()??;
+            let found = Earlier::read(&path, &text).ok()?.0?;
+            (found.bridge == place.bridge && found.namespace.id == place.namespace.id).then_some(path)
+        });
+        for path in earlier_form {
+            if let Some(journal) = Self::open(path)? {
+                journal.clean(host)?;
+                journal.end()?;
+            }
         }
-        // The number of a namespace that is gone may be another's by now.
-        if journal.place()?.is_some_and(|earlier| earlier.namespace == place.namespace) {
+        let namespace = place.namespace.cookie.unwrap_or(place.namespace.id.inode);
+        let path = folder.join(format!("{PREFIX}{namespace}-{}", place.index.unwrap_or_default()));
+        let record = RecordFile::create(&path, KIND).map_err(|error| locked(&path, error))?;
+        let journal = Self::of_record(path, record)?;
+        // What is of a namespace that is gone went with it.
+        if journal.place.as_ref().is_some_and(|earlier| earlier.is_in(host)) {
             journal.clean(host)?;
         }
-        journal.file.set_len(0).map_err(|error| failed("empty", &journal.path, error))?;
-        journal.append(&place.line()).map_err(|error| failed("write", &journal.path, error))?;
-        Ok(journal)
+        let path = journal.path.clone();
+        {
+            let mut book = journal.book();
+            book.traces.clear();
+            if let File::Record(record) = &mut book.file
+                && let Err(error) = record.replace(vec![place.line()])
+            {
+                drop(book);
+                // Nothing is left that it would speak of.
+                journal.end()?;
+                return Err(kept(error));
+            }
+        }
+        let Self { book, .. } = journal;
+        Ok(Self { path, place: Some(place.clone()), book })
     }
 
-    /// Opens one that is there.
+    /// Opens one that is there; `None` if it is gone by now.
     ///
     /// # Errors
-    /// [`MonitorError::Observed`] if its observer lives, [`MonitorError::Kernel`] if it cannot be opened.
-    pub fn open(path: PathBuf) -> Result<Self, MonitorError> {
-        let file = OpenOptions::new().read(true).append(true).open(&path);
-        Self::lock(path, file)
-    }
-
-    fn lock(path: PathBuf, file: io::Result<File>) -> Result<Self, MonitorError> {
-        let file = file.map_err(|error| failed("open", &path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path, file }),
-            Err(TryLockError::WouldBlock) => Err(MonitorError::Observed { journal: path }),
-            Err(TryLockError::Error(error)) => Err(failed("lock", &path, error)),
+    /// [`MonitorError::Observed`] if its observer lives, [`MonitorError::Kernel`] if it cannot be opened or makes no
+    /// sense.
+    pub fn open(path: PathBuf) -> Result<Option<Self>, MonitorError> {
+        if Earlier::text(&path)?.is_some() {
+            let Some(earlier) = Earlier::open(&path)? else { return Ok(None) };
+            let (place, traces) = Earlier::read(&path, earlier.content())?;
+            let book = Mutex::new(Book { file: File::Earlier(earlier), traces });
+            return Ok(Some(Self { path, place, book }));
+        }
+        match RecordFile::open(&path, KIND).map_err(|error| locked(&path, error))? {
+            Some(record) => Self::of_record(path, record).map(Some),
+            None => Ok(None),
         }
     }
 
-    /// Whether the file is still the one of its path.
-    fn is_there(&self) -> bool {
-        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let ours = self.file.metadata().map(inode);
-        fs::metadata(&self.path).map(inode).is_ok_and(|there| ours.is_ok_and(|ours| ours == there))
+    fn of_record(path: PathBuf, record: RecordFile) -> Result<Self, MonitorError> {
+        let (place, traces) = read(&path, record.lines())?;
+        Ok(Self { path, place, book: Mutex::new(Book { file: File::Record(record), traces }) })
     }
 
     /// Where it is of; `None` if its observer was killed before it had written that down, and so had done nothing.
-    ///
-    /// # Errors
-    /// [`MonitorError::Kernel`] if it cannot be read, or somebody else wrote into it.
-    pub fn place(&self) -> Result<Option<Place>, MonitorError> {
-        let text = self.read()?;
-        let Some(line) = text.lines().next() else { return Ok(None) };
-        let unknown =
-            || failed("read", &self.path, io::Error::new(ErrorKind::InvalidData, "this is no journal"));
-        Place::parse(line).map(Some).ok_or_else(unknown)
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// Removes what is left of what it says, in the namespace that it is of; the names of the ports on which there was
     /// something.
     ///
     /// # Errors
-    /// [`MonitorError::Left`] with what the kernel refused, and as [`Self::place`].
+    /// [`MonitorError::Left`] with what the kernel refused.
     pub fn clean(&self, host: &Namespace) -> Result<Vec<IfName>, MonitorError> {
-        let Some(place) = self.place()? else { return Ok(Vec::new()) };
+        let Some(place) = &self.place else { return Ok(Vec::new()) };
         let refused = |source| MonitorError::Left { bridge: place.bridge, source };
-        let text = self.read()?;
-        let traces = text.lines().skip(1).filter_map(Trace::parse);
-        let last: BTreeMap<u32, Trace> = traces.map(|trace| (trace.ifindex, trace)).collect();
+        let traces: Vec<Trace> = self.book().traces.values().cloned().collect();
         let mut socket = RouteSocket::open_in(host).map_err(refused)?;
         let mut removed = Vec::new();
-        for trace in last.into_values() {
+        for trace in traces {
             if trace.remove(&mut socket, place.programs).map_err(refused)? {
                 removed.push(trace.name);
             }
@@ -229,31 +334,87 @@ impl JournalFile {
     /// # Errors
     /// [`MonitorError::Kernel`] if the file cannot be removed.
     pub fn end(&self) -> Result<(), MonitorError> {
-        fs::remove_file(&self.path).map_err(|error| failed("remove", &self.path, error))
+        match std::mem::replace(&mut self.book().file, File::Ended) {
+            File::Record(record) => record.remove().map_err(kept),
+            File::Earlier(earlier) => earlier.remove(&self.path),
+            File::Ended => Ok(()),
+        }
     }
 
-    /// The lines that were written in full. One that was being written when its writer was killed is about something that
-    /// was not done yet.
-    fn read(&self) -> Result<String, MonitorError> {
-        let mut text = fs::read_to_string(&self.path).map_err(|error| failed("read", &self.path, error))?;
-        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
-        Ok(text)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Nothing in between panics.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// One line, in one system call.
-    fn append(&self, line: &str) -> io::Result<()> {
-        (&self.file).write_all(line.as_bytes())
+impl Book {
+    /// One line, in one system call; now and then all that count, in a new file.
+    fn append(&mut self, line: Line, place: Option<&Place>) -> io::Result<()> {
+        let Self { file: File::Record(record), traces } = self else { return Ok(()) };
+        record.append(&[line])?;
+        if record.is_worth_compacting(traces.len()) {
+            let lines = place.map(Place::line).into_iter().chain(traces.values().map(Trace::line));
+            // Where there is no room for a second file the first goes on.
+            let _ = record.replace(lines.collect());
+        }
+        Ok(())
     }
 }
 
 impl Journal for &JournalFile {
     fn note(&mut self, trace: &Trace) -> io::Result<()> {
-        self.append(&trace.line())
+        let mut book = self.book();
+        let before = book.traces.insert(trace.ifindex, trace.clone());
+        book.append(trace.line(), self.place.as_ref()).inspect_err(|_| {
+            match before {
+                Some(before) => book.traces.insert(trace.ifindex, before),
+                None => book.traces.remove(&trace.ifindex),
+            };
+        })
+    }
+
+    fn forget(&mut self, ifindex: u32) {
+        let mut book = self.book();
+        if book.traces.remove(&ifindex).is_some() {
+            // One that stays on record is looked for in vain.
+            let _ = book.append(Line::new(LEFT).with(ifindex), self.place.as_ref());
+        }
     }
 }
 
-fn failed(operation: impl Display, path: &Path, source: io::Error) -> MonitorError {
-    MonitorError::Kernel { operation: format!("{operation} {}", path.display()), source }
+fn read(path: &Path, lines: &[Line]) -> Result<(Option<Place>, BTreeMap<u32, Trace>), MonitorError> {
+    let unknown = |line: &Line| MonitorError::Kernel {
+        operation: format!("read {}", path.display()),
+        source: io::Error::new(ErrorKind::InvalidData, format!("this makes no sense: {line}")),
+    };
+    let mut traces = BTreeMap::new();
+    let Some((first, rest)) = lines.split_first() else { return Ok((None, traces)) };
+    let place = Place::read(first).filter(|_| first.key() == "bridge").ok_or_else(|| unknown(first))?;
+    for line in rest {
+        match line.key() {
+            LEFT => {
+                let index: u32 = line.parse(0).ok_or_else(|| unknown(line))?;
+                traces.remove(&index);
+            }
+            "port" => {
+                let trace = Trace::read(line).ok_or_else(|| unknown(line))?;
+                traces.insert(trace.ifindex, trace);
+            }
+            _ => return Err(unknown(line)),
+        }
+    }
+    Ok((Some(place), traces))
+}
+
+fn locked(path: &Path, error: netns_core::Error) -> MonitorError {
+    if RecordFile::is_held(&error) {
+        return MonitorError::Observed { journal: path.to_owned() };
+    }
+    kept(error)
+}
+
+fn kept(error: netns_core::Error) -> MonitorError {
+    MonitorError::Kernel { operation: "keep the journal".to_owned(), source: error.into() }
 }
 
 #[cfg(test)]

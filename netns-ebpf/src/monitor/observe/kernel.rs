@@ -6,7 +6,8 @@ use netns_core::link::{self, LinkStats};
 use netns_core::{IfName, Namespace, RouteSocket};
 
 use super::judge::Judging;
-use super::{Observed, Observer};
+use super::trace::Journal;
+use super::{Observed, Observer, noted};
 use crate::layout::DEFAULT_SLOTS;
 use crate::monitor::reading::{PortInfo, PortReading, Reading};
 use crate::monitor::slots::Slots;
@@ -36,9 +37,16 @@ impl Counts<'_> {
     }
 
     /// Leaves a port as it was, and takes its slot back.
-    pub(super) fn release(&mut self, socket: &mut RouteSocket, port: &Observed) -> Result<(), MonitorError> {
+    pub(super) fn release(
+        &mut self,
+        socket: &mut RouteSocket,
+        journal: &mut dyn Journal,
+        port: &Observed,
+    ) -> Result<(), MonitorError> {
         match (self, &port.attachment) {
-            (Self::Program(monitor), Some(attachment)) => monitor.detach(socket, attachment),
+            (Self::Program(monitor), Some(attachment)) => {
+                noted::detach(monitor, socket, journal, &*port.info, attachment)
+            }
             (Self::Program(_), None) => Ok(()),
             (Self::Kernel(numbers), _) => {
                 numbers.0.release(port.info.slot);

@@ -4,6 +4,7 @@ mod behind;
 mod file;
 mod judge;
 mod kernel;
+mod noted;
 mod ports;
 mod station;
 mod trace;
@@ -49,6 +50,8 @@ pub enum PortChange {
     Refused {
         /// Its name.
         name: IfName,
+        /// Whether a policy was to be enforced on it, and is not.
+        enforced: bool,
         /// Why.
         error: MonitorError,
     },
@@ -168,7 +171,7 @@ impl<'m> Observer<'m> {
         Ok(observer)
     }
 
-    /// The bridge.
+    /// The bridge, as it was when it was found, by its present name.
     #[must_use]
     pub fn bridge(&self) -> &Link {
         &self.bridge
@@ -200,6 +203,7 @@ impl<'m> Observer<'m> {
             let event = self.events.next(limit).map_err(|source| self.failed(source))?;
             limit = Duration::ZERO;
             match event {
+                Some(Event::Link(link)) if link.index == self.bridge.index => self.bridge.name = link.name,
                 Some(Event::Link(link)) => self.look_at(&link)?,
                 Some(Event::LinkGone(link)) if link.index == self.bridge.index => {
                     self.news.push(PortChange::BridgeGone);
@@ -298,7 +302,7 @@ impl<'m> Observer<'m> {
     fn detach_all(&mut self) -> Result<(), MonitorError> {
         let mut outcome = Ok(());
         for port in std::mem::take(&mut self.ports).into_values() {
-            outcome = outcome.and(self.counts.release(&mut self.socket, &port));
+            outcome = outcome.and(self.counts.release(&mut self.socket, &mut *self.journal, &port));
         }
         outcome
     }

@@ -4,17 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use netns_core::link::{self, Link};
-use netns_core::tc;
 
 use super::behind;
 use super::judge::Learnt;
 use super::kernel::Counts;
-use super::trace::{Clsact, Trace};
-use super::{Observed, Observer, PortChange};
+use super::{Observed, Observer, PortChange, noted};
 use crate::monitor::reading::{Behind, PortInfo};
-use crate::monitor::{Attachment, Monitor, MonitorError, Slot};
+use crate::monitor::{Attachment, Mode, MonitorError, Policy, Slot};
 
-impl<'m> Observer<'m> {
+impl Observer<'_> {
     /// Compares what we know with what is there.
     pub(super) fn look_at_all(&mut self) -> Result<(), MonitorError> {
         let links =
@@ -91,7 +89,8 @@ impl<'m> Observer<'m> {
         if self.refused.contains(&link.index) {
             return;
         }
-        match self.take(link, &behind) {
+        let policy = self.given(link, &behind);
+        match self.take(link, policy.as_ref()) {
             Ok((slot, attachment)) => {
                 let (ifindex, name, mac) = (link.index, link.name, link.mac);
                 let info = Arc::new(PortInfo { ifindex, slot, name, mac, behind });
@@ -104,61 +103,42 @@ impl<'m> Observer<'m> {
             Err(error) if is_gone(&error) => {}
             Err(error) => {
                 self.refused.insert(link.index);
-                self.news.push(PortChange::Refused { name: link.name, error });
+                let enforced = policy.is_some_and(|policy| policy.mode == Mode::Enforce);
+                self.news.push(PortChange::Refused { name: link.name, enforced, error });
             }
         }
     }
 
     /// Attaches to a port, or only numbers it where the kernel alone counts.
-    fn take(&mut self, link: &Link, behind: &Behind) -> Result<(Slot, Option<Attachment>), MonitorError> {
+    fn take(
+        &mut self,
+        link: &Link,
+        policy: Option<&Policy>,
+    ) -> Result<(Slot, Option<Attachment>), MonitorError> {
         match &mut self.counts {
             Counts::Program(monitor) => {
-                let monitor = *monitor;
-                let attachment = self.attach(monitor, link, behind)?;
+                let attachment = noted::attach(monitor, &mut self.socket, &mut *self.journal, link, policy)?;
                 Ok((attachment.slot(), Some(attachment)))
             }
             Counts::Kernel(numbers) => Ok((numbers.give(link.index)?, None)),
         }
     }
 
-    fn attach(
-        &mut self,
-        monitor: &'m Monitor,
-        link: &Link,
-        behind: &Behind,
-    ) -> Result<Attachment, MonitorError> {
-        let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
-        let qdiscs = tc::list_qdiscs(&mut self.socket, link.index).map_err(port)?;
-        let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
-        let mut trace = Trace { ifindex: link.index, name: link.name, clsact };
-        let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
-        self.journal.note(&trace).map_err(noted)?;
-        let policy = || {
-            // Its slot is not known yet, and no part of who it is.
-            let slot = monitor.slot(link.index).or(Slot::new(1))?;
-            let behind = behind.clone();
-            let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
-            self.judging.given(&info)
-        };
-        let attachment = monitor.attach_with(&mut self.socket, link.index, policy().as_ref());
-        if trace.clsact == Clsact::Unsure {
-            let ours = attachment.as_ref().is_ok_and(Attachment::made_clsact);
-            trace.clsact = if ours { Clsact::Ours } else { Clsact::NotOurs };
-            if let Err(error) = self.journal.note(&trace) {
-                if let Ok(attachment) = attachment {
-                    monitor.detach(&mut self.socket, &attachment)?;
-                }
-                return Err(noted(error));
-            }
-        }
-        attachment
+    /// What is given for a port, before it has a slot.
+    fn given(&self, link: &Link, behind: &Behind) -> Option<Policy> {
+        let Counts::Program(monitor) = &self.counts else { return None };
+        // Its slot is not known yet, and no part of who it is.
+        let slot = monitor.slot(link.index).or(Slot::new(1))?;
+        let behind = behind.clone();
+        let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
+        self.judging.given(&info)
     }
 
     /// Detaches from a port, if it was one.
     pub(super) fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
         let Some(port) = self.ports.remove(&index) else { return Ok(()) };
         let last = self.counts.read(&port);
-        if let Err(error) = self.counts.release(&mut self.socket, &port) {
+        if let Err(error) = self.counts.release(&mut self.socket, &mut *self.journal, &port) {
             // It is tried again in the end.
             self.ports.insert(index, port);
             return Err(error);

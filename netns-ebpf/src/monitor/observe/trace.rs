@@ -3,7 +3,7 @@
 use std::io;
 
 use netns_core::tc::{self, Direction};
-use netns_core::{Error, IfName, RouteSocket, link};
+use netns_core::{Error, IfName, MacAddress, RouteSocket, link};
 
 use super::super::Monitor;
 use super::super::attach::NAME;
@@ -15,6 +15,9 @@ pub enum Clsact {
     Unsure,
     /// Ours.
     Ours,
+    /// Ours, and the filters are being taken off it: with none left it is to go. If nothing is noted after this, the
+    /// observer was killed over it.
+    Leaving,
     /// Somebody else's, or there is none.
     NotOurs,
 }
@@ -26,6 +29,8 @@ pub struct Trace {
     pub ifindex: u32,
     /// The port's name.
     pub name: IfName,
+    /// Its MAC address, if that is known: a port of this index that has neither the name nor the address is another.
+    pub mac: Option<MacAddress>,
     /// Whose its clsact qdisc is.
     pub clsact: Clsact,
 }
@@ -38,6 +43,11 @@ pub trait Journal {
     /// # Errors
     /// If that fails. The port is left alone then.
     fn note(&mut self, trace: &Trace) -> io::Result<()>;
+
+    /// Nothing of what was noted is on this port any more.
+    fn forget(&mut self, ifindex: u32) {
+        let _ = ifindex;
+    }
 }
 
 /// Notes nothing: for observers whose network goes with them.
@@ -66,7 +76,7 @@ impl Trace {
     /// What the kernel refused. That the port is gone is no error.
     pub fn remove(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
         match link::get(socket, self.ifindex) {
-            Ok(found) if found.name == self.name || self.carries(socket, programs)? => {}
+            Ok(found) if self.is(&found) || self.carries(socket, programs)? => {}
             Ok(_) => return Ok(false),
             Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(false),
             Err(error) => return Err(error),
@@ -83,8 +93,9 @@ impl Trace {
             }
         }
         let ours = match self.clsact {
+            // Without a filter of ours in it, somebody may have made it anew.
             Clsact::Ours => removed,
-            Clsact::Unsure => true,
+            Clsact::Unsure | Clsact::Leaving => true,
             Clsact::NotOurs => false,
         };
         if ours && !others && tc::list_qdiscs(socket, self.ifindex)?.iter().any(tc::Qdisc::is_clsact) {
@@ -94,8 +105,16 @@ impl Trace {
         Ok(removed)
     }
 
-    /// Whether the port has a filter of ours: it may have got another name since.
-    fn carries(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
+    /// Whether it is this port, as far as its name and its MAC address say.
+    fn is(&self, found: &link::Link) -> bool {
+        found.name == self.name || (self.mac.is_some() && found.mac == self.mac)
+    }
+
+    /// Whether the port has a filter of ours with one of these programs.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn carries(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
         for (direction, program) in Direction::BOTH.into_iter().zip(programs) {
             if tc::list_filters(socket, self.ifindex, direction)?
                 .iter()

@@ -11,6 +11,7 @@ use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
+use netns_core::record::{RecordedForwarding, RecordedLink};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::tc;
@@ -39,12 +40,20 @@ impl Lab<'_> {
         let bridge = links.iter().map(|link| link.index).max().unwrap_or(0) + INDEX_GAP;
 
         let started = Instant::now();
+        let ports = plan.members.iter().zip(bridge + 1..).map(|(planned, index)| RecordedLink {
+            name: planned.port,
+            index: Some(index),
+            mac: planned.port_mac,
+        });
+        let itself = RecordedLink { name: plan.bridge, index: Some(bridge), mac: plan.bridge_mac };
+        self.links = ports.chain([itself]).collect();
+        // Written down before any of it is made.
+        if let Some(record) = &mut self.record {
+            record.note_links(&self.links)?;
+        }
         let mut batch = Batch::new();
         let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
         bridge::encode_create(&mut batch, &spec);
-        // First, and alone, so that it is taken down with the group whatever else is refused.
-        let group = link::LinkChange { group: Some(self.group), ..link::LinkChange::NONE };
-        link::encode_set(&mut batch, bridge, &group);
         self.encode_silent(&mut batch, bridge);
         for subnet in &plan.subnets {
             let net = IpNet::new(subnet.host, subnet.net.prefix())?;
@@ -81,31 +90,25 @@ impl Lab<'_> {
     /// where `/proc/sys` is read-only, as in a container, the run goes on without.
     fn enable_forwarding(&mut self, report: &mut Report) -> Result<(), Failure> {
         let started = Instant::now();
-        // Written down before it is done.
-        let enabled = Ipv4Forwarding::observe(&self.host).map_err(Failure::from).and_then(|before| {
-            self.note_forwarding(before.interfaces)?;
-            Ok(Ipv4Forwarding::enable(&self.host)?)
-        });
-        match enabled {
+        let enabled = match Ipv4Forwarding::observe(&self.host) {
             Ok(before) => {
-                self.forwarding = Some(before);
-                report.step("ip_forward on", started.elapsed());
-                Ok(())
+                // Written down before it is done. What could not be done is put back all the same: it has the value of
+                // before, and stays.
+                if let Some(record) = &mut self.record {
+                    record.note_forwarding(&before)?;
+                }
+                self.forwarding = RecordedForwarding::of(&before);
+                Ipv4Forwarding::enable(&self.host)
             }
-            Err(failure) => {
-                say(format_args!(
-                    "warning: ip_forward stays off; the host routes nothing for them: {failure}"
-                ));
-                self.note_forwarding(None)
+            Err(error) => Err(error),
+        };
+        match enabled {
+            Ok(_) => report.step("ip_forward on", started.elapsed()),
+            Err(error) => {
+                say(format_args!("warning: ip_forward stays off; the host routes nothing for them: {error}"));
             }
         }
-    }
-
-    /// Writes down which interfaces forwarded before forwarding is switched on; `None` if it is not.
-    fn note_forwarding(&mut self, interfaces: Option<Vec<String>>) -> Result<(), Failure> {
-        let Some((file, state)) = &mut self.record else { return Ok(()) };
-        state.forwarding = interfaces;
-        file.write(state)
+        Ok(())
     }
 
     /// Makes a namespace and its cable to the bridge, program included.
@@ -116,19 +119,11 @@ impl Lab<'_> {
         bridge: u32,
         index: u32,
     ) -> Result<(), Failure> {
-        let namespace = self.make_namespace(&planned.name)?;
+        let mut inner = self.make_namespace(planned, index)?;
         let slot = self.assign(index, planned)?;
-        // From here on it is taken down with the rest.
-        self.members.push(Member {
-            name: planned.name.clone(),
-            namespace,
-            port: planned.port,
-            port_index: index,
-            slot,
-            mac: planned.mac,
-            addresses: planned.addresses.clone(),
-        });
-        let namespace = &self.members[self.members.len() - 1].namespace;
+        let Some(member) = self.members.last_mut() else { return Ok(()) };
+        member.slot = slot;
+        let namespace = &member.namespace;
 
         let mut batch = Batch::new();
         veth::encode_create(
@@ -139,7 +134,6 @@ impl Lab<'_> {
                 mac: Some(planned.port_mac),
                 peer_mac: Some(planned.mac),
                 bridge: Some(bridge),
-                group: self.group,
                 peer_namespace: Some(namespace.as_fd()),
                 ..Veth::new(planned.port, IfName::new("eth0")?)
             },
@@ -149,7 +143,6 @@ impl Lab<'_> {
         encode_known(&mut batch, plan, planned, bridge, index);
         self.socket.execute(&mut batch)?;
 
-        let mut inner = RouteSocket::open_in(namespace)?;
         let mut batch = Batch::new();
         self.encode_up(&mut batch, INNER_INDEX);
         encode_addresses(&mut batch, plan, planned, INNER_INDEX);
@@ -172,24 +165,18 @@ impl Lab<'_> {
     /// `eth0` of the other: what it receives is what the namespace sent.
     fn build_pair(&mut self, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
         let started = Instant::now();
+        let mut sockets = Vec::with_capacity(plan.members.len());
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
-            let namespace = self.make_namespace(&planned.name)?;
+            sockets.push(self.make_namespace(planned, far_index)?);
             let slot = self.assign(far_index, planned)?;
-            self.members.push(Member {
-                name: planned.name.clone(),
-                namespace,
-                port: planned.port,
-                port_index: far_index,
-                slot,
-                mac: planned.mac,
-                addresses: planned.addresses.clone(),
-            });
+            if let Some(member) = self.members.last_mut() {
+                member.slot = slot;
+            }
         }
         report.step("two namespaces", started.elapsed());
 
         let started = Instant::now();
         let [first, second] = &self.members[..] else { return Ok(()) };
-        let mut sockets = [RouteSocket::open_in(&first.namespace)?, RouteSocket::open_in(&second.namespace)?];
         let veth = Veth {
             index: Some(second.port_index),
             peer_index: Some(first.port_index),
@@ -239,8 +226,27 @@ impl Lab<'_> {
         }
     }
 
-    fn make_namespace(&self, name: &str) -> Result<Namespace, Failure> {
-        Ok(if self.record.is_some() { Namespace::create(name)? } else { Namespace::anonymous()? })
+    /// Makes a namespace, with a name unless all is private, and takes it among the members, so that it is taken down
+    /// with the rest whatever happens next; a socket in it.
+    ///
+    /// It is written down before it has its name: until then it goes with this process.
+    fn make_namespace(&mut self, planned: &PlannedMember, port_index: u32) -> Result<RouteSocket, Failure> {
+        let namespace = Namespace::anonymous()?;
+        let mut socket = RouteSocket::open_in(&namespace)?;
+        if let Some(record) = &mut self.record {
+            record.note_namespace(&planned.name, &namespace, &mut socket)?;
+            namespace.bind(&planned.name)?;
+        }
+        self.members.push(Member {
+            name: planned.name.clone(),
+            namespace,
+            port: planned.port,
+            port_index,
+            slot: None,
+            mac: planned.mac,
+            addresses: planned.addresses.clone(),
+        });
+        Ok(socket)
     }
 
     /// A slot for the port with this index, if there is a program, and what may be sent by it.

@@ -6,9 +6,9 @@ use super::plan::Plan;
 use crate::cli::Topology;
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::state::{State, StateFile};
+use crate::state::StateFile;
 use netns_core::link::LinkStats;
-use netns_core::sysctl::Ipv4Forwarding;
+use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::{Mode, Monitor, Policy, Slot};
 use std::collections::HashMap;
@@ -38,18 +38,20 @@ pub(crate) struct Lab<'a> {
     host: Namespace,
     socket: RouteSocket,
     members: Vec<Member>,
-    /// Everything on the host is in this group, so that one request deletes it.
-    group: u32,
+    /// What is made on the host, known by index and MAC address.
+    links: Vec<RecordedLink>,
+    /// How the folder of named namespaces was found.
+    folder: Folder,
     /// The record for `cargo xtask clean`, unless all of this is in a host namespace that goes with the process.
-    record: Option<(StateFile, State)>,
-    forwarding: Option<Ipv4Forwarding>,
+    record: Option<StateFile>,
+    forwarding: Option<RecordedForwarding>,
     /// Whether the kernel has IPv6.
     ipv6: bool,
     down: bool,
 }
 
 impl<'a> Lab<'a> {
-    /// Writes down what is going to be made.
+    /// Begins the record.
     pub(crate) fn begin(
         host: Namespace,
         plan: &Plan,
@@ -67,20 +69,8 @@ impl<'a> Lab<'a> {
                 subnet.net
             )));
         }
-        // A group that nobody uses.
-        let group = links.iter().map(|link| link.group).max().unwrap_or(0).saturating_add(1);
-        let record = if private {
-            None
-        } else {
-            let names = plan.members.iter().map(|member| member.name.clone()).collect();
-            let ports: Vec<IfName> = match plan.topology {
-                Topology::Bridge => plan.members.iter().map(|member| member.port).collect(),
-                Topology::Pair => Vec::new(),
-            };
-            let bridge = plan.has_host().then_some((plan.bridge, plan.bridge_mac));
-            let state = State::new(names, &ports, bridge, Folder::observe()?);
-            Some((StateFile::begin(&state)?, state))
-        };
+        let folder = Folder::observe()?;
+        let record = if private { None } else { Some(StateFile::begin(folder)?) };
         Ok(Self {
             monitor,
             mode,
@@ -88,7 +78,8 @@ impl<'a> Lab<'a> {
             host,
             socket,
             members: Vec::new(),
-            group,
+            links: Vec::new(),
+            folder,
             record,
             forwarding: None,
             ipv6,
@@ -177,27 +168,37 @@ impl<'a> Lab<'a> {
                 outcome = result;
             }
         };
-        // The bridge and every port in one go.
-        match link::delete_group(&mut self.socket, self.group) {
-            Err(error) if error.errno() != Some(NO_DEVICE) => attempt(Err(error.into())),
-            _ => {}
+        match remove_links(&mut self.socket, &self.links) {
+            Err(error) => attempt(Err(error.into())),
+            Ok(removals) => removals.into_iter().for_each(report_left),
         }
         for member in self.members.drain(..) {
             if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {
                 attempt(monitor.release(slot).map_err(Failure::from));
             }
             if self.record.is_some() {
-                attempt(Namespace::delete(&member.name).map_err(Failure::from));
+                match member.namespace.unbind(&member.name) {
+                    Err(error) => attempt(Err(error.into())),
+                    Ok(true) => {}
+                    // It is gone, or is somebody else's.
+                    Ok(false) if Namespace::open(&member.name).is_err() => {}
+                    Ok(false) => {
+                        report_left(Removal::Left(format!("{} is another namespace by now", member.name)));
+                    }
+                }
             }
         }
         if let Some(forwarding) = self.forwarding.take() {
-            attempt(forwarding.restore(&self.host).map_err(Failure::from));
+            match forwarding.restore(&self.host) {
+                Err(error) => attempt(Err(error.into())),
+                Ok(removal) => report_left(removal),
+            }
         }
-        if let Some((file, state)) = self.record.take() {
-            attempt(state.folder().restore().map_err(Failure::from));
+        if let Some(record) = self.record.take() {
+            attempt(self.folder.restore().map_err(Failure::from));
             // If something could not be removed, the record stays for `cargo xtask clean`.
             if outcome.is_ok() {
-                outcome = file.remove();
+                outcome = record.remove();
             }
         }
         outcome
@@ -214,5 +215,9 @@ impl Drop for Lab<'_> {
     }
 }
 
-/// `ENODEV`: the group is empty.
-const NO_DEVICE: i32 = 19;
+/// What took the place of something of ours was left alone.
+fn report_left(removal: Removal) {
+    if let Removal::Left(why) = removal {
+        say(format_args!("left alone: {why}"));
+    }
+}

@@ -63,7 +63,7 @@ pub(super) fn live(
     source: &mut impl Source,
     arguments: &WatchArguments,
     stop: &Stop,
-    mut publish: impl FnMut(&Arc<Reading>, u64),
+    mut publish: impl FnMut(&str, &Arc<Reading>, u64),
 ) -> Result<(), Failure> {
     let messages = Keep::begin();
     let mut screen = Screen::open()?;
@@ -79,7 +79,7 @@ pub(super) fn live(
                 log::warn!("the bridge is gone");
                 return Ok(());
             }
-            if let PortChange::Refused { name, error } = &change {
+            if let PortChange::Refused { name, error, .. } = &change {
                 log::warn!("{name} is not counted: {error}");
             }
         }
@@ -88,7 +88,10 @@ pub(super) fn live(
             // One that took too long is not made up for.
             next = (next + arguments.interval).max(now);
             let reading = Arc::new(source.read()?);
-            publish(&reading, source.lost_events());
+            if app.network != source.network() {
+                source.network().clone_into(&mut app.network);
+            }
+            publish(source.network(), &reading, source.lost_events());
             app.tell(source.violations()?);
             app.update(reading);
             dirty = true;

@@ -55,7 +55,7 @@ struct Arguments {
 /// Watches until it panics.
 fn panic_in_the_view() {
     let arguments = Arguments::parse_from(["", "--interval", "0.05"]);
-    live(&mut Brittle, &arguments.watch, &Stop::on_signals().unwrap(), |_, _| {}).unwrap();
+    live(&mut Brittle, &arguments.watch, &Stop::on_signals().unwrap(), |_, _, _| {}).unwrap();
 }
 
 #[test]

@@ -41,7 +41,8 @@ fn tx(port: &PortReading) -> Traffic {
 /// The last reading, as metrics.
 #[derive(Debug, Clone)]
 pub(super) struct Ports {
-    network: String,
+    /// What the ports are of, by its present name.
+    network: Arc<Mutex<String>>,
     /// How many pairs are told at most.
     pairs: usize,
     reading: Arc<Mutex<Option<Arc<Reading>>>>,
@@ -49,11 +50,16 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn new(network: &str, pairs: usize) -> Self {
-        Self { network: network.to_owned(), pairs, reading: Arc::default() }
+        Self { network: Arc::new(Mutex::new(network.to_owned())), pairs, reading: Arc::default() }
     }
 
-    pub(super) fn publish(&self, reading: Arc<Reading>) {
+    pub(super) fn publish(&self, network: &str, reading: Arc<Reading>) {
+        network.clone_into(&mut self.network.lock().unwrap_or_else(PoisonError::into_inner));
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+    }
+
+    fn network(&self) -> LabelPair {
+        label("network", &self.network.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn families(&self, reading: &Reading) -> Vec<MetricFamily> {
@@ -64,7 +70,7 @@ impl Ports {
                 family(name, help, MetricType::COUNTER, reading.ports.iter().map(metric).collect())
             })
             .collect();
-        let network = || vec![label("network", &self.network)];
+        let network = || vec![self.network()];
         families.push(family(
             "netns_ports",
             "Ports that are counted.",
@@ -98,7 +104,7 @@ impl Ports {
     fn labels(&self, port: &PortReading) -> Vec<LabelPair> {
         vec![
             label("namespace", &port.info.behind.label()),
-            label("network", &self.network),
+            self.network(),
             label("port", port.info.name.as_str()),
         ]
     }
@@ -128,7 +134,7 @@ impl Ports {
         let labels = |pair: &Pair| {
             // Port names, of which there are no two alike.
             let (from, to) = (ends.name(pair.from), ends.name(Some(pair.to)));
-            vec![label("from", &from), label("network", &self.network), label("to", &to)]
+            vec![label("from", &from), self.network(), label("to", &to)]
         };
         let metric = |pair: &Pair| counter(pair.bytes, labels(pair));
         [
@@ -142,7 +148,7 @@ impl Ports {
                 "netns_pairs_left_out",
                 "Pairs with less traffic than those that are told.",
                 MetricType::GAUGE,
-                vec![gauge(left_out, vec![label("network", &self.network)])],
+                vec![gauge(left_out, vec![self.network()])],
             ),
         ]
     }

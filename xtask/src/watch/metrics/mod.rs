@@ -63,10 +63,10 @@ impl Metrics {
         Ok(Self { ports, setup, lost, _server: server })
     }
 
-    /// What is served from now on. Ports that are not in it are gone.
-    pub(crate) fn publish(&self, reading: &Arc<Reading>, lost_events: u64) {
+    /// What is served from now on, of a network that may have another name by now. Ports that are not in it are gone.
+    pub(crate) fn publish(&self, network: &str, reading: &Arc<Reading>, lost_events: u64) {
         self.lost.inc_by(lost_events.saturating_sub(self.lost.get()));
-        self.ports.publish(Arc::clone(reading));
+        self.ports.publish(network, Arc::clone(reading));
     }
 
     /// A namespace was set up.

@@ -1,8 +1,11 @@
 use super::*;
+use netns_core::{MacAddress, NamespaceId};
 
 fn place(name: Option<&str>) -> Place {
+    let id = NamespaceId { device: 4, inode: 4_026_531_840 };
     Place {
-        namespace: NamespaceId { device: 4, inode: 4_026_531_840 },
+        namespace: NamespaceIdentity { cookie: Some(7), id },
+        index: Some(3),
         bridge: IfName::new("br0").unwrap(),
         programs: [12, 13],
         name: name.map(str::to_owned),
@@ -11,24 +14,33 @@ fn place(name: Option<&str>) -> Place {
 
 #[test]
 fn a_line_is_read_as_it_was_written() {
-    for name in [None, Some("lab"), Some("a name with blanks")] {
+    for name in [None, Some("lab"), Some("a name with blanks"), Some("two\nlines"), Some("-")] {
         let line = place(name).line();
-        assert_eq!(Place::parse(line.trim_end_matches('\n')), Some(place(name)), "{line}");
+        assert_eq!(Place::read(&line), Some(place(name)), "{line}");
     }
-    assert_eq!(place(Some("two\nlines")).line(), place(None).line());
-    assert_eq!(place(Some("lab")).line(), "4 4026531840 br0 12 13 lab\n");
-    for clsact in [Clsact::Unsure, Clsact::Ours, Clsact::NotOurs] {
-        let trace = Trace { ifindex: 7, name: IfName::new("veth1").unwrap(), clsact };
-        assert_eq!(Trace::parse(trace.line().trim_end_matches('\n')), Some(trace));
+    assert_eq!(place(Some("lab")).line().to_string(), "bridge br0 3 7:4:4026531840 12 13 lab");
+    for clsact in [Clsact::Unsure, Clsact::Ours, Clsact::Leaving, Clsact::NotOurs] {
+        for mac in [None, Some(MacAddress::local(5))] {
+            let trace = Trace { ifindex: 7, name: IfName::new("veth1").unwrap(), mac, clsact };
+            assert_eq!(Trace::read(&trace.line()), Some(trace));
+        }
     }
 }
 
 #[test]
-fn what_is_no_line_is_none() {
-    for text in ["", "4 4026531840 br0 12", "4 4026531840 a/b 12 13 ", "four 5 br0 12 13 "] {
-        assert_eq!(Place::parse(text), None, "{text}");
-    }
-    for text in ["", "7 ours", "7 mine veth1", "seven ours veth1", "7 ours veth1 and more"] {
-        assert_eq!(Trace::parse(text), None, "{text}");
+fn the_last_line_of_a_port_counts() {
+    let trace = |ifindex, clsact| Trace { ifindex, name: IfName::new("v").unwrap(), mac: None, clsact };
+    let lines = [
+        place(None).line(),
+        trace(7, Clsact::Unsure).line(),
+        trace(8, Clsact::Unsure).line(),
+        trace(7, Clsact::Ours).line(),
+        Line::new(LEFT).with(8),
+    ];
+    let (found, traces) = read(Path::new("j"), &lines).unwrap();
+    assert_eq!(found, Some(place(None)));
+    assert_eq!(traces.into_values().collect::<Vec<_>>(), [trace(7, Clsact::Ours)]);
+    for lines in [&lines[1..], &[place(None).line(), Line::new("what")]] {
+        assert!(read(Path::new("j"), lines).is_err());
     }
 }

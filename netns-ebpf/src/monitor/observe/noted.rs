@@ -1,0 +1,72 @@
+//! Attaching and detaching with a journal: what is going to be done to a port is on record before it is done.
+
+use netns_core::link::Link;
+use netns_core::{RouteSocket, tc};
+
+use super::trace::{Clsact, Journal, Trace};
+use crate::monitor::{Attachment, Monitor, MonitorError, Policy};
+
+/// Attaches to a port. If that fails, nothing stays on it that is not on record.
+pub(super) fn attach(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    journal: &mut dyn Journal,
+    link: &Link,
+    policy: Option<&Policy>,
+) -> Result<Attachment, MonitorError> {
+    let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
+    let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
+    let qdiscs = tc::list_qdiscs(socket, link.index).map_err(port)?;
+    let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
+    let mut trace = Trace { ifindex: link.index, name: link.name, mac: link.mac, clsact };
+    journal.note(&trace).map_err(noted)?;
+    let attachment = match monitor.attach_with(socket, link.index, policy) {
+        Ok(attachment) => attachment,
+        Err(error) => {
+            // The kernel may have done what it did not answer for: a qdisc that was not there before is ours then.
+            match trace.remove(socket, monitor.program_ids()) {
+                Ok(_) => journal.forget(link.index),
+                Err(left) => log::warn!("{} could not be left as it was: {left}", link.name),
+            }
+            return Err(error);
+        }
+    };
+    if clsact == Clsact::Unsure {
+        trace.clsact = if attachment.made_clsact() { Clsact::Ours } else { Clsact::NotOurs };
+        if let Err(error) = journal.note(&trace) {
+            detach(monitor, socket, journal, link, &attachment)?;
+            return Err(noted(error));
+        }
+    }
+    Ok(attachment)
+}
+
+/// Detaches from a port.
+pub(super) fn detach(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    journal: &mut dyn Journal,
+    port: impl Into<Trace>,
+    attachment: &Attachment,
+) -> Result<(), MonitorError> {
+    if attachment.made_clsact() {
+        let trace = Trace { clsact: Clsact::Leaving, ..port.into() };
+        // Taking down needs no space. Without this line an empty qdisc would stay if we were killed right before it went.
+        let _ = journal.note(&trace);
+    }
+    monitor.detach(socket, attachment)?;
+    journal.forget(attachment.ifindex());
+    Ok(())
+}
+
+impl From<&Link> for Trace {
+    fn from(link: &Link) -> Self {
+        Self { ifindex: link.index, name: link.name, mac: link.mac, clsact: Clsact::Unsure }
+    }
+}
+
+impl From<&crate::monitor::PortInfo> for Trace {
+    fn from(port: &crate::monitor::PortInfo) -> Self {
+        Self { ifindex: port.ifindex, name: port.name, mac: port.mac, clsact: Clsact::Unsure }
+    }
+}

@@ -1,0 +1,192 @@
+//! What was made for a topology, written down before it is made, so that what is ours can be told from what is not,
+//! and all of it found again after a kill.
+//!
+//! A record is a file in [`FOLDER`], one for each topology file, and goes with `down`, or with the machine's next
+//! start. An entry says that something of this name *and identity*, if it is there, was made by us: a namespace by its
+//! cookie, a link by its MAC address.
+
+mod earlier;
+mod lines;
+mod store;
+
+use crate::error::Result;
+use crate::group::Numbers;
+use crate::topology::{Address, LinkName, Place, Route, Sysctl};
+use netns_core::record::{NamespaceIdentity, RecordedForwarding};
+use netns_core::{Folder, IfName, MacAddress};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+pub(crate) use store::Store;
+
+/// Where the records are.
+pub const FOLDER: &str = "/run/netns-topology";
+
+/// What was made for the topology of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The file, by its full path.
+    pub file: PathBuf,
+    /// The text that was brought up last, to which a failed change goes back.
+    pub applied: Option<String>,
+    /// How the folder of named namespaces was found: whether it was there, whether it was mounted.
+    pub(crate) folder: Folder,
+    /// Namespaces, with what tells each from a later one of its name.
+    pub(crate) namespaces: BTreeMap<String, NamespaceIdentity>,
+    /// Bridges.
+    pub(crate) bridges: Vec<RecordedLink>,
+    /// Both ends of veth pairs.
+    pub(crate) cables: Vec<[RecordedLink; 2]>,
+    /// Addresses, each of a link.
+    pub(crate) addresses: Vec<(RecordedName, String)>,
+    /// Routes.
+    pub(crate) routes: Vec<RecordedRoute>,
+    /// Settings.
+    pub(crate) sysctls: Vec<RecordedSysctl>,
+    /// Commands that were started.
+    pub(crate) commands: Vec<RecordedCommand>,
+    /// The programs that judge ports, by the ids that the kernel gave them; those of a place share maps. The last of a
+    /// place are those that judge; the others are known until no filter holds them any more.
+    pub(crate) programs: BTreeMap<Place, Vec<[u32; 2]>>,
+    /// The numbers of groups that have names.
+    pub(crate) groups: Numbers,
+}
+
+/// A link by place and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedName {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+}
+
+/// A link, and the MAC address that tells it from a later one of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedLink {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    pub(crate) mac: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedRoute {
+    pub(crate) place: Place,
+    to: String,
+    via: Option<String>,
+    dev: Option<String>,
+    metric: Option<u32>,
+}
+
+/// A setting, what it was set to, and what it was before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedSysctl {
+    pub(crate) place: Place,
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) before: String,
+    /// Of `ip_forward`: the interfaces that forwarded before.
+    pub(crate) interfaces: Option<Vec<String>>,
+}
+
+/// A command, and the process group that it was started in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedCommand {
+    pub(crate) namespace: String,
+    pub(crate) command: String,
+    pub(crate) group: u32,
+}
+
+impl RecordedName {
+    pub(crate) fn new(link: &LinkName) -> Self {
+        Self { place: link.place.clone(), name: link.name.to_string() }
+    }
+
+    pub(crate) fn is(&self, link: &LinkName) -> bool {
+        self.place == link.place && self.name == link.name.as_str()
+    }
+}
+
+impl RecordedLink {
+    pub(crate) fn new(link: &LinkName, mac: MacAddress) -> Self {
+        Self { place: link.place.clone(), name: link.name.to_string(), mac: mac.to_string() }
+    }
+
+    pub(crate) fn is(&self, link: &LinkName) -> bool {
+        self.place == link.place && self.name == link.name.as_str()
+    }
+
+    /// Its place and name; `None` if the record was tampered with.
+    pub(crate) fn link(&self) -> Option<LinkName> {
+        Some(LinkName { place: self.place.clone(), name: IfName::new(&self.name).ok()? })
+    }
+}
+
+impl RecordedRoute {
+    pub(crate) fn new(route: &Route) -> Self {
+        Self {
+            place: route.place.clone(),
+            to: route.to.to_string(),
+            via: route.via.map(|via| via.to_string()),
+            dev: route.dev.map(|dev| dev.to_string()),
+            metric: route.metric,
+        }
+    }
+
+    /// The route; `None` if the record was tampered with.
+    pub(crate) fn route(&self) -> Option<Route> {
+        Some(Route {
+            place: self.place.clone(),
+            to: self.to.parse().ok()?,
+            via: self.via.as_ref().map(|via| via.parse()).transpose().ok()?,
+            dev: self.dev.as_ref().map(|dev| dev.parse()).transpose().ok()?,
+            metric: self.metric,
+        })
+    }
+}
+
+impl RecordedSysctl {
+    pub(crate) fn is(&self, sysctl: &Sysctl) -> bool {
+        self.place == sysctl.place && self.key == sysctl.key
+    }
+}
+
+impl Record {
+    /// An empty record.
+    pub(crate) fn new(file: &Path) -> Result<Self> {
+        Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
+    }
+
+    fn empty(file: PathBuf) -> Self {
+        Self {
+            file,
+            applied: None,
+            folder: Folder { existed: true, mounted: true },
+            namespaces: BTreeMap::new(),
+            bridges: Vec::new(),
+            cables: Vec::new(),
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            sysctls: Vec::new(),
+            commands: Vec::new(),
+            programs: BTreeMap::new(),
+            groups: Numbers::new(),
+        }
+    }
+
+    pub(crate) fn has_address(&self, address: &Address) -> bool {
+        let net = address.net.to_string();
+        self.addresses.iter().any(|(link, known)| link.is(&address.link) && *known == net)
+    }
+
+    pub(crate) fn has_route(&self, route: &Route) -> bool {
+        self.routes.contains(&RecordedRoute::new(route))
+    }
+
+    pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&RecordedSysctl> {
+        self.sysctls.iter().find(|recorded| recorded.is(sysctl))
+    }
+}
+
+impl RecordedSysctl {
+    pub(crate) fn forwarding(&self) -> Option<RecordedForwarding> {
+        self.interfaces.clone().map(|interfaces| RecordedForwarding { interfaces })
+    }
+}

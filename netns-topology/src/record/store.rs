@@ -1,0 +1,140 @@
+//! Where records are, locked, read and written.
+
+use super::{FOLDER, Record, earlier};
+use crate::error::{Error, Result};
+use netns_core::record::RecordFile;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+const KIND: &str = "topology";
+
+/// The folder of records, locked for as long as this is held: only one topology is changed at a time.
+#[derive(Debug)]
+pub(crate) struct Store {
+    /// Held for its lock, which goes with the process, even by SIGKILL.
+    folder: File,
+}
+
+impl Store {
+    /// Waits for the lock; makes the folder if it is not there.
+    pub(crate) fn lock() -> Result<Self> {
+        let failed = || Error::system(format!("lock {FOLDER}"));
+        loop {
+            fs::create_dir_all(FOLDER).map_err(failed())?;
+            let folder = match File::open(FOLDER) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(failed())?,
+            };
+            folder.lock().map_err(failed())?;
+            // While we waited, its last user may have removed it.
+            let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+            let locked = folder.metadata().map(inode).map_err(failed())?;
+            if fs::metadata(FOLDER).is_ok_and(|now| inode(now) == locked) {
+                return Ok(Self { folder });
+            }
+        }
+    }
+
+    /// The record of a file; `None` if its topology is not up.
+    pub(crate) fn read(file: &Path) -> Result<Option<Record>> {
+        let path = Self::path(file);
+        let lines = RecordFile::peek(&path, KIND)?.unwrap_or_default();
+        if lines.is_empty() {
+            return earlier::read(&Self::mark(file));
+        }
+        let record = Record::read(&lines).map_err(|line| {
+            let line = line
+                .map_or_else(|| "it names no file".to_owned(), |line| format!("this makes no sense: {line}"));
+            let error = io::Error::new(io::ErrorKind::InvalidData, line);
+            Error::system(format!("read record {}", path.display()))(error)
+        })?;
+        Ok(Some(record))
+    }
+
+    /// Replaces a record, by one step that either happens or does not. One that would say the same is left as it is.
+    #[expect(clippy::unused_self, reason = "only the holder of the lock may write")]
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        let mut file = RecordFile::create(Self::path(&record.file), KIND)?;
+        let (lines, is_new) = (record.lines(), file.lines().is_empty());
+        if file.lines() != lines
+            && let Err(error) = file.replace(lines)
+        {
+            if is_new {
+                file.remove()?;
+            }
+            return Err(error.into());
+        }
+        if is_new {
+            // From here on this one counts.
+            gone(fs::remove_file(Self::mark(&record.file)))
+                .map_err(Error::system(format!("remove {}", Self::mark(&record.file).display())))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a record, the output of its commands, and the folder if that was the last.
+    pub(crate) fn remove(self, record: &Record) -> Result<()> {
+        let failed = || Error::system(format!("remove {}", Self::path(&record.file).display()));
+        gone(fs::remove_dir_all(Self::output(&record.file))).map_err(failed())?;
+        if let Some(file) = RecordFile::open(Self::path(&record.file), KIND)? {
+            file.remove()?;
+        }
+        gone(fs::remove_file(Self::mark(&record.file))).map_err(failed())?;
+        self.tidy();
+        Ok(())
+    }
+
+    /// Removes what says nothing: a record that was begun by somebody who was killed before it said anything, or that an
+    /// earlier boot wrote. And the folder, if that is empty then.
+    pub(crate) fn tidy_up(self, file: &Path) -> Result<()> {
+        if let Some(record) =
+            RecordFile::open(Self::path(file), KIND)?.filter(|record| record.lines().is_empty())
+        {
+            record.remove()?;
+        }
+        self.tidy();
+        Ok(())
+    }
+
+    /// Removes the folder if it is empty.
+    pub(crate) fn tidy(self) {
+        // Others may have their records in it.
+        let _ = fs::remove_dir(FOLDER);
+        drop(self.folder);
+    }
+
+    /// The record of a file: its name for people, and a hash of its full path to tell it from others of that name.
+    pub(crate) fn path(file: &Path) -> PathBuf {
+        Self::mark(file).with_extension("record")
+    }
+
+    /// What the commands of a file are known by: the path of the record that version 0.1.0 kept, so that commands which
+    /// that started are known too.
+    pub(crate) fn mark(file: &Path) -> PathBuf {
+        let stem: String = file.file_stem().unwrap_or_default().to_string_lossy().chars().take(64).collect();
+        let hash = fnv1a(file.as_os_str().as_encoded_bytes());
+        Path::new(FOLDER).join(format!("{stem}-{hash:016x}.json"))
+    }
+
+    /// The folder of what the commands of a file wrote.
+    pub(crate) fn output(file: &Path) -> PathBuf {
+        Self::path(file).with_extension("output")
+    }
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// FNV-1a, <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>: the standard library's hash may differ from
+/// release to release.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
