@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long all of it may wait for the kernel to reclaim what was dropped.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 /// How many are deleted at once where they are deleted in groups.
 pub const GROUP: usize = 64;
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to reclaim all of them.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 /// How long the machine is left alone between two tries. It is a virtual one, and there are whole seconds in which
 /// everything takes twice as long; tries are to be of several.
 const REST: Duration = Duration::from_millis(300);

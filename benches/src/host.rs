@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to reclaim what was dropped.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 /// How long it is left alone between two looks.
 const TICK: Duration = Duration::from_millis(1);
 

@@ -60,11 +60,11 @@ impl Shared {
             if waiting > 0 && (due || crowded || !books.ledger.available()) {
                 self.read_notices_into(&mut books)?;
             }
-            if books.ledger.leaving() <= self.backlog
-                && let Some(ticket) = books.ledger.take()
-            {
-                books.taken += 1;
-                return Ok(ticket);
+            if books.ledger.leaving() <= self.backlog {
+                if let Some(ticket) = books.ledger.take() {
+                    books.taken += 1;
+                    return Ok(ticket);
+                }
             }
             let (used, waiting) = (books.ledger.used(), books.ledger.leaving());
             drop(books);

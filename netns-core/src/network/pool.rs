@@ -1,9 +1,10 @@
 //! Sandboxes kept ready.
 
 use super::{Network, Sandbox};
-use crate::{Error, Result};
+use crate::{Error, Result, sys};
 use std::collections::VecDeque;
-use std::io::{self, PipeReader, PipeWriter, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -65,7 +66,7 @@ pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     /// Written to, it ends the wait for notices.
-    stop: Option<PipeWriter>,
+    stop: Option<File>,
 }
 
 #[derive(Debug)]
@@ -115,7 +116,7 @@ impl Pool {
             state: Mutex::new(state),
             wake: Condvar::new(),
         });
-        let (stopped, stop) = io::pipe().map_err(Error::system("start pool", "", "pipe"))?;
+        let (stopped, stop) = sys::file::pipe().map_err(Error::system("start pool", "", "pipe"))?;
         let mut pool = Self { shared, threads: Vec::new(), stop: Some(stop) };
         for _ in 0..options.threads {
             pool.spawn("sandbox pool", Shared::fill)?;
@@ -255,7 +256,7 @@ impl Shared {
 
     /// What another thread does: reads the kernel's notices of ports that are gone, and drops ready sandboxes that have
     /// lost theirs, until `stopped` is readable.
-    fn watch(&self, stopped: &PipeReader) {
+    fn watch(&self, stopped: &File) {
         while self.network.shared.await_notices(stopped.as_fd(), SETTLE) {
             let mut state = self.lock();
             // One at a time, since a sandbox's drop is not to run with the state locked.

@@ -157,7 +157,7 @@ impl Recipe {
         let plan = &self.plan;
         let port = plan.port(number);
         // As unused as the index: another network of this namespace has other indexes.
-        let inside = port.cast_signed();
+        let inside = i32::from_ne_bytes(port.to_ne_bytes());
         nsid::encode_assign(batch, thread, inside);
         if let Some(programs) = programs {
             encode_programs(batch, port, programs);
