@@ -87,7 +87,7 @@ impl Watch {
         const HEADER: usize = size_of::<InotifyEvent>();
         while let Some(header) = bytes.get(..HEADER) {
             let header: InotifyEvent = pod_read_unaligned(header);
-            let end = HEADER + header.length as usize;
+            let end = HEADER.saturating_add(header.length as usize);
             let name = bytes.get(HEADER..end).unwrap_or_default();
             bytes = bytes.get(end..).unwrap_or_default();
             let name = name.split(|&byte| byte == 0).next().unwrap_or_default();

@@ -150,9 +150,10 @@ pub(crate) fn receive_two(
         message.msg_hdr.msg_iovlen = 1;
     }
     // SAFETY: `messages` has two entries; each points at its own `addresses` and `slices` entry, which points at its own
-    // buffer, with their lengths. All outlive the call. The time limit may be null.
+    // buffer, with their lengths. All outlive the call. The time limit may be null. glibc declares the flags as `int`,
+    // musl as `unsigned`.
     let count = check(unsafe {
-        libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), 2, flags, std::ptr::null_mut())
+        libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), 2, flags as _, std::ptr::null_mut())
     })?;
     let datagram = |at: usize| Datagram {
         length: messages[at].msg_len as usize,

@@ -25,8 +25,10 @@ pub(crate) use describe::{Description, attribute_name, attribute_path, describe}
 pub use message::{Message, Messages};
 pub use writer::{AttributeWriter, BATCH_CAPACITY, Batch};
 
-/// Messages and attributes begin at multiples of four bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
+/// Messages and attributes begin at multiples of four bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`). The largest lengths, which
+/// a header can state and no message has, become the largest multiple of four.
 #[must_use]
 pub const fn align(length: usize) -> usize {
-    (length + 3) & !3
+    // With 32 bits a length from a header can be `usize::MAX`.
+    length.saturating_add(3) & !3
 }

@@ -13,16 +13,6 @@ use std::time::Instant;
 use target::{Needed, TARGETS, Target};
 use toolchain::{Toolchain, UNWINDER};
 
-/// Tests that qemu-user cannot run, in tests' own words for what they are about. `cargo xtask vm-test --arch arm64 --full`
-/// runs them on a kernel.
-const NOT_EMULATED: &[&str] = &[
-    // It takes MADV_WIPEONFORK and does not do it.
-    "sys::fork::",
-    // Netlink messages are translated one by one, and those of notices and of long lists not all.
-    "network::reclaim::",
-    "an_interrupted_dump_is_asked_for_again",
-];
-
 #[derive(Debug, Args)]
 #[command(
     after_help = "It needs Debian's rustc-web, cargo-web and rust-web-src, and compiles the standard library of each \
@@ -80,7 +70,7 @@ fn one(target: &Target, test: bool, root: &Path, folder: &Path) -> bool {
             let mut cargo = toolchain.linking_cargo("test", target, run, folder)?;
             packages(cargo.arg("--lib"), run.packages);
             cargo.arg("--");
-            for test in NOT_EMULATED.iter().filter(|_| run.emulator.is_some()) {
+            for test in run.skipped {
                 cargo.args(["--skip", test]);
             }
             timed(target.name, "test", run.packages, cargo.current_dir(root))
