@@ -1,8 +1,9 @@
 //! Networks that many tests begin with.
 
-use crate::Host;
+use crate::{Host, until};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
+use netns_core::link::OperationalState;
 use netns_core::veth::{self, Veth};
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, link};
 use std::os::fd::AsFd;
@@ -82,10 +83,19 @@ fn inside(host: &mut RouteSocket, bridge: u32, number: u8) -> Inside {
     let mut socket = RouteSocket::open_in(&namespace).unwrap();
     link::set_up(&mut socket, 1).unwrap();
     link::set_up(&mut socket, eth0).unwrap();
-    let eth0 = link::get(&mut socket, eth0).unwrap().index;
+    let eth0 = when_up(&mut socket, eth0);
     give_addresses(&mut socket, eth0, number);
-    let port = link::get(host, port).unwrap().index;
+    let port = when_up(host, port);
     Inside { namespace, port, eth0 }
+}
+
+/// The index of a link, once it carries packets. Asking makes it so from Linux 6.8 on; older kernels come to it in their
+/// own time, and drop what is sent before.
+fn when_up(socket: &mut RouteSocket, name: IfName) -> u32 {
+    until("a link that is up", || {
+        let link = link::get(socket, name).unwrap();
+        (link.state == OperationalState::Up).then_some(link.index)
+    })
 }
 
 /// IPv6 has no decimal notation; `fd00:1::254` only looks like it.

@@ -44,8 +44,8 @@ pub struct Veth<'a> {
     pub peer_mac: Option<MacAddress>,
     /// MTU of both ends in bytes; the kernel's default is 1500.
     pub mtu: Option<u32>,
-    /// Transmit and receive queues of both ends. The kernel's default, `None`, is one for every possible CPU, and a
-    /// fifth and more of the time it takes to make a pair goes into them.
+    /// Transmit and receive queues of both ends. The kernel's default, `None`, is one for every possible CPU (a
+    /// single one before Linux 5.15), and a fifth and more of the time it takes to make a pair goes into them.
     pub queues: Option<u32>,
     /// The index of the bridge that the near end becomes a port of.
     pub bridge: Option<u32>,

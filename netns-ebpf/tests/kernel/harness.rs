@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
+use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, Neighbour};
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
@@ -69,6 +70,16 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Waits until a link carries packets, which a bridge forwards from then on. Asking makes it so from Linux 6.8 on; older
+/// kernels come to it in their own time, and drop what is sent before.
+pub(crate) fn until_up(socket: &mut RouteSocket, index: u32) {
+    let start = Instant::now();
+    while link::get(socket, index).unwrap().state != OperationalState::Up {
+        assert!(start.elapsed() < Duration::from_secs(60), "link {index} does not come up");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -154,9 +165,8 @@ impl Network {
         link::set_up(&mut socket, inside.eth0).unwrap();
         let address = Address::new(inside.eth0, format!("{}/24", inside.address).parse().unwrap());
         address::add(&mut socket, &address).unwrap();
-        // Asking makes the kernel let the port forward at once.
-        link::get(&mut socket, inside.eth0).unwrap();
-        link::get(&mut self.socket, inside.port).unwrap();
+        until_up(&mut socket, inside.eth0);
+        until_up(&mut self.socket, inside.port);
         self.insides.push(inside);
         slot
     }

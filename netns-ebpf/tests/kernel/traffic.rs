@@ -18,7 +18,7 @@ use netns_ebpf::attack::FrameSocket;
 use netns_ebpf::packet::{Facts, Permissions, Reason, Rules, judge};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
-use crate::harness::{Scratch, installed, name, privileged, seen, settled};
+use crate::harness::{Scratch, installed, name, privileged, seen, settled, until_up};
 
 /// A namespace with both kinds of addresses, which nobody keeps from what stacks do of themselves.
 struct Sandbox {
@@ -64,8 +64,8 @@ fn sandbox(host: &mut RouteSocket, monitor: &Monitor, number: u8) -> Sandbox {
     for net in [format!("{v4}/24"), format!("{v6}/64")] {
         address::add(&mut inside, &Address::new(ETH0, net.parse().unwrap())).unwrap();
     }
-    link::get(&mut inside, ETH0).unwrap();
-    link::get(host, port).unwrap();
+    until_up(&mut inside, ETH0);
+    until_up(host, port);
     Sandbox { namespace, v4, v6, port, slot, mac, rules: policy.rules }
 }
 
