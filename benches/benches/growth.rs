@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const THERE: [usize; 5] = [0, 9, 99, 999, 3_999];
 /// How long the kernel may take to reclaim what was dropped.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How many more there are at once.
 const MORE: u64 = 32;
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tests::in_host;
 
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 /// A first packet that was lost is repeated after a second.
 const STALL: Duration = Duration::from_millis(900);
 

@@ -324,7 +324,7 @@ pub(crate) enum EbpfCommand {
 }
 
 /// As long as for ever: a point in time that is farther away cannot be written down.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;

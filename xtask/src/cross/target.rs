@@ -1,4 +1,4 @@
-//! The machines and C libraries that the workspace is compiled for, besides x86_64 with glibc.
+//! The machines and C libraries that the workspace is compiled for, besides `x86_64` with glibc.
 
 use std::path::Path;
 

@@ -12,7 +12,7 @@ const SUITES: [&str; 6] = ["bullseye", "bookworm", "bookworm-backports", "trixie
 const SECURITY_SUITES: [&str; 1] = ["bookworm-security"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// How old package lists may be before they are fetched anew.
-const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+const FRESH: Duration = Duration::from_hours(24);
 
 /// Debian's archive, seen through a configuration of our own.
 #[derive(Debug)]

@@ -50,6 +50,24 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
+/// What the packages' own scripts would do, which nobody runs here.
+const MERGE_USR: &str = r#"
+    set -e
+    for name in bin sbin lib; do
+      cp -a "$name/." "usr/$name/"
+      rm -r "$name"
+      ln -s "usr/$name" "$name"
+    done
+    rm -rf var/run var/lock
+    ln -s /run var/run
+    ln -s /run/lock var/lock
+    ln -s mawk usr/bin/awk
+    [ -e usr/bin/sh ] || ln -s dash usr/bin/sh
+    echo root:x:0:0:root:/root:/bin/bash >etc/passwd
+    echo root:x:0: >etc/group
+    mkdir -p usr/lib/modules vm
+"#;
+
 /// Unpacks the root, unless it is there.
 pub(super) fn root(archive: &Archive, folder: &Path) -> Result<PathBuf, Failure> {
     let root = folder.join("root-arm64");
@@ -58,24 +76,7 @@ pub(super) fn root(archive: &Archive, folder: &Path) -> Result<PathBuf, Failure>
     }
     let fresh = root.with_extension("new");
     archive.unpack_with_dependencies(PACKAGES, RELEASE, &fresh)?;
-    // What the packages' own scripts would do, which nobody runs here.
-    const SCRIPT: &str = r#"
-        set -e
-        for name in bin sbin lib; do
-          cp -a "$name/." "usr/$name/"
-          rm -r "$name"
-          ln -s "usr/$name" "$name"
-        done
-        rm -rf var/run var/lock
-        ln -s /run var/run
-        ln -s /run/lock var/lock
-        ln -s mawk usr/bin/awk
-        [ -e usr/bin/sh ] || ln -s dash usr/bin/sh
-        echo root:x:0:0:root:/root:/bin/bash >etc/passwd
-        echo root:x:0: >etc/group
-        mkdir -p usr/lib/modules vm
-    "#;
-    run(Command::new("sh").arg("-c").arg(SCRIPT).current_dir(&fresh))?;
+    run(Command::new("sh").arg("-c").arg(MERGE_USR).current_dir(&fresh))?;
     fs::rename(&fresh, &root).map_err(failed("rename", &fresh))?;
     Ok(root)
 }

@@ -32,8 +32,8 @@ pub(super) enum Round {
 impl Round {
     pub(super) const fn limit(&self) -> Duration {
         match self {
-            Self::Short => Duration::from_secs(10 * 60),
-            Self::Full(_) => Duration::from_secs(90 * 60),
+            Self::Short => Duration::from_mins(10),
+            Self::Full(_) => Duration::from_mins(90),
         }
     }
 
