@@ -51,12 +51,14 @@ const NOT_EMULATED: &[&str] = &[
     // It takes MADV_WIPEONFORK and does not do it.
     "sys::fork::",
     // It does not know the ioctl that tells a namespace's kind, and passes on only some netlink messages.
+    "network::fabric::",
     "network::reclaim::",
     "rtnetlink::socket::",
 ];
 /// And what holds requests against bytes that are written down, which are a little-endian machine's.
 const NOT_EMULATED_BIG_ENDIAN: &[&str] = &[
     "sys::fork::",
+    "network::fabric::",
     "network::reclaim::",
     "rtnetlink::socket::",
     "rtnetlink::tests::",
