@@ -70,7 +70,7 @@ fn words(tool: &str, options: &[&str], arguments: &str) -> String {
 /// (`net.ipv4.neigh.default.gc_thresh3`), so what others do on the machine makes it drop packets here too.
 ///
 /// # Panics
-/// If it is not answered within a minute.
+/// If it is not answered within 50 seconds.
 pub fn ping(options: &str, address: &str) {
     let mut command = oracle("ping");
     command.args(["-q", "-W", "2"]).args(options.split_whitespace()).arg(address);
