@@ -5,12 +5,13 @@ use crate::topology::{edit, example, fine, topology};
 use crate::topology_policy::{filters, pings};
 use crate::{done, state_of_the_host, xtask};
 use netns_core::{Namespace, RouteSocket};
+use netns_ebpf::are_loaded;
 use serde_json::json;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tests::{in_host, ip, tc, tc_json};
+use tests::{eventually, in_host, ip, tc, tc_json};
 
 const LAB: &str = r#"
 [bridge.br0]
@@ -31,6 +32,13 @@ fn programs(port: &str) -> HashSet<u64> {
     let hooks = ["ingress", "egress"].map(|hook| tc_json(&format!("filter show dev {port} {hook}")));
     let filters = hooks.iter().filter_map(|hook| hook.as_array()).flatten();
     filters.filter_map(|filter| filter["options"]["prog"]["id"].as_u64()).collect()
+}
+
+fn ingress_program(port: &str) -> u32 {
+    let filters = tc_json(&format!("filter show dev {port} ingress"));
+    let ids = filters.as_array().into_iter().flatten();
+    let id = ids.filter_map(|filter| filter["options"]["prog"]["id"].as_u64()).next();
+    id.expect("a filter on the port").try_into().expect("an id of 32 bits")
 }
 
 fn records() -> Vec<String> {
@@ -81,9 +89,12 @@ fn filters_that_were_left_alone_with_their_program_are_taken_off() {
         let before = state_of_the_host();
         fine("up", &file);
         let first = programs("a-eth0");
+        let judging = ingress_program("a-eth0");
         for port in ["a-eth0", "b-eth0"] {
             tc(&format!("filter del dev {port} ingress"));
         }
+        // The kernel frees a program some time after its last filter; until then `up` takes it again, and may.
+        eventually("the program to go with its filters", || !are_loaded([judging; 2]));
         fine("up", &file);
         assert_eq!([filters("a-eth0"), filters("b-eth0")], [2, 2]);
         assert!(programs("a-eth0").is_disjoint(&first));
