@@ -7,7 +7,8 @@
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::topology::Command;
-use netns_core::{Namespace, RouteSocket};
+use netns_core::Namespace;
+use netns_core::record::NamespaceIdentity;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -69,7 +70,9 @@ pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u
 
 /// As [`HOST`] has it.
 fn host() -> Result<String> {
-    Ok(RouteSocket::open()?.namespace_cookie()?.to_string())
+    let identity = NamespaceIdentity::of(&Namespace::current()?)?;
+    // Kernels before 5.14 have no cookies: there it is the inode.
+    Ok(identity.cookie.map_or_else(|| identity.to_string(), |cookie| cookie.to_string()))
 }
 
 /// The processes of a topology that run.

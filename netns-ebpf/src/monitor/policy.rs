@@ -22,7 +22,7 @@ pub enum Mode {
     /// is enough: what comes back from one passes the port unseen (`tc_skip_classify`, which crossing a veth does not
     /// clear: `__netif_receive_skb_core` in
     /// <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>). By the same way the sender of a frame that crosses
-    /// a [`Network`](netns_core::Network)'s trunks can be forged, and with it the group that it is judged by.
+    /// a [`Network`](netns_core::network::Network)'s trunks can be forged, and with it the group that it is judged by.
     Enforce,
 }
 

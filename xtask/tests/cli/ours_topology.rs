@@ -36,8 +36,8 @@ fn programs(port: &str) -> HashSet<u64> {
 
 fn ingress_program(port: &str) -> u32 {
     let filters = tc_json(&format!("filter show dev {port} ingress"));
-    let ids = filters.as_array().into_iter().flatten();
-    let id = ids.filter_map(|filter| filter["options"]["prog"]["id"].as_u64()).next();
+    let mut filters = filters.as_array().into_iter().flatten();
+    let id = filters.find_map(|filter| filter["options"]["prog"]["id"].as_u64());
     id.expect("a filter on the port").try_into().expect("an id of 32 bits")
 }
 
