@@ -28,7 +28,7 @@ pub fn datagrams(command: &str) -> Vec<Vec<u8>> {
 /// Lets go of all descriptors but stdin, stdout and stderr with the next exec.
 fn leave_no_descriptors() -> io::Result<()> {
     const CLOEXEC: libc::c_uint = libc::CLOSE_RANGE_CLOEXEC;
-    // More than whoever started the tests has open.
+    // More than the process that started the tests has open.
     const MOST: libc::c_int = 4096;
     // SAFETY: no pointers; nothing is closed before an exec.
     if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) } == 0 {

@@ -116,7 +116,7 @@ fn a_network_whose_bridge_somebody_makes_filter_vlans_goes_on() {
         let on = BridgeOptions { vlan_filtering: Some(true), ..BridgeOptions::default() };
         bridge::set(&mut host.socket(), bridge, &on).unwrap();
         let new = network.create_sandbox().unwrap();
-        // Ports learn nothing and nothing is flooded: whoever reaches another one does so by the fixed entries.
+        // Ports learn nothing and nothing is flooded: anyone who reaches another one does so by the fixed entries.
         for (from, to) in [(&old[0], &old[1]), (&old[1], &new), (&new, &old[0])] {
             assert!(reaches(from, to));
         }

@@ -18,7 +18,7 @@ pub(crate) enum Counting {
 }
 
 impl Counting {
-    /// How the second is told of, as the end of a sentence.
+    /// How the second is reported, as the end of a sentence.
     pub(crate) const INSTEAD: &str = "the kernel's port statistics in place of the program's counters";
 
     /// Loads the program, and tries in the namespace of `probe`, which is thrown away, whether it can be put onto a port.

@@ -83,7 +83,7 @@ impl Namespace {
         bound.map_err(failed("mount"))
     }
 
-    /// Opens a named namespace, whoever made it. A name may be a symbolic link, as some engines make them
+    /// Opens a named namespace, no matter who made it. A name may be a symbolic link, as some engines make them
     /// (`ln -s /proc/PID/ns/net /run/netns/NAME`).
     ///
     /// What is in the folder may be anything: a FIFO or a device is not opened, since that could wait for ever, or do

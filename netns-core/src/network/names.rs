@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 #[derive(Debug)]
 pub(super) struct LeftName {
     name: Box<str>,
-    /// A socket of its namespace, by which it is told from one that somebody else gave the name to since; `None` if there
+    /// A socket of its namespace, which distinguishes it from one that somebody else gave the name to since; `None` if there
     /// was no descriptor left for it, and then it is never removed.
     socket: Option<OwnedFd>,
 }

@@ -11,7 +11,7 @@
 //!   `eth0`, which drops what it sends until then, says nothing that its port is not ready for;
 //! - asking for both ends makes the kernel's linkwatch run for them, so that `eth0` sends and the bridge forwards from then
 //!   on. `eth0` is asked for from outside, which saves an exchange, by a namespace id. The kernel gives the new namespace
-//!   an id where the port is when it first tells of the port there; before it can, we choose it.
+//!   an id where the port is when it first reports the port there; before it can, we choose it.
 
 use super::options::NetworkOptions;
 use super::plan::Plan;

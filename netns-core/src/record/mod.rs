@@ -20,7 +20,7 @@
 //! [`VERSION`], the kind of record, and the boot that it was written in: after the next start of the machine nothing
 //! is left of what it says. Another version is refused with a sentence.
 //!
-//! It is locked (`flock`) for as long as a [`RecordFile`] lives, so that a record whose process lives is told from one
+//! It is locked (`flock`) for as long as a [`RecordFile`] lives, so that a record whose process lives is distinguished from one
 //! whose process was killed. Lines are appended by one `write` each; an unfinished last line is about something that was
 //! not made yet. [`RecordFile::replace`] writes a new file and renames it, so that there is the old record or the new
 //! one after a kill at any system call and on a full disk. Removing never needs space.

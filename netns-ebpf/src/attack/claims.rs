@@ -76,7 +76,7 @@ impl Table {
         let everybody = Ipv6Addr::from([0xFF; 16]);
         let near = advertise(self, self.from.v6);
         self.add(Reason::NdTarget, "all ones", advertise(self, everybody), near);
-        // A test whether an address is free goes to whoever might have it, not to one host.
+        // A test whether an address is free goes to anyone who might have it, not to one host.
         let detect = icmpv6(135, &[&[0; 4][..], &self.from.v6.octets()].concat());
         let group = super::frame::solicited(self.from.v6);
         let near = self.v6(NOBODY6, group, 255, ICMPV6, &detect);

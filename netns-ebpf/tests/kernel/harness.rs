@@ -56,7 +56,7 @@ pub(crate) fn installed(test: &str, tools: &[&str], packages: &str) -> bool {
     false
 }
 
-/// An empty folder of the test's own, whoever else runs the same test now or ran it before; it goes with this.
+/// An empty folder of the test's own, no matter who else runs the same test now or ran it before; it goes with this.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {

@@ -74,7 +74,7 @@ impl Planner<'_> {
                 stp: differing(Some(bridge.stp), now.stp),
                 ageing: differing(Some(bridge.ageing), now.ageing),
                 multicast_snooping: differing(Some(bridge.multicast_snooping), now.multicast_snooping),
-                // A file has no word for it: whoever switched it on meant it.
+                // A file has no word for it: anyone who switched it on meant it.
                 vlan_filtering: None,
             };
             if options != BridgeOptions::default() {

@@ -107,7 +107,7 @@ fn a_topology_whose_bridge_somebody_makes_filter_vlans_is_as_its_file_says() {
     });
 }
 
-/// What `observe --once` tells of a port, by its key.
+/// What `observe --once` reports about a port, by its key.
 fn observed(arguments: &str, port: &str, key: &str) -> Value {
     let once = done(&mut xtask(&format!("observe {arguments} --once --json --interval 0.1")));
     assert_eq!((once.code, once.err.as_str()), (Some(0), ""));

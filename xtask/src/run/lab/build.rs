@@ -210,7 +210,7 @@ impl Lab<'_> {
     /// Links inside a namespace.
     fn encode_up(&self, batch: &mut Batch, index: u32) {
         link::encode_set(batch, 1, &UP);
-        // In a request of its own: the kernel raises a link before it looks at the rest.
+        // In a request of its own: the kernel brings a link up before it looks at the rest.
         self.encode_silent(batch, index);
         link::encode_set(batch, index, &UP);
     }
