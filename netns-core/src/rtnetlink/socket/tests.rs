@@ -46,14 +46,15 @@ fn an_interrupted_dump_is_asked_for_again() {
                 let _ = link::delete(&mut socket, bridge.name);
             }
         });
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(50);
         let mut repeated = 0;
         while repeated < 3 && Instant::now() < deadline {
             let before = socket.sequence;
-            let links = link::list(&mut socket).map(|links| links.len());
-            // `lo`, the steady ones, and the other one or not.
-            if !matches!(links, Ok(81 | 82)) {
-                break;
+            // `lo`, the steady ones, and the other one or not; on a slow machine it may change every time.
+            match link::list(&mut socket) {
+                Ok(links) if matches!(links.len(), 81 | 82) => {}
+                Err(error) if error.to_string().contains("the list kept changing") => {}
+                _ => break,
             }
             repeated += u32::from(socket.sequence - before > 1);
         }
