@@ -64,6 +64,10 @@ impl Bridged {
         bridge::create(&mut socket, &bridge).unwrap();
         let bridge = link::get(&mut socket, name).unwrap().index;
         let insides = (1..=count).map(|number| inside(&mut socket, bridge, number)).collect();
+        if count > 0 {
+            // It has its carrier from its first port.
+            when_up(&mut socket, name);
+        }
         give_addresses(&mut socket, bridge, 254);
         Self { bridge, insides }
     }

@@ -167,6 +167,8 @@ impl Network {
         address::add(&mut socket, &address).unwrap();
         until_up(&mut socket, inside.eth0);
         until_up(&mut self.socket, inside.port);
+        // A bridge has its carrier from its first port.
+        until_up(&mut self.socket, self.bridge);
         self.insides.push(inside);
         slot
     }
