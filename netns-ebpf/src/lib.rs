@@ -36,12 +36,13 @@
 
 #[cfg(not(target_arch = "bpf"))]
 pub mod attack;
-pub mod layout;
 #[cfg(not(target_arch = "bpf"))]
 mod monitor;
-pub mod packet;
 #[cfg(not(target_arch = "bpf"))]
 pub mod pcapng;
+
+pub use netns_packet as packet;
+pub use netns_packet::layout;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use monitor::{

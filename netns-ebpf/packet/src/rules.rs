@@ -108,13 +108,13 @@ impl Net6 {
 ///
 /// ```
 /// use core::net::Ipv4Addr;
-/// use netns_ebpf::packet::{Permissions, Rules};
+/// use netns_packet::{Permissions, Rules};
 ///
 /// let rules = Rules::new([2, 0, 0, 0, 0, 1])
 ///     .with_ipv4(Ipv4Addr::new(10, 1, 1, 1), 32)?
 ///     .permitting(Permissions::DHCP_CLIENT);
 /// assert_eq!(rules.mac(), [2, 0, 0, 0, 0, 1]);
-/// # Ok::<(), netns_ebpf::packet::RulesFull>(())
+/// # Ok::<(), netns_packet::RulesFull>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]

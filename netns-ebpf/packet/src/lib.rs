@@ -24,6 +24,9 @@
 //! and whether a TCP segment fits its connection: that takes memory, and here a frame is judged by itself. Messages of
 //! routing protocols beside those that are named; what a DHCP client calls itself in option 61 or, with DHCPv6, in its
 //! DUID, which only its server can know.
+//!
+//! What the program and its user space agree on besides is in [`layout`].
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![expect(
     clippy::inline_always,
@@ -37,6 +40,7 @@ mod fragment;
 mod icmp;
 mod ipv4;
 mod ipv6;
+pub mod layout;
 mod message;
 mod multicast;
 mod neighbour;
@@ -191,7 +195,7 @@ impl Facts {
 /// The first reason that is found, in the order that is explained above.
 ///
 /// ```
-/// use netns_ebpf::packet::{Facts, Reason, Rules, judge};
+/// use netns_packet::{Facts, Reason, Rules, judge};
 ///
 /// let rules = Rules::new([2, 0, 0, 0, 0, 1]);
 /// let mut frame = [0; 60];
@@ -239,6 +243,3 @@ mod protocol {
     pub(super) const ICMPV6: u8 = 58;
     pub(super) const PIM: u8 = 103;
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ pub const REASONS: usize = 56;
 macro_rules! reasons {
     ($($code:literal $reason:ident $name:literal $description:literal)*) => {
         /// Why a frame is not one that its sender may send. A frame has one reason: the first that is found, in the
-        /// order of the checks (see [`crate::packet`]).
+        /// order of the checks (see [the front page](crate)).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Reason {

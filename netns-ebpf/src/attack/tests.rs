@@ -1,4 +1,5 @@
-//! Tests of judging, on the host. `tests/kernel` holds the kernel's verdict against it.
+//! Tests of judging, on the host: honest frames, and those of the table. `tests/kernel` holds the kernel's verdict
+//! against it.
 
 mod claims;
 mod honest;
@@ -6,8 +7,8 @@ mod hostile;
 mod plain;
 mod table;
 
-use super::{Facts, Rules, Verdict, judge};
-use crate::attack::Party;
+use super::Party;
+use crate::packet::{Facts, Rules, Verdict, judge};
 
 /// Who sends in these tests.
 const FROM: Party = Party::numbered(1);

@@ -5,6 +5,7 @@
 
 mod pairs;
 mod validation;
+mod violations;
 
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIRS, PairKey, PairLine, pair_bits, pair_home,

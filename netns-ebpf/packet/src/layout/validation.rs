@@ -1,6 +1,6 @@
 //! What the program and user space agree on for validation.
 
-use crate::packet::{REASONS, Rules};
+use crate::{REASONS, Rules};
 
 /// The map of the ports' policies: one [`PortPolicy`] per slot.
 pub const POLICIES: &str = "POLICIES";
@@ -70,7 +70,7 @@ pub struct Dropped {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Violations {
-    /// Frames by the code of their reason. Those of reason [`Group`](crate::packet::Reason::Group) count for the
+    /// Frames by the code of their reason. Those of reason [`Group`](crate::Reason::Group) count for the
     /// sender, once for every port that they were on their way to.
     pub packets: [u64; REASONS],
     /// Of what the namespace sent and the port's `rx` counts, what was dropped.
