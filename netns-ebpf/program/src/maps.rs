@@ -1,11 +1,11 @@
-//! The program's maps and globals. Their names are [`netns_ebpf::layout`]'s; the sizes given here are the smallest that
+//! The program's maps and globals. Their names are [`netns_packet::layout`]'s; the sizes given here are the smallest that
 //! make sense, user space sets the real ones before it loads the program.
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use netns_ebpf::layout::{
+use netns_packet::layout::{
     Event, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortPolicy, Violations,
 };
 
@@ -55,7 +55,7 @@ pub(crate) static CPUS: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
 pub(crate) static PAIR_BITS: Global<u32> = Global::new(0);
 
-/// Whether two runs can interleave on one CPU: see [`crate::program::count`].
+/// Whether two runs can interleave on one CPU: see [`crate::count`].
 #[unsafe(no_mangle)]
 pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
 

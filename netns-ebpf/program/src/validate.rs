@@ -1,19 +1,19 @@
-//! Validating: the kernel's side of [`netns_ebpf::packet`].
+//! Validating: the kernel's side of [`netns_packet`].
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
-use netns_ebpf::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
-use netns_ebpf::packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
+use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
+use netns_packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
 
-use super::Fate;
-use super::atomic;
-use super::copy;
-use super::frame::Frame;
-use super::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
-use super::skb::Skb;
-use super::steps::Judged;
+use crate::Fate;
+use crate::atomic;
+use crate::copy;
+use crate::frame::Frame;
+use crate::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
+use crate::skb::Skb;
+use crate::steps::Judged;
 
 /// Judges a frame that the port received from its namespace.
 #[inline(always)]

@@ -10,13 +10,13 @@
 //! [softirq.c]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use netns_ebpf::layout::{BY_TRUNK, NEAR_LINKS, NO_SLOT, PortCounters, Traffic, counter_index};
+use netns_packet::layout::{BY_TRUNK, NEAR_LINKS, NO_SLOT, PortCounters, Traffic, counter_index};
 
-use super::atomic;
-use super::frame::Frame;
-use super::log;
-use super::maps::{COUNTERS, CPUS, NEAR, PORTS, PREEMPTIBLE};
-use super::{pairs, validate};
+use crate::atomic;
+use crate::frame::Frame;
+use crate::log;
+use crate::maps::{COUNTERS, CPUS, NEAR, PORTS, PREEMPTIBLE};
+use crate::{pairs, validate};
 
 /// Counts a frame that the port received from its namespace.
 #[inline(always)]

@@ -8,12 +8,10 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_pull_data;
-use netns_ebpf::packet::{
-    self, Below, Bytes, Carried, Facts, Mac, Options, Owners, Reason, Rules, Span, Steps, Verdict,
-};
+use netns_packet::{Below, Bytes, Carried, Facts, Mac, Options, Owners, Reason, Rules, Span, Steps, Verdict};
 
-use super::skb::Skb;
-use super::validate;
+use crate::skb::Skb;
+use crate::validate;
 
 /// A frame that is being judged, and by which rules: a port's slot and its policy's control word.
 ///
@@ -173,7 +171,7 @@ fn unpack(code: u8) -> Verdict {
 #[inline(never)]
 extern "C" fn ipv4_options(context: *mut __sk_buff, start: u32, end: u32) -> u64 {
     let options = match held(context, end) {
-        Some(frame) => packet::ipv4_options(&frame, Span { start, end }),
+        Some(frame) => netns_packet::ipv4_options(&frame, Span { start, end }),
         None => Options { sum: 0, wrong: Some(Reason::Ipv4Options) },
     };
     let Options { sum, wrong } = options;
@@ -186,7 +184,7 @@ extern "C" fn ipv4_options(context: *mut __sk_buff, start: u32, end: u32) -> u64
 #[inline(never)]
 extern "C" fn ipv6_extensions(context: *mut __sk_buff, start: u32, end: u32, next: u32) -> u64 {
     let frame = Headers::hold(context, start, end);
-    match packet::ipv6_extensions(&frame, Span { start, end }, next as u8) {
+    match netns_packet::ipv6_extensions(&frame, Span { start, end }, next as u8) {
         Ok(Carried { protocol, at, fragment, part }) => {
             u64::from(at & 0x1FFFF)
                 | u64::from((at - part) & 0x7FFF) << 17
@@ -206,7 +204,7 @@ extern "C" fn discovery_options(context: *mut __sk_buff, start: u32, end: u32, o
     let owners = Owners { source: owners_and_mac >> 48 & 1 != 0, target: owners_and_mac >> 49 & 1 != 0 };
     let mac = Mac(owners_and_mac & 0xFFFF_FFFF_FFFF);
     let Some(frame) = held(context, end) else { return pack(Err(Reason::NdMalformed)).into() };
-    pack(packet::discovery_options(&frame, Span { start, end }, owners, mac)).into()
+    pack(netns_packet::discovery_options(&frame, Span { start, end }, owners, mac)).into()
 }
 
 /// A place, and the facts beside the length.
@@ -226,7 +224,7 @@ extern "C" fn ipv4_packet(context: *mut __sk_buff, place: u64, length: u32, slot
     let (at, facts) = unpack_place(place, length);
     // Those by which the frame is being judged, so that there are some. So it is below.
     let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
-    pack(packet::ipv4(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
+    pack(netns_packet::ipv4(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
 }
 
 /// [`Steps::ipv6`]: as [`ipv4_packet`].
@@ -235,7 +233,7 @@ extern "C" fn ipv4_packet(context: *mut __sk_buff, place: u64, length: u32, slot
 extern "C" fn ipv6_packet(context: *mut __sk_buff, place: u64, length: u32, slot: u32, control: u32) -> u64 {
     let (at, facts) = unpack_place(place, length);
     let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
-    pack(packet::ipv6(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
+    pack(netns_packet::ipv6(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
 }
 
 /// A protocol's number, the hop limit, four facts, and where the IP header is.
@@ -258,7 +256,7 @@ extern "C" fn message(context: *mut __sk_buff, span: u64, below: u64, slot: u32,
         Below { is_v6: is(0), is_unspecified: is(1), is_train: is(2), is_fragment: is(3), hop_limit, at };
     let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
     let frame = Judged { skb: Skb(context), slot, control };
-    pack(packet::message(&frame, payload, number, below, rules)).into()
+    pack(netns_packet::message(&frame, payload, number, below, rules)).into()
 }
 
 /// [`Steps::dhcp_options`]: the address that is declined, whether one is, and the code of what is wrong.
@@ -266,7 +264,7 @@ extern "C" fn message(context: *mut __sk_buff, span: u64, below: u64, slot: u32,
 #[inline(never)]
 extern "C" fn dhcp_options(context: *mut __sk_buff, start: u32, end: u32) -> u64 {
     let options = match held(context, end) {
-        Some(frame) => packet::dhcp_options(&frame, Span { start, end }),
+        Some(frame) => netns_packet::dhcp_options(&frame, Span { start, end }),
         None => Err(Reason::DhcpClient),
     };
     match options {

@@ -1,16 +1,16 @@
 //! A frame's bytes.
 
-use super::{copy, direct};
+use crate::{copy, direct};
 use aya_ebpf::bindings::__sk_buff;
 use core::mem::MaybeUninit;
-use netns_ebpf::packet::Bytes;
+use netns_packet::Bytes;
 
 /// The bytes of the frame that the program was called for, as far as they are in its first piece: nearly always all of
 /// them, and of a longer frame its headers.
 ///
 /// Of the other pieces nothing is read. They can be pages that the sender still writes to (`PACKET_TX_RING`, `vmsplice`),
 /// so that what is delivered is not what was judged; the first piece is the kernel's own memory. What is to be judged is
-/// pulled into it: see [`Judged`](super::steps::Judged).
+/// pulled into it: see [`Judged`](crate::steps::Judged).
 pub(crate) struct Skb(pub(crate) *mut __sk_buff);
 
 impl Bytes for Skb {

@@ -1,4 +1,12 @@
-//! The programs and what they are made of.
+//! The eBPF program: one classifier for each direction of a bridge port.
+//!
+//! A frame is read (what the kernel says of it), counted and judged: a pure function of its bytes and the port's policy.
+//! To let it pass is `TC_ACT_UNSPEC`: "nothing to say", so that filters which other people attached after ours still run.
+//!
+//! Built by `cargo xtask ebpf build`, never by a plain `cargo build`, for want of the feature `program`.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     clippy::inline_always,
     reason = "a call costs stack, of which there are 512 bytes, and what the verifier knows of the arguments"
@@ -20,7 +28,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
-use netns_ebpf::layout::NO_SLOT;
+use netns_packet::layout::NO_SLOT;
 
 use frame::Frame;
 

@@ -1,11 +1,11 @@
-//! Counting pairs, in a table that all CPUs share: see [`netns_ebpf::layout`].
+//! Counting pairs, in a table that all CPUs share: see [`netns_packet::layout`].
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use netns_ebpf::layout::{PAIR_GROUP, PairKey, PairLine, pair_home};
+use netns_packet::layout::{PAIR_GROUP, PairKey, PairLine, pair_home};
 
-use super::frame::Frame;
-use super::maps::{LOST, PAIR_BITS, PAIRS};
-use super::{atomic, count, log};
+use crate::frame::Frame;
+use crate::maps::{LOST, PAIR_BITS, PAIRS};
+use crate::{atomic, count, log};
 
 /// What [`pair_line`] answers if there is no room.
 const NO_LINE: u32 = u32::MAX;

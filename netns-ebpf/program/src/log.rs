@@ -5,7 +5,7 @@
 //! not `#[cold]`: that is a section of its own, and aya 0.14 takes functions at the same place of two sections for one.
 
 use aya_log_ebpf::warn;
-use netns_ebpf::layout::PairKey;
+use netns_packet::layout::PairKey;
 
 /// A filter hands frames over with a class id that no counters exist for.
 #[inline(never)]
