@@ -41,8 +41,8 @@ const fn needed(file: &'static str, package: &'static str) -> Needed {
     Needed { file, package }
 }
 
-/// The library, the program's user space, topologies and the command line.
-const ALL: &[&str] = &["netns-core", "netns-packet", "netns-ebpf", "netns-topology", "xtask"];
+/// The library, the program's user space, topologies, the command line and the developers'.
+const ALL: &[&str] = &["netns-core", "netns-packet", "netns-ebpf", "netns-topology", "netns", "xtask"];
 /// Those with unit tests that need no privilege.
 const LIBRARIES: &[&str] = &["netns-core", "netns-packet", "netns-ebpf", "netns-topology"];
 
