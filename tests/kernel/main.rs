@@ -20,6 +20,7 @@ mod network_limits;
 mod network_ours;
 mod network_pool;
 mod network_process;
+mod network_recorded;
 mod network_settings;
 mod ping;
 mod ping_answers;

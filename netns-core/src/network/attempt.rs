@@ -53,6 +53,12 @@ impl Claim {
         Ok(Self { shared: Arc::clone(shared), ticket, port: Port::None })
     }
 
+    /// The number of a port that was made by another process.
+    pub(super) fn adopt(shared: &Arc<Shared>, number: u32) -> Self {
+        let ticket = shared.books().ledger.adopt(number);
+        Self { shared: Arc::clone(shared), ticket, port: Port::Used }
+    }
+
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -35,6 +35,9 @@
 //! says so; only then is its number, with its address, MAC address, port name and slot, given out again.
 //! [`Network::reclaiming`] and [`Network::wait_reclaimed`] tell; [`Network::delete`] does not leave it to the kernel.
 //!
+//! A process that is killed leaves the first bridge, the names of named sandboxes, and the sandboxes that processes or
+//! names hold. [`RecordedNetwork`] lists such networks, takes them over ([`RecordedNetwork::open`]) or removes them.
+//!
 //! # Limits
 //!
 //! 64,512 sandboxes a network by the interface indexes it reserves; beyond that, the kernel's
@@ -43,6 +46,7 @@
 //! `net.ipv4.neigh.default.gc_thresh3`, 1,024 unless raised, limits how many such acquaintances there are at once.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod attempt;
 mod fabric;
 mod ledger;
@@ -53,14 +57,16 @@ mod plan;
 mod pool;
 mod program;
 mod reclaim;
+mod recorded;
 mod requests;
 mod responder;
 mod sandbox;
 mod shared;
 
-pub use options::NetworkOptions;
+pub use options::{NetworkOptions, RecordPlace};
 pub use pool::{Pool, PoolOptions};
 pub use program::{PortInfo, PortProgram};
+pub use recorded::RecordedNetwork;
 pub use sandbox::Sandbox;
 
 use crate::error::Cause;
@@ -95,10 +101,13 @@ impl Network {
     /// If the options contradict themselves; if a subnet overlaps with a route of the host, or the name is taken:
     /// nothing that exists is adopted or shadowed. Else the kernel's reason. Nothing is left then.
     pub fn create(options: &NetworkOptions) -> Result<Self> {
-        let home = Namespace::current()?;
-        let subnets = [options.subnet_v4, options.subnet_v6];
-        check_routes(subnets.into_iter().flatten())?;
-        Shared::create(home, options).map(|shared| Self { shared: Arc::new(shared) })
+        Shared::create(Namespace::current()?, options).map(|shared| Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether it is on record: see [`RecordPlace`].
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.shared.is_recorded()
     }
 
     /// Makes a sandbox in an anonymous namespace. The calling thread, whichever namespace it is in, stays there.
@@ -215,9 +224,9 @@ impl Network {
 }
 
 /// Refuses subnets of which the host has a part already.
-fn check_routes(subnets: impl Iterator<Item = IpNet>) -> Result<()> {
+fn check_routes(options: &NetworkOptions) -> Result<()> {
     let routes = route::list(&mut RouteSocket::open()?)?;
-    for subnet in subnets {
+    for subnet in [options.subnet_v4, options.subnet_v6].into_iter().flatten() {
         let overlap = routes
             .iter()
             .find(|route| !route.destination.is_default() && route.destination.overlaps(&subnet));

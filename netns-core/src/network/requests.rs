@@ -160,7 +160,7 @@ impl Recipe {
         let inside = i32::from_ne_bytes(port.to_ne_bytes());
         nsid::encode_assign(batch, thread, inside);
         if let Some(programs) = programs {
-            encode_programs(batch, port, programs);
+            encode_programs(batch, port, programs, false);
         }
         let quiet = self.ipv6.then_some(AddrGenMode::None);
         let join = LinkChange {
@@ -197,9 +197,11 @@ fn encode_question(batch: &mut Batch, index: u32, namespace: Option<i32>) {
 pub(super) const UP: LinkChange<'_> = LinkChange { up: Some(true), ..LinkChange::NONE };
 const QUIET: LinkChange<'_> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
 
-/// Appends the hooks of a port and the programs on them.
-fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {
-    tc::encode_add_clsact(batch, index);
+/// Appends the hooks of a port and the programs on them; or the programs alone, in place of those that are there.
+pub(super) fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>, replace: bool) {
+    if !replace {
+        tc::encode_add_clsact(batch, index);
+    }
     for direction in Direction::BOTH {
         let program = match direction {
             Direction::Ingress => programs.ingress,
@@ -214,7 +216,11 @@ fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {
             name: "sandbox",
             class_id: programs.slot,
         };
-        tc::encode_add_filter(batch, &filter);
+        if replace {
+            tc::encode_replace_filter(batch, &filter);
+        } else {
+            tc::encode_add_filter(batch, &filter);
+        }
     }
 }
 
