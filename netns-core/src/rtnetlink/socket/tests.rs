@@ -1,6 +1,7 @@
 //! What of the socket cannot be seen from outside of the crate; the rest is in `tests/kernel` of the workspace.
 
-use super::{RouteSocket, refusal};
+use super::RouteSocket;
+use super::answer::refusal;
 use crate::bridge::{self, Bridge};
 use crate::link;
 use crate::wire::{
