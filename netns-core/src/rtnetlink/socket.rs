@@ -4,6 +4,7 @@ mod answer;
 mod dump;
 mod exchange;
 
+use crate::error::{Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
 use crate::wire::Batch;
@@ -59,7 +60,7 @@ impl RouteSocket {
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK, libc::NETLINK_GET_STRICT_CHK] {
             match sys::socket::set_option(self.socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
                 Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => {
-                    return Err(Error::system("open route socket", "", "setsockopt")(error));
+                    return Err(Error::system(Operation::OpenRouteSocket, "", SystemCall::Setsockopt)(error));
                 }
                 _ => {}
             }
@@ -80,7 +81,7 @@ impl RouteSocket {
     /// request is repeated, to hear why; so it is for namespaces that are given up when that happens.
     pub(crate) fn open_bare() -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
-            .map_err(Error::system("open route socket", "", "socket"))?;
+            .map_err(Error::system(Operation::OpenRouteSocket, "", SystemCall::Socket))?;
         Ok(Self { socket, port: None, sequence: 1, explains: false, settled: true })
     }
 
@@ -103,9 +104,9 @@ impl RouteSocket {
     pub fn namespace(&self) -> Result<Namespace> {
         let fd = sys::socket::namespace_of(self.socket.as_fd());
         fd.map(Namespace::from_kernel).map_err(Error::system(
-            "get the namespace of",
+            Operation::FindSocketNamespace,
             "a route socket",
-            "ioctl(SIOCGSKNS)",
+            SystemCall::IoctlNamespace,
         ))
     }
 
@@ -128,7 +129,7 @@ impl RouteSocket {
     /// ```
     pub fn namespace_cookie(&self) -> Result<u64> {
         sys::socket::option(self.socket.as_fd(), libc::SOL_SOCKET, libc::SO_NETNS_COOKIE).map_err(
-            Error::system("identify the namespace of", "a route socket", "getsockopt(SO_NETNS_COOKIE)"),
+            Error::system(Operation::IdentifySocketNamespace, "a route socket", SystemCall::GetsockoptCookie),
         )
     }
 }

@@ -1,17 +1,18 @@
 //! What the kernel's answers mean: refusals, and answers that cannot be used, put into words.
 
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
+use crate::rtnetlink::describe::{Description, attribute_name, attribute_path, describe};
 use crate::wire::{
-    self, Attributes, Message, Messages, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_OFFS, attribute_path, describe,
+    Attributes, Message, Messages, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
 };
 use crate::{Error, Result};
 use std::io;
 
 /// The last request of a batch in words.
-pub(super) fn in_words(requests: &[u8]) -> wire::Description {
+pub(super) fn in_words(requests: &[u8]) -> Description {
     match Messages::new(requests).last() {
         Some(message) => describe(&message),
-        None => wire::Description { operation: "netlink request".to_owned(), object: String::new() },
+        None => Description { operation: Operation::SendRequests, object: String::new() },
     }
 }
 
@@ -27,7 +28,7 @@ pub(super) fn receive_error(request: &[u8], error: io::Error) -> Error {
         return reply_error(request, "the kernel did not answer");
     }
     let words = in_words(request);
-    Error::new(words.operation, words.object, Cause::System { call: "recvmsg", error })
+    Error::new(words.operation, words.object, Cause::System { call: SystemCall::Recvmsg, error })
 }
 
 /// A datagram that ends in the middle of a message is not to be trusted.
@@ -46,9 +47,9 @@ pub(super) fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Erro
     let missing = details.find(NLMSGERR_ATTR_MISS_TYPE).and_then(|kind| kind.value::<u32>());
     let attribute = at
         .and_then(|offset| attribute_path(&request, offset as usize))
-        .or_else(|| missing.map(|kind| format!("missing {}", wire::attribute_name(&request, kind as u16))));
+        .or_else(|| missing.map(|kind| format!("missing {}", attribute_name(&request, kind as u16))));
     let words = describe(&request);
-    let message = details.find(wire::NLMSGERR_ATTR_MSG).and_then(|text| text.text());
+    let message = details.find(NLMSGERR_ATTR_MSG).and_then(|text| text.text());
     let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
     Error::new(words.operation, words.object, Cause::Refused { errno, message, attribute })
 }

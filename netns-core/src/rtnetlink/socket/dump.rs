@@ -1,10 +1,11 @@
 //! Lists, which the kernel sends in as many datagrams as they need.
 
 use super::RouteSocket;
-use super::answer::{check_complete, refusal, reply_error};
+use super::answer::{check_complete, in_words, refusal};
 use super::exchange::Received;
-use crate::Result;
+use crate::error::Cause;
 use crate::wire::{Batch, Message, Messages};
+use crate::{Error, Result};
 
 /// Room for a datagram of a dump: the kernel fills up to 32 KiB if it sees that there is room for it
 /// (`netlink_dump` in <https://github.com/torvalds/linux/blob/v6.12/net/netlink/af_netlink.c>).
@@ -45,7 +46,9 @@ impl RouteSocket {
                 Listed::Longer(length) => buffer.resize(length, 0),
             }
         }
-        Err(reply_error(batch.bytes(), "the list kept changing while the kernel sent it"))
+        let words = in_words(batch.bytes());
+        let why = Cause::Changed("the list kept changing while the kernel sent it".into());
+        Err(Error::new(words.operation, words.object, why))
     }
 
     /// As [`RouteSocket::dump`], once.

@@ -2,7 +2,7 @@
 
 use super::RouteSocket;
 use super::answer::{check_complete, in_words, receive_error, refusal, reply_error};
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::sys::{self, socket::Datagram};
 use crate::wire::{Batch, Message, Messages, NlMsgHdr};
 use crate::{Error, Result};
@@ -218,7 +218,7 @@ impl RouteSocket {
         if batch.overflowed() || batch.messages() == 0 {
             let why =
                 if batch.overflowed() { "the requests do not fit in a batch" } else { "the batch is empty" };
-            return Err(Error::invalid("send netlink requests", "", why));
+            return Err(Error::invalid(Operation::SendRequests, "", why));
         }
         self.settle();
         batch.seal(self.sequence, flags);
@@ -227,7 +227,7 @@ impl RouteSocket {
         self.settled = false;
         sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
             let words = in_words(batch.bytes());
-            Error::new(words.operation, words.object, Cause::System { call: "send", error })
+            Error::new(words.operation, words.object, Cause::System { call: SystemCall::Send, error })
         })?;
         Ok(self.sequence.wrapping_sub(1))
     }
