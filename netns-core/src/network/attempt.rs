@@ -8,7 +8,7 @@ use super::ledger::Ticket;
 use super::requests::Programs;
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::{Reserved, Return, this_thread};
 use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg, Message};
@@ -72,7 +72,7 @@ impl Claim {
         self.port = match answer {
             Ok(()) => Port::Made,
             Err(error) if !matches!(error.cause(), Cause::Refused { .. }) => Port::Perhaps,
-            Err(error) if error.operation() != "create veth" => Port::Made,
+            Err(error) if !matches!(error.operation(), Operation::CreateLink(_)) => Port::Made,
             Err(error) if matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) => Port::Clash,
             Err(_) => Port::None,
         };
@@ -101,7 +101,7 @@ impl Drop for Claim {
 impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
-        this.check_process("create sandbox")?;
+        this.check_process(Operation::CreateSandbox)?;
         let mut deadline = Deadline::new(this.patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
         let mut clashes = Vec::new();
@@ -151,7 +151,9 @@ impl Shared {
         let reserved = name.map(|name| this.reserve(name).map(|reserved| (reserved, name))).transpose()?;
         let back = Return::to_known(this.home(), this.home_id)?;
         let unshared = sys::namespace::unshare(libc::CLONE_NEWNET);
-        unshared.map_err(Error::system("create namespace", "", "unshare")).map_err(explain_limit)?;
+        unshared
+            .map_err(Error::system(Operation::CreateNamespace, "", SystemCall::Unshare))
+            .map_err(explain_limit)?;
         let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
         if let Some((reserved, name)) = reserved {
             reserved.bind_current()?;
@@ -202,7 +204,7 @@ impl Shared {
         while !both_work(socket, &mut batch, &[])? {
             if !deadline.sleep(pause) {
                 let limit = Cause::TimedOut(deadline.limit());
-                return Err(Error::new("wait for port", self.port_name(number), limit));
+                return Err(Error::new(Operation::WaitForPort, self.port_name(number), limit));
             }
             pause = (pause * 2).min(longest);
         }
@@ -219,7 +221,7 @@ fn is_full(error: &Error) -> bool {
 pub(super) fn explain_limit(error: Error) -> Error {
     if error.errno() == Some(libc::ENOSPC) {
         let why = "the kernel allows no more network namespaces (user.max_net_namespaces)";
-        return Error::exhausted("create namespace", "", why);
+        return Error::exhausted(Operation::CreateNamespace, "", why);
     }
     error
 }

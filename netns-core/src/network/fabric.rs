@@ -21,7 +21,7 @@ use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::sys::deadline::Deadline;
@@ -120,7 +120,7 @@ impl Fabric {
         if let Some(subnet) = plan.v6.filter(|_| !ipv6) {
             let why =
                 format!("its bridge has no IPv6 for {subnet}: the kernel has none, or the MTU is below 1280");
-            return Err(Error::invalid("create network", plan.name.to_string(), why));
+            return Err(Error::invalid(Operation::CreateNetwork, plan.name.to_string(), why));
         }
         raise_root(&mut socket, &home, plan, ipv6)?;
         Self::complete(socket, home, plan, options, ipv6)
@@ -331,7 +331,7 @@ fn create_root(
         }
     }
     Err(Error::exhausted(
-        "create network",
+        Operation::CreateNetwork,
         options.name.to_string(),
         "every window of interface indexes is in use",
     ))
@@ -358,7 +358,7 @@ fn await_names(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Vec
         // A bridge does not go by itself.
         if ours.name == options.name || !deadline.sleep(LOOK_AGAIN) {
             let why = format!("there is an interface {}", ours.name);
-            return Err(Error::invalid("create network", options.name.to_string(), why));
+            return Err(Error::invalid(Operation::CreateNetwork, options.name.to_string(), why));
         }
     }
 }
@@ -393,8 +393,9 @@ fn distrust_routers(home: &Namespace, plan: &Plan) -> Result<()> {
                 plan.name
             );
             let errno = error.errno().unwrap_or(libc::EROFS);
-            let cause = Cause::System { call: "write sysctl", error: io::Error::from_raw_os_error(errno) };
-            Err(Error::new("switch off accept_ra of", object, cause))
+            let cause =
+                Cause::System { call: SystemCall::WriteSysctl, error: io::Error::from_raw_os_error(errno) };
+            Err(Error::new(Operation::DistrustRouters, object, cause))
         }
         Ok(()) => Ok(()),
     }

@@ -69,7 +69,7 @@ pub use program::{PortInfo, PortProgram};
 pub use recorded::RecordedNetwork;
 pub use sandbox::Sandbox;
 
-use crate::error::Cause;
+use crate::error::{Cause, Operation};
 use crate::link::{self, LinkChange};
 use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg};
@@ -167,7 +167,7 @@ impl Network {
     /// # Errors
     /// If the kernel's notices cannot be read, or the name of a dropped sandbox cannot be removed.
     pub fn reclaiming(&self) -> Result<u32> {
-        self.shared.check_process("reclaim sandboxes of")?;
+        self.shared.check_process(Operation::ReclaimSandboxes)?;
         self.shared.remove_left_names()?;
         self.shared.read_notices()?;
         Ok(self.shared.books().ledger.leaving())
@@ -183,7 +183,7 @@ impl Network {
         while self.reclaiming()? > 0 {
             if deadline.left().is_zero() {
                 let object = self.shared.recipe.plan.name.to_string();
-                return Err(Error::new("reclaim sandboxes of", object, Cause::TimedOut(limit)));
+                return Err(Error::new(Operation::ReclaimSandboxes, object, Cause::TimedOut(limit)));
             }
             self.shared.wait_notice(&mut deadline)?;
         }
@@ -197,13 +197,13 @@ impl Network {
     /// If one of them is another network's, and then none is deleted; if the kernel refuses. All the sandboxes are
     /// dropped then all the same.
     pub fn delete(&self, sandboxes: impl IntoIterator<Item = Sandbox>) -> Result<()> {
-        self.shared.check_process("delete sandboxes of")?;
+        self.shared.check_process(Operation::DeleteSandboxes)?;
         let plan = &self.shared.recipe.plan;
         let mut sandboxes: Vec<Sandbox> = sandboxes.into_iter().collect();
         if let Some(foreign) = sandboxes.iter().find(|one| !Arc::ptr_eq(one.claim.shared(), &self.shared)) {
             let theirs = foreign.claim.shared().recipe.plan.name;
             let why = format!("one of them is of the network {theirs}; none was deleted");
-            return Err(Error::invalid("delete sandboxes of", plan.name.to_string(), why));
+            return Err(Error::invalid(Operation::DeleteSandboxes, plan.name.to_string(), why));
         }
         // A port that somebody deleted is not there; what has its index now is not ours.
         self.shared.read_all_notices()?;
@@ -232,7 +232,7 @@ fn check_routes(options: &NetworkOptions) -> Result<()> {
             .find(|route| !route.destination.is_default() && route.destination.overlaps(&subnet));
         if let Some(route) = overlap {
             let why = format!("the host has a route to {}", route.destination);
-            return Err(Error::invalid("use subnet", subnet.to_string(), why));
+            return Err(Error::invalid(Operation::UseSubnet, subnet.to_string(), why));
         }
     }
     Ok(())

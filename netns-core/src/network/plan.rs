@@ -4,6 +4,7 @@
 //! whenever the number is used: an address has one MAC address for as long as the network lives, so no neighbour's
 //! memory of it can become wrong.
 
+use crate::error::Operation;
 use crate::{Error, IfName, IpNet, MacAddress, Result};
 use std::fmt::Write;
 
@@ -79,7 +80,7 @@ impl Plan {
         window: u32,
         salt: u32,
     ) -> Result<Self> {
-        let fault = |why: String| Error::invalid("plan network", name.to_string(), why);
+        let fault = |why: String| Error::invalid(Operation::PlanNetwork, name.to_string(), why);
         if name.as_str().len() > MAX_NAME {
             return Err(fault(format!("the name has more than {MAX_NAME} bytes")));
         }

@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
 use super::requests::Recipe;
+use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +102,7 @@ impl Shared {
     }
 
     /// An error in a fork.
-    pub(super) fn check_process(&self, operation: &'static str) -> Result<()> {
+    pub(super) fn check_process(&self, operation: Operation) -> Result<()> {
         if self.is_ours() {
             return Ok(());
         }
@@ -130,7 +131,9 @@ impl Shared {
             place.get_or_init(|| made);
         }
         drop(fabric);
-        place.get().ok_or_else(|| Error::invalid("create sandbox", plan.name.to_string(), "it has no bridge"))
+        place.get().ok_or_else(|| {
+            Error::invalid(Operation::CreateSandbox, plan.name.to_string(), "it has no bridge")
+        })
     }
 
     /// The namespace that the network was made in, and the first bridge is in.
