@@ -4,7 +4,7 @@ use crate::network::{Pass, pass};
 use crate::{ip_address, name, net};
 use netns_core::network::{Network, NetworkOptions, RecordPlace, RecordedNetwork, Sandbox};
 use netns_core::ping::{Ping, ping};
-use netns_core::{Namespace, link};
+use netns_core::{ErrorKind, Namespace, link};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -212,7 +212,7 @@ fn a_record_of_nothing_is_in_nobodys_way() {
         drop(dead_engine(&options()));
         ip("link del sb");
         let error = Network::create(&options()).unwrap_err();
-        assert!(error.to_string().contains("a process that is gone left"), "there is a name: {error}");
+        assert_eq!(error.kind(), ErrorKind::Exists, "there is a name: {error}");
         ip("netns delete box");
         let network = Network::create(&options()).unwrap();
         assert!(recorded().is_held().unwrap());
@@ -227,7 +227,7 @@ fn a_network_of_a_living_process_is_in_the_way_and_says_so() {
         let network = Network::create(&options()).unwrap();
         let error = Network::create(&options()).unwrap_err();
         let why = "create network sb: a process that is alive has a network of this name";
-        assert_eq!(error.to_string(), why);
+        assert_eq!((error.to_string(), error.kind()), (why.to_owned(), ErrorKind::Busy));
         drop(network);
         nothing_is_left();
     });

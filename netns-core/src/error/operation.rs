@@ -105,6 +105,10 @@ named! {
         LookAtRecord "look at record";
         PlanNetwork "plan network";
         CreateNetwork "create network";
+        OpenNetwork "open network";
+        RemoveNetwork "remove network";
+        ListNetworks "list networks in";
+        MakeFolder "make folder";
         UseSubnet "use subnet";
         DistrustRouters "switch off accept_ra of";
         ListenToPorts "listen to ports that go";

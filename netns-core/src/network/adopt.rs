@@ -14,7 +14,7 @@ use super::requests::{Programs, encode_programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
 use crate::wire::Batch;
-use crate::{Error, Namespace, NamespaceId, Result, RouteSocket, link, nsid};
+use crate::{Error, Namespace, NamespaceId, Operation, Result, RouteSocket, SystemCall, link, nsid};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ impl RecordedNetwork {
     /// If a process that is alive has it, it is in another namespace, its bridge is gone, a program is missing or in
     /// excess, or the kernel refuses. Then it is left as it was.
     pub fn open(&self, program: Option<Arc<dyn PortProgram>>) -> Result<(Network, Vec<Sandbox>)> {
-        const OPERATION: &str = "open network";
-        let refused = |why: &str| Error::invalid(OPERATION, self.plan.name.to_string(), why.to_owned());
+        let refused =
+            |why: &str| Error::invalid(Operation::OpenNetwork, self.plan.name.to_string(), why.to_owned());
         if program.is_some() != self.has_program {
             return Err(refused(if self.has_program {
                 "it was made with a program on its ports, and is opened with one"
@@ -46,7 +46,8 @@ impl RecordedNetwork {
                 "it was made without a program on its ports"
             }));
         }
-        let file = self.lock(OPERATION)?.ok_or_else(|| refused("it is not on record any more"))?;
+        let file =
+            self.lock(Operation::OpenNetwork)?.ok_or_else(|| refused("it is not on record any more"))?;
         let record = NetworkRecord::of(file, self.namespace);
         let home = Namespace::current()?;
         let home_id = home.id()?;
@@ -89,7 +90,11 @@ fn held(home: &mut RouteSocket, ports: &HashMap<i32, u32>) -> Result<Held> {
         held.entry(number).or_insert((namespace, Some(name)));
     }
     let mut seen: HashSet<NamespaceId> = HashSet::new();
-    let processes = fs::read_dir("/proc").map_err(Error::system("list processes", "/proc", "readdir"))?;
+    let processes = fs::read_dir("/proc").map_err(Error::system(
+        Operation::ListProcesses,
+        "/proc",
+        SystemCall::Readdir,
+    ))?;
     for process in processes.filter_map(Result::<_, std::io::Error>::ok) {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         // It may be gone by now.

@@ -133,7 +133,7 @@ impl Fabric {
         let root = link::get(&mut socket, plan.root())?;
         if root.mac != Some(plan.host_mac()) {
             let why = format!("{} is not its bridge: remove it", root.name);
-            return Err(Error::invalid("open network", plan.name.to_string(), why));
+            return Err(Error::invalid(Operation::OpenNetwork, plan.name.to_string(), why));
         }
         let mut deadline = Deadline::new(options.patience.max(LEAST_PATIENCE));
         loop {
@@ -142,7 +142,7 @@ impl Fabric {
             let Some(left) = links.iter().find(of_fabric) else { break };
             if !deadline.sleep(LOOK_AGAIN) {
                 let why = format!("the kernel has not reclaimed {}: who holds its other end?", left.name);
-                return Err(Error::invalid("open network", plan.name.to_string(), why));
+                return Err(Error::invalid(Operation::OpenNetwork, plan.name.to_string(), why));
             }
         }
         Self::complete(socket, home, plan, options, root.addrgenmode.is_some())

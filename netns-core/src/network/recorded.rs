@@ -8,7 +8,7 @@ use super::options::{NetworkOptions, RecordPlace};
 use super::plan::{Plan, WINDOW};
 use crate::link::{self, Link};
 use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
-use crate::{Error, IfName, IpNet, Namespace, Result, RouteSocket, nsid};
+use crate::{Cause, Error, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid};
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -36,12 +36,13 @@ impl NetworkRecord {
     /// cannot be there.
     pub(super) fn begin(home: &Namespace, options: &NetworkOptions) -> Result<Option<Self>> {
         let Some(folder) = options.record.folder() else { return Ok(None) };
+        let refused = |cause| Error::new(Operation::CreateNetwork, options.name.to_string(), cause);
         let namespace = NamespaceIdentity::of(home)?;
         let path = path_of(folder, options.name, &namespace);
         let file = match begin_file(folder, &path) {
             Err(error) if RecordFile::is_held(&error) => {
                 let why = "a process that is alive has a network of this name";
-                return Err(Error::invalid("create network", options.name.to_string(), why));
+                return Err(refused(Cause::Busy(why.into())));
             }
             Err(error) if matches!(options.record, RecordPlace::Default) && is_unwritable(&error) => {
                 return Ok(None);
@@ -54,7 +55,7 @@ impl NetworkRecord {
             if left.has_bridge(&mut socket)? || left.has_names(&mut socket)? {
                 let why = "a process that is gone left a network of this name: RecordedNetwork::open takes it over, \
                            RecordedNetwork::remove removes it";
-                return Err(Error::invalid("create network", options.name.to_string(), why));
+                return Err(refused(Cause::Exists(why.into())));
             }
         }
         Ok(Some(Self { file, namespace }))
@@ -128,8 +129,9 @@ impl RecordedNetwork {
     /// If a record cannot be read or makes no sense.
     pub fn list(folder: impl AsRef<Path>) -> Result<Vec<Self>> {
         let folder = folder.as_ref();
-        let failed =
-            |error| Error::system("list networks in", folder.display().to_string(), "readdir")(error);
+        let failed = |error| {
+            Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
+        };
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(failed)?,
@@ -183,7 +185,7 @@ impl RecordedNetwork {
     /// # Errors
     /// If a process that is alive has it, it is in another namespace, or the kernel refuses.
     pub fn remove(&self) -> Result<Vec<String>> {
-        let Some(file) = self.lock("remove network")? else { return Ok(Vec::new()) };
+        let Some(file) = self.lock(Operation::RemoveNetwork)? else { return Ok(Vec::new()) };
         let mut socket = RouteSocket::open()?;
         let links = link::list(&mut socket)?;
         let mut left = Vec::new();
@@ -204,21 +206,22 @@ impl RecordedNetwork {
     }
 
     /// Locks the record of a network that no process has; `None` if there is nothing on record any more.
-    pub(super) fn lock(&self, operation: &'static str) -> Result<Option<RecordFile>> {
-        let refused = |why: &str| Error::invalid(operation, self.plan.name.to_string(), why.to_owned());
+    pub(super) fn lock(&self, operation: Operation) -> Result<Option<RecordFile>> {
+        let refused = |cause| Error::new(operation, self.plan.name.to_string(), cause);
+        let other = |why: &'static str| refused(Cause::Invalid(why.into()));
         let file = match RecordFile::open(&self.path, KIND) {
             Err(error) if RecordFile::is_held(&error) => {
-                return Err(refused("a process that is alive has it"));
+                return Err(refused(Cause::Busy("a process that is alive has it".into())));
             }
             other => other?,
         };
         let Some(file) = file.filter(|file| !file.lines().is_empty()) else { return Ok(None) };
         let now = Self::parse(self.path.clone(), file.lines())?;
         if now.plan.window != self.plan.window || now.plan.host_mac() != self.plan.host_mac() {
-            return Err(refused("another network of this name is on record since"));
+            return Err(other("another network of this name is on record since"));
         }
         if !NamespaceIdentity::of(&Namespace::current()?)?.is(&self.namespace) {
-            return Err(refused("it is in another network namespace"));
+            return Err(other("it is in another network namespace"));
         }
         Ok(Some(file))
     }
@@ -266,7 +269,7 @@ impl RecordedNetwork {
     fn parse(path: PathBuf, lines: &[Line]) -> Result<Self> {
         let object = path.display().to_string();
         let network = read(path, lines);
-        network.ok_or_else(|| Error::invalid("read record", object, "it does not describe a network"))
+        network.ok_or_else(|| Error::invalid(Operation::ReadRecord, object, "it does not describe a network"))
     }
 }
 
@@ -298,9 +301,9 @@ fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
     let mut outcome = None;
     for _ in 0..ATTEMPTS {
         fs::create_dir_all(folder).map_err(Error::system(
-            "make folder",
+            Operation::MakeFolder,
             folder.display().to_string(),
-            "mkdir",
+            SystemCall::Mkdir,
         ))?;
         match RecordFile::create(path, KIND) {
             // The folder was removed meanwhile.
@@ -308,7 +311,9 @@ fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
             other => return other,
         }
     }
-    outcome.unwrap_or_else(|| Err(Error::invalid("make folder", folder.display().to_string(), "it vanishes")))
+    outcome.unwrap_or_else(|| {
+        Err(Error::invalid(Operation::MakeFolder, folder.display().to_string(), "it vanishes"))
+    })
 }
 
 /// Removes a record, and its folder if that is empty then.
