@@ -16,6 +16,7 @@ mod namespace;
 mod neighbour;
 mod network;
 mod network_clash;
+mod network_lent;
 mod network_limits;
 mod network_ours;
 mod network_pool;

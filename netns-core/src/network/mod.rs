@@ -74,6 +74,7 @@ use crate::link::{self, LinkChange};
 use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg};
 use crate::{Error, IpNet, MacAddress, Namespace, Result, RouteSocket, route};
+use attempt::Where;
 use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +119,7 @@ impl Network {
     /// [`Cause::Exhausted`] if a limit is reached and [`NetworkOptions::patience`] is over; else the request that the
     /// kernel refused, and why. Nothing is left then.
     pub fn create_sandbox(&self) -> Result<Sandbox> {
-        Shared::create_sandbox(&self.shared, None)
+        Shared::create_sandbox(&self.shared, Where::New(None))
     }
 
     /// Makes a sandbox in a named namespace, as [`Namespace::create`] and `ip netns add` make them. The name goes
@@ -127,7 +128,46 @@ impl Network {
     /// # Errors
     /// As [`Network::create_sandbox`]; `EEXIST` if the name is taken.
     pub fn create_named_sandbox(&self, name: &str) -> Result<Sandbox> {
-        Shared::create_sandbox(&self.shared, Some(name))
+        Shared::create_sandbox(&self.shared, Where::New(Some(name)))
+    }
+
+    /// Makes a sandbox of a namespace that somebody else has made: a container runtime, or a job in a user namespace of its
+    /// own. It gets an `eth0` with an address and a port like any other; `lo` is brought up. The calling thread, whichever
+    /// namespace it is in, stays there.
+    ///
+    /// Dropping the sandbox gives the namespace back: it deletes the port, which takes `eth0` with it and takes the kernel
+    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, which
+    /// nobody is told, its number is not free until the namespace has gone. [`Network::delete`] returns such an error.
+    ///
+    /// ```
+    /// use netns_core::network::{Network, NetworkOptions};
+    /// use netns_core::{IfName, Namespace};
+    ///
+    /// # if !netns_core::is_privileged() { return Ok(()); }
+    /// # Namespace::anonymous()?.enter(|| {
+    /// let subnet_v4 = Some("10.99.0.0/16".parse()?);
+    /// let network = Network::create(&NetworkOptions { subnet_v4, ..NetworkOptions::new(IfName::new("sandboxes")?) })?;
+    /// let container = Namespace::anonymous()?; // or `Namespace::of_pid(pid)?`
+    /// let sandbox = network.create_sandbox_in(&container)?;
+    /// assert_eq!(sandbox.namespace()?.id()?, container.id()?);
+    /// # Ok::<(), netns_core::Error>(())
+    /// # })??;
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Network::create_sandbox`]; if it is the network's own namespace, or has an `eth0`, or a default route where
+    /// [`NetworkOptions::default_route`] asks for one. Nothing is left then, but that `lo` may be up.
+    pub fn create_sandbox_in(&self, namespace: &Namespace) -> Result<Sandbox> {
+        if namespace.id()? == self.shared.home_id {
+            let why = "it is the namespace of the network's bridge";
+            return Err(Error::invalid(
+                Operation::CreateSandbox,
+                self.shared.recipe.plan.name.to_string(),
+                why,
+            ));
+        }
+        Shared::create_sandbox(&self.shared, Where::Lent(namespace))
     }
 
     /// The index of the first bridge.
