@@ -270,7 +270,7 @@ fn free_index(socket: &mut RouteSocket) -> Result<u32> {
         return Err(Error::new(Operation::CreateSandbox, ETH0_NAME, Cause::Exists(why.into())));
     }
     let is_free = |index: &u32| links.iter().all(|link| link.index != *index);
-    Ok((ETH0..).find(is_free).unwrap_or(ETH0))
+    Ok((ETH0..u32::MAX).find(is_free).unwrap_or(ETH0))
 }
 
 /// Whether something has run out of which dropped sandboxes give back some.
