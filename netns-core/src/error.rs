@@ -61,6 +61,8 @@ pub enum Cause {
     Invalid(Cow<'static, str>),
     /// A limit is reached: it may work later, when something was given back.
     Exhausted(Cow<'static, str>),
+    /// The kernel was built without what was asked for.
+    Unsupported(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
     Reply(Cow<'static, str>),
     /// It did not happen in this time.
@@ -142,6 +144,7 @@ impl Error {
             Cause::System { error, .. } => error.raw_os_error(),
             Cause::Invalid(_)
             | Cause::Exhausted(_)
+            | Cause::Unsupported(_)
             | Cause::Reply(_)
             | Cause::TimedOut(_)
             | Cause::Program(_) => None,
@@ -154,6 +157,13 @@ impl Error {
     #[must_use]
     pub fn missing_capability(&self) -> Option<&'static str> {
         self.0.missing
+    }
+
+    /// Whether the kernel was built without what was asked for, as far as its answer says so.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.0.cause, Cause::Unsupported(_))
+            || matches!(self.errno(), Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP))
     }
 
     /// Whether the input was refused before the kernel was asked.
@@ -201,7 +211,9 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
-            Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
+            Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Unsupported(why) | Cause::Reply(why) => {
+                write!(formatter, ": {why}")
+            }
             Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),
             Cause::Program(why) => write!(formatter, ": {why}"),
         }?;
