@@ -19,6 +19,7 @@ use super::reclaim::Reclaim;
 use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
+use crate::barrier::{self, Barrier};
 use crate::bridge::{self, Bridge, PortOptions};
 use crate::error::Cause;
 use crate::link::{self, AddrGenMode, Link, LinkChange};
@@ -49,18 +50,34 @@ pub(super) struct Place {
     socket: Mutex<RouteSocket>,
     /// Its ports that are gone.
     pub(super) reclaim: Reclaim,
+    /// Behind its ports, if the program marks what it sees.
+    pub(super) barrier: Option<Mutex<Barrier>>,
 }
 
 impl Place {
-    fn new(namespace: Namespace, window: u32) -> Result<Self> {
-        let reclaim = namespace.enter(|| Reclaim::open(window))??;
-        Ok(Self { socket: Mutex::new(RouteSocket::open_in(&namespace)?), reclaim, namespace })
+    /// With a barrier against what does not carry `stamp`.
+    fn new(namespace: Namespace, plan: &Plan, stamp: Option<u32>) -> Result<Self> {
+        let reclaim = namespace.enter(|| Reclaim::open(plan.root()))??;
+        let socket = Mutex::new(RouteSocket::open_in(&namespace)?);
+        // The last of what can fail: a barrier of a namespace that is not ours would stay.
+        let barrier = stamp.map(|stamp| {
+            let ports = barrier::Ports::Indexes(plan.ports());
+            Barrier::create(&namespace, &barrier_name(plan), ports, stamp).map(Mutex::new)
+        });
+        Ok(Self { socket, reclaim, barrier: barrier.transpose()?, namespace })
     }
 
     pub(super) fn socket(&self) -> MutexGuard<'_, RouteSocket> {
         // A panic in the middle of an exchange leaves answers behind that the next one recognises as not its own.
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name of a network's barriers: no other network of the namespace has its window, and a later one of the same window
+/// has another MAC address.
+pub(super) fn barrier_name(plan: &Plan) -> String {
+    let mac: String = plan.host_mac().to_string().split(':').collect();
+    format!("netns-barrier-{mac}")
 }
 
 /// What further bridges are made with.
@@ -80,6 +97,8 @@ struct FabricOptions {
     broadcast: bool,
     isolated: bool,
     permanent_neighbours: bool,
+    /// What the program marks frames with.
+    stamp: Option<u32>,
 }
 
 impl Fabric {
@@ -117,29 +136,31 @@ impl Fabric {
         }
         raise_root(&mut socket, &home, plan, ipv6)?;
         let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
+        let stamp = options.program.as_ref().and_then(|program| program.stamp());
         let options = FabricOptions {
             mtu: options.mtu,
             ipv6,
             broadcast: options.broadcast,
             isolated: options.isolated,
             permanent_neighbours: options.permanent_neighbours,
+            stamp,
         };
         let mut fabric = Self { socket, responder, options };
         fabric.learn(plan, 0)?;
-        Ok((fabric, Place::new(home, plan.root())?))
+        Ok((fabric, Place::new(home, plan, stamp)?))
     }
 
-    /// Makes a further bridge, with a program for what leaves the first one for it. Nothing is left of a failure.
+    /// Makes a further bridge, with a program for what passes its trunk. Nothing is left of a failure.
     pub(super) fn create_place(
         &mut self,
         plan: &Plan,
         shard: u32,
         program: Option<BorrowedFd<'_>>,
     ) -> Result<Place> {
-        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan.root())?;
+        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan, self.options.stamp)?;
         let made = self.create_trunk(plan, shard, &place).and_then(|()| {
             self.join_trunk(plan, shard, program)?;
-            self.create_leaf(plan, shard, &place)?;
+            self.create_leaf(plan, shard, &place, program)?;
             // So that both ends of the trunk forward from now on.
             link::get(&mut self.socket, plan.leaf(shard).down)?;
             link::get(&mut place.socket(), plan.leaf(shard).up)?;
@@ -190,7 +211,13 @@ impl Fabric {
     }
 
     /// Makes the bridge at the end of a trunk.
-    fn create_leaf(&self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+    fn create_leaf(
+        &self,
+        plan: &Plan,
+        shard: u32,
+        place: &Place,
+        program: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         let leaf = plan.leaf(shard);
         let mut batch = Batch::new();
         let bridge = Bridge {
@@ -204,6 +231,9 @@ impl Fabric {
             link::encode_set(&mut batch, leaf.bridge, &WITHOUT_IPV6);
         }
         link::encode_set(&mut batch, leaf.bridge, &UP);
+        if let Some(program) = program {
+            encode_trunk_program(&mut batch, leaf.up, program);
+        }
         let join = LinkChange {
             addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
             master: Some(leaf.bridge),

@@ -1,11 +1,12 @@
 //! What a network and its sandboxes share.
 
-use super::fabric::{Fabric, Place};
+use super::fabric::{Fabric, Place, barrier_name};
 use super::names::LeftName;
 use super::notices::Books;
 use super::options::NetworkOptions;
 use super::program::PortProgram;
 use super::requests::Recipe;
+use crate::barrier::{self, Barrier, Unjudged};
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -98,6 +99,28 @@ impl Shared {
         &first.namespace
     }
 
+    fn home_barrier(&self) -> Option<&Mutex<Barrier>> {
+        self.places[0].get().and_then(|place| place.barrier.as_ref())
+    }
+
+    /// What the barriers dropped since the last call; made anew where somebody took one away, and how many those were.
+    pub(super) fn take_unjudged(&self) -> Result<(Vec<Unjudged>, u32)> {
+        let (mut found, mut lost) = (Vec::new(), 0);
+        for barrier in self.places.iter().filter_map(OnceLock::get).filter_map(|place| place.barrier.as_ref())
+        {
+            let mut barrier = barrier.lock().unwrap_or_else(PoisonError::into_inner);
+            if !barrier.is_whole()? {
+                barrier.restore()?;
+                lost += 1;
+            }
+            found.extend(barrier.unjudged()?);
+        }
+        if let Some(program) = &self.program {
+            program.unjudged(&found);
+        }
+        Ok((found, lost))
+    }
+
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         // No change of the numbers can stop in the middle.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,6 +141,10 @@ impl Drop for Shared {
         let _ = self.remove_left_names();
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
+        // Those of further bridges go with their namespaces. Nothing passes this one any more.
+        if self.home_barrier().is_some() {
+            let _ = barrier::remove(self.home(), &barrier_name(&plan));
+        }
         if let Some(program) = &self.program {
             let further = (0..).zip(&self.places).skip(1).filter(|(_, place)| place.get().is_some());
             further.for_each(|(shard, _)| program.part(plan.leaf(shard).ends()));

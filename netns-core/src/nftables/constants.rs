@@ -38,6 +38,7 @@ attributes!(NFTA_DYNSET_SET_NAME NFTA_DYNSET_SET_ID NFTA_DYNSET_OP NFTA_DYNSET_S
 attributes!(NFTA_PAYLOAD_DREG NFTA_PAYLOAD_BASE NFTA_PAYLOAD_OFFSET NFTA_PAYLOAD_LEN);
 attributes!(NFTA_META_DREG NFTA_META_KEY);
 attributes!(NFTA_COUNTER_BYTES NFTA_COUNTER_PACKETS);
+attributes!(NFTA_FWD_SREG_DEV);
 
 /// `NFTA_GEN_ID`, of the answer to a question for the generation.
 pub(super) const NFTA_GEN_ID: u16 = 1;

@@ -5,6 +5,7 @@ mod byteorder;
 mod cmp;
 mod counter;
 mod dynset;
+mod fwd;
 mod immediate;
 mod lookup;
 mod meta;
