@@ -2,8 +2,8 @@
 
 use super::apt::{Archive, failed};
 use super::arm64;
-use crate::failure::Failure;
 use clap::ValueEnum;
+use netns::Failure;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,7 +84,7 @@ impl Architecture {
     pub(super) fn program(self) -> Result<PathBuf, Failure> {
         match self {
             Self::Amd64 => env::current_exe().map_err(failed("find", Path::new("this program"))),
-            Self::Arm64 => super::executable(self, &["build", "--package", "xtask", "--bin", "xtask"]),
+            Self::Arm64 => super::executable(self, &["build", "--package", "netns", "--bin", "netns"]),
         }
     }
 

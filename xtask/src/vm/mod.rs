@@ -14,14 +14,14 @@ mod round;
 mod table;
 
 use crate::cli::VmTestArguments;
-use crate::failure::Failure;
-use crate::messages::say;
-use crate::output::{json_line, stdout};
-use crate::signals::Stop;
 use apt::{Archive, failed};
 use architecture::Architecture;
 use kernel::Kernel;
 use machine::{Machine, Processor};
+use netns::Failure;
+use netns::messages::say;
+use netns::output::{json_line, stdout};
+use netns::signals::Stop;
 use round::{Outcome, Report, Round, Tests};
 use serde_json::{Value, json};
 use std::env;
@@ -38,7 +38,7 @@ const GUEST: &str = include_str!("guest.sh");
 
 /// Boots each kernel, runs the round there, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
-    crate::rights::require("vm-test", &[crate::rights::SYS_ADMIN])?;
+    netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
     let architecture = arguments.arch;
     let workspace = workspace();
     let folder = target().join("vm");
@@ -88,9 +88,9 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     }
     print(arguments, &reports)?;
     Ok(ExitCode::from(if reports.iter().all(Report::passed) {
-        crate::failure::FINE
+        netns::failure::FINE
     } else {
-        crate::failure::USAGE
+        netns::failure::USAGE
     }))
 }
 

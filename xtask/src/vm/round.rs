@@ -1,8 +1,8 @@
 //! What is done in a virtual machine, and what came of it.
 
 use super::machine::Machine;
-use crate::failure::Failure;
-use crate::signals::Stop;
+use netns::Failure;
+use netns::signals::Stop;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
