@@ -32,18 +32,14 @@
 //! - [`Monitor::set_policy`] says what a port may send: a [`Policy`] of [`packet::Rules`]. What it sent and may not
 //!   [`Monitor::violations`] has counted and [`Monitor::events`] tells, as a [`Violation`] that can be kept, or into a file
 //!   ([`pcapng`]). [`attack`] has such frames, and tries them.
-#![cfg_attr(target_arch = "bpf", no_std)]
 
-#[cfg(not(target_arch = "bpf"))]
 pub mod attack;
-pub mod layout;
-#[cfg(not(target_arch = "bpf"))]
 mod monitor;
-pub mod packet;
-#[cfg(not(target_arch = "bpf"))]
 pub mod pcapng;
 
-#[cfg(not(target_arch = "bpf"))]
+pub use netns_packet as packet;
+pub use netns_packet::layout;
+
 pub use monitor::{
     Attachment, Behind, Clsact, Comparison, CountedBy, Counter, Difference, Ends, Event, Journal,
     JournalFile, Judging, Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy,

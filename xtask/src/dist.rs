@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: a static binary of the command line, which runs on any distribution.
+//! `cargo xtask dist`: a static binary of `netns`, which runs on any distribution.
 
 use crate::cross::target::Target;
 use crate::cross::toolchain::{Toolchain, UNWINDER};
@@ -18,7 +18,7 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 the target x86_64-unknown-linux-musl, and musl-tools."
 )]
 pub(crate) struct DistArguments {
-    /// Where to write it [default: target/dist/xtask].
+    /// Where to write it [default: target/dist/netns].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
     cargo.current_dir(&root).args([
         "--release",
         "--package",
-        "xtask",
+        "netns",
         "--config",
         "profile.release.strip=true",
     ]);
@@ -44,12 +44,12 @@ pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
         Ok(status) => return Err(format!("cargo could not build it ({status}); its words are above")),
         Err(error) => return Err(format!("run cargo: {error}")),
     }
-    let built = folder.join(TARGET).join("release/xtask");
+    let built = folder.join(TARGET).join("release/netns");
     let bytes = fs::read(&built).map_err(|error| format!("read {}: {error}", built.display()))?;
     if !is_static(&bytes)? {
         return Err(format!("{} is not static: it names a program interpreter", built.display()));
     }
-    let output = arguments.output.clone().unwrap_or_else(|| root.join("target/dist/xtask"));
+    let output = arguments.output.clone().unwrap_or_else(|| root.join("target/dist/netns"));
     let folder = output.parent().map_or(Ok(()), fs::create_dir_all);
     folder
         .and_then(|()| fs::copy(&built, &output))

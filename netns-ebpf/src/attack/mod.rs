@@ -15,3 +15,6 @@ pub use cases::{Case, Forwarded, cases};
 pub use frame::Party;
 pub use socket::FrameSocket;
 pub use trial::{Outcome, Trial};
+
+#[cfg(test)]
+mod tests;

@@ -69,14 +69,12 @@ pub enum Comparison {
     Busy,
 }
 
-/// The kernel's counters as the program has them. The kernel does not count segments; they are 0.
-impl From<&LinkStats> for PortCounters {
-    fn from(stats: &LinkStats) -> Self {
-        Self {
-            rx: Traffic { packets: stats.rx_packets, bytes: stats.rx_bytes, segments: 0 },
-            tx: Traffic { packets: stats.tx_packets, bytes: stats.tx_bytes, segments: 0 },
-            ..Self::default()
-        }
+/// The kernel's counters of a port as the program has them. The kernel does not count segments; they are 0.
+pub(super) fn kernel_counters(stats: &LinkStats) -> PortCounters {
+    PortCounters {
+        rx: Traffic { packets: stats.rx_packets, bytes: stats.rx_bytes, segments: 0 },
+        tx: Traffic { packets: stats.tx_packets, bytes: stats.tx_bytes, segments: 0 },
+        ..PortCounters::default()
     }
 }
 

@@ -8,7 +8,7 @@ use netns_core::MacAddress;
 use super::mapped::MappedArray;
 use super::{Monitor, MonitorError, Slot};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortPolicy, Violations, control};
-use crate::packet::{Permissions, REASONS, Reason, Rules, RulesFull};
+use crate::packet::{Permissions, Rules, RulesFull};
 
 /// What is done about a frame that its port may not send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -284,43 +284,4 @@ impl Monitor {
 
 fn check_group(group: u8) -> Result<(), MonitorError> {
     if u32::from(group) < MAX_GROUPS { Ok(()) } else { Err(MonitorError::NoGroup { group }) }
-}
-
-impl Default for Violations {
-    fn default() -> Self {
-        Self::from_words(&[0; _])
-    }
-}
-
-impl Violations {
-    /// Frames of one reason.
-    #[must_use]
-    pub fn of(&self, reason: Reason) -> u64 {
-        self.packets[usize::from(reason.code())]
-    }
-
-    /// Frames of any reason.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.packets.iter().sum()
-    }
-
-    /// The reasons that there were, with how many frames each.
-    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
-        Reason::ALL.iter().map(|&reason| (reason, self.of(reason))).filter(|(_, packets)| *packets > 0)
-    }
-
-    /// Out of the map's words, which are the fields one after the other.
-    fn from_words(words: &[u64; size_of::<Self>() / size_of::<u64>()]) -> Self {
-        let dropped = |at: usize| crate::layout::Dropped { packets: words[at], bytes: words[at + 1] };
-        Self {
-            packets: std::array::from_fn(|code| words[code]),
-            dropped_rx: dropped(REASONS),
-            dropped_tx: dropped(REASONS + 2),
-            told: words[REASONS + 4],
-            suppressed: words[REASONS + 5],
-            lost: words[REASONS + 6],
-            window: words[REASONS + 7],
-        }
-    }
 }

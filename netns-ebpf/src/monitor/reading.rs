@@ -7,6 +7,7 @@ use std::time::Instant;
 use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
+use super::compare::kernel_counters;
 use super::{Lost, Monitor, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Violations};
 
@@ -174,7 +175,7 @@ impl PortReading {
     /// What the kernel alone counted, where no program may be loaded.
     #[must_use]
     pub fn of_kernel(port: &Arc<PortInfo>, stats: &LinkStats) -> Self {
-        Self { info: Arc::clone(port), counters: stats.into(), violations: None }
+        Self { info: Arc::clone(port), counters: kernel_counters(stats), violations: None }
     }
 }
 

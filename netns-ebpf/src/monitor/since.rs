@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reading::{PortReading, Reading};
 use super::{Lost, Pair, Port, Slot, Snapshot};
-use crate::layout::{Dropped, PortCounters, Traffic, Violations};
+use crate::layout::{PortCounters, Traffic};
 
 /// How fast something passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,37 +114,6 @@ impl Snapshot {
                 packets: self.lost.packets.wrapping_sub(earlier.lost.packets),
                 bytes: self.lost.bytes.wrapping_sub(earlier.lost.bytes),
             },
-        }
-    }
-}
-
-impl Violations {
-    /// What was found since an earlier look at the same port.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        self.combine(earlier, u64::saturating_sub)
-    }
-
-    /// Two ports' together.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        self.combine(other, u64::wrapping_add)
-    }
-
-    /// Field by field. The rate limit's window is no count, and stays this one's.
-    fn combine(&self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
-        let dropped = |a: Dropped, b: Dropped| Dropped {
-            packets: with(a.packets, b.packets),
-            bytes: with(a.bytes, b.bytes),
-        };
-        Self {
-            packets: std::array::from_fn(|code| with(self.packets[code], other.packets[code])),
-            dropped_rx: dropped(self.dropped_rx, other.dropped_rx),
-            dropped_tx: dropped(self.dropped_tx, other.dropped_tx),
-            told: with(self.told, other.told),
-            suppressed: with(self.suppressed, other.suppressed),
-            lost: with(self.lost, other.lost),
-            window: self.window,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Plans, from the description, the record and what is there, without a kernel. What is there of links is the kernel's
-//! to say: those plans are tested with it, in `xtask/tests/cli`.
+//! to say: those plans are tested with it, in `netns/tests/cli`.
 
 use super::plan;
 use crate::observe::{Inside, Observed};

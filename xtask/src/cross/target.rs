@@ -41,10 +41,10 @@ const fn needed(file: &'static str, package: &'static str) -> Needed {
     Needed { file, package }
 }
 
-/// The library, the program's user space, topologies and the command line.
-const ALL: &[&str] = &["netns-core", "netns-ebpf", "netns-topology", "xtask"];
+/// The library, the program's user space, topologies, the command line and the developers'.
+const ALL: &[&str] = &["netns-core", "netns-packet", "netns-ebpf", "netns-topology", "netns", "xtask"];
 /// Those with unit tests that need no privilege.
-const LIBRARIES: &[&str] = &["netns-core", "netns-ebpf", "netns-topology"];
+const LIBRARIES: &[&str] = &["netns-core", "netns-packet", "netns-ebpf", "netns-topology"];
 
 /// What qemu-user cannot run. On arm64 `cargo xtask vm-test --arch arm64 --full` runs it on a kernel.
 const NOT_EMULATED: &[&str] = &[
@@ -115,12 +115,12 @@ pub(crate) const TARGETS: &[Target] = &[
     // Big-endian. netns-ebpf compiles, and refuses to load its little-endian object.
     Target {
         name: "s390x-unknown-linux-gnu",
-        packages: &["netns-core", "netns-ebpf"],
+        packages: &["netns-core", "netns-packet", "netns-ebpf"],
         run: Some(Run {
             linker: needed("s390x-linux-gnu-gcc", "gcc-s390x-linux-gnu"),
             library: needed("/usr/s390x-linux-gnu/lib/libc.a", "libc6-dev-s390x-cross"),
             emulator: Some((needed("qemu-s390x-static", "qemu-user-static"), "/usr/s390x-linux-gnu")),
-            packages: &["netns-core", "netns-ebpf"],
+            packages: &["netns-core", "netns-packet", "netns-ebpf"],
             skipped: NOT_EMULATED_BIG_ENDIAN,
         }),
     },

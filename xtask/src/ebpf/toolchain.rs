@@ -52,7 +52,7 @@ impl Toolchain {
         let target_dir = target_dir.join("ebpf");
         let mut cargo = cargo(&self.compiler);
         cargo.current_dir(root).arg("build").args(["--release", "--locked", "--target", TARGET]);
-        cargo.args(["--package", "netns-ebpf", "--bin", "netns-ebpf", "--features", "program"]);
+        cargo.args(["--package", "netns-ebpf-program", "--features", "program"]);
         cargo.arg("--target-dir").arg(&target_dir);
         for setting in ["opt-level=3", "debug=2", "codegen-units=1", "overflow-checks=false"] {
             cargo.arg("--config").arg(format!("profile.release.{setting}"));

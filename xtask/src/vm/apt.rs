@@ -1,7 +1,7 @@
 //! Debian's packages of any suite and architecture, downloaded and unpacked into a folder: never installed, and by an apt
 //! configuration of our own, so that the machine's own lists and sources stay as they are.
 
-use crate::failure::Failure;
+use netns::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -2,8 +2,8 @@
 
 use super::apt::{Archive, failed};
 use super::arm64;
-use crate::failure::Failure;
 use clap::ValueEnum;
+use netns::Failure;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,7 +85,7 @@ impl Architecture {
         match self {
             Self::Amd64 => env::current_exe().map_err(failed("find", Path::new("this program"))),
             Self::Arm64 => {
-                super::programs::executable(self, &["build", "--package", "xtask", "--bin", "xtask"])
+                super::programs::executable(self, &["build", "--package", "netns", "--bin", "netns"])
             }
         }
     }

@@ -5,7 +5,7 @@ use super::target;
 use crate::cross::require;
 use crate::cross::target::Target;
 use crate::cross::toolchain::Toolchain;
-use crate::failure::Failure;
+use netns::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,7 +2,7 @@
 
 use super::apt::{failed, package_of, run};
 use super::kernel::Kernel;
-use crate::failure::Failure;
+use netns::Failure;
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -2,7 +2,7 @@
 
 use super::apt::{Archive, failed, run};
 use super::architecture::Architecture;
-use crate::failure::Failure;
+use netns::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -15,13 +15,13 @@ mod round;
 mod table;
 
 use crate::cli::VmTestArguments;
-use crate::failure::Failure;
-use crate::messages::say;
-use crate::output::{json_line, stdout};
-use crate::signals::Stop;
 use apt::{Archive, failed};
 use kernel::Kernel;
 use machine::{Machine, Processor};
+use netns::Failure;
+use netns::messages::say;
+use netns::output::{json_line, stdout};
+use netns::signals::Stop;
 use programs::Built;
 use round::{Outcome, Report, Round};
 use serde_json::json;
@@ -39,7 +39,7 @@ const GUEST: &str = include_str!("guest.sh");
 
 /// Boots each kernel, runs the round there, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
-    crate::rights::require("vm-test", &[crate::rights::SYS_ADMIN])?;
+    netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
     let architecture = arguments.arch;
     let workspace = workspace();
     let folder = target().join("vm");
@@ -93,9 +93,9 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     }
     print(arguments, &reports)?;
     Ok(ExitCode::from(if reports.iter().all(Report::passed) {
-        crate::failure::FINE
+        netns::failure::FINE
     } else {
-        crate::failure::USAGE
+        netns::failure::USAGE
     }))
 }
 

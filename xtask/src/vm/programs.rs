@@ -3,7 +3,7 @@
 use super::apt::failed;
 use super::architecture::Architecture;
 use super::workspace;
-use crate::failure::Failure;
+use netns::Failure;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

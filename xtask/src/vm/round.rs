@@ -2,8 +2,8 @@
 
 use super::machine::Machine;
 use super::programs::{Built, Tests};
-use crate::failure::Failure;
-use crate::signals::Stop;
+use netns::Failure;
+use netns::signals::Stop;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;

@@ -19,7 +19,7 @@ fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (Comparison
         asked.set(asked.get() + 1);
         Ok(vec![stats(kernel(asked.get()))])
     };
-    let program = |_| PortCounters::from(&stats(program));
+    let program = |_| kernel_counters(&stats(program));
     let Ok(outcome) = compare(&[slot(1)], program, kernel, || waited.set(waited.get() + 1));
     (outcome, waited.get())
 }

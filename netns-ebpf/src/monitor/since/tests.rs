@@ -3,6 +3,7 @@ use std::time::Instant;
 use netns_core::IfName;
 
 use super::*;
+use crate::layout::Violations;
 use crate::monitor::{Behind, PortInfo};
 use crate::packet::Reason;
 

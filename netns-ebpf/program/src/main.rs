@@ -1,0 +1,121 @@
+//! The eBPF program: one classifier for each direction of a bridge port.
+//!
+//! A frame is read (what the kernel says of it), counted and judged: a pure function of its bytes and the port's policy.
+//! To let it pass is `TC_ACT_UNSPEC`: "nothing to say", so that filters which other people attached after ours still run.
+//!
+//! Built by `cargo xtask ebpf build`, never by a plain `cargo build`, for want of the feature `program`.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs stack, of which there are 512 bytes, and what the verifier knows of the arguments"
+)]
+
+mod atomic;
+mod copy;
+mod count;
+mod direct;
+mod frame;
+mod log;
+mod maps;
+mod pairs;
+mod skb;
+mod steps;
+mod validate;
+
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+
+use netns_packet::layout::NO_SLOT;
+
+use frame::Frame;
+
+/// Frames that the port receives from its namespace. A filter's program: its class id is the port's slot.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn port_ingress(context: TcContext) -> i32 {
+    received(&context, frame::class_id(&context))
+}
+
+/// Frames that leave through the port to its namespace. A filter's program, too.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn port_egress(context: TcContext) -> i32 {
+    sent(&context, frame::class_id(&context))
+}
+
+/// As [`port_ingress`], for a TCX link, which carries nothing: the port's slot is looked up.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn tcx_ingress(context: TcContext) -> i32 {
+    received(&context, count::slot_at(frame::ifindex(&context)))
+}
+
+/// As [`port_egress`], for a TCX link.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn tcx_egress(context: TcContext) -> i32 {
+    sent(&context, count::slot_at(frame::ifindex(&context)))
+}
+
+#[inline(always)]
+fn received(context: &TcContext, slot: u32) -> i32 {
+    let frame = Frame::read(context, slot);
+    frame::carry_slot(context, slot);
+    count::received(&frame);
+    action(validate::received(context, &frame))
+}
+
+#[inline(always)]
+fn sent(context: &TcContext, slot: u32) -> i32 {
+    let frame = Frame::read(context, slot);
+    let from =
+        if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
+    let fate = validate::sent(context, &frame, from);
+    // What is dropped here never reaches the kernel's own counters, which are behind.
+    if matches!(fate, Fate::Pass) {
+        count::sent(&frame, from);
+    }
+    action(fate)
+}
+
+/// Frames that leave the first bridge of a network by a trunk. What comes from its ports, or from those of another
+/// bridge, carries its slot; what the host sends or forwards may carry anything, and is from no port.
+#[classifier]
+#[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
+fn trunk_egress(context: TcContext) -> i32 {
+    if count::slot_of(Frame::read(&context, NO_SLOT).from_ifindex) == NO_SLOT {
+        frame::carry_slot(&context, NO_SLOT);
+    }
+    TC_ACT_UNSPEC
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Nothing to say, so that filters which other people attached after ours still run.
+    Pass,
+    /// It goes no further.
+    Drop,
+}
+
+#[inline(always)]
+const fn action(fate: Fate) -> i32 {
+    match fate {
+        Fate::Pass => TC_ACT_UNSPEC,
+        Fate::Drop => TC_ACT_SHOT as i32,
+    }
+}
+
+/// The kernel asks it of whoever calls a helper that only GPL code may call; ours are free, aya-log's may not be.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Nothing in the program panics; the linker drops this.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

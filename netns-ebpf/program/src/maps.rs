@@ -1,0 +1,64 @@
+//! The program's maps and globals. Their names are [`netns_packet::layout`]'s; the sizes given here are the smallest that
+//! make sense, user space sets the real ones before it loads the program.
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
+use aya_ebpf::macros::btf_map;
+use netns_packet::layout::{
+    Event, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortPolicy, Violations,
+};
+
+/// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
+#[btf_map]
+pub(crate) static COUNTERS: Array<PortCounters, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// The ports' slots by ifindex, written before a port exists.
+#[btf_map]
+pub(crate) static PORTS: HashMap<u32, u32, 1> = HashMap::new();
+
+/// The slots of most of [`PORTS`], where the remainder of an ifindex says: the ifindex, and its slot in the lower half.
+/// Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static NEAR: Array<u64, { NEAR_LINKS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// What passed between each pair. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static PAIRS: Array<PairLine, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// What [`PAIRS`] had no room for, per CPU. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static LOST: Array<Lost, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// What each port may send. Written by user space with plain stores, before the port exists and while it runs.
+#[btf_map]
+pub(crate) static POLICIES: Array<PortPolicy, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// What was found wrong at each port. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static VIOLATIONS: Array<Violations, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Which groups may not send to which. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static GROUPS: Array<u64, { MAX_GROUPS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Violations, told.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, 4096> = RingBuf::new();
+
+/// Counter lines per slot: one for each CPU that can ever be.
+#[unsafe(no_mangle)]
+pub(crate) static CPUS: Global<u32> = Global::new(1);
+
+/// How many lines [`PAIRS`] has, as a power of two; 0 if pairs are not counted. A constant to the verifier, so what is off
+/// costs nothing.
+#[unsafe(no_mangle)]
+pub(crate) static PAIR_BITS: Global<u32> = Global::new(0);
+
+/// Whether two runs can interleave on one CPU: see [`crate::count`].
+#[unsafe(no_mangle)]
+pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
+
+/// How many events a port may tell in a window.
+#[unsafe(no_mangle)]
+pub(crate) static EVENT_LIMIT: Global<u32> = Global::new(100);

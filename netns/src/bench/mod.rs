@@ -1,0 +1,137 @@
+//! `netns bench`: measures everything, and makes a table and a report of it.
+//!
+//! Measuring is a program of the package `benches` of the repository, which is built now: so nobody needs tokio and the
+//! other peers for the rest of the command line. Hence this command works in a clone only.
+
+mod html;
+mod markdown;
+mod plot;
+mod report;
+mod table;
+
+use crate::cli::BenchArguments;
+use crate::failure::Failure;
+use crate::output::{json_line, stdout};
+use crate::program;
+use indicatif::{ProgressBar, ProgressStyle};
+use report::{Line, Report};
+use serde_json::json;
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+/// Measures, prints the table or one JSON object, and writes the report.
+pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
+    let root = root()?;
+    let mut child = measure(&root, arguments)?;
+    let report = follow(&mut child);
+    let status = child.wait().map_err(|error| Failure::Kernel(format!("wait for the benches: {error}")))?;
+    if !status.success() {
+        // It has said why, or cargo has.
+        return Err(Failure::Verdict);
+    }
+    let report = report?.ok_or_else(|| Failure::Kernel("the benches reported nothing".to_owned()))?;
+
+    let command = command_line(arguments);
+    let path = arguments.report.clone().unwrap_or_else(|| folder(&root).join("bench.html"));
+    write(&path, &html::page(&report, &command))?;
+    write(&path.with_extension("md"), &markdown::page(&report, &command))?;
+    let mut out = stdout();
+    if arguments.json {
+        json_line(
+            &mut out,
+            &json!({
+                "machine": report.machine.describe(),
+                "kernel": report.machine.kernel,
+                "date": report.date,
+                "command": command,
+                "load": [report.machine.load, report.load_after],
+                "missing": report.missing,
+                "rows": report.rows,
+            }),
+        )?;
+    } else {
+        table::print(&mut out, &report)?;
+        writeln!(out, "\nThe report, with plots: {}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the measuring program and starts it.
+fn measure(root: &Path, arguments: &BenchArguments) -> Result<Child, Failure> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&cargo);
+    command.current_dir(root).args([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "benches",
+        "--bin",
+        "measure",
+        "--",
+    ]);
+    command.args(arguments.quick.then_some("--quick")).args(arguments.peers.then_some("--peers"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| Failure::usage(format!("run {}: {error}", cargo.display())))
+}
+
+/// Reads what the measuring program says, and shows how far it is if somebody watches.
+fn follow(child: &mut Child) -> Result<Option<Report>, Failure> {
+    let bar = if stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("{elapsed:>4} [{bar:32}] {pos}/{len} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.set_message("building");
+    let mut report = None;
+    for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        let line = line.map_err(|error| Failure::Kernel(format!("read from the benches: {error}")))?;
+        match serde_json::from_str(&line) {
+            Ok(Line::Progress(progress)) => {
+                bar.set_length(progress.of);
+                bar.set_position(progress.done);
+                bar.set_message(progress.what);
+            }
+            Ok(Line::Report(found)) => report = Some(*found),
+            Err(error) => return Err(Failure::Kernel(format!("the benches said something odd: {error}"))),
+        }
+    }
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+/// How this run was asked for.
+fn command_line(arguments: &BenchArguments) -> String {
+    let flags = [("--quick", arguments.quick), ("--peers", arguments.peers)];
+    let flags: Vec<&str> = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect();
+    [program::name(), "bench"].into_iter().chain(flags).collect::<Vec<_>>().join(" ")
+}
+
+/// The clone that this was started in, or was built in.
+fn root() -> Result<PathBuf, Failure> {
+    let here =
+        env::current_dir().map_err(|error| Failure::usage(format!("find the current folder: {error}")))?;
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = here.ancestors().chain(built.ancestors());
+    let found = folders.find(|folder| folder.join("benches/src/bin/measure.rs").exists());
+    found.map(Path::to_owned).ok_or_else(|| {
+        Failure::usage("bench measures with a program of the repository: run it in a clone of that")
+    })
+}
+
+/// Where cargo puts what it makes.
+fn folder(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::usage(format!("write {}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    fs::write(path, text).map_err(failed)
+}

@@ -1,0 +1,291 @@
+//! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
+
+use crate::manual::{CompletionsArguments, ManArguments};
+use crate::net::cli::{
+    AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
+};
+use crate::program::NETNS;
+use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::watch::metrics::Address;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use netns_core::{IfName, IpNet};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The flag that [`Cli::verbose`] has.
+pub(crate) const VERBOSE: &str = "verbose";
+
+/// Linux network namespaces, fast, and what flows between them.
+#[derive(Debug, Parser)]
+#[command(name = NETNS, version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 fine, 1 wrong usage or input, 2 the kernel refused.")]
+pub(crate) struct Cli {
+    /// Say more: what the kernel's verifier wrote about an eBPF program that it refused.
+    #[arg(id = VERBOSE, short, long, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
+    Run(RunArguments),
+    /// Bring up the topology that a file describes, or change what differs from it.
+    Up(UpArguments),
+    /// Take down what was brought up of a topology file.
+    Down(UpArguments),
+    /// Show what a topology file says, and whether it is up.
+    Show(ShowArguments),
+    /// Tell what `up` would change.
+    Diff(DiffArguments),
+    /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
+    Observe(ObserveArguments),
+    /// Remove what a run left that was kept or killed.
+    Clean,
+    /// Named network namespaces, as `ip netns` has them.
+    #[command(subcommand)]
+    Netns(NetnsCommand),
+    /// Links, as `ip link` has them.
+    Link(LinkArguments),
+    /// Addresses, as `ip addr` has them.
+    #[command(visible_alias = "address")]
+    Addr(AddrArguments),
+    /// Routes, as `ip route` has them.
+    Route(RouteArguments),
+    /// Neighbours, as `ip neigh` has them.
+    #[command(visible_alias = "neighbour")]
+    Neigh(NeighArguments),
+    /// Ports and forwarding entries of bridges, as `bridge` has them.
+    Bridge(BridgeArguments),
+    /// Counters of links.
+    Stats(StatsArguments),
+    /// Send ICMP echo requests from inside a namespace.
+    Ping(PingArguments),
+    /// Measure what sandboxes cost, beside what others take; print a table and write a report with plots.
+    Bench(BenchArguments),
+    /// Write completions for a shell to stdout: `source <(netns completions bash)`.
+    Completions(CompletionsArguments),
+    /// Write man pages, one a command: `netns man DIR && man -l DIR/netns-up.1`.
+    Man(ManArguments),
+}
+
+/// How the namespaces are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topology {
+    /// Every namespace on one bridge, which also has the host's address.
+    Bridge,
+    /// Two namespaces with a cable between them, and no host.
+    Pair,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// How many namespaces: ns1 to nsN.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) namespaces: usize,
+    /// The bridge's name.
+    #[arg(long, default_value = "br0")]
+    pub(crate) bridge: IfName,
+    /// The IPv4 network; the namespaces get its first addresses.
+    #[arg(long, default_value = "10.1.1.0/24")]
+    pub(crate) subnet: IpNet,
+    /// An IPv6 network, to have both.
+    #[arg(long)]
+    pub(crate) subnet6: Option<IpNet>,
+    /// The host's address on the bridge [default: the last of the subnet].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
+    /// Count, tell and pass frames that a namespace may not send: the default.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) observe: bool,
+    /// Count, tell and drop them.
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Send one frame of each kind that no honest host sends, from the first namespace to the second, and see what
+    /// becomes of it.
+    #[arg(long)]
+    pub(crate) attack: bool,
+    /// Leave everything in place in the end; `netns clean` removes it.
+    #[arg(long, conflicts_with = "isolated")]
+    pub(crate) keep: bool,
+    /// Do all of it inside a private host namespace; the machine's own network is not touched.
+    #[arg(long)]
+    pub(crate) isolated: bool,
+    /// How the namespaces are joined.
+    #[arg(long, value_enum, default_value_t = Topology::Bridge)]
+    pub(crate) topology: Topology,
+}
+
+/// How to show what passes. On a terminal: live, with keys; `?` tells which.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// How long to watch [default: until Ctrl-C].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+    /// How long from one reading of the counters to the next.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// One JSON object a line on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Lines of text on stdout, on a terminal too.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) plain: bool,
+    /// Show the counters once, after one interval, and end.
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) once: bool,
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<Address>,
+    /// Metrics of pairs too: of the N busiest.
+    #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
+    pub(crate) metrics_pairs: Option<usize>,
+    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Draw the live view, as it is in the end, into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screenshot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "While it runs, each port of the bridge carries two filters, in a clsact qdisc that is made \
+where there is none. When it ends they are gone. After SIGKILL they stay: harmless, but --cleanup removes them, and so \
+does observing the bridge again. \
+What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it.
+
+If the kernel refuses the eBPF program, nothing is put onto any port, and the kernel's own statistics of the ports are \
+shown; --policy, --enforce and --pcap take the program."
+)]
+pub(crate) struct ObserveArguments {
+    /// The bridge, by its name or an alternative name.
+    #[arg(required_unless_present = "cleanup")]
+    pub(crate) bridge: Option<String>,
+    /// The named namespace that the bridge is in [default: this one].
+    #[arg(short = 'n', long, value_name = "NS")]
+    pub(crate) netns: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
+    /// What ports may send, from a TOML file [default: what the bridge and the host have learnt of them]. A port that
+    /// is not in it is counted and not judged.
+    #[arg(long, value_name = "FILE", conflicts_with = "cleanup")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Drop what the ports of the file may not send, whatever mode it gives them.
+    #[arg(long, requires = "policy")]
+    pub(crate) enforce: bool,
+    /// Remove what was left by an `observe` that was killed, and nothing else.
+    #[arg(long)]
+    pub(crate) cleanup: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetnsCommand {
+    /// Make named namespaces.
+    Add {
+        /// Their names.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// List named namespaces.
+    #[command(visible_alias = "show")]
+    List {
+        /// As JSON, like `ip -json netns`.
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// Remove named namespaces.
+    #[command(visible_alias = "del")]
+    Delete {
+        /// Their names.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// List the processes in a named namespace.
+    Pids {
+        /// The namespace.
+        name: String,
+        /// As a JSON array.
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME in /etc.
+    Exec {
+        /// Leave /sys and /etc as they are.
+        #[arg(long)]
+        no_mounts: bool,
+        /// The namespace.
+        name: String,
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Tell which names come and go, until Ctrl-C.
+    Monitor {
+        /// One JSON object a line.
+        #[arg(short, long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 every request was answered, 1 not every one was or wrong usage, 2 the kernel refused."
+)]
+pub(crate) struct PingArguments {
+    /// The named namespace to ping from.
+    pub(crate) netns: String,
+    /// Whom.
+    pub(crate) address: IpAddr,
+    /// How many requests.
+    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Seconds between them.
+    #[arg(short, long, default_value = "1", value_parser = seconds)]
+    pub(crate) interval: Duration,
+    /// Seconds to wait for each answer.
+    #[arg(short = 'W', long, default_value = "1", value_parser = interval)]
+    pub(crate) timeout: Duration,
+    /// One JSON object.
+    #[arg(short, long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "All of it happens in network namespaces of its own. Peers that are not installed are left out."
+)]
+pub(crate) struct BenchArguments {
+    /// Measure less: under a minute without peers.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Measure the peers as well: ip, rtnetlink, CNI, netavark.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to write the report, an HTML file, and beside it the table as Markdown [default: target/bench.html].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// As long as for ever: a point in time that is farther away cannot be written down.
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|time| {
+        if time < Duration::from_millis(10) { Err("less than 0.01 seconds".to_owned()) } else { Ok(time) }
+    })
+}

@@ -1,0 +1,97 @@
+//! The command line: `netns` where it is installed, `cargo xtask` in a clone. One file a subcommand; what they do is the
+//! libraries' work.
+//!
+//! This library is the program, and no interface to build on: [`main`] for those two, and what commands share.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod clean;
+mod cli;
+mod counting;
+pub mod failure;
+mod manual;
+pub mod messages;
+mod net;
+mod netns;
+mod observe;
+pub mod output;
+mod ping;
+mod program;
+pub mod rights;
+mod run;
+pub mod signals;
+mod state;
+mod topology;
+mod watch;
+
+use clap::{CommandFactory, FromArgMatches};
+use cli::{Cli, Command};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use failure::Failure;
+pub use program::Program;
+
+/// Does what a command line says, and prints what went wrong; the exit code of the process.
+///
+/// The first argument is the program's name. The process's log is set up, so this can be called once.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) -> ExitCode {
+    program.begin();
+    let ours = Cli::command().name(program.name).bin_name(program.name);
+    // Adding commands that are derived brings their type's description along.
+    let about = ours.get_about().cloned().unwrap_or_default();
+    let command = (program.commands)(ours).about(about);
+    let matches = match command.try_get_matches_from(net::cli::with_keywords(arguments)) {
+        Ok(matches) => matches,
+        Err(error) => return refused(&error),
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
+        .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
+        .init();
+    messages::set_verbose(matches.get_flag(cli::VERBOSE));
+    let done = match (program.run)(&matches) {
+        Some(done) => done,
+        None => match Cli::from_arg_matches(&matches) {
+            Ok(cli) => dispatch(cli.command),
+            Err(error) => return refused(&error),
+        },
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            if !failure.is_silent() {
+                messages::say(format_args!("error: {failure}"));
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Help and version are no errors, and go to stdout; clap's own exit code for the rest is 2, ours is 1.
+fn refused(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(failure::USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Up(arguments) => topology::up(&arguments),
+        Command::Down(arguments) => topology::down(&arguments),
+        Command::Show(arguments) => topology::show(&arguments),
+        Command::Diff(arguments) => topology::diff(&arguments),
+        Command::Observe(arguments) => observe::observe(&arguments),
+        Command::Clean => clean::clean(),
+        Command::Netns(command) => netns::netns(command),
+        Command::Link(arguments) => net::link(arguments),
+        Command::Addr(arguments) => net::addr(arguments),
+        Command::Route(arguments) => net::route(arguments),
+        Command::Neigh(arguments) => net::neigh(arguments),
+        Command::Bridge(arguments) => net::bridge(arguments),
+        Command::Stats(arguments) => net::stats(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
+        Command::Ping(arguments) => ping::ping(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+    }
+}

@@ -1,0 +1,43 @@
+//! `netns completions` and `netns man`: made from the definitions of the arguments.
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+use crate::output::stdout;
+use crate::program::NETNS;
+use clap::{Args, CommandFactory, ValueHint};
+use clap_complete::{Shell, generate};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// The folder to write to; it is made if it is not there.
+    #[arg(value_hint = ValueHint::DirPath)]
+    folder: PathBuf,
+}
+
+pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    generate(arguments.shell, &mut command(), NETNS, &mut script);
+    stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
+    let folder = &arguments.folder;
+    let made = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command(), folder));
+    made.map_err(|error| Failure::Usage(format!("write man pages to {}: {error}", folder.display())))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn command() -> clap::Command {
+    Cli::command()
+}

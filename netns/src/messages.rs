@@ -1,0 +1,83 @@
+//! What the log has to say: on stderr, except while the live view has the screen; then it is kept for the view.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Says something on stderr. Where that is gone nobody misses it; `eprintln!` would panic, and what was made would stay.
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Whether `--verbose` was given.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn set_verbose(verbose: bool) {
+    VERBOSE.store(verbose, Ordering::Relaxed);
+}
+
+pub(crate) fn is_verbose() -> bool {
+    VERBOSE.load(Ordering::Relaxed)
+}
+
+/// How many lines are kept.
+const MOST: usize = 100;
+
+/// `Some` while somebody keeps them.
+static KEPT: Mutex<Option<VecDeque<String>>> = Mutex::new(None);
+
+fn kept() -> MutexGuard<'static, Option<VecDeque<String>>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the logger writes to.
+#[derive(Debug)]
+pub(crate) struct Messages;
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *kept() {
+            None => io::stderr().write_all(bytes)?,
+            Some(lines) => {
+                let text = String::from_utf8_lossy(bytes);
+                lines.extend(text.lines().map(str::to_owned));
+                while lines.len() > MOST {
+                    lines.pop_front();
+                }
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps messages until it is dropped; then those that are kept go to stderr.
+#[derive(Debug)]
+pub(crate) struct Keep(());
+
+impl Keep {
+    pub(crate) fn begin() -> Self {
+        kept().get_or_insert_default();
+        Self(())
+    }
+
+    /// The last one.
+    #[expect(clippy::unused_self, reason = "there is one while this is held")]
+    pub(crate) fn last(&self) -> Option<String> {
+        kept().as_ref()?.back().cloned()
+    }
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        let lines = kept().take();
+        for line in lines.into_iter().flatten() {
+            say(format_args!("{line}"));
+        }
+    }
+}

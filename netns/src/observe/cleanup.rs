@@ -1,0 +1,99 @@
+//! `netns observe --cleanup`: removes what observers that were killed left, and nothing else.
+
+use crate::failure::Failure;
+use crate::messages::say;
+use crate::output::stdout;
+use crate::program;
+use netns_core::link::Link;
+use netns_core::{Namespace, RouteSocket, link};
+use netns_ebpf::{JournalFile, Place};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Of one bridge, in this namespace or in one of a name, or of all that were observed anywhere.
+pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitCode, Failure> {
+    let wanted = bridge.map(|bridge| Wanted::new(bridge, netns)).transpose()?;
+    let mut out = stdout();
+    let mut nothing = true;
+    let mut outcome = Ok(ExitCode::SUCCESS);
+    let mut failed = |error: &dyn std::fmt::Display| {
+        say(format_args!("error: {error}"));
+        outcome = Err(Failure::Verdict);
+    };
+    let mut wanted = wanted;
+    for path in JournalFile::list(Path::new(JournalFile::FOLDER))? {
+        // Looked at before it is locked: another bridge's observer may live.
+        match (JournalFile::peek(&path), &mut wanted) {
+            (Ok(place), Some(wanted)) => match place {
+                Some(place) if wanted.is(&place)? => {}
+                _ => continue,
+            },
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                failed(&error);
+                continue;
+            }
+        }
+        let journal = match JournalFile::open(path) {
+            Ok(Some(journal)) => journal,
+            Ok(None) => continue,
+            Err(error) => {
+                failed(&error);
+                continue;
+            }
+        };
+        if let Some(place) = journal.place() {
+            let Some(host) = place.find() else {
+                failed(&lost(place));
+                continue;
+            };
+            for port in journal.clean(&host)? {
+                writeln!(out, "removed the filters from {port}, a port of {}", place.bridge)?;
+                nothing = false;
+            }
+        }
+        journal.end()?;
+    }
+    if nothing && outcome.is_ok() {
+        writeln!(out, "nothing to remove")?;
+    }
+    outcome
+}
+
+/// The bridge that is meant.
+struct Wanted<'a> {
+    name: &'a str,
+    host: Namespace,
+    socket: RouteSocket,
+    /// `None` if it is gone.
+    found: Option<Link>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(name: &'a str, netns: Option<&str>) -> Result<Self, Failure> {
+        let host = super::host(netns)?;
+        let mut socket = RouteSocket::open_in(&host)?;
+        let found = match link::get_named(&mut socket, name) {
+            Err(error) if error.errno() == Some(NO_DEVICE) => None,
+            other => Some(other?),
+        };
+        Ok(Self { name, host, socket, found })
+    }
+
+    fn is(&mut self, place: &Place) -> Result<bool, Failure> {
+        Ok(place.is_in(&self.host) && place.is_of(&mut self.socket, self.name, self.found.as_ref())?)
+    }
+}
+
+/// `ENODEV`.
+const NO_DEVICE: i32 = 19;
+
+/// The namespace where something was left is not to be found from here.
+fn lost(place: &Place) -> String {
+    let (bridge, inode) = (&place.bridge, place.namespace.id.inode);
+    let program = program::name();
+    format!(
+        "{bridge} was observed in the network namespace net:[{inode}]; run `{program} observe --cleanup` in there"
+    )
+}

@@ -1,0 +1,250 @@
+//! `netns observe`: what passes over a bridge that somebody else made.
+
+mod cleanup;
+mod judge;
+
+use crate::cli::ObserveArguments;
+use crate::counting::Counting;
+use crate::failure::Failure;
+use crate::messages::say;
+use crate::output::{json_line, stdout};
+use crate::rights;
+use crate::signals::Stop;
+use crate::watch::metrics::Metrics;
+use crate::watch::{self, Source, Teller};
+use netns_core::bridge::MAX_PORTS;
+use netns_core::link::{self, Link};
+use netns_core::{IfName, Namespace, RouteSocket};
+use netns_ebpf::{
+    JournalFile, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading, Violation,
+};
+use netns_topology::Policies;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure> {
+    let bridge = match &arguments.bridge {
+        Some(bridge) if !arguments.cleanup => bridge,
+        bridge => {
+            rights::require("observe --cleanup", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+            return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref());
+        }
+    };
+    let host = host(arguments.netns.as_deref())?;
+    let policies = judge::policies(arguments)?;
+    // Where this process is already takes no capability.
+    let socket = if arguments.netns.is_some() { RouteSocket::open_in(&host) } else { RouteSocket::open() };
+    // By whichever name it was given, it is one bridge from here on.
+    let found = find_bridge(&mut socket?, bridge)?;
+    let bridge = found.name;
+    let stop = Stop::on_signals()?;
+    let metrics = arguments.watch.metrics(bridge.as_str())?;
+    // A bridge does not take more ports than that.
+    let slots = u16::try_from(MAX_PORTS).unwrap_or(u16::MAX);
+    let options = MonitorOptions { slots, ..MonitorOptions::default() };
+    // If there is none to try the program in, each port will say so.
+    let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
+    let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
+    drop(probe);
+    let teller = Teller::new(arguments.watch.pcap.as_deref())?;
+    let watching = Watching { arguments, stop, metrics };
+    match &counting {
+        Counting::Program(monitor) => {
+            watching.with_program(monitor, &host, &found, policies, teller)?;
+        }
+        Counting::Kernel { why } => {
+            say(format_args!("{}: {why}", Counting::INSTEAD));
+            let observer = Observer::start_without_program(&host, bridge)?;
+            watching.watch(&mut Bridge::new(bridge, observer, None, arguments, teller))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The option, of those that were given, that cannot be served without the eBPF program.
+fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
+    let options = [
+        (arguments.enforce, "--enforce"),
+        (arguments.policy.is_some(), "--policy"),
+        (arguments.watch.pcap.is_some(), "--pcap"),
+    ];
+    options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+}
+
+/// The namespace of this name, or the present one.
+fn host(netns: Option<&str>) -> Result<Namespace, Failure> {
+    Ok(match netns {
+        Some(name) => Namespace::open(name)?,
+        None => Namespace::current()?,
+    })
+}
+
+/// The bridge of this name or alternative name, before anything is loaded.
+fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
+    match link::get_named(socket, name) {
+        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(found),
+        Ok(found) => {
+            let kind = found.kind.as_deref().unwrap_or("a device");
+            Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
+        }
+        Err(error) => Err(Failure::usage(error.to_string())),
+    }
+}
+
+/// How a bridge is watched.
+struct Watching<'a> {
+    arguments: &'a ObserveArguments,
+    stop: Stop,
+    metrics: Option<Metrics>,
+}
+
+impl Watching<'_> {
+    /// Watches a bridge with the program on its ports; then they are as they were.
+    fn with_program(
+        &self,
+        monitor: &Monitor,
+        host: &Namespace,
+        bridge: &Link,
+        policies: Option<Policies>,
+        teller: Teller,
+    ) -> Result<(), Failure> {
+        let place = Place::of(host, bridge, monitor, self.arguments.netns.clone())?;
+        let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), host, &place)?;
+        let named: Vec<String> =
+            policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
+        for name in judge::missing(&named, host, bridge)? {
+            say(format_args!(
+                "warning: [port.{name}] of the policy file: {} has no such port now",
+                bridge.name
+            ));
+        }
+        let judging = judge::judging(policies, monitor, host)?;
+        let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
+            Ok(observer) => observer,
+            Err(error) => {
+                // What could not be undone is still there, and the journal with it.
+                journal.clean(host)?;
+                journal.end()?;
+                return Err(error.into());
+            }
+        };
+        let mut bridge = Bridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
+        let outcome = self.watch(&mut bridge);
+        // On every path but a panic, on which `drop` detaches and the journal says what may be left.
+        bridge.observer.stop()?;
+        journal.end()?;
+        outcome?;
+        match &bridge.unenforced[..] {
+            [] => Ok(()),
+            ports => {
+                let ports = ports.join(", ");
+                Err(Failure::Kernel(format!("what the policy says was not enforced on {ports}")))
+            }
+        }
+    }
+
+    fn watch(&self, bridge: &mut Bridge<'_>) -> Result<(), Failure> {
+        let mut out = stdout();
+        if self.arguments.watch.json {
+            let ports: Vec<Value> = bridge.observer.ports().map(|port| port.name.as_str().into()).collect();
+            json_line(&mut out, &json!({ "type": "observe", "bridge": bridge.name, "ports": ports }))?;
+        } else {
+            let count = bridge.observer.ports().count();
+            writeln!(out, "{}: {count} {}", bridge.name, if count == 1 { "port" } else { "ports" })?;
+        }
+        watch::watch(bridge, &self.arguments.watch, &self.stop, &mut out, self.metrics.as_ref())
+    }
+}
+
+/// A bridge that is observed.
+struct Bridge<'m> {
+    name: String,
+    observer: Observer<'m>,
+    /// `None` where the kernel alone counts.
+    monitor: Option<&'m Monitor>,
+    /// Whether a file says what ports may send, and not what was learnt of them.
+    is_given: bool,
+    teller: Teller,
+    /// What was told of ports that may be gone by now.
+    told: Vec<Violation>,
+    /// Ports on which something was to be enforced and was not.
+    unenforced: Vec<String>,
+}
+
+impl<'m> Bridge<'m> {
+    fn new(
+        name: IfName,
+        observer: Observer<'m>,
+        monitor: Option<&'m Monitor>,
+        arguments: &ObserveArguments,
+        teller: Teller,
+    ) -> Self {
+        let is_given = arguments.policy.is_some();
+        let name = name.to_string();
+        let (told, unenforced) = (Vec::new(), Vec::new());
+        Self { name, observer, monitor, is_given, teller, told, unenforced }
+    }
+
+    /// Takes what was told, as long as its ports are known.
+    fn hear(&mut self) -> Result<(), Failure> {
+        let Some(monitor) = self.monitor else { return Ok(()) };
+        let observer = &self.observer;
+        let told = self.teller.tell(monitor, |slot| observer.ports().find(|port| port.slot == slot))?;
+        self.told.extend(told);
+        Ok(())
+    }
+}
+
+impl Source for Bridge<'_> {
+    fn network(&self) -> &str {
+        &self.name
+    }
+
+    fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
+        self.hear()?;
+        let changes = self.observer.changes(limit)?;
+        if self.name != self.observer.bridge().name.as_str() {
+            self.name = self.observer.bridge().name.to_string();
+        }
+        for change in &changes {
+            if let PortChange::Refused { name, enforced: true, .. } = change {
+                self.unenforced.push(name.to_string());
+            }
+        }
+        Ok(changes)
+    }
+
+    fn read(&mut self) -> Result<Reading, Failure> {
+        if let Some(monitor) = self.monitor {
+            monitor.flush_log();
+        }
+        Ok(self.observer.read()?)
+    }
+
+    fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
+        self.hear()?;
+        Ok(std::mem::take(&mut self.told))
+    }
+
+    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+        let rules = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
+        Some((rules, self.monitor?.mode(port.slot)?))
+    }
+
+    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+        // They are for show; a kernel that does not tell them now may later.
+        let stations = self.observer.stations(port.ifindex).unwrap_or_default();
+        let line = |station: netns_ebpf::Station| {
+            let addresses: Vec<String> = station.addresses.iter().map(ToString::to_string).collect();
+            format!("{} {}", station.mac, addresses.join(" ")).trim_end().to_owned()
+        };
+        stations.into_iter().map(line).collect()
+    }
+
+    fn lost_events(&self) -> u64 {
+        self.observer.lost_events()
+    }
+}

@@ -1,0 +1,80 @@
+//! `netns ping`.
+
+use crate::cli::PingArguments;
+use crate::failure::Failure;
+use crate::output::{json_line, micros, stdout};
+use crate::signals::Stop;
+use netns_core::Namespace;
+use netns_core::ping::{Outcome, Ping, Report, ping_each};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
+    let namespace = Namespace::open(&arguments.netns)?;
+    let request = Ping {
+        count: arguments.count,
+        interval: arguments.interval,
+        timeout: arguments.timeout,
+        ..Ping::new(arguments.address)
+    };
+    let stop = Stop::on_signals()?;
+    let mut out = stdout();
+    let (mut outcomes, mut written) = (Vec::new(), Ok(()));
+    ping_each(&namespace, &request, |outcome| {
+        if !arguments.json {
+            written = tell(&mut out, arguments, outcomes.len() + 1, &outcome);
+        }
+        outcomes.push(outcome);
+        if stop.requested() || written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    written?;
+    let report = Report { outcomes };
+    if arguments.json {
+        json_line(&mut out, &describe(arguments, &report))?;
+    } else {
+        sum_up(&mut out, &report)?;
+    }
+    if report.all_received() { Ok(ExitCode::SUCCESS) } else { Err(Failure::Verdict) }
+}
+
+/// One request, as soon as it is known what became of it.
+fn tell(out: &mut impl Write, arguments: &PingArguments, number: usize, outcome: &Outcome) -> io::Result<()> {
+    match outcome {
+        Outcome::Reply(time) => {
+            let time = time.as_secs_f64() * 1e3;
+            writeln!(out, "reply from {}: icmp_seq={number} time={time:.3} ms", arguments.address)?;
+        }
+        Outcome::TimedOut => writeln!(out, "no answer: icmp_seq={number}")?,
+        Outcome::Unreachable(why) => writeln!(out, "unreachable: icmp_seq={number}: {why}")?,
+    }
+    out.flush()
+}
+
+fn sum_up(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let times: Vec<Duration> = report.round_trips().collect();
+    write!(out, "{} sent, {} received", report.outcomes.len(), times.len())?;
+    if let (Some(least), Some(most)) = (times.iter().min(), times.iter().max()) {
+        let mean = times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(u32::MAX);
+        let [least, mean, most] = [*least, mean, *most].map(|time| time.as_secs_f64() * 1e3);
+        write!(out, ", rtt min/avg/max = {least:.3}/{mean:.3}/{most:.3} ms")?;
+    }
+    writeln!(out)
+}
+
+fn describe(arguments: &PingArguments, report: &Report) -> Value {
+    let times: Vec<Value> = report
+        .outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Reply(time) => micros(*time).into(),
+            _ => Value::Null,
+        })
+        .collect();
+    json!({
+        "from": arguments.netns, "to": arguments.address.to_string(),
+        "sent": report.outcomes.len(), "received": report.received(), "rtt_us": times,
+    })
+}

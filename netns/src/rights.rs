@@ -1,0 +1,92 @@
+//! The rights that a command takes, looked at before anything is made.
+
+use crate::failure::Failure;
+use crate::program;
+use netns_core::{Cause, is_in_initial_user_namespace, is_network_foreign, missing_capabilities};
+use std::fs;
+use std::io::ErrorKind;
+
+/// To make and change links, addresses and routes.
+pub const NET_ADMIN: &str = "CAP_NET_ADMIN";
+/// To make and enter namespaces, and to load eBPF programs.
+pub const SYS_ADMIN: &str = "CAP_SYS_ADMIN";
+
+/// Root of a user namespace without a network namespace of its own.
+const FOREIGN: &str = "this network namespace belongs to another user namespace, where the capabilities of this one do \
+     not count: run it as root there, or in a network namespace of its own (unshare --net)";
+/// Root of a user namespace where names and records cannot be made.
+const RUN: &str = "; names and records are kept in /run, which the root of a user namespace can write to and mount in only \
+     if it is its own (unshare --mount, then mount -t tmpfs run /run)";
+
+/// Whether this process has the capabilities that a command takes.
+///
+/// # Errors
+/// [`Failure::Usage`] with a sentence that names those that are missing, and what would help.
+pub fn require(command: &str, takes: &[&str]) -> Result<(), Failure> {
+    let mut missing = missing_capabilities()?;
+    missing.retain(|name| takes.contains(name));
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("this {}", self::takes(command, &missing))))
+    }
+}
+
+/// What of its rights a command misses, and what would help.
+pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
+    let names = missing.join(", ");
+    // A user without any capability is better helped by root.
+    if is_root() && is_network_foreign().unwrap_or(false) {
+        format!("takes {names}; {FOREIGN}")
+    } else if is_root() {
+        let options: Vec<String> = missing.iter().map(|name| name.replace("CAP_", "--cap-add=")).collect();
+        let options = options.join(" ");
+        format!("takes {names}, which root does not have here (in a container: {options}, or --privileged)")
+    } else {
+        let program = program::name();
+        format!("takes {names}; run it as root: sudo -E env \"PATH=$PATH\" {program} {command}")
+    }
+}
+
+/// Why a user namespace does not help a process that has not the rights.
+pub(crate) fn no_user_namespace(error: &netns_core::Error) -> String {
+    const ENOSPC: i32 = 28;
+    let why = match error.errno() {
+        Some(ENOSPC) => ": the limit user.max_user_namespaces is reached",
+        _ => "",
+    };
+    format!("a user namespace, which would do too, cannot be made: {error}{why}")
+}
+
+/// What would help against a refusal, to be said behind it.
+pub(crate) fn hint(error: &netns_core::Error) -> &'static str {
+    match error.cause() {
+        // It was refused for want of a capability, and names it.
+        _ if error.missing_capability().is_some() => {
+            if is_root() {
+                ""
+            } else {
+                "; run as root"
+            }
+        }
+        Cause::System { call: "mount" | "mkdir" | "open", error }
+            if error.kind() == ErrorKind::PermissionDenied =>
+        {
+            of_run_folder()
+        }
+        _ => "",
+    }
+}
+
+/// What would help against a refusal to write to `/run` or to mount there.
+pub(crate) fn of_run_folder() -> &'static str {
+    if is_root() && !is_in_initial_user_namespace().unwrap_or(true) { RUN } else { "" }
+}
+
+/// Whether the effective user is root, of whichever user namespace.
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    // The real one comes first.
+    users.and_then(|users| users.split_whitespace().nth(1)) == Some("0")
+}

@@ -1,0 +1,223 @@
+//! The namespaces, the bridge and the cables of a run, until they are taken down again.
+
+mod build;
+
+use super::plan::Plan;
+use crate::cli::Topology;
+use crate::failure::Failure;
+use crate::messages::say;
+use crate::state::StateFile;
+use netns_core::link::LinkStats;
+use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
+use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
+use netns_ebpf::{Mode, Monitor, Policy, Slot};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// A namespace that was made.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) namespace: Namespace,
+    /// The link that the program counts on: the host's end of the cable.
+    pub(crate) port: IfName,
+    pub(crate) port_index: u32,
+    /// Its slot, if there is a program.
+    pub(crate) slot: Option<Slot>,
+    pub(crate) mac: MacAddress,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// What a run has made so far. Dropping it takes all of it down.
+#[derive(Debug)]
+pub(crate) struct Lab<'a> {
+    monitor: Option<&'a Monitor>,
+    /// What is done about frames that a namespace may not send.
+    mode: Mode,
+    topology: Topology,
+    host: Namespace,
+    socket: RouteSocket,
+    members: Vec<Member>,
+    /// What is made on the host, known by index and MAC address.
+    links: Vec<RecordedLink>,
+    /// How the folder of named namespaces was found.
+    folder: Folder,
+    /// The record for `netns clean`, unless all of this is in a host namespace that goes with the process.
+    record: Option<StateFile>,
+    forwarding: Option<RecordedForwarding>,
+    /// Whether the kernel has IPv6.
+    ipv6: bool,
+    down: bool,
+}
+
+impl<'a> Lab<'a> {
+    /// Begins the record.
+    pub(crate) fn begin(
+        host: Namespace,
+        plan: &Plan,
+        monitor: Option<&'a Monitor>,
+        mode: Mode,
+        private: bool,
+    ) -> Result<Self, Failure> {
+        let mut socket = RouteSocket::open_in(&host)?;
+        let links = link::list(&mut socket)?;
+        // `lo` has it, if there is any.
+        let ipv6 = links.iter().any(|link| link.addrgenmode.is_some());
+        if let Some(subnet) = plan.subnets.iter().find(|subnet| !ipv6 && subnet.net.address().is_ipv6()) {
+            return Err(Failure::usage(format!(
+                "--subnet6 {}: this kernel has no IPv6 (CONFIG_IPV6, or ipv6.disable=1 on its command line)",
+                subnet.net
+            )));
+        }
+        let folder = Folder::observe()?;
+        let record = if private { None } else { Some(StateFile::begin(folder)?) };
+        Ok(Self {
+            monitor,
+            mode,
+            topology: plan.topology,
+            host,
+            socket,
+            members: Vec::new(),
+            links: Vec::new(),
+            folder,
+            record,
+            forwarding: None,
+            ipv6,
+            down: false,
+        })
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What a namespace with these addresses may send.
+    pub(crate) fn policy(&self, mac: MacAddress, addresses: &[IpAddr]) -> Result<Policy, Failure> {
+        let policy = Policy::of_host(mac, addresses).map_err(|full| Failure::usage(full.to_string()))?;
+        Ok(Policy { mode: self.mode, ..policy })
+    }
+
+    pub(crate) fn topology(&self) -> Topology {
+        self.topology
+    }
+
+    /// What counts, if it is not the kernel alone.
+    pub(crate) fn monitor(&self) -> Option<&'a Monitor> {
+        self.monitor
+    }
+
+    /// Whether all of this is in a host namespace of its own, which goes with the process.
+    pub(crate) fn is_private(&self) -> bool {
+        self.record.is_none()
+    }
+
+    /// Hands on what the program has to say.
+    pub(crate) fn flush_log(&self) {
+        if let Some(monitor) = self.monitor {
+            monitor.flush_log();
+        }
+    }
+
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Another handle on the host's namespace, for after this is gone.
+    pub(crate) fn host(&self) -> Result<Namespace, Failure> {
+        Ok(self.host.try_clone()?)
+    }
+
+    /// The kernel's own counters of every port, in the order of the members.
+    pub(crate) fn port_stats(&mut self) -> Result<Vec<LinkStats>, Failure> {
+        let mut stats = Vec::with_capacity(self.members.len());
+        if let (Topology::Pair, [first, second]) = (self.topology, &self.members[..]) {
+            for (member, far) in [(first, second), (second, first)] {
+                let mut socket = RouteSocket::open_in(&far.namespace)?;
+                stats.push(link::stats(&mut socket, member.port_index)?);
+            }
+            return Ok(stats);
+        }
+        let links = link::list(&mut self.socket)?;
+        let by_index: HashMap<u32, LinkStats> =
+            links.into_iter().map(|link| (link.index, link.stats)).collect();
+        for member in &self.members {
+            let port = by_index.get(&member.port_index);
+            stats.push(*port.ok_or_else(|| Failure::Kernel(format!("port {} is gone", member.port)))?);
+        }
+        Ok(stats)
+    }
+
+    /// Leaves everything in place; the names of it.
+    pub(crate) fn keep(mut self) -> Vec<String> {
+        self.down = true;
+        let names = self.members.iter().map(|member| member.name.clone());
+        names.collect()
+    }
+
+    /// Takes everything down.
+    pub(crate) fn take_down(mut self) -> Result<(), Failure> {
+        self.unmake()
+    }
+
+    /// Tries every step, whatever becomes of those before it; the first failure.
+    fn unmake(&mut self) -> Result<(), Failure> {
+        self.down = true;
+        let mut outcome = Ok(());
+        let mut attempt = |result: Result<(), Failure>| {
+            if outcome.is_ok() {
+                outcome = result;
+            }
+        };
+        match remove_links(&mut self.socket, &self.links) {
+            Err(error) => attempt(Err(error.into())),
+            Ok(removals) => removals.into_iter().for_each(report_left),
+        }
+        for member in self.members.drain(..) {
+            if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {
+                attempt(monitor.release(slot).map_err(Failure::from));
+            }
+            if self.record.is_some() {
+                match member.namespace.unbind(&member.name) {
+                    Err(error) => attempt(Err(error.into())),
+                    Ok(true) => {}
+                    // It is gone, or is somebody else's.
+                    Ok(false) if Namespace::open(&member.name).is_err() => {}
+                    Ok(false) => {
+                        report_left(Removal::Left(format!("{} is another namespace by now", member.name)));
+                    }
+                }
+            }
+        }
+        if let Some(forwarding) = self.forwarding.take() {
+            match forwarding.restore(&self.host) {
+                Err(error) => attempt(Err(error.into())),
+                Ok(removal) => report_left(removal),
+            }
+        }
+        if let Some(record) = self.record.take() {
+            attempt(self.folder.restore().map_err(Failure::from));
+            // If something could not be removed, the record stays for `netns clean`.
+            if outcome.is_ok() {
+                outcome = record.remove();
+            }
+        }
+        outcome
+    }
+}
+
+impl Drop for Lab<'_> {
+    fn drop(&mut self) {
+        if !self.down
+            && let Err(failure) = self.unmake()
+        {
+            say(format_args!("error: take down: {failure}"));
+        }
+    }
+}
+
+/// What took the place of something of ours was left alone.
+fn report_left(removal: Removal) {
+    if let Removal::Left(why) = removal {
+        say(format_args!("left alone: {why}"));
+    }
+}

@@ -1,0 +1,184 @@
+//! `netns run`: the main job.
+
+mod attack;
+mod counters;
+mod interference;
+mod lab;
+mod leftovers;
+mod obstacle;
+mod pings;
+mod plan;
+pub(crate) mod preflight;
+mod report;
+mod source;
+mod traffic;
+
+use crate::cli::RunArguments;
+use crate::counting::Counting;
+use crate::failure::{self, Failure};
+use crate::messages::say;
+use crate::output::stdout;
+use crate::signals::Stop;
+use crate::watch::{self, Teller, metrics::Metrics};
+use counters::verify;
+use lab::Lab;
+use leftovers::Before;
+use netns_core::{Namespace, RouteSocket};
+use netns_ebpf::{Mode, MonitorOptions};
+use plan::Plan;
+use preflight::Privilege;
+use report::{Report, Summary};
+use source::Ports;
+use std::process::ExitCode;
+use std::time::Instant;
+use traffic::Traffic;
+
+/// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
+/// down. Whatever goes wrong on the way, what was made is taken down.
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    let plan = Plan::new(arguments)?;
+    attack::check(arguments, &plan)?;
+    let privilege = preflight::privilege(arguments)?;
+    let host = match privilege {
+        Privilege::Root if arguments.isolated => Namespace::anonymous()?,
+        Privilege::Root | Privilege::Nobody | Privilege::RootOfUserNamespace => Namespace::current()?,
+    };
+    let private = arguments.isolated || privilege != Privilege::Root;
+    if !private {
+        plan.check_against(&mut RouteSocket::open_in(&host)?)?;
+    }
+    let stop = Stop::on_signals()?;
+    // Before anything is made: the address may be taken.
+    let metrics = arguments.watch.metrics(&plan.network())?;
+    let mut report = Report::new(stdout(), arguments.watch.json);
+
+    let mut probe = preflight::check_kernel()?;
+    let started = Instant::now();
+    let options = MonitorOptions { slots: plan.ports(), pairs: plan.pairs(), ..MonitorOptions::default() };
+    let counting = Counting::decide(&options, needs_program(arguments), Some(&mut probe))?;
+    if counting.monitor().is_some() {
+        report.step("load the eBPF program", started.elapsed());
+    }
+    drop(probe);
+    tell_what_is_less(privilege, &counting);
+
+    let before = Before::observe(&host)?;
+    let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
+    let mut lab = Lab::begin(host, &plan, counting.monitor(), mode, private)?;
+    let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop, metrics.as_ref());
+    // Taken down here on every path but a panic, on which its `drop` does it.
+    if arguments.keep && outcome.is_ok() {
+        let mut summary = outcome?;
+        summary.kept = lab.keep();
+        report.summary(&summary)?;
+        return summary.exit_code();
+    }
+    let host = lab.host()?;
+    let taken_down = Instant::now();
+    let result = lab.take_down();
+    report.step("take everything down", taken_down.elapsed());
+    let mut summary = outcome?;
+    result?;
+    summary.leftovers = before.leftovers(&host, &plan)?;
+    report.summary(&summary)?;
+    summary.exit_code()
+}
+
+/// The option, of those that were given, that cannot be served without the eBPF program.
+fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
+    let options = [
+        (arguments.enforce, "--enforce"),
+        (arguments.attack, "--attack"),
+        (arguments.watch.pcap.is_some(), "--pcap"),
+    ];
+    options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+}
+
+/// Says in one line what is not as it would be for the machine's root on a kernel that takes the program.
+fn tell_what_is_less(privilege: Privilege, counting: &Counting) {
+    let instead = Counting::INSTEAD;
+    match (privilege.place(), counting) {
+        (None, Counting::Program(_)) => {}
+        (None, Counting::Kernel { why }) => say(format_args!("{instead}: {why}")),
+        (Some(place), Counting::Program(_)) => say(format_args!("{place}")),
+        // That no program is loaded for the root of a user namespace needs no explanation.
+        (Some(place), Counting::Kernel { .. }) => say(format_args!("{place}, with {instead}")),
+    }
+}
+
+/// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
+fn prove(
+    arguments: &RunArguments,
+    plan: &Plan,
+    lab: &mut Lab<'_>,
+    report: &mut Report,
+    stop: &Stop,
+    metrics: Option<&Metrics>,
+) -> Result<Summary, Failure> {
+    lab.build(plan, report, stop)?;
+    report.setup(plan)?;
+    if let Some(metrics) = metrics {
+        report.namespace_times().iter().for_each(|&time| metrics.set_up(time));
+    }
+
+    let (mut pings, mut pings_ok, mut lost) = (0, 0, Vec::new());
+    for route in pings::routes(lab, plan)? {
+        if stop.requested() {
+            break;
+        }
+        let outcome = route.ping();
+        pings += 1;
+        pings_ok += usize::from(outcome.is_ok());
+        report.ping(&route, &outcome)?;
+        if !outcome.is_ok() {
+            lost.push(route);
+        }
+    }
+    report.pings_done(pings, pings_ok)?;
+
+    let teller = Teller::new(arguments.watch.pcap.as_deref())?;
+    let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
+    let traffic = Traffic::start(lab.members());
+    let traffic_failed = traffic.failed().to_vec();
+    let mut ports = Ports::of(lab, plan.network(), teller);
+    watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
+    traffic.stop()?;
+    let changed = interference::found(&lab.host()?, plan)?;
+    let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
+    let verdict = verify(lab, tag_bytes)?;
+    lab.flush_log();
+    let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
+    // A host namespace of our own has no rules.
+    let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
+    Ok(Summary {
+        pings,
+        pings_ok,
+        traffic: traffic_failed,
+        hint,
+        changed,
+        attack,
+        violations,
+        verdict,
+        leftovers: Vec::new(),
+        kept: Vec::new(),
+    })
+}
+
+impl Summary {
+    /// 0 only if all is as it should be.
+    fn exit_code(&self) -> Result<ExitCode, Failure> {
+        // Whoever attacks wants violations; of anybody else's run there are none.
+        let as_it_should_be = self.attack.unwrap_or(true);
+        if self.pings_ok == self.pings
+            && self.traffic.is_empty()
+            && self.changed.is_empty()
+            && as_it_should_be
+            && self.verdict.exact() != Some(false)
+            && self.leftovers.is_empty()
+        {
+            Ok(ExitCode::from(failure::FINE))
+        } else {
+            Err(Failure::Verdict)
+        }
+    }
+}

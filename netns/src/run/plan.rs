@@ -1,0 +1,207 @@
+//! What a run makes: names and addresses, checked before anything is made.
+
+use crate::cli::{RunArguments, Topology};
+use crate::failure::Failure;
+use crate::program;
+use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
+
+/// Up to this many namespaces, each talks with each; of more, each with the next, in a ring.
+pub(crate) const MESH: usize = 16;
+/// Some 90 bytes of kernel memory each.
+const MOST_PAIRS: u32 = 1 << 18;
+
+/// What a run makes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) topology: Topology,
+    pub(crate) members: Vec<PlannedMember>,
+    pub(crate) bridge: IfName,
+    pub(crate) bridge_mac: MacAddress,
+    /// The IPv4 network, and the IPv6 one if asked for.
+    pub(crate) subnets: Vec<Subnet>,
+}
+
+/// A network and the host's address in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subnet {
+    pub(crate) net: IpNet,
+    pub(crate) host: IpAddr,
+}
+
+/// A namespace to be made.
+#[derive(Debug)]
+pub(crate) struct PlannedMember {
+    pub(crate) name: String,
+    /// The host's end of its cable; in the pair topology there is none, and this is its own end.
+    pub(crate) port: IfName,
+    pub(crate) mac: MacAddress,
+    /// The MAC address of that end: one that was chosen, which udev leaves alone.
+    pub(crate) port_mac: MacAddress,
+    /// One of each subnet, in the same order.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl Plan {
+    /// Works everything out from the arguments alone.
+    pub(crate) fn new(arguments: &RunArguments) -> Result<Self, Failure> {
+        let count = arguments.namespaces;
+        match arguments.topology {
+            Topology::Pair if count != 2 => {
+                return Err(Failure::usage("--topology pair has two namespaces, no more and no fewer"));
+            }
+            Topology::Bridge if count == 0 || count > bridge::MAX_PORTS as usize => {
+                let most = bridge::MAX_PORTS;
+                return Err(Failure::usage(format!("--namespaces {count}: a bridge has 1 to {most} ports")));
+            }
+            _ => {}
+        }
+        let mut subnets = vec![subnet("--subnet", arguments.subnet, true, arguments.host_address, count)?];
+        if let Some(net) = arguments.subnet6 {
+            subnets.push(subnet("--subnet6", net, false, None, count)?);
+        }
+        // Only to tell our bridge from one that somebody else makes later, and our MACs from another run's.
+        let random = RandomState::new().build_hasher().finish() & 0xFF_FFFF_0000;
+        let mut members = Vec::with_capacity(count);
+        for number in 1..=count {
+            let port = match arguments.topology {
+                Topology::Bridge => format!("veth-ns{number}"),
+                Topology::Pair => "eth0".to_owned(),
+            };
+            members.push(PlannedMember {
+                name: format!("ns{number}"),
+                port: IfName::new(&port)?,
+                mac: MacAddress::local(random + number as u64),
+                port_mac: MacAddress::local(random + 0x8000 + number as u64),
+                addresses: subnets.iter().filter_map(|subnet| subnet.net.host(number as u128)).collect(),
+            });
+        }
+        let (topology, bridge) = (arguments.topology, arguments.bridge);
+        Ok(Self { topology, members, bridge, bridge_mac: MacAddress::local(random), subnets })
+    }
+
+    /// How many ports there will be.
+    pub(crate) fn ports(&self) -> u16 {
+        // At most as many as a bridge has.
+        u16::try_from(self.members.len()).unwrap_or(u16::MAX)
+    }
+
+    /// How many pairs of ports can see traffic, broadcasts included.
+    pub(crate) fn pairs(&self) -> u32 {
+        let ports = self.members.len() as u32;
+        match self.topology {
+            Topology::Bridge => (ports * (ports + 1)).clamp(64, MOST_PAIRS),
+            // Each end of a cable is its own pair.
+            Topology::Pair => 0,
+        }
+    }
+
+    /// What the ports are of.
+    pub(crate) fn network(&self) -> String {
+        match self.topology {
+            Topology::Bridge => self.bridge.to_string(),
+            Topology::Pair => "pair".to_owned(),
+        }
+    }
+
+    /// Whether there is a bridge, and the host on it.
+    pub(crate) fn has_host(&self) -> bool {
+        self.topology == Topology::Bridge
+    }
+
+    /// Whether there are so many that each talks with the next only, in a ring, instead of with each.
+    pub(crate) fn is_large(&self) -> bool {
+        self.members.len() > MESH
+    }
+
+    /// Those that one talks with. They are made known to it beforehand, as the host is: the kernel's table of learnt
+    /// neighbours is one for all namespaces of the machine, and has room for 1,024
+    /// (`net.ipv4.neigh.default.gc_thresh3`); when it is full, whoever has to ask for a neighbour is out of luck.
+    pub(crate) fn talks_with(&self, member: &PlannedMember) -> Vec<&PlannedMember> {
+        let count = self.members.len();
+        let Some(place) = self.members.iter().position(|other| other.name == member.name) else {
+            return Vec::new();
+        };
+        if self.is_large() {
+            return vec![&self.members[(place + 1) % count], &self.members[(place + count - 1) % count]];
+        }
+        self.members.iter().filter(|other| other.name != member.name).collect()
+    }
+
+    /// Looks for anything in the machine's own network that is in the way.
+    pub(crate) fn check_against(&self, socket: &mut RouteSocket) -> Result<(), Failure> {
+        let names = Namespace::list()?;
+        if let Some(member) = self.members.iter().find(|member| names.contains(&member.name)) {
+            let name = &member.name;
+            return Err(Failure::usage(format!(
+                "there is a namespace {name} already; if an earlier run left it: `{} clean`; or use --isolated",
+                program::name()
+            )));
+        }
+        if !self.has_host() {
+            return Ok(());
+        }
+        let ours = self.members.iter().map(|member| member.port).chain([self.bridge]);
+        let links = link::list(socket)?;
+        for name in ours {
+            if links.iter().any(|link| link.name == name) {
+                return Err(Failure::usage(format!(
+                    "there is a link {name} already; if an earlier run left it: `{} clean`; \
+                     or choose another with --bridge, or use --isolated",
+                    program::name()
+                )));
+            }
+        }
+        let routes = route::list(socket)?.into_iter().map(|route| ("route", route.destination));
+        let addresses = address::list(socket)?.into_iter().map(|address| ("address", address.net));
+        for (what, net) in routes.chain(addresses).filter(|(_, net)| !net.is_default()) {
+            if let Some(subnet) = self.subnets.iter().find(|subnet| subnet.net.overlaps(&net)) {
+                return Err(Failure::usage(format!(
+                    "{} overlaps the host's {what} {net}; choose another with --subnet, or use --isolated",
+                    subnet.net
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn subnet(
+    flag: &str,
+    net: IpNet,
+    v4: bool,
+    host: Option<IpAddr>,
+    namespaces: usize,
+) -> Result<Subnet, Failure> {
+    if net.address().is_ipv4() != v4 {
+        let family = if v4 { "IPv4" } else { "IPv6" };
+        return Err(Failure::usage(format!("{flag} {net}: this is no {family} network")));
+    }
+    if net.network() != net {
+        return Err(Failure::usage(format!(
+            "{flag} {net}: this is an address in a network; did you mean {}?",
+            net.network()
+        )));
+    }
+    let room = net.hosts();
+    if room < namespaces as u128 + 1 {
+        return Err(Failure::usage(format!(
+            "{flag} {net}: its {room} addresses are too few for {namespaces} namespaces and the host"
+        )));
+    }
+    let host = match host {
+        Some(host) => host,
+        None => net.host(room).ok_or_else(|| Failure::usage(format!("{flag} {net}: it has no addresses")))?,
+    };
+    let ours = (1..=namespaces).any(|number| net.host(number as u128) == Some(host));
+    let reserved = host == net.address() || (v4 && host == net.last());
+    if !net.contains(host) || reserved || ours {
+        let why = if ours { "is one of the namespaces'" } else { "is no host's address in it" };
+        return Err(Failure::usage(format!("--host-address {host}: with {flag} {net} it {why}")));
+    }
+    Ok(Subnet { net, host })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! What a run prints: lines for people, or JSON objects, one a line.
+
+use super::attack::Attacked;
+use super::counters::Verdict;
+use super::pings::{PingResult, PingRoute};
+use super::plan::{Plan, PlannedMember};
+use crate::failure::Failure;
+use crate::messages::say;
+use crate::output::{json_line, micros, millis};
+use crate::program;
+use crate::watch::reasons;
+use netns_ebpf::attack::Outcome;
+use netns_ebpf::layout::Violations;
+use serde_json::{Value, json};
+use std::io::{StdoutLock, Write};
+use std::time::Duration;
+
+/// Up to this many steps beside the first four are printed.
+const MANY: usize = 16;
+/// Up to this many namespaces, every ping is printed.
+const FEW: usize = 8;
+
+/// Prints.
+#[derive(Debug)]
+pub(crate) struct Report {
+    out: StdoutLock<'static>,
+    json: bool,
+    steps: Vec<(String, Duration)>,
+    /// Of the steps, those that set up a namespace.
+    namespaces: Vec<Duration>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) pings: usize,
+    pub(crate) pings_ok: usize,
+    /// What traffic of our own could not be started, and why.
+    pub(crate) traffic: Vec<String>,
+    /// What of the host's settings may be why frames between namespaces are lost, and what to do about it.
+    pub(crate) hint: Option<String>,
+    /// What somebody else has changed of it meanwhile.
+    pub(crate) changed: Vec<String>,
+    /// Whether an attack went as it should.
+    pub(crate) attack: Option<bool>,
+    /// What the namespaces sent and may not, by reason; `None` where there was no program to judge it.
+    pub(crate) violations: Option<Violations>,
+    pub(crate) verdict: Verdict,
+    pub(crate) leftovers: Vec<String>,
+    pub(crate) kept: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
+        Self { out, json, steps: Vec::new(), namespaces: Vec::new() }
+    }
+
+    /// A namespace was set up.
+    pub(crate) fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
+        self.namespaces.push(time);
+        self.step(&format!("{} on {}", planned.name, planned.port), time);
+    }
+
+    /// How long each namespace took.
+    pub(crate) fn namespace_times(&self) -> &[Duration] {
+        &self.namespaces
+    }
+
+    /// Where it goes.
+    pub(crate) fn out(&mut self) -> &mut StdoutLock<'static> {
+        &mut self.out
+    }
+
+    /// A step that was taken, and its time. Of many, the later ones are summed up by [`Report::setup`].
+    pub(crate) fn step(&mut self, name: &str, time: Duration) {
+        self.steps.push((name.to_owned(), time));
+        if !self.json && self.steps.len() <= 4 + MANY {
+            // If nobody reads any more, the next line that must be read tells.
+            let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
+        }
+    }
+
+    /// Everything is built.
+    pub(crate) fn setup(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let total: Duration = self.steps.iter().map(|(_, time)| *time).sum();
+        let names: Vec<&str> = plan.members.iter().map(|member| member.name.as_str()).collect();
+        if self.json {
+            let steps: Vec<Value> = self
+                .steps
+                .iter()
+                .map(|(name, time)| json!({ "name": name, "micros": micros(*time) }))
+                .collect();
+            let bridge = plan.has_host().then(|| plan.bridge.to_string());
+            let line = json!({
+                "type": "setup", "namespaces": names, "bridge": bridge, "micros": micros(total), "steps": steps,
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        if self.steps.len() > 4 + MANY {
+            writeln!(self.out, "{:>9}  ... and {} more", "", self.steps.len() - 4 - MANY)?;
+        }
+        Ok(writeln!(self.out, "{:>9}  {} namespaces in all", millis(total), names.len())?)
+    }
+
+    pub(crate) fn ping(&mut self, route: &PingRoute, result: &PingResult) -> Result<(), Failure> {
+        if self.json {
+            let line = json!({
+                "type": "ping", "from": route.from, "to": route.to, "address": route.address.to_string(),
+                "ok": result.is_ok(), "rtt_us": result.rtt.map(micros),
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        match result.rtt {
+            // A handful is worth a line each.
+            Some(rtt) if self.steps.len() <= 4 + FEW => {
+                let (from, to) = (&route.from, &route.to);
+                writeln!(self.out, "{:>6} us  ping {from} -> {to} ({})", rtt.as_micros(), route.address)?;
+            }
+            Some(_) => {}
+            None => {
+                let (from, to) = (&route.from, &route.to);
+                writeln!(self.out, "   FAILED  ping {from} -> {to} ({}): {}", route.address, result.why)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pings_done(&mut self, pings: usize, answered: usize) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "{answered} of {pings} pings answered")?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// What became of one frame of an attack.
+    pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
+        let Attacked { reason, outcome: Outcome { seen, arrived }, expected, .. } = attacked;
+        if self.json {
+            let line = json!({
+                "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": arrived,
+                "ok": attacked.is_ok(),
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        let word = |yes: bool| if yes { "yes" } else { "no" };
+        let name = reason.name();
+        write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*arrived))?;
+        if !attacked.is_ok() {
+            write!(self.out, "  WRONG: to be seen once, and reach: {}", word(*expected))?;
+        } else if attacked.is_stopped_by_bridge() {
+            write!(self.out, "  (the bridge itself drops it)")?;
+        }
+        Ok(writeln!(self.out)?)
+    }
+
+    /// The heading of the attack's table.
+    pub(crate) fn attack(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "\nattack, {from} -> {to}\n{:<24} sent seen reached", "reason")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
+        let Summary { pings, pings_ok, traffic, hint, changed, attack, violations, verdict, leftovers, kept } =
+            summary;
+        if self.json {
+            let line = json!({
+                "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
+                "leftovers": leftovers, "kept": kept,
+                "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
+                "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
+            });
+            json_line(&mut self.out, &line)?;
+        } else {
+            writeln!(self.out)?;
+            writeln!(self.out, "pings     {pings_ok} of {pings} answered")?;
+            if !traffic.is_empty() {
+                writeln!(self.out, "traffic   NOT started: {}", traffic.join("; "))?;
+            }
+            if !changed.is_empty() {
+                writeln!(self.out, "changed   by somebody else: {} (see docs/hosts.md)", changed.join(", "))?;
+            }
+            if let Some(attack) = attack {
+                writeln!(
+                    self.out,
+                    "attack    {}",
+                    if *attack { "as it should be" } else { "NOT as it should be" }
+                )?;
+            }
+            match violations {
+                Some(violations) => {
+                    writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
+                }
+                None => writeln!(self.out, "frames    not judged: there was no program to judge them")?,
+            }
+            match verdict.ports {
+                None => {
+                    writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;
+                }
+                Some(ports) if verdict.differences.is_empty() => {
+                    writeln!(
+                        self.out,
+                        "counters  exact: equal to the kernel's on all {ports} ports, both ways"
+                    )?;
+                }
+                Some(_) => writeln!(self.out, "counters  NOT exact")?,
+            }
+            if kept.is_empty() {
+                let left = if leftovers.is_empty() { "nothing".to_owned() } else { leftovers.join(", ") };
+                writeln!(self.out, "left      {left}")?;
+            } else {
+                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), program::name())?;
+            }
+        }
+        for difference in &verdict.differences {
+            say(format_args!("error: {difference}"));
+        }
+        if let Some(hint) = hint {
+            say(format_args!("hint: {hint}"));
+        }
+        Ok(self.out.flush()?)
+    }
+}

@@ -1,0 +1,47 @@
+//! Ctrl-C, `kill` and a closed terminal end a command in an orderly way.
+
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
+use std::ffi::c_int;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Those whose default is to end the process at once, and would leave all that it made behind: requests to stop
+/// ([signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html)). Not those that say that the process itself is
+/// broken (SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGABRT, SIGTRAP, SIGSYS), nor SIGPIPE, which writing reports as an error.
+const DEADLY: [c_int; 14] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGVTALRM, SIGPROF, SIGIO, SIGXCPU, SIGXFSZ,
+    SIGPWR, SIGSTKFLT,
+];
+/// The power fails: signal-hook has no name for it. <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/signal.h>
+const SIGPWR: c_int = 30;
+/// Nobody sends it but people.
+const SIGSTKFLT: c_int = 16;
+/// Real-time signals are deadly too. The C library keeps the first two.
+const REAL_TIME: std::ops::RangeInclusive<c_int> = 34..=64;
+
+/// Whether we were asked to stop.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// From now on signals that would end the process at once are requests to stop, instead of deadly.
+    ///
+    /// # Errors
+    /// `sigaction(2)` refused.
+    pub fn on_signals() -> io::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in DEADLY.into_iter().chain(REAL_TIME) {
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(Self(flag))
+    }
+
+    /// Whether one has come.
+    #[must_use]
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

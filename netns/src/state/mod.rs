@@ -1,0 +1,124 @@
+//! What a run makes in the machine's own network, written down before it makes it, so that `netns clean` can
+//! remove exactly that after a run that was killed or kept.
+
+mod earlier;
+
+use crate::failure::Failure;
+use crate::program;
+pub(crate) use earlier::Earlier;
+use netns_core::record::{
+    Line, NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, RecordedLink, RecordedNamespace,
+};
+use netns_core::sysctl::Ipv4Forwarding;
+use netns_core::{Folder, Namespace, RouteSocket};
+
+const PATH: &str = "/run/netns-xtask.record";
+const KIND: &str = "run";
+
+/// What is on record.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// Names of namespaces.
+    pub(crate) namespaces: Vec<RecordedNamespace>,
+    /// Host ends of veth pairs, and the bridge.
+    pub(crate) links: Vec<RecordedLink>,
+    /// How the folder of named namespaces was found.
+    pub(crate) folder: Option<Folder>,
+    /// If IPv4 forwarding was off.
+    pub(crate) forwarding: Option<RecordedForwarding>,
+}
+
+/// The record, locked for as long as this is held. A lock goes with its process, even by SIGKILL.
+#[derive(Debug)]
+pub(crate) struct StateFile(RecordFile);
+
+impl StateFile {
+    /// Begins a record.
+    ///
+    /// Refuses if another run is going on, or has left something.
+    pub(crate) fn begin(folder: Folder) -> Result<Self, Failure> {
+        let there = format!(
+            "an earlier run was kept or killed and is still there; `{} clean` removes it",
+            program::name()
+        );
+        if Earlier::open()?.is_some() {
+            return Err(Failure::usage(there));
+        }
+        let record = RecordFile::create(PATH, KIND).map_err(refused)?;
+        if !record.lines().is_empty() {
+            return Err(Failure::usage(there));
+        }
+        let mut file = Self(record);
+        if let Err(failure) = file.append(&[RecordedFolder(folder).line()]) {
+            // Nothing is in it, so nothing is to be cleaned.
+            file.remove()?;
+            return Err(failure);
+        }
+        Ok(file)
+    }
+
+    /// The record of a run that has ended; `None` if there is none.
+    pub(crate) fn ended() -> Result<Option<Self>, Failure> {
+        Ok(RecordFile::open(PATH, KIND).map_err(refused)?.map(Self))
+    }
+
+    /// What it says.
+    pub(crate) fn read(&self) -> Result<State, Failure> {
+        let mut state = State::default();
+        for line in self.0.lines() {
+            let unknown = || Failure::Kernel(format!("read record {PATH}: this makes no sense: {line}"));
+            match line.key() {
+                RecordedNamespace::KEY => {
+                    state.namespaces.push(RecordedNamespace::read(line).ok_or_else(unknown)?);
+                }
+                RecordedLink::KEY => state.links.push(RecordedLink::read(line).ok_or_else(unknown)?),
+                RecordedFolder::KEY => {
+                    state.folder = Some(RecordedFolder::read(line).ok_or_else(unknown)?.0);
+                }
+                RecordedForwarding::KEY => {
+                    state.forwarding = Some(RecordedForwarding::read(line).ok_or_else(unknown)?);
+                }
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(state)
+    }
+
+    /// Notes a namespace that is going to have this name.
+    pub(crate) fn note_namespace(
+        &mut self,
+        name: &str,
+        namespace: &Namespace,
+        socket: &mut RouteSocket,
+    ) -> Result<(), Failure> {
+        let identity = NamespaceIdentity::of_new(namespace, socket)?;
+        self.append(&[RecordedNamespace { name: name.to_owned(), identity }.line()])
+    }
+
+    /// Notes links that are going to be made.
+    pub(crate) fn note_links(&mut self, links: &[RecordedLink]) -> Result<(), Failure> {
+        self.append(&links.iter().map(RecordedLink::line).collect::<Vec<_>>())
+    }
+
+    /// Notes that forwarding is going to be switched on, if it is not on.
+    pub(crate) fn note_forwarding(&mut self, before: &Ipv4Forwarding) -> Result<(), Failure> {
+        let line = RecordedForwarding::of(before).map(|forwarding| forwarding.line());
+        self.append(&Vec::from_iter(line))
+    }
+
+    fn append(&mut self, lines: &[Line]) -> Result<(), Failure> {
+        Ok(self.0.append(lines)?)
+    }
+
+    /// Ends the record: nothing is left of what it says.
+    pub(crate) fn remove(self) -> Result<(), Failure> {
+        Ok(self.0.remove()?)
+    }
+}
+
+fn refused(error: netns_core::Error) -> Failure {
+    if RecordFile::is_held(&error) {
+        return Failure::usage(format!("another `{} run` is going on", program::name()));
+    }
+    error.into()
+}

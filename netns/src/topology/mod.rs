@@ -1,0 +1,110 @@
+//! `netns up`, `down`, `show` and `diff`: topologies in files.
+
+pub(crate) mod cli;
+
+use crate::failure::{Failure, in_words};
+use crate::output::{json_line, stdout};
+use crate::rights;
+use cli::{DiffArguments, ShowArguments, UpArguments};
+use netns_ebpf::layout::Violations;
+use netns_topology::{Change, Error, Lab, LinkName, draw};
+use serde_json::{Map, Value, json};
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let lab = Lab::new(&arguments.file)?;
+    rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+    let done = lab.up()?;
+    tell(&done.changes, arguments.quiet)
+}
+
+pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let done = Lab::new(&arguments.file)?.down()?;
+    tell(&done.changes, arguments.quiet)
+}
+
+fn tell(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
+    let mut out = stdout();
+    for change in changes.iter().filter(|_| !quiet) {
+        writeln!(out, "{change}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn diff(arguments: &DiffArguments) -> Result<ExitCode, Failure> {
+    let changes = Lab::new(&arguments.file)?.diff()?;
+    if arguments.json {
+        let lines = changes.iter().map(|change| Value::from(change.to_string())).collect();
+        json_line(&mut stdout(), &Value::Array(lines))?;
+    } else {
+        tell(&changes, false)?;
+    }
+    if changes.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::Verdict) }
+}
+
+pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
+    let lab = Lab::new(&arguments.file)?;
+    let topology = lab.topology()?;
+    let mut out = stdout();
+    if arguments.dot {
+        write!(out, "{}", draw::dot(&topology))?;
+    } else if arguments.svg {
+        write!(out, "{}", draw::svg(&topology))?;
+    } else if arguments.json {
+        let mut value = draw::json(&topology);
+        value["up"] = lab.record()?.is_some().into();
+        value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
+        json_line(&mut out, &value)?;
+    } else {
+        writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
+        write!(out, "{}", draw::text(&topology))?;
+        for (port, violations) in lab.violations()? {
+            for (reason, packets) in violations.iter() {
+                writeln!(out, "{port}: {packets} {reason}")?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was found at a port, with the keys that `run` has for it.
+fn describe(port: &LinkName, violations: &Violations) -> Value {
+    let reasons: Map<String, Value> =
+        violations.iter().map(|(reason, packets)| (reason.name().to_owned(), packets.into())).collect();
+    json!({
+        "place": port.place, "port": port.name.as_str(), "violations": reasons,
+        "dropped": violations.dropped_rx.packets,
+    })
+}
+
+/// Whether it is up, for people.
+fn state(lab: &Lab) -> Result<String, Failure> {
+    if lab.record()?.is_none() {
+        return Ok("not up".to_owned());
+    }
+    Ok(match lab.diff() {
+        Ok(changes) if changes.is_empty() => "up".to_owned(),
+        Ok(changes) => format!("up, and differs in {}: see `diff`", changes.len()),
+        Err(error) => format!("up, and differs: {error}"),
+    })
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Kernel(error) => error.into(),
+            Error::Program(error) => error.into(),
+            error if error.is_invalid_input() => Self::Usage(error.to_string()),
+            Error::System { error: ref cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
+                Self::Usage(format!("{error}{}", rights::of_run_folder()))
+            }
+            Error::System { .. } => Self::Usage(error.to_string()),
+            Error::RolledBack(ref why) => {
+                let hint = if let Error::Kernel(why) = &**why { rights::hint(why) } else { "" };
+                Self::Kernel(format!("{}{hint}", in_words(&error)))
+            }
+            error => Self::Kernel(in_words(&error)),
+        }
+    }
+}

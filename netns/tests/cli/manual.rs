@@ -1,0 +1,83 @@
+//! Completions and man pages: made from the arguments, and read by those that they are for.
+
+use crate::{done, xtask};
+use std::fs;
+use std::process::{Command, Stdio};
+use tests::Scratch;
+
+#[test]
+fn completions_of_three_shells() {
+    let scratch = Scratch::new();
+    let script = |shell: &str| scratch.path().join(shell);
+    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef netns"), ("fish", "complete -c netns")] {
+        let run = done(&mut xtask(&format!("completions {shell}")));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        assert!(run.out.contains(mark) && run.out.lines().count() > 100, "{shell}");
+        for command in ["netns", "neigh", "two-words", "completions"] {
+            assert_eq!(run.out.contains(command), command != "two-words", "{shell}: {command}");
+        }
+        fs::write(script(shell), &run.out).unwrap();
+        // A shell that is not there cannot check its own.
+        let checked = Command::new(shell).arg("-n").arg(script(shell)).stderr(Stdio::inherit()).status();
+        assert!(checked.map_or_else(|_| shell != "bash", |status| status.success()), "{shell} -n");
+    }
+    // Those that are there load theirs and know the command.
+    let zsh = "autoload -U compinit; compinit -u -D; source $0; print -r -- $_comps[netns]";
+    let fish = "source $argv[1]; complete -C 'netns net'";
+    for (shell, plain, code, expected) in
+        [("zsh", "-f", zsh, "_netns\n"), ("fish", "--no-config", fish, "netns\tNamed network namespaces")]
+    {
+        let mut command = Command::new(shell);
+        command.args([plain, "-c", code]).arg(script(shell)).env("HOME", scratch.path());
+        let Ok(loaded) = command.output() else {
+            assert!(std::env::var_os("CI").is_none(), "no {shell}; run: apt-get install {shell}");
+            continue;
+        };
+        let out = String::from_utf8_lossy(&loaded.stdout);
+        assert!(out.starts_with(expected), "{shell}: {out}{}", String::from_utf8_lossy(&loaded.stderr));
+    }
+    // What bash would offer for `netns net`.
+    let offer =
+        "source $0; COMP_WORDS=(netns net); COMP_CWORD=1; _netns netns net netns; echo \"${COMPREPLY[@]}\"";
+    let offered = tests::run(Command::new("bash").arg("-c").arg(offer).arg(script("bash")));
+    assert_eq!(offered, "netns\n");
+}
+
+#[test]
+fn man_pages_of_every_command() {
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    let run = done(xtask("man").arg(folder));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    let mut pages: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
+    pages.sort_unstable();
+    for page in ["netns.1", "netns-up.1", "netns-netns-exec.1", "netns-bridge-fdb-replace.1"] {
+        assert!(pages.iter().any(|known| known == page), "{page} of {pages:?}");
+    }
+    let up = fs::read_to_string(folder.join("netns-up.1")).unwrap();
+    assert!(up.contains(".TH") && up.contains("Exit codes"), "{up}");
+    // Debian's man reads every one of them without a warning.
+    for page in &pages {
+        let shown = Command::new("man")
+            .args(["--warnings=w", "-l"])
+            .arg(folder.join(page))
+            .env("MANPAGER", "cat")
+            .env("MANWIDTH", "200")
+            .output();
+        let Ok(shown) = shown else { return };
+        assert!(shown.status.success(), "{page}");
+        assert_eq!(String::from_utf8_lossy(&shown.stderr), "", "{page}");
+    }
+}
+
+#[test]
+fn a_slip_of_the_pen_is_put_right() {
+    for (slip, meant) in
+        [("nets", "netns"), ("brigde", "bridge"), ("netns lst", "list"), ("completions bsh", "bash")]
+    {
+        let run = done(&mut xtask(slip));
+        assert_eq!(run.code, Some(1));
+        assert!(run.err.contains("tip: a similar") && run.err.contains(&format!("'{meant}'")), "{}", run.err);
+    }
+}

@@ -1,0 +1,468 @@
+//! Nothing of anybody else's is touched, and nothing of ours is lost: `run` and `clean` beside strangers, killed and
+//! refused at the worst moments.
+
+use crate::observe::programs;
+use crate::watched::Watched;
+use crate::{done, finished, state_of_the_host, xtask};
+use netns_core::IfName;
+use netns_core::link::{self, LinkChange};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tests::{eventually, in_host, ip, ip_json, only, oracle, tc, until};
+
+/// `netns ARGUMENTS` under `strace OPTIONS`; what strace itself writes goes to `/run/trace`, and is removed.
+fn traced(options: &str, arguments: &str) -> Command {
+    let mut command = oracle("strace");
+    command.args(["-f", "-qq", "-o", "/run/trace"]).args(options.split_whitespace());
+    command.arg(env!("CARGO_BIN_EXE_netns")).args(arguments.split_whitespace()).stdin(Stdio::null());
+    command
+}
+
+fn trace() -> String {
+    let trace = fs::read_to_string("/run/trace").unwrap();
+    fs::remove_file("/run/trace").unwrap();
+    trace
+}
+
+pub(crate) fn run_traced(options: &str, arguments: &str) -> (Output, String) {
+    let output = traced(options, arguments).output().unwrap();
+    (output, trace())
+}
+
+#[test]
+fn a_run_deletes_nothing_that_it_did_not_make() {
+    in_host(|host| {
+        // In the group after which no other comes, before the run.
+        ip("link add before type bridge");
+        let set_group = |name: &str, group: u32| {
+            let change = LinkChange { group: Some(group), ..LinkChange::NONE };
+            link::set(&mut host.socket(), IfName::new(name).unwrap(), &change).unwrap();
+        };
+        set_group("before", u32::MAX);
+        let mut run = Watched::start("run --json --interval 0.2");
+        run.line("counters", |line| line["type"] == "counters");
+        // Into the group that the run's links are in, meanwhile; and one after the other, as people number them.
+        ip("link add meanwhile type bridge");
+        ip("link set meanwhile group 1");
+        ip("link add joined type bridge");
+        let bridge = link::get(&mut host.socket(), IfName::new("br0").unwrap()).unwrap();
+        set_group("joined", bridge.group);
+        // In the place of what the run made.
+        ip("netns del ns1");
+        ip("netns add ns1");
+        ip("link del veth-ns2");
+        ip("link add veth-ns2 type veth peer name other");
+        ip("link set br0 down");
+        ip("link set br0 name lan0");
+        let end = run.end("INT");
+        let mut links: Vec<String> = ip_json("link show")
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|link| link["ifname"].as_str().unwrap().to_owned())
+            .collect();
+        links.sort();
+        assert_eq!(links, ["before", "joined", "lo", "meanwhile", "other", "veth-ns2"]);
+        for line in end.err.lines() {
+            assert!(line.starts_with("left alone: ") || line.contains("veth-ns2"), "{line}");
+        }
+        assert!(end.err.contains("left alone: ns1 is another namespace by now\n"), "{}", end.err);
+        assert!(end.err.contains("left alone: veth-ns2 (index "), "{}", end.err);
+        assert_eq!(ip("netns list"), "ns1\n");
+        assert_eq!(done(&mut xtask("clean")).out, "nothing to remove\n");
+    });
+}
+
+#[test]
+fn clean_deletes_nothing_that_the_run_did_not_make() {
+    in_host(|_| {
+        fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+        assert_eq!(done(&mut xtask("run --keep --duration 1 --json")).code, Some(0));
+        ip("netns del ns1");
+        ip("netns add ns1");
+        ip("link del veth-ns2");
+        ip("link add veth-ns2 type veth peer name other");
+        // Somebody switches forwarding off, and on for one interface alone.
+        fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+        fs::write("/proc/sys/net/ipv4/conf/other/forwarding", "1").unwrap();
+        let clean = done(&mut xtask("clean"));
+        assert_eq!((clean.code, clean.out.as_str()), (Some(0), "removed br0\nremoved ns2\n"));
+        assert!(clean.err.contains("left alone: ns1 is another namespace by now\n"), "{}", clean.err);
+        assert!(clean.err.contains("is not the veth-ns2 that was made"), "{}", clean.err);
+        assert_eq!(ip("netns list"), "ns1\n");
+        let _ = only(&ip_json("link show veth-ns2"));
+        assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/conf/other/forwarding").unwrap(), "1\n");
+    });
+}
+
+#[test]
+fn clean_finds_what_was_renamed() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        assert_eq!(done(&mut xtask("run --keep --duration 1 --json")).code, Some(0));
+        for (link, name) in [("veth-ns1", "uplink"), ("br0", "lan0")] {
+            ip(&format!("link set {link} down"));
+            ip(&format!("link set {link} name {name}"));
+        }
+        let clean = done(&mut xtask("clean"));
+        assert_eq!((clean.code, clean.err.as_str()), (Some(0), ""));
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_step_of_its_record_can_be_cleaned() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        // Those calls by which this version's record and that of 0.1.0 change their files. One that is not made as
+        // often kills nobody: then there is nothing to clean.
+        let steps = [
+            "ftruncate:1",
+            "ftruncate:2",
+            "fsync:1",
+            "rename:1",
+            "unlink:1",
+            "flock:1",
+            "flock:2",
+            "mount:2",
+        ];
+        for step in steps {
+            let (call, nth) = step.split_once(':').unwrap();
+            let options = format!("-e trace={call} -e inject={call}:signal=KILL:when={nth}");
+            run_traced(&options, "run --duration 0.2 --json --namespaces 3");
+            let clean = done(&mut xtask("clean"));
+            assert_eq!((clean.code, clean.err.as_str()), (Some(0), ""), "{step}");
+            assert_eq!(state_of_the_host(), before, "{step}");
+        }
+    });
+}
+
+#[test]
+fn a_namespace_whose_port_the_program_does_not_take_is_not_lost() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let (output, trace) = run_traced("-e trace=bpf", "run --duration 0.2 --json");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        // The first entry of a map after the last program was loaded is the first port's.
+        let calls: Vec<&str> = trace.lines().filter(|line| line.contains("bpf(BPF_")).collect();
+        let last_load = calls.iter().rposition(|call| call.contains("BPF_PROG_LOAD")).unwrap();
+        let update = calls[last_load..].iter().position(|call| call.contains("BPF_MAP_UPDATE_ELEM")).unwrap();
+        for when in [last_load + update + 1, last_load + update + 2] {
+            let options = format!("-e trace=bpf -e inject=bpf:error=ENOMEM:when={when}");
+            let (output, _) = run_traced(&options, "run --duration 0.2 --json");
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{err}");
+            assert!(err.contains("Cannot allocate memory"), "{err}");
+            assert_eq!(state_of_the_host(), before);
+        }
+    });
+}
+
+#[test]
+fn a_record_that_clean_removed_before_it_was_locked_is_written_anew() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let slow = "-e trace=flock -e inject=flock:delay_enter=1500000:when=1";
+        let run = traced(slow, "run --keep --duration 0.5 --json").stdout(Stdio::piped()).spawn().unwrap();
+        until("the record is there", || {
+            let there = |name: &str| Path::new("/run").join(name).exists();
+            (there("netns-xtask.record") || there("netns-xtask.json")).then_some(())
+        });
+        let _ = done(&mut xtask("clean"));
+        let run = finished(run.wait_with_output().unwrap());
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        let _ = trace();
+        let clean = done(&mut xtask("clean"));
+        assert!(
+            clean.out.contains("removed ns1\n"),
+            "it went on without a record: {}{}",
+            clean.out,
+            clean.err
+        );
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn on_a_full_disk_a_run_is_refused_and_what_is_there_can_be_cleaned() {
+    in_host(|_| {
+        let _ = tests::run(Command::new("mount").args(["-o", "remount,size=256k", "/run"]));
+        let before = state_of_the_host();
+        let fill = || {
+            let mut zeros = Command::new("dd");
+            let _ = zeros.args(["if=/dev/zero", "of=/run/full", "bs=4k"]).stderr(Stdio::null()).status();
+        };
+        fill();
+        let run = done(&mut xtask("run --duration 0.2 --json"));
+        assert_eq!(run.code, Some(2), "{}", run.err);
+        assert!(run.err.contains("No space left on device"), "{}", run.err);
+        fs::remove_file("/run/full").unwrap();
+        assert_eq!(state_of_the_host(), before);
+
+        assert_eq!(done(&mut xtask("run --keep --duration 0.2 --json")).code, Some(0));
+        fill();
+        let clean = done(&mut xtask("clean"));
+        assert_eq!((clean.code, clean.err.as_str()), (Some(0), ""));
+        fs::remove_file("/run/full").unwrap();
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn what_0_1_0_kept_can_be_cleaned_but_not_what_took_its_place() {
+    in_host(|_| {
+        // As 0.1.0 made it: see `Plan::new` and `State` there.
+        ip("link add br0 address 02:11:22:33:00:00 type bridge");
+        for number in 1..=3 {
+            ip(&format!("netns add ns{number}"));
+            ip(&format!(
+                "link add veth-ns{number} type veth peer name eth0 address 02:11:22:33:00:0{number} netns ns{number}"
+            ));
+            ip(&format!("link set veth-ns{number} master br0"));
+        }
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        let record = r#"{"namespaces":["ns1","ns2","ns3"],"ports":["veth-ns1","veth-ns2","veth-ns3"],
+            "bridge":["br0","02:11:22:33:00:00"],"folder":[false,false],"forwarding":[]}"#;
+        // The end of a longer text that was written before.
+        fs::write("/run/netns-xtask.json", format!("{record}}}")).unwrap();
+        ip("netns del ns2");
+        ip("netns add ns2");
+        eventually("its cable is gone", || !ip("link show").contains("veth-ns2"));
+        ip("link add veth-ns2 type veth peer name other");
+
+        let refused = done(&mut xtask("run --bridge br1"));
+        assert_eq!(refused.code, Some(1));
+        assert!(refused.err.contains("`netns clean`"), "{}", refused.err);
+        let clean = done(&mut xtask("clean"));
+        let removed = "removed veth-ns1\nremoved veth-ns3\nremoved br0\nremoved ns1\nremoved ns3\n";
+        assert_eq!((clean.code, clean.out.as_str()), (Some(0), removed), "{}", clean.err);
+        assert_eq!(clean.err.lines().count(), 2, "{}", clean.err);
+        assert_eq!(ip("netns list"), "ns2\n");
+        let _ = only(&ip_json("link show veth-ns2"));
+        assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap(), "0\n");
+        assert_eq!(done(&mut xtask("clean")).out, "nothing to remove\n");
+    });
+}
+
+#[test]
+fn a_record_of_another_version_is_refused_with_a_sentence() {
+    in_host(|_| {
+        let record = "netns-record 2 run -\nwhatever\n";
+        fs::write("/run/netns-xtask.record", record).unwrap();
+        for arguments in ["clean", "run --duration 0.2"] {
+            let refused = done(&mut xtask(arguments));
+            assert_eq!(refused.code, Some(1), "{arguments}");
+            assert!(refused.err.contains("its format is version 2"), "{}", refused.err);
+        }
+        assert_eq!(fs::read_to_string("/run/netns-xtask.record").unwrap(), record);
+        assert_eq!(ip("netns list"), "");
+    });
+}
+
+#[test]
+fn a_name_that_is_no_namespace_holds_nobody_up() {
+    in_host(|_| {
+        ip("netns add there");
+        let _ = tests::run(Command::new("mkfifo").arg("/run/netns/fifo"));
+        ip("link add br0 type bridge");
+        ip("link add v1 master br0 type veth peer name eth0 netns there");
+        for arguments in
+            ["netns list", "netns pids fifo", "netns exec fifo true", "observe br0 --once --interval 0.1"]
+        {
+            let mut child = xtask(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let patience = Duration::from_secs(10);
+            let started = std::time::Instant::now();
+            while child.try_wait().unwrap().is_none() {
+                if started.elapsed() > patience {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    panic!("{arguments} hangs");
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let end = finished(child.wait_with_output().unwrap());
+            match arguments.split_once(' ').map(|(_, rest)| rest) {
+                Some("list") => assert_eq!(end.out, "fifo\nthere (id: 0)\n"),
+                Some("br0 --once --interval 0.1") => assert_eq!(end.code, Some(0), "{}", end.err),
+                _ => assert!(end.err.ends_with("this is no network namespace\n"), "{}", end.err),
+            }
+        }
+    });
+}
+
+/// A bridge of this name with one port of this name.
+fn make_bridge(bridge: &str, port: &str) {
+    ip(&format!("link add {bridge} type bridge mcast_snooping 0"));
+    ip(&format!("link add {port} type veth peer name {port}x"));
+    ip(&format!("link set {port} master {bridge}"));
+}
+
+fn killed_observer(arguments: &str) {
+    let mut observe = Watched::start(&format!("observe {arguments} --json --interval 0.1"));
+    observe.line("counters", |line| line["type"] == "counters");
+    observe.end("KILL");
+}
+
+#[test]
+fn cleanup_of_a_bridge_touches_no_other_bridge() {
+    in_host(|_| {
+        make_bridge("br0", "v1");
+        make_bridge("my-br0", "v2");
+        ip("netns add lab");
+        ip("-n lab link add br0 type bridge");
+        ip("-n lab link add v3 master br0 type veth peer name v3x");
+        killed_observer("my-br0");
+        killed_observer("br0 -n lab");
+        assert_eq!(done(&mut xtask("observe br0 --cleanup")).out, "nothing to remove\n");
+        assert_eq!([programs("v1"), programs("v2")], [0, 2]);
+        assert!(ip("netns exec lab tc filter show dev v3 ingress").contains("netns-ebpf"));
+        let cleanup = done(&mut xtask("observe br0 --cleanup -n lab"));
+        assert_eq!(cleanup.out, "removed the filters from v3, a port of br0\n", "{}", cleanup.err);
+        assert_eq!(programs("v2"), 2);
+        let cleanup = done(&mut xtask("observe my-br0 --cleanup"));
+        assert_eq!(cleanup.out, "removed the filters from v2, a port of my-br0\n", "{}", cleanup.err);
+        assert_eq!(done(&mut xtask("observe --cleanup")).out, "nothing to remove\n");
+    });
+}
+
+#[test]
+fn a_port_of_a_policy_file_is_known_by_any_of_its_names_and_one_that_is_not_there_is_reported() {
+    in_host(|_| {
+        make_bridge("br0", "v1");
+        ip("link property add dev v1 altname a-name-that-is-longer-than-others");
+        let policy =
+            |port: &str| format!("[port.{port}]\nmac = '02:00:00:00:00:01'\naddresses = ['10.1.1.1']\n");
+        let text = policy("a-name-that-is-longer-than-others") + &policy("v7");
+        fs::write("/run/policy.toml", text).unwrap();
+        let once = "observe br0 --once --interval 0.1 --json --policy /run/policy.toml --enforce";
+        let observed = done(&mut xtask(once));
+        assert_eq!(observed.code, Some(0), "{}", observed.err);
+        let warning = "warning: [port.v7] of the policy file: br0 has no such port now\n";
+        assert_eq!(observed.err, warning);
+        let counters = &observed.lines("counters")[0];
+        assert_eq!(counters["ports"][0]["violations"], serde_json::json!({}), "it is judged: {counters}");
+    });
+}
+
+#[test]
+fn a_bridge_is_one_bridge_by_whichever_name() {
+    let metrics = || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect("127.0.0.1:9753").unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    in_host(|_| {
+        make_bridge("br0", "v1");
+        let long = "an-alternative-name-that-is-longer-than-others";
+        ip("link property add dev br0 altname lan0");
+        ip(&format!("link property add dev br0 altname {long}"));
+        let mut observe = Watched::start(&format!("observe {long} --json --interval 0.1 --metrics 9753"));
+        let begun = observe.line("it begins", |line| line["type"] == "observe");
+        assert_eq!(begun["bridge"], "br0");
+        observe.line("counters", |line| line["type"] == "counters");
+        for name in ["br0", "lan0", long] {
+            let refused = done(&mut xtask(&format!("observe {name} --once")));
+            assert_eq!(refused.code, Some(1), "{name}: {}", refused.err);
+            assert!(refused.err.contains("this bridge is being observed already"), "{}", refused.err);
+        }
+        ip("link set br0 down");
+        ip("link set br0 name renamed");
+        eventually("the metrics have the new name", || metrics().contains("network=\"renamed\""));
+        assert!(!metrics().contains("network=\"br0\""), "{}", metrics());
+        let refused = done(&mut xtask("observe renamed --once"));
+        assert_eq!(refused.code, Some(1), "{}", refused.err);
+        observe.end("KILL");
+        assert_eq!(programs("v1"), 2);
+        // Another bridge has the old name by now.
+        make_bridge("br0", "v2");
+        assert_eq!(done(&mut xtask("observe br0 --cleanup")).out, "nothing to remove\n");
+        let cleanup = done(&mut xtask("observe lan0 --cleanup"));
+        assert_eq!(cleanup.out, "removed the filters from v1, a port of br0\n", "{}", cleanup.err);
+        assert_eq!(programs("v1"), 0);
+
+        // A bridge that is gone is known by the name that it had.
+        killed_observer("renamed");
+        ip("link del renamed");
+        assert_eq!(programs("v1"), 2);
+        assert_eq!(done(&mut xtask("observe renamed --cleanup")).code, Some(0));
+        assert_eq!(programs("v1"), 0);
+    });
+}
+
+#[test]
+fn an_observer_that_is_killed_or_refused_at_any_request_leaves_nothing_after_cleanup() {
+    in_host(|_| {
+        make_bridge("br0", "v1");
+        make_bridge("br1", "v2");
+        tc("qdisc add dev v2 clsact");
+        ip("link set v2 master br0");
+        let before = state_of_the_host();
+        let observe = "observe br0 --once --interval 0.1 --json";
+        let (output, trace) = run_traced("-e trace=sendto", observe);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(state_of_the_host(), before);
+        let requests = trace.lines().filter(|line| line.contains("sendto(")).count();
+        let changes: Vec<usize> = (1..)
+            .zip(trace.lines().filter(|line| line.contains("sendto(")))
+            .filter(|(_, line)| ["NEWQDISC", "DELQDISC", "TFILTER"].iter().any(|kind| line.contains(kind)))
+            .filter(|(_, line)| !line.contains("GETTFILTER"))
+            .map(|(number, _)| number)
+            .collect();
+        assert!(changes.len() >= 10 && requests > 10, "{trace}");
+        for number in changes {
+            for what in ["signal=KILL", "error=ENOMEM"] {
+                let options = format!("-e trace=sendto -e inject=sendto:{what}:when={number}");
+                let (output, _) = run_traced(&options, observe);
+                let cleanup = done(&mut xtask("observe --cleanup"));
+                assert_eq!(cleanup.code, Some(0), "{number} {what}: {}", cleanup.err);
+                let err = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(state_of_the_host(), before, "{number} {what}: {err}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_enforcement_that_is_not_there_is_an_error() {
+    in_host(|_| {
+        make_bridge("br0", "v1");
+        let before = state_of_the_host();
+        let policy = "[port.v1]\nmac = '02:00:00:00:00:01'\naddresses = ['10.1.1.1']\n";
+        fs::write("/run/policy.toml", policy).unwrap();
+        let observe = "observe br0 --once --interval 0.1 --json --policy /run/policy.toml --enforce";
+        let (output, trace) = run_traced("-e trace=sendto,recvmsg", observe);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let calls: Vec<&str> =
+            trace.lines().filter(|line| line.contains("sendto(") || line.contains("recvmsg(")).collect();
+        // The answer to a request that changes something is lost: the kernel carried it out all the same.
+        let is_change = |call: &str| {
+            call.contains("sendto(")
+                && ["RTM_NEWQDISC", "RTM_DELQDISC", "RTM_NEWTFILTER", "RTM_DELTFILTER"]
+                    .iter()
+                    .any(|kind| call.contains(kind))
+        };
+        let mut changes = 0;
+        for (position, call) in calls.iter().enumerate().filter(|(_, call)| is_change(call)) {
+            let answer = calls[..position].iter().filter(|call| call.contains("recvmsg(")).count() + 1;
+            let options = format!("-e trace=recvmsg -e inject=recvmsg:error=ENOBUFS:when={answer}");
+            let (output, _) = run_traced(&options, observe);
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{call}: {err}");
+            if call.contains("RTM_NEW") {
+                assert!(err.contains("what the policy says was not enforced on v1"), "{call}: {err}");
+                assert_eq!(programs("v1"), 0, "{call}");
+                assert!(!tc("qdisc show dev v1").contains("clsact"), "{call}");
+            }
+            assert_eq!(done(&mut xtask("observe --cleanup")).code, Some(0), "{call}");
+            changes += 1;
+        }
+        assert_eq!(changes, 6, "{trace}");
+        fs::remove_file("/run/policy.toml").unwrap();
+        assert_eq!(state_of_the_host(), before);
+    });
+}

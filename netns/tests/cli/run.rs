@@ -1,0 +1,231 @@
+//! `netns run`: what it makes, what it prints, and that nothing is left.
+
+use crate::watched::Watched;
+use crate::{done, state_of_the_host, xtask};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use tests::{bridge_json, in_host, ip, ip_json, only, oracle, tc, tc_json, without_capabilities};
+
+#[test]
+fn three_namespaces_reach_each_other_and_the_host_are_counted_exactly_and_nothing_is_left() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = done(&mut xtask("run --namespaces 3 --duration 3 --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        assert_eq!(state_of_the_host(), before);
+
+        let setup = only(&Value::Array(run.lines("setup")));
+        assert_eq!(setup["namespaces"], json!(["ns1", "ns2", "ns3"]));
+        assert_eq!(setup["bridge"], "br0");
+        let steps = setup["steps"].as_array().unwrap();
+        let sum: u64 = steps.iter().map(|step| step["micros"].as_u64().unwrap()).sum();
+        let total = setup["micros"].as_u64().unwrap();
+        assert!(total >= sum && total < sum + 100, "{total} is not the sum of the steps, {sum}");
+
+        let pings = run.lines("ping");
+        let ends: HashSet<(&str, &str)> =
+            pings.iter().map(|ping| (ping["from"].as_str().unwrap(), ping["to"].as_str().unwrap())).collect();
+        assert_eq!((pings.len(), ends.len()), (12, 12));
+        assert!(pings.iter().all(|ping| ping["ok"] == true && ping["rtt_us"].is_u64()));
+
+        let counters = run.lines("counters");
+        assert_eq!(counters.len(), 3);
+        for (line, second) in counters.iter().zip(1_u32..) {
+            let t = line["t"].as_f64().unwrap();
+            assert!((t - f64::from(second)).abs() < 0.5, "{t}");
+        }
+        assert_counters_are_consistent(counters.last().unwrap());
+
+        let summary = only(&Value::Array(run.lines("summary")));
+        assert_eq!(summary["pings"], 12);
+        assert_eq!(summary["pings_ok"], 12);
+        assert_eq!(summary["exact"], true);
+        assert_eq!(summary["leftovers"], json!([]));
+    });
+}
+
+/// What went to a namespace is the sum of what pairs say came to it, and something passed in every direction.
+fn assert_counters_are_consistent(line: &Value) {
+    let pairs = line["pairs"].as_array().unwrap();
+    for port in line["ports"].as_array().unwrap() {
+        let to = pairs.iter().filter(|pair| pair["to"] == port["namespace"]);
+        let sum: u64 = to.map(|pair| pair["packets"].as_u64().unwrap()).sum();
+        let sent = port["tx_packets"].as_u64().unwrap();
+        // The two are read one after the other, while traffic flows.
+        assert!(sum.abs_diff(sent) < 20, "{port}: the pairs add up to {sum}");
+        assert!(port["rx_packets"].as_u64().unwrap() > 20, "{port}");
+    }
+    for (from, to) in [("ns1", "ns2"), ("ns2", "ns3"), ("ns3", "ns1"), ("host", "ns1")] {
+        assert!(pairs.iter().any(|pair| pair["from"] == from && pair["to"] == to), "{from} -> {to}: {line}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_what_debians_tools_see_and_clean_removes_it() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = done(&mut xtask("run --keep --duration 1 --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        let last = run.lines("counters").pop().unwrap();
+
+        let _ = tests::run(oracle("ip").args(["netns", "exec", "ns1", "ping", "-c1", "-W1", "10.1.1.2"]));
+        let _ = tests::run(oracle("ip").args(["netns", "exec", "ns2", "ping", "-c1", "-W1", "10.1.1.254"]));
+        assert_eq!(ip("netns exec ns1 ip route show default").trim(), "default via 10.1.1.254 dev eth0");
+        let links = bridge_json("link show");
+        let ports: Vec<&str> =
+            links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str()).collect();
+        assert_eq!(ports, ["veth-ns1", "veth-ns2"]);
+        assert_eq!(only(&ip_json("link show br0"))["linkinfo"]["info_data"]["stp_state"], 0);
+        for port in ports {
+            let filters = tc_json(&format!("filter show dev {port} ingress"));
+            let bpf = filters
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|filter| filter["options"]["direct-action"] == true);
+            assert_eq!(bpf.count(), 1, "{filters}");
+        }
+        // Its last line can only have been overtaken since.
+        for port in last["ports"].as_array().unwrap() {
+            let name = port["port"].as_str().unwrap();
+            let link = only(&ip_json(&format!("-s link show {name}")));
+            assert_eq!(link["ifindex"], port["ifindex"]);
+            for (ours, way, what) in [
+                ("rx_packets", "rx", "packets"),
+                ("rx_bytes", "rx", "bytes"),
+                ("tx_packets", "tx", "packets"),
+                ("tx_bytes", "tx", "bytes"),
+            ] {
+                let (ours, theirs) =
+                    (port[ours].as_u64().unwrap(), link["stats64"][way][what].as_u64().unwrap());
+                assert!(ours <= theirs && theirs < ours + ours / 2 + 1000, "{name}: {ours}, {theirs}");
+            }
+        }
+        assert!(tc("qdisc show").contains("clsact"));
+
+        assert_eq!(
+            done(&mut xtask("clean")).out,
+            "removed veth-ns1\nremoved veth-ns2\nremoved br0\nremoved ns1\nremoved ns2\n"
+        );
+        assert_eq!(state_of_the_host(), before);
+        assert_eq!(done(&mut xtask("clean")).out, "nothing to remove\n");
+    });
+}
+
+#[test]
+fn a_cable_joins_two_namespaces_without_a_bridge_or_a_host() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = done(&mut xtask("run --topology pair --duration 1 --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        assert_eq!(run.lines("setup")[0]["bridge"], Value::Null);
+        let summary = &run.lines("summary")[0];
+        assert_eq!((&summary["pings"], &summary["pings_ok"]), (&json!(2), &json!(2)));
+        assert_eq!(summary["exact"], true);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+/// An IPv6 address that is added announces itself at once: on a cable with one end up the program would count what the
+/// kernel drops. With the kernel's answers held up there is time for it.
+#[test]
+fn what_ipv6_says_unasked_is_counted_as_the_kernel_counts_it_however_slow_the_building_is() {
+    in_host(|_| {
+        for (arguments, pings) in [("--topology pair", 4), ("--namespaces 3", 24)] {
+            let before = state_of_the_host();
+            let mut slowly = oracle("strace");
+            slowly.args(["-f", "-o", "/dev/null", "-e", "trace=recvmsg"]);
+            slowly.args(["-e", "inject=recvmsg:delay_exit=200000:when=1..80"]);
+            let run = xtask(&format!("run {arguments} --subnet6 fd00:1::/64 --duration 0.5 --json"));
+            let run = done(slowly.arg(run.get_program()).args(run.get_args()));
+            assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{arguments}: {}", run.out);
+            let summary = &run.lines("summary")[0];
+            assert_eq!((&summary["pings_ok"], &summary["exact"]), (&json!(pings), &json!(true)));
+            assert_eq!(state_of_the_host(), before);
+        }
+    });
+}
+
+#[test]
+fn ipv6_works_beside_ipv4() {
+    in_host(|_| {
+        let run = done(&mut xtask("run --subnet6 fd00:1::/64 --duration 1 --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
+        let pings = run.lines("ping");
+        let v6 = pings.iter().filter(|ping| ping["address"].as_str().unwrap().starts_with("fd00:1::"));
+        assert_eq!((pings.len(), v6.count()), (12, 6));
+        assert!(pings.iter().all(|ping| ping["ok"] == true));
+    });
+}
+
+#[test]
+fn isolated_touches_nothing_of_the_host_even_while_it_runs() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let mut run = Watched::start("run --isolated --duration 2 --json --interval 0.5");
+        run.line("it runs", |line| line["type"] == "counters");
+        assert_eq!(state_of_the_host(), before);
+        let run = run.end("none");
+        assert_eq!(run.code, Some(0));
+        assert_eq!(run.lines("summary")[0]["exact"], true);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn two_hundred_namespaces_in_a_16_bit_subnet() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = done(&mut xtask("run --namespaces 200 --subnet 10.1.0.0/16 --duration 2 --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        let summary = &run.lines("summary")[0];
+        assert_eq!((&summary["pings"], &summary["pings_ok"]), (&json!(600), &json!(600)));
+        assert_eq!(summary["exact"], true);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn people_get_tables_instead_of_json() {
+    in_host(|_| {
+        let run = done(&mut xtask("run --duration 1"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        for text in [
+            "ms  bridge br0",
+            "ms  ns1 on veth-ns1",
+            "us  ping ns1 -> ns2 (10.1.1.2)",
+            "6 of 6 pings answered",
+            "from the namespace",
+            "from ns1 ",
+            "counters  exact: equal to the kernel's on all 2 ports, both ways",
+            "left      nothing",
+        ] {
+            assert!(run.out.contains(text), "{text:?} is not in\n{}", run.out);
+        }
+        assert!(!run.out.contains('\u{1b}'), "colours in a pipe");
+    });
+}
+
+#[test]
+fn without_root_it_does_the_same_in_a_user_namespace_and_says_so() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = without_capabilities(|| {
+            done(&mut xtask("run --namespaces 3 --subnet6 fd00:1::/64 --duration 1 --json"))
+        });
+        assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+        assert_eq!(
+            run.err,
+            "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of \
+             the program's counters\n"
+        );
+        let summary = &run.lines("summary")[0];
+        assert_eq!((&summary["pings"], &summary["pings_ok"]), (&json!(24), &json!(24)));
+        assert_eq!(summary["exact"], Value::Null);
+        let counters = &run.lines("counters")[0];
+        assert!(
+            counters["ports"].as_array().unwrap().iter().all(|port| port["rx_packets"].as_u64() > Some(20))
+        );
+        assert_eq!(state_of_the_host(), before);
+    });
+}
