@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Cross(CrossArguments),
     /// Build a static binary of `netns`.
     Dist(DistArguments),
+    /// Package every crate that is for others, and run its tests from the package.
+    Package,
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
 }

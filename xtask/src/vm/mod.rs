@@ -14,6 +14,7 @@ mod round;
 mod table;
 
 use crate::cli::VmTestArguments;
+use crate::root;
 use apt::{Archive, failed};
 use architecture::Architecture;
 use kernel::Kernel;
@@ -40,7 +41,7 @@ const GUEST: &str = include_str!("guest.sh");
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
     netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
     let architecture = arguments.arch;
-    let workspace = workspace();
+    let workspace = root();
     let folder = target().join("vm");
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
@@ -176,7 +177,7 @@ fn tests(arguments: &VmTestArguments) -> Result<Vec<Tests>, Failure> {
 fn build(architecture: Architecture, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
     let [verb, rest @ ..] = arguments else { return Ok(Vec::new()) };
     let mut command = architecture.cargo(verb)?;
-    command.current_dir(workspace()).args(rest);
+    command.current_dir(root()).args(rest);
     command.args(["--quiet", "--message-format", "json-render-diagnostics"]);
     let output = command
         .stdin(Stdio::null())
@@ -190,13 +191,7 @@ fn build(architecture: Architecture, arguments: &[&str]) -> Result<Vec<Value>, F
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
-/// The workspace.
-fn workspace() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
-}
-
 /// Where cargo puts what it makes.
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
