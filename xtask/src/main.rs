@@ -2,6 +2,7 @@
 //! no installing: `cargo xtask run`.
 #![forbid(unsafe_code)]
 
+mod api;
 mod cli;
 mod cross;
 mod dist;
@@ -37,6 +38,7 @@ fn dispatch(command: &Command) -> Result<ExitCode, Failure> {
         Command::Cross(arguments) => cross::cross(arguments),
         Command::Dist(arguments) => dist::dist(arguments),
         Command::Package => package::package(),
+        Command::Api(arguments) => api::api(arguments),
     };
     done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
 }
