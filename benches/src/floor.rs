@@ -1,6 +1,6 @@
 //! The floor: the system calls that make a sandbox, from bytes prepared beforehand, and nothing else.
 //!
-//! The peer of the pair is made for the thread that sends, so the floor runs in the thread that recorded.
+//! The new namespace gets its id by the thread that is in it, so the floor runs in the thread that recorded.
 //!
 //! No plan, no encoding, no locks, no checks but whether a call failed: what is above it is what the library costs, what
 //! is below it is the kernel's. The bytes are those that the library sends: see [`crate::record`].
@@ -27,9 +27,9 @@ pub const STEPS: [&str; 8] = [
     "make the namespace (unshare)",
     "open a socket inside",
     "bind the name (mount)",
-    "make the veth pair and its port (send, receive)",
+    "make the veth pair, set up eth0 (send, receive)",
+    "set up the port, synchronise (send, receive)",
     "go back (setns)",
-    "set up eth0, synchronise (send, receive)",
 ];
 
 /// Requests of one `send`.
@@ -37,18 +37,18 @@ pub const STEPS: [&str; 8] = [
 struct Request {
     socket: RawFd,
     bytes: Vec<u8>,
-    /// Whether the kernel answers.
-    answered: bool,
+    /// How many datagrams the kernel answers with if it refuses nothing.
+    answers: usize,
 }
 
 /// What one sandbox takes.
 #[derive(Debug)]
 struct Prepared {
     path: Option<CString>,
-    /// On the network's own socket, from inside.
-    port: Request,
-    /// On the sandbox's socket, whichever descriptor it has.
+    /// On the sandbox's socket, whichever descriptor it has: the pair, and `eth0`.
     eth0: Request,
+    /// On the network's own socket, from inside: the port, and the questions for both ends.
+    port: Request,
 }
 
 /// A sandbox that the floor made: what it is held by.
@@ -67,7 +67,7 @@ pub struct Floor {
     prepared: Vec<Prepared>,
     next: usize,
     made: Vec<Made>,
-    buffer: Vec<u8>,
+    buffers: [Vec<u8>; 2],
 }
 
 impl Floor {
@@ -86,8 +86,8 @@ impl Floor {
             let (sandbox, _) = made?;
             let path =
                 sandbox.name().map(|name| CString::new(format!("/var/run/netns/{name}"))).transpose()?;
-            let [port, eth0] = requests(sent)?;
-            prepared.push(Prepared { path, port, eth0 });
+            let [eth0, port] = requests(sent)?;
+            prepared.push(Prepared { path, eth0, port });
             sandboxes.push(sandbox);
         }
         drop(sandboxes);
@@ -99,7 +99,7 @@ impl Floor {
             prepared,
             next: 0,
             made: Vec::with_capacity(PREPARED),
-            buffer: vec![0; REPLY],
+            buffers: [vec![0; REPLY], vec![0; REPLY]],
         })
     }
 
@@ -138,7 +138,7 @@ impl Floor {
     fn make_in_steps(&mut self, mut done: impl FnMut(usize)) -> Result<()> {
         let number = self.next;
         self.next = (number + 1) % PREPARED;
-        let Prepared { path, port, eth0 } = &self.prepared[number];
+        let Prepared { path, eth0, port } = &self.prepared[number];
         raw::stat(raw::CURRENT)?;
         done(0);
         if let Some(path) = path {
@@ -153,11 +153,11 @@ impl Floor {
             raw::bind_current(path)?;
             done(4);
         }
-        exchange(port.socket, port, &mut self.buffer)?;
+        exchange(socket.as_raw_fd(), eth0, &mut self.buffers)?;
         done(5);
-        raw::setns(self.home.as_fd())?;
+        exchange(port.socket, port, &mut self.buffers)?;
         done(6);
-        exchange(socket.as_raw_fd(), eth0, &mut self.buffer)?;
+        raw::setns(self.home.as_fd())?;
         done(7);
         self.made.push(Made { number, _socket: socket });
         Ok(())
@@ -191,34 +191,39 @@ impl Floor {
     }
 }
 
-/// Sends requests and reads the answer.
-fn exchange(socket: RawFd, request: &Request, buffer: &mut [u8]) -> Result<()> {
+/// Sends requests and reads the answers, all with one call.
+fn exchange(socket: RawFd, request: &Request, buffers: &mut [Vec<u8>; 2]) -> Result<()> {
     raw::send(socket, &request.bytes)?;
-    if request.answered {
-        let length = raw::receive(socket, buffer)?;
+    let [first, second] = buffers;
+    let lengths = match request.answers {
+        1 => [raw::receive(socket, first)?, 0],
+        _ => raw::receive_two(socket, [first, second])?,
+    };
+    for (buffer, length) in buffers.iter().zip(lengths).take(request.answers) {
         check(&buffer[..length])?;
     }
     Ok(())
 }
 
-/// What was sent for the port, and for `eth0`.
+/// What was sent for `eth0`, and for the port.
 fn requests(sent: Vec<Sent>) -> Result<[Request; 2]> {
     let count = sent.len();
-    let requests = sent.into_iter().map(|Sent { socket, bytes }| {
-        let answered = is_answered(&bytes);
-        Request { socket, bytes, answered }
+    let requests = sent.into_iter().map(|Sent { socket, bytes }| match answers(&bytes) {
+        answers @ 1..=2 => Ok(Request { socket, bytes, answers }),
+        answers => Err(format!("requests have {answers} answers; the floor reads one or two")),
     });
-    let requests: Vec<Request> = requests.collect();
+    let requests: Vec<Request> = requests.collect::<std::result::Result<_, _>>()?;
     requests.try_into().map_err(|_| format!("a sandbox takes {count} sends; the floor knows two").into())
 }
 
-/// Whether the kernel answers requests that it does not refuse: if the last one asks for it, or for something.
-fn is_answered(bytes: &[u8]) -> bool {
-    let last = netns_core::wire::Messages::new(bytes).last();
-    last.is_some_and(|message| {
+/// How many datagrams the kernel answers with if it refuses nothing: one for each request that asks for an acknowledgement
+/// or for a link.
+fn answers(bytes: &[u8]) -> usize {
+    let is_answered = |message: &netns_core::wire::Message<'_>| {
         let acknowledged = i32::from(message.header.flags) & libc::NLM_F_ACK != 0;
         acknowledged || message.header.kind == libc::RTM_GETLINK
-    })
+    };
+    netns_core::wire::Messages::new(bytes).filter(is_answered).count()
 }
 
 /// Whether the answer is a refusal.
@@ -229,6 +234,10 @@ fn check(answer: &[u8]) -> Result<()> {
             Some((errno, _)) => Err(std::io::Error::from_raw_os_error(errno).into()),
             None => Err("the answer is too short".into()),
         },
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => Err("there is no answer".into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

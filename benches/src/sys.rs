@@ -154,4 +154,31 @@ pub(crate) mod raw {
         let length = unsafe { libc::recvmsg(socket, &raw mut header, libc::MSG_DONTWAIT) };
         usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
+
+    /// Receives two datagrams, without waiting; the length of one that is not there is 0.
+    pub(crate) fn receive_two(socket: RawFd, buffers: [&mut [u8]; 2]) -> io::Result<[usize; 2]> {
+        // SAFETY: all zeroes is a valid `sockaddr_nl`, `iovec` and `mmsghdr`.
+        let (mut addresses, mut slices, mut messages): (
+            [libc::sockaddr_nl; 2],
+            [libc::iovec; 2],
+            [libc::mmsghdr; 2],
+        ) = unsafe { (zeroed(), zeroed(), zeroed()) };
+        for (((buffer, address), slice), message) in
+            buffers.into_iter().zip(&mut addresses).zip(&mut slices).zip(&mut messages)
+        {
+            slice.iov_base = buffer.as_mut_ptr().cast();
+            slice.iov_len = buffer.len();
+            message.msg_hdr.msg_name = ptr::from_mut(address).cast();
+            message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+            message.msg_hdr.msg_iov = ptr::from_mut(slice);
+            message.msg_hdr.msg_iovlen = 1;
+        }
+        // SAFETY: each of the two `messages` points at its own `addresses` and `slices` entry, which points at its own
+        // buffer, with their lengths. All outlive the call. The time limit may be null.
+        check(unsafe {
+            let messages = messages.as_mut_ptr();
+            libc::recvmmsg(socket, messages, 2, libc::MSG_DONTWAIT as _, ptr::null_mut())
+        })?;
+        Ok(messages.map(|message| message.msg_len as usize))
+    }
 }

@@ -16,11 +16,12 @@ use super::attempt::explain_limit;
 use super::options::NetworkOptions;
 use super::plan::{Plan, WINDOW};
 use super::reclaim::Reclaim;
+use super::recorded::NetworkRecord;
 use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge, PortOptions};
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::sys::deadline::Deadline;
@@ -40,6 +41,8 @@ const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
 
 /// How long to wait before looking again whether the kernel has reclaimed ports.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long to wait at least, when a network is taken over, for what the kernel has to reclaim of the process before.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A bridge, where it is.
 #[derive(Debug)]
@@ -84,9 +87,13 @@ struct FabricOptions {
 
 impl Fabric {
     /// Makes the first bridge and the responder in the namespace of the calling thread. Nothing is left of a failure.
-    pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<(Self, Plan, Place)> {
+    pub(super) fn create(
+        home: Namespace,
+        options: &NetworkOptions,
+        record: Option<&mut NetworkRecord>,
+    ) -> Result<(Self, Plan, Place)> {
         let mut socket = RouteSocket::open()?;
-        let plan = create_root(&mut socket, options)?;
+        let plan = create_root(&mut socket, options, record)?;
         let made = Self::furnish(socket, home, &plan, options);
         if made.is_err() {
             // The reason that matters is the first one.
@@ -113,9 +120,42 @@ impl Fabric {
         if let Some(subnet) = plan.v6.filter(|_| !ipv6) {
             let why =
                 format!("its bridge has no IPv6 for {subnet}: the kernel has none, or the MTU is below 1280");
-            return Err(Error::invalid("create network", plan.name.to_string(), why));
+            return Err(Error::invalid(Operation::CreateNetwork, plan.name.to_string(), why));
         }
         raise_root(&mut socket, &home, plan, ipv6)?;
+        Self::complete(socket, home, plan, options, ipv6)
+    }
+
+    /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread. What that
+    /// process alone held, the responder and the further bridges, is made anew when the kernel has reclaimed it.
+    pub(super) fn reopen(home: Namespace, plan: &Plan, options: &NetworkOptions) -> Result<(Self, Place)> {
+        let mut socket = RouteSocket::open()?;
+        let root = link::get(&mut socket, plan.root())?;
+        if root.mac != Some(plan.host_mac()) {
+            let why = format!("{} is not its bridge: remove it", root.name);
+            return Err(Error::invalid(Operation::OpenNetwork, plan.name.to_string(), why));
+        }
+        let mut deadline = Deadline::new(options.patience.max(LEAST_PATIENCE));
+        loop {
+            let links = link::list(&mut socket)?;
+            let of_fabric = |link: &&Link| plan.is_fabric(link.index);
+            let Some(left) = links.iter().find(of_fabric) else { break };
+            if !deadline.sleep(LOOK_AGAIN) {
+                let why = format!("the kernel has not reclaimed {}: who holds its other end?", left.name);
+                return Err(Error::invalid(Operation::OpenNetwork, plan.name.to_string(), why));
+            }
+        }
+        Self::complete(socket, home, plan, options, root.addrgenmode.is_some())
+    }
+
+    /// The rest, with the first bridge there.
+    fn complete(
+        mut socket: RouteSocket,
+        home: Namespace,
+        plan: &Plan,
+        options: &NetworkOptions,
+        ipv6: bool,
+    ) -> Result<(Self, Place)> {
         let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
         let options = FabricOptions {
             mtu: options.mtu,
@@ -241,11 +281,20 @@ impl Fabric {
         // Whoever drops a network cannot do anything about a failure, and the likely one is that they are gone.
         let _ = link::delete_group(&mut self.socket, plan.fabric_group());
     }
+
+    /// Ends the network's record, if the first bridge is gone.
+    pub(super) fn end(&mut self, record: NetworkRecord) -> Result<()> {
+        record.end(&mut self.socket)
+    }
 }
 
 /// Makes the first bridge, down. Its index is also the claim on its window: two networks that choose the same one
 /// cannot both make it.
-fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Plan> {
+fn create_root(
+    socket: &mut RouteSocket,
+    options: &NetworkOptions,
+    mut record: Option<&mut NetworkRecord>,
+) -> Result<Plan> {
     // std seeds its hashers from the kernel's random numbers.
     let random = RandomState::new().build_hasher().finish();
     let plan = |window| {
@@ -261,6 +310,9 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
     let all = WINDOWS.map(|window| WINDOWS.start + (window - WINDOWS.start + first) % WINDOWS.len() as u32);
     for window in all.filter(|window| !taken.contains(window)) {
         let plan = plan(window)?;
+        if let Some(record) = &mut record {
+            record.write(&plan, options)?;
+        }
         let bridge = Bridge {
             index: Some(plan.root()),
             mtu: options.mtu,
@@ -279,7 +331,7 @@ fn create_root(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Pla
         }
     }
     Err(Error::exhausted(
-        "create network",
+        Operation::CreateNetwork,
         options.name.to_string(),
         "every window of interface indexes is in use",
     ))
@@ -306,7 +358,7 @@ fn await_names(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Vec
         // A bridge does not go by itself.
         if ours.name == options.name || !deadline.sleep(LOOK_AGAIN) {
             let why = format!("there is an interface {}", ours.name);
-            return Err(Error::invalid("create network", options.name.to_string(), why));
+            return Err(Error::invalid(Operation::CreateNetwork, options.name.to_string(), why));
         }
     }
 }
@@ -341,8 +393,9 @@ fn distrust_routers(home: &Namespace, plan: &Plan) -> Result<()> {
                 plan.name
             );
             let errno = error.errno().unwrap_or(libc::EROFS);
-            let cause = Cause::System { call: "write sysctl", error: io::Error::from_raw_os_error(errno) };
-            Err(Error::new("switch off accept_ra of", object, cause))
+            let cause =
+                Cause::System { call: SystemCall::WriteSysctl, error: io::Error::from_raw_os_error(errno) };
+            Err(Error::new(Operation::DistrustRouters, object, cause))
         }
         Ok(()) => Ok(()),
     }
