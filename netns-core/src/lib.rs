@@ -95,7 +95,7 @@ pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
 pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, route, tc, veth};
 
-/// The examples of the front page are compiled.
+/// The example there is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

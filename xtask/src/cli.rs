@@ -1,5 +1,6 @@
 //! The arguments of the developers' commands.
 
+use crate::api::ApiArguments;
 use crate::cross::CrossArguments;
 use crate::dist::DistArguments;
 use crate::vm::architecture::Architecture;
@@ -16,6 +17,10 @@ pub(crate) enum Command {
     Cross(CrossArguments),
     /// Build a static binary of `netns`.
     Dist(DistArguments),
+    /// Package every crate that is for others, and run its tests from the package.
+    Package,
+    /// Compare the public API of every library with the list in the repository.
+    Api(ApiArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
 }

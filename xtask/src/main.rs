@@ -2,15 +2,18 @@
 //! no installing: `cargo xtask run`.
 #![forbid(unsafe_code)]
 
+mod api;
 mod cli;
 mod cross;
 mod dist;
 mod ebpf;
+mod package;
 mod vm;
 
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use cli::{Command, EbpfCommand};
 use netns::{Failure, Program};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -34,6 +37,14 @@ fn dispatch(command: &Command) -> Result<ExitCode, Failure> {
         Command::Ebpf(EbpfCommand::Check) => ebpf::check(),
         Command::Cross(arguments) => cross::cross(arguments),
         Command::Dist(arguments) => dist::dist(arguments),
+        Command::Package => package::package(),
+        Command::Api(arguments) => api::api(arguments),
     };
     done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
 }
