@@ -1,5 +1,6 @@
 //! What went wrong: the operation, the object, and the kernel's own words.
 
+mod description;
 mod kind;
 mod operation;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+pub(crate) use description::Description;
 pub use kind::ErrorKind;
 pub use operation::{Operation, SystemCall};
 
@@ -77,6 +79,8 @@ pub enum Cause {
     Busy(Cow<'static, str>),
     /// It is there already.
     Exists(Cow<'static, str>),
+    /// The kernel was built without what was asked for.
+    Unsupported(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
     Reply(Cow<'static, str>),
     /// What was asked for changed every time while the kernel sent it (`NLM_F_DUMP_INTR`).
@@ -156,6 +160,7 @@ impl Error {
             Cause::Invalid(_) => ErrorKind::Invalid,
             Cause::Exhausted(_) => ErrorKind::Exhausted,
             Cause::Busy(_) => ErrorKind::Busy,
+            Cause::Unsupported(_) => ErrorKind::Unsupported,
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::Reply(_) => ErrorKind::Reply,
             Cause::Changed(_) => ErrorKind::Interrupted,
@@ -174,6 +179,7 @@ impl Error {
             | Cause::Exhausted(_)
             | Cause::Busy(_)
             | Cause::Exists(_)
+            | Cause::Unsupported(_)
             | Cause::Reply(_)
             | Cause::Changed(_)
             | Cause::TimedOut(_)
@@ -187,6 +193,13 @@ impl Error {
     #[must_use]
     pub fn missing_capability(&self) -> Option<&'static str> {
         self.0.missing
+    }
+
+    /// Whether the kernel was built without what was asked for, as far as its answer says so.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.0.cause, Cause::Unsupported(_))
+            || matches!(self.errno(), Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP))
     }
 
     /// Whether the input was refused before the kernel was asked.
@@ -235,6 +248,7 @@ impl fmt::Display for Error {
             | Cause::Exhausted(why)
             | Cause::Busy(why)
             | Cause::Exists(why)
+            | Cause::Unsupported(why)
             | Cause::Reply(why)
             | Cause::Changed(why) => {
                 write!(formatter, ": {why}")

@@ -53,6 +53,8 @@
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
 //! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
+//! | packet filters | [`nftables`] | `nft` |
+//! | no way around the program on a port | [`barrier`] | - |
 //! | what happens | [`events`] | `ip monitor` |
 //! | settings | [`sysctl`] | `sysctl` |
 //! | what is ours, after a kill | [`record`] | - |
@@ -66,6 +68,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod barrier;
 mod capability;
 mod error;
 mod mac;
@@ -73,6 +76,7 @@ mod name;
 mod namespace;
 mod net;
 pub mod network;
+pub mod nftables;
 pub mod ping;
 pub mod record;
 mod rtnetlink;

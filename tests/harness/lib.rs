@@ -14,6 +14,7 @@
 //! ```
 
 mod annotate;
+mod annotate_nft;
 mod caller;
 mod capture;
 mod host;
@@ -28,6 +29,7 @@ mod topology;
 mod wait;
 
 pub use annotate::annotate;
+pub use annotate_nft::annotate_nft;
 pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};

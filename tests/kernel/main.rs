@@ -3,6 +3,7 @@
 //! Every test has a "host" of its own (`tests::in_host`), so they run beside each other and leave nothing.
 
 mod address;
+mod barrier;
 mod bridge;
 mod capability;
 mod events;
@@ -23,6 +24,7 @@ mod network_pool;
 mod network_process;
 mod network_recorded;
 mod network_settings;
+mod nftables;
 mod ping;
 mod ping_answers;
 mod port_options;

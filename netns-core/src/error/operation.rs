@@ -59,6 +59,20 @@ named! {
         ListNamespaceIds "list namespace ids";
         WaitForLink "wait for link";
         OpenRouteSocket "open route socket";
+        OpenNftablesSocket "open nftables socket";
+        ChangeNftables "change nftables";
+        GetGeneration "get the generation of rules";
+        CreateTable "create table";
+        DeleteTable "delete table";
+        ListTables "list tables";
+        CreateChain "create chain";
+        AddRule "add rule";
+        ListRules "list rules";
+        CreateSet "create set";
+        AddElements "add elements";
+        RemoveElements "remove elements";
+        ListElements "list elements";
+        MakeBarrier "make a barrier behind ports";
         SendRequests "send netlink requests";
         FindSocketNamespace "get the namespace of";
         IdentifySocketNamespace "identify the namespace of";
@@ -107,6 +121,7 @@ named! {
         CreateNetwork "create network";
         OpenNetwork "open network";
         RemoveNetwork "remove network";
+        ReadBarriers "read the barriers of";
         ListNetworks "list networks in";
         MakeFolder "make folder";
         UseSubnet "use subnet";

@@ -20,6 +20,7 @@ use super::recorded::NetworkRecord;
 use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
 use crate::address::{self, Address};
+use crate::barrier::{self, Barrier};
 use crate::bridge::{self, Bridge, PortOptions};
 use crate::error::{Cause, Operation, SystemCall};
 use crate::link::{self, AddrGenMode, Link, LinkChange};
@@ -32,7 +33,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
@@ -52,18 +53,47 @@ pub(super) struct Place {
     socket: Mutex<RouteSocket>,
     /// Its ports that are gone.
     pub(super) reclaim: Reclaim,
+    /// Behind its ports, if the program marks what it sees.
+    pub(super) barrier: OnceLock<Mutex<Barrier>>,
 }
 
 impl Place {
-    fn new(namespace: Namespace, window: u32) -> Result<Self> {
-        let reclaim = namespace.enter(|| Reclaim::open(window))??;
-        Ok(Self { socket: Mutex::new(RouteSocket::open_in(&namespace)?), reclaim, namespace })
+    fn new(namespace: Namespace, plan: &Plan) -> Result<Self> {
+        let reclaim = namespace.enter(|| Reclaim::open(plan.root()))??;
+        let socket = Mutex::new(RouteSocket::open_in(&namespace)?);
+        Ok(Self { socket, reclaim, barrier: OnceLock::new(), namespace })
+    }
+
+    /// Puts a barrier behind its ports against what does not carry `stamp`.
+    fn raise_barrier(&self, plan: &Plan, stamp: u32) -> Result<()> {
+        let ports = barrier::Ports::Indexes(plan.ports());
+        let barrier = Barrier::create(&self.namespace, &barrier_name(plan), ports, stamp)?;
+        self.barrier.get_or_init(|| Mutex::new(barrier));
+        Ok(())
+    }
+
+    /// The same, in place of the one that a process which is gone left; without a stamp, there is none then.
+    pub(super) fn replace_barrier(&self, plan: &Plan, stamp: Option<u32>) -> Result<()> {
+        let Some(stamp) = stamp else {
+            return barrier::remove(&self.namespace, &barrier_name(plan)).map(drop);
+        };
+        let ports = barrier::Ports::Indexes(plan.ports());
+        let barrier = Barrier::replace(&self.namespace, &barrier_name(plan), ports, stamp)?;
+        self.barrier.get_or_init(|| Mutex::new(barrier));
+        Ok(())
     }
 
     pub(super) fn socket(&self) -> MutexGuard<'_, RouteSocket> {
         // A panic in the middle of an exchange leaves answers behind that the next one recognises as not its own.
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name of a network's barriers: no other network of the namespace has its window, and a later one of the same window
+/// has another MAC address.
+pub(super) fn barrier_name(plan: &Plan) -> String {
+    let mac: String = plan.host_mac().to_string().split(':').collect();
+    format!("netns-barrier-{mac}")
 }
 
 /// What further bridges are made with.
@@ -83,6 +113,8 @@ struct FabricOptions {
     broadcast: bool,
     isolated: bool,
     permanent_neighbours: bool,
+    /// What the program marks frames with.
+    stamp: Option<u32>,
 }
 
 impl Fabric {
@@ -123,11 +155,17 @@ impl Fabric {
             return Err(Error::invalid(Operation::CreateNetwork, plan.name.to_string(), why));
         }
         raise_root(&mut socket, &home, plan, ipv6)?;
-        Self::complete(socket, home, plan, options, ipv6)
+        let (fabric, place) = Self::complete(socket, home, plan, options, ipv6)?;
+        // The last of what can fail: a barrier of a namespace that is not ours would stay.
+        if let Some(stamp) = fabric.options.stamp {
+            place.raise_barrier(plan, stamp)?;
+        }
+        Ok((fabric, place))
     }
 
-    /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread. What that
-    /// process alone held, the responder and the further bridges, is made anew when the kernel has reclaimed it.
+    /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread, but not yet its
+    /// barrier. What that process alone held, the responder and the further bridges, is made anew when the kernel has
+    /// reclaimed it.
     pub(super) fn reopen(home: Namespace, plan: &Plan, options: &NetworkOptions) -> Result<(Self, Place)> {
         let mut socket = RouteSocket::open()?;
         let root = link::get(&mut socket, plan.root())?;
@@ -157,29 +195,34 @@ impl Fabric {
         ipv6: bool,
     ) -> Result<(Self, Place)> {
         let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
+        let stamp = options.program.as_ref().and_then(|program| program.stamp());
         let options = FabricOptions {
             mtu: options.mtu,
             ipv6,
             broadcast: options.broadcast,
             isolated: options.isolated,
             permanent_neighbours: options.permanent_neighbours,
+            stamp,
         };
         let mut fabric = Self { socket, responder, options };
         fabric.learn(plan, 0)?;
-        Ok((fabric, Place::new(home, plan.root())?))
+        Ok((fabric, Place::new(home, plan)?))
     }
 
-    /// Makes a further bridge, with a program for what leaves the first one for it. Nothing is left of a failure.
+    /// Makes a further bridge, with a program for what passes its trunk. Nothing is left of a failure.
     pub(super) fn create_place(
         &mut self,
         plan: &Plan,
         shard: u32,
         program: Option<BorrowedFd<'_>>,
     ) -> Result<Place> {
-        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan.root())?;
+        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan)?;
+        if let Some(stamp) = self.options.stamp {
+            place.raise_barrier(plan, stamp)?;
+        }
         let made = self.create_trunk(plan, shard, &place).and_then(|()| {
             self.join_trunk(plan, shard, program)?;
-            self.create_leaf(plan, shard, &place)?;
+            self.create_leaf(plan, shard, &place, program)?;
             // So that both ends of the trunk forward from now on.
             link::get(&mut self.socket, plan.leaf(shard).down)?;
             link::get(&mut place.socket(), plan.leaf(shard).up)?;
@@ -230,7 +273,13 @@ impl Fabric {
     }
 
     /// Makes the bridge at the end of a trunk.
-    fn create_leaf(&self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+    fn create_leaf(
+        &self,
+        plan: &Plan,
+        shard: u32,
+        place: &Place,
+        program: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         let leaf = plan.leaf(shard);
         let mut batch = Batch::new();
         let bridge = Bridge {
@@ -244,6 +293,9 @@ impl Fabric {
             link::encode_set(&mut batch, leaf.bridge, &WITHOUT_IPV6);
         }
         link::encode_set(&mut batch, leaf.bridge, &UP);
+        if let Some(program) = program {
+            encode_trunk_program(&mut batch, leaf.up, program);
+        }
         let join = LinkChange {
             addrgenmode: self.options.ipv6.then_some(AddrGenMode::None),
             master: Some(leaf.bridge),

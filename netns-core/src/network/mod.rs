@@ -69,6 +69,7 @@ pub use program::{PortInfo, PortProgram};
 pub use recorded::RecordedNetwork;
 pub use sandbox::Sandbox;
 
+use crate::barrier::Unjudged;
 use crate::error::{Cause, Operation};
 use crate::link::{self, LinkChange};
 use crate::sys::deadline::Deadline;
@@ -202,6 +203,22 @@ impl Network {
         self.shared.books().ledger.used()
     }
 
+    /// What the network's barriers have dropped since the last call: what came in by a sandbox's port and had got past the
+    /// program there ([`PortProgram::stamp`]). The program is given it, too. Of a [`crate::network`] without barriers,
+    /// nothing.
+    ///
+    /// One dump of a set for each bridge, and one question before it whether the barrier is still there; a barrier that
+    /// somebody took away is made again, and counted in [`Dropped::lost_barriers`]. While it was away, what it is there to
+    /// stop has passed.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn take_unjudged(&self) -> Result<Dropped> {
+        self.shared.check_process(Operation::ReadBarriers)?;
+        let (unjudged, lost_barriers) = self.shared.take_unjudged()?;
+        Ok(Dropped { unjudged, lost_barriers })
+    }
+
     /// How many dropped sandboxes the kernel has not reclaimed yet.
     ///
     /// # Errors
@@ -261,6 +278,16 @@ impl Network {
         drop(sandboxes);
         outcome.and_then(|()| self.shared.read_notices())
     }
+}
+
+/// What a network's barriers have done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// What they dropped, by port.
+    pub unjudged: Vec<Unjudged>,
+    /// How many of them somebody had taken away.
+    pub lost_barriers: u32,
 }
 
 /// Refuses subnets of which the host has a part already.

@@ -165,6 +165,11 @@ impl Plan {
         self.window + FIRST_PORT + number
     }
 
+    /// The indexes of the ports of all sandboxes.
+    pub(super) const fn ports(&self) -> std::ops::RangeInclusive<u32> {
+        self.window + FIRST_PORT..=self.window + WINDOW - 1
+    }
+
     /// The sandbox whose port has this index.
     pub(super) fn number(&self, port: u32) -> Option<u32> {
         port.checked_sub(self.window + FIRST_PORT).filter(|&number| number < self.capacity)

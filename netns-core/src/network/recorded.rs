@@ -4,8 +4,10 @@
 //! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
 //! gives the other end of such a port. Neither can be changed from inside a sandbox.
 
+use super::fabric::barrier_name;
 use super::options::{NetworkOptions, RecordPlace};
 use super::plan::{Plan, WINDOW};
+use crate::barrier;
 use crate::link::{self, Link};
 use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
 use crate::{Cause, Error, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid};
@@ -57,6 +59,7 @@ impl NetworkRecord {
                            RecordedNetwork::remove removes it";
                 return Err(refused(Cause::Exists(why.into())));
             }
+            barrier::remove(home, &barrier_name(&left.plan))?;
         }
         Ok(Some(Self { file, namespace }))
     }
@@ -201,6 +204,7 @@ impl RecordedNetwork {
                 left.push(why);
             }
         }
+        barrier::remove(&Namespace::current()?, &barrier_name(&self.plan))?;
         remove_file(file)?;
         Ok(left)
     }

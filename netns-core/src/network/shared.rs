@@ -1,6 +1,6 @@
 //! What a network and its sandboxes share.
 
-use super::fabric::{Fabric, Place};
+use super::fabric::{Fabric, Place, barrier_name};
 use super::names::LeftName;
 use super::notices::Books;
 use super::options::NetworkOptions;
@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
 use super::requests::Recipe;
+use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
@@ -142,6 +143,27 @@ impl Shared {
         &first.namespace
     }
 
+    fn home_barrier(&self) -> Option<&Mutex<Barrier>> {
+        self.places[0].get().and_then(|place| place.barrier.get())
+    }
+
+    /// What the barriers dropped since the last call; made anew where somebody took one away, and how many those were.
+    pub(super) fn take_unjudged(&self) -> Result<(Vec<Unjudged>, u32)> {
+        let (mut found, mut lost) = (Vec::new(), 0);
+        for barrier in self.places.iter().filter_map(OnceLock::get).filter_map(|place| place.barrier.get()) {
+            let mut barrier = barrier.lock().unwrap_or_else(PoisonError::into_inner);
+            if !barrier.is_whole()? {
+                barrier.restore()?;
+                lost += 1;
+            }
+            found.extend(barrier.unjudged()?);
+        }
+        if let Some(program) = &self.program {
+            program.unjudged(&found);
+        }
+        Ok((found, lost))
+    }
+
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         // No change of the numbers can stop in the middle.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
@@ -162,7 +184,12 @@ impl Drop for Shared {
         let names = self.remove_left_names();
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
-        if let (Ok(()), Some(record)) = (names, self.record.take()) {
+        // Those of further bridges go with their namespaces. Nothing passes this one any more.
+        let barrier = match self.home_barrier() {
+            Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
+            None => Ok(()),
+        };
+        if let (Ok(()), Ok(()), Some(record)) = (names, barrier, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {

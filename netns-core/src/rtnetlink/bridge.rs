@@ -4,7 +4,7 @@ use super::link::{self, LinkChange, LinkId};
 use super::socket::RouteSocket;
 pub use super::words::PortState;
 use crate::wire::{
-    Attributes, Batch, IFLA_BR_AGEING_TIME, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
+    Attributes, Batch, IFLA_BR_AGEING_TIME, IFLA_BR_MCAST_SNOOPING, IFLA_BR_MULTI_BOOLOPT, IFLA_BR_STP_STATE,
     IFLA_BR_VLAN_FILTERING, IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_COST, IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS,
     IFLA_BRPORT_PRIORITY, IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfInfoMsg,
@@ -47,6 +47,8 @@ pub struct Bridge {
     /// Whether it listens to IGMP and MLD to send multicast only where it is wanted; the kernel's default is that
     /// it does.
     pub multicast_snooping: Option<bool>,
+    /// As [`BridgeOptions::link_local_learning`].
+    pub link_local_learning: Option<bool>,
     /// Whether it is raised.
     pub up: bool,
 }
@@ -63,6 +65,7 @@ impl Bridge {
             stp: false,
             ageing: None,
             multicast_snooping: None,
+            link_local_learning: None,
             up: false,
         }
     }
@@ -84,6 +87,7 @@ pub fn encode_create(batch: &mut Batch, bridge: &Bridge) {
                 data.value(IFLA_BR_STP_STATE, u32::from(bridge.stp));
                 data.optional(IFLA_BR_AGEING_TIME, bridge.ageing.map(clock_ticks));
                 data.optional(IFLA_BR_MCAST_SNOOPING, bridge.multicast_snooping.map(u8::from));
+                data.optional(IFLA_BR_MULTI_BOOLOPT, bridge.link_local_learning.map(link_local_learning));
             });
         });
     });
@@ -116,7 +120,18 @@ pub struct BridgeOptions {
     /// Whether it tells VLANs apart, and lets a port send and receive in its VLANs only \[no\]. A kernel built without
     /// `CONFIG_BRIDGE_VLAN_FILTERING` refuses it with `EOPNOTSUPP`.
     pub vlan_filtering: Option<bool>,
+    /// Whether it learns addresses from frames to 01:80:c2:00:00:00 to 0f (STP, LLDP) \[yes\]. Linux 5.0; before, it is
+    /// `None` and cannot be changed.
+    pub link_local_learning: Option<bool>,
 }
+
+/// `struct br_boolopt_multi`: values, and which of them are meant.
+fn link_local_learning(learns: bool) -> [u32; 2] {
+    [u32::from(!learns), NO_LINK_LOCAL_LEARNING]
+}
+
+/// `BR_BOOLOPT_NO_LL_LEARN` of <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_bridge.h>, as a bit.
+const NO_LINK_LOCAL_LEARNING: u32 = 1;
 
 impl BridgeOptions {
     /// Reads `IFLA_INFO_DATA`.
@@ -129,6 +144,9 @@ impl BridgeOptions {
             ageing: ageing.map(|ticks| Duration::from_millis(u64::from(ticks) * 10)),
             multicast_snooping: switch(IFLA_BR_MCAST_SNOOPING),
             vlan_filtering: switch(IFLA_BR_VLAN_FILTERING),
+            link_local_learning: find(IFLA_BR_MULTI_BOOLOPT)
+                .and_then(|options| options.value::<[u32; 2]>())
+                .map(|[values, _]| values & NO_LINK_LOCAL_LEARNING == 0),
         }
     }
 }
@@ -145,6 +163,7 @@ pub fn encode_set(batch: &mut Batch, bridge: impl Into<LinkId>, options: &Bridge
                 data.optional(IFLA_BR_AGEING_TIME, options.ageing.map(clock_ticks));
                 data.optional(IFLA_BR_MCAST_SNOOPING, options.multicast_snooping.map(u8::from));
                 data.optional(IFLA_BR_VLAN_FILTERING, options.vlan_filtering.map(u8::from));
+                data.optional(IFLA_BR_MULTI_BOOLOPT, options.link_local_learning.map(link_local_learning));
             });
         });
     });

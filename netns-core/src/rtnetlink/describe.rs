@@ -3,7 +3,7 @@
 //! Errors name the operation, the object and the attribute that the kernel complains of. All of that is read back
 //! from the request's own bytes when something has failed, so that nothing needs to be remembered while all goes well.
 
-use crate::error::Operation;
+use crate::error::{Description, Operation};
 use crate::wire::{
     IFLA_BR_AGEING_TIME, IFLA_BR_FORWARD_DELAY, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
     IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD,
@@ -13,15 +13,6 @@ use crate::wire::{
     VETH_INFO_PEER,
 };
 use crate::wire::{Name, leaf, name as name_in, nest, path};
-
-/// A request in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Description {
-    /// What was asked for.
-    pub(crate) operation: Operation,
-    /// Of what: "v0", "10.1.1.1/24 on interface 5".
-    pub(crate) object: String,
-}
 
 /// What a request asks for, and of what.
 pub(crate) fn describe(request: &Message<'_>) -> Description {

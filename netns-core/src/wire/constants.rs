@@ -11,6 +11,7 @@ pub const IFLA_BR_AGEING_TIME: u16 = 4;
 pub const IFLA_BR_STP_STATE: u16 = 5;
 pub const IFLA_BR_VLAN_FILTERING: u16 = 7;
 pub const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+pub const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
 pub const IFLA_BRPORT_STATE: u16 = 1;
 pub const IFLA_BRPORT_PRIORITY: u16 = 2;
 pub const IFLA_BRPORT_COST: u16 = 3;

@@ -76,6 +76,7 @@ impl Planner<'_> {
                 multicast_snooping: differing(Some(bridge.multicast_snooping), now.multicast_snooping),
                 // A file has no word for it: anyone who switched it on meant it.
                 vlan_filtering: None,
+                ..BridgeOptions::default()
             };
             if options != BridgeOptions::default() {
                 self.changes.push(Change::SetBridge { link: bridge.link.clone(), options });

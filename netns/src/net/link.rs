@@ -163,7 +163,7 @@ fn info(link: &Link) -> Map<String, Value> {
     if let Some(kind) = &link.kind {
         put("info_kind", kind.as_str().into());
     }
-    if let Some(BridgeOptions { stp, ageing, multicast_snooping, vlan_filtering }) = link.bridge {
+    if let Some(BridgeOptions { stp, ageing, multicast_snooping, vlan_filtering, .. }) = link.bridge {
         let ticks = ageing.map(|ageing| u64::try_from(ageing.as_millis() / 10).unwrap_or(u64::MAX));
         put(
             "info_data",

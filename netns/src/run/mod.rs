@@ -24,7 +24,7 @@ use counters::verify;
 use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Mode, Monitor, MonitorOptions};
+use netns_ebpf::{Mode, MonitorOptions};
 use plan::Plan;
 use preflight::Privilege;
 use report::{Report, Summary};
@@ -147,8 +147,7 @@ fn prove(
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
     let verdict = verify(lab, tag_bytes)?;
     lab.flush_log();
-    let snapshot = lab.monitor().map(Monitor::snapshot);
-    let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
+    let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
     // A host namespace of our own has no rules.
     let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
     Ok(Summary {
