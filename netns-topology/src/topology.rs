@@ -2,7 +2,7 @@
 
 pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
-use netns_core::bridge::PortOptions;
+use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -120,12 +120,8 @@ pub struct Bridge {
     pub mac: Option<MacAddress>,
     /// Its MTU in bytes.
     pub mtu: u32,
-    /// Whether it speaks the spanning tree protocol.
-    pub stp: bool,
-    /// How long an address that is no longer heard stays learnt.
-    pub ageing: Duration,
-    /// Whether it sends multicast only where it is wanted.
-    pub multicast_snooping: bool,
+    /// Its options; those without a value are as the kernel has them.
+    pub options: BridgeOptions,
 }
 
 /// A veth pair. If one end is a port of a bridge, it is the first.
@@ -155,7 +151,7 @@ pub struct CableEnd {
 pub struct Port {
     /// The bridge.
     pub bridge: IfName,
-    /// Its options as a port; each has a value.
+    /// Its options as a port; those without a value are as the kernel has them.
     pub options: PortOptions,
 }
 

@@ -2,7 +2,7 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::{DEFAULTS, differing_options};
+use crate::plan::{defaults, differing};
 use crate::topology::{Bridge, Cable, LinkName};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
@@ -26,9 +26,7 @@ impl Executor<'_> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {
-            stp: wanted.stp,
-            ageing: Some(wanted.ageing),
-            multicast_snooping: Some(wanted.multicast_snooping),
+            options: wanted.options,
             ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
         };
         bridge::create(socket, &request)?;
@@ -67,7 +65,7 @@ impl Executor<'_> {
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
-            let options = differing_options(port.options, DEFAULTS);
+            let options = differing(&port.options, &defaults());
             if options != PortOptions::default() {
                 bridge::set_port(socket, index, &options)?;
             }

@@ -1,7 +1,7 @@
 //! As JSON.
 
 use super::addresses;
-use crate::topology::{CableEnd, Group, Topology};
+use crate::topology::{CableEnd, DEFAULT_AGEING, Group, Topology};
 use serde_json::{Value, json};
 
 /// A topology as a JSON object, with the keys of `ip -json` where it has them.
@@ -19,8 +19,9 @@ pub fn json(topology: &Topology) -> Value {
         json!({
             "place": bridge.link.place, "ifname": bridge.link.name.as_str(), "mtu": bridge.mtu,
             "address": bridge.mac.map(|mac| mac.to_string()), "addresses": addresses(topology, &bridge.link),
-            "stp": bridge.stp, "ageing": bridge.ageing.as_secs(),
-            "multicast_snooping": bridge.multicast_snooping,
+            "stp": bridge.options.stp_state == Some(true),
+            "ageing": bridge.options.ageing_time.unwrap_or(DEFAULT_AGEING).as_secs(),
+            "multicast_snooping": bridge.options.mcast_snooping != Some(false),
         })
     });
     let routes = topology.routes.iter().map(|route| {

@@ -3,12 +3,16 @@
 use super::Wrong;
 use super::check::Described;
 use super::group::apart;
+use super::options::read_options;
 use super::policy::read_policy;
-use super::tables::{self, Bridge, File, Host, Interface, Namespace, Policy, Port, Route, Text};
+use super::tables::{
+    self, Bridge, File, Host, Interface, Namespace, OptionsTable, Policy, Route, Scalar, Text,
+};
+use crate::plan::defaults;
 use crate::topology::{
     self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place,
 };
-use netns_core::bridge::PortOptions;
+use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::{IfName, IpNet, MacAddress};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -112,17 +116,24 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
     };
     let link = LinkName { place, name: if_name(name)? };
     read_addresses(into, &link, &table.addresses)?;
+    let mut options = BridgeOptions {
+        stp_state: Some(table.stp),
+        ageing_time: Some(
+            table
+                .ageing
+                .as_ref()
+                .map_or(DEFAULT_AGEING, |time| Duration::from_secs((*time.get_ref()).into())),
+        ),
+        mcast_snooping: Some(table.multicast_snooping.unwrap_or(true)),
+        ..BridgeOptions::NONE
+    };
+    read_options(&mut options, &table.options)?;
     let bridge = topology::Bridge {
         link,
         mac: table.mac.as_ref().map(mac).transpose()?,
         // What is not given follows the ports, as soon as they are known.
         mtu: mtu(table.mtu.as_ref())?.unwrap_or(0),
-        stp: table.stp,
-        ageing: table
-            .ageing
-            .as_ref()
-            .map_or(DEFAULT_AGEING, |time| Duration::from_secs((*time.get_ref()).into())),
-        multicast_snooping: table.multicast_snooping.unwrap_or(true),
+        options,
     };
     into.push_bridge(bridge, name.span())
 }
@@ -196,10 +207,9 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
 /// The end that is on the bridge.
 fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
     let on = into.bridge(bridge)?;
-    let none = Port::default();
-    let table = end.table.port.as_ref().map_or(&none, Spanned::get_ref);
-    let name = match &table.name {
-        Some(name) => if_name(name)?,
+    let mut table = end.table.port.as_ref().map_or_else(OptionsTable::new, |port| port.get_ref().clone());
+    let name = match table.remove("name").map(text_of).transpose()? {
+        Some(name) => if_name(&name)?,
         None => IfName::new(&format!("{}-{}", end.link.place, end.link.name)).map_err(|_| {
             let message = format!(
                 "the port's name would be \"{}-{}\", which no interface can have; expected port = {{ name = \"...\" }} \
@@ -209,21 +219,23 @@ fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
             (end.span.clone(), message)
         })?,
     };
-    let options = PortOptions {
-        isolated: Some(table.isolated.unwrap_or(false)),
-        hairpin: Some(table.hairpin.unwrap_or(false)),
-        learning: Some(table.learning.unwrap_or(true)),
-        flood: Some(table.flood.unwrap_or(true)),
-        mcast_flood: Some(table.mcast_flood.unwrap_or(true)),
-        bcast_flood: Some(table.bcast_flood.unwrap_or(true)),
-        neigh_suppress: Some(table.neigh_suppress.unwrap_or(false)),
-    };
+    let mut options: PortOptions = defaults();
+    read_options(&mut options, &table)?;
     Ok(CableEnd {
         link: LinkName { place: on.place, name },
         mac: None,
         mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
         port: Some(topology::Port { bridge: on.name, options }),
     })
+}
+
+/// A name among options.
+fn text_of(scalar: Spanned<Scalar>) -> Wrong<Text> {
+    let span = scalar.span();
+    match scalar.into_inner() {
+        Scalar::Text(text) => Ok(Spanned::new(span, text)),
+        _ => Err((span, "a name is a text; expected one in quotes".to_owned())),
+    }
 }
 
 /// The interface that `peer` names, which has to name this one.

@@ -60,23 +60,13 @@ pub(super) struct Interface {
     pub(super) addresses: Vec<Text>,
     pub(super) mac: Option<Text>,
     pub(super) mtu: Option<Spanned<u32>>,
-    pub(super) port: Option<Spanned<Port>>,
+    /// The end that is on the bridge: its `name`, and its options.
+    pub(super) port: Option<Spanned<OptionsTable>>,
     pub(super) policy: Option<Spanned<Policy>>,
 }
 
-/// `port`: the end that is on the bridge.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Port {
-    pub(super) name: Option<Text>,
-    pub(super) isolated: Option<bool>,
-    pub(super) hairpin: Option<bool>,
-    pub(super) learning: Option<bool>,
-    pub(super) flood: Option<bool>,
-    pub(super) mcast_flood: Option<bool>,
-    pub(super) bcast_flood: Option<bool>,
-    pub(super) neigh_suppress: Option<bool>,
-}
+/// Options by `ip`'s names for them.
+pub(super) type OptionsTable = BTreeMap<Text, Spanned<Scalar>>;
 
 /// `policy`: what the interface may send. A text is its mode.
 #[derive(Debug)]
@@ -170,6 +160,8 @@ pub(super) struct Bridge {
     pub(super) stp: bool,
     pub(super) ageing: Option<Spanned<u32>>,
     pub(super) multicast_snooping: Option<bool>,
+    #[serde(default)]
+    pub(super) options: OptionsTable,
 }
 
 /// An entry of `routes`.
@@ -183,7 +175,7 @@ pub(super) struct Route {
 }
 
 /// A value of a setting.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged, expecting = "expected a number, a text, or true or false")]
 pub(super) enum Scalar {
     Number(i64),

@@ -5,6 +5,7 @@ use crate::topology::{
 };
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::option::Options;
 use std::fmt;
 
 /// One change of the kernel's state. It reads as a line of a diff: `+` for what is made, `-` for what is removed, `~`
@@ -149,9 +150,9 @@ impl fmt::Display for Change {
             },
             Self::Raise(link) => write!(f, "~ {link}: down -> up"),
             Self::SetMtu { link, from, to } => write!(f, "~ {link}: mtu {from} -> {to}"),
-            Self::SetBridge { link, options } => write_bridge(f, link, options),
+            Self::SetBridge { link, options } => write_options(f, link, options),
             Self::Attach { link, bridge } => write!(f, "~ {link}: bridge {bridge}"),
-            Self::SetPort { link, options } => write_port(f, link, *options),
+            Self::SetPort { link, options } => write_options(f, link, options),
             Self::SetPolicy { port, policy, again, .. } => {
                 write!(f, "{} {port}: policy {policy}", if *again { '~' } else { '+' })
             }
@@ -174,37 +175,12 @@ impl fmt::Display for Change {
     }
 }
 
-fn write_switches(f: &mut fmt::Formatter<'_>, switches: &[(&str, Option<bool>)]) -> fmt::Result {
-    for (name, value) in switches {
-        if let Some(on) = value {
-            write!(f, " {name} {}", if *on { "on" } else { "off" })?;
+fn write_options(f: &mut fmt::Formatter<'_>, link: &LinkName, options: &dyn Options) -> fmt::Result {
+    write!(f, "~ {link}:")?;
+    for (row, option) in options.rows().iter().enumerate() {
+        if let Some(value) = options.get(row) {
+            write!(f, " {} {}", option.name, option.text(value))?;
         }
     }
     Ok(())
-}
-
-fn write_bridge(f: &mut fmt::Formatter<'_>, link: &LinkName, options: &BridgeOptions) -> fmt::Result {
-    write!(f, "~ {link}:")?;
-    if let Some(ageing) = options.ageing {
-        write!(f, " ageing {} s", ageing.as_secs())?;
-    }
-    write_switches(f, &[("stp", options.stp), ("multicast_snooping", options.multicast_snooping)])
-}
-
-fn write_port(f: &mut fmt::Formatter<'_>, link: &LinkName, options: PortOptions) -> fmt::Result {
-    write!(f, "~ {link}:")?;
-    let PortOptions { isolated, hairpin, learning, flood, mcast_flood, bcast_flood, neigh_suppress } =
-        options;
-    write_switches(
-        f,
-        &[
-            ("isolated", isolated),
-            ("hairpin", hairpin),
-            ("learning", learning),
-            ("flood", flood),
-            ("mcast_flood", mcast_flood),
-            ("bcast_flood", bcast_flood),
-            ("neigh_suppress", neigh_suppress),
-        ],
-    )
 }

@@ -5,13 +5,14 @@
 mod add;
 mod apart;
 mod change;
+mod options;
 mod remove;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::{DEFAULTS, differing_options};
 pub use change::Change;
+pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
 use crate::group::{Numbers, number};

@@ -5,6 +5,7 @@ mod bridge;
 pub(crate) mod cli;
 mod link;
 mod neigh;
+mod option;
 mod route;
 mod stats;
 

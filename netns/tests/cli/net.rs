@@ -100,7 +100,11 @@ fn links_and_addresses() {
         assert_eq!(only(&ip_json("-n ns2 link show plug"))["ifname"], "plug");
         fine("link delete plug -n ns2");
         refused("link set br0", 1, "error: the following required arguments were not provided:");
-        refused("link add a type veth", 1, "error: the following required arguments were not provided:");
+        refused(
+            "link add a type veth",
+            1,
+            "error: the following required arguments were not provided: --peer <PEER>, of a link of kind veth",
+        );
     });
 }
 

@@ -154,7 +154,7 @@ fn after_an_edit_only_what_differs_is_changed() {
             + namespace ns3\n\
             ~ host/br0: mtu 1400 -> 1300\n\
             ~ host/ns2-eth0: mtu 1400 -> 1300\n\
-            ~ host/ns2-eth0: isolated off hairpin on\n\
+            ~ host/ns2-eth0: hairpin on isolated off\n\
             ~ ns2/eth0: mtu 1400 -> 1300\n\
             + ns2/eth0: address 10.1.1.22/24\n";
         let planned = topology("diff", &file);
