@@ -1,9 +1,11 @@
 //! Kinds of links: one file and one row here a kind.
 
 mod bridge;
+mod dummy;
 pub mod veth;
 
 pub use bridge::*;
+pub use dummy::*;
 
 use super::names::names_of_kind;
 use crate::option::{OptionRow, OptionValue, Options};
@@ -96,6 +98,8 @@ macro_rules! kinds {
 kinds! {
     /// What joins its ports as a switch does.
     Bridge(BridgeOptions) "bridge";
+    /// Drops what it is given.
+    Dummy(DummyOptions) "dummy";
     /// One end of a pair; [`crate::veth`] makes both as they are to be.
     Veth(VethOptions) "veth";
 }
