@@ -94,3 +94,9 @@ fn same(kind: &str, probe: &str, all: &[&str]) {
 fn dummies() {
     same("dummy", "", &[""]);
 }
+
+#[test]
+#[ignore = "needs VLAN links, as distributions' kernels have: cargo xtask vm-test --full"]
+fn vlans() {
+    same("vlan", "id 1", &["id 10", "id 4094 protocol 802.1ad", "id 1 protocol 802.1Q"]);
+}

@@ -3,9 +3,11 @@
 mod bridge;
 mod dummy;
 pub mod veth;
+mod vlan;
 
 pub use bridge::*;
 pub use dummy::*;
+pub use vlan::*;
 
 use super::names::names_of_kind;
 use crate::option::{OptionRow, OptionValue, Options};
@@ -102,4 +104,6 @@ kinds! {
     Dummy(DummyOptions) "dummy";
     /// One end of a pair; [`crate::veth`] makes both as they are to be.
     Veth(VethOptions) "veth";
+    /// One VLAN of an Ethernet link.
+    Vlan(VlanOptions) "vlan" on link;
 }
