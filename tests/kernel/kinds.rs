@@ -90,6 +90,20 @@ fn same(kind: &str, probe: &str, all: &[&str]) {
 }
 
 #[test]
+fn vxlans() {
+    same(
+        "vxlan",
+        "id 1 dstport 4789",
+        &[
+            "id 5 remote 10.0.0.2 local 10.0.0.1 dev v0 dstport 4789 ttl 7",
+            "id 16777215 group 239.1.1.1 dev v0 dstport 8472 nolearning ageing 60",
+            "id 0 remote fd00::2 local fd00::1 dstport 4789 proxy rsc l2miss l3miss",
+            "id 7 group ff05::1 dev v0 dstport 4789",
+        ],
+    );
+}
+
+#[test]
 #[ignore = "needs dummy links, as distributions' kernels have: cargo xtask vm-test --full"]
 fn dummies() {
     same("dummy", "", &[""]);

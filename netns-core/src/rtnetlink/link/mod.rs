@@ -19,7 +19,7 @@ pub use description::{
 #[cfg(test)]
 pub(crate) use description::{encode_delete_group, encode_list};
 pub use kind::{
-    BridgeOptions, DummyOptions, LinkKind, VlanOptions, veth::VethOptions,
+    BridgeOptions, DummyOptions, LinkKind, VlanOptions, VxlanOptions, veth::VethOptions,
 };
 pub use port::PortOptions;
 pub use wait::wait_up;

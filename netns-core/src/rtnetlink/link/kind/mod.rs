@@ -4,10 +4,12 @@ mod bridge;
 mod dummy;
 pub mod veth;
 mod vlan;
+mod vxlan;
 
 pub use bridge::*;
 pub use dummy::*;
 pub use vlan::*;
+pub use vxlan::*;
 
 use super::names::names_of_kind;
 use crate::option::{OptionRow, OptionValue, Options};
@@ -106,4 +108,6 @@ kinds! {
     Veth(VethOptions) "veth";
     /// One VLAN of an Ethernet link.
     Vlan(VlanOptions) "vlan" on link;
+    /// Ethernet over UDP.
+    Vxlan(VxlanOptions) "vxlan";
 }
