@@ -90,6 +90,13 @@ fn same(kind: &str, probe: &str, all: &[&str]) {
 }
 
 #[test]
+fn macvlans() {
+    let all = ["", "mode private", "mode vepa", "mode bridge", "mode source", "mode bridge bcqueuelen 2000"];
+    same("macvlan", "", &all);
+    same("macvlan", "", &["mode passthru"]);
+}
+
+#[test]
 fn vxlans() {
     same(
         "vxlan",

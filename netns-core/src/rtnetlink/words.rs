@@ -265,6 +265,23 @@ words! {
 }
 
 words! {
+    /// Who else on the same link a macvlan reaches, `MACVLAN_MODE_*` of
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>.
+    MacvlanMode: u32, else "{}" => {
+        /// No other one.
+        PRIVATE = 1 "private";
+        /// Others, by a switch at the other end of the link.
+        VEPA = 2 "vepa";
+        /// Others, directly.
+        BRIDGE = 4 "bridge";
+        /// There is no other: it takes the whole link.
+        PASSTHRU = 8 "passthru";
+        /// It takes frames from certain MAC addresses.
+        SOURCE = 16 "source";
+    }
+}
+
+words! {
     /// The tag of a VLAN, `ETH_P_8021Q` and `ETH_P_8021AD`.
     VlanProtocol: u16, else "{}" => {
         /// A VLAN.

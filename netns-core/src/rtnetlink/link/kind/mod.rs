@@ -2,12 +2,14 @@
 
 mod bridge;
 mod dummy;
+mod macvlan;
 pub mod veth;
 mod vlan;
 mod vxlan;
 
 pub use bridge::*;
 pub use dummy::*;
+pub use macvlan::*;
 pub use vlan::*;
 pub use vxlan::*;
 
@@ -104,6 +106,8 @@ kinds! {
     Bridge(BridgeOptions) "bridge";
     /// Drops what it is given.
     Dummy(DummyOptions) "dummy";
+    /// Another MAC address on an Ethernet link.
+    Macvlan(MacvlanOptions) "macvlan" on link;
     /// One end of a pair; [`crate::veth`] makes both as they are to be.
     Veth(VethOptions) "veth";
     /// One VLAN of an Ethernet link.
