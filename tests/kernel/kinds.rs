@@ -121,3 +121,40 @@ fn dummies() {
 fn vlans() {
     same("vlan", "id 1", &["id 10", "id 4094 protocol 802.1ad", "id 1 protocol 802.1Q"]);
 }
+
+#[test]
+fn the_mode_of_a_macvlan_can_be_changed_and_a_kind_that_is_none_of_the_links_is_refused() {
+    in_host(|host| {
+        ip("link add v0 type veth peer name v1");
+        let mut socket = host.socket();
+        needs_kind("macvlan", "");
+        let on = index(&mut socket, "v0");
+        make(&mut socket, "m0", "macvlan", Some(on), "mode private");
+        let mut mode = LinkKind::named("macvlan").unwrap();
+        assert!(mode.set(0, mode.rows()[0].parse("vepa").unwrap()));
+        link::set_options(&mut socket, name("m0"), &mode).unwrap();
+        assert_eq!(info("m0")[0]["info_data"]["mode"], "vepa");
+        let bridge = LinkKind::named("bridge").unwrap();
+        let error = link::set_options(&mut socket, name("m0"), &bridge).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    });
+}
+
+#[test]
+fn a_link_that_the_kernel_does_not_make_is_refused_with_the_attribute() {
+    in_host(|host| {
+        let mut socket = host.socket();
+        let kind = LinkKind::named("macvlan").unwrap();
+        let error = link::create(&mut socket, &NewLink::new(name("m0"), kind)).unwrap_err();
+        assert_eq!(error.operation(), netns_core::Operation::CreateLink("macvlan"));
+        assert!(matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Unsupported), "{error}");
+        let wide = make_vxlan(&mut socket);
+        assert!(wide.to_string().contains("IFLA_VXLAN_ID"), "{wide}");
+    });
+}
+
+/// One whose number has 25 bits.
+fn make_vxlan(socket: &mut RouteSocket) -> netns_core::Error {
+    let options = link::VxlanOptions { id: Some(1 << 24), ..link::VxlanOptions::NONE };
+    link::create(socket, &NewLink::new(name("x0"), LinkKind::Vxlan(options))).unwrap_err()
+}

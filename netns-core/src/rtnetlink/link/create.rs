@@ -9,6 +9,24 @@ use crate::{IfName, MacAddress, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A link to be made: one link of one kind. [`crate::veth`] makes pairs.
+///
+/// ```
+/// use netns_core::link::{self, LinkKind, MacvlanMode, MacvlanOptions, NewLink};
+/// use netns_core::veth::{self, Veth};
+/// use netns_core::{IfName, Namespace, RouteSocket};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// let (a, b, m) = (IfName::new("a")?, IfName::new("b")?, IfName::new("m")?);
+/// veth::create(&mut socket, &Veth { index: Some(10), peer_index: Some(11), ..Veth::new(a, b) })?;
+/// let kind = LinkKind::Macvlan(MacvlanOptions { mode: Some(MacvlanMode::BRIDGE), ..MacvlanOptions::NONE });
+/// # if link::create(&mut socket, &NewLink { link: Some(10), ..NewLink::new(m, kind) })
+/// #     .is_err_and(|error| error.kind() == netns_core::ErrorKind::Unsupported) { return Ok(()); }
+/// # link::delete(&mut socket, m)?;
+/// link::create(&mut socket, &NewLink { link: Some(10), ..NewLink::new(m, kind) })?;
+/// assert_eq!(link::get(&mut socket, m)?.peer, Some(10));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct NewLink<'a> {
     /// Its name.
