@@ -161,6 +161,11 @@ fn each_option_of_a_bridge_is_set_both_ways_and_changes_no_other() {
                         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
                         break;
                     }
+                    // Of a bridge without ports only.
+                    Err(error) if row.name == "vlan_stats_per_port" => {
+                        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                        break;
+                    }
                     outcome => outcome.unwrap_or_else(|error| panic!("{}: {error}", row.name)),
                 }
                 let ours = link::get(socket, br0).unwrap().bridge().unwrap();

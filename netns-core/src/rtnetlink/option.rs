@@ -151,6 +151,17 @@ impl OptionRow {
         }
     }
 
+    /// The word for it with this value: a `group` of one host is its `remote`.
+    #[must_use]
+    pub fn word(&self, value: OptionValue) -> &'static str {
+        let is_one_host = match value {
+            OptionValue::Ipv4(address) => !address.is_multicast(),
+            OptionValue::Ipv6(address) => !address.is_multicast(),
+            OptionValue::Number(_) | OptionValue::Mac(_) => false,
+        };
+        self.alias.filter(|_| is_one_host).unwrap_or(self.name)
+    }
+
     /// Whether it is called so.
     #[must_use]
     pub fn is_called(&self, word: &str) -> bool {

@@ -3,10 +3,10 @@
 use super::Executor;
 use crate::error::Result;
 use crate::plan::{defaults, differing};
-use crate::topology::{Bridge, Cable, LinkName};
+use crate::topology::{Bridge, Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
-use netns_core::link::{self, AddrGenMode, LinkChange};
+use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
 use netns_core::veth::{self, Veth};
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
 use std::net::Ipv6Addr;
@@ -35,6 +35,19 @@ impl Executor<'_> {
         silence(socket, name, &sized)?;
         link::set_up(socket, name)?;
         Ok(())
+    }
+
+    pub(super) fn add_single(&mut self, wanted: &SingleLink) -> Result<()> {
+        let SingleLink { link: name, mut kind, on, mac, mtu } = wanted.clone();
+        let socket = self.socket(&name.place)?;
+        let below = on.map(|on| link::get(socket, on)).transpose()?.map(|below| below.index);
+        if let LinkKind::Vxlan(options) = &mut kind {
+            options.dev = below;
+        }
+        let on = below.filter(|_| kind.needs_link());
+        link::create(socket, &NewLink { link: on, mac, mtu, ..NewLink::new(name.name, kind) })?;
+        silence(socket, name.name, &LinkChange::NONE)?;
+        Ok(link::set_up(socket, name.name)?)
     }
 
     pub(super) fn add_cable(&mut self, cable: &Cable) -> Result<()> {

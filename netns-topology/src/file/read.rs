@@ -10,9 +10,10 @@ use super::tables::{
 };
 use crate::plan::defaults;
 use crate::topology::{
-    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place,
+    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, SingleLink,
 };
 use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::link::{LinkKind, MacvlanMode};
 use netns_core::{IfName, IpNet, MacAddress};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -59,7 +60,10 @@ pub(super) fn read(file: File) -> Wrong<Described> {
         for (name, table) in in_order(interfaces) {
             let link = LinkName { place: place.clone(), name: if_name(&name)? };
             read_addresses(&mut into, &link, &table.addresses)?;
-            ends.push(End { link, span: name.span(), table });
+            match &table.kind {
+                Some(kind) => read_single(&mut into, link, name.span(), kind, &table)?,
+                None => ends.push(End { link, span: name.span(), table }),
+            }
         }
         for route in routes {
             read_route(&mut into, &place, route)?;
@@ -146,6 +150,47 @@ fn read_addresses(into: &mut Described, link: &LinkName, addresses: &[Text]) -> 
     Ok(())
 }
 
+/// A link that has one end.
+fn read_single(
+    into: &mut Described,
+    link: LinkName,
+    span: Range<usize>,
+    name: &Text,
+    table: &Interface,
+) -> Wrong<()> {
+    let known = LinkKind::ALL.iter().filter(|kind| !matches!(kind, LinkKind::Bridge(_) | LinkKind::Veth(_)));
+    let Some(kind) = known.clone().find(|kind| kind.name() == name.get_ref()) else {
+        let known: Vec<_> = known.map(LinkKind::name).collect();
+        let message = format!("there is no type {:?}; expected one of: {}", name.get_ref(), known.join(", "));
+        return Err((name.span(), message));
+    };
+    let other = [table.bridge.as_ref().map(Spanned::span), table.peer.as_ref().map(Spanned::span)];
+    let port = [table.port.as_ref().map(Spanned::span), table.policy.as_ref().map(Spanned::span)];
+    if let Some(wrong) = other.into_iter().chain(port).flatten().next() {
+        return Err((
+            wrong,
+            format!("a {} is no end of a cable; expected no `type`, or not this", kind.name()),
+        ));
+    }
+    let mut kind = *kind;
+    read_options(&mut kind, &table.options)?;
+    let on = table.link.as_ref().map(if_name).transpose()?;
+    if on.is_none() && kind.needs_link() {
+        let message = format!("a {} is on another link; expected link = \"NAME\"", kind.name());
+        return Err((span, message));
+    }
+    if let LinkKind::Macvlan(options) = kind
+        && options.mode == Some(MacvlanMode::PASSTHRU)
+    {
+        let message = "it would have the address of the link below, by which it could not be told from others; expected \
+                       another mode";
+        return Err((span, message.to_owned()));
+    }
+    let mac = table.mac.as_ref().map(mac).transpose()?;
+    let single = SingleLink { link, kind, on, mac, mtu: mtu(table.mtu.as_ref())? };
+    into.push_single(single, span)
+}
+
 /// Joins every interface with its other end.
 fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
     for end in ends {
@@ -155,6 +200,12 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
             mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
             port: None,
         };
+        if let Some((key, _)) = end.table.options.first_key_value() {
+            return Err((key.span(), "the end of a cable has no options; expected `type`".to_owned()));
+        }
+        if let Some(link) = &end.table.link {
+            return Err((link.span(), "the end of a cable is on no link; expected `type`".to_owned()));
+        }
         match (&end.table.bridge, &end.table.peer) {
             (Some(bridge), None) => {
                 let port = read_port(into, end, bridge)?;

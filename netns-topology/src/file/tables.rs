@@ -50,7 +50,8 @@ pub(super) struct Namespace {
     pub(super) run: Vec<Text>,
 }
 
-/// `interface.NAME`: one end of a cable; the other is on a bridge, or another interface.
+/// `interface.NAME`: one end of a cable; the other is on a bridge, or another interface. Or, with `type`, a link that
+/// has one end.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Interface {
@@ -63,6 +64,12 @@ pub(super) struct Interface {
     /// The end that is on the bridge: its `name`, and its options.
     pub(super) port: Option<Spanned<OptionsTable>>,
     pub(super) policy: Option<Spanned<Policy>>,
+    /// A link of another kind than veth, the link that it is on, and its options.
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Text>,
+    pub(super) link: Option<Text>,
+    #[serde(default)]
+    pub(super) options: OptionsTable,
 }
 
 /// Options by `ip`'s names for them.

@@ -2,7 +2,7 @@
 
 use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, Sysctl};
+use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, SingleLink, Sysctl};
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::Link;
@@ -21,6 +21,7 @@ impl Planner<'_> {
         // Before ports join them, and after ports have left them: a port is in no group that is not yet kept apart.
         self.part_groups();
         self.add_cables();
+        self.add_singles();
         self.join_groups();
         self.set_sysctls(true);
         self.add_addresses();
@@ -79,6 +80,42 @@ impl Planner<'_> {
             self.set_mtu(&bridge.link, bridge.mtu);
             self.raise(&bridge.link);
         }
+    }
+
+    /// Each after the one that it is on.
+    fn add_singles(&mut self) {
+        let mut left: Vec<&SingleLink> = self.topology.links.iter().collect();
+        while !left.is_empty() {
+            let waits = |single: &SingleLink, all: &[&SingleLink]| {
+                let below = |other: &&SingleLink| {
+                    other.link.place == single.link.place && Some(other.link.name) == single.on
+                };
+                all.iter().any(below)
+            };
+            let (later, mut now): (Vec<_>, Vec<_>) = left.iter().partition(|single| waits(single, &left));
+            if now.is_empty() {
+                // In a circle, which the kernel refuses.
+                now.clone_from(&later);
+                left.clear();
+            } else {
+                left = later;
+            }
+            for single in now {
+                self.add_single(single);
+            }
+        }
+    }
+
+    fn add_single(&mut self, single: &SingleLink) {
+        if !self.keeps_single(single) {
+            self.refuse_taken(&single.link);
+            self.changes.push(Change::AddSingle(single.clone()));
+            return;
+        }
+        if let Some(mtu) = single.mtu {
+            self.set_mtu(&single.link, mtu);
+        }
+        self.raise(&single.link);
     }
 
     fn add_cables(&mut self) {
@@ -243,7 +280,7 @@ impl Planner<'_> {
     fn is_to_go(&self, wanted: &Route, other: &netns_core::route::Route) -> bool {
         let removed = |change: &Change| match change {
             Change::RemoveRoute(route) => route.place == wanted.place && self.is_route(route, other),
-            Change::RemoveLink { link, index, .. } => {
+            Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
                 link.place == wanted.place && other.index == Some(*index)
             }
             _ => false,

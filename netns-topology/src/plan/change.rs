@@ -1,7 +1,7 @@
 //! One change of the kernel's state, and how it reads.
 
 use crate::topology::{
-    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, Sysctl,
+    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, SingleLink, Sysctl,
 };
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
@@ -35,12 +35,21 @@ pub enum Change {
         /// The other end of a cable.
         other: Option<LinkName>,
     },
+    /// Remove a link of another kind.
+    RemoveSingle {
+        /// Its place and name.
+        link: LinkName,
+        /// Its index, for nobody else's link of this name is to be removed.
+        index: u32,
+    },
     /// Remove a namespace.
     RemoveNamespace(String),
     /// Make a namespace, its `lo` up.
     AddNamespace(String),
     /// Make a bridge, up.
     AddBridge(Bridge),
+    /// Make a link of another kind, up.
+    AddSingle(SingleLink),
     /// Make a cable, both ends up.
     AddCable(Cable),
     /// Raise a link.
@@ -138,9 +147,17 @@ impl fmt::Display for Change {
             }
             Self::RemoveLink { link, other: None, .. } => write!(f, "- bridge {link}"),
             Self::RemoveLink { link, other: Some(other), .. } => write!(f, "- cable {link} - {other}"),
+            Self::RemoveSingle { link, .. } => write!(f, "- link {link}"),
             Self::RemoveNamespace(name) => write!(f, "- namespace {name}"),
             Self::AddNamespace(name) => write!(f, "+ namespace {name}"),
             Self::AddBridge(bridge) => write!(f, "+ bridge {}", bridge.link),
+            Self::AddSingle(SingleLink { link, kind, on, .. }) => {
+                write!(f, "+ {} {link}", kind.name())?;
+                if let Some(on) = on {
+                    write!(f, " on {on}")?;
+                }
+                write_values(f, kind)
+            }
             Self::AddCable(Cable { ends: [near, far], policy }) => match &near.port {
                 Some(Port { bridge, .. }) => {
                     write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
@@ -177,9 +194,13 @@ impl fmt::Display for Change {
 
 fn write_options(f: &mut fmt::Formatter<'_>, link: &LinkName, options: &dyn Options) -> fmt::Result {
     write!(f, "~ {link}:")?;
+    write_values(f, options)
+}
+
+fn write_values(f: &mut fmt::Formatter<'_>, options: &dyn Options) -> fmt::Result {
     for (row, option) in options.rows().iter().enumerate() {
         if let Some(value) = options.get(row) {
-            write!(f, " {} {}", option.name, option.text(value))?;
+            write!(f, " {} {}", option.word(value), option.text(value))?;
         }
     }
     Ok(())

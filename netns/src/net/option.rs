@@ -67,19 +67,6 @@ pub(super) fn set(
     Ok(())
 }
 
-/// A group of one host is its `remote`, and so is the key.
-fn word(row: &OptionRow, key: &str, value: OptionValue) -> String {
-    let is_one_host = match value {
-        OptionValue::Ipv4(address) => !address.is_multicast(),
-        OptionValue::Ipv6(address) => !address.is_multicast(),
-        _ => false,
-    };
-    match row.alias {
-        Some(alias) if is_one_host => key.replacen(row.name, alias, 1),
-        _ => key.to_owned(),
-    }
-}
-
 /// What `ip` leaves out: a flag that is off, no link, no address.
 fn is_worth_showing(row: &OptionRow, value: OptionValue) -> bool {
     match (row.form, value) {
@@ -105,7 +92,7 @@ pub(super) fn text(options: &dyn Options, names: &BTreeMap<u32, String>) -> Stri
             (OptionForm::Link, OptionValue::Number(index)) => {
                 write!(text, " {} {}", row.name, link(index, names))
             }
-            _ => write!(text, " {} {}", word(row, row.name, value), row.text(value)),
+            _ => write!(text, " {} {}", row.word(value), row.text(value)),
         };
     }
     text
@@ -140,7 +127,8 @@ pub(super) fn json(options: &dyn Options, names: &BTreeMap<u32, String>, keys: K
             (OptionForm::Link, OptionValue::Number(index)) => link(index, names).into(),
             _ => row.text(value).into(),
         };
-        object.insert(word(row, key, value), shown);
+        // `group6` is `remote6` then.
+        object.insert(key.replacen(row.name, row.word(value), 1), shown);
     }
     object
 }
