@@ -3,6 +3,7 @@
 mod addr;
 mod bridge;
 pub(crate) mod cli;
+pub(crate) mod keywords;
 mod link;
 mod neigh;
 mod option;

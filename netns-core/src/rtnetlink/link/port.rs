@@ -1,6 +1,7 @@
 //! Ports of bridges: the options that `bridge link set` and `ip link set type bridge_slave` change.
 
-use crate::rtnetlink::option::{LinkIndex, Mask, Plain, Switch, Worded, options};
+use crate::rtnetlink::option::codec::{LinkIndex, Mask, Plain, Switch, Worded};
+use crate::rtnetlink::option::table::options;
 use crate::rtnetlink::words::PortState;
 
 options! {

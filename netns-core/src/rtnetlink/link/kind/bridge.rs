@@ -1,9 +1,8 @@
 //! `bridge`: what joins its ports as a switch does.
 
 use crate::MacAddress;
-use crate::rtnetlink::option::{
-    Address, Bit, BitOf, Mask, Plain, Ticks, WideBit, WordedNetworkOrder, options,
-};
+use crate::rtnetlink::option::codec::{Address, Bit, BitOf, Mask, Plain, Ticks, WideBit, WordedNetworkOrder};
+use crate::rtnetlink::option::table::options;
 use crate::rtnetlink::words::VlanProtocol;
 use std::time::Duration;
 

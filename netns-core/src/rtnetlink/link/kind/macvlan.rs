@@ -1,6 +1,7 @@
 //! `macvlan`: another MAC address on an Ethernet link.
 
-use crate::rtnetlink::option::{Plain, Worded, options};
+use crate::rtnetlink::option::codec::{Plain, Worded};
+use crate::rtnetlink::option::table::options;
 use crate::rtnetlink::words::MacvlanMode;
 
 options! {

@@ -1,7 +1,7 @@
 //! Veth pairs: `ip link add A type veth peer name B`.
 
 use crate::rtnetlink::link::names::LINK;
-use crate::rtnetlink::option::options;
+use crate::rtnetlink::option::table::options;
 use crate::rtnetlink::socket::RouteSocket;
 use crate::wire::{AttributeWriter, Batch, IfInfoMsg, Name, VETH_INFO_PEER};
 use crate::{IfName, MacAddress, Result};

@@ -1,6 +1,7 @@
 //! `vlan`: one VLAN of an Ethernet link.
 
-use crate::rtnetlink::option::{Plain, WordedNetworkOrder, options};
+use crate::rtnetlink::option::codec::{Plain, WordedNetworkOrder};
+use crate::rtnetlink::option::table::options;
 use crate::rtnetlink::words::VlanProtocol;
 
 options! {

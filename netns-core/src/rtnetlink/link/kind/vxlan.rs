@@ -1,6 +1,7 @@
 //! `vxlan`: Ethernet over UDP.
 
-use crate::rtnetlink::option::{Address, Flag, LinkIndex, NetworkOrder, Plain, QuietFlag, options};
+use crate::rtnetlink::option::codec::{Address, Flag, LinkIndex, NetworkOrder, Plain, QuietFlag};
+use crate::rtnetlink::option::table::options;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 options! {
