@@ -129,6 +129,12 @@ impl Barrier {
         Ok(())
     }
 
+    /// Whether it is behind this port, of [`Ports::Listed`].
+    #[must_use]
+    pub fn is_behind(&self, port: u32) -> bool {
+        self.listed.contains(&port)
+    }
+
     /// Takes it away from a port. One that it is not behind is no error.
     ///
     /// # Errors
@@ -160,7 +166,7 @@ impl Barrier {
                 continue;
             };
             let before = self.counted.insert(port, counter.packets).unwrap_or(0);
-            // A barrier that was made anew counts from zero.
+            // Somebody may have emptied the set.
             let packets = counter.packets.checked_sub(before).unwrap_or(counter.packets);
             if packets > 0 {
                 found.push(Unjudged { port, packets });
@@ -203,11 +209,21 @@ impl Barrier {
     pub fn restore(&mut self) -> Result<()> {
         remove_from(&mut self.socket, &self.name)?;
         self.make()?;
+        // It counts from zero.
+        self.counted.clear();
         let listed: Vec<u32> = self.listed.iter().copied().collect();
         self.add(&listed)
     }
 
-    /// Takes it away. That somebody did so before is no error.
+    /// Takes it away until [`Self::restore`]. That somebody did so before is no error.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn lower(&mut self) -> Result<()> {
+        remove_from(&mut self.socket, &self.name).map(drop)
+    }
+
+    /// Takes it away for good. That somebody did so before is no error.
     ///
     /// # Errors
     /// What the kernel refused.

@@ -131,6 +131,9 @@ pub enum MonitorError {
         /// What was refused.
         source: netns_core::Error,
     },
+    /// The barrier behind a bridge's ports could not be made, looked at or taken away. [`netns_core::Error::is_unsupported`]
+    /// of a kernel without nftables for bridges.
+    Barrier(netns_core::Error),
     /// Somebody put an `ingress` qdisc on the port, which takes clsact's place and has no egress hook.
     IngressQdisc {
         /// The port.
@@ -240,6 +243,7 @@ impl fmt::Display for MonitorError {
             Self::Left { bridge, source } => {
                 write!(f, "remove what an observer of the bridge {bridge} left: {source}")
             }
+            Self::Barrier(source) => write!(f, "keep frames from getting past the program: {source}"),
             Self::IngressQdisc { ifindex } => write!(
                 f,
                 "attach to the port with ifindex {ifindex}: somebody put an ingress qdisc on it, which takes the place \
@@ -258,9 +262,10 @@ impl Error for MonitorError {
             | Self::Verifier { source, .. }
             | Self::Kernel { source, .. } => Some(source),
             Self::Load { source, .. } => Some(&**source),
-            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
-                Some(source)
-            }
+            Self::Port { source, .. }
+            | Self::Bridge { source, .. }
+            | Self::Left { source, .. }
+            | Self::Barrier(source) => Some(source),
             _ => None,
         }
     }
