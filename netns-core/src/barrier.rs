@@ -23,7 +23,7 @@ use crate::nftables::{
     Base, ByteOrder, Chain, Comparison, Expressions, Family, Header, KeyType, MetaKey, NftSocket, Register,
     Set, Table, Transaction, Verdict, chain, element, rule, set, table,
 };
-use crate::{Error, Namespace, Result};
+use crate::{Error, ErrorKind, Namespace, Operation, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::RangeInclusive;
@@ -86,7 +86,7 @@ impl Barrier {
     /// priority is not `stamp`.
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] if the kernel was built without nftables for bridges; else what it refused. Nothing is
+    /// [`ErrorKind::Unsupported`] if the kernel was built without nftables for bridges; else what it refused. Nothing is
     /// left then.
     pub fn create(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
         let socket = open(namespace)?;
@@ -240,7 +240,7 @@ pub fn remove(namespace: &Namespace, name: &str) -> Result<bool> {
     match open(namespace) {
         Ok(mut socket) => remove_from(&mut socket, name),
         // Where there can be none there is none.
-        Err(error) if error.is_unsupported() => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -249,7 +249,7 @@ fn remove_from(socket: &mut NftSocket, name: &str) -> Result<bool> {
     match table::delete(socket, table_of(name)) {
         Ok(()) => Ok(true),
         Err(error) if error.errno() == Some(libc::ENOENT) => Ok(false),
-        Err(error) if error.is_unsupported() => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -271,7 +271,7 @@ const fn table_of(name: &str) -> Table<'_> {
 fn explain(error: Error) -> Error {
     match error.errno() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => Error::new(
-            "make a barrier behind ports",
+            Operation::MakeBarrier,
             "",
             Cause::Unsupported("the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE)".into()),
         ),

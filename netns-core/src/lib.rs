@@ -87,7 +87,7 @@ pub mod wire;
 pub use capability::{
     has_capability, is_in_initial_user_namespace, is_network_foreign, is_privileged, missing_capabilities,
 };
-pub use error::{Cause, Error, Result};
+pub use error::{Cause, Error, ErrorKind, Operation, Result, SystemCall};
 pub use mac::MacAddress;
 pub use name::IfName;
 pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_root_of_user_namespace};

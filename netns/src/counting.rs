@@ -1,10 +1,10 @@
 //! What counts what passes: the eBPF program, or the kernel alone where it runs no program for us.
 
-use crate::failure::{Failure, in_words};
+use crate::failure::{Failure, with_log};
 use crate::messages::say;
-use netns_core::RouteSocket;
 use netns_core::barrier::{Barrier, Ports};
 use netns_core::tc::{self, Direction, Filter};
+use netns_core::{ErrorKind, RouteSocket};
 use netns_ebpf::{Monitor, MonitorOptions};
 
 /// What counts.
@@ -37,7 +37,7 @@ impl Counting {
                 Ok(()) => return Ok(Self::Program(Box::new(monitor))),
                 Err(why) => why,
             },
-            Err(error) if error.is_refusal() => in_words(&error),
+            Err(error) if error.is_refusal() => with_log(&error, error.verifier_log()),
             Err(error) => return Err(error.into()),
         };
         match needs {
@@ -64,7 +64,7 @@ pub(crate) fn can_bar(probe: Option<&RouteSocket>) -> bool {
         Barrier::create(&namespace, "probe", Ports::Listed, 1).and_then(Barrier::delete)
     });
     match tried {
-        Err(error) if error.is_unsupported() => {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
             say(format_args!(
                 "warning: {error}: root inside who makes an ifb device there sends what is never judged"
             ));

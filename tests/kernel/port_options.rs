@@ -115,7 +115,7 @@ fn what_is_no_port_has_no_options() {
         let isolated = PortOptions { isolated: Some(true), ..PortOptions::default() };
         let error = bridge::set_port(socket, v1, &isolated).unwrap_err();
         assert!(matches!(error.errno(), Some(libc::EOPNOTSUPP | libc::EINVAL)), "{error}");
-        assert_eq!(error.operation(), "set bridge port");
+        assert_eq!(error.operation(), netns_core::Operation::SetBridgePort);
         let error = bridge::set_port(socket, 999, &isolated).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -4,6 +4,7 @@
 //! whenever the number is used: an address has one MAC address for as long as the network lives, so no neighbour's
 //! memory of it can become wrong.
 
+use crate::error::Operation;
 use crate::{Error, IfName, IpNet, MacAddress, Result};
 use std::fmt::Write;
 
@@ -44,7 +45,7 @@ pub(super) struct Plan {
     /// The first interface index of the network's window.
     pub(super) window: u32,
     /// A random number of [`SALT_BITS`] bits.
-    salt: u32,
+    pub(super) salt: u32,
     /// How many sandboxes share a bridge.
     pub(super) per_bridge: u32,
     /// How many sandboxes there can be at once.
@@ -79,7 +80,7 @@ impl Plan {
         window: u32,
         salt: u32,
     ) -> Result<Self> {
-        let fault = |why: String| Error::invalid("plan network", name.to_string(), why);
+        let fault = |why: String| Error::invalid(Operation::PlanNetwork, name.to_string(), why);
         if name.as_str().len() > MAX_NAME {
             return Err(fault(format!("the name has more than {MAX_NAME} bytes")));
         }
@@ -141,6 +142,12 @@ impl Plan {
     /// The index of a bridge.
     pub(super) const fn bridge(&self, shard: u32) -> u32 {
         if shard == 0 { self.root() } else { self.leaf(shard).bridge }
+    }
+
+    /// Whether this is the index of what joins the first bridge to something of its process alone: the responder's port
+    /// or a trunk.
+    pub(super) fn is_fabric(&self, index: u32) -> bool {
+        index == self.responder() || (self.window + FIRST_LEAF..self.window + FIRST_PORT).contains(&index)
     }
 
     /// The group that the network's bridges and trunks are in; sandboxes' ports are not.

@@ -5,23 +5,26 @@ use super::constants::{
     NFTA_TABLE_NAME,
 };
 use super::{Family, kind};
-use crate::wire::{Description, Message, NfGenMsg};
+use crate::Operation;
+use crate::wire::{Message, NfGenMsg};
 
 /// What a request asks for, and of what: "create chain", "bridge netns prerouting".
-pub(super) fn describe(request: &Message<'_>) -> Description {
+pub(super) fn describe(request: &Message<'_>) -> (Operation, String) {
     let (operation, object) = match request.header.kind {
-        other if other == kind(libc::NFT_MSG_NEWTABLE) => ("create table", NFTA_TABLE_NAME),
-        other if other == kind(libc::NFT_MSG_DELTABLE) => ("delete table", NFTA_TABLE_NAME),
-        other if other == kind(libc::NFT_MSG_GETTABLE) => ("list tables", NFTA_TABLE_NAME),
-        other if other == kind(libc::NFT_MSG_NEWCHAIN) => ("create chain", NFTA_CHAIN_NAME),
-        other if other == kind(libc::NFT_MSG_NEWRULE) => ("add rule", NFTA_RULE_CHAIN),
-        other if other == kind(libc::NFT_MSG_GETRULE) => ("list rules", NFTA_RULE_CHAIN),
-        other if other == kind(libc::NFT_MSG_NEWSET) => ("create set", NFTA_SET_NAME),
-        other if other == kind(libc::NFT_MSG_NEWSETELEM) => ("add elements", NFTA_SET_ELEM_LIST_SET),
-        other if other == kind(libc::NFT_MSG_DELSETELEM) => ("remove elements", NFTA_SET_ELEM_LIST_SET),
-        other if other == kind(libc::NFT_MSG_GETSETELEM) => ("list elements", NFTA_SET_ELEM_LIST_SET),
-        other if other == kind(libc::NFT_MSG_GETGEN) => ("get the generation of rules", NFTA_TABLE_NAME),
-        _ => ("change nftables", NFTA_TABLE_NAME),
+        other if other == kind(libc::NFT_MSG_NEWTABLE) => (Operation::CreateTable, NFTA_TABLE_NAME),
+        other if other == kind(libc::NFT_MSG_DELTABLE) => (Operation::DeleteTable, NFTA_TABLE_NAME),
+        other if other == kind(libc::NFT_MSG_GETTABLE) => (Operation::ListTables, NFTA_TABLE_NAME),
+        other if other == kind(libc::NFT_MSG_NEWCHAIN) => (Operation::CreateChain, NFTA_CHAIN_NAME),
+        other if other == kind(libc::NFT_MSG_NEWRULE) => (Operation::AddRule, NFTA_RULE_CHAIN),
+        other if other == kind(libc::NFT_MSG_GETRULE) => (Operation::ListRules, NFTA_RULE_CHAIN),
+        other if other == kind(libc::NFT_MSG_NEWSET) => (Operation::CreateSet, NFTA_SET_NAME),
+        other if other == kind(libc::NFT_MSG_NEWSETELEM) => (Operation::AddElements, NFTA_SET_ELEM_LIST_SET),
+        other if other == kind(libc::NFT_MSG_DELSETELEM) => {
+            (Operation::RemoveElements, NFTA_SET_ELEM_LIST_SET)
+        }
+        other if other == kind(libc::NFT_MSG_GETSETELEM) => (Operation::ListElements, NFTA_SET_ELEM_LIST_SET),
+        other if other == kind(libc::NFT_MSG_GETGEN) => (Operation::GetGeneration, NFTA_TABLE_NAME),
+        _ => (Operation::ChangeNftables, NFTA_TABLE_NAME),
     };
     let family = request.family_header::<NfGenMsg>().and_then(|header| Family::from_number(header.family));
     let attributes = request.attributes_after::<NfGenMsg>();
@@ -31,5 +34,5 @@ pub(super) fn describe(request: &Message<'_>) -> Description {
     let object = if object == NFTA_TABLE_NAME { None } else { text(object) };
     let words = family.map(Family::name).filter(|_| table.is_some());
     let object = words.into_iter().chain(table).chain(object).collect::<Vec<_>>().join(" ");
-    Description { operation: operation.to_owned(), object }
+    (operation, object)
 }

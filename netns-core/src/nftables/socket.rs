@@ -7,10 +7,8 @@ use super::{Family, header, kind};
 use crate::error::Cause;
 use crate::namespace::Namespace;
 use crate::sys;
-use crate::wire::{
-    AttributeWriter, Batch, Description, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr,
-};
-use crate::{Error, Result};
+use crate::wire::{AttributeWriter, Batch, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr};
+use crate::{Error, Operation, Result, SystemCall};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -48,15 +46,15 @@ impl NftSocket {
     /// Opens a socket in the namespace of the calling thread.
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] if the kernel was built without netfilter's netlink.
+    /// [`crate::ErrorKind::Unsupported`] if the kernel was built without netfilter's netlink.
     pub fn open() -> Result<Self> {
-        let failed = Error::system("open nftables socket", "", "socket");
+        let failed = Error::system(Operation::OpenNftSocket, "", SystemCall::Socket);
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER);
         let socket = socket.map_err(failed)?;
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
             match sys::socket::set_option(socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
                 Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => {
-                    return Err(Error::system("open nftables socket", "", "setsockopt")(error));
+                    return Err(Error::system(Operation::OpenNftSocket, "", SystemCall::Setsockopt)(error));
                 }
                 _ => {}
             }
@@ -80,13 +78,13 @@ impl NftSocket {
         if transaction.overflowed() || transaction.requests() == 0 {
             let why =
                 if transaction.overflowed() { "the requests do not fit" } else { "there is no request" };
-            return Err(Error::invalid("send nftables requests", "", why));
+            return Err(Error::invalid(Operation::SendNftRequests, "", why));
         }
         let requests = transaction.requests();
         let first = self.sequence;
         let batch = transaction.seal(first);
         if batch.overflowed() {
-            return Err(Error::invalid("send nftables requests", "", "the requests do not fit"));
+            return Err(Error::invalid(Operation::SendNftRequests, "", "the requests do not fit"));
         }
         // Begin and end have a number, too.
         self.send(batch, requests + 2)?;
@@ -240,8 +238,8 @@ impl NftSocket {
         self.sequence = self.sequence.wrapping_add(messages);
         self.settled = false;
         sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
-            let words = in_words(batch.bytes(), first);
-            Error::new(words.operation, words.object, Cause::System { call: "send", error })
+            let (operation, object) = in_words(batch.bytes(), first);
+            Error::new(operation, object, Cause::System { call: SystemCall::Send, error })
         })?;
         Ok(())
     }
@@ -271,11 +269,11 @@ impl NftSocket {
                 Ok(datagram) => return Ok(Received::Whole(datagram.length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
                 Err(error) => {
-                    let words = in_words(request, self.sequence);
+                    let (operation, object) = in_words(request, self.sequence);
                     return Err(Error::new(
-                        words.operation,
-                        words.object,
-                        Cause::System { call: "recvmsg", error },
+                        operation,
+                        object,
+                        Cause::System { call: SystemCall::Recvmsg, error },
                     ));
                 }
             }
@@ -302,20 +300,20 @@ impl AsFd for NftSocket {
 }
 
 /// The request with this number in words. Of the beginning and the end of a batch, all of it is meant.
-fn in_words(requests: &[u8], sequence: u32) -> Description {
+fn in_words(requests: &[u8], sequence: u32) -> (Operation, String) {
     let request = Messages::new(requests).find(|request| request.header.sequence == sequence);
     match request {
         Some(request) if i32::from(request.header.kind) > libc::NFNL_MSG_BATCH_END => describe(&request),
         _ => {
-            let object = Messages::new(requests).nth(1).map(|request| describe(&request).object);
-            Description { operation: "change nftables".to_owned(), object: object.unwrap_or_default() }
+            let object = Messages::new(requests).nth(1).map(|request| describe(&request).1);
+            (Operation::ChangeNftables, object.unwrap_or_default())
         }
     }
 }
 
 fn reply_error(requests: &[u8], sequence: u32, why: &'static str) -> Error {
-    let words = in_words(requests, sequence);
-    Error::new(words.operation, words.object, Cause::Reply(why.into()))
+    let (operation, object) = in_words(requests, sequence);
+    Error::new(operation, object, Cause::Reply(why.into()))
 }
 
 fn check_complete(requests: &[u8], sequence: u32, remaining: usize) -> Result<()> {
@@ -324,9 +322,9 @@ fn check_complete(requests: &[u8], sequence: u32, remaining: usize) -> Result<()
 
 /// The kernel's refusal of the request that `answer` belongs to.
 fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Error {
-    let words = in_words(requests, answer.header.sequence);
+    let (operation, object) = in_words(requests, answer.header.sequence);
     let details = answer.error().map(|(_, details)| details);
     let message = details.and_then(|details| details.find(NLMSGERR_ATTR_MSG)).and_then(|text| text.text());
     let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::new(words.operation, words.object, Cause::Refused { errno, message, attribute: None })
+    Error::new(operation, object, Cause::Refused { errno, message, attribute: None })
 }

@@ -6,6 +6,7 @@ mod wait;
 use super::bridge::{BridgeOptions, PortOptions, PortStatus};
 use super::socket::RouteSocket;
 pub use super::words::{LinkMode, LinkType};
+use crate::error::Operation;
 use crate::wire::{
     AttributeWriter, Attributes, Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg, LinkStats64, Message,
     RTEXT_FILTER_SKIP_STATS,
@@ -189,7 +190,7 @@ pub fn encode_get(batch: &mut Batch, link: impl Into<LinkId>, with_stats: bool) 
 pub fn get(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<Link> {
     let mut batch = Batch::new();
     encode_get(&mut batch, link, true);
-    socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed("get link")))
+    socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed(Operation::GetLink)))
 }
 
 /// Describes the link of this name or alternative name (`ip link property add dev NAME altname ...`, Linux 5.5), which
@@ -205,13 +206,17 @@ pub fn get_named(socket: &mut RouteSocket, name: &str) -> Result<Link> {
         return get(socket, name);
     }
     if name.is_empty() || name.len() >= ALTERNATIVE_NAME || name.contains('\0') {
-        return Err(crate::Error::invalid("get link", format!("{name:?}"), "no link can have this name"));
+        return Err(crate::Error::invalid(
+            Operation::GetLink,
+            format!("{name:?}"),
+            "no link can have this name",
+        ));
     }
     let mut batch = Batch::new();
     batch.message(libc::RTM_GETLINK, 0, &IfInfoMsg::default(), |attributes| {
         attributes.text(libc::IFLA_ALT_IFNAME, name);
     });
-    socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed("get link")))
+    socket.query(&mut batch, |message| parse(message).ok_or_else(|| malformed(Operation::GetLink)))
 }
 
 /// `ALTIFNAMSIZ`: an alternative name and the NUL that ends it.
@@ -298,7 +303,11 @@ pub(crate) fn encode_delete_group(batch: &mut Batch, group: u32) {
 /// `ENODEV` if the group is empty. Group 0, where every link is unless told otherwise, is refused here.
 pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
     if group == 0 {
-        return Err(crate::Error::invalid("delete link", "group 0", "that is every link of the namespace"));
+        return Err(crate::Error::invalid(
+            Operation::DeleteLink,
+            "group 0",
+            "that is every link of the namespace",
+        ));
     }
     let mut batch = Batch::new();
     encode_delete_group(&mut batch, group);
@@ -389,6 +398,6 @@ fn parse_addrgenmode(families: &Attributes<'_>) -> Option<AddrGenMode> {
     AddrGenMode::from_number(inet6.find(IFLA_INET6_ADDR_GEN_MODE)?.value()?)
 }
 
-fn malformed(operation: &'static str) -> crate::Error {
+fn malformed(operation: Operation) -> crate::Error {
     crate::Error::new(operation, "", crate::Cause::Reply("the kernel's answer is malformed".into()))
 }

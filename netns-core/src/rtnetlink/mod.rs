@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod bridge;
+mod describe;
 pub mod events;
 pub mod link;
 pub mod neighbour;

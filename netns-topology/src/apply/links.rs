@@ -8,20 +8,15 @@ use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, AddrGenMode, LinkChange};
 use netns_core::veth::{self, Veth};
-use netns_core::{IfName, IpNet, MacAddress, RouteSocket};
+use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
 use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
-
-/// `EEXIST`.
-const EXISTS: i32 = 17;
-/// `EAFNOSUPPORT`.
-const NO_SUCH_FAMILY: i32 = 97;
 
 /// Makes a change of a link, and lets it have no IPv6 address but those that are given, and none of those that wait. A
 /// link may have no IPv6 at all: the kernel has none, or the MTU is below 1,280.
 fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
     match link::set(socket, name, &LinkChange { addrgenmode: Some(AddrGenMode::None), ..*change }) {
-        Err(error) if error.errno() == Some(NO_SUCH_FAMILY) => Ok(link::set(socket, name, change)?),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(link::set(socket, name, change)?),
         other => Ok(other?),
     }
 }
@@ -97,7 +92,7 @@ impl Executor<'_> {
         let wanted = Address::new(index, net);
         match address::add(socket, &wanted) {
             // We were killed before the kernel was told to make none: its own is there by now, and waits.
-            Err(error) if error.errno() == Some(EXISTS) => {
+            Err(error) if error.kind() == ErrorKind::Exists => {
                 address::delete(socket, index, net)?;
                 Ok(address::add(socket, &wanted)?)
             }

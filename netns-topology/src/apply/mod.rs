@@ -184,9 +184,8 @@ const LO: u32 = 1;
 
 /// Of a removal: that something is gone already is no failure.
 fn gone(result: netns_core::Result<()>) -> Result<()> {
-    // ENOENT, ESRCH (of a route), ENODEV (of a link), EADDRNOTAVAIL (of an address).
     match result {
-        Err(error) if !matches!(error.errno(), Some(2 | 3 | 19 | 99)) => Err(error.into()),
+        Err(error) if error.kind() != netns_core::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }

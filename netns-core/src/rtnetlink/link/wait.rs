@@ -1,7 +1,7 @@
 //! Waiting until a link carries packets.
 
 use super::{Link, LinkId, OperationalState, get};
-use crate::error::Cause;
+use crate::error::{Cause, Operation};
 use crate::events::Events;
 use crate::{Error, Result, RouteSocket};
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ pub fn wait_up(socket: &mut RouteSocket, link: impl Into<LinkId>, limit: Duratio
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::new("wait for link", now.name.to_string(), Cause::TimedOut(limit)));
+            return Err(Error::new(Operation::WaitForLink, now.name.to_string(), Cause::TimedOut(limit)));
         }
         events.next(left)?;
     }
