@@ -97,6 +97,27 @@ impl Barrier {
         Ok(barrier)
     }
 
+    /// Opens one of [`Ports::Listed`] that another process has made; `None` if there is none of this name. What is missing
+    /// of it, [`Self::is_whole`] says.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn open(namespace: &Namespace, name: &str, stamp: u32) -> Result<Option<Self>> {
+        let mut socket = open(namespace)?;
+        let tables = match table::list(&mut socket, Family::Bridge) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+            other => other?,
+        };
+        if tables.iter().all(|table| table.name != name) {
+            return Ok(None);
+        }
+        let elements = element::list(&mut socket, table_of(name), PORTS).or_else(missing)?;
+        let listed = elements.into_iter().filter_map(|element| element.key.try_into().ok());
+        let listed = listed.map(u32::from_ne_bytes).collect();
+        let (name, ports, counted) = (name.to_owned(), Ports::Listed, HashMap::new());
+        Ok(Some(Self { socket, name, ports, stamp, listed, counted, generation: None }))
+    }
+
     /// Makes its table.
     fn make(&mut self) -> Result<()> {
         let mut transaction = Transaction::new();
@@ -186,8 +207,6 @@ impl Barrier {
             return Ok(true);
         }
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
-        let missing =
-            |error: Error| if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) };
         let whole = rules == RULES
             && match self.ports {
                 Ports::Indexes(_) => true,
@@ -229,6 +248,34 @@ impl Barrier {
     /// What the kernel refused.
     pub fn delete(mut self) -> Result<()> {
         remove_from(&mut self.socket, &self.name).map(drop)
+    }
+}
+
+/// A set that is not there has no elements.
+fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
+    if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) }
+}
+
+/// Whether the kernel can make a barrier, as tried in a namespace that goes at once.
+///
+/// # Errors
+/// If there is no namespace to try it in, or the kernel refuses for another reason.
+pub fn is_supported() -> Result<bool> {
+    match Barrier::create(&Namespace::anonymous()?, "probe", Ports::Listed, 1) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the barrier of this name away from a port, if there is such a barrier and it is behind the port.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn remove_port(namespace: &Namespace, name: &str, port: u32) -> Result<()> {
+    match Barrier::open(namespace, name, 0)? {
+        Some(mut barrier) => barrier.remove(port),
+        None => Ok(()),
     }
 }
 

@@ -29,6 +29,8 @@ impl Executor<'_> {
             stp: wanted.stp,
             ageing: Some(wanted.ageing),
             multicast_snooping: Some(wanted.multicast_snooping),
+            // LLDP passes no chain of a barrier.
+            link_local_learning: Some(false),
             ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
         };
         bridge::create(socket, &request)?;

@@ -1,11 +1,14 @@
 //! Nobody gets past an observer that enforces: frames that avoid the hooks of their port, and what becomes of the barrier.
 
 use crate::observe::{make_bridge, plug_in};
+use crate::topology::{edit, fine, topology};
+use crate::topology_policy::violations;
 use crate::watched::Watched;
 use crate::{done, xtask};
 use netns_core::{IfName, Namespace, RouteSocket, link};
 use netns_ebpf::attack::{Around, FrameSocket};
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, needs_kernel, only, oracle, run};
 
@@ -155,5 +158,50 @@ fn a_port_that_leaves_is_left_as_it_was() {
         ip("link set v1 master br0");
         eventually("it is listed again", || listed() == 1);
         assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+const LAB: &str = r#"
+[bridge.br0]
+[namespace.ns1]
+interface.eth0 = { bridge = "br0", addresses = ["10.1.1.1/24"], policy = "enforce" }
+[namespace.ns2]
+interface.eth0 = { bridge = "br0", addresses = ["10.1.1.2/24"], policy = "observe" }
+"#;
+
+#[test]
+fn what_a_topology_enforces_holds_with_no_process_beside() {
+    in_host(|_| {
+        needs_kernel((5, 16), "nftables at egress");
+        let file = PathBuf::from("/run/lab.toml");
+        std::fs::write(&file, LAB).unwrap();
+        fine("up", &file);
+        assert!(nft("list ruleset").contains("elements = { \"ns1-eth0\" }"), "{}", nft("list ruleset"));
+        assert_eq!(fine("diff", &file), "");
+        let way = around();
+        assert_eq!(lies(), 0);
+        let counted = violations(&file, "ns1-eth0");
+        assert_eq!(counted["violations"]["unjudged"], 10, "{counted}");
+        assert_eq!(counted, violations(&file, "ns1-eth0"), "looking counts nothing");
+
+        // Whoever takes it away is found out, and `up` puts it back.
+        let _ = nft("flush ruleset");
+        assert_eq!(lies(), 10);
+        let lost = "+ host/ns1-eth0: policy enforce 10.1.1.1\n";
+        assert_eq!(topology("diff", &file).out, lost);
+        assert_eq!(fine("up", &file), lost);
+        assert_eq!(lies(), 0);
+        assert_eq!(fine("diff", &file), "");
+
+        // Of an observed port it is taken away, and so it is when nothing is enforced any more.
+        edit(&file, "policy = \"enforce\"", "policy = \"observe\"");
+        fine("up", &file);
+        assert_eq!((lies(), nft("list ruleset")), (10, String::new()));
+        edit(&file, "policy = \"observe\" }\n[namespace.ns2]", "policy = \"enforce\" }\n[namespace.ns2]");
+        fine("up", &file);
+        assert_eq!(lies(), 0);
+        way.end().unwrap();
+        fine("down", &file);
+        assert_eq!(nft("list ruleset"), "");
     });
 }
