@@ -93,7 +93,7 @@ pub use name::IfName;
 pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_root_of_user_namespace};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
-pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, route, tc, veth};
+pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, option, route, tc, veth};
 
 /// The example there is compiled.
 #[cfg(doctest)]
