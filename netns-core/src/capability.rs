@@ -1,15 +1,10 @@
 //! What the calling thread may do.
 
-use crate::{Error, Namespace, Result, sys};
+use crate::error::{Operation, SystemCall};
+use crate::sys::capability::{self, NEEDED, NETWORK, STATUS};
+use crate::{Error, Result};
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-
-/// What this crate needs, by bit number (`include/uapi/linux/capability.h`).
-const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (21, "CAP_SYS_ADMIN")];
-
-const OPERATION: &str = "read capabilities";
-const STATUS: &str = "/proc/thread-self/status";
 
 /// The names of the capabilities that making namespaces and links and pinging takes, and that the calling thread does
 /// not have over its user namespace and over the network namespace that it is in.
@@ -42,14 +37,7 @@ pub fn has_capability(number: u32) -> Result<bool> {
 
 /// The effective capabilities of the calling thread, a bit each.
 fn effective() -> Result<u64> {
-    let status = fs::read_to_string(STATUS).map_err(Error::system(OPERATION, STATUS, "open"))?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    Ok(effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0))
-}
-
-/// Whether it is one of [`missing_capabilities`].
-pub(crate) fn is_missing(name: &str) -> bool {
-    missing_capabilities().is_ok_and(|missing| missing.contains(&name))
+    capability::effective().map_err(Error::system(Operation::ReadCapabilities, STATUS, SystemCall::Open))
 }
 
 /// Whether the calling thread's network namespace belongs to a user namespace over which the thread can have no
@@ -59,12 +47,11 @@ pub(crate) fn is_missing(name: &str) -> bool {
 /// # Errors
 /// If `/proc` is not there.
 pub fn is_network_foreign() -> Result<bool> {
-    let network = Namespace::current()?;
-    // The kernel looks for the thread's user namespace among the owner and its ancestors, as it does for a capability
-    // (`ns_get_owner` in <https://github.com/torvalds/linux/blob/v6.12/kernel/user_namespace.c>), and answers `EPERM` if
-    // it is not among them. A kernel without user namespaces does not know the question (`ENOTTY`); there, the network
-    // belongs to the only one.
-    Ok(sys::namespace::owner(network.as_fd()).is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)))
+    capability::is_network_foreign().map_err(Error::system(
+        Operation::OpenNamespace,
+        NETWORK,
+        SystemCall::Open,
+    ))
 }
 
 /// Whether [`missing_capabilities`] finds none.
@@ -86,9 +73,9 @@ const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 /// If `/proc` is not there.
 pub fn is_in_initial_user_namespace() -> Result<bool> {
     let namespace = fs::metadata("/proc/thread-self/ns/user").map_err(Error::system(
-        "find out the user namespace",
+        Operation::FindUserNamespace,
         "",
-        "stat",
+        SystemCall::Stat,
     ))?;
     Ok(namespace.ino() == INITIAL_USER_NAMESPACE)
 }

@@ -1,10 +1,21 @@
 //! What went wrong: the operation, the object, and the kernel's own words.
 
-use crate::capability;
+mod description;
+mod kind;
+mod operation;
+
+#[cfg(test)]
+mod tests;
+
+use crate::sys::capability;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::time::Duration;
+
+pub(crate) use description::Description;
+pub use kind::ErrorKind;
+pub use operation::{Operation, SystemCall};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -12,13 +23,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What went wrong.
 ///
 /// It reads `create veth v0: File exists (os error 17)`, with the kernel's explanation and the attribute it points
-/// at where the kernel gives them. [`Error::errno`] is for programs that want to tell cases apart:
+/// at where the kernel gives them: all that is known, so that [`source`](std::error::Error::source) has nothing left
+/// to add. [`Error::kind`] and [`Error::operation`] are for programs that want to tell cases apart, [`Error::errno`] is
+/// the kernel's own number:
 ///
 /// ```
-/// use netns_core::{Namespace, RouteSocket, link, IfName};
+/// use netns_core::{ErrorKind, IfName, Operation, RouteSocket, link};
 ///
 /// let mut socket = RouteSocket::open()?;
 /// let error = link::get(&mut socket, IfName::new("no-such-link")?).unwrap_err();
+/// assert_eq!((error.operation(), error.kind()), (Operation::GetLink, ErrorKind::NotFound));
 /// assert_eq!(error.errno(), Some(libc::ENODEV));
 /// assert!(error.to_string().starts_with("get link no-such-link: No such device"));
 /// # Ok::<(), netns_core::Error>(())
@@ -28,7 +42,7 @@ pub struct Error(Box<Details>);
 
 #[derive(Debug)]
 struct Details {
-    operation: Cow<'static, str>,
+    operation: Operation,
     object: String,
     cause: Cause,
     /// The capability that the calling thread lacked, if that explains it.
@@ -53,7 +67,7 @@ pub enum Cause {
     /// A system call failed.
     System {
         /// Its name.
-        call: &'static str,
+        call: SystemCall,
         /// What it returned.
         error: io::Error,
     },
@@ -61,23 +75,26 @@ pub enum Cause {
     Invalid(Cow<'static, str>),
     /// A limit is reached: it may work later, when something was given back.
     Exhausted(Cow<'static, str>),
+    /// Somebody who is alive has it.
+    Busy(Cow<'static, str>),
+    /// It is there already.
+    Exists(Cow<'static, str>),
+    /// The kernel was built without what was asked for.
+    Unsupported(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
     Reply(Cow<'static, str>),
+    /// What was asked for changed every time while the kernel sent it (`NLM_F_DUMP_INTR`).
+    Changed(Cow<'static, str>),
     /// It did not happen in this time.
     TimedOut(Duration),
     /// The network's [`crate::network::PortProgram`] could not take the port, for a reason of its own.
     Program(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The operation of [`crate::become_root_of_user_namespace`].
-pub(crate) const CREATE_USER_NAMESPACE: &str = "create user namespace";
-/// What [`Cause::System`] calls the attempt of a thread to enter the namespace that it is in: whether it could return.
-pub(crate) const SETNS_BACK: &str = "setns to the present one";
-
 impl Error {
     /// The input was refused before the kernel was asked.
     pub fn invalid(
-        operation: impl Into<Cow<'static, str>>,
+        operation: impl Into<Operation>,
         object: impl Into<String>,
         why: impl Into<Cow<'static, str>>,
     ) -> Self {
@@ -86,7 +103,7 @@ impl Error {
 
     /// A limit is reached.
     pub fn exhausted(
-        operation: impl Into<Cow<'static, str>>,
+        operation: impl Into<Operation>,
         object: impl Into<String>,
         why: impl Into<Cow<'static, str>>,
     ) -> Self {
@@ -94,9 +111,9 @@ impl Error {
     }
 
     /// An operation, its object, and why it failed: for what implements this crate's traits.
-    pub fn new(operation: impl Into<Cow<'static, str>>, object: impl Into<String>, cause: Cause) -> Self {
+    pub fn new(operation: impl Into<Operation>, object: impl Into<String>, cause: Cause) -> Self {
         let operation = operation.into();
-        let missing = needed(&operation, &cause).filter(|name| capability::is_missing(name));
+        let missing = needed(operation, &cause).filter(|name| capability::is_missing(name));
         let is_foreign = missing.is_some() && capability::is_network_foreign().unwrap_or(false);
         Self(Box::new(Details { operation, object: object.into(), cause, missing, is_foreign }))
     }
@@ -109,17 +126,17 @@ impl Error {
 
     /// A failed system call, for `map_err`.
     pub(crate) fn system(
-        operation: impl Into<Cow<'static, str>>,
+        operation: impl Into<Operation>,
         object: impl Into<String>,
-        call: &'static str,
+        call: SystemCall,
     ) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::new(operation, object, Cause::System { call, error })
     }
 
-    /// What was tried: "create veth".
+    /// What was tried. Displayed: "create veth".
     #[must_use]
-    pub fn operation(&self) -> &str {
-        &self.0.operation
+    pub fn operation(&self) -> Operation {
+        self.0.operation
     }
 
     /// On what: "v0". Empty where the operation says it all.
@@ -134,6 +151,24 @@ impl Error {
         &self.0.cause
     }
 
+    /// What kind of failure it is, whether the kernel refused or this crate did.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &self.0.cause {
+            Cause::Refused { errno, .. } => ErrorKind::from_errno(*errno),
+            Cause::System { error, .. } => ErrorKind::of(error),
+            Cause::Invalid(_) => ErrorKind::Invalid,
+            Cause::Exhausted(_) => ErrorKind::Exhausted,
+            Cause::Busy(_) => ErrorKind::Busy,
+            Cause::Unsupported(_) => ErrorKind::Unsupported,
+            Cause::Exists(_) => ErrorKind::Exists,
+            Cause::Reply(_) => ErrorKind::Reply,
+            Cause::Changed(_) => ErrorKind::Interrupted,
+            Cause::TimedOut(_) => ErrorKind::TimedOut,
+            Cause::Program(why) => why.downcast_ref::<Self>().map_or(ErrorKind::Other, Self::kind),
+        }
+    }
+
     /// The kernel's error number, if it was the kernel that refused.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
@@ -142,7 +177,11 @@ impl Error {
             Cause::System { error, .. } => error.raw_os_error(),
             Cause::Invalid(_)
             | Cause::Exhausted(_)
+            | Cause::Busy(_)
+            | Cause::Exists(_)
+            | Cause::Unsupported(_)
             | Cause::Reply(_)
+            | Cause::Changed(_)
             | Cause::TimedOut(_)
             | Cause::Program(_) => None,
         }
@@ -156,6 +195,13 @@ impl Error {
         self.0.missing
     }
 
+    /// Whether the kernel was built without what was asked for, as far as its answer says so.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.0.cause, Cause::Unsupported(_))
+            || matches!(self.errno(), Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP))
+    }
+
     /// Whether the input was refused before the kernel was asked.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
@@ -164,18 +210,15 @@ impl Error {
 }
 
 /// What the kernel asks for before it does what it refused with `EPERM`. A user namespace takes nothing.
-fn needed(operation: &str, cause: &Cause) -> Option<&'static str> {
+fn needed(operation: Operation, cause: &Cause) -> Option<&'static str> {
     match cause {
         Cause::Refused { errno: libc::EPERM, .. } => Some("CAP_NET_ADMIN"),
         Cause::System { call, error } if error.raw_os_error() == Some(libc::EPERM) => {
-            match (operation, *call) {
-                (CREATE_USER_NAMESPACE, _) => None,
-                ("write sysctl", "write") => Some("CAP_NET_ADMIN"),
-                ("ping", _) => Some("CAP_NET_RAW"),
-                (_, "fsopen" | "mount" | "setns" | SETNS_BACK | "umount" | "unshare") => {
-                    Some("CAP_SYS_ADMIN")
-                }
-                _ => None,
+            match (operation, call) {
+                (Operation::CreateUserNamespace, _) => None,
+                (Operation::WriteSysctl, SystemCall::Write) => Some("CAP_NET_ADMIN"),
+                (Operation::Ping, _) => Some("CAP_NET_RAW"),
+                (_, call) => call.capability(),
             }
         }
         _ => None,
@@ -185,7 +228,7 @@ fn needed(operation: &str, cause: &Cause) -> Option<&'static str> {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { operation, object, cause, missing, is_foreign } = &*self.0;
-        formatter.write_str(operation)?;
+        write!(formatter, "{operation}")?;
         if !object.is_empty() {
             write!(formatter, " {object}")?;
         }
@@ -201,7 +244,15 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
-            Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Reply(why) => write!(formatter, ": {why}"),
+            Cause::Invalid(why)
+            | Cause::Exhausted(why)
+            | Cause::Busy(why)
+            | Cause::Exists(why)
+            | Cause::Unsupported(why)
+            | Cause::Reply(why)
+            | Cause::Changed(why) => {
+                write!(formatter, ": {why}")
+            }
             Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),
             Cause::Program(why) => write!(formatter, ": {why}"),
         }?;
@@ -218,10 +269,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
+    /// What [`Display`](fmt::Display) does not say already: nothing, but for what is behind the error of a
+    /// [`PortProgram`](crate::network::PortProgram), or of the standard library.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0.cause {
-            Cause::System { error, .. } => Some(error),
-            Cause::Program(why) => Some(&**why),
+            Cause::System { error, .. } => error.source(),
+            Cause::Program(why) => why.source(),
             _ => None,
         }
     }
@@ -229,8 +282,13 @@ impl std::error::Error for Error {
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind =
-            error.errno().map_or(io::ErrorKind::Other, |errno| io::Error::from_raw_os_error(errno).kind());
+        let kind = match (error.errno(), error.kind()) {
+            (Some(errno), _) => Self::from_raw_os_error(errno).kind(),
+            (None, ErrorKind::Invalid) => io::ErrorKind::InvalidInput,
+            (None, ErrorKind::TimedOut) => io::ErrorKind::TimedOut,
+            (None, ErrorKind::Reply) => io::ErrorKind::InvalidData,
+            (None, _) => io::ErrorKind::Other,
+        };
         Self::new(kind, error)
     }
 }

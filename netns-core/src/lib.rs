@@ -53,6 +53,8 @@
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
 //! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
+//! | packet filters | [`nftables`] | `nft` |
+//! | no way around the program on a port | [`barrier`] | - |
 //! | what happens | [`events`] | `ip monitor` |
 //! | settings | [`sysctl`] | `sysctl` |
 //! | what is ours, after a kill | [`record`] | - |
@@ -66,6 +68,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod barrier;
 mod capability;
 mod error;
 mod mac;
@@ -73,6 +76,7 @@ mod name;
 mod namespace;
 mod net;
 pub mod network;
+pub mod nftables;
 pub mod ping;
 pub mod record;
 mod rtnetlink;
@@ -83,15 +87,15 @@ pub mod wire;
 pub use capability::{
     has_capability, is_in_initial_user_namespace, is_network_foreign, is_privileged, missing_capabilities,
 };
-pub use error::{Cause, Error, Result};
+pub use error::{Cause, Error, ErrorKind, Operation, Result, SystemCall};
 pub use mac::MacAddress;
 pub use name::IfName;
 pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_root_of_user_namespace};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
-pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, route, tc, veth};
+pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, option, route, tc, veth};
 
-/// The examples of the front page are compiled.
+/// The example there is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

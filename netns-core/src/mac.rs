@@ -1,5 +1,6 @@
 //! MAC addresses.
 
+use crate::error::Operation;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -36,8 +37,13 @@ impl FromStr for MacAddress {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let fault =
-            || Error::invalid("read MAC address", format!("{text:?}"), "it is not six bytes in hex with ':'");
+        let fault = || {
+            Error::invalid(
+                Operation::ReadMacAddress,
+                format!("{text:?}"),
+                "it is not six bytes in hex with ':'",
+            )
+        };
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {

@@ -1,5 +1,6 @@
 //! Names, checked once and then known to be good.
 
+use crate::error::Operation;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -47,7 +48,7 @@ impl IfName {
             bytes[..name.len()].copy_from_slice(name.as_bytes());
             return Ok(Self { bytes });
         };
-        Err(Error::invalid("use interface name", format!("{name:?}"), format!("the name {fault}")))
+        Err(Error::invalid(Operation::UseInterfaceName, format!("{name:?}"), format!("the name {fault}")))
     }
 
     /// The name as text.

@@ -1,5 +1,6 @@
 //! An address and the length of its prefix.
 
+use crate::error::Operation;
 use crate::{Error, Result};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -32,7 +33,7 @@ impl IpNet {
         let net = Self { address, prefix };
         if prefix > net.bits() {
             return Err(Error::invalid(
-                "use address",
+                Operation::UseAddress,
                 format!("{address}/{prefix}"),
                 format!("the prefix has at most {} bits", net.bits()),
             ));
@@ -169,7 +170,7 @@ impl FromStr for IpNet {
 
     /// Reads `ADDRESS/PREFIX`; an address alone is a `/32` or `/128`.
     fn from_str(text: &str) -> Result<Self> {
-        let fault = |why: &'static str| Error::invalid("read address", format!("{text:?}"), why);
+        let fault = |why: &'static str| Error::invalid(Operation::ReadAddress, format!("{text:?}"), why);
         let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
         let address: IpAddr = address.parse().map_err(|_| fault("it is no IPv4 or IPv6 address"))?;
         match prefix {

@@ -1,6 +1,7 @@
 //! ICMP echo from inside a namespace: `ip netns exec NS ping ADDRESS`.
 #![forbid(unsafe_code)]
 
+use crate::error::{Operation, SystemCall};
 use crate::sys::socket::{set_option, socket, take_queued_error};
 use crate::{Error, Namespace, Result};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -131,24 +132,24 @@ pub fn ping_each(
     let Ping { destination, payload, .. } = *request;
     if !(NONCE..=MAX_PAYLOAD).contains(&payload) {
         let why = format!("a payload of {payload} bytes is not between {NONCE} and {MAX_PAYLOAD}");
-        return Err(Error::invalid("ping", destination.to_string(), why));
+        return Err(Error::invalid(Operation::Ping, destination.to_string(), why));
     }
-    let failed = |call| Error::system("ping", destination.to_string(), call);
-    let socket = namespace.enter(|| open(destination))?.map_err(failed("socket"))?;
+    let failed = |call| Error::system(Operation::Ping, destination.to_string(), call);
+    let socket = namespace.enter(|| open(destination))?.map_err(failed(SystemCall::Socket))?;
     // std's datagram socket is but connect, send and receive with a time limit: what a raw socket needs.
     let socket = UdpSocket::from(socket);
     let address = match destination {
         IpAddr::V4(address) => SocketAddr::from((address, 0)),
         IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, request.interface.unwrap_or(0)).into(),
     };
-    socket.connect(address).map_err(failed("connect"))?;
+    socket.connect(address).map_err(failed(SystemCall::Connect))?;
 
     let mut exchange = Exchange::new(socket, destination, payload);
     for sequence in 0..request.count {
         let sent = Instant::now();
         let outcome = match exchange.once(sequence as u16, request.timeout) {
             Err(error) if is_unreachable(&error) => Outcome::Unreachable(error),
-            other => other.map_err(failed("send"))?,
+            other => other.map_err(failed(SystemCall::Send))?,
         };
         if tell(outcome).is_break() {
             break;

@@ -4,7 +4,7 @@
 //! (`net_ctl_root` in <https://github.com/torvalds/linux/blob/v6.12/net/sysctl_net.c>), so they are read and written
 //! from inside.
 
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::{Error, Namespace, Result, sys};
 use std::fs;
 use std::io;
@@ -27,9 +27,9 @@ use std::path::{Path, PathBuf};
 /// # Ok::<(), netns_core::Error>(())
 /// ```
 pub fn get(namespace: &Namespace, name: &str) -> Result<String> {
-    let path = path("read sysctl", name)?;
+    let path = path(Operation::ReadSysctl, name)?;
     let value = namespace.enter(|| fs::read_to_string(path))?;
-    let value = value.map_err(Error::system("read sysctl", name, "read"))?;
+    let value = value.map_err(Error::system(Operation::ReadSysctl, name, SystemCall::Read))?;
     Ok(value.trim_end().to_owned())
 }
 
@@ -38,10 +38,14 @@ pub fn get(namespace: &Namespace, name: &str) -> Result<String> {
 /// # Errors
 /// `ENOENT` if there is no such setting, `EINVAL` if it cannot have this value.
 pub fn set(namespace: &Namespace, name: &str, value: &str) -> Result<()> {
-    let path = path("write sysctl", name)?;
+    let path = path(Operation::WriteSysctl, name)?;
     let written = namespace.enter(|| write(&path, value))?;
     written.map_err(|error| {
-        Error::new("write sysctl", format!("{name}={value}"), Cause::System { call: "write", error })
+        Error::new(
+            Operation::WriteSysctl,
+            format!("{name}={value}"),
+            Cause::System { call: SystemCall::Write, error },
+        )
     })
 }
 
@@ -76,18 +80,18 @@ pub(crate) fn set_own(namespace: &Namespace, name: &str, value: &str) -> Result<
         Err(error) => {
             // Where the right is what is missing, that says more than what was refused first.
             let object = format!("{name}={value}");
-            let error = Error::system("write sysctl", object, "fsopen")(error);
+            let error = Error::system(Operation::WriteSysctl, object, SystemCall::Fsopen)(error);
             return Err(if error.missing_capability().is_some() { error } else { refused });
         }
     };
-    let relative = path("write sysctl", name)?;
+    let relative = path(Operation::WriteSysctl, name)?;
     let relative = relative.strip_prefix("/proc").unwrap_or(&relative);
     let path = PathBuf::from(format!("/proc/self/fd/{}", procfs.as_raw_fd())).join(relative);
     // What was refused first says more.
     namespace.enter(|| write(&path, value))?.map_err(|_| refused)
 }
 
-fn path(operation: &'static str, name: &str) -> Result<PathBuf> {
+fn path(operation: Operation, name: &str) -> Result<PathBuf> {
     let relative = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
     if relative.split('/').any(|part| matches!(part, "" | "." | "..")) || !relative.starts_with("net/") {
         return Err(Error::invalid(operation, format!("{name:?}"), "it is no name of a net setting"));
@@ -124,7 +128,8 @@ impl Ipv4Forwarding {
             }
             Ok(names)
         })?;
-        let mut names = names.map_err(Error::system("list interfaces of", INTERFACES, "readdir"))?;
+        let mut names =
+            names.map_err(Error::system(Operation::ListInterfaces, INTERFACES, SystemCall::Readdir))?;
         names.retain(|name| get(namespace, &setting(name)).is_ok_and(|value| value == "1"));
         Ok(Self { interfaces: Some(names) })
     }

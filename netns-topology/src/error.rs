@@ -1,6 +1,7 @@
 //! What went wrong: in the file, with what is there already, or with the kernel.
 
 use crate::file::Fault;
+use netns_core::ErrorKind;
 use std::fmt;
 use std::io;
 
@@ -47,6 +48,42 @@ impl Error {
         move |error| Self::System { operation, error }
     }
 
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File(_) => ErrorKind::Invalid,
+            Self::Conflict(_) => ErrorKind::Exists,
+            Self::Kernel(error) => error.kind(),
+            Self::Program(error) => error.kind(),
+            Self::System { error, .. } => ErrorKind::of(error),
+            Self::Unstable(_) => ErrorKind::Interrupted,
+            Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.kind(),
+        }
+    }
+
+    /// The kernel's error number, if it was the kernel that refused.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
+            Self::Kernel(error) => error.errno(),
+            Self::Program(error) => error.errno(),
+            Self::System { error, .. } => error.raw_os_error(),
+            Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.errno(),
+        }
+    }
+
+    /// What the verifier wrote about a program that it refused; see [`netns_ebpf::MonitorError::verifier_log`].
+    #[must_use]
+    pub fn verifier_log(&self) -> Option<&str> {
+        match self {
+            Self::Program(error) => error.verifier_log(),
+            Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.verifier_log(),
+            _ => None,
+        }
+    }
+
     /// Whether the input is at fault, or what is there already, and nothing was changed.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
@@ -79,13 +116,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
+    /// What [`Display`](fmt::Display) does not say already: nothing, as a rule.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
-            Self::Kernel(error) => Some(error),
-            Self::Program(error) => Some(error),
-            Self::System { error, .. } => Some(error),
-            Self::RolledBack(why) | Self::NotRolledBack { why, .. } => Some(why),
+            Self::Kernel(error) => error.source(),
+            Self::Program(error) => error.source(),
+            Self::System { error, .. } => error.source(),
+            Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.source(),
         }
     }
 }
@@ -107,3 +145,6 @@ impl From<Fault> for Error {
         Self::File(fault)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use crate::record::{Record, RecordedLink, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::link::Link;
 use netns_core::record::NamespaceIdentity;
-use netns_core::{Namespace, RouteSocket, address, link, route, sysctl};
+use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::{Clsact, Monitor, MonitorError, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,13 +167,11 @@ fn look_inside(namespace: &Namespace, place: &Place, topology: &Topology, record
     for key in wanted.chain(recorded) {
         let value = match sysctl::get(namespace, key) {
             Ok(value) => Some(crate::words(&value)),
-            Err(error) if error.errno() == Some(NO_ENTRY) => None,
+            // Of an interface that is not there yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
         inside.sysctls.insert(key.clone(), value);
     }
     Ok(inside)
 }
-
-/// `ENOENT`: of an interface that is not there yet.
-const NO_ENTRY: i32 = 2;

@@ -1,6 +1,6 @@
 //! What counts what passes: the eBPF program, or the kernel alone where it runs no program for us.
 
-use crate::failure::{Failure, in_words};
+use crate::failure::{Failure, with_log};
 use netns_core::RouteSocket;
 use netns_core::tc::{self, Direction, Filter};
 use netns_ebpf::{Monitor, MonitorOptions};
@@ -35,7 +35,7 @@ impl Counting {
                 Ok(()) => return Ok(Self::Program(Box::new(monitor))),
                 Err(why) => why,
             },
-            Err(error) if error.is_refusal() => in_words(&error),
+            Err(error) if error.is_refusal() => with_log(&error, error.verifier_log()),
             Err(error) => return Err(error.into()),
         };
         match needs {

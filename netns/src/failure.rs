@@ -71,15 +71,14 @@ impl From<MonitorError> for Failure {
     fn from(error: MonitorError) -> Self {
         match error {
             MonitorError::Observed { .. } => Self::Usage(error.to_string()),
-            _ => Self::Kernel(in_words(&error)),
+            _ => Self::Kernel(with_log(&error, error.verifier_log())),
         }
     }
 }
 
 /// An error in a sentence; with `--verbose`, what the verifier wrote about a program below it.
-pub fn in_words(error: &(dyn Error + 'static)) -> String {
-    let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    match causes.find_map(|cause| cause.downcast_ref::<MonitorError>()?.verifier_log()) {
+pub fn with_log(error: &dyn Error, log: Option<&str>) -> String {
+    match log {
         Some(log) if is_verbose() => format!("{error}; the verifier says:\n{}", log.trim_end()),
         _ => error.to_string(),
     }

@@ -2,9 +2,10 @@
 
 use crate::failure::Failure;
 use crate::program;
-use netns_core::{Cause, is_in_initial_user_namespace, is_network_foreign, missing_capabilities};
+use netns_core::{
+    Cause, ErrorKind, SystemCall, is_in_initial_user_namespace, is_network_foreign, missing_capabilities,
+};
 use std::fs;
-use std::io::ErrorKind;
 
 /// To make and change links, addresses and routes.
 pub const NET_ADMIN: &str = "CAP_NET_ADMIN";
@@ -50,9 +51,8 @@ pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
 
 /// Why a user namespace does not help a process that has not the rights.
 pub(crate) fn no_user_namespace(error: &netns_core::Error) -> String {
-    const ENOSPC: i32 = 28;
-    let why = match error.errno() {
-        Some(ENOSPC) => ": the limit user.max_user_namespaces is reached",
+    let why = match error.kind() {
+        ErrorKind::Exhausted => ": the limit user.max_user_namespaces is reached",
         _ => "",
     };
     format!("a user namespace, which would do too, cannot be made: {error}{why}")
@@ -69,8 +69,8 @@ pub(crate) fn hint(error: &netns_core::Error) -> &'static str {
                 "; run as root"
             }
         }
-        Cause::System { call: "mount" | "mkdir" | "open", error }
-            if error.kind() == ErrorKind::PermissionDenied =>
+        Cause::System { call: SystemCall::Mount | SystemCall::Mkdir | SystemCall::Open, error }
+            if error.kind() == std::io::ErrorKind::PermissionDenied =>
         {
             of_run_folder()
         }

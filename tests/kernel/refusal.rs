@@ -3,9 +3,10 @@
 use crate::{index, name};
 use netns_core::bridge::{self, Bridge};
 use netns_core::link;
+use netns_core::link::kind::IFLA_BR_STP_STATE;
 use netns_core::veth::{self, Veth};
-use netns_core::wire::{Batch, IFLA_BR_STP_STATE, IfAddrMsg, IfInfoMsg, VETH_INFO_PEER};
-use netns_core::{Cause, MacAddress, RouteSocket};
+use netns_core::wire::{Batch, IfAddrMsg, IfInfoMsg, VETH_INFO_PEER};
+use netns_core::{Cause, ErrorKind, MacAddress, Operation, RouteSocket};
 use tests::{in_host, ip, ipv4_words};
 
 const CREATE: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
@@ -17,7 +18,8 @@ fn a_name_that_is_taken() {
         let mut socket = host.socket();
         let error = veth::create(&mut socket, &Veth::new(name("v0"), name("v1"))).unwrap_err();
         assert_eq!(error.to_string(), "create veth v0: File exists (os error 17)");
-        assert_eq!((error.operation(), error.object()), ("create veth", "v0"));
+        assert_eq!((error.operation(), error.object()), (Operation::CreateLink("veth"), "v0"));
+        assert_eq!(error.kind(), ErrorKind::Exists);
         let error = veth::create(&mut socket, &Veth::new(name("v1"), name("v0"))).unwrap_err();
         assert_eq!(error.errno(), Some(libc::EEXIST));
         ip("link delete v0");
@@ -159,7 +161,7 @@ fn an_unknown_kind_of_link_is_named() {
         });
         assert_eq!(
             refused(&mut host.socket(), &mut batch),
-            "create nosuchkind x0: Operation not supported (os error 95): Unknown device type"
+            "create link x0 of kind nosuchkind: Operation not supported (os error 95): Unknown device type"
         );
     });
 }
@@ -196,7 +198,7 @@ fn errors_turn_into_those_of_std_with_kind_and_words() {
         let error = std::io::Error::from(error);
         assert_eq!(error.to_string(), words);
         let error = netns_core::Namespace::open("none").unwrap_err();
-        assert!(std::error::Error::source(&error).is_some());
+        assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
     });
 }

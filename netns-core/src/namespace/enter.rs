@@ -1,7 +1,7 @@
 //! Bringing a thread back to where it was.
 
 use super::{Namespace, NamespaceId, this_process};
-use crate::error::SETNS_BACK;
+use crate::error::{Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
 use std::cell::Cell;
@@ -35,10 +35,13 @@ impl<'a> Return<'a> {
     ///
     /// The way back is tried before anybody leaves: in a user namespace a thread may be permitted to leave a network
     /// namespace that belongs to another user, and not to return.
-    pub(crate) fn to_current(operation: &'static str) -> Result<Self> {
+    pub(crate) fn to_current(operation: Operation) -> Result<Self> {
         let origin = Namespace::current()?;
-        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET)
-            .map_err(Error::system(operation, "", SETNS_BACK))?;
+        sys::namespace::setns(origin.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
+            operation,
+            "",
+            SystemCall::SetnsBack,
+        ))?;
         Ok(Self::to(Origin::Opened(origin)))
     }
 
@@ -51,12 +54,12 @@ impl<'a> Return<'a> {
     /// The id cannot be another namespace's as long as `known` is open.
     pub(crate) fn to_known(known: &'a Namespace, id: NamespaceId) -> Result<Self> {
         if NamespaceId::current()? != id {
-            return Self::to_current("enter namespace");
+            return Self::to_current(Operation::EnterNamespace);
         }
         let tried = Some((this_process(), id));
         if TRIED.get() != tried {
             let back = sys::namespace::setns(known.as_fd(), libc::CLONE_NEWNET);
-            back.map_err(Error::system("enter namespace", "", "setns to the present one"))?;
+            back.map_err(Error::system(Operation::EnterNamespace, "", SystemCall::SetnsBack))?;
             TRIED.set(tried);
         }
         Ok(Self::to(Origin::Known(known)))

@@ -17,7 +17,7 @@ pub(crate) use thread::{this_process, this_thread};
 pub use user::become_root_of_user_namespace;
 pub use watch::{NameEvent, Watch};
 
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
 pub(crate) use enter::Return;
@@ -63,7 +63,11 @@ pub struct NamespaceId {
 impl NamespaceId {
     /// Of the namespace that the calling thread is in: one system call, and nothing is opened.
     pub(crate) fn current() -> Result<Self> {
-        let metadata = std::fs::metadata(CURRENT).map_err(Error::system("identify namespace", "", "stat"))?;
+        let metadata = std::fs::metadata(CURRENT).map_err(Error::system(
+            Operation::IdentifyNamespace,
+            "",
+            SystemCall::Stat,
+        ))?;
         Ok(Self::of(&metadata))
     }
 
@@ -83,11 +87,11 @@ impl Namespace {
     /// `EPERM` without `CAP_SYS_ADMIN`, over the thread's own namespace too; `ENOSPC` if `user.max_net_namespaces` is
     /// reached.
     pub fn anonymous() -> Result<Self> {
-        let _back = Return::to_current("create namespace")?;
+        let _back = Return::to_current(Operation::CreateNamespace)?;
         sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
-            "create namespace",
+            Operation::CreateNamespace,
             "",
-            "unshare",
+            SystemCall::Unshare,
         ))?;
         Self::current()
     }
@@ -114,14 +118,13 @@ impl Namespace {
     /// If it cannot be opened, or is no network namespace.
     pub fn of_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let words = || ("open namespace", path.display().to_string());
         let file = File::open(path).map_err(|error| {
-            let (operation, object) = words();
-            Error::new(operation, object, Cause::System { call: "open", error })
+            let object = path.display().to_string();
+            Error::new(Operation::OpenNamespace, object, Cause::System { call: SystemCall::Open, error })
         })?;
         Self::try_from(OwnedFd::from(file)).map_err(|_| {
-            let (operation, object) = words();
-            Error::invalid(operation, object, "this is no network namespace")
+            let object = path.display().to_string();
+            Error::invalid(Operation::OpenNamespace, object, "this is no network namespace")
         })
     }
 
@@ -140,7 +143,8 @@ impl Namespace {
             // With no descriptor left, by the name that this one has.
             Err(_) => std::fs::metadata(format!("/proc/thread-self/fd/{}", self.fd.as_raw_fd())),
         };
-        let metadata = metadata.map_err(Error::system("identify namespace", "", "fstat"))?;
+        let metadata =
+            metadata.map_err(Error::system(Operation::IdentifyNamespace, "", SystemCall::Fstat))?;
         Ok(NamespaceId::of(&metadata))
     }
 
@@ -154,7 +158,11 @@ impl Namespace {
     /// # Errors
     /// If there are no fds left.
     pub fn try_clone(&self) -> Result<Self> {
-        let fd = self.fd.try_clone().map_err(Error::system("duplicate namespace", "", "fcntl"))?;
+        let fd = self.fd.try_clone().map_err(Error::system(
+            Operation::DuplicateNamespace,
+            "",
+            SystemCall::Fcntl,
+        ))?;
         Ok(Self { fd })
     }
 
@@ -184,15 +192,15 @@ impl Namespace {
     /// # Ok::<(), netns_core::Error>(())
     /// ```
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
-        let _back = match Return::to_current("enter namespace") {
+        let _back = match Return::to_current(Operation::EnterNamespace) {
             // The kernel asks for the right even where nothing changes.
             Err(error) if error.errno() == Some(libc::EPERM) && self.is_current()? => return Ok(f()),
             other => other?,
         };
         sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
-            "enter namespace",
+            Operation::EnterNamespace,
             "",
-            "setns",
+            SystemCall::Setns,
         ))?;
         Ok(f())
     }
@@ -205,7 +213,7 @@ impl Namespace {
         // The child inherits the namespace of the thread that makes it.
         self.enter(|| command.spawn())?.map_err(|error| {
             let program = command.get_program().to_string_lossy().into_owned();
-            Error::new("run command", program, Cause::System { call: "exec", error })
+            Error::new(Operation::RunCommand, program, Cause::System { call: SystemCall::Exec, error })
         })
     }
 
@@ -216,7 +224,7 @@ impl Namespace {
     pub fn run(&self, command: &mut Command) -> Result<ExitStatus> {
         self.spawn(command)?.wait().map_err(|error| {
             let program = command.get_program().to_string_lossy().into_owned();
-            Error::new("wait for command", program, Cause::System { call: "wait", error })
+            Error::new(Operation::WaitForCommand, program, Cause::System { call: SystemCall::Wait, error })
         })
     }
 }
@@ -229,7 +237,7 @@ impl TryFrom<OwnedFd> for Namespace {
     fn try_from(fd: OwnedFd) -> Result<Self> {
         match sys::namespace::kind(fd.as_fd()) {
             Ok(libc::CLONE_NEWNET) => Ok(Self { fd }),
-            _ => Err(Error::invalid("use as namespace", "an fd", "this is no network namespace")),
+            _ => Err(Error::invalid(Operation::UseAsNamespace, "an fd", "this is no network namespace")),
         }
     }
 }

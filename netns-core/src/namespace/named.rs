@@ -3,7 +3,7 @@
 //! <https://github.com/iproute2/iproute2/blob/v6.1.0/ip/ipnetns.c>.
 
 use super::{Namespace, NamespaceId, c_string};
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -35,13 +35,13 @@ impl Namespace {
     /// ```
     pub fn create(name: &str) -> Result<Self> {
         // Asked first, so that a name that is taken costs no namespace; `bind_as` makes sure.
-        let path = path_of("create namespace", name)?;
+        let path = path_of(Operation::CreateNamespace, name)?;
         if path.exists() {
             let taken = io::Error::from_raw_os_error(libc::EEXIST);
-            return Err(Error::system("create namespace", name, "open")(taken));
+            return Err(Error::system(Operation::CreateNamespace, name, SystemCall::Open)(taken));
         }
         let namespace = Self::anonymous()?;
-        namespace.bind_as("create namespace", name)?;
+        namespace.bind_as(Operation::CreateNamespace, name)?;
         Ok(namespace)
     }
 
@@ -60,10 +60,10 @@ impl Namespace {
     /// # Ok::<(), netns_core::Error>(())
     /// ```
     pub fn bind(&self, name: &str) -> Result<()> {
-        self.bind_as("name namespace", name)
+        self.bind_as(Operation::NameNamespace, name)
     }
 
-    fn bind_as(&self, operation: &'static str, name: &str) -> Result<()> {
+    fn bind_as(&self, operation: Operation, name: &str) -> Result<()> {
         let path = path_of(operation, name)?;
         let failed = |call| Error::system(operation, name, call);
         prepare_folder()?;
@@ -73,14 +73,14 @@ impl Namespace {
             .custom_flags(libc::O_CREAT | libc::O_EXCL)
             .mode(0o000)
             .open(&path)
-            .map_err(failed("open"))?;
+            .map_err(failed(SystemCall::Open))?;
         let bound = c_string(format!("/proc/thread-self/fd/{}", self.as_fd().as_raw_fd()))
             .and_then(|source| sys::namespace::mount(&source, &c_path(&path)?, Some(c"none"), libc::MS_BIND));
         if bound.is_err() {
             // What can fail is only the removal of a file that nobody needs.
             let _ = fs::remove_file(&path);
         }
-        bound.map_err(failed("mount"))
+        bound.map_err(failed(SystemCall::Mount))
     }
 
     /// Opens a named namespace, no matter who made it. A name may be a symbolic link, as some engines make them
@@ -92,14 +92,14 @@ impl Namespace {
     /// # Errors
     /// `ENOENT` if there is none; if it is no namespace.
     pub fn open(name: &str) -> Result<Self> {
-        let path = path_of("open namespace", name)?;
-        let failed = |call| Error::system("open namespace", path.display().to_string(), call);
+        let path = path_of(Operation::OpenNamespace, name)?;
+        let failed = |call| Error::system(Operation::OpenNamespace, path.display().to_string(), call);
         // Opened for its place only, which opens neither a FIFO nor a device: see O_PATH in open(2).
         let place = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&path);
-        let place = place.map_err(failed("open"))?;
-        if !place.metadata().map_err(failed("fstat"))?.is_file() {
+        let place = place.map_err(failed(SystemCall::Open))?;
+        if !place.metadata().map_err(failed(SystemCall::Fstat))?.is_file() {
             let object = path.display().to_string();
-            return Err(Error::invalid("open namespace", object, "this is no network namespace"));
+            return Err(Error::invalid(Operation::OpenNamespace, object, "this is no network namespace"));
         }
         Self::of_place(&place, &path)
     }
@@ -107,9 +107,17 @@ impl Namespace {
     /// Opens the file that was opened with `O_PATH`.
     fn of_place(place: &File, path: &Path) -> Result<Self> {
         let opened = File::open(descriptor(place));
-        let opened = opened.map_err(Error::system("open namespace", path.display().to_string(), "open"))?;
+        let opened = opened.map_err(Error::system(
+            Operation::OpenNamespace,
+            path.display().to_string(),
+            SystemCall::Open,
+        ))?;
         Self::try_from(OwnedFd::from(opened)).map_err(|_| {
-            Error::invalid("open namespace", path.display().to_string(), "this is no network namespace")
+            Error::invalid(
+                Operation::OpenNamespace,
+                path.display().to_string(),
+                "this is no network namespace",
+            )
         })
     }
 
@@ -118,7 +126,9 @@ impl Namespace {
     /// # Errors
     /// If the folder cannot be read. That there is none is no error.
     pub fn list() -> Result<Vec<String>> {
-        let failed = |error| Error::new("list namespaces", FOLDER, Cause::System { call: "readdir", error });
+        let failed = |error| {
+            Error::new(Operation::ListNamespaces, FOLDER, Cause::System { call: SystemCall::Readdir, error })
+        };
         let entries = match fs::read_dir(FOLDER) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(failed)?,
@@ -140,8 +150,8 @@ impl Namespace {
     /// # Errors
     /// `ENOENT` if there is none.
     pub fn delete(name: &str) -> Result<()> {
-        let path = path_of("delete namespace", name)?;
-        let failed = |call| Error::system("delete namespace", name, call);
+        let path = path_of(Operation::DeleteNamespace, name)?;
+        let failed = |call| Error::system(Operation::DeleteNamespace, name, call);
         // Detached, so that a process that looks at the file does not make it fail. A file that is not mounted on was
         // left by somebody who was killed while making it: EINVAL, and it is removed all the same. A symbolic link is
         // not followed: what it points to may be another engine's own mount.
@@ -149,11 +159,11 @@ impl Namespace {
         let unmounted = c_path(&path).and_then(|path| sys::namespace::unmount(&path, flags));
         match unmounted {
             Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
-                return Err(failed("umount")(error));
+                return Err(failed(SystemCall::Umount)(error));
             }
             _ => {}
         }
-        fs::remove_file(&path).map_err(failed("unlink"))
+        fs::remove_file(&path).map_err(failed(SystemCall::Unlink))
     }
 
     /// Takes a name away from this namespace, if it has it: the reverse of [`Namespace::bind`]. Whether it had it; a
@@ -176,25 +186,25 @@ impl Namespace {
     /// # Ok::<(), netns_core::Error>(())
     /// ```
     pub fn unbind(&self, name: &str) -> Result<bool> {
-        let path = path_of("delete namespace", name)?;
-        let failed = |call| Error::system("delete namespace", name, call);
+        let path = path_of(Operation::DeleteNamespace, name)?;
+        let failed = |call| Error::system(Operation::DeleteNamespace, name, call);
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         let unmounted = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             // With no descriptor left there is still the path, which somebody could change between the two steps. What
             // ran out of descriptors is to be taken down too.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                let found = fs::symlink_metadata(&path).map_err(failed("stat"))?;
+                let found = fs::symlink_metadata(&path).map_err(failed(SystemCall::Stat))?;
                 if NamespaceId::of(&found) != self.id()? {
                     return Ok(false);
                 }
                 c_path(&path)
                     .and_then(|path| sys::namespace::unmount(&path, libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW))
             }
-            Err(error) => return Err(failed("open")(error)),
+            Err(error) => return Err(failed(SystemCall::Open)(error)),
             Ok(place) => {
                 // Both are open: the same id is the same namespace.
-                if NamespaceId::of(&place.metadata().map_err(failed("fstat"))?) != self.id()? {
+                if NamespaceId::of(&place.metadata().map_err(failed(SystemCall::Fstat))?) != self.id()? {
                     return Ok(false);
                 }
                 // By the descriptor, so that it is this mount whatever the path says by now.
@@ -205,13 +215,13 @@ impl Namespace {
         match unmounted {
             // Somebody was quicker.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(false),
-            other => other.map_err(failed("umount"))?,
+            other => other.map_err(failed(SystemCall::Umount))?,
         }
         // The file below the mount. One on which somebody mounted meanwhile is EBUSY (`vfs_unlink` in
         // <https://github.com/torvalds/linux/blob/v6.12/fs/namei.c>), and theirs.
         match fs::remove_file(&path) {
             Err(error) if !matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => {
-                Err(failed("unlink")(error))
+                Err(failed(SystemCall::Unlink)(error))
             }
             _ => Ok(true),
         }
@@ -220,18 +230,18 @@ impl Namespace {
     /// Removes a name that stands for nothing: an empty file that is not mounted on, as somebody leaves who is killed
     /// between the two steps of making a name. Whether it was one.
     pub(crate) fn delete_unfinished(name: &str) -> Result<bool> {
-        let path = path_of("delete namespace", name)?;
-        let failed = |call| Error::system("delete namespace", name, call);
+        let path = path_of(Operation::DeleteNamespace, name)?;
+        let failed = |call| Error::system(Operation::DeleteNamespace, name, call);
         let found = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other.map_err(failed("stat"))?,
+            other => other.map_err(failed(SystemCall::Stat))?,
         };
         if !found.is_file() || found.len() != 0 {
             return Ok(false);
         }
         match fs::remove_file(&path) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Ok(false),
-            other => other.map(|()| true).map_err(failed("unlink")),
+            other => other.map(|()| true).map_err(failed(SystemCall::Unlink)),
         }
     }
 
@@ -240,7 +250,7 @@ impl Namespace {
     /// # Errors
     /// If the name is not one of a file.
     pub fn path(name: &str) -> Result<PathBuf> {
-        path_of("find namespace", name)
+        path_of(Operation::FindNamespace, name)
     }
 }
 
@@ -259,16 +269,19 @@ impl Reserved {
 
     /// Takes a name; the folder is ready.
     pub(crate) fn new(name: &str) -> Result<Self> {
-        let failed = |error| Error::system("create namespace", name, "mknod")(error);
-        let path = c_path(&path_of("create namespace", name)?).map_err(failed)?;
+        let failed = |error| Error::system(Operation::CreateNamespace, name, SystemCall::Mknod)(error);
+        let path = c_path(&path_of(Operation::CreateNamespace, name)?).map_err(failed)?;
         sys::namespace::make_file(&path).map_err(failed)?;
         Ok(Self { path, bound: false })
     }
 
     /// Makes it the name of the namespace that the calling thread is in.
     pub(crate) fn bind_current(mut self) -> Result<()> {
-        sys::namespace::mount(super::CURRENT_C, &self.path, Some(c"none"), libc::MS_BIND)
-            .map_err(|error| Error::system("name namespace", self.path.to_string_lossy(), "mount")(error))?;
+        sys::namespace::mount(super::CURRENT_C, &self.path, Some(c"none"), libc::MS_BIND).map_err(
+            |error| {
+                Error::system(Operation::NameNamespace, self.path.to_string_lossy(), SystemCall::Mount)(error)
+            },
+        )?;
         self.bound = true;
         Ok(())
     }
@@ -284,7 +297,7 @@ impl Drop for Reserved {
 }
 
 /// The rules of `invalid_name` in `ip`, and no NUL.
-fn path_of(operation: &'static str, name: &str) -> Result<PathBuf> {
+fn path_of(operation: Operation, name: &str) -> Result<PathBuf> {
     let fault = match name {
         "" => "the name is empty",
         "." | ".." => "the name means a folder",
@@ -322,10 +335,10 @@ pub(super) fn make_folder() -> io::Result<()> {
 
 /// Makes the folder, and makes it a shared mount, so that names reach mount namespaces that were made before them.
 fn prepare_folder() -> Result<()> {
-    let failed = |call| Error::system("prepare", FOLDER, call);
-    make_folder().map_err(failed("mkdir"))?;
-    let _lock = lock_folder().map_err(failed("flock"))?;
-    let folder = c_string(FOLDER).map_err(failed("mount"))?;
+    let failed = |call| Error::system(Operation::PrepareFolder, FOLDER, call);
+    make_folder().map_err(failed(SystemCall::Mkdir))?;
+    let _lock = lock_folder().map_err(failed(SystemCall::Flock))?;
+    let folder = c_string(FOLDER).map_err(failed(SystemCall::Mount))?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
     let shared = match share() {
         // It is no mount yet.
@@ -335,7 +348,7 @@ fn prepare_folder() -> Result<()> {
         }
         other => other,
     };
-    shared.map_err(failed("mount"))
+    shared.map_err(failed(SystemCall::Mount))
 }
 
 /// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named
@@ -356,7 +369,8 @@ impl Folder {
     /// If the mounts cannot be listed.
     pub fn observe() -> Result<Self> {
         let existed = Path::new(FOLDER).is_dir();
-        let mounted = existed && is_mounted().map_err(Error::system("look at", FOLDER, "open"))?;
+        let mounted = existed
+            && is_mounted().map_err(Error::system(Operation::LookAtFolder, FOLDER, SystemCall::Open))?;
         Ok(Self { existed, mounted })
     }
 
@@ -365,24 +379,24 @@ impl Folder {
     /// # Errors
     /// If the kernel refuses.
     pub fn restore(self) -> Result<()> {
-        let failed = |call| Error::system("restore", FOLDER, call);
+        let failed = |call| Error::system(Operation::RestoreFolder, FOLDER, call);
         let lock = match lock_folder() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(failed("flock"))?,
+            other => other.map_err(failed(SystemCall::Flock))?,
         };
         if !Namespace::list()?.is_empty() {
             return Ok(());
         }
         let now = Self::observe()?;
         if now.mounted && !self.mounted {
-            let folder = c_string(FOLDER).map_err(failed("umount"))?;
-            sys::namespace::unmount(&folder, libc::MNT_DETACH).map_err(failed("umount"))?;
+            let folder = c_string(FOLDER).map_err(failed(SystemCall::Umount))?;
+            sys::namespace::unmount(&folder, libc::MNT_DETACH).map_err(failed(SystemCall::Umount))?;
         }
         drop(lock);
         if !self.existed {
             match fs::remove_dir(FOLDER) {
                 Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                    return Err(failed("rmdir")(error));
+                    return Err(failed(SystemCall::Rmdir)(error));
                 }
                 _ => {}
             }

@@ -1,6 +1,7 @@
 //! Who is in a namespace: `ip netns pids`.
 
 use super::{Namespace, NamespaceId};
+use crate::error::{Operation, SystemCall};
 use crate::{Error, Result};
 use std::fs;
 
@@ -19,10 +20,10 @@ impl Namespace {
     /// ```
     pub fn pids(&self) -> Result<Vec<u32>> {
         let id = self.id()?;
-        let failed = |call| Error::system("list processes", "/proc", call);
+        let failed = |call| Error::system(Operation::ListProcesses, "/proc", call);
         let mut pids = Vec::new();
-        for entry in fs::read_dir("/proc").map_err(failed("open"))? {
-            let name = entry.map_err(failed("readdir"))?.file_name();
+        for entry in fs::read_dir("/proc").map_err(failed(SystemCall::Open))? {
+            let name = entry.map_err(failed(SystemCall::Readdir))?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let found = fs::metadata(format!("/proc/{pid}/ns/net"));
             if found.is_ok_and(|metadata| NamespaceId::of(&metadata) == id) {

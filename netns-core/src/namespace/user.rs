@@ -1,6 +1,6 @@
 //! User namespaces, as far as working without root needs them.
 
-use crate::error::{CREATE_USER_NAMESPACE, Cause};
+use crate::error::{Cause, Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
 use std::fs;
@@ -29,10 +29,10 @@ use std::os::unix::fs::MetadataExt;
 /// # Ok::<(), netns_core::Error>(())
 /// ```
 pub fn become_root_of_user_namespace() -> Result<()> {
-    let failed = |call| Error::system(CREATE_USER_NAMESPACE, "", call);
+    let failed = |call| Error::system(Operation::CreateUserNamespace, "", call);
     // A process's own folder belongs to its effective user and group.
-    let own = fs::metadata("/proc/self").map_err(failed("stat"))?;
-    sys::namespace::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET).map_err(failed("unshare"))?;
+    let own = fs::metadata("/proc/self").map_err(failed(SystemCall::Stat))?;
+    sys::namespace::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET).map_err(failed(SystemCall::Unshare))?;
     // Without this a process without privilege may not map groups (user_namespaces(7)).
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {} 1", own.uid()))?;
@@ -46,10 +46,12 @@ fn write(path: &'static str, map: &str) -> Result<()> {
     match written {
         Ok(length) if length == map.len() => Ok(()),
         Ok(_) => Err(Error::new(
-            "write",
+            Operation::MapUsers,
             path,
-            Cause::System { call: "write", error: io::ErrorKind::WriteZero.into() },
+            Cause::System { call: SystemCall::Write, error: io::ErrorKind::WriteZero.into() },
         )),
-        Err(error) => Err(Error::new("write", path, Cause::System { call: "write", error })),
+        Err(error) => {
+            Err(Error::new(Operation::MapUsers, path, Cause::System { call: SystemCall::Write, error }))
+        }
     }
 }

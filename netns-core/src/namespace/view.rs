@@ -1,6 +1,7 @@
 //! What a command sees of the system in a named namespace: its own `/sys`, and the files of `/etc/netns/NAME`.
 
 use super::{Namespace, c_string};
+use crate::error::{Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
 use std::fs;
@@ -37,11 +38,12 @@ impl Namespace {
         let files = Path::new(ETC).join(Self::path(name)?.file_name().unwrap_or_default());
         let body = || {
             sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
-                "enter namespace",
+                Operation::EnterNamespace,
                 name,
-                "setns",
+                SystemCall::Setns,
             ))?;
-            let failed = |object: &str| Error::system("prepare the view of", object.to_owned(), "mount");
+            let failed =
+                |object: &str| Error::system(Operation::PrepareView, object.to_owned(), SystemCall::Mount);
             sys::namespace::unshare(libc::CLONE_NEWNS).map_err(failed(name))?;
             // Nothing of this is to reach anybody else's view.
             sys::namespace::mount(c"", c"/", Some(c"none"), libc::MS_SLAVE | libc::MS_REC)
@@ -80,7 +82,7 @@ fn bind_files(folder: &Path) -> io::Result<Vec<Error>> {
         let [from, to] = [&source, &target].map(|path| c_string(path.as_os_str().as_encoded_bytes()));
         if let Err(error) = sys::namespace::mount(&from?, &to?, Some(c"none"), libc::MS_BIND) {
             let object = format!("{} on {}", source.display(), target.display());
-            missing.push(Error::system("bind", object, "mount")(error));
+            missing.push(Error::system(Operation::BindFile, object, SystemCall::Mount)(error));
         }
     }
     Ok(missing)

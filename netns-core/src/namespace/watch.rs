@@ -2,7 +2,7 @@
 
 use super::c_string;
 use super::named::{FOLDER, make_folder};
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::sys;
 use crate::sys::abi::InotifyEvent;
 use crate::sys::deadline::Deadline;
@@ -51,14 +51,14 @@ impl Watch {
     /// # Errors
     /// If the folder cannot be made or watched.
     pub fn open() -> Result<Self> {
-        let failed = |call| Error::system("watch", FOLDER, call);
-        make_folder().map_err(failed("mkdir"))?;
-        let inotify = sys::inotify::init().map_err(failed("inotify_init1"))?;
+        let failed = |call| Error::system(Operation::WatchFolder, FOLDER, call);
+        make_folder().map_err(failed(SystemCall::Mkdir))?;
+        let inotify = sys::inotify::init().map_err(failed(SystemCall::InotifyInit))?;
         c_string(FOLDER)
             .and_then(|folder| {
                 sys::inotify::add_watch(inotify.as_fd(), &folder, libc::IN_CREATE | libc::IN_DELETE)
             })
-            .map_err(failed("inotify_add_watch"))?;
+            .map_err(failed(SystemCall::InotifyAddWatch))?;
         Ok(Self { inotify, ready: VecDeque::new() })
     }
 
@@ -67,17 +67,23 @@ impl Watch {
     /// # Errors
     /// If reading fails.
     pub fn next(&mut self, limit: Duration) -> Result<Option<NameEvent>> {
-        let failed = |call| Error::system("watch", FOLDER, call);
+        let failed = |call| Error::system(Operation::WatchFolder, FOLDER, call);
         let mut deadline = Deadline::new(limit);
         while self.ready.is_empty() {
-            if !sys::poll::readable(self.inotify.as_fd(), &mut deadline).map_err(failed("poll"))? {
+            if !sys::poll::readable(self.inotify.as_fd(), &mut deadline).map_err(failed(SystemCall::Poll))? {
                 return Ok(None);
             }
             let mut buffer = [0; CAPACITY];
             match sys::retry(|| sys::inotify::read(self.inotify.as_fd(), &mut buffer)) {
                 Ok(length) => self.parse(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(Error::new("watch", FOLDER, Cause::System { call: "read", error })),
+                Err(error) => {
+                    return Err(Error::new(
+                        Operation::WatchFolder,
+                        FOLDER,
+                        Cause::System { call: SystemCall::Read, error },
+                    ));
+                }
             }
         }
         Ok(self.ready.pop_front())

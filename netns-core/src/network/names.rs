@@ -1,6 +1,7 @@
 //! The names of dropped sandboxes.
 
 use super::shared::Shared;
+use crate::error::{Operation, SystemCall};
 use crate::sys::socket::namespace_of;
 use crate::{Error, Namespace, Result};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -38,9 +39,11 @@ impl Shared {
         left.retain(|LeftName { name, socket }| {
             let removed = match socket {
                 Some(socket) => remove(name, std::os::fd::AsFd::as_fd(socket)),
-                None => {
-                    Err(Error::invalid("delete namespace", &**name, "it is not known whether it is ours"))
-                }
+                None => Err(Error::invalid(
+                    Operation::DeleteNamespace,
+                    &**name,
+                    "it is not known whether it is ours",
+                )),
             };
             let remains = removed.is_err();
             if outcome.is_ok() {
@@ -55,7 +58,8 @@ impl Shared {
 /// Removes a name if it is that of the namespace that `socket` is in.
 fn remove(name: &str, socket: BorrowedFd<'_>) -> Result<()> {
     let namespace = namespace_of(socket).map(Namespace::from_kernel);
-    let namespace = namespace.map_err(Error::system("delete namespace", name, "ioctl(SIOCGSKNS)"))?;
+    let namespace =
+        namespace.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::IoctlNamespace))?;
     namespace.unbind(name)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::fabric::Place;
 use super::ledger::{Ledger, Ticket};
 use super::reclaim::Heard;
 use super::shared::Shared;
+use crate::error::Operation;
 use crate::link::{self, Link};
 use crate::sys::deadline::Deadline;
 use crate::sys::poll;
@@ -74,7 +75,11 @@ impl Shared {
                     "{used} of {} are in use and {waiting} dropped ones are not reclaimed by the kernel yet",
                     self.recipe.plan.capacity
                 );
-                return Err(Error::exhausted("create sandbox", self.recipe.plan.name.to_string(), why));
+                return Err(Error::exhausted(
+                    Operation::CreateSandbox,
+                    self.recipe.plan.name.to_string(),
+                    why,
+                ));
             }
             self.wait_notice(&mut Deadline::new(left.min(LOOK_AGAIN)))?;
         }

@@ -1,6 +1,7 @@
 //! Sandboxes kept ready.
 
 use super::{Network, Sandbox};
+use crate::error::{Operation, SystemCall};
 use crate::{Error, Result, sys};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -99,7 +100,7 @@ impl Pool {
     /// If it is to have no room or no thread; if threads cannot be started.
     pub fn start(network: &Network, options: PoolOptions) -> Result<Self> {
         if options.ready == 0 || options.threads == 0 || options.per_second == Some(0) {
-            return Err(Error::invalid("start pool", "", "its size, threads and rate begin at 1"));
+            return Err(Error::invalid(Operation::StartPool, "", "its size, threads and rate begin at 1"));
         }
         let state = State {
             ready: VecDeque::with_capacity(options.ready),
@@ -116,7 +117,8 @@ impl Pool {
             state: Mutex::new(state),
             wake: Condvar::new(),
         });
-        let (stopped, stop) = sys::file::pipe().map_err(Error::system("start pool", "", "pipe"))?;
+        let (stopped, stop) =
+            sys::file::pipe().map_err(Error::system(Operation::StartPool, "", SystemCall::Pipe))?;
         let mut pool = Self { shared, threads: Vec::new(), stop: Some(stop) };
         for _ in 0..options.threads {
             pool.spawn("sandbox pool", Shared::fill)?;
@@ -128,7 +130,7 @@ impl Pool {
     fn spawn(&mut self, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
-        self.threads.push(thread.map_err(Error::system("start pool", "", "clone"))?);
+        self.threads.push(thread.map_err(Error::system(Operation::StartPool, "", SystemCall::Clone))?);
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! one system call reads thirty-two of them when numbers are needed again.
 
 use super::plan::WINDOW;
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::sys::deadline::Deadline;
 use crate::sys::notify::{HEAD, HEADS, Head, Instruction, attach_filter, receive_heads};
 use crate::sys::{self, poll, socket};
@@ -38,17 +38,17 @@ pub(super) struct Reclaim {
 impl Reclaim {
     /// Listens in the namespace of the calling thread to the ports of a window of interface indexes.
     pub(super) fn open(window: u32) -> Result<Self> {
-        let failed = |call| Error::system("listen to ports that go", "", call);
+        let failed = |call| Error::system(Operation::ListenToPorts, "", call);
         let fd = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
-            .map_err(failed("socket"))?;
-        attach_filter(fd.as_fd(), &mut filter(window)).map_err(failed("setsockopt"))?;
+            .map_err(failed(SystemCall::Socket))?;
+        attach_filter(fd.as_fd(), &mut filter(window)).map_err(failed(SystemCall::Setsockopt))?;
         // Beyond the system's limit if that is allowed, else up to it.
         let forced = socket::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &BUFFER);
         if forced.is_err() {
             socket::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &BUFFER)
-                .map_err(failed("setsockopt"))?;
+                .map_err(failed(SystemCall::Setsockopt))?;
         }
-        socket::bind_netlink(fd.as_fd(), 1 << (libc::RTNLGRP_LINK - 1)).map_err(failed("bind"))?;
+        socket::bind_netlink(fd.as_fd(), 1 << (libc::RTNLGRP_LINK - 1)).map_err(failed(SystemCall::Bind))?;
         Ok(Self { socket: fd })
     }
 
@@ -64,9 +64,9 @@ impl Reclaim {
             }
             Err(error) => {
                 return Err(Error::new(
-                    "listen to ports that go",
+                    Operation::ListenToPorts,
                     "",
-                    Cause::System { call: "recvmmsg", error },
+                    Cause::System { call: SystemCall::Recvmmsg, error },
                 ));
             }
         };
@@ -81,9 +81,9 @@ impl Reclaim {
     /// Waits until there is something to read; whether there is.
     pub(super) fn wait(&self, deadline: &mut Deadline) -> Result<bool> {
         poll::readable(self.socket.as_fd(), deadline).map_err(Error::system(
-            "wait for ports to go",
+            Operation::WaitForPorts,
             "",
-            "poll",
+            SystemCall::Poll,
         ))
     }
 }

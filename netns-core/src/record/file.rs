@@ -1,7 +1,7 @@
 //! The file of a record: locked, appended to, replaced, removed.
 
 use super::Line;
-use crate::error::Cause;
+use crate::error::{Cause, Operation, SystemCall};
 use crate::{Error, Result, sys};
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -63,7 +63,11 @@ impl RecordFile {
     pub fn create(path: impl Into<PathBuf>, kind: &str) -> Result<Self> {
         let path = path.into();
         loop {
-            let opened = options().create(true).open(&path).map_err(failed("open", &path, "open"))?;
+            let opened = options().create(true).open(&path).map_err(failed(
+                Operation::OpenRecord,
+                &path,
+                SystemCall::Open,
+            ))?;
             if let Some(record) = Self::lock(&path, kind, opened)? {
                 return Ok(record);
             }
@@ -79,7 +83,7 @@ impl RecordFile {
         loop {
             let opened = match options().open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                other => other.map_err(failed("open", &path, "open"))?,
+                other => other.map_err(failed(Operation::OpenRecord, &path, SystemCall::Open))?,
             };
             if let Some(record) = Self::lock(&path, kind, opened)? {
                 return Ok(Some(record));
@@ -95,7 +99,7 @@ impl RecordFile {
         let path = path.as_ref();
         let text = match fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(failed("read", path, "read"))?,
+            other => other.map_err(failed(Operation::ReadRecord, path, SystemCall::Read))?,
         };
         Ok(Some(parse(path, kind, &text)?.lines))
     }
@@ -109,14 +113,22 @@ impl RecordFile {
     /// `None` if the file is not the one of its path any more: the process that held the lock removed or replaced it
     /// before we got it. A record that nobody can find would be none.
     fn lock(path: &Path, kind: &str, file: File) -> Result<Option<Self>> {
-        sys::file::try_lock_exclusive(file.as_fd()).map_err(failed("lock", path, "flock"))?;
-        if !is_at(&file, path).map_err(failed("look at", path, "fstat"))? {
+        sys::file::try_lock_exclusive(file.as_fd()).map_err(failed(
+            Operation::LockRecord,
+            path,
+            SystemCall::Flock,
+        ))?;
+        if !is_at(&file, path).map_err(failed(Operation::LookAtRecord, path, SystemCall::Fstat))? {
             return Ok(None);
         }
         // What was being written when its writer was killed. Only the holder of the lock writes there.
-        remove_if_there(&successor(path)).map_err(failed("remove", &successor(path), "unlink"))?;
+        remove_if_there(&successor(path)).map_err(failed(
+            Operation::RemoveRecord,
+            &successor(path),
+            SystemCall::Unlink,
+        ))?;
         let mut text = Vec::new();
-        (&file).read_to_end(&mut text).map_err(failed("read", path, "read"))?;
+        (&file).read_to_end(&mut text).map_err(failed(Operation::ReadRecord, path, SystemCall::Read))?;
         let Parsed { lines, length } = parse(path, kind, &text)?;
         let (path, kind, process) = (path.to_owned(), kind.to_owned(), std::process::id());
         Ok(Some(Self { path, kind, file, lines, process, length }))
@@ -149,7 +161,7 @@ impl RecordFile {
         if let Err(error) = written {
             // Shrinking needs no space. Should it fail nevertheless, the next attempt begins with it.
             let _ = self.cut();
-            return Err(failed("write", &self.path, "write")(error));
+            return Err(failed(Operation::WriteRecord, &self.path, SystemCall::Write)(error));
         }
         self.length += text.len() as u64;
         self.lines.extend_from_slice(lines);
@@ -173,7 +185,7 @@ impl RecordFile {
             }
             Err(error) => {
                 let _ = remove_if_there(&new);
-                Err(failed("write", &self.path, "write")(error))
+                Err(failed(Operation::WriteRecord, &self.path, SystemCall::Write)(error))
             }
         }
     }
@@ -199,7 +211,11 @@ impl RecordFile {
     /// # Errors
     /// If the file cannot be removed.
     pub fn remove(self) -> Result<()> {
-        remove_if_there(&self.path).map_err(failed("remove", &self.path, "unlink"))?;
+        remove_if_there(&self.path).map_err(failed(
+            Operation::RemoveRecord,
+            &self.path,
+            SystemCall::Unlink,
+        ))?;
         // Unlocked only now, when nobody can open it any more.
         drop(self);
         Ok(())
@@ -281,8 +297,9 @@ struct Parsed {
 /// that was not made yet.
 fn parse(path: &Path, kind: &str, bytes: &[u8]) -> Result<Parsed> {
     let nothing = Parsed { lines: Vec::new(), length: 0 };
-    let refused =
-        |why: String| Error::new("read record", path.display().to_string(), Cause::Invalid(why.into()));
+    let refused = |why: String| {
+        Error::new(Operation::ReadRecord, path.display().to_string(), Cause::Invalid(why.into()))
+    };
     let finished = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let no_record = || refused("this is no record of this program".to_owned());
     let text = std::str::from_utf8(&bytes[..finished]).map_err(|_| no_record())?;
@@ -324,18 +341,6 @@ fn parse(path: &Path, kind: &str, bytes: &[u8]) -> Result<Parsed> {
     Ok(Parsed { lines, length: finished as u64 })
 }
 
-fn failed(
-    operation: &'static str,
-    path: &Path,
-    call: &'static str,
-) -> impl FnOnce(io::Error) -> Error + use<> {
-    let operation = match operation {
-        "open" => "open record",
-        "read" => "read record",
-        "lock" => "lock record",
-        "write" => "write record",
-        "remove" => "remove record",
-        _ => "look at record",
-    };
+fn failed(operation: Operation, path: &Path, call: SystemCall) -> impl FnOnce(io::Error) -> Error + use<> {
     Error::system(operation, path.display().to_string(), call)
 }

@@ -1,8 +1,8 @@
 //! Events: links and addresses that come, change and go, as `ip monitor` shows them.
 
 use super::address::{self, Address};
-use super::link::{self, Link};
-use crate::error::Cause;
+use super::link::{Link, parse as parse_link};
+use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
 use crate::sys::deadline::Deadline;
@@ -65,14 +65,14 @@ impl Events {
     /// If the kernel gives no socket.
     pub fn open() -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
-            .map_err(Error::system("listen to link events", "", "socket"))?;
+            .map_err(Error::system(Operation::ListenToEvents, "", SystemCall::Socket))?;
         // Bit n-1 is group n.
         let groups = [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
         let mask = groups.iter().fold(0, |mask, group| mask | 1 << (group - 1));
         sys::socket::bind_netlink(socket.as_fd(), mask).map_err(Error::system(
-            "listen to link events",
+            Operation::ListenToEvents,
             "",
-            "bind",
+            SystemCall::Bind,
         ))?;
         Ok(Self { socket, buffer: vec![0; CAPACITY], ready: VecDeque::new() })
     }
@@ -96,9 +96,9 @@ impl Events {
                 return Ok(Some(event));
             }
             let readable = sys::poll::readable(self.socket.as_fd(), &mut deadline).map_err(Error::system(
-                "wait for link events",
+                Operation::WaitForEvents,
                 "",
-                "poll",
+                SystemCall::Poll,
             ))?;
             if !readable {
                 return Ok(None);
@@ -131,7 +131,11 @@ impl Events {
                 return Ok(());
             }
             Err(error) => {
-                return Err(Error::new("receive link events", "", Cause::System { call: "recvmsg", error }));
+                return Err(Error::new(
+                    Operation::ReceiveEvents,
+                    "",
+                    Cause::System { call: SystemCall::Recvmsg, error },
+                ));
             }
         };
         if datagram.sender != 0 {
@@ -143,8 +147,8 @@ impl Events {
         }
         for message in Messages::new(&self.buffer[..datagram.length]) {
             let event = match message.header.kind {
-                libc::RTM_NEWLINK => link::parse(&message).map(|link| Event::Link(Box::new(link))),
-                libc::RTM_DELLINK => link::parse(&message).map(|link| Event::LinkGone(Box::new(link))),
+                libc::RTM_NEWLINK => parse_link(&message).map(|link| Event::Link(Box::new(link))),
+                libc::RTM_DELLINK => parse_link(&message).map(|link| Event::LinkGone(Box::new(link))),
                 libc::RTM_NEWADDR => address::parse(&message).map(Event::Address),
                 libc::RTM_DELADDR => address::parse(&message).map(Event::AddressGone),
                 _ => None,

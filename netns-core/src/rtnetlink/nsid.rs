@@ -4,6 +4,7 @@
 //! which id a namespace has.
 
 use super::socket::RouteSocket;
+use crate::error::Operation;
 use crate::wire::{Batch, Message, NETNSA_FD, NETNSA_NSID, NETNSA_PID, RtGenMsg};
 use crate::{Cause, Error, Namespace, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -64,5 +65,5 @@ fn parse(message: &Message<'_>) -> Option<i32> {
 }
 
 fn malformed() -> Error {
-    Error::new("get namespace id", "", Cause::Reply("the kernel's answer is malformed".into()))
+    Error::new(Operation::GetNamespaceId, "", Cause::Reply("the kernel's answer is malformed".into()))
 }

@@ -2,6 +2,7 @@
 
 use super::socket::RouteSocket;
 pub use super::words::{Preference, Protocol, RouteKind, Scope};
+use crate::error::Operation;
 use crate::net::family;
 use crate::wire::{Batch, Message, RTA_PREF, RTA_VIA, RtMsg, RtaCacheInfo};
 use crate::{Error, IpNet, Result};
@@ -128,7 +129,7 @@ pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
     if route.kind != RouteKind::UNICAST {
         let object = format!("{} {}", route.kind, route.destination);
-        return Err(Error::invalid("use route", object, "only unicast routes can be added"));
+        return Err(Error::invalid(Operation::UseRoute, object, "only unicast routes can be added"));
     }
     let mut batch = Batch::new();
     encode_add(&mut batch, route);
@@ -154,7 +155,7 @@ pub fn delete(socket: &mut RouteSocket, route: &Route) -> Result<()> {
 fn same_family(route: &Route) -> Result<()> {
     match route.gateway {
         Some(gateway) if gateway.is_ipv4() != route.destination.address().is_ipv4() => Err(Error::invalid(
-            "use route",
+            Operation::UseRoute,
             format!("{} via {gateway}", route.destination),
             "destination and gateway are of different families",
         )),

@@ -1,25 +1,15 @@
 //! The rtnetlink socket: requests out, trusted answers back.
 
-use crate::error::Cause;
-use crate::namespace::Namespace;
-use crate::sys::{self, socket::Datagram};
-use crate::wire::{
-    self, Batch, Message, Messages, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_OFFS, NlMsgHdr, attribute_path,
-    describe,
-};
-use crate::{Error, Result};
-use bytemuck::pod_read_unaligned;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+mod answer;
+mod dump;
+mod exchange;
 
-/// Room for an answer that is not a dump, at first: a link's description is some 1.5 KiB, but longer by 132 bytes for
-/// each of its alternative names, of which it may have any number.
-const REPLY_CAPACITY: usize = 8 * 1024;
-/// Room for a datagram of a dump: the kernel fills up to 32 KiB if it sees that there is room for it
-/// (`netlink_dump` in <https://github.com/torvalds/linux/blob/v6.12/net/netlink/af_netlink.c>).
-const DUMP_CAPACITY: usize = 32 * 1024;
-/// How often an interrupted dump is begun anew.
-const DUMP_ATTEMPTS: u32 = 16;
+use crate::error::{Operation, SystemCall};
+use crate::namespace::Namespace;
+use crate::sys;
+use crate::wire::Batch;
+use crate::{Error, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A socket to rtnetlink in one network namespace: the one that the thread was in when it was opened. The socket
 /// stays in it, wherever the thread goes.
@@ -53,53 +43,6 @@ pub struct RouteSocket {
     settled: bool,
 }
 
-/// What came of a list.
-enum Listed {
-    /// It is complete, and nothing changed while the kernel sent it.
-    Consistent,
-    /// Something did.
-    Changed,
-    /// An entry has this many bytes, which is more than there is room for.
-    Longer(usize),
-}
-
-/// What is known of the answers to a batch.
-struct Answers<'a> {
-    /// The sequence number of the last request.
-    last: u32,
-    /// How many requests there are.
-    count: u32,
-    /// Requests, by their places, whose refusal is no failure.
-    may_fail: &'a [u32],
-    outcome: Result<()>,
-    /// The first request that was refused.
-    refused: Option<u32>,
-    /// Whether one of `may_fail` was.
-    forgiven: bool,
-    /// Whether an answer had no room.
-    cut: bool,
-}
-
-impl<'a> Answers<'a> {
-    const fn new(last: u32, count: u32, may_fail: &'a [u32]) -> Self {
-        Self { last, count, may_fail, outcome: Ok(()), refused: None, forgiven: false, cut: false }
-    }
-
-    /// The place of the request that a message answers.
-    fn number(&self, header: &NlMsgHdr) -> Option<u32> {
-        let behind = self.last.wrapping_sub(header.sequence);
-        (behind < self.count).then(|| self.count - 1 - behind)
-    }
-}
-
-/// What came of waiting for a datagram.
-enum Received {
-    /// It has this many bytes.
-    Whole(usize),
-    /// It has this many bytes, of which the buffer has the first.
-    Cut(usize),
-}
-
 impl RouteSocket {
     /// Opens a socket in the namespace of the calling thread, with extended acknowledgements (Linux 4.12), which hold
     /// the kernel's explanations, and strict checking of dump requests (4.20), without which filters in them are
@@ -117,7 +60,7 @@ impl RouteSocket {
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK, libc::NETLINK_GET_STRICT_CHK] {
             match sys::socket::set_option(self.socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
                 Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => {
-                    return Err(Error::system("open route socket", "", "setsockopt")(error));
+                    return Err(Error::system(Operation::OpenRouteSocket, "", SystemCall::Setsockopt)(error));
                 }
                 _ => {}
             }
@@ -138,7 +81,7 @@ impl RouteSocket {
     /// request is repeated, to hear why; so it is for namespaces that are given up when that happens.
     pub(crate) fn open_bare() -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
-            .map_err(Error::system("open route socket", "", "socket"))?;
+            .map_err(Error::system(Operation::OpenRouteSocket, "", SystemCall::Socket))?;
         Ok(Self { socket, port: None, sequence: 1, explains: false, settled: true })
     }
 
@@ -148,295 +91,10 @@ impl RouteSocket {
     /// in order.
     ///
     /// # Errors
-    /// The first request that the kernel refused, as [`Cause::Refused`]. The requests behind it were carried out all
-    /// the same: a batch is not a transaction.
+    /// The first request that the kernel refused, as [`Cause::Refused`](crate::Cause::Refused). The requests after it
+    /// were carried out all the same: a batch is not a transaction.
     pub fn execute(&mut self, batch: &mut Batch) -> Result<()> {
         self.exchange(batch, libc::NLM_F_ACK)
-    }
-
-    /// Sends the requests of `batch`, of which the last asks for one object, and gives the answer to `read`.
-    ///
-    /// # Errors
-    /// As [`RouteSocket::execute`], and what `read` returns.
-    pub(crate) fn query<T>(
-        &mut self,
-        batch: &mut Batch,
-        mut read: impl FnMut(&Message<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let mut answer = None;
-        let mut keep = |message: &Message<'_>| {
-            answer = Some(read(message)?);
-            Ok(())
-        };
-        if let Some(length) = self.exchange_in(&mut [0; REPLY_CAPACITY], batch, 0, &mut keep)? {
-            // The answer is lost, but to ask again changes nothing. The other requests were carried out.
-            batch.retain_last();
-            let mut buffer = vec![0; length];
-            while let Some(longer) = self.exchange_in(&mut buffer, batch, 0, &mut keep)? {
-                buffer.resize(longer, 0);
-            }
-        }
-        answer.ok_or_else(|| reply_error(batch.bytes(), "the kernel acknowledged it and sent nothing"))
-    }
-
-    /// Sends `batch`, whose last two messages each ask for an object, and gives the answers to `read`; `false` if one is
-    /// too long for the buffers, or a request of those in `may_fail`, by their places in the batch, was refused.
-    ///
-    /// The answers are two datagrams, which one system call receives.
-    ///
-    /// # Errors
-    /// As [`RouteSocket::execute`], of the other requests, and what `read` returns.
-    pub(crate) fn query_two(
-        &mut self,
-        batch: &mut Batch,
-        may_fail: &[u32],
-        read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
-    ) -> Result<bool> {
-        let last = self.send(batch, 0)?;
-        let mut answers = Answers::new(last, batch.messages(), may_fail);
-        let mut buffers = [[0; REPLY_CAPACITY]; 2];
-        loop {
-            let [first, second] = &mut buffers;
-            let received = sys::retry(|| {
-                let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-                sys::socket::receive_two(self.socket.as_fd(), &mut [first, second], flags)
-            });
-            let (count, datagrams) = received.map_err(|error| receive_error(batch.bytes(), error))?;
-            for (datagram, buffer) in datagrams.iter().zip(&buffers).take(count) {
-                if datagram.sender != 0 {
-                    continue;
-                }
-                // The header of one that was cut says whose answer it is.
-                let whole = datagram.length.min(buffer.len());
-                answers.cut |= datagram.truncated;
-                if self.take_answers(batch, &buffer[..whole], datagram.truncated, &mut answers, read)? {
-                    self.settled = true;
-                    let complete = !answers.cut && !answers.forgiven;
-                    return self.conclude(batch, answers).map(|()| complete);
-                }
-            }
-        }
-    }
-
-    /// Sends `batch`, whose last message asks for a list, and gives every entry to `read`; those for which it
-    /// returns `None` are left out.
-    ///
-    /// A list that changed while the kernel was sending it (`NLM_F_DUMP_INTR`) is asked for again.
-    ///
-    /// # Errors
-    /// If the kernel refuses, or the list changed every time.
-    pub(crate) fn dump<T>(
-        &mut self,
-        batch: &mut Batch,
-        mut read: impl FnMut(&Message<'_>) -> Result<Option<T>>,
-    ) -> Result<Vec<T>> {
-        let mut buffer = vec![0; DUMP_CAPACITY];
-        let mut entries = Vec::new();
-        for _ in 0..DUMP_ATTEMPTS {
-            entries.clear();
-            match self.dump_once(batch, &mut buffer, &mut entries, &mut read)? {
-                Listed::Consistent => return Ok(entries),
-                Listed::Changed => {}
-                Listed::Longer(length) => buffer.resize(length, 0),
-            }
-        }
-        Err(reply_error(batch.bytes(), "the list kept changing while the kernel sent it"))
-    }
-
-    /// As [`RouteSocket::dump`], once.
-    fn dump_once<T>(
-        &mut self,
-        batch: &mut Batch,
-        buffer: &mut [u8],
-        entries: &mut Vec<T>,
-        read: &mut impl FnMut(&Message<'_>) -> Result<Option<T>>,
-    ) -> Result<Listed> {
-        let last = self.send(batch, libc::NLM_F_DUMP)?;
-        let mut consistent = true;
-        loop {
-            let length = match self.receive(batch.bytes(), buffer)? {
-                Received::Whole(length) => length,
-                Received::Cut(length) => return Ok(Listed::Longer(length)),
-            };
-            let mut messages = Messages::new(&buffer[..length]);
-            for message in messages.by_ref() {
-                if message.header.sequence != last || !self.is_ours(&message.header) {
-                    continue;
-                }
-                consistent &= i32::from(message.header.flags) & libc::NLM_F_DUMP_INTR == 0;
-                match i32::from(message.header.kind) {
-                    libc::NLMSG_DONE => {
-                        self.settled = true;
-                        // The errno of a dump that ended early, 0 otherwise.
-                        return match message.family_header::<i32>() {
-                            Some(error) if error < 0 => Err(refusal(batch.bytes(), &message, -error)),
-                            _ if consistent => Ok(Listed::Consistent),
-                            _ => Ok(Listed::Changed),
-                        };
-                    }
-                    libc::NLMSG_ERROR => {
-                        self.settled = true;
-                        let errno = message.error().map_or(libc::EPROTO, |(errno, _)| errno);
-                        return Err(refusal(batch.bytes(), &message, errno));
-                    }
-                    _ => entries.extend(read(&message)?),
-                }
-            }
-            check_complete(batch.bytes(), messages.remaining())?;
-        }
-    }
-
-    /// Sends a batch, of which no answer is long, and reads answers until that of its last message has come.
-    fn exchange(&mut self, batch: &mut Batch, flags: i32) -> Result<()> {
-        match self.exchange_in(&mut [0; REPLY_CAPACITY], batch, flags, &mut |_| Ok(()))? {
-            None => Ok(()),
-            Some(_) => Err(reply_error(batch.bytes(), "its answer is longer than the buffer for it")),
-        }
-    }
-
-    /// Sends a batch and reads answers until that of its last message has come; the length of an answer that the buffer
-    /// has no room for.
-    fn exchange_in(
-        &mut self,
-        buffer: &mut [u8],
-        batch: &mut Batch,
-        flags: i32,
-        read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
-    ) -> Result<Option<usize>> {
-        let last = self.send(batch, flags)?;
-        let mut answers = Answers::new(last, batch.messages(), &[]);
-        loop {
-            let length = match self.receive(batch.bytes(), buffer)? {
-                Received::Whole(length) => length,
-                Received::Cut(length) => return answers.outcome.map(|()| Some(length)),
-            };
-            if self.take_answers(batch, &buffer[..length], false, &mut answers, read)? {
-                self.settled = true;
-                return self.conclude(batch, answers).map(|()| None);
-            }
-        }
-    }
-
-    /// Reads the answers in a datagram; whether that of the last request was among them.
-    fn take_answers(
-        &mut self,
-        batch: &Batch,
-        datagram: &[u8],
-        is_cut: bool,
-        answers: &mut Answers<'_>,
-        read: &mut dyn FnMut(&Message<'_>) -> Result<()>,
-    ) -> Result<bool> {
-        if is_cut {
-            // Whatever it says, it is lost.
-            let header = datagram.get(..size_of::<NlMsgHdr>()).map(pod_read_unaligned::<NlMsgHdr>);
-            return Ok(header.is_some_and(|header| header.sequence == answers.last && self.is_ours(&header)));
-        }
-        let mut messages = Messages::new(datagram);
-        for message in messages.by_ref() {
-            let Some(number) = answers.number(&message.header) else { continue };
-            if !self.is_ours(&message.header) {
-                continue;
-            }
-            let result = if i32::from(message.header.kind) == libc::NLMSG_ERROR {
-                match message.error() {
-                    Some((0, _)) => Ok(()),
-                    Some(_) if answers.may_fail.contains(&number) => {
-                        answers.forgiven = true;
-                        Ok(())
-                    }
-                    Some((errno, _)) => {
-                        answers.refused = answers.refused.or(Some(message.header.sequence));
-                        Err(refusal(batch.bytes(), &message, errno))
-                    }
-                    None => Err(reply_error(batch.bytes(), "its answer is too short")),
-                }
-            } else {
-                read(&message)
-            };
-            if answers.outcome.is_ok() {
-                answers.outcome = result;
-            }
-            if message.header.sequence == answers.last {
-                return Ok(true);
-            }
-        }
-        check_complete(batch.bytes(), messages.remaining())?;
-        Ok(false)
-    }
-
-    /// What came of a batch.
-    fn conclude(&mut self, batch: &mut Batch, answers: Answers<'_>) -> Result<()> {
-        match (answers.outcome, answers.refused) {
-            (Err(error), Some(refused)) if !self.explains => Err(self.why(batch, refused, error)),
-            (outcome, _) => outcome,
-        }
-    }
-
-    /// Repeats a refused request with explanations asked for. If the kernel carries it out this time, nobody knows what
-    /// was done and what was not.
-    fn why(&mut self, batch: &mut Batch, refused: u32, error: Error) -> Error {
-        batch.retain(refused);
-        let again = self.ask_for_explanations().and_then(|()| self.exchange(batch, libc::NLM_F_ACK));
-        match again {
-            Ok(()) => reply_error(batch.bytes(), "the kernel refused it, and when it was repeated did not"),
-            Err(better) if better.errno() == error.errno() => better,
-            Err(_) => error,
-        }
-    }
-
-    /// Numbers the messages and sends them; the number of the last one.
-    fn send(&mut self, batch: &mut Batch, flags: i32) -> Result<u32> {
-        if batch.overflowed() || batch.messages() == 0 {
-            let why =
-                if batch.overflowed() { "the requests do not fit in a batch" } else { "the batch is empty" };
-            return Err(Error::invalid("send netlink requests", "", why));
-        }
-        self.settle();
-        batch.seal(self.sequence, flags);
-        self.sequence = self.sequence.wrapping_add(batch.messages());
-        // Until the last answer has been read.
-        self.settled = false;
-        sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
-            let words = in_words(batch.bytes());
-            Error::new(words.operation, words.object, Cause::System { call: "send", error })
-        })?;
-        Ok(self.sequence.wrapping_sub(1))
-    }
-
-    /// Drops what is left of the answers to earlier requests, the rest of a list included.
-    fn settle(&mut self) {
-        let mut buffer = [0; 64];
-        while !self.settled {
-            match sys::socket::receive_netlink(self.socket.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
-                // One that was lost is not left.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::ENOBUFS)) => {}
-                // Nothing is left; or the socket is of no use, which sending will say.
-                Err(_) => self.settled = true,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// Receives a datagram from the kernel; those from anybody else are dropped.
-    fn receive(&self, request: &[u8], buffer: &mut [u8]) -> Result<Received> {
-        loop {
-            let received = sys::retry(|| {
-                // With `MSG_TRUNC` the kernel returns the whole length.
-                let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-                sys::socket::receive_netlink(self.socket.as_fd(), buffer, flags)
-            });
-            match received {
-                Ok(Datagram { sender, .. }) if sender != 0 => {}
-                Ok(Datagram { truncated: true, length, .. }) => return Ok(Received::Cut(length)),
-                Ok(Datagram { length, .. }) => return Ok(Received::Whole(length)),
-                Err(error) => return Err(receive_error(request, error)),
-            }
-        }
-    }
-
-    /// Whether a message is addressed to this socket.
-    fn is_ours(&mut self, header: &NlMsgHdr) -> bool {
-        *self.port.get_or_insert(header.port) == header.port
     }
 
     /// The namespace that this socket is in (`SIOCGSKNS`, Linux 4.9).
@@ -446,9 +104,9 @@ impl RouteSocket {
     pub fn namespace(&self) -> Result<Namespace> {
         let fd = sys::socket::namespace_of(self.socket.as_fd());
         fd.map(Namespace::from_kernel).map_err(Error::system(
-            "get the namespace of",
+            Operation::FindSocketNamespace,
             "a route socket",
-            "ioctl(SIOCGSKNS)",
+            SystemCall::IoctlNamespace,
         ))
     }
 
@@ -471,7 +129,7 @@ impl RouteSocket {
     /// ```
     pub fn namespace_cookie(&self) -> Result<u64> {
         sys::socket::option(self.socket.as_fd(), libc::SOL_SOCKET, libc::SO_NETNS_COOKIE).map_err(
-            Error::system("identify the namespace of", "a route socket", "getsockopt(SO_NETNS_COOKIE)"),
+            Error::system(Operation::IdentifySocketNamespace, "a route socket", SystemCall::GetsockoptCookie),
         )
     }
 }
@@ -480,52 +138,6 @@ impl AsFd for RouteSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// The last request of a batch in words.
-fn in_words(requests: &[u8]) -> wire::Description {
-    match Messages::new(requests).last() {
-        Some(message) => describe(&message),
-        None => wire::Description { operation: "netlink request".to_owned(), object: String::new() },
-    }
-}
-
-/// An answer that cannot be used.
-fn reply_error(requests: &[u8], why: &'static str) -> Error {
-    let words = in_words(requests);
-    Error::new(words.operation, words.object, Cause::Reply(why.into()))
-}
-
-/// An answer that could not be received.
-fn receive_error(request: &[u8], error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return reply_error(request, "the kernel did not answer");
-    }
-    let words = in_words(request);
-    Error::new(words.operation, words.object, Cause::System { call: "recvmsg", error })
-}
-
-/// A datagram that ends in the middle of a message is not to be trusted.
-fn check_complete(requests: &[u8], remaining: usize) -> Result<()> {
-    if remaining == 0 { Ok(()) } else { Err(reply_error(requests, "its answer is malformed")) }
-}
-
-/// The kernel's refusal of the request that `answer` belongs to.
-fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Error {
-    let sequence = answer.header.sequence;
-    let Some(request) = Messages::new(requests).find(|request| request.header.sequence == sequence) else {
-        return reply_error(requests, "the kernel refused a request that was not made");
-    };
-    let (_, details) = answer.error().unwrap_or((errno, wire::Attributes::new(&[])));
-    let at = details.find(NLMSGERR_ATTR_OFFS).and_then(|offset| offset.value::<u32>());
-    let missing = details.find(NLMSGERR_ATTR_MISS_TYPE).and_then(|kind| kind.value::<u32>());
-    let attribute = at
-        .and_then(|offset| attribute_path(&request, offset as usize))
-        .or_else(|| missing.map(|kind| format!("missing {}", wire::attribute_name(&request, kind as u16))));
-    let words = describe(&request);
-    let message = details.find(wire::NLMSGERR_ATTR_MSG).and_then(|text| text.text());
-    let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::new(words.operation, words.object, Cause::Refused { errno, message, attribute })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! millisecond.
 
 use super::socket::RouteSocket;
+use crate::error::Operation;
 use crate::wire::{
     Batch, Message, TC_H_CLSACT, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD,
     TCA_BPF_FLAG_ACT_DIRECT, TCA_BPF_FLAGS, TCA_BPF_ID, TCA_BPF_NAME, TcMsg,
@@ -163,8 +164,16 @@ pub fn delete_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
 
 /// Appends the addition of a filter. The link must have a clsact qdisc by then.
 pub fn encode_add_filter(batch: &mut Batch, filter: &Filter<'_>) {
+    encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
+}
+
+/// Appends a filter that takes the place of the one with its priority and handle, if there is one, between two frames.
+pub(crate) fn encode_replace_filter(batch: &mut Batch, filter: &Filter<'_>) {
+    encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+}
+
+fn encode_filter(batch: &mut Batch, filter: &Filter<'_>, flags: libc::c_int) {
     let header = filter_header(filter.index, filter.direction, filter.priority, filter.handle);
-    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     batch.message(libc::RTM_NEWTFILTER, flags, &header, |attributes| {
         attributes.text(libc::TCA_KIND, "bpf");
         attributes.nest(libc::TCA_OPTIONS, |options| {
@@ -186,7 +195,7 @@ pub fn encode_add_filter(batch: &mut Batch, filter: &Filter<'_>) {
 pub fn add_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
     if filter.priority == 0 || filter.handle == 0 {
         let object = format!("on interface {}", filter.index);
-        return Err(Error::invalid("add filter", object, "priority and handle begin at 1"));
+        return Err(Error::invalid(Operation::AddFilter, object, "priority and handle begin at 1"));
     }
     let mut batch = Batch::new();
     encode_add_filter(&mut batch, filter);
@@ -212,7 +221,7 @@ pub fn delete_filter(
 ) -> Result<()> {
     if priority == 0 || handle == 0 {
         return Err(Error::invalid(
-            "delete filter",
+            Operation::DeleteFilter,
             format!("on interface {index}"),
             "priority and handle begin at 1",
         ));

@@ -3,6 +3,7 @@
 //! `tests/golden` holds what iproute2 sends; `tests/kernel/golden.rs` of the workspace captures it, and says how to do
 //! that anew.
 
+mod describe;
 mod links;
 mod networks;
 mod programs;

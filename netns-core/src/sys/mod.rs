@@ -2,6 +2,7 @@
 //! with borrowed fds in and owned fds out.
 
 pub(crate) mod abi;
+pub(crate) mod capability;
 pub(crate) mod deadline;
 pub(crate) mod file;
 pub(crate) mod fork;

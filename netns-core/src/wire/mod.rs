@@ -1,4 +1,4 @@
-//! Netlink messages as bytes: writing them, reading them, putting them into words.
+//! Netlink messages as bytes: writing them, reading them, naming their attributes.
 //!
 //! Nothing here knows a file descriptor or allocates on the way out; [`Batch`] is a fixed buffer on the stack
 //! or in its owner. The layout is that of <https://docs.kernel.org/userspace-api/netlink/intro.html>.
@@ -6,8 +6,8 @@
 
 mod attribute;
 mod constants;
-mod describe;
 mod message;
+mod names;
 mod writer;
 
 #[cfg(test)]
@@ -16,13 +16,13 @@ mod tests;
 pub(crate) use tests::Random;
 
 pub use crate::sys::abi::{
-    IfAddrMsg, IfInfoMsg, IfaCacheInfo, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg, RtMsg,
-    RtaCacheInfo, TcMsg,
+    IfAddrMsg, IfInfoMsg, IfaCacheInfo, LinkStats64, NdMsg, NfGenMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg,
+    RtMsg, RtaCacheInfo, TcMsg,
 };
 pub use attribute::{Attribute, Attributes};
 pub use constants::*;
-pub(crate) use describe::{Description, attribute_name, attribute_path, describe};
 pub use message::{Message, Messages};
+pub(crate) use names::{Name, leaf, name, nest, path};
 pub use writer::{AttributeWriter, BATCH_CAPACITY, Batch};
 
 /// Messages and attributes begin at multiples of four bytes (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`). The largest lengths, which

@@ -1,6 +1,5 @@
 //! Bytes in and out, without a kernel.
 
-mod describe;
 mod message;
 mod random;
 mod reader;

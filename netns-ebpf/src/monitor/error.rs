@@ -1,10 +1,12 @@
 //! What can go wrong in user space.
 
+use netns_core::ErrorKind;
 use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
 
 use super::Slot;
+use super::refusal::kernel_error;
 use crate::layout::{MAX_GROUPS, MAX_SLOTS};
 
 /// Why the monitor could not do what it was asked.
@@ -156,6 +158,44 @@ impl MonitorError {
         )
     }
 
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSlots | Self::NoGroup { .. } => ErrorKind::Invalid,
+            Self::Privilege { .. } => ErrorKind::Permission,
+            Self::TooOld { .. } | Self::Missing { .. } | Self::ByteOrder | Self::Verifier { .. } => {
+                ErrorKind::Unsupported
+            }
+            Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
+            Self::Gone { .. } | Self::NotAssigned { .. } | Self::NoPolicy { .. } => ErrorKind::NotFound,
+            Self::Assigned { .. } => ErrorKind::Exists,
+            Self::Observed { .. } | Self::IngressQdisc { .. } => ErrorKind::Busy,
+            Self::Load { source, .. } => kernel_error(&**source).map_or(ErrorKind::Other, ErrorKind::of),
+            Self::Kernel { source, .. } => ErrorKind::of(source),
+            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
+                source.kind()
+            }
+        }
+    }
+
+    /// The kernel's error number, if the kernel refused something and it is known.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::TooOld { source, .. }
+            | Self::Descriptors { source, .. }
+            | Self::Missing { source, .. }
+            | Self::Verifier { source, .. }
+            | Self::Kernel { source, .. } => source.raw_os_error(),
+            Self::Load { source, .. } => kernel_error(&**source)?.raw_os_error(),
+            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
+                source.errno()
+            }
+            _ => None,
+        }
+    }
+
     /// What the verifier wrote about a program that it refused: some hundred lines, which [`Display`](fmt::Display) leaves
     /// out.
     #[must_use]
@@ -250,16 +290,17 @@ impl fmt::Display for MonitorError {
 }
 
 impl Error for MonitorError {
+    /// What [`Display`](fmt::Display) does not say already.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            // Its sentence says what is missing, and not what the kernel answered.
+            Self::TooOld { source, .. } => Some(source),
             Self::Missing { source, .. }
-            | Self::TooOld { source, .. }
             | Self::Descriptors { source, .. }
             | Self::Verifier { source, .. }
-            | Self::Kernel { source, .. } => Some(source),
-            Self::Load { source, .. } => Some(&**source),
+            | Self::Kernel { source, .. } => source.source(),
             Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
-                Some(source)
+                source.source()
             }
             _ => None,
         }

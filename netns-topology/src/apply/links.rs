@@ -2,26 +2,21 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::{DEFAULTS, differing_options};
-use crate::topology::{Bridge, Cable, LinkName};
+use crate::plan::{defaults, differing};
+use crate::topology::{Bridge, Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
-use netns_core::link::{self, AddrGenMode, LinkChange};
+use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
 use netns_core::veth::{self, Veth};
-use netns_core::{IfName, IpNet, MacAddress, RouteSocket};
+use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
 use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
-
-/// `EEXIST`.
-const EXISTS: i32 = 17;
-/// `EAFNOSUPPORT`.
-const NO_SUCH_FAMILY: i32 = 97;
 
 /// Makes a change of a link, and lets it have no IPv6 address but those that are given, and none of those that wait. A
 /// link may have no IPv6 at all: the kernel has none, or the MTU is below 1,280.
 fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
     match link::set(socket, name, &LinkChange { addrgenmode: Some(AddrGenMode::None), ..*change }) {
-        Err(error) if error.errno() == Some(NO_SUCH_FAMILY) => Ok(link::set(socket, name, change)?),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(link::set(socket, name, change)?),
         other => Ok(other?),
     }
 }
@@ -31,9 +26,7 @@ impl Executor<'_> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {
-            stp: wanted.stp,
-            ageing: Some(wanted.ageing),
-            multicast_snooping: Some(wanted.multicast_snooping),
+            options: wanted.options,
             ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
         };
         bridge::create(socket, &request)?;
@@ -42,6 +35,19 @@ impl Executor<'_> {
         silence(socket, name, &sized)?;
         link::set_up(socket, name)?;
         Ok(())
+    }
+
+    pub(super) fn add_single(&mut self, wanted: &SingleLink) -> Result<()> {
+        let SingleLink { link: name, mut kind, on, mac, mtu } = wanted.clone();
+        let socket = self.socket(&name.place)?;
+        let below = on.map(|on| link::get(socket, on)).transpose()?.map(|below| below.index);
+        if let LinkKind::Vxlan(options) = &mut kind {
+            options.dev = below;
+        }
+        let on = below.filter(|_| kind.needs_link());
+        link::create(socket, &NewLink { link: on, mac, mtu, ..NewLink::new(name.name, kind) })?;
+        silence(socket, name.name, &LinkChange::NONE)?;
+        Ok(link::set_up(socket, name.name)?)
     }
 
     pub(super) fn add_cable(&mut self, cable: &Cable) -> Result<()> {
@@ -72,7 +78,7 @@ impl Executor<'_> {
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
-            let options = differing_options(port.options, DEFAULTS);
+            let options = differing(&port.options, &defaults());
             if options != PortOptions::default() {
                 bridge::set_port(socket, index, &options)?;
             }
@@ -97,7 +103,7 @@ impl Executor<'_> {
         let wanted = Address::new(index, net);
         match address::add(socket, &wanted) {
             // We were killed before the kernel was told to make none: its own is there by now, and waits.
-            Err(error) if error.errno() == Some(EXISTS) => {
+            Err(error) if error.kind() == ErrorKind::Exists => {
                 address::delete(socket, index, net)?;
                 Ok(address::add(socket, &wanted)?)
             }

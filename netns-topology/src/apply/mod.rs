@@ -64,7 +64,9 @@ impl<'a> Executor<'a> {
                 gone(address::delete(self.socket(&link.place)?, index, *net))?;
             }
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
-            Change::RemoveLink { link, index, .. } => gone(link::delete(self.socket(&link.place)?, *index))?,
+            Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
+                gone(link::delete(self.socket(&link.place)?, *index))?
+            }
             Change::RemoveNamespace(name) => {
                 // What is to have the name next is open already.
                 if !self.unnamed.contains(name) {
@@ -80,6 +82,7 @@ impl<'a> Executor<'a> {
                 self.unnamed.remove(name);
             }
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
+            Change::AddSingle(single) => self.add_single(single)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
             Change::Raise(link) => link::set_up(self.socket(&link.place)?, link.name)?,
             Change::SetMtu { link, to, .. } => self.set_mtu(link, *to)?,
@@ -184,9 +187,8 @@ const LO: u32 = 1;
 
 /// Of a removal: that something is gone already is no failure.
 fn gone(result: netns_core::Result<()>) -> Result<()> {
-    // ENOENT, ESRCH (of a route), ENODEV (of a link), EADDRNOTAVAIL (of an address).
     match result {
-        Err(error) if !matches!(error.errno(), Some(2 | 3 | 19 | 99)) => Err(error.into()),
+        Err(error) if error.kind() != netns_core::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }

@@ -43,6 +43,10 @@ impl Executor<'_> {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
                 self.record.bridges.push(RecordedLink::new(&bridge.link, mac));
             }
+            Change::AddSingle(single) => {
+                let mac = *single.mac.get_or_insert_with(any_mac);
+                self.record.links.push(RecordedLink::new(&single.link, mac));
+            }
             Change::AddCable(cable) => {
                 let ends = cable.ends.each_mut();
                 let ends = ends.map(|end| RecordedLink::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
@@ -104,6 +108,7 @@ const fn removes(change: &Change) -> bool {
             | Change::RemoveAddress(_)
             | Change::RestoreSysctl { .. }
             | Change::RemoveLink { .. }
+            | Change::RemoveSingle { .. }
             | Change::RemoveNamespace(_)
             | Change::RemovePolicy { .. }
             | Change::JoinGroups { .. }

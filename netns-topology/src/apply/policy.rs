@@ -3,11 +3,8 @@
 use super::Executor;
 use crate::error::{Error, Result};
 use crate::topology::{LinkName, Place, PortPolicy};
-use netns_core::{RouteSocket, link};
+use netns_core::{ErrorKind, RouteSocket, link};
 use netns_ebpf::{Clsact, Monitor, MonitorError, MonitorOptions, Trace};
-
-/// `ENODEV`.
-const NO_DEVICE: i32 = 19;
 
 impl Executor<'_> {
     pub(super) fn set_policy(
@@ -112,7 +109,7 @@ fn release(monitor: &Monitor, index: u32) -> Result<()> {
 fn release_gone(monitor: &Monitor, socket: &mut RouteSocket) -> Result<()> {
     for (slot, index) in monitor.ports() {
         match link::get(socket, index) {
-            Err(error) if error.errno() == Some(NO_DEVICE) => monitor.release(slot)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => monitor.release(slot)?,
             other => drop(other?),
         }
     }

@@ -75,7 +75,7 @@ impl<'a> Wanted<'a> {
         let host = super::host(netns)?;
         let mut socket = RouteSocket::open_in(&host)?;
         let found = match link::get_named(&mut socket, name) {
-            Err(error) if error.errno() == Some(NO_DEVICE) => None,
+            Err(error) if error.kind() == netns_core::ErrorKind::NotFound => None,
             other => Some(other?),
         };
         Ok(Self { name, host, socket, found })
@@ -85,9 +85,6 @@ impl<'a> Wanted<'a> {
         Ok(place.is_in(&self.host) && place.is_of(&mut self.socket, self.name, self.found.as_ref())?)
     }
 }
-
-/// `ENODEV`.
-const NO_DEVICE: i32 = 19;
 
 /// The namespace where something was left is not to be found from here.
 fn lost(place: &Place) -> String {

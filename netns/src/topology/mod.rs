@@ -2,7 +2,7 @@
 
 pub(crate) mod cli;
 
-use crate::failure::{Failure, in_words};
+use crate::failure::{Failure, with_log};
 use crate::output::{json_line, stdout};
 use crate::rights;
 use cli::{DiffArguments, ShowArguments, UpArguments};
@@ -102,9 +102,9 @@ impl From<Error> for Failure {
             Error::System { .. } => Self::Usage(error.to_string()),
             Error::RolledBack(ref why) => {
                 let hint = if let Error::Kernel(why) = &**why { rights::hint(why) } else { "" };
-                Self::Kernel(format!("{}{hint}", in_words(&error)))
+                Self::Kernel(format!("{}{hint}", with_log(&error, error.verifier_log())))
             }
-            error => Self::Kernel(in_words(&error)),
+            error => Self::Kernel(with_log(&error, error.verifier_log())),
         }
     }
 }

@@ -15,6 +15,7 @@ mod round;
 mod table;
 
 use crate::cli::VmTestArguments;
+use crate::root;
 use apt::{Archive, failed};
 use kernel::Kernel;
 use machine::{Machine, Processor};
@@ -28,7 +29,7 @@ use serde_json::json;
 use std::env;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -41,7 +42,7 @@ const GUEST: &str = include_str!("guest.sh");
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
     netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
     let architecture = arguments.arch;
-    let workspace = workspace();
+    let workspace = root();
     let folder = target().join("vm");
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
@@ -136,13 +137,7 @@ fn print(arguments: &VmTestArguments, reports: &[Report]) -> Result<(), Failure>
     Ok(())
 }
 
-/// The workspace.
-fn workspace() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
-}
-
 /// Where cargo puts what it makes.
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -2,7 +2,7 @@
 
 use super::apt::failed;
 use super::architecture::Architecture;
-use super::workspace;
+use crate::root;
 use netns::Failure;
 use serde_json::Value;
 use std::fs;
@@ -101,7 +101,7 @@ impl Drop for Built {
 fn build(architecture: Architecture, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
     let [verb, rest @ ..] = arguments else { return Ok(Vec::new()) };
     let mut command = architecture.cargo(verb)?;
-    command.current_dir(workspace()).args(rest);
+    command.current_dir(root()).args(rest);
     command.args(["--quiet", "--message-format", "json-render-diagnostics"]);
     let output = command
         .stdin(Stdio::null())

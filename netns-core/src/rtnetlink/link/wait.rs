@@ -1,14 +1,14 @@
 //! Waiting until a link carries packets.
 
-use super::{Link, LinkId, OperationalState, get};
-use crate::error::Cause;
+use super::description::{Link, LinkId, OperationalState, get};
+use crate::error::{Cause, Operation};
 use crate::events::Events;
 use crate::{Error, Result, RouteSocket};
 use std::time::{Duration, Instant};
 
 /// Waits until a link carries packets ([`OperationalState::Up`]), and describes it then.
 ///
-/// Since Linux 6.8 the question itself makes the kernel catch up ([`super::encode_get`]), so that a link that has a
+/// Since Linux 6.8 the question itself makes the kernel catch up ([`encode_get`](super::encode_get)), so that a link that has a
 /// carrier is up when the first answer comes, and nothing is waited for. Before, the kernel does it in its own time,
 /// which it announces: some milliseconds, or up to a second for a link that is not in a hurry
 /// (`linkwatch_schedule_work` in <https://github.com/torvalds/linux/blob/v6.1/net/core/link_watch.c>).
@@ -48,7 +48,7 @@ pub fn wait_up(socket: &mut RouteSocket, link: impl Into<LinkId>, limit: Duratio
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::new("wait for link", now.name.to_string(), Cause::TimedOut(limit)));
+            return Err(Error::new(Operation::WaitForLink, now.name.to_string(), Cause::TimedOut(limit)));
         }
         events.next(left)?;
     }

@@ -1,8 +1,7 @@
 //! A request as lines of text, and how two of them differ.
 
-use crate::wire::{
-    IfAddrMsg, IfInfoMsg, Message, NdMsg, NlAttr, NlMsgHdr, RtMsg, TcMsg, align, attribute_path,
-};
+use crate::rtnetlink::describe::attribute_path;
+use crate::wire::{IfAddrMsg, IfInfoMsg, Message, NdMsg, NlAttr, NlMsgHdr, RtMsg, TcMsg, align};
 
 /// What a line has instead of a descriptor's number.
 pub(super) const DESCRIPTOR: &str = "a descriptor";

@@ -1,8 +1,9 @@
 //! Tests without a kernel.
 
-use std::io;
-
 use super::MonitorError;
+use netns_core::{Cause, ErrorKind, Operation};
+use std::error::Error;
+use std::io;
 
 fn refused(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
@@ -41,4 +42,41 @@ fn what_is_nobodys_refusal_is_none() {
         !MonitorError::Descriptors { operation: operation(), source: refused(libc::EMFILE) }.is_refusal()
     );
     assert!(!MonitorError::NoSlots.is_refusal());
+}
+
+/// As `anyhow` prints an error: what it displays, and all its sources.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[test]
+fn nothing_is_told_twice_by_an_error_and_its_sources() {
+    let operation = || "create the map COUNTERS".to_owned();
+    let port = || {
+        let cause = Cause::Refused { errno: libc::EBUSY, message: None, attribute: None };
+        netns_core::Error::new(Operation::AddQdisc, "clsact", cause)
+    };
+    let busy = || refused(libc::EBUSY);
+    for (error, kind) in [
+        (MonitorError::Kernel { operation: operation(), source: busy() }, ErrorKind::Busy),
+        (MonitorError::Load { operation: operation(), source: busy().into() }, ErrorKind::Busy),
+        (MonitorError::Descriptors { operation: operation(), source: busy() }, ErrorKind::Exhausted),
+        (MonitorError::Missing { what: "maps", source: busy() }, ErrorKind::Unsupported),
+        (
+            MonitorError::TooOld { kernel: "5.10".to_owned(), log: String::new(), source: busy() },
+            ErrorKind::Unsupported,
+        ),
+        (MonitorError::Port { operation: "attach to", ifindex: 7, source: port() }, ErrorKind::Busy),
+    ] {
+        let text = chain(&error);
+        assert_eq!(text.matches("(os error 16)").count(), 1, "{text}");
+        assert_eq!((error.kind(), error.errno()), (kind, Some(libc::EBUSY)), "{text}");
+    }
+    assert_eq!(MonitorError::NoSlots.errno(), None);
 }

@@ -1,73 +1,68 @@
-//! Putting a request into words.
+//! Putting a request of rtnetlink's into words.
 //!
 //! Errors name the operation, the object and the attribute that the kernel complains of. All of that is read back
 //! from the request's own bytes when something has failed, so that nothing needs to be remembered while all goes well.
 
-use super::{
-    IFLA_BR_AGEING_TIME, IFLA_BR_FORWARD_DELAY, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
-    IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD,
-    IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfAddrMsg,
-    IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlAttr, NlMsgHdr, RtGenMsg,
+use super::link::LinkKind;
+use super::link::names::LINK;
+use crate::error::{Description, Operation};
+use crate::wire::{
+    IfAddrMsg, IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RtGenMsg,
     RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME,
-    TcMsg, VETH_INFO_PEER, align,
+    TcMsg,
 };
-use bytemuck::pod_read_unaligned;
-
-/// A request in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Description {
-    /// What was asked for: "create veth".
-    pub(crate) operation: String,
-    /// Of what: "v0", "10.1.1.1/24 on interface 5".
-    pub(crate) object: String,
-}
+use crate::wire::{Name, leaf, name as name_in, nest, path};
 
 /// What a request asks for, and of what.
 pub(crate) fn describe(request: &Message<'_>) -> Description {
-    let (verb, noun) = match request.header.kind {
-        libc::RTM_NEWLINK if creates(request) => ("create", "link"),
-        libc::RTM_NEWLINK => ("set", "link"),
-        libc::RTM_SETLINK => ("set", "bridge port"),
-        libc::RTM_DELLINK => ("delete", "link"),
-        libc::RTM_GETLINK => ("get", "link"),
-        libc::RTM_NEWADDR => ("add", "address"),
-        libc::RTM_DELADDR => ("delete", "address"),
-        libc::RTM_GETADDR => ("get", "address"),
-        libc::RTM_NEWROUTE => ("add", "route"),
-        libc::RTM_DELROUTE => ("delete", "route"),
-        libc::RTM_GETROUTE => ("get", "route"),
-        libc::RTM_NEWNEIGH => ("add", "neighbour"),
-        libc::RTM_DELNEIGH => ("delete", "neighbour"),
-        libc::RTM_GETNEIGH => ("get", "neighbour"),
-        libc::RTM_NEWQDISC => ("add", "qdisc"),
-        libc::RTM_DELQDISC => ("delete", "qdisc"),
-        libc::RTM_GETQDISC => ("get", "qdisc"),
-        libc::RTM_NEWTFILTER => ("add", "filter"),
-        libc::RTM_DELTFILTER => ("delete", "filter"),
-        libc::RTM_GETTFILTER => ("get", "filter"),
-        libc::RTM_GETNSID => ("get", "namespace id"),
-        libc::RTM_NEWNSID => ("assign", "namespace id"),
-        other => {
-            return Description { operation: format!("netlink request {other}"), object: String::new() };
-        }
-    };
     let dump = i32::from(request.header.flags) & libc::NLM_F_DUMP == libc::NLM_F_DUMP;
-    if dump {
-        return Description { operation: format!("list {noun}s"), object: String::new() };
-    }
-    let noun = match (verb, link_kind(request)) {
-        ("create", Some(kind)) => kind,
-        _ => noun,
+    let operation = match request.header.kind {
+        libc::RTM_NEWLINK if creates(request) => Operation::CreateLink(link_kind(request).unwrap_or("link")),
+        libc::RTM_NEWLINK => Operation::SetLink,
+        libc::RTM_SETLINK => Operation::SetBridgePort,
+        libc::RTM_DELLINK => Operation::DeleteLink,
+        libc::RTM_GETLINK if dump => Operation::ListLinks,
+        libc::RTM_GETLINK => Operation::GetLink,
+        libc::RTM_NEWADDR => Operation::AddAddress,
+        libc::RTM_DELADDR => Operation::DeleteAddress,
+        libc::RTM_GETADDR if dump => Operation::ListAddresses,
+        libc::RTM_GETADDR => Operation::GetAddress,
+        libc::RTM_NEWROUTE => Operation::AddRoute,
+        libc::RTM_DELROUTE => Operation::DeleteRoute,
+        libc::RTM_GETROUTE if dump => Operation::ListRoutes,
+        libc::RTM_GETROUTE => Operation::GetRoute,
+        libc::RTM_NEWNEIGH => Operation::AddNeighbour,
+        libc::RTM_DELNEIGH => Operation::DeleteNeighbour,
+        libc::RTM_GETNEIGH if dump => Operation::ListNeighbours,
+        libc::RTM_GETNEIGH => Operation::GetNeighbour,
+        libc::RTM_NEWQDISC => Operation::AddQdisc,
+        libc::RTM_DELQDISC => Operation::DeleteQdisc,
+        libc::RTM_GETQDISC if dump => Operation::ListQdiscs,
+        libc::RTM_GETQDISC => Operation::GetQdisc,
+        libc::RTM_NEWTFILTER => Operation::AddFilter,
+        libc::RTM_DELTFILTER => Operation::DeleteFilter,
+        libc::RTM_GETTFILTER if dump => Operation::ListFilters,
+        libc::RTM_GETTFILTER => Operation::GetFilter,
+        libc::RTM_GETNSID if dump => Operation::ListNamespaceIds,
+        libc::RTM_GETNSID => Operation::GetNamespaceId,
+        libc::RTM_NEWNSID => Operation::AssignNamespaceId,
+        other => return Description { operation: Operation::Netlink(other), object: String::new() },
     };
-    Description { operation: format!("{verb} {noun}"), object: object(request).unwrap_or_default() }
+    let object = if dump { String::new() } else { object(request).unwrap_or_default() };
+    Description { operation, object }
 }
 
 fn creates(request: &Message<'_>) -> bool {
     i32::from(request.header.flags) & libc::NLM_F_CREATE != 0
 }
 
+/// The kind of a link that is made, if it is one of ours.
+fn link_kind(request: &Message<'_>) -> Option<&'static str> {
+    LinkKind::named(kind_text(request)?).map(|kind| kind.name())
+}
+
 /// `IFLA_INFO_KIND` of a link request.
-fn link_kind<'a>(request: &Message<'a>) -> Option<&'a str> {
+fn kind_text<'a>(request: &Message<'a>) -> Option<&'a str> {
     if request.header.kind != libc::RTM_NEWLINK {
         return None;
     }
@@ -85,7 +80,11 @@ fn object(request: &Message<'_>) -> Option<String> {
             let name = name.and_then(|name| name.text());
             let group = attributes.find(libc::IFLA_GROUP).and_then(|group| group.value::<u32>());
             match (name, group) {
-                (Some(name), _) if header.index == 0 || creates(request) => name.to_owned(),
+                (Some(name), _) if creates(request) => match (kind_text(request), link_kind(request)) {
+                    (Some(unknown), None) => format!("{name} of kind {unknown}"),
+                    _ => name.to_owned(),
+                },
+                (Some(name), _) if header.index == 0 => name.to_owned(),
                 (Some(name), _) => format!("{} ({name})", on(header.index.into())),
                 (None, Some(group)) if header.index == 0 => format!("group {group}"),
                 _ => on(header.index.into()),
@@ -140,72 +139,6 @@ fn object(request: &Message<'_>) -> Option<String> {
     })
 }
 
-/// An attribute's name, what it holds in front of nested attributes, and those.
-struct Name {
-    kind: u16,
-    text: &'static str,
-    header: usize,
-    inside: &'static [Name],
-}
-
-const fn leaf(kind: u16, name: &'static str) -> Name {
-    Name { kind, text: name, header: 0, inside: &[] }
-}
-
-const fn nest(kind: u16, name: &'static str, inside: &'static [Name]) -> Name {
-    Name { kind, text: name, header: 0, inside }
-}
-
-/// The attributes of a link that a veth peer has as well.
-const fn link_names(linkinfo: &'static [Name]) -> [Name; 13] {
-    [
-        leaf(libc::IFLA_ADDRESS, "IFLA_ADDRESS"),
-        leaf(libc::IFLA_IFNAME, "IFLA_IFNAME"),
-        leaf(libc::IFLA_MTU, "IFLA_MTU"),
-        leaf(libc::IFLA_MASTER, "IFLA_MASTER"),
-        nest(libc::IFLA_PROTINFO, "IFLA_PROTINFO", PORT),
-        nest(libc::IFLA_LINKINFO, "IFLA_LINKINFO", linkinfo),
-        leaf(libc::IFLA_AF_SPEC, "IFLA_AF_SPEC"),
-        leaf(libc::IFLA_GROUP, "IFLA_GROUP"),
-        leaf(libc::IFLA_NET_NS_FD, "IFLA_NET_NS_FD"),
-        leaf(libc::IFLA_NET_NS_PID, "IFLA_NET_NS_PID"),
-        leaf(libc::IFLA_NUM_TX_QUEUES, "IFLA_NUM_TX_QUEUES"),
-        leaf(libc::IFLA_NUM_RX_QUEUES, "IFLA_NUM_RX_QUEUES"),
-        leaf(libc::IFLA_EXT_MASK, "IFLA_EXT_MASK"),
-    ]
-}
-
-const PORT: &[Name] = &[
-    leaf(IFLA_BRPORT_STATE, "IFLA_BRPORT_STATE"),
-    leaf(IFLA_BRPORT_MODE, "IFLA_BRPORT_MODE"),
-    leaf(IFLA_BRPORT_LEARNING, "IFLA_BRPORT_LEARNING"),
-    leaf(IFLA_BRPORT_UNICAST_FLOOD, "IFLA_BRPORT_UNICAST_FLOOD"),
-    leaf(IFLA_BRPORT_MCAST_FLOOD, "IFLA_BRPORT_MCAST_FLOOD"),
-    leaf(IFLA_BRPORT_BCAST_FLOOD, "IFLA_BRPORT_BCAST_FLOOD"),
-    leaf(IFLA_BRPORT_NEIGH_SUPPRESS, "IFLA_BRPORT_NEIGH_SUPPRESS"),
-    leaf(IFLA_BRPORT_ISOLATED, "IFLA_BRPORT_ISOLATED"),
-];
-const BRIDGE: &[Name] = &[
-    leaf(IFLA_BR_FORWARD_DELAY, "IFLA_BR_FORWARD_DELAY"),
-    leaf(IFLA_BR_AGEING_TIME, "IFLA_BR_AGEING_TIME"),
-    leaf(IFLA_BR_STP_STATE, "IFLA_BR_STP_STATE"),
-    leaf(IFLA_BR_MCAST_SNOOPING, "IFLA_BR_MCAST_SNOOPING"),
-];
-const KIND: Name = leaf(libc::IFLA_INFO_KIND, "IFLA_INFO_KIND");
-const LINK: &[Name] = &link_names(&[KIND, nest(libc::IFLA_INFO_DATA, "IFLA_INFO_DATA", BRIDGE)]);
-const LINK_VETH: &[Name] = &link_names(&[
-    KIND,
-    nest(
-        libc::IFLA_INFO_DATA,
-        "IFLA_INFO_DATA",
-        &[Name {
-            kind: VETH_INFO_PEER,
-            text: "VETH_INFO_PEER",
-            header: size_of::<IfInfoMsg>(),
-            inside: LINK,
-        }],
-    ),
-]);
 const ADDRESS: &[Name] = &[
     leaf(libc::IFA_ADDRESS, "IFA_ADDRESS"),
     leaf(libc::IFA_LOCAL, "IFA_LOCAL"),
@@ -249,8 +182,8 @@ fn names(request: &Message<'_>) -> (&'static [Name], usize) {
         libc::RTM_NEWROUTE | libc::RTM_DELROUTE | libc::RTM_GETROUTE => (ROUTE, size_of::<RtMsg>()),
         libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH | libc::RTM_GETNEIGH => (NEIGHBOUR, size_of::<NdMsg>()),
         libc::RTM_NEWLINK | libc::RTM_SETLINK | libc::RTM_DELLINK | libc::RTM_GETLINK => {
-            let veth = link_kind(request) == Some("veth");
-            (if veth { LINK_VETH } else { LINK }, size_of::<IfInfoMsg>())
+            let kind = kind_text(request).and_then(LinkKind::named);
+            (kind.map_or(LINK, |kind| kind.attributes()), size_of::<IfInfoMsg>())
         }
         libc::RTM_GETNSID | libc::RTM_NEWNSID => (NAMESPACE_ID, size_of::<RtGenMsg>()),
         _ => (TC, size_of::<TcMsg>()),
@@ -265,44 +198,7 @@ pub(crate) fn attribute_path(request: &Message<'_>, offset: usize) -> Option<Str
     path(request.payload.get(header..)?, target, names)
 }
 
-fn path(bytes: &[u8], target: usize, names: &'static [Name]) -> Option<String> {
-    let mut at = 0;
-    while let Some(header) = bytes.get(at..at + size_of::<NlAttr>()) {
-        let header: NlAttr = pod_read_unaligned(header);
-        let end = at + header.length as usize;
-        let Known { name, skip, inside } = name_of(header.kind, names);
-        if at == target {
-            return Some(name);
-        }
-        let first = at + size_of::<NlAttr>() + skip;
-        if let Some(rest) = target.checked_sub(first).filter(|_| target < end) {
-            let below = path(bytes.get(first..end)?, rest, inside)?;
-            return Some(format!("{name}/{below}"));
-        }
-        if align(header.length as usize) < size_of::<NlAttr>() {
-            return None;
-        }
-        at += align(header.length as usize);
-    }
-    None
-}
-
-/// What is known of an attribute.
-struct Known {
-    name: String,
-    skip: usize,
-    inside: &'static [Name],
-}
-
-fn name_of(kind: u16, names: &'static [Name]) -> Known {
-    let kind = kind & !(libc::NLA_F_NESTED as u16);
-    match names.iter().find(|name| name.kind == kind) {
-        Some(known) => Known { name: known.text.to_owned(), skip: known.header, inside: known.inside },
-        None => Known { name: format!("attribute {kind}"), skip: 0, inside: &[] },
-    }
-}
-
 /// The name of a request's attribute of this kind, not of a nested one.
 pub(crate) fn attribute_name(request: &Message<'_>, kind: u16) -> String {
-    name_of(kind, names(request).0).name
+    name_in(kind, names(request).0)
 }
