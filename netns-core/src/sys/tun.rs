@@ -13,11 +13,12 @@ type Name = [u8; libc::IFNAMSIZ];
 pub(crate) fn set_interface(fd: BorrowedFd<'_>, name: Name, flags: libc::c_int) -> io::Result<Name> {
     // SAFETY: all zeroes is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { zeroed() };
-    request.ifr_name = name.map(|byte| byte as libc::c_char);
+    // `c_char` is signed on some machines.
+    request.ifr_name = bytemuck::cast(name);
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: the kernel reads and writes one `ifreq`, which outlives the call; `request` has all of its bytes.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })?;
-    Ok(request.ifr_name.map(|byte| byte as u8))
+    Ok(bytemuck::cast(request.ifr_name))
 }
 
 /// A setting that is a number, and no pointer.

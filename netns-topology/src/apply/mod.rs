@@ -65,7 +65,7 @@ impl<'a> Executor<'a> {
             }
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
             Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
-                gone(link::delete(self.socket(&link.place)?, *index))?
+                gone(link::delete(self.socket(&link.place)?, *index))?;
             }
             Change::RemoveNamespace(name) => {
                 // What is to have the name next is open already.
