@@ -154,6 +154,22 @@ impl Record {
         Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
     }
 
+    /// Whether all of it is up; not so if `up` was killed, or could not undo what it had done.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.applied.is_some()
+    }
+
+    /// The names of the namespaces that were made.
+    pub fn namespace_names(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(String::as_str)
+    }
+
+    /// The bridges that were made.
+    pub fn bridge_names(&self) -> impl Iterator<Item = LinkName> {
+        self.bridges.iter().filter_map(RecordedLink::link)
+    }
+
     fn empty(file: PathBuf) -> Self {
         Self {
             file,

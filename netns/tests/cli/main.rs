@@ -23,6 +23,7 @@ mod topology;
 mod topology_drawn;
 mod topology_faults;
 mod topology_groups;
+mod topology_labs;
 mod topology_policy;
 mod vlan;
 mod watched;
