@@ -12,6 +12,7 @@ use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
 use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
+use netns_core::link::LinkChange;
 use netns_core::record::RecordedNamespace;
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
@@ -82,6 +83,9 @@ impl<'a> Executor<'a> {
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
             Change::Raise(link) => link::set_up(self.socket(&link.place)?, link.name)?,
+            Change::Silence { link, .. } => {
+                links::silence(self.socket(&link.place)?, link.name, &LinkChange::NONE)?;
+            }
             Change::SetMtu { link, to, .. } => self.set_mtu(link, *to)?,
             Change::SetBridge { link, options } => {
                 netns_core::bridge::set(self.socket(&link.place)?, link.name, options)?;

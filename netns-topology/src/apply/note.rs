@@ -41,11 +41,21 @@ impl Executor<'_> {
             }
             Change::AddBridge(bridge) => {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
-                self.record.bridges.push(RecordedLink::new(&bridge.link, mac));
+                let new = RecordedLink::new(&bridge.link, mac);
+                // One entry a bridge: of one that is gone nothing is to be found.
+                self.record.bridges.retain(|known| {
+                    (!known.is(&bridge.link) || observed.ours(known).is_some()) && *known != new
+                });
+                self.record.bridges.push(new);
             }
             Change::AddCable(cable) => {
                 let ends = cable.ends.each_mut();
                 let ends = ends.map(|end| RecordedLink::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
+                self.record.cables.retain(|known| {
+                    let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
+                    let is_there = known.iter().any(|end| observed.ours(end).is_some());
+                    (!has_name || is_there) && *known != ends
+                });
                 self.record.cables.push(ends);
             }
             Change::AddAddress(address) if !self.record.has_address(address) => {

@@ -5,12 +5,13 @@
 mod add;
 mod apart;
 mod change;
+mod owner;
 mod remove;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::{DEFAULTS, differing_options};
+pub(crate) use add::{DEFAULTS, differing_options, link_local};
 pub use change::Change;
 
 use crate::error::{Error, Result};

@@ -113,6 +113,10 @@ impl RecordedLink {
         self.place == link.place && self.name == link.name.as_str()
     }
 
+    pub(crate) fn has_name_of(&self, other: &Self) -> bool {
+        self.place == other.place && self.name == other.name
+    }
+
     /// Its place and name; `None` if the record was tampered with.
     pub(crate) fn link(&self) -> Option<LinkName> {
         Some(LinkName { place: self.place.clone(), name: IfName::new(&self.name).ok()? })

@@ -21,6 +21,7 @@ mod ours_topology;
 mod run;
 mod topology;
 mod topology_drawn;
+mod topology_drift;
 mod topology_faults;
 mod topology_groups;
 mod topology_labs;
