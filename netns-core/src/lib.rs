@@ -68,6 +68,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod announce;
 pub mod barrier;
 mod capability;
 mod error;
@@ -93,7 +94,7 @@ pub use name::IfName;
 pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_root_of_user_namespace};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
-pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, route, tc, veth};
+pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, option, route, tc, veth};
 
 /// The example there is compiled.
 #[cfg(doctest)]

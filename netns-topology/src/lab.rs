@@ -233,6 +233,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
     let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
     record.namespaces.retain(|name, _| topology.namespaces.contains(name));
     record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
+    record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));
     record.cables.retain(|ends| {
         let wanted = |link: &RecordedLink| {
             topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))

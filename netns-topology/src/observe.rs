@@ -99,12 +99,11 @@ impl Observed {
         let mut namespaces = topology.namespaces.iter().filter_map(|name| {
             self.namespaces.get(name).copied().flatten().map(|there| is_ours(name, &there))
         });
-        let recorded = |link: &LinkName| {
-            let mut links = record.cables.iter().flatten().chain(&record.bridges);
-            links.any(|known| known.is(link) && self.ours(known).is_some())
-        };
+        let recorded =
+            |link: &LinkName| record.every_link().any(|known| known.is(link) && self.ours(known).is_some());
         let ends = topology.cables.iter().flat_map(|cable| &cable.ends).map(|end| &end.link);
-        let mut links = ends.chain(topology.bridges.iter().map(|bridge| &bridge.link));
+        let singles = topology.links.iter().map(|single| &single.link);
+        let mut links = ends.chain(topology.bridges.iter().map(|bridge| &bridge.link)).chain(singles);
         namespaces.any(|ours| !ours) || links.any(|link| self.link(link).is_some() && !recorded(link))
     }
 

@@ -41,7 +41,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
     // Adding commands that are derived brings their type's description along.
     let about = ours.get_about().cloned().unwrap_or_default();
     let command = (program.commands)(ours).about(about);
-    let matches = match command.try_get_matches_from(net::cli::with_keywords(arguments)) {
+    let matches = match command.try_get_matches_from(net::keywords::with_keywords(arguments)) {
         Ok(matches) => matches,
         Err(error) => return refused(&error),
     };

@@ -10,6 +10,7 @@ mod events;
 mod folder;
 mod golden;
 mod harness;
+mod kinds;
 mod link;
 mod list;
 mod name;

@@ -3,6 +3,7 @@
 use crate::api::ApiArguments;
 use crate::cross::CrossArguments;
 use crate::dist::DistArguments;
+use crate::faults::FaultsArguments;
 use crate::vm::architecture::Architecture;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Package,
     /// Compare the public API of every library with the list in the repository.
     Api(ApiArguments),
+    /// Refuse each request that a command makes, and kill it before each; compare what is left.
+    Faults(FaultsArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
 }

@@ -7,6 +7,7 @@ mod cli;
 mod cross;
 mod dist;
 mod ebpf;
+mod faults;
 mod package;
 mod vm;
 
@@ -33,6 +34,7 @@ fn run(matches: &ArgMatches) -> Option<Result<ExitCode, Failure>> {
 fn dispatch(command: &Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::VmTest(arguments) => return vm::vm_test(arguments),
+        Command::Faults(arguments) => return faults::faults(arguments),
         Command::Ebpf(EbpfCommand::Build) => ebpf::build(),
         Command::Ebpf(EbpfCommand::Check) => ebpf::check(),
         Command::Cross(arguments) => cross::cross(arguments),

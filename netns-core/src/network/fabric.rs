@@ -285,7 +285,7 @@ impl Fabric {
         let bridge = Bridge {
             index: Some(leaf.bridge),
             mtu: self.options.mtu,
-            multicast_snooping: Some(false),
+            options: bridge::SILENT,
             ..Bridge::new(plan.link_name('b', shard), plan.leaf_mac(shard))
         };
         bridge::encode_create(&mut batch, &bridge);
@@ -368,7 +368,7 @@ fn create_root(
         let bridge = Bridge {
             index: Some(plan.root()),
             mtu: options.mtu,
-            multicast_snooping: Some(false),
+            options: bridge::SILENT,
             ..Bridge::new(plan.name, plan.host_mac())
         };
         match bridge::create(socket, &bridge) {

@@ -1,7 +1,7 @@
 //! Events: links and addresses that come, change and go, as `ip monitor` shows them.
 
 use super::address::{self, Address};
-use super::link::{self, Link};
+use super::link::{Link, parse as parse_link};
 use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
@@ -147,8 +147,8 @@ impl Events {
         }
         for message in Messages::new(&self.buffer[..datagram.length]) {
             let event = match message.header.kind {
-                libc::RTM_NEWLINK => link::parse(&message).map(|link| Event::Link(Box::new(link))),
-                libc::RTM_DELLINK => link::parse(&message).map(|link| Event::LinkGone(Box::new(link))),
+                libc::RTM_NEWLINK => parse_link(&message).map(|link| Event::Link(Box::new(link))),
+                libc::RTM_DELLINK => parse_link(&message).map(|link| Event::LinkGone(Box::new(link))),
                 libc::RTM_NEWADDR => address::parse(&message).map(Event::Address),
                 libc::RTM_DELADDR => address::parse(&message).map(Event::AddressGone),
                 _ => None,

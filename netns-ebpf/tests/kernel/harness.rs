@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netns_core::address::{self, Address};
-use netns_core::bridge::{self, Bridge};
+use netns_core::bridge::{self, Bridge, BridgeOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, Neighbour};
 use netns_core::veth::{self, Veth};
@@ -119,7 +119,7 @@ impl Network {
         sysctl::set(&host, "net.ipv6.conf.default.disable_ipv6", "1").unwrap();
         let bridge = Bridge {
             index: Some(2),
-            multicast_snooping: Some(false),
+            options: BridgeOptions { mcast_snooping: Some(false), ..BridgeOptions::NONE },
             up: true,
             ..Bridge::new(name("br0"), MacAddress::local(254))
         };

@@ -2,11 +2,11 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::{DEFAULTS, differing_options, link_local};
-use crate::topology::{Bridge, Cable, LinkName};
+use crate::plan::{defaults, differing, link_local};
+use crate::topology::{Bridge, Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
-use netns_core::link::{self, AddrGenMode, LinkChange};
+use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
 use netns_core::veth::{self, Veth};
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
 use std::os::fd::AsFd;
@@ -25,9 +25,7 @@ impl Executor<'_> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {
-            stp: wanted.stp,
-            ageing: Some(wanted.ageing),
-            multicast_snooping: Some(wanted.multicast_snooping),
+            options: wanted.options,
             ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
         };
         bridge::create(socket, &request)?;
@@ -36,6 +34,19 @@ impl Executor<'_> {
         silence(socket, name, &sized)?;
         link::set_up(socket, name)?;
         Ok(())
+    }
+
+    pub(super) fn add_single(&mut self, wanted: &SingleLink) -> Result<()> {
+        let SingleLink { link: name, mut kind, on, mac, mtu } = wanted.clone();
+        let socket = self.socket(&name.place)?;
+        let below = on.map(|on| link::get(socket, on)).transpose()?.map(|below| below.index);
+        if let LinkKind::Vxlan(options) = &mut kind {
+            options.dev = below;
+        }
+        let on = below.filter(|_| kind.needs_link());
+        link::create(socket, &NewLink { link: on, mac, mtu, ..NewLink::new(name.name, kind) })?;
+        silence(socket, name.name, &LinkChange::NONE)?;
+        Ok(link::set_up(socket, name.name)?)
     }
 
     pub(super) fn add_cable(&mut self, cable: &Cable) -> Result<()> {
@@ -66,7 +77,7 @@ impl Executor<'_> {
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
-            let options = differing_options(port.options, DEFAULTS);
+            let options = differing(&port.options, &defaults());
             if options != PortOptions::default() {
                 bridge::set_port(socket, index, &options)?;
             }

@@ -1,6 +1,7 @@
 //! Carrying out a plan. What is going to be made is written down first, with the identity that it is going to have,
 //! so that after a kill at any moment all of it is found again.
 
+mod announce;
 mod links;
 mod note;
 mod policy;
@@ -50,7 +51,7 @@ impl<'a> Executor<'a> {
         for change in &changes {
             self.make(change)?;
         }
-        Ok(())
+        self.announce(&changes, observed)
     }
 
     fn make(&mut self, change: &Change) -> Result<()> {
@@ -65,7 +66,9 @@ impl<'a> Executor<'a> {
                 gone(address::delete(self.socket(&link.place)?, index, *net))?;
             }
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
-            Change::RemoveLink { link, index, .. } => gone(link::delete(self.socket(&link.place)?, *index))?,
+            Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
+                gone(link::delete(self.socket(&link.place)?, *index))?
+            }
             Change::RemoveNamespace(name) => {
                 // What is to have the name next is open already.
                 if !self.unnamed.contains(name) {
@@ -81,6 +84,7 @@ impl<'a> Executor<'a> {
                 self.unnamed.remove(name);
             }
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
+            Change::AddSingle(single) => self.add_single(single)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
             Change::Raise(link) => link::set_up(self.socket(&link.place)?, link.name)?,
             Change::Silence { link, .. } => {

@@ -1,9 +1,10 @@
 //! What is wanted, and missing or different. Downwards: namespaces, settings, links, addresses, routes, commands.
 
+use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, Sysctl};
+use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, SingleLink, Sysctl};
 use netns_core::bridge::{BridgeOptions, PortOptions};
-use netns_core::link::AddrGenMode;
+use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,6 +21,7 @@ impl Planner<'_> {
         // Before ports join them, and after ports have left them: a port is in no group that is not yet kept apart.
         self.part_groups();
         self.add_cables();
+        self.add_singles();
         self.join_groups();
         self.set_sysctls(true);
         self.add_addresses();
@@ -71,15 +73,8 @@ impl Planner<'_> {
                 self.changes.push(Change::AddBridge(bridge.clone()));
                 continue;
             }
-            let now = self.observed.link(&bridge.link).and_then(|link| link.bridge).unwrap_or_default();
-            let options = BridgeOptions {
-                stp: differing(Some(bridge.stp), now.stp),
-                ageing: differing(Some(bridge.ageing), now.ageing),
-                multicast_snooping: differing(Some(bridge.multicast_snooping), now.multicast_snooping),
-                // A file has no word for it: anyone who switched it on meant it.
-                vlan_filtering: None,
-                ..BridgeOptions::default()
-            };
+            let now = self.observed.link(&bridge.link).and_then(Link::bridge).unwrap_or_default();
+            let options = differing(&bridge.options, &now);
             if options != BridgeOptions::default() {
                 self.changes.push(Change::SetBridge { link: bridge.link.clone(), options });
             }
@@ -87,6 +82,43 @@ impl Planner<'_> {
             self.silence(&bridge.link);
             self.raise(&bridge.link);
         }
+    }
+
+    /// Each after the one that it is on.
+    fn add_singles(&mut self) {
+        let mut left: Vec<&SingleLink> = self.topology.links.iter().collect();
+        while !left.is_empty() {
+            let waits = |single: &SingleLink, all: &[&SingleLink]| {
+                let below = |other: &&SingleLink| {
+                    other.link.place == single.link.place && Some(other.link.name) == single.on
+                };
+                all.iter().any(below)
+            };
+            let (later, mut now): (Vec<_>, Vec<_>) = left.iter().partition(|single| waits(single, &left));
+            if now.is_empty() {
+                // In a circle, which the kernel refuses.
+                now.clone_from(&later);
+                left.clear();
+            } else {
+                left = later;
+            }
+            for single in now {
+                self.add_single(single);
+            }
+        }
+    }
+
+    fn add_single(&mut self, single: &SingleLink) {
+        if !self.keeps_single(single) {
+            self.refuse_taken(&single.link);
+            self.changes.push(Change::AddSingle(single.clone()));
+            return;
+        }
+        if let Some(mtu) = single.mtu {
+            self.set_mtu(&single.link, mtu);
+        }
+        self.silence(&single.link);
+        self.raise(&single.link);
     }
 
     fn add_cables(&mut self) {
@@ -152,9 +184,9 @@ impl Planner<'_> {
                 now.port.unwrap_or_default()
             } else {
                 self.changes.push(Change::Attach { link: end.link.clone(), bridge: port.bridge });
-                DEFAULTS
+                defaults()
             };
-            let options = differing_options(port.options, present);
+            let options = differing(&port.options, &present);
             if options != PortOptions::default() {
                 self.changes.push(Change::SetPort { link: end.link.clone(), options });
             }
@@ -273,7 +305,7 @@ impl Planner<'_> {
     fn is_to_go(&self, wanted: &Route, other: &netns_core::route::Route) -> bool {
         let removed = |change: &Change| match change {
             Change::RemoveRoute(route) => route.place == wanted.place && self.is_route(route, other),
-            Change::RemoveLink { link, index, .. } => {
+            Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
                 link.place == wanted.place && other.index == Some(*index)
             }
             _ => false,
@@ -293,35 +325,6 @@ pub(crate) fn link_local(mac: MacAddress) -> Ipv6Addr {
 
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-/// What is wanted, if it is not so.
-fn differing<T: PartialEq + Copy>(wanted: Option<T>, now: Option<T>) -> Option<T> {
-    if wanted == now { None } else { wanted }
-}
-
-/// The options of a port that has just joined its bridge.
-pub(crate) const DEFAULTS: PortOptions = PortOptions {
-    isolated: Some(false),
-    hairpin: Some(false),
-    learning: Some(true),
-    flood: Some(true),
-    mcast_flood: Some(true),
-    bcast_flood: Some(true),
-    neigh_suppress: Some(false),
-};
-
-/// Those options that are wanted and not so.
-pub(crate) fn differing_options(wanted: PortOptions, now: PortOptions) -> PortOptions {
-    PortOptions {
-        isolated: differing(wanted.isolated, now.isolated),
-        hairpin: differing(wanted.hairpin, now.hairpin),
-        learning: differing(wanted.learning, now.learning),
-        flood: differing(wanted.flood, now.flood),
-        mcast_flood: differing(wanted.mcast_flood, now.mcast_flood),
-        bcast_flood: differing(wanted.bcast_flood, now.bcast_flood),
-        neigh_suppress: differing(wanted.neigh_suppress, now.neigh_suppress),
-    }
 }
 
 /// Whether a setting is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.

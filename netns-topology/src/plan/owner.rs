@@ -1,7 +1,7 @@
 //! Whose what is in the way is.
 
 use super::Planner;
-use crate::record::{Record, RecordedLink};
+use crate::record::Record;
 use crate::topology::LinkName;
 use netns_core::MacAddress;
 
@@ -16,14 +16,14 @@ impl Planner<'_> {
     /// The same of a link.
     pub(super) fn owner_of_link(&self, link: &LinkName, mac: Option<MacAddress>) -> Option<String> {
         let mac = mac?.to_string();
-        let is_its = |record: &&Record| links(record).any(|known| known.is(link) && known.mac == mac);
+        let is_its = |record: &&Record| record.every_link().any(|known| known.is(link) && known.mac == mac);
         self.observed.others.iter().find(is_its).map(of)
     }
 
     /// What differs between this link and the one that this topology made, as the end of a sentence; `None` if it made
     /// none of this name.
     pub(super) fn is_other(&self, link: &LinkName, mac: Option<MacAddress>) -> Option<String> {
-        let known = links(self.record).filter(|known| known.is(link)).last()?;
+        let known = self.record.every_link().filter(|known| known.is(link)).last()?;
         let now = mac.map_or_else(|| "no MAC address".to_owned(), |mac| format!("the MAC address {mac}"));
         Some(format!(
             "with {now}, and what this topology made had {0}: if it is the same, set it back (`ip link set {1} address \
@@ -31,10 +31,6 @@ impl Planner<'_> {
             known.mac, link.name
         ))
     }
-}
-
-fn links(record: &Record) -> impl DoubleEndedIterator<Item = &RecordedLink> {
-    record.cables.iter().flatten().chain(&record.bridges)
 }
 
 fn of(record: &Record) -> String {

@@ -80,6 +80,14 @@ impl Planner<'_> {
     }
 
     fn remove_links(&mut self) {
+        // Before what they are on.
+        for single in self.record.links.iter().rev() {
+            if !self.topology.links.iter().any(|wanted| self.is_single(single, wanted))
+                && let (Some(link), Some(found)) = (single.link(), self.observed.ours(single))
+            {
+                self.changes.push(Change::RemoveSingle { link, index: found.index });
+            }
+        }
         let kept: Vec<&[RecordedLink; 2]> = self
             .record
             .cables

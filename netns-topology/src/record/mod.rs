@@ -34,6 +34,8 @@ pub struct Record {
     pub(crate) namespaces: BTreeMap<String, NamespaceIdentity>,
     /// Bridges.
     pub(crate) bridges: Vec<RecordedLink>,
+    /// Links of other kinds.
+    pub(crate) links: Vec<RecordedLink>,
     /// Both ends of veth pairs.
     pub(crate) cables: Vec<[RecordedLink; 2]>,
     /// Addresses, each of a link.
@@ -181,6 +183,7 @@ impl Record {
             folder: Folder { existed: true, mounted: true },
             namespaces: BTreeMap::new(),
             bridges: Vec::new(),
+            links: Vec::new(),
             cables: Vec::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
@@ -189,6 +192,11 @@ impl Record {
             programs: BTreeMap::new(),
             groups: Numbers::new(),
         }
+    }
+
+    /// All links.
+    pub(crate) fn every_link(&self) -> impl Iterator<Item = &RecordedLink> {
+        self.cables.iter().flatten().chain(&self.bridges).chain(&self.links)
     }
 
     pub(crate) fn has_address(&self, address: &Address) -> bool {

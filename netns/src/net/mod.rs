@@ -3,8 +3,10 @@
 mod addr;
 mod bridge;
 pub(crate) mod cli;
+pub(crate) mod keywords;
 mod link;
 mod neigh;
+mod option;
 mod route;
 mod stats;
 

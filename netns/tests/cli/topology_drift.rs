@@ -5,7 +5,8 @@ use crate::topology::{edit, example, fine, topology};
 use crate::{done, state_of_the_host, xtask};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tests::{in_host, ip, ip_json, only};
+use std::process::Stdio;
+use tests::{in_host, ip, ip_json, only, oracle};
 
 fn lab(text: &str) -> PathBuf {
     let file = PathBuf::from("/run/lab.toml");
@@ -133,6 +134,76 @@ fn addresses_of_the_kernels_making_are_a_difference() {
         assert!(differs.out.contains("~ host/br0: addrgenmode eui64 -> none\n"), "{}", differs.out);
         fine("up", &file);
         assert!(!has_one());
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
+    });
+}
+
+/// Whether an address is reached at once: asking for the MAC address anew takes the kernel seconds, if it is not told.
+fn is_reached(from: &str, to: &str) -> bool {
+    let mut ping = oracle("ip");
+    ping.args(["netns", "exec", from]).arg(oracle("ping").get_program());
+    ping.args(["-c", "1", "-W", "1", "-q", to]).stdout(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn what_is_made_anew_is_reached_when_up_returns() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\n[namespace.a]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24', 'fd00::1/64'] }\n[namespace.b]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.2/24', 'fd00::2/64'] }\n[namespace.c]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.3/24'] }\n");
+        fine("up", &file);
+        let both = ["10.1.1.2", "fd00::2"];
+        let all_reached = |what: &str| {
+            for to in both {
+                assert!(is_reached("a", to), "{to}, {what}");
+            }
+        };
+        all_reached("at first");
+        let before = mac("-n b link show eth0");
+        ip("netns del b");
+        fine("up", &file);
+        assert_eq!(mac("-n b link show eth0"), before, "the same interface has the same MAC address");
+        all_reached("its namespace was deleted");
+
+        edit(
+            &file,
+            "eth0 = { bridge = 'br0', addresses = ['10.1.1.2/24'",
+            "net0 = { bridge = 'br0', addresses = ['10.1.1.2/24'",
+        );
+        fine("up", &file);
+        assert_ne!(mac("-n b link show net0"), before);
+        all_reached("renamed");
+
+        // An address that moves from one namespace to another.
+        let text = fs::read_to_string(&file).unwrap().replace("'10.1.1.2/24', 'fd00::2/64'", "'10.1.1.4/24'");
+        fs::write(&file, text.replace("'10.1.1.3/24'", "'10.1.1.2/24', 'fd00::2/64'")).unwrap();
+        fine("up", &file);
+        all_reached("moved to another");
+        assert!(ip("-n a neigh show 10.1.1.2").contains(&mac("-n c link show eth0")));
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn a_mac_address_that_the_file_gives_to_another_is_not_kept() {
+    in_host(|_| {
+        let file = lab(
+            "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n\
+            [namespace.b]\ninterface.eth0 = { bridge = 'br0' }\n",
+        );
+        fine("up", &file);
+        ip("netns del a");
+        edit(&file, ", mac = '02:00:00:00:00:01'", "");
+        edit(
+            &file,
+            "[namespace.b]\ninterface.eth0 = { bridge = 'br0'",
+            "[namespace.b]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01'",
+        );
+        fine("up", &file);
+        assert_eq!(mac("-n b link show eth0"), "02:00:00:00:00:01");
+        assert_ne!(mac("-n a link show eth0"), "02:00:00:00:00:01");
         assert_eq!(fine("diff", &file), "");
         fine("down", &file);
     });

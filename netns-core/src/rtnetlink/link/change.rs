@@ -1,6 +1,6 @@
 //! Changing a link: what `ip link set` does.
 
-use super::LinkId;
+use super::description::LinkId;
 use crate::rtnetlink::socket::RouteSocket;
 use crate::wire::{Batch, IFLA_INET6_ADDR_GEN_MODE};
 use crate::{IfName, MacAddress, Result};

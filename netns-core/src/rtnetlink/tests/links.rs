@@ -1,7 +1,7 @@
 //! Links, veth pairs, bridges and their ports.
 
 use super::{golden, mac, name};
-use crate::bridge::{self, Bridge, PortOptions};
+use crate::bridge::{self, Bridge, BridgeOptions, PortOptions};
 use crate::link::{self, LinkChange};
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
@@ -161,9 +161,12 @@ fn bridges() {
     let whole = Bridge {
         index: Some(77),
         mtu: Some(1400),
-        stp: true,
-        ageing: Some(Duration::from_millis(12_340)),
-        multicast_snooping: Some(false),
+        options: BridgeOptions {
+            stp_state: Some(true),
+            ageing_time: Some(Duration::from_millis(12_340)),
+            mcast_snooping: Some(false),
+            ..BridgeOptions::NONE
+        },
         up: true,
         ..plain
     };
@@ -174,8 +177,8 @@ fn bridges() {
             kind[0],
             kind[1],
             (
-                "order IFLA_IFNAME IFLA_ADDRESS IFLA_MTU IFLA_LINKINFO IFLA_INFO_DATA IFLA_BR_STP_STATE \
-             IFLA_BR_AGEING_TIME IFLA_BR_MCAST_SNOOPING",
+                "order IFLA_IFNAME IFLA_ADDRESS IFLA_MTU IFLA_LINKINFO IFLA_INFO_DATA IFLA_BR_AGEING_TIME \
+             IFLA_BR_STP_STATE IFLA_BR_MCAST_SNOOPING",
                 why
             ),
         ]
@@ -192,6 +195,7 @@ fn port_options() {
         mcast_flood: Some(false),
         bcast_flood: Some(false),
         neigh_suppress: Some(true),
+        ..PortOptions::NONE
     };
     golden!(
         "port-options",

@@ -1,19 +1,16 @@
-//! Links: what `ip link` shows, changes and deletes.
+//! Links as the kernel describes them: one, all, a bridge's; and deleting them.
 
-mod change;
-mod wait;
-
-use super::bridge::{BridgeOptions, PortOptions, PortStatus};
-use super::socket::RouteSocket;
-pub use super::words::{LinkMode, LinkType};
+use super::change::AddrGenMode;
+use super::kind::{BridgeOptions, LinkKind};
+use super::port::PortOptions;
 use crate::error::Operation;
+use crate::rtnetlink::socket::RouteSocket;
+use crate::rtnetlink::words::{LinkMode, LinkType};
 use crate::wire::{
     AttributeWriter, Attributes, Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg, LinkStats64, Message,
     RTEXT_FILTER_SKIP_STATS,
 };
 use crate::{IfName, MacAddress, Result};
-pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
-pub use wait::wait_up;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +62,8 @@ pub struct Link {
     pub rx_queues: u32,
     /// Its options as a port, if it is one of a bridge.
     pub port: Option<PortOptions>,
-    /// Its place in the spanning tree, if it is a port of a bridge.
-    pub port_status: Option<PortStatus>,
-    /// Its options as a bridge, if it is one.
-    pub bridge: Option<BridgeOptions>,
+    /// What it is, with its options, if it is of a kind that this crate knows.
+    pub details: Option<LinkKind>,
     /// Its counters.
     pub stats: LinkStats,
 }
@@ -78,6 +73,12 @@ impl Link {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.flags & libc::IFF_UP as u32 != 0
+    }
+
+    /// Its options as a bridge, if it is one.
+    #[must_use]
+    pub const fn bridge(&self) -> Option<BridgeOptions> {
+        if let Some(LinkKind::Bridge(options)) = self.details { Some(options) } else { None }
     }
 
     /// Whether it is one end of a pair, which brings out at one end what goes in at the other (veth, netkit).
@@ -344,8 +345,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
         tx_queues: 0,
         rx_queues: 0,
         port: None,
-        port_status: None,
-        bridge: None,
+        details: None,
         stats: LinkStats::default(),
     };
     for attribute in message.attributes_after::<IfInfoMsg>() {
@@ -381,15 +381,12 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
 
 fn parse_info(link: &mut Link, info: &Attributes<'_>) {
     link.kind = info.find(libc::IFLA_INFO_KIND).and_then(|kind| kind.text()).map(str::to_owned);
-    if link.kind.as_deref() == Some("bridge") {
-        let data = info.find(libc::IFLA_INFO_DATA);
-        link.bridge = data.map(|data| BridgeOptions::parse(&data.nested()));
-    }
+    let data = info.find(libc::IFLA_INFO_DATA).map_or(Attributes::new(&[]), |data| data.nested());
+    link.details = link.kind.as_deref().and_then(LinkKind::named).map(|kind| kind.parse(data));
     let slave = info.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|kind| kind.text());
     if slave == Some("bridge") {
         let data = info.find(libc::IFLA_INFO_SLAVE_DATA);
         link.port = data.map(|data| PortOptions::parse(data.nested()));
-        link.port_status = data.map(|data| PortStatus::parse(&data.nested()));
     }
 }
 

@@ -1,14 +1,27 @@
 //! Veth pairs: `ip link add A type veth peer name B`.
 
-use super::socket::RouteSocket;
-use crate::wire::{AttributeWriter, Batch, IfInfoMsg, VETH_INFO_PEER};
+use crate::rtnetlink::link::names::LINK;
+use crate::rtnetlink::option::table::options;
+use crate::rtnetlink::socket::RouteSocket;
+use crate::wire::{AttributeWriter, Batch, IfInfoMsg, Name, VETH_INFO_PEER};
 use crate::{IfName, MacAddress, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+options! {
+    /// A veth has no options that could be changed: what it is made with is [`Veth`].
+    VethOptions {}
+    and Name {
+        kind: VETH_INFO_PEER,
+        text: "VETH_INFO_PEER",
+        header: size_of::<IfInfoMsg>(),
+        inside: LINK,
+    }
+}
 
 /// A veth pair to be made: a near end, in the namespace of the socket, and its peer.
 ///
 /// One request makes all of it: the peer is born in its namespace, which avoids the kernel's slow move between
-/// namespaces (moving also works: [`super::link::set`]), and the near end is attached to its bridge and raised.
+/// namespaces (moving also works: [`crate::link::set`]), and the near end is attached to its bridge and raised.
 ///
 /// ```
 /// use netns_core::veth::{self, Veth};
