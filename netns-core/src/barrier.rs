@@ -18,12 +18,12 @@
 //! filters do, so the name belongs on record before the table is made.
 #![forbid(unsafe_code)]
 
-use crate::error::{Cause, Operation};
+use crate::error::Cause;
 use crate::nftables::{
     Base, ByteOrder, Chain, Comparison, Expressions, Family, Header, KeyType, MetaKey, NftSocket, Register,
     Set, Table, Transaction, Verdict, chain, element, rule, set, table,
 };
-use crate::{Error, Namespace, Result};
+use crate::{Error, ErrorKind, Namespace, Operation, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::RangeInclusive;
@@ -86,7 +86,7 @@ impl Barrier {
     /// priority is not `stamp`.
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] if the kernel was built without nftables for bridges; else what it refused. Nothing is
+    /// [`ErrorKind::Unsupported`] if the kernel was built without nftables for bridges; else what it refused. Nothing is
     /// left then.
     pub fn create(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
         let mut barrier = Self::new(namespace, name, ports, stamp)?;
@@ -116,6 +116,27 @@ impl Barrier {
             counted: HashMap::new(),
             generation: None,
         })
+    }
+
+    /// Opens one of [`Ports::Listed`] that another process has made; `None` if there is none of this name. What is missing
+    /// of it, [`Self::is_whole`] says.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn open(namespace: &Namespace, name: &str, stamp: u32) -> Result<Option<Self>> {
+        let mut socket = open(namespace)?;
+        let tables = match table::list(&mut socket, Family::Bridge) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+            other => other?,
+        };
+        if tables.iter().all(|table| table.name != name) {
+            return Ok(None);
+        }
+        let elements = element::list(&mut socket, table_of(name), PORTS).or_else(missing)?;
+        let listed = elements.into_iter().filter_map(|element| element.key.try_into().ok());
+        let listed = listed.map(u32::from_ne_bytes).collect();
+        let (name, ports, counted) = (name.to_owned(), Ports::Listed, HashMap::new());
+        Ok(Some(Self { socket, name, ports, stamp, listed, counted, generation: None }))
     }
 
     /// Makes its table.
@@ -150,6 +171,12 @@ impl Barrier {
         Ok(())
     }
 
+    /// Whether it is behind this port, of [`Ports::Listed`].
+    #[must_use]
+    pub fn is_behind(&self, port: u32) -> bool {
+        self.listed.contains(&port)
+    }
+
     /// Takes it away from a port. One that it is not behind is no error.
     ///
     /// # Errors
@@ -181,7 +208,7 @@ impl Barrier {
                 continue;
             };
             let before = self.counted.insert(port, counter.packets).unwrap_or(0);
-            // A barrier that was made anew counts from zero.
+            // Somebody may have emptied the set.
             let packets = counter.packets.checked_sub(before).unwrap_or(counter.packets);
             if packets > 0 {
                 found.push(Unjudged { port, packets });
@@ -201,8 +228,6 @@ impl Barrier {
             return Ok(true);
         }
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
-        let missing =
-            |error: Error| if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) };
         let whole = rules == RULES
             && match self.ports {
                 Ports::Indexes(_) => true,
@@ -224,16 +249,54 @@ impl Barrier {
     pub fn restore(&mut self) -> Result<()> {
         remove_from(&mut self.socket, &self.name)?;
         self.make()?;
+        // It counts from zero.
+        self.counted.clear();
         let listed: Vec<u32> = self.listed.iter().copied().collect();
         self.add(&listed)
     }
 
-    /// Takes it away. That somebody did so before is no error.
+    /// Takes it away until [`Self::restore`]. That somebody did so before is no error.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn lower(&mut self) -> Result<()> {
+        remove_from(&mut self.socket, &self.name).map(drop)
+    }
+
+    /// Takes it away for good. That somebody did so before is no error.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn delete(mut self) -> Result<()> {
         remove_from(&mut self.socket, &self.name).map(drop)
+    }
+}
+
+/// A set that is not there has no elements.
+fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
+    if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) }
+}
+
+/// Whether the kernel can make a barrier, as tried in a namespace that goes at once.
+///
+/// # Errors
+/// If there is no namespace to try it in, or the kernel refuses for another reason.
+pub fn is_supported() -> Result<bool> {
+    match Barrier::create(&Namespace::anonymous()?, "probe", Ports::Listed, 1) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the barrier of this name away from a port, if there is such a barrier and it is behind the port.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn remove_port(namespace: &Namespace, name: &str, port: u32) -> Result<()> {
+    match Barrier::open(namespace, name, 0)? {
+        Some(mut barrier) => barrier.remove(port),
+        None => Ok(()),
     }
 }
 
@@ -245,7 +308,7 @@ pub fn remove(namespace: &Namespace, name: &str) -> Result<bool> {
     match open(namespace) {
         Ok(mut socket) => remove_from(&mut socket, name),
         // Where there can be none there is none.
-        Err(error) if error.is_unsupported() => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -254,7 +317,7 @@ fn remove_from(socket: &mut NftSocket, name: &str) -> Result<bool> {
     match table::delete(socket, table_of(name)) {
         Ok(()) => Ok(true),
         Err(error) if error.errno() == Some(libc::ENOENT) => Ok(false),
-        Err(error) if error.is_unsupported() => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -159,8 +159,8 @@ impl Error {
             Cause::System { error, .. } => ErrorKind::of(error),
             Cause::Invalid(_) => ErrorKind::Invalid,
             Cause::Exhausted(_) => ErrorKind::Exhausted,
-            Cause::Busy(_) => ErrorKind::Busy,
             Cause::Unsupported(_) => ErrorKind::Unsupported,
+            Cause::Busy(_) => ErrorKind::Busy,
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::Reply(_) => ErrorKind::Reply,
             Cause::Changed(_) => ErrorKind::Interrupted,
@@ -193,13 +193,6 @@ impl Error {
     #[must_use]
     pub fn missing_capability(&self) -> Option<&'static str> {
         self.0.missing
-    }
-
-    /// Whether the kernel was built without what was asked for, as far as its answer says so.
-    #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self.0.cause, Cause::Unsupported(_))
-            || matches!(self.errno(), Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EOPNOTSUPP))
     }
 
     /// Whether the input was refused before the kernel was asked.
@@ -246,9 +239,9 @@ impl fmt::Display for Error {
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
             Cause::Invalid(why)
             | Cause::Exhausted(why)
+            | Cause::Unsupported(why)
             | Cause::Busy(why)
             | Cause::Exists(why)
-            | Cause::Unsupported(why)
             | Cause::Reply(why)
             | Cause::Changed(why) => {
                 write!(formatter, ": {why}")

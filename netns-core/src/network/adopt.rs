@@ -36,6 +36,9 @@ impl RecordedNetwork {
     /// # Errors
     /// If a process that is alive has it, it is in another namespace, its bridge is gone, a program is missing or in
     /// excess, or the kernel refuses. Then it is left as it was.
+    ///
+    /// A barrier behind the ports is replaced when all of them have the new program: until then, what a port sends that has
+    /// it already is dropped.
     pub fn open(&self, program: Option<Arc<dyn PortProgram>>) -> Result<(Network, Vec<Sandbox>)> {
         let refused =
             |why: &str| Error::invalid(Operation::OpenNetwork, self.plan.name.to_string(), why.to_owned());

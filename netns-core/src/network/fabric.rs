@@ -217,10 +217,10 @@ impl Fabric {
         program: Option<BorrowedFd<'_>>,
     ) -> Result<Place> {
         let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan)?;
-        if let Some(stamp) = self.options.stamp {
-            place.raise_barrier(plan, stamp)?;
-        }
         let made = self.create_trunk(plan, shard, &place).and_then(|()| {
+            if let Some(stamp) = self.options.stamp {
+                place.raise_barrier(plan, stamp)?;
+            }
             self.join_trunk(plan, shard, program)?;
             self.create_leaf(plan, shard, &place, program)?;
             // So that both ends of the trunk forward from now on.

@@ -59,6 +59,7 @@ impl NetworkRecord {
                            RecordedNetwork::remove removes it";
                 return Err(refused(Cause::Exists(why.into())));
             }
+            // A kill between the end of its bridge and that of its barrier.
             barrier::remove(home, &barrier_name(&left.plan))?;
         }
         Ok(Some(Self { file, namespace }))

@@ -26,7 +26,7 @@
 //! });
 //! # let outcome =
 //! socket.commit(&mut transaction)
-//! # ; match outcome { Err(error) if error.is_unsupported() => return Ok(()), other => other? };
+//! # ; match outcome { Err(error) if error.kind() == netns_core::ErrorKind::Unsupported => return Ok(()), other => other? };
 //! # assert_eq!(table::list(&mut socket, Family::Inet)?.len(), 1);
 //! # Ok::<(), netns_core::Error>(())
 //! ```

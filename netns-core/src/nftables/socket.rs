@@ -46,7 +46,7 @@ impl NftSocket {
     /// Opens a socket in the namespace of the calling thread.
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] if the kernel was built without netfilter's netlink.
+    /// [`crate::ErrorKind::Unsupported`] if the kernel was built without netfilter's netlink.
     pub fn open() -> Result<Self> {
         let failed = Error::system(Operation::OpenNftablesSocket, "", SystemCall::Socket);
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER);
@@ -314,8 +314,8 @@ fn in_words(requests: &[u8], sequence: u32) -> Description {
 }
 
 fn reply_error(requests: &[u8], sequence: u32, why: &'static str) -> Error {
-    let words = in_words(requests, sequence);
-    Error::new(words.operation, words.object, Cause::Reply(why.into()))
+    let Description { operation, object } = in_words(requests, sequence);
+    Error::new(operation, object, Cause::Reply(why.into()))
 }
 
 fn check_complete(requests: &[u8], sequence: u32, remaining: usize) -> Result<()> {
@@ -324,9 +324,9 @@ fn check_complete(requests: &[u8], sequence: u32, remaining: usize) -> Result<()
 
 /// The kernel's refusal of the request that `answer` belongs to.
 fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Error {
-    let words = in_words(requests, answer.header.sequence);
+    let Description { operation, object } = in_words(requests, answer.header.sequence);
     let details = answer.error().map(|(_, details)| details);
     let message = details.and_then(|details| details.find(NLMSGERR_ATTR_MSG)).and_then(|text| text.text());
     let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::new(words.operation, words.object, Cause::Refused { errno, message, attribute: None })
+    Error::new(operation, object, Cause::Refused { errno, message, attribute: None })
 }

@@ -30,7 +30,7 @@ impl Around {
     /// Leads frames around, from now on. What is made is in the namespace alone.
     ///
     /// # Errors
-    /// What the kernel refused: `is_unsupported` if it has no `ifb`, or no chains at egress (Linux 5.16). Nothing is left
+    /// What the kernel refused: [`netns_core::ErrorKind::Unsupported`] if it has no `ifb`, or no chains at egress (Linux 5.16). Nothing is left
     /// then.
     pub fn begin(namespace: &Namespace, link: IfName) -> Result<Self> {
         let namespace = namespace.try_clone()?;

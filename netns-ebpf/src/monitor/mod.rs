@@ -39,7 +39,8 @@ pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::Event;
 pub use observe::{
-    Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace, stations,
+    Barred, Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace,
+    stations,
 };
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
