@@ -69,6 +69,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod announce;
 pub mod barrier;
 mod capability;
 mod error;

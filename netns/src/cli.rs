@@ -6,7 +6,7 @@ use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::program::NETNS;
-use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::topology::cli::{DiffArguments, LabsArguments, ShowArguments, UpArguments};
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Up(UpArguments),
     /// Take down what was brought up of a topology file.
     Down(UpArguments),
+    /// List the topologies that are up.
+    Labs(LabsArguments),
     /// Show what a topology file says, and whether it is up.
     Show(ShowArguments),
     /// Tell what `up` would change.

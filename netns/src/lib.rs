@@ -78,6 +78,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Up(arguments) => topology::up(&arguments),
         Command::Down(arguments) => topology::down(&arguments),
+        Command::Labs(arguments) => topology::labs(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),

@@ -113,6 +113,7 @@ named! {
         WriteSysctl "write sysctl";
         ListInterfaces "list interfaces of";
         Ping "ping";
+        Announce "announce";
         OpenRecord "open record";
         ReadRecord "read record";
         LockRecord "lock record";

@@ -2,19 +2,18 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::{defaults, differing};
+use crate::plan::{defaults, differing, link_local};
 use crate::topology::{Bridge, Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
 use netns_core::veth::{self, Veth};
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
-use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 
 /// Makes a change of a link, and lets it have no IPv6 address but those that are given, and none of those that wait. A
 /// link may have no IPv6 at all: the kernel has none, or the MTU is below 1,280.
-fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
+pub(super) fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
     match link::set(socket, name, &LinkChange { addrgenmode: Some(AddrGenMode::None), ..*change }) {
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(link::set(socket, name, change)?),
         other => Ok(other?),
@@ -125,13 +124,4 @@ impl Executor<'_> {
         let index = link::get(socket, bridge)?.index;
         Ok(bridge::attach(socket, port.name, index)?)
     }
-}
-
-/// The modified EUI-64 of RFC 4291, appendix A.
-fn link_local(mac: MacAddress) -> Ipv6Addr {
-    let [first, rest @ ..] = mac.0;
-    let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, 0, 0, 0xff, 0xfe, 0, 0, 0];
-    bytes[9..11].copy_from_slice(&rest[..2]);
-    bytes[13..].copy_from_slice(&rest[2..]);
-    Ipv6Addr::from(bytes)
 }

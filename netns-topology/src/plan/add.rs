@@ -3,11 +3,11 @@
 use super::options::{defaults, differing};
 use super::{Change, Planner};
 use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, SingleLink, Sysctl};
-use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
-use netns_core::link::Link;
+use netns_core::link::{AddrGenMode, Link};
+use netns_core::{IfName, IpNet, MacAddress};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Who made what is in the way.
 const NOT_OURS: &str = "and was not made by this topology: remove it, or choose another name";
@@ -48,7 +48,8 @@ impl Planner<'_> {
                 continue;
             }
             if self.observed.namespaces.contains_key(name) && !self.is_unfinished(name) {
-                self.conflicts.push(format!("namespace {name} exists {NOT_OURS}"));
+                let whose = self.owner_of_namespace(name).unwrap_or_else(|| NOT_OURS.to_owned());
+                self.conflicts.push(format!("namespace {name} exists {whose}"));
             }
             self.changes.push(Change::AddNamespace(name.clone()));
         }
@@ -78,6 +79,7 @@ impl Planner<'_> {
                 self.changes.push(Change::SetBridge { link: bridge.link.clone(), options });
             }
             self.set_mtu(&bridge.link, bridge.mtu);
+            self.silence(&bridge.link);
             self.raise(&bridge.link);
         }
     }
@@ -115,6 +117,7 @@ impl Planner<'_> {
         if let Some(mtu) = single.mtu {
             self.set_mtu(&single.link, mtu);
         }
+        self.silence(&single.link);
         self.raise(&single.link);
     }
 
@@ -160,8 +163,11 @@ impl Planner<'_> {
     }
 
     fn refuse_taken(&mut self, link: &LinkName) {
-        if self.observed.link(link).is_some() && !self.is_ours(link) {
-            self.conflicts.push(format!("link {link} exists {NOT_OURS}"));
+        if let Some(now) = self.observed.link(link)
+            && !self.is_ours(link)
+        {
+            let whose = self.owner_of_link(link, now.mac).or_else(|| self.is_other(link, now.mac));
+            self.conflicts.push(format!("link {link} exists {}", whose.as_deref().unwrap_or(NOT_OURS)));
         }
     }
 
@@ -185,7 +191,26 @@ impl Planner<'_> {
                 self.changes.push(Change::SetPort { link: end.link.clone(), options });
             }
         }
+        self.silence(&end.link);
         self.raise(&end.link);
+    }
+
+    /// Keeps the kernel from giving a link addresses, and takes away the one that it has given: somebody switched that
+    /// on, or we were killed between making the link and switching it off. The address goes first, so that a kill
+    /// between the two leaves a difference that is seen.
+    fn silence(&mut self, link: &LinkName) {
+        let Some(now) = self.observed.link(link) else { return };
+        let Some(from) = now.addrgenmode.filter(|mode| *mode != AddrGenMode::None) else { return };
+        let of_link = |address: &&Address| address.link == *link && address.net.address().is_ipv6();
+        if self.topology.addresses.iter().find(of_link).is_none()
+            && let Ok(net) = IpNet::new(link_local(now.mac.unwrap_or_default()).into(), 64)
+        {
+            let address = Address { link: link.clone(), net };
+            if self.has_address(&address) {
+                self.changes.push(Change::RemoveAddress(address));
+            }
+        }
+        self.changes.push(Change::Silence { link: link.clone(), from });
     }
 
     fn set_mtu(&mut self, link: &LinkName, to: u32) {
@@ -287,6 +312,15 @@ impl Planner<'_> {
         };
         self.changes.iter().any(removed)
     }
+}
+
+/// The link-local address that goes with a MAC address: the modified EUI-64 of RFC 4291, appendix A.
+pub(crate) fn link_local(mac: MacAddress) -> Ipv6Addr {
+    let [first, rest @ ..] = mac.0;
+    let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    bytes[9..11].copy_from_slice(&rest[..2]);
+    bytes[13..].copy_from_slice(&rest[2..]);
+    Ipv6Addr::from(bytes)
 }
 
 fn is_link_local(address: IpAddr) -> bool {

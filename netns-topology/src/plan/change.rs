@@ -5,6 +5,7 @@ use crate::topology::{
 };
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::link::AddrGenMode;
 use netns_core::option::Options;
 use std::fmt;
 
@@ -54,6 +55,13 @@ pub enum Change {
     AddCable(Cable),
     /// Raise a link.
     Raise(LinkName),
+    /// Let a link have no IPv6 address but those that it is given.
+    Silence {
+        /// The link.
+        link: LinkName,
+        /// How it comes by its link-local address now.
+        from: AddrGenMode,
+    },
     /// Change the MTU of a link.
     SetMtu {
         /// The link.
@@ -166,6 +174,7 @@ impl fmt::Display for Change {
                 None => write!(f, "+ cable {} - {}", near.link, far.link),
             },
             Self::Raise(link) => write!(f, "~ {link}: down -> up"),
+            Self::Silence { link, from } => write!(f, "~ {link}: addrgenmode {} -> none", mode(*from)),
             Self::SetMtu { link, from, to } => write!(f, "~ {link}: mtu {from} -> {to}"),
             Self::SetBridge { link, options } => write_options(f, link, options),
             Self::Attach { link, bridge } => write!(f, "~ {link}: bridge {bridge}"),
@@ -189,6 +198,16 @@ impl fmt::Display for Change {
             Self::AddRoute(route) => write!(f, "+ {}: route {route}", route.place),
             Self::Start(Command { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
         }
+    }
+}
+
+/// As `ip` has it.
+const fn mode(mode: AddrGenMode) -> &'static str {
+    match mode {
+        AddrGenMode::Eui64 => "eui64",
+        AddrGenMode::None => "none",
+        AddrGenMode::StablePrivacy => "stable_secret",
+        AddrGenMode::Random => "random",
     }
 }
 

@@ -6,11 +6,13 @@ mod add;
 mod apart;
 mod change;
 mod options;
+mod owner;
 mod remove;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use add::link_local;
 pub use change::Change;
 pub(crate) use options::{defaults, differing};
 

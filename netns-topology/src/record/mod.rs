@@ -117,6 +117,10 @@ impl RecordedLink {
         self.place == link.place && self.name == link.name.as_str()
     }
 
+    pub(crate) fn has_name_of(&self, other: &Self) -> bool {
+        self.place == other.place && self.name == other.name
+    }
+
     /// Its place and name; `None` if the record was tampered with.
     pub(crate) fn link(&self) -> Option<LinkName> {
         Some(LinkName { place: self.place.clone(), name: IfName::new(&self.name).ok()? })
@@ -156,6 +160,22 @@ impl Record {
     /// An empty record.
     pub(crate) fn new(file: &Path) -> Result<Self> {
         Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
+    }
+
+    /// Whether all of it is up; not so if `up` was killed, or could not undo what it had done.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.applied.is_some()
+    }
+
+    /// The names of the namespaces that were made.
+    pub fn namespace_names(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(String::as_str)
+    }
+
+    /// The bridges that were made.
+    pub fn bridge_names(&self) -> impl Iterator<Item = LinkName> {
+        self.bridges.iter().filter_map(RecordedLink::link)
     }
 
     fn empty(file: PathBuf) -> Self {
