@@ -1,5 +1,6 @@
 //! What went wrong: the operation, the object, and the kernel's own words.
 
+mod description;
 mod kind;
 mod operation;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+pub(crate) use description::Description;
 pub use kind::ErrorKind;
 pub use operation::{Operation, SystemCall};
 
@@ -73,6 +75,12 @@ pub enum Cause {
     Invalid(Cow<'static, str>),
     /// A limit is reached: it may work later, when something was given back.
     Exhausted(Cow<'static, str>),
+    /// Somebody who is alive has it.
+    Busy(Cow<'static, str>),
+    /// It is there already.
+    Exists(Cow<'static, str>),
+    /// The kernel was built without what was asked for.
+    Unsupported(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
     Reply(Cow<'static, str>),
     /// What was asked for changed every time while the kernel sent it (`NLM_F_DUMP_INTR`).
@@ -151,6 +159,9 @@ impl Error {
             Cause::System { error, .. } => ErrorKind::of(error),
             Cause::Invalid(_) => ErrorKind::Invalid,
             Cause::Exhausted(_) => ErrorKind::Exhausted,
+            Cause::Unsupported(_) => ErrorKind::Unsupported,
+            Cause::Busy(_) => ErrorKind::Busy,
+            Cause::Exists(_) => ErrorKind::Exists,
             Cause::Reply(_) => ErrorKind::Reply,
             Cause::Changed(_) => ErrorKind::Interrupted,
             Cause::TimedOut(_) => ErrorKind::TimedOut,
@@ -166,6 +177,9 @@ impl Error {
             Cause::System { error, .. } => error.raw_os_error(),
             Cause::Invalid(_)
             | Cause::Exhausted(_)
+            | Cause::Busy(_)
+            | Cause::Exists(_)
+            | Cause::Unsupported(_)
             | Cause::Reply(_)
             | Cause::Changed(_)
             | Cause::TimedOut(_)
@@ -223,7 +237,13 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
-            Cause::Invalid(why) | Cause::Exhausted(why) | Cause::Reply(why) | Cause::Changed(why) => {
+            Cause::Invalid(why)
+            | Cause::Exhausted(why)
+            | Cause::Unsupported(why)
+            | Cause::Busy(why)
+            | Cause::Exists(why)
+            | Cause::Reply(why)
+            | Cause::Changed(why) => {
                 write!(formatter, ": {why}")
             }
             Cause::TimedOut(limit) => write!(formatter, ": not within {limit:?}"),

@@ -54,6 +54,8 @@
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
 //! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
+//! | packet filters | [`nftables`] | `nft` |
+//! | no way around the program on a port | [`barrier`] | - |
 //! | what happens | [`events`] | `ip monitor` |
 //! | settings | [`sysctl`] | `sysctl` |
 //! | what is ours, after a kill | [`record`] | - |
@@ -67,6 +69,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod barrier;
 mod capability;
 mod error;
 mod mac;
@@ -74,6 +77,7 @@ mod name;
 mod namespace;
 mod net;
 pub mod network;
+pub mod nftables;
 pub mod ping;
 pub mod record;
 mod rtnetlink;
@@ -93,7 +97,7 @@ pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
 pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, option, route, tc, veth};
 
-/// The examples of the front page are compiled.
+/// The example there is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -41,7 +41,7 @@ pub use netns_packet as packet;
 pub use netns_packet::layout;
 
 pub use monitor::{
-    Attachment, Behind, Clsact, Comparison, CountedBy, Counter, Difference, Ends, Event, Journal,
+    Attachment, Barred, Behind, Clsact, Comparison, CountedBy, Counter, Difference, Ends, Event, Journal,
     JournalFile, Judging, Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy,
     PolicyOf, Port, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station,
     TcxAttachment, TestRun, Trace, Violation, are_loaded, stations, test_run,

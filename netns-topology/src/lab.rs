@@ -7,6 +7,8 @@ use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
 use crate::record::{Record, RecordedLink, RecordedRoute, Store};
 use crate::topology::{LinkName, Place, Topology};
+use netns_core::{Namespace, barrier};
+use netns_ebpf::Mode;
 use netns_ebpf::layout::Violations;
 use std::path::{Path, PathBuf};
 
@@ -171,6 +173,7 @@ fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut 
         let changes = plan(topology, record, &observed)?;
         record.groups = number_groups(topology, record)?;
         if changes.is_empty() {
+            lower_barriers(record, topology)?;
             tidy(record, topology, &observed);
             return Ok(());
         }
@@ -179,6 +182,29 @@ fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut 
     }
     let left = plan(topology, record, &Observed::look(topology, record)?)?;
     Err(Error::Unstable(left.iter().map(ToString::to_string).collect()))
+}
+
+/// Takes away the barriers of places where nothing is enforced any more. Those of namespaces that are gone went with them.
+fn lower_barriers(record: &mut Record, topology: &Topology) -> Result<()> {
+    let is_needed = |place: &Place| {
+        let is_enforced = |cable: &crate::topology::Cable| {
+            cable.ends[0].link.place == *place
+                && cable.policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
+        };
+        topology.cables.iter().any(is_enforced)
+    };
+    let of_no_use: Vec<Place> = record.barriers.keys().filter(|place| !is_needed(place)).cloned().collect();
+    for place in of_no_use {
+        let namespace = match &place {
+            Place::Host => Some(Namespace::current()?),
+            Place::Namespace(name) => Namespace::open(name).ok(),
+        };
+        if let (Some(namespace), Some(name)) = (namespace, record.barriers.get(&place)) {
+            barrier::remove(&namespace, name)?;
+        }
+        record.barriers.remove(&place);
+    }
+    Ok(())
 }
 
 /// Nothing is left of what the record says.

@@ -4,11 +4,13 @@ use crate::error::Result;
 use crate::processes;
 use crate::record::{Record, RecordedLink, Store};
 use crate::topology::{LinkName, Place, Topology};
+use netns_core::barrier::Barrier;
 use netns_core::link::Link;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
-use netns_ebpf::{Clsact, Monitor, MonitorError, Policy, Trace};
+use netns_ebpf::packet::Reason;
+use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is there.
@@ -105,11 +107,34 @@ impl Observed {
             if let Some(monitor) = &monitor {
                 self.apart.insert(place.clone(), monitor.groups_apart().into_iter().collect());
             }
+            let stamp = monitor.as_ref().and_then(Monitor::stamp);
+            let mut barrier = match (record.barriers.get(place), stamp) {
+                (Some(name), Some(stamp)) => Barrier::open(&namespace, name, stamp)?,
+                _ => None,
+            };
+            let is_whole = match &mut barrier {
+                Some(barrier) => barrier.is_whole()?,
+                None => false,
+            };
+            let unjudged = match &mut barrier {
+                Some(barrier) if is_whole => barrier.unjudged()?,
+                _ => Vec::new(),
+            };
             for (name, index) in ports {
-                let judged = match &monitor {
+                let mut judged = match &monitor {
                     Some(monitor) => judged(monitor, &mut socket, index)?,
                     None => None,
                 };
+                if let Some(Judged { policy, violations }) = &mut judged {
+                    let dropped = unjudged.iter().filter(|one| one.port == index).map(|one| one.packets);
+                    violations.packets[usize::from(Reason::Unjudged.code())] += dropped.sum::<u64>();
+                    // What is enforced takes both the programs and the barrier.
+                    let is_barred =
+                        is_whole && barrier.as_ref().is_some_and(|barrier| barrier.is_behind(index));
+                    if policy.mode == Mode::Enforce && stamp.is_some() && !is_barred {
+                        judged = None;
+                    }
+                }
                 let mut of_no_use = earlier.to_vec();
                 match judged {
                     Some(judged) => {

@@ -36,6 +36,9 @@ impl Cleaner {
     /// Removes what is there of it, and reports each thing.
     fn remove(&mut self, state: &State) -> Result<(), Failure> {
         self.remove_links(&state.links)?;
+        if let Some(barrier) = &state.barrier {
+            report(&barrier.0, barrier.remove(&Namespace::current()?)?)?;
+        }
         for namespace in &state.namespaces {
             report(&namespace.name, namespace.remove()?)?;
         }

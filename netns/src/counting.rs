@@ -1,8 +1,10 @@
 //! What counts what passes: the eBPF program, or the kernel alone where it runs no program for us.
 
 use crate::failure::{Failure, with_log};
-use netns_core::RouteSocket;
+use crate::messages::say;
+use netns_core::barrier::{Barrier, Ports};
 use netns_core::tc::{self, Direction, Filter};
+use netns_core::{ErrorKind, RouteSocket};
 use netns_ebpf::{Monitor, MonitorOptions};
 
 /// What counts.
@@ -50,6 +52,26 @@ impl Counting {
             Self::Program(monitor) => Some(monitor),
             Self::Kernel { .. } => None,
         }
+    }
+}
+
+/// Whether the kernel can keep frames from getting past the program; tried in the namespace of `probe`, which is thrown
+/// away. Where it cannot, what is enforced holds against everybody but root inside who knows this way, and a warning says
+/// so.
+pub(crate) fn can_bar(probe: Option<&RouteSocket>) -> bool {
+    let Some(probe) = probe else { return true };
+    let tried = probe.namespace().and_then(|namespace| {
+        Barrier::create(&namespace, "probe", Ports::Listed, 1).and_then(Barrier::delete)
+    });
+    match tried {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            say(format_args!(
+                "warning: {error}: root inside who makes an ifb device there sends what is never judged"
+            ));
+            false
+        }
+        // Any other refusal is for the real one to report.
+        _ => true,
     }
 }
 

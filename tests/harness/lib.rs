@@ -14,6 +14,7 @@
 //! ```
 
 mod annotate;
+mod annotate_nft;
 mod caller;
 mod capture;
 mod host;
@@ -28,6 +29,7 @@ mod topology;
 mod wait;
 
 pub use annotate::annotate;
+pub use annotate_nft::annotate_nft;
 pub use caller::without_capabilities;
 pub use capture::datagrams;
 pub use host::{Host, in_host};
@@ -46,3 +48,8 @@ pub use sys::{
 pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};
 pub use wait::{eventually, until};
+
+/// The examples of the front page are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -31,6 +31,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("lxc-execute", "lxc"),
     ("iptables-legacy", "iptables"),
     ("iptables-nft", "iptables"),
+    ("nft", "nftables"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

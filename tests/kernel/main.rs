@@ -3,6 +3,7 @@
 //! Every test has a "host" of its own (`tests::in_host`), so they run beside each other and leave nothing.
 
 mod address;
+mod barrier;
 mod bridge;
 mod capability;
 mod events;
@@ -17,11 +18,14 @@ mod namespace;
 mod neighbour;
 mod network;
 mod network_clash;
+mod network_lent;
 mod network_limits;
 mod network_ours;
 mod network_pool;
 mod network_process;
+mod network_recorded;
 mod network_settings;
+mod nftables;
 mod ping;
 mod ping_answers;
 mod port_options;

@@ -1,7 +1,9 @@
 //! The arguments of the developers' commands.
 
+use crate::api::ApiArguments;
 use crate::cross::CrossArguments;
 use crate::dist::DistArguments;
+use crate::faults::FaultsArguments;
 use crate::vm::architecture::Architecture;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -16,6 +18,12 @@ pub(crate) enum Command {
     Cross(CrossArguments),
     /// Build a static binary of `netns`.
     Dist(DistArguments),
+    /// Package every crate that is for others, and run its tests from the package.
+    Package,
+    /// Compare the public API of every library with the list in the repository.
+    Api(ApiArguments),
+    /// Refuse each request that a command makes, and kill it before each; compare what is left.
+    Faults(FaultsArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
 }

@@ -77,6 +77,8 @@ fn kinds_follow_from_the_kernels_numbers_and_from_our_own_conditions() {
     for (cause, kind) in [
         (Cause::Invalid("".into()), ErrorKind::Invalid),
         (Cause::Exhausted("".into()), ErrorKind::Exhausted),
+        (Cause::Busy("".into()), ErrorKind::Busy),
+        (Cause::Exists("".into()), ErrorKind::Exists),
         (Cause::Reply("".into()), ErrorKind::Reply),
         (Cause::Changed("".into()), ErrorKind::Interrupted),
         (Cause::TimedOut(Duration::ZERO), ErrorKind::TimedOut),

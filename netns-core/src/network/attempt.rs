@@ -5,14 +5,14 @@
 //! leaves what a dropped sandbox leaves, nothing.
 
 use super::ledger::Ticket;
-use super::requests::Programs;
+use super::requests::{ETH0, ETH0_NAME, OUTSIDE, Programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
 use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::{Reserved, Return, this_thread};
 use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg, Message};
-use crate::{Error, Result, RouteSocket, sys};
+use crate::{Error, Namespace, Result, RouteSocket, link, nsid, sys};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,17 @@ pub(super) struct Claim {
     shared: Arc<Shared>,
     pub(super) ticket: Ticket,
     port: Port,
+    /// Whether the other end of the port is in a namespace of somebody else, which does not end with the sandbox.
+    lent: bool,
+}
+
+/// Where a sandbox is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Where<'a> {
+    /// In a new namespace, which may have a name.
+    New(Option<&'a str>),
+    /// In a namespace of somebody else.
+    Lent(&'a Namespace),
 }
 
 /// What is known of the port that belongs to a number.
@@ -50,7 +61,13 @@ enum Port {
 impl Claim {
     fn take(shared: &Arc<Shared>, deadline: &mut Deadline) -> Result<Self> {
         let ticket = shared.take(deadline)?;
-        Ok(Self { shared: Arc::clone(shared), ticket, port: Port::None })
+        Ok(Self { shared: Arc::clone(shared), ticket, port: Port::None, lent: false })
+    }
+
+    /// The number of a port that was made by another process.
+    pub(super) fn adopt(shared: &Arc<Shared>, number: u32) -> Self {
+        let ticket = shared.books().ledger.adopt(number);
+        Self { shared: Arc::clone(shared), ticket, port: Port::Used, lent: false }
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -79,6 +96,10 @@ impl Drop for Claim {
         if !shared.is_ours() {
             return;
         }
+        if self.lent && matches!(self.port, Port::Perhaps | Port::Made | Port::Used) {
+            // While the number is not given back, no other port has its index and MAC address.
+            shared.unplug(ticket.number);
+        }
         match self.port {
             Port::None | Port::Clash => shared.note(|ledger| ledger.give_back(ticket)),
             // The kernel's notice of its end will find the number waiting for it, or has come already.
@@ -94,7 +115,7 @@ impl Drop for Claim {
 
 impl Shared {
     /// Makes a sandbox.
-    pub(super) fn create_sandbox(this: &Arc<Self>, name: Option<&str>) -> Result<Sandbox> {
+    pub(super) fn create_sandbox(this: &Arc<Self>, place: Where<'_>) -> Result<Sandbox> {
         this.check_process(Operation::CreateSandbox)?;
         let mut deadline = Deadline::new(this.patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
@@ -106,7 +127,7 @@ impl Shared {
                 // That there is a clash says more than that there are no other numbers.
                 Err(error) => return Err(clash.unwrap_or(error)),
             };
-            let error = match Self::build(&mut claim, name) {
+            let error = match Self::build(&mut claim, place) {
                 Ok((slot, inside)) => return Ok(Sandbox { claim, slot, inside }),
                 Err(error) => error,
             };
@@ -124,7 +145,7 @@ impl Shared {
     }
 
     /// One attempt.
-    fn build(claim: &mut Claim, name: Option<&str>) -> Result<(Option<u16>, Inside)> {
+    fn build(claim: &mut Claim, target: Where<'_>) -> Result<(Option<u16>, Inside)> {
         let this = Arc::clone(&claim.shared);
         let number = claim.number();
         let slot = match &this.program {
@@ -142,34 +163,64 @@ impl Shared {
             slot,
         });
         let mut batch = Batch::new();
-        let reserved = name.map(|name| this.reserve(name).map(|reserved| (reserved, name))).transpose()?;
+        let reserved = match target {
+            Where::New(Some(name)) => Some((this.reserve(name)?, name)),
+            Where::New(None) | Where::Lent(_) => None,
+        };
         let back = Return::to_known(this.home(), this.home_id)?;
-        let unshared = sys::namespace::unshare(libc::CLONE_NEWNET);
-        unshared
-            .map_err(Error::system(Operation::CreateNamespace, "", SystemCall::Unshare))
-            .map_err(explain_limit)?;
+        match target {
+            Where::New(_) => sys::namespace::unshare(libc::CLONE_NEWNET)
+                .map_err(Error::system(Operation::CreateNamespace, "", SystemCall::Unshare))
+                .map_err(explain_limit)?,
+            Where::Lent(namespace) => sys::namespace::setns(namespace.as_fd(), libc::CLONE_NEWNET)
+                .map_err(Error::system(Operation::EnterNamespace, "", SystemCall::Setns))?,
+        }
         let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
         if let Some((reserved, name)) = reserved {
             reserved.bind_current()?;
             inside.name = Some(name.into());
         }
-        this.recipe.encode_eth0(&mut batch, number, place.namespace.as_fd());
+        let eth0 = match target {
+            Where::New(_) => ETH0,
+            Where::Lent(_) => {
+                claim.lent = true;
+                free_index(&mut inside.socket)?
+            }
+        };
+        this.recipe.encode_eth0(&mut batch, number, eth0, place.namespace.as_fd());
         let answer = inside.socket.execute(&mut batch);
         claim.judge(&answer);
-        // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`.
+        // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`, nor in another.
         let is_port = claim.port != Port::Made;
         let named = |error: Error| if is_port { error.about(this.port_name(number)) } else { error };
         answer.map_err(named)?;
         batch.clear();
-        let may_fail = this.recipe.encode_port(&mut batch, number, this_thread(), programs);
+        let may_fail = this.recipe.encode_port(&mut batch, number, (this_thread(), eth0), programs);
         let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;
         drop(back);
         if !works {
-            this.wait_for_port(&mut inside.socket, number)?;
+            let outside = match target {
+                Where::New(_) => Some(OUTSIDE),
+                Where::Lent(_) => nsid::get(&mut inside.socket, &place.namespace)?,
+            };
+            this.wait_for_port(&mut inside.socket, number, (eth0, outside.unwrap_or(OUTSIDE)))?;
         }
         this.books().ledger.commit(claim.ticket);
         claim.port = Port::Used;
         Ok((slot, inside))
+    }
+
+    /// Deletes the port of a number, which the caller has, and with it the interface at its other end. It is known by index
+    /// and MAC address.
+    fn unplug(&self, number: u32) {
+        let plan = &self.recipe.plan;
+        let Ok(place) = self.place(number) else { return };
+        let mut socket = place.socket();
+        // Nobody can be told of a failure; the number then waits for the port to go.
+        if link::get(&mut socket, plan.port(number)).is_ok_and(|link| link.mac == Some(plan.port_mac(number)))
+        {
+            let _ = link::delete(&mut socket, plan.port(number));
+        }
     }
 
     fn reserve(&self, name: &str) -> Result<Reserved> {
@@ -190,11 +241,16 @@ impl Shared {
     /// because it holds the carrier of a veth for urgent (`linkwatch_urgent_event` in
     /// <https://github.com/torvalds/linux/blob/v6.1/net/core/link_watch.c>): the first look nearly always finds the
     /// port up. So looking again is cheaper than listening to events, which takes a socket.
-    fn wait_for_port(&self, socket: &mut RouteSocket, number: u32) -> Result<()> {
+    fn wait_for_port(
+        &self,
+        socket: &mut RouteSocket,
+        number: u32,
+        (eth0, outside): (u32, i32),
+    ) -> Result<()> {
         let mut deadline = Deadline::new(PORT_LIMIT);
         let (mut pause, longest) = LOOK_AGAIN;
         let mut batch = Batch::new();
-        self.recipe.encode_questions(&mut batch, number);
+        self.recipe.encode_questions(&mut batch, number, eth0, outside);
         while !both_work(socket, &mut batch, &[])? {
             if !deadline.sleep(pause) {
                 let limit = Cause::TimedOut(deadline.limit());
@@ -204,6 +260,17 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// An index for `eth0` in a namespace of somebody else.
+fn free_index(socket: &mut RouteSocket) -> Result<u32> {
+    let links = link::list(socket)?;
+    if links.iter().any(|link| link.name.as_str() == ETH0_NAME) {
+        let why = "the namespace has an interface of this name";
+        return Err(Error::new(Operation::CreateSandbox, ETH0_NAME, Cause::Exists(why.into())));
+    }
+    let is_free = |index: &u32| links.iter().all(|link| link.index != *index);
+    Ok((ETH0..u32::MAX).find(is_free).unwrap_or(ETH0))
 }
 
 /// Whether something has run out of which dropped sandboxes give back some.

@@ -35,6 +35,9 @@
 //! says so; only then is its number, with its address, MAC address, port name and slot, given out again.
 //! [`Network::reclaiming`] and [`Network::wait_reclaimed`] tell; [`Network::delete`] does not leave it to the kernel.
 //!
+//! A process that is killed leaves the first bridge, the names of named sandboxes, and the sandboxes that processes or
+//! names hold. [`RecordedNetwork`] lists such networks, takes them over ([`RecordedNetwork::open`]) or removes them.
+//!
 //! # Limits
 //!
 //! 64,512 sandboxes a network by the interface indexes it reserves; beyond that, the kernel's
@@ -43,6 +46,7 @@
 //! `net.ipv4.neigh.default.gc_thresh3`, 1,024 unless raised, limits how many such acquaintances there are at once.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod attempt;
 mod fabric;
 mod ledger;
@@ -53,21 +57,25 @@ mod plan;
 mod pool;
 mod program;
 mod reclaim;
+mod recorded;
 mod requests;
 mod responder;
 mod sandbox;
 mod shared;
 
-pub use options::NetworkOptions;
+pub use options::{NetworkOptions, RecordPlace};
 pub use pool::{Pool, PoolOptions};
 pub use program::{PortInfo, PortProgram};
+pub use recorded::RecordedNetwork;
 pub use sandbox::Sandbox;
 
+use crate::barrier::Unjudged;
 use crate::error::{Cause, Operation};
 use crate::link::{self, LinkChange};
 use crate::sys::deadline::Deadline;
 use crate::wire::{Batch, IfInfoMsg};
 use crate::{Error, IpNet, MacAddress, Namespace, Result, RouteSocket, route};
+use attempt::Where;
 use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,10 +103,13 @@ impl Network {
     /// If the options contradict themselves; if a subnet overlaps with a route of the host, or the name is taken:
     /// nothing that exists is adopted or shadowed. Else the kernel's reason. Nothing is left then.
     pub fn create(options: &NetworkOptions) -> Result<Self> {
-        let home = Namespace::current()?;
-        let subnets = [options.subnet_v4, options.subnet_v6];
-        check_routes(subnets.into_iter().flatten())?;
-        Shared::create(home, options).map(|shared| Self { shared: Arc::new(shared) })
+        Shared::create(Namespace::current()?, options).map(|shared| Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether it is on record: see [`RecordPlace`].
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.shared.is_recorded()
     }
 
     /// Makes a sandbox in an anonymous namespace. The calling thread, whichever namespace it is in, stays there.
@@ -109,7 +120,7 @@ impl Network {
     /// [`Cause::Exhausted`] if a limit is reached and [`NetworkOptions::patience`] is over; else the request that the
     /// kernel refused, and why. Nothing is left then.
     pub fn create_sandbox(&self) -> Result<Sandbox> {
-        Shared::create_sandbox(&self.shared, None)
+        Shared::create_sandbox(&self.shared, Where::New(None))
     }
 
     /// Makes a sandbox in a named namespace, as [`Namespace::create`] and `ip netns add` make them. The name goes
@@ -118,7 +129,46 @@ impl Network {
     /// # Errors
     /// As [`Network::create_sandbox`]; `EEXIST` if the name is taken.
     pub fn create_named_sandbox(&self, name: &str) -> Result<Sandbox> {
-        Shared::create_sandbox(&self.shared, Some(name))
+        Shared::create_sandbox(&self.shared, Where::New(Some(name)))
+    }
+
+    /// Makes a sandbox of a namespace that somebody else has made: a container runtime, or a job in a user namespace of its
+    /// own. It gets an `eth0` with an address and a port like any other; `lo` is brought up. The calling thread, whichever
+    /// namespace it is in, stays there.
+    ///
+    /// Dropping the sandbox gives the namespace back: it deletes the port, which takes `eth0` with it and takes the kernel
+    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, which
+    /// nobody is told, its number is not free until the namespace has gone. [`Network::delete`] returns such an error.
+    ///
+    /// ```
+    /// use netns_core::network::{Network, NetworkOptions};
+    /// use netns_core::{IfName, Namespace};
+    ///
+    /// # if !netns_core::is_privileged() { return Ok(()); }
+    /// # Namespace::anonymous()?.enter(|| {
+    /// let subnet_v4 = Some("10.99.0.0/16".parse()?);
+    /// let network = Network::create(&NetworkOptions { subnet_v4, ..NetworkOptions::new(IfName::new("sandboxes")?) })?;
+    /// let container = Namespace::anonymous()?; // or `Namespace::of_pid(pid)?`
+    /// let sandbox = network.create_sandbox_in(&container)?;
+    /// assert_eq!(sandbox.namespace()?.id()?, container.id()?);
+    /// # Ok::<(), netns_core::Error>(())
+    /// # })??;
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Network::create_sandbox`]; if it is the network's own namespace, or has an `eth0`, or a default route where
+    /// [`NetworkOptions::default_route`] asks for one. Nothing is left then, but that `lo` may be up.
+    pub fn create_sandbox_in(&self, namespace: &Namespace) -> Result<Sandbox> {
+        if namespace.id()? == self.shared.home_id {
+            let why = "it is the namespace of the network's bridge";
+            return Err(Error::invalid(
+                Operation::CreateSandbox,
+                self.shared.recipe.plan.name.to_string(),
+                why,
+            ));
+        }
+        Shared::create_sandbox(&self.shared, Where::Lent(namespace))
     }
 
     /// The index of the first bridge.
@@ -151,6 +201,22 @@ impl Network {
             return 0;
         }
         self.shared.books().ledger.used()
+    }
+
+    /// What the network's barriers have dropped since the last call: what came in by a sandbox's port and had got past the
+    /// program there ([`PortProgram::stamp`]). The program is given it, too. Of a [`crate::network`] without barriers,
+    /// nothing.
+    ///
+    /// One dump of a set for each bridge, and one question before it whether the barrier is still there; a barrier that
+    /// somebody took away is made again, and counted in [`Dropped::lost_barriers`]. While it was away, what it is there to
+    /// stop has passed.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn take_unjudged(&self) -> Result<Dropped> {
+        self.shared.check_process(Operation::ReadBarriers)?;
+        let (unjudged, lost_barriers) = self.shared.take_unjudged()?;
+        Ok(Dropped { unjudged, lost_barriers })
     }
 
     /// How many dropped sandboxes the kernel has not reclaimed yet.
@@ -214,10 +280,20 @@ impl Network {
     }
 }
 
+/// What a network's barriers have done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// What they dropped, by port.
+    pub unjudged: Vec<Unjudged>,
+    /// How many of them somebody had taken away.
+    pub lost_barriers: u32,
+}
+
 /// Refuses subnets of which the host has a part already.
-fn check_routes(subnets: impl Iterator<Item = IpNet>) -> Result<()> {
+fn check_routes(options: &NetworkOptions) -> Result<()> {
     let routes = route::list(&mut RouteSocket::open()?)?;
-    for subnet in subnets {
+    for subnet in [options.subnet_v4, options.subnet_v6].into_iter().flatten() {
         let overlap = routes
             .iter()
             .find(|route| !route.destination.is_default() && route.destination.overlaps(&subnet));

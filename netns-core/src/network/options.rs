@@ -2,6 +2,7 @@
 
 use super::program::PortProgram;
 use crate::{IfName, IpNet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,32 @@ pub struct NetworkOptions {
     pub reclaim_backlog: u32,
     /// A program on every port.
     pub program: Option<Arc<dyn PortProgram>>,
+    /// Where the network is on record.
+    pub record: RecordPlace,
+}
+
+/// Where a network is on record, so that what its process leaves should it be killed can be taken over or removed: see
+/// [`super::RecordedNetwork`]. One file a network is written when it is made, and none for a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordPlace {
+    /// In [`super::RecordedNetwork::FOLDER`]; nowhere, if this process may not write there:
+    /// [`super::Network::is_recorded`].
+    Default,
+    /// In this folder, which is made if need be and removed when it is empty. If that cannot be, there is no network.
+    Folder(PathBuf),
+    /// Nowhere.
+    Nowhere,
+}
+
+impl RecordPlace {
+    /// The folder, if there is one.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Default => Some(Path::new(super::RecordedNetwork::FOLDER)),
+            Self::Folder(folder) => Some(folder),
+            Self::Nowhere => None,
+        }
+    }
 }
 
 impl NetworkOptions {
@@ -63,6 +90,7 @@ impl NetworkOptions {
             patience: Duration::from_secs(5),
             reclaim_backlog: 4096,
             program: None,
+            record: RecordPlace::Default,
         }
     }
 }

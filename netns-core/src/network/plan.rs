@@ -45,7 +45,7 @@ pub(super) struct Plan {
     /// The first interface index of the network's window.
     pub(super) window: u32,
     /// A random number of [`SALT_BITS`] bits.
-    salt: u32,
+    pub(super) salt: u32,
     /// How many sandboxes share a bridge.
     pub(super) per_bridge: u32,
     /// How many sandboxes there can be at once.
@@ -144,6 +144,12 @@ impl Plan {
         if shard == 0 { self.root() } else { self.leaf(shard).bridge }
     }
 
+    /// Whether this is the index of what joins the first bridge to something of its process alone: the responder's port
+    /// or a trunk.
+    pub(super) fn is_fabric(&self, index: u32) -> bool {
+        index == self.responder() || (self.window + FIRST_LEAF..self.window + FIRST_PORT).contains(&index)
+    }
+
     /// The group that the network's bridges and trunks are in; sandboxes' ports are not.
     pub(super) const fn fabric_group(&self) -> u32 {
         self.window + 1
@@ -157,6 +163,11 @@ impl Plan {
     /// The index of a sandbox's port.
     pub(super) const fn port(&self, number: u32) -> u32 {
         self.window + FIRST_PORT + number
+    }
+
+    /// The indexes of the ports of all sandboxes.
+    pub(super) const fn ports(&self) -> std::ops::RangeInclusive<u32> {
+        self.window + FIRST_PORT..=self.window + WINDOW - 1
     }
 
     /// The sandbox whose port has this index.

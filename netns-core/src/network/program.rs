@@ -37,9 +37,24 @@ pub trait PortProgram: Send + Sync {
     /// long as [`super::NetworkOptions::patience`] says. After any other the sandbox is not made.
     fn assign(&self, port: &PortInfo) -> Result<u16>;
 
-    /// Is told of a trunk, a veth pair between the first bridge and a further one, by the interface indexes of its ends,
-    /// the one on the first bridge first. A frame that comes in by one of them was sent by a port of another bridge, or
-    /// by the host. The trunk does not exist yet; what is returned is put on the egress hook of its first end.
+    /// What the program at ingress writes into `skb->priority` of each frame that it sees. If there is such a mark, the
+    /// network makes a [`Barrier`](crate::barrier::Barrier) behind the ports of each of its bridges, which drops what came
+    /// in by one of them without it.
+    ///
+    /// By default there is none.
+    fn stamp(&self) -> Option<u32> {
+        None
+    }
+
+    /// Takes note of what was dropped because it had no mark, each time that
+    /// [`Network::take_unjudged`](super::Network::take_unjudged) is called.
+    fn unjudged(&self, found: &[crate::barrier::Unjudged]) {
+        let _ = found;
+    }
+
+    /// Takes note of a trunk, a veth pair between the first bridge and a further one, by the interface indexes of its
+    /// ends, the one on the first bridge first. A frame that comes in by one of them was sent by a port of another bridge,
+    /// or by the host. The trunk does not exist yet; what is returned is put on the egress hook of both of its ends.
     ///
     /// By default it does not care.
     ///

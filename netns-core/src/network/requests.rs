@@ -4,7 +4,7 @@
 //!
 //! - the pair is made from inside, with the port born where the bridge is. If somebody else has a link of the port's index
 //!   or name, the kernel refuses that, and nothing else of the first batch can meet a link that is not ours: the namespace
-//!   is new and nobody knows it. Only when the pair was made are requests sent to the port by its index, which is ours now;
+//!   is new and nobody knows it (in one of somebody else's, whose links are looked at before, the pair is made first). Only when the pair was made are requests sent to the port by its index, which is ours now;
 //! - the programs are on the port before it joins the bridge and before it is raised, so that they see every frame, and it
 //!   is kept from giving itself an IPv6 address before it has a carrier;
 //! - the port is raised after `eth0`, so that it never takes part in the bridge without a carrier, and last, so that
@@ -35,12 +35,12 @@ const LOOPBACK: u32 = 1;
 /// The index of `eth0`: one that no fallback device of the kernel has taken before, and different from the port's,
 /// since the kernel handles the carrier of a link whose peer has the same index with less haste
 /// (`linkwatch_urgent_event` in <https://github.com/torvalds/linux/blob/v6.12/net/core/link_watch.c>).
-const ETH0: u32 = 32;
+pub(super) const ETH0: u32 = 32;
 /// The name of every sandbox's interface.
 pub(super) const ETH0_NAME: &str = "eth0";
 /// By which number a new namespace knows the one that the port is in: its first, and so 0, given when `eth0` is announced
 /// there (`rtnl_fill_link_netnsid` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>).
-const OUTSIDE: i32 = 0;
+pub(super) const OUTSIDE: i32 = 0;
 /// Priority and handle of our filters.
 const FILTER: (u16, u32) = (1, 1);
 
@@ -110,11 +110,12 @@ pub(super) struct Programs<'a> {
 }
 
 impl Recipe {
-    /// The requests on the socket inside: the pair, with its port in the namespace `outside`; `lo`, and `eth0`.
-    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32, outside: BorrowedFd<'_>) {
+    /// The requests on the socket inside: the pair, with the index `eth0` and its port in the namespace `outside`; `lo`,
+    /// and `eth0`.
+    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32, eth0: u32, outside: BorrowedFd<'_>) {
         let plan = &self.plan;
         let pair = Veth {
-            index: Some(ETH0),
+            index: Some(eth0),
             mac: Some(plan.mac(number)),
             peer_mac: Some(plan.port_mac(number)),
             mtu: self.mtu,
@@ -124,34 +125,34 @@ impl Recipe {
         };
         veth::encode_create(batch, &pair);
         if self.ipv6 && !self.ipv6_link_local {
-            link::encode_set(batch, ETH0, &QUIET);
+            link::encode_set(batch, eth0, &QUIET);
         }
         link::encode_set(batch, LOOPBACK, &UP);
-        link::encode_set(batch, ETH0, &UP);
+        link::encode_set(batch, eth0, &UP);
         for net in plan.addresses(number) {
-            address::encode_add(batch, &Address::new(ETH0, net));
-            address::encode_local_route(batch, ETH0, net.address());
+            address::encode_add(batch, &Address::new(eth0, net));
+            address::encode_local_route(batch, eth0, net.address());
         }
         for gateway in plan.gateways().map(|net| net.address()) {
             if self.permanent_neighbours {
-                neighbour::encode_set(batch, &Neighbour::permanent(ETH0, gateway, plan.host_mac()));
+                neighbour::encode_set(batch, &Neighbour::permanent(eth0, gateway, plan.host_mac()));
             }
             if self.default_route {
-                let route = Route::new(IpNet::everything(gateway), Some(gateway), Some(ETH0));
+                let route = Route::new(IpNet::everything(gateway), Some(gateway), Some(eth0));
                 route::encode_add(batch, &route);
             }
         }
     }
 
     /// The requests on the bridge's socket, to a port that this attempt has made: the port, and the questions for both
-    /// ends. `thread` is in the new namespace.
+    /// ends. `thread` is in the namespace of `eth0`, which has this index.
     ///
     /// The places of those that may be refused: the choice of an id, if the kernel was quicker, and the question by it.
     pub(super) fn encode_port(
         &self,
         batch: &mut Batch,
         number: u32,
-        thread: u32,
+        (thread, eth0): (u32, u32),
         programs: Option<Programs<'_>>,
     ) -> [u32; 2] {
         let plan = &self.plan;
@@ -160,7 +161,7 @@ impl Recipe {
         let inside = i32::from_ne_bytes(port.to_ne_bytes());
         nsid::encode_assign(batch, thread, inside);
         if let Some(programs) = programs {
-            encode_programs(batch, port, programs);
+            encode_programs(batch, port, programs, false);
         }
         let quiet = self.ipv6.then_some(AddrGenMode::None);
         let join = LinkChange {
@@ -172,15 +173,15 @@ impl Recipe {
         neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, plan.mac(number)));
         bridge::encode_raise_port(batch, port, self.port);
         let question = batch.messages();
-        encode_question(batch, ETH0, Some(inside));
+        encode_question(batch, eth0, Some(inside));
         encode_question(batch, port, None);
         [0, question]
     }
 
-    /// The questions for both ends, on the socket inside.
-    pub(super) fn encode_questions(&self, batch: &mut Batch, number: u32) {
-        encode_question(batch, ETH0, None);
-        encode_question(batch, self.plan.port(number), Some(OUTSIDE));
+    /// The questions for both ends, on the socket inside, where the port's namespace has the id `outside`.
+    pub(super) fn encode_questions(&self, batch: &mut Batch, number: u32, eth0: u32, outside: i32) {
+        encode_question(batch, eth0, None);
+        encode_question(batch, self.plan.port(number), Some(outside));
     }
 }
 
@@ -197,9 +198,11 @@ fn encode_question(batch: &mut Batch, index: u32, namespace: Option<i32>) {
 pub(super) const UP: LinkChange<'_> = LinkChange { up: Some(true), ..LinkChange::NONE };
 const QUIET: LinkChange<'_> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
 
-/// Appends the hooks of a port and the programs on them.
-fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {
-    tc::encode_add_clsact(batch, index);
+/// Appends the hooks of a port and the programs on them; or the programs alone, in place of those that are there.
+pub(super) fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>, replace: bool) {
+    if !replace {
+        tc::encode_add_clsact(batch, index);
+    }
     for direction in Direction::BOTH {
         let program = match direction {
             Direction::Ingress => programs.ingress,
@@ -214,7 +217,11 @@ fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>) {
             name: "sandbox",
             class_id: programs.slot,
         };
-        tc::encode_add_filter(batch, &filter);
+        if replace {
+            tc::encode_replace_filter(batch, &filter);
+        } else {
+            tc::encode_add_filter(batch, &filter);
+        }
     }
 }
 

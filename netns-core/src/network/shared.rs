@@ -1,14 +1,18 @@
 //! What a network and its sandboxes share.
 
-use super::fabric::{Fabric, Place};
+use super::fabric::{Fabric, Place, barrier_name};
 use super::names::LeftName;
 use super::notices::Books;
 use super::options::NetworkOptions;
+use super::plan::Plan;
 use super::program::PortProgram;
+use super::recorded::NetworkRecord;
 use super::requests::Recipe;
+use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
-use crate::{Error, Namespace, Result};
+use crate::{Error, Namespace, Result, RouteSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +21,9 @@ use std::time::Duration;
 pub(super) struct Shared {
     /// The process that made it.
     process: Option<u64>,
+    /// Whether it is this process's to change: not until it is taken over as a whole.
+    owned: AtomicBool,
+    record: Option<NetworkRecord>,
     pub(super) recipe: Recipe,
     pub(super) home_id: NamespaceId,
     pub(super) program: Option<Arc<dyn PortProgram>>,
@@ -34,12 +41,38 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<Self> {
-        let home_id = home.id()?;
-        let (fabric, plan, first) = Fabric::create(home, options)?;
+        let mut record = NetworkRecord::begin(&home, options)?;
+        let made = super::check_routes(options).and_then(|()| {
+            let home_id = home.id()?;
+            Fabric::create(home, options, record.as_mut()).map(|made| (home_id, made))
+        });
+        match made {
+            Ok((home_id, (fabric, plan, first))) => {
+                Self::assemble(home_id, options, plan, (fabric, first), record, true)
+            }
+            Err(error) => {
+                // The reason that matters is the first one.
+                let _ = record.map(|record| record.end(&mut RouteSocket::open()?)).transpose();
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts together what a network consists of. Of one that is not `owned` nothing is removed when it is dropped.
+    pub(super) fn assemble(
+        home_id: NamespaceId,
+        options: &NetworkOptions,
+        plan: Plan,
+        (fabric, first): (Fabric, Place),
+        record: Option<NetworkRecord>,
+        owned: bool,
+    ) -> Result<Self> {
         let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
             process: this_process(),
+            owned: AtomicBool::new(owned),
+            record,
             recipe: Recipe::new(plan, options, fabric.has_ipv6())?,
             home_id,
             program: options.program.clone(),
@@ -53,11 +86,20 @@ impl Shared {
         })
     }
 
-    /// Whether this is the process that made it. A fork has a copy of everything, and shares the sockets; what it did with
+    pub(super) const fn is_recorded(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// From now on, what is dropped is removed.
+    pub(super) fn own(&self) {
+        self.owned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is this process's. A fork has a copy of everything, and shares the sockets; what it did with
     /// them would happen to its parent, which takes the answers, or the forks would take each other's. So it does nothing,
     /// and takes no lock, which another thread may have held when the fork was made.
     pub(super) fn is_ours(&self) -> bool {
-        self.process == this_process()
+        self.process == this_process() && self.owned.load(Ordering::Relaxed)
     }
 
     /// An error in a fork.
@@ -101,6 +143,27 @@ impl Shared {
         &first.namespace
     }
 
+    fn home_barrier(&self) -> Option<&Mutex<Barrier>> {
+        self.places[0].get().and_then(|place| place.barrier.get())
+    }
+
+    /// What the barriers dropped since the last call; made anew where somebody took one away, and how many those were.
+    pub(super) fn take_unjudged(&self) -> Result<(Vec<Unjudged>, u32)> {
+        let (mut found, mut lost) = (Vec::new(), 0);
+        for barrier in self.places.iter().filter_map(OnceLock::get).filter_map(|place| place.barrier.get()) {
+            let mut barrier = barrier.lock().unwrap_or_else(PoisonError::into_inner);
+            if !barrier.is_whole()? {
+                barrier.restore()?;
+                lost += 1;
+            }
+            found.extend(barrier.unjudged()?);
+        }
+        if let Some(program) = &self.program {
+            program.unjudged(&found);
+        }
+        Ok((found, lost))
+    }
+
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         // No change of the numbers can stop in the middle.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
@@ -117,10 +180,18 @@ impl Drop for Shared {
         if !self.is_ours() {
             return;
         }
-        // What cannot be removed now is left.
-        let _ = self.remove_left_names();
+        // What cannot be removed now is left, and stays on record.
+        let names = self.remove_left_names();
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
+        // Those of further bridges go with their namespaces. Nothing passes this one any more.
+        let barrier = match self.home_barrier() {
+            Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
+            None => Ok(()),
+        };
+        if let (Ok(()), Ok(()), Some(record)) = (names, barrier, self.record.take()) {
+            let _ = self.fabric().end(record);
+        }
         if let Some(program) = &self.program {
             let further = (0..).zip(&self.places).skip(1).filter(|(_, place)| place.get().is_some());
             further.for_each(|(shard, _)| program.part(plan.leaf(shard).ends()));

@@ -1,6 +1,7 @@
 //! Identities: what no later thing of the same name has. Each is a line of a record, and is compared with what is there.
 
 use super::{Line, Removal};
+use crate::barrier;
 use crate::link::{self, Link};
 use crate::sysctl::{self, Ipv4Forwarding};
 use crate::wire::Batch;
@@ -246,6 +247,35 @@ impl RecordedLink {
             "{} (index {}, MAC address {found}) is not the {name} that was made ({was}MAC address {mac})",
             link.name, link.index
         )
+    }
+}
+
+/// A barrier, which has a name that no other table has: [`barrier::unused_name`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedBarrier(pub String);
+
+impl RecordedBarrier {
+    /// The key of its line.
+    pub const KEY: &'static str = "barrier";
+
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        Line::new(Self::KEY).with(&self.0)
+    }
+
+    /// Reads its line; `None` if it is another's, or makes no sense.
+    #[must_use]
+    pub fn read(line: &Line) -> Option<Self> {
+        (line.key() == Self::KEY).then_some(Self(line.text(0)?.to_owned()))
+    }
+
+    /// Takes it away.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn remove(&self, namespace: &Namespace) -> Result<Removal> {
+        Ok(if barrier::remove(namespace, &self.0)? { Removal::Removed } else { Removal::Gone })
     }
 }
 

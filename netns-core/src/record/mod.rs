@@ -9,6 +9,7 @@
 //! | a namespace | its cookie (`SO_NETNS_COOKIE`, Linux 5.14), which the kernel gives once a boot; before 5.14 a random number that we leave in it: [`NamespaceIdentity`] |
 //! | a link | its MAC address, which we choose at random, and its index where we choose that too: [`RecordedLink`] |
 //! | a filter | the id of its program, which the kernel does not give again while a filter holds it; and our name |
+//! | a barrier | its table's name, which ends with 64 random bits: [`RecordedBarrier`] |
 //! | a qdisc | that there was none on this link before, and that none but our filters is in it |
 //! | a setting | the value before and the value written: [`RecordedSysctl`]. One that is neither was set by somebody else |
 //!
@@ -38,8 +39,8 @@ mod remove;
 
 pub use file::{RecordFile, VERSION};
 pub use identity::{
-    Found, NamespaceIdentity, RecordedFolder, RecordedForwarding, RecordedLink, RecordedNamespace,
-    RecordedSysctl,
+    Found, NamespaceIdentity, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
+    RecordedNamespace, RecordedSysctl,
 };
 pub use line::Line;
 pub use remove::{Removal, remove_links};

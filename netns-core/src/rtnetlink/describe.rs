@@ -5,22 +5,13 @@
 
 use super::link::LinkKind;
 use super::link::names::LINK;
-use crate::error::Operation;
+use crate::error::{Description, Operation};
 use crate::wire::{
     IfAddrMsg, IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RtGenMsg,
     RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME,
     TcMsg,
 };
 use crate::wire::{Name, leaf, name as name_in, nest, path};
-
-/// A request in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Description {
-    /// What was asked for.
-    pub(crate) operation: Operation,
-    /// Of what: "v0", "10.1.1.1/24 on interface 5".
-    pub(crate) object: String,
-}
 
 /// What a request asks for, and of what.
 pub(crate) fn describe(request: &Message<'_>) -> Description {

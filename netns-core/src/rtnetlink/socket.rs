@@ -91,8 +91,8 @@ impl RouteSocket {
     /// in order.
     ///
     /// # Errors
-    /// The first request that the kernel refused, as [`Cause::Refused`]. The requests behind it were carried out all
-    /// the same: a batch is not a transaction.
+    /// The first request that the kernel refused, as [`Cause::Refused`](crate::Cause::Refused). The requests after it
+    /// were carried out all the same: a batch is not a transaction.
     pub fn execute(&mut self, batch: &mut Batch) -> Result<()> {
         self.exchange(batch, libc::NLM_F_ACK)
     }

@@ -168,8 +168,16 @@ pub fn delete_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
 /// Appends the addition of a filter. The link must have a clsact qdisc by then.
 #[doc(alias = "RTM_NEWTFILTER")]
 pub fn encode_add_filter(batch: &mut Batch, filter: &Filter<'_>) {
+    encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
+}
+
+/// Appends a filter that takes the place of the one with its priority and handle, if there is one, between two frames.
+pub(crate) fn encode_replace_filter(batch: &mut Batch, filter: &Filter<'_>) {
+    encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+}
+
+fn encode_filter(batch: &mut Batch, filter: &Filter<'_>, flags: libc::c_int) {
     let header = filter_header(filter.index, filter.direction, filter.priority, filter.handle);
-    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     batch.message(libc::RTM_NEWTFILTER, flags, &header, |attributes| {
         attributes.text(libc::TCA_KIND, "bpf");
         attributes.nest(libc::TCA_OPTIONS, |options| {

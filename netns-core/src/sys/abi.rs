@@ -227,6 +227,19 @@ kernel_struct! {
 }
 
 kernel_struct! {
+    /// `struct nfgenmsg`, the header of netfilter's messages. libc has no declaration of it; offsets from
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nfnetlink.h>.
+    pub NfGenMsg: 4 => {
+        /// `NFPROTO_*`.
+        family: u8 = 0;
+        /// `NFNETLINK_V0`.
+        version: u8 = 1;
+        /// Of a batch's begin and end the subsystem, in network order.
+        resource: u16 = 2;
+    }
+}
+
+kernel_struct! {
     /// The first 24 counters of `struct rtnl_link_stats64`, which every kernel since 4.6 sends; offsets from
     /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>.
     pub LinkStats64: 192 => {

@@ -16,8 +16,8 @@ mod tests;
 pub(crate) use tests::Random;
 
 pub use crate::sys::abi::{
-    IfAddrMsg, IfInfoMsg, IfaCacheInfo, LinkStats64, NdMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg, RtMsg,
-    RtaCacheInfo, TcMsg,
+    IfAddrMsg, IfInfoMsg, IfaCacheInfo, LinkStats64, NdMsg, NfGenMsg, NlAttr, NlMsgErr, NlMsgHdr, RtGenMsg,
+    RtMsg, RtaCacheInfo, TcMsg,
 };
 pub use attribute::{Attribute, Attributes};
 /// Its traits say which values an attribute can hold, in the version that [`AttributeWriter`] and [`Attribute`] ask for.

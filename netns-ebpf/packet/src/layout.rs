@@ -31,6 +31,9 @@ pub const CPUS: &str = "CPUS";
 /// The read-only global (`u8`) that is not 0 where a running program can be preempted by another run of itself.
 pub const PREEMPTIBLE: &str = "PREEMPTIBLE";
 
+/// The read-only global (`u32`) with which the programs at ingress mark each frame, in `skb->priority`; 0 for no mark.
+pub const STAMP: &str = "STAMP";
+
 /// The program for frames that a port receives from its namespace (the ingress hook of the host's end).
 pub const INGRESS: &str = "port_ingress";
 /// The program for frames that go to the namespace (the egress hook of the host's end).
@@ -39,7 +42,7 @@ pub const EGRESS: &str = "port_egress";
 pub const TCX_INGRESS: &str = "tcx_ingress";
 /// As [`EGRESS`], for a TCX link.
 pub const TCX_EGRESS: &str = "tcx_egress";
-/// The program for frames that leave the first bridge of a network for another one (the egress hook of a trunk).
+/// The program for frames that leave a bridge of a network for another one (the egress hook of either end of a trunk).
 pub const TRUNK: &str = "trunk_egress";
 
 /// The slot of whatever has none: frames of a filter without a class id count here, and as a pair's end it stands

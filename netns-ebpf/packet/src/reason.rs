@@ -103,6 +103,7 @@ reasons! {
     49 IcmpError "icmp-error" "An ICMP or ICMPv6 error about a packet that was not sent to one of the port's addresses."
     50 MulticastRouter "multicast-router" "A query or another message of a multicast router (IGMP, MLD, PIM, router discovery) from a port that is none's."
     51 DhcpClient "dhcp-client" "A DHCP message for somebody else: another's hardware address or lease, or a relay's; or none that a client sends."
+    52 Unjudged "unjudged" "The frame got past the program at the port, and was dropped by the barrier behind it."
 }
 
 impl Reason {

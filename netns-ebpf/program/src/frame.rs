@@ -2,6 +2,8 @@
 
 use aya_ebpf::programs::TcContext;
 
+use super::maps::STAMP;
+
 /// The facts that counting needs, read once.
 pub(crate) struct Frame {
     /// The port's slot.
@@ -72,4 +74,27 @@ pub(crate) fn ifindex(context: &TcContext) -> u32 {
 pub(crate) fn carry_slot(context: &TcContext, slot: u32) {
     // SAFETY: as in `Frame::read`; the verifier has proven that this field may be written in a classifier.
     unsafe { (&raw mut (*context.skb.skb).tc_index).write_volatile(slot) };
+}
+
+/// Marks a frame as seen, by its priority: what a bridge takes from a port and is not marked is dropped by a barrier
+/// (`netns_core::barrier`), which says why nobody inside can write the mark.
+#[inline(always)]
+pub(crate) fn stamp(context: &TcContext) {
+    let stamp = STAMP.load();
+    if stamp != 0 {
+        // SAFETY: as in `carry_slot`.
+        unsafe { (&raw mut (*context.skb.skb).priority).write_volatile(stamp) };
+    }
+}
+
+/// Gives a frame that leaves the bridge the priority back that it came with, which crossing a veth had made 0.
+#[inline(always)]
+pub(crate) fn unstamp(context: &TcContext) {
+    let stamp = STAMP.load();
+    // SAFETY: as in `Frame::read`, and as in `carry_slot`.
+    unsafe {
+        if stamp != 0 && (*context.skb.skb).priority == stamp {
+            (&raw mut (*context.skb.skb).priority).write_volatile(0);
+        }
+    }
 }

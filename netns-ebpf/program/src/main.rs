@@ -28,7 +28,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
-use netns_packet::layout::NO_SLOT;
+use netns_packet::layout::{BY_TRUNK, NO_SLOT};
 
 use frame::Frame;
 
@@ -64,6 +64,7 @@ fn tcx_egress(context: TcContext) -> i32 {
 fn received(context: &TcContext, slot: u32) -> i32 {
     let frame = Frame::read(context, slot);
     frame::carry_slot(context, slot);
+    frame::stamp(context);
     count::received(&frame);
     action(validate::received(context, &frame))
 }
@@ -71,6 +72,7 @@ fn received(context: &TcContext, slot: u32) -> i32 {
 #[inline(always)]
 fn sent(context: &TcContext, slot: u32) -> i32 {
     let frame = Frame::read(context, slot);
+    frame::unstamp(context);
     let from =
         if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
     let fate = validate::sent(context, &frame, from);
@@ -81,13 +83,15 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
     action(fate)
 }
 
-/// Frames that leave the first bridge of a network by a trunk. What comes from its ports, or from those of another
-/// bridge, carries its slot; what the host sends or forwards may carry anything, and is from no port.
+/// Frames that leave a bridge of a network by a trunk, at either end. What came in by another trunk carries the slot that
+/// was written there. What anybody else has written into a frame counts for nothing: the slot is that of the port that it
+/// came in by, and none for what the host sends or forwards.
 #[classifier]
 #[expect(clippy::needless_pass_by_value, reason = "so the macro calls it")]
 fn trunk_egress(context: TcContext) -> i32 {
-    if count::slot_of(Frame::read(&context, NO_SLOT).from_ifindex) == NO_SLOT {
-        frame::carry_slot(&context, NO_SLOT);
+    let slot = count::slot_of(Frame::read(&context, NO_SLOT).from_ifindex);
+    if slot != BY_TRUNK {
+        frame::carry_slot(&context, slot);
     }
     TC_ACT_UNSPEC
 }

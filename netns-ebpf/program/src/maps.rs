@@ -59,6 +59,10 @@ pub(crate) static PAIR_BITS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
 
+/// What [`crate::frame::stamp`] writes; 0 for nothing. A constant to the verifier, as above.
+#[unsafe(no_mangle)]
+pub(crate) static STAMP: Global<u32> = Global::new(0);
+
 /// How many events a port may tell in a window.
 #[unsafe(no_mangle)]
 pub(crate) static EVENT_LIMIT: Global<u32> = Global::new(100);

@@ -4,6 +4,7 @@
 //! One table for all who need such frames: the tests of judging, the tests that hold the kernel's verdict against the
 //! host's, and `cargo xtask run --attack`.
 
+mod around;
 mod cases;
 mod claims;
 mod frame;
@@ -11,6 +12,7 @@ mod socket;
 mod trial;
 mod v6;
 
+pub use around::Around;
 pub use cases::{Case, Forwarded, cases};
 pub use frame::Party;
 pub use socket::FrameSocket;

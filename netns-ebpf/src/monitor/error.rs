@@ -133,6 +133,9 @@ pub enum MonitorError {
         /// What was refused.
         source: netns_core::Error,
     },
+    /// The barrier behind a bridge's ports could not be made, looked at or taken away. [`netns_core::ErrorKind::Unsupported`]
+    /// on a kernel without nftables for bridges.
+    Barrier(netns_core::Error),
     /// Somebody put an `ingress` qdisc on the port, which takes clsact's place and has no egress hook.
     IngressQdisc {
         /// The port.
@@ -173,9 +176,10 @@ impl MonitorError {
             Self::Observed { .. } | Self::IngressQdisc { .. } => ErrorKind::Busy,
             Self::Load { source, .. } => kernel_error(&**source).map_or(ErrorKind::Other, ErrorKind::of),
             Self::Kernel { source, .. } => ErrorKind::of(source),
-            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
-                source.kind()
-            }
+            Self::Port { source, .. }
+            | Self::Bridge { source, .. }
+            | Self::Left { source, .. }
+            | Self::Barrier(source) => source.kind(),
         }
     }
 
@@ -189,9 +193,10 @@ impl MonitorError {
             | Self::Verifier { source, .. }
             | Self::Kernel { source, .. } => source.raw_os_error(),
             Self::Load { source, .. } => kernel_error(&**source)?.raw_os_error(),
-            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
-                source.errno()
-            }
+            Self::Port { source, .. }
+            | Self::Bridge { source, .. }
+            | Self::Left { source, .. }
+            | Self::Barrier(source) => source.errno(),
             _ => None,
         }
     }
@@ -280,6 +285,7 @@ impl fmt::Display for MonitorError {
             Self::Left { bridge, source } => {
                 write!(f, "remove what an observer of the bridge {bridge} left: {source}")
             }
+            Self::Barrier(source) => write!(f, "keep frames from getting past the program: {source}"),
             Self::IngressQdisc { ifindex } => write!(
                 f,
                 "attach to the port with ifindex {ifindex}: somebody put an ingress qdisc on it, which takes the place \
@@ -299,9 +305,10 @@ impl Error for MonitorError {
             | Self::Descriptors { source, .. }
             | Self::Verifier { source, .. }
             | Self::Kernel { source, .. } => source.source(),
-            Self::Port { source, .. } | Self::Bridge { source, .. } | Self::Left { source, .. } => {
-                source.source()
-            }
+            Self::Port { source, .. }
+            | Self::Bridge { source, .. }
+            | Self::Left { source, .. }
+            | Self::Barrier(source) => source.source(),
             _ => None,
         }
     }

@@ -85,12 +85,12 @@ impl Maps {
 }
 
 /// Loads the maps and the programs.
-pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
+pub(super) fn load(options: &MonitorOptions, stamp: u32) -> Result<Loaded, MonitorError> {
     byte_order::check(OBJECT)?;
     let cpus = machine::cpu_lines()?;
     probe::probe().map_err(refusal::of_probe)?;
     check_features()?;
-    let mut ebpf = load_object(options, cpus).map_err(refusal::of_object)?;
+    let mut ebpf = load_object(options, cpus, stamp).map_err(refusal::of_object)?;
     // The shortest one first.
     let trunk = Some(load_program(&mut ebpf, layout::TRUNK)?);
     check_types(&ebpf)?;
@@ -108,7 +108,7 @@ pub(super) fn load(options: &MonitorOptions) -> Result<Loaded, MonitorError> {
 }
 
 /// Makes the maps, with the sizes and constants that the options and the machine ask for.
-fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
+fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, EbpfError> {
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
     let preemptible = u8::from(machine::is_preemptible());
@@ -117,6 +117,7 @@ fn load_object(options: &MonitorOptions, cpus: u32) -> Result<Ebpf, EbpfError> {
         .btf(None)
         .override_global(layout::CPUS, &cpus, true)
         .override_global(layout::PAIR_BITS, &pair_bits, true)
+        .override_global(layout::STAMP, &stamp, true)
         .override_global(layout::PREEMPTIBLE, &preemptible, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)

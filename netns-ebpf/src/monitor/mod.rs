@@ -25,6 +25,7 @@ mod test_run;
 mod violation;
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
@@ -38,7 +39,8 @@ pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::Event;
 pub use observe::{
-    Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace, stations,
+    Barred, Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace,
+    stations,
 };
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
@@ -87,11 +89,23 @@ pub struct MonitorOptions {
     pub pairs: u32,
     /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,
+    /// Whether every frame that the programs see at a port is marked, so that a
+    /// [`Barrier`](netns_core::barrier::Barrier) can drop those that got past them; by default not.
+    ///
+    /// Without it, root of a user namespace inside can send what is never judged ([`netns_core::barrier`] says how). With
+    /// it, a [`Network`](netns_core::network::Network) that this monitor is the program of has a barrier behind all its
+    /// ports, and an [`Observer`] behind those on which a policy is enforced; a kernel without nftables for bridges
+    /// refuses both. For ports of one's own there is [`Monitor::stamp`].
+    ///
+    /// The mark is `skb->priority`, which is 0 at a port whatever the inside sets. At the egress hook of the monitor's
+    /// ports it is made 0 again. On a link of the bridge that is not one of those, and on the bridge itself, the frames
+    /// have it: a `prio` or `pfifo_fast` qdisc treats it as it treats 0, and `htb` as a class that there is not.
+    pub barrier: bool,
 }
 
 impl Default for MonitorOptions {
     fn default() -> Self {
-        Self { slots: DEFAULT_SLOTS, pairs: DEFAULT_PAIRS, tcx: false }
+        Self { slots: DEFAULT_SLOTS, pairs: DEFAULT_PAIRS, tcx: false, barrier: false }
     }
 }
 
@@ -196,7 +210,30 @@ impl Monitor {
         if options.slots == 0 {
             return Err(MonitorError::NoSlots);
         }
-        load::load(options).and_then(Self::assemble).map_err(refusal::without_descriptors)
+        let stamp = if options.barrier { new_stamp() } else { 0 };
+        let monitor =
+            load::load(options, stamp).and_then(Self::assemble).map_err(refusal::without_descriptors)?;
+        monitor.validation.set_stamp(stamp);
+        Ok(monitor)
+    }
+
+    /// What the programs mark frames with that they see at a port; `None` unless
+    /// [`MonitorOptions::barrier`] asked for it. A [`Barrier`](netns_core::barrier::Barrier) takes it.
+    #[must_use]
+    pub fn stamp(&self) -> Option<u32> {
+        Some(self.validation.stamp()).filter(|stamp| *stamp != 0)
+    }
+
+    /// Counts what a barrier has dropped ([`Barrier::unjudged`](netns_core::barrier::Barrier::unjudged)) as violations of
+    /// its ports, for the reason [`Unjudged`](crate::packet::Reason::Unjudged). They are not in `dropped_rx`, since the
+    /// port's counters have never seen these frames; and there are no events of them. What came in by ports without a slot
+    /// is counted for slot 0.
+    pub fn count_unjudged(&self, found: &[netns_core::barrier::Unjudged]) {
+        let ports = self.lock();
+        for unjudged in found {
+            let slot = ports.slots.of_port(unjudged.port).map_or(0, Slot::get);
+            self.validation.count(slot.into(), crate::packet::Reason::Unjudged, unjudged.packets);
+        }
     }
 
     /// The program for a port's ingress hook: frames that come from its namespace.
@@ -410,6 +447,14 @@ impl fmt::Debug for Monitor {
             .field("ports", &self.ports())
             .finish_non_exhaustive()
     }
+}
+
+/// A mark that no other monitor has, in all likelihood. Its last four bits are 0, so that qdiscs which look at those treat
+/// it as priority 0 (`TC_PRIO_MAX` in <https://github.com/torvalds/linux/blob/v6.18/net/sched/sch_generic.c>); and it is
+/// above the handles that people and the kernel give to qdiscs, of which `htb` would take it for a class.
+fn new_stamp() -> u32 {
+    let random = RandomState::new().build_hasher().finish() as u32;
+    0x4000_0000 | random & 0x3FFF_FFF0
 }
 
 /// Counters wrap, as the kernel's do; after 2⁶⁴ bytes.

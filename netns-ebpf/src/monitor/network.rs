@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use netns_core::barrier::Unjudged;
 use netns_core::network::{PortInfo, PortProgram};
 use netns_core::{Cause, Error, Result};
 
@@ -50,6 +51,14 @@ impl PortProgram for Monitor {
             };
             Error::new("assign a slot to port", port.name.to_string(), cause)
         })
+    }
+
+    fn stamp(&self) -> Option<u32> {
+        Self::stamp(self)
+    }
+
+    fn unjudged(&self, found: &[Unjudged]) {
+        self.count_unjudged(found);
     }
 
     fn join(&self, ends: [u32; 2]) -> Result<Option<BorrowedFd<'_>>> {

@@ -8,7 +8,7 @@ use netns_core::MacAddress;
 use super::mapped::MappedArray;
 use super::{Monitor, MonitorError, Slot};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortPolicy, Violations, control};
-use crate::packet::{Permissions, Rules, RulesFull};
+use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
 /// What is done about a frame that its port may not send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -18,11 +18,9 @@ pub enum Mode {
     Observe,
     /// It is counted, told and dropped.
     ///
-    /// This does not hold against root inside a namespace who can make an `ifb` device, for which root of a user namespace
-    /// is enough: what comes back from one passes the port unseen (`tc_skip_classify`, which crossing a veth does not
-    /// clear: `__netif_receive_skb_core` in
-    /// <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>). By the same way the sender of a frame that crosses
-    /// a [`Network`](netns_core::network::Network)'s trunks can be forged, and with it the group that it is judged by.
+    /// This alone does not hold against root inside a namespace who can make an `ifb` device, for which root of a user
+    /// namespace is enough: what comes back from one passes the port unseen. With
+    /// [`MonitorOptions::barrier`](super::MonitorOptions::barrier) it is dropped all the same.
     Enforce,
 }
 
@@ -111,6 +109,24 @@ impl Validation {
         let [a, b, c, d] = ifindex.unwrap_or(0).to_ne_bytes();
         let word = u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]);
         self.policies.words(slot.get().into())[PORT_AT].store(word, Ordering::Relaxed);
+    }
+
+    /// Keeps the programs' mark where a monitor that is opened again finds it.
+    pub(super) fn set_stamp(&self, stamp: u32) {
+        let [a, b, c, d] = stamp.to_ne_bytes();
+        let word = u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d]);
+        self.policies.words(NO_SLOT as usize)[PORT_AT].store(word, Ordering::Relaxed);
+    }
+
+    pub(super) fn stamp(&self) -> u32 {
+        let word = self.policies.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
+        let [.., a, b, c, d] = word.to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    /// Adds to the count of a reason, as the program does.
+    pub(super) fn count(&self, slot: usize, reason: Reason, packets: u64) {
+        self.violations.words(slot)[usize::from(reason.code())].fetch_add(packets, Ordering::Relaxed);
     }
 
     /// The first word: control and group, each half where the layout has it.

@@ -2,6 +2,7 @@
 
 mod attach;
 mod attack;
+mod barrier;
 mod captured;
 mod claims;
 mod constants;

@@ -26,7 +26,11 @@ impl Executor<'_> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {
-            options: wanted.options,
+            options: bridge::BridgeOptions {
+                // LLDP passes no chain of a barrier.
+                no_linklocal_learn: wanted.options.no_linklocal_learn.or(Some(true)),
+                ..wanted.options
+            },
             ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
         };
         bridge::create(socket, &request)?;

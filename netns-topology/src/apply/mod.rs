@@ -12,6 +12,7 @@ use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
 use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
+use netns_core::barrier::Barrier;
 use netns_core::record::RecordedNamespace;
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
@@ -28,11 +29,20 @@ pub(crate) struct Executor<'a> {
     unnamed: BTreeSet<String>,
     /// The programs that judge the ports of a place.
     monitors: BTreeMap<Place, Monitor>,
+    /// What keeps frames from getting past those; `None` where the kernel has no such thing.
+    barriers: BTreeMap<Place, Barrier>,
 }
 
 impl<'a> Executor<'a> {
     pub(crate) const fn new(store: &'a Store, record: &'a mut Record) -> Self {
-        Self { store, record, open: BTreeMap::new(), unnamed: BTreeSet::new(), monitors: BTreeMap::new() }
+        Self {
+            store,
+            record,
+            open: BTreeMap::new(),
+            unnamed: BTreeSet::new(),
+            monitors: BTreeMap::new(),
+            barriers: BTreeMap::new(),
+        }
     }
 
     /// Carries out a plan for what was observed.
@@ -66,6 +76,8 @@ impl<'a> Executor<'a> {
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
             Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
                 gone(link::delete(self.socket(&link.place)?, *index))?;
+                // A later link may have its index.
+                self.unbar(&link.place, *index)?;
             }
             Change::RemoveNamespace(name) => {
                 // What is to have the name next is open already.

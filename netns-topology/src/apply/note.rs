@@ -94,6 +94,7 @@ impl Executor<'_> {
         self.record.addresses.retain(|(link, _)| link.place != *place);
         self.record.routes.retain(|route| route.place != *place);
         self.record.programs.remove(place);
+        self.record.barriers.remove(place);
         self.record.sysctls.retain(|sysctl| sysctl.place != *place);
         self.record.commands.retain(|command| *place != Place::Namespace(command.namespace.clone()));
     }

@@ -3,8 +3,9 @@
 use super::Executor;
 use crate::error::{Error, Result};
 use crate::topology::{LinkName, Place, PortPolicy};
+use netns_core::barrier::{self, Barrier, Ports};
 use netns_core::{ErrorKind, RouteSocket, link};
-use netns_ebpf::{Clsact, Monitor, MonitorError, MonitorOptions, Trace};
+use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
 impl Executor<'_> {
     pub(super) fn set_policy(
@@ -19,24 +20,34 @@ impl Executor<'_> {
         let policy = policy.of(mac, group);
         let policy = policy.map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
         let index = self.index(port)?;
+        self.judge(port, index, &policy)?;
+        if policy.mode == Mode::Enforce {
+            return self.bar(&port.place, index);
+        }
+        self.unbar(&port.place, index)
+    }
+
+    /// Puts the programs on a port, with a policy.
+    fn judge(&mut self, port: &LinkName, index: u32, policy: &Policy) -> Result<()> {
         let (monitor, _) = self.monitor(&port.place)?;
         let present = monitor.program_ids();
         // Filters of earlier programs judge by earlier rules, whatever the present ones do.
         self.take_off(port, index, |ids| ids != present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
-            return Ok(monitor.set_policy(slot, &policy)?);
+            return Ok(monitor.set_policy(slot, policy)?);
         }
         // Half of it may be there: somebody took a filter away.
         self.take_off(port, index, |ids| ids == present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         release(monitor, index)?;
-        let _ = monitor.attach_with(socket, index, Some(&policy))?;
+        let _ = monitor.attach_with(socket, index, Some(policy))?;
         Ok(())
     }
 
     pub(super) fn remove_policy(&mut self, port: &LinkName) -> Result<()> {
         let index = self.index(port)?;
+        self.unbar(&port.place, index)?;
         self.take_off(port, index, |_| true)?;
         // Its slot is given back where there is a program to give it back to.
         let present = self.record.programs.get(&port.place).and_then(|programs| programs.last());
@@ -44,6 +55,45 @@ impl Executor<'_> {
             None | Some(Err(MonitorError::Gone { .. })) => Ok(()),
             Some(monitor) => release(&monitor?, index),
         }
+    }
+
+    /// Puts the barrier of a place behind a port, from which frames are to get no further unless the programs have seen
+    /// them. It is written down before it is made.
+    fn bar(&mut self, place: &Place, index: u32) -> Result<()> {
+        let (monitor, _) = self.monitor(place)?;
+        // Programs of a version before there were barriers.
+        let Some(stamp) = monitor.stamp() else { return Ok(()) };
+        if !self.barriers.contains_key(place) {
+            let namespace = self.entry(place)?.0.try_clone()?;
+            let known = self.record.barriers.get(place).cloned();
+            let found = match &known {
+                Some(name) => Barrier::open(&namespace, name, stamp)?,
+                None => None,
+            };
+            let barrier = if let Some(found) = found {
+                found
+            } else {
+                let name = known.unwrap_or_else(barrier::unused_name);
+                self.record.barriers.insert(place.clone(), name.clone());
+                self.store.write(self.record)?;
+                Barrier::create(&namespace, &name, Ports::Listed, stamp)?
+            };
+            self.barriers.insert(place.clone(), barrier);
+        }
+        let Some(barrier) = self.barriers.get_mut(place) else { return Ok(()) };
+        if !barrier.is_whole()? {
+            barrier.restore()?;
+        }
+        Ok(barrier.add(&[index])?)
+    }
+
+    /// Takes the barrier of a place away from a port.
+    pub(super) fn unbar(&mut self, place: &Place, index: u32) -> Result<()> {
+        if let Some(barrier) = self.barriers.get_mut(place) {
+            return Ok(barrier.remove(index)?);
+        }
+        let Some(name) = self.record.barriers.get(place).cloned() else { return Ok(()) };
+        Ok(barrier::remove_port(&self.entry(place)?.0, &name, index)?)
     }
 
     /// Takes the filters of those of our programs that are meant off a port. The qdisc was made for them, and goes if
@@ -74,7 +124,19 @@ impl Executor<'_> {
             let monitor = match held {
                 None | Some(Err(MonitorError::Gone { .. })) => {
                     // Pairs are nobody's to read here.
-                    let monitor = Monitor::load(&MonitorOptions { pairs: 0, ..MonitorOptions::default() })?;
+                    let barrier = barrier::is_supported()?;
+                    if !barrier {
+                        log::warn!(
+                            "the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): where a policy is \
+                             enforced, root inside who makes an ifb device there sends what is never judged"
+                        );
+                    }
+                    let options = MonitorOptions { pairs: 0, barrier, ..MonitorOptions::default() };
+                    let monitor = Monitor::load(&options)?;
+                    // A barrier of earlier programs wants their mark.
+                    if let Some(name) = self.record.barriers.get(place).cloned() {
+                        barrier::remove(&self.entry(place)?.0, &name)?;
+                    }
                     // Beside those before: one of their filters may be left.
                     self.record.programs.entry(place.clone()).or_default().push(monitor.program_ids());
                     self.store.write(self.record)?;

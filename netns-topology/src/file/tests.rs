@@ -17,7 +17,7 @@ fn error(text: &str) -> String {
 
 #[test]
 fn the_examples_say_what_they_mean() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let counts = |name: &str| {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let topology = read(&text);

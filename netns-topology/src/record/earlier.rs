@@ -118,6 +118,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>> {
             .map(|Started { namespace, command, group }| RecordedCommand { namespace, command, group })
             .collect(),
         programs: said.programs.into_iter().map(|(place, ids)| (place, vec![ids])).collect(),
+        barriers: BTreeMap::new(),
         groups: said.groups,
     }))
 }

@@ -17,6 +17,7 @@ const ROUTE: &str = "route";
 const SYSCTL: &str = "sysctl";
 const COMMAND: &str = "command";
 const PROGRAMS: &str = "programs";
+const BARRIER: &str = "barrier";
 const GROUP: &str = "group";
 
 impl Record {
@@ -57,6 +58,7 @@ impl Record {
                 .iter()
                 .map(move |[ingress, egress]| Line::new(PROGRAMS).with(place).with(ingress).with(egress))
         }));
+        lines.extend(self.barriers.iter().map(|(place, name)| Line::new(BARRIER).with(place).with(name)));
         lines.extend(self.groups.iter().map(|(name, number)| Line::new(GROUP).with(name).with(number)));
         lines
     }
@@ -106,6 +108,9 @@ impl Record {
             }),
             PROGRAMS => {
                 self.programs.entry(place()?).or_default().push([line.parse(1)?, line.parse(2)?]);
+            }
+            BARRIER => {
+                self.barriers.insert(place()?, text(1)?);
             }
             GROUP => {
                 self.groups.insert(text(0)?, line.parse(1)?);
@@ -177,6 +182,7 @@ mod tests {
                 group: 9,
             }],
             programs: [(host.clone(), vec![[1, 2], [3, 4]])].into(),
+            barriers: [(host.clone(), "netns-barrier-1".to_owned())].into(),
             groups: [("red".to_owned(), 3)].into(),
         };
         let lines = record.lines();

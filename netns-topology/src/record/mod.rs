@@ -49,6 +49,8 @@ pub struct Record {
     /// The programs that judge ports, by the ids that the kernel gave them; those of a place share maps. The last of a
     /// place are those that judge; the others are known until no filter holds them any more.
     pub(crate) programs: BTreeMap<Place, Vec<[u32; 2]>>,
+    /// The names of the barriers behind ports on which a policy is enforced.
+    pub(crate) barriers: BTreeMap<Place, String>,
     /// The numbers of groups that have names.
     pub(crate) groups: Numbers,
 }
@@ -170,6 +172,7 @@ impl Record {
             sysctls: Vec::new(),
             commands: Vec::new(),
             programs: BTreeMap::new(),
+            barriers: BTreeMap::new(),
             groups: Numbers::new(),
         }
     }

@@ -4,7 +4,7 @@ mod cleanup;
 mod judge;
 
 use crate::cli::ObserveArguments;
-use crate::counting::Counting;
+use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::{json_line, stdout};
@@ -44,9 +44,10 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let metrics = arguments.watch.metrics(bridge.as_str())?;
     // A bridge does not take more ports than that.
     let slots = u16::try_from(MAX_PORTS).unwrap_or(u16::MAX);
-    let options = MonitorOptions { slots, ..MonitorOptions::default() };
     // If there is none to try the program in, each port will say so.
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
+    let barrier = arguments.enforce && counting::can_bar(probe.as_ref());
+    let options = MonitorOptions { slots, barrier, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -133,11 +134,16 @@ impl Watching<'_> {
         };
         let mut bridge = Bridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
         let outcome = self.watch(&mut bridge);
+        bridge.lost = bridge.observer.lost_enforcement();
         // On every path but a panic, on which `drop` detaches and the journal says what may be left.
         bridge.observer.stop()?;
         journal.end()?;
         outcome?;
         match &bridge.unenforced[..] {
+            [] if bridge.lost > 0 => {
+                let times = bridge.lost;
+                Err(Failure::Kernel(format!("what is enforced was taken away and restored, {times} times")))
+            }
             [] => Ok(()),
             ports => {
                 let ports = ports.join(", ");
@@ -172,6 +178,8 @@ struct Bridge<'m> {
     told: Vec<Violation>,
     /// Ports on which something was to be enforced and was not.
     unenforced: Vec<String>,
+    /// How often what enforces was found to have been taken away.
+    lost: u64,
 }
 
 impl<'m> Bridge<'m> {
@@ -185,7 +193,7 @@ impl<'m> Bridge<'m> {
         let is_given = arguments.policy.is_some();
         let name = name.to_string();
         let (told, unenforced) = (Vec::new(), Vec::new());
-        Self { name, observer, monitor, is_given, teller, told, unenforced }
+        Self { name, observer, monitor, is_given, teller, told, unenforced, lost: 0 }
     }
 
     /// Takes what was told, as long as its ports are known.

@@ -93,7 +93,7 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut Report) -> Result<bool, Failure
 pub(crate) const TAG_BYTES: u64 = 4;
 
 /// A raw socket on a namespace's `eth0`.
-fn open(member: &Member) -> Result<FrameSocket, Failure> {
+pub(super) fn open(member: &Member) -> Result<FrameSocket, Failure> {
     let eth0 = link::get(&mut RouteSocket::open_in(&member.namespace)?, IfName::new("eth0")?)?.index;
     let socket = member.namespace.enter(|| FrameSocket::open(eth0))?;
     socket.map_err(|error| Failure::Kernel(format!("open a raw socket in {}: {error}", member.name)))

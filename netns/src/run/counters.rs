@@ -1,6 +1,7 @@
 //! The program's counters, held against the kernel's.
 
 use super::lab::Lab;
+use super::ways::Unseen;
 use crate::failure::Failure;
 use netns_ebpf::{Comparison, Slot};
 
@@ -22,8 +23,9 @@ impl Verdict {
 
 /// Holds the program's counters against `stats64` of every port, packets and bytes, both ways.
 ///
-/// `tag_bytes` is what the kernel took out of frames of the first port before the program saw them.
-pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64) -> Result<Verdict, Failure> {
+/// `tag_bytes` is what the kernel took out of frames of the first port before the program saw them; `unseen` is what got
+/// past the program there.
+pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64, unseen: Unseen) -> Result<Verdict, Failure> {
     let Some(monitor) = lab.monitor() else {
         return Ok(Verdict { differences: Vec::new(), ports: None });
     };
@@ -31,7 +33,8 @@ pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64) -> Result<Verdict, Failu
     let comparison = monitor.compare(&slots, || -> Result<_, Failure> {
         let mut stats = lab.port_stats()?;
         if let Some(attacker) = stats.first_mut() {
-            attacker.rx_bytes = attacker.rx_bytes.saturating_sub(tag_bytes);
+            attacker.rx_bytes = attacker.rx_bytes.saturating_sub(tag_bytes + unseen.bytes);
+            attacker.rx_packets = attacker.rx_packets.saturating_sub(unseen.packets);
         }
         Ok(stats)
     })?;

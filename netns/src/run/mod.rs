@@ -12,9 +12,10 @@ pub(crate) mod preflight;
 mod report;
 mod source;
 mod traffic;
+mod ways;
 
-use crate::cli::RunArguments;
-use crate::counting::Counting;
+use crate::cli::{RunArguments, Topology};
+use crate::counting::{self, Counting};
 use crate::failure::{self, Failure};
 use crate::messages::say;
 use crate::output::stdout;
@@ -24,7 +25,7 @@ use counters::verify;
 use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Mode, Monitor, MonitorOptions};
+use netns_ebpf::{Mode, MonitorOptions};
 use plan::Plan;
 use preflight::Privilege;
 use report::{Report, Summary};
@@ -32,6 +33,7 @@ use source::Ports;
 use std::process::ExitCode;
 use std::time::Instant;
 use traffic::Traffic;
+use ways::Unseen;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
 /// down. Whatever goes wrong on the way, what was made is taken down.
@@ -53,8 +55,12 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let mut report = Report::new(stdout(), arguments.watch.json);
 
     let mut probe = preflight::check_kernel()?;
+    // Between two namespaces that are joined by a cable there is no bridge.
+    let judges = arguments.enforce && plan.topology == Topology::Bridge;
+    let barrier = judges && counting::can_bar(Some(&probe));
     let started = Instant::now();
-    let options = MonitorOptions { slots: plan.ports(), pairs: plan.pairs(), ..MonitorOptions::default() };
+    let (slots, pairs) = (plan.ports(), plan.pairs());
+    let options = MonitorOptions { slots, pairs, barrier, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), Some(&mut probe))?;
     if counting.monitor().is_some() {
         report.step("load the eBPF program", started.elapsed());
@@ -138,6 +144,13 @@ fn prove(
 
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
+    let (attack, unseen) = match attack {
+        Some(as_it_should_be) => {
+            let (all_stopped, unseen) = ways::ways(lab, report)?;
+            (Some(as_it_should_be && all_stopped), unseen)
+        }
+        None => (None, Unseen::default()),
+    };
     let traffic = Traffic::start(lab.members());
     let traffic_failed = traffic.failed().to_vec();
     let mut ports = Ports::of(lab, plan.network(), teller);
@@ -145,10 +158,10 @@ fn prove(
     traffic.stop()?;
     let changed = interference::found(&lab.host()?, plan)?;
     let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
-    let verdict = verify(lab, tag_bytes)?;
+    let verdict = verify(lab, tag_bytes, unseen)?;
     lab.flush_log();
-    let snapshot = lab.monitor().map(Monitor::snapshot);
-    let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
+    lab.read_barrier()?;
+    let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
     // A host namespace of our own has no rules.
     let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
     Ok(Summary {
@@ -160,6 +173,7 @@ fn prove(
         attack,
         violations,
         verdict,
+        lost_enforcement: lab.lost_enforcement(),
         leftovers: Vec::new(),
         kept: Vec::new(),
     })
@@ -176,6 +190,7 @@ impl Summary {
             && as_it_should_be
             && self.verdict.exact() != Some(false)
             && self.leftovers.is_empty()
+            && self.lost_enforcement == 0
         {
             Ok(ExitCode::from(failure::FINE))
         } else {

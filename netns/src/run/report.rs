@@ -4,6 +4,7 @@ use super::attack::Attacked;
 use super::counters::Verdict;
 use super::pings::{PingResult, PingRoute};
 use super::plan::{Plan, PlannedMember};
+use super::ways::Way;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::{json_line, micros, millis};
@@ -43,9 +44,11 @@ pub(crate) struct Summary {
     pub(crate) changed: Vec<String>,
     /// Whether an attack went as it should.
     pub(crate) attack: Option<bool>,
-    /// What the namespaces sent and may not, by reason.
-    pub(crate) violations: Violations,
+    /// What the namespaces sent and may not, by reason; `None` where there was no program to judge it.
+    pub(crate) violations: Option<Violations>,
     pub(crate) verdict: Verdict,
+    /// How often somebody took away what enforces.
+    pub(crate) lost_enforcement: u32,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
 }
@@ -162,14 +165,58 @@ impl Report {
         Ok(())
     }
 
+    /// The heading of the table of ways around.
+    pub(crate) fn ways(&mut self) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "\n{:<34} sent unguarded guarded counted", "past the program")?;
+        }
+        Ok(())
+    }
+
+    /// What became of a way around.
+    pub(crate) fn way(&mut self, way: &Way) -> Result<(), Failure> {
+        let &Way { name, unguarded, guarded, counted, .. } = way;
+        if self.json {
+            let line = json!({
+                "type": "way", "way": name, "sent": Way::SENT, "unguarded": unguarded, "guarded": guarded,
+                "counted": counted, "ok": way.is_ok(),
+            });
+            return Ok(json_line(&mut self.out, &line)?);
+        }
+        let wrong = if way.is_ok() { "" } else { "  WRONG" };
+        let sent = Way::SENT;
+        Ok(writeln!(self.out, "{name:<34} {sent:>4} {unguarded:>9} {guarded:>7} {counted:>7}{wrong}")?)
+    }
+
+    /// Why there are no ways around.
+    pub(crate) fn no_ways(&mut self, why: &str) -> Result<(), Failure> {
+        if self.json {
+            return Ok(json_line(&mut self.out, &json!({ "type": "ways", "why_none": why }))?);
+        }
+        Ok(writeln!(self.out, "\nno way past the program was tried: {why}")?)
+    }
+
     pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
-        let Summary { pings, pings_ok, traffic, hint, changed, attack, violations, verdict, leftovers, kept } =
-            summary;
+        let Summary {
+            pings,
+            pings_ok,
+            traffic,
+            hint,
+            changed,
+            attack,
+            violations,
+            verdict,
+            lost_enforcement,
+            leftovers,
+            kept,
+        } = summary;
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
-                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter()),
+                "leftovers": leftovers, "kept": kept,
+                "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
                 "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
+                "lost_enforcement": lost_enforcement,
             });
             json_line(&mut self.out, &line)?;
         } else {
@@ -188,7 +235,12 @@ impl Report {
                     if *attack { "as it should be" } else { "NOT as it should be" }
                 )?;
             }
-            writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
+            match violations {
+                Some(violations) => {
+                    writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
+                }
+                None => writeln!(self.out, "frames    not judged: there was no program to judge them")?,
+            }
             match verdict.ports {
                 None => {
                     writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;

@@ -58,6 +58,7 @@ impl Source for Ports<'_, '_> {
 
     fn read(&mut self) -> Result<Reading, Failure> {
         self.lab.flush_log();
+        self.lab.read_barrier()?;
         let mut reading = match self.lab.monitor() {
             Some(monitor) => monitor.read(&self.infos),
             None => self.read_kernel()?,

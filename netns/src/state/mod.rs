@@ -7,7 +7,8 @@ use crate::failure::Failure;
 use crate::program;
 pub(crate) use earlier::Earlier;
 use netns_core::record::{
-    Line, NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, RecordedLink, RecordedNamespace,
+    Line, NamespaceIdentity, RecordFile, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
+    RecordedNamespace,
 };
 use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::{Folder, Namespace, RouteSocket};
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(crate) links: Vec<RecordedLink>,
     /// How the folder of named namespaces was found.
     pub(crate) folder: Option<Folder>,
+    /// The barrier behind the ports.
+    pub(crate) barrier: Option<RecordedBarrier>,
     /// If IPv4 forwarding was off.
     pub(crate) forwarding: Option<RecordedForwarding>,
 }
@@ -75,6 +78,9 @@ impl StateFile {
                 RecordedFolder::KEY => {
                     state.folder = Some(RecordedFolder::read(line).ok_or_else(unknown)?.0);
                 }
+                RecordedBarrier::KEY => {
+                    state.barrier = Some(RecordedBarrier::read(line).ok_or_else(unknown)?);
+                }
                 RecordedForwarding::KEY => {
                     state.forwarding = Some(RecordedForwarding::read(line).ok_or_else(unknown)?);
                 }
@@ -98,6 +104,11 @@ impl StateFile {
     /// Notes links that are going to be made.
     pub(crate) fn note_links(&mut self, links: &[RecordedLink]) -> Result<(), Failure> {
         self.append(&links.iter().map(RecordedLink::line).collect::<Vec<_>>())
+    }
+
+    /// Notes a barrier that is going to be made.
+    pub(crate) fn note_barrier(&mut self, name: &str) -> Result<(), Failure> {
+        self.append(&[RecordedBarrier(name.to_owned()).line()])
     }
 
     /// Notes that forwarding is going to be switched on, if it is not on.

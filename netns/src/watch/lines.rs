@@ -41,6 +41,15 @@ impl<W: Write> Lines<'_, W> {
                 }
                 return Ok(());
             }
+            PortChange::EnforcementLost { what } => {
+                log::error!(
+                    "somebody took away {what}; it is there again, and what was sent meanwhile was not stopped"
+                );
+                if self.json {
+                    json_line(self.out, &json!({ "type": "enforcement", "event": "lost", "what": what }))?;
+                }
+                return Ok(());
+            }
             PortChange::BridgeGone => {
                 log::warn!("the bridge is gone");
                 return Ok(());

@@ -2,6 +2,7 @@
 //! codes, and what Debian's tools see.
 
 mod attack;
+mod barrier;
 mod clean;
 mod commands;
 mod counting;

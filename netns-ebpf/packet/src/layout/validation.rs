@@ -49,8 +49,8 @@ pub struct PortPolicy {
     /// The port's ifindex, 0 while the slot has no port: who sent a frame is known by the slot that the frame carries, if
     /// that slot's port is the one it came in by.
     pub ifindex: u32,
-    /// Zero. Aligns the rules.
-    pub reserved: u32,
+    /// Of slot 0, which is no port's: the programs' stamp, for those who open them again. Else zero.
+    pub stamp: u32,
     /// The rules, those that hold and the others.
     pub rules: [Rules; 2],
 }
@@ -113,6 +113,7 @@ const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<PortPolicy>() == 384 && align_of::<PortPolicy>() == 8);
     assert!(offset_of!(PortPolicy, group) == 4 && offset_of!(PortPolicy, ifindex) == 8);
+    assert!(offset_of!(PortPolicy, stamp) == 12);
     assert!(offset_of!(PortPolicy, rules) == 16);
     assert!(size_of::<Violations>() == 512 && align_of::<Violations>() == 8);
     assert!(offset_of!(Violations, dropped_rx) == 448 && offset_of!(Violations, dropped_tx) == 464);

@@ -16,6 +16,7 @@ use netns_core::record::{Line, NamespaceIdentity, RecordFile};
 use netns_core::{IfName, Namespace, RouteSocket, link::Link};
 
 use super::super::{Monitor, MonitorError};
+use super::Barred;
 use super::trace::{Clsact, Journal, Trace};
 use earlier::Earlier;
 
@@ -23,6 +24,8 @@ const PREFIX: &str = "netns-observe-";
 const KIND: &str = "observe";
 /// Of an observer that detached from a port for good.
 const LEFT: &str = "left";
+/// Of one that took its barrier away.
+const LOWERED: &str = "lowered";
 
 /// Where an observer is, and what its filters are known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +193,7 @@ pub struct JournalFile {
 struct Book {
     file: File,
     traces: BTreeMap<u32, Trace>,
+    barred: Option<Barred>,
 }
 
 #[derive(Debug)]
@@ -235,7 +239,7 @@ impl JournalFile {
             return Ok(Earlier::read(path, &text)?.0);
         }
         let lines = RecordFile::peek(path, KIND).map_err(kept)?.unwrap_or_default();
-        Ok(read(path, &lines)?.0)
+        Ok(read(path, &lines)?.place)
     }
 
     /// Begins the journal of a bridge in `host`. If there is one of an observer that was killed, what that left is removed
@@ -268,6 +272,7 @@ impl JournalFile {
         {
             let mut book = journal.book();
             book.traces.clear();
+            book.barred = None;
             if let File::Record(record) = &mut book.file
                 && let Err(error) = record.replace(vec![place.line()])
             {
@@ -290,7 +295,7 @@ impl JournalFile {
         if Earlier::text(&path)?.is_some() {
             let Some(earlier) = Earlier::open(&path)? else { return Ok(None) };
             let (place, traces) = Earlier::read(&path, earlier.content())?;
-            let book = Mutex::new(Book { file: File::Earlier(earlier), traces });
+            let book = Mutex::new(Book { file: File::Earlier(earlier), traces, barred: None });
             return Ok(Some(Self { path, place, book }));
         }
         match RecordFile::open(&path, KIND).map_err(|error| locked(&path, error))? {
@@ -300,8 +305,8 @@ impl JournalFile {
     }
 
     fn of_record(path: PathBuf, record: RecordFile) -> Result<Self, MonitorError> {
-        let (place, traces) = read(&path, record.lines())?;
-        Ok(Self { path, place, book: Mutex::new(Book { file: File::Record(record), traces }) })
+        let Said { place, traces, barred } = read(&path, record.lines())?;
+        Ok(Self { path, place, book: Mutex::new(Book { file: File::Record(record), traces, barred }) })
     }
 
     /// Where it is of; `None` if its observer was killed before it had written that down, and so had done nothing.
@@ -321,6 +326,11 @@ impl JournalFile {
         let traces: Vec<Trace> = self.book().traces.values().cloned().collect();
         let mut socket = RouteSocket::open_in(host).map_err(refused)?;
         let mut removed = Vec::new();
+        // Before the programs, without which it would stop everything.
+        let barred = self.book().barred.clone();
+        if let Some(barred) = barred {
+            barred.remove(host, &mut socket, place.index.unwrap_or_default()).map_err(refused)?;
+        }
         for trace in traces {
             if trace.remove(&mut socket, place.programs).map_err(refused)? {
                 removed.push(trace.name);
@@ -350,10 +360,11 @@ impl JournalFile {
 impl Book {
     /// One line, in one system call; now and then all that count, in a new file.
     fn append(&mut self, line: Line, place: Option<&Place>) -> io::Result<()> {
-        let Self { file: File::Record(record), traces } = self else { return Ok(()) };
+        let Self { file: File::Record(record), traces, barred } = self else { return Ok(()) };
         record.append(&[line])?;
         if record.is_worth_compacting(traces.len()) {
-            let lines = place.map(Place::line).into_iter().chain(traces.values().map(Trace::line));
+            let lines = place.map(Place::line).into_iter().chain(barred.as_ref().map(Barred::line));
+            let lines = lines.chain(traces.values().map(Trace::line));
             // Where there is no room for a second file the first goes on.
             let _ = record.replace(lines.collect());
         }
@@ -373,6 +384,19 @@ impl Journal for &JournalFile {
         })
     }
 
+    fn note_barrier(&mut self, barred: &Barred) -> io::Result<()> {
+        let mut book = self.book();
+        book.barred = Some(barred.clone());
+        book.append(barred.line(), self.place.as_ref()).inspect_err(|_| book.barred = None)
+    }
+
+    fn forget_barrier(&mut self) {
+        let mut book = self.book();
+        book.barred = None;
+        // One that stays on record is looked for in vain.
+        let _ = book.append(Line::new(LOWERED), self.place.as_ref());
+    }
+
     fn forget(&mut self, ifindex: u32) {
         let mut book = self.book();
         if book.traces.remove(&ifindex).is_some() {
@@ -382,28 +406,39 @@ impl Journal for &JournalFile {
     }
 }
 
-fn read(path: &Path, lines: &[Line]) -> Result<(Option<Place>, BTreeMap<u32, Trace>), MonitorError> {
+/// What a record says.
+#[derive(Default)]
+struct Said {
+    place: Option<Place>,
+    traces: BTreeMap<u32, Trace>,
+    barred: Option<Barred>,
+}
+
+fn read(path: &Path, lines: &[Line]) -> Result<Said, MonitorError> {
     let unknown = |line: &Line| MonitorError::Kernel {
         operation: format!("read {}", path.display()),
         source: io::Error::new(ErrorKind::InvalidData, format!("this makes no sense: {line}")),
     };
-    let mut traces = BTreeMap::new();
-    let Some((first, rest)) = lines.split_first() else { return Ok((None, traces)) };
+    let mut said = Said::default();
+    let Some((first, rest)) = lines.split_first() else { return Ok(said) };
     let place = Place::read(first).filter(|_| first.key() == "bridge").ok_or_else(|| unknown(first))?;
     for line in rest {
         match line.key() {
             LEFT => {
                 let index: u32 = line.parse(0).ok_or_else(|| unknown(line))?;
-                traces.remove(&index);
+                said.traces.remove(&index);
             }
+            LOWERED => said.barred = None,
+            Barred::KEY => said.barred = Some(Barred::read(line).ok_or_else(|| unknown(line))?),
             "port" => {
                 let trace = Trace::read(line).ok_or_else(|| unknown(line))?;
-                traces.insert(trace.ifindex, trace);
+                said.traces.insert(trace.ifindex, trace);
             }
             _ => return Err(unknown(line)),
         }
     }
-    Ok((Some(place), traces))
+    said.place = Some(place);
+    Ok(said)
 }
 
 fn locked(path: &Path, error: netns_core::Error) -> MonitorError {

@@ -1,5 +1,6 @@
 //! Observing a bridge that is there: its ports as they come and go, who is behind them, and no trace in the end.
 
+mod barrier;
 mod behind;
 mod file;
 mod judge;
@@ -20,6 +21,7 @@ use netns_core::link::{self, Link, LinkStats};
 use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
+pub use barrier::Barred;
 pub use file::{JournalFile, Place};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
@@ -28,6 +30,7 @@ pub use trace::{Clsact, Journal, Trace};
 use super::reading::{Behind, PortInfo, PortReading, Reading};
 use super::{Attachment, Monitor, MonitorError};
 use crate::layout::PortCounters;
+use barrier::Raised;
 use behind::Search;
 use judge::{Clock, Learnt};
 use kernel::Counts;
@@ -54,6 +57,11 @@ pub enum PortChange {
         enforced: bool,
         /// Why.
         error: MonitorError,
+    },
+    /// Somebody took away what enforces the policies. It was restored, but what was sent meanwhile was not stopped.
+    EnforcementLost {
+        /// What was taken away, in words.
+        what: String,
     },
     /// The bridge itself is gone.
     BridgeGone,
@@ -96,6 +104,8 @@ pub struct Observer<'m> {
     /// What has not been told yet.
     news: Vec<PortChange>,
     lost: u64,
+    barrier: Option<Raised>,
+    lost_enforcement: u64,
 }
 
 struct Observed {
@@ -140,7 +150,7 @@ impl<'m> Observer<'m> {
         counts: Counts<'m>,
         host: &Namespace,
         bridge: IfName,
-        journal: Box<dyn Journal + 'm>,
+        mut journal: Box<dyn Journal + 'm>,
         judging: Judging<'m>,
     ) -> Result<Self, MonitorError> {
         let failed = |source| MonitorError::Bridge { bridge, source };
@@ -152,6 +162,7 @@ impl<'m> Observer<'m> {
             let error = Error::invalid("observe", bridge.name.to_string(), "this is no bridge");
             return Err(failed(error));
         }
+        let barrier = Raised::raise(&counts, &judging, host, &mut socket, bridge.index, &mut *journal)?;
         let mut observer = Self {
             counts,
             socket,
@@ -165,9 +176,12 @@ impl<'m> Observer<'m> {
             clock: Clock::new(),
             news: Vec::new(),
             lost: 0,
+            barrier,
+            lost_enforcement: 0,
         };
         observer.look_at_all()?;
         observer.identify();
+        observer.keep_barrier()?;
         Ok(observer)
     }
 
@@ -224,16 +238,22 @@ impl<'m> Observer<'m> {
         }
         self.identify();
         self.learn()?;
+        self.keep_barrier()?;
         Ok(std::mem::take(&mut self.news))
     }
 
-    /// All counters now, ports in the order of their ifindex. Those of the program take no system call.
+    /// All counters now, ports in the order of their ifindex. Those of the program take no system call; what a barrier has
+    /// dropped is asked for.
     ///
     /// # Errors
     /// [`MonitorError::Bridge`] if the kernel alone counts and does not tell.
     pub fn read(&mut self) -> Result<Reading, MonitorError> {
         match &self.counts {
-            Counts::Program(monitor) => Ok(monitor.read(self.ports())),
+            Counts::Program(monitor) => {
+                let monitor = *monitor;
+                self.read_barrier(monitor)?;
+                Ok(monitor.read(self.ports()))
+            }
             Counts::Kernel(_) => self.read_kernel(),
         }
     }
@@ -300,7 +320,7 @@ impl<'m> Observer<'m> {
     }
 
     fn detach_all(&mut self) -> Result<(), MonitorError> {
-        let mut outcome = Ok(());
+        let mut outcome = self.lower_barrier();
         for port in std::mem::take(&mut self.ports).into_values() {
             outcome = outcome.and(self.counts.release(&mut self.socket, &mut *self.journal, &port));
         }

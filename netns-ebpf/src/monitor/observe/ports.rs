@@ -137,6 +137,10 @@ impl Observer<'_> {
     /// Detaches from a port, if it was one.
     pub(super) fn leave(&mut self, index: u32) -> Result<(), MonitorError> {
         let Some(port) = self.ports.remove(&index) else { return Ok(()) };
+        if let Err(error) = self.unbar(index) {
+            self.ports.insert(index, port);
+            return Err(error);
+        }
         let last = self.counts.read(&port);
         if let Err(error) = self.counts.release(&mut self.socket, &mut *self.journal, &port) {
             // It is tried again in the end.

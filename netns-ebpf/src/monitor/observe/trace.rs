@@ -7,6 +7,7 @@ use netns_core::{Error, IfName, MacAddress, RouteSocket, link};
 
 use super::super::Monitor;
 use super::super::attach::NAME;
+use super::Barred;
 
 /// Whose a port's clsact qdisc is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,18 @@ pub trait Journal {
     /// # Errors
     /// If that fails. The port is left alone then.
     fn note(&mut self, trace: &Trace) -> io::Result<()>;
+
+    /// Notes a barrier that is about to be made.
+    ///
+    /// # Errors
+    /// If that fails. It is not made then.
+    fn note_barrier(&mut self, barred: &Barred) -> io::Result<()> {
+        let _ = barred;
+        Ok(())
+    }
+
+    /// The barrier is gone.
+    fn forget_barrier(&mut self) {}
 
     /// Nothing of what was noted is on this port any more.
     fn forget(&mut self, ifindex: u32) {

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::messages::say;
 use crate::signals::Stop;
 use netns_core::address::{self, Address};
+use netns_core::barrier::{self, Barrier, Ports};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
@@ -18,7 +19,8 @@ use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
 use netns_core::{IfName, IpNet, Namespace, RouteSocket, link};
-use netns_ebpf::Slot;
+use netns_ebpf::{Monitor, Slot};
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -52,7 +54,9 @@ impl Lab<'_> {
             record.note_links(&self.links)?;
         }
         let mut batch = Batch::new();
-        let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
+        let mut spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
+        // LLDP passes no chain of nftables.
+        spec.options.no_linklocal_learn = Some(true);
         bridge::encode_create(&mut batch, &spec);
         self.encode_silent(&mut batch, bridge);
         for subnet in &plan.subnets {
@@ -63,6 +67,7 @@ impl Lab<'_> {
         self.socket.execute(&mut batch)?;
         report.step(&format!("bridge {}", plan.bridge), started.elapsed());
 
+        self.raise_barrier(bridge + 1..=bridge + u32::try_from(plan.members.len()).unwrap_or(0))?;
         self.enable_forwarding(report)?;
 
         for (planned, index) in plan.members.iter().zip(bridge + 1..) {
@@ -83,6 +88,17 @@ impl Lab<'_> {
         if !self.members.is_empty() {
             link::wait_up(&mut self.socket, bridge, CARRIER_LIMIT)?;
         }
+        Ok(())
+    }
+
+    /// Makes the barrier behind the ports that have these indexes, before there is any.
+    fn raise_barrier(&mut self, ports: RangeInclusive<u32>) -> Result<(), Failure> {
+        let Some(stamp) = self.monitor.and_then(Monitor::stamp) else { return Ok(()) };
+        let name = barrier::unused_name();
+        if let Some(record) = &mut self.record {
+            record.note_barrier(&name)?;
+        }
+        self.barrier = Some(Barrier::create(&self.host, &name, Ports::Indexes(ports), stamp)?);
         Ok(())
     }
 

@@ -7,9 +7,12 @@ use crate::cli::Topology;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::state::StateFile;
+use netns_core::barrier::Barrier;
+use netns_core::bridge::{self, BridgeOptions};
 use netns_core::link::LinkStats;
 use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
+use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Monitor, Policy, Slot};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -45,6 +48,10 @@ pub(crate) struct Lab<'a> {
     /// The record for `netns clean`, unless all of this is in a host namespace that goes with the process.
     record: Option<StateFile>,
     forwarding: Option<RecordedForwarding>,
+    /// Behind the ports, if the program marks what it sees.
+    barrier: Option<Barrier>,
+    /// How often somebody took it away.
+    lost_enforcement: u32,
     /// Whether the kernel has IPv6.
     ipv6: bool,
     down: bool,
@@ -82,6 +89,8 @@ impl<'a> Lab<'a> {
             folder,
             record,
             forwarding: None,
+            barrier: None,
+            lost_enforcement: 0,
             ipv6,
             down: false,
         })
@@ -116,6 +125,56 @@ impl<'a> Lab<'a> {
         if let Some(monitor) = self.monitor {
             monitor.flush_log();
         }
+    }
+
+    /// Whether nothing gets past the program.
+    pub(crate) fn has_barrier(&self) -> bool {
+        self.barrier.is_some()
+    }
+
+    /// How often somebody took away what enforces.
+    pub(crate) fn lost_enforcement(&self) -> u32 {
+        self.lost_enforcement
+    }
+
+    /// The bridge's index and MAC address; `None` of two namespaces that are joined by a cable.
+    pub(crate) fn bridge(&self) -> Option<(u32, MacAddress)> {
+        let bridge = self.links.last().filter(|_| self.topology == Topology::Bridge)?;
+        Some((bridge.index?, bridge.mac))
+    }
+
+    /// Takes away what keeps frames from getting past the program, or restores it.
+    pub(crate) fn guard(&mut self, is_guarded: bool) -> Result<(), Failure> {
+        let Some((bridge, _)) = self.bridge() else { return Ok(()) };
+        if let Some(barrier) = &mut self.barrier {
+            if is_guarded { barrier.restore()? } else { barrier.lower()? }
+        }
+        let options = BridgeOptions { no_linklocal_learn: Some(is_guarded), ..BridgeOptions::default() };
+        Ok(bridge::set(&mut self.socket, bridge, &options)?)
+    }
+
+    /// What was counted of the first member because it got past the program.
+    pub(crate) fn unjudged(&mut self) -> Result<u64, Failure> {
+        self.read_barrier()?;
+        let slot = self.members.first().and_then(|member| member.slot);
+        let violations = self.monitor.zip(slot).map(|(monitor, slot)| monitor.violations(slot));
+        Ok(violations.map_or(0, |violations| violations.of(Reason::Unjudged)))
+    }
+
+    /// Counts what the barrier has dropped, if there is one.
+    pub(crate) fn read_barrier(&mut self) -> Result<(), Failure> {
+        if let (Some(barrier), Some(monitor)) = (&mut self.barrier, self.monitor) {
+            if !barrier.is_whole()? {
+                barrier.restore()?;
+                self.lost_enforcement += 1;
+                say(format_args!(
+                    "error: somebody took away the barrier behind the ports; it is there again, and what was sent \
+                     meanwhile was not stopped"
+                ));
+            }
+            monitor.count_unjudged(&barrier.unjudged()?);
+        }
+        Ok(())
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -171,6 +230,9 @@ impl<'a> Lab<'a> {
         match remove_links(&mut self.socket, &self.links) {
             Err(error) => attempt(Err(error.into())),
             Ok(removals) => removals.into_iter().for_each(report_left),
+        }
+        if let Some(barrier) = self.barrier.take() {
+            attempt(barrier.delete().map_err(Failure::from));
         }
         for member in self.members.drain(..) {
             if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {

@@ -82,6 +82,11 @@ pub(super) fn live(
             if let PortChange::Refused { name, error, .. } = &change {
                 log::warn!("{name} is not counted: {error}");
             }
+            if let PortChange::EnforcementLost { what } = &change {
+                log::error!(
+                    "somebody took away {what}; it is there again, and what was sent meanwhile was not stopped"
+                );
+            }
         }
         let now = Instant::now();
         if now >= next {

@@ -37,10 +37,19 @@ fn the_last_line_of_a_port_counts() {
         trace(7, Clsact::Ours).line(),
         Line::new(LEFT).with(8),
     ];
-    let (found, traces) = read(Path::new("j"), &lines).unwrap();
-    assert_eq!(found, Some(place(None)));
+    let Said { place: found, traces, barred } = read(Path::new("j"), &lines).ok().unwrap();
+    assert_eq!((found, barred), (Some(place(None)), None));
     assert_eq!(traces.into_values().collect::<Vec<_>>(), [trace(7, Clsact::Ours)]);
     for lines in [&lines[1..], &[place(None).line(), Line::new("what")]] {
         assert!(read(Path::new("j"), lines).is_err());
     }
+}
+
+#[test]
+fn a_barrier_is_on_record_until_it_was_lowered() {
+    let barred = Barred { name: "netns-barrier-1".to_owned(), has_learnt: true };
+    assert_eq!(barred.line().to_string(), "barrier netns-barrier-1 true");
+    let lines = [place(None).line(), barred.line(), Line::new(LOWERED)];
+    let found = |lines| read(Path::new("j"), lines).ok().unwrap().barred;
+    assert_eq!((found(&lines[..2]), found(&lines)), (Some(barred), None));
 }

@@ -1,0 +1,399 @@
+//! Networks on record: what a process that was killed left, and how it is removed.
+//!
+//! A network is written down once, before its bridge is made, and its sandboxes follow from that by arithmetic: which
+//! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
+//! gives the other end of such a port. Neither can be changed from inside a sandbox.
+
+use super::fabric::barrier_name;
+use super::options::{NetworkOptions, RecordPlace};
+use super::plan::{Plan, WINDOW};
+use crate::barrier;
+use crate::link::{self, Link};
+use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
+use crate::{Cause, Error, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid};
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The kind of these records.
+const KIND: &str = "network";
+/// How often to make the folder anew, should others remove it, which they do when it is empty.
+const ATTEMPTS: usize = 16;
+
+/// The record of a network that this process has.
+#[derive(Debug)]
+pub(super) struct NetworkRecord {
+    file: RecordFile,
+    namespace: NamespaceIdentity,
+}
+
+impl NetworkRecord {
+    /// Begins the record of a network in the namespace `home`, which is the calling thread's; `None` if there is to be
+    /// none, or it cannot be where it would be by default.
+    ///
+    /// # Errors
+    /// If a process has a network of this name, or one that is gone left one. If a folder was asked for and the record
+    /// cannot be there.
+    pub(super) fn begin(home: &Namespace, options: &NetworkOptions) -> Result<Option<Self>> {
+        let Some(folder) = options.record.folder() else { return Ok(None) };
+        let refused = |cause| Error::new(Operation::CreateNetwork, options.name.to_string(), cause);
+        let namespace = NamespaceIdentity::of(home)?;
+        let path = path_of(folder, options.name, &namespace);
+        let file = match begin_file(folder, &path) {
+            Err(error) if RecordFile::is_held(&error) => {
+                let why = "a process that is alive has a network of this name";
+                return Err(refused(Cause::Busy(why.into())));
+            }
+            Err(error) if matches!(options.record, RecordPlace::Default) && is_unwritable(&error) => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        if !file.lines().is_empty() {
+            let left = RecordedNetwork::parse(path, file.lines())?;
+            let mut socket = RouteSocket::open()?;
+            if left.has_bridge(&mut socket)? || left.has_names(&mut socket)? {
+                let why = "a process that is gone left a network of this name: RecordedNetwork::open takes it over, \
+                           RecordedNetwork::remove removes it";
+                return Err(refused(Cause::Exists(why.into())));
+            }
+            // A kill between the end of its bridge and that of its barrier.
+            barrier::remove(home, &barrier_name(&left.plan))?;
+        }
+        Ok(Some(Self { file, namespace }))
+    }
+
+    /// The record of a network that is taken over.
+    pub(super) const fn of(file: RecordFile, namespace: NamespaceIdentity) -> Self {
+        Self { file, namespace }
+    }
+
+    /// Writes down what is going to be made.
+    pub(super) fn write(&mut self, plan: &Plan, options: &NetworkOptions) -> Result<()> {
+        self.file.replace(lines(plan, options, &self.namespace))
+    }
+
+    /// Ends the record, if the first bridge is gone. The kernel may still have ports: those go by themselves.
+    pub(super) fn end(self, socket: &mut RouteSocket) -> Result<()> {
+        let path = self.file.path().to_owned();
+        let nothing = self.file.lines().is_empty();
+        if !nothing && RecordedNetwork::parse(path, self.file.lines())?.has_bridge(socket)? {
+            return Ok(());
+        }
+        remove_file(self.file)
+    }
+}
+
+/// A network that is on record, whether or not the process that made it is alive.
+///
+/// It is a description and holds nothing. It may be sent to other threads; a fork may use its copy.
+///
+/// ```
+/// use netns_core::network::{Network, NetworkOptions, RecordPlace, RecordedNetwork};
+/// use netns_core::{IfName, Namespace};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// # let folder = std::env::temp_dir().join(format!("netns-networks-{}", std::process::id()));
+/// # Namespace::anonymous()?.enter(|| {
+/// let options = NetworkOptions {
+///     subnet_v4: Some("10.99.0.0/16".parse()?),
+///     record: RecordPlace::Folder(folder.clone()),
+///     ..NetworkOptions::new(IfName::new("sandboxes")?)
+/// };
+/// let network = Network::create(&options)?;
+/// let recorded = RecordedNetwork::list(&folder)?;
+/// assert_eq!(recorded[0].name().as_str(), "sandboxes");
+/// // Somebody is at work with it.
+/// assert!(recorded[0].remove().is_err());
+/// drop(network);
+/// assert!(RecordedNetwork::list(&folder)?.is_empty());
+/// # Ok::<(), netns_core::Error>(())
+/// # })??;
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct RecordedNetwork {
+    path: PathBuf,
+    pub(super) namespace: NamespaceIdentity,
+    pub(super) plan: Plan,
+    /// Without its program, which went with the process.
+    pub(super) options: NetworkOptions,
+    pub(super) has_program: bool,
+}
+
+impl RecordedNetwork {
+    /// The folder that records are in by default.
+    pub const FOLDER: &'static str = "/run/netns-networks";
+
+    /// The networks that are on record in a folder, those of other namespaces than the calling thread's included.
+    ///
+    /// # Errors
+    /// If a record cannot be read or makes no sense.
+    pub fn list(folder: impl AsRef<Path>) -> Result<Vec<Self>> {
+        let folder = folder.as_ref();
+        let failed = |error| {
+            Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
+        };
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut networks = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == "record") {
+                let lines = RecordFile::peek(&path, KIND)?.filter(|lines| !lines.is_empty());
+                networks.extend(lines.map(|lines| Self::parse(path, &lines)).transpose()?);
+            }
+        }
+        networks.sort_by_key(|network| network.plan.name);
+        Ok(networks)
+    }
+
+    /// Its name, which is its first bridge's.
+    #[must_use]
+    pub const fn name(&self) -> IfName {
+        self.plan.name
+    }
+
+    /// The subnets, IPv4 first.
+    pub fn subnets(&self) -> impl Iterator<Item = IpNet> {
+        [self.plan.v4, self.plan.v6].into_iter().flatten()
+    }
+
+    /// The namespace that its first bridge is in.
+    #[must_use]
+    pub const fn namespace(&self) -> NamespaceIdentity {
+        self.namespace
+    }
+
+    /// Whether a process that is alive has it. To find out, its record is locked for an instant.
+    ///
+    /// # Errors
+    /// If the record cannot be opened.
+    pub fn is_held(&self) -> Result<bool> {
+        match RecordFile::open(&self.path, KIND) {
+            Err(error) if RecordFile::is_held(&error) => Ok(true),
+            other => other.map(|_| false),
+        }
+    }
+
+    /// Removes what a process that is gone left of it: bridges, trunks, the ports of sandboxes that are still held by
+    /// processes or names, which so lose their network, and those names. Returns a sentence for each thing in its place
+    /// that is not the network's, and was left alone.
+    ///
+    /// To be called in the namespace that the network is in. May be repeated should it fail.
+    ///
+    /// # Errors
+    /// If a process that is alive has it, it is in another namespace, or the kernel refuses.
+    pub fn remove(&self) -> Result<Vec<String>> {
+        let Some(file) = self.lock(Operation::RemoveNetwork)? else { return Ok(Vec::new()) };
+        let mut socket = RouteSocket::open()?;
+        let links = link::list(&mut socket)?;
+        let mut left = Vec::new();
+        // Names first: what they stand for is known by the ports.
+        for (_, namespace, name) in named_sandboxes(&mut socket, &self.ports_by_id(&links))? {
+            if !namespace.unbind(&name)? {
+                left.push(format!("{name} is another namespace by now"));
+            }
+        }
+        let ours: Vec<RecordedLink> = links.iter().filter_map(|link| self.link_at(link.index)).collect();
+        for removal in remove_links(&mut socket, &ours)? {
+            if let Removal::Left(why) = removal {
+                left.push(why);
+            }
+        }
+        barrier::remove(&Namespace::current()?, &barrier_name(&self.plan))?;
+        remove_file(file)?;
+        Ok(left)
+    }
+
+    /// Locks the record of a network that no process has; `None` if there is nothing on record any more.
+    pub(super) fn lock(&self, operation: Operation) -> Result<Option<RecordFile>> {
+        let refused = |cause| Error::new(operation, self.plan.name.to_string(), cause);
+        let other = |why: &'static str| refused(Cause::Invalid(why.into()));
+        let file = match RecordFile::open(&self.path, KIND) {
+            Err(error) if RecordFile::is_held(&error) => {
+                return Err(refused(Cause::Busy("a process that is alive has it".into())));
+            }
+            other => other?,
+        };
+        let Some(file) = file.filter(|file| !file.lines().is_empty()) else { return Ok(None) };
+        let now = Self::parse(self.path.clone(), file.lines())?;
+        if now.plan.window != self.plan.window || now.plan.host_mac() != self.plan.host_mac() {
+            return Err(other("another network of this name is on record since"));
+        }
+        if !NamespaceIdentity::of(&Namespace::current()?)?.is(&self.namespace) {
+            return Err(other("it is in another network namespace"));
+        }
+        Ok(Some(file))
+    }
+
+    /// Whether its first bridge is there.
+    fn has_bridge(&self, socket: &mut RouteSocket) -> Result<bool> {
+        let (index, mac) = (Some(self.plan.root()), self.plan.host_mac());
+        let found = RecordedLink { name: self.plan.name, index, mac }.find(socket)?;
+        Ok(matches!(found, Found::Ours(_)))
+    }
+
+    /// Whether a sandbox that is there has a name.
+    fn has_names(&self, socket: &mut RouteSocket) -> Result<bool> {
+        let ports = self.ports_by_id(&link::list(socket)?);
+        Ok(!ports.is_empty() && !named_sandboxes(socket, &ports)?.is_empty())
+    }
+
+    /// The network's link of this index in its first namespace, if the index is one of its.
+    fn link_at(&self, index: u32) -> Option<RecordedLink> {
+        if index / WINDOW != self.plan.window / WINDOW {
+            return None;
+        }
+        let plan = &self.plan;
+        let (name, mac) = match plan.number(index) {
+            Some(number) => (plan.port_name(number), plan.port_mac(number)),
+            None if index == plan.root() => (plan.name, plan.host_mac()),
+            None if index == plan.responder() => (plan.link_name('r', 0), plan.trunk_mac(0)),
+            None => {
+                let shard = (1..plan.shards()).find(|&shard| plan.leaf(shard).down == index)?;
+                (plan.link_name('d', shard), plan.trunk_mac(shard))
+            }
+        };
+        Some(RecordedLink { name, index: Some(index), mac })
+    }
+
+    /// The numbers of the sandboxes whose ports are there, by the id of their namespace.
+    pub(super) fn ports_by_id(&self, links: &[Link]) -> HashMap<i32, u32> {
+        let sandbox = |link: &Link| {
+            let number = self.plan.number(link.index)?;
+            self.link_at(link.index)?.is(link).then_some((link.peer_namespace_id?, number))
+        };
+        links.iter().filter_map(sandbox).collect()
+    }
+
+    fn parse(path: PathBuf, lines: &[Line]) -> Result<Self> {
+        let object = path.display().to_string();
+        let network = read(path, lines);
+        network.ok_or_else(|| Error::invalid(Operation::ReadRecord, object, "it does not describe a network"))
+    }
+}
+
+/// The named namespaces that are sandboxes: number, namespace and name.
+pub(super) fn named_sandboxes(
+    home: &mut RouteSocket,
+    ports: &HashMap<i32, u32>,
+) -> Result<Vec<(u32, Namespace, String)>> {
+    let mut found = Vec::new();
+    for name in Namespace::list()? {
+        // A name may stand for nothing any more.
+        let Ok(namespace) = Namespace::open(&name) else { continue };
+        let number = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
+        found.extend(number.map(|&number| (number, namespace, name)));
+    }
+    Ok(found)
+}
+
+/// Where the record of a network is. A bridge's name is one of its namespace only.
+fn path_of(folder: &Path, name: IfName, namespace: &NamespaceIdentity) -> PathBuf {
+    let place = match namespace.cookie {
+        Some(cookie) => cookie.to_string(),
+        None => format!("inode{}", namespace.id.inode),
+    };
+    folder.join(format!("{name}.{place}.record"))
+}
+
+fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
+    let mut outcome = None;
+    for _ in 0..ATTEMPTS {
+        fs::create_dir_all(folder).map_err(Error::system(
+            Operation::MakeFolder,
+            folder.display().to_string(),
+            SystemCall::Mkdir,
+        ))?;
+        match RecordFile::create(path, KIND) {
+            // The folder was removed meanwhile.
+            Err(error) if error.errno() == Some(libc::ENOENT) => outcome = Some(Err(error)),
+            other => return other,
+        }
+    }
+    outcome.unwrap_or_else(|| {
+        Err(Error::invalid(Operation::MakeFolder, folder.display().to_string(), "it vanishes"))
+    })
+}
+
+/// Removes a record, and its folder if that is empty then.
+fn remove_file(file: RecordFile) -> Result<()> {
+    let folder = file.path().parent().map(Path::to_owned);
+    file.remove()?;
+    if let Some(folder) = folder {
+        // Others' records are in it, or will be.
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+/// Whether a file cannot be there because of where this process runs, and not for want of anything.
+fn is_unwritable(error: &Error) -> bool {
+    matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ENOENT | libc::ENOTDIR))
+}
+
+fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -> Vec<Line> {
+    let NetworkOptions { default_route, isolated, broadcast, ipv6_link_local, permanent_neighbours, .. } =
+        *options;
+    let is = [
+        ("default-route", default_route),
+        ("isolated", isolated),
+        ("broadcast", broadcast),
+        ("ipv6-link-local", ipv6_link_local),
+        ("permanent-neighbours", permanent_neighbours),
+        ("program", options.program.is_some()),
+    ];
+    let is = is.into_iter().filter(|(_, on)| *on);
+    vec![
+        Line::new("network").with(plan.name).with(namespace),
+        Line::new("subnets").with_option(plan.v4).with_option(plan.v6),
+        Line::new("plan").with(plan.window).with(plan.salt).with(plan.per_bridge).with(plan.capacity),
+        Line::new("limits")
+            .with_option(options.mtu)
+            .with(millis(options.patience))
+            .with(options.reclaim_backlog),
+        is.fold(Line::new("with"), |line, (word, _)| line.with(word)),
+    ]
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
+    let line = |key: &str| lines.iter().find(|line| line.key() == key);
+    let (network, subnets, numbers, limits) =
+        (line("network")?, line("subnets")?, line("plan")?, line("limits")?);
+    let with = line("with")?.texts(0)?;
+    let is = |word: &str| with.iter().any(|one| one == word);
+    let name: IfName = network.parse(0)?;
+    let (subnet_v4, subnet_v6) = (subnets.optional(0)?, subnets.optional(1)?);
+    let (per_bridge, maximum): (u32, u32) = (numbers.parse(2)?, numbers.parse(3)?);
+    let (window, salt): (u32, u32) = (numbers.parse(0)?, numbers.parse(1)?);
+    let plan = Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window, salt).ok()?;
+    let options = NetworkOptions {
+        subnet_v4,
+        subnet_v6,
+        maximum,
+        per_bridge,
+        mtu: limits.optional(0)?,
+        default_route: is("default-route"),
+        isolated: is("isolated"),
+        broadcast: is("broadcast"),
+        ipv6_link_local: is("ipv6-link-local"),
+        permanent_neighbours: is("permanent-neighbours"),
+        patience: Duration::from_millis(limits.parse(1)?),
+        reclaim_backlog: limits.parse(2)?,
+        record: RecordPlace::Folder(path.parent()?.to_owned()),
+        ..NetworkOptions::new(name)
+    };
+    Some(RecordedNetwork { namespace: network.parse(1)?, plan, options, has_program: is("program"), path })
+}
+
+#[cfg(test)]
+mod tests;

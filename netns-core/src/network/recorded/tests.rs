@@ -1,0 +1,52 @@
+//! What is written can be read.
+
+use super::{lines, read};
+use crate::IfName;
+use crate::NamespaceId;
+use crate::network::plan::Plan;
+use crate::network::{NetworkOptions, RecordPlace};
+use crate::record::NamespaceIdentity;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn options() -> NetworkOptions {
+    NetworkOptions {
+        subnet_v4: Some("10.99.0.0/16".parse().unwrap()),
+        maximum: 1000,
+        per_bridge: 100,
+        mtu: Some(9000),
+        isolated: true,
+        default_route: false,
+        patience: Duration::from_millis(1234),
+        ..NetworkOptions::new(IfName::new("sb").unwrap())
+    }
+}
+
+const NAMESPACE: NamespaceIdentity =
+    NamespaceIdentity { cookie: Some(7), id: NamespaceId { device: 4, inode: 5 } };
+
+#[test]
+fn a_network_is_read_as_it_was_written() {
+    let options = options();
+    let plan = Plan::new(options.name, options.subnet_v4, None, 100, 1000, 1 << 30, 0x0abc_def0).unwrap();
+    let path = PathBuf::from("/folder/sb.7.record");
+    let network = read(path, &lines(&plan, &options, &NAMESPACE)).unwrap();
+    assert!(network.namespace.is(&NAMESPACE) && !network.has_program);
+    let (read, written) = (network.plan, plan);
+    assert_eq!((read.window, read.salt, read.capacity), (written.window, written.salt, 1000));
+    assert_eq!((read.mac(3), read.address_v4(3)), (written.mac(3), written.address_v4(3)));
+    let expected = NetworkOptions { record: RecordPlace::Folder("/folder".into()), ..options };
+    assert_eq!(format!("{:?}", network.options), format!("{expected:?}"));
+}
+
+#[test]
+fn half_a_record_is_none() {
+    let options = options();
+    let plan = Plan::new(options.name, options.subnet_v4, None, 100, 1000, 1 << 30, 1).unwrap();
+    let whole = lines(&plan, &options, &NAMESPACE);
+    for without in 0..whole.len() {
+        let mut some = whole.clone();
+        some.remove(without);
+        assert!(read(PathBuf::from("/folder/x"), &some).is_none(), "without line {without}");
+    }
+}

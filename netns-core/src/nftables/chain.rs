@@ -1,0 +1,83 @@
+//! Chains: lists of rules, at a hook of the kernel or for others to jump to.
+
+use super::constants::{
+    NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_HOOK_DEV,
+    NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+};
+use super::expression::NESTED;
+use super::table::Table;
+use super::transaction::Transaction;
+use crate::IfName;
+
+/// A chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain<'a> {
+    /// The table that it is in.
+    pub table: Table<'a>,
+    /// Its name in that.
+    pub name: &'a str,
+    /// Where the kernel calls it; `None` of one that other chains jump to.
+    pub base: Option<Base<'a>>,
+}
+
+/// Where the kernel calls a chain, and what becomes of packets that reach its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base<'a> {
+    /// "filter", "nat", "route".
+    pub kind: &'a str,
+    /// The hook's number in the table's family: `NF_INET_*`, `NF_BR_*`, `NF_NETDEV_*`.
+    pub hook: u32,
+    /// Chains of a hook run in the order of their priorities, lowest first.
+    pub priority: i32,
+    /// The device, of a chain of [`super::Family::Netdev`].
+    pub device: Option<IfName>,
+    /// Whether a packet that reaches the end of the chain is dropped; else it goes on.
+    pub drops: bool,
+}
+
+impl Base<'_> {
+    /// A filter at a hook.
+    #[must_use]
+    pub const fn filter(hook: u32, priority: i32) -> Self {
+        Self { kind: "filter", hook, priority, device: None, drops: false }
+    }
+
+    /// A filter of what comes in, before it is known where it goes: `NF_INET_PRE_ROUTING`, `NF_BR_PRE_ROUTING`.
+    #[must_use]
+    pub const fn prerouting(priority: i32) -> Self {
+        Self::filter(0, priority)
+    }
+
+    /// A filter of what is for this host: `NF_INET_LOCAL_IN`, `NF_BR_LOCAL_IN`.
+    #[must_use]
+    pub const fn input(priority: i32) -> Self {
+        Self::filter(1, priority)
+    }
+
+    /// A filter of what a device is about to send, in a table of [`super::Family::Netdev`]: `NF_NETDEV_EGRESS`
+    /// (Linux 5.16).
+    #[must_use]
+    pub const fn egress(device: IfName, priority: i32) -> Self {
+        Self { device: Some(device), ..Self::filter(1, priority) }
+    }
+}
+
+/// Appends the making of a chain; refused with `EEXIST` if there is one of its name.
+pub fn encode_create(transaction: &mut Transaction, chain: &Chain<'_>) {
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    transaction.request(libc::NFT_MSG_NEWCHAIN, flags, chain.table.family, |attributes| {
+        attributes.text(NFTA_CHAIN_TABLE, chain.table.name);
+        attributes.text(NFTA_CHAIN_NAME, chain.name);
+        let Some(base) = &chain.base else { return };
+        attributes.text(NFTA_CHAIN_TYPE, base.kind);
+        attributes.nest(NFTA_CHAIN_HOOK | NESTED, |hook| {
+            hook.value(NFTA_HOOK_HOOKNUM, base.hook.to_be());
+            hook.value(NFTA_HOOK_PRIORITY, base.priority.to_be());
+            if let Some(device) = base.device {
+                hook.name(NFTA_HOOK_DEV, device);
+            }
+        });
+        let policy = if base.drops { libc::NF_DROP } else { libc::NF_ACCEPT };
+        attributes.value(NFTA_CHAIN_POLICY, (policy as u32).to_be());
+    });
+}

@@ -1,0 +1,46 @@
+//! Numbers of [nf_tables.h] that libc does not declare: the attributes. `NFT_*` beside them are libc's.
+//!
+//! [nf_tables.h]: https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nf_tables.h
+
+/// Numbers attributes from 1 in the order of the kernel's enumeration; `_` leaves one out.
+macro_rules! attributes {
+    (@ $number:expr, ) => {};
+    (@ $number:expr, _ $($rest:tt)*) => { attributes!(@ $number + 1, $($rest)*); };
+    (@ $number:expr, $name:ident $($rest:tt)*) => {
+        pub(super) const $name: u16 = $number;
+        attributes!(@ $number + 1, $($rest)*);
+    };
+    ($($name:tt)*) => { attributes!(@ 1, $($name)*); };
+}
+
+attributes!(NFTA_LIST_ELEM);
+attributes!(NFTA_HOOK_HOOKNUM NFTA_HOOK_PRIORITY NFTA_HOOK_DEV);
+attributes!(NFTA_TABLE_NAME NFTA_TABLE_FLAGS _ NFTA_TABLE_HANDLE);
+attributes!(NFTA_CHAIN_TABLE _ NFTA_CHAIN_NAME NFTA_CHAIN_HOOK NFTA_CHAIN_POLICY _ NFTA_CHAIN_TYPE);
+attributes!(NFTA_RULE_TABLE NFTA_RULE_CHAIN NFTA_RULE_HANDLE NFTA_RULE_EXPRESSIONS);
+attributes!(NFTA_SET_TABLE NFTA_SET_NAME NFTA_SET_FLAGS NFTA_SET_KEY_TYPE NFTA_SET_KEY_LEN _ _ _ NFTA_SET_DESC
+    NFTA_SET_ID _ _ NFTA_SET_USERDATA);
+attributes!(NFTA_SET_DESC_SIZE);
+attributes!(NFTA_SET_ELEM_KEY _ _ _ _ _ NFTA_SET_ELEM_EXPR);
+/// `NFTA_SET_ELEM_EXPRESSIONS`, where an element has more than one (Linux 5.11).
+pub(super) const NFTA_SET_ELEM_EXPRESSIONS: u16 = 11;
+attributes!(NFTA_SET_ELEM_LIST_TABLE NFTA_SET_ELEM_LIST_SET NFTA_SET_ELEM_LIST_ELEMENTS);
+attributes!(NFTA_DATA_VALUE NFTA_DATA_VERDICT);
+attributes!(NFTA_VERDICT_CODE NFTA_VERDICT_CHAIN);
+attributes!(NFTA_EXPR_NAME NFTA_EXPR_DATA);
+attributes!(NFTA_IMMEDIATE_DREG NFTA_IMMEDIATE_DATA);
+attributes!(NFTA_BITWISE_SREG NFTA_BITWISE_DREG NFTA_BITWISE_LEN NFTA_BITWISE_MASK NFTA_BITWISE_XOR
+    NFTA_BITWISE_OP);
+attributes!(NFTA_BYTEORDER_SREG NFTA_BYTEORDER_DREG NFTA_BYTEORDER_OP NFTA_BYTEORDER_LEN NFTA_BYTEORDER_SIZE);
+attributes!(NFTA_CMP_SREG NFTA_CMP_OP NFTA_CMP_DATA);
+attributes!(NFTA_LOOKUP_SET NFTA_LOOKUP_SREG _ NFTA_LOOKUP_SET_ID);
+attributes!(NFTA_DYNSET_SET_NAME NFTA_DYNSET_SET_ID NFTA_DYNSET_OP NFTA_DYNSET_SREG_KEY _ _ NFTA_DYNSET_EXPR);
+attributes!(NFTA_PAYLOAD_DREG NFTA_PAYLOAD_BASE NFTA_PAYLOAD_OFFSET NFTA_PAYLOAD_LEN);
+attributes!(NFTA_META_DREG NFTA_META_KEY);
+attributes!(NFTA_COUNTER_BYTES NFTA_COUNTER_PACKETS);
+attributes!(NFTA_FWD_SREG_DEV);
+
+/// `NFTA_GEN_ID`, of the answer to a question for the generation.
+pub(super) const NFTA_GEN_ID: u16 = 1;
+/// `NFNL_BATCH_GENID`, of the generation that a batch is meant for.
+pub(super) const NFNL_BATCH_GENID: u16 = 1;

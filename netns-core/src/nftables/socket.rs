@@ -1,0 +1,332 @@
+//! The nfnetlink socket.
+
+use super::constants::NFTA_GEN_ID;
+use super::describe::describe;
+use super::transaction::Transaction;
+use super::{Family, header, kind};
+use crate::error::{Cause, Description, Operation, SystemCall};
+use crate::namespace::Namespace;
+use crate::sys;
+use crate::wire::{AttributeWriter, Batch, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr};
+use crate::{Error, Result};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Room for an answer that is not part of a list.
+const REPLY_CAPACITY: usize = 8 * 1024;
+/// Room for a datagram of a list, as of rtnetlink's.
+const DUMP_CAPACITY: usize = 32 * 1024;
+/// How often an interrupted list is begun anew.
+const DUMP_ATTEMPTS: u32 = 16;
+
+/// A socket to nftables in one network namespace: the one that the thread was in when it was opened.
+///
+/// As a [`crate::RouteSocket`] it never blocks, and takes as answers only what the kernel sent, with its port id and the
+/// sequence numbers of its request. It needs `CAP_NET_ADMIN` over the namespace.
+#[derive(Debug)]
+pub struct NftSocket {
+    socket: OwnedFd,
+    /// The kernel chooses the port id when the first request is sent; the first answer has it.
+    port: Option<u32>,
+    sequence: u32,
+    /// Whether all answers were read.
+    settled: bool,
+}
+
+/// What a datagram is.
+enum Received {
+    Whole(usize),
+    /// It has this many bytes, of which the buffer has the first.
+    Cut(usize),
+    /// There is none.
+    Nothing,
+}
+
+impl NftSocket {
+    /// Opens a socket in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] if the kernel was built without netfilter's netlink.
+    pub fn open() -> Result<Self> {
+        let failed = Error::system(Operation::OpenNftablesSocket, "", SystemCall::Socket);
+        let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER);
+        let socket = socket.map_err(failed)?;
+        for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+            match sys::socket::set_option(socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
+                Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => {
+                    return Err(Error::system(Operation::OpenNftablesSocket, "", SystemCall::Setsockopt)(
+                        error,
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { socket, port: None, sequence: 1, settled: true })
+    }
+
+    /// Opens a socket in `namespace`.
+    ///
+    /// # Errors
+    /// As [`NftSocket::open`] and [`Namespace::enter`].
+    pub fn open_in(namespace: &Namespace) -> Result<Self> {
+        namespace.enter(Self::open)?
+    }
+
+    /// Carries out a transaction: all of its requests, or none. It is to be cleared before it is filled again.
+    ///
+    /// # Errors
+    /// The first request that the kernel refused, or, if it accepted each and could not carry them out together, that.
+    pub fn commit(&mut self, transaction: &mut Transaction) -> Result<()> {
+        if transaction.overflowed() || transaction.requests() == 0 {
+            let why =
+                if transaction.overflowed() { "the requests do not fit" } else { "there is no request" };
+            return Err(Error::invalid(Operation::ChangeNftables, "", why));
+        }
+        let requests = transaction.requests();
+        let first = self.sequence;
+        let batch = transaction.seal(first);
+        if batch.overflowed() {
+            return Err(Error::invalid(Operation::ChangeNftables, "", "the requests do not fit"));
+        }
+        // Begin and end have a number, too.
+        self.send(batch, requests + 2)?;
+        let last = first.wrapping_add(requests);
+        let (mut outcome, mut acknowledged) = (Ok(()), false);
+        let mut buffer = [0; REPLY_CAPACITY];
+        // The kernel has answered all of it by now. A batch that could not be carried out as a whole is answered by an
+        // error with the number of its beginning, beside acknowledgements of what was accepted.
+        loop {
+            let length = match self.receive(batch.bytes(), &mut buffer)? {
+                Received::Whole(length) => length,
+                Received::Cut(_) => return Err(reply_error(batch.bytes(), first, "its answer is too long")),
+                Received::Nothing => break,
+            };
+            let mut messages = Messages::new(&buffer[..length]);
+            for message in messages.by_ref() {
+                let number = message.header.sequence.wrapping_sub(first);
+                if number > requests + 1 || !self.is_ours(&message.header) {
+                    continue;
+                }
+                match message.error() {
+                    Some((0, _)) => acknowledged |= message.header.sequence == last,
+                    Some((errno, _)) if outcome.is_ok() => {
+                        outcome = Err(refusal(batch.bytes(), &message, errno));
+                    }
+                    _ => {}
+                }
+            }
+            check_complete(batch.bytes(), first, messages.remaining())?;
+        }
+        self.settled = true;
+        match outcome {
+            Ok(()) if !acknowledged => Err(reply_error(batch.bytes(), last, "the kernel did not answer")),
+            outcome => outcome,
+        }
+    }
+
+    /// The number of the present rules of this namespace, which every transaction of anybody raises.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn generation(&mut self) -> Result<u32> {
+        let mut batch = Batch::new();
+        batch.message(kind(libc::NFT_MSG_GETGEN), 0, &NfGenMsg::default(), |_| {});
+        batch.seal(self.sequence, 0);
+        let sequence = self.sequence;
+        self.send(&batch, 1)?;
+        let mut buffer = [0; REPLY_CAPACITY];
+        loop {
+            let length = match self.receive(batch.bytes(), &mut buffer)? {
+                Received::Whole(length) => length,
+                Received::Cut(_) => {
+                    return Err(reply_error(batch.bytes(), sequence, "its answer is too long"));
+                }
+                Received::Nothing => {
+                    return Err(reply_error(batch.bytes(), sequence, "the kernel did not answer"));
+                }
+            };
+            for message in Messages::new(&buffer[..length]) {
+                if message.header.sequence != sequence || !self.is_ours(&message.header) {
+                    continue;
+                }
+                self.settled = true;
+                if i32::from(message.header.kind) == libc::NLMSG_ERROR {
+                    let errno = message.error().map_or(libc::EPROTO, |(errno, _)| errno);
+                    return Err(refusal(batch.bytes(), &message, errno));
+                }
+                let id = message.attributes_after::<NfGenMsg>().find(NFTA_GEN_ID);
+                let id = id.and_then(|id| id.value::<u32>()).map(u32::from_be);
+                return id.ok_or_else(|| reply_error(batch.bytes(), sequence, "its answer is malformed"));
+            }
+        }
+    }
+
+    /// Asks for a list, and gives every message of it to `read`. One that changed while the kernel sent it is asked for
+    /// again.
+    pub(super) fn dump<T>(
+        &mut self,
+        message: libc::c_int,
+        family: Family,
+        attributes: impl FnOnce(&mut AttributeWriter<'_>),
+        mut read: impl FnMut(&Message<'_>, &mut Vec<T>),
+    ) -> Result<Vec<T>> {
+        let mut batch = Batch::new();
+        batch.message(kind(message), libc::NLM_F_DUMP, &header(family), attributes);
+        let mut buffer = vec![0; DUMP_CAPACITY];
+        let mut entries = Vec::new();
+        for _ in 0..DUMP_ATTEMPTS {
+            entries.clear();
+            batch.seal(self.sequence, 0);
+            match self.dump_once(&batch, &mut buffer, &mut |message| read(message, &mut entries))? {
+                Listed::Consistent => return Ok(entries),
+                Listed::Changed => {}
+                Listed::Longer(length) => buffer.resize(length, 0),
+            }
+        }
+        let sequence = self.sequence.wrapping_sub(1);
+        Err(reply_error(batch.bytes(), sequence, "the list kept changing while the kernel sent it"))
+    }
+
+    fn dump_once(
+        &mut self,
+        batch: &Batch,
+        buffer: &mut [u8],
+        read: &mut dyn FnMut(&Message<'_>),
+    ) -> Result<Listed> {
+        let sequence = self.sequence;
+        self.send(batch, 1)?;
+        let mut consistent = true;
+        loop {
+            let length = match self.receive(batch.bytes(), buffer)? {
+                Received::Whole(length) => length,
+                Received::Cut(length) => return Ok(Listed::Longer(length)),
+                Received::Nothing => {
+                    return Err(reply_error(batch.bytes(), sequence, "the kernel did not answer"));
+                }
+            };
+            let mut messages = Messages::new(&buffer[..length]);
+            for message in messages.by_ref() {
+                if message.header.sequence != sequence || !self.is_ours(&message.header) {
+                    continue;
+                }
+                consistent &= i32::from(message.header.flags) & libc::NLM_F_DUMP_INTR == 0;
+                match i32::from(message.header.kind) {
+                    libc::NLMSG_DONE => {
+                        self.settled = true;
+                        return match message.family_header::<i32>() {
+                            Some(error) if error < 0 => {
+                                Err(refusal(batch.bytes(), &message, error.saturating_neg()))
+                            }
+                            _ if consistent => Ok(Listed::Consistent),
+                            _ => Ok(Listed::Changed),
+                        };
+                    }
+                    libc::NLMSG_ERROR => {
+                        self.settled = true;
+                        let errno = message.error().map_or(libc::EPROTO, |(errno, _)| errno);
+                        return Err(refusal(batch.bytes(), &message, errno));
+                    }
+                    _ => read(&message),
+                }
+            }
+            check_complete(batch.bytes(), sequence, messages.remaining())?;
+        }
+    }
+
+    /// Sends a batch of `messages` messages that was numbered.
+    fn send(&mut self, batch: &Batch, messages: u32) -> Result<()> {
+        self.settle();
+        let first = self.sequence;
+        self.sequence = self.sequence.wrapping_add(messages);
+        self.settled = false;
+        sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
+            let words = in_words(batch.bytes(), first);
+            Error::new(words.operation, words.object, Cause::System { call: SystemCall::Send, error })
+        })?;
+        Ok(())
+    }
+
+    /// Drops what is left of the answers to an earlier request.
+    fn settle(&mut self) {
+        let mut buffer = [0; 64];
+        while !self.settled {
+            match sys::socket::receive_netlink(self.socket.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::ENOBUFS)) => {}
+                Err(_) => self.settled = true,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Receives a datagram of the kernel's.
+    fn receive(&self, request: &[u8], buffer: &mut [u8]) -> Result<Received> {
+        loop {
+            let received = sys::retry(|| {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+                sys::socket::receive_netlink(self.socket.as_fd(), buffer, flags)
+            });
+            match received {
+                Ok(datagram) if datagram.sender != 0 => {}
+                Ok(datagram) if datagram.truncated => return Ok(Received::Cut(datagram.length)),
+                Ok(datagram) => return Ok(Received::Whole(datagram.length)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                Err(error) => {
+                    let words = in_words(request, self.sequence);
+                    return Err(Error::new(
+                        words.operation,
+                        words.object,
+                        Cause::System { call: SystemCall::Recvmsg, error },
+                    ));
+                }
+            }
+        }
+    }
+
+    fn is_ours(&mut self, header: &NlMsgHdr) -> bool {
+        *self.port.get_or_insert(header.port) == header.port
+    }
+}
+
+/// What came of a list.
+enum Listed {
+    Consistent,
+    Changed,
+    /// An entry has this many bytes, which is more than there is room for.
+    Longer(usize),
+}
+
+impl AsFd for NftSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The request with this number in words. Of the beginning and the end of a batch, all of it is meant.
+fn in_words(requests: &[u8], sequence: u32) -> Description {
+    let request = Messages::new(requests).find(|request| request.header.sequence == sequence);
+    match request {
+        Some(request) if i32::from(request.header.kind) > libc::NFNL_MSG_BATCH_END => describe(&request),
+        _ => {
+            let object = Messages::new(requests).nth(1).map(|request| describe(&request).object);
+            Description { operation: Operation::ChangeNftables, object: object.unwrap_or_default() }
+        }
+    }
+}
+
+fn reply_error(requests: &[u8], sequence: u32, why: &'static str) -> Error {
+    let Description { operation, object } = in_words(requests, sequence);
+    Error::new(operation, object, Cause::Reply(why.into()))
+}
+
+fn check_complete(requests: &[u8], sequence: u32, remaining: usize) -> Result<()> {
+    if remaining == 0 { Ok(()) } else { Err(reply_error(requests, sequence, "its answer is malformed")) }
+}
+
+/// The kernel's refusal of the request that `answer` belongs to.
+fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Error {
+    let Description { operation, object } = in_words(requests, answer.header.sequence);
+    let details = answer.error().map(|(_, details)| details);
+    let message = details.and_then(|details| details.find(NLMSGERR_ATTR_MSG)).and_then(|text| text.text());
+    let message = message.filter(|text| !text.is_empty()).map(str::to_owned);
+    Error::new(operation, object, Cause::Refused { errno, message, attribute: None })
+}

@@ -1,0 +1,81 @@
+//! Tables: what holds chains and sets, and goes with all of them.
+
+use super::constants::{NFTA_TABLE_FLAGS, NFTA_TABLE_HANDLE, NFTA_TABLE_NAME};
+use super::socket::NftSocket;
+use super::transaction::Transaction;
+use super::{Family, family_of};
+use crate::Result;
+
+/// A table by its family and name, which identify it in its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table<'a> {
+    /// Which packets it sees.
+    pub family: Family,
+    /// Its name, at most 255 bytes.
+    pub name: &'a str,
+}
+
+/// A table as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableInfo {
+    /// Which packets it sees.
+    pub family: Family,
+    /// Its name.
+    pub name: String,
+    /// Its number, which no other table of its namespace ever has, not even a later one of its name (Linux 4.15).
+    pub handle: Option<u64>,
+}
+
+/// Appends the making of a table; refused with `EEXIST` if there is one of its name.
+pub fn encode_create(transaction: &mut Transaction, table: Table<'_>) {
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    transaction.request(libc::NFT_MSG_NEWTABLE, flags, table.family, |attributes| {
+        attributes.text(NFTA_TABLE_NAME, table.name);
+        attributes.value(NFTA_TABLE_FLAGS, 0_u32);
+    });
+}
+
+/// Appends the making of a table unless there is one of its name.
+pub fn encode_ensure(transaction: &mut Transaction, table: Table<'_>) {
+    transaction.request(libc::NFT_MSG_NEWTABLE, libc::NLM_F_CREATE, table.family, |attributes| {
+        attributes.text(NFTA_TABLE_NAME, table.name);
+        attributes.value(NFTA_TABLE_FLAGS, 0_u32);
+    });
+}
+
+/// Appends the deletion of a table with all that is in it; refused with `ENOENT` if there is none.
+pub fn encode_delete(transaction: &mut Transaction, table: Table<'_>) {
+    transaction.request(libc::NFT_MSG_DELTABLE, 0, table.family, |attributes| {
+        attributes.text(NFTA_TABLE_NAME, table.name);
+    });
+}
+
+/// Deletes a table with all that is in it.
+///
+/// # Errors
+/// `ENOENT` if there is none.
+pub fn delete(socket: &mut NftSocket, table: Table<'_>) -> Result<()> {
+    let mut transaction = Transaction::new();
+    encode_delete(&mut transaction, table);
+    socket.commit(&mut transaction)
+}
+
+/// Lists the tables of a family.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list(socket: &mut NftSocket, family: Family) -> Result<Vec<TableInfo>> {
+    socket.dump(
+        libc::NFT_MSG_GETTABLE,
+        family,
+        |_| {},
+        |message, tables| {
+            let Some(family) = family_of(message, libc::NFT_MSG_NEWTABLE) else { return };
+            let attributes = message.attributes_after::<crate::wire::NfGenMsg>();
+            let Some(name) = attributes.find(NFTA_TABLE_NAME).and_then(|name| name.text()) else { return };
+            let handle = attributes.find(NFTA_TABLE_HANDLE).and_then(|handle| handle.value::<u64>());
+            tables.push(TableInfo { family, name: name.to_owned(), handle: handle.map(u64::from_be) });
+        },
+    )
+}

@@ -1,0 +1,207 @@
+//! Nobody gets past an observer that enforces: frames that avoid the hooks of their port, and what becomes of the barrier.
+
+use crate::observe::{make_bridge, plug_in};
+use crate::topology::{edit, fine, topology};
+use crate::topology_policy::violations;
+use crate::watched::Watched;
+use crate::{done, xtask};
+use netns_core::{IfName, Namespace, RouteSocket, link};
+use netns_ebpf::attack::{Around, FrameSocket};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+use tests::{eventually, in_host, ip, ip_json, needs_kernel, only, oracle, run};
+
+fn nft(command: &str) -> String {
+    run(oracle("nft").arg(command))
+}
+
+fn mac(namespace: &str) -> [u8; 6] {
+    let eth0 = only(&ip_json(&format!("-n {namespace} link show eth0")));
+    let text = eth0["address"].as_str().unwrap().to_owned();
+    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
+    std::array::from_fn(|_| bytes.next().unwrap())
+}
+
+/// Two namespaces on a bridge, with a policy for the first.
+fn two() {
+    needs_kernel((5, 16), "nftables at egress");
+    make_bridge();
+    ip("addr add 10.1.1.254/24 dev br0");
+    plug_in(1);
+    plug_in(2);
+    let mac = only(&ip_json("-n ns1 link show eth0"))["address"].to_string();
+    let text = format!("[namespace.ns1]\nmac = {mac}\naddresses = [\"10.1.1.1\"]\n");
+    std::fs::write("/run/ports.toml", text).unwrap();
+}
+
+fn socket(namespace: &Namespace) -> FrameSocket {
+    let eth0 = link::get(&mut RouteSocket::open_in(namespace).unwrap(), "eth0".parse::<IfName>().unwrap());
+    let index = eth0.unwrap().index;
+    namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap()
+}
+
+/// Sends ten frames with a foreign source from one to the other; how many arrive.
+fn lies() -> usize {
+    let [attacker, victim] = ["ns1", "ns2"].map(|name| socket(&Namespace::open(name).unwrap()));
+    let mut frame = [0; 60];
+    frame[..6].copy_from_slice(&mac("ns2"));
+    frame[6..14].copy_from_slice(&[2, 0, 0, 0x66, 0x66, 0x66, 0x88, 0xb5]);
+    for _ in 0..10 {
+        attacker.send(&frame).unwrap();
+    }
+    let mut arrived = 0;
+    while let Some(heard) = victim.receive(Duration::from_millis(100)).unwrap() {
+        arrived += usize::from(heard == frame);
+    }
+    arrived
+}
+
+fn around() -> Around {
+    Around::begin(&Namespace::open("ns1").unwrap(), "eth0".parse().unwrap()).unwrap()
+}
+
+fn learns() -> bool {
+    let bridge = link::get(&mut RouteSocket::open().unwrap(), "br0".parse::<IfName>().unwrap()).unwrap();
+    !bridge.bridge().unwrap().no_linklocal_learn.unwrap()
+}
+
+const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";
+
+#[test]
+fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {
+    in_host(|_| {
+        two();
+        let way = around();
+        assert_eq!(lies(), 10, "nobody enforces yet");
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        assert_eq!(lies(), 0);
+        let port = observe.port("v1", |port| port["violations"]["unjudged"].as_u64() >= Some(10));
+        assert!(port["violations"]["unjudged"].is_u64(), "{port}");
+        assert!(!learns(), "LLDP would be learnt from");
+        assert_eq!(observe.end("INT").code, Some(0));
+        assert_eq!((nft("list ruleset"), learns()), (String::new(), true));
+        assert_eq!(lies(), 10, "nobody enforces any more");
+        way.end().unwrap();
+    });
+}
+
+#[test]
+fn honest_frames_are_not_in_the_way_of_it() {
+    in_host(|_| {
+        two();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        for (from, to) in [("ns1", "10.1.1.2"), ("ns2", "10.1.1.1"), ("ns1", "10.1.1.254")] {
+            eventually("a ping", || {
+                oracle("ip")
+                    .args(["netns", "exec", from, "ping", "-c3", "-i0.01", "-W1", to])
+                    .output()
+                    .unwrap()
+                    .status
+                    .success()
+            });
+        }
+        let port = observe.port("v1", |port| port["rx_packets"].as_u64() >= Some(6));
+        assert_eq!(port["violations"], json!({}));
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+#[test]
+fn the_barrier_of_a_killed_observer_goes_on_until_it_is_cleaned_up() {
+    in_host(|_| {
+        two();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        let _ = observe.end("KILL");
+        let way = around();
+        assert_eq!(lies(), 0, "it goes on");
+        assert!(nft("list ruleset").contains("table bridge netns-barrier-"));
+        let cleaned = done(&mut xtask("observe --cleanup br0"));
+        assert_eq!((cleaned.code, cleaned.err.as_str()), (Some(0), ""));
+        assert_eq!((nft("list ruleset"), learns()), (String::new(), true));
+        assert_eq!(lies(), 10);
+        way.end().unwrap();
+    });
+}
+
+#[test]
+fn a_barrier_that_is_taken_away_is_reported_and_restored() {
+    in_host(|_| {
+        two();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        let way = around();
+        let _ = nft("flush ruleset");
+        observe.line("the loss", |line| line["type"] == "enforcement" && line["event"] == "lost");
+        assert_eq!(lies(), 0, "it is there again");
+        let ended = observe.end("INT");
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
+        assert_eq!(nft("list ruleset"), "");
+        way.end().unwrap();
+    });
+}
+
+/// Ports that leave the bridge, and those that no policy is for, are not behind it.
+#[test]
+fn a_port_that_leaves_is_left_as_it_was() {
+    in_host(|_| {
+        two();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        let listed = || nft("list ruleset").matches("\"v").count();
+        assert!(nft("list ruleset").contains("elements = { \"v1\" }"), "{}", nft("list ruleset"));
+        ip("link set v1 nomaster");
+        eventually("it is not listed", || listed() == 0);
+        ip("link set v1 master br0");
+        eventually("it is listed again", || listed() == 1);
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+const LAB: &str = r#"
+[bridge.br0]
+[namespace.ns1]
+interface.eth0 = { bridge = "br0", addresses = ["10.1.1.1/24"], policy = "enforce" }
+[namespace.ns2]
+interface.eth0 = { bridge = "br0", addresses = ["10.1.1.2/24"], policy = "observe" }
+"#;
+
+#[test]
+fn what_a_topology_enforces_holds_with_no_process_beside() {
+    in_host(|_| {
+        needs_kernel((5, 16), "nftables at egress");
+        let file = PathBuf::from("/run/lab.toml");
+        std::fs::write(&file, LAB).unwrap();
+        fine("up", &file);
+        assert!(nft("list ruleset").contains("elements = { \"ns1-eth0\" }"), "{}", nft("list ruleset"));
+        assert_eq!(fine("diff", &file), "");
+        let way = around();
+        assert_eq!(lies(), 0);
+        let counted = violations(&file, "ns1-eth0");
+        assert_eq!(counted["violations"]["unjudged"], 10, "{counted}");
+        assert_eq!(counted, violations(&file, "ns1-eth0"), "looking counts nothing");
+
+        // Whoever takes it away is found out, and `up` puts it back.
+        let _ = nft("flush ruleset");
+        assert_eq!(lies(), 10);
+        let lost = "+ host/ns1-eth0: policy enforce 10.1.1.1\n";
+        assert_eq!(topology("diff", &file).out, lost);
+        assert_eq!(fine("up", &file), lost);
+        assert_eq!(lies(), 0);
+        assert_eq!(fine("diff", &file), "");
+
+        // Of an observed port it is taken away, and so it is when nothing is enforced any more.
+        edit(&file, "policy = \"enforce\"", "policy = \"observe\"");
+        fine("up", &file);
+        assert_eq!((lies(), nft("list ruleset")), (10, String::new()));
+        edit(&file, "policy = \"observe\" }\n[namespace.ns2]", "policy = \"enforce\" }\n[namespace.ns2]");
+        fine("up", &file);
+        assert_eq!(lies(), 0);
+        way.end().unwrap();
+        fine("down", &file);
+        assert_eq!(nft("list ruleset"), "");
+    });
+}
