@@ -50,6 +50,7 @@
 //! | --- | --- | --- |
 //! | namespaces | [`Namespace`], [`Watch`] | `ip netns`, `ip netns monitor` |
 //! | links | [`link`], [`veth`], [`bridge`] | `ip link`, `bridge link` |
+//! | TAPs and TUNs | [`tap`] | `ip tuntap` |
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
 //! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
@@ -83,6 +84,7 @@ pub mod record;
 mod rtnetlink;
 mod sys;
 pub mod sysctl;
+pub mod tap;
 pub mod wire;
 
 pub use capability::{

@@ -1,6 +1,7 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
 use crate::manual::{CompletionsArguments, ManArguments};
+use crate::net::TuntapArguments;
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Neigh(NeighArguments),
     /// Ports and forwarding entries of bridges, as `bridge` has them.
     Bridge(BridgeArguments),
+    /// TAPs and TUNs, as `ip tuntap` has them.
+    Tuntap(TuntapArguments),
     /// Counters of links.
     Stats(StatsArguments),
     /// Send ICMP echo requests from inside a namespace.

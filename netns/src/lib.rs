@@ -90,6 +90,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Route(arguments) => net::route(arguments),
         Command::Neigh(arguments) => net::neigh(arguments),
         Command::Bridge(arguments) => net::bridge(arguments),
+        Command::Tuntap(arguments) => net::tuntap(arguments),
         Command::Stats(arguments) => net::stats(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),

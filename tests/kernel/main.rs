@@ -34,6 +34,7 @@ mod refusal;
 mod route;
 mod socket;
 mod sysctl;
+mod tap;
 mod tc;
 mod veth;
 mod vlan;

@@ -65,9 +65,8 @@ fn another(row: &OptionRow, now: u64, other_port: u32) -> OptionValue {
     let number = match (row.name, row.form) {
         // Without a spanning tree protocol in user space the kernel undoes any other (`br_port_state_selection`).
         ("state", _) => 0,
-        ("mcast_router", _) => 2,
+        ("mcast_router" | "mcast_mld_version", _) => 2,
         ("mcast_igmp_version", _) => 3,
-        ("mcast_mld_version", _) => 2,
         ("mcast_hash_max", _) => 512,
         ("vlan_protocol", _) => 0x88A8,
         ("hello_time", _) => 300,

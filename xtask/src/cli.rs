@@ -45,7 +45,8 @@ pub(crate) struct VmTestArguments {
     /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
     #[arg(long)]
     pub(crate) full: bool,
-    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel`.
+    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel` [default: all but
+    /// `tests scale`, whose thousands of sandboxes are for a machine that is not emulated].
     #[arg(long, value_name = "NAME", requires = "full")]
     pub(crate) tests: Vec<String>,
     /// The program to try [default: this one].

@@ -58,6 +58,8 @@ named! {
         AssignNamespaceId "assign namespace id";
         ListNamespaceIds "list namespace ids";
         WaitForLink "wait for link";
+        AttachToTap "attach to tap";
+        SetTap "set tap";
         OpenRouteSocket "open route socket";
         OpenNftablesSocket "open nftables socket";
         ChangeNftables "change nftables";

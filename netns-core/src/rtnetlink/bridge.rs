@@ -54,6 +54,7 @@ pub(crate) const SILENT: BridgeOptions =
     BridgeOptions { stp_state: Some(false), mcast_snooping: Some(false), ..BridgeOptions::NONE };
 
 /// Appends the creation of a bridge.
+#[doc(alias = "RTM_NEWLINK")]
 pub fn encode_create(batch: &mut Batch, bridge: &Bridge) {
     let new = NewLink {
         index: bridge.index,
@@ -69,6 +70,7 @@ pub fn encode_create(batch: &mut Batch, bridge: &Bridge) {
 ///
 /// # Errors
 /// `EEXIST` if the name is taken: an existing bridge is never adopted. Else the kernel's reason.
+#[doc(alias = "RTM_NEWLINK")]
 pub fn create(socket: &mut RouteSocket, bridge: &Bridge) -> Result<()> {
     let mut batch = Batch::new();
     encode_create(&mut batch, bridge);
@@ -127,6 +129,7 @@ pub fn set(socket: &mut RouteSocket, bridge: impl Into<LinkId>, options: &Bridge
 /// assert_eq!(link::get(&mut socket, a)?.master, None);
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "IFLA_MASTER")]
 pub fn attach(socket: &mut RouteSocket, port: impl Into<LinkId>, bridge: u32) -> Result<()> {
     link::set(socket, port, &LinkChange { master: Some(bridge), ..LinkChange::default() })
 }
@@ -182,6 +185,7 @@ pub(crate) fn encode_raise_port(batch: &mut Batch, port: u32, options: PortOptio
 /// assert_eq!((options.isolated, options.flood), (Some(true), Some(true)));
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_SETLINK")]
 pub fn set_port(socket: &mut RouteSocket, port: u32, options: &PortOptions) -> Result<()> {
     let mut batch = Batch::new();
     encode_set_port(&mut batch, port, options);

@@ -10,7 +10,7 @@ use crate::wire::Messages;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Room for one notification, at first.
@@ -163,5 +163,12 @@ impl AsFd for Events {
     /// Readable when there are events, for use in a poll loop of one's own.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

@@ -175,3 +175,6 @@ fn integer(text: &str) -> Option<u64> {
         None => text.parse().ok(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,3 +290,13 @@ words! {
         DOT1AD = 0x88A8 "802.1ad";
     }
 }
+
+words! {
+    /// What a program has of a TAP or TUN, `IFF_TUN` and `IFF_TAP`.
+    TunType: u8, else "{}" => {
+        /// IP packets.
+        TUN = 1 "tun";
+        /// Ethernet frames.
+        TAP = 2 "tap";
+    }
+}

@@ -158,7 +158,9 @@ fn read_single(
     name: &Text,
     table: &Interface,
 ) -> Wrong<()> {
-    let known = LinkKind::ALL.iter().filter(|kind| !matches!(kind, LinkKind::Bridge(_) | LinkKind::Veth(_)));
+    let known = LinkKind::ALL
+        .iter()
+        .filter(|kind| !matches!(kind, LinkKind::Bridge(_) | LinkKind::Veth(_) | LinkKind::Tun(_)));
     let Some(kind) = known.clone().find(|kind| kind.name() == name.get_ref()) else {
         let known: Vec<_> = known.map(LinkKind::name).collect();
         let message = format!("there is no type {:?}; expected one of: {}", name.get_ref(), known.join(", "));

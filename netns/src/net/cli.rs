@@ -39,7 +39,7 @@ pub(crate) enum LinkCommand {
     },
     /// Make a link: `link add br0 type bridge`, `link add a type veth peer name b`, `link add m0 link a type macvlan`.
     #[command(after_long_help = super::option::help())]
-    Add(LinkAdd),
+    Add(Box<LinkAdd>),
     /// Change a link: `link set a up master br0`.
     Set(LinkSet),
     /// Delete a link.

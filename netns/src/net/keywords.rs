@@ -7,7 +7,8 @@ use netns_core::link::LinkKind;
 use netns_core::option::{OptionRow, Options};
 use std::ffi::OsString;
 
-const COMMANDS: [&str; 8] = ["link", "addr", "address", "route", "neigh", "neighbour", "bridge", "stats"];
+const COMMANDS: [&str; 9] =
+    ["link", "addr", "address", "route", "neigh", "neighbour", "bridge", "stats", "tuntap"];
 
 /// `ip` takes its options before the object (`ip -n NS -j link show`); they go behind everything, where ours are too.
 fn options_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -35,13 +36,14 @@ fn options_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> 
 pub(crate) fn with_keywords(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut out: Vec<OsString> = Vec::new();
     let (mut ours, mut after_peer, mut fdb) = (false, false, false);
-    let (mut link, mut add, mut port) = (false, false, false);
+    let (mut link, mut add, mut port, mut tuntap) = (false, false, false, false);
     let mut rows: &[OptionRow] = &[];
     let mut arguments = options_last(arguments).into_iter().enumerate().peekable();
     while let Some((position, argument)) = arguments.next() {
         let is = |word: &str| argument.to_str() == Some(word);
         ours |= position == 1 && argument.to_str().is_some_and(|command| COMMANDS.contains(&command));
         link |= position == 1 && is("link");
+        tuntap |= position == 1 && is("tuntap");
         add |= link && position == 2 && is("add");
         fdb |= ours && position == 2 && is("fdb");
         port |= ours && !link && position == 2 && is("link");
@@ -74,7 +76,11 @@ pub(crate) fn with_keywords(arguments: impl IntoIterator<Item = OsString>) -> Ve
             "netns" => "--into",
             // Words that say what is so anyway.
             "static" | "permanent" => continue,
-            "dev" if link => continue,
+            "dev" if link || tuntap => continue,
+            "mode" | "user" | "group" | "pi" | "vnet_hdr" | "multi_queue" if tuntap => {
+                out.push(format!("--{word}").into());
+                continue;
+            }
             "master" if fdb => continue,
             "dev" | "via" | "metric" | "lladdr" | "master" | "nomaster" | "mtu" | "address" | "type"
             | "up" | "down" | "br" => {
@@ -112,6 +118,7 @@ mod tests {
             ("x link add a type veth peer name b netns n", "x link add a --type veth --peer b --into n"),
             ("x link set a name b up", "x link set a --rename b --up"),
             ("x link set dev a up", "x link set a --up"),
+            ("x tuntap add dev t mode tap vnet_hdr", "x tuntap add t --mode tap --vnet_hdr"),
             (
                 "x link add link a name a.5 type vlan id 5 protocol 802.1ad",
                 "x link add --link a a.5 --type vlan --option id=5 --option protocol=802.1ad",

@@ -9,6 +9,7 @@ mod neigh;
 mod option;
 mod route;
 mod stats;
+mod tuntap;
 
 pub(crate) use addr::addr;
 pub(crate) use bridge::bridge;
@@ -16,6 +17,7 @@ pub(crate) use link::link;
 pub(crate) use neigh::neigh;
 pub(crate) use route::route;
 pub(crate) use stats::stats;
+pub(crate) use tuntap::{TuntapArguments, tuntap};
 
 use crate::failure::Failure;
 use cli::Common;

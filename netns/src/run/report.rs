@@ -110,6 +110,7 @@ impl Report {
             let line = json!({
                 "type": "ping", "from": route.from, "to": route.to, "address": route.address.to_string(),
                 "ok": result.is_ok(), "rtt_us": result.rtt.map(micros),
+                "error": if result.is_ok() { None } else { Some(&result.why) },
             });
             return Ok(json_line(&mut self.out, &line)?);
         }

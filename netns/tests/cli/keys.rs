@@ -171,6 +171,7 @@ fn town() {
         "link set near up master br0",
         "link set br0 up",
         "link set far addrgenmode none",
+        "tuntap add dev t0 mode tap user 1 group 2 multi_queue vnet_hdr",
         "link add m0 link far type macvlan mode bridge",
         "link add x0 type vxlan id 5 remote 10.0.0.2 local 10.0.0.1 dev near dstport 4789 ttl 7",
         "link add x1 type vxlan id 6 group ff05::1 dev near dstport 8472 nolearning proxy",

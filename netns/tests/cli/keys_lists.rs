@@ -30,10 +30,8 @@ pub(crate) const LINKS: Pair = Pair {
         ),
         ("altnames", OTHER_NAMES),
         (
-            "linkinfo.info_data.type linkinfo.info_data.pi linkinfo.info_data.vnet_hdr \
-             linkinfo.info_data.multi_queue linkinfo.info_data.numqueues linkinfo.info_data.numdisabled \
-             linkinfo.info_data.persist linkinfo.info_data.user linkinfo.info_data.group",
-            "options of tun, which netns-core does not make",
+            "linkinfo.info_data.user linkinfo.info_data.group",
+            "the names of those that may attach to a TAP; we have their numbers, as `owner` and `owner_group`",
         ),
         (
             "linkinfo.info_data.bridge_id linkinfo.info_data.root_id \
@@ -65,6 +63,7 @@ pub(crate) const LINKS: Pair = Pair {
         ("linkinfo.info_slave_data.group_fwd_mask_str", "the same as `group_fwd_mask`"),
     ],
     more: &[
+        ("linkinfo.info_data.owner linkinfo.info_data.owner_group", "the numbers of `user` and `group`"),
         ("linkinfo.info_slave_data.mab", "told since iproute2 6.2"),
         ("linkinfo.info_slave_data.neigh_vlan_suppress", "told since iproute2 6.4"),
         ("linkinfo.info_data.fdb_max_learned", "told since iproute2 6.7"),

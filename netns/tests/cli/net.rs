@@ -273,6 +273,47 @@ fn links_of_each_kind_in_ips_words() {
 }
 
 #[test]
+fn taps_in_ips_words() {
+    in_host(|_| {
+        fine("netns add ns1");
+        fine("tuntap add dev t0 mode tap user 1 group 2 vnet_hdr multi_queue");
+        fine("tuntap add dev t1 mode tun pi -n ns1");
+        let [ours, theirs] = info("t0");
+        for key in ["type", "pi", "vnet_hdr", "multi_queue", "persist", "numqueues"] {
+            assert!(
+                !theirs["info_data"][key].is_null() && ours["info_data"][key] == theirs["info_data"][key],
+                "{key}"
+            );
+        }
+        assert_eq!(done(&mut xtask("tuntap")).out.split_whitespace().next(), Some("t0:"));
+        let [inside] = [only(&ip_json("-n ns1 link show t1"))];
+        assert_eq!(
+            (&inside["linkinfo"]["info_data"]["type"], &inside["linkinfo"]["info_data"]["pi"]),
+            (&"tun".into(), &true.into())
+        );
+        assert!(only(&ours_of("tuntap show", "ns1"))["persist"] == true);
+        fine("link add a type veth peer name b");
+        refused("tuntap del a", 1, "error: a is no TAP and no TUN");
+        refused(
+            "tuntap add dev t0 mode tap",
+            2,
+            "error: create tap t0: ioctl(TUNSETIFF): Device or resource busy (os error 16)",
+        );
+        refused(
+            "link add t2 type tun",
+            2,
+            "error: create tun t2: Operation not supported (os error 95): tun/tap creation via rtnetlink is not supported.",
+        );
+        fine("tuntap del dev t0 mode tap");
+        assert!(!ip("link").contains("t0:"));
+    });
+}
+
+fn ours_of(command: &str, netns: &str) -> Value {
+    ours(&format!("{command} -n {netns}"))
+}
+
+#[test]
 fn stats_are_ips() {
     in_host(|_| {
         bridged();

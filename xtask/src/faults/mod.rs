@@ -16,7 +16,7 @@ use clap::Args;
 use netns::Failure;
 use netns::messages::say;
 use netns::output::{json_line, stdout};
-use operation::{ALL, MAY_STAY, Operation};
+use operation::{ALL, Operation};
 use serde_json::{Value, json};
 use site::Site;
 use std::collections::{BTreeSet, VecDeque};
@@ -58,6 +58,8 @@ struct Totals {
     calls: usize,
     refused: usize,
     killed: usize,
+    /// After how many something stayed, as it may, until the recovery.
+    stayed: usize,
     wrong: usize,
 }
 
@@ -80,11 +82,12 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
         }
         let totals = try_all(number, operation, arguments.quick, jobs).map_err(Failure::Kernel)?;
         say(format_args!(
-            "{}: {} calls, {} refused, {} killed, {} wrong ({} s)",
+            "{}: {} calls, {} refused, {} killed, {} stayed until the recovery, {} wrong ({} s)",
             operation.name,
             totals.calls,
             totals.refused,
             totals.killed,
+            totals.stayed,
             totals.wrong,
             begin.elapsed().as_secs()
         ));
@@ -99,14 +102,17 @@ fn print(arguments: &FaultsArguments, rows: &[(&str, Totals)]) -> std::io::Resul
     if arguments.json {
         let row = |(name, totals): &(&str, Totals)| {
             json!({"operation": name, "calls": totals.calls, "refused": totals.refused,
-                   "killed": totals.killed, "wrong": totals.wrong})
+                   "killed": totals.killed, "stayed": totals.stayed, "wrong": totals.wrong})
         };
         return json_line(&mut out, &json!({"operations": rows.iter().map(row).collect::<Vec<_>>()}));
     }
-    writeln!(out, "| operation | calls | refused | killed | wrong |\n| --- | ---: | ---: | ---: | ---: |")?;
+    writeln!(
+        out,
+        "| operation | calls | refused | killed | stayed | wrong |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    )?;
     for (name, totals) in rows {
-        let Totals { calls, refused, killed, wrong } = totals;
-        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {wrong} |")?;
+        let Totals { calls, refused, killed, stayed, wrong } = totals;
+        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {stayed} | {wrong} |")?;
     }
     Ok(())
 }
@@ -136,12 +142,14 @@ fn try_all(number: usize, operation: &Operation, quick: bool, jobs: usize) -> Re
     let faults: VecDeque<(&Site, Fault)> = sites.iter().flat_map(faults_of).collect();
     totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Fault::Signal { .. })).count();
     totals.refused = faults.len() - totals.killed;
-    let (queue, wrong) = (Mutex::new(faults), Mutex::new(0));
+    let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
     let work = || {
         while let Some((site, fault)) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
             let found = in_host(number, &fault, &whole.end);
-            let mut sentences = found.map_or_else(|error| vec![error], |found| found.wrong);
-            sentences.retain(|sentence| !may_stay(operation, &fault, sentence));
+            if found.as_ref().is_ok_and(|found| found.stayed) {
+                *stayed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            }
+            let sentences = found.map_or_else(|error| vec![error], |found| found.wrong);
             if !sentences.is_empty() {
                 *wrong.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 let sentences = sentences.join("\n    ");
@@ -150,6 +158,7 @@ fn try_all(number: usize, operation: &Operation, quick: bool, jobs: usize) -> Re
         }
     };
     thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+    totals.stayed = stayed.into_inner().unwrap_or_else(PoisonError::into_inner);
     totals.wrong += wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(totals)
 }
@@ -157,24 +166,18 @@ fn try_all(number: usize, operation: &Operation, quick: bool, jobs: usize) -> Re
 /// A refusal of each call; and a kill before each that changes something.
 fn faults_of(site: &Site) -> Vec<(&Site, Fault)> {
     let (call, when) = (site.call.clone(), site.when);
-    let mut faults = vec![(site, Fault::Error { call: call.clone(), when, error: site.error().to_owned() })];
+    let (error, words) = (site.error().to_owned(), site.words.clone());
+    let mut faults = vec![(site, Fault::Error { call: call.clone(), when, error, words })];
     if site.changes {
         faults.push((site, Fault::Signal { call, when, signal: "KILL".to_owned() }));
     }
     faults
 }
 
-fn may_stay(operation: &Operation, fault: &Fault, sentence: &str) -> bool {
-    let Fault::Error { call, .. } = fault else { return false };
-    MAY_STAY.iter().any(|(name, refused, left)| {
-        operation.name.starts_with(name) && call == refused && sentence.starts_with(left)
-    })
-}
-
 fn told(site: &Site, fault: &Fault) -> String {
     match fault {
         Fault::None => String::new(),
-        Fault::Error { call, when, error } => format!("{error} at {call} number {when} ({})", site.words),
+        Fault::Error { call, when, error, .. } => format!("{error} at {call} number {when} ({})", site.words),
         Fault::Signal { call, when, signal } => {
             format!("SIG{signal} before {call} number {when} ({})", site.words)
         }

@@ -119,12 +119,20 @@ pub(super) const ALL: &[Operation] = &[
     operation("link add", "link add v0 --type veth --peer v1", Effect::Makes, "link delete v0"),
 ];
 
-/// What may stay, and why: the beginning of a command's name, the call that was refused, and what is left.
+/// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and what it
+/// is about. Whatever stays is on record, and the command says that it failed.
 pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
-    // An empty folder, which the next command of its kind finds and removes.
-    ("", "rmdir", "left: file /run/netns-topology"),
-    ("", "rmdir", "left: file /run/netns"),
-    // The link was made and the answer lost. The command reports that, and cannot know more: somebody else may have made
-    // a link of this name at the same time.
-    ("link add", "recvmsg", "left: link v"),
+    // What cannot be removed is there.
+    ("", "umount2", ""),
+    ("", "unlink", ""),
+    ("", "rmdir", ""),
+    ("run", "sendto", "RTM_DELLINK"),
+    // Links are put into a group that is then deleted.
+    ("run", "sendto", "RTM_NEWLINK"),
+    ("run", "bpf", "BPF_MAP_DELETE_ELEM"),
+    // An empty record, which another process may have locked at that moment.
+    ("run", "flock", ""),
+    // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
+    // link of this name at the same time.
+    ("link add", "recvmsg", ""),
 ];

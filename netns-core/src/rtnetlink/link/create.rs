@@ -101,6 +101,7 @@ pub fn encode_create(batch: &mut Batch, new: &NewLink<'_>) {
 /// [`Exists`](crate::ErrorKind::Exists) if the name or the index is taken,
 /// [`Unsupported`](crate::ErrorKind::Unsupported) if the kernel has no links of this kind; else the kernel's reason.
 /// Nothing is left then.
+#[doc(alias = "RTM_NEWLINK")]
 pub fn create(socket: &mut RouteSocket, new: &NewLink<'_>) -> Result<()> {
     let mut batch = Batch::new();
     encode_create(&mut batch, new);
@@ -124,6 +125,7 @@ pub fn encode_set_options(batch: &mut Batch, link: impl Into<LinkId>, options: &
 /// # Errors
 /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such link, [`Unsupported`](crate::ErrorKind::Unsupported) if
 /// it is of another kind, or the kernel changes no such option.
+#[doc(alias = "IFLA_INFO_DATA")]
 pub fn set_options(socket: &mut RouteSocket, link: impl Into<LinkId>, options: &LinkKind) -> Result<()> {
     let mut batch = Batch::new();
     encode_set_options(&mut batch, link, options);

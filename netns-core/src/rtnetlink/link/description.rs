@@ -127,6 +127,7 @@ impl OperationalState {
 
 /// A link by index, which needs no look-up, or by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkId {
     /// By index.
     Index(u32),
@@ -165,6 +166,7 @@ impl LinkId {
 /// Appends the request for one link's description. It also makes the kernel catch up on the link's operational state
 /// at once (`linkwatch_sync_dev` in `rtnl_getlink`, Linux 6.8,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>), so that a port forwards from now on.
+#[doc(alias = "RTM_GETLINK")]
 pub fn encode_get(batch: &mut Batch, link: impl Into<LinkId>, with_stats: bool) {
     let link = link.into();
     batch.message(libc::RTM_GETLINK, 0, &link.header(), |attributes| {
@@ -188,6 +190,7 @@ pub fn encode_get(batch: &mut Batch, link: impl Into<LinkId>, with_stats: bool) 
 /// assert_eq!(lo.index, 1);
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_GETLINK")]
 pub fn get(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<Link> {
     let mut batch = Batch::new();
     encode_get(&mut batch, link, true);
@@ -227,6 +230,7 @@ const ALTERNATIVE_NAME: usize = 128;
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETLINK")]
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Link>> {
     list_where(socket, |_| {})
 }
@@ -262,6 +266,7 @@ pub fn stats(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<LinkSt
 }
 
 /// Appends the deletion of a link.
+#[doc(alias = "RTM_DELLINK")]
 pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
     let link = link.into();
     batch.message(libc::RTM_DELLINK, 0, &link.header(), |attributes| link.write(attributes));
@@ -285,6 +290,7 @@ pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
 /// assert!(link::get(&mut socket, b).is_err());
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_DELLINK")]
 pub fn delete(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete(&mut batch, link);
@@ -302,6 +308,7 @@ pub(crate) fn encode_delete_group(batch: &mut Batch, group: u32) {
 ///
 /// # Errors
 /// `ENODEV` if the group is empty. Group 0, where every link is unless told otherwise, is refused here.
+#[doc(alias = "IFLA_GROUP")]
 pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
     if group == 0 {
         return Err(crate::Error::invalid(

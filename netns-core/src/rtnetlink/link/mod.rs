@@ -8,7 +8,7 @@ pub(crate) mod names;
 pub mod port;
 mod wait;
 
-pub use super::words::{LinkMode, LinkType, MacvlanMode, PortState, VlanProtocol};
+pub use super::words::{LinkMode, LinkType, MacvlanMode, PortState, TunType, VlanProtocol};
 pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
 pub use create::{NewLink, create, encode_create, encode_set_options, set_options};
 pub(crate) use description::parse;
@@ -19,7 +19,8 @@ pub use description::{
 #[cfg(test)]
 pub(crate) use description::{encode_delete_group, encode_list};
 pub use kind::{
-    BridgeOptions, DummyOptions, LinkKind, MacvlanOptions, VlanOptions, VxlanOptions, veth::VethOptions,
+    BridgeOptions, DummyOptions, LinkKind, MacvlanOptions, TunOptions, VlanOptions, VxlanOptions,
+    veth::VethOptions,
 };
 pub use port::PortOptions;
 pub use wait::wait_up;

@@ -54,8 +54,9 @@ macro_rules! options {
                 &[ $( $crate::wire::leaf($number, stringify!($constant)), )* $($extra)? ];
 
             /// Writes those that have a value, in the order of their attributes.
-            #[allow(unused_variables, reason = "of a kind without options")]
             pub(crate) fn write(&self, attributes: &mut $crate::wire::AttributeWriter<'_>) {
+                // There are kinds without options.
+                let _ = &attributes;
                 $(
                     if let Some(value) = self.$field {
                         <$codec as $crate::rtnetlink::option::codec::Codec<$type>>::write(attributes, $number, value);
@@ -65,18 +66,16 @@ macro_rules! options {
 
             /// Reads those that the kernel describes.
             pub(crate) fn parse(attributes: $crate::wire::Attributes<'_>) -> Self {
-                #[allow(unused_mut, reason = "of a kind without options")]
-                let mut options = Self::NONE;
-                for attribute in attributes {
+                attributes.fold(Self::NONE, |options, attribute| {
                     $(
                         if attribute.kind == $number {
-                            options.$field =
-                                <$codec as $crate::rtnetlink::option::codec::Codec<$type>>::read(&attribute);
+                            let $field = <$codec as $crate::rtnetlink::option::codec::Codec<$type>>::read(&attribute);
+                            return Self { $field, ..options };
                         }
                     )*
                     let _ = attribute;
-                }
-                options
+                    options
+                })
             }
         }
 
@@ -92,17 +91,16 @@ macro_rules! options {
                 values.get(row).copied().flatten()
             }
 
-            #[allow(unused_variables, unused_mut, unused_assignments, reason = "of a kind without options")]
             fn set(&mut self, row: usize, value: $crate::option::OptionValue) -> bool {
-                let mut at = 0;
+                let Some(option) = Self::ROWS.get(row) else { return false };
                 $(
-                    if row == at {
+                    if option.attribute.1 == $number {
                         let field = <$codec as $crate::rtnetlink::option::codec::Codec<$type>>::field(value);
                         self.$field = field.or(self.$field);
                         return field.is_some();
                     }
-                    at += 1;
                 )*
+                let _ = (option, value);
                 false
             }
         }

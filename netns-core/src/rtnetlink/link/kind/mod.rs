@@ -3,6 +3,7 @@
 mod bridge;
 mod dummy;
 mod macvlan;
+mod tun;
 pub mod veth;
 mod vlan;
 mod vxlan;
@@ -10,6 +11,7 @@ mod vxlan;
 pub use bridge::*;
 pub use dummy::*;
 pub use macvlan::*;
+pub use tun::*;
 pub use vlan::*;
 pub use vxlan::*;
 
@@ -108,6 +110,8 @@ kinds! {
     Dummy(DummyOptions) "dummy";
     /// Another MAC address on an Ethernet link.
     Macvlan(MacvlanOptions) "macvlan" on link;
+    /// A TAP or TUN, which [`crate::tap`] makes.
+    Tun(TunOptions) "tun";
     /// One end of a pair; [`crate::veth`] makes both as they are to be.
     Veth(VethOptions) "veth";
     /// One VLAN of an Ethernet link.

@@ -110,6 +110,7 @@ impl Veth<'_> {
 /// The kernel's side is `veth_newlink` in <https://github.com/torvalds/linux/blob/v6.12/drivers/net/veth.c>, and
 /// `rtnl_newlink_create` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>, which attaches the
 /// near end and raises it.
+#[doc(alias = "RTM_NEWLINK")]
 pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
     let up = if veth.up { libc::IFF_UP as u32 } else { 0 };
     let header = IfInfoMsg { index: veth.index.unwrap_or(0), flags: up, change: up, ..IfInfoMsg::default() };
@@ -148,6 +149,7 @@ pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
 /// # Errors
 /// `EEXIST` if a name or an index is taken; `EXFULL` if the bridge has its 1,023 ports; else the kernel's reason.
 /// Nothing is left then.
+#[doc(alias = "VETH_INFO_PEER")]
 pub fn create(socket: &mut RouteSocket, veth: &Veth<'_>) -> Result<()> {
     let mut batch = Batch::new();
     encode_create(&mut batch, veth);
