@@ -15,7 +15,7 @@ const COLUMNS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Shown {
     is_line: bool,
-    shown: Option<Instant>,
+    last: Option<Instant>,
     /// Whether every change is printed as it is made, and not in the end.
     pub(super) is_verbose: bool,
 }
@@ -23,24 +23,24 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn new(quiet: bool) -> Self {
         let is_verbose = is_verbose() && !quiet;
-        Self { is_line: !quiet && !is_verbose && stderr().is_terminal(), shown: None, is_verbose }
+        Self { is_line: !quiet && !is_verbose && stderr().is_terminal(), last: None, is_verbose }
     }
 
     pub(super) fn show(&mut self, progress: &Progress<'_>) {
         if self.is_verbose {
             // It is made, read or not: `up` goes on.
             let _ = writeln!(stdout(), "{}", progress.change);
-        } else if self.is_line && self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL) {
+        } else if self.is_line && self.last.is_none_or(|last| last.elapsed() >= INTERVAL) {
             // Where stderr is gone nobody misses it.
             let _ = write!(stderr(), "\r{}\x1b[K", line(progress.done, progress.total));
-            self.shown = Some(Instant::now());
+            self.last = Some(Instant::now());
         }
     }
 }
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        if self.shown.is_some() {
+        if self.last.is_some() {
             let _ = write!(stderr(), "\r\x1b[K");
         }
     }
