@@ -1,15 +1,17 @@
 //! A topology file and what is up of it: up, down, diff.
 
-use crate::apply::Executor;
+use crate::apply::{Executor, Progress};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
+use crate::processes;
 use crate::record::{Record, RecordedLink, RecordedRoute, Store};
-use crate::topology::{LinkName, Place, Topology};
+use crate::topology::{Command, LinkName, Place, Topology};
 use netns_core::{Namespace, barrier};
 use netns_ebpf::Mode;
 use netns_ebpf::layout::Violations;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// How often a plan is made anew. Some changes take others with them: with an address the kernel removes routes and
@@ -105,6 +107,14 @@ impl Lab {
     /// # Errors
     /// As [`Lab::diff`], and then nothing was changed; [`Error::RolledBack`] if the kernel refuses a change.
     pub fn up(&self) -> Result<Done> {
+        self.up_with(&mut |_| {})
+    }
+
+    /// As [`Lab::up`], and calls `tell` after each change, in the calling thread; not for those that undo what failed.
+    ///
+    /// # Errors
+    /// As [`Lab::up`].
+    pub fn up_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
         let text = file::text_of(&self.given)?;
         let topology = file::parse(&self.given, &text)?;
         let store = Store::lock()?;
@@ -118,7 +128,7 @@ impl Lab {
         let before = record.applied.clone();
         let was_up = Store::has(&record.file);
         let mut changes = Vec::new();
-        let outcome = converge(&store, &topology, &mut record, &mut changes).and_then(|()| {
+        let outcome = converge(&store, &topology, &mut record, &mut changes, tell).and_then(|()| {
             let applied = record.applied.replace(text);
             // What is up and not on record as such would be neither: it is undone then, as after any refusal.
             store.write(&record).inspect_err(|_| record.applied = applied)
@@ -145,7 +155,7 @@ impl Lab {
             Some(text) => file::parse(&self.path, text)?,
             None => Topology::default(),
         };
-        converge(&store, &topology, &mut record, &mut Vec::new())?;
+        converge(&store, &topology, &mut record, &mut Vec::new(), &mut |_| {})?;
         if before.is_none() {
             return finish(store, &record);
         }
@@ -159,13 +169,21 @@ impl Lab {
     /// # Errors
     /// If the kernel refuses; what is left stays on record.
     pub fn down(&self) -> Result<Done> {
+        self.down_with(&mut |_| {})
+    }
+
+    /// As [`Lab::down`], and calls `tell` after each change, in the calling thread.
+    ///
+    /// # Errors
+    /// As [`Lab::down`].
+    pub fn down_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
         let store = Store::lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
             store.tidy_up(&self.path)?;
             return Ok(Done { changes: Vec::new(), was_up: false });
         };
         let mut changes = Vec::new();
-        converge(&store, &Topology::default(), &mut record, &mut changes)?;
+        converge(&store, &Topology::default(), &mut record, &mut changes, tell)?;
         finish(store, &record)?;
         Ok(Done { changes, was_up: true })
     }
@@ -179,6 +197,36 @@ impl Lab {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let judged = Observed::look(&Topology::default(), &record)?.judged;
         Ok(judged.into_iter().map(|(port, judged)| (port, judged.violations)).collect())
+    }
+
+    /// The commands that were started, each with whether any process of it still runs. Nothing if the topology is not
+    /// up.
+    ///
+    /// # Errors
+    /// If the record cannot be read, or the kernel does not tell.
+    pub fn commands(&self) -> Result<Vec<(Command, bool)>> {
+        let Some(record) = self.record()? else { return Ok(Vec::new()) };
+        let running = processes::running(&Store::mark(&record.file), &record)?;
+        let started = record.commands.iter().map(|started| {
+            let is_it = |process: &processes::Process| {
+                process.namespace == started.namespace && process.command == started.command
+            };
+            let (namespace, command) = (started.namespace.clone(), started.command.clone());
+            (Command { namespace, command }, running.iter().any(is_it))
+        });
+        Ok(started.collect())
+    }
+
+    /// The files with what the commands of each namespace wrote, by the namespace. They go with `down`.
+    ///
+    /// # Errors
+    /// If the record cannot be read.
+    pub fn output(&self) -> Result<Vec<(String, PathBuf)>> {
+        let Some(record) = self.record()? else { return Ok(Vec::new()) };
+        let folder = Store::output(&record.file);
+        let namespaces = record.commands.into_iter().map(|started| started.namespace);
+        let namespaces: BTreeSet<String> = namespaces.collect();
+        Ok(namespaces.into_iter().map(|namespace| (namespace.clone(), folder.join(namespace))).collect())
     }
 
     fn record_or_new(&self) -> Result<Record> {
@@ -207,7 +255,13 @@ fn followed(mut path: PathBuf) -> PathBuf {
 }
 
 /// Plans and executes until there is nothing left to change.
-fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut Vec<Change>) -> Result<()> {
+fn converge(
+    store: &Store,
+    topology: &Topology,
+    record: &mut Record,
+    done: &mut Vec<Change>,
+    tell: &mut dyn FnMut(&Progress<'_>),
+) -> Result<()> {
     for _ in 0..ROUNDS {
         let observed = Observed::look(topology, record)?;
         let changes = plan(topology, record, &observed)?;
@@ -218,7 +272,7 @@ fn converge(store: &Store, topology: &Topology, record: &mut Record, done: &mut 
             return Ok(());
         }
         done.extend_from_slice(&changes);
-        Executor::new(store, record).execute(&changes, &observed)?;
+        Executor::new(store, record, tell).execute(&changes, &observed)?;
     }
     let left = plan(topology, record, &Observed::look(topology, record)?)?;
     Err(Error::Unstable(left.iter().map(ToString::to_string).collect()))

@@ -96,6 +96,7 @@ mod processes;
 mod record;
 mod topology;
 
+pub use apply::Progress;
 pub use error::{Error, Result};
 pub use file::{Fault, Policies, parse};
 pub use lab::{Done, Lab};

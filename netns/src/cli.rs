@@ -6,7 +6,7 @@ use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::program::NETNS;
-use crate::topology::cli::{DiffArguments, LabsArguments, ShowArguments, UpArguments};
+use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -23,7 +23,8 @@ pub(crate) const VERBOSE: &str = "verbose";
 #[command(name = NETNS, version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 fine, 1 wrong usage or input, 2 the kernel refused.")]
 pub(crate) struct Cli {
-    /// Say more: what the kernel's verifier wrote about an eBPF program that it refused.
+    /// Say more: each change of `up` and `down` as it is made, and what the kernel's verifier wrote about an eBPF program
+    /// that it refused.
     #[arg(id = VERBOSE, short, long, global = true)]
     pub(crate) verbose: bool,
     #[command(subcommand)]
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Down(UpArguments),
     /// List the topologies that are up.
     Labs(LabsArguments),
+    /// Print what the commands of a topology wrote.
+    Logs(LogsArguments),
     /// Show what a topology file says, and whether it is up.
     Show(ShowArguments),
     /// Tell what `up` would change.

@@ -79,6 +79,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Up(arguments) => topology::up(&arguments),
         Command::Down(arguments) => topology::down(&arguments),
         Command::Labs(arguments) => topology::labs(&arguments),
+        Command::Logs(arguments) => topology::logs(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),

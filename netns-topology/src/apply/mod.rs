@@ -5,7 +5,9 @@ mod announce;
 mod links;
 mod note;
 mod policy;
+mod remove;
 
+use self::remove::Leaving;
 use crate::error::{Error, Result};
 use crate::observe::Observed;
 use crate::plan::Change;
@@ -33,10 +35,28 @@ pub(crate) struct Executor<'a> {
     monitors: BTreeMap<Place, Monitor>,
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
     barriers: BTreeMap<Place, Barrier>,
+    /// Hears of each change that was made.
+    tell: &'a mut dyn FnMut(&Progress<'_>),
+}
+
+/// How far it is with changes.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// The change that was just made.
+    pub change: &'a Change,
+    /// How many of this round were made.
+    pub done: usize,
+    /// How many this round has. Some changes take others with them, which come back in another round.
+    pub total: usize,
 }
 
 impl<'a> Executor<'a> {
-    pub(crate) const fn new(store: &'a Store, record: &'a mut Record) -> Self {
+    pub(crate) const fn new(
+        store: &'a Store,
+        record: &'a mut Record,
+        tell: &'a mut dyn FnMut(&Progress<'_>),
+    ) -> Self {
         Self {
             store,
             record,
@@ -44,6 +64,7 @@ impl<'a> Executor<'a> {
             unnamed: BTreeSet::new(),
             monitors: BTreeMap::new(),
             barriers: BTreeMap::new(),
+            tell,
         }
     }
 
@@ -58,9 +79,19 @@ impl<'a> Executor<'a> {
             processes::stop(&Store::mark(&self.record.file), self.record, &stopped)?;
         }
         let changes = self.note(changes, observed)?;
+        let total = changes.len();
+        let (mut leaving, mut done) = (Leaving::of(&changes), 0);
         for change in &changes {
-            self.make(change)?;
+            if !remove::removes(change) {
+                self.finish_leaving(&mut leaving)?;
+            }
+            if !leaving.takes(change, observed) {
+                self.make(change)?;
+            }
+            done += 1;
+            (self.tell)(&Progress { change, done, total });
         }
+        self.finish_leaving(&mut leaving)?;
         self.announce(&changes, observed)
     }
 
@@ -84,7 +115,9 @@ impl<'a> Executor<'a> {
             Change::RemoveNamespace(name) => {
                 // What is to have the name next is open already.
                 if !self.unnamed.contains(name) {
-                    self.open.remove(&Place::Namespace(name.clone()));
+                    let place = Place::Namespace(name.clone());
+                    self.open.remove(&place);
+                    self.barriers.remove(&place);
                 }
                 self.remove_name(name)?;
             }

@@ -3,11 +3,12 @@
 use super::Executor;
 use crate::error::Result;
 use crate::observe::Observed;
-use crate::plan::Change;
+use crate::plan::{Change, INTERFACE, is_of_interface};
 use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
 use crate::topology::{LinkName, Place, Sysctl};
 use netns_core::record::NamespaceIdentity;
-use netns_core::{MacAddress, Namespace, sysctl::Ipv4Forwarding};
+use netns_core::sysctl::{self, Ipv4Forwarding};
+use netns_core::{ErrorKind, MacAddress, Namespace};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -21,6 +22,11 @@ impl Executor<'_> {
         self.keep_macs(&mut changes);
         for change in &mut changes {
             self.note_one(change, observed)?;
+        }
+        for change in &changes {
+            if let Change::SetSysctl { sysctl, from } = change {
+                self.note_sysctl(sysctl, from.as_deref(), observed, &changes)?;
+            }
         }
         match self.store.write(self.record) {
             // Taking down never needs space: what the record says beside it is of no consequence.
@@ -83,14 +89,19 @@ impl Executor<'_> {
             Change::AddRoute(route) if !self.record.has_route(route) => {
                 self.record.routes.push(RecordedRoute::new(route));
             }
-            Change::SetSysctl { sysctl, from } => self.note_sysctl(sysctl, from.as_deref(), observed)?,
             _ => {}
         }
         Ok(())
     }
 
     /// What a setting was before is what it was before the first time.
-    fn note_sysctl(&mut self, sysctl: &Sysctl, from: Option<&str>, observed: &Observed) -> Result<()> {
+    fn note_sysctl(
+        &mut self,
+        sysctl: &Sysctl,
+        from: Option<&str>,
+        observed: &Observed,
+        changes: &[Change],
+    ) -> Result<()> {
         let found = self.record.sysctls.iter_mut().find(|recorded| recorded.is(sysctl));
         if let Some(recorded) = found {
             recorded.value.clone_from(&sysctl.value);
@@ -102,16 +113,59 @@ impl Executor<'_> {
         } else {
             None
         };
-        // Of a link or a namespace that is made with it, the value goes with it, or is the kernel's default.
-        let Some(before) = from else { return Ok(()) };
+        let before = match from {
+            Some(from) => from.to_owned(),
+            // Of a setting that there is not, the error comes when it is set.
+            None => match self.first_value(sysctl, changes)? {
+                Some(first) => first,
+                None => return Ok(()),
+            },
+        };
         self.record.sysctls.push(RecordedSysctl {
             place: sysctl.place.clone(),
             key: sysctl.key.clone(),
             value: sysctl.value.clone(),
-            before: before.to_owned(),
+            before,
             interfaces,
         });
         Ok(())
+    }
+
+    /// What a setting is going to be at first that is made together with its namespace or link: a new link's is that of
+    /// `default`, as that is going to be by then.
+    fn first_value(&mut self, sysctl: &Sysctl, changes: &[Change]) -> Result<Option<String>> {
+        if !is_of_interface(sysctl) {
+            return self.present_value(sysctl, &sysctl.key);
+        }
+        let of_another = |interface: &str| {
+            let mut parts: Vec<&str> = sysctl.key.split('/').collect();
+            parts[INTERFACE] = interface;
+            parts.join("/")
+        };
+        let default = of_another("default");
+        let given = changes.iter().find_map(|change| match change {
+            Change::SetSysctl { sysctl: other, .. }
+                if other.place == sysctl.place && other.key == default =>
+            {
+                Some(other.value.clone())
+            }
+            _ => None,
+        });
+        if given.is_some() {
+            return Ok(given);
+        }
+        match self.present_value(sysctl, &default)? {
+            // Namespaces but the first have no `net/ipv4/neigh/default`: `lo` has what a new link gets there.
+            None => self.present_value(sysctl, &of_another("lo")),
+            value => Ok(value),
+        }
+    }
+
+    fn present_value(&mut self, sysctl: &Sysctl, key: &str) -> Result<Option<String>> {
+        match sysctl::get(&self.entry(&sysctl.place)?.0, key) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => Ok(Some(crate::words(&other?))),
+        }
     }
 
     /// What was in a namespace that is gone is gone with it.

@@ -6,8 +6,8 @@ use super::tables::Text;
 use crate::topology::{
     Address, Bridge, Cable, Command, LinkName, Place, Route, SingleLink, Sysctl, Topology,
 };
-use netns_core::IpNet;
 use netns_core::bridge::MAX_PORTS;
+use netns_core::{IpNet, MacAddress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -22,6 +22,7 @@ pub(super) struct Described {
     singles: Vec<Span>,
     settings: BTreeSet<(Place, String)>,
     addresses: Vec<Span>,
+    macs: Vec<(LinkName, MacAddress, Span)>,
     routes: Vec<RouteSpans>,
 }
 
@@ -83,7 +84,15 @@ impl Described {
         Ok(())
     }
 
+    pub(super) fn push_mac(&mut self, link: &LinkName, mac: MacAddress, span: Span) {
+        self.macs.push((link.clone(), mac, span));
+    }
+
     pub(super) fn push_address(&mut self, address: Address, span: Span) -> Wrong<()> {
+        if let Some(what) = no_host(address.net) {
+            let message = format!("{} is {what}; expected a host's address", address.net.address());
+            return Err((span, message));
+        }
         let same = |other: &&Address| {
             other.link.place == address.link.place && other.net.address() == address.net.address()
         };
@@ -136,6 +145,26 @@ impl Described {
     }
 }
 
+/// Why no host can have this address: the kernel refuses it, or takes it and nobody reaches it.
+fn no_host(net: IpNet) -> Option<String> {
+    let address = net.address();
+    if address.is_multicast() {
+        return Some("a multicast address".to_owned());
+    }
+    if address.is_unspecified() {
+        return Some("no address of anybody".to_owned());
+    }
+    // Of an IPv6 network both are addresses like others.
+    if address.is_ipv6() || net.prefix() > 30 {
+        return None;
+    }
+    let network = net.network();
+    if address == network.address() {
+        return Some(format!("the address of the network {network} itself"));
+    }
+    (address == net.last()).then(|| format!("the broadcast address of {network}"))
+}
+
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let expected = match known.len() {
@@ -149,11 +178,11 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 /// What can only be seen when all is there.
 pub(super) fn check(mut described: Described) -> Wrong<Topology> {
     follow_ports(&mut described)?;
-    let Described { topology, addresses, routes, links, singles, .. } = described;
+    let Described { topology, addresses, macs, routes, links, singles, .. } = described;
     for (single, span) in topology.links.iter().zip(singles) {
         check_below(&links, single, span)?;
     }
-    check_segments(&topology, &addresses)?;
+    check_segments(&topology, &addresses, &macs)?;
     for (route, spans) in topology.routes.iter().zip(routes) {
         check_route(&topology, &links, route, spans)?;
     }
@@ -199,8 +228,8 @@ fn is_port_of(cable: &Cable, bridge: &LinkName) -> bool {
     end.link.place == bridge.place && end.port.is_some_and(|port| port.bridge == bridge.name)
 }
 
-/// No address twice on one bridge, and no IPv6 address where the MTU is too small for it.
-fn check_segments(topology: &Topology, spans: &[Span]) -> Wrong<()> {
+/// No address twice on one bridge, of either kind, and no IPv6 address where the MTU is too small for it.
+fn check_segments(topology: &Topology, spans: &[Span], macs: &[(LinkName, MacAddress, Span)]) -> Wrong<()> {
     let mut segment_of: BTreeMap<&LinkName, &LinkName> = BTreeMap::new();
     let mut mtu_of: BTreeMap<&LinkName, u32> = BTreeMap::new();
     for bridge in &topology.bridges {
@@ -215,6 +244,14 @@ fn check_segments(topology: &Topology, spans: &[Span]) -> Wrong<()> {
         for end in [near, far] {
             mtu_of.insert(&end.link, end.mtu);
             segment_of.entry(&end.link).or_insert(&near.link);
+        }
+    }
+    let mut taken: BTreeMap<(&LinkName, MacAddress), &LinkName> = BTreeMap::new();
+    for (link, mac, span) in macs {
+        let segment = segment_of.get(link).copied().unwrap_or(link);
+        if let Some(other) = taken.insert((segment, *mac), link) {
+            let message = format!("{mac} is {other}'s, which {link} can reach; expected another MAC address");
+            return Err((span.clone(), message));
         }
     }
     let mut taken: BTreeMap<(&LinkName, IpAddr), &LinkName> = BTreeMap::new();

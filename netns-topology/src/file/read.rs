@@ -60,6 +60,9 @@ pub(super) fn read(file: File) -> Wrong<Described> {
         for (name, table) in in_order(interfaces) {
             let link = LinkName { place: place.clone(), name: if_name(&name)? };
             read_addresses(&mut into, &link, &table.addresses)?;
+            if let Some(text) = &table.mac {
+                into.push_mac(&link, mac(text)?, text.span());
+            }
             match &table.kind {
                 Some(kind) => read_single(&mut into, link, name.span(), kind, &table)?,
                 None => ends.push(End { link, span: name.span(), table }),
@@ -120,6 +123,9 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
     };
     let link = LinkName { place, name: if_name(name)? };
     read_addresses(into, &link, &table.addresses)?;
+    if let Some(text) = &table.mac {
+        into.push_mac(&link, mac(text)?, text.span());
+    }
     let mut options = BridgeOptions {
         stp_state: Some(table.stp),
         ageing_time: Some(

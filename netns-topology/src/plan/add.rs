@@ -2,10 +2,11 @@
 
 use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, SingleLink, Sysctl};
+use crate::topology::{Address, Cable, CableEnd, LinkName, Place, PortPolicy, Route, SingleLink, Sysctl};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
+use netns_ebpf::Mode;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -145,13 +146,24 @@ impl Planner<'_> {
             None if now.is_some() || stale => self.changes.push(Change::RemovePolicy { port }),
             None => {}
             Some(policy) => match policy.of(mac, policy.group.number(&self.groups).unwrap_or_default()) {
-                Ok(wanted) if Some(wanted) == now && !stale => {}
+                Ok(wanted) if Some(wanted) == now && !stale => self.refuse_hidden(&port, &inside, policy),
                 Ok(_) => {
                     let (policy, again) = (policy.clone(), now.is_some());
                     self.changes.push(Change::SetPolicy { port, inside, policy, again });
                 }
                 Err(full) => self.conflicts.push(format!("{inside}: {full}")),
             },
+        }
+    }
+
+    /// What is enforced is to be reached. The filters of others stay, so there is nothing that could be changed.
+    fn refuse_hidden(&mut self, port: &LinkName, inside: &LinkName, policy: &PortPolicy) {
+        let ahead = self.observed.ahead.get(port).into_iter().flatten();
+        for filter in ahead.filter(|_| policy.mode == Mode::Enforce) {
+            self.conflicts.push(format!(
+                "{port}: {filter}, which this topology did not make, runs before the filter that enforces the policy of \
+                 {inside}, and may hide frames from it: remove it"
+            ));
         }
     }
 
@@ -327,8 +339,11 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
+/// Which part of the name of an interface's setting is the interface.
+pub(crate) const INTERFACE: usize = 3;
+
 /// Whether a setting is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
-fn is_of_interface(sysctl: &Sysctl) -> bool {
-    let mut parts = sysctl.key.split('/').skip(2);
+pub(crate) fn is_of_interface(sysctl: &Sysctl) -> bool {
+    let mut parts = sysctl.key.split('/').skip(INTERFACE - 1);
     matches!(parts.next(), Some("conf" | "neigh")) && !matches!(parts.next(), Some("all" | "default") | None)
 }

@@ -1,4 +1,4 @@
-//! The arguments of `up`, `down`, `labs`, `show` and `diff`.
+//! The arguments of `up`, `down`, `labs`, `logs`, `show` and `diff`.
 
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -26,6 +26,15 @@ pub(crate) struct LabsArguments {
     /// As a JSON array.
     #[arg(short, long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// The topology file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The namespace that they run in [default: every one].
+    pub(crate) namespace: Option<String>,
 }
 
 #[derive(Debug, Args)]

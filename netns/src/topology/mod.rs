@@ -1,30 +1,39 @@
-//! `netns up`, `down`, `labs`, `show` and `diff`: topologies in files.
+//! `netns up`, `down`, `labs`, `logs`, `show` and `diff`: topologies in files.
 
 pub(crate) mod cli;
+mod progress;
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
 use crate::output::{json_line, stdout};
 use crate::rights;
-use cli::{DiffArguments, LabsArguments, ShowArguments, UpArguments};
+use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Error, Lab, LinkName, Record, draw};
+use netns_topology::{Change, Command, Error, Lab, LinkName, Record, draw};
+use progress::Shown;
 use serde_json::{Map, Value, json};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
     rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
-    let done = lab.up()?;
+    let mut shown = Shown::new(arguments.quiet);
+    let done = lab.up_with(&mut |progress| shown.show(progress))?;
+    let told = shown.is_verbose;
+    drop(shown);
     if done.was_up && done.changes.is_empty() && !arguments.quiet {
         say(format_args!("{} is up: there is nothing to change", arguments.file.display()));
     }
-    tell(&done.changes, arguments.quiet)
+    tell(&done.changes, arguments.quiet || told)
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
-    let done = Lab::new(&arguments.file)?.down()?;
+    let mut shown = Shown::new(arguments.quiet);
+    let done = Lab::new(&arguments.file)?.down_with(&mut |progress| shown.show(progress))?;
+    let told = shown.is_verbose;
+    drop(shown);
     if !done.was_up {
         let file = arguments.file.display();
         // A slip of the pen, rather than what a script takes down to be sure.
@@ -37,7 +46,7 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
             say(format_args!("{file} is not up: there is nothing to take down"));
         }
     }
-    tell(&done.changes, arguments.quiet)
+    tell(&done.changes, arguments.quiet || told)
 }
 
 pub(crate) fn labs(arguments: &LabsArguments) -> Result<ExitCode, Failure> {
@@ -111,16 +120,51 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else if arguments.json {
         let mut value = draw::json(&topology);
         value["up"] = lab.record()?.is_some().into();
+        let commands = lab.commands()?;
+        value["started"] = commands
+            .iter()
+            .map(|(Command { namespace, command }, running)| {
+                json!({ "namespace": namespace, "command": command, "running": running })
+            })
+            .collect();
         value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
         json_line(&mut out, &value)?;
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
+        for (Command { namespace, command }, running) in lab.commands()? {
+            writeln!(out, "{namespace}: run {command}: {}", if running { "running" } else { "ended" })?;
+        }
         for (port, violations) in lab.violations()? {
             for (reason, packets) in violations.iter() {
                 writeln!(out, "{port}: {packets} {reason}")?;
             }
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn logs(arguments: &LogsArguments) -> Result<ExitCode, Failure> {
+    let lab = Lab::new(&arguments.file)?;
+    let mut files = lab.output()?;
+    if let Some(namespace) = &arguments.namespace {
+        files.retain(|(name, _)| name == namespace);
+    }
+    if files.is_empty() {
+        let file = arguments.file.display();
+        let what =
+            arguments.namespace.as_ref().map_or_else(String::new, |name| format!(" in namespace {name}"));
+        return Err(Failure::usage(format!("nothing that {file} runs{what} was started")));
+    }
+    let (mut out, several) = (stdout(), files.len() > 1);
+    for (namespace, path) in files {
+        let text =
+            fs::read(&path).map_err(|error| Failure::usage(format!("read {}: {error}", path.display())))?;
+        if several {
+            // As `head` and `tail` have it.
+            writeln!(out, "==> {namespace} <==")?;
+        }
+        out.write_all(&text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -26,6 +26,7 @@ mod topology_drift;
 mod topology_faults;
 mod topology_groups;
 mod topology_labs;
+mod topology_many;
 mod topology_policy;
 mod vlan;
 mod watched;

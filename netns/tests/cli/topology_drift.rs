@@ -6,7 +6,7 @@ use crate::{done, state_of_the_host, xtask};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use tests::{in_host, ip, ip_json, only, oracle};
+use tests::{in_host, ip, ip_json, only, oracle, tc};
 
 fn lab(text: &str) -> PathBuf {
     let file = PathBuf::from("/run/lab.toml");
@@ -204,6 +204,64 @@ fn a_mac_address_that_the_file_gives_to_another_is_not_kept() {
         fine("up", &file);
         assert_eq!(mac("-n b link show eth0"), "02:00:00:00:00:01");
         assert_ne!(mac("-n a link show eth0"), "02:00:00:00:00:01");
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn a_setting_that_is_taken_out_becomes_what_it_was() {
+    in_host(|_| {
+        let settings = "'net.ipv4.ip_forward' = 1, 'net.ipv4.conf.default.rp_filter' = 2, \
+            'net.ipv4.conf.eth0.rp_filter' = 1, 'net.ipv4.conf.eth0.arp_notify' = 1, \
+            'net.ipv4.neigh.eth0.gc_stale_time' = 7";
+        let file = lab(&format!(
+            "[bridge.br0]\n[namespace.a]\ninterface.eth0 = {{ bridge = 'br0' }}\n\
+            sysctl = {{ {settings} }}\n[namespace.b]\n"
+        ));
+        let get = |key: &str| {
+            let mut cat = oracle("ip");
+            tests::run(cat.args(["netns", "exec", "a", "cat", &format!("/proc/sys/net/ipv4/{key}")]))
+                .trim()
+                .to_owned()
+        };
+        let keys = ["ip_forward", "conf/eth0/rp_filter", "conf/eth0/arp_notify", "neigh/eth0/gc_stale_time"];
+        fine("up", &file);
+        assert_eq!(keys.map(get), ["1", "1", "1", "7"]);
+        edit(&file, settings, "'net.ipv4.conf.default.rp_filter' = 2");
+        let changed = fine("up", &file);
+        assert_eq!(changed.lines().count(), 4, "{changed}");
+        // An interface is made with the value that `default` has.
+        assert_eq!(keys.map(get), ["0", "2", "0", "60"]);
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn a_filter_ahead_of_an_enforced_policy_is_a_difference() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\n[namespace.a]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'], policy = 'enforce' }\n");
+        fine("up", &file);
+        // Of one priority the latest runs first; this one accepts everything.
+        let mut add = oracle("tc");
+        add.args("filter add dev a-eth0 ingress pref 1 handle 2 protocol all bpf da bytecode".split(' '));
+        assert_eq!(tests::run(add.arg("1,6 0 0 0,")), "");
+        let message = "host/a-eth0: the ingress filter \"pref 1 handle 0x2 bpf\", which this topology did not make, runs \
+                       before the filter that enforces the policy of a/eth0, and may hide frames from it: remove it";
+        for verb in ["diff", "up"] {
+            let refused = topology(verb, &file);
+            assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{verb}");
+            assert_eq!(refused.err, format!("error: {message}\n"), "{verb}");
+        }
+        assert!(fine("show", &file).starts_with(&format!("/run/lab.toml: up, and differs: {message}\n")));
+        tc("filter del dev a-eth0 ingress pref 1 handle 2 bpf");
+        assert_eq!(fine("diff", &file), "");
+        // One that is after ours is nobody's business.
+        let mut add = oracle("tc");
+        add.args("filter add dev a-eth0 ingress pref 2 handle 1 protocol all bpf da bytecode".split(' '));
+        assert_eq!(tests::run(add.arg("1,6 0 0 0,")), "");
         assert_eq!(fine("diff", &file), "");
         fine("down", &file);
     });

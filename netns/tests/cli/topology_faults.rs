@@ -40,6 +40,36 @@ fn an_error_in_the_file_has_line_and_column() {
 }
 
 #[test]
+fn addresses_that_nobody_can_have_are_refused_with_line_and_column() {
+    in_host(|_| {
+        for (address, what) in [
+            ("10.1.1.0/24", "the address of the network 10.1.1.0/24 itself"),
+            ("10.1.1.255/24", "the broadcast address of 10.1.1.0/24"),
+            ("224.0.0.5/24", "a multicast address"),
+            ("ff02::5/64", "a multicast address"),
+            ("0.0.0.0/8", "no address of anybody"),
+        ] {
+            let (plain, _) = address.split_once('/').unwrap();
+            let message = format!("2:14: {plain} is {what}; expected a host's address");
+            refused(&format!("[bridge.br0]\naddresses = ['{address}']\n"), &message);
+        }
+        let twice = "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n\
+            [namespace.b]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n";
+        let message = "02:00:00:00:00:01 is a/eth0's, which b/eth0 can reach; expected another MAC address";
+        refused(twice, &format!("5:41: {message}"));
+        // The ends of networks that have no such addresses, and a MAC address on two bridges, are nothing special.
+        let fine_ones = "[bridge.br0]\n[bridge.br1]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', \
+            mac = '02:00:00:00:00:01', addresses = ['10.1.1.0/31', '10.1.2.255/32', 'fd00::/64'] }\n[namespace.b]\n\
+            interface.eth0 = { bridge = 'br1', mac = '02:00:00:00:00:01' }\n";
+        let file = PathBuf::from("/run/lab.toml");
+        std::fs::write(&file, fine_ones).unwrap();
+        fine("up", &file);
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
+    });
+}
+
+#[test]
 fn the_error_shows_the_line() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");

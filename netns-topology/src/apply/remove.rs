@@ -1,0 +1,121 @@
+//! Namespaces leave, and take their links along.
+//!
+//! Removing a veth pair on a bridge keeps a caller for 16 ms; when the last reference to a namespace is dropped the
+//! kernel removes all of its links by itself, and those of many namespaces at once (`cleanup_net` in
+//! <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>). So the cables of namespaces that go are left
+//! to them; then we wait until they are gone, and bridges go last, with as few ports as possible.
+
+use super::{Executor, gone};
+use crate::error::Result;
+use crate::observe::Observed;
+use crate::plan::Change;
+use crate::topology::{LinkName, Place};
+use netns_core::{ErrorKind, link};
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take from one link to the next. After that somebody holds a namespace: a process runs in it, or
+/// has it open. Its cables are removed one by one.
+const PATIENCE: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(2);
+
+/// What goes without being removed by us.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    namespaces: BTreeSet<Place>,
+    /// The ends, in places that stay, of cables into those that go, which are the last.
+    ends: Vec<(LinkName, u32, Place)>,
+    /// Bridges, which are removed after those.
+    bridges: Vec<(LinkName, u32)>,
+}
+
+impl Leaving {
+    pub(super) fn of(changes: &[Change]) -> Self {
+        let name = |change: &Change| match change {
+            Change::RemoveNamespace(name) => Some(Place::Namespace(name.clone())),
+            _ => None,
+        };
+        Self { namespaces: changes.iter().filter_map(name).collect(), ..Self::default() }
+    }
+
+    /// Whether a change makes itself, or is made later.
+    pub(super) fn takes(&mut self, change: &Change, observed: &Observed) -> bool {
+        match change {
+            Change::RemoveLink { link, other, .. } if self.namespaces.contains(&link.place) => {
+                let other = other.as_ref().filter(|other| !self.namespaces.contains(&other.place));
+                let end = other
+                    .and_then(|other| Some((other.clone(), observed.link(other)?.index, link.place.clone())));
+                self.ends.extend(end);
+                true
+            }
+            Change::RemoveLink { link, index, other: Some(other) } => {
+                let goes = self.namespaces.contains(&other.place);
+                if goes {
+                    self.ends.push((link.clone(), *index, other.place.clone()));
+                }
+                goes
+            }
+            Change::RemoveLink { link, index, other: None } => {
+                self.bridges.push((link.clone(), *index));
+                true
+            }
+            Change::RemoveSingle { link, .. } => self.namespaces.contains(&link.place),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a change only removes. Those come first in a plan.
+pub(super) const fn removes(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Stop(_)
+            | Change::RemoveRoute(_)
+            | Change::RemoveAddress(_)
+            | Change::RestoreSysctl { .. }
+            | Change::RemoveLink { .. }
+            | Change::RemoveSingle { .. }
+            | Change::RemoveNamespace(_)
+    )
+}
+
+impl Executor<'_> {
+    /// Waits until what leaves with its namespaces has left, and removes the bridges.
+    pub(super) fn finish_leaving(&mut self, leaving: &mut Leaving) -> Result<()> {
+        let mut until = Instant::now() + PATIENCE;
+        for (end, index, namespace) in leaving.ends.drain(..) {
+            let mut waited = false;
+            while self.is_there(&end, index)? {
+                if Instant::now() >= until {
+                    gone(link::delete(self.socket(&end.place)?, index))?;
+                    log::warn!(
+                        "namespace {namespace} lives on without its name: a process is in it, or has it open; its \
+                         cable to {end} is removed"
+                    );
+                    break;
+                }
+                thread::sleep(TICK);
+                waited = true;
+            }
+            if waited && Instant::now() < until {
+                // It went by itself, so the next may.
+                until = Instant::now() + PATIENCE;
+            }
+            // A later link may have its index.
+            self.unbar(&end.place, index)?;
+        }
+        for (bridge, index) in leaving.bridges.drain(..) {
+            gone(link::delete(self.socket(&bridge.place)?, index))?;
+        }
+        Ok(())
+    }
+
+    fn is_there(&mut self, end: &LinkName, index: u32) -> Result<bool> {
+        match link::get(self.socket(&end.place)?, index) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            // A later link may have its index already.
+            other => Ok(other?.name == end.name),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Topologies of many namespaces, and what is told while they come and go.
+
+use crate::ours::run_traced;
+use crate::topology::{fine, topology};
+use crate::{done, state_of_the_host, xtask};
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use tests::{in_host, ip, oracle};
+
+const MANY: usize = 40;
+
+fn many() -> PathBuf {
+    let mut text = "[bridge.br0]\n".to_owned();
+    for number in 1..=MANY {
+        let address = format!("10.1.1.{number}/24");
+        writeln!(
+            text,
+            "[namespace.m{number}]\ninterface.eth0 = {{ bridge = 'br0', addresses = ['{address}'] }}"
+        )
+        .unwrap();
+    }
+    let file = PathBuf::from("/run/many.toml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn namespaces_take_their_cables_along() {
+    in_host(|_| {
+        let file = many();
+        let before = state_of_the_host();
+        fine("up", &file);
+        let (down, trace) = run_traced("-e trace=sendto", "down /run/many.toml");
+        assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+        // Of a cable, each keeps its caller for 16 ms.
+        let removed = trace.lines().filter(|line| line.contains("RTM_DELLINK")).count();
+        assert_eq!(removed, 1, "the bridge alone is removed by a request");
+        assert_eq!(String::from_utf8_lossy(&down.stdout).lines().count(), 2 * MANY + 1, "all of it is told");
+        assert_eq!(state_of_the_host(), before, "and it is all gone when `down` returns");
+    });
+}
+
+#[test]
+fn a_namespace_that_a_process_holds_loses_its_cable_and_it_is_said() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        fs::write(&file, "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0' }\n").unwrap();
+        let before = state_of_the_host();
+        fine("up", &file);
+        let mut holder = oracle("ip").args(["netns", "exec", "a", "sleep", "1000"]).spawn().unwrap();
+        tests::eventually("it is inside", || ip("netns pids a").lines().count() == 1);
+        let down = topology("down", &file);
+        let left = state_of_the_host();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert_eq!(down.code, Some(0), "{}", down.err);
+        assert!(down.err.contains("namespace a lives on without its name"), "{}", down.err);
+        assert_eq!(left, before);
+    });
+}
+
+#[test]
+fn changes_are_told_as_they_are_made() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        let text = "[bridge.br0]\n[namespace.a]\nsysctl = { 'net.ipv4.no_such_setting' = 1 }\n";
+        fs::write(&file, text).unwrap();
+        // What is refused on the way: by then the namespace was made.
+        let refused = topology("up", &file);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
+        let refused = topology("up --verbose", &file);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(2), "+ namespace a\n"));
+
+        fs::write(&file, "[bridge.br0]\n[namespace.a]\n").unwrap();
+        let planned = topology("diff", &file).out;
+        assert_eq!(fine("up -v", &file), planned, "once each");
+        assert_eq!(
+            fine("down -v", &file),
+            "- namespace a\n- bridge host/br0\n".split_inclusive('\n').rev().collect::<String>()
+        );
+    });
+}
+
+#[test]
+fn on_a_terminal_a_line_says_how_far_it_is() {
+    in_host(|_| {
+        let file = many();
+        let netns = env!("CARGO_BIN_EXE_netns");
+        let terminal = |command: &str| {
+            let mut script = Command::new("script");
+            tests::run(script.args(["-qec", &format!("{netns} {command}"), "/dev/null"]))
+        };
+        let total = 3 * MANY + 1;
+        let up = terminal(&format!("up {}", file.display()));
+        assert!(up.contains(&format!(" of {total} changes")), "{up}");
+        assert_eq!(up.matches("+ namespace").count(), MANY);
+        assert!(!terminal(&format!("up --quiet {}", file.display())).contains("changes"));
+        assert!(terminal(&format!("down {}", file.display())).contains(" changes"));
+        fine("up", &file);
+        assert!(!done(&mut xtask("down /run/many.toml")).err.contains("changes"), "not into a pipe");
+    });
+}
+
+#[test]
+fn commands_have_a_state_and_logs() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        fs::write(
+            &file,
+            "[namespace.a]\nrun = ['nosuchcommand', 'echo hello; exec sleep 1000']\n[namespace.b]\n\
+            run = ['echo there']\n",
+        )
+        .unwrap();
+        let none = topology("logs", &file);
+        assert_eq!(none.code, Some(1));
+        assert_eq!(none.err, "error: nothing that /run/lab.toml runs was started\n");
+        fine("up", &file);
+        let ended = "a: run nosuchcommand: ended\na: run echo hello; exec sleep 1000: running\n";
+        tests::eventually("it has ended", || fine("show", &file).contains(ended));
+        let logs = fine("logs", &file);
+        assert!(logs.starts_with("==> a <==\n") && logs.ends_with("==> b <==\nthere\n"), "{logs}");
+        assert!(logs.contains("nosuchcommand: not found") && logs.contains("hello\n"), "{logs}");
+        assert_eq!(done(&mut xtask("logs /run/lab.toml b")).out, "there\n");
+        assert_eq!(done(&mut xtask("logs /run/lab.toml c")).code, Some(1));
+        let shown: serde_json::Value = serde_json::from_str(&fine("show --json", &file)).unwrap();
+        assert_eq!(shown["started"][1]["running"], true);
+        fine("down", &file);
+    });
+}
