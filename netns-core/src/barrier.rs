@@ -89,12 +89,33 @@ impl Barrier {
     /// [`ErrorKind::Unsupported`] if the kernel was built without nftables for bridges; else what it refused. Nothing is
     /// left then.
     pub fn create(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
-        let socket = open(namespace)?;
-        let (listed, counted) = (BTreeSet::new(), HashMap::new());
-        let mut barrier =
-            Self { socket, name: name.to_owned(), ports, stamp, listed, counted, generation: None };
+        let mut barrier = Self::new(namespace, name, ports, stamp)?;
         barrier.make()?;
         Ok(barrier)
+    }
+
+    /// As [`Self::create`], in place of the one of this name, if there is one, between two frames.
+    pub(crate) fn replace(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
+        let mut barrier = Self::new(namespace, name, ports, stamp)?;
+        let mut transaction = Transaction::new();
+        // Deleting is refused where there is nothing.
+        table::encode_ensure(&mut transaction, barrier.table());
+        table::encode_delete(&mut transaction, barrier.table());
+        encode(&mut transaction, &barrier.name, &barrier.ports, stamp);
+        barrier.socket.commit(&mut transaction).map_err(explain)?;
+        Ok(barrier)
+    }
+
+    fn new(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
+        Ok(Self {
+            socket: open(namespace)?,
+            name: name.to_owned(),
+            ports,
+            stamp,
+            listed: BTreeSet::new(),
+            counted: HashMap::new(),
+            generation: None,
+        })
     }
 
     /// Opens one of [`Ports::Listed`] that another process has made; `None` if there is none of this name. What is missing

@@ -1,5 +1,6 @@
 //! What went wrong: the operation, the object, and the kernel's own words.
 
+mod description;
 mod kind;
 mod operation;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+pub(crate) use description::Description;
 pub use kind::ErrorKind;
 pub use operation::{Operation, SystemCall};
 
@@ -73,12 +75,12 @@ pub enum Cause {
     Invalid(Cow<'static, str>),
     /// A limit is reached: it may work later, when something was given back.
     Exhausted(Cow<'static, str>),
-    /// The kernel was built without what was asked for.
-    Unsupported(Cow<'static, str>),
     /// Somebody who is alive has it.
     Busy(Cow<'static, str>),
     /// It is there already.
     Exists(Cow<'static, str>),
+    /// The kernel was built without what was asked for.
+    Unsupported(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
     Reply(Cow<'static, str>),
     /// What was asked for changed every time while the kernel sent it (`NLM_F_DUMP_INTR`).
@@ -175,9 +177,9 @@ impl Error {
             Cause::System { error, .. } => error.raw_os_error(),
             Cause::Invalid(_)
             | Cause::Exhausted(_)
-            | Cause::Unsupported(_)
             | Cause::Busy(_)
             | Cause::Exists(_)
+            | Cause::Unsupported(_)
             | Cause::Reply(_)
             | Cause::Changed(_)
             | Cause::TimedOut(_)

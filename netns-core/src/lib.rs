@@ -50,6 +50,7 @@
 //! | --- | --- | --- |
 //! | namespaces | [`Namespace`], [`Watch`] | `ip netns`, `ip netns monitor` |
 //! | links | [`link`], [`veth`], [`bridge`] | `ip link`, `bridge link` |
+//! | TAPs and TUNs | [`tap`] | `ip tuntap` |
 //! | addresses, routes, neighbours | [`address`], [`route`], [`neighbour`] | `ip addr`, `ip route`, `ip neigh`, `bridge fdb` |
 //! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
@@ -68,6 +69,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod announce;
 pub mod barrier;
 mod capability;
 mod error;
@@ -82,6 +84,7 @@ pub mod record;
 mod rtnetlink;
 mod sys;
 pub mod sysctl;
+pub mod tap;
 pub mod wire;
 
 pub use capability::{
@@ -93,9 +96,9 @@ pub use name::IfName;
 pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_root_of_user_namespace};
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
-pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, route, tc, veth};
+pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, option, route, tc, veth};
 
-/// The examples of the front page are compiled.
+/// The example there is compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -30,6 +30,8 @@ pub struct Lab {
 pub struct Done {
     /// The changes, in their order.
     pub changes: Vec<Change>,
+    /// Whether it was up before, or some of it.
+    pub was_up: bool,
 }
 
 impl Lab {
@@ -46,8 +48,28 @@ impl Lab {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let path = parent.canonicalize().map_err(failed())?.join(name);
+        let named = parent.canonicalize().map_err(failed())?.join(name);
+        let mut path = followed(named.clone());
+        // 0.1.0 knew a symbolic link by its own path.
+        if path != named && !Store::has(&path) && Store::has(&named) {
+            path = named;
+        }
         Ok(Self { given, path })
+    }
+
+    /// The records of all topologies that are up on this machine, or half up; an error in the place of each that cannot
+    /// be read. They are looked at without a lock: what is being changed meanwhile may be missing.
+    ///
+    /// # Errors
+    /// If [`FOLDER`](crate::FOLDER) cannot be read.
+    pub fn all() -> Result<Vec<Result<Record>>> {
+        Store::all()
+    }
+
+    /// Its full path, by which it is known. Of a symbolic link it is the path of the file that it leads to.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the file says.
@@ -94,6 +116,7 @@ impl Lab {
             }
         };
         let before = record.applied.clone();
+        let was_up = Store::has(&record.file);
         let mut changes = Vec::new();
         let outcome = converge(&store, &topology, &mut record, &mut changes).and_then(|()| {
             let applied = record.applied.replace(text);
@@ -101,7 +124,7 @@ impl Lab {
             store.write(&record).inspect_err(|_| record.applied = applied)
         });
         match outcome {
-            Ok(()) => Ok(Done { changes }),
+            Ok(()) => Ok(Done { changes, was_up }),
             // Refused before anything was made.
             Err(error) if changes.is_empty() => {
                 if before.is_none() && Store::read(&self.path)?.is_none() {
@@ -139,12 +162,12 @@ impl Lab {
         let store = Store::lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
             store.tidy_up(&self.path)?;
-            return Ok(Done { changes: Vec::new() });
+            return Ok(Done { changes: Vec::new(), was_up: false });
         };
         let mut changes = Vec::new();
         converge(&store, &Topology::default(), &mut record, &mut changes)?;
         finish(store, &record)?;
-        Ok(Done { changes })
+        Ok(Done { changes, was_up: true })
     }
 
     /// What interfaces sent that their policies do not let them, each by the name of the port that found it, since the
@@ -164,6 +187,23 @@ impl Lab {
             None => Record::new(&self.path),
         }
     }
+}
+
+/// The file that a path leads to, over symbolic links, even if that file is gone.
+fn followed(mut path: PathBuf) -> PathBuf {
+    // As many as the kernel follows.
+    for _ in 0..40 {
+        if let Ok(found) = path.canonicalize() {
+            return found;
+        }
+        let (Ok(target), Some(parent)) = (path.read_link(), path.parent()) else { break };
+        let target = parent.join(target);
+        path = match (target.parent().map(Path::canonicalize), target.file_name()) {
+            (Some(Ok(parent)), Some(name)) => parent.join(name),
+            _ => break,
+        };
+    }
+    path
 }
 
 /// Plans and executes until there is nothing left to change.
@@ -219,6 +259,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
     let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
     record.namespaces.retain(|name, _| topology.namespaces.contains(name));
     record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
+    record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));
     record.cables.retain(|ends| {
         let wanted = |link: &RecordedLink| {
             topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))

@@ -30,10 +30,11 @@
 //! | `[namespace.NAME]` | `interface`, `routes`, `sysctl`, `run` |
 //! | `[host]` | `interface`, `routes`, `sysctl`: of the namespace that it is brought up from |
 //! | `interface.NAME` | `bridge = "NAME"` or `peer = "NAMESPACE/INTERFACE"`; `addresses`, `mac`, `mtu`, `port`, `policy` |
-//! | `port`, the end of a cable that is on a bridge | `name`, `isolated`, `hairpin`, `learning`, `flood`, `mcast_flood`, `bcast_flood`, `neigh_suppress` |
+//! | the same, of a link that has one end | `type = "dummy"`, `"macvlan"`, `"vlan"` or `"vxlan"`; `link = "INTERFACE"`, the one that it is on; `options`, by `ip`'s names (`{ id = 10 }`); `addresses`, `mac`, `mtu` |
+//! | `port`, the end of a cable that is on a bridge | `name`, and options by `ip`'s names: `isolated`, `hairpin`, `learning`, `cost` and all of [`PortOptions`](netns_core::bridge::PortOptions) but `backup_port` |
 //! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types`, `ipv6` |
 //! | `apart`, at the top | pairs of groups: `[["red", "blue"]]` |
-//! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping` |
+//! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping`; `options`, by `ip`'s names: all of [`BridgeOptions`](netns_core::bridge::BridgeOptions) |
 //! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
 //! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
 //! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started |
@@ -110,3 +111,8 @@ pub use topology::{
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// The example there is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -27,6 +27,8 @@ pub struct Observed {
     pub stale: BTreeSet<LinkName>,
     /// Of the places of those ports: the numbers of groups that may not send to others, senders first.
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
+    /// The records of other topologies, if there is something in the way that may be one's.
+    pub others: Vec<Record>,
     /// Commands of the topology that run, by namespace and text.
     pub running: BTreeSet<(String, String)>,
 }
@@ -78,12 +80,33 @@ impl Observed {
                 observed.places.insert(place, inside);
             }
         }
+        if observed.has_others(topology, record) {
+            // One that cannot be read owns nothing as far as anybody knows.
+            observed.others = Store::all()?.into_iter().flatten().collect();
+            observed.others.retain(|other| other.file != record.file);
+        }
         observed.look_at_policies(record)?;
         observed.running = processes::running(&Store::mark(&record.file), record)?
             .into_iter()
             .map(|process| (process.namespace, process.command))
             .collect();
         Ok(observed)
+    }
+
+    /// Whether anything has a name that the topology speaks of and is not on record.
+    fn has_others(&self, topology: &Topology, record: &Record) -> bool {
+        let is_ours = |name: &String, there: &NamespaceIdentity| {
+            record.namespaces.get(name).is_some_and(|ours| ours.is(there))
+        };
+        let mut namespaces = topology.namespaces.iter().filter_map(|name| {
+            self.namespaces.get(name).copied().flatten().map(|there| is_ours(name, &there))
+        });
+        let recorded =
+            |link: &LinkName| record.every_link().any(|known| known.is(link) && self.ours(known).is_some());
+        let ends = topology.cables.iter().flat_map(|cable| &cable.ends).map(|end| &end.link);
+        let singles = topology.links.iter().map(|single| &single.link);
+        let mut links = ends.chain(topology.bridges.iter().map(|bridge| &bridge.link)).chain(singles);
+        namespaces.any(|ours| !ours) || links.any(|link| self.link(link).is_some() && !recorded(link))
     }
 
     /// Which ports carry the program that is on record, and what it knows of them.

@@ -2,7 +2,8 @@
 
 pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
-use netns_core::bridge::PortOptions;
+use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::link::LinkKind;
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -91,7 +92,9 @@ pub struct Topology {
     pub bridges: Vec<Bridge>,
     /// Veth pairs.
     pub cables: Vec<Cable>,
-    /// Addresses of bridges and of the ends of cables.
+    /// Links of other kinds: dummies, macvlans, VLANs, VXLANs.
+    pub links: Vec<SingleLink>,
+    /// Addresses of links.
     pub addresses: Vec<Address>,
     /// Routes.
     pub routes: Vec<Route>,
@@ -120,12 +123,8 @@ pub struct Bridge {
     pub mac: Option<MacAddress>,
     /// Its MTU in bytes.
     pub mtu: u32,
-    /// Whether it speaks the spanning tree protocol.
-    pub stp: bool,
-    /// How long an address that is no longer heard stays learnt.
-    pub ageing: Duration,
-    /// Whether it sends multicast only where it is wanted.
-    pub multicast_snooping: bool,
+    /// Its options; those without a value are as the kernel has them.
+    pub options: BridgeOptions,
 }
 
 /// A veth pair. If one end is a port of a bridge, it is the first.
@@ -150,12 +149,27 @@ pub struct CableEnd {
     pub port: Option<Port>,
 }
 
+/// A link of a kind that has one end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SingleLink {
+    /// Where it is, and its name.
+    pub link: LinkName,
+    /// What it is, and its options; those without a value are as the kernel has them.
+    pub kind: LinkKind,
+    /// The link that it is on, in the same place.
+    pub on: Option<IfName>,
+    /// Its MAC address; `None` is one made up.
+    pub mac: Option<MacAddress>,
+    /// Its MTU in bytes; `None` is the kernel's choice.
+    pub mtu: Option<u32>,
+}
+
 /// How a link is a port of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Port {
     /// The bridge.
     pub bridge: IfName,
-    /// Its options as a port; each has a value.
+    /// Its options as a port; those without a value are as the kernel has them.
     pub options: PortOptions,
 }
 

@@ -1,11 +1,12 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
 use crate::manual::{CompletionsArguments, ManArguments};
+use crate::net::TuntapArguments;
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::program::NETNS;
-use crate::topology::cli::{DiffArguments, ShowArguments, UpArguments};
+use crate::topology::cli::{DiffArguments, LabsArguments, ShowArguments, UpArguments};
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Up(UpArguments),
     /// Take down what was brought up of a topology file.
     Down(UpArguments),
+    /// List the topologies that are up.
+    Labs(LabsArguments),
     /// Show what a topology file says, and whether it is up.
     Show(ShowArguments),
     /// Tell what `up` would change.
@@ -60,6 +63,8 @@ pub(crate) enum Command {
     Neigh(NeighArguments),
     /// Ports and forwarding entries of bridges, as `bridge` has them.
     Bridge(BridgeArguments),
+    /// TAPs and TUNs, as `ip tuntap` has them.
+    Tuntap(TuntapArguments),
     /// Counters of links.
     Stats(StatsArguments),
     /// Send ICMP echo requests from inside a namespace.

@@ -41,7 +41,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
     // Adding commands that are derived brings their type's description along.
     let about = ours.get_about().cloned().unwrap_or_default();
     let command = (program.commands)(ours).about(about);
-    let matches = match command.try_get_matches_from(net::cli::with_keywords(arguments)) {
+    let matches = match command.try_get_matches_from(net::keywords::with_keywords(arguments)) {
         Ok(matches) => matches,
         Err(error) => return refused(&error),
     };
@@ -78,6 +78,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Up(arguments) => topology::up(&arguments),
         Command::Down(arguments) => topology::down(&arguments),
+        Command::Labs(arguments) => topology::labs(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),
@@ -88,6 +89,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Route(arguments) => net::route(arguments),
         Command::Neigh(arguments) => net::neigh(arguments),
         Command::Bridge(arguments) => net::bridge(arguments),
+        Command::Tuntap(arguments) => net::tuntap(arguments),
         Command::Stats(arguments) => net::stats(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),

@@ -1,5 +1,8 @@
 //! A netlink request in hex, a line a structure, each with what it is.
 
+use netns_core::bridge::PortOptions;
+use netns_core::link::LinkKind;
+use netns_core::option::{OptionRow, Options};
 use netns_core::wire::{IfAddrMsg, IfInfoMsg, NdMsg, NlAttr, NlMsgHdr, RtMsg, TcMsg, align};
 use std::fmt::Write;
 
@@ -14,16 +17,21 @@ enum Inside {
     Attributes(usize, Names),
     /// As `Attributes`, with the names of a link's.
     Link(usize),
+    /// Options, by their table.
+    Rows(&'static [OptionRow]),
+    /// Of a link's kind, which is in the attribute before.
+    Data,
 }
 
-use Inside::{Attributes, Link, Value};
+use Inside::{Attributes, Data, Link, Rows, Value};
 
 const LINK: Names = &[
     (1, "IFLA_ADDRESS", Value),
     (3, "IFLA_IFNAME", Value),
     (4, "IFLA_MTU", Value),
+    (5, "IFLA_LINK", Value),
     (10, "IFLA_MASTER", Value),
-    (12, "IFLA_PROTINFO", Attributes(0, PORT)),
+    (12, "IFLA_PROTINFO", Rows(PortOptions::ROWS)),
     (18, "IFLA_LINKINFO", Attributes(0, INFO)),
     (27, "IFLA_GROUP", Value),
     (28, "IFLA_NET_NS_FD", Value),
@@ -31,23 +39,13 @@ const LINK: Names = &[
     (31, "IFLA_NUM_TX_QUEUES", Value),
     (32, "IFLA_NUM_RX_QUEUES", Value),
 ];
-const INFO: Names = &[(1, "IFLA_INFO_KIND", Value), (2, "IFLA_INFO_DATA", Attributes(0, DATA))];
-/// Of a veth and of a bridge, which have no number in common.
-const DATA: Names = &[
-    (1, "VETH_INFO_PEER", Link(size_of::<IfInfoMsg>())),
-    (4, "IFLA_BR_AGEING_TIME", Value),
-    (5, "IFLA_BR_STP_STATE", Value),
-    (23, "IFLA_BR_MCAST_SNOOPING", Value),
+const INFO: Names = &[
+    (1, "IFLA_INFO_KIND", Value),
+    (2, "IFLA_INFO_DATA", Data),
+    (4, "IFLA_INFO_SLAVE_KIND", Value),
+    (5, "IFLA_INFO_SLAVE_DATA", Rows(PortOptions::ROWS)),
 ];
-const PORT: Names = &[
-    (4, "IFLA_BRPORT_MODE", Value),
-    (8, "IFLA_BRPORT_LEARNING", Value),
-    (9, "IFLA_BRPORT_UNICAST_FLOOD", Value),
-    (27, "IFLA_BRPORT_MCAST_FLOOD", Value),
-    (30, "IFLA_BRPORT_BCAST_FLOOD", Value),
-    (32, "IFLA_BRPORT_NEIGH_SUPPRESS", Value),
-    (33, "IFLA_BRPORT_ISOLATED", Value),
-];
+const VETH: Names = &[(1, "VETH_INFO_PEER", Link(size_of::<IfInfoMsg>()))];
 const ADDRESS: Names = &[
     (1, "IFA_ADDRESS", Value),
     (2, "IFA_LOCAL", Value),
@@ -106,6 +104,7 @@ pub fn annotate(message: &[u8]) -> String {
 
 fn attributes(text: &mut String, depth: usize, mut bytes: &[u8], names: Names) {
     const HEADER: usize = size_of::<NlAttr>();
+    let mut link_kind = None;
     while bytes.len() >= HEADER {
         let length = usize::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
         let kind = u16::from_ne_bytes([bytes[2], bytes[3]]) & !(libc::NLA_F_NESTED as u16);
@@ -113,17 +112,46 @@ fn attributes(text: &mut String, depth: usize, mut bytes: &[u8], names: Names) {
         bytes = rest;
         let known = names.iter().find(|(number, ..)| *number == kind);
         let (name, inside) = known.map_or(("?", Value), |(_, name, inside)| (*name, *inside));
+        if name == "IFLA_INFO_KIND" {
+            let word = &attribute[HEADER..];
+            let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
+            link_kind = std::str::from_utf8(&word[..end]).ok().and_then(LinkKind::named);
+        }
         let (skip, names) = match inside {
             Value => {
                 line(text, depth, attribute, name);
                 continue;
             }
+            Data if !matches!(link_kind, Some(LinkKind::Veth(_)) | None) => {
+                rows(text, depth, attribute, name, link_kind.map_or(&[], |kind| kind.rows()));
+                continue;
+            }
+            Rows(table) => {
+                rows(text, depth, attribute, name, table);
+                continue;
+            }
+            Data => (0, VETH),
             Attributes(skip, names) => (skip, names),
             Link(skip) => (skip, LINK),
         };
         let (header, inner) = attribute.split_at((HEADER + skip).min(attribute.len()));
         line(text, depth, header, name);
         attributes(text, depth + 1, inner, names);
+    }
+}
+
+/// An attribute that holds options.
+fn rows(text: &mut String, depth: usize, attribute: &[u8], name: &str, rows: &[OptionRow]) {
+    const HEADER: usize = size_of::<NlAttr>();
+    let (header, mut bytes) = attribute.split_at(HEADER);
+    line(text, depth, header, name);
+    while bytes.len() >= HEADER {
+        let length = usize::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
+        let kind = u16::from_ne_bytes([bytes[2], bytes[3]]);
+        let (option, rest) = bytes.split_at(align(length).clamp(HEADER, bytes.len()));
+        bytes = rest;
+        let row = rows.iter().find(|row| row.attribute.1 == kind);
+        line(text, depth + 1, option, row.map_or("?", |row| row.attribute.0));
     }
 }
 

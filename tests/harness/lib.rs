@@ -48,3 +48,8 @@ pub use sys::{
 pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};
 pub use wait::{eventually, until};
+
+/// The examples of the front page are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use crate::{Host, until};
 use netns_core::address::{self, Address};
-use netns_core::bridge::{self, Bridge};
+use netns_core::bridge::{self, Bridge, BridgeOptions};
 use netns_core::link::OperationalState;
 use netns_core::veth::{self, Veth};
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, link};
@@ -58,7 +58,7 @@ impl Bridged {
         let bridge = Bridge {
             up: true,
             // Snooping asks about listeners in its own time; without it counters are at rest when nobody sends.
-            multicast_snooping: Some(false),
+            options: BridgeOptions { mcast_snooping: Some(false), ..BridgeOptions::NONE },
             ..Bridge::new(name, MacAddress::local(254))
         };
         bridge::create(&mut socket, &bridge).unwrap();

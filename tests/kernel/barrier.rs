@@ -148,17 +148,14 @@ fn what_no_chain_sees_is_not_learnt_from() {
         let eth0 = super::index(&mut RouteSocket::open_in(&inside).unwrap(), "eth0");
         let socket = inside.enter(|| FrameSocket::open(eth0)).unwrap().unwrap();
         let mut host_socket = host.socket();
-        let learns = |host_socket: &mut RouteSocket| {
-            netns_core::link::get(host_socket, super::name("br0"))
-                .unwrap()
-                .bridge
-                .unwrap()
-                .link_local_learning
+        let is_deaf = |host_socket: &mut RouteSocket| {
+            let link = netns_core::link::get(host_socket, super::name("br0")).unwrap();
+            link.bridge().unwrap().no_linklocal_learn
         };
-        assert_eq!(learns(&mut host_socket), Some(true));
-        let quiet = BridgeOptions { link_local_learning: Some(false), ..BridgeOptions::default() };
-        bridge::set(&mut host_socket, super::name("br0"), &quiet).unwrap();
-        assert_eq!(learns(&mut host_socket), Some(false));
+        assert_eq!(is_deaf(&mut host_socket), Some(false));
+        let deaf = BridgeOptions { no_linklocal_learn: Some(true), ..BridgeOptions::default() };
+        bridge::set(&mut host_socket, super::name("br0"), &deaf).unwrap();
+        assert_eq!(is_deaf(&mut host_socket), Some(true));
         let _ = run(oracle("ip").args([
             "link",
             "set",
@@ -174,7 +171,7 @@ fn what_no_chain_sees_is_not_learnt_from() {
         send();
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(!has_learnt("02:00:00:00:66:00") && !has_learnt("02:00:00:00:66:0e"));
-        let learning = BridgeOptions { link_local_learning: Some(true), ..BridgeOptions::default() };
+        let learning = BridgeOptions { no_linklocal_learn: Some(false), ..BridgeOptions::default() };
         bridge::set(&mut host_socket, super::name("br0"), &learning).unwrap();
         for mac in ["02:00:00:00:66:00", "02:00:00:00:66:0e"] {
             eventually("it is learnt from otherwise", || {

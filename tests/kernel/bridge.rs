@@ -1,7 +1,7 @@
 //! Bridges: what they are made with, and what is attached to them.
 
 use crate::{index, mac_address, name};
-use netns_core::bridge::{self, Bridge};
+use netns_core::bridge::{self, Bridge, BridgeOptions};
 use netns_core::link;
 use serde_json::Value;
 use std::time::Duration;
@@ -40,9 +40,12 @@ fn stp_ageing_snooping_index_mtu_and_up_are_set_both_ways() {
             &Bridge {
                 index: Some(77),
                 mtu: Some(1400),
-                stp: true,
-                ageing: Some(Duration::from_millis(12_340)),
-                multicast_snooping: Some(false),
+                options: BridgeOptions {
+                    stp_state: Some(true),
+                    ageing_time: Some(Duration::from_millis(12_340)),
+                    mcast_snooping: Some(false),
+                    ..BridgeOptions::NONE
+                },
                 up: true,
                 ..plain()
             },
@@ -53,8 +56,12 @@ fn stp_ageing_snooping_index_mtu_and_up_are_set_both_ways() {
         assert_eq!(data["stp_state"], 1);
         assert_eq!((&data["ageing_time"], &data["mcast_snooping"]), (&1234.into(), &0.into()));
 
-        let bridge =
-            made(host, &Bridge { ageing: Some(Duration::ZERO), multicast_snooping: Some(true), ..plain() });
+        let again = BridgeOptions {
+            ageing_time: Some(Duration::ZERO),
+            mcast_snooping: Some(true),
+            ..BridgeOptions::NONE
+        };
+        let bridge = made(host, &Bridge { options: again, ..plain() });
         let data = &bridge["linkinfo"]["info_data"];
         assert_eq!((&data["ageing_time"], &data["mcast_snooping"]), (&0.into(), &1.into()));
     });

@@ -65,6 +65,14 @@ const CAPTURES: &[Capture] = &[
     last("bridge", "ip link add name br1 address 02:00:00:00:00:2a type bridge stp_state 0"),
     last("bridge-whole", "ip link add name br1 up index 77 address 02:00:00:00:00:2a mtu 1400 type bridge \
                           stp_state 1 ageing_time 1234 mcast_snooping 0"),
+    last("bridge-options", "ip link set dev br0 type bridge forward_delay 1600 hello_time 300 max_age 1900 priority 7 \
+                            group_fwd_mask 0x4000 mcast_querier 1 mcast_hash_max 512 mcast_query_interval 9000 \
+                            nf_call_iptables 1 mcast_igmp_version 3"),
+    last("macvlan", "ip link add link v0 name m0 type macvlan mode bridge"),
+    last("vxlan", "ip link add name x0 type vxlan id 5 remote 10.0.0.2 local 10.0.0.1 dev v0 ttl 7 dstport 4789 \
+                   nolearning"),
+    last("port-more-options", "bridge link set dev p0 cost 9 priority 3 guard on fastleave on mcast_router 2 \
+                               locked on"),
     last("port-options", "bridge link set dev p0 hairpin on learning off flood off mcast_flood off \
                           bcast_flood off neigh_suppress on isolated on"),
     last("address-v4", "ip addr add 10.1.1.1/24 broadcast 10.1.1.255 dev v0"),

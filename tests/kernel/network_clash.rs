@@ -4,7 +4,7 @@ use crate::{ip_address, name, net};
 use netns_core::network::{Network, NetworkOptions};
 use netns_core::ping::{Ping, ping};
 use netns_core::{RouteSocket, link};
-use tests::{bridge, in_host, ip, tc};
+use tests::{bridge, eventually, in_host, ip, ip_json, only, tc};
 
 fn options() -> NetworkOptions {
     NetworkOptions {
@@ -40,6 +40,12 @@ fn a_link_that_has_the_index_or_the_name_of_a_port_stays_as_it_is() {
             ip(&format!("link set {link} up"));
         }
         ip("link set theirs master stranger");
+        // Before Linux 6.8 a link shows in the kernel's own time that its other end is down.
+        for link in ["theirs", "sbp2"] {
+            eventually("the other end is down", || {
+                only(&ip_json(&format!("link show {link}")))["operstate"] == "LOWERLAYERDOWN"
+            });
+        }
         let before = ["theirs", "sbp2"].map(state);
         let sandboxes: Vec<_> = (0..3).map(|_| network.create_sandbox().unwrap()).collect();
         assert_eq!(["theirs", "sbp2"].map(state), before);

@@ -1,16 +1,20 @@
 //! Networks whose process was killed: listed, taken over, removed; and that of a living one is left alone.
 
 use crate::network::{Pass, pass};
+use crate::nftables::needs_nftables;
 use crate::{ip_address, name, net};
-use netns_core::network::{Network, NetworkOptions, RecordPlace, RecordedNetwork, Sandbox};
+use netns_core::network::{
+    Network, NetworkOptions, PortInfo, PortProgram, RecordPlace, RecordedNetwork, Sandbox,
+};
 use netns_core::ping::{Ping, ping};
-use netns_core::{ErrorKind, Namespace, link};
+use netns_core::{ErrorKind, Namespace, Result, link};
 use std::mem::ManuallyDrop;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tests::{Verdict, eventually, in_fork, in_host, ip, ip_json, load_program, only, run, tc_json};
+use tests::{Verdict, eventually, in_fork, in_host, ip, ip_json, load_program, only, oracle, run, tc_json};
 
 const LONG: Duration = Duration::from_secs(20);
 const FOLDER: &str = RecordedNetwork::FOLDER;
@@ -178,6 +182,76 @@ fn a_new_program_takes_the_place_of_the_dead_ones() {
         assert!(after.iter().all(|(id, class)| *id != before[0].0 && class == ":65"), "{before:?} {after:?}");
         reaches(&sandboxes[0], "10.99.0.3");
         drop((network, sandboxes, inhabitant));
+        nothing_is_left();
+    });
+}
+
+/// A program that says it marks frames, so that there is a barrier against those without the mark.
+struct Marking(Arc<Pass>, u32);
+
+impl Marking {
+    fn new(stamp: u32) -> Arc<Self> {
+        Arc::new(Self(pass(load_program(Verdict::Pass).unwrap()), stamp))
+    }
+}
+
+impl PortProgram for Marking {
+    fn ingress(&self) -> BorrowedFd<'_> {
+        self.0.ingress()
+    }
+
+    fn egress(&self) -> BorrowedFd<'_> {
+        self.0.egress()
+    }
+
+    fn assign(&self, port: &PortInfo) -> Result<u16> {
+        self.0.assign(port)
+    }
+
+    fn release(&self, slot: u16) {
+        self.0.release(slot);
+    }
+
+    fn stamp(&self) -> Option<u32> {
+        Some(self.1)
+    }
+}
+
+fn tables() -> usize {
+    run(oracle("nft").args(["list", "tables", "bridge"])).lines().count()
+}
+
+#[test]
+fn the_barrier_of_a_dead_one_is_replaced_or_removed() {
+    in_host(|_| {
+        needs_nftables();
+        let with = |program: Arc<dyn PortProgram>| NetworkOptions { program: Some(program), ..options() };
+        let inhabitant = dead_engine(&with(Marking::new(0x40)));
+        assert_eq!(tables(), 1);
+        let (network, sandboxes) = recorded().open(Some(Marking::new(0x50))).unwrap();
+        let rules = run(oracle("nft").args(["list", "ruleset"]));
+        assert!(rules.contains("50") && !rules.contains("0:40") && tables() == 1, "{rules}");
+        drop((network, sandboxes, inhabitant));
+        nothing_is_left();
+        assert_eq!(tables(), 0);
+
+        let inhabitant = dead_engine(&with(Marking::new(0x40)));
+        let (network, sandboxes) = recorded().open(Some(pass(load_program(Verdict::Pass).unwrap()))).unwrap();
+        assert_eq!(tables(), 0, "this program marks nothing");
+        drop((network, sandboxes, inhabitant));
+        nothing_is_left();
+
+        let inhabitant = dead_engine(&with(Marking::new(0x40)));
+        assert_eq!(recorded().remove().unwrap(), Vec::<String>::new());
+        drop(inhabitant);
+        nothing_is_left();
+        assert_eq!(tables(), 0);
+
+        drop(dead_engine(&with(Marking::new(0x40))));
+        ip("netns delete box");
+        ip("link del sb");
+        drop(Network::create(&options()).unwrap());
+        assert_eq!(tables(), 0, "with the record goes what it is of");
         nothing_is_left();
     });
 }

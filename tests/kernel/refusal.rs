@@ -3,8 +3,9 @@
 use crate::{index, name};
 use netns_core::bridge::{self, Bridge};
 use netns_core::link;
+use netns_core::link::kind::IFLA_BR_STP_STATE;
 use netns_core::veth::{self, Veth};
-use netns_core::wire::{Batch, IFLA_BR_STP_STATE, IfAddrMsg, IfInfoMsg, VETH_INFO_PEER};
+use netns_core::wire::{Batch, IfAddrMsg, IfInfoMsg, VETH_INFO_PEER};
 use netns_core::{Cause, ErrorKind, MacAddress, Operation, RouteSocket};
 use tests::{in_host, ip, ipv4_words};
 

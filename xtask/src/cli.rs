@@ -1,7 +1,9 @@
 //! The arguments of the developers' commands.
 
+use crate::api::ApiArguments;
 use crate::cross::CrossArguments;
 use crate::dist::DistArguments;
+use crate::faults::FaultsArguments;
 use crate::vm::architecture::Architecture;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -16,6 +18,12 @@ pub(crate) enum Command {
     Cross(CrossArguments),
     /// Build a static binary of `netns`.
     Dist(DistArguments),
+    /// Package every crate that is for others, and run its tests from the package.
+    Package,
+    /// Compare the public API of every library with the list in the repository.
+    Api(ApiArguments),
+    /// Refuse each request that a command makes, and kill it before each; compare what is left.
+    Faults(FaultsArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
 }
@@ -37,7 +45,8 @@ pub(crate) struct VmTestArguments {
     /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
     #[arg(long)]
     pub(crate) full: bool,
-    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel`.
+    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel` [default: all but
+    /// `tests scale`, whose thousands of sandboxes are for a machine that is not emulated].
     #[arg(long, value_name = "NAME", requires = "full")]
     pub(crate) tests: Vec<String>,
     /// The program to try [default: this one].

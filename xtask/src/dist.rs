@@ -1,8 +1,9 @@
 //! `cargo xtask dist`: a static binary of `netns`, which runs on any distribution.
 
+use crate::cross::require;
 use crate::cross::target::Target;
 use crate::cross::toolchain::{Toolchain, UNWINDER};
-use crate::cross::{require, root};
+use crate::root;
 use clap::Args;
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Endianness, elf};

@@ -2,15 +2,19 @@
 //! no installing: `cargo xtask run`.
 #![forbid(unsafe_code)]
 
+mod api;
 mod cli;
 mod cross;
 mod dist;
 mod ebpf;
+mod faults;
+mod package;
 mod vm;
 
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use cli::{Command, EbpfCommand};
 use netns::{Failure, Program};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -30,10 +34,19 @@ fn run(matches: &ArgMatches) -> Option<Result<ExitCode, Failure>> {
 fn dispatch(command: &Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::VmTest(arguments) => return vm::vm_test(arguments),
+        Command::Faults(arguments) => return faults::faults(arguments),
         Command::Ebpf(EbpfCommand::Build) => ebpf::build(),
         Command::Ebpf(EbpfCommand::Check) => ebpf::check(),
         Command::Cross(arguments) => cross::cross(arguments),
         Command::Dist(arguments) => dist::dist(arguments),
+        Command::Package => package::package(),
+        Command::Api(arguments) => api::api(arguments),
     };
     done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
 }

@@ -3,7 +3,7 @@
 use super::nftables;
 use crate::{Result, empty};
 use netns_core::address::{self, Address};
-use netns_core::bridge::{self, Bridge};
+use netns_core::bridge::{self, Bridge, BridgeOptions};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
@@ -151,7 +151,7 @@ impl World {
         let name = IfName::new("br0")?;
         let bridge = Bridge {
             index: Some(BRIDGE),
-            multicast_snooping: Some(false),
+            options: BridgeOptions { mcast_snooping: Some(false), ..BridgeOptions::NONE },
             up: true,
             ..Bridge::new(name, MacAddress::local(0xFFFF))
         };

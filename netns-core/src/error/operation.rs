@@ -58,7 +58,23 @@ named! {
         AssignNamespaceId "assign namespace id";
         ListNamespaceIds "list namespace ids";
         WaitForLink "wait for link";
+        AttachToTap "attach to tap";
+        SetTap "set tap";
         OpenRouteSocket "open route socket";
+        OpenNftablesSocket "open nftables socket";
+        ChangeNftables "change nftables";
+        GetGeneration "get the generation of rules";
+        CreateTable "create table";
+        DeleteTable "delete table";
+        ListTables "list tables";
+        CreateChain "create chain";
+        AddRule "add rule";
+        ListRules "list rules";
+        CreateSet "create set";
+        AddElements "add elements";
+        RemoveElements "remove elements";
+        ListElements "list elements";
+        MakeBarrier "make a barrier behind ports";
         SendRequests "send netlink requests";
         FindSocketNamespace "get the namespace of";
         IdentifySocketNamespace "identify the namespace of";
@@ -97,6 +113,7 @@ named! {
         WriteSysctl "write sysctl";
         ListInterfaces "list interfaces of";
         Ping "ping";
+        Announce "announce";
         OpenRecord "open record";
         ReadRecord "read record";
         LockRecord "lock record";
@@ -107,6 +124,7 @@ named! {
         CreateNetwork "create network";
         OpenNetwork "open network";
         RemoveNetwork "remove network";
+        ReadBarriers "read the barriers of";
         ListNetworks "list networks in";
         MakeFolder "make folder";
         UseSubnet "use subnet";
@@ -118,22 +136,6 @@ named! {
         DeleteSandboxes "delete sandboxes of";
         ReclaimSandboxes "reclaim sandboxes of";
         StartPool "start pool";
-        ReadBarriers "read the barriers of";
-        MakeBarrier "make a barrier behind ports";
-        OpenNftSocket "open nftables socket";
-        SendNftRequests "send nftables requests";
-        ChangeNftables "change nftables";
-        GetGeneration "get the generation of rules";
-        CreateTable "create table";
-        DeleteTable "delete table";
-        ListTables "list tables";
-        CreateChain "create chain";
-        AddRule "add rule";
-        ListRules "list rules";
-        CreateSet "create set";
-        AddElements "add elements";
-        RemoveElements "remove elements";
-        ListElements "list elements";
     }
     with {
         /// "create" and the name of a kind of links: "create veth".

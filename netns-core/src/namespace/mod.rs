@@ -23,7 +23,7 @@ use crate::{Error, Result};
 pub(crate) use enter::Return;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -86,6 +86,7 @@ impl Namespace {
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN`, over the thread's own namespace too; `ENOSPC` if `user.max_net_namespaces` is
     /// reached.
+    #[doc(alias = "unshare")]
     pub fn anonymous() -> Result<Self> {
         let _back = Return::to_current(Operation::CreateNamespace)?;
         sys::namespace::unshare(libc::CLONE_NEWNET).map_err(Error::system(
@@ -191,6 +192,7 @@ impl Namespace {
     /// assert!(socket.is_ok());
     /// # Ok::<(), netns_core::Error>(())
     /// ```
+    #[doc(alias = "setns")]
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
         let _back = match Return::to_current(Operation::EnterNamespace) {
             // The kernel asks for the right even where nothing changes.
@@ -245,6 +247,13 @@ impl TryFrom<OwnedFd> for Namespace {
 impl AsFd for Namespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for Namespace {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

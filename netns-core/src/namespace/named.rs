@@ -33,6 +33,7 @@ impl Namespace {
     /// Namespace::delete("ns1")?;
     /// # Ok::<(), netns_core::Error>(())
     /// ```
+    #[doc(alias = "mount")]
     pub fn create(name: &str) -> Result<Self> {
         // Asked first, so that a name that is taken costs no namespace; `bind_as` makes sure.
         let path = path_of(Operation::CreateNamespace, name)?;
@@ -149,6 +150,7 @@ impl Namespace {
     ///
     /// # Errors
     /// `ENOENT` if there is none.
+    #[doc(alias = "umount")]
     pub fn delete(name: &str) -> Result<()> {
         let path = path_of(Operation::DeleteNamespace, name)?;
         let failed = |call| Error::system(Operation::DeleteNamespace, name, call);

@@ -52,7 +52,14 @@ impl Namespace {
             let missing = bind_files(&files).map_err(failed(&files.to_string_lossy()))?;
             Ok(f(&missing))
         };
-        thread::scope(|scope| scope.spawn(body).join()).unwrap_or_else(|payload| resume_unwind(payload))
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().spawn_scoped(scope, body).map_err(Error::system(
+                Operation::EnterNamespace,
+                name,
+                SystemCall::Clone,
+            ))?;
+            thread.join().unwrap_or_else(|payload| resume_unwind(payload))
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use bytemuck::pod_read_unaligned;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Room for many events: each has a header and a name of up to 256 bytes.
@@ -113,5 +113,12 @@ impl AsFd for Watch {
     /// Readable when there are events, for use in a poll loop of one's own.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for Watch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inotify.as_raw_fd()
     }
 }

@@ -60,7 +60,9 @@ impl RecordedNetwork {
         let shared = Arc::new(Shared::assemble(home_id, &options, self.plan, reopened, Some(record), false)?);
         // Until everything is taken over, what is dropped is left as it is.
         let (sandboxes, others) = self.adopt(&shared)?;
-        shared.replace_barrier()?;
+        // What the new programs mark passes from now on; until now it was dropped.
+        let stamp = shared.program.as_ref().and_then(|program| program.stamp());
+        shared.place(0)?.replace_barrier(&self.plan, stamp)?;
         shared.own();
         // Their numbers wait for the kernel.
         drop(others);

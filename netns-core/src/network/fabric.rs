@@ -64,10 +64,21 @@ impl Place {
         Ok(Self { socket, reclaim, barrier: OnceLock::new(), namespace })
     }
 
-    /// Makes the barrier behind its ports, against what does not carry `stamp`.
-    pub(super) fn raise_barrier(&self, plan: &Plan, stamp: u32) -> Result<()> {
+    /// Puts a barrier behind its ports against what does not carry `stamp`.
+    fn raise_barrier(&self, plan: &Plan, stamp: u32) -> Result<()> {
         let ports = barrier::Ports::Indexes(plan.ports());
         let barrier = Barrier::create(&self.namespace, &barrier_name(plan), ports, stamp)?;
+        self.barrier.get_or_init(|| Mutex::new(barrier));
+        Ok(())
+    }
+
+    /// The same, in place of the one that a process which is gone left; without a stamp, there is none then.
+    pub(super) fn replace_barrier(&self, plan: &Plan, stamp: Option<u32>) -> Result<()> {
+        let Some(stamp) = stamp else {
+            return barrier::remove(&self.namespace, &barrier_name(plan)).map(drop);
+        };
+        let ports = barrier::Ports::Indexes(plan.ports());
+        let barrier = Barrier::replace(&self.namespace, &barrier_name(plan), ports, stamp)?;
         self.barrier.get_or_init(|| Mutex::new(barrier));
         Ok(())
     }
@@ -145,15 +156,16 @@ impl Fabric {
         }
         raise_root(&mut socket, &home, plan, ipv6)?;
         let (fabric, place) = Self::complete(socket, home, plan, options, ipv6)?;
-        // The last of what can fail: it does not go with the bridge.
+        // The last of what can fail: a barrier of a namespace that is not ours would stay.
         if let Some(stamp) = fabric.options.stamp {
             place.raise_barrier(plan, stamp)?;
         }
         Ok((fabric, place))
     }
 
-    /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread. What that
-    /// process alone held, the responder and the further bridges, is made anew when the kernel has reclaimed it.
+    /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread, but not yet its
+    /// barrier. What that process alone held, the responder and the further bridges, is made anew when the kernel has
+    /// reclaimed it.
     pub(super) fn reopen(home: Namespace, plan: &Plan, options: &NetworkOptions) -> Result<(Self, Place)> {
         let mut socket = RouteSocket::open()?;
         let root = link::get(&mut socket, plan.root())?;
@@ -273,7 +285,7 @@ impl Fabric {
         let bridge = Bridge {
             index: Some(leaf.bridge),
             mtu: self.options.mtu,
-            multicast_snooping: Some(false),
+            options: bridge::SILENT,
             ..Bridge::new(plan.link_name('b', shard), plan.leaf_mac(shard))
         };
         bridge::encode_create(&mut batch, &bridge);
@@ -356,7 +368,7 @@ fn create_root(
         let bridge = Bridge {
             index: Some(plan.root()),
             mtu: options.mtu,
-            multicast_snooping: Some(false),
+            options: bridge::SILENT,
             ..Bridge::new(plan.name, plan.host_mac())
         };
         match bridge::create(socket, &bridge) {

@@ -83,7 +83,7 @@ impl Responder {
         let answers = Bridge {
             index: Some(BRIDGE),
             mtu,
-            multicast_snooping: Some(false),
+            options: bridge::SILENT,
             ..Bridge::new(name, plan.leaf_mac(0))
         };
         bridge::encode_create(&mut inside, &answers);

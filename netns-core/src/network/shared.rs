@@ -147,16 +147,6 @@ impl Shared {
         self.places[0].get().and_then(|place| place.barrier.get())
     }
 
-    /// Makes the barrier behind the first bridge's ports anew, for the mark of the present program.
-    pub(super) fn replace_barrier(&self) -> Result<()> {
-        let (Some(place), plan) = (self.places[0].get(), &self.recipe.plan) else { return Ok(()) };
-        barrier::remove(&place.namespace, &barrier_name(plan))?;
-        match self.program.as_ref().and_then(|program| program.stamp()) {
-            Some(stamp) => place.raise_barrier(plan, stamp),
-            None => Ok(()),
-        }
-    }
-
     /// What the barriers dropped since the last call; made anew where somebody took one away, and how many those were.
     pub(super) fn take_unjudged(&self) -> Result<(Vec<Unjudged>, u32)> {
         let (mut found, mut lost) = (Vec::new(), 0);
@@ -195,10 +185,11 @@ impl Drop for Shared {
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
-        if self.home_barrier().is_some() {
-            let _ = barrier::remove(self.home(), &barrier_name(&plan));
-        }
-        if let (Ok(()), Some(record)) = (names, self.record.take()) {
+        let barrier = match self.home_barrier() {
+            Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
+            None => Ok(()),
+        };
+        if let (Ok(()), Ok(()), Some(record)) = (names, barrier, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {

@@ -5,11 +5,11 @@ use super::constants::{
     NFTA_TABLE_NAME,
 };
 use super::{Family, kind};
-use crate::Operation;
+use crate::error::{Description, Operation};
 use crate::wire::{Message, NfGenMsg};
 
-/// What a request asks for, and of what: "create chain", "bridge netns prerouting".
-pub(super) fn describe(request: &Message<'_>) -> (Operation, String) {
+/// What a request asks for, and of what: `create chain`, `bridge netns prerouting`.
+pub(super) fn describe(request: &Message<'_>) -> Description {
     let (operation, object) = match request.header.kind {
         other if other == kind(libc::NFT_MSG_NEWTABLE) => (Operation::CreateTable, NFTA_TABLE_NAME),
         other if other == kind(libc::NFT_MSG_DELTABLE) => (Operation::DeleteTable, NFTA_TABLE_NAME),
@@ -34,5 +34,5 @@ pub(super) fn describe(request: &Message<'_>) -> (Operation, String) {
     let object = if object == NFTA_TABLE_NAME { None } else { text(object) };
     let words = family.map(Family::name).filter(|_| table.is_some());
     let object = words.into_iter().chain(table).chain(object).collect::<Vec<_>>().join(" ");
-    (operation, object)
+    Description { operation, object }
 }

@@ -4,11 +4,11 @@ use super::constants::NFTA_GEN_ID;
 use super::describe::describe;
 use super::transaction::Transaction;
 use super::{Family, header, kind};
-use crate::error::Cause;
+use crate::error::{Cause, Description, Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
 use crate::wire::{AttributeWriter, Batch, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr};
-use crate::{Error, Operation, Result, SystemCall};
+use crate::{Error, Result};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -48,13 +48,15 @@ impl NftSocket {
     /// # Errors
     /// [`crate::ErrorKind::Unsupported`] if the kernel was built without netfilter's netlink.
     pub fn open() -> Result<Self> {
-        let failed = Error::system(Operation::OpenNftSocket, "", SystemCall::Socket);
+        let failed = Error::system(Operation::OpenNftablesSocket, "", SystemCall::Socket);
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER);
         let socket = socket.map_err(failed)?;
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
             match sys::socket::set_option(socket.as_fd(), libc::SOL_NETLINK, option, &1_i32) {
                 Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => {
-                    return Err(Error::system(Operation::OpenNftSocket, "", SystemCall::Setsockopt)(error));
+                    return Err(Error::system(Operation::OpenNftablesSocket, "", SystemCall::Setsockopt)(
+                        error,
+                    ));
                 }
                 _ => {}
             }
@@ -78,13 +80,13 @@ impl NftSocket {
         if transaction.overflowed() || transaction.requests() == 0 {
             let why =
                 if transaction.overflowed() { "the requests do not fit" } else { "there is no request" };
-            return Err(Error::invalid(Operation::SendNftRequests, "", why));
+            return Err(Error::invalid(Operation::ChangeNftables, "", why));
         }
         let requests = transaction.requests();
         let first = self.sequence;
         let batch = transaction.seal(first);
         if batch.overflowed() {
-            return Err(Error::invalid(Operation::SendNftRequests, "", "the requests do not fit"));
+            return Err(Error::invalid(Operation::ChangeNftables, "", "the requests do not fit"));
         }
         // Begin and end have a number, too.
         self.send(batch, requests + 2)?;
@@ -238,8 +240,8 @@ impl NftSocket {
         self.sequence = self.sequence.wrapping_add(messages);
         self.settled = false;
         sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
-            let (operation, object) = in_words(batch.bytes(), first);
-            Error::new(operation, object, Cause::System { call: SystemCall::Send, error })
+            let words = in_words(batch.bytes(), first);
+            Error::new(words.operation, words.object, Cause::System { call: SystemCall::Send, error })
         })?;
         Ok(())
     }
@@ -269,10 +271,10 @@ impl NftSocket {
                 Ok(datagram) => return Ok(Received::Whole(datagram.length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
                 Err(error) => {
-                    let (operation, object) = in_words(request, self.sequence);
+                    let words = in_words(request, self.sequence);
                     return Err(Error::new(
-                        operation,
-                        object,
+                        words.operation,
+                        words.object,
                         Cause::System { call: SystemCall::Recvmsg, error },
                     ));
                 }
@@ -300,19 +302,19 @@ impl AsFd for NftSocket {
 }
 
 /// The request with this number in words. Of the beginning and the end of a batch, all of it is meant.
-fn in_words(requests: &[u8], sequence: u32) -> (Operation, String) {
+fn in_words(requests: &[u8], sequence: u32) -> Description {
     let request = Messages::new(requests).find(|request| request.header.sequence == sequence);
     match request {
         Some(request) if i32::from(request.header.kind) > libc::NFNL_MSG_BATCH_END => describe(&request),
         _ => {
-            let object = Messages::new(requests).nth(1).map(|request| describe(&request).1);
-            (Operation::ChangeNftables, object.unwrap_or_default())
+            let object = Messages::new(requests).nth(1).map(|request| describe(&request).object);
+            Description { operation: Operation::ChangeNftables, object: object.unwrap_or_default() }
         }
     }
 }
 
 fn reply_error(requests: &[u8], sequence: u32, why: &'static str) -> Error {
-    let (operation, object) = in_words(requests, sequence);
+    let Description { operation, object } = in_words(requests, sequence);
     Error::new(operation, object, Cause::Reply(why.into()))
 }
 
@@ -322,7 +324,7 @@ fn check_complete(requests: &[u8], sequence: u32, remaining: usize) -> Result<()
 
 /// The kernel's refusal of the request that `answer` belongs to.
 fn refusal(requests: &[u8], answer: &Message<'_>, errno: i32) -> Error {
-    let (operation, object) = in_words(requests, answer.header.sequence);
+    let Description { operation, object } = in_words(requests, answer.header.sequence);
     let details = answer.error().map(|(_, details)| details);
     let message = details.and_then(|details| details.find(NLMSGERR_ATTR_MSG)).and_then(|text| text.text());
     let message = message.filter(|text| !text.is_empty()).map(str::to_owned);

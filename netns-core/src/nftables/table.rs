@@ -36,6 +36,14 @@ pub fn encode_create(transaction: &mut Transaction, table: Table<'_>) {
     });
 }
 
+/// Appends the making of a table unless there is one of its name.
+pub fn encode_ensure(transaction: &mut Transaction, table: Table<'_>) {
+    transaction.request(libc::NFT_MSG_NEWTABLE, libc::NLM_F_CREATE, table.family, |attributes| {
+        attributes.text(NFTA_TABLE_NAME, table.name);
+        attributes.value(NFTA_TABLE_FLAGS, 0_u32);
+    });
+}
+
 /// Appends the deletion of a table with all that is in it; refused with `ENOENT` if there is none.
 pub fn encode_delete(transaction: &mut Transaction, table: Table<'_>) {
     transaction.request(libc::NFT_MSG_DELTABLE, 0, table.family, |attributes| {

@@ -109,6 +109,7 @@ impl fmt::Debug for Label {
 }
 
 /// Appends the addition of an address.
+#[doc(alias = "RTM_NEWADDR")]
 pub fn encode_add(batch: &mut Batch, address: &Address) {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     batch.message(libc::RTM_NEWADDR, flags, &address.header(), |attributes| {
@@ -159,6 +160,7 @@ pub fn encode_local_route(batch: &mut Batch, index: u32, address: IpAddr) {
 /// assert!(address::list(&mut socket)?.iter().any(|known| known.net.to_string() == "10.1.1.1/24"));
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_NEWADDR")]
 pub fn add(socket: &mut RouteSocket, address: &Address) -> Result<()> {
     let mut batch = Batch::new();
     encode_add(&mut batch, address);
@@ -166,6 +168,7 @@ pub fn add(socket: &mut RouteSocket, address: &Address) -> Result<()> {
 }
 
 /// Appends the deletion of an address.
+#[doc(alias = "RTM_DELADDR")]
 pub fn encode_delete(batch: &mut Batch, index: u32, net: IpNet) {
     let header = Address { nodad: false, ..Address::new(index, net) }.header();
     batch.message(libc::RTM_DELADDR, 0, &header, |attributes| {
@@ -178,6 +181,7 @@ pub fn encode_delete(batch: &mut Batch, index: u32, net: IpNet) {
 ///
 /// # Errors
 /// `EADDRNOTAVAIL` if the interface does not have it.
+#[doc(alias = "RTM_DELADDR")]
 pub fn delete(socket: &mut RouteSocket, index: u32, net: IpNet) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete(&mut batch, index, net);
@@ -193,6 +197,7 @@ pub(crate) fn encode_list(batch: &mut Batch) {
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETADDR")]
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Address>> {
     let mut batch = Batch::new();
     encode_list(&mut batch);

@@ -3,25 +3,15 @@
 //! Errors name the operation, the object and the attribute that the kernel complains of. All of that is read back
 //! from the request's own bytes when something has failed, so that nothing needs to be remembered while all goes well.
 
-use crate::error::Operation;
+use super::link::LinkKind;
+use super::link::names::LINK;
+use crate::error::{Description, Operation};
 use crate::wire::{
-    IFLA_BR_AGEING_TIME, IFLA_BR_FORWARD_DELAY, IFLA_BR_MCAST_SNOOPING, IFLA_BR_STP_STATE,
-    IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LEARNING, IFLA_BRPORT_MCAST_FLOOD,
-    IFLA_BRPORT_MODE, IFLA_BRPORT_NEIGH_SUPPRESS, IFLA_BRPORT_STATE, IFLA_BRPORT_UNICAST_FLOOD, IfAddrMsg,
-    IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RtGenMsg, RtMsg,
-    TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TcMsg,
-    VETH_INFO_PEER,
+    IfAddrMsg, IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RtGenMsg,
+    RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME,
+    TcMsg,
 };
 use crate::wire::{Name, leaf, name as name_in, nest, path};
-
-/// A request in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Description {
-    /// What was asked for.
-    pub(crate) operation: Operation,
-    /// Of what: "v0", "10.1.1.1/24 on interface 5".
-    pub(crate) object: String,
-}
 
 /// What a request asks for, and of what.
 pub(crate) fn describe(request: &Message<'_>) -> Description {
@@ -68,12 +58,8 @@ fn creates(request: &Message<'_>) -> bool {
 
 /// The kind of a link that is made, if it is one of ours.
 fn link_kind(request: &Message<'_>) -> Option<&'static str> {
-    let kind = kind_text(request)?;
-    KINDS.iter().find(|known| **known == kind).copied()
+    LinkKind::named(kind_text(request)?).map(|kind| kind.name())
 }
-
-/// Kinds that this crate makes.
-const KINDS: [&str; 2] = ["bridge", "veth"];
 
 /// `IFLA_INFO_KIND` of a link request.
 fn kind_text<'a>(request: &Message<'a>) -> Option<&'a str> {
@@ -153,56 +139,6 @@ fn object(request: &Message<'_>) -> Option<String> {
     })
 }
 
-/// The attributes of a link that a veth peer has as well.
-const fn link_names(linkinfo: &'static [Name]) -> [Name; 13] {
-    [
-        leaf(libc::IFLA_ADDRESS, "IFLA_ADDRESS"),
-        leaf(libc::IFLA_IFNAME, "IFLA_IFNAME"),
-        leaf(libc::IFLA_MTU, "IFLA_MTU"),
-        leaf(libc::IFLA_MASTER, "IFLA_MASTER"),
-        nest(libc::IFLA_PROTINFO, "IFLA_PROTINFO", PORT),
-        nest(libc::IFLA_LINKINFO, "IFLA_LINKINFO", linkinfo),
-        leaf(libc::IFLA_AF_SPEC, "IFLA_AF_SPEC"),
-        leaf(libc::IFLA_GROUP, "IFLA_GROUP"),
-        leaf(libc::IFLA_NET_NS_FD, "IFLA_NET_NS_FD"),
-        leaf(libc::IFLA_NET_NS_PID, "IFLA_NET_NS_PID"),
-        leaf(libc::IFLA_NUM_TX_QUEUES, "IFLA_NUM_TX_QUEUES"),
-        leaf(libc::IFLA_NUM_RX_QUEUES, "IFLA_NUM_RX_QUEUES"),
-        leaf(libc::IFLA_EXT_MASK, "IFLA_EXT_MASK"),
-    ]
-}
-
-const PORT: &[Name] = &[
-    leaf(IFLA_BRPORT_STATE, "IFLA_BRPORT_STATE"),
-    leaf(IFLA_BRPORT_MODE, "IFLA_BRPORT_MODE"),
-    leaf(IFLA_BRPORT_LEARNING, "IFLA_BRPORT_LEARNING"),
-    leaf(IFLA_BRPORT_UNICAST_FLOOD, "IFLA_BRPORT_UNICAST_FLOOD"),
-    leaf(IFLA_BRPORT_MCAST_FLOOD, "IFLA_BRPORT_MCAST_FLOOD"),
-    leaf(IFLA_BRPORT_BCAST_FLOOD, "IFLA_BRPORT_BCAST_FLOOD"),
-    leaf(IFLA_BRPORT_NEIGH_SUPPRESS, "IFLA_BRPORT_NEIGH_SUPPRESS"),
-    leaf(IFLA_BRPORT_ISOLATED, "IFLA_BRPORT_ISOLATED"),
-];
-const BRIDGE: &[Name] = &[
-    leaf(IFLA_BR_FORWARD_DELAY, "IFLA_BR_FORWARD_DELAY"),
-    leaf(IFLA_BR_AGEING_TIME, "IFLA_BR_AGEING_TIME"),
-    leaf(IFLA_BR_STP_STATE, "IFLA_BR_STP_STATE"),
-    leaf(IFLA_BR_MCAST_SNOOPING, "IFLA_BR_MCAST_SNOOPING"),
-];
-const KIND: Name = leaf(libc::IFLA_INFO_KIND, "IFLA_INFO_KIND");
-const LINK: &[Name] = &link_names(&[KIND, nest(libc::IFLA_INFO_DATA, "IFLA_INFO_DATA", BRIDGE)]);
-const LINK_VETH: &[Name] = &link_names(&[
-    KIND,
-    nest(
-        libc::IFLA_INFO_DATA,
-        "IFLA_INFO_DATA",
-        &[Name {
-            kind: VETH_INFO_PEER,
-            text: "VETH_INFO_PEER",
-            header: size_of::<IfInfoMsg>(),
-            inside: LINK,
-        }],
-    ),
-]);
 const ADDRESS: &[Name] = &[
     leaf(libc::IFA_ADDRESS, "IFA_ADDRESS"),
     leaf(libc::IFA_LOCAL, "IFA_LOCAL"),
@@ -246,8 +182,8 @@ fn names(request: &Message<'_>) -> (&'static [Name], usize) {
         libc::RTM_NEWROUTE | libc::RTM_DELROUTE | libc::RTM_GETROUTE => (ROUTE, size_of::<RtMsg>()),
         libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH | libc::RTM_GETNEIGH => (NEIGHBOUR, size_of::<NdMsg>()),
         libc::RTM_NEWLINK | libc::RTM_SETLINK | libc::RTM_DELLINK | libc::RTM_GETLINK => {
-            let veth = kind_text(request) == Some("veth");
-            (if veth { LINK_VETH } else { LINK }, size_of::<IfInfoMsg>())
+            let kind = kind_text(request).and_then(LinkKind::named);
+            (kind.map_or(LINK, |kind| kind.attributes()), size_of::<IfInfoMsg>())
         }
         libc::RTM_GETNSID | libc::RTM_NEWNSID => (NAMESPACE_ID, size_of::<RtGenMsg>()),
         _ => (TC, size_of::<TcMsg>()),

@@ -1,7 +1,7 @@
 //! Events: links and addresses that come, change and go, as `ip monitor` shows them.
 
 use super::address::{self, Address};
-use super::link::{self, Link};
+use super::link::{Link, parse as parse_link};
 use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
@@ -10,7 +10,7 @@ use crate::wire::{Messages, TcMsg};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Room for one notification, at first.
@@ -166,8 +166,8 @@ impl Events {
         }
         for message in Messages::new(&self.buffer[..datagram.length]) {
             let event = match message.header.kind {
-                libc::RTM_NEWLINK => link::parse(&message).map(|link| Event::Link(Box::new(link))),
-                libc::RTM_DELLINK => link::parse(&message).map(|link| Event::LinkGone(Box::new(link))),
+                libc::RTM_NEWLINK => parse_link(&message).map(|link| Event::Link(Box::new(link))),
+                libc::RTM_DELLINK => parse_link(&message).map(|link| Event::LinkGone(Box::new(link))),
                 libc::RTM_NEWADDR => address::parse(&message).map(Event::Address),
                 libc::RTM_DELADDR => address::parse(&message).map(Event::AddressGone),
                 libc::RTM_NEWQDISC | libc::RTM_DELQDISC | libc::RTM_NEWTFILTER | libc::RTM_DELTFILTER => {
@@ -188,5 +188,12 @@ impl AsFd for Events {
     /// Readable when there are events, for use in a poll loop of one's own.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

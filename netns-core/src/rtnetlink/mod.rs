@@ -8,10 +8,11 @@ pub mod events;
 pub mod link;
 pub mod neighbour;
 pub mod nsid;
+pub mod option;
 pub mod route;
 pub(crate) mod socket;
 pub mod tc;
-pub mod veth;
+pub use link::kind::veth;
 mod words;
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ impl Neighbour {
 }
 
 /// Appends the addition of a neighbour, or its replacement if there is one with this address.
+#[doc(alias = "RTM_NEWNEIGH")]
 pub fn encode_set(batch: &mut Batch, neighbour: &Neighbour) {
     let header = NdMsg {
         family: family(neighbour.address),
@@ -77,6 +78,7 @@ pub fn encode_set(batch: &mut Batch, neighbour: &Neighbour) {
 /// assert!(neighbour::list(&mut socket)?.contains(&neighbour));
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_NEWNEIGH")]
 pub fn set(socket: &mut RouteSocket, neighbour: &Neighbour) -> Result<()> {
     let mut batch = Batch::new();
     encode_set(&mut batch, neighbour);
@@ -93,6 +95,7 @@ pub fn encode_delete(batch: &mut Batch, index: u32, address: IpAddr) {
 ///
 /// # Errors
 /// `ENOENT` if there is none.
+#[doc(alias = "RTM_DELNEIGH")]
 pub fn delete(socket: &mut RouteSocket, index: u32, address: IpAddr) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete(&mut batch, index, address);
@@ -108,6 +111,7 @@ pub(crate) fn encode_list(batch: &mut Batch) {
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETNEIGH")]
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Neighbour>> {
     let mut batch = Batch::new();
     encode_list(&mut batch);
@@ -205,6 +209,7 @@ pub fn encode_set_fdb(batch: &mut Batch, entry: &FdbEntry) {
 /// assert!(entries.iter().any(|entry| entry.mac == MacAddress::local(5) && entry.port == 11));
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "NTF_MASTER")]
 pub fn set_fdb(socket: &mut RouteSocket, entry: &FdbEntry) -> Result<()> {
     let mut batch = Batch::new();
     encode_set_fdb(&mut batch, entry);
@@ -240,6 +245,7 @@ pub(crate) fn encode_list_fdb(batch: &mut Batch, bridge: u32) {
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETNEIGH")]
 pub fn list_fdb(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<FdbEntry>> {
     let mut batch = Batch::new();
     encode_list_fdb(&mut batch, bridge);

@@ -48,6 +48,7 @@ pub(crate) fn encode_assign(batch: &mut Batch, thread: u32, id: i32) {
 /// assert_eq!(nsid::get(&mut socket, &there)?, id);
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_GETNSID")]
 pub fn get(socket: &mut RouteSocket, namespace: &Namespace) -> Result<Option<i32>> {
     let mut batch = Batch::new();
     encode_get(&mut batch, namespace.as_fd());

@@ -101,6 +101,7 @@ const fn scope(destination: IpNet, gateway: Option<IpAddr>) -> Scope {
 }
 
 /// Appends the addition of a route.
+#[doc(alias = "RTM_NEWROUTE")]
 pub fn encode_add(batch: &mut Batch, route: &Route) {
     route.write(batch, libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
 }
@@ -125,6 +126,7 @@ pub fn encode_add(batch: &mut Batch, route: &Route) {
 /// assert!(routes.iter().any(|route| route.destination.prefix() == 0));
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_NEWROUTE")]
 pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
     if route.kind != RouteKind::UNICAST {
@@ -145,6 +147,7 @@ pub fn encode_delete(batch: &mut Batch, route: &Route) {
 ///
 /// # Errors
 /// `ESRCH` if there is none.
+#[doc(alias = "RTM_DELROUTE")]
 pub fn delete(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
     let mut batch = Batch::new();
@@ -172,6 +175,7 @@ pub(crate) fn encode_list(batch: &mut Batch) {
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETROUTE")]
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Route>> {
     list_where(socket, |kind| kind == RouteKind::UNICAST)
 }

@@ -9,7 +9,7 @@ use crate::namespace::Namespace;
 use crate::sys;
 use crate::wire::Batch;
 use crate::{Error, Result};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A socket to rtnetlink in one network namespace: the one that the thread was in when it was opened. The socket
 /// stays in it, wherever the thread goes.
@@ -91,8 +91,8 @@ impl RouteSocket {
     /// in order.
     ///
     /// # Errors
-    /// The first request that the kernel refused, as [`Cause::Refused`]. The requests behind it were carried out all
-    /// the same: a batch is not a transaction.
+    /// The first request that the kernel refused, as [`Cause::Refused`](crate::Cause::Refused). The requests after it
+    /// were carried out all the same: a batch is not a transaction.
     pub fn execute(&mut self, batch: &mut Batch) -> Result<()> {
         self.exchange(batch, libc::NLM_F_ACK)
     }
@@ -144,6 +144,13 @@ impl RouteSocket {
 impl AsFd for RouteSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for RouteSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

@@ -117,6 +117,7 @@ fn clsact_header(index: u32) -> TcMsg {
 }
 
 /// Appends the addition of a clsact qdisc.
+#[doc(alias = "RTM_NEWQDISC")]
 pub fn encode_add_clsact(batch: &mut Batch, index: u32) {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     batch.message(libc::RTM_NEWQDISC, flags, &clsact_header(index), |attributes| {
@@ -139,6 +140,7 @@ pub fn encode_add_clsact(batch: &mut Batch, index: u32) {
 /// tc::delete_clsact(&mut socket, 1)?;
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_NEWQDISC")]
 pub fn add_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
     let mut batch = Batch::new();
     encode_add_clsact(&mut batch, index);
@@ -156,6 +158,7 @@ pub fn encode_delete_clsact(batch: &mut Batch, index: u32) {
 ///
 /// # Errors
 /// `EINVAL` or `ENOENT` if it has none.
+#[doc(alias = "RTM_DELQDISC")]
 pub fn delete_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete_clsact(&mut batch, index);
@@ -163,6 +166,7 @@ pub fn delete_clsact(socket: &mut RouteSocket, index: u32) -> Result<()> {
 }
 
 /// Appends the addition of a filter. The link must have a clsact qdisc by then.
+#[doc(alias = "RTM_NEWTFILTER")]
 pub fn encode_add_filter(batch: &mut Batch, filter: &Filter<'_>) {
     encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
 }
@@ -192,6 +196,7 @@ fn encode_filter(batch: &mut Batch, filter: &Filter<'_>, flags: libc::c_int) {
 /// # Errors
 /// `EEXIST` if priority and handle are taken, `EINVAL` if the link has no clsact qdisc or the program is of another
 /// type; a priority or handle of 0, with which the kernel would choose one itself, is refused here.
+#[doc(alias = "RTM_NEWTFILTER")]
 pub fn add_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
     if filter.priority == 0 || filter.handle == 0 {
         let object = format!("on interface {}", filter.index);
@@ -212,6 +217,7 @@ pub fn encode_delete_filter(batch: &mut Batch, index: u32, direction: Direction,
 ///
 /// # Errors
 /// `ENOENT` if there is none; a priority or handle of 0, which would mean all of them, is refused here.
+#[doc(alias = "RTM_DELTFILTER")]
 pub fn delete_filter(
     socket: &mut RouteSocket,
     index: u32,
@@ -241,6 +247,7 @@ pub(crate) fn encode_list_filters(batch: &mut Batch, index: u32, direction: Dire
 ///
 /// # Errors
 /// `ENODEV` if there is no such link. A link without clsact has no filters, which is no error.
+#[doc(alias = "RTM_GETTFILTER")]
 pub fn list_filters(socket: &mut RouteSocket, index: u32, direction: Direction) -> Result<Vec<FilterInfo>> {
     // The kernel answers a link without hooks with an empty list, and one that does not exist too.
     let mut batch = Batch::new();
@@ -278,6 +285,7 @@ pub(crate) fn encode_list_qdiscs(batch: &mut Batch, index: u32) {
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETQDISC")]
 pub fn list_qdiscs(socket: &mut RouteSocket, index: u32) -> Result<Vec<Qdisc>> {
     let mut batch = Batch::new();
     encode_list_qdiscs(&mut batch, index);

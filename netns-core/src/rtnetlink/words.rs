@@ -1,6 +1,26 @@
 //! Numbers of the kernel that `ip` and `bridge` have words for.
 
+use bytemuck::Pod;
 use std::fmt;
+
+/// A number that has words.
+pub(crate) trait Word: Copy {
+    /// What the kernel has it as.
+    type Raw: Pod + Into<u64> + TryFrom<u64>;
+    /// Its words.
+    const WORDS: &'static [(&'static str, u64)];
+
+    fn raw(self) -> Self::Raw;
+    fn from_raw(raw: Self::Raw) -> Self;
+
+    fn number(self) -> u64 {
+        self.raw().into()
+    }
+
+    fn from_number(number: u64) -> Option<Self> {
+        Self::Raw::try_from(number).ok().map(Self::from_raw)
+    }
+}
 
 /// Declares a number, a constant for each value that has a word, and how `ip` writes those that have none.
 macro_rules! words {
@@ -13,6 +33,19 @@ macro_rules! words {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub $type);
+
+        impl Word for $name {
+            type Raw = $type;
+            const WORDS: &'static [(&'static str, u64)] = &[ $( ($word, $value), )* ];
+
+            fn raw(self) -> $type {
+                self.0
+            }
+
+            fn from_raw(raw: $type) -> Self {
+                Self(raw)
+            }
+        }
 
         impl $name {
             $( $(#[$value_meta])* pub const $constant: Self = Self($value); )*
@@ -228,5 +261,42 @@ words! {
         FORWARDING = 3 "forwarding";
         /// Is kept from forwarding, by the spanning tree protocol or by hand.
         BLOCKING = 4 "blocking";
+    }
+}
+
+words! {
+    /// Who else on the same link a macvlan reaches, `MACVLAN_MODE_*` of
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>.
+    MacvlanMode: u32, else "{}" => {
+        /// No other one.
+        PRIVATE = 1 "private";
+        /// Others, by a switch at the other end of the link.
+        VEPA = 2 "vepa";
+        /// Others, directly.
+        BRIDGE = 4 "bridge";
+        /// There is no other: it takes the whole link.
+        PASSTHRU = 8 "passthru";
+        /// It takes frames from certain MAC addresses.
+        SOURCE = 16 "source";
+    }
+}
+
+words! {
+    /// The tag of a VLAN, `ETH_P_8021Q` and `ETH_P_8021AD`.
+    VlanProtocol: u16, else "{}" => {
+        /// A VLAN.
+        DOT1Q = 0x8100 "802.1Q";
+        /// A VLAN that has VLANs in it.
+        DOT1AD = 0x88A8 "802.1ad";
+    }
+}
+
+words! {
+    /// What a program has of a TAP or TUN, `IFF_TUN` and `IFF_TAP`.
+    TunType: u8, else "{}" => {
+        /// IP packets.
+        TUN = 1 "tun";
+        /// Ethernet frames.
+        TAP = 2 "tap";
     }
 }

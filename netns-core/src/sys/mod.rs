@@ -9,9 +9,11 @@ pub(crate) mod fork;
 pub(crate) mod inotify;
 pub(crate) mod namespace;
 pub(crate) mod notify;
+pub(crate) mod packet;
 pub(crate) mod poll;
 pub(crate) mod procfs;
 pub(crate) mod socket;
+pub(crate) mod tun;
 
 use std::io;
 

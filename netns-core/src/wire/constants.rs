@@ -5,23 +5,8 @@
 // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/veth.h>
 pub const VETH_INFO_PEER: u16 = 1;
 
-// `IFLA_BR_*` and `IFLA_BRPORT_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>
-pub const IFLA_BR_FORWARD_DELAY: u16 = 1;
-pub const IFLA_BR_AGEING_TIME: u16 = 4;
-pub const IFLA_BR_STP_STATE: u16 = 5;
-pub const IFLA_BR_VLAN_FILTERING: u16 = 7;
-pub const IFLA_BR_MCAST_SNOOPING: u16 = 23;
-pub const IFLA_BR_MULTI_BOOLOPT: u16 = 46;
-pub const IFLA_BRPORT_STATE: u16 = 1;
-pub const IFLA_BRPORT_PRIORITY: u16 = 2;
-pub const IFLA_BRPORT_COST: u16 = 3;
-pub const IFLA_BRPORT_MODE: u16 = 4;
-pub const IFLA_BRPORT_LEARNING: u16 = 8;
-pub const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
-pub const IFLA_BRPORT_MCAST_FLOOD: u16 = 27;
-pub const IFLA_BRPORT_BCAST_FLOOD: u16 = 30;
-pub const IFLA_BRPORT_NEIGH_SUPPRESS: u16 = 32;
-pub const IFLA_BRPORT_ISOLATED: u16 = 33;
+// `IFLA_BR_*`, `IFLA_BRPORT_*` and those of the other kinds of links are beside the options that they are.
+// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>
 /// In `IFLA_AF_SPEC`, under `AF_INET6`.
 pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 /// Leave statistics out of a link's description.

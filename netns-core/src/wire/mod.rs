@@ -20,6 +20,8 @@ pub use crate::sys::abi::{
     RtMsg, RtaCacheInfo, TcMsg,
 };
 pub use attribute::{Attribute, Attributes};
+/// Its traits say which values an attribute can hold, in the version that [`AttributeWriter`] and [`Attribute`] ask for.
+pub use bytemuck;
 pub use constants::*;
 pub use message::{Message, Messages};
 pub(crate) use names::{Name, leaf, name, nest, path};

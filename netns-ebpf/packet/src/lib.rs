@@ -243,3 +243,8 @@ mod protocol {
     pub(super) const ICMPV6: u8 = 58;
     pub(super) const PIM: u8 = 103;
 }
+
+/// The example there is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

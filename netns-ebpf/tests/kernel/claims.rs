@@ -69,7 +69,7 @@ fn an_interface_comes_up_under_a_policy_with_an_ipv4_address_alone() {
     let mut world = World::new(&monitor, &Policy::new(rules).enforced());
     let port = world.set_up();
     let (mut heard, started) = (BTreeSet::new(), Instant::now());
-    while heard.len() < 3 && started.elapsed() < Duration::from_secs(20) {
+    while heard.len() < 3 && started.elapsed() < Duration::from_mins(1) {
         let frame = port.receive(Duration::from_millis(100)).unwrap();
         let Some(frame) = frame.filter(|frame| frame[6..12] == US.mac && frame[12..14] == [0x86, 0xDD])
         else {
@@ -110,7 +110,7 @@ fn a_multicast_routers_messages_are_for_its_port() {
         }
         let started = Instant::now();
         while monitor.violations(world.slot).of(Reason::MulticastRouter) < sent {
-            assert!(started.elapsed() < Duration::from_secs(10), "they are judged");
+            assert!(started.elapsed() < Duration::from_mins(1), "they are judged");
             std::thread::sleep(Duration::from_millis(10));
         }
         let show = || Command::new("bridge").args(["-d", "mdb", "show"]).output().unwrap();

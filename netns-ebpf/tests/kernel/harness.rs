@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netns_core::address::{self, Address};
-use netns_core::bridge::{self, Bridge};
+use netns_core::bridge::{self, Bridge, BridgeOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, Neighbour};
 use netns_core::veth::{self, Veth};
@@ -119,7 +119,7 @@ impl Network {
         sysctl::set(&host, "net.ipv6.conf.default.disable_ipv6", "1").unwrap();
         let bridge = Bridge {
             index: Some(2),
-            multicast_snooping: Some(false),
+            options: BridgeOptions { mcast_snooping: Some(false), ..BridgeOptions::NONE },
             up: true,
             ..Bridge::new(name("br0"), MacAddress::local(254))
         };
@@ -246,7 +246,7 @@ impl Network {
 }
 
 fn deliver(sender: &UdpSocket, receiver: &UdpSocket, to: Ipv4Addr, count: usize, payload: usize) {
-    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let mut buffer = vec![0; payload + 1];
     for _ in 0..count {
         sender.send_to(&buffer[..payload], (to, 7)).unwrap();
@@ -265,7 +265,7 @@ pub(crate) fn settled<T: PartialEq>(mut read: impl FnMut() -> T) -> T {
         if now == last {
             return now;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "the counters do not come to rest");
+        assert!(start.elapsed() < Duration::from_mins(1), "the counters do not come to rest");
         last = now;
     }
 }

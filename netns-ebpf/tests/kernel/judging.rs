@@ -45,7 +45,7 @@ fn what_is_learnt_is_observed_once_an_address_is_known() {
     let start = std::time::Instant::now();
     while monitor.policy(slot(PORT)).is_none() {
         observer.changes(Duration::from_millis(50)).unwrap();
-        assert!(start.elapsed() < Duration::from_secs(20), "it is learnt");
+        assert!(start.elapsed() < Duration::from_mins(1), "it is learnt");
     }
     assert_eq!(monitor.policy(slot(OTHER)), None, "it said nothing to the host");
     network.datagrams(0, 1, 5, 100);

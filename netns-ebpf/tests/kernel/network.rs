@@ -13,7 +13,7 @@ use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 
 use crate::harness::{name, privileged, seen, settled};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_mins(1);
 /// The host's address.
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// Ethernet, IPv4 and UDP headers.

@@ -2,19 +2,18 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::{DEFAULTS, differing_options};
-use crate::topology::{Bridge, Cable, LinkName};
+use crate::plan::{defaults, differing, link_local};
+use crate::topology::{Bridge, Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
-use netns_core::link::{self, AddrGenMode, LinkChange};
+use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
 use netns_core::veth::{self, Veth};
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
-use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 
 /// Makes a change of a link, and lets it have no IPv6 address but those that are given, and none of those that wait. A
 /// link may have no IPv6 at all: the kernel has none, or the MTU is below 1,280.
-fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
+pub(super) fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChange<'_>) -> Result<()> {
     match link::set(socket, name, &LinkChange { addrgenmode: Some(AddrGenMode::None), ..*change }) {
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(link::set(socket, name, change)?),
         other => Ok(other?),
@@ -26,11 +25,11 @@ impl Executor<'_> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {
-            stp: wanted.stp,
-            ageing: Some(wanted.ageing),
-            multicast_snooping: Some(wanted.multicast_snooping),
-            // LLDP passes no chain of a barrier.
-            link_local_learning: Some(false),
+            options: bridge::BridgeOptions {
+                // LLDP passes no chain of a barrier.
+                no_linklocal_learn: wanted.options.no_linklocal_learn.or(Some(true)),
+                ..wanted.options
+            },
             ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
         };
         bridge::create(socket, &request)?;
@@ -39,6 +38,19 @@ impl Executor<'_> {
         silence(socket, name, &sized)?;
         link::set_up(socket, name)?;
         Ok(())
+    }
+
+    pub(super) fn add_single(&mut self, wanted: &SingleLink) -> Result<()> {
+        let SingleLink { link: name, mut kind, on, mac, mtu } = wanted.clone();
+        let socket = self.socket(&name.place)?;
+        let below = on.map(|on| link::get(socket, on)).transpose()?.map(|below| below.index);
+        if let LinkKind::Vxlan(options) = &mut kind {
+            options.dev = below;
+        }
+        let on = below.filter(|_| kind.needs_link());
+        link::create(socket, &NewLink { link: on, mac, mtu, ..NewLink::new(name.name, kind) })?;
+        silence(socket, name.name, &LinkChange::NONE)?;
+        Ok(link::set_up(socket, name.name)?)
     }
 
     pub(super) fn add_cable(&mut self, cable: &Cable) -> Result<()> {
@@ -69,7 +81,7 @@ impl Executor<'_> {
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
-            let options = differing_options(port.options, DEFAULTS);
+            let options = differing(&port.options, &defaults());
             if options != PortOptions::default() {
                 bridge::set_port(socket, index, &options)?;
             }
@@ -112,13 +124,4 @@ impl Executor<'_> {
         let index = link::get(socket, bridge)?.index;
         Ok(bridge::attach(socket, port.name, index)?)
     }
-}
-
-/// The modified EUI-64 of RFC 4291, appendix A.
-fn link_local(mac: MacAddress) -> Ipv6Addr {
-    let [first, rest @ ..] = mac.0;
-    let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, 0, 0, 0xff, 0xfe, 0, 0, 0];
-    bytes[9..11].copy_from_slice(&rest[..2]);
-    bytes[13..].copy_from_slice(&rest[2..]);
-    Ipv6Addr::from(bytes)
 }

@@ -1,6 +1,7 @@
 //! Carrying out a plan. What is going to be made is written down first, with the identity that it is going to have,
 //! so that after a kill at any moment all of it is found again.
 
+mod announce;
 mod links;
 mod note;
 mod policy;
@@ -13,6 +14,7 @@ use crate::record::{Record, RecordedCommand, Store};
 use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::barrier::Barrier;
+use netns_core::link::LinkChange;
 use netns_core::record::RecordedNamespace;
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
@@ -59,7 +61,7 @@ impl<'a> Executor<'a> {
         for change in &changes {
             self.make(change)?;
         }
-        Ok(())
+        self.announce(&changes, observed)
     }
 
     fn make(&mut self, change: &Change) -> Result<()> {
@@ -74,7 +76,7 @@ impl<'a> Executor<'a> {
                 gone(address::delete(self.socket(&link.place)?, index, *net))?;
             }
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
-            Change::RemoveLink { link, index, .. } => {
+            Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
                 gone(link::delete(self.socket(&link.place)?, *index))?;
                 // A later link may have its index.
                 self.unbar(&link.place, *index)?;
@@ -94,8 +96,12 @@ impl<'a> Executor<'a> {
                 self.unnamed.remove(name);
             }
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
+            Change::AddSingle(single) => self.add_single(single)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
             Change::Raise(link) => link::set_up(self.socket(&link.place)?, link.name)?,
+            Change::Silence { link, .. } => {
+                links::silence(self.socket(&link.place)?, link.name, &LinkChange::NONE)?;
+            }
             Change::SetMtu { link, to, .. } => self.set_mtu(link, *to)?,
             Change::SetBridge { link, options } => {
                 netns_core::bridge::set(self.socket(&link.place)?, link.name, options)?;

@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::Change;
 use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
-use crate::topology::{Place, Sysctl};
+use crate::topology::{LinkName, Place, Sysctl};
 use netns_core::record::NamespaceIdentity;
 use netns_core::{MacAddress, Namespace, sysctl::Ipv4Forwarding};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 impl Executor<'_> {
@@ -17,6 +18,7 @@ impl Executor<'_> {
     /// go with us. Entries of what is removed stay until all is done: they are of no consequence when it is gone.
     pub(super) fn note(&mut self, changes: &[Change], observed: &Observed) -> Result<Vec<Change>> {
         let mut changes = changes.to_vec();
+        self.keep_macs(&mut changes);
         for change in &mut changes {
             self.note_one(change, observed)?;
         }
@@ -26,6 +28,20 @@ impl Executor<'_> {
             other => other?,
         }
         Ok(changes)
+    }
+
+    /// Gives what is made anew the MAC address that it had, unless the file now gives that to another: whoever knew it
+    /// goes on reaching it.
+    fn keep_macs(&self, changes: &mut [Change]) {
+        let known: Vec<&RecordedLink> = self.record.every_link().collect();
+        if known.is_empty() {
+            return;
+        }
+        let mut given: BTreeSet<MacAddress> = ends_of(changes).filter_map(|(_, mac)| *mac).collect();
+        for (link, mac) in ends_of(changes).filter(|(_, mac)| mac.is_none()) {
+            let before = known.iter().rfind(|known| known.is(link)).and_then(|known| known.mac.parse().ok());
+            *mac = before.filter(|before| given.insert(*before));
+        }
     }
 
     fn note_one(&mut self, change: &mut Change, observed: &Observed) -> Result<()> {
@@ -41,11 +57,24 @@ impl Executor<'_> {
             }
             Change::AddBridge(bridge) => {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
-                self.record.bridges.push(RecordedLink::new(&bridge.link, mac));
+                let new = RecordedLink::new(&bridge.link, mac);
+                forget_gone(&mut self.record.bridges, &new, observed);
+                self.record.bridges.push(new);
+            }
+            Change::AddSingle(single) => {
+                let mac = *single.mac.get_or_insert_with(any_mac);
+                let new = RecordedLink::new(&single.link, mac);
+                forget_gone(&mut self.record.links, &new, observed);
+                self.record.links.push(new);
             }
             Change::AddCable(cable) => {
                 let ends = cable.ends.each_mut();
                 let ends = ends.map(|end| RecordedLink::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
+                self.record.cables.retain(|known| {
+                    let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
+                    let is_there = known.iter().any(|end| observed.ours(end).is_some());
+                    (!has_name || is_there) && *known != ends
+                });
                 self.record.cables.push(ends);
             }
             Change::AddAddress(address) if !self.record.has_address(address) => {
@@ -96,6 +125,21 @@ impl Executor<'_> {
     }
 }
 
+/// Drops the entries of links of a name that is going to be another's: of what is gone nothing is to be found.
+fn forget_gone(known: &mut Vec<RecordedLink>, new: &RecordedLink, observed: &Observed) {
+    known.retain(|known| (!known.has_name_of(new) || observed.ours(known).is_some()) && known != new);
+}
+
+/// The links that are going to be made, each with the MAC address that it is to have.
+fn ends_of(changes: &mut [Change]) -> impl Iterator<Item = (&LinkName, &mut Option<MacAddress>)> {
+    changes.iter_mut().flat_map(|change| match change {
+        Change::AddBridge(bridge) => vec![(&bridge.link, &mut bridge.mac)],
+        Change::AddSingle(single) => vec![(&single.link, &mut single.mac)],
+        Change::AddCable(cable) => cable.ends.iter_mut().map(|end| (&end.link, &mut end.mac)).collect(),
+        _ => Vec::new(),
+    })
+}
+
 /// Whether a change makes nothing that would have to be found again.
 const fn removes(change: &Change) -> bool {
     matches!(
@@ -105,6 +149,7 @@ const fn removes(change: &Change) -> bool {
             | Change::RemoveAddress(_)
             | Change::RestoreSysctl { .. }
             | Change::RemoveLink { .. }
+            | Change::RemoveSingle { .. }
             | Change::RemoveNamespace(_)
             | Change::RemovePolicy { .. }
             | Change::JoinGroups { .. }

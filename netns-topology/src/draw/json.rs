@@ -1,8 +1,9 @@
 //! As JSON.
 
 use super::addresses;
-use crate::topology::{CableEnd, Group, Topology};
-use serde_json::{Value, json};
+use crate::topology::{CableEnd, DEFAULT_AGEING, Group, Topology};
+use netns_core::option::Options;
+use serde_json::{Map, Value, json};
 
 /// A topology as a JSON object, with the keys of `ip -json` where it has them.
 #[must_use]
@@ -19,8 +20,23 @@ pub fn json(topology: &Topology) -> Value {
         json!({
             "place": bridge.link.place, "ifname": bridge.link.name.as_str(), "mtu": bridge.mtu,
             "address": bridge.mac.map(|mac| mac.to_string()), "addresses": addresses(topology, &bridge.link),
-            "stp": bridge.stp, "ageing": bridge.ageing.as_secs(),
-            "multicast_snooping": bridge.multicast_snooping,
+            "stp": bridge.options.stp_state == Some(true),
+            "ageing": bridge.options.ageing_time.unwrap_or(DEFAULT_AGEING).as_secs(),
+            "multicast_snooping": bridge.options.mcast_snooping != Some(false),
+        })
+    });
+    let links = topology.links.iter().map(|single| {
+        let kind = &single.kind;
+        let options = kind.rows().iter().enumerate();
+        let options = options.filter_map(|(at, row)| {
+            let value = kind.get(at)?;
+            Some((row.word(value).to_owned(), row.text(value).into()))
+        });
+        json!({
+            "place": single.link.place, "ifname": single.link.name.as_str(), "info_kind": kind.name(),
+            "link": single.on.map(|on| on.to_string()), "mtu": single.mtu,
+            "address": single.mac.map(|mac| mac.to_string()), "addresses": addresses(topology, &single.link),
+            "options": options.collect::<Map<String, Value>>(),
         })
     });
     let routes = topology.routes.iter().map(|route| {
@@ -52,6 +68,7 @@ pub fn json(topology: &Topology) -> Value {
         "namespaces": topology.namespaces,
         "bridges": bridges.collect::<Value>(),
         "cables": topology.cables.iter().map(|cable| cable.ends.iter().map(end).collect()).collect::<Vec<Value>>(),
+        "links": links.collect::<Value>(),
         "policies": policies.collect::<Value>(),
         "apart": topology.apart.iter().map(|[one, other]| json!([group(one), group(other)])).collect::<Value>(),
         "routes": routes.collect::<Value>(),

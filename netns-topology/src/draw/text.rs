@@ -4,7 +4,7 @@ use super::addresses;
 use crate::topology::{Cable, CableEnd, LinkName, Topology};
 use std::fmt::Write;
 
-/// A topology as lines of text: bridges with what is on them, cables, routes, settings, commands.
+/// A topology as lines of text: bridges with what is on them, cables, other links, routes, settings, commands.
 ///
 /// ```
 /// # use std::path::Path;
@@ -36,9 +36,14 @@ pub fn text(topology: &Topology) -> String {
             let _ = writeln!(out, "cable {} - {}", named(&near.link), named(&far.link));
         }
     }
+    for single in &topology.links {
+        let on = single.on.map_or_else(String::new, |on| format!(" on {on}"));
+        let _ = writeln!(out, "{} {}{on}", single.kind.name(), named(&single.link));
+    }
     let lonely = |name: &&String| {
-        let mut ends = topology.cables.iter().flat_map(|cable| &cable.ends);
-        !ends.any(|end| end.link.place.to_string() == **name)
+        let ends = topology.cables.iter().flat_map(|cable| &cable.ends).map(|end| &end.link);
+        let mut links = ends.chain(topology.links.iter().map(|single| &single.link));
+        !links.any(|link| link.place.to_string() == **name)
     };
     for name in topology.namespaces.iter().filter(lonely) {
         let _ = writeln!(out, "namespace {name}");

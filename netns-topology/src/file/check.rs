@@ -3,7 +3,9 @@
 
 use super::Wrong;
 use super::tables::Text;
-use crate::topology::{Address, Bridge, Cable, Command, LinkName, Place, Route, Sysctl, Topology};
+use crate::topology::{
+    Address, Bridge, Cable, Command, LinkName, Place, Route, SingleLink, Sysctl, Topology,
+};
 use netns_core::IpNet;
 use netns_core::bridge::MAX_PORTS;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,7 @@ type Span = Range<usize>;
 pub(super) struct Described {
     pub(super) topology: Topology,
     links: BTreeSet<LinkName>,
+    singles: Vec<Span>,
     settings: BTreeSet<(Place, String)>,
     addresses: Vec<Span>,
     routes: Vec<RouteSpans>,
@@ -62,6 +65,13 @@ impl Described {
     pub(super) fn push_bridge(&mut self, bridge: Bridge, span: Span) -> Wrong<()> {
         self.take(&bridge.link, &span)?;
         self.topology.bridges.push(bridge);
+        Ok(())
+    }
+
+    pub(super) fn push_single(&mut self, single: SingleLink, span: Span) -> Wrong<()> {
+        self.take(&single.link, &span)?;
+        self.topology.links.push(single);
+        self.singles.push(span);
         Ok(())
     }
 
@@ -139,12 +149,29 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 /// What can only be seen when all is there.
 pub(super) fn check(mut described: Described) -> Wrong<Topology> {
     follow_ports(&mut described)?;
-    let Described { topology, addresses, routes, links, .. } = described;
+    let Described { topology, addresses, routes, links, singles, .. } = described;
+    for (single, span) in topology.links.iter().zip(singles) {
+        check_below(&links, single, span)?;
+    }
     check_segments(&topology, &addresses)?;
     for (route, spans) in topology.routes.iter().zip(routes) {
         check_route(&topology, &links, route, spans)?;
     }
     Ok(topology)
+}
+
+/// Whether the link that another one is on is in the file.
+fn check_below(links: &BTreeSet<LinkName>, single: &SingleLink, span: Span) -> Wrong<()> {
+    let Some(on) = single.on else { return Ok(()) };
+    let place = &single.link.place;
+    if on == single.link.name {
+        return Err((span, "a link on itself; expected another one".to_owned()));
+    }
+    if links.contains(&LinkName { place: place.clone(), name: on }) {
+        return Ok(());
+    }
+    let here = links.iter().filter(|link| link.place == *place).map(|link| link.name.as_str());
+    Err((span, unknown(&format!("interface in {place}"), on.as_str(), here)))
 }
 
 /// A bridge that is given no MTU has the smallest of its ports, as the kernel would have it.

@@ -3,6 +3,7 @@
 mod check;
 mod fault;
 mod group;
+mod options;
 mod policy;
 mod ports;
 mod read;

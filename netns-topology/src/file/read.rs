@@ -3,12 +3,17 @@
 use super::Wrong;
 use super::check::Described;
 use super::group::apart;
+use super::options::read_options;
 use super::policy::read_policy;
-use super::tables::{self, Bridge, File, Host, Interface, Namespace, Policy, Port, Route, Text};
-use crate::topology::{
-    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place,
+use super::tables::{
+    self, Bridge, File, Host, Interface, Namespace, OptionsTable, Policy, Route, Scalar, Text,
 };
-use netns_core::bridge::PortOptions;
+use crate::plan::defaults;
+use crate::topology::{
+    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, SingleLink,
+};
+use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::link::{LinkKind, MacvlanMode};
 use netns_core::{IfName, IpNet, MacAddress};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -55,7 +60,10 @@ pub(super) fn read(file: File) -> Wrong<Described> {
         for (name, table) in in_order(interfaces) {
             let link = LinkName { place: place.clone(), name: if_name(&name)? };
             read_addresses(&mut into, &link, &table.addresses)?;
-            ends.push(End { link, span: name.span(), table });
+            match &table.kind {
+                Some(kind) => read_single(&mut into, link, name.span(), kind, &table)?,
+                None => ends.push(End { link, span: name.span(), table }),
+            }
         }
         for route in routes {
             read_route(&mut into, &place, route)?;
@@ -112,17 +120,24 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
     };
     let link = LinkName { place, name: if_name(name)? };
     read_addresses(into, &link, &table.addresses)?;
+    let mut options = BridgeOptions {
+        stp_state: Some(table.stp),
+        ageing_time: Some(
+            table
+                .ageing
+                .as_ref()
+                .map_or(DEFAULT_AGEING, |time| Duration::from_secs((*time.get_ref()).into())),
+        ),
+        mcast_snooping: Some(table.multicast_snooping.unwrap_or(true)),
+        ..BridgeOptions::NONE
+    };
+    read_options(&mut options, &table.options)?;
     let bridge = topology::Bridge {
         link,
         mac: table.mac.as_ref().map(mac).transpose()?,
         // What is not given follows the ports, as soon as they are known.
         mtu: mtu(table.mtu.as_ref())?.unwrap_or(0),
-        stp: table.stp,
-        ageing: table
-            .ageing
-            .as_ref()
-            .map_or(DEFAULT_AGEING, |time| Duration::from_secs((*time.get_ref()).into())),
-        multicast_snooping: table.multicast_snooping.unwrap_or(true),
+        options,
     };
     into.push_bridge(bridge, name.span())
 }
@@ -135,6 +150,49 @@ fn read_addresses(into: &mut Described, link: &LinkName, addresses: &[Text]) -> 
     Ok(())
 }
 
+/// A link that has one end.
+fn read_single(
+    into: &mut Described,
+    link: LinkName,
+    span: Range<usize>,
+    name: &Text,
+    table: &Interface,
+) -> Wrong<()> {
+    let known = LinkKind::ALL
+        .iter()
+        .filter(|kind| !matches!(kind, LinkKind::Bridge(_) | LinkKind::Veth(_) | LinkKind::Tun(_)));
+    let Some(kind) = known.clone().find(|kind| kind.name() == name.get_ref()) else {
+        let known: Vec<_> = known.map(LinkKind::name).collect();
+        let message = format!("there is no type {:?}; expected one of: {}", name.get_ref(), known.join(", "));
+        return Err((name.span(), message));
+    };
+    let other = [table.bridge.as_ref().map(Spanned::span), table.peer.as_ref().map(Spanned::span)];
+    let port = [table.port.as_ref().map(Spanned::span), table.policy.as_ref().map(Spanned::span)];
+    if let Some(wrong) = other.into_iter().chain(port).flatten().next() {
+        return Err((
+            wrong,
+            format!("a {} is no end of a cable; expected no `type`, or not this", kind.name()),
+        ));
+    }
+    let mut kind = *kind;
+    read_options(&mut kind, &table.options)?;
+    let on = table.link.as_ref().map(if_name).transpose()?;
+    if on.is_none() && kind.needs_link() {
+        let message = format!("a {} is on another link; expected link = \"NAME\"", kind.name());
+        return Err((span, message));
+    }
+    if let LinkKind::Macvlan(options) = kind
+        && options.mode == Some(MacvlanMode::PASSTHRU)
+    {
+        let message = "it would have the address of the link below, by which it could not be told from others; expected \
+                       another mode";
+        return Err((span, message.to_owned()));
+    }
+    let mac = table.mac.as_ref().map(mac).transpose()?;
+    let single = SingleLink { link, kind, on, mac, mtu: mtu(table.mtu.as_ref())? };
+    into.push_single(single, span)
+}
+
 /// Joins every interface with its other end.
 fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
     for end in ends {
@@ -144,6 +202,12 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
             mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
             port: None,
         };
+        if let Some((key, _)) = end.table.options.first_key_value() {
+            return Err((key.span(), "the end of a cable has no options; expected `type`".to_owned()));
+        }
+        if let Some(link) = &end.table.link {
+            return Err((link.span(), "the end of a cable is on no link; expected `type`".to_owned()));
+        }
         match (&end.table.bridge, &end.table.peer) {
             (Some(bridge), None) => {
                 let port = read_port(into, end, bridge)?;
@@ -196,10 +260,9 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
 /// The end that is on the bridge.
 fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
     let on = into.bridge(bridge)?;
-    let none = Port::default();
-    let table = end.table.port.as_ref().map_or(&none, Spanned::get_ref);
-    let name = match &table.name {
-        Some(name) => if_name(name)?,
+    let mut table = end.table.port.as_ref().map_or_else(OptionsTable::new, |port| port.get_ref().clone());
+    let name = match table.remove("name").map(text_of).transpose()? {
+        Some(name) => if_name(&name)?,
         None => IfName::new(&format!("{}-{}", end.link.place, end.link.name)).map_err(|_| {
             let message = format!(
                 "the port's name would be \"{}-{}\", which no interface can have; expected port = {{ name = \"...\" }} \
@@ -209,21 +272,23 @@ fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
             (end.span.clone(), message)
         })?,
     };
-    let options = PortOptions {
-        isolated: Some(table.isolated.unwrap_or(false)),
-        hairpin: Some(table.hairpin.unwrap_or(false)),
-        learning: Some(table.learning.unwrap_or(true)),
-        flood: Some(table.flood.unwrap_or(true)),
-        mcast_flood: Some(table.mcast_flood.unwrap_or(true)),
-        bcast_flood: Some(table.bcast_flood.unwrap_or(true)),
-        neigh_suppress: Some(table.neigh_suppress.unwrap_or(false)),
-    };
+    let mut options: PortOptions = defaults();
+    read_options(&mut options, &table)?;
     Ok(CableEnd {
         link: LinkName { place: on.place, name },
         mac: None,
         mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
         port: Some(topology::Port { bridge: on.name, options }),
     })
+}
+
+/// A name among options.
+fn text_of(scalar: Spanned<Scalar>) -> Wrong<Text> {
+    let span = scalar.span();
+    match scalar.into_inner() {
+        Scalar::Text(text) => Ok(Spanned::new(span, text)),
+        _ => Err((span, "a name is a text; expected one in quotes".to_owned())),
+    }
 }
 
 /// The interface that `peer` names, which has to name this one.

@@ -50,7 +50,8 @@ pub(super) struct Namespace {
     pub(super) run: Vec<Text>,
 }
 
-/// `interface.NAME`: one end of a cable; the other is on a bridge, or another interface.
+/// `interface.NAME`: one end of a cable; the other is on a bridge, or another interface. Or, with `type`, a link that
+/// has one end.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Interface {
@@ -60,23 +61,19 @@ pub(super) struct Interface {
     pub(super) addresses: Vec<Text>,
     pub(super) mac: Option<Text>,
     pub(super) mtu: Option<Spanned<u32>>,
-    pub(super) port: Option<Spanned<Port>>,
+    /// The end that is on the bridge: its `name`, and its options.
+    pub(super) port: Option<Spanned<OptionsTable>>,
     pub(super) policy: Option<Spanned<Policy>>,
+    /// A link of another kind than veth, the link that it is on, and its options.
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Text>,
+    pub(super) link: Option<Text>,
+    #[serde(default)]
+    pub(super) options: OptionsTable,
 }
 
-/// `port`: the end that is on the bridge.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Port {
-    pub(super) name: Option<Text>,
-    pub(super) isolated: Option<bool>,
-    pub(super) hairpin: Option<bool>,
-    pub(super) learning: Option<bool>,
-    pub(super) flood: Option<bool>,
-    pub(super) mcast_flood: Option<bool>,
-    pub(super) bcast_flood: Option<bool>,
-    pub(super) neigh_suppress: Option<bool>,
-}
+/// Options by `ip`'s names for them.
+pub(super) type OptionsTable = BTreeMap<Text, Spanned<Scalar>>;
 
 /// `policy`: what the interface may send. A text is its mode.
 #[derive(Debug)]
@@ -170,6 +167,8 @@ pub(super) struct Bridge {
     pub(super) stp: bool,
     pub(super) ageing: Option<Spanned<u32>>,
     pub(super) multicast_snooping: Option<bool>,
+    #[serde(default)]
+    pub(super) options: OptionsTable,
 }
 
 /// An entry of `routes`.
@@ -183,7 +182,7 @@ pub(super) struct Route {
 }
 
 /// A value of a setting.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged, expecting = "expected a number, a text, or true or false")]
 pub(super) enum Scalar {
     Number(i64),

@@ -2,6 +2,7 @@
 
 use super::parse;
 use crate::topology::{Group, LinkName, Place, Topology};
+use netns_core::link::{LinkKind, MacvlanMode, MacvlanOptions, VlanProtocol};
 use std::path::Path;
 
 fn read(text: &str) -> Topology {
@@ -16,7 +17,7 @@ fn error(text: &str) -> String {
 
 #[test]
 fn the_examples_say_what_they_mean() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let counts = |name: &str| {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let topology = read(&text);
@@ -259,4 +260,66 @@ fn policies_have_the_link_local_address_unless_ipv6_is_forbidden() {
     let (text, _) = policy(&format!("{{ permit = {every} }}"));
     let named = "vlan router dhcp-server dhcp-client dhcp-relay icmp-errors multicast-router";
     assert_eq!(text, format!("observe 10.1.1.1 {named}"));
+}
+
+#[test]
+fn options_are_those_of_the_tables_and_links_have_one_end() {
+    let topology = read(
+        "[bridge.br0]
+        stp = true
+        options = { priority = 7, vlan_filtering = true, vlan_protocol = '802.1ad', group_fwd_mask = '0x4000' }
+        [namespace.ns1]
+        interface.eth0 = { bridge = 'br0', port = { name = 'p', cost = 9, guard = true, isolated = true } }
+        interface.m0 = { type = 'macvlan', link = 'eth0', options = { mode = 'vepa' }, mtu = 1400 }
+        interface.x0 = { type = 'vxlan', link = 'eth0', options = { id = 5, remote = 'fd00::1', learning = false } }
+        interface.d0 = { type = 'dummy', addresses = ['10.9.0.1/24'] }",
+    );
+    let bridge = &topology.bridges[0].options;
+    assert_eq!((bridge.priority, bridge.vlan_filtering, bridge.stp_state), (Some(7), Some(true), Some(true)));
+    assert_eq!((bridge.vlan_protocol, bridge.group_fwd_mask), (Some(VlanProtocol::DOT1AD), Some(0x4000)));
+    assert_eq!(bridge.mcast_querier, None);
+    let port = topology.cables[0].ends[0].port.unwrap().options;
+    assert_eq!(
+        (port.cost, port.guard, port.isolated, port.learning),
+        (Some(9), Some(true), Some(true), Some(true))
+    );
+    assert_eq!(
+        (port.priority, port.fastleave),
+        (None, Some(false)),
+        "what has a default is that, if not told"
+    );
+    let [m0, x0, d0] = &topology.links[..] else { panic!("{:?}", topology.links) };
+    let mode = MacvlanOptions { mode: Some(MacvlanMode::VEPA), ..MacvlanOptions::NONE };
+    assert_eq!((m0.kind, m0.mtu, m0.on.unwrap().as_str()), (LinkKind::Macvlan(mode), Some(1400), "eth0"));
+    let LinkKind::Vxlan(options) = x0.kind else { panic!("{x0:?}") };
+    assert_eq!((options.group6, options.learning), (Some("fd00::1".parse().unwrap()), Some(false)));
+    assert_eq!((d0.kind.name(), d0.on, d0.link.to_string().as_str()), ("dummy", None, "ns1/d0"));
+
+    let of = |table: &str| error(&format!("[namespace.a]\ninterface.m = {{ {table} }}"));
+    for (table, words) in [
+        ("type = 'macvlan'", "2:11: a macvlan is on another link; expected link = \"NAME\""),
+        (
+            "type = 'bridge'",
+            "2:24: there is no type \"bridge\"; expected one of: dummy, macvlan, vlan, vxlan",
+        ),
+        ("type = 'macvlan', link = 'b'", "2:11: there is no interface in a \"b\"; expected one of: m"),
+        ("type = 'macvlan', link = 'm'", "2:11: a link on itself"),
+        ("type = 'vxlan', options = { id = 'x' }", "2:50: id is \"x\"; expected a number of up to"),
+        ("type = 'vxlan', options = { dev = 'm' }", "2:45: there is no option \"dev\"; expected one of: id,"),
+        ("type = 'dummy', peer = 'a/b'", "2:40: a dummy is no end of a cable"),
+        ("peer = 'a/b', options = { id = 1 }", "2:43: the end of a cable has no options"),
+        ("type = 'macvlan', link = 'm', options = { mode = 'passthru' }", "2:11: it would have the address"),
+    ] {
+        assert!(of(table).starts_with(words), "{table}: {}", of(table));
+    }
+    let port = |text: &str| {
+        error(&format!("[bridge.b]\n[namespace.a]\ninterface.m = {{ bridge = 'b', port = {{ {text} }} }}"))
+    };
+    assert!(
+        port("backup_port = 'x'").contains("there is no option \"backup_port\""),
+        "{}",
+        port("backup_port = 'x'")
+    );
+    assert!(port("isolated = 'maybe'").contains("isolated is \"maybe\"; expected on or off"));
+    assert!(port("name = 5").contains("a name is a text"));
 }

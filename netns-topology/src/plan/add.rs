@@ -1,11 +1,13 @@
 //! What is wanted, and missing or different. Downwards: namespaces, settings, links, addresses, routes, commands.
 
+use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, Sysctl};
-use netns_core::IfName;
+use crate::topology::{Address, Cable, CableEnd, LinkName, Place, Route, SingleLink, Sysctl};
 use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::link::{AddrGenMode, Link};
+use netns_core::{IfName, IpNet, MacAddress};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Who made what is in the way.
 const NOT_OURS: &str = "and was not made by this topology: remove it, or choose another name";
@@ -19,6 +21,7 @@ impl Planner<'_> {
         // Before ports join them, and after ports have left them: a port is in no group that is not yet kept apart.
         self.part_groups();
         self.add_cables();
+        self.add_singles();
         self.join_groups();
         self.set_sysctls(true);
         self.add_addresses();
@@ -45,7 +48,8 @@ impl Planner<'_> {
                 continue;
             }
             if self.observed.namespaces.contains_key(name) && !self.is_unfinished(name) {
-                self.conflicts.push(format!("namespace {name} exists {NOT_OURS}"));
+                let whose = self.owner_of_namespace(name).unwrap_or_else(|| NOT_OURS.to_owned());
+                self.conflicts.push(format!("namespace {name} exists {whose}"));
             }
             self.changes.push(Change::AddNamespace(name.clone()));
         }
@@ -69,21 +73,52 @@ impl Planner<'_> {
                 self.changes.push(Change::AddBridge(bridge.clone()));
                 continue;
             }
-            let now = self.observed.link(&bridge.link).and_then(|link| link.bridge).unwrap_or_default();
-            let options = BridgeOptions {
-                stp: differing(Some(bridge.stp), now.stp),
-                ageing: differing(Some(bridge.ageing), now.ageing),
-                multicast_snooping: differing(Some(bridge.multicast_snooping), now.multicast_snooping),
-                // A file has no word for it: anyone who switched it on meant it.
-                vlan_filtering: None,
-                ..BridgeOptions::default()
-            };
+            let now = self.observed.link(&bridge.link).and_then(Link::bridge).unwrap_or_default();
+            let options = differing(&bridge.options, &now);
             if options != BridgeOptions::default() {
                 self.changes.push(Change::SetBridge { link: bridge.link.clone(), options });
             }
             self.set_mtu(&bridge.link, bridge.mtu);
+            self.silence(&bridge.link);
             self.raise(&bridge.link);
         }
+    }
+
+    /// Each after the one that it is on.
+    fn add_singles(&mut self) {
+        let mut left: Vec<&SingleLink> = self.topology.links.iter().collect();
+        while !left.is_empty() {
+            let waits = |single: &SingleLink, all: &[&SingleLink]| {
+                let below = |other: &&SingleLink| {
+                    other.link.place == single.link.place && Some(other.link.name) == single.on
+                };
+                all.iter().any(below)
+            };
+            let (later, mut now): (Vec<_>, Vec<_>) = left.iter().partition(|single| waits(single, &left));
+            if now.is_empty() {
+                // In a circle, which the kernel refuses.
+                now.clone_from(&later);
+                left.clear();
+            } else {
+                left = later;
+            }
+            for single in now {
+                self.add_single(single);
+            }
+        }
+    }
+
+    fn add_single(&mut self, single: &SingleLink) {
+        if !self.keeps_single(single) {
+            self.refuse_taken(&single.link);
+            self.changes.push(Change::AddSingle(single.clone()));
+            return;
+        }
+        if let Some(mtu) = single.mtu {
+            self.set_mtu(&single.link, mtu);
+        }
+        self.silence(&single.link);
+        self.raise(&single.link);
     }
 
     fn add_cables(&mut self) {
@@ -128,8 +163,11 @@ impl Planner<'_> {
     }
 
     fn refuse_taken(&mut self, link: &LinkName) {
-        if self.observed.link(link).is_some() && !self.is_ours(link) {
-            self.conflicts.push(format!("link {link} exists {NOT_OURS}"));
+        if let Some(now) = self.observed.link(link)
+            && !self.is_ours(link)
+        {
+            let whose = self.owner_of_link(link, now.mac).or_else(|| self.is_other(link, now.mac));
+            self.conflicts.push(format!("link {link} exists {}", whose.as_deref().unwrap_or(NOT_OURS)));
         }
     }
 
@@ -146,14 +184,33 @@ impl Planner<'_> {
                 now.port.unwrap_or_default()
             } else {
                 self.changes.push(Change::Attach { link: end.link.clone(), bridge: port.bridge });
-                DEFAULTS
+                defaults()
             };
-            let options = differing_options(port.options, present);
+            let options = differing(&port.options, &present);
             if options != PortOptions::default() {
                 self.changes.push(Change::SetPort { link: end.link.clone(), options });
             }
         }
+        self.silence(&end.link);
         self.raise(&end.link);
+    }
+
+    /// Keeps the kernel from giving a link addresses, and takes away the one that it has given: somebody switched that
+    /// on, or we were killed between making the link and switching it off. The address goes first, so that a kill
+    /// between the two leaves a difference that is seen.
+    fn silence(&mut self, link: &LinkName) {
+        let Some(now) = self.observed.link(link) else { return };
+        let Some(from) = now.addrgenmode.filter(|mode| *mode != AddrGenMode::None) else { return };
+        let of_link = |address: &&Address| address.link == *link && address.net.address().is_ipv6();
+        if self.topology.addresses.iter().find(of_link).is_none()
+            && let Ok(net) = IpNet::new(link_local(now.mac.unwrap_or_default()).into(), 64)
+        {
+            let address = Address { link: link.clone(), net };
+            if self.has_address(&address) {
+                self.changes.push(Change::RemoveAddress(address));
+            }
+        }
+        self.changes.push(Change::Silence { link: link.clone(), from });
     }
 
     fn set_mtu(&mut self, link: &LinkName, to: u32) {
@@ -248,7 +305,7 @@ impl Planner<'_> {
     fn is_to_go(&self, wanted: &Route, other: &netns_core::route::Route) -> bool {
         let removed = |change: &Change| match change {
             Change::RemoveRoute(route) => route.place == wanted.place && self.is_route(route, other),
-            Change::RemoveLink { link, index, .. } => {
+            Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
                 link.place == wanted.place && other.index == Some(*index)
             }
             _ => false,
@@ -257,37 +314,17 @@ impl Planner<'_> {
     }
 }
 
+/// The link-local address that goes with a MAC address: the modified EUI-64 of RFC 4291, appendix A.
+pub(crate) fn link_local(mac: MacAddress) -> Ipv6Addr {
+    let [first, rest @ ..] = mac.0;
+    let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    bytes[9..11].copy_from_slice(&rest[..2]);
+    bytes[13..].copy_from_slice(&rest[2..]);
+    Ipv6Addr::from(bytes)
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-/// What is wanted, if it is not so.
-fn differing<T: PartialEq + Copy>(wanted: Option<T>, now: Option<T>) -> Option<T> {
-    if wanted == now { None } else { wanted }
-}
-
-/// The options of a port that has just joined its bridge.
-pub(crate) const DEFAULTS: PortOptions = PortOptions {
-    isolated: Some(false),
-    hairpin: Some(false),
-    learning: Some(true),
-    flood: Some(true),
-    mcast_flood: Some(true),
-    bcast_flood: Some(true),
-    neigh_suppress: Some(false),
-};
-
-/// Those options that are wanted and not so.
-pub(crate) fn differing_options(wanted: PortOptions, now: PortOptions) -> PortOptions {
-    PortOptions {
-        isolated: differing(wanted.isolated, now.isolated),
-        hairpin: differing(wanted.hairpin, now.hairpin),
-        learning: differing(wanted.learning, now.learning),
-        flood: differing(wanted.flood, now.flood),
-        mcast_flood: differing(wanted.mcast_flood, now.mcast_flood),
-        bcast_flood: differing(wanted.bcast_flood, now.bcast_flood),
-        neigh_suppress: differing(wanted.neigh_suppress, now.neigh_suppress),
-    }
 }
 
 /// Whether a setting is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.

@@ -1,10 +1,12 @@
 //! One change of the kernel's state, and how it reads.
 
 use crate::topology::{
-    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, Sysctl,
+    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, SingleLink, Sysctl,
 };
 use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
+use netns_core::link::AddrGenMode;
+use netns_core::option::Options;
 use std::fmt;
 
 /// One change of the kernel's state. It reads as a line of a diff: `+` for what is made, `-` for what is removed, `~`
@@ -34,16 +36,32 @@ pub enum Change {
         /// The other end of a cable.
         other: Option<LinkName>,
     },
+    /// Remove a link of another kind.
+    RemoveSingle {
+        /// Its place and name.
+        link: LinkName,
+        /// Its index, for nobody else's link of this name is to be removed.
+        index: u32,
+    },
     /// Remove a namespace.
     RemoveNamespace(String),
     /// Make a namespace, its `lo` up.
     AddNamespace(String),
     /// Make a bridge, up.
     AddBridge(Bridge),
+    /// Make a link of another kind, up.
+    AddSingle(SingleLink),
     /// Make a cable, both ends up.
     AddCable(Cable),
     /// Raise a link.
     Raise(LinkName),
+    /// Let a link have no IPv6 address but those that it is given.
+    Silence {
+        /// The link.
+        link: LinkName,
+        /// How it comes by its link-local address now.
+        from: AddrGenMode,
+    },
     /// Change the MTU of a link.
     SetMtu {
         /// The link.
@@ -137,9 +155,17 @@ impl fmt::Display for Change {
             }
             Self::RemoveLink { link, other: None, .. } => write!(f, "- bridge {link}"),
             Self::RemoveLink { link, other: Some(other), .. } => write!(f, "- cable {link} - {other}"),
+            Self::RemoveSingle { link, .. } => write!(f, "- link {link}"),
             Self::RemoveNamespace(name) => write!(f, "- namespace {name}"),
             Self::AddNamespace(name) => write!(f, "+ namespace {name}"),
             Self::AddBridge(bridge) => write!(f, "+ bridge {}", bridge.link),
+            Self::AddSingle(SingleLink { link, kind, on, .. }) => {
+                write!(f, "+ {} {link}", kind.name())?;
+                if let Some(on) = on {
+                    write!(f, " on {on}")?;
+                }
+                write_values(f, kind)
+            }
             Self::AddCable(Cable { ends: [near, far], policy }) => match &near.port {
                 Some(Port { bridge, .. }) => {
                     write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
@@ -148,10 +174,11 @@ impl fmt::Display for Change {
                 None => write!(f, "+ cable {} - {}", near.link, far.link),
             },
             Self::Raise(link) => write!(f, "~ {link}: down -> up"),
+            Self::Silence { link, from } => write!(f, "~ {link}: addrgenmode {} -> none", mode(*from)),
             Self::SetMtu { link, from, to } => write!(f, "~ {link}: mtu {from} -> {to}"),
-            Self::SetBridge { link, options } => write_bridge(f, link, options),
+            Self::SetBridge { link, options } => write_options(f, link, options),
             Self::Attach { link, bridge } => write!(f, "~ {link}: bridge {bridge}"),
-            Self::SetPort { link, options } => write_port(f, link, *options),
+            Self::SetPort { link, options } => write_options(f, link, options),
             Self::SetPolicy { port, policy, again, .. } => {
                 write!(f, "{} {port}: policy {policy}", if *again { '~' } else { '+' })
             }
@@ -174,37 +201,26 @@ impl fmt::Display for Change {
     }
 }
 
-fn write_switches(f: &mut fmt::Formatter<'_>, switches: &[(&str, Option<bool>)]) -> fmt::Result {
-    for (name, value) in switches {
-        if let Some(on) = value {
-            write!(f, " {name} {}", if *on { "on" } else { "off" })?;
+/// As `ip` has it.
+const fn mode(mode: AddrGenMode) -> &'static str {
+    match mode {
+        AddrGenMode::Eui64 => "eui64",
+        AddrGenMode::None => "none",
+        AddrGenMode::StablePrivacy => "stable_secret",
+        AddrGenMode::Random => "random",
+    }
+}
+
+fn write_options(f: &mut fmt::Formatter<'_>, link: &LinkName, options: &dyn Options) -> fmt::Result {
+    write!(f, "~ {link}:")?;
+    write_values(f, options)
+}
+
+fn write_values(f: &mut fmt::Formatter<'_>, options: &dyn Options) -> fmt::Result {
+    for (row, option) in options.rows().iter().enumerate() {
+        if let Some(value) = options.get(row) {
+            write!(f, " {} {}", option.word(value), option.text(value))?;
         }
     }
     Ok(())
-}
-
-fn write_bridge(f: &mut fmt::Formatter<'_>, link: &LinkName, options: &BridgeOptions) -> fmt::Result {
-    write!(f, "~ {link}:")?;
-    if let Some(ageing) = options.ageing {
-        write!(f, " ageing {} s", ageing.as_secs())?;
-    }
-    write_switches(f, &[("stp", options.stp), ("multicast_snooping", options.multicast_snooping)])
-}
-
-fn write_port(f: &mut fmt::Formatter<'_>, link: &LinkName, options: PortOptions) -> fmt::Result {
-    write!(f, "~ {link}:")?;
-    let PortOptions { isolated, hairpin, learning, flood, mcast_flood, bcast_flood, neigh_suppress } =
-        options;
-    write_switches(
-        f,
-        &[
-            ("isolated", isolated),
-            ("hairpin", hairpin),
-            ("learning", learning),
-            ("flood", flood),
-            ("mcast_flood", mcast_flood),
-            ("bcast_flood", bcast_flood),
-            ("neigh_suppress", neigh_suppress),
-        ],
-    )
 }

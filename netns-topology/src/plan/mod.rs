@@ -5,19 +5,24 @@
 mod add;
 mod apart;
 mod change;
+mod options;
+mod owner;
 mod remove;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::{DEFAULTS, differing_options};
+pub(crate) use add::link_local;
 pub use change::Change;
+pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
 use crate::group::{Numbers, number};
 use crate::observe::Observed;
 use crate::record::{Record, RecordedLink};
-use crate::topology::{Bridge, Cable, LinkName, Place, Route, Topology};
+use crate::topology::{Bridge, Cable, LinkName, Place, Route, SingleLink, Topology};
+use netns_core::link::LinkKind;
+use netns_core::option::Options;
 use netns_core::route;
 
 /// The changes that make of what was observed what the topology says, in the order in which they can be made.
@@ -72,14 +77,14 @@ impl Planner<'_> {
 
     /// Whether the link of this name was made by us.
     fn is_ours(&self, link: &LinkName) -> bool {
-        let ends = self.record.cables.iter().flatten().chain(&self.record.bridges);
-        ends.into_iter().any(|end| end.is(link) && self.observed.ours(end).is_some())
+        self.record.every_link().any(|end| end.is(link) && self.observed.ours(end).is_some())
     }
 
     /// Whether the link with this index on the host was made by us.
     fn is_ours_on_host(&self, index: u32) -> bool {
-        let ends = self.record.cables.iter().flatten().chain(&self.record.bridges);
-        ends.filter(|end| end.place.is_host())
+        self.record
+            .every_link()
+            .filter(|end| end.place.is_host())
             .any(|end| self.observed.ours(end).is_some_and(|link| link.index == index))
     }
 
@@ -90,6 +95,23 @@ impl Planner<'_> {
 
     fn is_bridge(&self, recorded: &RecordedLink, bridge: &Bridge) -> bool {
         self.is_end(recorded, &bridge.link, bridge.mac.map(|mac| mac.to_string()).as_deref())
+    }
+
+    /// Whether this link is there already, with these options. Most of them cannot be changed, so one with others is made
+    /// anew.
+    fn keeps_single(&self, single: &SingleLink) -> bool {
+        self.record.links.iter().any(|recorded| self.is_single(recorded, single))
+    }
+
+    fn is_single(&self, recorded: &RecordedLink, single: &SingleLink) -> bool {
+        let mac = single.mac.map(|mac| mac.to_string());
+        let on = |name| self.observed.link(&LinkName { place: single.link.place.clone(), name });
+        self.is_end(recorded, &single.link, mac.as_deref())
+            && self.observed.ours(recorded).is_some_and(|now| {
+                let below = single.on.map(|name| on(name).map(|below| below.index));
+                now.details.is_some_and(|details| has(&details, &single.kind))
+                    && (!single.kind.needs_link() || below == Some(now.peer))
+            })
     }
 
     /// Whether this cable is there already.
@@ -118,7 +140,9 @@ impl Planner<'_> {
         let bridges = self.topology.bridges.iter().filter(|bridge| bridge.link == *link);
         let mut cables =
             self.topology.cables.iter().filter(|cable| cable.ends.iter().any(|end| end.link == *link));
-        bridges.into_iter().any(|bridge| self.keeps_bridge(bridge))
+        let mut single = self.topology.links.iter().filter(|single| single.link == *link);
+        single.any(|single| self.keeps_single(single))
+            || bridges.into_iter().any(|bridge| self.keeps_bridge(bridge))
             || cables.any(|cable| self.keeps_cable(cable))
     }
 
@@ -139,6 +163,13 @@ impl Planner<'_> {
         other.gateway == route.via
             && route.dev.is_none_or(|dev| index(dev).is_some_and(|index| other.index == Some(index)))
     }
+}
+
+/// Whether a link is of this kind and has these options.
+fn has(now: &LinkKind, wanted: &LinkKind) -> bool {
+    let rows = 0..wanted.rows().len();
+    now.name() == wanted.name()
+        && rows.into_iter().all(|row| wanted.get(row).is_none_or(|value| now.get(row) == Some(value)))
 }
 
 /// `RT_TABLE_MAIN`.

@@ -80,8 +80,24 @@ impl Planner<'_> {
     }
 
     fn remove_links(&mut self) {
+        // Before what they are on.
+        for single in self.record.links.iter().rev() {
+            if !self.topology.links.iter().any(|wanted| self.is_single(single, wanted))
+                && let (Some(link), Some(found)) = (single.link(), self.observed.ours(single))
+            {
+                self.changes.push(Change::RemoveSingle { link, index: found.index });
+            }
+        }
+        let kept: Vec<&[RecordedLink; 2]> = self
+            .record
+            .cables
+            .iter()
+            .filter(|cable| self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)))
+            .collect();
         for cable in &self.record.cables {
-            if !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
+            // What has an end in common with a cable that stays was that cable before it was made anew.
+            let made_anew = kept.iter().any(|other| other.iter().any(|end| cable.contains(end)));
+            if !made_anew && !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
                 let [one, other] = cable;
                 // One end takes the other with it. That of a place that stays is removed at once, wherever the other
                 // is; it may be gone with its namespace already.

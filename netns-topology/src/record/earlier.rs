@@ -93,6 +93,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>> {
         folder: Folder { existed: said.folder.0, mounted: said.folder.1 },
         namespaces: said.namespaces.into_iter().map(|(name, cookie)| (name, identity(cookie))).collect(),
         bridges: said.bridges.into_iter().map(RecordedLink::from).collect(),
+        links: Vec::new(),
         cables: said.cables.into_iter().map(|ends| ends.map(RecordedLink::from)).collect(),
         addresses: said.addresses.into_iter().map(|(link, net)| (name(link), net)).collect(),
         routes: said

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 const FILE: &str = "file";
 const APPLIED: &str = "applied";
 const BRIDGE: &str = "bridge";
+const LINK: &str = "link";
 const CABLE: &str = "cable";
 const ADDRESS: &str = "address";
 const ROUTE: &str = "route";
@@ -33,6 +34,7 @@ impl Record {
                 .map(|(name, identity)| RecordedNamespace { name: name.clone(), identity: *identity }.line()),
         );
         lines.extend(self.bridges.iter().map(|link| end(Line::new(BRIDGE), link)));
+        lines.extend(self.links.iter().map(|link| end(Line::new(LINK), link)));
         lines.extend(self.cables.iter().map(|[one, other]| end(end(Line::new(CABLE), one), other)));
         lines.extend(
             self.addresses
@@ -82,6 +84,7 @@ impl Record {
                 self.namespaces.insert(name, identity);
             }
             BRIDGE => self.bridges.push(read_end(line, 0)?),
+            LINK => self.links.push(read_end(line, 0)?),
             CABLE => self.cables.push([read_end(line, 0)?, read_end(line, 3)?]),
             ADDRESS => self.addresses.push((RecordedName { place: place()?, name: text(1)? }, text(2)?)),
             ROUTE => self.routes.push(RecordedRoute {
@@ -156,6 +159,7 @@ mod tests {
             folder: Folder { existed: true, mounted: false },
             namespaces: [("a b".to_owned(), identity)].into(),
             bridges: vec![link(&host, "br0", "02:00:00:00:00:01")],
+            links: vec![link(&inside, "d0", "02:00:00:00:00:05")],
             cables: vec![[
                 link(&host, "a-eth0", "02:00:00:00:00:02"),
                 link(&inside, "eth0", "02:00:00:00:00:03"),

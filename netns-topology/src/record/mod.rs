@@ -34,6 +34,8 @@ pub struct Record {
     pub(crate) namespaces: BTreeMap<String, NamespaceIdentity>,
     /// Bridges.
     pub(crate) bridges: Vec<RecordedLink>,
+    /// Links of other kinds.
+    pub(crate) links: Vec<RecordedLink>,
     /// Both ends of veth pairs.
     pub(crate) cables: Vec<[RecordedLink; 2]>,
     /// Addresses, each of a link.
@@ -115,6 +117,10 @@ impl RecordedLink {
         self.place == link.place && self.name == link.name.as_str()
     }
 
+    pub(crate) fn has_name_of(&self, other: &Self) -> bool {
+        self.place == other.place && self.name == other.name
+    }
+
     /// Its place and name; `None` if the record was tampered with.
     pub(crate) fn link(&self) -> Option<LinkName> {
         Some(LinkName { place: self.place.clone(), name: IfName::new(&self.name).ok()? })
@@ -156,6 +162,22 @@ impl Record {
         Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
     }
 
+    /// Whether all of it is up; not so if `up` was killed, or could not undo what it had done.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.applied.is_some()
+    }
+
+    /// The names of the namespaces that were made.
+    pub fn namespace_names(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(String::as_str)
+    }
+
+    /// The bridges that were made.
+    pub fn bridge_names(&self) -> impl Iterator<Item = LinkName> {
+        self.bridges.iter().filter_map(RecordedLink::link)
+    }
+
     fn empty(file: PathBuf) -> Self {
         Self {
             file,
@@ -163,6 +185,7 @@ impl Record {
             folder: Folder { existed: true, mounted: true },
             namespaces: BTreeMap::new(),
             bridges: Vec::new(),
+            links: Vec::new(),
             cables: Vec::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
@@ -172,6 +195,11 @@ impl Record {
             barriers: BTreeMap::new(),
             groups: Numbers::new(),
         }
+    }
+
+    /// All links.
+    pub(crate) fn every_link(&self) -> impl Iterator<Item = &RecordedLink> {
+        self.cables.iter().flatten().chain(&self.bridges).chain(&self.links)
     }
 
     pub(crate) fn has_address(&self, address: &Address) -> bool {

@@ -3,6 +3,7 @@
 use super::{FOLDER, Record, earlier};
 use crate::error::{Error, Result};
 use netns_core::record::RecordFile;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -39,18 +40,37 @@ impl Store {
 
     /// The record of a file; `None` if its topology is not up.
     pub(crate) fn read(file: &Path) -> Result<Option<Record>> {
-        let path = Self::path(file);
-        let lines = RecordFile::peek(&path, KIND)?.unwrap_or_default();
-        if lines.is_empty() {
-            return earlier::read(&Self::mark(file));
+        match read_at(&Self::path(file))? {
+            None => earlier::read(&Self::mark(file)),
+            record => Ok(record),
         }
-        let record = Record::read(&lines).map_err(|line| {
-            let line = line
-                .map_or_else(|| "it names no file".to_owned(), |line| format!("this makes no sense: {line}"));
-            let error = io::Error::new(io::ErrorKind::InvalidData, line);
-            Error::system(format!("read record {}", path.display()))(error)
-        })?;
-        Ok(Some(record))
+    }
+
+    /// Every record there is, by the paths of their files, and what cannot be read of them.
+    pub(crate) fn all() -> Result<Vec<Result<Record>>> {
+        let failed = || Error::system(format!("read {FOLDER}"));
+        let entries = match fs::read_dir(FOLDER) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed())?,
+        };
+        let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+        let mut paths = paths.map_err(failed())?;
+        paths.sort_unstable();
+        let read = |path: &PathBuf| match path.extension().and_then(OsStr::to_str) {
+            Some("record") => read_at(path).transpose(),
+            // The same topology may have a record of the present format, which counts then.
+            Some("json") => match read_at(&path.with_extension("record")) {
+                Ok(None) => earlier::read(path).transpose(),
+                _ => None,
+            },
+            _ => None,
+        };
+        Ok(paths.iter().filter_map(read).collect())
+    }
+
+    /// Whether there is a record of this file, readable or not.
+    pub(crate) fn has(file: &Path) -> bool {
+        Self::path(file).exists() || Self::mark(file).exists()
     }
 
     /// Replaces a record, by one step that either happens or does not. One that would say the same is left as it is.
@@ -122,6 +142,21 @@ impl Store {
     pub(crate) fn output(file: &Path) -> PathBuf {
         Self::path(file).with_extension("output")
     }
+}
+
+/// The record at this path; `None` if there is none, or it says nothing.
+fn read_at(path: &Path) -> Result<Option<Record>> {
+    let lines = RecordFile::peek(path, KIND)?.unwrap_or_default();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let record = Record::read(&lines).map_err(|line| {
+        let line =
+            line.map_or_else(|| "it names no file".to_owned(), |line| format!("this makes no sense: {line}"));
+        let error = io::Error::new(io::ErrorKind::InvalidData, line);
+        Error::system(format!("read record {}", path.display()))(error)
+    })?;
+    Ok(Some(record))
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

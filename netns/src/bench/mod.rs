@@ -6,6 +6,7 @@
 mod html;
 mod markdown;
 mod plot;
+mod progress;
 mod report;
 mod table;
 
@@ -13,12 +14,12 @@ use crate::cli::BenchArguments;
 use crate::failure::Failure;
 use crate::output::{json_line, stdout};
 use crate::program;
-use indicatif::{ProgressBar, ProgressStyle};
+use progress::Bar;
 use report::{Line, Report};
 use serde_json::json;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal, Write, stderr};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -83,24 +84,16 @@ fn measure(root: &Path, arguments: &BenchArguments) -> Result<Child, Failure> {
 
 /// Reads what the measuring program says, and shows how far it is if somebody watches.
 fn follow(child: &mut Child) -> Result<Option<Report>, Failure> {
-    let bar = if stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{elapsed:>4} [{bar:32}] {pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-    bar.set_message("building");
+    let bar = Bar::begin("building");
     let mut report = None;
     for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         let line = line.map_err(|error| Failure::Kernel(format!("read from the benches: {error}")))?;
         match serde_json::from_str(&line) {
-            Ok(Line::Progress(progress)) => {
-                bar.set_length(progress.of);
-                bar.set_position(progress.done);
-                bar.set_message(progress.what);
-            }
+            Ok(Line::Progress(progress)) => bar.show(progress.done, progress.of, &progress.what),
             Ok(Line::Report(found)) => report = Some(*found),
             Err(error) => return Err(Failure::Kernel(format!("the benches said something odd: {error}"))),
         }
     }
-    bar.finish_and_clear();
     Ok(report)
 }
 

@@ -1,15 +1,16 @@
 //! `netns bridge`.
 
-use super::cli::{BridgeArguments, BridgeCommand, FdbCommand, PortCommand, PortSet};
+use super::cli::{BridgeArguments, BridgeCommand, FdbCommand, PORT, PortCommand};
 use super::link::{port_identity, title};
+use super::option::{self, Keys};
 use super::{index, name_of, names, some};
 use crate::failure::Failure;
 use crate::output::{json_line, stdout};
-use netns_core::bridge::{self, PortOptions, PortStatus};
+use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, Link};
 use netns_core::neighbour::{self, FdbEntry};
 use netns_core::{IfName, RouteSocket};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,7 +35,9 @@ pub(crate) fn bridge(arguments: BridgeArguments) -> Result<ExitCode, Failure> {
             PortCommand::Show { dev } => show_ports(&mut socket, dev, json)?,
             PortCommand::Set(change) => {
                 let index = index(&mut socket, change.dev)?;
-                bridge::set_port(&mut socket, index, &options(&change))?;
+                let mut options = PortOptions::NONE;
+                option::set(&mut socket, &mut options, PORT, &change.options.settings)?;
+                bridge::set_port(&mut socket, index, &options)?;
             }
         },
         BridgeCommand::Fdb { command } => match command.unwrap_or(FdbCommand::Show { br: None }) {
@@ -52,67 +55,25 @@ pub(crate) fn bridge(arguments: BridgeArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-const fn options(change: &PortSet) -> PortOptions {
-    PortOptions {
-        isolated: change.isolated,
-        hairpin: change.hairpin,
-        learning: change.learning,
-        flood: change.flood,
-        mcast_flood: change.mcast_flood,
-        bcast_flood: change.bcast_flood,
-        neigh_suppress: change.neigh_suppress,
-    }
-}
-
-/// Options with the names that `bridge` has for them.
-fn named(options: PortOptions) -> [(&'static str, Option<bool>); 7] {
-    let PortOptions { isolated, hairpin, learning, flood, mcast_flood, bcast_flood, neigh_suppress } =
-        options;
-    [
-        ("hairpin", hairpin),
-        ("learning", learning),
-        ("flood", flood),
-        ("mcast_flood", mcast_flood),
-        ("bcast_flood", bcast_flood),
-        ("neigh_suppress", neigh_suppress),
-        ("isolated", isolated),
-    ]
-}
-
-/// What both `ip` and `bridge` tell of a port, as JSON.
-pub(super) fn port_data(options: PortOptions, status: PortStatus) -> Map<String, Value> {
-    let PortStatus { state, priority, cost, .. } = status;
-    let status: [(&str, Value); 3] =
-        [("state", state.to_string().into()), ("priority", priority.into()), ("cost", cost.into())];
-    let options = named(options).into_iter().map(|(name, on)| (name, on.into()));
-    status.into_iter().chain(options).map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
 fn show_ports(socket: &mut RouteSocket, dev: Option<IfName>, json: bool) -> Result<(), Failure> {
     let links = some(socket, dev)?;
     let all = link::list(socket)?;
-    let ports: Vec<(&Link, PortOptions, PortStatus)> =
-        links.iter().filter_map(|link| Some((link, link.port?, link.port_status?))).collect();
+    let names: BTreeMap<u32, String> = all.iter().map(|link| (link.index, link.name.to_string())).collect();
+    let ports: Vec<(&Link, PortOptions)> = links.iter().filter_map(|link| Some((link, link.port?))).collect();
     let mut out = stdout();
     if json {
-        let ports = ports.iter().map(|(link, options, status)| {
+        let ports = ports.iter().map(|(link, options)| {
             let mut object = port_identity(link, &all);
-            object.extend(port_data(*options, *status));
+            object.extend(option::json(options, &names, Keys::Bridge));
             Value::Object(object)
         });
         json_line(&mut out, &ports.collect())?;
         return Ok(());
     }
-    let names: BTreeMap<u32, String> = all.iter().map(|link| (link.index, link.name.to_string())).collect();
-    for (link, options, status) in &ports {
-        let PortStatus { state, priority, cost, .. } = status;
+    for (link, options) in &ports {
         let master = name_of(&names, link.master.unwrap_or(0));
         write!(out, "{} mtu {} master {master}", title(link, &all), link.mtu)?;
-        write!(out, " state {state} priority {priority} cost {cost}")?;
-        for (name, on) in named(*options).into_iter().filter_map(|(name, on)| Some((name, on?))) {
-            write!(out, " {name} {}", if on { "on" } else { "off" })?;
-        }
-        writeln!(out)?;
+        writeln!(out, "{}", option::text(options, &names))?;
     }
     Ok(())
 }
@@ -123,7 +84,7 @@ fn show_fdb(socket: &mut RouteSocket, br: Option<IfName>, json: bool) -> Result<
         vec![index(socket, name)?]
     } else {
         let links = link::list(socket)?;
-        links.iter().filter(|link| link.bridge.is_some()).map(|link| link.index).collect()
+        links.iter().filter(|link| link.bridge().is_some()).map(|link| link.index).collect()
     };
     let mut entries = Vec::new();
     for bridge in bridges {

@@ -1,8 +1,10 @@
 //! The arguments of `link`, `addr`, `route`, `neigh`, `bridge` and `stats`: what `ip` and `bridge` call so.
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Arg, ArgGroup, ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use netns_core::bridge::PortOptions;
+use netns_core::link::LinkKind;
+use netns_core::option::{OptionForm, OptionRow};
 use netns_core::{IfName, IpNet, MacAddress};
-use std::ffi::OsString;
 use std::net::IpAddr;
 
 /// What all of them have.
@@ -20,6 +22,9 @@ pub(crate) struct Common {
 pub(crate) struct LinkArguments {
     #[command(flatten)]
     pub(crate) common: Common,
+    /// With the options of its kind and of its port.
+    #[arg(short, long, global = true)]
+    pub(crate) details: bool,
     #[command(subcommand)]
     pub(crate) command: Option<LinkCommand>,
 }
@@ -32,8 +37,9 @@ pub(crate) enum LinkCommand {
         /// Only this one.
         name: Option<IfName>,
     },
-    /// Make a bridge or a veth pair: `link add br0 type bridge`, `link add a type veth peer name b`.
-    Add(LinkAdd),
+    /// Make a link: `link add br0 type bridge`, `link add a type veth peer name b`, `link add m0 link a type macvlan`.
+    #[command(after_long_help = super::option::help())]
+    Add(Box<LinkAdd>),
     /// Change a link: `link set a up master br0`.
     Set(LinkSet),
     /// Delete a link.
@@ -44,13 +50,15 @@ pub(crate) enum LinkCommand {
     },
 }
 
-/// What can be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum LinkType {
-    /// A bridge.
-    Bridge,
-    /// A veth pair.
-    Veth,
+/// What `ip` calls the options of a port of a bridge.
+pub(super) const PORT: &str = "bridge_slave";
+
+/// The kind of this name.
+fn kind(name: &str) -> Result<LinkKind, String> {
+    LinkKind::named(name).ok_or_else(|| {
+        let known: Vec<_> = LinkKind::ALL.iter().map(LinkKind::name).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }
 
 #[derive(Debug, Args)]
@@ -58,10 +66,16 @@ pub(crate) struct LinkAdd {
     /// Its name.
     pub(crate) name: IfName,
     /// What it is.
-    #[arg(long = "type", value_enum)]
-    pub(crate) kind: LinkType,
+    #[arg(long = "type", value_name = "KIND", value_parser = kind)]
+    pub(crate) kind: LinkKind,
+    /// The link that it is on: a VLAN's, a macvlan's.
+    #[arg(long, value_name = "LINK")]
+    pub(crate) link: Option<IfName>,
+    /// An option of its kind.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) option: Vec<String>,
     /// The name of a veth's other end.
-    #[arg(long, required_if_eq("kind", "veth"))]
+    #[arg(long)]
     pub(crate) peer: Option<IfName>,
     /// The named namespace of a veth's other end.
     #[arg(long, value_name = "NS", requires = "peer")]
@@ -76,7 +90,7 @@ pub(crate) struct LinkAdd {
 
 #[derive(Debug, Args)]
 #[group(skip)]
-#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["up", "down", "mtu", "address", "master", "nomaster", "rename", "into"])))]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["up", "down", "mtu", "address", "master", "nomaster", "rename", "into", "option"])))]
 pub(crate) struct LinkSet {
     /// Its name.
     pub(crate) name: IfName,
@@ -104,6 +118,12 @@ pub(crate) struct LinkSet {
     /// The named namespace to move to.
     #[arg(long, value_name = "NS")]
     pub(crate) into: Option<String>,
+    /// What `--option` is of: the kind of link that it is, or `bridge_slave`, a port of a bridge.
+    #[arg(long = "type", value_name = "KIND", requires = "option")]
+    pub(crate) kind: Option<String>,
+    /// An option of its kind, or of its port.
+    #[arg(long, value_name = "NAME=VALUE", requires = "kind")]
+    pub(crate) option: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -256,40 +276,59 @@ pub(crate) enum PortCommand {
 }
 
 #[derive(Debug, Args)]
-#[group(skip)]
-#[command(group(ArgGroup::new("option").required(true).multiple(true).args(["isolated", "hairpin", "learning", "flood", "mcast_flood", "bcast_flood", "neigh_suppress"])))]
 pub(crate) struct PortSet {
     /// The port.
     #[arg(long, value_name = "LINK")]
     pub(crate) dev: IfName,
-    /// Whether isolated ports cannot reach each other.
-    #[arg(long, value_parser = switch, value_name = "on|off")]
-    pub(crate) isolated: Option<bool>,
-    /// Whether a frame may leave by the port that it came in by.
-    #[arg(long, value_parser = switch, value_name = "on|off")]
-    pub(crate) hairpin: Option<bool>,
-    /// Whether source addresses are learnt.
-    #[arg(long, value_parser = switch, value_name = "on|off")]
-    pub(crate) learning: Option<bool>,
-    /// Whether frames to unknown addresses go out.
-    #[arg(long, value_parser = switch, value_name = "on|off")]
-    pub(crate) flood: Option<bool>,
-    /// Whether multicast without known listeners goes out.
-    #[arg(long = "mcast_flood", value_parser = switch, value_name = "on|off")]
-    pub(crate) mcast_flood: Option<bool>,
-    /// Whether broadcast goes out.
-    #[arg(long = "bcast_flood", value_parser = switch, value_name = "on|off")]
-    pub(crate) bcast_flood: Option<bool>,
-    /// Whether the bridge answers for neighbours that it knows.
-    #[arg(long = "neigh_suppress", value_parser = switch, value_name = "on|off")]
-    pub(crate) neigh_suppress: Option<bool>,
+    #[command(flatten)]
+    pub(crate) options: PortSettings,
 }
 
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("expected on or off".to_owned()),
+/// An option of a port, or several, each by `ip`'s name for it.
+#[derive(Debug)]
+pub(crate) struct PortSettings {
+    /// `NAME=VALUE`.
+    pub(crate) settings: Vec<String>,
+}
+
+impl Args for PortSettings {
+    fn augment_args(command: Command) -> Command {
+        let rows = PortOptions::ROWS;
+        command.args(rows.iter().map(|row| {
+            let value = if row.form == OptionForm::Switch { "on|off" } else { "VALUE" };
+            let help = row.help.trim().trim_end_matches('.');
+            let check = |text: &str| check(row, text);
+            Arg::new(row.name).long(row.name).value_name(value).help(help).value_parser(check)
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// Whether an option takes this value. A link is looked up later.
+fn check(row: &OptionRow, text: &str) -> Result<String, String> {
+    match row.parse(text) {
+        None if row.form != OptionForm::Link => Err(format!("expected {}", row.expected())),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+impl FromArgMatches for PortSettings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |row: &OptionRow| Some(format!("{}={}", row.name, matches.get_one::<String>(row.name)?));
+        let settings: Vec<String> = PortOptions::ROWS.iter().filter_map(given).collect();
+        if settings.is_empty() {
+            let words = "an option is missing, such as --isolated on\n";
+            return Err(clap::Error::raw(clap::error::ErrorKind::MissingRequiredArgument, words));
+        }
+        Ok(Self { settings })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -328,92 +367,4 @@ pub(crate) struct StatsArguments {
     pub(crate) common: Common,
     /// Only this link.
     pub(crate) name: Option<IfName>,
-}
-
-const COMMANDS: [&str; 8] = ["link", "addr", "address", "route", "neigh", "neighbour", "bridge", "stats"];
-
-/// `ip` takes its options before the object (`ip -n NS -j link show`); they go behind everything, where ours are too.
-fn options_last(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut all: Vec<OsString> = arguments.into_iter().collect();
-    let mut end = 1;
-    while let Some(word) = all.get(end).and_then(|word| word.to_str()) {
-        end += match word {
-            "-n" | "--netns" => 2,
-            "-j" | "--json" => 1,
-            _ => break,
-        };
-    }
-    let object = all.get(end).and_then(|object| object.to_str());
-    let is_list = object == Some("netns") && all.get(end + 1).is_some_and(|command| command == "list");
-    if is_list || object.is_some_and(|object| COMMANDS.contains(&object)) {
-        all[1..].rotate_left(end - 1);
-    }
-    all
-}
-
-/// The words of `ip` that are flags here: `addr add 10.1.1.1/24 dev eth0` reads as with `--dev eth0`. Only behind the
-/// names of these commands; as with `ip`, an interface of such a name has to be written otherwise (`--dev=dev`).
-pub(crate) fn with_keywords(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut out: Vec<OsString> = Vec::new();
-    let (mut ours, mut after_peer, mut fdb) = (false, false, false);
-    for (position, argument) in options_last(arguments).into_iter().enumerate() {
-        ours |= position == 1 && argument.to_str().is_some_and(|command| COMMANDS.contains(&command));
-        fdb |= ours && position == 2 && argument == "fdb";
-        let word = argument.to_str().filter(|_| ours && position > 2).unwrap_or_default();
-        let flag = match word {
-            "peer" => {
-                after_peer = true;
-                continue;
-            }
-            "name" if after_peer => "--peer",
-            "name" => "--rename",
-            "netns" => "--into",
-            // Words that say what is so anyway.
-            "static" | "permanent" => continue,
-            "master" if fdb => continue,
-            "dev" | "via" | "metric" | "lladdr" | "master" | "nomaster" | "mtu" | "address" | "type"
-            | "up" | "down" | "br" | "isolated" | "hairpin" | "learning" | "flood" | "mcast_flood"
-            | "bcast_flood" | "neigh_suppress" => {
-                out.push(format!("--{word}").into());
-                continue;
-            }
-            _ => {
-                out.push(argument);
-                continue;
-            }
-        };
-        out.push(flag.into());
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_keywords;
-    use std::ffi::OsString;
-
-    fn read(line: &str) -> String {
-        let words = with_keywords(line.split(' ').map(OsString::from));
-        words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn words_of_ip_are_flags_behind_commands_of_ip() {
-        for (given, read_as) in [
-            ("x addr add 10.0.0.1/8 dev a", "x addr add 10.0.0.1/8 --dev a"),
-            ("x link add a type veth peer name b netns n", "x link add a --type veth --peer b --into n"),
-            ("x link set a name b up", "x link set a --rename b --up"),
-            ("x netns exec dev up", "x netns exec dev up"),
-            ("x -n ns1 -j link set a up", "x link set a --up -n ns1 -j"),
-            ("x --json netns list", "x netns list --json"),
-            ("x -n ns1", "x -n ns1"),
-            ("x -n", "x -n"),
-            (
-                "x bridge fdb add 02:00:00:00:00:01 dev a master static",
-                "x bridge fdb add 02:00:00:00:00:01 --dev a",
-            ),
-        ] {
-            assert_eq!(read(given), read_as);
-        }
-    }
 }

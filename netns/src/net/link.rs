@@ -1,15 +1,18 @@
 //! `netns link`.
 
-use super::bridge::port_data;
-use super::cli::{LinkAdd, LinkArguments, LinkCommand, LinkSet, LinkType};
+use super::cli::{LinkAdd, LinkArguments, LinkCommand, LinkSet, PORT};
+use super::option::{self, Keys};
 use super::{index, some};
 use crate::failure::Failure;
 use crate::output::{human, json_line, stdout};
-use netns_core::bridge::{self, Bridge, BridgeOptions};
-use netns_core::link::{AddrGenMode, Link, LinkChange, LinkMode, LinkStats, OperationalState};
+use netns_core::bridge::{self, PortOptions};
+use netns_core::link::{
+    AddrGenMode, Link, LinkChange, LinkKind, LinkMode, LinkStats, NewLink, OperationalState,
+};
 use netns_core::veth::{self, Veth};
 use netns_core::{MacAddress, Namespace, RouteSocket, link as links};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -20,7 +23,8 @@ pub(crate) fn link(arguments: LinkArguments) -> Result<ExitCode, Failure> {
     match arguments.command.unwrap_or(LinkCommand::Show { name: None }) {
         LinkCommand::Show { name } => {
             let links = some(&mut socket, name)?;
-            show(&links, &links::list(&mut socket)?, arguments.common.json)?;
+            let how = How { json: arguments.common.json, details: arguments.details };
+            show(&links, &links::list(&mut socket)?, how)?;
         }
         LinkCommand::Add(new) => add(&mut socket, &new)?,
         LinkCommand::Set(change) => set(&mut socket, &change)?,
@@ -30,15 +34,35 @@ pub(crate) fn link(arguments: LinkArguments) -> Result<ExitCode, Failure> {
 }
 
 fn add(socket: &mut RouteSocket, new: &LinkAdd) -> Result<(), Failure> {
-    if let (LinkType::Veth, Some(peer)) = (new.kind, new.peer) {
+    let LinkAdd { name, mut kind, peer, .. } = *new;
+    let what = kind.name();
+    if let (LinkKind::Veth(_), Some(peer)) = (kind, peer) {
+        option::set(socket, &mut kind, what, &new.option)?;
         let inside = new.into.as_deref().map(Namespace::open).transpose()?;
         let peer_namespace = inside.as_ref().map(AsFd::as_fd);
-        let pair = Veth { mac: new.address, mtu: new.mtu, peer_namespace, ..Veth::new(new.name, peer) };
+        let pair = Veth { mac: new.address, mtu: new.mtu, peer_namespace, ..Veth::new(name, peer) };
         return Ok(veth::create(socket, &pair)?);
     }
-    // A bridge without a MAC address of its own would change it as ports come and go.
-    let mac = new.address.unwrap_or_else(any_mac);
-    Ok(bridge::create(socket, &Bridge { mtu: new.mtu, ..Bridge::new(new.name, mac) })?)
+    match (kind, peer, new.link) {
+        (LinkKind::Veth(_), ..) => return Err(missing("--peer <PEER>", "veth")),
+        (_, Some(_), _) => return Err(Failure::Usage(format!("a link of kind {what} has no peer"))),
+        (_, None, None) if kind.needs_link() => return Err(missing("--link <LINK>", what)),
+        _ => {}
+    }
+    option::set(socket, &mut kind, what, &new.option)?;
+    let mac = match kind {
+        // A bridge without a MAC address of its own would change it as ports come and go.
+        LinkKind::Bridge(_) => Some(new.address.unwrap_or_else(any_mac)),
+        _ => new.address,
+    };
+    let link = new.link.map(|link| index(socket, link)).transpose()?;
+    Ok(links::create(socket, &NewLink { link, mac, mtu: new.mtu, ..NewLink::new(name, kind) })?)
+}
+
+fn missing(argument: &str, kind: &str) -> Failure {
+    Failure::Usage(format!(
+        "the following required arguments were not provided: {argument}, of a link of kind {kind}"
+    ))
 }
 
 /// A MAC address that nobody else has, in all likelihood: 40 bits out of the standard library's source of randomness.
@@ -53,6 +77,9 @@ fn set(socket: &mut RouteSocket, change: &LinkSet) -> Result<(), Failure> {
         Some(bridge) => Some(index(socket, bridge)?),
         None => change.nomaster.then_some(0),
     };
+    if let Some(kind) = &change.kind {
+        set_options(socket, link, kind, &change.option)?;
+    }
     let change = LinkChange {
         up: match (change.up, change.down) {
             (true, _) => Some(true),
@@ -69,10 +96,29 @@ fn set(socket: &mut RouteSocket, change: &LinkSet) -> Result<(), Failure> {
     Ok(links::set(socket, link, &change)?)
 }
 
+fn set_options(socket: &mut RouteSocket, link: u32, kind: &str, settings: &[String]) -> Result<(), Failure> {
+    if kind == PORT {
+        let mut options = PortOptions::NONE;
+        option::set(socket, &mut options, kind, settings)?;
+        return Ok(bridge::set_port(socket, link, &options)?);
+    }
+    let mut options = LinkKind::named(kind)
+        .ok_or_else(|| Failure::Usage(format!("there is no kind of links {kind:?} here")))?;
+    option::set(socket, &mut options, kind, settings)?;
+    Ok(links::set_options(socket, link, &options)?)
+}
+
+/// How links are shown.
+#[derive(Clone, Copy)]
+struct How {
+    json: bool,
+    details: bool,
+}
+
 /// `all` are those that a link may name as its bridge or its other end.
-fn show(links: &[Link], all: &[Link], json: bool) -> Result<(), Failure> {
+fn show(links: &[Link], all: &[Link], how: How) -> Result<(), Failure> {
     let mut out = stdout();
-    if json {
+    if how.json {
         json_line(&mut out, &links.iter().map(|link| describe(link, all)).collect())?;
         return Ok(());
     }
@@ -102,6 +148,15 @@ fn show(links: &[Link], all: &[Link], json: bool) -> Result<(), Failure> {
             write!(out, " type {kind}")?;
         }
         writeln!(out)?;
+        if how.details {
+            let names = names(all);
+            if let (Some(kind), Some(details)) = (&link.kind, &link.details) {
+                writeln!(out, "    {kind}{}", option::text(details, &names))?;
+            }
+            if let Some(port) = &link.port {
+                writeln!(out, "    {PORT}{}", option::text(port, &names))?;
+            }
+        }
         let stats = &link.stats;
         writeln!(
             out,
@@ -125,6 +180,11 @@ pub(super) fn title(link: &Link, all: &[Link]) -> String {
     format!("{}: {}{peer}: <{}>", link.index, link.name, flags(link, all).join(","))
 }
 
+/// Names of links by index.
+fn names(all: &[Link]) -> BTreeMap<u32, String> {
+    all.iter().map(|link| (link.index, link.name.to_string())).collect()
+}
+
 fn name_of(index: u32, all: &[Link]) -> String {
     let link = all.iter().find(|link| link.index == index);
     link.map_or_else(|| format!("if{index}"), |link| link.name.to_string())
@@ -146,7 +206,7 @@ fn describe(link: &Link, all: &[Link]) -> Value {
     if let Some(mode) = link.addrgenmode {
         put("inet6_addr_gen_mode", addrgenmode(mode).into());
     }
-    let info = info(link);
+    let info = info(link, all);
     if !info.is_empty() {
         put("linkinfo", info.into());
     }
@@ -157,25 +217,22 @@ fn describe(link: &Link, all: &[Link]) -> Value {
 }
 
 /// What a link is, and what its bridge has it do.
-fn info(link: &Link) -> Map<String, Value> {
+fn info(link: &Link, all: &[Link]) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
     if let Some(kind) = &link.kind {
         put("info_kind", kind.as_str().into());
     }
-    if let Some(BridgeOptions { stp, ageing, multicast_snooping, vlan_filtering, .. }) = link.bridge {
-        let ticks = ageing.map(|ageing| u64::try_from(ageing.as_millis() / 10).unwrap_or(u64::MAX));
-        put(
-            "info_data",
-            json!({
-                "stp_state": stp.map(u8::from), "ageing_time": ticks,
-                "mcast_snooping": multicast_snooping.map(u8::from), "vlan_filtering": vlan_filtering.map(u8::from),
-            }),
-        );
+    let names = names(all);
+    if let Some(details) = &link.details {
+        let data = option::json(details, &names, Keys::Ip);
+        if !data.is_empty() {
+            put("info_data", data.into());
+        }
     }
-    if let (Some(options), Some(status)) = (link.port, link.port_status) {
+    if let Some(options) = &link.port {
         put("info_slave_kind", "bridge".into());
-        put("info_slave_data", port_data(options, status).into());
+        put("info_slave_data", option::json(options, &names, Keys::Ip).into());
     }
     object
 }

@@ -3,10 +3,13 @@
 mod addr;
 mod bridge;
 pub(crate) mod cli;
+pub(crate) mod keywords;
 mod link;
 mod neigh;
+mod option;
 mod route;
 mod stats;
+mod tuntap;
 
 pub(crate) use addr::addr;
 pub(crate) use bridge::bridge;
@@ -14,6 +17,7 @@ pub(crate) use link::link;
 pub(crate) use neigh::neigh;
 pub(crate) use route::route;
 pub(crate) use stats::stats;
+pub(crate) use tuntap::{TuntapArguments, tuntap};
 
 use crate::failure::Failure;
 use cli::Common;

@@ -25,7 +25,7 @@ use counters::verify;
 use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Mode, Monitor, MonitorOptions};
+use netns_ebpf::{Mode, MonitorOptions};
 use plan::Plan;
 use preflight::Privilege;
 use report::{Report, Summary};
@@ -161,8 +161,7 @@ fn prove(
     let verdict = verify(lab, tag_bytes, unseen)?;
     lab.flush_log();
     lab.read_barrier()?;
-    let snapshot = lab.monitor().map(Monitor::snapshot);
-    let violations = snapshot.map(|snapshot| snapshot.violations()).unwrap_or_default();
+    let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
     // A host namespace of our own has no rules.
     let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
     Ok(Summary {

@@ -44,8 +44,8 @@ pub(crate) struct Summary {
     pub(crate) changed: Vec<String>,
     /// Whether an attack went as it should.
     pub(crate) attack: Option<bool>,
-    /// What the namespaces sent and may not, by reason.
-    pub(crate) violations: Violations,
+    /// What the namespaces sent and may not, by reason; `None` where there was no program to judge it.
+    pub(crate) violations: Option<Violations>,
     pub(crate) verdict: Verdict,
     /// How often somebody took away what enforces.
     pub(crate) lost_enforcement: u32,
@@ -110,6 +110,7 @@ impl Report {
             let line = json!({
                 "type": "ping", "from": route.from, "to": route.to, "address": route.address.to_string(),
                 "ok": result.is_ok(), "rtt_us": result.rtt.map(micros),
+                "error": if result.is_ok() { None } else { Some(&result.why) },
             });
             return Ok(json_line(&mut self.out, &line)?);
         }
@@ -213,7 +214,8 @@ impl Report {
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
-                "leftovers": leftovers, "kept": kept, "violations": reasons(violations.iter()),
+                "leftovers": leftovers, "kept": kept,
+                "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
                 "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
                 "lost_enforcement": lost_enforcement,
             });
@@ -234,7 +236,12 @@ impl Report {
                     if *attack { "as it should be" } else { "NOT as it should be" }
                 )?;
             }
-            writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
+            match violations {
+                Some(violations) => {
+                    writeln!(self.out, "frames    {} that their senders may not send", violations.total())?;
+                }
+                None => writeln!(self.out, "frames    not judged: there was no program to judge them")?,
+            }
             match verdict.ports {
                 None => {
                     writeln!(self.out, "counters  the kernel's; there was no program to compare with them")?;

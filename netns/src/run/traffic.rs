@@ -53,7 +53,7 @@ impl Traffic {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().name("traffic".to_owned()).spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
             for round in 0.. {
                 if stopped.load(Ordering::Relaxed) {
@@ -69,7 +69,14 @@ impl Traffic {
                 thread::sleep(ROUND);
             }
         });
-        Self { stop, thread: Some(thread), failed }
+        let thread = match thread {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                failed.push(format!("all of it: start thread: {error}"));
+                None
+            }
+        };
+        Self { stop, thread, failed }
     }
 
     /// What of it could not be started, and why.

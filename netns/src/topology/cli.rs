@@ -1,4 +1,4 @@
-//! The arguments of `up`, `down`, `show` and `diff`.
+//! The arguments of `up`, `down`, `labs`, `show` and `diff`.
 
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -19,6 +19,13 @@ pub(crate) struct UpArguments {
     /// Tell nothing of what is changed.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabsArguments {
+    /// As a JSON array.
+    #[arg(short, long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

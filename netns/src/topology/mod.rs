@@ -1,13 +1,14 @@
-//! `netns up`, `down`, `show` and `diff`: topologies in files.
+//! `netns up`, `down`, `labs`, `show` and `diff`: topologies in files.
 
 pub(crate) mod cli;
 
 use crate::failure::{Failure, with_log};
+use crate::messages::say;
 use crate::output::{json_line, stdout};
 use crate::rights;
-use cli::{DiffArguments, ShowArguments, UpArguments};
+use cli::{DiffArguments, LabsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Error, Lab, LinkName, draw};
+use netns_topology::{Change, Error, Lab, LinkName, Record, draw};
 use serde_json::{Map, Value, json};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -16,12 +17,68 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
     rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
     let done = lab.up()?;
+    if done.was_up && done.changes.is_empty() && !arguments.quiet {
+        say(format_args!("{} is up: there is nothing to change", arguments.file.display()));
+    }
     tell(&done.changes, arguments.quiet)
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let done = Lab::new(&arguments.file)?.down()?;
+    if !done.was_up {
+        let file = arguments.file.display();
+        // A slip of the pen, rather than what a script takes down to be sure.
+        if !arguments.file.exists() {
+            return Err(Failure::usage(format!(
+                "there is no file {file}, and no topology of it is up: `netns labs` lists those that are"
+            )));
+        }
+        if !arguments.quiet {
+            say(format_args!("{file} is not up: there is nothing to take down"));
+        }
+    }
     tell(&done.changes, arguments.quiet)
+}
+
+pub(crate) fn labs(arguments: &LabsArguments) -> Result<ExitCode, Failure> {
+    let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+    for record in Lab::all()? {
+        match record {
+            Ok(record) => records.push(record),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    records.sort_by(|one, other| one.file.cmp(&other.file));
+    let mut out = stdout();
+    if arguments.json {
+        json_line(&mut out, &records.iter().map(describe_lab).collect())?;
+    } else {
+        for record in &records {
+            let state = if record.is_complete() { "up" } else { "half up" };
+            let gone = if record.file.exists() { "" } else { ", its file is gone" };
+            let namespaces = counted(record.namespace_names().count(), "namespace");
+            let bridges = counted(record.bridge_names().count(), "bridge");
+            writeln!(out, "{}: {state}, {namespaces}, {bridges}{gone}", record.file.display())?;
+        }
+    }
+    // What can be read is listed all the same.
+    unreadable.into_iter().next().map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn describe_lab(record: &Record) -> Value {
+    let bridges: Vec<Value> = record
+        .bridge_names()
+        .map(|bridge| json!({ "place": bridge.place, "name": bridge.name.as_str() }))
+        .collect();
+    json!({
+        "file": record.file.to_string_lossy(), "file_exists": record.file.exists(),
+        "complete": record.is_complete(),
+        "namespaces": record.namespace_names().collect::<Vec<_>>(), "bridges": bridges,
+    })
 }
 
 fn tell(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {

@@ -63,7 +63,7 @@ fn around() -> Around {
 
 fn learns() -> bool {
     let bridge = link::get(&mut RouteSocket::open().unwrap(), "br0".parse::<IfName>().unwrap()).unwrap();
-    bridge.bridge.unwrap().link_local_learning.unwrap()
+    !bridge.bridge().unwrap().no_linklocal_learn.unwrap()
 }
 
 const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";

@@ -41,6 +41,17 @@ fn assert_counted_by_kernel(run: &Done) {
     let summary = only(&Value::Array(run.lines("summary")));
     assert_eq!((&summary["pings_ok"], &summary["pings"]), (&json!(6), &json!(6)));
     assert_eq!((&summary["exact"], &summary["leftovers"]), (&Value::Null, &json!([])));
+    assert!(summary["violations"].is_null(), "nobody judged: {summary}");
+}
+
+#[test]
+fn a_run_without_the_program_says_that_nothing_was_judged() {
+    in_host(|_| {
+        let (run, _) = traced(&mut refused("ENOSYS", "run --duration 0.5 --plain"));
+        assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+        let frames: Vec<&str> = run.out.lines().filter(|line| line.starts_with("frames ")).collect();
+        assert_eq!(frames, ["frames    not judged: there was no program to judge them"]);
+    });
 }
 
 #[test]

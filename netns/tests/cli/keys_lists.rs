@@ -30,36 +30,27 @@ pub(crate) const LINKS: Pair = Pair {
         ),
         ("altnames", OTHER_NAMES),
         (
-            "linkinfo.info_data.type linkinfo.info_data.pi linkinfo.info_data.vnet_hdr \
-             linkinfo.info_data.multi_queue linkinfo.info_data.numqueues linkinfo.info_data.numdisabled \
-             linkinfo.info_data.persist linkinfo.info_data.user linkinfo.info_data.group",
-            "options of tun, which netns-core does not make",
+            "linkinfo.info_data.user linkinfo.info_data.group",
+            "the names of those that may attach to a TAP; we have their numbers, as `owner` and `owner_group`",
         ),
         (
-            "linkinfo.info_data.forward_delay linkinfo.info_data.hello_time linkinfo.info_data.max_age \
-             linkinfo.info_data.priority linkinfo.info_data.bridge_id linkinfo.info_data.root_id \
+            "linkinfo.info_data.bridge_id linkinfo.info_data.root_id \
              linkinfo.info_data.root_port linkinfo.info_data.root_path_cost linkinfo.info_data.topology_change \
              linkinfo.info_data.topology_change_detected linkinfo.info_data.hello_timer \
-             linkinfo.info_data.tcn_timer linkinfo.info_data.topology_change_timer linkinfo.info_data.gc_timer",
-            "of the spanning tree protocol, which netns-core can only switch on",
+             linkinfo.info_data.tcn_timer linkinfo.info_data.topology_change_timer linkinfo.info_data.gc_timer \
+             linkinfo.info_data.fdb_n_learned",
+            "what a bridge found out, no option",
         ),
         (
-            "linkinfo.info_data.vlan_protocol \
-             linkinfo.info_data.vlan_default_pvid linkinfo.info_data.vlan_stats_enabled \
-             linkinfo.info_data.vlan_stats_per_port linkinfo.info_data.group_fwd_mask \
-             linkinfo.info_data.group_addr linkinfo.info_data.no_linklocal_learn \
-             linkinfo.info_data.mcast_vlan_snooping linkinfo.info_data.mcast_router \
-             linkinfo.info_data.mcast_query_use_ifaddr linkinfo.info_data.mcast_querier \
-             linkinfo.info_data.mcast_hash_elasticity linkinfo.info_data.mcast_hash_max \
-             linkinfo.info_data.mcast_last_member_cnt linkinfo.info_data.mcast_startup_query_cnt \
-             linkinfo.info_data.mcast_last_member_intvl linkinfo.info_data.mcast_membership_intvl \
-             linkinfo.info_data.mcast_querier_intvl linkinfo.info_data.mcast_query_intvl \
-             linkinfo.info_data.mcast_query_response_intvl linkinfo.info_data.mcast_startup_query_intvl \
-             linkinfo.info_data.mcast_stats_enabled linkinfo.info_data.mcast_igmp_version \
-             linkinfo.info_data.mcast_mld_version linkinfo.info_data.nf_call_iptables \
-             linkinfo.info_data.nf_call_ip6tables linkinfo.info_data.nf_call_arptables \
-             linkinfo.info_data.fdb_n_learned linkinfo.info_data.fdb_max_learned",
-            "options of bridges that netns-core does not set",
+            "linkinfo.info_data.mcast_vlan_snooping linkinfo.info_data.mst_enabled",
+            "bits of an attribute that holds several: of those we have the first",
+        ),
+        ("linkinfo.info_data.mcast_hash_elasticity", "without meaning since Linux 4.20"),
+        ("linkinfo.info_data.usedbcqueuelen", "what a macvlan's link below has"),
+        (
+            "linkinfo.info_data.port_range linkinfo.info_data.df linkinfo.info_data.udp_csum \
+             linkinfo.info_data.udp_zero_csum6_tx linkinfo.info_data.udp_zero_csum6_rx",
+            "options of VXLANs that netns-core does not set",
         ),
         (
             "linkinfo.info_slave_data.id linkinfo.info_slave_data.no linkinfo.info_slave_data.designated_port \
@@ -67,19 +58,16 @@ pub(crate) const LINKS: Pair = Pair {
              linkinfo.info_slave_data.root_id linkinfo.info_slave_data.hold_timer \
              linkinfo.info_slave_data.message_age_timer linkinfo.info_slave_data.forward_delay_timer \
              linkinfo.info_slave_data.topology_change_ack linkinfo.info_slave_data.config_pending",
-            "of the spanning tree protocol, which netns-core can only switch on",
+            "what a port found out, no option",
         ),
-        (
-            "linkinfo.info_slave_data.guard linkinfo.info_slave_data.root_block \
-             linkinfo.info_slave_data.fastleave linkinfo.info_slave_data.proxy_arp \
-             linkinfo.info_slave_data.proxy_arp_wifi linkinfo.info_slave_data.multicast_router \
-             linkinfo.info_slave_data.mcast_to_unicast linkinfo.info_slave_data.group_fwd_mask \
-             linkinfo.info_slave_data.group_fwd_mask_str linkinfo.info_slave_data.vlan_tunnel \
-             linkinfo.info_slave_data.locked linkinfo.info_slave_data.mab linkinfo.info_slave_data.neigh_vlan_suppress",
-            "options of ports that netns-core does not set",
-        ),
+        ("linkinfo.info_slave_data.group_fwd_mask_str", "the same as `group_fwd_mask`"),
     ],
-    more: &[],
+    more: &[
+        ("linkinfo.info_data.owner linkinfo.info_data.owner_group", "the numbers of `user` and `group`"),
+        ("linkinfo.info_slave_data.mab", "told since iproute2 6.2"),
+        ("linkinfo.info_slave_data.neigh_vlan_suppress", "told since iproute2 6.4"),
+        ("linkinfo.info_data.fdb_max_learned", "told since iproute2 6.7"),
+    ],
 };
 
 pub(crate) const ADDRESSES: Pair = Pair {
@@ -121,14 +109,12 @@ pub(crate) const PORTS: Pair = Pair {
     ours: "bridge link show",
     theirs: "bridge -details link show",
     names: &["ifindex"],
-    missing: &[(
-        "guard root_block fastleave mcast_router mcast_to_unicast vlan_tunnel locked mab neigh_vlan_suppress",
-        "options of ports that netns-core does not set",
-    )],
-    more: &[(
-        "link_index link_netnsid",
-        "where the other end is, as `ip link` tells it: see `keys::honest_link`",
-    )],
+    missing: &[],
+    more: &[
+        ("link_index link_netnsid", "where the other end is, as `ip link` tells it: see `keys::honest_link`"),
+        ("proxy_arp proxy_arp_wifi group_fwd_mask", "told by `ip link` only"),
+        ("mab neigh_vlan_suppress", "told since iproute2 6.2 and 6.4"),
+    ],
 };
 
 pub(crate) const FORWARDING: Pair = Pair {

@@ -100,7 +100,11 @@ fn links_and_addresses() {
         assert_eq!(only(&ip_json("-n ns2 link show plug"))["ifname"], "plug");
         fine("link delete plug -n ns2");
         refused("link set br0", 1, "error: the following required arguments were not provided:");
-        refused("link add a type veth", 1, "error: the following required arguments were not provided:");
+        refused(
+            "link add a type veth",
+            1,
+            "error: the following required arguments were not provided: --peer <PEER>, of a link of kind veth",
+        );
     });
 }
 
@@ -179,6 +183,134 @@ fn ports_and_forwarding_entries() {
             "error: invalid value 'maybe' for '--isolated <on|off>': expected on or off",
         );
     });
+}
+
+/// What `ip` and `netns` say of the kind of a link and of its port, without what only `ip` says.
+fn info(link: &str) -> [Value; 2] {
+    let theirs = only(&ip_json(&format!("link show {link}")))["linkinfo"].clone();
+    let ours = ours(&format!("link show {link}"))[0]["linkinfo"].clone();
+    [ours, theirs]
+}
+
+#[test]
+fn links_of_each_kind_in_ips_words() {
+    in_host(|_| {
+        bridged();
+        fine("link add v0 type veth peer name v1");
+        for (add, link, keys) in [
+            ("link add m0 link v0 type macvlan mode vepa", "m0", &["mode", "bcqueuelen"][..]),
+            (
+                "link add link port name x0 type vxlan id 5 dev port remote 10.0.0.2 dstport 4789 nolearning",
+                "x0",
+                &["id", "remote", "link", "port", "learning", "ttl", "ageing"],
+            ),
+            (
+                "link add x1 type vxlan id 6 group ff05::1 dev port dstport 4789",
+                "x1",
+                &["id", "group6", "link", "port", "learning"],
+            ),
+            (
+                "link add br1 type bridge stp_state 1 ageing_time 1200 mcast_snooping 0 group_fwd_mask 0x4000",
+                "br1",
+                &[
+                    "stp_state",
+                    "ageing_time",
+                    "mcast_snooping",
+                    "group_fwd_mask",
+                    "priority",
+                    "mcast_query_intvl",
+                ],
+            ),
+        ] {
+            fine(add);
+            let [ours, theirs] = info(link);
+            assert_eq!(ours["info_kind"], theirs["info_kind"], "{add}");
+            for key in keys {
+                assert!(!theirs["info_data"][key].is_null(), "{key} of {theirs}");
+                assert_eq!(ours["info_data"][key], theirs["info_data"][key], "{key} after {add}");
+            }
+        }
+        fine("link set m0 type macvlan mode private");
+        fine("link set br1 type bridge ageing_time 700");
+        assert_eq!(info("m0")[1]["info_data"]["mode"], "private");
+        assert_eq!(info("br1")[1]["info_data"]["ageing_time"], 700);
+
+        fine("link set port type bridge_slave isolated on cost 7 mcast_router 2");
+        let [ours, theirs] = info("port");
+        for key in ["isolated", "cost", "multicast_router", "state", "hairpin"] {
+            assert_eq!(ours["info_slave_data"][key], theirs["info_slave_data"][key], "{key}");
+        }
+        let text = done(&mut xtask("link show port -d")).out;
+        assert!(
+            text.contains("    bridge_slave state forwarding priority 32 cost 7 ")
+                && text.contains(" isolated on"),
+            "{text}"
+        );
+        let text = done(&mut xtask("-d link show x0")).out;
+        assert!(
+            text.contains("    vxlan id 5 remote 10.0.0.2 dev port ") && text.contains(" learning off"),
+            "{text}"
+        );
+
+        let usage = |command: &str, words: &str| {
+            let run = done(&mut xtask(command));
+            assert!(run.code == Some(1) && run.err.starts_with(words), "{command}: {}", run.err);
+        };
+        usage(
+            "link add m1 type macvlan",
+            "error: the following required arguments were not provided: --link <LINK>",
+        );
+        usage(
+            "link add m1 link v0 type macvlan mode upside",
+            "error: macvlan: mode is \"upside\"; expected one of private,",
+        );
+        usage("link add d0 type dummy --option id=5", "error: dummy: there is no option \"id\"");
+        usage(
+            "link add x2 type nothing",
+            "error: invalid value 'nothing' for '--type <KIND>': expected one of bridge,",
+        );
+    });
+}
+
+#[test]
+fn taps_in_ips_words() {
+    in_host(|_| {
+        fine("netns add ns1");
+        fine("tuntap add dev t0 mode tap user 1 group 2 vnet_hdr multi_queue");
+        fine("tuntap add dev t1 mode tun pi -n ns1");
+        let [ours, theirs] = info("t0");
+        for key in ["type", "pi", "vnet_hdr", "multi_queue", "persist", "numqueues"] {
+            assert!(
+                !theirs["info_data"][key].is_null() && ours["info_data"][key] == theirs["info_data"][key],
+                "{key}"
+            );
+        }
+        assert_eq!(done(&mut xtask("tuntap")).out.split_whitespace().next(), Some("t0:"));
+        let [inside] = [only(&ip_json("-n ns1 link show t1"))];
+        assert_eq!(
+            (&inside["linkinfo"]["info_data"]["type"], &inside["linkinfo"]["info_data"]["pi"]),
+            (&"tun".into(), &true.into())
+        );
+        assert!(only(&ours_of("tuntap show", "ns1"))["persist"] == true);
+        fine("link add a type veth peer name b");
+        refused("tuntap del a", 1, "error: a is no TAP and no TUN");
+        refused(
+            "tuntap add dev t0 mode tap",
+            2,
+            "error: create tap t0: ioctl(TUNSETIFF): Device or resource busy (os error 16)",
+        );
+        refused(
+            "link add t2 type tun",
+            2,
+            "error: create tun t2: Operation not supported (os error 95): tun/tap creation via rtnetlink is not supported.",
+        );
+        fine("tuntap del dev t0 mode tap");
+        assert!(!ip("link").contains("t0:"));
+    });
+}
+
+fn ours_of(command: &str, netns: &str) -> Value {
+    ours(&format!("{command} -n {netns}"))
 }
 
 #[test]

@@ -6,10 +6,11 @@ pub(crate) mod toolchain;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::root;
 use target::{Needed, TARGETS, Target};
 use toolchain::{Toolchain, UNWINDER};
 
@@ -130,10 +131,4 @@ pub(crate) fn require(needed: impl IntoIterator<Item = Needed>) -> Result<(), St
         "these Debian packages are missing: apt-get install --no-install-recommends {}",
         missing.join(" ")
     ))
-}
-
-/// The workspace's root.
-pub(crate) fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
 }

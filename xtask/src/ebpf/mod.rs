@@ -9,8 +9,9 @@ mod object;
 mod toolchain;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::root;
 use toolchain::Toolchain;
 
 /// Where the object is, from the workspace's root.
@@ -75,10 +76,4 @@ fn compile(toolchain: &Toolchain, root: &Path) -> Result<Vec<u8>, String> {
 
 fn write(path: &Path, content: &[u8]) -> Result<(), String> {
     fs::write(path, content).map_err(|error| format!("write {}: {error}", path.display()))
-}
-
-/// The workspace's root.
-fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
 }

@@ -84,7 +84,9 @@ impl Architecture {
     pub(super) fn program(self) -> Result<PathBuf, Failure> {
         match self {
             Self::Amd64 => env::current_exe().map_err(failed("find", Path::new("this program"))),
-            Self::Arm64 => super::executable(self, &["build", "--package", "netns", "--bin", "netns"]),
+            Self::Arm64 => {
+                super::programs::executable(self, &["build", "--package", "netns", "--bin", "netns"])
+            }
         }
     }
 

@@ -30,23 +30,28 @@ inventory() {
 
 # step NAME COMMAND...: the command has to succeed and to leave the machine as it was.
 step() {
-  local name=$1 before after start=${EPOCHREALTIME/./} code left
+  local name=$1 after start code took left
   shift
   [[ $name == *"$FILTER"* ]] || return 0
   printf '@@ begin %s\n' "$name"
   : >/tmp/note
-  before=$(inventory)
+  # An emulated machine takes seconds for a list; the next step begins with what this one leaves.
+  [[ -v before ]] || before=$(inventory)
+  start=${EPOCHREALTIME/./}
   (set -eu; "$@") </dev/null 2>&1
   code=$?
+  took=$(((${EPOCHREALTIME/./} - start) / 1000))
   # What is closed is gone only when the kernel has come to it.
   left=$((SECONDS + 10))
-  until after=$(inventory) && [[ $after == "$before" ]] || ((SECONDS > left)); do sleep 0.1; done
+  # The code of the list is that of its last command, which finds no program where all is well.
+  until after=$(inventory); [[ $after == "$before" ]] || ((SECONDS > left)); do sleep 0.1; done
   if [[ $after != "$before" ]]; then
     echo 'it left something:'
     diff <(echo "$before") <(echo "$after")
     ((code)) || code=99
   fi
-  printf '\n@@ end %d %d %s\t%s\n' "$code" $(((${EPOCHREALTIME/./} - start) / 1000)) "$name" "$(head -n 1 /tmp/note)"
+  before=$after
+  printf '\n@@ end %d %d %s\t%s\n' "$code" "$took" "$name" "$(head -n 1 /tmp/note)"
 }
 
 printf '@@ kernel %s\n' "$release $(uname -v)"

@@ -10,25 +10,27 @@ mod arm64;
 mod initramfs;
 mod kernel;
 mod machine;
+mod programs;
 mod round;
 mod table;
 
 use crate::cli::VmTestArguments;
+use crate::root;
 use apt::{Archive, failed};
-use architecture::Architecture;
 use kernel::Kernel;
 use machine::{Machine, Processor};
 use netns::Failure;
 use netns::messages::say;
 use netns::output::{json_line, stdout};
 use netns::signals::Stop;
-use round::{Outcome, Report, Round, Tests};
-use serde_json::{Value, json};
+use programs::Built;
+use round::{Outcome, Report, Round};
+use serde_json::json;
 use std::env;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// The kernels that are tried where none is asked for: Debian 12's own, the one that Debian 13 has, and a preemptible one.
@@ -40,7 +42,7 @@ const GUEST: &str = include_str!("guest.sh");
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
     netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
     let architecture = arguments.arch;
-    let workspace = workspace();
+    let workspace = root();
     let folder = target().join("vm");
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
@@ -48,8 +50,12 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
         Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
         None => architecture.program()?,
     };
-    let first_ping = first_ping(architecture)?;
-    let round = if arguments.full { Round::Full(tests(arguments)?) } else { Round::Short };
+    let first_ping = programs::first_ping(architecture)?;
+    let round = if arguments.full {
+        Round::Full(Built::build(architecture, &arguments.tests, &folder)?)
+    } else {
+        Round::Short
+    };
     let archive = Archive::open(&folder, architecture.name())?;
     let root = architecture.root(&archive, &folder)?;
     let names = match &arguments.kernel[..] {
@@ -131,72 +137,7 @@ fn print(arguments: &VmTestArguments, reports: &[Report]) -> Result<(), Failure>
     Ok(())
 }
 
-/// Builds the example that makes sandboxes and pings from each; its program.
-fn first_ping(architecture: Architecture) -> Result<PathBuf, Failure> {
-    let mut command = vec!["build", "--package", "netns-core", "--example", "first_ping"];
-    if architecture == Architecture::Amd64 {
-        // Elsewhere the standard library would have to be compiled once more.
-        command.push("--release");
-    }
-    executable(architecture, &command)
-}
-
-/// Builds one program; where it is.
-fn executable(architecture: Architecture, arguments: &[&str]) -> Result<PathBuf, Failure> {
-    let built = build(architecture, arguments)?;
-    let path = built.iter().rev().find_map(|message| message["executable"].as_str());
-    path.map(PathBuf::from)
-        .ok_or_else(|| Failure::usage(format!("cargo {} made no program", arguments.join(" "))))
-}
-
-/// Builds the programs of tests, as `cargo test --workspace` does.
-fn tests(arguments: &VmTestArguments) -> Result<Vec<Tests>, Failure> {
-    let mut command = vec!["test", "--no-run", "--workspace"];
-    if arguments.arch != Architecture::Amd64 {
-        // Nothing is measured in an emulator, and what the peers need takes long to compile.
-        command.extend(["--exclude", "benches"]);
-    }
-    let built = build(arguments.arch, &command)?;
-    let is_wanted = |name: &str| {
-        arguments.tests.is_empty() || arguments.tests.iter().any(|wanted| name.contains(&**wanted))
-    };
-    let one = |message: &Value| {
-        let program = PathBuf::from(message["executable"].as_str()?);
-        let manifest = Path::new(message["manifest_path"].as_str()?);
-        let folder = manifest.parent()?.to_owned();
-        let package = folder.file_name()?.to_string_lossy().into_owned();
-        let name = format!("{package} {}", message["target"]["name"].as_str()?);
-        let is_test = message["profile"]["test"].as_bool()?;
-        (is_test && is_wanted(&name)).then_some(Tests { name, program, folder })
-    };
-    Ok(built.iter().filter_map(one).collect())
-}
-
-/// Runs cargo; what it made.
-fn build(architecture: Architecture, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
-    let [verb, rest @ ..] = arguments else { return Ok(Vec::new()) };
-    let mut command = architecture.cargo(verb)?;
-    command.current_dir(workspace()).args(rest);
-    command.args(["--quiet", "--message-format", "json-render-diagnostics"]);
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Failure::usage(format!("run cargo: {error}")))?;
-    if !output.status.success() {
-        return Err(Failure::usage(format!("cargo {} failed; its words are above", arguments.join(" "))));
-    }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
-}
-
-/// The workspace.
-fn workspace() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
-}
-
 /// Where cargo puts what it makes.
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

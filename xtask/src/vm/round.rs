@@ -1,10 +1,11 @@
 //! What is done in a virtual machine, and what came of it.
 
 use super::machine::Machine;
+use super::programs::{Built, Tests};
 use netns::Failure;
 use netns::signals::Stop;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// The short round.
@@ -12,21 +13,13 @@ const SHORT: &str = include_str!("short.sh");
 /// The lines that are kept of a step, for when it fails.
 const KEPT: usize = 60;
 
-/// A program of tests, and the folder of its crate, which it runs in.
-#[derive(Debug, Clone)]
-pub(super) struct Tests {
-    pub(super) name: String,
-    pub(super) program: PathBuf,
-    pub(super) folder: PathBuf,
-}
-
 /// What a round does.
 #[derive(Debug)]
 pub(super) enum Round {
     /// The program itself, as its users have it.
     Short,
     /// These programs of tests.
-    Full(Vec<Tests>),
+    Full(Built),
 }
 
 impl Round {
@@ -47,7 +40,7 @@ impl Round {
 
     /// The script that the guest runs.
     pub(super) fn script(&self, filter: &[String]) -> String {
-        let Self::Full(programs) = self else { return SHORT.to_owned() };
+        let Self::Full(built) = self else { return SHORT.to_owned() };
         let filter: Vec<String> = filter.iter().map(|word| quoted(word)).collect();
         let step = |tests: &Tests| {
             let [name, folder, program] =
@@ -57,8 +50,9 @@ impl Round {
             let ignored = if tests.name.ends_with(" scale") { "" } else { "--include-ignored " };
             format!("step {name} tests {folder} {program} {ignored}{}\n", filter.join(" "))
         };
-        let steps: String = programs.iter().map(step).collect();
-        format!("{FULL}{steps}")
+        let steps: String = built.tests.iter().map(step).collect();
+        let [kept, profile] = [&built.kept, &built.profile].map(|path| quoted(&path.display().to_string()));
+        format!("mount --bind {kept} {profile} || exit\n{FULL}{steps}")
     }
 
     /// The files that the guest has in `/vm`.
@@ -87,15 +81,23 @@ impl Round {
     }
 }
 
-/// The full round's steps: a program of tests passes if all of its tests do, and says how many were skipped.
+/// The full round's steps: a program of tests passes if all of its tests do, and says how many were skipped. One that hangs
+/// is ended, so that the others have their turn.
 const FULL: &str = r#"
 tests() {
   cd "$1"
   shift
-  local code=0
-  "$@" --test-threads=2 >/tmp/out 2>&1 || code=$?
+  local code=0 skipped counts
+  timeout --kill-after=10 1800 "$@" --test-threads=2 >/tmp/out 2>&1 || code=$?
   cat /tmp/out
-  note "$(grep -oE '[0-9]+ passed; [0-9]+ failed' /tmp/out | tail -n 1), $(grep -c '^SKIPPED' /tmp/out) skipped"
+  skipped=$(grep -c '^SKIPPED' /tmp/out) || true
+  # A test that is skipped passes, for all that its runner knows.
+  counts=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed;.*/\1 \2/p' /tmp/out | tail -n 1)
+  if [[ $counts ]]; then
+    note "$((${counts% *} - skipped)) passed, $skipped skipped, ${counts#* } failed"
+  else
+    note "did not come to its end, $skipped skipped"
+  fi
   return $code
 }
 "#;

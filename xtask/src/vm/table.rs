@@ -7,9 +7,15 @@ use std::io::{self, Write};
 fn cell(report: &Report, step: &str) -> String {
     match report.steps.iter().find(|outcome| outcome.step == step) {
         None => "not run".to_owned(),
-        Some(outcome) if !outcome.passed => "**fails**".to_owned(),
-        Some(outcome) if outcome.note.is_empty() => "yes".to_owned(),
-        Some(outcome) => outcome.note.replace('|', "\\|"),
+        Some(outcome) => {
+            let note = outcome.note.replace('|', "\\|");
+            match (outcome.passed, note.is_empty()) {
+                (true, true) => "yes".to_owned(),
+                (true, false) => note,
+                (false, true) => "**fails**".to_owned(),
+                (false, false) => format!("**fails**: {note}"),
+            }
+        }
     }
 }
 

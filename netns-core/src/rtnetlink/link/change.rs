@@ -1,6 +1,6 @@
 //! Changing a link: what `ip link set` does.
 
-use super::LinkId;
+use super::description::LinkId;
 use crate::rtnetlink::socket::RouteSocket;
 use crate::wire::{Batch, IFLA_INET6_ADDR_GEN_MODE};
 use crate::{IfName, MacAddress, Result};
@@ -68,6 +68,7 @@ impl LinkChange<'_> {
 }
 
 /// Appends a change of a link.
+#[doc(alias = "RTM_SETLINK")]
 pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChange<'_>) {
     let link = link.into();
     let mut header = link.header();
@@ -121,6 +122,7 @@ pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChang
 /// assert!(link::get(&mut RouteSocket::open_in(&there)?, b).is_ok());
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_SETLINK")]
 pub fn set(socket: &mut RouteSocket, link: impl Into<LinkId>, change: &LinkChange<'_>) -> Result<()> {
     let mut batch = Batch::new();
     encode_set(&mut batch, link, change);

@@ -1,6 +1,6 @@
 //! Waiting until a link carries packets.
 
-use super::{Link, LinkId, OperationalState, get};
+use super::description::{Link, LinkId, OperationalState, get};
 use crate::error::{Cause, Operation};
 use crate::events::Events;
 use crate::{Error, Result, RouteSocket};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Waits until a link carries packets ([`OperationalState::Up`]), and describes it then.
 ///
-/// Since Linux 6.8 the question itself makes the kernel catch up ([`super::encode_get`]), so that a link that has a
+/// Since Linux 6.8 the question itself makes the kernel catch up ([`encode_get`](super::encode_get)), so that a link that has a
 /// carrier is up when the first answer comes, and nothing is waited for. Before, the kernel does it in its own time,
 /// which it announces: some milliseconds, or up to a second for a link that is not in a hurry
 /// (`linkwatch_schedule_work` in <https://github.com/torvalds/linux/blob/v6.1/net/core/link_watch.c>).

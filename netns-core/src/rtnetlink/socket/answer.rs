@@ -1,7 +1,7 @@
 //! What the kernel's answers mean: refusals, and answers that cannot be used, put into words.
 
-use crate::error::{Cause, Operation, SystemCall};
-use crate::rtnetlink::describe::{Description, attribute_name, attribute_path, describe};
+use crate::error::{Cause, Description, Operation, SystemCall};
+use crate::rtnetlink::describe::{attribute_name, attribute_path, describe};
 use crate::wire::{
     Attributes, Message, Messages, NLMSGERR_ATTR_MISS_TYPE, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
 };

@@ -1,9 +1,11 @@
 //! Requests in words, and the attributes that offsets point at.
 
 use crate::rtnetlink::describe::{attribute_name, attribute_path, describe};
+use crate::rtnetlink::link::kind::IFLA_BR_AGEING_TIME;
+use crate::rtnetlink::link::port::IFLA_BRPORT_LEARNING;
 use crate::wire::{
-    AttributeWriter, Batch, IFLA_BR_AGEING_TIME, IFLA_BRPORT_LEARNING, IfAddrMsg, IfInfoMsg, Message,
-    Messages, NdMsg, Random, RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_FD, TcMsg, VETH_INFO_PEER,
+    AttributeWriter, Batch, IfAddrMsg, IfInfoMsg, Message, Messages, NdMsg, Random, RtMsg, TC_H_MIN_EGRESS,
+    TC_H_MIN_INGRESS, TCA_BPF_FD, TcMsg, VETH_INFO_PEER,
 };
 use bytemuck::Pod;
 

@@ -1,11 +1,12 @@
 //! Links, veth pairs, bridges and their ports.
 
 use super::{golden, mac, name};
-use crate::bridge::{self, Bridge, PortOptions};
-use crate::link::{self, LinkChange};
+use crate::bridge::{self, Bridge, BridgeOptions, PortOptions};
+use crate::link::{self, LinkChange, LinkKind, MacvlanMode, MacvlanOptions, NewLink, VxlanOptions};
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -161,9 +162,12 @@ fn bridges() {
     let whole = Bridge {
         index: Some(77),
         mtu: Some(1400),
-        stp: true,
-        ageing: Some(Duration::from_millis(12_340)),
-        multicast_snooping: Some(false),
+        options: BridgeOptions {
+            stp_state: Some(true),
+            ageing_time: Some(Duration::from_millis(12_340)),
+            mcast_snooping: Some(false),
+            ..BridgeOptions::NONE
+        },
         up: true,
         ..plain
     };
@@ -174,8 +178,8 @@ fn bridges() {
             kind[0],
             kind[1],
             (
-                "order IFLA_IFNAME IFLA_ADDRESS IFLA_MTU IFLA_LINKINFO IFLA_INFO_DATA IFLA_BR_STP_STATE \
-             IFLA_BR_AGEING_TIME IFLA_BR_MCAST_SNOOPING",
+                "order IFLA_IFNAME IFLA_ADDRESS IFLA_MTU IFLA_LINKINFO IFLA_INFO_DATA IFLA_BR_AGEING_TIME \
+             IFLA_BR_STP_STATE IFLA_BR_MCAST_SNOOPING",
                 why
             ),
         ]
@@ -192,6 +196,7 @@ fn port_options() {
         mcast_flood: Some(false),
         bcast_flood: Some(false),
         neigh_suppress: Some(true),
+        ..PortOptions::NONE
     };
     golden!(
         "port-options",
@@ -201,5 +206,86 @@ fn port_options() {
          IFLA_BRPORT_MCAST_FLOOD IFLA_BRPORT_BCAST_FLOOD IFLA_BRPORT_NEIGH_SUPPRESS IFLA_BRPORT_ISOLATED",
             "ours is that of the numbers; the kernel looks attributes up by number",
         )]
+    );
+}
+
+const ORDER: &str = "ours is that of the numbers; the kernel looks attributes up by number";
+
+#[test]
+fn options_of_bridges_and_ports() {
+    let options = BridgeOptions {
+        forward_delay: Some(Duration::from_secs(16)),
+        hello_time: Some(Duration::from_secs(3)),
+        max_age: Some(Duration::from_secs(19)),
+        priority: Some(7),
+        group_fwd_mask: Some(0x4000),
+        mcast_querier: Some(true),
+        mcast_hash_max: Some(512),
+        mcast_query_interval: Some(Duration::from_secs(90)),
+        nf_call_iptables: Some(true),
+        mcast_igmp_version: Some(3),
+        ..BridgeOptions::NONE
+    };
+    let kind = [
+        ("- IFLA_LINKINFO/IFLA_INFO_KIND: 62 72 69 64 67 65", KIND),
+        ("+ IFLA_LINKINFO/IFLA_INFO_KIND: 62 72 69 64 67 65 00", KIND),
+    ];
+    golden!("bridge-options", |batch| bridge::encode_set(batch, 4, &options), &kind);
+    let options = PortOptions {
+        cost: Some(9),
+        priority: Some(3),
+        guard: Some(true),
+        fastleave: Some(true),
+        mcast_router: Some(2),
+        locked: Some(true),
+        ..PortOptions::NONE
+    };
+    golden!(
+        "port-more-options",
+        |batch| bridge::encode_set_port(batch, 6, &options),
+        &[(
+            "order IFLA_PROTINFO! IFLA_BRPORT_PRIORITY IFLA_BRPORT_COST IFLA_BRPORT_GUARD IFLA_BRPORT_FAST_LEAVE \
+             IFLA_BRPORT_MULTICAST_ROUTER IFLA_BRPORT_LOCKED",
+            ORDER
+        )]
+    );
+}
+
+#[test]
+fn links_of_other_kinds() {
+    let mode = MacvlanOptions { mode: Some(MacvlanMode::BRIDGE), ..MacvlanOptions::NONE };
+    let new = NewLink { link: Some(2), ..NewLink::new(name("m0"), LinkKind::Macvlan(mode)) };
+    golden!(
+        "macvlan",
+        |batch| link::encode_create(batch, &new),
+        &[
+            ("- IFLA_LINKINFO/IFLA_INFO_KIND: 6d 61 63 76 6c 61 6e", KIND),
+            ("+ IFLA_LINKINFO/IFLA_INFO_KIND: 6d 61 63 76 6c 61 6e 00", KIND),
+            ("order IFLA_IFNAME IFLA_LINK IFLA_LINKINFO IFLA_INFO_DATA IFLA_MACVLAN_MODE", ORDER),
+        ]
+    );
+    let options = VxlanOptions {
+        id: Some(5),
+        group: Some(Ipv4Addr::new(10, 0, 0, 2)),
+        local: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        dev: Some(2),
+        ttl: Some(7),
+        dstport: Some(4789),
+        learning: Some(false),
+        ..VxlanOptions::NONE
+    };
+    let new = NewLink::new(name("x0"), LinkKind::Vxlan(options));
+    golden!(
+        "vxlan",
+        |batch| link::encode_create(batch, &new),
+        &[
+            ("- IFLA_LINKINFO/IFLA_INFO_KIND: 76 78 6c 61 6e", KIND),
+            ("+ IFLA_LINKINFO/IFLA_INFO_KIND: 76 78 6c 61 6e 00", KIND),
+            (
+                "order IFLA_IFNAME IFLA_LINKINFO IFLA_INFO_DATA IFLA_VXLAN_ID IFLA_VXLAN_GROUP IFLA_VXLAN_LINK \
+                 IFLA_VXLAN_LOCAL IFLA_VXLAN_TTL IFLA_VXLAN_LEARNING IFLA_VXLAN_PORT",
+                ORDER
+            ),
+        ]
     );
 }

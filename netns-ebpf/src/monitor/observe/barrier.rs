@@ -52,11 +52,11 @@ impl Barred {
 }
 
 fn learns(socket: &mut RouteSocket, bridge: u32) -> Result<Option<bool>, Error> {
-    Ok(link::get(socket, bridge)?.bridge.and_then(|options| options.link_local_learning))
+    Ok(link::get(socket, bridge)?.bridge().and_then(|options| options.no_linklocal_learn).map(|deaf| !deaf))
 }
 
 fn set_learning(socket: &mut RouteSocket, bridge: u32, learns: bool) -> Result<(), Error> {
-    let options = BridgeOptions { link_local_learning: Some(learns), ..BridgeOptions::default() };
+    let options = BridgeOptions { no_linklocal_learn: Some(!learns), ..BridgeOptions::default() };
     bridge::set(socket, bridge, &options)
 }
 

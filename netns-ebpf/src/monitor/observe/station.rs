@@ -33,7 +33,7 @@ pub(super) struct Stations {
 impl Stations {
     pub(super) fn look(socket: &mut RouteSocket, bridge: u32) -> Result<Self, Error> {
         let neighbours = neighbour::list(socket)?;
-        let options = link::get(socket, bridge)?.bridge.unwrap_or_default();
+        let options = link::get(socket, bridge)?.bridge().unwrap_or_default();
         let filters_vlans = options.vlan_filtering == Some(true);
         Ok(Self { bridge, filters_vlans, entries: neighbour::list_fdb(socket, bridge)?, neighbours })
     }

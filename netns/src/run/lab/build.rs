@@ -54,14 +54,9 @@ impl Lab<'_> {
             record.note_links(&self.links)?;
         }
         let mut batch = Batch::new();
+        let mut spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
         // LLDP passes no chain of nftables.
-        let link_local_learning = Some(false);
-        let spec = Bridge {
-            index: Some(bridge),
-            link_local_learning,
-            up: true,
-            ..Bridge::new(plan.bridge, plan.bridge_mac)
-        };
+        spec.options.no_linklocal_learn = Some(true);
         bridge::encode_create(&mut batch, &spec);
         self.encode_silent(&mut batch, bridge);
         for subnet in &plan.subnets {

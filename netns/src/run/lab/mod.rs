@@ -149,7 +149,7 @@ impl<'a> Lab<'a> {
         if let Some(barrier) = &mut self.barrier {
             if is_guarded { barrier.restore()? } else { barrier.lower()? }
         }
-        let options = BridgeOptions { link_local_learning: Some(!is_guarded), ..BridgeOptions::default() };
+        let options = BridgeOptions { no_linklocal_learn: Some(is_guarded), ..BridgeOptions::default() };
         Ok(bridge::set(&mut self.socket, bridge, &options)?)
     }
 

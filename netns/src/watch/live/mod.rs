@@ -36,16 +36,19 @@ pub(super) fn is_possible() -> bool {
 
 /// Keys and sizes, as they come. They are read by a thread of its own, which ends with the process: at the end of a
 /// terminal that has gone, crossterm reads for ever, and the signal that tells of it would not be noticed.
-fn events() -> Receiver<Event> {
+fn events() -> Result<Receiver<Event>, Failure> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    let started = thread::Builder::new().name("keys".to_owned()).spawn(move || {
         while let Ok(event) = event::read() {
             if sender.send(event).is_err() {
                 break;
             }
         }
     });
-    receiver
+    match started {
+        Ok(_) => Ok(receiver),
+        Err(error) => Err(Failure::Kernel(format!("show the live view: start thread: {error}"))),
+    }
 }
 
 /// What a port may send, and what becomes of the rest.
@@ -67,7 +70,7 @@ pub(super) fn live(
 ) -> Result<(), Failure> {
     let messages = Keep::begin();
     let mut screen = Screen::open()?;
-    let events = events();
+    let events = events()?;
     let mut app = App::new(source.network(), Theme::from_environment());
     let started = Instant::now();
     let end = arguments.duration.map(|time| started + time);

@@ -1,19 +1,16 @@
-//! Links: what `ip link` shows, changes and deletes.
+//! Links as the kernel describes them: one, all, a bridge's; and deleting them.
 
-mod change;
-mod wait;
-
-use super::bridge::{BridgeOptions, PortOptions, PortStatus};
-use super::socket::RouteSocket;
-pub use super::words::{LinkMode, LinkType};
+use super::change::AddrGenMode;
+use super::kind::{BridgeOptions, LinkKind};
+use super::port::PortOptions;
 use crate::error::Operation;
+use crate::rtnetlink::socket::RouteSocket;
+use crate::rtnetlink::words::{LinkMode, LinkType};
 use crate::wire::{
     AttributeWriter, Attributes, Batch, IFLA_INET6_ADDR_GEN_MODE, IfInfoMsg, LinkStats64, Message,
     RTEXT_FILTER_SKIP_STATS,
 };
 use crate::{IfName, MacAddress, Result};
-pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
-pub use wait::wait_up;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +62,8 @@ pub struct Link {
     pub rx_queues: u32,
     /// Its options as a port, if it is one of a bridge.
     pub port: Option<PortOptions>,
-    /// Its place in the spanning tree, if it is a port of a bridge.
-    pub port_status: Option<PortStatus>,
-    /// Its options as a bridge, if it is one.
-    pub bridge: Option<BridgeOptions>,
+    /// What it is, with its options, if it is of a kind that this crate knows.
+    pub details: Option<LinkKind>,
     /// Its counters.
     pub stats: LinkStats,
 }
@@ -78,6 +73,12 @@ impl Link {
     #[must_use]
     pub const fn is_up(&self) -> bool {
         self.flags & libc::IFF_UP as u32 != 0
+    }
+
+    /// Its options as a bridge, if it is one.
+    #[must_use]
+    pub const fn bridge(&self) -> Option<BridgeOptions> {
+        if let Some(LinkKind::Bridge(options)) = self.details { Some(options) } else { None }
     }
 
     /// Whether it is one end of a pair, which brings out at one end what goes in at the other (veth, netkit).
@@ -126,6 +127,7 @@ impl OperationalState {
 
 /// A link by index, which needs no look-up, or by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkId {
     /// By index.
     Index(u32),
@@ -164,6 +166,7 @@ impl LinkId {
 /// Appends the request for one link's description. It also makes the kernel catch up on the link's operational state
 /// at once (`linkwatch_sync_dev` in `rtnl_getlink`, Linux 6.8,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>), so that a port forwards from now on.
+#[doc(alias = "RTM_GETLINK")]
 pub fn encode_get(batch: &mut Batch, link: impl Into<LinkId>, with_stats: bool) {
     let link = link.into();
     batch.message(libc::RTM_GETLINK, 0, &link.header(), |attributes| {
@@ -187,6 +190,7 @@ pub fn encode_get(batch: &mut Batch, link: impl Into<LinkId>, with_stats: bool) 
 /// assert_eq!(lo.index, 1);
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_GETLINK")]
 pub fn get(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<Link> {
     let mut batch = Batch::new();
     encode_get(&mut batch, link, true);
@@ -226,6 +230,7 @@ const ALTERNATIVE_NAME: usize = 128;
 ///
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
+#[doc(alias = "RTM_GETLINK")]
 pub fn list(socket: &mut RouteSocket) -> Result<Vec<Link>> {
     list_where(socket, |_| {})
 }
@@ -261,6 +266,7 @@ pub fn stats(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<LinkSt
 }
 
 /// Appends the deletion of a link.
+#[doc(alias = "RTM_DELLINK")]
 pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
     let link = link.into();
     batch.message(libc::RTM_DELLINK, 0, &link.header(), |attributes| link.write(attributes));
@@ -284,6 +290,7 @@ pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
 /// assert!(link::get(&mut socket, b).is_err());
 /// # Ok::<(), netns_core::Error>(())
 /// ```
+#[doc(alias = "RTM_DELLINK")]
 pub fn delete(socket: &mut RouteSocket, link: impl Into<LinkId>) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete(&mut batch, link);
@@ -301,6 +308,7 @@ pub(crate) fn encode_delete_group(batch: &mut Batch, group: u32) {
 ///
 /// # Errors
 /// `ENODEV` if the group is empty. Group 0, where every link is unless told otherwise, is refused here.
+#[doc(alias = "IFLA_GROUP")]
 pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
     if group == 0 {
         return Err(crate::Error::invalid(
@@ -344,8 +352,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
         tx_queues: 0,
         rx_queues: 0,
         port: None,
-        port_status: None,
-        bridge: None,
+        details: None,
         stats: LinkStats::default(),
     };
     for attribute in message.attributes_after::<IfInfoMsg>() {
@@ -381,15 +388,12 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
 
 fn parse_info(link: &mut Link, info: &Attributes<'_>) {
     link.kind = info.find(libc::IFLA_INFO_KIND).and_then(|kind| kind.text()).map(str::to_owned);
-    if link.kind.as_deref() == Some("bridge") {
-        let data = info.find(libc::IFLA_INFO_DATA);
-        link.bridge = data.map(|data| BridgeOptions::parse(&data.nested()));
-    }
+    let data = info.find(libc::IFLA_INFO_DATA).map_or(Attributes::new(&[]), |data| data.nested());
+    link.details = link.kind.as_deref().and_then(LinkKind::named).map(|kind| kind.parse(data));
     let slave = info.find(libc::IFLA_INFO_SLAVE_KIND).and_then(|kind| kind.text());
     if slave == Some("bridge") {
         let data = info.find(libc::IFLA_INFO_SLAVE_DATA);
         link.port = data.map(|data| PortOptions::parse(data.nested()));
-        link.port_status = data.map(|data| PortStatus::parse(&data.nested()));
     }
 }
 

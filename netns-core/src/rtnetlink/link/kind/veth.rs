@@ -1,14 +1,27 @@
 //! Veth pairs: `ip link add A type veth peer name B`.
 
-use super::socket::RouteSocket;
-use crate::wire::{AttributeWriter, Batch, IfInfoMsg, VETH_INFO_PEER};
+use crate::rtnetlink::link::names::LINK;
+use crate::rtnetlink::option::table::options;
+use crate::rtnetlink::socket::RouteSocket;
+use crate::wire::{AttributeWriter, Batch, IfInfoMsg, Name, VETH_INFO_PEER};
 use crate::{IfName, MacAddress, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+options! {
+    /// A veth has no options that could be changed: what it is made with is [`Veth`].
+    VethOptions {}
+    and Name {
+        kind: VETH_INFO_PEER,
+        text: "VETH_INFO_PEER",
+        header: size_of::<IfInfoMsg>(),
+        inside: LINK,
+    }
+}
 
 /// A veth pair to be made: a near end, in the namespace of the socket, and its peer.
 ///
 /// One request makes all of it: the peer is born in its namespace, which avoids the kernel's slow move between
-/// namespaces (moving also works: [`super::link::set`]), and the near end is attached to its bridge and raised.
+/// namespaces (moving also works: [`crate::link::set`]), and the near end is attached to its bridge and raised.
 ///
 /// ```
 /// use netns_core::veth::{self, Veth};
@@ -97,6 +110,7 @@ impl Veth<'_> {
 /// The kernel's side is `veth_newlink` in <https://github.com/torvalds/linux/blob/v6.12/drivers/net/veth.c>, and
 /// `rtnl_newlink_create` in <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>, which attaches the
 /// near end and raises it.
+#[doc(alias = "RTM_NEWLINK")]
 pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
     let up = if veth.up { libc::IFF_UP as u32 } else { 0 };
     let header = IfInfoMsg { index: veth.index.unwrap_or(0), flags: up, change: up, ..IfInfoMsg::default() };
@@ -135,6 +149,7 @@ pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
 /// # Errors
 /// `EEXIST` if a name or an index is taken; `EXFULL` if the bridge has its 1,023 ports; else the kernel's reason.
 /// Nothing is left then.
+#[doc(alias = "VETH_INFO_PEER")]
 pub fn create(socket: &mut RouteSocket, veth: &Veth<'_>) -> Result<()> {
     let mut batch = Batch::new();
     encode_create(&mut batch, veth);

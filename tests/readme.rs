@@ -18,6 +18,6 @@ fn the_readme_has_every_reason_and_no_other() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, [&readme[..begin], &table, &readme[end..]].concat()).unwrap();
     } else {
-        assert_eq!(readme[begin..end], table, "UPDATE=1 cargo test -p netns-ebpf --test reasons");
+        assert_eq!(readme[begin..end], table, "UPDATE=1 cargo test -p tests --test readme");
     }
 }

@@ -1,0 +1,210 @@
+//! What somebody, or a kill, changed of a topology: it is seen, and put right or named.
+
+use crate::ours::run_traced;
+use crate::topology::{edit, example, fine, topology};
+use crate::{done, state_of_the_host, xtask};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tests::{in_host, ip, ip_json, only, oracle};
+
+fn lab(text: &str) -> PathBuf {
+    let file = PathBuf::from("/run/lab.toml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn mac(of: &str) -> String {
+    only(&ip_json(of))["address"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_interface_with_a_mac_that_was_deleted_is_made_again() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\nmac = '02:00:00:00:00:99'\n[namespace.l1]\n\
+            interface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01', addresses = ['10.1.1.1/24'] }\n");
+        let before = state_of_the_host();
+        fine("up", &file);
+        for _ in 0..2 {
+            ip("-n l1 link del eth0");
+            assert_eq!(
+                fine("up", &file),
+                "+ cable l1/eth0 - host/l1-eth0 (on br0)\n+ l1/eth0: address 10.1.1.1/24\n"
+            );
+            assert_eq!(fine("diff", &file), "");
+            assert_eq!(mac("-n l1 link show eth0"), "02:00:00:00:00:01");
+        }
+        // An edit that makes it anew under another name, and the bridge too.
+        edit(&file, "interface.eth0", "interface.net0");
+        let changed = fine("up", &file);
+        assert_eq!(changed.matches("+ cable").count(), 1, "{changed}");
+        ip("link del br0");
+        fine("up", &file);
+        let record = fs::read_dir("/run/netns-topology").unwrap().next().unwrap().unwrap().path();
+        let record = fs::read_to_string(record).unwrap();
+        let entries = |kind: &str| record.lines().filter(|line| line.starts_with(kind)).count();
+        assert_eq!((entries("bridge "), entries("cable ")), (1, 1), "one entry an interface: {record}");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn a_mac_address_that_was_changed_by_hand_is_named() {
+    in_host(|_| {
+        let file = example("bridge");
+        fine("up", &file);
+        let (made, now) = (mac("link show br0"), "02:00:00:00:00:07");
+        ip(&format!("link set br0 address {now}"));
+        for verb in ["up", "diff"] {
+            let refused = topology(verb, &file);
+            assert_eq!(refused.code, Some(1));
+            assert_eq!(
+                refused.err,
+                format!(
+                    "error: link host/br0 exists with the MAC address {now}, and what this topology made had {made}: if \
+                     it is the same, set it back (`ip link set br0 address {made}`), if not, remove it\n"
+                )
+            );
+        }
+        ip(&format!("link set br0 address {made}"));
+        assert_eq!(fine("up", &file), "");
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn the_file_whose_record_it_is_is_named() {
+    in_host(|_| {
+        let file = example("bridge");
+        fine("up", &file);
+        fs::rename(&file, "/run/moved.toml").unwrap();
+        let refused = topology("up", Path::new("/run/moved.toml"));
+        assert_eq!(refused.code, Some(1));
+        let whose = "and is of the topology /run/bridge.toml, which is up: take that down (`netns down \
+                     /run/bridge.toml`), or choose another name";
+        for thing in ["error: namespace ns1", "link host/br0"] {
+            assert!(refused.err.contains(&format!("{thing} exists {whose}\n")), "{}", refused.err);
+        }
+        // What it says to do helps.
+        assert_eq!(done(&mut xtask("down /run/bridge.toml")).code, Some(0));
+        fine("up", Path::new("/run/moved.toml"));
+        fine("down", Path::new("/run/moved.toml"));
+    });
+}
+
+#[test]
+fn after_a_kill_at_any_request_no_link_has_an_address_of_the_kernels_making() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\n[namespace.a]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n");
+        let inet6 = || ip("-o -6 addr show") + &ip("-n a -o -6 addr show dev eth0");
+        fine("up", &file);
+        let expected = inet6();
+        assert!(!expected.contains("fe80::"), "{expected}");
+        fine("down", &file);
+        let (_, trace) = run_traced("-e trace=sendto", "up --quiet /run/lab.toml");
+        fine("down", &file);
+        let requests = trace.lines().filter(|line| line.contains(" sendto(")).count();
+        assert!(requests > 10, "{trace}");
+        for number in 1..=requests {
+            let kill = format!("-e trace=sendto -e inject=sendto:signal=KILL:when={number}");
+            run_traced(&kill, "up --quiet /run/lab.toml");
+            fine("up", &file);
+            // The kernel makes its own as soon as a link is up.
+            assert_eq!(inet6(), expected, "killed at request {number} of {requests}");
+            assert_eq!(fine("diff", &file), "");
+            fine("down", &file);
+        }
+    });
+}
+
+#[test]
+fn addresses_of_the_kernels_making_are_a_difference() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\n[namespace.a]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n");
+        fine("up", &file);
+        ip("link set br0 addrgenmode eui64");
+        ip("link set br0 down");
+        ip("link set br0 up");
+        let has_one = || ip("-o -6 addr show dev br0").contains("fe80::");
+        tests::eventually("the kernel makes one", has_one);
+        let differs = topology("diff", &file);
+        assert!(differs.out.contains("~ host/br0: addrgenmode eui64 -> none\n"), "{}", differs.out);
+        fine("up", &file);
+        assert!(!has_one());
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
+    });
+}
+
+/// Whether an address is reached at once: asking for the MAC address anew takes the kernel seconds, if it is not told.
+fn is_reached(from: &str, to: &str) -> bool {
+    let mut ping = oracle("ip");
+    ping.args(["netns", "exec", from]).arg(oracle("ping").get_program());
+    ping.args(["-c", "1", "-W", "1", "-q", to]).stdout(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn what_is_made_anew_is_reached_when_up_returns() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\n[namespace.a]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24', 'fd00::1/64'] }\n[namespace.b]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.2/24', 'fd00::2/64'] }\n[namespace.c]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.3/24'] }\n");
+        fine("up", &file);
+        let both = ["10.1.1.2", "fd00::2"];
+        let all_reached = |what: &str| {
+            for to in both {
+                assert!(is_reached("a", to), "{to}, {what}");
+            }
+        };
+        all_reached("at first");
+        let before = mac("-n b link show eth0");
+        ip("netns del b");
+        fine("up", &file);
+        assert_eq!(mac("-n b link show eth0"), before, "the same interface has the same MAC address");
+        all_reached("its namespace was deleted");
+
+        edit(
+            &file,
+            "eth0 = { bridge = 'br0', addresses = ['10.1.1.2/24'",
+            "net0 = { bridge = 'br0', addresses = ['10.1.1.2/24'",
+        );
+        fine("up", &file);
+        assert_ne!(mac("-n b link show net0"), before);
+        all_reached("renamed");
+
+        // An address that moves from one namespace to another.
+        let text = fs::read_to_string(&file).unwrap().replace("'10.1.1.2/24', 'fd00::2/64'", "'10.1.1.4/24'");
+        fs::write(&file, text.replace("'10.1.1.3/24'", "'10.1.1.2/24', 'fd00::2/64'")).unwrap();
+        fine("up", &file);
+        all_reached("moved to another");
+        assert!(ip("-n a neigh show 10.1.1.2").contains(&mac("-n c link show eth0")));
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn a_mac_address_that_the_file_gives_to_another_is_not_kept() {
+    in_host(|_| {
+        let file = lab(
+            "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n\
+            [namespace.b]\ninterface.eth0 = { bridge = 'br0' }\n",
+        );
+        fine("up", &file);
+        ip("netns del a");
+        edit(&file, ", mac = '02:00:00:00:00:01'", "");
+        edit(
+            &file,
+            "[namespace.b]\ninterface.eth0 = { bridge = 'br0'",
+            "[namespace.b]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01'",
+        );
+        fine("up", &file);
+        assert_eq!(mac("-n b link show eth0"), "02:00:00:00:00:01");
+        assert_ne!(mac("-n a link show eth0"), "02:00:00:00:00:01");
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
+    });
+}

@@ -1,0 +1,215 @@
+//! One command with one fault, in a host of its own: what it left, and whether it may.
+
+use super::inventory::{self, Inventory};
+use super::operation::{Effect, MAY_STAY, Operation};
+use super::site::TRACED;
+use crate::root;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// What happens to a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Fault {
+    /// Nothing: what it leaves then is what the others are compared with.
+    None,
+    /// A call is refused.
+    Error { call: String, when: u32, error: String, words: String },
+    /// It is killed before a call.
+    Signal { call: String, when: u32, signal: String },
+}
+
+impl Fault {
+    /// As strace takes it.
+    fn inject(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Error { call, when, error, .. } => Some(format!("inject={call}:error={error}:when={when}")),
+            Self::Signal { call, when, signal } => Some(format!("inject={call}:signal={signal}:when={when}")),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Found {
+    /// What is wrong, a sentence each.
+    pub(super) wrong: Vec<String>,
+    /// Whether something stayed, as it may, until the recovery.
+    pub(super) stayed: bool,
+    /// What was there in the end, without what differs from one host to another.
+    pub(super) end: BTreeSet<String>,
+    /// What strace wrote, if nothing was to happen.
+    pub(super) log: String,
+}
+
+/// What somebody else has, made before: look-alikes of what a command makes.
+const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
+     ip link add br-theirs type bridge; ip netns add theirs; tc qdisc add dev theirs0 clsact; \
+     nft add table bridge theirs";
+
+/// Runs the command, in the host that the calling process is in, which is new. `goal` is what is there if all goes well.
+pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    prepare(&program, operation)?;
+    let before = inventory::take();
+    let log = Path::new("/run/strace.log");
+    let traced = traced(&program, operation.arguments, fault, log)?;
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let _ = fs::remove_file(log);
+    let (mut wrong, mut stayed) = (Vec::new(), false);
+    let killed = match (traced.status.signal(), fault) {
+        (Some(9 | 15), Fault::Signal { .. }) => true,
+        // The way back to the thread's own namespace is refused: it cannot go on in another one.
+        (Some(6), Fault::Error { call, .. }) if call == "setns" => true,
+        _ => false,
+    };
+    let fine = traced.status.success();
+    if !fine && !killed {
+        wrong.extend(complaints(&traced));
+    }
+    if *fault == Fault::None && !fine {
+        return Err(format!("it fails without a fault: {}", traced.errors.trim()));
+    }
+    let end = match operation.effect {
+        _ if fine && operation.effect != Effect::None => {
+            let end = judge_goal(goal, &mut wrong);
+            if matches!(fault, Fault::Error { call, .. } if call == "bpf") {
+                // Where the program is refused, a run goes on with the kernel's statistics.
+                wrong.retain(|wrong| !wrong.starts_with("gone: filter") && !wrong.starts_with("gone: qdisc"));
+            }
+            end
+        }
+        Effect::None | Effect::Makes => {
+            if killed {
+                command(&program, operation.recovery)?;
+                shell(&program, operation.rest)?;
+            }
+            let mut after = inventory::settle(&before);
+            if after != before && may_stay(operation, fault) {
+                stayed = true;
+                command(&program, operation.recovery)?;
+                after = inventory::settle(&before);
+            }
+            compare(&before, &after, &mut wrong);
+            after
+        }
+        Effect::Removes => {
+            let again = if operation.recovery.is_empty() { operation.arguments } else { operation.recovery };
+            command(&program, again)?;
+            judge_goal(goal, &mut wrong)
+        }
+    };
+    let end = end.iter().map(|line| plain(line)).collect();
+    let log = if *fault == Fault::None { text } else { String::new() };
+    Ok(Found { wrong, stayed, end, log })
+}
+
+/// Whether the table has it that something may stay after this fault, until the recovery.
+fn may_stay(operation: &Operation, fault: &Fault) -> bool {
+    let Fault::Error { call, words, .. } = fault else { return false };
+    MAY_STAY.iter().any(|(name, refused, about)| {
+        operation.name.starts_with(name) && call == refused && words.contains(about)
+    })
+}
+
+/// A host with strangers' things, and what the operation finds there.
+fn prepare(program: &Path, operation: &Operation) -> Result<(), String> {
+    shell(program, "mount -t tmpfs none /run && ip link set lo up")?;
+    shell(program, STRANGERS)?;
+    shell(program, operation.setup)
+}
+
+/// What is wrong with how it failed.
+fn complaints(traced: &Traced) -> Vec<String> {
+    let mut wrong = Vec::new();
+    match (traced.status.code(), traced.status.signal()) {
+        (Some(1 | 2), _) => {}
+        (Some(code), _) => wrong.push(format!("exit code {code}")),
+        (None, signal) => wrong.push(format!("ended by signal {}", signal.unwrap_or(0))),
+    }
+    if traced.errors.contains("panicked") {
+        wrong.push(format!("it panics: {}", traced.errors.trim()));
+    } else if traced.errors.trim().is_empty() {
+        wrong.push("it does not say why it fails".to_owned());
+    }
+    wrong
+}
+
+/// Compares what there is with what there is if all goes well, of which the first run decides.
+fn judge_goal(goal: &BTreeSet<String>, wrong: &mut Vec<String>) -> Inventory {
+    if goal.is_empty() {
+        return inventory::take();
+    }
+    let mut now = inventory::take();
+    for _ in 0..100 {
+        if now.iter().map(|line| plain(line)).eq(goal.iter().cloned()) {
+            return now;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        now = inventory::take();
+    }
+    let plain: BTreeSet<String> = now.iter().map(|line| plain(line)).collect();
+    compare(goal, &plain, wrong);
+    now
+}
+
+fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
+    wrong.extend(found.difference(expected).map(|line| format!("left: {line}")));
+    wrong.extend(expected.difference(found).map(|line| format!("gone: {line}")));
+}
+
+/// Without what differs from one host to another: MAC addresses, ids and random names.
+fn plain(line: &str) -> String {
+    let mut words = Vec::new();
+    for word in line.split(' ') {
+        let long = |part: &str| part.len() >= 4 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let random = word.split(|character: char| !character.is_ascii_alphanumeric()).any(long);
+        let is_mac = word.len() == 17 && word.matches(':').count() == 5;
+        let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        words.push(if random || is_mac || is_number { "#" } else { word });
+    }
+    words.join(" ")
+}
+
+struct Traced {
+    status: ExitStatus,
+    errors: String,
+}
+
+fn traced(program: &Path, arguments: &str, fault: &Fault, log: &Path) -> Result<Traced, String> {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-y", "-s", "80", "-o"]).arg(log);
+    strace.args(["-e", &format!("trace={TRACED}")]);
+    if let Some(inject) = fault.inject() {
+        strace.args(["-e", &inject]);
+    }
+    strace.arg(program).args(arguments.split(' ')).current_dir(root()).stdin(Stdio::null());
+    let output =
+        strace.output().map_err(|error| format!("strace: {error} (Debian: apt-get install strace)"))?;
+    Ok(Traced { status: output.status, errors: String::from_utf8_lossy(&output.stderr).into_owned() })
+}
+
+/// Runs a command without a fault. Whether it had anything to do, what is left says.
+fn command(program: &Path, arguments: &str) -> Result<(), String> {
+    if arguments.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new(program);
+    command.args(arguments.split(' ')).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).status().map(drop).map_err(|error| format!("{arguments}: {error}"))
+}
+
+fn shell(program: &Path, script: &str) -> Result<(), String> {
+    let script = format!("netns() {{ {} \"$@\"; }}\n{script}", program.display());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &script]).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());
+    let output = shell.output().map_err(|error| format!("sh: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{script}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}

@@ -1,0 +1,99 @@
+//! What there is in a host: what a command could leave behind, in lines that can be compared.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to reclaim what was dropped.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What there is, a line each.
+pub(super) type Inventory = BTreeSet<String>;
+
+/// Takes stock until it is as `expected`, or the kernel has had its time.
+pub(super) fn settle(expected: &Inventory) -> Inventory {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let now = take();
+        if now == *expected || Instant::now() >= deadline {
+            return now;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Takes stock of the host of the calling process.
+pub(super) fn take() -> Inventory {
+    let mut all = Inventory::new();
+    links(&mut all);
+    lines(&mut all, "namespace", "ip", &["netns", "list"]);
+    lines(&mut all, "route", "ip", &["route", "show", "table", "all"]);
+    lines(&mut all, "route6", "ip", &["-6", "route", "show", "proto", "static", "table", "all"]);
+    lines(&mut all, "rule", "nft", &["list", "ruleset"]);
+    let forwarding = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap_or_default();
+    all.insert(format!("sysctl ip_forward {}", forwarding.trim()));
+    for file in find("/run") {
+        all.insert(format!("file {file}"));
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points =
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with("/run"));
+    // A folder that is mounted on itself, and what is mounted in it, are counted.
+    let mut count = std::collections::BTreeMap::<&str, u32>::new();
+    points.for_each(|point| *count.entry(point).or_default() += 1);
+    all.extend(count.into_iter().map(|(point, count)| format!("mount {point} {count}")));
+    all
+}
+
+fn links(all: &mut Inventory) {
+    let text = output("ip", &["-j", "-d", "address", "show"]);
+    let links: Value = serde_json::from_str(&text).unwrap_or_default();
+    for link in links.as_array().into_iter().flatten() {
+        let word = |key: &str| link[key].as_str().unwrap_or("-").to_owned();
+        let name = word("ifname");
+        let (group, alias, master) = (word("group"), word("ifalias"), word("master"));
+        all.insert(format!("link {name} {} group {group} alias {alias} master {master}", word("address")));
+        for address in link["addr_info"].as_array().into_iter().flatten() {
+            // The kernel gives itself these, some time after a link is up.
+            if address["scope"] != "link" {
+                all.insert(format!("address {name} {}/{}", address["local"], address["prefixlen"]));
+            }
+        }
+        for hook in ["ingress", "egress"] {
+            let filters = output("tc", &["filter", "show", "dev", &name, hook]);
+            all.extend(filters.lines().map(|line| format!("filter {name} {hook} {line}")));
+        }
+        let qdiscs = output("tc", &["qdisc", "show", "dev", &name]);
+        all.extend(
+            qdiscs.lines().filter(|line| line.contains("clsact")).map(|line| format!("qdisc {name} {line}")),
+        );
+    }
+}
+
+fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
+    // A namespace has its id, `(id: 3)`, at some time or another.
+    let text = output(program, arguments);
+    let text = text.lines().map(|line| line.split(" (id").next().unwrap_or(line).trim());
+    all.extend(text.filter(|line| !line.is_empty()).map(|line| format!("{what} {line}")));
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// All files below a folder. What is mounted on one need not be looked into.
+fn find(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path().display().to_string();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(find(&path));
+        }
+        found.push(path);
+    }
+    found
+}

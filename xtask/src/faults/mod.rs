@@ -1,0 +1,203 @@
+//! `cargo xtask faults`: every command that makes or removes something, with each of its requests to the kernel refused,
+//! and killed before each.
+//!
+//! A command runs once without a fault under strace, which says what it asks the kernel for. Then it runs again for every
+//! such call, each time in a host of its own (network, mounts, processes), with that call refused by an error that fits it,
+//! or killed before it. Afterwards the host is compared with what it was: see [`operation::Effect`] for what may differ.
+//! Strangers' look-alikes are there all the while.
+
+mod case;
+mod inventory;
+mod operation;
+mod site;
+
+use case::{Fault, Found};
+use clap::Args;
+use netns::Failure;
+use netns::messages::say;
+use netns::output::{json_line, stdout};
+use operation::{ALL, Operation};
+use serde_json::{Value, json};
+use site::Site;
+use std::collections::{BTreeSet, VecDeque};
+use std::io::Write as _;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// How long a command may take with a fault, in seconds: none waits that long for anything.
+const LIMIT: &str = "60";
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "As root, on Debian with strace, iproute2 and nftables. Every case is in namespaces of its own, \
+which go with it. Exit codes: 0 nothing was wrong, 1 something was; each case that went wrong is on stderr."
+)]
+pub(crate) struct FaultsArguments {
+    /// Each call that differs from the others once: some minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Commands whose name has this in it only, such as `observe`.
+    #[arg(long, value_name = "NAME")]
+    operation: Vec<String>,
+    /// How many cases at once [default: as many as there are processors].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// One case, in the host of this process: how the others are run.
+    #[arg(long, hide = true, value_name = "JSON")]
+    case: Option<String>,
+}
+
+/// What was tried of a command, and what was wrong.
+#[derive(Debug, Default)]
+struct Totals {
+    calls: usize,
+    refused: usize,
+    killed: usize,
+    /// After how many something stayed, as it may, until the recovery.
+    stayed: usize,
+    wrong: usize,
+}
+
+pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
+    if let Some(case) = &arguments.case {
+        return one(case);
+    }
+    if let Some(missing) =
+        netns_core::missing_capabilities().ok().and_then(|missing| missing.first().copied())
+    {
+        return Err(Failure::usage(format!("{missing} is missing: run it as root")));
+    }
+    let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(2);
+    let begin = Instant::now();
+    let mut rows = Vec::new();
+    for (number, operation) in ALL.iter().enumerate() {
+        let wanted = &arguments.operation;
+        if !wanted.is_empty() && !wanted.iter().any(|name| operation.name.contains(&**name)) {
+            continue;
+        }
+        let totals = try_all(number, operation, arguments.quick, jobs).map_err(Failure::Kernel)?;
+        say(format_args!(
+            "{}: {} calls, {} refused, {} killed, {} stayed until the recovery, {} wrong ({} s)",
+            operation.name,
+            totals.calls,
+            totals.refused,
+            totals.killed,
+            totals.stayed,
+            totals.wrong,
+            begin.elapsed().as_secs()
+        ));
+        rows.push((operation.name, totals));
+    }
+    print(arguments, &rows).map_err(|_| Failure::Closed)?;
+    Ok(if rows.iter().all(|(_, totals)| totals.wrong == 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(arguments: &FaultsArguments, rows: &[(&str, Totals)]) -> std::io::Result<()> {
+    let mut out = stdout();
+    if arguments.json {
+        let row = |(name, totals): &(&str, Totals)| {
+            json!({"operation": name, "calls": totals.calls, "refused": totals.refused,
+                   "killed": totals.killed, "stayed": totals.stayed, "wrong": totals.wrong})
+        };
+        return json_line(&mut out, &json!({"operations": rows.iter().map(row).collect::<Vec<_>>()}));
+    }
+    writeln!(
+        out,
+        "| operation | calls | refused | killed | stayed | wrong |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    )?;
+    for (name, totals) in rows {
+        let Totals { calls, refused, killed, stayed, wrong } = totals;
+        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {stayed} | {wrong} |")?;
+    }
+    Ok(())
+}
+
+/// One case, in the host of this process.
+fn one(case: &str) -> Result<ExitCode, Failure> {
+    let broken = || Failure::usage("--case is for this program alone");
+    let case: Value = serde_json::from_str(case).map_err(|_| broken())?;
+    let number = case["operation"].as_u64().and_then(|number| usize::try_from(number).ok());
+    let operation = number.and_then(|number| ALL.get(number)).ok_or_else(broken)?;
+    let fault: Fault = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
+    let goal: BTreeSet<String> = serde_json::from_value(case["goal"].clone()).map_err(|_| broken())?;
+    let found = case::run(operation, &fault, &goal).map_err(Failure::Kernel)?;
+    json_line(&mut stdout(), &json!(found)).map_err(|_| Failure::Closed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tries every fault of a command.
+fn try_all(number: usize, operation: &Operation, quick: bool, jobs: usize) -> Result<Totals, String> {
+    let whole = in_host(number, &Fault::None, &BTreeSet::new())
+        .map_err(|error| format!("{}: {error}", operation.name))?;
+    for wrong in &whole.wrong {
+        say(format_args!("{}, without a fault: {wrong}", operation.name));
+    }
+    let sites = site::sites(&whole.log, !quick);
+    let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
+    let faults: VecDeque<(&Site, Fault)> = sites.iter().flat_map(faults_of).collect();
+    totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Fault::Signal { .. })).count();
+    totals.refused = faults.len() - totals.killed;
+    let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
+    let work = || {
+        while let Some((site, fault)) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+            let found = in_host(number, &fault, &whole.end);
+            if found.as_ref().is_ok_and(|found| found.stayed) {
+                *stayed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            }
+            let sentences = found.map_or_else(|error| vec![error], |found| found.wrong);
+            if !sentences.is_empty() {
+                *wrong.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                let sentences = sentences.join("\n    ");
+                say(format_args!("{}, {}:\n    {sentences}", operation.name, told(site, &fault)));
+            }
+        }
+    };
+    thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+    totals.stayed = stayed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    totals.wrong += wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(totals)
+}
+
+/// A refusal of each call; and a kill before each that changes something.
+fn faults_of(site: &Site) -> Vec<(&Site, Fault)> {
+    let (call, when) = (site.call.clone(), site.when);
+    let (error, words) = (site.error().to_owned(), site.words.clone());
+    let mut faults = vec![(site, Fault::Error { call: call.clone(), when, error, words })];
+    if site.changes {
+        faults.push((site, Fault::Signal { call, when, signal: "KILL".to_owned() }));
+    }
+    faults
+}
+
+fn told(site: &Site, fault: &Fault) -> String {
+    match fault {
+        Fault::None => String::new(),
+        Fault::Error { call, when, error, .. } => format!("{error} at {call} number {when} ({})", site.words),
+        Fault::Signal { call, when, signal } => {
+            format!("SIG{signal} before {call} number {when} ({})", site.words)
+        }
+    }
+}
+
+/// Runs a case in a host of its own.
+fn in_host(number: usize, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let case = json!({"operation": number, "fault": fault, "goal": goal}).to_string();
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", LIMIT, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]);
+    command.args(["--mount-proc", "--propagation", "private"]).arg(program).args(["faults", "--case", &case]);
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("unshare: {error}"))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(match output.status.code() {
+            None | Some(137) => format!("it takes longer than {LIMIT} s"),
+            Some(_) => words.trim().to_owned(),
+        });
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("a case says nonsense: {error}"))
+}

@@ -1,0 +1,138 @@
+//! What is tried: each command that makes or removes something.
+
+/// What becomes of the machine, if all goes well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It is as it was before.
+    None,
+    /// There is more. Where it fails there is not; where it is killed, [`Operation::recovery`] takes it away.
+    Makes,
+    /// There is less. Where it fails or is killed, the same command once more completes it.
+    Removes,
+}
+
+/// A command, in a host of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    /// Shell commands before it, with `netns` for the program. What they leave is as it was "before".
+    pub(super) setup: &'static str,
+    pub(super) arguments: &'static str,
+    pub(super) effect: Effect,
+    /// Arguments of the command that clears up after a kill.
+    pub(super) recovery: &'static str,
+    /// Shell commands after the recovery of one that makes something: what is needed to be where it was before.
+    pub(super) rest: &'static str,
+}
+
+const fn operation(
+    name: &'static str,
+    arguments: &'static str,
+    effect: Effect,
+    recovery: &'static str,
+) -> Operation {
+    Operation { name, setup: "", arguments, effect, recovery, rest: "" }
+}
+
+/// A lab that is up, and its file changed since.
+const EDITED: &str = "cp examples/bridge.toml /run/lab.toml; netns up -q /run/lab.toml; \
+     sed -i 's|10.1.1.2/24|10.1.1.22/24|' /run/lab.toml";
+/// A bridge that somebody else made, with a port.
+const BRIDGE: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns add box; \
+     ip link add port7 type veth peer name eth0 netns box; ip link set port7 master br7 up; \
+     ip -n box link set eth0 up";
+/// The same, with what its port may send in a file.
+const POLICY: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns add box; \
+     ip link add port7 type veth peer name eth0 netns box; ip link set port7 master br7 up; \
+     ip -n box link set eth0 up; \
+     printf '[namespace.box]\\naddresses = [\"10.7.0.2\"]\\nmode = \"enforce\"\\n' >/run/policy.toml";
+
+/// All of them.
+pub(super) const ALL: &[Operation] = &[
+    operation("run", "run --namespaces 2 --duration 0.2 --json", Effect::None, "clean"),
+    operation(
+        "run with addresses of both families, isolated",
+        "run --namespaces 2 --duration 0.2 --json --subnet6 fd00:7::/64 --isolated",
+        Effect::None,
+        "clean",
+    ),
+    operation(
+        "run of a cable",
+        "run --topology pair --subnet6 fd00:7::/64 --duration 0.2 --json",
+        Effect::None,
+        "clean",
+    ),
+    operation(
+        "run that enforces",
+        "run --namespaces 2 --duration 0.2 --json --enforce",
+        Effect::None,
+        "clean",
+    ),
+    operation("run that keeps", "run --namespaces 2 --duration 0.2 --json --keep", Effect::Makes, "clean"),
+    Operation {
+        setup: "netns run --namespaces 2 --duration 0.2 --json --keep >/dev/null",
+        ..operation("clean", "clean", Effect::Removes, "clean")
+    },
+    operation("up", "up -q examples/bridge.toml", Effect::Makes, "down -q examples/bridge.toml"),
+    operation(
+        "up with policies",
+        "up -q examples/tenants.toml",
+        Effect::Makes,
+        "down -q examples/tenants.toml",
+    ),
+    Operation {
+        setup: EDITED,
+        // Taken down, the lab is not where it was before the edit; up again it is where the edit leads to.
+        ..operation("up after an edit", "up -q /run/lab.toml", Effect::Removes, "up -q /run/lab.toml")
+    },
+    Operation {
+        setup: "netns up -q examples/bridge.toml",
+        ..operation("down", "down -q examples/bridge.toml", Effect::Removes, "")
+    },
+    Operation {
+        setup: "netns up -q examples/tenants.toml",
+        ..operation("down with policies", "down -q examples/tenants.toml", Effect::Removes, "")
+    },
+    Operation {
+        setup: BRIDGE,
+        ..operation(
+            "observe",
+            "observe br7 --duration 0.3 --interval 0.1 --json",
+            Effect::None,
+            "observe br7 --cleanup",
+        )
+    },
+    Operation {
+        setup: POLICY,
+        ..operation(
+            "observe with a policy",
+            "observe br7 --policy /run/policy.toml --duration 0.3 --interval 0.1 --json",
+            Effect::None,
+            "observe br7 --cleanup",
+        )
+    },
+    operation("netns add", "netns add one", Effect::Makes, "netns delete one"),
+    Operation {
+        setup: "ip netns add one",
+        ..operation("netns delete", "netns delete one", Effect::Removes, "")
+    },
+    operation("link add", "link add v0 --type veth --peer v1", Effect::Makes, "link delete v0"),
+];
+
+/// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and what it
+/// is about. Whatever stays is on record, and the command says that it failed.
+pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
+    // What cannot be removed is there.
+    ("", "umount2", ""),
+    ("", "unlink", ""),
+    ("", "rmdir", ""),
+    ("run", "sendto", "RTM_DELLINK"),
+    // Links are put into a group that is then deleted.
+    ("run", "sendto", "RTM_NEWLINK"),
+    ("run", "bpf", "BPF_MAP_DELETE_ELEM"),
+    // An empty record, which another process may have locked at that moment.
+    ("run", "flock", ""),
+    // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
+    // link of this name at the same time.
+    ("link add", "recvmsg", ""),
+];

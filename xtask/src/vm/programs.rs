@@ -1,0 +1,116 @@
+//! What is built for a virtual machine: the program, its example, and the programs of tests.
+
+use super::apt::failed;
+use super::architecture::Architecture;
+use crate::root;
+use netns::Failure;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// A program of tests, and the folder of its crate, which it runs in.
+#[derive(Debug, Clone)]
+pub(super) struct Tests {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    pub(super) folder: PathBuf,
+}
+
+/// Builds the example that makes sandboxes and pings from each; its program.
+pub(super) fn first_ping(architecture: Architecture) -> Result<PathBuf, Failure> {
+    let mut command = vec!["build", "--package", "netns-core", "--example", "first_ping"];
+    if architecture == Architecture::Amd64 {
+        // Elsewhere the standard library would have to be compiled once more.
+        command.push("--release");
+    }
+    executable(architecture, &command)
+}
+
+/// Builds one program; where it is.
+pub(super) fn executable(architecture: Architecture, arguments: &[&str]) -> Result<PathBuf, Failure> {
+    let built = build(architecture, arguments)?;
+    let path = built.iter().rev().find_map(|message| message["executable"].as_str());
+    path.map(PathBuf::from)
+        .ok_or_else(|| Failure::usage(format!("cargo {} made no program", arguments.join(" "))))
+}
+
+/// The programs of tests as they were when they were built.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) tests: Vec<Tests>,
+    /// The folder that cargo made them in; the tests look for the command line there.
+    pub(super) profile: PathBuf,
+    /// Links to all programs of that folder. The virtual machine has it in place of that one, so that the next build
+    /// changes nothing of a round that is running.
+    pub(super) kept: PathBuf,
+}
+
+impl Built {
+    /// Builds the programs of tests, as `cargo test --workspace` does, but for the benches; those whose name has one of these words in it.
+    pub(super) fn build(
+        architecture: Architecture,
+        wanted: &[String],
+        folder: &Path,
+    ) -> Result<Self, Failure> {
+        // Nothing is measured in an emulator, and what the peers need takes long to compile.
+        let command = ["test", "--no-run", "--workspace", "--exclude", "benches", "--profile", "emulated"];
+        let messages = build(architecture, &command)?;
+        let is_wanted =
+            |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(&**wanted));
+        let one = |message: &Value| {
+            let program = PathBuf::from(message["executable"].as_str()?);
+            let manifest = Path::new(message["manifest_path"].as_str()?);
+            let folder = manifest.parent()?.to_owned();
+            let package = folder.file_name()?.to_string_lossy().into_owned();
+            let name = format!("{package} {}", message["target"]["name"].as_str()?);
+            let is_test = message["profile"]["test"].as_bool()?;
+            (is_test && is_wanted(&name)).then_some(Tests { name, program, folder })
+        };
+        let tests: Vec<Tests> = messages.iter().filter_map(one).collect();
+        let programs: Vec<&Path> =
+            messages.iter().filter_map(|message| message["executable"].as_str()).map(Path::new).collect();
+        // Tests are in its `deps`.
+        let profile = tests.first().and_then(|tests| tests.program.parent()?.parent());
+        let profile =
+            profile.ok_or_else(|| Failure::usage("no program of tests has such a name"))?.to_owned();
+        let built = Self { tests, profile, kept: folder.join(format!("programs-{}", std::process::id())) };
+        programs.into_iter().try_for_each(|program| built.keep(program))?;
+        Ok(built)
+    }
+
+    /// Cargo and the linker write a new file, and leave the one that we have a link to.
+    fn keep(&self, program: &Path) -> Result<(), Failure> {
+        let Ok(name) = program.strip_prefix(&self.profile) else { return Ok(()) };
+        let kept = self.kept.join(name);
+        if let Some(folder) = kept.parent() {
+            fs::create_dir_all(folder).map_err(failed("make", folder))?;
+        }
+        let _ = fs::remove_file(&kept);
+        fs::hard_link(program, &kept).map_err(failed("link", &kept))
+    }
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.kept);
+    }
+}
+
+/// Runs cargo; what it made.
+fn build(architecture: Architecture, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
+    let [verb, rest @ ..] = arguments else { return Ok(Vec::new()) };
+    let mut command = architecture.cargo(verb)?;
+    command.current_dir(root()).args(rest);
+    command.args(["--quiet", "--message-format", "json-render-diagnostics"]);
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::usage(format!("run cargo: {error}")))?;
+    if !output.status.success() {
+        return Err(Failure::usage(format!("cargo {} failed; its words are above", arguments.join(" "))));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
