@@ -1,5 +1,6 @@
 //! Nobody gets past an observer that enforces: frames that avoid the hooks of their port, and what becomes of the barrier.
 
+use crate::metrics::{PORT, metrics};
 use crate::observe::{make_bridge, plug_in, programs};
 use crate::topology::{edit, fine, topology};
 use crate::topology_policy::violations;
@@ -131,11 +132,13 @@ fn the_barrier_of_a_killed_observer_goes_on_until_it_is_cleaned_up() {
 fn a_barrier_that_is_taken_away_is_reported_and_restored() {
     in_host(|_| {
         two();
-        let mut observe = Watched::start(ENFORCE);
+        let mut observe = Watched::start(&format!("{ENFORCE} --metrics {PORT}"));
         observe.line("counters", |line| line["type"] == "counters");
+        assert!(metrics().contains("\nnetns_enforcement_lost_total 0\n"));
         let way = around();
         let _ = nft("flush ruleset");
         observe.line("the loss", |line| line["type"] == "enforcement" && line["event"] == "lost");
+        eventually("it is a metric", || metrics().contains("\nnetns_enforcement_lost_total 1\n"));
         assert_eq!(lies(), 0, "it is there again");
         let ended = observe.end("INT");
         assert_eq!(ended.code, Some(2), "{}", ended.err);
