@@ -102,7 +102,7 @@ fn advertisement(MacAddress(mac): MacAddress, address: Ipv6Addr, router: bool) -
     frame
 }
 
-/// The checksum of what follows the first 8 bytes of an IPv6 header without options: addresses and ICMPv6, of 32 bytes.
+/// The checksum of what follows the first 8 bytes of an IPv6 header without options: addresses and `ICMPv6`, of 32 bytes.
 fn checksum(addresses_and_message: &[u8]) -> u16 {
     let words =
         addresses_and_message.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));

@@ -11,7 +11,7 @@ pub(crate) fn send_frame(socket: BorrowedFd<'_>, index: u32, frame: &[u8]) -> io
         sll_family: libc::AF_PACKET as u16,
         // Of a raw packet socket, the kernel reads it from the frame.
         sll_protocol: 0,
-        sll_ifindex: index.cast_signed(),
+        sll_ifindex: i32::from_ne_bytes(index.to_ne_bytes()),
         sll_hatype: 0,
         sll_pkttype: 0,
         sll_halen: 0,
