@@ -189,3 +189,28 @@ fn a_link_with_clsact_and_both_filters_is_made_by_one_send() {
         host.assert_clean();
     });
 }
+
+#[test]
+fn whether_there_is_a_clsact_is_asked_of_one_link() {
+    in_host(|host| {
+        ip("link add v0 type veth peer name v1");
+        let mut socket = host.socket();
+        let v0 = index(&mut socket, "v0");
+        let gone = tc::has_clsact(&mut socket, 999).unwrap_err();
+        assert_eq!(gone.errno(), Some(libc::ENODEV));
+        for (command, has) in [
+            (None, false),
+            (Some("qdisc add dev v0 clsact"), true),
+            (Some("qdisc del dev v0 clsact"), false),
+            (Some("qdisc add dev v0 ingress"), false),
+            (Some("qdisc del dev v0 ingress"), false),
+        ] {
+            if let Some(command) = command {
+                let _ = tc_tool(command);
+            }
+            assert_eq!(tc::has_clsact(&mut socket, v0).unwrap(), has, "{command:?}");
+            let listed = tc::list_qdiscs(&mut socket, v0).unwrap().iter().any(tc::Qdisc::is_clsact);
+            assert_eq!(listed, has, "{command:?}");
+        }
+    });
+}

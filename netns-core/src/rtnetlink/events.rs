@@ -6,7 +6,7 @@ use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
 use crate::sys::deadline::Deadline;
-use crate::wire::Messages;
+use crate::wire::{Messages, TcMsg};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::io;
@@ -28,6 +28,13 @@ pub enum Event {
     Address(Address),
     /// An interface lost an address.
     AddressGone(Address),
+    /// A qdisc or a filter of a link was made, changed or deleted. Only of [`Events::open_with_traffic_control`].
+    TrafficControl {
+        /// The link's index.
+        index: u32,
+        /// The socket that asked for it: see [`RouteSocket::port_id`](crate::RouteSocket::port_id). 0 of the kernel itself.
+        by: u32,
+    },
     /// Events came faster than they were read and some are lost: what is known of the namespace is out of date, and
     /// has to be listed anew.
     Lost,
@@ -64,11 +71,23 @@ impl Events {
     /// # Errors
     /// If the kernel gives no socket.
     pub fn open() -> Result<Self> {
+        Self::listen(&[])
+    }
+
+    /// As [`Events::open`], to traffic control too.
+    ///
+    /// # Errors
+    /// As [`Events::open`].
+    pub fn open_with_traffic_control() -> Result<Self> {
+        Self::listen(&[libc::RTNLGRP_TC])
+    }
+
+    fn listen(more: &[u32]) -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
             .map_err(Error::system(Operation::ListenToEvents, "", SystemCall::Socket))?;
         // Bit n-1 is group n.
         let groups = [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
-        let mask = groups.iter().fold(0, |mask, group| mask | 1 << (group - 1));
+        let mask = groups.iter().chain(more).fold(0, |mask, group| mask | 1 << (group - 1));
         sys::socket::bind_netlink(socket.as_fd(), mask).map_err(Error::system(
             Operation::ListenToEvents,
             "",
@@ -151,6 +170,12 @@ impl Events {
                 libc::RTM_DELLINK => parse_link(&message).map(|link| Event::LinkGone(Box::new(link))),
                 libc::RTM_NEWADDR => address::parse(&message).map(Event::Address),
                 libc::RTM_DELADDR => address::parse(&message).map(Event::AddressGone),
+                libc::RTM_NEWQDISC | libc::RTM_DELQDISC | libc::RTM_NEWTFILTER | libc::RTM_DELTFILTER => {
+                    let by = message.header.port;
+                    message
+                        .family_header::<TcMsg>()
+                        .map(|header| Event::TrafficControl { index: header.index, by })
+                }
                 _ => None,
             };
             self.ready.extend(event);

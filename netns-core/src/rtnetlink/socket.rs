@@ -97,6 +97,13 @@ impl RouteSocket {
         self.exchange(batch, libc::NLM_F_ACK)
     }
 
+    /// The number by which the kernel knows this socket, once it has answered a request: events carry that of the socket
+    /// that caused them.
+    #[must_use]
+    pub const fn port_id(&self) -> Option<u32> {
+        self.port
+    }
+
     /// The namespace that this socket is in (`SIOCGSKNS`, Linux 4.9).
     ///
     /// # Errors

@@ -294,6 +294,41 @@ pub fn list_qdiscs(socket: &mut RouteSocket, index: u32) -> Result<Vec<Qdisc>> {
     Ok(qdiscs)
 }
 
+/// Appends the question for what is in clsact's place on a link.
+pub(crate) fn encode_get_clsact(batch: &mut Batch, index: u32) {
+    // Before Linux 6.8 the answer is a notice, which whoever asked gets if it wants the echo (`tc_get_qdisc` in
+    // <https://github.com/torvalds/linux/blob/v6.1/net/sched/sch_api.c>).
+    let header = TcMsg { handle: 0, ..clsact_header(index) };
+    batch.message(libc::RTM_GETQDISC, libc::NLM_F_ECHO, &header, |_| {});
+}
+
+/// Whether the link with this index has a clsact qdisc. Unlike [`list_qdiscs`], for which the kernel goes through all links
+/// of the namespace, this takes as long however many there are.
+///
+/// # Errors
+/// `ENODEV` if there is no such link.
+///
+/// ```
+/// use netns_core::{Namespace, RouteSocket, tc};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// assert!(!tc::has_clsact(&mut socket, 1)?);
+/// tc::add_clsact(&mut socket, 1)?;
+/// assert!(tc::has_clsact(&mut socket, 1)?);
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn has_clsact(socket: &mut RouteSocket, index: u32) -> Result<bool> {
+    let mut batch = Batch::new();
+    encode_get_clsact(&mut batch, index);
+    let is_clsact = |message: &Message<'_>| Ok(parse_qdisc(message).is_some_and(|qdisc| qdisc.is_clsact()));
+    match socket.query_optional(&mut batch, is_clsact) {
+        // There is none; before Linux 6.8 the kernel refuses where there was one.
+        Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::EINVAL)) => Ok(false),
+        other => other.map(|found| found.unwrap_or(false)),
+    }
+}
+
 fn parse_qdisc(message: &Message<'_>) -> Option<Qdisc> {
     let header: TcMsg = message.family_header()?;
     if message.header.kind != libc::RTM_NEWQDISC {

@@ -124,8 +124,7 @@ impl Monitor {
         match tc::add_clsact(socket, ifindex) {
             Ok(()) => attachment.made_clsact = true,
             Err(error) if error.errno() == Some(libc::EEXIST) => {
-                let qdiscs = tc::list_qdiscs(socket, ifindex).map_err(failed)?;
-                if !qdiscs.iter().any(tc::Qdisc::is_clsact) {
+                if !tc::has_clsact(socket, ifindex).map_err(failed)? {
                     return Err(MonitorError::IngressQdisc { ifindex });
                 }
             }
@@ -133,6 +132,10 @@ impl Monitor {
         }
         for (direction, priority) in Direction::BOTH.into_iter().zip(&mut attachment.priorities) {
             let others = tc::list_filters(socket, ifindex, direction).map_err(failed)?;
+            if priority.is_some_and(|ours| others.iter().any(|filter| self.is_ours(filter, direction, ours)))
+            {
+                continue;
+            }
             let free = lowest_free(&others);
             if free > FIRST {
                 log::warn!(
@@ -146,6 +149,23 @@ impl Monitor {
             *priority = Some(free);
         }
         Ok(())
+    }
+
+    /// Puts back what of an attachment somebody took off the port: a filter, or the qdisc with both. What is there stays.
+    ///
+    /// # Errors
+    /// As [`Self::attach`], and [`MonitorError::NotAssigned`] if it was detached.
+    pub fn restore(&self, socket: &mut RouteSocket, attachment: &mut Attachment) -> Result<(), MonitorError> {
+        if self.lock().slots.port(attachment.slot) != Some(attachment.ifindex) {
+            return Err(MonitorError::NotAssigned { slot: attachment.slot });
+        }
+        self.attach_to(socket, attachment)
+    }
+
+    fn is_ours(&self, filter: &FilterInfo, direction: Direction, priority: u16) -> bool {
+        filter.program_id == Some(self.program(direction).id)
+            && filter.priority == priority
+            && filter.handle == HANDLE
     }
 
     /// The slot of a port that carries both programs; `None` if it has none, or somebody took a filter away.
@@ -191,9 +211,8 @@ impl Monitor {
         let ifindex = attachment.ifindex;
         let mut others = 0;
         for (direction, priority) in Direction::BOTH.into_iter().zip(attachment.priorities) {
-            let id = Some(self.program(direction).id);
             let is_ours = |filter: &FilterInfo| {
-                filter.program_id == id && Some(filter.priority) == priority && filter.handle == HANDLE
+                priority.is_some_and(|priority| self.is_ours(filter, direction, priority))
             };
             for filter in tc::list_filters(socket, ifindex, direction)? {
                 if is_ours(&filter) {
@@ -203,8 +222,7 @@ impl Monitor {
                 }
             }
         }
-        let has_clsact = tc::list_qdiscs(socket, ifindex)?.iter().any(tc::Qdisc::is_clsact);
-        if attachment.made_clsact && has_clsact && others == 0 {
+        if attachment.made_clsact && others == 0 && tc::has_clsact(socket, ifindex)? {
             tc::delete_clsact(socket, ifindex)?;
         }
         Ok(())

@@ -99,7 +99,7 @@ fn explain(operation: String, feature: Option<&'static str>, answer: io::Error, 
 
 /// Knows file descriptors that ran out, wherever they did.
 pub(super) fn without_descriptors(error: MonitorError) -> MonitorError {
-    let errno = kernel_error(&error).and_then(io::Error::raw_os_error);
+    let errno = error.errno();
     match (errno, error) {
         (
             Some(errno @ (libc::EMFILE | libc::ENFILE)),

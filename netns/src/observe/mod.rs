@@ -11,7 +11,7 @@ use crate::output::{json_line, stdout};
 use crate::rights;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
-use crate::watch::{self, Source, Teller};
+use crate::watch::{self, Losses, Source, Teller};
 use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
@@ -252,7 +252,8 @@ impl Source for Bridge<'_> {
         stations.into_iter().map(line).collect()
     }
 
-    fn lost_events(&self) -> u64 {
-        self.observer.lost_events()
+    fn losses(&self) -> Losses {
+        let observer = &self.observer;
+        Losses { events: observer.lost_events(), enforcement: observer.lost_enforcement() }
     }
 }

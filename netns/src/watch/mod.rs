@@ -51,10 +51,19 @@ pub(crate) trait Source {
     /// What a port may send, in words, and what is done about the rest; `None` if nobody judges.
     fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)>;
 
-    /// How often something that became of the ports was not told.
-    fn lost_events(&self) -> u64 {
-        0
+    /// What was lost until now.
+    fn losses(&self) -> Losses {
+        Losses::default()
     }
+}
+
+/// What was lost until now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Losses {
+    /// How often something that became of the ports was not reported.
+    pub(crate) events: u64,
+    /// How often somebody took away what enforces the policies.
+    pub(crate) enforcement: u64,
 }
 
 /// Watches until the time is over, a signal comes, or the bridge goes.
@@ -65,7 +74,7 @@ pub(crate) fn watch(
     out: &mut impl Write,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let publish = |network: &str, reading: &Arc<Reading>, lost: u64| {
+    let publish = |network: &str, reading: &Arc<Reading>, lost: Losses| {
         if let Some(metrics) = metrics {
             metrics.publish(network, reading, lost);
         }
@@ -87,14 +96,14 @@ fn watch_lines(
     arguments: &WatchArguments,
     stop: &Stop,
     lines: &mut lines::Lines<'_, impl Write>,
-    publish: impl Fn(&str, &Arc<Reading>, u64),
+    publish: impl Fn(&str, &Arc<Reading>, Losses),
 ) -> Result<(), Failure> {
     let started = lines.started;
     let end = if arguments.once { Some(arguments.interval) } else { arguments.duration };
     let end = end.map(|time| started + time);
     let mut picture = arguments.screenshot.as_deref().map(|path| (path, screenshot::view(source.network())));
     let mut previous = Arc::new(source.read()?);
-    publish(source.network(), &previous, source.lost_events());
+    publish(source.network(), &previous, source.losses());
     show_told(source, lines, &mut picture)?;
     let mut next = started;
     while end.is_none_or(|end| next < end) {
@@ -117,7 +126,7 @@ fn watch_lines(
             }
         }
         let reading = Arc::new(source.read()?);
-        publish(source.network(), &reading, source.lost_events());
+        publish(source.network(), &reading, source.losses());
         show_told(source, lines, &mut picture)?;
         lines.counters(&reading, &previous)?;
         if let Some((_, view)) = &mut picture {

@@ -1,6 +1,7 @@
 //! Nobody gets past an observer that enforces: frames that avoid the hooks of their port, and what becomes of the barrier.
 
-use crate::observe::{make_bridge, plug_in};
+use crate::metrics::{PORT, metrics};
+use crate::observe::{make_bridge, plug_in, programs};
 use crate::topology::{edit, fine, topology};
 use crate::topology_policy::violations;
 use crate::watched::Watched;
@@ -131,16 +132,46 @@ fn the_barrier_of_a_killed_observer_goes_on_until_it_is_cleaned_up() {
 fn a_barrier_that_is_taken_away_is_reported_and_restored() {
     in_host(|_| {
         two();
-        let mut observe = Watched::start(ENFORCE);
+        let mut observe = Watched::start(&format!("{ENFORCE} --metrics {PORT}"));
         observe.line("counters", |line| line["type"] == "counters");
+        assert!(metrics().contains("\nnetns_enforcement_lost_total 0\n"));
         let way = around();
         let _ = nft("flush ruleset");
         observe.line("the loss", |line| line["type"] == "enforcement" && line["event"] == "lost");
+        eventually("it is a metric", || metrics().contains("\nnetns_enforcement_lost_total 1\n"));
         assert_eq!(lies(), 0, "it is there again");
         let ended = observe.end("INT");
         assert_eq!(ended.code, Some(2), "{}", ended.err);
         assert_eq!(nft("list ruleset"), "");
         way.end().unwrap();
+    });
+}
+
+/// The qdisc with both filters, one of the filters, a filter that somebody put in the place of one.
+#[test]
+fn programs_that_are_taken_off_are_reported_and_put_back() {
+    in_host(|_| {
+        two();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        for loss in [
+            "qdisc del dev v1 clsact",
+            "filter del dev v1 ingress pref 1 handle 1 protocol all bpf",
+            "filter replace dev v1 ingress pref 1 handle 1 protocol all bpf bytecode 1,6 0 0 4294967295",
+        ] {
+            let mut tc = oracle("tc");
+            let words: Vec<&str> = loss.split(' ').collect();
+            let _ = match words.split_at_checked(13) {
+                Some((before, code)) => run(tc.args(before).arg(code.join(" "))),
+                None => run(tc.args(words)),
+            };
+            let lost = observe.line("the loss", |line| line["type"] == "enforcement");
+            assert_eq!(lost["what"], "the programs on v1", "{loss}");
+            assert_eq!(programs("v1"), 2, "{loss}");
+            assert_eq!(lies(), 0, "{loss}");
+        }
+        let ended = observe.end("INT");
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
     });
 }
 

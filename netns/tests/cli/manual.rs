@@ -81,3 +81,12 @@ fn a_slip_of_the_pen_is_put_right() {
         assert!(run.err.contains("tip: a similar") && run.err.contains(&format!("'{meant}'")), "{}", run.err);
     }
 }
+
+#[test]
+fn help_calls_the_program_by_its_name() {
+    for arguments in ["--help", "run --help", "netns --help", "man --help", "completions --help"] {
+        let help = done(&mut xtask(arguments));
+        assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
+        assert!(help.out.contains("Usage: netns") && !help.out.contains("xtask"), "{}", help.out);
+    }
+}

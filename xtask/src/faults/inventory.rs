@@ -77,7 +77,10 @@ fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
     // A namespace has its id, `(id: 3)`, at some time or another.
     let text = output(program, arguments);
     let text = text.lines().map(|line| line.split(" (id").next().unwrap_or(line).trim());
-    all.extend(text.filter(|line| !line.is_empty()).map(|line| format!("{what} {line}")));
+    // The kernel gives a link that is up addresses and routes of its own, in its own time.
+    let of_link = |line: &&str| line.contains("fe80:") || line.contains("ff00::/8");
+    let text = text.filter(|line| !line.is_empty() && !of_link(line));
+    all.extend(text.map(|line| format!("{what} {line}")));
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {

@@ -18,8 +18,8 @@ use netns::messages::say;
 use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
 use serde_json::{Value, json};
-use site::Site;
-use std::collections::{BTreeSet, VecDeque};
+use site::{Known, Site};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +35,7 @@ const LIMIT: &str = "60";
 which go with it. Exit codes: 0 nothing was wrong, 1 something was; each case that went wrong is on stderr."
 )]
 pub(crate) struct FaultsArguments {
-    /// Each call that differs from the others once: some minutes.
+    /// Calls that are alike once for all forms of a command: some minutes.
     #[arg(long)]
     quick: bool,
     /// Commands whose name has this in it only, such as `observe`.
@@ -75,12 +75,15 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(2);
     let begin = Instant::now();
     let mut rows = Vec::new();
+    let mut known: HashMap<&str, Known> = HashMap::new();
     for (number, operation) in ALL.iter().enumerate() {
         let wanted = &arguments.operation;
         if !wanted.is_empty() && !wanted.iter().any(|name| operation.name.contains(&**name)) {
             continue;
         }
-        let totals = try_all(number, operation, arguments.quick, jobs).map_err(Failure::Kernel)?;
+        let verb = operation.arguments.split(' ').next().unwrap_or_default();
+        let known = known.entry(verb).or_default();
+        let totals = try_all(number, operation, (arguments.quick, known), jobs).map_err(Failure::Kernel)?;
         say(format_args!(
             "{}: {} calls, {} refused, {} killed, {} stayed until the recovery, {} wrong ({} s)",
             operation.name,
@@ -131,13 +134,18 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
 }
 
 /// Tries every fault of a command.
-fn try_all(number: usize, operation: &Operation, quick: bool, jobs: usize) -> Result<Totals, String> {
+fn try_all(
+    number: usize,
+    operation: &Operation,
+    (quick, known): (bool, &mut Known),
+    jobs: usize,
+) -> Result<Totals, String> {
     let whole = in_host(number, &Fault::None, &BTreeSet::new())
         .map_err(|error| format!("{}: {error}", operation.name))?;
     for wrong in &whole.wrong {
         say(format_args!("{}, without a fault: {wrong}", operation.name));
     }
-    let sites = site::sites(&whole.log, !quick);
+    let sites = site::sites(&whole.log, !quick, known);
     let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
     let faults: VecDeque<(&Site, Fault)> = sites.iter().flat_map(faults_of).collect();
     totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Fault::Signal { .. })).count();

@@ -35,7 +35,7 @@ const fn operation(
 }
 
 /// A lab that is up, and its file changed since.
-const EDITED: &str = "cp examples/bridge.toml /run/lab.toml; netns up -q /run/lab.toml; \
+const EDITED: &str = "cp examples/bridge-host.toml /run/lab.toml; netns up -q /run/lab.toml; \
      sed -i 's|10.1.1.2/24|10.1.1.22/24|' /run/lab.toml";
 /// A bridge that somebody else made, with a port.
 const BRIDGE: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns add box; \
@@ -73,7 +73,7 @@ pub(super) const ALL: &[Operation] = &[
         setup: "netns run --namespaces 2 --duration 0.2 --json --keep >/dev/null",
         ..operation("clean", "clean", Effect::Removes, "clean")
     },
-    operation("up", "up -q examples/bridge.toml", Effect::Makes, "down -q examples/bridge.toml"),
+    operation("up", "up -q examples/bridge-host.toml", Effect::Makes, "down -q examples/bridge-host.toml"),
     operation(
         "up with policies",
         "up -q examples/tenants.toml",
@@ -86,8 +86,8 @@ pub(super) const ALL: &[Operation] = &[
         ..operation("up after an edit", "up -q /run/lab.toml", Effect::Removes, "up -q /run/lab.toml")
     },
     Operation {
-        setup: "netns up -q examples/bridge.toml",
-        ..operation("down", "down -q examples/bridge.toml", Effect::Removes, "")
+        setup: "netns up -q examples/bridge-host.toml",
+        ..operation("down", "down -q examples/bridge-host.toml", Effect::Removes, "")
     },
     Operation {
         setup: "netns up -q examples/tenants.toml",

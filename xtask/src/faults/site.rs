@@ -33,11 +33,13 @@ impl Site {
     }
 }
 
-/// The sites in what strace wrote, with `-f -y -s 80`: each that differs from the others once, by its first call; `all`
-/// of them, if they are asked for.
-pub(super) fn sites(log: &str, all: bool) -> Vec<Site> {
+/// Sites by call and words.
+pub(super) type Known = HashSet<(String, String)>;
+
+/// The sites in what strace wrote, with `-f -y -s 80`; of those that are alike the first, and none that is like one that is
+/// known already, unless `all` of them are asked for.
+pub(super) fn sites(log: &str, all: bool, known: &mut Known) -> Vec<Site> {
     let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
-    let mut known = HashSet::new();
     let mut sites = Vec::new();
     for line in log.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };

@@ -63,7 +63,10 @@ impl Built {
             let manifest = Path::new(message["manifest_path"].as_str()?);
             let folder = manifest.parent()?.to_owned();
             let package = folder.file_name()?.to_string_lossy().into_owned();
-            let name = format!("{package} {}", message["target"]["name"].as_str()?);
+            let target = &message["target"];
+            // A library and its program may have one name.
+            let kind = if target["kind"][0] == "bin" { "program " } else { "" };
+            let name = format!("{package} {kind}{}", target["name"].as_str()?);
             let is_test = message["profile"]["test"].as_bool()?;
             (is_test && is_wanted(&name)).then_some(Tests { name, program, folder })
         };

@@ -76,6 +76,30 @@ impl RouteSocket {
         answer.ok_or_else(|| reply_error(batch.bytes(), "the kernel acknowledged it and sent nothing"))
     }
 
+    /// As [`RouteSocket::query`], of an object of which the kernel may send nothing; `None` then.
+    ///
+    /// # Errors
+    /// As [`RouteSocket::query`].
+    pub(crate) fn query_optional<T>(
+        &mut self,
+        batch: &mut Batch,
+        mut read: impl FnMut(&Message<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut answer = None;
+        let mut keep = |message: &Message<'_>| {
+            answer = Some(read(message)?);
+            Ok(())
+        };
+        // The acknowledgement is there in any case.
+        let longer = self.exchange_in(&mut [0; REPLY_CAPACITY], batch, libc::NLM_F_ACK, &mut keep)?;
+        if longer.is_some() {
+            return Err(reply_error(batch.bytes(), "its answer is longer than the buffer for it"));
+        }
+        // Behind an answer it has not been read yet.
+        self.settled = answer.is_none();
+        Ok(answer)
+    }
+
     /// Sends `batch`, whose last two messages each ask for an object, and gives the answers to `read`; `false` if one is
     /// too long for the buffers, or a request of those in `may_fail`, by their places in the batch, was refused.
     ///

@@ -8,7 +8,7 @@ use netns_core::{Error, Namespace, RouteSocket, link};
 use super::judge::Judging;
 use super::kernel::Counts;
 use super::trace::Journal;
-use super::{Observer, PortChange};
+use super::{Observed, Observer, PortChange, noted};
 use crate::monitor::{Mode, Monitor, MonitorError};
 
 /// A barrier on record: its table's name, and what was changed of the bridge with it.
@@ -139,6 +139,34 @@ impl Observer<'_> {
         }
         to_remove.into_iter().try_for_each(|index| barrier.remove(index)).map_err(failed)?;
         barrier.add(&to_add).map_err(failed)
+    }
+
+    /// Puts the programs back onto ports off which somebody took them.
+    pub(super) fn keep_programs(&mut self) -> Result<(), MonitorError> {
+        let touched = std::mem::take(&mut self.touched);
+        let Counts::Program(monitor) = self.counts else { return Ok(()) };
+        for index in touched {
+            let Some(Observed { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
+                continue;
+            };
+            // A port that goes takes its filters with it.
+            match monitor.attached(&mut self.socket, index) {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(error) if error.errno() == Some(libc::ENODEV) => continue,
+                Err(error) => return Err(error),
+            }
+            match noted::restore(monitor, &mut self.socket, &mut *self.journal, &**info, attachment) {
+                Ok(()) => {}
+                Err(error) if error.errno() == Some(libc::ENODEV) => continue,
+                Err(error) => return Err(error),
+            }
+            if monitor.mode(info.slot) == Some(Mode::Enforce) {
+                self.lost_enforcement += 1;
+            }
+            self.news.push(PortChange::EnforcementLost { what: format!("the programs on {}", info.name) });
+        }
+        Ok(())
     }
 
     /// Takes the barrier away from a port that is about to lose its program.

@@ -106,6 +106,8 @@ pub struct Observer<'m> {
     lost: u64,
     barrier: Option<Raised>,
     lost_enforcement: u64,
+    /// Links of which a qdisc or a filter has changed.
+    touched: HashSet<u32>,
 }
 
 struct Observed {
@@ -155,7 +157,11 @@ impl<'m> Observer<'m> {
     ) -> Result<Self, MonitorError> {
         let failed = |source| MonitorError::Bridge { bridge, source };
         // Before the first look, so that no port is missed in between.
-        let events = open_in(host, Events::open).map_err(failed)?;
+        let open = match &counts {
+            Counts::Program(_) => Events::open_with_traffic_control,
+            Counts::Kernel(_) => Events::open,
+        };
+        let events = open_in(host, open).map_err(failed)?;
         let mut socket = open_in(host, RouteSocket::open).map_err(failed)?;
         let bridge = link::get(&mut socket, bridge).map_err(failed)?;
         if bridge.kind.as_deref() != Some("bridge") {
@@ -178,6 +184,7 @@ impl<'m> Observer<'m> {
             lost: 0,
             barrier,
             lost_enforcement: 0,
+            touched: HashSet::new(),
         };
         observer.look_at_all()?;
         observer.identify();
@@ -228,8 +235,12 @@ impl<'m> Observer<'m> {
                     // It may have left another bridge for ours, or be another link of the same index by now.
                     self.look_again(link.index)?;
                 }
+                // What this observer did itself it knows.
+                Some(Event::TrafficControl { by, .. }) if Some(by) == self.socket.port_id() => {}
+                Some(Event::TrafficControl { index, .. }) => drop(self.touched.insert(index)),
                 Some(Event::Lost) => {
                     self.lost += 1;
+                    self.touched.extend(self.ports.keys());
                     self.look_at_all()?;
                 }
                 Some(_) => {}
@@ -238,6 +249,7 @@ impl<'m> Observer<'m> {
         }
         self.identify();
         self.learn()?;
+        self.keep_programs()?;
         self.keep_barrier()?;
         Ok(std::mem::take(&mut self.news))
     }

@@ -16,8 +16,8 @@ pub(super) fn attach(
 ) -> Result<Attachment, MonitorError> {
     let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
     let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
-    let qdiscs = tc::list_qdiscs(socket, link.index).map_err(port)?;
-    let clsact = if qdiscs.iter().any(tc::Qdisc::is_clsact) { Clsact::NotOurs } else { Clsact::Unsure };
+    let has_clsact = tc::has_clsact(socket, link.index).map_err(port)?;
+    let clsact = if has_clsact { Clsact::NotOurs } else { Clsact::Unsure };
     let mut trace = Trace { ifindex: link.index, name: link.name, mac: link.mac, clsact };
     journal.note(&trace).map_err(noted)?;
     let attachment = match monitor.attach_with(socket, link.index, policy) {
@@ -39,6 +39,30 @@ pub(super) fn attach(
         }
     }
     Ok(attachment)
+}
+
+/// Puts back what somebody took off a port.
+pub(super) fn restore(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    journal: &mut dyn Journal,
+    port: impl Into<Trace>,
+    attachment: &mut Attachment,
+) -> Result<(), MonitorError> {
+    let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
+    // A qdisc that is made now is ours, whoever made the one before.
+    let mut trace = Trace { clsact: Clsact::Unsure, ..port.into() };
+    let has_clsact = tc::has_clsact(socket, attachment.ifindex()).map_err(|source| MonitorError::Port {
+        operation: "look at",
+        ifindex: attachment.ifindex(),
+        source,
+    })?;
+    if !has_clsact {
+        journal.note(&trace).map_err(noted)?;
+    }
+    monitor.restore(socket, attachment)?;
+    trace.clsact = if attachment.made_clsact() { Clsact::Ours } else { Clsact::NotOurs };
+    journal.note(&trace).map_err(noted)
 }
 
 /// Detaches from a port.

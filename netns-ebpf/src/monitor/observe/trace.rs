@@ -111,7 +111,7 @@ impl Trace {
             Clsact::Unsure | Clsact::Leaving => true,
             Clsact::NotOurs => false,
         };
-        if ours && !others && tc::list_qdiscs(socket, self.ifindex)?.iter().any(tc::Qdisc::is_clsact) {
+        if ours && !others && tc::has_clsact(socket, self.ifindex)? {
             tc::delete_clsact(socket, self.ifindex)?;
             removed = true;
         }

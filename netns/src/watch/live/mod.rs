@@ -10,7 +10,7 @@ mod theme;
 #[cfg(test)]
 mod tests;
 
-use super::{Source, TICK};
+use super::{Losses, Source, TICK};
 use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Keep;
@@ -66,7 +66,7 @@ pub(super) fn live(
     source: &mut impl Source,
     arguments: &WatchArguments,
     stop: &Stop,
-    mut publish: impl FnMut(&str, &Arc<Reading>, u64),
+    mut publish: impl FnMut(&str, &Arc<Reading>, Losses),
 ) -> Result<(), Failure> {
     let messages = Keep::begin();
     let mut screen = Screen::open()?;
@@ -99,7 +99,7 @@ pub(super) fn live(
             if app.network != source.network() {
                 source.network().clone_into(&mut app.network);
             }
-            publish(source.network(), &reading, source.lost_events());
+            publish(source.network(), &reading, source.losses());
             app.tell(source.violations()?);
             app.update(reading);
             dirty = true;

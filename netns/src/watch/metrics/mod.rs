@@ -3,6 +3,7 @@
 mod families;
 mod server;
 
+use super::Losses;
 use crate::failure::Failure;
 use families::Ports;
 use netns_ebpf::Reading;
@@ -34,6 +35,7 @@ pub(crate) struct Metrics {
     ports: Ports,
     setup: Histogram,
     lost: IntCounter,
+    lost_enforcement: IntCounter,
     _server: Server,
 }
 
@@ -51,21 +53,29 @@ impl Metrics {
             "Times that the kernel's link events came faster than they were read; the ports were listed anew.",
         )
         .map_err(failed)?;
+        let lost_enforcement = IntCounter::new(
+            "netns_enforcement_lost_total",
+            "Times that somebody took away what enforces the policies; it was put back.",
+        )
+        .map_err(failed)?;
         let options = Opts::new("netns_build_info", "A metric of 1 whose label tells the version.");
         let build = IntGaugeVec::new(options, &["version"]).map_err(failed)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(ports.clone())).map_err(failed)?;
         registry.register(Box::new(setup.clone())).map_err(failed)?;
         registry.register(Box::new(lost.clone())).map_err(failed)?;
+        registry.register(Box::new(lost_enforcement.clone())).map_err(failed)?;
         registry.register(Box::new(build)).map_err(failed)?;
         let server = Server::start(address, registry)
             .map_err(|error| Failure::usage(format!("serve metrics on {address}: {error}")))?;
-        Ok(Self { ports, setup, lost, _server: server })
+        Ok(Self { ports, setup, lost, lost_enforcement, _server: server })
     }
 
     /// What is served from now on, of a network that may have another name by now. Ports that are not in it are gone.
-    pub(crate) fn publish(&self, network: &str, reading: &Arc<Reading>, lost_events: u64) {
-        self.lost.inc_by(lost_events.saturating_sub(self.lost.get()));
+    pub(crate) fn publish(&self, network: &str, reading: &Arc<Reading>, losses: Losses) {
+        let Losses { events, enforcement } = losses;
+        self.lost.inc_by(events.saturating_sub(self.lost.get()));
+        self.lost_enforcement.inc_by(enforcement.saturating_sub(self.lost_enforcement.get()));
         self.ports.publish(network, Arc::clone(reading));
     }
 
