@@ -7,8 +7,8 @@
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::topology::Command;
-use netns_core::Namespace;
 use netns_core::record::NamespaceIdentity;
+use netns_core::{Namespace, NamespaceId};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -108,6 +108,14 @@ fn identify(pid: i32, record: &Path, host: &str, known: &Record) -> Option<Proce
         command: started.command.clone(),
         fd,
     })
+}
+
+/// A process that is in a network namespace, whatever names that has.
+pub(crate) fn inside(namespace: NamespaceId) -> Option<u32> {
+    let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_inside =
+        |pid: &u32| Namespace::of_pid(*pid).and_then(|its| its.id()).is_ok_and(|id| id == namespace);
+    pids.into_iter().find(is_inside)
 }
 
 /// State and process group of a process: the first and third field behind its name, which is in brackets.

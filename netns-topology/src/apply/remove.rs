@@ -9,15 +9,18 @@ use super::{Executor, gone};
 use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::Change;
+use crate::processes;
 use crate::topology::{LinkName, Place};
 use netns_core::{ErrorKind, link};
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the kernel may take from one link to the next. After that somebody holds a namespace: a process runs in it, or
-/// has it open. Its cables are removed one by one.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the kernel may take from one link to the next, if no process is in the namespace. Then its cable is removed by
+/// itself: somebody may have the namespace open.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After so long we look for such a process.
+const LOOK: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(2);
 
 /// What goes without being removed by us.
@@ -83,24 +86,28 @@ pub(super) const fn removes(change: &Change) -> bool {
 impl Executor<'_> {
     /// Waits until what leaves with its namespaces has left, and removes the bridges.
     pub(super) fn finish_leaving(&mut self, leaving: &mut Leaving) -> Result<()> {
-        let mut until = Instant::now() + PATIENCE;
+        let mut progress = Instant::now();
         for (end, index, namespace) in leaving.ends.drain(..) {
-            let mut waited = false;
+            let (began, mut looked) = (Instant::now(), false);
             while self.is_there(&end, index)? {
-                if Instant::now() >= until {
-                    gone(link::delete(self.socket(&end.place)?, index))?;
+                let mut holder = None;
+                if !looked && began.elapsed() >= LOOK {
+                    (looked, holder) = (true, self.holder(&namespace));
+                }
+                if let Some(pid) = holder {
                     log::warn!(
-                        "namespace {namespace} lives on without its name: a process is in it, or has it open; its \
-                         cable to {end} is removed"
+                        "namespace {namespace} lives on without its name: process {pid} is in it; its cable to {end} is \
+                         removed"
                     );
+                }
+                if holder.is_some() || progress.elapsed() >= PATIENCE {
+                    gone(link::delete(self.socket(&end.place)?, index))?;
                     break;
                 }
                 thread::sleep(TICK);
-                waited = true;
             }
-            if waited && Instant::now() < until {
-                // It went by itself, so the next may.
-                until = Instant::now() + PATIENCE;
+            if progress.elapsed() < PATIENCE {
+                progress = Instant::now();
             }
             // A later link may have its index.
             self.unbar(&end.place, index)?;
@@ -109,6 +116,12 @@ impl Executor<'_> {
             gone(link::delete(self.socket(&bridge.place)?, index))?;
         }
         Ok(())
+    }
+
+    /// A process in a namespace that has lost its name.
+    fn holder(&self, namespace: &Place) -> Option<u32> {
+        let Place::Namespace(name) = namespace else { return None };
+        processes::inside(self.record.namespaces.get(name)?.id)
     }
 
     fn is_there(&mut self, end: &LinkName, index: u32) -> Result<bool> {

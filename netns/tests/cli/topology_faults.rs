@@ -56,7 +56,7 @@ fn addresses_that_nobody_can_have_are_refused_with_line_and_column() {
         let twice = "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n\
             [namespace.b]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n";
         let message = "02:00:00:00:00:01 is a/eth0's, which b/eth0 can reach; expected another MAC address";
-        refused(twice, &format!("5:41: {message}"));
+        refused(twice, &format!("5:42: {message}"));
         // The ends of networks that have no such addresses, and a MAC address on two bridges, are nothing special.
         let fine_ones = "[bridge.br0]\n[bridge.br1]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', \
             mac = '02:00:00:00:00:01', addresses = ['10.1.1.0/31', '10.1.2.255/32', 'fd00::/64'] }\n[namespace.b]\n\
