@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dot", "graphviz"),
     ("xmllint", "libxml2-utils"),
     ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
     ("mount", "mount"),
     ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),

@@ -10,6 +10,7 @@ use netns_core::{IfName, Namespace, RouteSocket, link};
 use netns_ebpf::attack::{Around, FrameSocket};
 use serde_json::json;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, needs_kernel, only, oracle, run};
 
@@ -144,6 +145,75 @@ fn a_barrier_that_is_taken_away_is_reported_and_restored() {
         assert_eq!(ended.code, Some(2), "{}", ended.err);
         assert_eq!(nft("list ruleset"), "");
         way.end().unwrap();
+    });
+}
+
+/// A process that is root of a user namespace and of a network namespace of its own, behind the port `v3`, and nothing more.
+struct Rootless(Child);
+
+impl Rootless {
+    fn behind_v3() -> Self {
+        let mut unshare = oracle("unshare");
+        unshare.args(["--user", "--map-root-user", "--net", "sleep", "1000"]).stdin(Stdio::null());
+        let child = Self(unshare.spawn().unwrap());
+        let user = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+        let pid = child.0.id().to_string();
+        eventually("it has namespaces of its own", || {
+            user(&pid) != user("self")
+                && std::fs::read_to_string(format!("/proc/{pid}/uid_map")).is_ok_and(|map| !map.is_empty())
+        });
+        ip(&format!("link add v3 type veth peer name eth0 netns {pid}"));
+        ip("link set v3 master br0 up");
+        child
+    }
+
+    /// Runs a command there; whether it succeeds.
+    fn does(&self, command: &str) -> bool {
+        let mut words = command.split(' ');
+        let tool = oracle(words.next().unwrap()).get_program().to_owned();
+        let mut nsenter = oracle("nsenter");
+        nsenter.args(["--target", &self.0.id().to_string(), "--user", "--net", "--preserve-credentials"]);
+        nsenter.arg(tool).args(words).output().unwrap().status.success()
+    }
+}
+
+impl Drop for Rootless {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// No privilege over the machine is needed for the way around, and four commands are enough.
+#[test]
+fn root_of_a_user_namespace_does_not_get_past_it() {
+    in_host(|_| {
+        two();
+        let rootless = Rootless::behind_v3();
+        for command in [
+            "ip link set eth0 address 02:00:00:00:00:03 up",
+            "ip addr add 10.1.1.77/24 dev eth0",
+            "ip neigh add 10.1.1.2 lladdr 02:00:00:00:00:99 dev eth0 nud permanent",
+            "ip link add ifb0 type ifb",
+            "ip link set ifb0 up",
+            "nft add table netdev e",
+            "nft add chain netdev e c { type filter hook egress device eth0 priority 0; }",
+            "nft add rule netdev e c fwd to ifb0",
+        ] {
+            assert!(rootless.does(command), "{command}");
+        }
+        ip("-n ns2 link set eth0 address 02:00:00:00:00:99");
+        ip("-n ns2 neigh replace 10.1.1.77 lladdr 02:00:00:00:00:03 dev eth0 nud permanent");
+        let lie = || rootless.does("ping -c1 -W1 -I 10.1.1.77 10.1.1.2");
+        eventually("the lie is answered, as nobody enforces", lie);
+        let policy = "[port.v3]\nmac = \"02:00:00:00:00:03\"\naddresses = [\"10.1.1.3\"]\n";
+        std::fs::write("/run/ports.toml", policy).unwrap();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        assert!(!lie() && !lie());
+        observe.port("v3", |port| port["violations"]["unjudged"].as_u64() >= Some(2));
+        assert_eq!(observe.end("INT").code, Some(0));
+        eventually("it is answered again", lie);
     });
 }
 
