@@ -2,6 +2,7 @@
 
 use crate::{ip, ip_json, only, skip};
 use std::fs;
+use std::path::Path;
 
 /// The kernel's version, as far as tests tell kernels apart: `(6, 8)`.
 ///
@@ -44,6 +45,24 @@ pub fn needs_option(option: &str, what: &str, probe: impl FnOnce() -> bool) {
         skip::skip(&format!(
             "{what} missing; this kernel was built without {option}, distributions' have it"
         ));
+    }
+}
+
+/// Whether there is `/dev/net/tun`. Distributions' kernels have it as a module, which nobody loads in a small machine.
+#[must_use]
+pub fn has_tun() -> bool {
+    Path::new("/dev/net/tun").exists()
+}
+
+/// Skips the test where there is no `/dev/net/tun`.
+///
+/// Only inside [`super::in_host`].
+///
+/// # Panics
+/// If it is not there and `CI` is set.
+pub fn needs_tun() {
+    if !has_tun() {
+        skip::skip("/dev/net/tun missing; it comes with the kernel's module: modprobe tun");
     }
 }
 

@@ -35,8 +35,8 @@ pub use capture::datagrams;
 pub use host::{Host, in_host};
 pub use interrupt::interrupted;
 pub use kernel::{
-    has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, vlans_of_an_entry,
-    words_since,
+    has_tun, has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, needs_tun,
+    vlans_of_an_entry, words_since,
 };
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
 pub use scratch::Scratch;

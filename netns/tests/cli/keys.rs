@@ -161,6 +161,9 @@ fn compare(pair: &Pair, netns: &str) {
 /// A bridge with a port into `ns1`, one whose other end is here and down, addresses of all kinds, routes, neighbours
 /// and forwarding entries, made by iproute2.
 fn town() {
+    if tests::has_tun() {
+        ip("tuntap add dev t0 mode tap user 1 group 2 multi_queue vnet_hdr");
+    }
     for command in [
         "netns add ns1",
         "netns add ns2",
@@ -171,7 +174,6 @@ fn town() {
         "link set near up master br0",
         "link set br0 up",
         "link set far addrgenmode none",
-        "tuntap add dev t0 mode tap user 1 group 2 multi_queue vnet_hdr",
         "link add m0 link far type macvlan mode bridge",
         "link add x0 type vxlan id 5 remote 10.0.0.2 local 10.0.0.1 dev near dstport 4789 ttl 7",
         "link add x1 type vxlan id 6 group ff05::1 dev near dstport 8472 nolearning proxy",

@@ -275,6 +275,7 @@ fn links_of_each_kind_in_ips_words() {
 #[test]
 fn taps_in_ips_words() {
     in_host(|_| {
+        tests::needs_tun();
         fine("netns add ns1");
         fine("tuntap add dev t0 mode tap user 1 group 2 vnet_hdr multi_queue");
         fine("tuntap add dev t1 mode tun pi -n ns1");
