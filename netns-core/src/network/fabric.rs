@@ -14,87 +14,25 @@
 
 use super::attempt::explain_limit;
 use super::options::NetworkOptions;
-use super::plan::{Plan, WINDOW};
-use super::reclaim::Reclaim;
+use super::place::Place;
+use super::plan::Plan;
 use super::recorded::NetworkRecord;
 use super::requests::{Requests, UP, encode_trunk_program};
 use super::responder::{Responder, silent};
-use crate::address::{self, Address};
-use crate::barrier::{self, Barrier};
+use super::root::{self, LOOK_AGAIN};
 use crate::bridge::{self, Bridge, PortOptions};
-use crate::error::{Cause, Operation, SystemCall};
+use crate::error::Operation;
 use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::sys::deadline::Deadline;
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
-use crate::{Error, IfName, MacAddress, Namespace, Result, RouteSocket, sysctl};
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use crate::{Error, Namespace, Result, RouteSocket};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
-/// any machine that makes fewer than a billion links.
-const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
-
-/// How long to wait before looking again whether the kernel has reclaimed ports.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long to wait at least, when a network is taken over, for what the kernel has to reclaim of the process before.
 const LEAST_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A bridge, where it is.
-#[derive(Debug)]
-pub(super) struct Place {
-    /// The namespace of the bridge and its ports.
-    pub(super) namespace: Namespace,
-    socket: Mutex<RouteSocket>,
-    /// Its ports that are gone.
-    pub(super) reclaim: Reclaim,
-    /// Behind its ports, if the program marks what it sees.
-    pub(super) barrier: OnceLock<Mutex<Barrier>>,
-}
-
-impl Place {
-    fn new(namespace: Namespace, plan: &Plan) -> Result<Self> {
-        let reclaim = namespace.enter(|| Reclaim::open(plan.root()))??;
-        let socket = Mutex::new(RouteSocket::open_in(&namespace)?);
-        Ok(Self { socket, reclaim, barrier: OnceLock::new(), namespace })
-    }
-
-    /// Puts a barrier behind its ports against what does not carry `stamp`.
-    fn raise_barrier(&self, plan: &Plan, stamp: u32) -> Result<()> {
-        let ports = barrier::Ports::Indexes(plan.ports());
-        let barrier = Barrier::create(&self.namespace, &barrier_name(plan), ports, stamp)?;
-        self.barrier.get_or_init(|| Mutex::new(barrier));
-        Ok(())
-    }
-
-    /// The same, in place of the one that a process which is gone left; without a stamp, there is none then.
-    pub(super) fn replace_barrier(&self, plan: &Plan, stamp: Option<u32>) -> Result<()> {
-        let Some(stamp) = stamp else {
-            return barrier::remove(&self.namespace, &barrier_name(plan)).map(drop);
-        };
-        let ports = barrier::Ports::Indexes(plan.ports());
-        let barrier = Barrier::replace(&self.namespace, &barrier_name(plan), ports, stamp)?;
-        self.barrier.get_or_init(|| Mutex::new(barrier));
-        Ok(())
-    }
-
-    pub(super) fn socket(&self) -> MutexGuard<'_, RouteSocket> {
-        // A panic in the middle of an exchange leaves answers behind that the next one recognises as not its own.
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The name of a network's barriers: no other network of the namespace has its window, and a later one of the same window
-/// has another MAC address.
-pub(super) fn barrier_name(plan: &Plan) -> String {
-    let mac: String = plan.host_mac().to_string().split(':').collect();
-    format!("netns-barrier-{mac}")
-}
 
 /// What further bridges are made with.
 #[derive(Debug)]
@@ -125,12 +63,12 @@ impl Fabric {
         record: Option<&mut NetworkRecord>,
     ) -> Result<(Self, Plan, Place)> {
         let mut socket = RouteSocket::open()?;
-        let plan = create_root(&mut socket, options, record)?;
+        let plan = root::create(&mut socket, options, record)?;
         let made = Self::furnish(socket, home, &plan, options);
         if made.is_err() {
             // The reason that matters is the first one.
-            let _ =
-                RouteSocket::open().and_then(|mut socket| undo(&mut socket, plan.root(), plan.host_mac()));
+            let _ = RouteSocket::open()
+                .and_then(|mut socket| root::undo(&mut socket, plan.root(), plan.host_mac()));
         }
         made.map(|(fabric, place)| (fabric, plan, place))
     }
@@ -154,7 +92,7 @@ impl Fabric {
                 format!("its bridge has no IPv6 for {subnet}: the kernel has none, or the MTU is below 1280");
             return Err(Error::invalid(Operation::CreateNetwork, plan.name.to_string(), why));
         }
-        raise_root(&mut socket, &home, plan, ipv6)?;
+        root::raise(&mut socket, &home, plan, ipv6)?;
         let (fabric, place) = Self::complete(socket, home, plan, options, ipv6)?;
         // The last of what can fail: a barrier of a namespace that is not ours would stay.
         if let Some(stamp) = fabric.options.stamp {
@@ -231,7 +169,7 @@ impl Fabric {
         if made.is_err() {
             // It would go with the namespace, but later, and be in the way of the next attempt. The reason that matters
             // is the first one.
-            let _ = undo(&mut self.socket, plan.leaf(shard).down, plan.trunk_mac(shard));
+            let _ = root::undo(&mut self.socket, plan.leaf(shard).down, plan.trunk_mac(shard));
         }
         made.map(|()| place)
     }
@@ -340,88 +278,6 @@ impl Fabric {
     }
 }
 
-/// Makes the first bridge, down. Its index is also the claim on its window: two networks that choose the same one
-/// cannot both make it.
-fn create_root(
-    socket: &mut RouteSocket,
-    options: &NetworkOptions,
-    mut record: Option<&mut NetworkRecord>,
-) -> Result<Plan> {
-    // std seeds its hashers from the kernel's random numbers.
-    let random = RandomState::new().build_hasher().finish();
-    let plan = |window| {
-        let NetworkOptions { name, subnet_v4, subnet_v6, per_bridge, maximum, .. } = *options;
-        Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window * WINDOW, (random >> 32) as u32)
-    };
-    // What is wrong with the options is to be said first.
-    plan(WINDOWS.start)?;
-    let links = await_names(socket, options)?;
-    let taken: HashSet<u32> = links.iter().map(|link| link.index / WINDOW).collect();
-    // Any of them will do, but not the same for everybody.
-    let first = random as u32 % WINDOWS.len() as u32;
-    let all = WINDOWS.map(|window| WINDOWS.start + (window - WINDOWS.start + first) % WINDOWS.len() as u32);
-    for window in all.filter(|window| !taken.contains(window)) {
-        let plan = plan(window)?;
-        if let Some(record) = &mut record {
-            record.write(&plan, options)?;
-        }
-        let bridge = Bridge {
-            index: Some(plan.root()),
-            mtu: options.mtu,
-            options: bridge::SILENT,
-            ..Bridge::new(plan.name, plan.host_mac())
-        };
-        match bridge::create(socket, &bridge) {
-            Ok(()) => return Ok(plan),
-            Err(error) if error.errno() == Some(libc::EEXIST) && link::get(socket, options.name).is_err() => {
-            }
-            Err(error) => {
-                // It may have been made, and the answer lost.
-                let _ = undo(socket, plan.root(), plan.host_mac());
-                return Err(error);
-            }
-        }
-    }
-    Err(Error::exhausted(
-        Operation::CreateNetwork,
-        options.name.to_string(),
-        "every window of interface indexes is in use",
-    ))
-}
-
-/// Deletes the link with this index if it has the MAC address that we chose for it, which nobody else's has.
-fn undo(socket: &mut RouteSocket, index: u32, mac: MacAddress) -> Result<()> {
-    match link::get(socket, index) {
-        Ok(link) if link.mac == Some(mac) => link::delete(socket, index),
-        Ok(_) => Ok(()),
-        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Waits until the ports of an earlier network of this name are gone, if there was one; all links.
-fn await_names(socket: &mut RouteSocket, options: &NetworkOptions) -> Result<Vec<Link>> {
-    let mut deadline = Deadline::new(options.patience);
-    loop {
-        let links = link::list(socket)?;
-        let Some(ours) = links.iter().find(|link| is_name_of(options.name, link.name)) else {
-            return Ok(links);
-        };
-        // A bridge does not go by itself.
-        if ours.name == options.name || !deadline.sleep(LOOK_AGAIN) {
-            let why = format!("there is an interface {}", ours.name);
-            return Err(Error::invalid(Operation::CreateNetwork, options.name.to_string(), why));
-        }
-    }
-}
-
-/// Whether a link of a network of this name is called so.
-fn is_name_of(network: IfName, link: IfName) -> bool {
-    let Some(rest) = link.as_str().strip_prefix(network.as_str()) else { return false };
-    let Some(number) = rest.strip_prefix(['p', 'b', 'd', 'u', 'r']) else { return rest.is_empty() };
-    !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
-}
-
 /// Takes IPv6 from a bridge on which nothing has an address: no link-local address, no router advertisement is believed.
 /// A link has IPv6 only with an MTU of 1,280 or more (`addrconf_notify` in
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>); a bridge's own MTU is for what the bridge itself
@@ -429,49 +285,6 @@ fn is_name_of(network: IfName, link: IfName) -> bool {
 /// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_forward.c>). Unlike `disable_ipv6` it takes no writable
 /// `/proc/sys`. In a request of its own, since only then it stays when ports join (`br_mtu_auto_adjust`).
 pub(super) const WITHOUT_IPV6: LinkChange<'_> = LinkChange { mtu: Some(1279), ..LinkChange::NONE };
-
-/// Keeps the host from believing what sandboxes advertise as routers. Netlink has no request for it.
-fn distrust_routers(home: &Namespace, plan: &Plan) -> Result<()> {
-    let setting = |name: &str| format!("net/ipv6/conf/{}/{name}", plan.name);
-    let (name, value) = if plan.v6.is_some() { ("accept_ra", "0") } else { ("disable_ipv6", "1") };
-    match sysctl::set_own(home, &setting(name), value) {
-        // The host's addresses on the bridge are the network's own then, and no others come.
-        Err(_) if sysctl::get(home, &setting("accept_ra")).is_ok_and(|value| value == "0") => Ok(()),
-        Err(error) if error.missing_capability().is_some() => Err(error),
-        Err(error) => {
-            let object = format!(
-                "{}; else what a sandbox advertises as a router would configure this host (where /proc/sys cannot be \
-                 written, net.ipv6.conf.default.accept_ra=0 has to be set from outside)",
-                plan.name
-            );
-            let errno = error.errno().unwrap_or(libc::EROFS);
-            let cause =
-                Cause::System { call: SystemCall::WriteSysctl, error: io::Error::from_raw_os_error(errno) };
-            Err(Error::new(Operation::DistrustRouters, object, cause))
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Gives the first bridge the host's addresses and raises it.
-fn raise_root(socket: &mut RouteSocket, home: &Namespace, plan: &Plan, ipv6: bool) -> Result<()> {
-    let mut batch = Batch::new();
-    if ipv6 {
-        distrust_routers(home, plan)?;
-        if plan.v6.is_none() {
-            // Even where IPv6 could not be switched off. Before it is up: with that comes the address.
-            let quiet = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::default() };
-            link::encode_set(&mut batch, plan.root(), &quiet);
-        }
-    }
-    let up = LinkChange { up: Some(true), group: Some(plan.fabric_group()), ..LinkChange::default() };
-    link::encode_set(&mut batch, plan.root(), &up);
-    for net in plan.gateways() {
-        address::encode_add(&mut batch, &Address::new(plan.root(), net));
-        address::encode_local_route(&mut batch, plan.root(), net.address());
-    }
-    socket.execute(&mut batch)
-}
 
 #[cfg(test)]
 mod tests;

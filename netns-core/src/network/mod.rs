@@ -53,6 +53,7 @@ mod ledger;
 mod names;
 mod notices;
 mod options;
+mod place;
 mod plan;
 mod pool;
 mod program;
@@ -60,6 +61,7 @@ mod reclaim;
 mod recorded;
 mod requests;
 mod responder;
+mod root;
 mod sandbox;
 mod shared;
 

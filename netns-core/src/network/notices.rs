@@ -1,7 +1,7 @@
 //! Which numbers can be taken: what the network remembers, and what the kernel says of dropped sandboxes.
 
-use super::fabric::Place;
 use super::ledger::{Ledger, Ticket};
+use super::place::Place;
 use super::reclaim::Heard;
 use super::shared::Shared;
 use crate::error::Operation;

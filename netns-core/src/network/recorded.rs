@@ -4,8 +4,8 @@
 //! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
 //! gives the other end of such a port. Neither can be changed from inside a sandbox.
 
-use super::fabric::barrier_name;
 use super::options::{NetworkOptions, RecordPlace};
+use super::place::barrier_name;
 use super::plan::{Plan, WINDOW};
 use crate::barrier;
 use crate::link::{self, Link};

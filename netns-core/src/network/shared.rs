@@ -1,9 +1,10 @@
 //! What a network and its sandboxes share.
 
-use super::fabric::{Fabric, Place, barrier_name};
+use super::fabric::Fabric;
 use super::names::LeftName;
 use super::notices::Books;
 use super::options::NetworkOptions;
+use super::place::{Place, barrier_name};
 use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
