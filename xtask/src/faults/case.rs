@@ -133,7 +133,8 @@ fn complaints(traced: &Traced) -> Vec<String> {
     }
     if traced.errors.contains("panicked") {
         wrong.push(format!("it panics: {}", traced.errors.trim()));
-    } else if traced.errors.trim().is_empty() {
+    } else if traced.errors.trim().is_empty() && !traced.output.contains("(os error ") {
+        // A run tells on stdout which ping was not answered, and why.
         wrong.push("it does not say why it fails".to_owned());
     }
     wrong
@@ -177,6 +178,7 @@ fn plain(line: &str) -> String {
 
 struct Traced {
     status: ExitStatus,
+    output: String,
     errors: String,
 }
 
@@ -188,9 +190,12 @@ fn traced(program: &Path, arguments: &str, fault: &Fault, log: &Path) -> Result<
         strace.args(["-e", &inject]);
     }
     strace.arg(program).args(arguments.split(' ')).current_dir(root()).stdin(Stdio::null());
+    // cargo's, in which every library would be looked for.
+    strace.env_remove("LD_LIBRARY_PATH");
     let output =
         strace.output().map_err(|error| format!("strace: {error} (Debian: apt-get install strace)"))?;
-    Ok(Traced { status: output.status, errors: String::from_utf8_lossy(&output.stderr).into_owned() })
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Traced { status: output.status, output: text(&output.stdout), errors: text(&output.stderr) })
 }
 
 /// Runs a command without a fault. Whether it had anything to do, what is left says.

@@ -80,7 +80,8 @@ fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
     // The kernel gives a link that is up addresses and routes of its own, in its own time.
     let of_link = |line: &&str| line.contains("fe80:") || line.contains("ff00::/8");
     let text = text.filter(|line| !line.is_empty() && !of_link(line));
-    all.extend(text.map(|line| format!("{what} {line}")));
+    // Whether a link carries packets the kernel notes in its own time, too.
+    all.extend(text.map(|line| format!("{what} {}", line.trim_end_matches(" linkdown"))));
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {

@@ -129,6 +129,7 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("run", "sendto", "RTM_DELLINK"),
     // Links are put into a group that is then deleted.
     ("run", "sendto", "RTM_NEWLINK"),
+    ("run", "sendto", "NFT_MSG_DELTABLE"),
     ("run", "bpf", "BPF_MAP_DELETE_ELEM"),
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),

@@ -14,6 +14,13 @@ $b mkdir -p /root/usr/lib/modules
 $b mount --bind "/lower@MODULES@" /root/usr/lib/modules
 for place in proc sys dev; do $b mount --move /$place /root/$place; done
 for place in run tmp; do $b mount -t tmpfs tmpfs /root/$place; done
+# A clone that is in one of the two is there all the same.
+case "@WORKSPACE@" in /tmp/* | /run/*)
+  if $b test -d "/lower@WORKSPACE@"; then
+    $b mkdir -p "/root@WORKSPACE@" /upper/clone /upper/clone-work
+    $b mount -t overlay -o "lowerdir=/lower@WORKSPACE@,upperdir=/upper/clone,workdir=/upper/clone-work" overlay "/root@WORKSPACE@"
+  fi ;;
+esac
 $b mkdir -p /root/dev/pts /root/dev/shm /root/run/lock /root/vm
 $b mount -t devpts devpts /root/dev/pts
 $b mount -t tmpfs tmpfs /root/dev/shm

@@ -35,7 +35,8 @@ pub(super) fn write(
     }
     let modules = kernel.modules.parent().unwrap_or(&kernel.modules);
     let init = folder.join("init");
-    put(&init, &INIT.replace("@MODULES@", &modules.to_string_lossy()))?;
+    let script = INIT.replace("@MODULES@", &modules.to_string_lossy());
+    put(&init, &script.replace("@WORKSPACE@", &crate::root().to_string_lossy()))?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
         .map_err(failed("make executable", &init))?;
     for (name, content) in files {
