@@ -70,10 +70,16 @@ impl Observed {
         let names: BTreeSet<&String> = topology.namespaces.iter().chain(record.namespaces.keys()).collect();
         let present = Namespace::list()?;
         for name in names.into_iter().filter(|name| present.contains(name)) {
-            // A name without a namespace was left by somebody who was killed while making it.
-            let Ok(namespace) = Namespace::open(name) else {
-                observed.namespaces.insert(name.clone(), None);
-                continue;
+            let namespace = match Namespace::open(name) {
+                // Somebody has taken it away meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                // A name without a namespace was left by somebody who was killed while making it.
+                Err(error) if error.kind() == ErrorKind::Invalid => {
+                    observed.namespaces.insert(name.clone(), None);
+                    continue;
+                }
+                // Whatever else: what is there must not be taken for what is not.
+                other => other?,
             };
             let identity = NamespaceIdentity::of(&namespace)?;
             observed.namespaces.insert(name.clone(), Some(identity));

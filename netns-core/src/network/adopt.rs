@@ -14,7 +14,9 @@ use super::requests::{Programs, encode_programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
 use crate::wire::Batch;
-use crate::{Error, Namespace, NamespaceId, Operation, Result, RouteSocket, SystemCall, link, nsid};
+use crate::{
+    Error, ErrorKind, Namespace, NamespaceId, Operation, Result, RouteSocket, SystemCall, link, nsid,
+};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
@@ -103,8 +105,11 @@ fn held(home: &mut RouteSocket, ports: &HashMap<i32, u32>) -> Result<Held> {
     ))?;
     for process in processes.filter_map(Result::<_, std::io::Error>::ok) {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // It may be gone by now.
-        let Ok(namespace) = Namespace::of_pid(pid) else { continue };
+        let namespace = match Namespace::of_pid(pid) {
+            // It is gone by now, or nothing of ours.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Permission) => continue,
+            other => other?,
+        };
         if seen.insert(namespace.id()?) {
             let number = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
             if let Some(&number) = number {

@@ -10,10 +10,12 @@ use super::plan::{Plan, WINDOW};
 use crate::barrier;
 use crate::link::{self, Link};
 use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
-use crate::{Cause, Error, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid};
+use crate::{
+    Cause, Error, ErrorKind, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid,
+};
 use std::collections::HashMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,7 +139,7 @@ impl RecordedNetwork {
             Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
         };
         let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(failed)?,
         };
         let mut networks = Vec::new();
@@ -285,8 +287,11 @@ pub(super) fn named_sandboxes(
 ) -> Result<Vec<(u32, Namespace, String)>> {
     let mut found = Vec::new();
     for name in Namespace::list()? {
-        // A name may stand for nothing any more.
-        let Ok(namespace) = Namespace::open(&name) else { continue };
+        let namespace = match Namespace::open(&name) {
+            // A name may stand for nothing any more.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => continue,
+            other => other?,
+        };
         let number = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
         found.extend(number.map(|&number| (number, namespace, name)));
     }

@@ -119,6 +119,33 @@ fn after_a_kill_at_any_request_no_link_has_an_address_of_the_kernels_making() {
     });
 }
 
+/// Found by `cargo xtask faults`: what cannot be looked at for want of a descriptor was taken for something that is not
+/// there, and stayed when the rest was undone.
+#[test]
+fn a_namespace_that_cannot_be_opened_is_not_taken_for_none() {
+    in_host(|_| {
+        let file = lab("[bridge.br0]\n[namespace.a]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n");
+        fine("up", &file);
+        fine("down", &file);
+        let before = state_of_the_host();
+        let (_, trace) = run_traced("-e trace=openat", "up --quiet /run/lab.toml");
+        fine("down", &file);
+        let opens = (1..).zip(trace.lines().filter(|line| line.contains(" openat(")));
+        let of_name: Vec<u32> =
+            opens.filter(|(_, line)| line.contains("/netns/a\"")).map(|(number, _)| number).collect();
+        assert!(!of_name.is_empty(), "{trace}");
+        for number in of_name {
+            let refuse = format!("-e trace=openat -e inject=openat:error=EMFILE:when={number}");
+            let (output, _) = run_traced(&refuse, "up --quiet /run/lab.toml");
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{number}: {err}");
+            assert!(err.contains("Too many open files"), "{number}: {err}");
+            assert_eq!(state_of_the_host(), before, "{number}: {err}");
+        }
+    });
+}
+
 #[test]
 fn addresses_of_the_kernels_making_are_a_difference() {
     in_host(|_| {

@@ -131,6 +131,9 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("run", "sendto", "RTM_NEWLINK"),
     ("run", "sendto", "NFT_MSG_DELTABLE"),
     ("run", "bpf", "BPF_MAP_DELETE_ELEM"),
+    // An empty folder for records.
+    ("up", "openat", "/run/netns-topology"),
+    ("up", "flock", ""),
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
     // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
