@@ -19,7 +19,7 @@ const DEADLY: [c_int; 14] = [
 const SIGPWR: c_int = 30;
 /// Nobody sends it but people.
 const SIGSTKFLT: c_int = 16;
-/// Real-time signals are deadly too. The C library keeps the first two.
+/// Real-time signals are deadly too. The C library keeps the first for itself and refuses them: glibc two, musl three.
 const REAL_TIME: std::ops::RangeInclusive<c_int> = 34..=64;
 
 /// Whether we were asked to stop.
@@ -33,8 +33,14 @@ impl Stop {
     /// `sigaction(2)` refused.
     pub fn on_signals() -> io::Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
-        for signal in DEADLY.into_iter().chain(REAL_TIME) {
+        for signal in DEADLY {
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        for signal in REAL_TIME {
+            match signal_hook::flag::register(signal, Arc::clone(&flag)) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                other => drop(other?),
+            }
         }
         Ok(Self(flag))
     }
