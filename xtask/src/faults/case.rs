@@ -1,6 +1,6 @@
 //! One command with one fault, in a host of its own: what it left, and whether it may.
 
-use super::inventory::{self, Inventory};
+use super::inventory::{self, Inventory, LIMIT};
 use super::operation::{Effect, MAY_STAY, Operation};
 use super::site::TRACED;
 use crate::root;
@@ -10,6 +10,8 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What happens to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,10 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
     let end = match operation.effect {
         _ if fine && operation.effect != Effect::None => {
             let end = judge_goal(goal, &mut wrong);
+            if may_stay(operation, fault) && wrong.iter().all(|wrong| wrong.starts_with("left: file")) {
+                stayed = !wrong.is_empty();
+                wrong.clear();
+            }
             if matches!(fault, Fault::Error { call, .. } if call == "bpf") {
                 // Where the program is refused, a run goes on with the kernel's statistics.
                 wrong.retain(|wrong| !wrong.starts_with("gone: filter") && !wrong.starts_with("gone: qdisc"));
@@ -145,17 +151,16 @@ fn judge_goal(goal: &BTreeSet<String>, wrong: &mut Vec<String>) -> Inventory {
     if goal.is_empty() {
         return inventory::take();
     }
-    let mut now = inventory::take();
-    for _ in 0..100 {
-        if now.iter().map(|line| plain(line)).eq(goal.iter().cloned()) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let now = inventory::take();
+        let plain: BTreeSet<String> = now.iter().map(|line| plain(line)).collect();
+        if plain == *goal || Instant::now() >= deadline {
+            compare(goal, &plain, wrong);
             return now;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        now = inventory::take();
+        thread::sleep(Duration::from_millis(20));
     }
-    let plain: BTreeSet<String> = now.iter().map(|line| plain(line)).collect();
-    compare(goal, &plain, wrong);
-    now
 }
 
 fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {

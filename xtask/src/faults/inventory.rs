@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to reclaim what was dropped.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// What there is, a line each.
 pub(super) type Inventory = BTreeSet<String>;
