@@ -45,7 +45,7 @@ const BRIDGE: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns 
 const POLICY: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns add box; \
      ip link add port7 type veth peer name eth0 netns box; ip link set port7 master br7 up; \
      ip -n box link set eth0 up; \
-     printf '[namespace.box]\\naddresses = [\"10.7.0.2\"]\\nmode = \"enforce\"\\n' >/run/policy.toml";
+     printf '[namespace.box]\\nmac = \"02:00:00:00:00:07\"\\naddresses = [\"10.7.0.2\"]\\nmode = \"enforce\"\\n' >/run/policy.toml";
 
 /// All of them.
 pub(super) const ALL: &[Operation] = &[
@@ -99,7 +99,7 @@ pub(super) const ALL: &[Operation] = &[
             "observe",
             "observe br7 --duration 0.3 --interval 0.1 --json",
             Effect::None,
-            "observe br7 --cleanup",
+            "observe --cleanup",
         )
     },
     Operation {
@@ -108,7 +108,7 @@ pub(super) const ALL: &[Operation] = &[
             "observe with a policy",
             "observe br7 --policy /run/policy.toml --duration 0.3 --interval 0.1 --json",
             Effect::None,
-            "observe br7 --cleanup",
+            "observe --cleanup",
         )
     },
     operation("netns add", "netns add one", Effect::Makes, "netns delete one"),
@@ -136,6 +136,9 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("up", "flock", ""),
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
+    ("observe", "flock", ""),
+    ("observe", "sendto", "RTM_DEL"),
+    ("observe", "bpf", "BPF_MAP_DELETE_ELEM"),
     // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
     // link of this name at the same time.
     ("link add", "recvmsg", ""),
