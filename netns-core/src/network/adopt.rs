@@ -91,7 +91,8 @@ impl RecordedNetwork {
     }
 }
 
-/// The namespaces of sandboxes that names or processes hold. A named one is found by its name, whoever is in it.
+/// The namespaces of sandboxes that names or processes hold. A named one is found by its name, even if
+/// processes are in it.
 fn held(home: &mut RouteSocket, ports: &HashMap<i32, u32>) -> Result<Held> {
     let mut held = Held::new();
     for (number, namespace, name) in named_sandboxes(home, ports)? {

@@ -139,8 +139,8 @@ impl Network {
     /// namespace it is in, stays there.
     ///
     /// Dropping the sandbox gives the namespace back: it deletes the port, which takes `eth0` with it and takes the kernel
-    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, which
-    /// nobody is told, its number is not free until the namespace has gone. [`Network::delete`] returns such an error.
+    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, the
+    /// sandbox's number is not free until the namespace has gone; only [`Network::delete`] returns such an error.
     ///
     /// ```
     /// use netns_core::network::{Network, NetworkOptions};

@@ -296,7 +296,7 @@ pub fn list_qdiscs(socket: &mut RouteSocket, index: u32) -> Result<Vec<Qdisc>> {
 
 /// Appends the question for what is in clsact's place on a link.
 pub(crate) fn encode_get_clsact(batch: &mut Batch, index: u32) {
-    // Before Linux 6.8 the answer is a notice, which whoever asked gets if it wants the echo (`tc_get_qdisc` in
+    // Before Linux 6.8 the answer is a notice, which the one that asked gets if it wants the echo (`tc_get_qdisc` in
     // <https://github.com/torvalds/linux/blob/v6.1/net/sched/sch_api.c>).
     let header = TcMsg { handle: 0, ..clsact_header(index) };
     batch.message(libc::RTM_GETQDISC, libc::NLM_F_ECHO, &header, |_| {});

@@ -32,7 +32,7 @@ pub struct TapOptions {
     pub name: IfName,
     /// Frames or packets.
     pub mode: TapMode,
-    /// Whether each begins with a `virtio_net_hdr`, so that checksums and segmentation can be left to whoever receives
+    /// Whether each begins with a `virtio_net_hdr`, so that checksums and segmentation can be left to the one that receives
     /// it (`IFF_VNET_HDR`).
     pub vnet_hdr: bool,
     /// Whether several descriptors can be attached, each a queue of its own (`IFF_MULTI_QUEUE`).

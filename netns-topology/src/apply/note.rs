@@ -36,7 +36,7 @@ impl Executor<'_> {
         Ok(changes)
     }
 
-    /// Gives what is made anew the MAC address that it had, unless the file now gives that to another: whoever knew it
+    /// Gives what is made anew the MAC address that it had, unless the file now gives that to another: a neighbour that knew it
     /// goes on reaching it.
     fn keep_macs(&self, changes: &mut [Change]) {
         let known: Vec<&RecordedLink> = self.record.every_link().collect();

@@ -285,7 +285,7 @@ fn what_a_topology_enforces_holds_with_no_process_beside() {
         assert_eq!(counted["violations"]["unjudged"], 10, "{counted}");
         assert_eq!(counted, violations(&file, "ns1-eth0"), "looking counts nothing");
 
-        // Whoever takes it away is found out, and `up` puts it back.
+        // If somebody takes it away, `diff` says so and `up` puts it back.
         let _ = nft("flush ruleset");
         assert_eq!(lies(), 10);
         let lost = "+ host/ns1-eth0: policy enforce 10.1.1.1\n";

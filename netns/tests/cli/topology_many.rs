@@ -1,4 +1,4 @@
-//! Topologies of many namespaces, and what is told while they come and go.
+//! Topologies of many namespaces, and what is printed while they come and go.
 
 use crate::ours::run_traced;
 use crate::topology::{fine, topology};
@@ -37,7 +37,11 @@ fn namespaces_take_their_cables_along() {
         // Of a cable, each keeps its caller for 16 ms.
         let removed = trace.lines().filter(|line| line.contains("RTM_DELLINK")).count();
         assert_eq!(removed, 1, "the bridge alone is removed by a request");
-        assert_eq!(String::from_utf8_lossy(&down.stdout).lines().count(), 2 * MANY + 1, "all of it is told");
+        assert_eq!(
+            String::from_utf8_lossy(&down.stdout).lines().count(),
+            2 * MANY + 1,
+            "all of it is printed"
+        );
         assert_eq!(state_of_the_host(), before, "and it is all gone when `down` returns");
     });
 }

@@ -50,7 +50,7 @@ pub(super) fn restore(
     attachment: &mut Attachment,
 ) -> Result<(), MonitorError> {
     let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
-    // A qdisc that is made now is ours, whoever made the one before.
+    // A qdisc that is made now is ours, even if somebody else made the one before.
     let mut trace = Trace { clsact: Clsact::Unsure, ..port.into() };
     let has_clsact = tc::has_clsact(socket, attachment.ifindex()).map_err(|source| MonitorError::Port {
         operation: "look at",
