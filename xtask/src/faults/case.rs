@@ -92,7 +92,6 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
         Effect::None | Effect::Makes => {
             if killed {
                 command(&program, operation.recovery)?;
-                shell(&program, operation.rest)?;
             }
             let mut after = inventory::settle(&before);
             if after != before && may_stay(operation, fault) {

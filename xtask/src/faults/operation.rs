@@ -21,8 +21,6 @@ pub(super) struct Operation {
     pub(super) effect: Effect,
     /// Arguments of the command that clears up after a kill.
     pub(super) recovery: &'static str,
-    /// Shell commands after the recovery of one that makes something: what is needed to be where it was before.
-    pub(super) rest: &'static str,
 }
 
 const fn operation(
@@ -31,7 +29,7 @@ const fn operation(
     effect: Effect,
     recovery: &'static str,
 ) -> Operation {
-    Operation { name, setup: "", arguments, effect, recovery, rest: "" }
+    Operation { name, setup: "", arguments, effect, recovery }
 }
 
 /// A lab that is up, and its file changed since.
