@@ -1,0 +1,1 @@
+//! `docs/guard.md` has the tables as they are tested.
