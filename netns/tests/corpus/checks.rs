@@ -1,7 +1,7 @@
 //! The checks of Incus, libvirt, OVN and Neutron: frames that break each, and an honest neighbour, on a bridge that is
 //! observed and on one where policies are enforced.
 
-use crate::lab::{self, SANDBOXES, Sandbox};
+use crate::lab::{self, SANDBOXES, Sandbox, VICTIM};
 use crate::observed::{Observed, Seen};
 use crate::sender::{Receiver, Sender, python, untagged};
 use serde::Deserialize;
@@ -110,7 +110,7 @@ fn hold(enforces: bool) {
     let checks = checks();
     let rows = rows(&checks);
     let mut senders = BTreeMap::new();
-    let receiver = Receiver::open();
+    let receiver = Receiver::open(VICTIM);
     let mut observed = Observed::start(enforces);
     let mut sent = Vec::new();
     for (number, row) in rows.iter().enumerate() {
@@ -121,7 +121,7 @@ fn hold(enforces: bool) {
         sent.push((row, sandbox.port(), frame, arrived));
     }
     let last = observed.reading();
-    let mut seen = observed.violations();
+    let mut seen = observed.violations(0);
     let (count, mut wrong) = (seen.len(), String::new());
     for (row, port, frame, arrived) in &sent {
         let found = take(&mut seen, port, frame);

@@ -20,7 +20,7 @@ pub(crate) struct Sandbox {
 }
 
 /// All of them. The second is who others send to.
-pub(crate) const SANDBOXES: [Sandbox; 6] = [
+pub(crate) const SANDBOXES: [Sandbox; 7] = [
     Sandbox { name: "host", number: 1, policy: "permit = [\"dhcp-client\"]", has_ipv6: true },
     Sandbox { name: "victim", number: 2, policy: "", has_ipv6: true },
     Sandbox { name: "gateway", number: 3, policy: "permit = [\"router\", \"dhcp-server\"]", has_ipv6: true },
@@ -31,6 +31,7 @@ pub(crate) const SANDBOXES: [Sandbox; 6] = [
         has_ipv6: true,
     },
     Sandbox { name: "v4only", number: 5, policy: "ipv6 = false", has_ipv6: false },
+    Sandbox { name: "slaac", number: 7, policy: "networks = [\"fd00:9::/64\"]", has_ipv6: true },
     Sandbox { name: "open", number: 6, policy: "ether_types = [0x8035]", has_ipv6: true },
 ];
 
@@ -71,7 +72,7 @@ impl Sandbox {
         let Self { name, number, .. } = self;
         ip(&format!("netns add {name}"));
         ip(&format!("link add p{number} type veth peer name eth0 address {} netns {name}", self.mac()));
-        ip(&format!("link set p{number} master br0 up"));
+        ip(&format!("link set p{number} mtu 9000 master br0 up"));
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} addr add {}/24 dev eth0", self.ipv4()));
         // What the router advertises here is no network of these policies, and an address of it would be a foreign one.
@@ -82,9 +83,7 @@ impl Sandbox {
             ip(&format!("netns exec {name} sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"));
         }
         ip(&format!("-n {name} link set eth0 up"));
-        eventually("a port is up", || {
-            ip_json(&format!("link show {}", self.port()))[0]["operstate"] == "UP"
-        });
+        eventually("a port is up", || ip_json(&format!("link show {}", self.port()))[0]["operstate"] == "UP");
     }
 
     fn entry(&self) -> String {
@@ -101,7 +100,7 @@ impl Sandbox {
 /// Makes the bridge and the first `count` sandboxes, and writes their policies into a file.
 pub(crate) fn make(count: usize) {
     // A snooping bridge would send to nobody what nobody has asked for, and so frames to groups would be lost unguarded too.
-    ip(&format!("link add br0 address {HOST_MAC} type bridge mcast_snooping 0"));
+    ip(&format!("link add br0 address {HOST_MAC} mtu 9000 type bridge mcast_snooping 0"));
     ip(&format!("addr add {HOST4}/24 dev br0"));
     ip("link set br0 up");
     let mut policies = String::new();
@@ -111,5 +110,6 @@ pub(crate) fn make(count: usize) {
     }
     std::fs::write(POLICY, policies).unwrap();
     // A lie that passes would move the victim to the liar's port, and what is sent to it next would be lost.
-    let _ = tests::bridge(&format!("fdb replace {} dev {} master sticky static", VICTIM.mac(), VICTIM.port()));
+    let _ =
+        tests::bridge(&format!("fdb replace {} dev {} master sticky static", VICTIM.mac(), VICTIM.port()));
 }

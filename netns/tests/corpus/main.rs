@@ -4,6 +4,7 @@
 
 mod checks;
 mod docs;
+mod honest;
 mod lab;
 mod observed;
 mod sender;

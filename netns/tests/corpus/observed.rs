@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use tests::until;
 
@@ -19,10 +19,33 @@ pub(crate) struct Seen {
     pub(crate) frame: String,
 }
 
+/// What its lines have said until now.
+#[derive(Debug, Default)]
+struct Said {
+    /// How many readings.
+    readings: usize,
+    /// The last of them.
+    last: Value,
+    violations: Vec<Seen>,
+}
+
+impl Said {
+    fn hear(&mut self, line: Value) {
+        let text = |key: &str| line[key].as_str().expect("text").to_owned();
+        if line["type"] == "violation" {
+            let (port, reason, frame) = (text("port"), text("reason"), text("frame"));
+            self.violations.push(Seen { port, reason, dropped: line["dropped"] == true, frame });
+        } else if line["type"] == "counters" {
+            self.readings += 1;
+            self.last = line;
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Observed {
     child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    said: Arc<Mutex<Said>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -37,52 +60,42 @@ impl Observed {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("netns starts");
         let out = child.stdout.take().expect("a pipe");
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&lines);
+        let said = Arc::new(Mutex::new(Said::default()));
+        let hearing = Arc::clone(&said);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).expect("a line of JSON");
-                kept.lock().expect("nobody panics with it").push(line);
+                // The last line of a process that is killed is no whole one.
+                let Ok(line) = serde_json::from_str(&line) else { break };
+                hearing.lock().expect("nobody panics with it").hear(line);
             }
         });
-        let mut observed = Self { child, lines, reader: Some(reader) };
+        let mut observed = Self { child, said, reader: Some(reader) };
         observed.reading();
         observed
     }
 
     /// What a reading says that was begun after this was called.
     pub(crate) fn reading(&mut self) -> Value {
-        let begun = self.counters().len();
+        // The first that comes may have been begun before.
+        let enough = self.said().readings + 2;
         until("readings", || {
             if let Ok(Some(status)) = self.child.try_wait() {
                 let mut words = String::new();
                 let _ = self.child.stderr.as_mut().map(|err| err.read_to_string(&mut words));
                 panic!("netns observe ended: {status}: {words}");
             }
-            // The first that comes may have been begun before.
-            self.counters().get(begun + 1).cloned()
+            let said = self.said();
+            (said.readings >= enough).then(|| said.last.clone())
         })
     }
 
-    fn counters(&self) -> Vec<Value> {
-        self.of_type("counters")
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().expect("nobody panics with it")
     }
 
-    fn of_type(&self, kind: &str) -> Vec<Value> {
-        let lines = self.lines.lock().expect("nobody panics with it");
-        lines.iter().filter(|line| line["type"] == kind).cloned().collect()
-    }
-
-    /// All violations that were reported until now.
-    pub(crate) fn violations(&self) -> Vec<Seen> {
-        let text = |line: &Value, key: &str| line[key].as_str().expect("text").to_owned();
-        let seen = |line: &Value| Seen {
-            port: text(line, "port"),
-            reason: text(line, "reason"),
-            dropped: line["dropped"] == true,
-            frame: text(line, "frame"),
-        };
-        self.of_type("violation").iter().map(seen).collect()
+    /// The violations that were reported until now, but for the first `known`.
+    pub(crate) fn violations(&self, known: usize) -> Vec<Seen> {
+        self.said().violations[known..].to_vec()
     }
 
     /// Ends it, as its user would.

@@ -10,7 +10,7 @@ use tests::{oracle, skip};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/frames.py");
 /// Longer than a frame is on its way.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Debian's Python, which has Debian's scapy. Without it the test is skipped.
 pub(crate) fn python() -> Command {
@@ -82,16 +82,26 @@ impl Drop for Sender {
     }
 }
 
-/// Hears what arrives at the victim.
+/// Hears what arrives in a sandbox.
 #[derive(Debug)]
 pub(crate) struct Receiver(FrameSocket);
 
 impl Receiver {
-    pub(crate) fn open() -> Self {
-        let namespace = Namespace::open(VICTIM.name).unwrap();
+    pub(crate) fn open(sandbox: &Sandbox) -> Self {
+        let namespace = Namespace::open(sandbox.name).unwrap();
         let eth0: IfName = "eth0".parse().unwrap();
         let index = link::get(&mut RouteSocket::open_in(&namespace).unwrap(), eth0).unwrap().index;
         Self(namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap())
+    }
+
+    /// Forgets what it has heard until now.
+    pub(crate) fn forget(&self) {
+        let _ = self.all();
+    }
+
+    /// What it has heard until now.
+    pub(crate) fn all(&self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.0.receive(Duration::ZERO).unwrap()).collect()
     }
 
     /// Whether a frame arrives before its marker does.
