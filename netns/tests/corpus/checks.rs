@@ -1,7 +1,7 @@
 //! The checks of Incus, libvirt, OVN and Neutron: frames that break each, and an honest neighbour, on a bridge that is
 //! observed and on one where policies are enforced.
 
-use crate::lab::{self, SANDBOXES, Sandbox, VICTIM};
+use crate::lab::{self, Sandbox, VICTIM};
 use crate::observed::{Observed, Seen};
 use crate::sender::{Receiver, Sender, python, untagged};
 use serde::Deserialize;
@@ -106,7 +106,7 @@ fn take(seen: &mut Vec<Seen>, port: &str, frame: &[u8]) -> Option<Seen> {
 /// Sends every frame; fails with all that became something else than what was written before.
 fn hold(enforces: bool) {
     let _ = python();
-    lab::make(SANDBOXES.len());
+    lab::make();
     let checks = checks();
     let rows = rows(&checks);
     let mut senders = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 use crate::checks::{Attack, Check, checks};
 use crate::honest::KINDS;
+use crate::ways::{COUNT, WAYS, Way, Who};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -17,6 +18,8 @@ fn the_docs_have_the_tables_that_are_tested() {
     replace(&mut new, "checks", &table(&checks));
     replace(&mut new, "differences", &differences(&checks));
     replace(&mut new, "honest", &honest());
+    replace(&mut new, "ways", &ways(|way| way.option.is_none()));
+    replace(&mut new, "ways of distributions", &ways(|way| way.option.is_some()));
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, new).unwrap();
     } else {
@@ -53,6 +56,21 @@ fn differences(checks: &[Check]) -> String {
         }
     }
     list
+}
+
+/// Every way is tried with as many lies, and the tests hold these numbers.
+fn ways(which: impl Fn(&&Way) -> bool) -> String {
+    let mut table = String::from(
+        "| way | who can | arrived, observed | arrived, enforced | counted |\n| --- | --- | ---: | ---: | --- |\n",
+    );
+    for Way { name, who, reason, .. } in WAYS.iter().filter(which) {
+        let who = match who {
+            Who::User => "root of a user namespace",
+            Who::Root => "the host's root inside",
+        };
+        let _ = writeln!(table, "| {name} | {who} | {COUNT} | 0 | {COUNT} `{reason}` |");
+    }
+    table
 }
 
 /// A line for each row of the program: a list in the order in which they are sent.

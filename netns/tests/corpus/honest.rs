@@ -1,6 +1,6 @@
 //! What honest programs and kernels send, as odd as it looks: all of it arrives, and none of it is counted.
 
-use crate::lab::{self, SANDBOXES, Sandbox, VICTIM};
+use crate::lab::{self, Sandbox, VICTIM};
 use crate::observed::Observed;
 use crate::sender::{Receiver, python};
 use std::fmt::Write;
@@ -241,7 +241,7 @@ fn hold(enforces: bool) {
     let _ = python();
     let tools = KINDS.iter().filter_map(|kind| kind.tool);
     tools.for_each(|tool| drop(oracle(tool)));
-    lab::make(SANDBOXES.len());
+    lab::make();
     // Errors are rationed, and these are many.
     let quick = "set4 icmp_ratelimit=0; sysctl -qw net.ipv6.icmp.ratelimit=0; sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1";
     let _ = run(&mut shell(Sandbox::named("host"), quick));

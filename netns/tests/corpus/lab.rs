@@ -68,9 +68,9 @@ impl Sandbox {
         format!("fe80::ff:fe00:{}", self.number)
     }
 
-    fn make(&self) {
+    fn make(&self, add: impl Fn(&str)) {
         let Self { name, number, .. } = self;
-        ip(&format!("netns add {name}"));
+        add(name);
         ip(&format!("link add p{number} type veth peer name eth0 address {} netns {name}", self.mac()));
         ip(&format!("link set p{number} mtu 9000 master br0 up"));
         ip(&format!("-n {name} link set lo up"));
@@ -97,15 +97,20 @@ impl Sandbox {
     }
 }
 
-/// Makes the bridge and the first `count` sandboxes, and writes their policies into a file.
-pub(crate) fn make(count: usize) {
+/// Makes the bridge and all sandboxes, and writes their policies into a file.
+pub(crate) fn make() {
+    make_with(SANDBOXES.len(), |name| drop(ip(&format!("netns add {name}"))));
+}
+
+/// The same for the first `count`, whose named namespaces `add` makes.
+pub(crate) fn make_with(count: usize, add: impl Fn(&str)) {
     // A snooping bridge would send to nobody what nobody has asked for, and so frames to groups would be lost unguarded too.
     ip(&format!("link add br0 address {HOST_MAC} mtu 9000 type bridge mcast_snooping 0"));
     ip(&format!("addr add {HOST4}/24 dev br0"));
     ip("link set br0 up");
     let mut policies = String::new();
     for sandbox in &SANDBOXES[..count] {
-        sandbox.make();
+        sandbox.make(&add);
         let _ = writeln!(policies, "{}", sandbox.entry());
     }
     std::fs::write(POLICY, policies).unwrap();

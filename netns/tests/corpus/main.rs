@@ -8,3 +8,4 @@ mod honest;
 mod lab;
 mod observed;
 mod sender;
+mod ways;

@@ -94,6 +94,13 @@ impl Receiver {
         Self(namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap())
     }
 
+    /// Of what comes up to the host by the bridge.
+    pub(crate) fn of_bridge() -> Self {
+        let br0: IfName = "br0".parse().unwrap();
+        let index = link::get(&mut RouteSocket::open().unwrap(), br0).unwrap().index;
+        Self(FrameSocket::open(index).unwrap())
+    }
+
     /// Forgets what it has heard until now.
     pub(crate) fn forget(&self) {
         let _ = self.all();
