@@ -1,7 +1,7 @@
 //! `docs/guard.md` has the tables as they are tested.
 
 use crate::checks::{Attack, Check, checks};
-use crate::honest::KINDS;
+use crate::honest::{KINDS, REFUSED, Refused};
 use crate::ways::{COUNT, WAYS, Way, Who};
 use std::fmt::Write;
 use std::fs;
@@ -16,6 +16,7 @@ fn the_docs_have_the_tables_that_are_tested() {
         ("checks", table(&checks)),
         ("differences", differences(&checks)),
         ("honest", honest()),
+        ("refused", refused()),
         ("ways", ways(|way| way.option.is_none())),
         ("ways of distributions", ways(|way| way.option.is_some())),
     ];
@@ -88,6 +89,14 @@ fn differences(checks: &[Check]) -> String {
         }
     }
     list
+}
+
+fn refused() -> String {
+    let mut table = String::from("| what | reason | unless |\n| --- | --- | --- |\n");
+    for Refused { name, reason, unless, .. } in REFUSED {
+        let _ = writeln!(table, "| {name} | `{reason}` | {unless} |");
+    }
+    table
 }
 
 /// Every way is tried with as many lies, and the tests hold these numbers.

@@ -239,6 +239,14 @@ def first_fragment():
     sender.sendto(packet + struct.pack("!HHHH", 5000, 6000, 100, 0) + b"x" * 24, (PEER4, 0))
 
 
+def lldp():
+    sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sender.bind(("eth0", 0))
+    own = bytes.fromhex(E["OWN_MAC"].replace(":", ""))
+    units = b"\x02\7\4" + own + b"\x04\7\3" + own + b"\x06\2\0\x78\0\0"
+    sender.send(bytes.fromhex("0180c200000e") + own + b"\x88\xcc" + units)
+
+
 def echo_back(listener):
     while True:
         made, _ = listener.accept()
@@ -343,6 +351,9 @@ WAYS = {
     "icmp_extended_echo": lambda: icmp(42, b"\0\1\1\1" + b"\0\3\0\x0ceth0".ljust(12, b"\0")),
     "advertise": advertise,
     "first_fragment": first_fragment,
+    "lldp": lldp,
+    "pim": lambda: raw(103, b"\x20\0\xdf\xff", to="224.0.0.13", prepare=by_eth0),
+    "igmp_query": lambda: raw(2, b"\x11\x64\xee\x9b\0\0\0\0", to="224.0.0.1", prepare=by_eth0),
 }
 
 if __name__ == "__main__":

@@ -167,6 +167,31 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("OSPF", "py ospf", "ip[9] = 89"),
 ];
 
+/// What honest programs send too, and a policy refuses unless it says that it may be sent.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) name: &'static str,
+    how: &'static str,
+    from: &'static str,
+    /// The reason that it is counted by.
+    pub(crate) reason: &'static str,
+    /// What permits it.
+    pub(crate) unless: &'static str,
+}
+
+/// All of it.
+#[rustfmt::skip]
+pub(crate) const REFUSED: &[Refused] = &[
+    Refused { name: "an address by SLAAC from a foreign prefix", from: "pairs", how: "set6 accept_ra=1; ip netns exec gateway python3 $SCRIPT advertise; sleep 2", reason: "nd-target", unless: "`networks` has the prefix" },
+    Refused { name: "a link-local address that is not made of the MAC address (`addrgenmode random`, NetworkManager's stable-privacy)", from: "host", how: "ip link set eth0 addrgenmode random; flap; ip link set eth0 addrgenmode eui64", reason: "nd-target", unless: "`networks` has the address, or fe80::/64" },
+    Refused { name: "a DHCP client", from: "open", how: "busybox udhcpc -i eth0 -n -q -f -t1 -T1 -s /bin/true || true", reason: "ipv4-source-invalid", unless: "`permit = [\"dhcp-client\"]`" },
+    Refused { name: "IPv6 of any kind, where the policy has `ipv6 = false`", from: "v4only", how: "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; sleep 2", reason: "ipv6-source-unspecified", unless: "that is left out" },
+    Refused { name: "a router advertisement (radvd, dnsmasq)", from: "open", how: "py advertise", reason: "nd-router", unless: "`permit = [\"router\"]`" },
+    Refused { name: "an IGMP query (a bridge with a querier, smcroute)", from: "host", how: "py igmp_query", reason: "multicast-router", unless: "`permit = [\"multicast-router\"]`" },
+    Refused { name: "PIM", from: "host", how: "py pim", reason: "multicast-router", unless: "`permit = [\"multicast-router\"]`" },
+    Refused { name: "LLDP", from: "host", how: "py lldp", reason: "reserved-destination", unless: "never: it is the bridge's to say" },
+];
+
 /// The names by which a row's command knows its sandbox and the other one.
 fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let peer = Sandbox::named(if sandbox.name == "victim" { "host" } else { "victim" });
@@ -288,6 +313,31 @@ fn what_honest_programs_send_is_not_counted() {
 #[test]
 fn what_honest_programs_send_arrives_where_policies_are_enforced() {
     in_host(|_| hold(true));
+}
+
+#[test]
+fn what_a_policy_does_not_permit_is_counted() {
+    in_host(|_| {
+        drop((oracle("python3"), oracle("busybox")));
+        lab::make();
+        let mut observed = Observed::start(true);
+        let mut wrong = String::new();
+        for Refused { name, how, from, reason, .. } in REFUSED {
+            let sandbox = Sandbox::named(from);
+            let _ = observed.reading();
+            let known = observed.violations(0).len();
+            let output = shell(sandbox, how).output().expect("sh starts");
+            let _ = observed.reading();
+            let seen = observed.violations(known);
+            if !seen.iter().any(|seen| seen.port == sandbox.port() && seen.reason == *reason && seen.dropped)
+            {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let _ = writeln!(wrong, "{name}: {}: {said}: {seen:?}", output.status);
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong}");
+        observed.end();
+    });
 }
 
 #[test]
