@@ -234,6 +234,20 @@ def many_neighbours(link, _):
         sender.send(b"\xff" * 6 + mac(OWN_MAC) + b"\x08\6" + arp)
 
 
+def many_groups(link, _):
+    """Reports of five thousand groups, from the own address: no lie."""
+    sender = raw(link)
+    own = socket.inet_aton(os.environ["OWN4"])
+    for number in range(5000):
+        group = bytes([239, 7, number >> 8, number & 255])
+        report = struct.pack("!BBH4s", 0x16, 0, 0, group)
+        report = struct.pack("!BBH4s", 0x16, 0, checksum(report), group)
+        head = [0x46, 0, 32, 0, 0, 1, 2, 0, own, group, b"\x94\4\0\0"]
+        form = "!BBHHHBBH4s4s4s"
+        head[7] = checksum(struct.pack(form, *head))
+        sender.send(b"\x01\0\x5e" + group[1:] + mac(OWN_MAC) + b"\x08\0" + struct.pack(form, *head) + report)
+
+
 def offload(link, value):
     """Checksums, segments and pages left to the device, or not: `struct ethtool_value`."""
     import fcntl

@@ -8,7 +8,7 @@ use crate::sender::Receiver;
 use std::fmt::Write;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use tests::{in_host, ip, needs_kernel, oracle, run};
+use tests::{in_host, ip, ip_json, needs_kernel, only, oracle, run};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/lies.py");
 /// Whose address the lies have.
@@ -331,5 +331,24 @@ fn tables_are_not_filled_through_the_guard() {
             }
             observed.end();
         }
+    });
+}
+
+/// A weakness that docs/guard.md tells of: no single report is a lie.
+#[test]
+fn reports_of_many_groups_end_the_snooping_of_a_bridge_guarded_or_not() {
+    in_host(|_| {
+        needs_kernel((5, 16), "nftables at egress");
+        drop(oracle("python3"));
+        let attacker = Attacker::start();
+        make(&attacker);
+        let _ = ip("link set br0 type bridge mcast_snooping 1");
+        let snoops = || only(&ip_json("link show br0"))["linkinfo"]["info_data"]["mcast_snooping"].clone();
+        assert_eq!(snoops(), 1);
+        let mut observed = Observed::start(true);
+        assert!(attacker.shell(Who::User, 0, "lies many_groups eth0").status().unwrap().success());
+        assert_eq!(counted(&mut observed), []);
+        assert_eq!(snoops(), 0, "the kernel mended it, and docs/guard.md should say so");
+        observed.end();
     });
 }
