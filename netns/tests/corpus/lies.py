@@ -248,12 +248,12 @@ def many_groups(link, _):
         sender.send(b"\x01\0\x5e" + group[1:] + mac(OWN_MAC) + b"\x08\0" + struct.pack(form, *head) + report)
 
 
-def offload(link, value):
+def offload(link, value, commands=(0x17, 0x19, 0x1F, 0x24)):
     """Checksums, segments and pages left to the device, or not: `struct ethtool_value`."""
     import fcntl
 
     asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    for command in (0x17, 0x19, 0x1F, 0x24):
+    for command in commands:
         setting = ctypes.create_string_buffer(struct.pack("II", command, int(value)))
         request = struct.pack("16sQ16x", link.encode(), ctypes.addressof(setting))
         fcntl.ioctl(asked, 0x8946, request)
@@ -295,5 +295,7 @@ if __name__ == "__main__" and sys.argv[1] == "load":
     load(*sys.argv[2:4])
 elif __name__ == "__main__" and sys.argv[1] == "offload":
     offload(*sys.argv[2:4])
+elif __name__ == "__main__" and sys.argv[1] == "gro":
+    offload(sys.argv[2], 1, [0x2C])
 elif __name__ == "__main__":
     globals()[sys.argv[1]](sys.argv[2], b"lie %d" % int(sys.argv[3]))

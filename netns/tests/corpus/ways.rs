@@ -2,7 +2,7 @@
 //! and where they are enforced. What leaves is the same lie every time, a datagram from an address that is not the
 //! sandbox's.
 
-use crate::lab::{self, HOST_MAC, HOST4, Sandbox, VICTIM};
+use crate::lab::{self, HOST_MAC, Sandbox, VICTIM};
 use crate::observed::Observed;
 use crate::sender::Receiver;
 use std::fmt::Write;
@@ -133,6 +133,12 @@ pub(crate) const WAYS: &[Way] = &[
     user("act_bpf: classic BPF that lets everything pass", "catch eth0 egress bpf bytecode '1,6 0 0 4294967295' pass", "lies plain eth0", "tc qdisc del dev eth0 clsact").with("CONFIG_NET_ACT_BPF"),
 ];
 
+/// Frames that XDP hands on in its own form; a port takes them where its GRO is on.
+#[rustfmt::skip]
+pub(crate) const NATIVE: &[Way] = &[
+    root("XDP_REDIRECT, native, from a veth pair, to a port with GRO", "inner; loader xdp_redirect eth0; ip link set b0 xdpdrv pinned /run/programs/way", "lies plain a0", NO_INNER),
+];
+
 /// The sandbox that the attacks come from, in a network that belongs to a user namespace.
 struct Attacker {
     holder: Child,
@@ -149,7 +155,6 @@ impl Attacker {
     }
 
     fn shell(&self, who: Who, number: usize, words: &str) -> Command {
-        let sandbox = Sandbox::named("host");
         let mut command = match who {
             Who::User => {
                 let mut command = oracle("nsenter");
@@ -158,24 +163,12 @@ impl Attacker {
             }
             Who::Root => {
                 let mut command = oracle("ip");
-                command.args(["netns", "exec", sandbox.name]);
+                command.args(["netns", "exec", "host"]);
                 command
             }
         };
         command.args(["sh", "-ec", &format!("{WORDS}{words}")]).env_clear().stdin(Stdio::null());
-        command.envs([
-            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-            ("SCRIPT", SCRIPT.to_owned()),
-            ("STATE", "/run/way".to_owned()),
-            ("NUMBER", number.to_string()),
-            ("OWN_MAC", sandbox.mac()),
-            ("OWN4", sandbox.ipv4()),
-            ("PEER_MAC", VICTIM.mac()),
-            ("PEER4", VICTIM.ipv4()),
-            ("HOST_MAC", HOST_MAC.to_owned()),
-            ("HOST4", HOST4.to_owned()),
-            ("LIE4", LIE4.map(|byte| byte.to_string()).join(".")),
-        ]);
+        command.envs(names(number));
         command
     }
 }
@@ -185,6 +178,23 @@ impl Drop for Attacker {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
+}
+
+/// What `lies.py` and the words know.
+fn names(number: usize) -> [(&'static str, String); 10] {
+    let sandbox = Sandbox::named("host");
+    [
+        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("SCRIPT", SCRIPT.to_owned()),
+        ("STATE", "/run/way".to_owned()),
+        ("NUMBER", number.to_string()),
+        ("OWN_MAC", sandbox.mac()),
+        ("OWN4", sandbox.ipv4()),
+        ("PEER_MAC", VICTIM.mac()),
+        ("PEER4", VICTIM.ipv4()),
+        ("HOST_MAC", HOST_MAC.to_owned()),
+        ("LIE4", LIE4.map(|byte| byte.to_string()).join(".")),
+    ]
 }
 
 /// What became of a way's lies.
@@ -261,11 +271,14 @@ fn make(attacker: &Attacker) {
     });
 }
 
-fn hold(ways: &[&'static Way]) {
+fn hold(ways: &[&'static Way], has_gro: bool) {
     needs_kernel((5, 16), "nftables at egress");
     drop(oracle("python3"));
     let attacker = Attacker::start();
     make(&attacker);
+    if has_gro {
+        let _ = run(oracle("python3").args([SCRIPT, "gro", "p1"]).envs(names(0)));
+    }
     // An attack that does not work proves nothing.
     let observed = try_all(ways, &attacker, false);
     let enforced = try_all(ways, &attacker, true);
@@ -286,13 +299,18 @@ fn hold(ways: &[&'static Way]) {
 
 #[test]
 fn no_way_out_is_unguarded() {
-    in_host(|_| hold(&WAYS.iter().filter(|way| way.option.is_none()).collect::<Vec<_>>()));
+    in_host(|_| hold(&WAYS.iter().filter(|way| way.option.is_none()).collect::<Vec<_>>(), false));
 }
 
 #[test]
 #[ignore = "needs CONFIG_IPVLAN, VLAN_8021Q, BONDING, NET_TEAM and CONFIG_NET_ACT_*, which distributions' kernels have"]
 fn no_way_out_of_a_distributions_kernel_is_unguarded() {
-    in_host(|_| hold(&WAYS.iter().filter(|way| way.option.is_some()).collect::<Vec<_>>()));
+    in_host(|_| hold(&WAYS.iter().filter(|way| way.option.is_some()).collect::<Vec<_>>(), false));
+}
+
+#[test]
+fn native_xdp_is_no_way_out_either() {
+    in_host(|_| hold(&NATIVE.iter().collect::<Vec<_>>(), true));
 }
 
 /// How many entries a table has.
