@@ -12,14 +12,16 @@
 //! routes in <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/route.c>), so that with all ports in one, the
 //! 4,000th sandbox takes half as long again as the first.
 
-use super::attempt::explain_limit;
+use super::chunks::Chunks;
+use super::limit::explain_limit;
 use super::options::NetworkOptions;
 use super::place::Place;
 use super::plan::Plan;
 use super::recorded::NetworkRecord;
-use super::requests::{Requests, UP, encode_trunk_program};
-use super::responder::{Responder, silent};
+use super::requests::encode_trunk_program;
+use super::responder::Responder;
 use super::root::{self, LOOK_AGAIN};
+use super::settings::{UP, WITHOUT_IPV6, silent};
 use crate::bridge::{self, Bridge, PortOptions};
 use crate::error::Operation;
 use crate::link::{self, AddrGenMode, Link, LinkChange};
@@ -250,7 +252,7 @@ impl Fabric {
     fn learn(&mut self, plan: &Plan, shard: u32) -> Result<()> {
         self.responder.learn(plan, shard)?;
         let neighbours = self.options.permanent_neighbours;
-        let mut requests = Requests::new(&mut self.socket);
+        let mut requests = Chunks::new(&mut self.socket);
         for number in plan.numbers_of(shard) {
             let mac = plan.mac(number);
             requests.add(|batch| {
@@ -277,14 +279,6 @@ impl Fabric {
         record.end(&mut self.socket)
     }
 }
-
-/// Takes IPv6 from a bridge on which nothing has an address: no link-local address, no router advertisement is believed.
-/// A link has IPv6 only with an MTU of 1,280 or more (`addrconf_notify` in
-/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>); a bridge's own MTU is for what the bridge itself
-/// sends, and what it forwards goes by the ports' (`br_dev_queue_push_xmit` in
-/// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_forward.c>). Unlike `disable_ipv6` it takes no writable
-/// `/proc/sys`. In a request of its own, since only then it stays when ports join (`br_mtu_auto_adjust`).
-pub(super) const WITHOUT_IPV6: LinkChange<'_> = LinkChange { mtu: Some(1279), ..LinkChange::NONE };
 
 #[cfg(test)]
 mod tests;

@@ -48,8 +48,12 @@
 
 mod adopt;
 mod attempt;
+mod books;
+mod chunks;
+mod claim;
 mod fabric;
 mod ledger;
+mod limit;
 mod names;
 mod notices;
 mod options;
@@ -63,6 +67,7 @@ mod requests;
 mod responder;
 mod root;
 mod sandbox;
+mod settings;
 mod shared;
 
 pub use options::{NetworkOptions, RecordPlace};

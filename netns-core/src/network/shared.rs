@@ -1,8 +1,8 @@
 //! What a network and its sandboxes share.
 
+use super::books::Books;
 use super::fabric::Fabric;
-use super::names::LeftName;
-use super::notices::Books;
+use super::names::{self, LeftName};
 use super::options::NetworkOptions;
 use super::place::{Place, barrier_name};
 use super::plan::Plan;
@@ -13,6 +13,7 @@ use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -173,6 +174,45 @@ impl Shared {
     pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
         // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Removes the name of the namespace that `socket` is in, or remembers to do so later.
+    pub(super) fn remove_name(&self, name: Box<str>, socket: BorrowedFd<'_>) {
+        if !self.is_ours() {
+            return;
+        }
+        if names::remove(&name, socket).is_err() {
+            let socket = socket.try_clone_to_owned().ok();
+            let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
+            left.push(LeftName { name, socket });
+        }
+    }
+
+    /// Tries again to remove names that could not be removed.
+    ///
+    /// # Errors
+    /// Why one of them cannot be removed now.
+    pub(super) fn remove_left_names(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|LeftName { name, socket }| {
+            let removed = match socket {
+                Some(socket) => names::remove(name, socket.as_fd()),
+                None => Err(Error::invalid(
+                    Operation::DeleteNamespace,
+                    &**name,
+                    "it is not known whether it is ours",
+                )),
+            };
+            let remains = removed.is_err();
+            if outcome.is_ok() {
+                outcome = removed;
+            }
+            remains
+        });
+        outcome
     }
 }
 

@@ -1,9 +1,10 @@
 //! `immediate`: a verdict.
 
 use super::super::constants::{
-    NFTA_DATA_VERDICT, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
+    NESTED, NFTA_DATA_VERDICT, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_VERDICT_CHAIN,
+    NFTA_VERDICT_CODE,
 };
-use super::{Expressions, NESTED};
+use super::Expressions;
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
