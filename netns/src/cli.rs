@@ -1,11 +1,11 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
 use crate::manual::{CompletionsArguments, ManArguments};
+use crate::name::NETNS;
 use crate::net::TuntapArguments;
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
-use crate::program::NETNS;
 use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use crate::watch::metrics::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};

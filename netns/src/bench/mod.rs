@@ -12,8 +12,8 @@ mod table;
 
 use crate::cli::BenchArguments;
 use crate::failure::Failure;
+use crate::name;
 use crate::output::{json_line, stdout};
-use crate::program;
 use progress::Bar;
 use report::{Line, Report};
 use serde_json::json;
@@ -101,7 +101,7 @@ fn follow(child: &mut Child) -> Result<Option<Report>, Failure> {
 fn command_line(arguments: &BenchArguments) -> String {
     let flags = [("--quick", arguments.quick), ("--peers", arguments.peers)];
     let flags: Vec<&str> = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect();
-    [program::name(), "bench"].into_iter().chain(flags).collect::<Vec<_>>().join(" ")
+    [name::name(), "bench"].into_iter().chain(flags).collect::<Vec<_>>().join(" ")
 }
 
 /// The clone that this was started in, or was built in.

@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::name;
 use crate::output::stdout;
-use crate::program;
 use netns_core::link::Link;
 use netns_core::{Namespace, RouteSocket, link};
 use netns_ebpf::{JournalFile, Place};
@@ -89,7 +89,7 @@ impl<'a> Wanted<'a> {
 /// The namespace where something was left is not to be found from here.
 fn lost(place: &Place) -> String {
     let (bridge, inode) = (&place.bridge, place.namespace.id.inode);
-    let program = program::name();
+    let program = name::name();
     format!(
         "{bridge} was observed in the network namespace net:[{inode}]; run `{program} observe --cleanup` in there"
     )

@@ -8,7 +8,7 @@ use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::{json_line, stdout};
-use crate::rights;
+use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Losses, Source, Teller};
@@ -29,7 +29,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let bridge = match &arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
         bridge => {
-            rights::require("observe --cleanup", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+            require::rights("observe --cleanup", &[require::NET_ADMIN, require::SYS_ADMIN])?;
             return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref());
         }
     };

@@ -2,7 +2,7 @@
 
 use crate::cli::{RunArguments, Topology};
 use crate::failure::Failure;
-use crate::program;
+use crate::name;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -136,7 +136,7 @@ impl Plan {
             let name = &member.name;
             return Err(Failure::usage(format!(
                 "there is a namespace {name} already; if an earlier run left it: `{} clean`; or use --isolated",
-                program::name()
+                name::name()
             )));
         }
         if !self.has_host() {
@@ -149,7 +149,7 @@ impl Plan {
                 return Err(Failure::usage(format!(
                     "there is a link {name} already; if an earlier run left it: `{} clean`; \
                      or choose another with --bridge, or use --isolated",
-                    program::name()
+                    name::name()
                 )));
             }
         }

@@ -7,8 +7,8 @@ use super::plan::{Plan, PlannedMember};
 use super::ways::Way;
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::name;
 use crate::output::{json_line, micros, millis};
-use crate::program;
 use crate::watch::reasons;
 use netns_ebpf::attack::Outcome;
 use netns_ebpf::layout::Violations;
@@ -258,7 +258,7 @@ impl Report {
                 let left = if leftovers.is_empty() { "nothing".to_owned() } else { leftovers.join(", ") };
                 writeln!(self.out, "left      {left}")?;
             } else {
-                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), program::name())?;
+                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), name::name())?;
             }
         }
         for difference in &verdict.differences {

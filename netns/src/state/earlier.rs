@@ -5,7 +5,7 @@
 //! are the bridge's too, and whose last two are the namespace's number. What does not fit is reported and left.
 
 use crate::failure::Failure;
-use crate::program;
+use crate::name;
 use netns_core::link::{self, Link};
 use netns_core::record::{RecordedForwarding, RecordedLink};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket};
@@ -53,7 +53,7 @@ impl Earlier {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Failure::usage(format!("another `{} run` is going on", program::name())));
+                return Err(Failure::usage(format!("another `{} run` is going on", name::name())));
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
         }

@@ -4,7 +4,7 @@
 mod earlier;
 
 use crate::failure::Failure;
-use crate::program;
+use crate::name;
 pub(crate) use earlier::Earlier;
 use netns_core::record::{
     Line, NamespaceIdentity, RecordFile, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
@@ -42,7 +42,7 @@ impl StateFile {
     pub(crate) fn begin(folder: Folder) -> Result<Self, Failure> {
         let there = format!(
             "an earlier run was kept or killed and is still there; `{} clean` removes it",
-            program::name()
+            name::name()
         );
         if Earlier::open()?.is_some() {
             return Err(Failure::usage(there));
@@ -129,7 +129,7 @@ impl StateFile {
 
 fn refused(error: netns_core::Error) -> Failure {
     if RecordFile::is_held(&error) {
-        return Failure::usage(format!("another `{} run` is going on", program::name()));
+        return Failure::usage(format!("another `{} run` is going on", name::name()));
     }
     error.into()
 }

@@ -6,6 +6,7 @@ mod progress;
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
 use crate::output::{json_line, stdout};
+use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
-    rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+    require::rights("up", &[require::NET_ADMIN, require::SYS_ADMIN])?;
     let mut shown = Shown::new(arguments.quiet);
     let done = lab.up_with(&mut |progress| shown.show(progress))?;
     let told = shown.is_verbose;

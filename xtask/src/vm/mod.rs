@@ -5,7 +5,8 @@
 //! processor it is a folder of Debian's packages for that, and what runs there is compiled for it.
 
 mod apt;
-pub(crate) mod architecture;
+mod architecture;
+mod arguments;
 mod arm64;
 mod initramfs;
 mod kernel;
@@ -14,9 +15,9 @@ mod programs;
 mod round;
 mod table;
 
-use crate::cli::VmTestArguments;
 use crate::root;
 use apt::{Archive, failed};
+pub(crate) use arguments::VmTestArguments;
 use kernel::Kernel;
 use machine::{Machine, Processor};
 use netns::Failure;
@@ -40,7 +41,7 @@ const GUEST: &str = include_str!("guest.sh");
 
 /// Boots each kernel, runs the round there, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
-    netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
+    netns::require::rights("vm-test", &[netns::require::SYS_ADMIN])?;
     let architecture = arguments.arch;
     let workspace = root();
     let folder = target().join("vm");
@@ -48,7 +49,7 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     let stop = Stop::on_signals()?;
     let program = match &arguments.program {
         Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
-        None => architecture.program()?,
+        None => programs::ours(architecture)?,
     };
     let first_ping = programs::first_ping(architecture)?;
     let round = if arguments.full {
