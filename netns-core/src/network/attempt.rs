@@ -67,7 +67,7 @@ impl Shared {
 
     /// One attempt.
     fn build(claim: &mut Claim, target: Where<'_>) -> Result<(Option<u16>, Inside)> {
-        let this = Arc::clone(&claim.shared());
+        let this = Arc::clone(claim.shared());
         let number = claim.number();
         let slot = match &this.program {
             None => None,

@@ -6,6 +6,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod kernel_answer;
 mod load;
 mod log;
 mod machine;

@@ -1,6 +1,5 @@
 //! Why the kernel does not load the programs, in our words.
 
-use std::error::Error;
 use std::io;
 
 use aya::EbpfError;
@@ -8,6 +7,7 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 
 use super::MonitorError;
+use super::kernel_answer::kernel_error;
 use super::machine::Kernel;
 use super::probe::Refused;
 use crate::layout;
@@ -130,16 +130,4 @@ fn may_bypass_mitigations() -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
     const CAP_PERFMON: u32 = 38;
     [CAP_PERFMON, CAP_SYS_ADMIN].into_iter().any(|number| netns_core::has_capability(number).unwrap_or(true))
-}
-
-/// The kernel's answer somewhere below an error of aya's.
-pub(super) fn kernel_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        cause = error.source();
-    }
-    None
 }
