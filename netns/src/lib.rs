@@ -48,7 +48,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
         Err(error) => return refused(&error),
     };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
-        .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
+        .target(env_logger::Target::Pipe(Box::new(messages::MessageSink)))
         .init();
     messages::set_verbose(matches.get_flag(cli::VERBOSE));
     let done = match (program.run)(&matches) {

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 /// What `cargo xtask` has beside the commands of `netns`.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum DeveloperCommand {
     /// The eBPF program.
     #[command(subcommand)]
     Ebpf(EbpfCommand),

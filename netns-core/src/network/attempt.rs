@@ -4,7 +4,7 @@
 //! [`Claim`], the name and the namespace in an [`Inside`]. A sandbox consists of the same two, so a failed attempt
 //! leaves what a dropped sandbox leaves, nothing.
 
-use super::claim::{Claim, PortState};
+use super::claim::{Claim, PortProgress};
 use super::limit::explain_limit;
 use super::requests::{ETH0, ETH0_NAME, OUTSIDE, Programs};
 use super::sandbox::{Inside, Sandbox};
@@ -52,7 +52,7 @@ impl Shared {
                 Ok((slot, inside)) => return Ok(Sandbox { claim, slot, inside }),
                 Err(error) => error,
             };
-            if claim.port == PortState::Clash && clashes.len() < ATTEMPTS {
+            if claim.port == PortProgress::Clash && clashes.len() < ATTEMPTS {
                 clashes.push(claim);
                 clash = Some(error);
                 continue;
@@ -112,7 +112,7 @@ impl Shared {
         let answer = inside.socket.execute(&mut batch);
         claim.judge(&answer);
         // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`, nor in another.
-        let is_port = claim.port != PortState::Made;
+        let is_port = claim.port != PortProgress::Made;
         let named = |error: Error| if is_port { error.about(this.port_name(number)) } else { error };
         answer.map_err(named)?;
         batch.clear();
@@ -127,7 +127,7 @@ impl Shared {
             this.wait_for_port(&mut inside.socket, number, (eth0, outside.unwrap_or(OUTSIDE)))?;
         }
         this.books().ledger.commit(claim.ticket);
-        claim.port = PortState::Used;
+        claim.port = PortProgress::Used;
         Ok((slot, inside))
     }
 

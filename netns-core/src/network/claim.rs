@@ -12,14 +12,14 @@ use std::sync::Arc;
 pub(super) struct Claim {
     shared: Arc<Shared>,
     pub(super) ticket: Ticket,
-    pub(super) port: PortState,
+    pub(super) port: PortProgress,
     /// Whether the other end of the port is in a namespace of somebody else, which does not end with the sandbox.
     pub(super) lent: bool,
 }
 
 /// What is known of the port that belongs to a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PortState {
+pub(super) enum PortProgress {
     /// It was not made.
     None,
     /// Somebody else has a link of its index or name.
@@ -35,13 +35,13 @@ pub(super) enum PortState {
 impl Claim {
     pub(super) fn take(shared: &Arc<Shared>, deadline: &mut Deadline) -> Result<Self> {
         let ticket = shared.take(deadline)?;
-        Ok(Self { shared: Arc::clone(shared), ticket, port: PortState::None, lent: false })
+        Ok(Self { shared: Arc::clone(shared), ticket, port: PortProgress::None, lent: false })
     }
 
     /// The number of a port that was made by another process.
     pub(super) fn adopt(shared: &Arc<Shared>, number: u32) -> Self {
         let ticket = shared.books().ledger.adopt(number);
-        Self { shared: Arc::clone(shared), ticket, port: PortState::Used, lent: false }
+        Self { shared: Arc::clone(shared), ticket, port: PortProgress::Used, lent: false }
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -55,11 +55,11 @@ impl Claim {
     /// What the answer to the requests that make the port says of it.
     pub(super) fn judge(&mut self, answer: &Result<()>) {
         self.port = match answer {
-            Ok(()) => PortState::Made,
-            Err(error) if !matches!(error.cause(), Cause::Refused { .. }) => PortState::Perhaps,
-            Err(error) if !matches!(error.operation(), Operation::CreateLink(_)) => PortState::Made,
-            Err(error) if matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) => PortState::Clash,
-            Err(_) => PortState::None,
+            Ok(()) => PortProgress::Made,
+            Err(error) if !matches!(error.cause(), Cause::Refused { .. }) => PortProgress::Perhaps,
+            Err(error) if !matches!(error.operation(), Operation::CreateLink(_)) => PortProgress::Made,
+            Err(error) if matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) => PortProgress::Clash,
+            Err(_) => PortProgress::None,
         };
     }
 }
@@ -70,16 +70,16 @@ impl Drop for Claim {
         if !shared.is_ours() {
             return;
         }
-        if self.lent && matches!(self.port, PortState::Perhaps | PortState::Made | PortState::Used) {
+        if self.lent && matches!(self.port, PortProgress::Perhaps | PortProgress::Made | PortProgress::Used) {
             // While the number is not given back, no other port has its index and MAC address.
             shared.unplug(ticket.number);
         }
         match self.port {
-            PortState::None | PortState::Clash => shared.note(|ledger| ledger.give_back(ticket)),
+            PortProgress::None | PortProgress::Clash => shared.note(|ledger| ledger.give_back(ticket)),
             // The kernel's notice of its end will find the number waiting for it, or has come already.
-            PortState::Used => shared.note(|ledger| ledger.leave(ticket)),
+            PortProgress::Used => shared.note(|ledger| ledger.leave(ticket)),
             // Its end may have been announced, and looked for, while it was being made.
-            PortState::Made | PortState::Perhaps => {
+            PortProgress::Made | PortProgress::Perhaps => {
                 shared.note(|ledger| ledger.leave(ticket));
                 shared.doubt(shared.recipe.plan.shard(ticket.number));
             }

@@ -15,7 +15,7 @@
 use super::chunks::Chunks;
 use super::limit::explain_limit;
 use super::options::NetworkOptions;
-use super::place::Place;
+use super::place::BridgePlace;
 use super::plan::Plan;
 use super::recorded::NetworkRecord;
 use super::requests::encode_trunk_program;
@@ -63,7 +63,7 @@ impl Fabric {
         home: Namespace,
         options: &NetworkOptions,
         record: Option<&mut NetworkRecord>,
-    ) -> Result<(Self, Plan, Place)> {
+    ) -> Result<(Self, Plan, BridgePlace)> {
         let mut socket = RouteSocket::open()?;
         let plan = root::create(&mut socket, options, record)?;
         let made = Self::furnish(socket, home, &plan, options);
@@ -85,7 +85,7 @@ impl Fabric {
         home: Namespace,
         plan: &Plan,
         options: &NetworkOptions,
-    ) -> Result<(Self, Place)> {
+    ) -> Result<(Self, BridgePlace)> {
         // A link has IPv6 if the kernel does, and its MTU is not below 1,280. The kernel itself says so best: `/proc` may
         // be hidden.
         let ipv6 = link::get(&mut socket, plan.root())?.addrgenmode.is_some();
@@ -106,7 +106,11 @@ impl Fabric {
     /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread, but not yet its
     /// barrier. What that process alone held, the responder and the further bridges, is made anew when the kernel has
     /// reclaimed it.
-    pub(super) fn reopen(home: Namespace, plan: &Plan, options: &NetworkOptions) -> Result<(Self, Place)> {
+    pub(super) fn reopen(
+        home: Namespace,
+        plan: &Plan,
+        options: &NetworkOptions,
+    ) -> Result<(Self, BridgePlace)> {
         let mut socket = RouteSocket::open()?;
         let root = link::get(&mut socket, plan.root())?;
         if root.mac != Some(plan.host_mac()) {
@@ -133,7 +137,7 @@ impl Fabric {
         plan: &Plan,
         options: &NetworkOptions,
         ipv6: bool,
-    ) -> Result<(Self, Place)> {
+    ) -> Result<(Self, BridgePlace)> {
         let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
         let stamp = options.program.as_ref().and_then(|program| program.stamp());
         let options = FabricOptions {
@@ -146,7 +150,7 @@ impl Fabric {
         };
         let mut fabric = Self { socket, responder, options };
         fabric.learn(plan, 0)?;
-        Ok((fabric, Place::new(home, plan)?))
+        Ok((fabric, BridgePlace::new(home, plan)?))
     }
 
     /// Makes a further bridge, with a program for what passes its trunk. Nothing is left of a failure.
@@ -155,8 +159,8 @@ impl Fabric {
         plan: &Plan,
         shard: u32,
         program: Option<BorrowedFd<'_>>,
-    ) -> Result<Place> {
-        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan)?;
+    ) -> Result<BridgePlace> {
+        let place = BridgePlace::new(Namespace::anonymous().map_err(explain_limit)?, plan)?;
         let made = self.create_trunk(plan, shard, &place).and_then(|()| {
             if let Some(stamp) = self.options.stamp {
                 place.raise_barrier(plan, stamp)?;
@@ -177,7 +181,7 @@ impl Fabric {
     }
 
     /// Makes the trunk of a further bridge.
-    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &BridgePlace) -> Result<()> {
         let trunk = Veth {
             index: Some(plan.leaf(shard).down),
             mac: Some(plan.trunk_mac(shard)),
@@ -217,7 +221,7 @@ impl Fabric {
         &self,
         plan: &Plan,
         shard: u32,
-        place: &Place,
+        place: &BridgePlace,
         program: Option<BorrowedFd<'_>>,
     ) -> Result<()> {
         let leaf = plan.leaf(shard);

@@ -2,7 +2,7 @@
 
 use super::books::Books;
 use super::ledger::{Ledger, Ticket};
-use super::place::Place;
+use super::place::BridgePlace;
 use super::reclaim::Heard;
 use super::shared::Shared;
 use crate::error::Operation;
@@ -150,7 +150,7 @@ impl Shared {
     }
 
     /// Reads the notices of one bridge.
-    fn read_notices_of(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn read_notices_of(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let mut heard_any = false;
         while place.reclaim.read(|heard| match heard {
             Heard::Lost => books.unsure[bridge as usize] = true,
@@ -170,7 +170,7 @@ impl Shared {
     }
 
     /// Looks which ports of a bridge are there, because notices do not say it.
-    fn look(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn look(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let plan = &self.recipe.plan;
         let expected: Vec<Ticket> = books.ledger.expected(bridge).collect();
         let links = link::list(&mut RouteSocket::open_in(&place.namespace)?)?;

@@ -4,7 +4,7 @@ use super::books::Books;
 use super::fabric::Fabric;
 use super::names::{self, LeftName};
 use super::options::NetworkOptions;
-use super::place::{Place, barrier_name};
+use super::place::{BridgePlace, barrier_name};
 use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) backlog: u32,
     books: Mutex<Books>,
     /// The bridges, the first of which is always there. One lock for each, so that threads seldom meet.
-    pub(super) places: Box<[OnceLock<Place>]>,
+    pub(super) places: Box<[OnceLock<BridgePlace>]>,
     fabric: Mutex<Fabric>,
     /// Whether the folder of named namespaces was made ready.
     pub(super) names: OnceLock<()>,
@@ -65,11 +65,11 @@ impl Shared {
         home_id: NamespaceId,
         options: &NetworkOptions,
         plan: Plan,
-        (fabric, first): (Fabric, Place),
+        (fabric, first): (Fabric, BridgePlace),
         record: Option<NetworkRecord>,
         owned: bool,
     ) -> Result<Self> {
-        let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
+        let places: Box<[OnceLock<BridgePlace>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
             process: this_process(),
@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// The bridge of a sandbox, made if it is not there yet.
-    pub(super) fn place(&self, number: u32) -> Result<&Place> {
+    pub(super) fn place(&self, number: u32) -> Result<&BridgePlace> {
         let plan = &self.recipe.plan;
         let shard = plan.shard(number);
         let place = &self.places[shard as usize];

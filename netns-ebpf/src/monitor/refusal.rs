@@ -8,7 +8,7 @@ use aya::programs::ProgramError;
 
 use super::MonitorError;
 use super::kernel_answer::kernel_error;
-use super::machine::Kernel;
+use super::machine::KernelVersion;
 use super::probe::Refused;
 use crate::layout;
 
@@ -70,7 +70,7 @@ pub(super) fn of_program(program: &'static str, error: ProgramError) -> MonitorE
     match explain(operation, None, io_error, log.clone()) {
         // Of want of memory or of file descriptors the verifier has nothing to say.
         MonitorError::Kernel { source, .. } if !log.is_empty() => {
-            MonitorError::Verifier { program, kernel: Kernel::running().release, log, source }
+            MonitorError::Verifier { program, kernel: KernelVersion::running().release, log, source }
         }
         error => error,
     }
@@ -81,7 +81,7 @@ fn explain(operation: String, feature: Option<&'static str>, answer: io::Error, 
     let Some(errno) = answer.raw_os_error() else {
         return MonitorError::Kernel { operation, source: answer };
     };
-    let kernel = Kernel::running();
+    let kernel = KernelVersion::running();
     match (errno, feature) {
         (libc::EMFILE | libc::ENFILE, _) => MonitorError::Descriptors { operation, source: answer },
         (libc::ENOMEM, _) => MonitorError::Kernel { operation, source: answer },

@@ -4,7 +4,7 @@
 use super::Wrong;
 use super::tables::Text;
 use crate::topology::{
-    Address, Bridge, Cable, Command, LinkName, Place, Route, SingleLink, Sysctl, Topology,
+    AddressSpec, BridgeSpec, Cable, LinkName, Place, RouteSpec, ShellCommand, SingleLink, Sysctl, Topology,
 };
 use netns_core::bridge::MAX_PORTS;
 use netns_core::{IpNet, MacAddress};
@@ -63,7 +63,7 @@ impl Described {
         Err((span.clone(), format!("there is a link {link} already; expected a name that is free")))
     }
 
-    pub(super) fn push_bridge(&mut self, bridge: Bridge, span: Span) -> Wrong<()> {
+    pub(super) fn push_bridge(&mut self, bridge: BridgeSpec, span: Span) -> Wrong<()> {
         self.take(&bridge.link, &span)?;
         self.topology.bridges.push(bridge);
         Ok(())
@@ -88,12 +88,12 @@ impl Described {
         self.macs.push((link.clone(), mac, span));
     }
 
-    pub(super) fn push_address(&mut self, address: Address, span: Span) -> Wrong<()> {
+    pub(super) fn push_address(&mut self, address: AddressSpec, span: Span) -> Wrong<()> {
         if let Some(what) = no_host(address.net) {
             let message = format!("{} is {what}; expected a host's address", address.net.address());
             return Err((span, message));
         }
-        let same = |other: &&Address| {
+        let same = |other: &&AddressSpec| {
             other.link.place == address.link.place && other.net.address() == address.net.address()
         };
         if let Some(other) = self.topology.addresses.iter().find(same) {
@@ -108,7 +108,7 @@ impl Described {
 
     pub(super) fn push_route(
         &mut self,
-        route: Route,
+        route: RouteSpec,
         whole: Span,
         via: Option<Span>,
         dev: Option<Span>,
@@ -116,8 +116,9 @@ impl Described {
         if route.via.is_none() && route.dev.is_none() {
             return Err((whole, "a route that leads nowhere; expected `via` or `dev`".to_owned()));
         }
-        let same =
-            |other: &&Route| (&other.place, other.to, other.metric) == (&route.place, route.to, route.metric);
+        let same = |other: &&RouteSpec| {
+            (&other.place, other.to, other.metric) == (&route.place, route.to, route.metric)
+        };
         if self.topology.routes.iter().any(|other| same(&other)) {
             let message =
                 format!("{} has a route to {} already; expected another `metric`", route.place, route.to);
@@ -136,7 +137,7 @@ impl Described {
         Ok(())
     }
 
-    pub(super) fn push_command(&mut self, command: Command, span: Span) -> Wrong<()> {
+    pub(super) fn push_command(&mut self, command: ShellCommand, span: Span) -> Wrong<()> {
         if self.topology.commands.contains(&command) {
             return Err((span, format!("{} runs this already; expected it once", command.namespace)));
         }
@@ -256,7 +257,7 @@ fn check_segments(topology: &Topology, spans: &[Span], macs: &[(LinkName, MacAdd
     }
     let mut taken: BTreeMap<(&LinkName, IpAddr), &LinkName> = BTreeMap::new();
     for (address, span) in topology.addresses.iter().zip(spans) {
-        let Address { link, net } = address;
+        let AddressSpec { link, net } = address;
         if net.address().is_ipv6() && mtu_of.get(link).is_some_and(|&mtu| mtu < 1280) {
             let message =
                 format!("IPv6 on {link}, whose MTU is {}; expected an MTU of 1280 or more", mtu_of[link]);
@@ -275,7 +276,7 @@ fn check_segments(topology: &Topology, spans: &[Span], macs: &[(LinkName, MacAdd
 fn check_route(
     topology: &Topology,
     links: &BTreeSet<LinkName>,
-    route: &Route,
+    route: &RouteSpec,
     spans: RouteSpans,
 ) -> Wrong<()> {
     if let Some(dev) = route.dev

@@ -17,7 +17,7 @@ const PATH: &str = "/run/netns-xtask.json";
 
 /// What it says.
 #[derive(Debug, Clone, Deserialize)]
-struct Said {
+struct EarlierRun {
     namespaces: Vec<String>,
     ports: Vec<String>,
     /// Its name and MAC address.
@@ -28,9 +28,9 @@ struct Said {
 
 /// Locked for as long as this is held.
 #[derive(Debug)]
-pub(crate) struct Earlier {
+pub(crate) struct EarlierState {
     file: File,
-    said: Option<Said>,
+    said: Option<EarlierRun>,
 }
 
 /// What there is to remove.
@@ -42,7 +42,7 @@ pub(crate) struct Ours {
     pub(crate) left: Vec<String>,
 }
 
-impl Earlier {
+impl EarlierState {
     /// Opens it, if there is one that says something.
     pub(crate) fn open() -> Result<Option<Self>, Failure> {
         let failed = |what: &str, error: std::io::Error| Failure::Kernel(format!("{what} {PATH}: {error}"));

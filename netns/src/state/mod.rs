@@ -5,7 +5,7 @@ mod earlier;
 
 use crate::failure::Failure;
 use crate::name;
-pub(crate) use earlier::Earlier;
+pub(crate) use earlier::EarlierState;
 use netns_core::record::{
     Line, NamespaceIdentity, RecordFile, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
     RecordedNamespace,
@@ -44,7 +44,7 @@ impl StateFile {
             "an earlier run was kept or killed and is still there; `{} clean` removes it",
             name::name()
         );
-        if Earlier::open()?.is_some() {
+        if EarlierState::open()?.is_some() {
             return Err(Failure::usage(there));
         }
         let record = RecordFile::create(PATH, KIND).map_err(refused)?;

@@ -10,7 +10,7 @@ use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Command, Error, Lab, LinkName, Record, draw};
+use netns_topology::{Change, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -124,7 +124,7 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         let commands = lab.commands()?;
         value["started"] = commands
             .iter()
-            .map(|(Command { namespace, command }, running)| {
+            .map(|(ShellCommand { namespace, command }, running)| {
                 json!({ "namespace": namespace, "command": command, "running": running })
             })
             .collect();
@@ -133,7 +133,7 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
-        for (Command { namespace, command }, running) in lab.commands()? {
+        for (ShellCommand { namespace, command }, running) in lab.commands()? {
             writeln!(out, "{namespace}: run {command}: {}", if running { "running" } else { "ended" })?;
         }
         for (port, violations) in lab.violations()? {

@@ -25,7 +25,7 @@ use netns::messages::say;
 use netns::output::{json_line, stdout};
 use netns::signals::Stop;
 use programs::Built;
-use round::{Outcome, Report, Round};
+use round::{Round, RoundOutcome, RoundReport};
 use serde_json::json;
 use std::env;
 use std::fs::{self, File};
@@ -94,7 +94,7 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
         reports.push(report);
     }
     print(arguments, &reports)?;
-    Ok(ExitCode::from(if reports.iter().all(Report::passed) {
+    Ok(ExitCode::from(if reports.iter().all(RoundReport::passed) {
         netns::failure::FINE
     } else {
         netns::failure::USAGE
@@ -102,8 +102,8 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
 }
 
 /// One line a step, and what a failed one printed.
-fn progress(kernel: &str, outcome: &Outcome) {
-    let Outcome { step, passed, milliseconds, note, output } = outcome;
+fn progress(kernel: &str, outcome: &RoundOutcome) {
+    let RoundOutcome { step, passed, milliseconds, note, output } = outcome;
     let verdict = if *passed { "ok" } else { "FAILED" };
     let seconds = *milliseconds / 1000;
     let note = if note.is_empty() { String::new() } else { format!(": {note}") };
@@ -114,8 +114,8 @@ fn progress(kernel: &str, outcome: &Outcome) {
 }
 
 /// How a kernel's round ended.
-fn conclude(report: &Report, machine: &Machine<'_>, begun: Instant) {
-    let Report { kernel, release, steps, complete } = report;
+fn conclude(report: &RoundReport, machine: &Machine<'_>, begun: Instant) {
+    let RoundReport { kernel, release, steps, complete } = report;
     let passed = steps.iter().filter(|step| step.passed).count();
     let seconds = begun.elapsed().as_secs();
     say(format_args!("{kernel}: {passed} of {} steps passed in {seconds} s ({release})", steps.len()));
@@ -127,7 +127,7 @@ fn conclude(report: &Report, machine: &Machine<'_>, begun: Instant) {
     }
 }
 
-fn print(arguments: &VmTestArguments, reports: &[Report]) -> Result<(), Failure> {
+fn print(arguments: &VmTestArguments, reports: &[RoundReport]) -> Result<(), Failure> {
     let mut out = stdout();
     if arguments.json {
         let kernels = serde_json::to_value(reports).map_err(|error| Failure::Kernel(error.to_string()))?;

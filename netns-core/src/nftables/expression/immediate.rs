@@ -9,7 +9,7 @@ use super::Expressions;
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Verdict<'a> {
+pub enum RuleVerdict<'a> {
     /// It passes this hook's chain.
     Accept,
     /// It is dropped.
@@ -20,11 +20,11 @@ pub enum Verdict<'a> {
 
 impl Expressions<'_, '_> {
     /// Decides.
-    pub fn verdict(&mut self, verdict: Verdict<'_>) {
+    pub fn verdict(&mut self, verdict: RuleVerdict<'_>) {
         let (code, chain) = match verdict {
-            Verdict::Accept => (libc::NF_ACCEPT, None),
-            Verdict::Drop => (libc::NF_DROP, None),
-            Verdict::GoTo(chain) => (libc::NFT_GOTO, Some(chain)),
+            RuleVerdict::Accept => (libc::NF_ACCEPT, None),
+            RuleVerdict::Drop => (libc::NF_DROP, None),
+            RuleVerdict::GoTo(chain) => (libc::NFT_GOTO, Some(chain)),
         };
         self.add("immediate", |data| {
             data.value(NFTA_IMMEDIATE_DREG, (libc::NFT_REG_VERDICT as u32).to_be());

@@ -13,7 +13,7 @@ mod payload;
 
 pub use byteorder::ByteOrder;
 pub use cmp::Comparison;
-pub use immediate::Verdict;
+pub use immediate::RuleVerdict;
 pub use meta::MetaKey;
 pub use payload::Header;
 
