@@ -5,41 +5,42 @@ use std::fs;
 use std::path::Path;
 
 /// A module: the names from the crate's root to it.
-pub type Module = Vec<String>;
+pub(crate) type Module = Vec<String>;
 
 /// The sources of a crate, without comments and tests.
-pub struct Sources {
+pub(crate) struct Sources {
     code: BTreeMap<Module, String>,
 }
 
 impl Sources {
     /// Reads a folder with a crate's sources.
-    pub fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         let mut code = BTreeMap::new();
         read_into(folder, &mut Vec::new(), &mut code);
         Self { code }
     }
 
     /// How many there are.
-    pub fn modules(&self) -> usize {
+    pub(crate) fn modules(&self) -> usize {
         self.code.len()
     }
 
     /// The types that each module defines for itself and others, and not within a function.
-    pub fn types(&self) -> impl Iterator<Item = (&Module, Vec<String>)> {
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&Module, Vec<String>)> {
         let types = |code: &str| code.lines().filter_map(type_name).map(str::to_owned).collect();
         self.code.iter().map(move |(module, code)| (module, types(code)))
     }
 
     /// By folder, which file or folder in it needs which other.
-    pub fn needs(&self) -> BTreeMap<Module, BTreeSet<(String, String)>> {
+    pub(crate) fn needs(&self) -> BTreeMap<Module, BTreeSet<(String, String)>> {
         let mut handed_on = BTreeMap::new();
         for (module, code) in &self.code {
             for path in paths(code) {
-                if let Some((from, Some(name))) = self.resolve(module, &path) {
-                    if from != *module {
+                match self.resolve(module, &path) {
+                    Some((from, Some(name))) if from != *module => {
                         handed_on.entry((module.clone(), name)).or_insert(from);
                     }
+                    _ => {}
                 }
             }
         }

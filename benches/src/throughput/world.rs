@@ -20,7 +20,7 @@ const BRIDGE: u32 = 2;
 const FIRST_PORT: u32 = 1000;
 
 /// The programs that are on the ports.
-enum Programs {
+enum GuardPrograms {
     None,
     Empty(OwnedFd),
     Ours(Box<Monitor>, Option<Mode>),
@@ -28,7 +28,7 @@ enum Programs {
     Tcx(Box<Monitor>, Vec<TcxAttachment>),
 }
 
-impl Programs {
+impl GuardPrograms {
     fn of(guard: Guard) -> Result<Self> {
         let ours = |mode, pairs| -> Result<Self> {
             let options = MonitorOptions { pairs, ..MonitorOptions::default() };
@@ -82,7 +82,7 @@ pub(super) struct World {
     pub(super) ends: [(Namespace, Ipv4Addr); 2],
     /// Those of the bridge and of whoever is behind the other ports. They go with it, the last one last.
     others: [Namespace; 2],
-    _programs: Programs,
+    _programs: GuardPrograms,
 }
 
 /// What may be sent behind a port.
@@ -105,7 +105,7 @@ impl World {
             ..Bridge::new(name, MacAddress::local(0xFFFF))
         };
         bridge::create(&mut socket, &bridge)?;
-        let mut programs = Programs::of(guard)?;
+        let mut programs = GuardPrograms::of(guard)?;
         for number in 1..=ports {
             let inside = ends.iter().find(|end| end.1 == address_of(number)).map_or(&crowd, |end| &end.0);
             plug(&mut socket, inside, number, &mut programs)?;
@@ -143,7 +143,12 @@ fn quiet() -> Result<Namespace> {
 }
 
 /// Makes a port and what is behind it.
-fn plug(socket: &mut RouteSocket, inside: &Namespace, number: u16, programs: &mut Programs) -> Result<()> {
+fn plug(
+    socket: &mut RouteSocket,
+    inside: &Namespace,
+    number: u16,
+    programs: &mut GuardPrograms,
+) -> Result<()> {
     let port = FIRST_PORT + u32::from(number);
     let veth = Veth {
         index: Some(port),

@@ -43,7 +43,7 @@ impl<'a> Ends<'a> {
         self.places.get(&slot).map(|&place| &self.reading.ports[place])
     }
 
-    /// What an end is called beside others: [`PortInfo::title`]; `None` is the host.
+    /// What an end is called beside others: [`PortIdentity::title`]; `None` is the host.
     #[must_use]
     pub fn title(&self, end: Option<Slot>) -> String {
         self.called(end, PortIdentity::title)

@@ -8,7 +8,7 @@ use netns_core::MacAddress;
 use super::{PortIdentity, Slot, ViolationEvent};
 use crate::packet::Reason;
 
-/// A violation that can be kept: an [`Event`] of its own, with who sent the frame.
+/// A violation that can be kept: a [`ViolationEvent`] of its own, with who sent the frame.
 ///
 /// ```no_run
 /// # use netns_ebpf::{Monitor, Reading, Violation};

@@ -2,7 +2,7 @@
 
 use super::Wrong;
 use super::tables;
-use crate::group::{Group, Numbers, number};
+use crate::group::{Group, GroupNumbers, number};
 use netns_ebpf::layout::MAX_GROUPS;
 use std::ops::Range;
 use strsim::levenshtein;
@@ -35,14 +35,14 @@ pub(super) fn group(text: &Spanned<tables::GroupTable>) -> Wrong<Group> {
 pub(super) fn apart<'a>(
     of_ports: impl Iterator<Item = &'a Spanned<tables::GroupTable>>,
     pairs: &[[Spanned<tables::GroupTable>; 2]],
-) -> Wrong<(Vec<[Group; 2]>, Numbers)> {
+) -> Wrong<(Vec<[Group; 2]>, GroupNumbers)> {
     let known = of_ports.map(|text| Ok((group(text)?, text.span()))).collect::<Wrong<Vec<_>>>()?;
     let mut apart = Vec::new();
     for [one, other] in pairs {
         apart.push([known_group(one, &known)?, known_group(other, &known)?]);
     }
     let groups = known.iter().map(|(group, _)| group).chain(apart.iter().flatten());
-    match number(groups, &Numbers::new()) {
+    match number(groups, &GroupNumbers::new()) {
         Ok(numbers) => Ok((apart, numbers)),
         Err(name) => {
             let is_it = |(group, _): &&(Group, Range<usize>)| group.to_string() == name;

@@ -6,7 +6,7 @@ use super::read::{in_order, mac};
 use super::tables::{GroupTable, PolicyTable, Text};
 use super::{Fault, Wrong};
 use crate::error::{Error, Result};
-use crate::group::Numbers;
+use crate::group::GroupNumbers;
 use crate::policy::PortPolicy;
 use netns_core::IpNet;
 use netns_ebpf::Policy;
@@ -61,7 +61,7 @@ impl Policies {
     /// `policy`. `apart` lists pairs of groups whose ports may not send to each other, as in a topology.
     ///
     /// # Errors
-    /// [`Error::PortsFile`]: the first thing that is wrong, by line and column of `path`, and what was expected there.
+    /// [`Error::File`]: the first thing that is wrong, by line and column of `path`, and what was expected there.
     ///
     /// ```
     /// use netns_topology::Policies;
@@ -112,12 +112,15 @@ fn read(file: PortsFile) -> Wrong<Policies> {
     Ok(Policies { ports, namespaces, apart })
 }
 
-fn policies(table: BTreeMap<Text, Spanned<PortEntry>>, numbers: &Numbers) -> Wrong<BTreeMap<String, Policy>> {
+fn policies(
+    table: BTreeMap<Text, Spanned<PortEntry>>,
+    numbers: &GroupNumbers,
+) -> Wrong<BTreeMap<String, Policy>> {
     let entries = in_order(table).into_iter();
     entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers)?))).collect()
 }
 
-fn policy(entry: Spanned<PortEntry>, numbers: &Numbers) -> Wrong<Policy> {
+fn policy(entry: Spanned<PortEntry>, numbers: &GroupNumbers) -> Wrong<Policy> {
     let span = entry.span();
     let PortEntry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6 } =
         entry.into_inner();

@@ -17,7 +17,7 @@ pub use change::Change;
 pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
-use crate::group::{Numbers, number};
+use crate::group::{GroupNumbers, number};
 use crate::observe::Observed;
 use crate::record::{LinkEntry, Record};
 use crate::topology::{BridgeSpec, Cable, LinkName, Place, RouteSpec, SingleLink, Topology};
@@ -41,7 +41,7 @@ pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result
 ///
 /// # Errors
 /// [`Error::Conflict`] if there are more groups than numbers; a file has never that many.
-pub(crate) fn number_groups(topology: &Topology, record: &Record) -> Result<Numbers> {
+pub(crate) fn number_groups(topology: &Topology, record: &Record) -> Result<GroupNumbers> {
     let full = |name| Error::Conflict(vec![format!("group {name}: every other number is another group's")]);
     number(topology.groups(), &record.groups).map_err(full)
 }
@@ -50,7 +50,7 @@ struct Planner<'a> {
     topology: &'a Topology,
     record: &'a Record,
     observed: &'a Observed,
-    groups: Numbers,
+    groups: GroupNumbers,
     changes: Vec<Change>,
     conflicts: Vec<String>,
 }

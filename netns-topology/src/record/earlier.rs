@@ -2,7 +2,7 @@
 
 use super::{LinkEntry, Record, RecordedCommand, RecordedName, RecordedRoute, SysctlEntry};
 use crate::error::{Error, Result};
-use crate::group::Numbers;
+use crate::group::GroupNumbers;
 use crate::topology::Place;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{Folder, NamespaceId};
@@ -28,7 +28,7 @@ struct EarlierEntry {
     #[serde(default)]
     programs: BTreeMap<Place, [u32; 2]>,
     #[serde(default)]
-    groups: Numbers,
+    groups: GroupNumbers,
 }
 
 #[derive(Deserialize)]

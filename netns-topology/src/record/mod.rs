@@ -10,7 +10,7 @@ mod lines;
 mod store;
 
 use crate::error::Result;
-use crate::group::Numbers;
+use crate::group::GroupNumbers;
 use crate::topology::{AddressSpec, LinkName, Place, RouteSpec, Sysctl};
 use netns_core::record::{NamespaceIdentity, RecordedForwarding};
 use netns_core::{Folder, IfName, MacAddress};
@@ -52,7 +52,7 @@ pub struct Record {
     /// The names of the barriers behind ports on which a policy is enforced.
     pub(crate) barriers: BTreeMap<Place, String>,
     /// The numbers of groups that have names.
-    pub(crate) groups: Numbers,
+    pub(crate) groups: GroupNumbers,
 }
 
 /// A link by place and name.
@@ -193,7 +193,7 @@ impl Record {
             commands: Vec::new(),
             programs: BTreeMap::new(),
             barriers: BTreeMap::new(),
-            groups: Numbers::new(),
+            groups: GroupNumbers::new(),
         }
     }
 

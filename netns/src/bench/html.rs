@@ -1,7 +1,7 @@
 //! The report: one file that opens anywhere.
 
 use super::plot::{Axis, bars, curves, escape, stacks};
-use super::report::{BenchReport, Curve, MeasuredBar, Times, time};
+use super::report::{BenchReport, MeasuredBar, ReportedCurve, Times, time};
 use super::table::{HEADINGS, RATIO, columns};
 use std::fmt::Write;
 
@@ -101,8 +101,8 @@ fn rows(report: &BenchReport) -> String {
 fn growth(report: &BenchReport) -> String {
     let growth = &report.growth;
     let lines = [
-        Curve { name: "make the n-th".to_owned(), points: growth.make.clone() },
-        Curve { name: "take one down".to_owned(), points: growth.take_down.clone() },
+        ReportedCurve { name: "make the n-th".to_owned(), points: growth.make.clone() },
+        ReportedCurve { name: "take one down".to_owned(), points: growth.take_down.clone() },
     ];
     let mut page = format!(
         "<h2>The n-th sandbox</h2>\n<p>{} at once{}; each takes {:.0} KiB of the kernel's slabs, {:.0} KiB of its per-CPU \
@@ -154,7 +154,7 @@ fn times(lines: &[Times]) -> String {
 
 fn encode(report: &BenchReport) -> String {
     let mut page = "<h2>Writing one request</h2>\n".to_owned();
-    let bar = |line: &super::report::Encoded| MeasuredBar {
+    let bar = |line: &super::report::ReportedEncoded| MeasuredBar {
         name: format!("{}: {}", line.library, line.message),
         us: line.nanos / 1e3,
     };

@@ -1,6 +1,6 @@
 //! Plots as SVG, with no script and nothing to load.
 
-use super::report::{Curve, MeasuredBar, StepTimes, time};
+use super::report::{MeasuredBar, ReportedCurve, StepTimes, time};
 use std::fmt::Write;
 
 /// Width of a plot, and the part of it that names take.
@@ -141,7 +141,7 @@ impl Axis {
 }
 
 /// Curves of microseconds on a logarithmic scale.
-pub(super) fn curves(label: &str, axis: Axis, curves: &[Curve]) -> String {
+pub(super) fn curves(label: &str, axis: Axis, curves: &[ReportedCurve]) -> String {
     let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(_, us)| *us > 0.0);
     let places = || points().map(|(x, _)| axis.place(*x));
     let heights = || points().map(|(_, us)| us.log10());

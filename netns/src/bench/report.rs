@@ -29,11 +29,11 @@ pub(super) struct BenchReport {
     pub(super) rows: Vec<ReportRow>,
     pub(super) setup: Vec<MeasuredBar>,
     pub(super) steps: Vec<StepTimes>,
-    pub(super) encode: Vec<Encoded>,
-    pub(super) churn: Vec<Churn>,
-    pub(super) churn_latency: Vec<Curve>,
+    pub(super) encode: Vec<ReportedEncoded>,
+    pub(super) churn: Vec<ReportedChurn>,
+    pub(super) churn_latency: Vec<ReportedCurve>,
     pub(super) first_packet: Vec<Times>,
-    pub(super) growth: Growth,
+    pub(super) growth: ReportedGrowth,
     pub(super) pool: Vec<Times>,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct StepTimes {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Encoded {
+pub(super) struct ReportedEncoded {
     pub(super) message: String,
     pub(super) library: String,
     pub(super) nanos: f64,
@@ -112,7 +112,7 @@ pub(super) struct Encoded {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Churn {
+pub(super) struct ReportedChurn {
     pub(super) alive: usize,
     pub(super) way: String,
     pub(super) per_second: f64,
@@ -121,7 +121,7 @@ pub(super) struct Churn {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Curve {
+pub(super) struct ReportedCurve {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
 }
@@ -143,16 +143,16 @@ pub(super) struct BenchSummary {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Growth {
+pub(super) struct ReportedGrowth {
     pub(super) reached: usize,
     pub(super) end: Option<String>,
-    pub(super) memory: Memory,
+    pub(super) memory: ReportedMemory,
     pub(super) make: Vec<(f64, f64)>,
     pub(super) take_down: Vec<(f64, f64)>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Memory {
+pub(super) struct ReportedMemory {
     pub(super) slab: f64,
     pub(super) percpu: f64,
     pub(super) all: f64,

@@ -18,7 +18,7 @@ use netns::messages::say;
 use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
 use serde_json::{Value, json};
-use site::{Known, Site};
+use site::{KnownSite, Site};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -75,7 +75,7 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(2);
     let begin = Instant::now();
     let mut rows = Vec::new();
-    let mut known: HashMap<&str, Known> = HashMap::new();
+    let mut known: HashMap<&str, KnownSite> = HashMap::new();
     for (number, operation) in ALL.iter().enumerate() {
         let wanted = &arguments.operation;
         if !wanted.is_empty() && !wanted.iter().any(|name| operation.name.contains(&**name)) {
@@ -137,7 +137,7 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
 fn try_all(
     number: usize,
     operation: &Operation,
-    (quick, known): (bool, &mut Known),
+    (quick, known): (bool, &mut KnownSite),
     jobs: usize,
 ) -> Result<Totals, String> {
     let whole = in_host(number, &Injected::None, &BTreeSet::new())
