@@ -68,7 +68,7 @@ def tx_ring(link, lie):
     bytes_ = frame(lie)
     for number in range(COUNT):
         at = number * size
-        # Behind `struct tpacket_hdr`, where its length less that of `sockaddr_ll` says.
+        # The data follow `struct tpacket_hdr`: at the header's aligned length (TPACKET_HDRLEN - sizeof(sockaddr_ll)).
         ring[at + 32 : at + 32 + len(bytes_)] = bytes_
         struct.pack_into("LII", ring, at, 1, len(bytes_), len(bytes_))
     sender.send(b"")
