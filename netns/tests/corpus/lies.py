@@ -132,6 +132,14 @@ def to_host(link, lie):
         sender.send(frame(lie, os.environ["HOST_MAC"]))
 
 
+def from_host(link, lie):
+    """What the host sends to the sandbox, from addresses that are nobody's, so that it comes back with them."""
+    sender = raw(link)
+    for _ in range(COUNT):
+        sender.send(mac(OWN_MAC) + mac("02:00:00:77:77:77") + b"\x08\0" + packet(lie))
+    time.sleep(0.1)
+
+
 def routed(_, lie):
     """By IP, from an address that rules or routes inside make."""
     for number in range(COUNT):
@@ -266,8 +274,22 @@ def load(kind, link):
         return struct.pack("<BBhi", code, of << 4 | to, 0, number)
 
     index, xdp = socket.if_nametoindex(link), kind.startswith("xdp")
-    helper = {"redirect": 23, "redirect_peer": 155, "clone_redirect": 13, "xdp_redirect": 23}[kind]
-    if kind == "clone_redirect":
+    helper = {"redirect": 23, "redirect_peer": 155, "clone_redirect": 13, "xdp_redirect": 23}.get(kind)
+    if kind == "xdp_tx":
+        # To the victim, from where it came: the frame's first six bytes are written over, if there are as many.
+        first, rest = struct.unpack("<iH", mac(PEER_MAC))
+        steps = [
+            struct.pack("<BBhi", 0x61, 1 << 4 | 2, 0, 0),
+            struct.pack("<BBhi", 0x61, 1 << 4 | 3, 4, 0),
+            step(0xBF, 4, of=2),
+            step(0x07, 4, 14),
+            step(0xB7, 0, 2),
+            struct.pack("<BBhi", 0x2D, 3 << 4 | 4, 3, 0),
+            struct.pack("<BBhi", 0x62, 2, 0, first),
+            struct.pack("<BBhi", 0x6A, 2, 4, rest),
+            step(0xB7, 0, 3),
+        ]
+    elif kind == "clone_redirect":
         steps = [step(0xB7, 2, index), step(0xB7, 3), step(0x85, number=helper), step(0xB7, 0, 2)]
     else:
         steps = [step(0xB7, 1, index), step(0xB7, 2), step(0x85, number=helper)]

@@ -120,6 +120,7 @@ pub(crate) const WAYS: &[Way] = &[
     root("bpf_redirect_peer: to the port itself, past the cable", "inner; loader redirect_peer eth0; tc qdisc add dev b0 clsact; tc filter add dev b0 ingress bpf da object-pinned /run/programs/way", "lies plain a0", NO_INNER),
     root("bpf_clone_redirect from a veth pair", "inner; loader clone_redirect eth0; tc qdisc add dev b0 clsact; tc filter add dev b0 ingress bpf da object-pinned /run/programs/way", "lies plain a0", NO_INNER),
     root("XDP_REDIRECT, generic, from a veth pair", "inner; loader xdp_redirect eth0; ip link set b0 xdpgeneric pinned /run/programs/way", "lies plain a0", NO_INNER),
+    root("XDP_TX, generic: what the host sent, to the victim", "loader xdp_tx eth0; ip link set eth0 xdpgeneric pinned /run/programs/way", "nsenter --net=$HOST python3 $SCRIPT from_host br0 $NUMBER", "ip link set eth0 xdpgeneric off").by("source-mac-foreign"),
     // What distributions' kernels have and small ones lack.
     user("ipvlan, l2", "ip link add m0 link eth0 type ipvlan mode l2; ip link set m0 up", "lies plain m0", "ip link del m0").with("CONFIG_IPVLAN"),
     user("a VLAN device", "ip link add link eth0 name m0 type vlan id 5; ip link set m0 up", "lies plain m0", "ip link del m0").by("vlan-tag").with("CONFIG_VLAN_8021Q"),
@@ -181,13 +182,15 @@ impl Drop for Attacker {
 }
 
 /// What `lies.py` and the words know.
-fn names(number: usize) -> [(&'static str, String); 10] {
+fn names(number: usize) -> [(&'static str, String); 11] {
     let sandbox = Sandbox::named("host");
+    let host = std::fs::read_link("/proc/thread-self").expect("/proc is mounted");
     [
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("SCRIPT", SCRIPT.to_owned()),
         ("STATE", "/run/way".to_owned()),
         ("NUMBER", number.to_string()),
+        ("HOST", format!("/proc/{}/ns/net", host.display())),
         ("OWN_MAC", sandbox.mac()),
         ("OWN4", sandbox.ipv4()),
         ("PEER_MAC", VICTIM.mac()),
@@ -214,11 +217,12 @@ fn counted(observed: &mut Observed) -> Vec<(String, u64)> {
     reasons.iter().map(|(reason, packets)| (reason.clone(), packets.as_u64().unwrap())).collect()
 }
 
-/// Whether somebody else than the victim sent it, who quotes it in an error.
+/// Whether it is one, and neither the victim's error that quotes it nor on its way to the sandbox.
 fn is_lie(frame: &[u8], number: usize) -> bool {
     let is_quoted = frame.get(6..12) == Some(&[2, 0, 0, 0, 0, 2]);
+    let is_to_sandbox = frame.starts_with(&[2, 0, 0, 0, 0, 1]);
     let ends = frame.ends_with(format!("lie {number}").as_bytes());
-    ends && !is_quoted && frame.windows(4).any(|bytes| bytes == LIE4)
+    ends && !is_quoted && !is_to_sandbox && frame.windows(4).any(|bytes| bytes == LIE4)
 }
 
 /// Tries every one of these ways: what became of its lies, or why there were none.
