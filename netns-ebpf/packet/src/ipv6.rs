@@ -1,7 +1,9 @@
 //! IPv6 and its extension headers ([RFC 8200](https://www.rfc-editor.org/rfc/rfc8200)).
 
 use super::fragment::{Fragment, MORE, OFFSET};
-use super::{Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, protocol, transport};
+use super::{
+    Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, checksum, protocol, transport,
+};
 
 pub(super) const HEADER: u32 = 40;
 const WORDS: usize = 10;
@@ -62,8 +64,9 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
     if is_unspecified && !(is_multicast && rules.permits(Permissions::UNSPECIFIED)) {
         return Err(Reason::Ipv6SourceUnspecified);
     }
-    let is_train = facts.is_train;
-    let below = Below { is_v6: true, is_unspecified, is_train, hop_limit, is_fragment: false, at };
+    let Facts { is_train, checksum_at, .. } = facts;
+    let below =
+        Below { is_v6: true, is_unspecified, is_train, hop_limit, is_fragment: false, at, checksum_at };
     carried(frame, Span { start, end: start + payload }, next, below, rules)
 }
 
@@ -124,6 +127,7 @@ fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, 
     // Nearly always there is none, and finding that out by walking would be dearer than all the rest.
     let Carried { protocol, at, fragment, part } =
         if is_extension(next) { frame.extensions(payload, next)? } else { Carried::directly(payload, next) };
+    checksum::after(below.checksum_at, at)?;
     if let Some(field) = fragment {
         let fragment = Fragment { field, length: end - part, transport: end - at, before: 0, protocol };
         if !fragment.is_honest() {

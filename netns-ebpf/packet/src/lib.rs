@@ -20,7 +20,8 @@
 //!
 //! # What is not judged
 //!
-//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet),
+//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet, and
+//! then it is judged where they will be),
 //! and whether a TCP segment fits its connection: that takes memory, and here a frame is judged by itself. Messages of
 //! routing protocols beside those that are named; what a DHCP client calls itself in option 61 or, with DHCPv6, in its
 //! DUID, which only its server can know.
@@ -34,6 +35,7 @@
 )]
 
 mod arp;
+mod checksum;
 mod dhcp;
 mod ethernet;
 mod fragment;
@@ -176,6 +178,8 @@ pub struct Facts {
     pub is_train: bool,
     /// Whether it has a VLAN tag that the kernel has taken out of its bytes.
     pub has_tag: bool,
+    /// Where in it a checksum is still to be written, if it was left to whoever sends the frame on (`CHECKSUM_PARTIAL`).
+    pub checksum_at: Option<u32>,
 }
 
 impl Facts {
@@ -232,6 +236,8 @@ pub struct Below {
     pub is_fragment: bool,
     /// Where the IP header begins, for the few messages that depend on where they go.
     pub at: u32,
+    /// As [`Facts::checksum_at`].
+    pub checksum_at: Option<u32>,
 }
 
 /// Numbers of protocols, the same in both versions of IP.

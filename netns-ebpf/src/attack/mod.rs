@@ -6,6 +6,7 @@
 
 mod around;
 mod cases;
+mod checksum;
 mod claims;
 mod frame;
 mod socket;
@@ -14,6 +15,7 @@ mod v6;
 
 pub use around::Around;
 pub use cases::{Case, Forwarded, cases};
+pub use checksum::{ChecksumCase, LeftChecksum, checksum_cases};
 pub use frame::Party;
 pub use socket::FrameSocket;
 pub use trial::{Outcome, Trial};

@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
+use super::LeftChecksum;
+
 /// A socket that sends frames by a link as they are, and hears what comes in by it: `packet(7)`.
 #[derive(Debug)]
 pub struct FrameSocket {
@@ -50,6 +52,29 @@ impl FrameSocket {
         // SAFETY: pointer and length are those of `frame`, which outlives the call.
         let sent = unsafe { libc::send(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Sends a frame whose checksum the kernel, or a later hop, is to write: `PACKET_VNET_HDR`.
+    ///
+    /// # Errors
+    /// The kernel's: `EINVAL` if the place is not in the frame.
+    pub fn send_unsummed(&self, frame: &[u8], checksum: LeftChecksum) -> io::Result<()> {
+        self.set_header(true)?;
+        let sent = self.send(&[&checksum.header()[..], frame].concat());
+        // What is received has no such header.
+        self.set_header(false)?;
+        sent
+    }
+
+    fn set_header(&self, on: bool) -> io::Result<()> {
+        let value = libc::c_int::from(on);
+        let (level, option) = (libc::SOL_PACKET, libc::PACKET_VNET_HDR);
+        let length = size_of_val(&value) as libc::socklen_t;
+        // SAFETY: pointer and length are those of `value`, which outlives the call.
+        let set = unsafe {
+            libc::setsockopt(self.fd.as_raw_fd(), level, option, ptr::from_ref(&value).cast(), length)
+        };
+        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// The next frame, waited for no longer than `limit`; `None` if none came. A VLAN tag is not in it any more.

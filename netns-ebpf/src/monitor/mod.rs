@@ -6,6 +6,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod kernel_types;
 mod load;
 mod log;
 mod machine;
