@@ -20,29 +20,67 @@ pub(super) const IN_TCP: u32 = 16;
 pub(super) const IN_UDP: u32 = 6;
 pub(super) const IN_MESSAGE: u32 = 2;
 
-/// Checks that nothing is written before `end`, where what was judged ends.
-#[inline(always)]
-pub(super) const fn after(checksum_at: Option<u32>, end: u32) -> Verdict {
-    match checksum_at {
-        Some(at) if at < end => Err(Reason::ChecksumPlace),
-        _ => Ok(()),
+/// Where in a frame a checksum is still to be written, if it was left to a later hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumPlace(u32);
+
+impl ChecksumPlace {
+    /// None was left. A number that no place is below, so that one comparison asks both.
+    pub const NONE: Self = Self(Self::MAX);
+    /// Such numbers have 20 bits, with which the program packs them.
+    const MAX: u32 = 0xF_FFFF;
+
+    /// This many bytes into the frame. What is farther than a frame is long is as far as can be said.
+    #[must_use]
+    #[inline(always)]
+    pub const fn at(place: u32) -> Self {
+        if place < Self::MAX { Self(place) } else { Self(Self::MAX - 1) }
+    }
+
+    /// A number of 20 bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// What [`Self::to_bits`] made a number of; of other bits there may be more.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits & Self::MAX)
+    }
+
+    /// Whether it is this one, or none.
+    #[inline(always)]
+    pub(super) const fn is(self, place: u32) -> bool {
+        self.0 == place || self.0 == Self::MAX
+    }
+
+    /// Checks that nothing is written before `end`, where what was judged ends.
+    #[inline(always)]
+    pub(super) const fn after(self, end: u32) -> Verdict {
+        if self.0 < end { Err(Reason::ChecksumPlace) } else { Ok(()) }
+    }
+
+    /// As [`Self::after`], of a header that has a checksum of its own.
+    #[inline(always)]
+    pub(super) const fn own_or_after(self, own: u32, end: u32) -> Verdict {
+        if self.0 == own { Ok(()) } else { self.after(end) }
+    }
+
+    /// Checks that it is written into the frame, which has this length.
+    #[inline(always)]
+    pub(super) const fn inside(self, length: u32) -> Verdict {
+        if self.0.saturating_add(LENGTH) > length && self.0 != Self::MAX {
+            return Err(Reason::ChecksumPlace);
+        }
+        Ok(())
     }
 }
 
-/// As [`after`], of a header that has a checksum of its own.
-#[inline(always)]
-pub(super) const fn own_or_after(checksum_at: Option<u32>, own: u32, end: u32) -> Verdict {
-    match checksum_at {
-        Some(at) if at == own => Ok(()),
-        other => after(other, end),
-    }
-}
-
-/// Checks that it is written into the frame, which has this length.
-#[inline(always)]
-pub(super) const fn inside(checksum_at: Option<u32>, length: u32) -> Verdict {
-    match checksum_at {
-        Some(at) if at.saturating_add(LENGTH) > length => Err(Reason::ChecksumPlace),
-        _ => Ok(()),
+impl Default for ChecksumPlace {
+    fn default() -> Self {
+        Self::NONE
     }
 }

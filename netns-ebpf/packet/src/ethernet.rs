@@ -1,6 +1,6 @@
 //! The Ethernet header, and which way a frame goes from there.
 
-use super::{Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp, checksum};
+use super::{Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp};
 
 const HEADER: u32 = 14;
 const WORDS: usize = 4;
@@ -69,15 +69,15 @@ fn tagged<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules, ether_type:
 /// Judges what an EtherType says is at `at`.
 #[inline(always)]
 fn payload<B: Steps + ?Sized>(frame: &B, at: u32, ether_type: u16, facts: Facts, rules: &Rules) -> Verdict {
-    checksum::inside(facts.checksum_at, facts.length)?;
+    facts.checksum_at.inside(facts.length)?;
     match ether_type {
         IPV4 => frame.ipv4(at, facts, rules),
         IPV6 => frame.ipv6(at, facts, rules),
         ARP => {
-            checksum::after(facts.checksum_at, at + arp::LENGTH as u32)?;
+            facts.checksum_at.after(at + arp::LENGTH as u32)?;
             arp::judge(frame, at, rules)
         }
-        other if rules.has_ether_type(other) => checksum::after(facts.checksum_at, at),
+        other if rules.has_ether_type(other) => facts.checksum_at.after(at),
         _ => Err(Reason::EtherType),
     }
 }

@@ -1,7 +1,7 @@
 //! IPv4 ([RFC 791](https://www.rfc-editor.org/rfc/rfc791)).
 
 use super::fragment::{Fragment, MORE, OFFSET};
-use super::{Below, Bytes, Facts, Reason, Rules, Span, Steps, Verdict, checksum, transport};
+use super::{Below, Bytes, Facts, Reason, Rules, Span, Steps, Verdict, transport};
 
 /// A header without options.
 const HEADER: u32 = 20;
@@ -33,7 +33,7 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
     if total < header_length || total > room {
         return Err(Reason::Ipv4TotalLength);
     }
-    checksum::after(facts.checksum_at, at + header_length)?;
+    facts.checksum_at.after(at + header_length)?;
     // The sum of RFC 1071 before it is folded, which is the same in either byte order.
     let (mut sum, mut wrong_option) = (header.into_iter().map(u64::from).sum(), None);
     if header_length > HEADER {

@@ -1,9 +1,7 @@
 //! IPv6 and its extension headers ([RFC 8200](https://www.rfc-editor.org/rfc/rfc8200)).
 
 use super::fragment::{Fragment, MORE, OFFSET};
-use super::{
-    Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, checksum, protocol, transport,
-};
+use super::{Below, Bytes, Facts, Permissions, Reason, Rules, Span, Steps, Verdict, protocol, transport};
 
 pub(super) const HEADER: u32 = 40;
 const WORDS: usize = 10;
@@ -127,7 +125,7 @@ fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, 
     // Nearly always there is none, and finding that out by walking would be dearer than all the rest.
     let Carried { protocol, at, fragment, part } =
         if is_extension(next) { frame.extensions(payload, next)? } else { Carried::directly(payload, next) };
-    checksum::after(below.checksum_at, at)?;
+    below.checksum_at.after(at)?;
     if let Some(field) = fragment {
         let fragment = Fragment { field, length: end - part, transport: end - at, before: 0, protocol };
         if !fragment.is_honest() {

@@ -51,6 +51,7 @@ mod reason;
 mod rules;
 mod transport;
 
+pub use checksum::ChecksumPlace;
 pub use dhcp::options as dhcp_options;
 pub use ipv4::{Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
@@ -178,8 +179,8 @@ pub struct Facts {
     pub is_train: bool,
     /// Whether it has a VLAN tag that the kernel has taken out of its bytes.
     pub has_tag: bool,
-    /// Where in it a checksum is still to be written, if it was left to whoever sends the frame on (`CHECKSUM_PARTIAL`).
-    pub checksum_at: Option<u32>,
+    /// Where in it a checksum is still to be written (`CHECKSUM_PARTIAL`).
+    pub checksum_at: ChecksumPlace,
 }
 
 impl Facts {
@@ -237,7 +238,7 @@ pub struct Below {
     /// Where the IP header begins, for the few messages that depend on where they go.
     pub at: u32,
     /// As [`Facts::checksum_at`].
-    pub checksum_at: Option<u32>,
+    pub checksum_at: ChecksumPlace,
 }
 
 /// Numbers of protocols, the same in both versions of IP.

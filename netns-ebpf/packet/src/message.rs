@@ -15,7 +15,7 @@ pub fn judge<B: Steps + ?Sized>(
     rules: &Rules,
 ) -> Verdict {
     let own = if number == protocol::UDP { checksum::IN_UDP } else { checksum::IN_MESSAGE };
-    checksum::own_or_after(below.checksum_at, payload.start + own, payload.end)?;
+    below.checksum_at.own_or_after(payload.start + own, payload.end)?;
     match number {
         protocol::ICMP => icmp::judge(frame, payload, below, rules),
         protocol::ICMPV6 => neighbour::judge(frame, payload, below, rules),

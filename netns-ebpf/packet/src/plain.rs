@@ -51,7 +51,7 @@ pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bo
     if end > facts.length {
         return false;
     }
-    let is_own = |place| facts.checksum_at.is_none_or(|at| at == CARRIED + place);
+    let is_own = |place| facts.checksum_at.is(CARRIED + place);
     match number {
         protocol::TCP => {
             let header = transport::tcp_flags(frame, Span { start: CARRIED, end });

@@ -54,7 +54,7 @@ pub(super) fn tcp_flags<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Option<u
 fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below) -> Verdict {
     let flags = tcp_flags(frame, payload).ok_or(Reason::TcpHeader)?;
     // Nothing carries its checksum in a stream.
-    checksum::own_or_after(below.checksum_at, payload.start + checksum::IN_TCP, payload.end)?;
+    below.checksum_at.own_or_after(payload.start + checksum::IN_TCP, payload.end)?;
     if is_sent(flags) { Ok(()) } else { Err(Reason::TcpFlags) }
 }
 
@@ -95,7 +95,7 @@ fn udp<B: Steps + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules)
         return Err(Reason::UdpHeader);
     }
     let own = payload.start + checksum::IN_UDP;
-    checksum::own_or_after(below.checksum_at, own, payload.start + UDP_HEADER)?;
+    below.checksum_at.own_or_after(own, payload.start + UDP_HEADER)?;
     let (from, to) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     if below.is_unspecified {
         // Of IPv4: `::` says nothing by UDP.

@@ -4,16 +4,15 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use core::mem::MaybeUninit;
+use netns_packet::ChecksumPlace;
 use netns_packet::layout::ChecksumFields;
 
 use crate::maps::CHECKSUM_FIELDS;
 
 /// `CHECKSUM_PARTIAL` of [skbuff.h](https://github.com/torvalds/linux/blob/v6.18/include/linux/skbuff.h).
 const PARTIAL: u8 = 3;
-/// No more than this is said of a place: it is beyond the end of any frame.
-const FARTHEST: u32 = 0x7_FFFF;
 
-/// Where in the frame a checksum was left to be written, packed: see [`unpack`].
+/// Where in the frame a checksum was left to be written: a [`ChecksumPlace`]'s bits.
 ///
 /// The context is the kernel's structure itself, whatever the verifier lets a program see of it. Places in a frame the
 /// structure counts from where its memory begins (`csum_start`), and where the frame begins as well (`mac_header`, which is
@@ -27,7 +26,7 @@ const FARTHEST: u32 = 0x7_FFFF;
 pub(crate) extern "C" fn left(context: *mut __sk_buff) -> u32 {
     let word = CHECKSUM_FIELDS.load();
     if word == 0 {
-        return NOWHERE;
+        return ChecksumPlace::NONE.to_bits();
     }
     let fields = ChecksumFields::from_word(word);
     let mut copy = MaybeUninit::<[u8; ChecksumFields::SPAN]>::uninit();
@@ -37,7 +36,7 @@ pub(crate) extern "C" fn left(context: *mut __sk_buff) -> u32 {
         < 0
     {
         // Linux 5.12 refuses here what later kernels refuse when the program is loaded (lockdown).
-        return pack(Some(FARTHEST));
+        return ChecksumPlace::at(u32::MAX).to_bits();
     }
     let copy = copy.as_ptr().cast::<u8>();
     // SAFETY: all of it was written, and user space has seen to it that the fields are in it.
@@ -45,27 +44,8 @@ pub(crate) extern "C" fn left(context: *mut __sk_buff) -> u32 {
     // SAFETY: as above.
     let kind = unsafe { copy.add(usize::from(fields.kind)).read() };
     if kind >> (fields.kind_shift & 7) & 3 != PARTIAL {
-        return NOWHERE;
+        return ChecksumPlace::NONE.to_bits();
     }
     let place = number(fields.sum_start) + number(fields.sum_offset);
-    pack(Some(place.wrapping_sub(number(fields.frame))))
-}
-
-/// Nothing was left.
-const NOWHERE: u32 = 0;
-
-/// A place in 20 bits, one more than it is; 0 for none.
-#[inline(always)]
-pub(crate) const fn pack(place: Option<u32>) -> u32 {
-    match place {
-        Some(place) if place < FARTHEST => place + 1,
-        Some(_) => FARTHEST + 1,
-        None => NOWHERE,
-    }
-}
-
-/// What [`pack`] packed.
-#[inline(always)]
-pub(crate) const fn unpack(packed: u32) -> Option<u32> {
-    packed.checked_sub(1)
+    ChecksumPlace::at(place.wrapping_sub(number(fields.frame))).to_bits()
 }

@@ -8,10 +8,12 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_pull_data;
-use netns_packet::{Below, Bytes, Carried, Facts, Mac, Options, Owners, Reason, Rules, Span, Steps, Verdict};
+use netns_packet::{
+    Below, Bytes, Carried, ChecksumPlace, Facts, Mac, Options, Owners, Reason, Rules, Span, Steps, Verdict,
+};
 
 use crate::skb::Skb;
-use crate::{checksum, validate};
+use crate::validate;
 
 /// A frame that is being judged, and by which rules: a port's slot and its policy's control word.
 ///
@@ -209,13 +211,13 @@ extern "C" fn discovery_options(context: *mut __sk_buff, start: u32, end: u32, o
 
 /// A place, and the facts beside the length.
 const fn pack_place(at: u32, facts: Facts) -> u64 {
-    let left = checksum::pack(facts.checksum_at) as u64;
+    let left = facts.checksum_at.to_bits() as u64;
     at as u64 & 0xFFF_FFFF | (facts.is_train as u64) << 28 | (facts.has_tag as u64) << 29 | left << 32
 }
 
 /// What [`pack_place`] packed, and the length.
 const fn unpack_place(place: u64, length: u32) -> (u32, Facts) {
-    let checksum_at = checksum::unpack((place >> 32) as u32);
+    let checksum_at = ChecksumPlace::from_bits((place >> 32) as u32);
     let facts = Facts { length, is_train: place >> 28 & 1 != 0, has_tag: place >> 29 & 1 != 0, checksum_at };
     (place as u32 & 0xFFF_FFFF, facts)
 }
@@ -245,7 +247,7 @@ const fn pack_below(number: u8, below: Below) -> u64 {
         | (below.is_unspecified as u64) << 1
         | (below.is_train as u64) << 2
         | (below.is_fragment as u64) << 3;
-    let places = below.at as u64 & 0xF_FFFF | (checksum::pack(below.checksum_at) as u64) << 20;
+    let places = below.at as u64 & 0xF_FFFF | (below.checksum_at.to_bits() as u64) << 20;
     number as u64 | (below.hop_limit as u64) << 8 | facts << 16 | places << 20
 }
 
@@ -257,7 +259,7 @@ extern "C" fn message(context: *mut __sk_buff, span: u64, below: u64, slot: u32,
     let is = |fact: u32| below >> (16 + fact) & 1 != 0;
     let (number, hop_limit, at) = (below as u8, (below >> 8) as u8, (below >> 20) as u32 & 0xF_FFFF);
     let (is_v6, is_unspecified, is_train, is_fragment) = (is(0), is(1), is(2), is(3));
-    let checksum_at = checksum::unpack((below >> 40) as u32);
+    let checksum_at = ChecksumPlace::from_bits((below >> 40) as u32);
     let below = Below { is_v6, is_unspecified, is_train, is_fragment, hop_limit, at, checksum_at };
     let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
     let frame = Judged { skb: Skb(context), slot, control };

@@ -5,7 +5,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
 use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
-use netns_packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
+use netns_packet::{ChecksumPlace, Facts, REASONS, Reason, Rules, is_plain, judge};
 
 use crate::Fate;
 use crate::atomic;
@@ -71,7 +71,7 @@ const fn facts(frame: &Frame, left: u32) -> Facts {
         length: frame.bytes as u32,
         is_train: frame.is_train,
         has_tag: frame.tag != 0,
-        checksum_at: checksum::unpack(left),
+        checksum_at: ChecksumPlace::from_bits(left),
     }
 }
 

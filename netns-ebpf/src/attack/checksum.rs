@@ -2,7 +2,7 @@
 
 use super::cases::Table;
 use super::frame::{PAYLOAD, Party, arp, ethernet, tcp, udp};
-use crate::packet::Facts;
+use crate::packet::{ChecksumPlace, Facts};
 
 /// Where a checksum is left to be written, as a virtio header says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl ChecksumCase {
     /// What the kernel says of the frame.
     #[must_use]
     pub fn facts(&self) -> Facts {
-        Facts { checksum_at: Some(self.checksum.at()), ..Facts::of(&self.frame) }
+        Facts { checksum_at: ChecksumPlace::at(self.checksum.at()), ..Facts::of(&self.frame) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FROM, TO, rules};
 use crate::attack::{LeftChecksum, checksum_cases};
-use crate::packet::{Facts, Permissions, Reason, is_plain, judge};
+use crate::packet::{ChecksumPlace, Facts, Permissions, Reason, is_plain, judge};
 
 #[test]
 fn a_checksum_may_be_left_where_nothing_is_judged() {
@@ -28,7 +28,7 @@ fn no_place_changes_what_was_judged() {
     let mut spoilt = 0;
     for case in checksum_cases(&FROM, &TO) {
         for at in 0..=case.frame.len() as u32 {
-            let facts = Facts { checksum_at: Some(at), ..Facts::of(&case.frame) };
+            let facts = Facts { checksum_at: ChecksumPlace::at(at), ..Facts::of(&case.frame) };
             let verdict = judge(&case.frame[..], facts, &rules);
             if at as usize + 2 > case.frame.len() {
                 assert_eq!(verdict, Err(Reason::ChecksumPlace), "{}, {at}: not in the frame", case.what);
@@ -54,7 +54,7 @@ fn with_tags_it_is_found_as_well() {
         for tags in 1..=2_u16 {
             let tag = [0x81, 0, 0, 5].repeat(tags.into());
             let frame = [&case.frame[..12], &tag[..], &case.frame[12..]].concat();
-            let checksum_at = Some(case.checksum.at() + u32::from(tags) * 4);
+            let checksum_at = ChecksumPlace::at(case.checksum.at() + u32::from(tags) * 4);
             let facts = Facts { checksum_at, ..Facts::of(&frame) };
             let expected = if case.is_honest { Ok(()) } else { Err(Reason::ChecksumPlace) };
             assert_eq!(judge(&frame[..], facts, &rules), expected, "{}, {tags} tags", case.what);

@@ -2,7 +2,7 @@
 
 use super::{FROM, TO, rules, verdict};
 use crate::attack::cases;
-use crate::packet::{Facts, Permissions, Reason, Rules, judge};
+use crate::packet::{ChecksumPlace, Facts, Permissions, Reason, Rules, judge};
 
 /// Marsaglia's xorshift: the same numbers each time.
 pub(super) struct Random(pub(super) u64);
@@ -52,7 +52,10 @@ fn no_spoilt_frame_makes_it_panic() {
             },
             is_train: random.below(4) == 0,
             has_tag: random.below(8) == 0,
-            checksum_at: (random.below(8) == 0).then(|| random.next() as u32 >> random.below(32)),
+            checksum_at: match random.below(8) {
+                0 => ChecksumPlace::at(random.next() as u32 >> random.below(32)),
+                _ => ChecksumPlace::NONE,
+            },
         };
         let rules = if round % 2 == 0 { everything } else { rules() };
         let verdict = judge(&frame[..], facts, &rules);
