@@ -60,7 +60,7 @@ fn fields_in(bytes: &[u8]) -> Option<ChecksumFields> {
 }
 
 struct Types<'a> {
-    types: &'a [u8],
+    descriptions: &'a [u8],
     names: &'a [u8],
     /// Where each type begins, of which the first has the number 1.
     starts: Vec<usize>,
@@ -78,19 +78,19 @@ impl<'a> Types<'a> {
             let start = (length? as usize).checked_add(at as usize)?;
             bytes.get(start..start.checked_add(size as usize)?)
         };
-        let (types, names) = (part(type_at?, type_length?)?, part(name_at?, name_length?)?);
+        let (descriptions, names) = (part(type_at?, type_length?)?, part(name_at?, name_length?)?);
         let (mut starts, mut at) = (Vec::new(), 0);
-        while at < types.len() {
+        while at < descriptions.len() {
             starts.push(at);
-            let info = word(types, at + 4)?;
+            let info = word(descriptions, at + 4)?;
             at += HEADER + tail(info)?;
         }
-        Some(Self { types, names, starts })
+        Some(Self { descriptions, names, starts })
     }
 
     /// The kind and the number of members of a type, and where they begin.
     fn header(&self, start: usize) -> Option<(u32, bool, usize)> {
-        let info = word(self.types, start + 4)?;
+        let info = word(self.descriptions, start + 4)?;
         Some((info >> 24 & 0x1F, info >> 31 != 0, (info & 0xFFFF) as usize))
     }
 
@@ -98,7 +98,7 @@ impl<'a> Types<'a> {
     fn structure(&self, name: &str) -> Option<usize> {
         let is_it = |start: &usize| {
             self.header(*start).is_some_and(|(kind, _, members)| kind == STRUCT && members > 0)
-                && word(self.types, *start).and_then(|at| self.name(at)) == Some(name.as_bytes())
+                && word(self.descriptions, *start).and_then(|at| self.name(at)) == Some(name.as_bytes())
         };
         self.starts.iter().copied().find(is_it)
     }
@@ -116,7 +116,7 @@ impl<'a> Types<'a> {
         }
         (0..members).find_map(|number| {
             let at = start + HEADER + number * MEMBER;
-            let [own, number, place] = [0, 4, 8].map(|part| word(self.types, at + part));
+            let [own, number, place] = [0, 4, 8].map(|part| word(self.descriptions, at + part));
             let place = if has_widths { place? & OFFSET } else { place? };
             match self.name(own?)? {
                 b"" => {
