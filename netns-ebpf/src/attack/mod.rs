@@ -16,7 +16,7 @@ mod v6;
 pub use around::Around;
 pub use cases::{Case, Forwarded, cases};
 pub use checksum::{ChecksumCase, LeftChecksum, checksum_cases};
-pub use frame::Party;
+pub use frame::{Party, bpdu};
 pub use socket::FrameSocket;
 pub use trial::{Outcome, Trial};
 

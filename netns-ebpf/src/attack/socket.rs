@@ -13,17 +13,25 @@ pub struct FrameSocket {
     fd: OwnedFd,
 }
 
-const EVERYTHING: u16 = (libc::ETH_P_ALL as u16).to_be();
-
 impl FrameSocket {
     /// A socket for the link with this index in the calling thread's network namespace.
     ///
     /// # Errors
     /// The kernel's: `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such link.
     pub fn open(ifindex: u32) -> io::Result<Self> {
+        Self::open_for(ifindex, libc::ETH_P_ALL as u16)
+    }
+
+    /// As [`Self::open`], which hears frames of one EtherType only. What a device marked as classified already (`ifb`) is
+    /// heard by no other socket.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(ifindex: u32, ether_type: u16) -> io::Result<Self> {
+        let protocol = ether_type.to_be();
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no pointers.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(EVERYTHING)) };
+        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(protocol)) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -31,7 +39,7 @@ impl FrameSocket {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let address = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
-            sll_protocol: EVERYTHING,
+            sll_protocol: protocol,
             sll_ifindex: ifindex.cast_signed(),
             sll_hatype: 0,
             sll_pkttype: 0,
