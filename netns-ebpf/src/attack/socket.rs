@@ -1,9 +1,11 @@
 //! A raw socket: whole frames, sent and heard.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
+
+use netns_core::tap::Tap;
 
 use super::LeftChecksum;
 
@@ -52,13 +54,21 @@ impl FrameSocket {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Self { fd }) }
     }
 
+    /// The other end of a TAP that carries frames without any header: what is sent here the TAP receives.
+    ///
+    /// # Errors
+    /// The kernel's, if there are no descriptors.
+    pub fn of_tap(tap: &Tap) -> io::Result<Self> {
+        Ok(Self { fd: tap.as_fd().try_clone_to_owned()? })
+    }
+
     /// Sends a frame, Ethernet header and all.
     ///
     /// # Errors
     /// The kernel's: `EINVAL` for less than an Ethernet header, `EMSGSIZE` for more than the link takes.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
         // SAFETY: pointer and length are those of `frame`, which outlives the call.
-        let sent = unsafe { libc::send(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        let sent = unsafe { libc::write(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len()) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
@@ -93,12 +103,15 @@ impl FrameSocket {
         let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the pointer is to one `pollfd`, which outlives the call.
-        if unsafe { libc::poll(&raw mut poll, 1, millis) } < 0 {
-            return Err(io::Error::last_os_error());
+        match unsafe { libc::poll(&raw mut poll, 1, millis) } {
+            ..0 => return Err(io::Error::last_os_error()),
+            // A TAP's descriptor would wait.
+            0 => return Ok(None),
+            _ => {}
         }
         let mut frame = vec![0_u8; 65_536];
         // SAFETY: pointer and length are those of `frame`, which outlives the call.
-        let length = unsafe { libc::recv(self.fd.as_raw_fd(), frame.as_mut_ptr().cast(), frame.len(), 0) };
+        let length = unsafe { libc::read(self.fd.as_raw_fd(), frame.as_mut_ptr().cast(), frame.len()) };
         match usize::try_from(length) {
             Ok(length) => {
                 frame.truncate(length);

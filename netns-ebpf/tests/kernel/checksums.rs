@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use netns_core::address::{self, Address};
@@ -25,29 +24,12 @@ fn tap(network: &mut Network, options: &TapOptions) -> Tap {
     tap
 }
 
-/// The next frame that a program reads from the TAP.
-fn read(tap: &Tap, limit: Duration) -> Option<Vec<u8>> {
-    let fd = tap.as_fd().as_raw_fd();
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: the pointer is to one `pollfd`, which outlives the call.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, i32::try_from(limit.as_millis()).unwrap()) };
-    assert!(ready >= 0, "{}", io::Error::last_os_error());
-    let mut frame = vec![0_u8; 65_536];
-    if ready == 0 {
-        return None;
-    }
-    // SAFETY: pointer and length are those of `frame`, which outlives the call.
-    let length = unsafe { libc::read(fd, frame.as_mut_ptr().cast(), frame.len()) };
-    frame.truncate(usize::try_from(length).unwrap());
-    Some(frame)
-}
-
 /// Sends a case's frame; whether it arrives, as it is with the checksum written.
-fn arrives(sender: &FrameSocket, tap: &Tap, case: &ChecksumCase) -> bool {
+fn arrives(sender: &FrameSocket, tap: &FrameSocket, case: &ChecksumCase) -> bool {
     let written = case.checksum.write(&case.frame);
     sender.send_unsummed(&case.frame, case.checksum).unwrap();
     let deadline = Instant::now() + Duration::from_millis(if case.is_honest { 5000 } else { 50 });
-    while let Some(frame) = read(tap, deadline.saturating_duration_since(Instant::now())) {
+    while let Some(frame) = tap.receive(deadline.saturating_duration_since(Instant::now())).unwrap() {
         if frame == written {
             return true;
         }
@@ -71,6 +53,7 @@ fn no_checksum_is_written_over_what_was_judged() {
     let mut network = Network::new();
     let port = network.add(Some(&monitor)).unwrap();
     let tap = tap(&mut network, &TapOptions::new(name("tap0")));
+    let tap = FrameSocket::of_tap(&tap).unwrap();
     let mac = MacAddress::local(1);
     let us = Party::new(mac, &[network.insides[0].address.into()]);
     let them = Party::new(MacAddress::local(2), &["10.1.1.2".parse().unwrap()]);
@@ -110,12 +93,10 @@ fn a_guest_that_leaves_its_checksums_is_honest() {
     let policy = Policy::of_host(mac, &[us.v4.into(), us.v6.into()]).unwrap().enforced();
     monitor.set_policy(attachment.slot(), &policy).unwrap();
     let receiver = network.insides[0].namespace.enter(|| FrameSocket::open(2)).unwrap().unwrap();
-    let mut honest = 0;
+    let (written, mut honest) = (FrameSocket::of_tap(&guest).unwrap(), 0);
     for case in checksum_cases(&us, &them) {
         let bytes = [&case.checksum.header()[..], &case.frame].concat();
-        // SAFETY: pointer and length are those of `bytes`, which outlives the call.
-        let written = unsafe { libc::write(guest.as_fd().as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
-        assert_eq!(usize::try_from(written).ok(), Some(bytes.len()), "{}", case.what);
+        written.send(&bytes).unwrap();
         let limit = Duration::from_millis(if case.is_honest { 5000 } else { 50 });
         let deadline = Instant::now() + limit;
         let mut heard = std::iter::from_fn(|| {
