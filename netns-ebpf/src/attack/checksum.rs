@@ -1,6 +1,6 @@
 //! Checksums that are left to a later hop, at places of the sender's choice.
 
-use super::cases::Table;
+use super::cases::CaseTable;
 use super::frame::{PAYLOAD, Party, arp, ethernet, tcp, udp};
 use crate::packet::{ChecksumPlace, Facts};
 
@@ -87,7 +87,7 @@ const IN_IPV6: u16 = 54;
 /// Frames from one party to another, each of them honest in all of its bytes. What an honest host leaves is among them.
 #[must_use]
 pub fn checksum_cases(from: &Party, to: &Party) -> Vec<ChecksumCase> {
-    let table = Table::new(from, to);
+    let table = CaseTable::new(from, to);
     let mut cases = Vec::new();
     let mut add = |what, frame: &[u8], start, offset, is_honest| {
         let checksum = LeftChecksum { start, offset };

@@ -20,7 +20,7 @@ pub use checksum::{ChecksumCase, LeftChecksum, checksum_cases};
 pub use frame::{Party, bpdu};
 pub use pages::{SharedFrame, SharedPages};
 pub use socket::FrameSocket;
-pub use trial::{Outcome, Trial};
+pub use trial::{Trial, TrialOutcome};
 
 #[cfg(test)]
 mod tests;

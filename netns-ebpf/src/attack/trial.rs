@@ -50,7 +50,7 @@ pub struct Trial<'m> {
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TrialOutcome {
     /// How often the case's reason was counted of the sender meanwhile: once, if nobody else sends such frames from there.
     pub seen: u64,
     /// Whether the frame arrived.
@@ -65,7 +65,7 @@ impl Trial<'_> {
     ///
     /// # Panics
     /// If the port's slot is not one of the monitor's.
-    pub fn send(&self, case: &Case) -> Result<Outcome, MonitorError> {
+    pub fn send(&self, case: &Case) -> Result<TrialOutcome, MonitorError> {
         // The kernel takes a tag out before a socket hears the frame.
         let untagged = [&case.frame[..12], case.frame.get(16..).unwrap_or_default()].concat();
         let is_it =
@@ -81,7 +81,7 @@ impl Trial<'_> {
     ///
     /// # Panics
     /// As [`Self::send`].
-    pub fn send_unsummed(&self, case: &ChecksumCase) -> Result<Outcome, MonitorError> {
+    pub fn send_unsummed(&self, case: &ChecksumCase) -> Result<TrialOutcome, MonitorError> {
         let send = || self.sender.send_unsummed(&case.frame, case.checksum);
         self.attempt(Reason::ChecksumPlace, send, |frame| frame == case.frame)
     }
@@ -91,7 +91,7 @@ impl Trial<'_> {
         reason: Reason,
         send: impl FnOnce() -> io::Result<()>,
         is_it: impl Fn(&[u8]) -> bool,
-    ) -> Result<Outcome, MonitorError> {
+    ) -> Result<TrialOutcome, MonitorError> {
         let failed = |operation: &str| {
             let operation = operation.to_owned();
             |source: io::Error| MonitorError::Kernel { operation, source }
@@ -107,7 +107,7 @@ impl Trial<'_> {
             let Some(frame) = self.receiver.receive(left).map_err(failed("hear frames"))? else { break };
             arrived = is_it(&frame);
         }
-        Ok(Outcome { seen: seen() - before, arrived })
+        Ok(TrialOutcome { seen: seen() - before, arrived })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::attack::open;
 use super::lab::Lab;
-use super::report::Report;
+use super::report::RunReport;
 use crate::failure::Failure;
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, neighbour};
 use netns_ebpf::attack::{
@@ -52,7 +52,7 @@ pub(crate) struct Unseen {
 }
 
 /// How a frame is sent.
-enum Send<'a> {
+enum WaySend<'a> {
     /// As it is, by an `ifb` device, so that the program does not see it.
     Around,
     /// With a checksum left to be written.
@@ -62,7 +62,7 @@ enum Send<'a> {
 }
 
 /// Where the effect of a frame shows.
-enum Effect<'a> {
+enum WayEffect<'a> {
     /// These bytes arrive at this socket.
     Arrives(&'a FrameSocket, Vec<u8>),
     /// The bridge learns its source.
@@ -70,18 +70,18 @@ enum Effect<'a> {
 }
 
 /// What is sent how, and what becomes of it.
-struct Attempt<'a> {
+struct WayAttempt<'a> {
     name: &'static str,
     frame: &'a [u8],
-    send: Send<'a>,
-    effect: Effect<'a>,
+    send: WaySend<'a>,
+    effect: WayEffect<'a>,
     reason: Option<Reason>,
 }
 
 /// Who tries all that, and what it showed so far.
-struct Attacker<'a, 'm> {
+struct WayAttacker<'a, 'm> {
     lab: &'a mut Lab<'m>,
-    report: &'a mut Report,
+    report: &'a mut RunReport,
     sender: FrameSocket,
     host: Namespace,
     bridge: u32,
@@ -92,7 +92,7 @@ struct Attacker<'a, 'm> {
 
 /// Tries all ways; whether the guard stopped every one, and what nobody saw meanwhile. Without a guard there is nothing to
 /// try.
-pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unseen), Failure> {
+pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut RunReport) -> Result<(bool, Unseen), Failure> {
     let nothing = (true, Unseen::default());
     if !lab.has_barrier() {
         return Ok(nothing);
@@ -112,7 +112,7 @@ pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unse
     let [at_host, of_lldp, of_bpdus] = sockets?;
     report.ways()?;
     let mut attacker =
-        Attacker { lab, report, sender, host, bridge, tried: 0, all_stopped: true, unseen: nothing.1 };
+        WayAttacker { lab, report, sender, host, bridge, tried: 0, all_stopped: true, unseen: nothing.1 };
     let lies = cases(&us, &them);
     let lie = lies.iter().find(|case| case.reason == Reason::Ipv4SourceForeign).or_else(|| lies.first());
     let lie = lie.map(|case| case.frame.clone()).unwrap_or_default();
@@ -127,7 +127,7 @@ pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unse
     Ok((attacker.all_stopped, attacker.unseen))
 }
 
-impl Attacker<'_, '_> {
+impl WayAttacker<'_, '_> {
     /// Past the hook of the port, by an `ifb` device.
     fn around(
         &mut self,
@@ -143,23 +143,29 @@ impl Attacker<'_, '_> {
         let to = |mac: [u8; 6]| [&mac[..], lie.get(6..).unwrap_or_default()].concat();
         let mut lldp = [&reserved(0xE)[..], &own, &LLDP.to_be_bytes()].concat();
         lldp.resize(60, 0);
-        let arrives = |socket, frame: &[u8]| Effect::Arrives(socket, frame.to_vec());
+        let arrives = |socket, frame: &[u8]| WayEffect::Arrives(socket, frame.to_vec());
         let (host, neighbour) = (to(host), to(neighbour));
         let all = [
             ("ifb, to a neighbour", lie, arrives(receiver, lie)),
             ("ifb, to the host", &host[..], arrives(at_host, &host)),
-            ("ifb, a foreign source is learnt", &neighbour, Effect::Learnt),
-            ("ifb, learnt from EAPOL", &to(reserved(3)), Effect::Learnt),
-            ("ifb, learnt from LLDP", &to(reserved(0xE)), Effect::Learnt),
+            ("ifb, a foreign source is learnt", &neighbour, WayEffect::Learnt),
+            ("ifb, learnt from EAPOL", &to(reserved(3)), WayEffect::Learnt),
+            ("ifb, learnt from LLDP", &to(reserved(0xE)), WayEffect::Learnt),
             ("ifb, LLDP to the host", &lldp, arrives(of_lldp, &lldp)),
         ];
         let reason = Some(Reason::Unjudged);
         for (name, frame, effect) in all {
-            self.attempt(&Attempt { name, frame, send: Send::Around, effect, reason })?;
+            self.attempt(&WayAttempt { name, frame, send: WaySend::Around, effect, reason })?;
         }
         let (name, frame) = ("ifb, a BPDU to the host, with STP", &bpdu(own)[..]);
         self.lab.span_tree(true)?;
-        self.attempt(&Attempt { name, frame, send: Send::Around, effect: arrives(of_bpdus, frame), reason })?;
+        self.attempt(&WayAttempt {
+            name,
+            frame,
+            send: WaySend::Around,
+            effect: arrives(of_bpdus, frame),
+            reason,
+        })?;
         self.lab.span_tree(false)?;
         Ok(around.end()?)
     }
@@ -175,11 +181,11 @@ impl Attacker<'_, '_> {
         // Nobody's, so that it is flooded to the TAP.
         let unknown = Party { mac: [2, 0x66, 0, 0, 0xFF, 0xFF], ..*us };
         for case in checksum_cases(us, &unknown).into_iter().filter(|case| !case.is_honest).take(1) {
-            self.attempt(&Attempt {
+            self.attempt(&WayAttempt {
                 name: "a checksum over an ARP sender, by a TAP",
                 frame: &case.frame,
-                send: Send::Unsummed(case.checksum),
-                effect: Effect::Arrives(&tap, case.checksum.write(&case.frame)),
+                send: WaySend::Unsummed(case.checksum),
+                effect: WayEffect::Arrives(&tap, case.checksum.write(&case.frame)),
                 reason: Some(Reason::ChecksumPlace),
             })?;
         }
@@ -195,11 +201,11 @@ impl Attacker<'_, '_> {
         // Headers up to the transport header are copied on the frame's way through the tunnel.
         let case = lies.iter().find(|case| case.reason == Reason::NdLinkLayer);
         if let Some(Case { frame, near, .. }) = case {
-            self.attempt(&Attempt {
+            self.attempt(&WayAttempt {
                 name: "a page written to once it is sent",
                 frame: near,
-                send: Send::Shared(&pages, frame),
-                effect: Effect::Arrives(receiver, frame.clone()),
+                send: WaySend::Shared(&pages, frame),
+                effect: WayEffect::Arrives(receiver, frame.clone()),
                 reason: None,
             })?;
         }
@@ -207,8 +213,8 @@ impl Attacker<'_, '_> {
     }
 
     /// Tries a way without the guard and with it.
-    fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<(), Failure> {
-        let Attempt { name, frame, send, effect, reason } = attempt;
+    fn attempt(&mut self, attempt: &WayAttempt<'_>) -> Result<(), Failure> {
+        let WayAttempt { name, frame, send, effect, reason } = attempt;
         let mut way = Way { name, unguarded: 0, guarded: 0, counted: 0, reason: *reason };
         self.tried += 1;
         for is_guarded in [false, true] {
@@ -217,12 +223,12 @@ impl Attacker<'_, '_> {
             let reason = reason.filter(|_| is_guarded);
             let before = reason.map(|reason| self.lab.counted(reason)).transpose()?;
             let mut frame = frame.to_vec();
-            if let (Effect::Learnt, Some(source)) = (effect, frame.get_mut(6..12)) {
+            if let (WayEffect::Learnt, Some(source)) = (effect, frame.get_mut(6..12)) {
                 // One that nobody has learnt yet.
                 source.copy_from_slice(&[2, 0x66, 0, 0, self.tried, u8::from(is_guarded)]);
             }
             let had_effect = self.send(send, effect, &frame)?;
-            if matches!(send, Send::Around) {
+            if matches!(send, WaySend::Around) {
                 self.unseen.packets += SENT;
                 self.unseen.bytes += SENT * frame.len() as u64;
             }
@@ -236,16 +242,16 @@ impl Attacker<'_, '_> {
     }
 
     /// Sends the frame some times; how many had their effect. To be learnt is one.
-    fn send(&self, way: &Send<'_>, effect: &Effect<'_>, frame: &[u8]) -> Result<u64, Failure> {
+    fn send(&self, way: &WaySend<'_>, effect: &WayEffect<'_>, frame: &[u8]) -> Result<u64, Failure> {
         let failed = |what: &str, error: io::Error| Failure::Kernel(format!("{what} a frame: {error}"));
-        if let Effect::Arrives(receiver, _) = effect {
+        if let WayEffect::Arrives(receiver, _) = effect {
             while receiver.receive(Duration::ZERO).map_err(|error| failed("hear", error))?.is_some() {}
         }
         for _ in 0..SENT {
             let sent = match way {
-                Send::Around => self.sender.send(frame),
-                Send::Unsummed(checksum) => self.sender.send_unsummed(frame, *checksum),
-                Send::Shared(pages, lie) => pages.frame(frame).and_then(|shared| {
+                WaySend::Around => self.sender.send(frame),
+                WaySend::Unsummed(checksum) => self.sender.send_unsummed(frame, *checksum),
+                WaySend::Shared(pages, lie) => pages.frame(frame).and_then(|shared| {
                     pages.send(&shared, frame.len())?;
                     shared.write(lie);
                     Ok(())
@@ -254,14 +260,14 @@ impl Attacker<'_, '_> {
             sent.map_err(|error| failed("send", error))?;
         }
         match effect {
-            Effect::Arrives(receiver, expected) => {
+            WayEffect::Arrives(receiver, expected) => {
                 let mut arrived = 0;
                 while let Some(heard) = receiver.receive(WAIT).map_err(|error| failed("hear", error))? {
                     arrived += u64::from(heard == *expected);
                 }
                 Ok(arrived)
             }
-            Effect::Learnt => {
+            WayEffect::Learnt => {
                 std::thread::sleep(WAIT);
                 let source: Option<[u8; 6]> = frame.get(6..12).and_then(|mac| mac.try_into().ok());
                 let entries = neighbour::list_fdb(&mut RouteSocket::open_in(&self.host)?, self.bridge)?;

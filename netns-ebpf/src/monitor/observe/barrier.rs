@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netns_core::barrier::{self, Barrier, FORWARDED, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts, FORWARDED};
 use netns_core::bridge::{self, BridgeOptions, PortOptions};
 use netns_core::record::{Line, Removal};
 use netns_core::{Error, Namespace, RouteSocket, link};
@@ -10,7 +10,7 @@ use netns_core::{Error, Namespace, RouteSocket, link};
 use super::judge::Judging;
 use super::kernel::Counts;
 use super::trace::Journal;
-use super::{Observed, Observer, PortChange, noted};
+use super::{ObservedPort, Observer, PortChange, noted};
 use crate::monitor::{Mode, Monitor, MonitorError};
 
 /// A barrier on record: its table's name, and what was changed of the bridge with it.
@@ -130,7 +130,7 @@ impl Raised {
         journal
             .note_barrier(&barred)
             .map_err(|source| MonitorError::Kernel { operation: "write down the barrier".into(), source })?;
-        let raised = Barrier::create(&host, &barred.name, Ports::Listed, stamp).and_then(|barrier| {
+        let raised = Barrier::create(&host, &barred.name, BarrierPorts::Listed, stamp).and_then(|barrier| {
             if has_learnt { set_learning(socket, bridge, false) } else { Ok(()) }.map(|()| barrier)
         });
         match raised {
@@ -224,7 +224,8 @@ impl Observer<'_> {
         let touched = std::mem::take(&mut self.touched);
         let Counts::Program(monitor) = self.counts else { return Ok(()) };
         for index in touched {
-            let Some(Observed { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
+            let Some(ObservedPort { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index)
+            else {
                 continue;
             };
             // A port that goes takes its filters with it.
