@@ -93,6 +93,8 @@ pub struct PortReading {
     /// What was found wrong with the frames from its namespace, by reason; `None` where no program judges them and the
     /// kernel alone counts.
     pub violations: Option<Violations>,
+    /// What it sent that is in no pair, because it has its share of the table of pairs or the table is full.
+    pub lost: Lost,
 }
 
 /// What counted.
@@ -167,6 +169,7 @@ impl Monitor {
             info: Arc::clone(port),
             counters: self.counters(port.slot),
             violations: Some(self.violations(port.slot)),
+            lost: self.lost_pairs_of(Some(port.slot)),
         }
     }
 }
@@ -175,7 +178,12 @@ impl PortReading {
     /// What the kernel alone counted, where no program may be loaded.
     #[must_use]
     pub fn of_kernel(port: &Arc<PortInfo>, stats: &LinkStats) -> Self {
-        Self { info: Arc::clone(port), counters: kernel_counters(stats), violations: None }
+        Self {
+            info: Arc::clone(port),
+            counters: kernel_counters(stats),
+            violations: None,
+            lost: Lost::default(),
+        }
     }
 }
 

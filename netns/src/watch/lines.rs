@@ -196,7 +196,7 @@ fn json(now: &Reading, seconds: f64) -> Value {
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters, violations } = port;
+    let PortReading { info, counters, violations, .. } = port;
     json!({
         "port": info.name.as_str(), "namespace": info.behind.label(), "ifindex": info.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
