@@ -14,6 +14,7 @@ pub mod messages;
 mod net;
 mod netns;
 mod observe;
+mod outlet;
 pub mod output;
 mod ping;
 mod program;

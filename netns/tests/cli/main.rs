@@ -17,6 +17,7 @@ mod metrics;
 mod net;
 mod observe;
 mod observe_judged;
+mod observe_scale;
 mod ours;
 mod ours_topology;
 mod run;
