@@ -1,5 +1,6 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
+mod ahead;
 mod attach;
 mod byte_order;
 mod compare;
@@ -33,6 +34,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError};
 
+pub use ahead::Ahead;
 pub use attach::Attachment;
 pub use compare::{Comparison, Counter, Difference};
 pub use ends::Ends;

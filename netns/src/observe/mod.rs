@@ -142,7 +142,7 @@ impl Watching<'_> {
         match &bridge.unenforced[..] {
             [] if bridge.lost > 0 => {
                 let times = bridge.lost;
-                Err(Failure::Kernel(format!("what is enforced was taken away and restored, {times} times")))
+                Err(Failure::Kernel(format!("what enforces the policies was taken away {times} times")))
             }
             [] => Ok(()),
             ports => {

@@ -45,12 +45,13 @@ impl Lines<'_> {
                 }
                 return Ok(());
             }
-            PortChange::EnforcementLost { what } => {
-                log::error!(
-                    "somebody took away {what}; it is there again, and what was sent meanwhile was not stopped"
-                );
+            PortChange::EnforcementLost { what, is_restored } => {
+                log::error!("{}", super::in_words(what, *is_restored));
                 if self.json {
-                    json_line(self.out, &json!({ "type": "enforcement", "event": "lost", "what": what }))?;
+                    let line = json!({
+                        "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
+                    });
+                    json_line(self.out, &line)?;
                 }
                 return Ok(());
             }

@@ -61,6 +61,15 @@ pub(crate) trait Source {
     }
 }
 
+/// What is said of an enforcement that somebody took away.
+fn in_words(what: &str, is_restored: bool) -> String {
+    if is_restored {
+        format!("somebody took away {what}; it is there again, and what was sent meanwhile was not judged")
+    } else {
+        format!("somebody took away {what}; it cannot be put back, and what that decides is not judged")
+    }
+}
+
 /// What was lost until now.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Losses {

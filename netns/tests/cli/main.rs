@@ -6,6 +6,7 @@ mod barrier;
 mod clean;
 mod commands;
 mod counting;
+mod enforcement;
 mod hosts;
 mod input;
 mod interrupt;

@@ -7,6 +7,7 @@ mod judge;
 mod kernel;
 mod noted;
 mod ports;
+mod programs;
 mod station;
 mod trace;
 
@@ -34,6 +35,7 @@ use barrier::Raised;
 use behind::Search;
 use judge::{Clock, Learnt};
 use kernel::Counts;
+use programs::Others;
 use station::Stations;
 
 /// How long one round of [`Observer::changes`] takes events and attaches to ports, if there is no end of them: whoever
@@ -59,10 +61,13 @@ pub enum PortChange {
         /// Why.
         error: MonitorError,
     },
-    /// Somebody took away what enforces the policies. It was restored, but what was sent meanwhile was not stopped.
+    /// Somebody took away what enforces the policies. What was sent meanwhile was not judged; a barrier
+    /// ([`MonitorOptions::barrier`](crate::MonitorOptions::barrier)), where there still is one, has dropped that.
     EnforcementLost {
         /// What was taken away, in words.
         what: String,
+        /// Whether it is there again. It is not where somebody else's program runs before ours and ours cannot be put first.
+        is_restored: bool,
     },
     /// The bridge itself is gone.
     BridgeGone,
@@ -109,6 +114,7 @@ pub struct Observer<'m> {
     news: Vec<PortChange>,
     lost: u64,
     barrier: Option<Raised>,
+    others: Others,
     lost_enforcement: u64,
     /// Links of which a qdisc or a filter has changed.
     touched: HashSet<u32>,
@@ -188,6 +194,7 @@ impl<'m> Observer<'m> {
             news: Vec::new(),
             lost: 0,
             barrier,
+            others: Others::new(host.try_clone().map_err(failed)?),
             lost_enforcement: 0,
             touched: HashSet::new(),
         };
@@ -243,6 +250,7 @@ impl<'m> Observer<'m> {
         self.identify();
         self.learn()?;
         self.keep_programs()?;
+        self.look_for_others()?;
         self.keep_barrier()?;
         Ok(std::mem::take(&mut self.news))
     }

@@ -110,6 +110,7 @@ impl Observer<'_> {
                 self.news.push(PortChange::Came(Arc::clone(&info)));
                 let (learnt, stats) = (Learnt::default(), link.stats);
                 self.ports.insert(link.index, Observed { attachment, learnt, info, stats });
+                self.report_ahead(link.index);
             }
             // It is gone again.
             Err(error) if is_gone(&error) => {}
@@ -159,6 +160,7 @@ impl Observer<'_> {
             self.ports.insert(index, port);
             return Err(error);
         }
+        self.others.forget(index);
         self.news.push(PortChange::Left(Box::new(last)));
         Ok(())
     }
