@@ -55,6 +55,17 @@ impl Lines<'_> {
                 }
                 return Ok(());
             }
+            PortChange::Hidden { what, error } => {
+                log::warn!("{}", super::hidden(what, error));
+                if self.json {
+                    let why = error.to_string();
+                    json_line(
+                        self.out,
+                        &json!({ "type": "namespace", "event": "hidden", "what": what, "why": why }),
+                    )?;
+                }
+                return Ok(());
+            }
             PortChange::BridgeGone => {
                 log::warn!("the bridge is gone");
                 return Ok(());

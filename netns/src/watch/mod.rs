@@ -70,6 +70,11 @@ fn in_words(what: &str, is_restored: bool) -> String {
     }
 }
 
+/// What is said of something that cannot be looked at.
+fn hidden(what: &str, error: &impl std::fmt::Display) -> String {
+    format!("{what} may be behind a port, and cannot be looked at: {error}")
+}
+
 /// What was lost until now.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Losses {

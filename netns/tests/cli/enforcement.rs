@@ -3,12 +3,14 @@
 use crate::barrier::{ENFORCE, lies, nft, two};
 use crate::metrics::{PORT, metrics};
 use crate::observe::programs;
+use crate::ours::run_traced;
 use crate::watched::Watched;
+use crate::{done, xtask};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::{IfName, link};
 use serde_json::Value;
 use std::os::fd::AsFd;
-use tests::{Host, Verdict, attach_tcx, eventually, in_host, load_program, needs_kernel, tc_json};
+use tests::{Host, Verdict, attach_tcx, eventually, in_host, ip, load_program, needs_kernel, tc_json};
 
 fn index(host: &Host, port: &str) -> u32 {
     link::get(&mut host.socket(), IfName::new(port).unwrap()).unwrap().index
@@ -110,5 +112,58 @@ fn what_was_before_ours_from_the_beginning_is_reported() {
         assert_eq!(line["restored"], false, "{line}");
         assert_eq!(lies(), 0, "the barrier is there");
         assert_eq!(observe.end("INT").code, Some(2));
+    });
+}
+
+#[test]
+fn a_namespace_that_cannot_be_looked_at_is_not_taken_for_none() {
+    in_host(|_| {
+        two();
+        let (arguments, traced) =
+            ("observe br0 --policy /run/ports.toml --enforce --once --interval 0.1", "openat");
+        let (fine, trace) = run_traced(&format!("-e trace={traced}"), arguments);
+        assert_eq!(fine.status.code(), Some(0));
+        let opens = (1..).zip(trace.lines().filter(|line| line.contains(" openat(")));
+        let of_name: Vec<u32> =
+            opens.filter(|(_, line)| line.contains("/netns/ns1\"")).map(|(number, _)| number).collect();
+        assert!(!of_name.is_empty(), "{trace}");
+        for number in of_name {
+            let refuse = format!("-e trace={traced} -e inject={traced}:error=EMFILE:when={number}");
+            let (output, _) = run_traced(&refuse, arguments);
+            let err = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{number}: {err}");
+            assert!(err.contains("the namespace ns1 may be behind a port, and cannot be looked at"), "{err}");
+            assert!(err.contains("Too many open files"), "{number}: {err}");
+            assert_eq!((programs("v1"), nft("list ruleset")), (0, String::new()), "{number}");
+        }
+    });
+}
+
+#[test]
+fn a_barrier_behind_a_port_that_is_another_by_now_goes_with_the_next_observer() {
+    in_host(|host| {
+        two();
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        observe.end("KILL");
+        // Whoever gets the index next has nothing to do with it.
+        let index = index(host, "v1");
+        ip("link del v1");
+        ip(&format!("link add other index {index} type veth peer name inside netns ns1"));
+        ip("link add br1 type bridge mcast_snooping 0");
+        ip("link set other master br1 up");
+        assert!(nft("list ruleset").contains("\"other\""), "it is barred");
+        let again = done(&mut xtask("observe br1 --once --interval 0.1"));
+        assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
+        let rules = nft("list ruleset");
+        assert!(rules.contains("table bridge netns-barrier-") && !rules.contains("\"other\""), "{rules}");
+
+        // A bridge that is gone takes all of it along.
+        ip("link del br0");
+        let again = done(&mut xtask("observe br1 --once --interval 0.1"));
+        assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
+        assert_eq!(nft("list ruleset"), "");
+        assert_eq!(done(&mut xtask("observe --cleanup")).out, "nothing to remove\n");
+        assert_eq!([programs("v2"), programs("other")], [0, 0]);
     });
 }

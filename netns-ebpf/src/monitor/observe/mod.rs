@@ -9,9 +9,10 @@ mod noted;
 mod ports;
 mod programs;
 mod station;
+mod tidy;
 mod trace;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -61,6 +62,14 @@ pub enum PortChange {
         /// Why.
         error: MonitorError,
     },
+    /// It is not known who is behind some port, and one of those that it may be cannot be looked at: a policy for that
+    /// namespace is not applied.
+    Hidden {
+        /// What cannot be looked at, in words.
+        what: String,
+        /// Why.
+        error: Error,
+    },
     /// Somebody took away what enforces the policies. What was sent meanwhile was not judged; a barrier
     /// ([`MonitorOptions::barrier`](crate::MonitorOptions::barrier)), where there still is one, has dropped that.
     EnforcementLost {
@@ -107,6 +116,8 @@ pub struct Observer<'m> {
     /// Ports that could not be attached to, so that it is tried once.
     refused: HashSet<u32>,
     search: Search,
+    /// What could not be looked at, so that it is reported once.
+    hidden: HashSet<String>,
     journal: Box<dyn Journal + 'm>,
     judging: Judging<'m>,
     clock: Clock,
@@ -188,6 +199,7 @@ impl<'m> Observer<'m> {
             unseen: VecDeque::new(),
             refused: HashSet::new(),
             search: Search::new(),
+            hidden: HashSet::new(),
             journal,
             judging,
             clock: Clock::new(),
@@ -328,7 +340,7 @@ impl<'m> Observer<'m> {
         if wanted.is_empty() || !self.search.is_due() {
             return;
         }
-        let found = behind::find(&mut self.socket, wanted);
+        let found = self.find_behind(wanted);
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
                 port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
@@ -336,6 +348,17 @@ impl<'m> Observer<'m> {
                 self.news.push(PortChange::Known(Arc::clone(&port.info)));
             }
         }
+    }
+
+    /// Searches for namespaces, and reports those that cannot be looked at once.
+    fn find_behind(&mut self, wanted: HashSet<i32>) -> HashMap<i32, Behind> {
+        let behind::Found { behind, hidden } = behind::find(&mut self.socket, wanted);
+        for (what, error) in hidden {
+            if self.hidden.insert(what.clone()) {
+                self.news.push(PortChange::Hidden { what, error });
+            }
+        }
+        behind
     }
 
     /// Judges ports by what the bridge and the host have learnt of them.

@@ -67,7 +67,7 @@ impl Observer<'_> {
         let is_new =
             |link: &&Link| link.master == Some(self.bridge.index) && !self.ports.contains_key(&link.index);
         let wanted: HashSet<i32> = self.unseen.iter().filter(is_new).filter_map(behind::id_of_link).collect();
-        if wanted.is_empty() { HashMap::new() } else { behind::find(&mut self.socket, wanted) }
+        if wanted.is_empty() { HashMap::new() } else { self.find_behind(wanted) }
     }
 
     /// Looks at a link that came or changed, where it was found out who is behind some namespaces' ids.

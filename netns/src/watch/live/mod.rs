@@ -85,6 +85,9 @@ pub(super) fn live(
             if let PortChange::Refused { name, error, .. } = &change {
                 log::warn!("{name} is not counted: {error}");
             }
+            if let PortChange::Hidden { what, error } = &change {
+                log::warn!("{}", super::hidden(what, error));
+            }
             if let PortChange::EnforcementLost { what, is_restored } = &change {
                 log::error!("{}", super::in_words(what, *is_restored));
             }
