@@ -35,9 +35,9 @@ fn kept() -> MutexGuard<'static, Option<VecDeque<String>>> {
 
 /// Where the logger writes to.
 #[derive(Debug)]
-pub(crate) struct Messages;
+pub(crate) struct MessageSink;
 
-impl Write for Messages {
+impl Write for MessageSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *kept() {
             None => match &mut *aside() {

@@ -51,7 +51,7 @@ mod transaction;
 mod tests;
 
 pub use chain::{Base, Chain};
-pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, Verdict};
+pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, RuleVerdict};
 pub use notices::RuleNotices;
 pub use set::{KeyType, Set};
 pub use socket::NftSocket;

@@ -9,7 +9,7 @@ use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
 use super::ahead::{Ahead, Standing};
-use super::load::Program;
+use super::load::LoadedProgram;
 use super::{Monitor, MonitorError, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
@@ -277,7 +277,7 @@ impl Monitor {
         }
     }
 
-    fn program(&self, direction: Direction) -> &Program {
+    fn program(&self, direction: Direction) -> &LoadedProgram {
         match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,

@@ -7,6 +7,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod kernel_answer;
 mod load;
 mod log;
 mod machine;
@@ -36,16 +37,16 @@ use aya::maps::{HashMap, MapData, MapError};
 
 pub use ahead::Ahead;
 pub use attach::Attachment;
-pub use compare::{Comparison, Counter, Difference};
+pub use compare::{Counter, CounterComparison, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
-pub use events::Event;
+pub use events::ViolationEvent;
 pub use observe::{
-    Barred, Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace,
-    stations,
+    Barred, Clsact, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange, Station,
+    Trace, stations,
 };
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
+pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
@@ -56,7 +57,7 @@ pub use violation::Violation;
 pub use crate::layout::Lost;
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Traffic, Violations};
 use events::EventReader;
-use load::Program;
+use load::LoadedProgram;
 use log::LogReader;
 use mapped::MappedArray;
 use pairs::PairTable;
@@ -126,7 +127,7 @@ pub struct Pair {
 
 /// A port, and what was counted of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct CountedPort {
     /// Its slot.
     pub slot: Slot,
     /// Its ifindex, in the monitor's namespace.
@@ -141,7 +142,7 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The ports that have a slot, in the slots' order.
-    pub ports: Vec<Port>,
+    pub ports: Vec<CountedPort>,
     /// What passed between them: as [`Monitor::pairs`].
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair: as [`Monitor::lost_pairs`].
@@ -155,16 +156,16 @@ pub struct Snapshot {
 /// between threads. Dropping it closes the programs and the maps; filters that still carry a program keep both alive in
 /// the kernel until they are gone.
 pub struct Monitor {
-    ingress: Program,
-    egress: Program,
+    ingress: LoadedProgram,
+    egress: LoadedProgram,
     /// `None` in a monitor that was opened again: nothing tells which program it was.
-    trunk: Option<Program>,
+    trunk: Option<LoadedProgram>,
     /// For TCX links, ingress first; `None` unless asked for.
-    tcx: Option<[Program; 2]>,
+    tcx: Option<[LoadedProgram; 2]>,
     counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
-    ports: Mutex<Ports>,
+    ports: Mutex<AttachedPorts>,
     /// `None` if pairs are not counted.
     pairs: Option<PairTable>,
     lost: MappedArray,
@@ -175,7 +176,7 @@ pub struct Monitor {
 
 /// The slots, and the kernel's map from ports to them. They change together.
 #[derive(Debug)]
-struct Ports {
+struct AttachedPorts {
     slots: Slots,
     limit: u16,
     map: HashMap<MapData, u32, u32>,
@@ -183,7 +184,7 @@ struct Ports {
     near: Option<MappedArray>,
 }
 
-impl Ports {
+impl AttachedPorts {
     /// Writes a port to where the programs of TCX links look first, or takes it from there.
     fn set_near(&self, ifindex: u32, slot: Option<Slot>) {
         let Some(near) = &self.near else { return };
@@ -385,7 +386,7 @@ impl Monitor {
             ports: ports
                 .slots
                 .used()
-                .map(|(slot, ifindex)| Port {
+                .map(|(slot, ifindex)| CountedPort {
                     slot,
                     ifindex,
                     counters: self.counters(slot),
@@ -429,7 +430,7 @@ impl Monitor {
         self.log.fd()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ports> {
+    fn lock(&self) -> MutexGuard<'_, AttachedPorts> {
         // Nothing between the lock and its release can panic and leave the ports half changed.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,7 @@
 //! `netns observe` with hundreds of ports, a flood from inside, and a reader that does not read.
 
 use crate::observe::{make_bridge, plug_in, programs};
+use crate::ours::run_traced;
 use crate::watched::{Watched, signal};
 use crate::xtask;
 use netns_core::address::{self, Address};
@@ -197,5 +198,39 @@ fn after_a_stop_there_is_one_reading() {
         }
         assert!(last > stopped + 2.9, "it was stopped at {stopped}");
         assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+/// What observing so many ports once takes: requests, and bytes of answers and notices.
+fn cost(host: &Host, ports: u32) -> [u64; 2] {
+    let mut socket = host.socket();
+    let bridge = link::get(&mut socket, IfName::new("br0").unwrap()).unwrap().index;
+    for number in 0..ports {
+        let name = |end: &str| IfName::new(&format!("{end}{number}")).unwrap();
+        veth::create(&mut socket, &Veth { bridge: Some(bridge), ..Veth::new(name("v"), name("p")) }).unwrap();
+    }
+    let (output, trace) = run_traced("-e trace=sendto,recvmsg", "observe br0 --once --json --interval 0.1");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!is_observed());
+    for number in 0..ports {
+        link::delete(&mut socket, IfName::new(&format!("v{number}")).unwrap()).unwrap();
+    }
+    let requests = trace.lines().filter(|line| line.contains(" sendto(")).count() as u64;
+    let received = trace.lines().filter(|line| line.contains(" recvmsg("));
+    let bytes = received.filter_map(|line| line.rsplit_once(" = ")?.1.trim().parse::<u64>().ok()).sum();
+    [requests, bytes]
+}
+
+#[test]
+fn a_port_costs_the_same_however_many_there_are() {
+    in_host(|host| {
+        make_bridge();
+        let [none, some, twice] = [0, 60, 120].map(|ports| cost(host, ports));
+        for (what, ((none, some), twice)) in
+            ["requests", "bytes"].into_iter().zip(none.into_iter().zip(some).zip(twice))
+        {
+            let (first, second) = (some - none, twice - some);
+            assert!(second * 10 <= first * 13, "{what}: {none}, then {first} and {second} more");
+        }
     });
 }

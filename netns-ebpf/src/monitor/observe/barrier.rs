@@ -1,6 +1,6 @@
 //! The barrier behind the ports on which a policy is enforced, and that it is lost and restored.
 
-use netns_core::barrier::{self, Barrier, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::bridge::{self, BridgeOptions};
 use netns_core::record::{Line, Removal};
 use netns_core::{Error, Namespace, RouteSocket, link};
@@ -87,7 +87,7 @@ impl Raised {
         journal
             .note_barrier(&barred)
             .map_err(|source| MonitorError::Kernel { operation: "write down the barrier".into(), source })?;
-        let raised = Barrier::create(&host, &barred.name, Ports::Listed, stamp).and_then(|barrier| {
+        let raised = Barrier::create(&host, &barred.name, BarrierPorts::Listed, stamp).and_then(|barrier| {
             if has_learnt { set_learning(socket, bridge, false) } else { Ok(()) }.map(|()| barrier)
         });
         match raised {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netns_core::Namespace;
 
 use super::kernel::Counts;
-use super::{Observed, Observer, PortChange, noted};
+use super::{ObservedPort, Observer, PortChange, noted};
 use crate::monitor::ahead::{Ahead, Standing};
 use crate::monitor::{Mode, MonitorError};
 
@@ -58,7 +58,7 @@ impl Observer<'_> {
 
     fn keep_programs_of(&mut self, index: u32) -> Result<(), MonitorError> {
         let Counts::Program(monitor) = self.counts else { return Ok(()) };
-        let Some(Observed { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
+        let Some(ObservedPort { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
             return Ok(());
         };
         let failed = |source| MonitorError::Port { operation: "look at", ifindex: index, source };
@@ -119,7 +119,7 @@ impl Observer<'_> {
         };
         let found = self.others.host.enter(look).map_err(|source| self.failed(source))?;
         for (port, ahead) in found {
-            let Some(Observed { info, .. }) = self.ports.get(&port) else { continue };
+            let Some(ObservedPort { info, .. }) = self.ports.get(&port) else { continue };
             let name = info.name;
             for other in self.others.news(port, ahead.unwrap_or_default(), true) {
                 self.lose(port, format!("the first place on {name}, for {other}"), false);
