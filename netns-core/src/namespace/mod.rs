@@ -10,7 +10,7 @@ mod view;
 mod watch;
 
 pub use named::Folder;
-pub(crate) use named::Reserved;
+pub(crate) use named::{Reserved, UnfinishedName};
 #[cfg(test)]
 pub(crate) use thread::notice_fork;
 pub(crate) use thread::{this_process, this_thread};

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// `NETNS_RUN_DIR`.
@@ -232,19 +232,7 @@ impl Namespace {
     /// Removes a name that stands for nothing: an empty file that is not mounted on, as somebody leaves who is killed
     /// between the two steps of making a name. Whether it was one.
     pub(crate) fn delete_unfinished(name: &str) -> Result<bool> {
-        let path = path_of(Operation::DeleteNamespace, name)?;
-        let failed = |call| Error::system(Operation::DeleteNamespace, name, call);
-        let found = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other.map_err(failed(SystemCall::Stat))?,
-        };
-        if !found.is_file() || found.len() != 0 {
-            return Ok(false);
-        }
-        match fs::remove_file(&path) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Ok(false),
-            other => other.map(|()| true).map_err(failed(SystemCall::Unlink)),
-        }
+        UnfinishedName::find(name)?.map_or(Ok(false), |file| file.delete())
     }
 
     /// The file that a named namespace has.
@@ -253,6 +241,44 @@ impl Namespace {
     /// If the name is not one of a file.
     pub fn path(name: &str) -> Result<PathBuf> {
         path_of(Operation::FindNamespace, name)
+    }
+}
+
+/// The empty file of a name that stands for nothing, not yet or not any more.
+#[derive(Debug)]
+pub(crate) struct UnfinishedName {
+    name: Box<str>,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl UnfinishedName {
+    /// The file of this name, if it is an empty one. It may be mounted on.
+    pub(crate) fn find(name: &str) -> Result<Option<Self>> {
+        let path = path_of(Operation::DeleteNamespace, name)?;
+        let found = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::Stat))?,
+        };
+        let (device, inode) = (found.dev(), found.ino());
+        let is_empty = found.is_file() && found.len() == 0;
+        Ok(is_empty.then(|| Self { name: name.into(), path, device, inode }))
+    }
+
+    /// Removes it, if it still is that file and is not mounted on. Whether it was.
+    pub(crate) fn delete(&self) -> Result<bool> {
+        if !Self::find(&self.name)?.is_some_and(|now| (now.device, now.inode) == (self.device, self.inode)) {
+            return Ok(false);
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Ok(false),
+            other => other.map(|()| true).map_err(Error::system(
+                Operation::DeleteNamespace,
+                &*self.name,
+                SystemCall::Unlink,
+            )),
+        }
     }
 }
 

@@ -176,10 +176,6 @@ impl Shared {
                 .map_err(Error::system(Operation::EnterNamespace, "", SystemCall::Setns))?,
         }
         let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
-        if let Some((reserved, name)) = reserved {
-            reserved.bind_current()?;
-            inside.name = Some(name.into());
-        }
         let eth0 = match target {
             Where::New(_) => ETH0,
             Where::Lent(_) => {
@@ -197,6 +193,11 @@ impl Shared {
         batch.clear();
         let may_fail = this.recipe.encode_port(&mut batch, number, (this_thread(), eth0), programs);
         let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;
+        // Only now: by its port it is known whose it is, should this process be killed.
+        if let Some((reserved, name)) = reserved {
+            reserved.bind_current()?;
+            inside.name = Some(name.into());
+        }
         drop(back);
         if !works {
             let outside = match target {

@@ -128,6 +128,10 @@ impl Network {
     /// Makes a sandbox in a named namespace, as [`Namespace::create`] and `ip netns add` make them. The name goes
     /// with the sandbox.
     ///
+    /// A process that is killed while it makes or drops one may leave the name without a namespace, an empty file that is
+    /// not a mount: `EEXIST` until [`Namespace::delete`] removes it. A name that stands for a sandbox is found by
+    /// [`RecordedNetwork`].
+    ///
     /// # Errors
     /// As [`Network::create_sandbox`]; `EEXIST` if the name is taken.
     pub fn create_named_sandbox(&self, name: &str) -> Result<Sandbox> {

@@ -1,19 +1,29 @@
 //! The names of dropped sandboxes.
 
 use super::shared::Shared;
-use crate::error::{Operation, SystemCall};
+use crate::error::{Cause, Operation, SystemCall};
+use crate::namespace::UnfinishedName;
 use crate::sys::socket::namespace_of;
 use crate::{Error, Namespace, Result};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::PoisonError;
 
 /// The name of a dropped sandbox that could not be removed.
 #[derive(Debug)]
 pub(super) struct LeftName {
     name: Box<str>,
-    /// A socket of its namespace, which distinguishes it from one that somebody else gave the name to since; `None` if there
-    /// was no descriptor left for it, and then it is never removed.
-    socket: Option<OwnedFd>,
+    what: Left,
+}
+
+/// What is left of a name.
+#[derive(Debug)]
+enum Left {
+    /// The name of the namespace of this socket, which distinguishes it from one that somebody else gave the name to since.
+    Name(OwnedFd),
+    /// The name stands for nothing any more, and the file of it is there.
+    File(UnfinishedName),
+    /// There was no descriptor left that would tell whether it is ours later: it is never removed.
+    Unknown,
 }
 
 impl Shared {
@@ -22,10 +32,12 @@ impl Shared {
         if !self.is_ours() {
             return;
         }
-        if remove(&name, socket).is_err() {
-            let socket = socket.try_clone_to_owned().ok();
+        if let Err(error) = remove(&name, socket) {
+            let what = Left::after(&error, &name)
+                .or_else(|| socket.try_clone_to_owned().ok().map(Left::Name))
+                .unwrap_or(Left::Unknown);
             let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
-            left.push(LeftName { name, socket });
+            left.push(LeftName { name, what });
         }
     }
 
@@ -36,15 +48,19 @@ impl Shared {
     pub(super) fn remove_left_names(&self) -> Result<()> {
         let mut outcome = Ok(());
         let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
-        left.retain(|LeftName { name, socket }| {
-            let removed = match socket {
-                Some(socket) => remove(name, std::os::fd::AsFd::as_fd(socket)),
-                None => Err(Error::invalid(
+        left.retain_mut(|LeftName { name, what }| {
+            let removed = match what {
+                Left::Name(socket) => remove(name, socket.as_fd()),
+                Left::File(file) => file.delete().map(drop),
+                Left::Unknown => Err(Error::invalid(
                     Operation::DeleteNamespace,
                     &**name,
                     "it is not known whether it is ours",
                 )),
             };
+            if let Some(less) = removed.as_ref().err().and_then(|error| Left::after(error, name)) {
+                *what = less;
+            }
             let remains = removed.is_err();
             if outcome.is_ok() {
                 outcome = removed;
@@ -52,6 +68,16 @@ impl Shared {
             remains
         });
         outcome
+    }
+}
+
+impl Left {
+    /// What is left if the second of the two steps failed: by then the name stands for nothing.
+    fn after(error: &Error, name: &str) -> Option<Self> {
+        if !matches!(error.cause(), Cause::System { call: SystemCall::Unlink, .. }) {
+            return None;
+        }
+        UnfinishedName::find(name).ok().flatten().map(Self::File)
     }
 }
 

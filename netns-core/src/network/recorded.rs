@@ -134,21 +134,10 @@ impl RecordedNetwork {
     /// # Errors
     /// If a record cannot be read or makes no sense.
     pub fn list(folder: impl AsRef<Path>) -> Result<Vec<Self>> {
-        let folder = folder.as_ref();
-        let failed = |error| {
-            Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
-        };
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
         let mut networks = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "record") {
-                let lines = RecordFile::peek(&path, KIND)?.filter(|lines| !lines.is_empty());
-                networks.extend(lines.map(|lines| Self::parse(path, &lines)).transpose()?);
-            }
+        for path in records(folder.as_ref())? {
+            let lines = RecordFile::peek(&path, KIND)?.filter(|lines| !lines.is_empty());
+            networks.extend(lines.map(|lines| Self::parse(path, &lines)).transpose()?);
         }
         networks.sort_by_key(|network| network.plan.name);
         Ok(networks)
@@ -191,7 +180,10 @@ impl RecordedNetwork {
     /// # Errors
     /// If a process that is alive has it, it is in another namespace, or the kernel refuses.
     pub fn remove(&self) -> Result<Vec<String>> {
-        let Some(file) = self.lock(Operation::RemoveNetwork)? else { return Ok(Vec::new()) };
+        self.lock(Operation::RemoveNetwork)?.map_or_else(|| Ok(Vec::new()), |file| self.remove_locked(file))
+    }
+
+    fn remove_locked(&self, file: RecordFile) -> Result<Vec<String>> {
         let mut socket = RouteSocket::open()?;
         let links = link::list(&mut socket)?;
         let mut left = Vec::new();
@@ -210,6 +202,46 @@ impl RecordedNetwork {
         barrier::remove(&Namespace::current()?, &barrier_name(&self.plan))?;
         remove_file(file)?;
         Ok(left)
+    }
+
+    /// Removes what processes that are gone left: every network of the calling thread's namespace that is on record in the
+    /// folder ([`RecordedNetwork::remove`]), and, whichever namespace they are of, records that were begun and never
+    /// written, as a process leaves that is killed before it makes its bridge. Networks that a living process has, and
+    /// those of other namespaces, are left alone. Returns a sentence for each thing in the place of a network's that is not
+    /// the network's.
+    ///
+    /// # Errors
+    /// Of several the first; everything else is removed all the same. May be repeated.
+    pub fn remove_all(folder: impl AsRef<Path>) -> Result<Vec<String>> {
+        let here = NamespaceIdentity::of(&Namespace::current()?)?;
+        let mut left = Vec::new();
+        let mut outcome = Ok(());
+        for path in records(folder.as_ref())? {
+            match Self::remove_at(&path, &here) {
+                Ok(sentences) => left.extend(sentences),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        // A process that was killed before it began its record leaves the folder.
+        let _ = fs::remove_dir(folder.as_ref());
+        outcome.map(|()| left)
+    }
+
+    /// Removes the network whose record is at `path`, if it is of the namespace `here` and no process has it.
+    fn remove_at(path: &Path, here: &NamespaceIdentity) -> Result<Vec<String>> {
+        let file = match RecordFile::open(path, KIND) {
+            Err(error) if RecordFile::is_held(&error) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let Some(file) = file else { return Ok(Vec::new()) };
+        if file.lines().is_empty() {
+            return remove_file(file).map(|()| Vec::new());
+        }
+        let network = Self::parse(path.to_owned(), file.lines())?;
+        if !here.is(&network.namespace) {
+            return Ok(Vec::new());
+        }
+        network.remove_locked(file)
     }
 
     /// Locks the record of a network that no process has; `None` if there is nothing on record any more.
@@ -298,6 +330,25 @@ pub(super) fn named_sandboxes(
     Ok(found)
 }
 
+/// The records in a folder, which need not be there.
+fn records(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| {
+        Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "record") {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
 /// Where the record of a network is. A bridge's name is one of its namespace only.
 fn path_of(folder: &Path, name: IfName, namespace: &NamespaceIdentity) -> PathBuf {
     let place = match namespace.cookie {
@@ -318,7 +369,12 @@ fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
         match RecordFile::create(path, KIND) {
             // The folder was removed meanwhile.
             Err(error) if error.errno() == Some(libc::ENOENT) => outcome = Some(Err(error)),
-            other => return other,
+            Err(error) => {
+                // Others' records are in it, or will be, or it was made for nothing.
+                let _ = fs::remove_dir(folder);
+                return Err(error);
+            }
+            Ok(file) => return Ok(file),
         }
     }
     outcome.unwrap_or_else(|| {

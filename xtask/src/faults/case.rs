@@ -1,6 +1,6 @@
 //! One command with one fault, in a host of its own: what it left, and whether it may.
 
-use super::inventory::{self, Inventory, LIMIT};
+use super::inventory::{self, Inventory, LIMIT, SOON};
 use super::operation::{Effect, MAY_STAY, Operation};
 use super::site::TRACED;
 use crate::root;
@@ -93,11 +93,15 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
             if killed {
                 command(&program, operation.recovery)?;
             }
-            let mut after = inventory::settle(&before);
-            if after != before && may_stay(operation, fault) {
+            let may_stay = may_stay(operation, fault);
+            let mut after = inventory::settle(&before, if may_stay { SOON } else { LIMIT });
+            if after != before && may_stay {
                 stayed = true;
+                if fine {
+                    wrong.push("something stays, and it does not say so".to_owned());
+                }
                 command(&program, operation.recovery)?;
-                after = inventory::settle(&before);
+                after = inventory::settle(&before, LIMIT);
             }
             compare(&before, &after, &mut wrong);
             after

@@ -8,6 +8,7 @@
 
 mod case;
 mod inventory;
+mod library;
 mod operation;
 mod site;
 
@@ -50,6 +51,9 @@ pub(crate) struct FaultsArguments {
     /// One case, in the host of this process: how the others are run.
     #[arg(long, hide = true, value_name = "JSON")]
     case: Option<String>,
+    /// One operation of the library, in the host of this process: what is refused and killed.
+    #[arg(long, hide = true, value_name = "NAME")]
+    library: Option<String>,
 }
 
 /// What was tried of a command, and what was wrong.
@@ -66,6 +70,9 @@ struct Totals {
 pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     if let Some(case) = &arguments.case {
         return one(case);
+    }
+    if let Some(name) = &arguments.library {
+        return library::run(name).map(|()| ExitCode::SUCCESS);
     }
     if let Some(missing) =
         netns_core::missing_capabilities().ok().and_then(|missing| missing.first().copied())

@@ -115,7 +115,41 @@ pub(super) const ALL: &[Operation] = &[
         ..operation("netns delete", "netns delete one", Effect::Removes, "")
     },
     operation("link add", "link add v0 --type veth --peer v1", Effect::Makes, "link delete v0"),
+    library("library: network", "faults --library network"),
+    library("library: sandbox", "faults --library sandbox"),
+    library("library: sandbox that is deleted", "faults --library delete"),
+    library("library: sandbox with a name", "faults --library named"),
+    library("library: sandbox on a further bridge", "faults --library further"),
+    Operation {
+        setup: "ip netns add lent",
+        ..library("library: sandbox in a namespace", "faults --library lent")
+    },
+    library("library: sandbox that is judged", "faults --library judged"),
+    library("library: pool", "faults --library pool"),
+    Operation {
+        setup: "netns faults --library abandon",
+        effect: Effect::Removes,
+        ..library("library: network that is taken over", "faults --library adopt")
+    },
+    Operation {
+        setup: "netns faults --library abandon-judged",
+        effect: Effect::Removes,
+        ..library("library: judged network that is taken over", "faults --library adopt-judged")
+    },
+    Operation {
+        setup: "netns faults --library abandon",
+        effect: Effect::Removes,
+        ..library("library: network that is removed", LIBRARY_RECOVERY)
+    },
 ];
+
+/// What an operation of the library leaves if it is killed is removed by `RecordedNetwork::remove_all`.
+const LIBRARY_RECOVERY: &str = "faults --library remove";
+
+/// An operation of the library: see `library.rs`.
+const fn library(name: &'static str, arguments: &'static str) -> Operation {
+    operation(name, arguments, Effect::None, LIBRARY_RECOVERY)
+}
 
 /// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and what it
 /// is about. Whatever stays is on record, and the command says that it failed.
@@ -132,6 +166,10 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // An empty folder for records.
     ("up", "openat", "/run/netns-topology"),
     ("up", "flock", ""),
+    // A network whose bridge or barrier cannot be removed when it is dropped.
+    ("library", "sendto", "RTM_DELLINK"),
+    ("library", "sendto", "NFT_MSG_DELTABLE"),
+    ("library", "flock", ""),
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
     ("observe", "flock", ""),

@@ -90,7 +90,8 @@ fn words(call: &str, arguments: &str) -> Option<String> {
 fn netlink(arguments: &str) -> Option<String> {
     let mut kinds: Vec<String> = Vec::new();
     for part in arguments.split("nlmsg_type=").skip(1) {
-        let kind = part.split([',', ' ', '}']).next()?.to_owned();
+        let kind = part.split([',', ' ', '}']).next()?;
+        let kind = nftables(kind).unwrap_or(kind).to_owned();
         if kinds.last() != Some(&kind) {
             kinds.push(kind);
         }
@@ -99,6 +100,27 @@ fn netlink(arguments: &str) -> Option<String> {
         return None;
     }
     Some(kinds.join("+"))
+}
+
+/// The name of a message of nftables, which strace writes as a number. Those of a batch are `NLMSG_MIN_TYPE` and the one
+/// after it, the others are of subsystem 10 (`linux/netfilter/nf_tables.h`).
+fn nftables(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "0x10" => "NFNL_MSG_BATCH_BEGIN",
+        "0x11" => "NFNL_MSG_BATCH_END",
+        "0xa00" => "NFT_MSG_NEWTABLE",
+        "0xa01" => "NFT_MSG_GETTABLE",
+        "0xa02" => "NFT_MSG_DELTABLE",
+        "0xa03" => "NFT_MSG_NEWCHAIN",
+        "0xa06" => "NFT_MSG_NEWRULE",
+        "0xa07" => "NFT_MSG_GETRULE",
+        "0xa09" => "NFT_MSG_NEWSET",
+        "0xa0c" => "NFT_MSG_NEWSETELEM",
+        "0xa0d" => "NFT_MSG_GETSETELEM",
+        "0xa0e" => "NFT_MSG_DELSETELEM",
+        "0xa10" => "NFT_MSG_GETGEN",
+        _ => return None,
+    })
 }
 
 /// Without numbers, which are descriptors, indexes and ids.
@@ -119,7 +141,10 @@ fn same_in_every_run(words: &str) -> String {
 
 fn changes(call: &str, arguments: &str) -> bool {
     match call {
-        "sendto" | "sendmsg" => !arguments.contains("NLM_F_DUMP") && !arguments.contains("RTM_GET"),
+        // A batch may end with a question.
+        "sendto" | "sendmsg" => {
+            netlink(arguments).is_some_and(|kinds| kinds.split('+').any(|kind| !kind.contains("_GET")))
+        }
         "recvfrom" | "recvmsg" | "recvmmsg" | "setns" | "socket" | "flock" | "clone" | "clone3" => false,
         "openat" => arguments.contains("O_CREAT"),
         "bpf" => {

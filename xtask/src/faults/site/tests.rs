@@ -26,7 +26,7 @@ fn each_site_is_there_once() {
         [
             ("socket", 1, "AF_NETLINK", false),
             ("sendto", 1, "RTM_GETROUTE", false),
-            ("sendto", 2, "#x#", true),
+            ("sendto", 2, "NFNL_MSG_BATCH_BEGIN", true),
             ("write", 2, "/run/netns-xtask.record", true),
             ("mkdir", 1, "/run/netns", true),
             ("umount2", 1, "/run/netns/ns#", true),
@@ -48,4 +48,14 @@ fn what_is_known_is_not_tried_again() {
     assert_eq!(sites(LOG, false, &mut known).len(), 6);
     assert_eq!(sites(LOG, false, &mut known), []);
     assert_eq!(sites(LOG, true, &mut known).len(), 8);
+}
+
+#[test]
+fn a_batch_that_ends_with_a_question_changes_something() {
+    let log = "7 sendto(5<NETLINK:[ROUTE:7]>, [[{nlmsg_len=28, nlmsg_type=RTM_NEWLINK, nlmsg_flags=NLM_F_REQUEST}, {}], \
+               [{nlmsg_len=28, nlmsg_type=RTM_GETLINK, nlmsg_flags=NLM_F_REQUEST}, {}]], 56, 0, NULL, 0) = 56\n";
+    assert_eq!(
+        summary(&sites(log, false, &mut Known::new())),
+        [("sendto", 1, "RTM_NEWLINK+RTM_GETLINK", true)]
+    );
 }
