@@ -64,13 +64,15 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
     let _ = fs::remove_file(log);
     let (mut wrong, mut stayed) = (Vec::new(), false);
     let killed = match (traced.status.signal(), fault) {
-        (Some(9 | 15), Fault::Signal { .. }) => true,
+        (Some(9), Fault::Signal { .. }) => true,
         // The way back to the thread's own namespace is refused: it cannot go on in another one.
         (Some(6), Fault::Error { call, .. }) if call == "setns" => true,
         _ => false,
     };
+    // It takes signals from the time on that it makes something.
+    let stopped = matches!((traced.status.signal(), fault), (Some(2 | 15), Fault::Signal { .. }));
     let fine = traced.status.success();
-    if !fine && !killed {
+    if !fine && !killed && !stopped {
         wrong.extend(complaints(&traced));
     }
     if *fault == Fault::None && !fine {
@@ -97,7 +99,8 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
             let mut after = inventory::settle(&before, if may_stay { SOON } else { LIMIT });
             if after != before && may_stay {
                 stayed = true;
-                if fine {
+                // An empty folder is nothing to report.
+                if fine && !matches!(fault, Fault::Error { call, .. } if call == "rmdir") {
                     wrong.push("something stays, and it does not say so".to_owned());
                 }
                 command(&program, operation.recovery)?;

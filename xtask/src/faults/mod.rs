@@ -62,6 +62,8 @@ struct Totals {
     calls: usize,
     refused: usize,
     killed: usize,
+    /// Ended by SIGTERM or SIGINT.
+    stopped: usize,
     /// After how many something stayed, as it may, until the recovery.
     stayed: usize,
     wrong: usize,
@@ -92,11 +94,12 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
         let known = known.entry(verb).or_default();
         let totals = try_all(number, operation, (arguments.quick, known), jobs).map_err(Failure::Kernel)?;
         say(format_args!(
-            "{}: {} calls, {} refused, {} killed, {} stayed until the recovery, {} wrong ({} s)",
+            "{}: {} calls, {} refused, {} killed, {} stopped, {} stayed until the recovery, {} wrong ({} s)",
             operation.name,
             totals.calls,
             totals.refused,
             totals.killed,
+            totals.stopped,
             totals.stayed,
             totals.wrong,
             begin.elapsed().as_secs()
@@ -109,22 +112,40 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
 
 fn print(arguments: &FaultsArguments, rows: &[(&str, Totals)]) -> std::io::Result<()> {
     let mut out = stdout();
+    let sum = rows.iter().fold(Totals::default(), |sum, (_, row)| sum.and(row));
     if arguments.json {
-        let row = |(name, totals): &(&str, Totals)| {
-            json!({"operation": name, "calls": totals.calls, "refused": totals.refused,
-                   "killed": totals.killed, "stayed": totals.stayed, "wrong": totals.wrong})
-        };
-        return json_line(&mut out, &json!({"operations": rows.iter().map(row).collect::<Vec<_>>()}));
+        let all: Vec<Value> = rows.iter().map(|(name, totals)| totals.json(name)).collect();
+        return json_line(&mut out, &json!({"operations": all, "total": sum.json("total")}));
     }
     writeln!(
         out,
-        "| operation | calls | refused | killed | stayed | wrong |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        "| operation | calls | refused | killed | stopped | stayed | wrong |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     )?;
-    for (name, totals) in rows {
-        let Totals { calls, refused, killed, stayed, wrong } = totals;
-        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {stayed} | {wrong} |")?;
+    for (name, totals) in rows.iter().map(|(name, totals)| (*name, totals)).chain([("*all*", &sum)]) {
+        let Totals { calls, refused, killed, stopped, stayed, wrong } = totals;
+        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {stopped} | {stayed} | {wrong} |")?;
     }
     Ok(())
+}
+
+impl Totals {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            refused: self.refused + other.refused,
+            killed: self.killed + other.killed,
+            stopped: self.stopped + other.stopped,
+            stayed: self.stayed + other.stayed,
+            wrong: self.wrong + other.wrong,
+        }
+    }
+
+    fn json(&self, name: &str) -> Value {
+        let Self { calls, refused, killed, stopped, stayed, wrong } = self;
+        json!({"operation": name, "calls": calls, "refused": refused, "killed": killed, "stopped": stopped,
+               "stayed": stayed, "wrong": wrong})
+    }
 }
 
 /// One case, in the host of this process.
@@ -154,9 +175,16 @@ fn try_all(
     }
     let sites = site::sites(&whole.log, !quick, known);
     let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
-    let faults: VecDeque<(&Site, Fault)> = sites.iter().flat_map(faults_of).collect();
-    totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Fault::Signal { .. })).count();
-    totals.refused = faults.len() - totals.killed;
+    let faults: VecDeque<(&Site, Fault)> =
+        (0..).zip(&sites).flat_map(|(number, site)| faults_of(site, number, operation, quick)).collect();
+    for (_, fault) in &faults {
+        match fault {
+            Fault::None => {}
+            Fault::Error { .. } => totals.refused += 1,
+            Fault::Signal { signal, .. } if signal == "KILL" => totals.killed += 1,
+            Fault::Signal { .. } => totals.stopped += 1,
+        }
+    }
     let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
     let work = || {
         while let Some((site, fault)) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
@@ -178,13 +206,26 @@ fn try_all(
     Ok(totals)
 }
 
-/// A refusal of each call; and a kill before each that changes something.
-fn faults_of(site: &Site) -> Vec<(&Site, Fault)> {
+/// A refusal of each call, `quick` by one error, else by every one that fits; and before each that changes something a
+/// kill, and signals that end the operation in order, `quick` one of the two.
+fn faults_of<'a>(
+    site: &'a Site,
+    number: usize,
+    operation: &Operation,
+    quick: bool,
+) -> Vec<(&'a Site, Fault)> {
     let (call, when) = (site.call.clone(), site.when);
-    let (error, words) = (site.error().to_owned(), site.words.clone());
-    let mut faults = vec![(site, Fault::Error { call: call.clone(), when, error, words })];
+    let few = |all: &'static [&'static str], from: usize| if quick { &all[from..=from] } else { all };
+    let mut faults = Vec::new();
+    for error in few(site.errors(), 0) {
+        let (error, words) = ((*error).to_owned(), site.words.clone());
+        faults.push((site, Fault::Error { call: call.clone(), when, error, words }));
+    }
     if site.changes {
-        faults.push((site, Fault::Signal { call, when, signal: "KILL".to_owned() }));
+        let orderly: &[&str] = if operation.orderly { few(&["TERM", "INT"], number % 2) } else { &[] };
+        for signal in ["KILL"].iter().chain(orderly) {
+            faults.push((site, Fault::Signal { call: call.clone(), when, signal: (*signal).to_owned() }));
+        }
     }
     faults
 }

@@ -21,6 +21,8 @@ pub(super) struct Operation {
     pub(super) effect: Effect,
     /// Arguments of the command that clears up after a kill.
     pub(super) recovery: &'static str,
+    /// Whether SIGTERM and SIGINT end it in order: nothing is left then, without its recovery.
+    pub(super) orderly: bool,
 }
 
 const fn operation(
@@ -29,7 +31,12 @@ const fn operation(
     effect: Effect,
     recovery: &'static str,
 ) -> Operation {
-    Operation { name, setup: "", arguments, effect, recovery }
+    Operation { name, setup: "", arguments, effect, recovery, orderly: false }
+}
+
+/// One that leaves nothing, and that signals end in order.
+const fn passing(name: &'static str, arguments: &'static str, recovery: &'static str) -> Operation {
+    Operation { orderly: true, ..operation(name, arguments, Effect::None, recovery) }
 }
 
 /// A lab that is up, and its file changed since.
@@ -47,25 +54,14 @@ const POLICY: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns 
 
 /// All of them.
 pub(super) const ALL: &[Operation] = &[
-    operation("run", "run --namespaces 2 --duration 0.2 --json", Effect::None, "clean"),
-    operation(
+    passing("run", "run --namespaces 2 --duration 0.2 --json", "clean"),
+    passing(
         "run with addresses of both families, isolated",
         "run --namespaces 2 --duration 0.2 --json --subnet6 fd00:7::/64 --isolated",
-        Effect::None,
         "clean",
     ),
-    operation(
-        "run of a cable",
-        "run --topology pair --subnet6 fd00:7::/64 --duration 0.2 --json",
-        Effect::None,
-        "clean",
-    ),
-    operation(
-        "run that enforces",
-        "run --namespaces 2 --duration 0.2 --json --enforce",
-        Effect::None,
-        "clean",
-    ),
+    passing("run of a cable", "run --topology pair --subnet6 fd00:7::/64 --duration 0.2 --json", "clean"),
+    passing("run that enforces", "run --namespaces 2 --duration 0.2 --json --enforce", "clean"),
     operation("run that keeps", "run --namespaces 2 --duration 0.2 --json --keep", Effect::Makes, "clean"),
     Operation {
         setup: "netns run --namespaces 2 --duration 0.2 --json --keep >/dev/null",
@@ -93,19 +89,13 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         setup: BRIDGE,
-        ..operation(
-            "observe",
-            "observe br7 --duration 0.3 --interval 0.1 --json",
-            Effect::None,
-            "observe --cleanup",
-        )
+        ..passing("observe", "observe br7 --duration 0.3 --interval 0.1 --json", "observe --cleanup")
     },
     Operation {
         setup: POLICY,
-        ..operation(
+        ..passing(
             "observe with a policy",
             "observe br7 --policy /run/policy.toml --duration 0.3 --interval 0.1 --json",
-            Effect::None,
             "observe --cleanup",
         )
     },
@@ -168,6 +158,9 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("up", "flock", ""),
     // A network whose bridge or barrier cannot be removed when it is dropped.
     ("library", "sendto", "RTM_DELLINK"),
+    // It is not known whether the bridge is gone.
+    ("library", "sendto", "RTM_GETLINK"),
+    ("library", "recvmsg", ""),
     ("library", "sendto", "NFT_MSG_DELTABLE"),
     ("library", "flock", ""),
     // An empty record, which another process may have locked at that moment.

@@ -20,15 +20,21 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The error that fits it.
-    pub(super) fn error(&self) -> &'static str {
+    /// The errors that fit it, the likeliest first.
+    pub(super) fn errors(&self) -> &'static [&'static str] {
         match &*self.call {
-            "sendto" | "sendmsg" | "recvfrom" | "recvmsg" | "recvmmsg" => "ENOBUFS",
-            "bpf" | "mount" | "setns" => "ENOMEM",
-            "umount2" => "EBUSY",
-            "openat" | "socket" => "EMFILE",
-            "clone" | "clone3" => "EAGAIN",
-            _ => "ENOSPC",
+            "sendto" | "sendmsg" => &["ENOBUFS", "ENOMEM", "EPERM", "EINTR", "EAGAIN"],
+            "recvfrom" | "recvmsg" | "recvmmsg" => &["ENOBUFS", "ENOMEM", "EINTR"],
+            "bpf" => &["ENOMEM", "EPERM", "EAGAIN", "EINVAL"],
+            "mount" | "setns" => &["ENOMEM", "EPERM"],
+            "unshare" => &["ENOSPC", "ENOMEM", "EPERM"],
+            "umount2" => &["EBUSY", "EPERM"],
+            "openat" => &["EMFILE", "ENFILE", "EACCES", "EINTR"],
+            "socket" => &["EMFILE", "ENOBUFS", "EPERM"],
+            "clone" | "clone3" => &["EAGAIN", "ENOMEM"],
+            "flock" => &["ENOSPC", "EINTR", "EWOULDBLOCK"],
+            "write" | "fsync" => &["ENOSPC", "EINTR", "EIO"],
+            _ => &["ENOSPC", "EBUSY", "EROFS"],
         }
     }
 }
@@ -40,6 +46,8 @@ pub(super) type Known = HashSet<(String, String)>;
 /// known already, unless `all` of them are asked for.
 pub(super) fn sites(log: &str, all: bool, known: &mut Known) -> Vec<Site> {
     let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
+    // What each thread asked for last, if that was to change something.
+    let mut asked: HashMap<&str, String> = HashMap::new();
     let mut sites = Vec::new();
     for line in log.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -51,8 +59,16 @@ pub(super) fn sites(log: &str, all: bool, known: &mut Known) -> Vec<Site> {
         }
         let count = counts.entry((thread, call)).or_default();
         *count += 1;
-        let Some(words) = words(call, arguments) else { continue };
+        let Some(mut words) = words(call, arguments) else { continue };
         let changes = changes(call, arguments);
+        match call {
+            "sendto" | "sendmsg" if changes => drop(asked.insert(thread, words.clone())),
+            "sendto" | "sendmsg" => drop(asked.remove(thread)),
+            "recvfrom" | "recvmsg" | "recvmmsg" => {
+                words = asked.get(thread).map_or_else(String::new, |asked| format!("answer to {asked}"));
+            }
+            _ => {}
+        }
         if known.insert((call.to_owned(), words.clone())) || all {
             sites.push(Site { call: call.to_owned(), when: *count, words, changes });
         }
