@@ -8,7 +8,7 @@ use crate::sys;
 use crate::{Error, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -113,13 +113,7 @@ impl Namespace {
             path.display().to_string(),
             SystemCall::Open,
         ))?;
-        Self::try_from(OwnedFd::from(opened)).map_err(|_| {
-            Error::invalid(
-                Operation::OpenNamespace,
-                path.display().to_string(),
-                "this is no network namespace",
-            )
-        })
+        Self::check(opened.into(), Operation::OpenNamespace, || path.display().to_string())
     }
 
     /// The names of all named namespaces, sorted: `ip netns list`.
@@ -347,9 +341,9 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 
 /// Holds the lock that `ip netns add` takes while it prepares the folder, so that two do not both mount it on itself.
 /// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
-fn lock_folder() -> io::Result<File> {
-    let folder = File::open(FOLDER)?;
-    sys::retry(|| sys::file::lock_exclusive(folder.as_fd()))?;
+fn lock_folder() -> Result<File, (SystemCall, io::Error)> {
+    let folder = File::open(FOLDER).map_err(|error| (SystemCall::Open, error))?;
+    sys::retry(|| sys::file::lock_exclusive(folder.as_fd())).map_err(|error| (SystemCall::Flock, error))?;
     Ok(folder)
 }
 
@@ -365,7 +359,7 @@ pub(super) fn make_folder() -> io::Result<()> {
 fn prepare_folder() -> Result<()> {
     let failed = |call| Error::system(Operation::PrepareFolder, FOLDER, call);
     make_folder().map_err(failed(SystemCall::Mkdir))?;
-    let _lock = lock_folder().map_err(failed(SystemCall::Flock))?;
+    let _lock = lock_folder().map_err(|(call, error)| failed(call)(error))?;
     let folder = c_string(FOLDER).map_err(failed(SystemCall::Mount))?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
     let shared = match share() {
@@ -409,8 +403,8 @@ impl Folder {
     pub fn restore(self) -> Result<()> {
         let failed = |call| Error::system(Operation::RestoreFolder, FOLDER, call);
         let lock = match lock_folder() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(failed(SystemCall::Flock))?,
+            Err((_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|(call, error)| failed(call)(error))?,
         };
         if !Namespace::list()?.is_empty() {
             return Ok(());

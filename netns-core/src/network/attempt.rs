@@ -78,6 +78,10 @@ impl Claim {
         self.ticket.number
     }
 
+    pub(super) const fn is_lent(&self) -> bool {
+        self.lent
+    }
+
     /// What the answer to the requests that make the port says of it.
     fn judge(&mut self, answer: &Result<()>) {
         self.port = match answer {
@@ -116,8 +120,17 @@ impl Drop for Claim {
 impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, place: Where<'_>) -> Result<Sandbox> {
+        Self::create_sandbox_within(this, place, this.patience)
+    }
+
+    /// Makes a sandbox, and waits for numbers and limits for no longer than `patience`.
+    pub(super) fn create_sandbox_within(
+        this: &Arc<Self>,
+        place: Where<'_>,
+        patience: Duration,
+    ) -> Result<Sandbox> {
         this.check_process(Operation::CreateSandbox)?;
-        let mut deadline = Deadline::new(this.patience);
+        let mut deadline = Deadline::new(patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
         let mut clashes = Vec::new();
         let mut clash = None;
@@ -175,7 +188,9 @@ impl Shared {
             Where::Lent(namespace) => sys::namespace::setns(namespace.as_fd(), libc::CLONE_NEWNET)
                 .map_err(Error::system(Operation::EnterNamespace, "", SystemCall::Setns))?,
         }
-        let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
+        let socket = RouteSocket::open_bare();
+        let socket = socket.map_err(|error| error.about(format!("of {}", this.port_name(number))))?;
+        let mut inside = Inside::new(Arc::clone(&this), socket);
         let eth0 = match target {
             Where::New(_) => ETH0,
             Where::Lent(_) => {

@@ -79,7 +79,7 @@ impl Shared {
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge)),
+            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge, options.program.is_some())),
             places,
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
