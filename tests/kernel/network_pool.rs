@@ -102,7 +102,7 @@ impl Drop for Killed {
 #[test]
 fn a_pool_that_waits_for_the_kernel_can_be_dropped() {
     in_host(|_| {
-        let patience = Duration::from_secs(3600);
+        let patience = Duration::from_hours(1);
         let network = Network::create(&NetworkOptions { patience, ..options(1) }).unwrap();
         let held = network.create_sandbox().unwrap();
         let _process = Killed(held.spawn(Command::new("sleep").arg("1000")).unwrap());

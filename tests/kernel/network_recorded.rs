@@ -281,6 +281,38 @@ fn a_dead_ones_network_is_removed_and_nobody_elses_things() {
 }
 
 #[test]
+fn a_namespace_of_somebody_else_outlives_both_engines() {
+    in_host(|_| {
+        ip("netns add theirs");
+        let theirs = Namespace::open("theirs").unwrap();
+        let abandon = || {
+            in_fork(|| {
+                let network = Network::create(&options()).unwrap();
+                std::mem::forget((network.create_sandbox_in(&theirs).unwrap(), network));
+                Ok(())
+            })
+            .unwrap();
+        };
+        let is_as_it_was = || {
+            assert_eq!(Namespace::list().unwrap(), ["theirs"]);
+            eventually("eth0 is gone", || !ip("-n theirs -o link show").contains("eth0"));
+        };
+        abandon();
+        assert_eq!(recorded().remove().unwrap(), Vec::<String>::new());
+        is_as_it_was();
+        abandon();
+        let (network, sandboxes) = recorded().open(None).unwrap();
+        assert_eq!((sandboxes.len(), sandboxes[0].name()), (1, None));
+        reaches(&sandboxes[0], "10.99.0.1");
+        drop(sandboxes);
+        is_as_it_was();
+        drop(network);
+        ip("netns delete theirs");
+        nothing_is_left();
+    });
+}
+
+#[test]
 fn everything_that_dead_processes_left_is_removed_at_once() {
     in_host(|_| {
         let inhabitant = dead_engine(&options());
@@ -289,7 +321,12 @@ fn everything_that_dead_processes_left_is_removed_at_once() {
         // Of another namespace; and killed when it had begun its record.
         let elsewhere = Namespace::anonymous().unwrap();
         elsewhere
-            .enter(|| in_fork(|| Ok(std::mem::forget(Network::create(&other).unwrap()))))
+            .enter(|| {
+                in_fork(|| {
+                    std::mem::forget(Network::create(&other).unwrap());
+                    Ok(())
+                })
+            })
             .unwrap()
             .unwrap();
         std::fs::write(format!("{FOLDER}/begun.7.record"), "").unwrap();

@@ -262,7 +262,7 @@ impl UnfinishedName {
 
     /// Removes it, if it still is that file and is not mounted on. Whether it was.
     pub(crate) fn delete(&self) -> Result<bool> {
-        if !Self::find(&self.name)?.is_some_and(|now| (now.device, now.inode) == (self.device, self.inode)) {
+        if Self::find(&self.name)?.is_none_or(|now| (now.device, now.inode) != (self.device, self.inode)) {
             return Ok(false);
         }
         match fs::remove_file(&self.path) {

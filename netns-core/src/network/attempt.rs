@@ -5,6 +5,7 @@
 //! leaves what a dropped sandbox leaves, nothing.
 
 use super::ledger::Ticket;
+use super::recorded::RecordedPort;
 use super::requests::{ETH0, ETH0_NAME, OUTSIDE, Programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
@@ -65,9 +66,9 @@ impl Claim {
     }
 
     /// The number of a port that was made by another process.
-    pub(super) fn adopt(shared: &Arc<Shared>, number: u32) -> Self {
+    pub(super) fn adopt(shared: &Arc<Shared>, RecordedPort { number, lent }: RecordedPort) -> Self {
         let ticket = shared.books().ledger.adopt(number);
-        Self { shared: Arc::clone(shared), ticket, port: Port::Used, lent: false }
+        Self { shared: Arc::clone(shared), ticket, port: Port::Used, lent }
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -198,7 +199,7 @@ impl Shared {
                 free_index(&mut inside.socket)?
             }
         };
-        this.recipe.encode_eth0(&mut batch, number, eth0, place.namespace.as_fd());
+        this.recipe.encode_eth0(&mut batch, (number, claim.lent), eth0, place.namespace.as_fd());
         let answer = inside.socket.execute(&mut batch);
         claim.judge(&answer);
         // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`, nor in another.

@@ -188,8 +188,9 @@ impl RecordedNetwork {
         let links = link::list(&mut socket)?;
         let mut left = Vec::new();
         // Names first: what they stand for is known by the ports.
-        for (_, namespace, name) in named_sandboxes(&mut socket, &self.ports_by_id(&links))? {
-            if !namespace.unbind(&name)? {
+        for (port, namespace, name) in named_sandboxes(&mut socket, &self.ports_by_id(&links))? {
+            // The name of a namespace that somebody else made is theirs.
+            if !port.lent && !namespace.unbind(&name)? {
                 left.push(format!("{name} is another namespace by now"));
             }
         }
@@ -296,11 +297,12 @@ impl RecordedNetwork {
         Some(RecordedLink { name, index: Some(index), mac })
     }
 
-    /// The numbers of the sandboxes whose ports are there, by the id of their namespace.
-    pub(super) fn ports_by_id(&self, links: &[Link]) -> HashMap<i32, u32> {
+    /// The sandboxes whose ports are there, by the id of their namespace.
+    pub(super) fn ports_by_id(&self, links: &[Link]) -> HashMap<i32, RecordedPort> {
         let sandbox = |link: &Link| {
             let number = self.plan.number(link.index)?;
-            self.link_at(link.index)?.is(link).then_some((link.peer_namespace_id?, number))
+            let port = RecordedPort { number, lent: link.group == self.plan.lent_group() };
+            self.link_at(link.index)?.is(link).then_some((link.peer_namespace_id?, port))
         };
         links.iter().filter_map(sandbox).collect()
     }
@@ -312,11 +314,19 @@ impl RecordedNetwork {
     }
 }
 
-/// The named namespaces that are sandboxes: number, namespace and name.
+/// The port of a sandbox that was made by a process which is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordedPort {
+    pub(super) number: u32,
+    /// Whether somebody else made the namespace.
+    pub(super) lent: bool,
+}
+
+/// The named namespaces that are sandboxes: port, namespace and name.
 pub(super) fn named_sandboxes(
     home: &mut RouteSocket,
-    ports: &HashMap<i32, u32>,
-) -> Result<Vec<(u32, Namespace, String)>> {
+    ports: &HashMap<i32, RecordedPort>,
+) -> Result<Vec<(RecordedPort, Namespace, String)>> {
     let mut found = Vec::new();
     for name in Namespace::list()? {
         let namespace = match Namespace::open(&name) {
@@ -324,8 +334,8 @@ pub(super) fn named_sandboxes(
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => continue,
             other => other?,
         };
-        let number = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
-        found.extend(number.map(|&number| (number, namespace, name)));
+        let port = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
+        found.extend(port.map(|&port| (port, namespace, name)));
     }
     Ok(found)
 }
