@@ -49,7 +49,7 @@ pub(super) struct Found {
 }
 
 /// What somebody else has, made before: look-alikes of what a command makes.
-const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
+pub(super) const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
      ip link add br-theirs type bridge; ip netns add theirs; tc qdisc add dev theirs0 clsact; \
      nft add table bridge theirs";
 
@@ -169,7 +169,7 @@ fn judge_goal(goal: &BTreeSet<String>, wrong: &mut Vec<String>) -> Inventory {
     }
 }
 
-fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
+pub(super) fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
     wrong.extend(found.difference(expected).map(|line| format!("left: {line}")));
     wrong.extend(expected.difference(found).map(|line| format!("gone: {line}")));
 }
@@ -210,7 +210,7 @@ fn traced(program: &Path, arguments: &str, fault: &Fault, log: &Path) -> Result<
 }
 
 /// Runs a command without a fault. Whether it had anything to do, what is left says.
-fn command(program: &Path, arguments: &str) -> Result<(), String> {
+pub(super) fn command(program: &Path, arguments: &str) -> Result<(), String> {
     if arguments.is_empty() {
         return Ok(());
     }
@@ -219,7 +219,7 @@ fn command(program: &Path, arguments: &str) -> Result<(), String> {
     command.stderr(Stdio::null()).status().map(drop).map_err(|error| format!("{arguments}: {error}"))
 }
 
-fn shell(program: &Path, script: &str) -> Result<(), String> {
+pub(super) fn shell(program: &Path, script: &str) -> Result<(), String> {
     let script = format!("netns() {{ {} \"$@\"; }}\n{script}", program.display());
     let mut shell = Command::new("sh");
     shell.args(["-ec", &script]).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());

@@ -9,15 +9,18 @@
 mod case;
 mod inventory;
 mod library;
+mod limits;
 mod operation;
 mod site;
 
 use case::{Fault, Found};
 use clap::Args;
+use limits::Reached;
 use netns::Failure;
 use netns::messages::say;
 use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use site::{Known, Site};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -29,6 +32,8 @@ use std::time::Instant;
 
 /// How long a command may take with a fault, in seconds: none waits that long for anything.
 const LIMIT: &str = "60";
+/// How long all that is tried at one value of a limit may take, in seconds.
+const LIMITS_LIMIT: &str = "300";
 
 #[derive(Debug, Args)]
 #[command(
@@ -42,6 +47,10 @@ pub(crate) struct FaultsArguments {
     /// Commands whose name has this in it only, such as `observe`.
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
+    /// Instead of refusals and kills: what the machine gives no more of, several processes at once, and signals that arrive
+    /// all the while.
+    #[arg(long, conflicts_with = "operation")]
+    limits: bool,
     /// How many cases at once [default: as many as there are processors].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -82,6 +91,9 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::usage(format!("{missing} is missing: run it as root")));
     }
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(2);
+    if arguments.limits {
+        return try_limits(arguments, jobs);
+    }
     let begin = Instant::now();
     let mut rows = Vec::new();
     let mut known: HashMap<&str, Known> = HashMap::new();
@@ -152,6 +164,12 @@ impl Totals {
 fn one(case: &str) -> Result<ExitCode, Failure> {
     let broken = || Failure::usage("--case is for this program alone");
     let case: Value = serde_json::from_str(case).map_err(|_| broken())?;
+    if let Some(number) = case["limit"].as_u64().and_then(|number| usize::try_from(number).ok()) {
+        let limit = limits::ALL.get(number).ok_or_else(broken)?;
+        let reached = limit.reach(case["value"].as_str().ok_or_else(broken)?).map_err(Failure::Kernel)?;
+        json_line(&mut stdout(), &json!(reached)).map_err(|_| Failure::Closed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let number = case["operation"].as_u64().and_then(|number| usize::try_from(number).ok());
     let operation = number.and_then(|number| ALL.get(number)).ok_or_else(broken)?;
     let fault: Fault = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
@@ -242,18 +260,77 @@ fn told(site: &Site, fault: &Fault) -> String {
 
 /// Runs a case in a host of its own.
 fn in_host(number: usize, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+    let case = json!({"operation": number, "fault": fault, "goal": goal});
+    in_new_host(&case, LIMIT)
+}
+
+/// Runs this program in a host of its own for so many seconds at most; what it prints.
+fn in_new_host<T: DeserializeOwned>(case: &Value, limit: &str) -> Result<T, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let case = json!({"operation": number, "fault": fault, "goal": goal}).to_string();
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", LIMIT, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]);
-    command.args(["--mount-proc", "--propagation", "private"]).arg(program).args(["faults", "--case", &case]);
+    command.args(["--signal=KILL", limit, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]);
+    command.args(["--mount-proc", "--propagation", "private"]).arg(program);
+    command.args(["faults", "--case", &case.to_string()]);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("unshare: {error}"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(match output.status.code() {
-            None | Some(137) => format!("it takes longer than {LIMIT} s"),
+            None | Some(137) => format!("it takes longer than {limit} s"),
             Some(_) => words.trim().to_owned(),
         });
     }
     serde_json::from_slice(&output.stdout).map_err(|error| format!("a case says nonsense: {error}"))
+}
+
+/// Tries every limit.
+fn try_limits(arguments: &FaultsArguments, jobs: usize) -> Result<ExitCode, Failure> {
+    let begin = Instant::now();
+    let mut rows = Vec::new();
+    for (number, limit) in limits::ALL.iter().enumerate() {
+        if let Some(why) = limit.obstacle() {
+            say(format_args!("{}: not tried: {why}", limit.name));
+            continue;
+        }
+        let values = Mutex::new(VecDeque::from(limit.values(arguments.quick)));
+        let sum = Mutex::new(Reached::default());
+        let work = || {
+            while let Some(value) = values.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                let case = json!({"limit": number, "value": value});
+                let reached = in_new_host(&case, LIMITS_LIMIT).unwrap_or_else(|error| Reached {
+                    wrong: vec![format!("{} {value}: {error}", limit.name)],
+                    ..Reached::default()
+                });
+                reached.wrong.iter().for_each(|wrong| say(format_args!("{wrong}")));
+                let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                sum.tried += reached.tried;
+                sum.refused += reached.refused;
+                sum.stayed += reached.stayed;
+                sum.wrong.extend(reached.wrong);
+            }
+        };
+        thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+        let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (tried, refused, wrong) = (sum.tried, sum.refused, sum.wrong.len());
+        let seconds = begin.elapsed().as_secs();
+        say(format_args!("{}: {tried} tried, {refused} refused, {wrong} wrong ({seconds} s)", limit.name));
+        rows.push((limit.name, sum));
+    }
+    print_limits(arguments.json, &rows).map_err(|_| Failure::Closed)?;
+    Ok(if rows.iter().all(|(_, sum)| sum.wrong.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_limits(as_json: bool, rows: &[(&str, Reached)]) -> std::io::Result<()> {
+    let mut out = stdout();
+    if as_json {
+        let row = |(name, sum): &(&str, Reached)| {
+            json!({"limit": name, "tried": sum.tried, "refused": sum.refused, "stayed": sum.stayed,
+                   "wrong": sum.wrong.len()})
+        };
+        return json_line(&mut out, &json!({"limits": rows.iter().map(row).collect::<Vec<_>>()}));
+    }
+    writeln!(out, "| limit | tried | refused | stayed | wrong |\n| --- | ---: | ---: | ---: | ---: |")?;
+    for (name, Reached { tried, refused, stayed, wrong }) in rows {
+        writeln!(out, "| {name} | {tried} | {refused} | {stayed} | {} |", wrong.len())?;
+    }
+    Ok(())
 }

@@ -161,12 +161,17 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // It is not known whether the bridge is gone.
     ("library", "sendto", "RTM_GETLINK"),
     ("library", "recvmsg", ""),
+    ("library", "socket", ""),
+    ("library", "openat", "/proc"),
     ("library", "sendto", "NFT_MSG_DELTABLE"),
     ("library", "flock", ""),
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
     ("observe", "flock", ""),
     ("observe", "sendto", "RTM_DEL"),
+    // Whether it was done is not known.
+    ("run", "recvmsg", "answer to"),
+    ("observe", "recvmsg", "answer to"),
     ("observe", "bpf", "BPF_MAP_DELETE_ELEM"),
     // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
     // link of this name at the same time.

@@ -102,26 +102,44 @@ fn words(call: &str, arguments: &str) -> Option<String> {
     Some(same_in_every_run(&words))
 }
 
-/// The requests of a datagram, in order and without repetitions; for one without a name, the text that is in it.
+/// The requests of a datagram, in order and without repetitions.
 fn netlink(arguments: &str) -> Option<String> {
-    let mut kinds: Vec<String> = Vec::new();
-    for part in arguments.split("nlmsg_type=").skip(1) {
-        let kind = part.split([',', ' ', '}']).next()?;
-        let kind = nftables(kind).unwrap_or(kind).to_owned();
-        if kinds.last() != Some(&kind) {
-            kinds.push(kind);
+    let kinds =
+        || arguments.split("nlmsg_type=").skip(1).filter_map(|part| part.split([',', ' ', '}']).next());
+    let is_nftables = kinds().any(|kind| kind.starts_with("0xa") || kind.contains("NFT_"));
+    let mut found: Vec<&str> = Vec::new();
+    for kind in kinds() {
+        let kind = if is_nftables { nftables(kind) } else { rtnetlink(kind) };
+        if found.last() != Some(&kind) {
+            found.push(kind);
         }
     }
-    if kinds.is_empty() {
-        return None;
-    }
-    Some(kinds.join("+"))
+    (!found.is_empty()).then(|| found.join("+"))
 }
 
-/// The name of a message of nftables, which strace writes as a number. Those of a batch are `NLMSG_MIN_TYPE` and the one
-/// after it, the others are of subsystem 10 (`linux/netfilter/nf_tables.h`).
-fn nftables(kind: &str) -> Option<&'static str> {
-    Some(match kind {
+/// The name of a message of rtnetlink, which strace writes as a number if the socket is of another namespace than its own
+/// (`linux/rtnetlink.h`).
+fn rtnetlink(kind: &str) -> &str {
+    match kind {
+        "0x10" => "RTM_NEWLINK",
+        "0x11" => "RTM_DELLINK",
+        "0x12" => "RTM_GETLINK",
+        "0x13" => "RTM_SETLINK",
+        "0x14" => "RTM_NEWADDR",
+        "0x18" => "RTM_NEWROUTE",
+        "0x1c" => "RTM_NEWNEIGH",
+        "0x24" => "RTM_NEWQDISC",
+        "0x2c" => "RTM_NEWTFILTER",
+        "0x58" => "RTM_NEWNSID",
+        "0x5a" => "RTM_GETNSID",
+        named => named,
+    }
+}
+
+/// The same of nftables. Those of a batch are `NLMSG_MIN_TYPE` and the one after it, the others are of subsystem 10
+/// (`linux/netfilter/nf_tables.h`).
+fn nftables(kind: &str) -> &str {
+    match kind {
         "0x10" => "NFNL_MSG_BATCH_BEGIN",
         "0x11" => "NFNL_MSG_BATCH_END",
         "0xa00" => "NFT_MSG_NEWTABLE",
@@ -135,8 +153,8 @@ fn nftables(kind: &str) -> Option<&'static str> {
         "0xa0d" => "NFT_MSG_GETSETELEM",
         "0xa0e" => "NFT_MSG_DELSETELEM",
         "0xa10" => "NFT_MSG_GETGEN",
-        _ => return None,
-    })
+        named => named.rsplit('|').next().unwrap_or(named),
+    }
 }
 
 /// Without numbers, which are descriptors, indexes and ids.
