@@ -143,8 +143,8 @@ impl Network {
     /// namespace it is in, stays there.
     ///
     /// Dropping the sandbox gives the namespace back: it deletes the port, which takes `eth0` with it and takes the kernel
-    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, the
-    /// sandbox's number is not free until the namespace has gone; only [`Network::delete`] returns such an error.
+    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails,
+    /// [`Network::reclaiming`] and [`Network::wait_reclaimed`] try again and return the error.
     ///
     /// ```
     /// use netns_core::network::{Network, NetworkOptions};
@@ -228,10 +228,11 @@ impl Network {
     /// How many dropped sandboxes the kernel has not reclaimed yet.
     ///
     /// # Errors
-    /// If the kernel's notices cannot be read, or the name of a dropped sandbox cannot be removed.
+    /// If the kernel's notices cannot be read, or the name or the port of a dropped sandbox cannot be removed.
     pub fn reclaiming(&self) -> Result<u32> {
         self.shared.check_process(Operation::ReclaimSandboxes)?;
         self.shared.remove_left_names()?;
+        self.shared.unplug_left()?;
         self.shared.read_notices()?;
         Ok(self.shared.books().ledger.leaving())
     }

@@ -1,6 +1,7 @@
 //! What a network and its sandboxes share.
 
 use super::fabric::Fabric;
+use super::ledger::Ticket;
 use super::names::LeftName;
 use super::notices::Books;
 use super::options::NetworkOptions;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) names: OnceLock<()>,
     /// Names of dropped sandboxes that could not be removed.
     pub(super) left_names: Mutex<Vec<LeftName>>,
+    /// Dropped sandboxes, of namespaces that somebody else made, whose ports could not be deleted.
+    left_ports: Mutex<Vec<Ticket>>,
 }
 
 impl Shared {
@@ -84,6 +87,7 @@ impl Shared {
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
             left_names: Mutex::default(),
+            left_ports: Mutex::default(),
         })
     }
 
@@ -170,6 +174,10 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn left_ports(&self) -> MutexGuard<'_, Vec<Ticket>> {
+        self.left_ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
         // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
@@ -182,7 +190,7 @@ impl Drop for Shared {
             return;
         }
         // What cannot be removed now is left, and stays on record.
-        let names = self.remove_left_names();
+        let (names, ports) = (self.remove_left_names(), self.unplug_left());
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
@@ -190,7 +198,7 @@ impl Drop for Shared {
             Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
             None => Ok(()),
         };
-        if let (Ok(()), Ok(()), Some(record)) = (names, barrier, self.record.take()) {
+        if let (Ok(()), Ok(()), Ok(()), Some(record)) = (names, ports, barrier, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {
