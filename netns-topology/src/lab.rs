@@ -6,8 +6,8 @@ use crate::file;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
 use crate::processes;
-use crate::record::{Record, RecordedLink, RecordedRoute, Store};
-use crate::topology::{Command, LinkName, Place, Topology};
+use crate::record::{LinkEntry, Record, RecordedRoute, Store};
+use crate::topology::{LinkName, Place, ShellCommand, Topology};
 use netns_core::{Namespace, barrier};
 use netns_ebpf::Mode;
 use netns_ebpf::layout::Violations;
@@ -204,7 +204,7 @@ impl Lab {
     ///
     /// # Errors
     /// If the record cannot be read, or the kernel does not tell.
-    pub fn commands(&self) -> Result<Vec<(Command, bool)>> {
+    pub fn commands(&self) -> Result<Vec<(ShellCommand, bool)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let running = processes::running(&Store::mark(&record.file), &record)?;
         let started = record.commands.iter().map(|started| {
@@ -212,7 +212,7 @@ impl Lab {
                 process.namespace == started.namespace && process.command == started.command
             };
             let (namespace, command) = (started.namespace.clone(), started.command.clone());
-            (Command { namespace, command }, running.iter().any(is_it))
+            (ShellCommand { namespace, command }, running.iter().any(is_it))
         });
         Ok(started.collect())
     }
@@ -309,13 +309,13 @@ fn finish(store: Store, record: &Record) -> Result<()> {
 
 /// Drops from the record what is gone.
 fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
-    let there = |link: &RecordedLink| observed.ours(link).is_some();
-    let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
+    let there = |link: &LinkEntry| observed.ours(link).is_some();
+    let is = |recorded: &LinkEntry, link: &LinkName| recorded.is(link);
     record.namespaces.retain(|name, _| topology.namespaces.contains(name));
     record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
     record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));
     record.cables.retain(|ends| {
-        let wanted = |link: &RecordedLink| {
+        let wanted = |link: &LinkEntry| {
             topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))
         };
         ends.iter().all(|end| there(end) && wanted(end))
@@ -337,7 +337,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
         !programs.is_empty()
     });
     record.commands.retain(|started| {
-        let is = |wanted: &crate::topology::Command| {
+        let is = |wanted: &crate::topology::ShellCommand| {
             wanted.namespace == started.namespace && wanted.command == started.command
         };
         topology.commands.iter().any(is)

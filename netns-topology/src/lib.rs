@@ -100,12 +100,12 @@ pub use apply::Progress;
 pub use error::{Error, Result};
 pub use file::{Fault, Policies, parse};
 pub use lab::{Done, Lab};
-pub use observe::{Inside, Judged, Observed};
+pub use observe::{JudgedPort, Observed, ObservedInside};
 pub use plan::{Change, plan};
 pub use record::{FOLDER, Record};
 pub use topology::{
-    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place, Port,
-    PortPolicy, Route, Sysctl, Topology,
+    AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place,
+    PortPolicy, PortSpec, RouteSpec, ShellCommand, Sysctl, Topology,
 };
 
 /// A text with its words divided by one space, as settings of several numbers are compared.

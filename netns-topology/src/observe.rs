@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::processes;
-use crate::record::{Record, RecordedLink, Store};
+use crate::record::{LinkEntry, Record, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
@@ -20,9 +20,9 @@ pub struct Observed {
     /// Named namespaces that the topology or its record speaks of; `None` of a name that stands for no namespace.
     pub namespaces: BTreeMap<String, Option<NamespaceIdentity>>,
     /// What is in the host, and in those namespaces that are ours.
-    pub places: BTreeMap<Place, Inside>,
+    pub places: BTreeMap<Place, ObservedInside>,
     /// Ports that are judged by our program.
-    pub judged: BTreeMap<LinkName, Judged>,
+    pub judged: BTreeMap<LinkName, JudgedPort>,
     /// Ports that carry filters of ours which do not judge them as they are to be: of earlier programs, or only one of
     /// the two.
     pub stale: BTreeSet<LinkName>,
@@ -38,7 +38,7 @@ pub struct Observed {
 
 /// A port that is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedPort {
     /// By what.
     pub policy: Policy,
     /// What was found wrong.
@@ -47,7 +47,7 @@ pub struct Judged {
 
 /// What is in a namespace.
 #[derive(Debug, Clone, Default)]
-pub struct Inside {
+pub struct ObservedInside {
     /// Its links, by name.
     pub links: BTreeMap<String, Link>,
     /// Its addresses.
@@ -160,7 +160,7 @@ impl Observed {
                 if !ahead.is_empty() {
                     self.ahead.insert(name.clone(), ahead);
                 }
-                if let Some(Judged { policy, violations }) = &mut judged {
+                if let Some(JudgedPort { policy, violations }) = &mut judged {
                     let dropped = unjudged.iter().filter(|one| one.port == index).map(|one| one.packets);
                     violations.packets[usize::from(Reason::Unjudged.code())] += dropped.sum::<u64>();
                     // What is enforced takes both the programs and the barrier.
@@ -190,7 +190,7 @@ impl Observed {
     }
 
     /// What is in a place; `None` if it is not there, or not ours.
-    pub(crate) fn inside(&self, place: &Place) -> Option<&Inside> {
+    pub(crate) fn inside(&self, place: &Place) -> Option<&ObservedInside> {
         self.places.get(place)
     }
 
@@ -200,14 +200,18 @@ impl Observed {
     }
 
     /// A link that the record speaks of, if it is that one and no later one of its name.
-    pub(crate) fn ours(&self, recorded: &RecordedLink) -> Option<&Link> {
+    pub(crate) fn ours(&self, recorded: &LinkEntry) -> Option<&Link> {
         let link = self.inside(&recorded.place)?.links.get(&recorded.name)?;
         link.mac.is_some_and(|mac| mac.to_string() == recorded.mac).then_some(link)
     }
 }
 
 /// What a monitor knows of a port, if that carries both of its programs, and the filters that run before them.
-fn judged(monitor: &Monitor, socket: &mut RouteSocket, index: u32) -> Result<(Option<Judged>, Vec<String>)> {
+fn judged(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    index: u32,
+) -> Result<(Option<JudgedPort>, Vec<String>)> {
     let (Some(slot), mut ahead) = (monitor.slot(index), Vec::new()) else { return Ok((None, Vec::new())) };
     for (direction, program) in [Direction::Ingress, Direction::Egress].into_iter().zip(monitor.program_ids())
     {
@@ -223,7 +227,7 @@ fn judged(monitor: &Monitor, socket: &mut RouteSocket, index: u32) -> Result<(Op
         ahead.extend(filters[..ours].iter().map(|other| describe(other, direction)));
     }
     let policy = monitor.policy(slot);
-    Ok((policy.map(|policy| Judged { policy, violations: monitor.violations(slot) }), ahead))
+    Ok((policy.map(|policy| JudgedPort { policy, violations: monitor.violations(slot) }), ahead))
 }
 
 /// A filter, by what `tc filter delete` takes.
@@ -236,10 +240,15 @@ fn describe(filter: &FilterInfo, direction: Direction) -> String {
     format!("the {direction} filter \"pref {priority} handle {handle:#x} {kind}\"")
 }
 
-fn look_inside(namespace: &Namespace, place: &Place, topology: &Topology, record: &Record) -> Result<Inside> {
+fn look_inside(
+    namespace: &Namespace,
+    place: &Place,
+    topology: &Topology,
+    record: &Record,
+) -> Result<ObservedInside> {
     let mut socket = RouteSocket::open_in(namespace)?;
     let links = link::list(&mut socket)?;
-    let mut inside = Inside {
+    let mut inside = ObservedInside {
         links: links.into_iter().map(|link| (link.name.to_string(), link)).collect(),
         addresses: address::list(&mut socket)?,
         routes: route::list(&mut socket)?,

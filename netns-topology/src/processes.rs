@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::topology::Command;
+use crate::topology::ShellCommand;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{Namespace, NamespaceId};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -44,7 +44,7 @@ pub(crate) struct Process {
 }
 
 /// Starts a command, its output into a file; its process group.
-pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u32> {
+pub(crate) fn start(record: &Path, command: &ShellCommand, output: &Path) -> Result<u32> {
     let failed = || Error::system(format!("run {:?} in {}", command.command, command.namespace));
     let out = File::options().create(true).append(true).open(output).map_err(failed())?;
     let err = out.try_clone().map_err(failed())?;
@@ -126,7 +126,7 @@ fn status(pid: i32) -> Option<(u8, u32)> {
 }
 
 /// Ends commands and all that they started, and waits until they are gone.
-pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&Command>) -> Result<()> {
+pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&ShellCommand>) -> Result<()> {
     let meant = |process: &Process| {
         commands
             .iter()

@@ -1,7 +1,8 @@
 //! Which numbers can be taken: what the network remembers, and what the kernel says of dropped sandboxes.
 
+use super::books::Books;
 use super::ledger::{Ledger, Ticket};
-use super::place::Place;
+use super::place::BridgePlace;
 use super::reclaim::Heard;
 use super::shared::Shared;
 use crate::error::Operation;
@@ -24,35 +25,6 @@ const BRIDGES_COME: Duration = Duration::from_secs(1);
 /// looking at it (`rcu_barrier` in `cleanup_net`,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
 const LINGERS: Duration = Duration::from_secs(5);
-
-/// The ledger, and what is known of the notices that it is kept by.
-#[derive(Debug)]
-pub(super) struct Books {
-    pub(super) ledger: Ledger,
-    /// How many numbers were taken since the notices were read.
-    taken: u32,
-    /// When it was last noticed that the kernel has reclaimed something.
-    reclaimed: Option<Instant>,
-    /// By bridge: whether notices do not say everything, so that somebody has to look which ports are there.
-    unsure: Box<[bool]>,
-    /// Slots that are free, and that the program has not been given back yet. It is not called while this is locked, so that
-    /// it may use the network. There is room for all of them.
-    released: Vec<u16>,
-}
-
-impl Books {
-    pub(super) fn new(capacity: u32, per_bridge: u32, has_slots: bool) -> Self {
-        let bridges = capacity.div_ceil(per_bridge) as usize;
-        let ledger = Ledger::new(capacity, per_bridge);
-        let released = Vec::with_capacity(if has_slots { capacity as usize } else { 0 });
-        Self { ledger, taken: 0, reclaimed: None, unsure: vec![false; bridges].into(), released }
-    }
-
-    /// Whether reading notices of a bridge can tell anything that matters.
-    fn is_interesting(&self, bridge: u32) -> bool {
-        self.ledger.leaving_on(bridge) > 0 || self.unsure[bridge as usize]
-    }
-}
 
 impl Shared {
     /// A free number, if need be after the kernel has reclaimed some.
@@ -196,7 +168,7 @@ impl Shared {
     }
 
     /// Reads the notices of one bridge.
-    fn read_notices_of(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn read_notices_of(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let mut heard_any = false;
         while place.reclaim.read(|heard| match heard {
             Heard::Lost => books.unsure[bridge as usize] = true,
@@ -216,7 +188,7 @@ impl Shared {
     }
 
     /// Looks which ports of a bridge are there, because notices do not say it.
-    fn look(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn look(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let plan = &self.recipe.plan;
         let expected: Vec<Ticket> = books.ledger.expected(bridge).collect();
         let links = link::list(&mut RouteSocket::open_in(&place.namespace)?)?;

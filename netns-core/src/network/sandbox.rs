@@ -1,9 +1,9 @@
 //! A namespace with an interface, an address and a port, ready to run something in.
 
-use super::Shared;
-use super::attempt::Claim;
+use super::claim::Claim;
 use super::plan::Plan;
 use super::program::PortInfo;
+use super::shared::Shared;
 use crate::{Error, IpNet, MacAddress, Namespace, Operation, Result, RouteSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command};
@@ -92,7 +92,7 @@ impl Sandbox {
             let why = format!("it is called {present} already");
             return Err(Error::invalid(Operation::NameNamespace, name, why));
         }
-        if self.claim.is_lent() {
+        if self.claim.lent {
             return refused("the namespace is somebody else's");
         }
         self.claim.shared().check_process(Operation::NameNamespace)?;

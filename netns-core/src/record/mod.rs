@@ -35,6 +35,7 @@
 mod file;
 mod identity;
 mod line;
+mod removal;
 mod remove;
 
 pub use file::{RecordFile, VERSION};
@@ -43,7 +44,8 @@ pub use identity::{
     RecordedNamespace, RecordedSysctl,
 };
 pub use line::Line;
-pub use remove::{Removal, remove_links};
+pub use removal::Removal;
+pub use remove::remove_links;
 
 #[cfg(test)]
 mod tests;

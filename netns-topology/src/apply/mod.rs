@@ -13,7 +13,7 @@ use crate::observe::Observed;
 use crate::plan::Change;
 use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
-use crate::topology::{Command, LinkName, Place, Route, Sysctl};
+use crate::topology::{LinkName, Place, RouteSpec, ShellCommand, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::barrier::Barrier;
 use netns_core::link::LinkChange;
@@ -71,7 +71,7 @@ impl<'a> Executor<'a> {
     /// Carries out a plan for what was observed.
     pub(crate) fn execute(&mut self, changes: &[Change], observed: &Observed) -> Result<()> {
         // What is gone leaves first: a namespace that is made anew has none of what the old one had.
-        let stopped: BTreeSet<&Command> = changes
+        let stopped: BTreeSet<&ShellCommand> = changes
             .iter()
             .filter_map(|change| if let Change::Stop(command) = change { Some(command) } else { None })
             .collect();
@@ -102,7 +102,7 @@ impl<'a> Executor<'a> {
                 let request = self.request(route)?;
                 gone(route::delete(self.socket(&route.place)?, &request))?;
             }
-            Change::RemoveAddress(crate::topology::Address { link, net }) => {
+            Change::RemoveAddress(crate::topology::AddressSpec { link, net }) => {
                 let index = self.index(link)?;
                 gone(address::delete(self.socket(&link.place)?, index, *net))?;
             }
@@ -144,7 +144,7 @@ impl<'a> Executor<'a> {
                 let index = self.index(link)?;
                 netns_core::bridge::set_port(self.socket(&link.place)?, index, options)?;
             }
-            Change::AddAddress(crate::topology::Address { link, net }) => {
+            Change::AddAddress(crate::topology::AddressSpec { link, net }) => {
                 let index = self.index(link)?;
                 address::add(self.socket(&link.place)?, &Address::new(index, *net))?;
             }
@@ -200,7 +200,7 @@ impl<'a> Executor<'a> {
         Ok(link::get(self.socket(&link.place)?, link.name)?.index)
     }
 
-    fn request(&mut self, route: &Route) -> Result<netns_core::route::Route> {
+    fn request(&mut self, route: &RouteSpec) -> Result<netns_core::route::Route> {
         let index = match route.dev {
             Some(name) => Some(self.index(&LinkName { place: route.place.clone(), name })?),
             None => None,
@@ -212,7 +212,7 @@ impl<'a> Executor<'a> {
     }
 
     fn restore_sysctl(&mut self, sysctl: &Sysctl, before: &str) -> Result<()> {
-        let forwarding = self.record.sysctl(sysctl).and_then(crate::record::RecordedSysctl::forwarding);
+        let forwarding = self.record.sysctl(sysctl).and_then(crate::record::SysctlEntry::forwarding);
         let namespace = &self.entry(&sysctl.place)?.0;
         match forwarding {
             Some(forwarding) => drop(forwarding.restore(namespace)?),
@@ -221,12 +221,12 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn start(&mut self, command: &Command) -> Result<()> {
+    fn start(&mut self, command: &ShellCommand) -> Result<()> {
         let folder = Store::output(&self.record.file);
         fs::create_dir_all(&folder).map_err(Error::system(format!("make {}", folder.display())))?;
         let output = folder.join(&command.namespace);
         let group = processes::start(&Store::mark(&self.record.file), command, &output)?;
-        let Command { namespace, command } = command.clone();
+        let ShellCommand { namespace, command } = command.clone();
         self.record.commands.push(RecordedCommand { namespace, command, group });
         self.store.write(self.record)
     }

@@ -4,7 +4,7 @@ use super::Executor;
 use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::{Change, INTERFACE, is_of_interface};
-use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
+use crate::record::{LinkEntry, RecordedName, RecordedRoute, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl};
 use netns_core::record::NamespaceIdentity;
 use netns_core::sysctl::{self, Ipv4Forwarding};
@@ -39,7 +39,7 @@ impl Executor<'_> {
     /// Gives what is made anew the MAC address that it had, unless the file now gives that to another: a neighbour that knew it
     /// goes on reaching it.
     fn keep_macs(&self, changes: &mut [Change]) {
-        let known: Vec<&RecordedLink> = self.record.every_link().collect();
+        let known: Vec<&LinkEntry> = self.record.every_link().collect();
         if known.is_empty() {
             return;
         }
@@ -63,19 +63,19 @@ impl Executor<'_> {
             }
             Change::AddBridge(bridge) => {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
-                let new = RecordedLink::new(&bridge.link, mac);
+                let new = LinkEntry::new(&bridge.link, mac);
                 forget_gone(&mut self.record.bridges, &new, observed);
                 self.record.bridges.push(new);
             }
             Change::AddSingle(single) => {
                 let mac = *single.mac.get_or_insert_with(any_mac);
-                let new = RecordedLink::new(&single.link, mac);
+                let new = LinkEntry::new(&single.link, mac);
                 forget_gone(&mut self.record.links, &new, observed);
                 self.record.links.push(new);
             }
             Change::AddCable(cable) => {
                 let ends = cable.ends.each_mut();
-                let ends = ends.map(|end| RecordedLink::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
+                let ends = ends.map(|end| LinkEntry::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
                 self.record.cables.retain(|known| {
                     let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
                     let is_there = known.iter().any(|end| observed.ours(end).is_some());
@@ -121,7 +121,7 @@ impl Executor<'_> {
                 None => return Ok(()),
             },
         };
-        self.record.sysctls.push(RecordedSysctl {
+        self.record.sysctls.push(SysctlEntry {
             place: sysctl.place.clone(),
             key: sysctl.key.clone(),
             value: sysctl.value.clone(),
@@ -180,7 +180,7 @@ impl Executor<'_> {
 }
 
 /// Drops the entries of links of a name that is going to be another's: of what is gone nothing is to be found.
-fn forget_gone(known: &mut Vec<RecordedLink>, new: &RecordedLink, observed: &Observed) {
+fn forget_gone(known: &mut Vec<LinkEntry>, new: &LinkEntry, observed: &Observed) {
     known.retain(|known| (!known.has_name_of(new) || observed.ours(known).is_some()) && known != new);
 }
 

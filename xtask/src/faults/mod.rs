@@ -13,7 +13,7 @@ mod limits;
 mod operation;
 mod site;
 
-use case::{Fault, Found};
+use case::{CaseFound, Injected};
 use clap::Args;
 use limits::Reached;
 use netns::Failure;
@@ -22,7 +22,7 @@ use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use site::{Known, Site};
+use site::{KnownSite, Site};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -96,7 +96,7 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     }
     let begin = Instant::now();
     let mut rows = Vec::new();
-    let mut known: HashMap<&str, Known> = HashMap::new();
+    let mut known: HashMap<&str, KnownSite> = HashMap::new();
     for (number, operation) in ALL.iter().enumerate() {
         let wanted = &arguments.operation;
         if !wanted.is_empty() && !wanted.iter().any(|name| operation.name.contains(&**name)) {
@@ -172,7 +172,7 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
     }
     let number = case["operation"].as_u64().and_then(|number| usize::try_from(number).ok());
     let operation = number.and_then(|number| ALL.get(number)).ok_or_else(broken)?;
-    let fault: Fault = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
+    let fault: Injected = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
     let goal: BTreeSet<String> = serde_json::from_value(case["goal"].clone()).map_err(|_| broken())?;
     let found = case::run(operation, &fault, &goal).map_err(Failure::Kernel)?;
     json_line(&mut stdout(), &json!(found)).map_err(|_| Failure::Closed)?;
@@ -183,24 +183,24 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
 fn try_all(
     number: usize,
     operation: &Operation,
-    (quick, known): (bool, &mut Known),
+    (quick, known): (bool, &mut KnownSite),
     jobs: usize,
 ) -> Result<Totals, String> {
-    let whole = in_host(number, &Fault::None, &BTreeSet::new())
+    let whole = in_host(number, &Injected::None, &BTreeSet::new())
         .map_err(|error| format!("{}: {error}", operation.name))?;
     for wrong in &whole.wrong {
         say(format_args!("{}, without a fault: {wrong}", operation.name));
     }
     let sites = site::sites(&whole.log, !quick, known);
     let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
-    let faults: VecDeque<(&Site, Fault)> =
+    let faults: VecDeque<(&Site, Injected)> =
         (0..).zip(&sites).flat_map(|(number, site)| faults_of(site, number, operation, quick)).collect();
     for (_, fault) in &faults {
         match fault {
-            Fault::None => {}
-            Fault::Error { .. } => totals.refused += 1,
-            Fault::Signal { signal, .. } if signal == "KILL" => totals.killed += 1,
-            Fault::Signal { .. } => totals.stopped += 1,
+            Injected::None => {}
+            Injected::Error { .. } => totals.refused += 1,
+            Injected::Signal { signal, .. } if signal == "KILL" => totals.killed += 1,
+            Injected::Signal { .. } => totals.stopped += 1,
         }
     }
     let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
@@ -231,35 +231,37 @@ fn faults_of<'a>(
     number: usize,
     operation: &Operation,
     quick: bool,
-) -> Vec<(&'a Site, Fault)> {
+) -> Vec<(&'a Site, Injected)> {
     let (call, when) = (site.call.clone(), site.when);
     let few = |all: &'static [&'static str], from: usize| if quick { &all[from..=from] } else { all };
     let mut faults = Vec::new();
     for error in few(site.errors(), 0) {
         let (error, words) = ((*error).to_owned(), site.words.clone());
-        faults.push((site, Fault::Error { call: call.clone(), when, error, words }));
+        faults.push((site, Injected::Error { call: call.clone(), when, error, words }));
     }
     if site.changes {
         let orderly: &[&str] = if operation.orderly { few(&["TERM", "INT"], number % 2) } else { &[] };
         for signal in ["KILL"].iter().chain(orderly) {
-            faults.push((site, Fault::Signal { call: call.clone(), when, signal: (*signal).to_owned() }));
+            faults.push((site, Injected::Signal { call: call.clone(), when, signal: (*signal).to_owned() }));
         }
     }
     faults
 }
 
-fn told(site: &Site, fault: &Fault) -> String {
+fn told(site: &Site, fault: &Injected) -> String {
     match fault {
-        Fault::None => String::new(),
-        Fault::Error { call, when, error, .. } => format!("{error} at {call} number {when} ({})", site.words),
-        Fault::Signal { call, when, signal } => {
+        Injected::None => String::new(),
+        Injected::Error { call, when, error, .. } => {
+            format!("{error} at {call} number {when} ({})", site.words)
+        }
+        Injected::Signal { call, when, signal } => {
             format!("SIG{signal} before {call} number {when} ({})", site.words)
         }
     }
 }
 
 /// Runs a case in a host of its own.
-fn in_host(number: usize, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+fn in_host(number: usize, fault: &Injected, goal: &BTreeSet<String>) -> Result<CaseFound, String> {
     let case = json!({"operation": number, "fault": fault, "goal": goal});
     in_new_host(&case, LIMIT)
 }

@@ -1,6 +1,6 @@
 //! Lines as strace 6.1 writes them.
 
-use super::{Known, Site, sites};
+use super::{KnownSite, Site, sites};
 
 const LOG: &str = r#"7     openat(AT_FDCWD, "/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY|O_CLOEXEC) = 3
 7     socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_ROUTE) = 5<NETLINK:[ROUTE:7]>
@@ -25,7 +25,7 @@ fn summary(sites: &[Site]) -> Vec<(&str, u32, &str, bool)> {
 #[test]
 fn each_site_is_there_once() {
     assert_eq!(
-        summary(&sites(LOG, false, &mut Known::new())),
+        summary(&sites(LOG, false, &mut KnownSite::new())),
         [
             ("socket", 1, "AF_NETLINK", false),
             ("sendto", 1, "RTM_GETROUTE", false),
@@ -42,7 +42,7 @@ fn each_site_is_there_once() {
 
 #[test]
 fn all_sites_are_counted_by_thread() {
-    let all = sites(LOG, true, &mut Known::new());
+    let all = sites(LOG, true, &mut KnownSite::new());
     let sent: Vec<u32> = all.iter().filter(|site| site.call == "sendto").map(|site| site.when).collect();
     assert_eq!(sent, [1, 2, 1, 3]);
     assert_eq!(all.iter().filter(|site| site.call == "umount2").count(), 2);
@@ -50,7 +50,7 @@ fn all_sites_are_counted_by_thread() {
 
 #[test]
 fn what_is_known_is_not_tried_again() {
-    let mut known = Known::new();
+    let mut known = KnownSite::new();
     assert_eq!(sites(LOG, false, &mut known).len(), 9);
     assert_eq!(sites(LOG, false, &mut known), []);
     assert_eq!(sites(LOG, true, &mut known).len(), 11);
@@ -61,7 +61,7 @@ fn a_batch_that_ends_with_a_question_changes_something() {
     let log = "7 sendto(5<NETLINK:[ROUTE:7]>, [[{nlmsg_len=28, nlmsg_type=RTM_NEWLINK, nlmsg_flags=NLM_F_REQUEST}, {}], \
                [{nlmsg_len=28, nlmsg_type=RTM_GETLINK, nlmsg_flags=NLM_F_REQUEST}, {}]], 56, 0, NULL, 0) = 56\n";
     assert_eq!(
-        summary(&sites(log, false, &mut Known::new())),
+        summary(&sites(log, false, &mut KnownSite::new())),
         [("sendto", 1, "RTM_NEWLINK+RTM_GETLINK", true)]
     );
 }
@@ -72,7 +72,7 @@ fn messages_have_names_where_strace_has_numbers() {
                [{nlmsg_len=20, nlmsg_type=NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_DELTABLE, nlmsg_flags=0}], \
                [{nlmsg_len=20, nlmsg_type=0x11 /* x */, nlmsg_flags=0}]], 60, 0, NULL, 0) = 60\n";
     assert_eq!(
-        summary(&sites(log, false, &mut Known::new())),
+        summary(&sites(log, false, &mut KnownSite::new())),
         [("sendto", 1, "NFNL_MSG_BATCH_BEGIN+NFT_MSG_DELTABLE+NFNL_MSG_BATCH_END", true)]
     );
 }
