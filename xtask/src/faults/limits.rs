@@ -22,7 +22,7 @@ pub(super) struct Limit {
     /// What sets the limit for a process, in shell.
     process: &'static str,
     /// What is tried, each so often at once.
-    trials: &'static [Trial],
+    trials: &'static [LimitTrial],
     at_once: u32,
     /// One of these is said where it fails.
     words: &'static [&'static str],
@@ -32,24 +32,24 @@ pub(super) struct Limit {
 
 /// A command, or several that take turns (` | `), and what removes what it leaves. `$i` is a number, each process's own.
 #[derive(Debug, Clone, Copy)]
-struct Trial {
+struct LimitTrial {
     arguments: &'static str,
     recovery: &'static str,
 }
 
-const fn trial(arguments: &'static str, recovery: &'static str) -> Trial {
-    Trial { arguments, recovery }
+const fn trial(arguments: &'static str, recovery: &'static str) -> LimitTrial {
+    LimitTrial { arguments, recovery }
 }
 
-const RUN: Trial = trial("run --namespaces 2 --duration 0.1 --json", "clean");
-const UP: Trial = trial("up -q examples/bridge-host.toml", "down -q examples/bridge-host.toml");
-const UP_AND_DOWN: Trial =
+const RUN: LimitTrial = trial("run --namespaces 2 --duration 0.1 --json", "clean");
+const UP: LimitTrial = trial("up -q examples/bridge-host.toml", "down -q examples/bridge-host.toml");
+const UP_AND_DOWN: LimitTrial =
     trial("up -q examples/bridge-host.toml | down -q examples/bridge-host.toml", UP.recovery);
-const ADD: Trial = trial("netns add one", "netns delete one");
-const NAMED: Trial = trial("faults --library named", "faults --library remove");
-const FURTHER: Trial = trial("faults --library further", "faults --library remove");
-const JUDGED: Trial = trial("faults --library judged", "faults --library remove");
-const POOL: Trial = trial("faults --library pool", "faults --library remove");
+const ADD: LimitTrial = trial("netns add one", "netns delete one");
+const NAMED: LimitTrial = trial("faults --library named", "faults --library remove");
+const FURTHER: LimitTrial = trial("faults --library further", "faults --library remove");
+const JUDGED: LimitTrial = trial("faults --library judged", "faults --library remove");
+const POOL: LimitTrial = trial("faults --library pool", "faults --library remove");
 
 const BASE: Limit = Limit {
     name: "",
@@ -192,7 +192,7 @@ impl Limit {
         &self,
         program: &Path,
         variables: &str,
-        trial: &Trial,
+        trial: &LimitTrial,
         value: &str,
         reached: &mut Reached,
     ) -> Result<(), String> {
@@ -232,7 +232,13 @@ impl Limit {
         Ok(())
     }
 
-    fn start(&self, program: &Path, variables: &str, trial: &Trial, number: u32) -> Result<Child, String> {
+    fn start(
+        &self,
+        program: &Path,
+        variables: &str,
+        trial: &LimitTrial,
+        number: u32,
+    ) -> Result<Child, String> {
         let commands: Vec<&str> = trial.arguments.split(" | ").collect();
         let arguments = commands[number as usize % commands.len()].replace("$i", &number.to_string());
         let exec = if self.process.contains("own()") { "own" } else { "exec" };
