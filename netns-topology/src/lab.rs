@@ -87,7 +87,27 @@ impl Lab {
     /// # Errors
     /// If the record cannot be read.
     pub fn record(&self) -> Result<Option<Record>> {
-        Store::read(&self.path)
+        Ok(Store::read(&self.stored()?)?.map(|record| record.moved_to(&self.path)))
+    }
+
+    /// The path by which its record is kept: its own, or the one that it had when it was brought up, if it was moved since.
+    fn stored(&self) -> Result<PathBuf> {
+        if !Store::has(&self.path)
+            && let Ok(text) = file::text_of(&self.path)
+            && let Some(before) = Store::moved_from(&text)?
+        {
+            return Ok(before);
+        }
+        Ok(self.path.clone())
+    }
+
+    /// Waits for the lock. From then on the record is kept by the present path.
+    fn lock(&self) -> Result<Store> {
+        let (store, stored) = (Store::lock()?, self.stored()?);
+        if stored != self.path {
+            store.follow(&stored, &self.path)?;
+        }
+        Ok(store)
     }
 
     /// What [`Lab::up`] would change. Some of it may take more with it: see there.
@@ -117,7 +137,7 @@ impl Lab {
     pub fn up_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
         let text = file::text_of(&self.given)?;
         let topology = file::parse(&self.given, &text)?;
-        let store = Store::lock()?;
+        let store = self.lock()?;
         let mut record = match self.record_or_new() {
             Ok(record) => record,
             Err(error) => {
@@ -177,7 +197,7 @@ impl Lab {
     /// # Errors
     /// As [`Lab::down`].
     pub fn down_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
-        let store = Store::lock()?;
+        let store = self.lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
             store.tidy_up(&self.path)?;
             return Ok(Done { changes: Vec::new(), was_up: false });
@@ -206,7 +226,7 @@ impl Lab {
     /// If the record cannot be read, or the kernel does not tell.
     pub fn commands(&self) -> Result<Vec<(Command, bool)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
-        let running = processes::running(&Store::mark(&record.file), &record)?;
+        let running = processes::running(&record.mark(), &record)?;
         let started = record.commands.iter().map(|started| {
             let is_it = |process: &processes::Process| {
                 process.namespace == started.namespace && process.command == started.command
@@ -223,7 +243,7 @@ impl Lab {
     /// If the record cannot be read.
     pub fn output(&self) -> Result<Vec<(String, PathBuf)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
-        let folder = Store::output(&record.file);
+        let folder = Store::output(&self.stored()?);
         let namespaces = record.commands.into_iter().map(|started| started.namespace);
         let namespaces: BTreeSet<String> = namespaces.collect();
         Ok(namespaces.into_iter().map(|namespace| (namespace.clone(), folder.join(namespace))).collect())
@@ -311,6 +331,9 @@ fn finish(store: Store, record: &Record) -> Result<()> {
 fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
     let there = |link: &RecordedLink| observed.ours(link).is_some();
     let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
+    for known in record.every_link_mut() {
+        known.index = observed.ours(known).map(|now| now.index);
+    }
     record.namespaces.retain(|name, _| topology.namespaces.contains(name));
     record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
     record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));

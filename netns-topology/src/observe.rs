@@ -48,7 +48,7 @@ pub struct Judged {
 /// What is in a namespace.
 #[derive(Debug, Clone, Default)]
 pub struct Inside {
-    /// Its links, by name.
+    /// Its links, by name: those of the topology by the name that they were made with, whatever they are called now.
     pub links: BTreeMap<String, Link>,
     /// Its addresses.
     pub addresses: Vec<address::Address>,
@@ -95,7 +95,7 @@ impl Observed {
             observed.others.retain(|other| other.file != record.file);
         }
         observed.look_at_policies(record)?;
-        observed.running = processes::running(&Store::mark(&record.file), record)?
+        observed.running = processes::running(&record.mark(), record)?
             .into_iter()
             .map(|process| (process.namespace, process.command))
             .collect();
@@ -199,10 +199,15 @@ impl Observed {
         self.inside(&link.place)?.links.get(link.name.as_str())
     }
 
-    /// A link that the record speaks of, if it is that one and no later one of its name.
+    /// A link that the record speaks of, if it is that one and no later one of its name. Somebody may have given it
+    /// another MAC address, or another name: see [`Inside::links`].
     pub(crate) fn ours(&self, recorded: &RecordedLink) -> Option<&Link> {
-        let link = self.inside(&recorded.place)?.links.get(&recorded.name)?;
-        link.mac.is_some_and(|mac| mac.to_string() == recorded.mac).then_some(link)
+        let links = &self.inside(&recorded.place)?.links;
+        let has_index = |link: &&Link| recorded.index == Some(link.index);
+        let named = links.get(&recorded.name).filter(|link| recorded.has_mac(link.mac) || has_index(link));
+        // Another link may have its name by now.
+        let renamed = || links.values().find(|link| has_index(link) && recorded.has_mac(link.mac));
+        named.or_else(|| recorded.index.and_then(|_| renamed()))
     }
 }
 
@@ -236,11 +241,29 @@ fn describe(filter: &FilterInfo, direction: Direction) -> String {
     format!("the {direction} filter \"pref {priority} handle {handle:#x} {kind}\"")
 }
 
+/// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC
+/// address then, by the one that it was made with, if no other link has that.
+fn by_name<'a>(links: Vec<Link>, ours: impl Iterator<Item = &'a RecordedLink>) -> BTreeMap<String, Link> {
+    let mut links: BTreeMap<String, Link> =
+        links.into_iter().map(|link| (link.name.to_string(), link)).collect();
+    for known in ours.filter(|known| known.index.is_some()) {
+        if links.contains_key(&known.name) {
+            continue;
+        }
+        let is_it = |link: &&Link| Some(link.index) == known.index && known.has_mac(link.mac);
+        let name = links.values().find(is_it).map(|link| link.name.to_string());
+        if let Some(link) = name.and_then(|name| links.remove(&name)) {
+            links.insert(known.name.clone(), link);
+        }
+    }
+    links
+}
+
 fn look_inside(namespace: &Namespace, place: &Place, topology: &Topology, record: &Record) -> Result<Inside> {
     let mut socket = RouteSocket::open_in(namespace)?;
     let links = link::list(&mut socket)?;
     let mut inside = Inside {
-        links: links.into_iter().map(|link| (link.name.to_string(), link)).collect(),
+        links: by_name(links, record.every_link().filter(|known| known.place == *place)),
         addresses: address::list(&mut socket)?,
         routes: route::list(&mut socket)?,
         sysctls: BTreeMap::new(),

@@ -119,6 +119,20 @@ impl Executor<'_> {
         Ok(link::set(self.socket(&link.place)?, link.name, &change)?)
     }
 
+    pub(super) fn rename(&mut self, link: &LinkName, index: u32) -> Result<()> {
+        let socket = self.socket(&link.place)?;
+        let change = LinkChange { name: Some(link.name), ..LinkChange::NONE };
+        match link::set(socket, index, &change) {
+            // Before Linux 6.2 a link has to be down for that. What goes with it comes back in the next round.
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                link::set(socket, index, &LinkChange { up: Some(false), ..LinkChange::NONE })?;
+                link::set(socket, index, &change)?;
+                Ok(link::set_up(socket, index)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
     pub(super) fn attach(&mut self, port: &LinkName, bridge: IfName) -> Result<()> {
         let socket = self.socket(&port.place)?;
         let index = link::get(socket, bridge)?.index;

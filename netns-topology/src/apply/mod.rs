@@ -3,6 +3,7 @@
 
 mod announce;
 mod links;
+mod mac;
 mod note;
 mod policy;
 mod remove;
@@ -76,7 +77,7 @@ impl<'a> Executor<'a> {
             .filter_map(|change| if let Change::Stop(command) = change { Some(command) } else { None })
             .collect();
         if !stopped.is_empty() {
-            processes::stop(&Store::mark(&self.record.file), self.record, &stopped)?;
+            processes::stop(&self.record.mark(), self.record, &stopped)?;
         }
         let changes = self.note(changes, observed)?;
         let total = changes.len();
@@ -85,7 +86,7 @@ impl<'a> Executor<'a> {
             if !remove::removes(change) {
                 self.finish_leaving(&mut leaving)?;
             }
-            if !leaving.takes(change, observed) {
+            if !leaving.takes(change, observed, self.record) {
                 self.make(change)?;
             }
             done += 1;
@@ -131,6 +132,11 @@ impl<'a> Executor<'a> {
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
             Change::AddSingle(single) => self.add_single(single)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
+            Change::Rename { link, index, .. } => self.rename(link, *index)?,
+            Change::SetMac { link, to, .. } => {
+                let change = LinkChange { mac: Some(*to), ..LinkChange::NONE };
+                link::set(self.socket(&link.place)?, link.name, &change)?;
+            }
             Change::Raise(link) => link::set_up(self.socket(&link.place)?, link.name)?,
             Change::Silence { link, .. } => {
                 links::silence(self.socket(&link.place)?, link.name, &LinkChange::NONE)?;
@@ -225,7 +231,7 @@ impl<'a> Executor<'a> {
         let folder = Store::output(&self.record.file);
         fs::create_dir_all(&folder).map_err(Error::system(format!("make {}", folder.display())))?;
         let output = folder.join(&command.namespace);
-        let group = processes::start(&Store::mark(&self.record.file), command, &output)?;
+        let group = processes::start(&self.record.mark(), command, &output)?;
         let Command { namespace, command } = command.clone();
         self.record.commands.push(RecordedCommand { namespace, command, group });
         self.store.write(self.record)

@@ -96,7 +96,8 @@ impl Planner<'_> {
             .collect();
         for cable in &self.record.cables {
             // What has an end in common with a cable that stays was that cable before it was made anew.
-            let made_anew = kept.iter().any(|other| other.iter().any(|end| cable.contains(end)));
+            let has = |end: &RecordedLink| cable.iter().any(|one| one.is_same(end));
+            let made_anew = kept.iter().any(|other| other.iter().any(has));
             if !made_anew && !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
                 let [one, other] = cable;
                 // One end takes the other with it. That of a place that stays is removed at once, wherever the other

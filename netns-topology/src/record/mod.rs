@@ -16,7 +16,7 @@ use netns_core::record::{NamespaceIdentity, RecordedForwarding};
 use netns_core::{Folder, IfName, MacAddress};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-pub(crate) use store::Store;
+pub(crate) use store::{Store, fnv1a};
 
 /// Where the records are.
 pub const FOLDER: &str = "/run/netns-topology";
@@ -26,6 +26,8 @@ pub const FOLDER: &str = "/run/netns-topology";
 pub struct Record {
     /// The file, by its full path.
     pub file: PathBuf,
+    /// Of a file that was moved: the path that it had first, by which commands that it has started are known.
+    pub(crate) first_file: Option<PathBuf>,
     /// The text that was brought up last, to which a failed change goes back.
     pub applied: Option<String>,
     /// How the folder of named namespaces was found: whether it was there, whether it was mounted.
@@ -62,12 +64,16 @@ pub(crate) struct RecordedName {
     pub(crate) name: String,
 }
 
-/// A link, and the MAC address that tells it from a later one of its name.
+/// A link, and what tells it from a later one of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RecordedLink {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
+    /// The index that the kernel gave it, once all is up. The kernel counts on and gives none twice (`dev_index_reserve`
+    /// in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>), so it finds a link that somebody has given
+    /// another name or another MAC address since.
+    pub(crate) index: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +116,7 @@ impl RecordedName {
 
 impl RecordedLink {
     pub(crate) fn new(link: &LinkName, mac: MacAddress) -> Self {
-        Self { place: link.place.clone(), name: link.name.to_string(), mac: mac.to_string() }
+        Self { place: link.place.clone(), name: link.name.to_string(), mac: mac.to_string(), index: None }
     }
 
     pub(crate) fn is(&self, link: &LinkName) -> bool {
@@ -119,6 +125,15 @@ impl RecordedLink {
 
     pub(crate) fn has_name_of(&self, other: &Self) -> bool {
         self.place == other.place && self.name == other.name
+    }
+
+    /// Whether both are of one link: one that is made again has another index, and is the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.has_name_of(other) && self.mac == other.mac
+    }
+
+    pub(crate) fn has_mac(&self, mac: Option<MacAddress>) -> bool {
+        mac.is_some_and(|mac| mac.to_string() == self.mac)
     }
 
     /// Its place and name; `None` if the record was tampered with.
@@ -162,6 +177,20 @@ impl Record {
         Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
     }
 
+    /// What its commands are known by.
+    pub(crate) fn mark(&self) -> PathBuf {
+        Store::mark(self.first_file.as_ref().unwrap_or(&self.file))
+    }
+
+    /// The same record, of a file that has this path by now.
+    pub(crate) fn moved_to(mut self, file: &Path) -> Self {
+        if self.file != file {
+            let before = std::mem::replace(&mut self.file, file.to_owned());
+            self.first_file = self.first_file.or(Some(before)).filter(|first| first != file);
+        }
+        self
+    }
+
     /// Whether all of it is up; not so if `up` was killed, or could not undo what it had done.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
@@ -181,6 +210,7 @@ impl Record {
     fn empty(file: PathBuf) -> Self {
         Self {
             file,
+            first_file: None,
             applied: None,
             folder: Folder { existed: true, mounted: true },
             namespaces: BTreeMap::new(),
@@ -200,6 +230,10 @@ impl Record {
     /// All links.
     pub(crate) fn every_link(&self) -> impl Iterator<Item = &RecordedLink> {
         self.cables.iter().flatten().chain(&self.bridges).chain(&self.links)
+    }
+
+    pub(crate) fn every_link_mut(&mut self) -> impl Iterator<Item = &mut RecordedLink> {
+        self.cables.iter_mut().flatten().chain(&mut self.bridges).chain(&mut self.links)
     }
 
     pub(crate) fn has_address(&self, address: &Address) -> bool {

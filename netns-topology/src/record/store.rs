@@ -40,10 +40,35 @@ impl Store {
 
     /// The record of a file; `None` if its topology is not up.
     pub(crate) fn read(file: &Path) -> Result<Option<Record>> {
-        match read_at(&Self::path(file))? {
-            None => earlier::read(&Self::mark(file)),
-            record => Ok(record),
-        }
+        let record = match read_at(&Self::path(file))? {
+            None => earlier::read(&Self::mark(file))?,
+            record => record,
+        };
+        // We were killed between giving the record its new name and writing it anew.
+        Ok(record.map(|record| record.moved_to(file)))
+    }
+
+    /// Where the record of a file is kept that was moved since its topology was brought up: by the path that it had then. It
+    /// is the one whose file is gone and said the same; `None` if there is none, or could be several.
+    pub(crate) fn moved_from(text: &str) -> Result<Option<PathBuf>> {
+        let is_it = |record: &Record| {
+            let is_gone = fs::symlink_metadata(&record.file)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            is_gone && record.applied.as_deref() == Some(text) && Self::path(&record.file).exists()
+        };
+        let mut found = Self::all()?.into_iter().flatten().filter(is_it);
+        Ok(found.next().filter(|_| found.next().is_none()).map(|record| record.file))
+    }
+
+    /// Lets the record of a file that was moved be that of its present path.
+    #[expect(clippy::unused_self, reason = "only the holder of the lock may write")]
+    pub(crate) fn follow(&self, before: &Path, now: &Path) -> Result<()> {
+        let rename = |from: PathBuf, to: PathBuf| {
+            gone(fs::rename(&from, to)).map_err(Error::system(format!("rename {}", from.display())))
+        };
+        // The record last: until then all is found by the path before.
+        rename(Self::output(before), Self::output(now))?;
+        rename(Self::path(before), Self::path(now))
     }
 
     /// Every record there is, by the paths of their files, and what cannot be read of them.
@@ -168,7 +193,7 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
 
 /// FNV-1a, <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>: the standard library's hash may differ from
 /// release to release.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
