@@ -126,6 +126,20 @@ fn a_cable_joins_two_namespaces_without_a_bridge_or_a_host() {
     });
 }
 
+#[test]
+fn a_cable_needs_no_more_addresses_than_it_has_ends() {
+    in_host(|_| {
+        for (subnet, subnet6) in [("10.9.0.0/30", "fd00::/126"), ("10.9.0.0/31", "fd00::/127")] {
+            let run =
+                format!("run --topology pair --subnet {subnet} --subnet6 {subnet6} --duration 0.5 --json");
+            let run = done(&mut xtask(&run));
+            assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
+            let summary = &run.lines("summary")[0];
+            assert_eq!((&summary["pings_ok"], &summary["exact"]), (&json!(4), &json!(true)));
+        }
+    });
+}
+
 /// An IPv6 address that is added announces itself at once: on a cable with one end up the program would count what the
 /// kernel drops. With the kernel's answers held up there is time for it.
 #[test]
