@@ -3,9 +3,10 @@
 use crate::apply::{Executor, Progress};
 use crate::error::{Error, Result};
 use crate::file;
+use crate::forwarding;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
-use crate::processes;
+use crate::processes::{self, CommandState};
 use crate::record::{Record, RecordedLink, RecordedRoute, Store};
 use crate::topology::{Command, LinkName, Place, Topology};
 use netns_core::{Namespace, barrier};
@@ -121,7 +122,7 @@ impl Lab {
         plan(&topology, &record, &Observed::look(&topology, &record)?)
     }
 
-    /// Makes it so: changes what differs and nothing else. What fails is undone: the topology that was up before is
+    /// Makes it so: changes what differs and nothing else, and waits until the ports of bridges with `stp` forward. What fails is undone: the topology that was up before is
     /// again, or nothing is.
     ///
     /// # Errors
@@ -154,7 +155,11 @@ impl Lab {
             store.write(&record).inspect_err(|_| record.applied = applied)
         });
         match outcome {
-            Ok(()) => Ok(Done { changes, was_up }),
+            Ok(()) => {
+                // Only now: it may take half a minute, and all is on record.
+                forwarding::wait(&topology)?;
+                Ok(Done { changes, was_up })
+            }
             // Refused before anything was made.
             Err(error) if changes.is_empty() => {
                 if before.is_none() && Store::read(&self.path)?.is_none() {
@@ -219,20 +224,22 @@ impl Lab {
         Ok(judged.into_iter().map(|(port, judged)| (port, judged.violations)).collect())
     }
 
-    /// The commands that were started, each with whether any process of it still runs. Nothing if the topology is not
-    /// up.
+    /// The commands that were started, and what has become of each. Nothing if the topology is not up.
     ///
     /// # Errors
     /// If the record cannot be read, or the kernel does not tell.
-    pub fn commands(&self) -> Result<Vec<(Command, bool)>> {
+    pub fn commands(&self) -> Result<Vec<(Command, CommandState)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
-        let running = processes::running(&record.mark(), &record)?;
+        let (running, stored) = (processes::running(&record.mark(), &record)?, self.stored()?);
         let started = record.commands.iter().map(|started| {
             let is_it = |process: &processes::Process| {
                 process.namespace == started.namespace && process.command == started.command
             };
             let (namespace, command) = (started.namespace.clone(), started.command.clone());
-            (Command { namespace, command }, running.iter().any(is_it))
+            let exit = Store::exit(&stored, &namespace, &command);
+            let ended = || processes::exit_code(&exit).map_or(CommandState::Ended, CommandState::Exited);
+            let state = if running.iter().any(is_it) { CommandState::Running } else { ended() };
+            (Command { namespace, command }, state)
         });
         Ok(started.collect())
     }

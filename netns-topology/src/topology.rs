@@ -195,6 +195,8 @@ pub struct Route {
     pub dev: Option<IfName>,
     /// The lower, the more it is preferred; `None` is the kernel's default.
     pub metric: Option<u32>,
+    /// Whether the router is taken to be on the link `dev`, whatever networks that has addresses of.
+    pub onlink: bool,
 }
 
 impl fmt::Display for Route {
@@ -212,7 +214,7 @@ impl fmt::Display for Route {
         if let Some(metric) = self.metric {
             write!(formatter, " metric {metric}")?;
         }
-        Ok(())
+        formatter.write_str(if self.onlink { " onlink" } else { "" })
     }
 }
 

@@ -23,6 +23,7 @@ use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
 /// Carries out changes, and holds what that takes.
 pub(crate) struct Executor<'a> {
@@ -36,6 +37,8 @@ pub(crate) struct Executor<'a> {
     monitors: BTreeMap<Place, Monitor>,
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
     barriers: BTreeMap<Place, Barrier>,
+    /// Commands that were started, with the files of how they end.
+    started: Vec<(Command, PathBuf)>,
     /// Hears of each change that was made.
     tell: &'a mut dyn FnMut(&Progress<'_>),
 }
@@ -65,6 +68,7 @@ impl<'a> Executor<'a> {
             unnamed: BTreeSet::new(),
             monitors: BTreeMap::new(),
             barriers: BTreeMap::new(),
+            started: Vec::new(),
             tell,
         }
     }
@@ -93,7 +97,19 @@ impl<'a> Executor<'a> {
             (self.tell)(&Progress { change, done, total });
         }
         self.finish_leaving(&mut leaving)?;
-        self.announce(&changes, observed)
+        self.announce(&changes, observed)?;
+        self.look_at_started()
+    }
+
+    /// A command that ends at once, and not well, was not started.
+    fn look_at_started(&self) -> Result<()> {
+        let Some((Command { namespace, command }, code)) = processes::ends_at_once(&self.started) else {
+            return Ok(());
+        };
+        let output = fs::read(Store::output(&self.record.file).join(namespace)).unwrap_or_default();
+        let output = String::from_utf8_lossy(&output);
+        let last = output.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned);
+        Err(Error::Command { namespace: namespace.clone(), command: command.clone(), code, last })
     }
 
     fn make(&mut self, change: &Change) -> Result<()> {
@@ -213,6 +229,7 @@ impl<'a> Executor<'a> {
         };
         Ok(netns_core::route::Route {
             metric: route.metric,
+            flags: if route.onlink { netns_core::route::ONLINK } else { 0 },
             ..netns_core::route::Route::new(route.to, route.via, index)
         })
     }
@@ -229,9 +246,13 @@ impl<'a> Executor<'a> {
 
     fn start(&mut self, command: &Command) -> Result<()> {
         let folder = Store::output(&self.record.file);
-        fs::create_dir_all(&folder).map_err(Error::system(format!("make {}", folder.display())))?;
+        for folder in [&folder, &Store::exits(&self.record.file)] {
+            fs::create_dir_all(folder).map_err(Error::system(format!("make {}", folder.display())))?;
+        }
         let output = folder.join(&command.namespace);
-        let group = processes::start(&self.record.mark(), command, &output)?;
+        let exit = Store::exit(&self.record.file, &command.namespace, &command.command);
+        let group = processes::start(&self.record.mark(), command, &output, &exit)?;
+        self.started.push((command.clone(), exit));
         let Command { namespace, command } = command.clone();
         self.record.commands.push(RecordedCommand { namespace, command, group });
         self.store.write(self.record)

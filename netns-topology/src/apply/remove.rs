@@ -59,7 +59,8 @@ impl Leaving {
             Change::RemoveLink { link, index, other: Some(other) } => {
                 let goes = self.namespaces.contains(&other.place);
                 if goes {
-                    let links = observed.inside(&link.place).into_iter().flat_map(|inside| inside.links.values());
+                    let links =
+                        observed.inside(&link.place).into_iter().flat_map(|inside| inside.links.values());
                     let now = links.into_iter().find(|now| now.index == *index);
                     let name = now.map_or(link.name, |now| now.name);
                     self.ends.push((as_called(link, name), *index, other.place.clone()));

@@ -296,7 +296,10 @@ impl Planner<'_> {
     }
 
     fn add_routes(&mut self) {
-        for route in &self.topology.routes {
+        // Those to what is on a link first: others may lead to a router by them.
+        let (on_link, by_router): (Vec<_>, Vec<_>) =
+            self.topology.routes.iter().partition(|route| route.via.is_none());
+        for route in on_link.into_iter().chain(by_router) {
             let present = self.rivals(route).find(|other| self.is_route(route, other));
             if let Some(present) = present {
                 let index = present.index.unwrap_or(0);

@@ -3,10 +3,10 @@
 use crate::topology::{
     Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, SingleLink, Sysctl,
 };
-use netns_core::{IfName, MacAddress};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::AddrGenMode;
 use netns_core::option::Options;
+use netns_core::{IfName, MacAddress};
 use std::fmt;
 
 /// One change of the kernel's state. It reads as a line of a diff: `+` for what is made, `-` for what is removed, `~`

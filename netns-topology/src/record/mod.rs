@@ -161,6 +161,8 @@ impl RecordedRoute {
             via: self.via.as_ref().map(|via| via.parse()).transpose().ok()?,
             dev: self.dev.as_ref().map(|dev| dev.parse()).transpose().ok()?,
             metric: self.metric,
+            // The kernel knows a route by the rest.
+            onlink: false,
         })
     }
 }

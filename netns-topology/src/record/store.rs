@@ -68,6 +68,7 @@ impl Store {
         };
         // The record last: until then all is found by the path before.
         rename(Self::output(before), Self::output(now))?;
+        rename(Self::exits(before), Self::exits(now))?;
         rename(Self::path(before), Self::path(now))
     }
 
@@ -122,7 +123,9 @@ impl Store {
     /// Removes a record, the output of its commands, and the folder if that was the last.
     pub(crate) fn remove(self, record: &Record) -> Result<()> {
         let failed = || Error::system(format!("remove {}", Self::path(&record.file).display()));
-        gone(fs::remove_dir_all(Self::output(&record.file))).map_err(failed())?;
+        for folder in [Self::output(&record.file), Self::exits(&record.file)] {
+            gone(fs::remove_dir_all(folder)).map_err(failed())?;
+        }
         if let Some(file) = RecordFile::open(Self::path(&record.file), KIND)? {
             file.remove()?;
         }
@@ -166,6 +169,17 @@ impl Store {
     /// The folder of what the commands of a file wrote.
     pub(crate) fn output(file: &Path) -> PathBuf {
         Self::path(file).with_extension("output")
+    }
+
+    /// The folder of how they ended.
+    pub(crate) fn exits(file: &Path) -> PathBuf {
+        Self::path(file).with_extension("exits")
+    }
+
+    /// The file of how one ended.
+    pub(crate) fn exit(file: &Path, namespace: &str, command: &str) -> PathBuf {
+        let hash = fnv1a(&[namespace.as_bytes(), command.as_bytes()].join(&0));
+        Self::exits(file).join(format!("{hash:016x}"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::output::{json_line, stdout};
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Command, Error, Lab, LinkName, Record, draw};
+use netns_topology::{Change, Command, CommandState, Error, Lab, LinkName, Record, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -123,8 +123,12 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         let commands = lab.commands()?;
         value["started"] = commands
             .iter()
-            .map(|(Command { namespace, command }, running)| {
-                json!({ "namespace": namespace, "command": command, "running": running })
+            .map(|(Command { namespace, command }, state)| {
+                let code = if let CommandState::Exited(code) = state { Some(code) } else { None };
+                json!({
+                    "namespace": namespace, "command": command, "running": *state == CommandState::Running,
+                    "exit_code": code,
+                })
             })
             .collect();
         value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
@@ -132,8 +136,8 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
-        for (Command { namespace, command }, running) in lab.commands()? {
-            writeln!(out, "{namespace}: run {command}: {}", if running { "running" } else { "ended" })?;
+        for (Command { namespace, command }, state) in lab.commands()? {
+            writeln!(out, "{namespace}: run {command}: {state}")?;
         }
         for (port, violations) in lab.violations()? {
             for (reason, packets) in violations.iter() {

@@ -111,7 +111,8 @@ fn what_was_renamed_by_hand_gets_its_name_back_and_goes_with_down() {
         // Somebody else's, by now, of the name that ours had.
         ip("link add br0 type bridge");
         let refused = topology("up", &file);
-        let theirs = "link host/br0 exists and was not made by this topology, whose own is called lan0 by now";
+        let theirs =
+            "link host/br0 exists and was not made by this topology, whose own is called lan0 by now";
         assert!(refused.code == Some(1) && refused.err.contains(theirs), "{}", refused.err);
         fine("down", &file);
         assert_eq!(only(&ip_json("link show br0"))["operstate"], "DOWN");
@@ -132,7 +133,10 @@ fn a_file_that_was_moved_is_the_same_topology() {
         assert_eq!(fine("diff", &moved), "");
         assert!(fine("show", &moved).contains(": running\n"));
         fine("logs", &moved);
-        assert!(done(&mut xtask("labs")).out.starts_with("/run/bridge.toml: up"), "nothing has changed it yet");
+        assert!(
+            done(&mut xtask("labs")).out.starts_with("/run/bridge.toml: up"),
+            "nothing has changed it yet"
+        );
         assert_eq!(fine("up", &moved), "");
         assert_eq!(done(&mut xtask("labs")).out, "/run/moved.toml: up, 3 namespaces, 1 bridge\n");
         fine("logs", &moved);
@@ -210,14 +214,22 @@ fn a_namespace_that_cannot_be_opened_is_not_taken_for_none() {
         let of_name: Vec<u32> =
             opens.filter(|(_, line)| line.contains("/netns/a\"")).map(|(number, _)| number).collect();
         assert!(!of_name.is_empty(), "{trace}");
+        let mut refused = 0;
         for number in of_name {
             let refuse = format!("-e trace=openat -e inject=openat:error=EMFILE:when={number}");
-            let (output, _) = run_traced(&refuse, "up --quiet /run/lab.toml");
+            let (output, trace) = run_traced(&refuse, "up --quiet /run/lab.toml");
             let err = String::from_utf8_lossy(&output.stderr);
+            // On a busy machine other processes come and go, whose files are opened too.
+            if !trace.lines().any(|line| line.contains("/netns/a\"") && line.contains("(INJECTED)")) {
+                fine("down", &file);
+                continue;
+            }
+            refused += 1;
             assert_eq!(output.status.code(), Some(2), "{number}: {err}");
             assert!(err.contains("Too many open files"), "{number}: {err}");
             assert_eq!(state_of_the_host(), before, "{number}: {err}");
         }
+        assert_ne!(refused, 0);
     });
 }
 
