@@ -7,8 +7,9 @@ use crate::forwarding;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
 use crate::processes::{self, CommandState};
-use crate::record::{Record, RecordedLink, RecordedRoute, Store};
-use crate::topology::{Command, LinkName, Place, Topology};
+use crate::record::{Record, RecordedLink, RecordedRoute, RecordedSysctl, Store};
+use crate::topology::{Command, LinkName, Place, Sysctl, Topology};
+use netns_core::record::SharedSetting;
 use netns_core::{Namespace, barrier};
 use netns_ebpf::Mode;
 use netns_ebpf::layout::Violations;
@@ -295,6 +296,7 @@ fn converge(
         record.groups = number_groups(topology, record)?;
         if changes.is_empty() {
             lower_barriers(record, topology)?;
+            settle_settings(store, record, topology)?;
             tidy(record, topology, &observed);
             return Ok(());
         }
@@ -324,6 +326,34 @@ fn lower_barriers(record: &mut Record, topology: &Topology) -> Result<()> {
             barrier::remove(&namespace, name)?;
         }
         record.barriers.remove(&place);
+    }
+    Ok(())
+}
+
+/// Claims what the host is already set to, for others may be about to put it back, and releases what is not needed any more.
+fn settle_settings(store: &Store, record: &mut Record, topology: &Topology) -> Result<()> {
+    let wanted = || topology.sysctls.iter().filter(|sysctl| sysctl.is_shared());
+    if wanted().next().is_none() && !record.sysctls.iter().any(RecordedSysctl::is_shared) {
+        return Ok(());
+    }
+    let (host, claimant) = (Namespace::current()?, Store::path(&record.file));
+    let setting = |name| SharedSetting { namespace: &host, name, claimant: &claimant };
+    let is_new = |record: &Record, sysctl: &Sysctl| record.sysctl(sysctl).is_none();
+    let before = record.sysctls.len();
+    for sysctl in wanted() {
+        if is_new(record, sysctl) {
+            record.sysctls.push(RecordedSysctl::shared(sysctl, setting(&sysctl.key).before()?));
+        }
+    }
+    if record.sysctls.len() > before {
+        store.write(record)?;
+    }
+    for sysctl in wanted() {
+        setting(&sysctl.key).claim(&sysctl.value)?;
+    }
+    let of_no_use = |recorded: &&RecordedSysctl| !topology.sysctls.iter().any(|wanted| recorded.is(wanted));
+    for recorded in record.sysctls.iter().filter(|recorded| recorded.is_shared()).filter(of_no_use) {
+        setting(&recorded.key).release(&recorded.before(), &recorded.value)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::record::{Record, RecordedLink, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
-use netns_core::record::NamespaceIdentity;
+use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::tc::{self, Direction, FilterInfo};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
@@ -32,6 +32,8 @@ pub struct Observed {
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
     /// The records of other topologies, if there is something in the way that may be one's.
     pub others: Vec<Record>,
+    /// What others need settings of the host to be, of those that are on record.
+    pub needed_by_others: BTreeMap<String, String>,
     /// Commands of the topology that run, by namespace and text.
     pub running: BTreeSet<(String, String)>,
 }
@@ -95,6 +97,12 @@ impl Observed {
             observed.others.retain(|other| other.file != record.file);
         }
         observed.look_at_policies(record)?;
+        for sysctl in record.sysctls.iter().filter(|sysctl| sysctl.is_shared()) {
+            let claimant = Store::path(&record.file);
+            let setting = SharedSetting { namespace: &host, name: &sysctl.key, claimant: &claimant };
+            let needed = setting.needed_by_others()?.map(|needed| (sysctl.key.clone(), needed));
+            observed.needed_by_others.extend(needed);
+        }
         observed.running = processes::running(&record.mark(), record)?
             .into_iter()
             .map(|process| (process.namespace, process.command))

@@ -229,6 +229,13 @@ pub struct Sysctl {
     pub value: String,
 }
 
+impl Sysctl {
+    /// Whether others may need it too: one of the host's, and not of an interface.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.place.is_host() && !crate::plan::is_of_interface(self)
+    }
+}
+
 /// A command that runs in a namespace, started by `/bin/sh -c`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Command {

@@ -2,7 +2,7 @@
 
 use super::{Line, NamespaceIdentity, RecordFile, RecordedForwarding, RecordedSysctl, Removal};
 use crate::sysctl::{self, Ipv4Forwarding};
-use crate::{Namespace, Result};
+use crate::{ErrorKind, Namespace, Result};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -78,12 +78,19 @@ impl SharedSetting<'_> {
     /// # Errors
     /// If it cannot be set, or the claim cannot be written.
     pub fn claim(&self, value: &str) -> Result<()> {
+        if let Err(error) = sysctl::get(self.namespace, self.name)
+            && error.kind() == ErrorKind::NotFound
+        {
+            // There is nothing to claim, and the kernel says so.
+            return sysctl::set(self.namespace, self.name, value);
+        }
         let key = self.key()?;
         let mut record = locked(RecordFile::create)?;
         let mut claims = Claims::read(record.lines());
-        let has = claims.claims.iter().any(|(other, claimant, needed)| {
-            other.is(&key) && claimant == self.claimant && needed == value
-        });
+        let has = claims
+            .claims
+            .iter()
+            .any(|(other, claimant, needed)| other.is(&key) && claimant == self.claimant && needed == value);
         if !has {
             claims.drop_claim(&key, self.claimant);
             if claims.before(&key).is_none() {
@@ -112,7 +119,7 @@ impl SharedSetting<'_> {
     pub fn release(&self, before: &SettingBefore, written: &str) -> Result<Removal> {
         let key = self.key()?;
         let mut record = locked(RecordFile::open)?;
-        let mut claims = record.as_ref().map(|record| Claims::read(record.lines())).unwrap_or_default();
+        let claims = record.as_ref().map(|record| Claims::read(record.lines())).unwrap_or_default();
         let others = claims.of_others(&key, self.claimant).map(str::to_owned);
         let removal = match (others, &before.interfaces) {
             (Some(value), _) => self.put_back(&value, written)?,
@@ -121,17 +128,31 @@ impl SharedSetting<'_> {
             }
             (None, _) => self.put_back(&before.value, written)?,
         };
-        claims.drop_claim(&key, self.claimant);
-        if let Some(mut record) = record.take() {
-            let lines = claims.lines();
-            if lines.is_empty() {
-                record.remove()?;
-            } else if record.lines() != lines {
-                // Where there is no space, the claim stays, and counts for nothing once its claimant's record is gone.
-                let _ = record.replace(lines);
-            }
-        }
+        record.take().map_or(Ok(()), |record| self.drop_claim(record, claims, &key))?;
         Ok(removal)
+    }
+
+    /// Gives the claim up, if there is one, and leaves the setting as it is: it was so before.
+    ///
+    /// # Errors
+    /// If the record cannot be removed.
+    pub fn withdraw(&self) -> Result<()> {
+        let Some(record) = locked(RecordFile::open)? else { return Ok(()) };
+        let claims = Claims::read(record.lines());
+        self.drop_claim(record, claims, &self.key()?)
+    }
+
+    fn drop_claim(&self, mut record: RecordFile, mut claims: Claims, key: &Key) -> Result<()> {
+        claims.drop_claim(key, self.claimant);
+        let lines = claims.lines();
+        if lines.is_empty() {
+            return record.remove();
+        }
+        if record.lines() != lines {
+            // Where there is no space, the claim stays, and counts for nothing once its claimant's record is gone.
+            let _ = record.replace(lines);
+        }
+        Ok(())
     }
 
     /// Lets its claims be those of another record, which has been renamed.

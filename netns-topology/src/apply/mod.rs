@@ -18,7 +18,7 @@ use crate::topology::{Command, LinkName, Place, Route, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::barrier::Barrier;
 use netns_core::link::LinkChange;
-use netns_core::record::RecordedNamespace;
+use netns_core::record::{RecordedNamespace, SharedSetting};
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,6 +175,11 @@ impl<'a> Executor<'a> {
             Change::PartGroups { place, numbers, .. } => self.set_groups(place, *numbers, false)?,
             Change::JoinGroups { place, numbers, .. } => self.set_groups(place, *numbers, true)?,
             Change::AddLinkLocal(link) => self.add_link_local(link)?,
+            Change::SetSysctl { sysctl, .. } if sysctl.is_shared() => {
+                let claimant = Store::path(&self.record.file);
+                let namespace = &self.entry(&Place::Host)?.0;
+                SharedSetting { namespace, name: &sysctl.key, claimant: &claimant }.claim(&sysctl.value)?;
+            }
             Change::SetSysctl { sysctl, .. } => {
                 sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
             }
@@ -235,8 +240,15 @@ impl<'a> Executor<'a> {
     }
 
     fn restore_sysctl(&mut self, sysctl: &Sysctl, before: &str) -> Result<()> {
-        let forwarding = self.record.sysctl(sysctl).and_then(crate::record::RecordedSysctl::forwarding);
+        let recorded = self.record.sysctl(sysctl).cloned();
+        let claimant = Store::path(&self.record.file);
         let namespace = &self.entry(&sysctl.place)?.0;
+        if let Some(recorded) = recorded.as_ref().filter(|_| sysctl.is_shared()) {
+            let setting = SharedSetting { namespace, name: &sysctl.key, claimant: &claimant };
+            drop(setting.release(&recorded.before(), &recorded.value)?);
+            return Ok(());
+        }
+        let forwarding = recorded.and_then(|recorded| recorded.forwarding());
         match forwarding {
             Some(forwarding) => drop(forwarding.restore(namespace)?),
             None => sysctl::set(namespace, &sysctl.key, before)?,

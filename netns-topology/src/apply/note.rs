@@ -5,9 +5,9 @@ use super::mac::MacSource;
 use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::{Change, INTERFACE, is_of_interface};
-use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
+use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl, Store};
 use crate::topology::{LinkName, Place, Sysctl};
-use netns_core::record::NamespaceIdentity;
+use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::sysctl::{self, Ipv4Forwarding};
 use netns_core::{ErrorKind, MacAddress, Namespace};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +119,9 @@ impl Executor<'_> {
             recorded.value.clone_from(&sysctl.value);
             return Ok(());
         }
+        if sysctl.is_shared() {
+            return self.note_shared(sysctl);
+        }
         let is_there = observed.places.contains_key(&sysctl.place);
         let interfaces = if sysctl.key == "net/ipv4/ip_forward" && is_there {
             Ipv4Forwarding::observe(&self.entry(&sysctl.place)?.0)?.interfaces
@@ -140,6 +143,19 @@ impl Executor<'_> {
             before,
             interfaces,
         });
+        Ok(())
+    }
+
+    /// A setting of the host is what it was before all who need it.
+    fn note_shared(&mut self, sysctl: &Sysctl) -> Result<()> {
+        let claimant = Store::path(&self.record.file);
+        let namespace = &self.entry(&Place::Host)?.0;
+        let before = SharedSetting { namespace, name: &sysctl.key, claimant: &claimant }.before();
+        match before {
+            // Of a setting that there is not, the error comes when it is set.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            before => self.record.sysctls.push(RecordedSysctl::shared(sysctl, before?)),
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Change, Planner};
 use crate::record::{RecordedLink, RecordedRoute};
-use crate::topology::{Address, Command, LinkName, Place, Sysctl};
+use crate::topology::{Address, Command, LinkName, Place};
 use netns_core::{IfName, IpNet};
 
 impl Planner<'_> {
@@ -61,20 +61,21 @@ impl Planner<'_> {
         })
     }
 
-    /// A setting that somebody has changed since is left as it is.
+    /// A setting that somebody has changed since is left as it is; one that others need becomes what they need.
     fn restore_sysctls(&mut self) {
         for recorded in &self.record.sysctls {
             let wanted = self.topology.sysctls.iter().any(|sysctl| recorded.is(sysctl));
             let now =
                 self.observed.inside(&recorded.place).and_then(|inside| inside.sysctls.get(&recorded.key));
             let unchanged = now.is_some_and(|now| now.as_ref() == Some(&recorded.value));
+            let needed = self.observed.needed_by_others.get(&recorded.key);
+            let before = needed.filter(|_| recorded.is_shared()).unwrap_or(&recorded.before);
+            if before == &recorded.value {
+                continue;
+            }
             if self.stays(&recorded.place) && !wanted && unchanged {
-                let sysctl = Sysctl {
-                    place: recorded.place.clone(),
-                    key: recorded.key.clone(),
-                    value: recorded.value.clone(),
-                };
-                self.changes.push(Change::RestoreSysctl { sysctl, before: recorded.before.clone() });
+                let sysctl = recorded.sysctl();
+                self.changes.push(Change::RestoreSysctl { sysctl, before: before.clone() });
             }
         }
     }

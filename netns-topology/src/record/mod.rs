@@ -12,7 +12,7 @@ mod store;
 use crate::error::Result;
 use crate::group::Numbers;
 use crate::topology::{Address, LinkName, Place, Route, Sysctl};
-use netns_core::record::{NamespaceIdentity, RecordedForwarding};
+use netns_core::record::{NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, SettingBefore};
 use netns_core::{Folder, IfName, MacAddress};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ pub(crate) use store::{Store, fnv1a};
 
 /// Where the records are.
 pub const FOLDER: &str = "/run/netns-topology";
+
+/// The record of `netns run`.
+const RUN: &str = "/run/netns-xtask.record";
 
 /// What was made for the topology of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,7 +179,18 @@ impl RecordedSysctl {
 impl Record {
     /// An empty record.
     pub(crate) fn new(file: &Path) -> Result<Self> {
-        Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
+        // A `run` may be going on, or have been killed.
+        let run = RecordFile::peek(RUN, "run").ok().flatten().unwrap_or_default();
+        let others = Store::all()?.into_iter().flatten().map(|other| RecordedFolder(other.folder));
+        let others = others.chain(run.iter().filter_map(RecordedFolder::read));
+        let RecordedFolder(folder) = RecordedFolder(Folder::observe()?).of_first(others);
+        Ok(Self { folder, ..Self::empty(file.to_owned()) })
+    }
+
+    /// How the folder of named namespaces was found.
+    #[must_use]
+    pub const fn folder(&self) -> RecordedFolder {
+        RecordedFolder(self.folder)
     }
 
     /// What its commands are known by.
@@ -253,6 +267,29 @@ impl Record {
 }
 
 impl RecordedSysctl {
+    pub(crate) fn shared(sysctl: &Sysctl, before: SettingBefore) -> Self {
+        Self {
+            place: sysctl.place.clone(),
+            key: sysctl.key.clone(),
+            value: sysctl.value.clone(),
+            before: before.value,
+            interfaces: before.interfaces,
+        }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.sysctl().is_shared()
+    }
+
+    /// The setting, with the value that it was given.
+    pub(crate) fn sysctl(&self) -> Sysctl {
+        Sysctl { place: self.place.clone(), key: self.key.clone(), value: self.value.clone() }
+    }
+
+    pub(crate) fn before(&self) -> SettingBefore {
+        SettingBefore { value: self.before.clone(), interfaces: self.interfaces.clone() }
+    }
+
     pub(crate) fn forwarding(&self) -> Option<RecordedForwarding> {
         self.interfaces.clone().map(|interfaces| RecordedForwarding { interfaces })
     }

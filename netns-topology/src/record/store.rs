@@ -2,7 +2,7 @@
 
 use super::{FOLDER, Record, earlier};
 use crate::error::{Error, Result};
-use netns_core::record::RecordFile;
+use netns_core::record::{RecordFile, SharedSetting};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -69,7 +69,8 @@ impl Store {
         // The record last: until then all is found by the path before.
         rename(Self::output(before), Self::output(now))?;
         rename(Self::exits(before), Self::exits(now))?;
-        rename(Self::path(before), Self::path(now))
+        rename(Self::path(before), Self::path(now))?;
+        Ok(SharedSetting::rename_claimant(&Self::path(before), &Self::path(now))?)
     }
 
     /// Every record there is, by the paths of their files, and what cannot be read of them.

@@ -20,6 +20,7 @@ mod observe_judged;
 mod ours;
 mod ours_topology;
 mod run;
+mod shared_settings;
 mod topology;
 mod topology_drawn;
 mod topology_drift;
