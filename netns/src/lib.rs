@@ -17,6 +17,7 @@ mod observe;
 pub mod output;
 mod ping;
 mod program;
+mod progress;
 pub mod rights;
 mod run;
 pub mod signals;

@@ -243,3 +243,24 @@ fn without_root_it_does_the_same_in_a_user_namespace_and_says_so() {
         assert_eq!(state_of_the_host(), before);
     });
 }
+
+#[test]
+fn on_a_terminal_a_line_says_how_far_many_namespaces_are() {
+    in_host(|_| {
+        let netns = env!("CARGO_BIN_EXE_netns");
+        let terminal = |options: &str| {
+            let mut script = std::process::Command::new("script");
+            let run = format!("{netns} run --namespaces 60 --duration 0.2 {options}");
+            tests::run(script.args(["-qec", &run, "/dev/null"]))
+        };
+        let shown = terminal("--plain");
+        for text in ["of 60 namespaces", "of 180 pings", "taking everything down"] {
+            assert!(shown.contains(text), "{text:?} is not in\n{shown}");
+        }
+        assert!(shown.contains("... and 4"), "{shown}");
+        let all = terminal("--plain --verbose");
+        assert!(all.contains("ms  ns60 on veth-ns60") && !all.contains("of 60 namespaces"), "{all}");
+        let run = done(&mut xtask("run --namespaces 60 --duration 0.2"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "not into a pipe");
+    });
+}
