@@ -33,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iptables-legacy", "iptables"),
     ("iptables-nft", "iptables"),
     ("nft", "nftables"),
+    ("systemd-analyze", "systemd"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -29,6 +29,7 @@ mod topology_groups;
 mod topology_labs;
 mod topology_many;
 mod topology_policy;
+mod unit;
 mod vlan;
 mod watched;
 
