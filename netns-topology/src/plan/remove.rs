@@ -31,9 +31,18 @@ impl Planner<'_> {
     }
 
     fn remove_routes(&mut self) {
-        for route in self.record.routes.iter().filter_map(RecordedRoute::route) {
-            let unwanted = self.stays(&route.place) && !self.topology.routes.contains(&route);
-            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other)) {
+        for recorded in &self.record.routes {
+            let Some(route) = recorded.route() else { continue };
+            let is_wanted = self.topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *recorded);
+            let unwanted = self.stays(&route.place) && !is_wanted;
+            // The file may say the same route in other words now, with or without `dev`.
+            let stays = |other: &netns_core::route::Route| {
+                let wanted = self.topology.routes.iter().filter(|wanted| wanted.place == route.place);
+                wanted.into_iter().any(|wanted| {
+                    self.is_route(wanted, other) && self.rivals(wanted).any(|rival| rival == other)
+                })
+            };
+            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other) && !stays(other)) {
                 self.changes.push(Change::RemoveRoute(route));
             }
         }
