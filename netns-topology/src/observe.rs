@@ -68,7 +68,9 @@ impl Observed {
     pub fn look(topology: &Topology, record: &Record) -> Result<Self> {
         let mut observed = Self::default();
         let host = Namespace::current()?;
-        observed.places.insert(Place::Host, look_inside(&host, &Place::Host, topology, record)?);
+        let mut socket = RouteSocket::open_in(&host)?;
+        let inside = look_inside(&host, &mut socket, &Place::Host, topology, record)?;
+        observed.places.insert(Place::Host, inside);
         let names: BTreeSet<&String> = topology.namespaces.iter().chain(record.namespaces.keys()).collect();
         let present = Namespace::list()?;
         for name in names.into_iter().filter(|name| present.contains(name)) {
@@ -83,11 +85,12 @@ impl Observed {
                 // Whatever else: what is there must not be taken for what is not.
                 other => other?,
             };
-            let identity = NamespaceIdentity::of(&namespace)?;
+            let mut socket = RouteSocket::open_in(&namespace)?;
+            let identity = NamespaceIdentity::with_socket(&namespace, &mut socket)?;
             observed.namespaces.insert(name.clone(), Some(identity));
             if record.namespaces.get(name).is_some_and(|ours| ours.is(&identity)) {
                 let place = Place::Namespace(name.clone());
-                let inside = look_inside(&namespace, &place, topology, record)?;
+                let inside = look_inside(&namespace, &mut socket, &place, topology, record)?;
                 observed.places.insert(place, inside);
             }
         }
@@ -267,13 +270,18 @@ fn by_name<'a>(links: Vec<Link>, ours: impl Iterator<Item = &'a RecordedLink>) -
     links
 }
 
-fn look_inside(namespace: &Namespace, place: &Place, topology: &Topology, record: &Record) -> Result<Inside> {
-    let mut socket = RouteSocket::open_in(namespace)?;
-    let links = link::list(&mut socket)?;
+fn look_inside(
+    namespace: &Namespace,
+    socket: &mut RouteSocket,
+    place: &Place,
+    topology: &Topology,
+    record: &Record,
+) -> Result<Inside> {
+    let links = link::list(socket)?;
     let mut inside = Inside {
         links: by_name(links, record.every_link().filter(|known| known.place == *place)),
-        addresses: address::list(&mut socket)?,
-        routes: route::list(&mut socket)?,
+        addresses: address::list(socket)?,
+        routes: route::list(socket)?,
         sysctls: BTreeMap::new(),
     };
     let wanted = topology.sysctls.iter().filter(|sysctl| sysctl.place == *place).map(|sysctl| &sysctl.key);

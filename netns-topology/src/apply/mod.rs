@@ -7,6 +7,7 @@ mod mac;
 mod note;
 mod policy;
 mod remove;
+mod together;
 
 use self::remove::Leaving;
 use crate::error::{Error, Result};
@@ -31,8 +32,12 @@ pub(crate) struct Executor<'a> {
     record: &'a mut Record,
     /// Namespaces that were opened or made, with a socket in each.
     open: BTreeMap<Place, (Namespace, RouteSocket)>,
+    /// Of links that were asked for.
+    indexes: BTreeMap<LinkName, u32>,
     /// Names of those that were made and do not have them yet: see `note`.
     unnamed: BTreeSet<String>,
+    /// Whether the kernel has IPv6.
+    has_ipv6: bool,
     /// The programs that judge the ports of a place.
     monitors: BTreeMap<Place, Monitor>,
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
@@ -65,7 +70,9 @@ impl<'a> Executor<'a> {
             store,
             record,
             open: BTreeMap::new(),
+            indexes: BTreeMap::new(),
             unnamed: BTreeSet::new(),
+            has_ipv6: true,
             monitors: BTreeMap::new(),
             barriers: BTreeMap::new(),
             started: Vec::new(),
@@ -83,18 +90,28 @@ impl<'a> Executor<'a> {
         if !stopped.is_empty() {
             processes::stop(&self.record.mark(), self.record, &stopped)?;
         }
+        // `lo` has it, if there is any.
+        let lo = observed.inside(&Place::Host).and_then(|inside| inside.links.get("lo"));
+        self.has_ipv6 = lo.is_some_and(|lo| lo.addrgenmode.is_some());
         let changes = self.note(changes, observed)?;
         let total = changes.len();
         let (mut leaving, mut done) = (Leaving::of(&changes), 0);
-        for change in &changes {
+        let mut rest = &changes[..];
+        while let Some(change) = rest.first() {
             if !remove::removes(change) {
                 self.finish_leaving(&mut leaving)?;
             }
-            if !leaving.takes(change, observed, self.record) {
+            let together = together::count(rest);
+            if together > 1 {
+                self.make_together(&rest[..together])?;
+            } else if !leaving.takes(change, observed, self.record) {
                 self.make(change)?;
             }
-            done += 1;
-            (self.tell)(&Progress { change, done, total });
+            for change in &rest[..together] {
+                done += 1;
+                (self.tell)(&Progress { change, done, total });
+            }
+            rest = &rest[together..];
         }
         self.finish_leaving(&mut leaving)?;
         self.announce(&changes, observed)?;
@@ -125,11 +142,13 @@ impl<'a> Executor<'a> {
             }
             Change::RestoreSysctl { sysctl, before } => self.restore_sysctl(sysctl, before)?,
             Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
+                self.indexes.clear();
                 gone(link::delete(self.socket(&link.place)?, *index))?;
                 // A later link may have its index.
                 self.unbar(&link.place, *index)?;
             }
             Change::RemoveNamespace(name) => {
+                self.indexes.clear();
                 // What is to have the name next is open already.
                 if !self.unnamed.contains(name) {
                     let place = Place::Namespace(name.clone());
@@ -148,7 +167,10 @@ impl<'a> Executor<'a> {
             Change::AddBridge(bridge) => self.add_bridge(bridge)?,
             Change::AddSingle(single) => self.add_single(single)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
-            Change::Rename { link, index, .. } => self.rename(link, *index)?,
+            Change::Rename { link, index, .. } => {
+                self.indexes.clear();
+                self.rename(link, *index)?;
+            }
             Change::SetMac { link, to, .. } => {
                 let change = LinkChange { mac: Some(*to), ..LinkChange::NONE };
                 link::set(self.socket(&link.place)?, link.name, &change)?;
@@ -223,8 +245,14 @@ impl<'a> Executor<'a> {
         Ok(&mut self.entry(place)?.1)
     }
 
+    /// Asked for once a round: within that, what is removed is forgotten here.
     fn index(&mut self, link: &LinkName) -> Result<u32> {
-        Ok(link::get(self.socket(&link.place)?, link.name)?.index)
+        if let Some(&index) = self.indexes.get(link) {
+            return Ok(index);
+        }
+        let index = link::get(self.socket(&link.place)?, link.name)?.index;
+        self.indexes.insert(link.clone(), index);
+        Ok(index)
     }
 
     fn request(&mut self, route: &Route) -> Result<netns_core::route::Route> {
