@@ -200,8 +200,8 @@ fn a_router_outside_of_all_networks_is_reached_by_its_link() {
             )
             .unwrap();
         };
-        let before = state_of_the_host();
         lab("{ to = 'default', via = '10.0.0.1' }");
+        let before = state_of_the_host();
         let refused = topology("up", &file);
         let expected = "error: /run/lab.toml:3:35: client has no address in the network of 10.0.0.1; expected one that it \
                         can reach, or `dev` and `onlink = true`\n";
