@@ -1,7 +1,7 @@
 //! Ports of bridges with the spanning tree protocol listen and learn for a while before they forward: 30 s by default.
 
 use crate::error::Result;
-use crate::topology::{Bridge, LinkName, Place, Topology};
+use crate::topology::{BridgeSpec, LinkName, Place, Topology};
 use netns_core::bridge::PortState;
 use netns_core::link::{self, Link};
 use netns_core::{Namespace, RouteSocket};
@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Waits until no port of the topology's bridges is on its way to forwarding. A port that the protocol blocks, because there
 /// is another way, is where it is to be.
 pub(crate) fn wait(topology: &Topology) -> Result<()> {
-    let with_stp = |bridge: &&Bridge| bridge.options.stp_state == Some(true);
+    let with_stp = |bridge: &&BridgeSpec| bridge.options.stp_state == Some(true);
     topology.bridges.iter().filter(with_stp).try_for_each(|bridge| wait_for(&bridge.link))
 }
 

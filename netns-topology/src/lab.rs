@@ -7,8 +7,8 @@ use crate::forwarding;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
 use crate::processes::{self, CommandState};
-use crate::record::{Record, RecordedLink, RecordedRoute, RecordedSysctl, Store};
-use crate::topology::{Command, LinkName, Place, Sysctl, Topology};
+use crate::record::{LinkEntry, Record, RecordedRoute, Store, SysctlEntry};
+use crate::topology::{LinkName, Place, ShellCommand, Sysctl, Topology};
 use netns_core::record::SharedSetting;
 use netns_core::{Namespace, barrier};
 use netns_ebpf::Mode;
@@ -229,7 +229,7 @@ impl Lab {
     ///
     /// # Errors
     /// If the record cannot be read, or the kernel does not tell.
-    pub fn commands(&self) -> Result<Vec<(Command, CommandState)>> {
+    pub fn commands(&self) -> Result<Vec<(ShellCommand, CommandState)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let (running, stored) = (processes::running(&record.mark(), &record)?, self.stored()?);
         let started = record.commands.iter().map(|started| {
@@ -240,7 +240,7 @@ impl Lab {
             let exit = Store::exit(&stored, &namespace, &command);
             let ended = || processes::exit_code(&exit).map_or(CommandState::Ended, CommandState::Exited);
             let state = if running.iter().any(is_it) { CommandState::Running } else { ended() };
-            (Command { namespace, command }, state)
+            (ShellCommand { namespace, command }, state)
         });
         Ok(started.collect())
     }
@@ -333,7 +333,7 @@ fn lower_barriers(record: &mut Record, topology: &Topology) -> Result<()> {
 /// Claims what the host is already set to, for others may be about to put it back, and releases what is not needed any more.
 fn settle_settings(store: &Store, record: &mut Record, topology: &Topology) -> Result<()> {
     let wanted = || topology.sysctls.iter().filter(|sysctl| sysctl.is_shared());
-    if wanted().next().is_none() && !record.sysctls.iter().any(RecordedSysctl::is_shared) {
+    if wanted().next().is_none() && !record.sysctls.iter().any(SysctlEntry::is_shared) {
         return Ok(());
     }
     let (host, claimant) = (Namespace::current()?, Store::path(&record.file));
@@ -342,7 +342,7 @@ fn settle_settings(store: &Store, record: &mut Record, topology: &Topology) -> R
     let before = record.sysctls.len();
     for sysctl in wanted() {
         if is_new(record, sysctl) {
-            record.sysctls.push(RecordedSysctl::shared(sysctl, setting(&sysctl.key).before()?));
+            record.sysctls.push(SysctlEntry::shared(sysctl, setting(&sysctl.key).before()?));
         }
     }
     if record.sysctls.len() > before {
@@ -351,7 +351,7 @@ fn settle_settings(store: &Store, record: &mut Record, topology: &Topology) -> R
     for sysctl in wanted() {
         setting(&sysctl.key).claim(&sysctl.value)?;
     }
-    let of_no_use = |recorded: &&RecordedSysctl| !topology.sysctls.iter().any(|wanted| recorded.is(wanted));
+    let of_no_use = |recorded: &&SysctlEntry| !topology.sysctls.iter().any(|wanted| recorded.is(wanted));
     for recorded in record.sysctls.iter().filter(|recorded| recorded.is_shared()).filter(of_no_use) {
         setting(&recorded.key).release(&recorded.before(), &recorded.value)?;
     }
@@ -366,8 +366,8 @@ fn finish(store: Store, record: &Record) -> Result<()> {
 
 /// Drops from the record what is gone.
 fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
-    let there = |link: &RecordedLink| observed.ours(link).is_some();
-    let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
+    let there = |link: &LinkEntry| observed.ours(link).is_some();
+    let is = |recorded: &LinkEntry, link: &LinkName| recorded.is(link);
     for known in record.every_link_mut() {
         known.index = observed.ours(known).map(|now| now.index);
     }
@@ -375,7 +375,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
     record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
     record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));
     record.cables.retain(|ends| {
-        let wanted = |link: &RecordedLink| {
+        let wanted = |link: &LinkEntry| {
             topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))
         };
         ends.iter().all(|end| there(end) && wanted(end))
@@ -397,7 +397,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
         !programs.is_empty()
     });
     record.commands.retain(|started| {
-        let is = |wanted: &crate::topology::Command| {
+        let is = |wanted: &crate::topology::ShellCommand| {
             wanted.namespace == started.namespace && wanted.command == started.command
         };
         topology.commands.iter().any(is)

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::processes;
-use crate::record::{Record, RecordedLink, Store};
+use crate::record::{LinkEntry, Record, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
@@ -20,9 +20,9 @@ pub struct Observed {
     /// Named namespaces that the topology or its record speaks of; `None` of a name that stands for no namespace.
     pub namespaces: BTreeMap<String, Option<NamespaceIdentity>>,
     /// What is in the host, and in those namespaces that are ours.
-    pub places: BTreeMap<Place, Inside>,
+    pub places: BTreeMap<Place, ObservedInside>,
     /// Ports that are judged by our program.
-    pub judged: BTreeMap<LinkName, Judged>,
+    pub judged: BTreeMap<LinkName, JudgedPort>,
     /// Ports that carry filters of ours which do not judge them as they are to be: of earlier programs, or only one of
     /// the two.
     pub stale: BTreeSet<LinkName>,
@@ -40,7 +40,7 @@ pub struct Observed {
 
 /// A port that is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedPort {
     /// By what.
     pub policy: Policy,
     /// What was found wrong.
@@ -49,7 +49,7 @@ pub struct Judged {
 
 /// What is in a namespace.
 #[derive(Debug, Clone, Default)]
-pub struct Inside {
+pub struct ObservedInside {
     /// Its links, by name: those of the topology by the name that they were made with, whatever they are called now.
     pub links: BTreeMap<String, Link>,
     /// Its addresses.
@@ -171,7 +171,7 @@ impl Observed {
                 if !ahead.is_empty() {
                     self.ahead.insert(name.clone(), ahead);
                 }
-                if let Some(Judged { policy, violations }) = &mut judged {
+                if let Some(JudgedPort { policy, violations }) = &mut judged {
                     let dropped = unjudged.iter().filter(|one| one.port == index).map(|one| one.packets);
                     violations.packets[usize::from(Reason::Unjudged.code())] += dropped.sum::<u64>();
                     // What is enforced takes both the programs and the barrier.
@@ -201,7 +201,7 @@ impl Observed {
     }
 
     /// What is in a place; `None` if it is not there, or not ours.
-    pub(crate) fn inside(&self, place: &Place) -> Option<&Inside> {
+    pub(crate) fn inside(&self, place: &Place) -> Option<&ObservedInside> {
         self.places.get(place)
     }
 
@@ -211,8 +211,8 @@ impl Observed {
     }
 
     /// A link that the record speaks of, if it is that one and no later one of its name. Somebody may have given it
-    /// another MAC address, or another name: see [`Inside::links`].
-    pub(crate) fn ours(&self, recorded: &RecordedLink) -> Option<&Link> {
+    /// another MAC address, or another name: see [`ObservedInside::links`].
+    pub(crate) fn ours(&self, recorded: &LinkEntry) -> Option<&Link> {
         let links = &self.inside(&recorded.place)?.links;
         let has_index = |link: &&Link| recorded.index == Some(link.index);
         let named = links.get(&recorded.name).filter(|link| recorded.has_mac(link.mac) || has_index(link));
@@ -223,7 +223,11 @@ impl Observed {
 }
 
 /// What a monitor knows of a port, if that carries both of its programs, and the filters that run before them.
-fn judged(monitor: &Monitor, socket: &mut RouteSocket, index: u32) -> Result<(Option<Judged>, Vec<String>)> {
+fn judged(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    index: u32,
+) -> Result<(Option<JudgedPort>, Vec<String>)> {
     let (Some(slot), mut ahead) = (monitor.slot(index), Vec::new()) else { return Ok((None, Vec::new())) };
     for (direction, program) in [Direction::Ingress, Direction::Egress].into_iter().zip(monitor.program_ids())
     {
@@ -239,7 +243,7 @@ fn judged(monitor: &Monitor, socket: &mut RouteSocket, index: u32) -> Result<(Op
         ahead.extend(filters[..ours].iter().map(|other| describe(other, direction)));
     }
     let policy = monitor.policy(slot);
-    Ok((policy.map(|policy| Judged { policy, violations: monitor.violations(slot) }), ahead))
+    Ok((policy.map(|policy| JudgedPort { policy, violations: monitor.violations(slot) }), ahead))
 }
 
 /// A filter, by what `tc filter delete` takes.
@@ -254,7 +258,7 @@ fn describe(filter: &FilterInfo, direction: Direction) -> String {
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC
 /// address then, by the one that it was made with, if no other link has that.
-fn by_name<'a>(links: Vec<Link>, ours: impl Iterator<Item = &'a RecordedLink>) -> BTreeMap<String, Link> {
+fn by_name<'a>(links: Vec<Link>, ours: impl Iterator<Item = &'a LinkEntry>) -> BTreeMap<String, Link> {
     let mut links: BTreeMap<String, Link> =
         links.into_iter().map(|link| (link.name.to_string(), link)).collect();
     for known in ours.filter(|known| known.index.is_some()) {
@@ -276,9 +280,9 @@ fn look_inside(
     place: &Place,
     topology: &Topology,
     record: &Record,
-) -> Result<Inside> {
+) -> Result<ObservedInside> {
     let links = link::list(socket)?;
-    let mut inside = Inside {
+    let mut inside = ObservedInside {
         links: by_name(links, record.every_link().filter(|known| known.place == *place)),
         addresses: address::list(socket)?,
         routes: route::list(socket)?,

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::topology::Command;
+use crate::topology::ShellCommand;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{Namespace, NamespaceId};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -43,10 +43,10 @@ pub(crate) struct Process {
     fd: OwnedFd,
 }
 
-/// Runs the command that it is given and writes down how that ended, into the file that is its standard input: should the
-/// folder be renamed meanwhile, it is found all the same.
-const WRAPPER: &str = r#"/bin/sh -c "$1" </dev/null; echo $? >&0"#;
-/// How long a new command is watched: one that ends so soon, and not well, could not do what it was started for.
+/// Runs the command that it is given and writes down that it begins, by an empty line, and how that ended, into the file that
+/// is its standard input: should the folder be renamed meanwhile, it is found all the same.
+const WRAPPER: &str = r#"echo >&0; /bin/sh -c "$1" </dev/null; echo $? >&0"#;
+/// How long a new command is watched at least: one that ends so soon, and not well, could not do what it was started for.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// What has become of a command that was started.
@@ -72,7 +72,7 @@ impl fmt::Display for CommandState {
 }
 
 /// Starts a command, its output into a file, and how it ends into another; its process group.
-pub(crate) fn start(record: &Path, command: &Command, output: &Path, exit: &Path) -> Result<u32> {
+pub(crate) fn start(record: &Path, command: &ShellCommand, output: &Path, exit: &Path) -> Result<u32> {
     let failed = || Error::system(format!("run {:?} in {}", command.command, command.namespace));
     let out = File::options().create(true).append(true).open(output).map_err(failed())?;
     let err = out.try_clone().map_err(failed())?;
@@ -102,22 +102,33 @@ pub(crate) fn exit_code(exit: &Path) -> Option<i32> {
     fs::read_to_string(exit).ok()?.trim().parse().ok()
 }
 
-/// Waits whether one of these new commands, each with the file of its exit code, ends at once and not well.
-pub(crate) fn ends_at_once<'a>(started: &'a [(Command, PathBuf)]) -> Option<(&'a Command, i32)> {
-    let until = Instant::now() + AT_ONCE;
-    loop {
-        let codes = started.iter().map(|(command, exit)| (command, exit_code(exit)));
-        let codes: Vec<(&'a Command, Option<i32>)> = codes.collect();
-        if let Some(failed) =
-            codes.iter().find_map(|(command, code)| Some((*command, code.filter(|&code| code != 0)?)))
-        {
-            return Some(failed);
+/// Waits whether one of these new commands, each with the file of its exit code, ends at once and not well. On a slow
+/// machine that takes longer, as to begin takes longer.
+pub(crate) fn ends_at_once(started: &[(ShellCommand, PathBuf)]) -> Option<(&ShellCommand, i32)> {
+    let (began, mut limit) = (Instant::now(), None);
+    while !started.is_empty() {
+        let codes: Vec<Option<i32>> = started.iter().map(|(_, exit)| exit_code(exit)).collect();
+        let failed = started
+            .iter()
+            .zip(&codes)
+            .find_map(|((command, _), code)| Some((command, (*code)?)).filter(|(_, code)| *code != 0));
+        if failed.is_some() || codes.iter().all(Option::is_some) {
+            return failed;
         }
-        if codes.iter().all(|(_, code)| code.is_some()) || Instant::now() >= until {
-            return None;
+        let waited = began.elapsed();
+        if limit.is_none() && started.iter().all(|(_, exit)| has_begun(exit)) {
+            limit = Some(waited + AT_ONCE.max(3 * waited));
+        }
+        if waited >= limit.unwrap_or(PATIENCE) {
+            break;
         }
         thread::sleep(TICK);
     }
+    None
+}
+
+fn has_begun(exit: &Path) -> bool {
+    fs::metadata(exit).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// As [`HOST`] has it.
@@ -178,7 +189,7 @@ fn status(pid: i32) -> Option<(u8, u32)> {
 }
 
 /// Ends commands and all that they started, and waits until they are gone.
-pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&Command>) -> Result<()> {
+pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&ShellCommand>) -> Result<()> {
     let meant = |process: &Process| {
         commands
             .iter()

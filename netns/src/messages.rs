@@ -34,9 +34,9 @@ fn kept() -> MutexGuard<'static, Option<VecDeque<String>>> {
 
 /// Where the logger writes to.
 #[derive(Debug)]
-pub(crate) struct Messages;
+pub(crate) struct MessageSink;
 
-impl Write for Messages {
+impl Write for MessageSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *kept() {
             None => io::stderr().write_all(bytes)?,

@@ -33,6 +33,23 @@ pub fn unshare_network() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process have so many descriptors open at once, if it may not already. Beyond the hard limit that takes
+/// `CAP_SYS_RESOURCE`.
+///
+/// # Errors
+/// The kernel's.
+pub fn allow_descriptors(count: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes a limit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    if limit.rlim_cur < count {
+        limit = libc::rlimit { rlim_cur: count, rlim_max: limit.rlim_max.max(count) };
+        // SAFETY: it reads one.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    }
+    Ok(())
+}
+
 /// Puts the calling process, which has no other thread, into a new user namespace.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! nftables by hand: what `nft` shows of it, and that what others made stays as it is.
 
 use netns_core::nftables::{
-    Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, Set, Table,
-    Transaction, Verdict, chain, element, rule, set, table,
+    Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, RuleVerdict,
+    Set, Table, Transaction, chain, element, rule, set, table,
 };
 use std::path::PathBuf;
 use std::{env, fs};
@@ -122,7 +122,7 @@ fn nft_shows_what_was_made() {
             rule.meta(MetaKey::InputIndex, Register::One);
             rule.lookup(Register::One, &ports);
             rule.counter();
-            rule.verdict(Verdict::Accept);
+            rule.verdict(RuleVerdict::Accept);
         });
         let mut socket = socket(host);
         let before = socket.generation().unwrap();
@@ -203,7 +203,7 @@ fn every_expression_is_what_nft_reads_it_as() {
             rule.meta(MetaKey::OutputIndex, Register::Two);
             rule.byte_order(Register::Two, ByteOrder::Network);
             rule.compare(Register::Two, Comparison::Greater, &9_u32.to_be_bytes());
-            rule.verdict(Verdict::Drop);
+            rule.verdict(RuleVerdict::Drop);
         });
         socket(host).commit(&mut transaction).unwrap();
         let shown = nft("list table inet t");

@@ -6,7 +6,7 @@
 //! again when the kernel has reclaimed it.
 
 use super::Network;
-use super::attempt::Claim;
+use super::claim::Claim;
 use super::fabric::Fabric;
 use super::program::PortProgram;
 use super::recorded::{NetworkRecord, RecordedNetwork, named_sandboxes};

@@ -48,8 +48,12 @@
 
 mod adopt;
 mod attempt;
+mod books;
+mod chunks;
+mod claim;
 mod fabric;
 mod ledger;
+mod limit;
 mod names;
 mod notices;
 mod options;
@@ -63,6 +67,7 @@ mod requests;
 mod responder;
 mod root;
 mod sandbox;
+mod settings;
 mod shared;
 
 pub use options::{NetworkOptions, RecordPlace};
@@ -210,15 +215,15 @@ impl Network {
     /// nothing.
     ///
     /// One dump of a set for each bridge, and one question before it whether the barrier is still there; a barrier that
-    /// somebody took away is made again, and counted in [`Dropped::lost_barriers`]. While it was away, what it is there to
+    /// somebody took away is made again, and counted in [`BarrierReport::lost_barriers`]. While it was away, what it is there to
     /// stop has passed.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn take_unjudged(&self) -> Result<Dropped> {
+    pub fn take_unjudged(&self) -> Result<BarrierReport> {
         self.shared.check_process(Operation::ReadBarriers)?;
         let (unjudged, lost_barriers) = self.shared.take_unjudged()?;
-        Ok(Dropped { unjudged, lost_barriers })
+        Ok(BarrierReport { unjudged, lost_barriers })
     }
 
     /// How many dropped sandboxes the kernel has not reclaimed yet.
@@ -285,7 +290,7 @@ impl Network {
 /// What a network's barriers have done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Dropped {
+pub struct BarrierReport {
     /// What they dropped, by port.
     pub unjudged: Vec<Unjudged>,
     /// How many of them somebody had taken away.

@@ -1,7 +1,8 @@
 //! Which numbers can be taken: what the network remembers, and what the kernel says of dropped sandboxes.
 
+use super::books::Books;
 use super::ledger::{Ledger, Ticket};
-use super::place::Place;
+use super::place::BridgePlace;
 use super::reclaim::Heard;
 use super::shared::Shared;
 use crate::error::Operation;
@@ -24,31 +25,6 @@ const BRIDGES_COME: Duration = Duration::from_secs(1);
 /// looking at it (`rcu_barrier` in `cleanup_net`,
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
 const LINGERS: Duration = Duration::from_secs(5);
-
-/// The ledger, and what is known of the notices that it is kept by.
-#[derive(Debug)]
-pub(super) struct Books {
-    pub(super) ledger: Ledger,
-    /// How many numbers were taken since the notices were read.
-    taken: u32,
-    /// When it was last noticed that the kernel has reclaimed something.
-    reclaimed: Option<Instant>,
-    /// By bridge: whether notices do not say everything, so that somebody has to look which ports are there.
-    unsure: Box<[bool]>,
-}
-
-impl Books {
-    pub(super) fn new(capacity: u32, per_bridge: u32) -> Self {
-        let bridges = capacity.div_ceil(per_bridge) as usize;
-        let ledger = Ledger::new(capacity, per_bridge);
-        Self { ledger, taken: 0, reclaimed: None, unsure: vec![false; bridges].into() }
-    }
-
-    /// Whether reading notices of a bridge can tell anything that matters.
-    fn is_interesting(&self, bridge: u32) -> bool {
-        self.ledger.leaving_on(bridge) > 0 || self.unsure[bridge as usize]
-    }
-}
 
 impl Shared {
     /// A free number, if need be after the kernel has reclaimed some.
@@ -174,7 +150,7 @@ impl Shared {
     }
 
     /// Reads the notices of one bridge.
-    fn read_notices_of(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn read_notices_of(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let mut heard_any = false;
         while place.reclaim.read(|heard| match heard {
             Heard::Lost => books.unsure[bridge as usize] = true,
@@ -194,7 +170,7 @@ impl Shared {
     }
 
     /// Looks which ports of a bridge are there, because notices do not say it.
-    fn look(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn look(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let plan = &self.recipe.plan;
         let expected: Vec<Ticket> = books.ledger.expected(bridge).collect();
         let links = link::list(&mut RouteSocket::open_in(&place.namespace)?)?;

@@ -64,24 +64,24 @@ impl PoolOptions {
 /// nothing ready.
 #[derive(Debug)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     threads: Vec<JoinHandle<()>>,
     /// Written to, it ends the wait for notices.
     stop: Option<File>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PoolShared {
     network: Network,
     options: PoolOptions,
     /// When so few are left, the threads are woken. Not at every one that is taken: waking is a system call.
     low: usize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     wake: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct PoolState {
     ready: VecDeque<Sandbox>,
     /// How many are being made.
     coming: usize,
@@ -102,7 +102,7 @@ impl Pool {
         if options.ready == 0 || options.threads == 0 || options.per_second == Some(0) {
             return Err(Error::invalid(Operation::StartPool, "", "its size, threads and rate begin at 1"));
         }
-        let state = State {
+        let state = PoolState {
             ready: VecDeque::with_capacity(options.ready),
             coming: 0,
             full: false,
@@ -110,7 +110,7 @@ impl Pool {
             next: Instant::now(),
             failure: None,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             network: network.clone(),
             options,
             low: options.ready - options.ready.div_ceil(4),
@@ -121,13 +121,13 @@ impl Pool {
             sys::file::pipe().map_err(Error::system(Operation::StartPool, "", SystemCall::Pipe))?;
         let mut pool = Self { shared, threads: Vec::new(), stop: Some(stop) };
         for _ in 0..options.threads {
-            pool.spawn("sandbox pool", Shared::fill)?;
+            pool.spawn("sandbox pool", PoolShared::fill)?;
         }
         pool.spawn("sandbox notices", move |shared| shared.watch(&stopped))?;
         Ok(pool)
     }
 
-    fn spawn(&mut self, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
+    fn spawn(&mut self, name: &str, work: impl FnOnce(&PoolShared) + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
         self.threads.push(thread.map_err(Error::system(Operation::StartPool, "", SystemCall::Clone))?);
@@ -216,13 +216,13 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Whether this is the process that made the pool: a fork has a copy, perhaps of a moment when it was locked.
     fn is_ours(&self) -> bool {
         self.network.shared.is_ours()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         // No change of the state can stop in the middle.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

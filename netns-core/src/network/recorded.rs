@@ -4,7 +4,7 @@
 //! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
 //! gives the other end of such a port. Neither can be changed from inside a sandbox.
 
-use super::options::{NetworkOptions, RecordPlace};
+use super::options::{DEFAULT_FOLDER, NetworkOptions, RecordPlace};
 use super::place::barrier_name;
 use super::plan::{Plan, WINDOW};
 use crate::barrier;
@@ -127,7 +127,7 @@ pub struct RecordedNetwork {
 
 impl RecordedNetwork {
     /// The folder that records are in by default.
-    pub const FOLDER: &'static str = "/run/netns-networks";
+    pub const FOLDER: &'static str = DEFAULT_FOLDER;
 
     /// The networks that are on record in a folder, those of other namespaces than the calling thread's included.
     ///

@@ -16,7 +16,7 @@
 use super::options::NetworkOptions;
 use super::plan::Plan;
 use super::program::PortInfo;
-use super::responder::silent;
+use super::settings::{QUIET, UP, silent};
 use crate::address::{self, Address};
 use crate::bridge::{self, PortOptions};
 use crate::link::{self, AddrGenMode, LinkChange};
@@ -194,10 +194,6 @@ fn encode_question(batch: &mut Batch, index: u32, namespace: Option<i32>) {
     });
 }
 
-/// Raises a link.
-pub(super) const UP: LinkChange<'_> = LinkChange { up: Some(true), ..LinkChange::NONE };
-const QUIET: LinkChange<'_> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
-
 /// Appends the hooks of a port and the programs on them; or the programs alone, in place of those that are there.
 pub(super) fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>, replace: bool) {
     if !replace {
@@ -238,37 +234,4 @@ pub(super) fn encode_trunk_program(batch: &mut Batch, index: u32, program: Borro
         class_id: 0,
     };
     tc::encode_add_filter(batch, &filter);
-}
-
-/// Requests in as many batches as they need.
-pub(super) struct Requests<'a> {
-    socket: &'a mut crate::RouteSocket,
-    batch: Batch,
-}
-
-impl<'a> Requests<'a> {
-    /// What is left in a batch for one more group of requests.
-    const ROOM: usize = 512;
-
-    pub(super) fn new(socket: &'a mut crate::RouteSocket) -> Self {
-        Self { socket, batch: Batch::new() }
-    }
-
-    /// Lets `write` append less than [`Self::ROOM`] bytes of requests.
-    pub(super) fn add(&mut self, write: impl FnOnce(&mut Batch)) -> Result<()> {
-        if self.batch.bytes().len() + Self::ROOM > crate::wire::BATCH_CAPACITY {
-            self.flush()?;
-        }
-        write(&mut self.batch);
-        Ok(())
-    }
-
-    /// Sends what was appended and not sent.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        if self.batch.messages() > 0 {
-            self.socket.execute(&mut self.batch)?;
-            self.batch.clear();
-        }
-        Ok(())
-    }
 }

@@ -1,9 +1,9 @@
 //! A namespace with an interface, an address and a port, ready to run something in.
 
-use super::Shared;
-use super::attempt::Claim;
+use super::claim::Claim;
 use super::plan::Plan;
 use super::program::PortInfo;
+use super::shared::Shared;
 use crate::{IpNet, MacAddress, Namespace, Result, RouteSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command};

@@ -1,10 +1,10 @@
 //! What a network and its sandboxes share.
 
+use super::books::Books;
 use super::fabric::Fabric;
-use super::names::LeftName;
-use super::notices::Books;
+use super::names::{self, LeftName};
 use super::options::NetworkOptions;
-use super::place::{Place, barrier_name};
+use super::place::{BridgePlace, barrier_name};
 use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
@@ -13,6 +13,7 @@ use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub(super) struct Shared {
     pub(super) backlog: u32,
     books: Mutex<Books>,
     /// The bridges, the first of which is always there. One lock for each, so that threads seldom meet.
-    pub(super) places: Box<[OnceLock<Place>]>,
+    pub(super) places: Box<[OnceLock<BridgePlace>]>,
     fabric: Mutex<Fabric>,
     /// Whether the folder of named namespaces was made ready.
     pub(super) names: OnceLock<()>,
@@ -64,11 +65,11 @@ impl Shared {
         home_id: NamespaceId,
         options: &NetworkOptions,
         plan: Plan,
-        (fabric, first): (Fabric, Place),
+        (fabric, first): (Fabric, BridgePlace),
         record: Option<NetworkRecord>,
         owned: bool,
     ) -> Result<Self> {
-        let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
+        let places: Box<[OnceLock<BridgePlace>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
             process: this_process(),
@@ -113,7 +114,7 @@ impl Shared {
     }
 
     /// The bridge of a sandbox, made if it is not there yet.
-    pub(super) fn place(&self, number: u32) -> Result<&Place> {
+    pub(super) fn place(&self, number: u32) -> Result<&BridgePlace> {
         let plan = &self.recipe.plan;
         let shard = plan.shard(number);
         let place = &self.places[shard as usize];
@@ -173,6 +174,45 @@ impl Shared {
     pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
         // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Removes the name of the namespace that `socket` is in, or remembers to do so later.
+    pub(super) fn remove_name(&self, name: Box<str>, socket: BorrowedFd<'_>) {
+        if !self.is_ours() {
+            return;
+        }
+        if names::remove(&name, socket).is_err() {
+            let socket = socket.try_clone_to_owned().ok();
+            let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
+            left.push(LeftName { name, socket });
+        }
+    }
+
+    /// Tries again to remove names that could not be removed.
+    ///
+    /// # Errors
+    /// Why one of them cannot be removed now.
+    pub(super) fn remove_left_names(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|LeftName { name, socket }| {
+            let removed = match socket {
+                Some(socket) => names::remove(name, socket.as_fd()),
+                None => Err(Error::invalid(
+                    Operation::DeleteNamespace,
+                    &**name,
+                    "it is not known whether it is ours",
+                )),
+            };
+            let remains = removed.is_err();
+            if outcome.is_ok() {
+                outcome = removed;
+            }
+            remains
+        });
+        outcome
     }
 }
 

@@ -1,10 +1,9 @@
 //! Chains: lists of rules, at a hook of the kernel or for others to jump to.
 
 use super::constants::{
-    NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_HOOK_DEV,
-    NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+    NESTED, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE,
+    NFTA_HOOK_DEV, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
 };
-use super::expression::NESTED;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::IfName;

@@ -50,7 +50,7 @@ mod transaction;
 mod tests;
 
 pub use chain::{Base, Chain};
-pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, Verdict};
+pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, RuleVerdict};
 pub use set::{KeyType, Set};
 pub use socket::NftSocket;
 pub use table::Table;

@@ -1,6 +1,7 @@
 //! Identities: what no later thing of the same name has. Each is a line of a record, and is compared with what is there.
 
-use super::{Line, Removal};
+use super::line::Line;
+use super::removal::Removal;
 use crate::barrier;
 use crate::link::{self, Link};
 use crate::sysctl::{self, Ipv4Forwarding};

@@ -35,6 +35,7 @@
 mod file;
 mod identity;
 mod line;
+mod removal;
 mod remove;
 mod shared;
 
@@ -44,7 +45,8 @@ pub use identity::{
     RecordedNamespace, RecordedSysctl,
 };
 pub use line::Line;
-pub use remove::{Removal, remove_links};
+pub use removal::Removal;
+pub use remove::remove_links;
 pub use shared::{SettingBefore, SharedSetting};
 
 #[cfg(test)]

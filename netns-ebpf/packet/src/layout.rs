@@ -11,8 +11,8 @@ pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIRS, PairKey, PairLine, pair_bits, pair_home,
 };
 pub use validation::{
-    Dropped, EVENT_LIMIT, EVENTS, Event, GROUPS, MAX_GROUPS, POLICIES, PortPolicy, SNAPSHOT, VIOLATIONS,
-    Violations, WINDOW_SHIFT, control,
+    Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
+    ViolationRecord, Violations, WINDOW_SHIFT, control,
 };
 
 /// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].

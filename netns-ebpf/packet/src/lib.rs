@@ -50,7 +50,7 @@ mod rules;
 mod transport;
 
 pub use dhcp::options as dhcp_options;
-pub use ipv4::{Options, judge as ipv4, options as ipv4_options};
+pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
 pub use message::judge as message;
 pub use neighbour::{Owners, options as discovery_options};
@@ -103,7 +103,7 @@ impl Bytes for [u8] {
 pub trait Steps: Bytes {
     /// The IPv4 options between two places.
     #[inline(always)]
-    fn ipv4_options(&self, options: Span) -> Options {
+    fn ipv4_options(&self, options: Span) -> Ipv4Options {
         ipv4::options(self, options)
     }
 

@@ -16,7 +16,7 @@ pub use around::Around;
 pub use cases::{Case, Forwarded, cases};
 pub use frame::Party;
 pub use socket::FrameSocket;
-pub use trial::{Outcome, Trial};
+pub use trial::{Trial, TrialOutcome};
 
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ pub struct Trial<'m> {
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TrialOutcome {
     /// How often the case's reason was counted of the sender meanwhile: once, if nobody else sends such frames from there.
     pub seen: u64,
     /// Whether the frame arrived.
@@ -65,7 +65,7 @@ impl Trial<'_> {
     ///
     /// # Panics
     /// If the port's slot is not one of the monitor's.
-    pub fn send(&self, case: &Case) -> Result<Outcome, MonitorError> {
+    pub fn send(&self, case: &Case) -> Result<TrialOutcome, MonitorError> {
         let failed = |operation: &str| {
             let operation = operation.to_owned();
             |source: io::Error| MonitorError::Kernel { operation, source }
@@ -85,7 +85,7 @@ impl Trial<'_> {
             let Some(frame) = self.receiver.receive(left).map_err(failed("hear frames"))? else { break };
             arrived = is_it(&frame);
         }
-        Ok(Outcome { seen: seen() - before, arrived })
+        Ok(TrialOutcome { seen: seen() - before, arrived })
     }
 }
 

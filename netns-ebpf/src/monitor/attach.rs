@@ -7,7 +7,7 @@
 use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::{Error, RouteSocket};
 
-use super::load::Program;
+use super::load::LoadedProgram;
 use super::{Monitor, MonitorError, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
@@ -240,7 +240,7 @@ impl Monitor {
         }
     }
 
-    fn program(&self, direction: Direction) -> &Program {
+    fn program(&self, direction: Direction) -> &LoadedProgram {
         match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,

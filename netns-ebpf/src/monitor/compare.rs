@@ -60,7 +60,7 @@ impl fmt::Display for Difference {
 /// How the program's counters compare with the kernel's: [`Monitor::compare`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Comparison {
+pub enum CounterComparison {
     /// They are equal: packets and bytes of every port, both ways.
     Exact,
     /// They are not; these are not equal.
@@ -116,7 +116,7 @@ impl Monitor {
         &self,
         ports: &[Slot],
         kernel: impl FnMut() -> Result<Vec<LinkStats>, E>,
-    ) -> Result<Comparison, E> {
+    ) -> Result<CounterComparison, E> {
         compare(ports, |slot| self.counters(slot), kernel, || thread::sleep(PAUSE))
     }
 }
@@ -127,8 +127,8 @@ fn compare<E>(
     program: impl Fn(Slot) -> PortCounters,
     mut kernel: impl FnMut() -> Result<Vec<LinkStats>, E>,
     wait: impl Fn(),
-) -> Result<Comparison, E> {
-    let mut comparison = Comparison::Busy;
+) -> Result<CounterComparison, E> {
+    let mut comparison = CounterComparison::Busy;
     for _ in 0..ATTEMPTS {
         let before = kernel()?;
         let counters: Vec<PortCounters> = ports.iter().map(|&slot| program(slot)).collect();
@@ -139,9 +139,9 @@ fn compare<E>(
             let different: Vec<Difference> =
                 all.flat_map(|((&port, counters), stats)| differences(port, counters, stats)).collect();
             if different.is_empty() {
-                return Ok(Comparison::Exact);
+                return Ok(CounterComparison::Exact);
             }
-            comparison = Comparison::Different(different);
+            comparison = CounterComparison::Different(different);
         }
         wait();
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use super::Slot;
-use super::refusal::kernel_error;
+use super::kernel_answer::kernel_error;
 use crate::layout::{MAX_GROUPS, MAX_SLOTS};
 
 /// Why the monitor could not do what it was asked.

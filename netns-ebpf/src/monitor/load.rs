@@ -20,13 +20,13 @@ const EVENTS_BYTES: u32 = 1 << 19;
 
 /// A program in the kernel.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(super) struct LoadedProgram {
     pub(super) fd: OwnedFd,
     /// By which the kernel names it, in a filter for instance.
     pub(super) id: u32,
 }
 
-impl Program {
+impl LoadedProgram {
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -35,12 +35,12 @@ impl Program {
 /// What the kernel made of the object.
 pub(super) struct Loaded {
     pub(super) maps: Maps,
-    pub(super) ingress: Program,
-    pub(super) egress: Program,
+    pub(super) ingress: LoadedProgram,
+    pub(super) egress: LoadedProgram,
     /// `None` where it is not known which one it is.
-    pub(super) trunk: Option<Program>,
+    pub(super) trunk: Option<LoadedProgram>,
     /// For TCX links, ingress first; `None` unless asked for.
-    pub(super) tcx: Option<[Program; 2]>,
+    pub(super) tcx: Option<[LoadedProgram; 2]>,
     pub(super) log: LogReader,
 }
 
@@ -153,7 +153,7 @@ fn check_types(ebpf: &Ebpf) -> Result<(), MonitorError> {
 }
 
 /// Puts one program through the verifier.
-fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorError> {
+fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<LoadedProgram, MonitorError> {
     let failed = |error| refusal::of_program(name, error);
     let program = ebpf.program_mut(name).ok_or(ProgramError::UnexpectedProgramType).map_err(failed)?;
     let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
@@ -162,5 +162,5 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorE
         program.fd().map_err(failed)?.as_fd().try_clone_to_owned().map_err(|source| {
             MonitorError::Kernel { operation: format!("keep the program {name}"), source }
         })?;
-    Ok(Program { fd, id: program.info().map_err(failed)?.id() })
+    Ok(LoadedProgram { fd, id: program.info().map_err(failed)?.id() })
 }

@@ -6,6 +6,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod kernel_answer;
 mod load;
 mod log;
 mod machine;
@@ -34,16 +35,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::maps::{HashMap, MapData, MapError};
 
 pub use attach::Attachment;
-pub use compare::{Comparison, Counter, Difference};
+pub use compare::{Counter, CounterComparison, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
-pub use events::Event;
+pub use events::ViolationEvent;
 pub use observe::{
-    Barred, Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace,
-    stations,
+    Barred, Clsact, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange, Station,
+    Trace, stations,
 };
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
+pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
@@ -54,7 +55,7 @@ pub use violation::Violation;
 pub use crate::layout::Lost;
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Traffic, Violations};
 use events::EventReader;
-use load::Program;
+use load::LoadedProgram;
 use log::LogReader;
 use mapped::MappedArray;
 use pairs::PairTable;
@@ -124,7 +125,7 @@ pub struct Pair {
 
 /// A port, and what was counted of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct CountedPort {
     /// Its slot.
     pub slot: Slot,
     /// Its ifindex, in the monitor's namespace.
@@ -139,7 +140,7 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The ports that have a slot, in the slots' order.
-    pub ports: Vec<Port>,
+    pub ports: Vec<CountedPort>,
     /// What passed between them: as [`Monitor::pairs`].
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair: as [`Monitor::lost_pairs`].
@@ -153,16 +154,16 @@ pub struct Snapshot {
 /// between threads. Dropping it closes the programs and the maps; filters that still carry a program keep both alive in
 /// the kernel until they are gone.
 pub struct Monitor {
-    ingress: Program,
-    egress: Program,
+    ingress: LoadedProgram,
+    egress: LoadedProgram,
     /// `None` in a monitor that was opened again: nothing tells which program it was.
-    trunk: Option<Program>,
+    trunk: Option<LoadedProgram>,
     /// For TCX links, ingress first; `None` unless asked for.
-    tcx: Option<[Program; 2]>,
+    tcx: Option<[LoadedProgram; 2]>,
     counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
-    ports: Mutex<Ports>,
+    ports: Mutex<AttachedPorts>,
     /// `None` if pairs are not counted.
     pairs: Option<PairTable>,
     lost: MappedArray,
@@ -173,7 +174,7 @@ pub struct Monitor {
 
 /// The slots, and the kernel's map from ports to them. They change together.
 #[derive(Debug)]
-struct Ports {
+struct AttachedPorts {
     slots: Slots,
     limit: u16,
     map: HashMap<MapData, u32, u32>,
@@ -181,7 +182,7 @@ struct Ports {
     near: Option<MappedArray>,
 }
 
-impl Ports {
+impl AttachedPorts {
     /// Writes a port to where the programs of TCX links look first, or takes it from there.
     fn set_near(&self, ifindex: u32, slot: Option<Slot>) {
         let Some(near) = &self.near else { return };
@@ -376,7 +377,7 @@ impl Monitor {
             ports: ports
                 .slots
                 .used()
-                .map(|(slot, ifindex)| Port {
+                .map(|(slot, ifindex)| CountedPort {
                     slot,
                     ifindex,
                     counters: self.counters(slot),
@@ -409,7 +410,7 @@ impl Monitor {
         self.log.fd()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ports> {
+    fn lock(&self) -> MutexGuard<'_, AttachedPorts> {
         // Nothing between the lock and its release can panic and leave the ports half changed.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
 use super::{Monitor, MonitorError, Slot};
-use crate::layout::{MAX_GROUPS, NO_SLOT, PortPolicy, Violations, control};
+use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
 /// What is done about a frame that its port may not send.
@@ -85,8 +85,8 @@ impl Policy {
 }
 
 const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
-const PORT_AT: usize = std::mem::offset_of!(PortPolicy, ifindex) / size_of::<u64>();
-const RULES_AT: usize = std::mem::offset_of!(PortPolicy, rules) / size_of::<u64>();
+const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
+const RULES_AT: usize = std::mem::offset_of!(PortRules, rules) / size_of::<u64>();
 
 /// The mapped arrays of validation.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ impl fmt::Display for Behind {
 
 /// Who a port is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortInfo {
+pub struct PortIdentity {
     /// Its ifindex, in the monitor's namespace.
     pub ifindex: u32,
     /// Its slot.
@@ -76,7 +76,7 @@ pub struct PortInfo {
 }
 
 /// Its name, with who is behind it if that is known: `veth1 (ns1)`.
-impl fmt::Display for PortInfo {
+impl fmt::Display for PortIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let label = self.behind.label();
         if label.is_empty() { self.name.fmt(f) } else { write!(f, "{} ({label})", self.name) }
@@ -87,7 +87,7 @@ impl fmt::Display for PortInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortReading {
     /// Who it is. Shared with other readings, so that a reading of many ports copies no names.
-    pub info: Arc<PortInfo>,
+    pub info: Arc<PortIdentity>,
     /// What was counted.
     pub counters: PortCounters,
     /// What was found wrong with the frames from its namespace, by reason; `None` where no program judges them and the
@@ -155,14 +155,14 @@ impl Monitor {
     /// # Panics
     /// If a port's slot is not one of this monitor's.
     #[must_use]
-    pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortInfo>>) -> Reading {
+    pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortIdentity>>) -> Reading {
         let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
         let (taken, counted_by) = (Instant::now(), CountedBy::Program);
         Reading { taken, counted_by, ports, pairs: self.pairs(), lost: self.lost_pairs() }
     }
 
     /// One of the ports of [`Self::read`].
-    pub(super) fn read_port(&self, port: &Arc<PortInfo>) -> PortReading {
+    pub(super) fn read_port(&self, port: &Arc<PortIdentity>) -> PortReading {
         PortReading {
             info: Arc::clone(port),
             counters: self.counters(port.slot),
@@ -174,7 +174,7 @@ impl Monitor {
 impl PortReading {
     /// What the kernel alone counted, where no program may be loaded.
     #[must_use]
-    pub fn of_kernel(port: &Arc<PortInfo>, stats: &LinkStats) -> Self {
+    pub fn of_kernel(port: &Arc<PortIdentity>, stats: &LinkStats) -> Self {
         Self { info: Arc::clone(port), counters: kernel_counters(stats), violations: None }
     }
 }

@@ -6,14 +6,14 @@ use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType}
 use aya::programs::loaded_programs;
 
 use super::events::EventReader;
-use super::load::{Loaded, Maps, Program};
+use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
 use super::mapped::MappedArray;
 use super::pairs::PairTable;
 use super::policy::Validation;
 use super::slots::Slots;
-use super::{Monitor, MonitorError, Ports};
-use crate::layout::{self, PairLine, PortCounters, PortPolicy, Violations};
+use super::{AttachedPorts, Monitor, MonitorError};
+use crate::layout::{self, PairLine, PortCounters, PortRules, Violations};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -61,7 +61,7 @@ impl Monitor {
         let Loaded { mut maps, ingress, egress, trunk, tcx, log } = loaded;
         let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
         let (counters, lines) = mapped(layout::COUNTERS, size_of::<PortCounters>())?;
-        let (policies, slots) = mapped(layout::POLICIES, size_of::<PortPolicy>())?;
+        let (policies, slots) = mapped(layout::POLICIES, size_of::<PortRules>())?;
         let validation = Validation {
             policies,
             violations: mapped(layout::VIOLATIONS, size_of::<Violations>())?.0,
@@ -91,7 +91,7 @@ impl Monitor {
             tcx,
             counters,
             cpus: lines / (u32::from(limit) + 1),
-            ports: Mutex::new(Ports { slots, limit, map, near }),
+            ports: Mutex::new(AttachedPorts { slots, limit, map, near }),
             // Where pairs are not counted, the table is a line that no group has.
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs)),
             lost,
@@ -119,7 +119,7 @@ fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
 }
 
 /// A program in the kernel, and the ids of its maps.
-fn open_program(id: u32) -> Result<(Program, Vec<u32>), MonitorError> {
+fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
     let gone = || MonitorError::Gone { program: id };
     // Others' programs come and go meanwhile.
     let info = loaded_programs().flatten().find(|info| info.id() == id).ok_or_else(gone)?;
@@ -131,7 +131,7 @@ fn open_program(id: u32) -> Result<(Program, Vec<u32>), MonitorError> {
     let fd = info.fd().map_err(|_| gone())?;
     let fd = fd.as_fd().try_clone_to_owned();
     let fd = fd.map_err(|source| MonitorError::Kernel { operation: operation(), source })?;
-    Ok((Program { fd, id }, info.map_ids().map_err(failed)?.unwrap_or_default()))
+    Ok((LoadedProgram { fd, id }, info.map_ids().map_err(failed)?.unwrap_or_default()))
 }
 
 /// A map that we know, and its name.

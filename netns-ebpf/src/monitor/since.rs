@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reading::{PortReading, Reading};
-use super::{Lost, Pair, Port, Slot, Snapshot};
+use super::{CountedPort, Lost, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Traffic};
 
 /// How fast something passes.
@@ -87,11 +87,11 @@ impl Snapshot {
     /// since: all that it has.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let ports: HashMap<(Slot, u32), &Port> =
+        let ports: HashMap<(Slot, u32), &CountedPort> =
             earlier.ports.iter().map(|port| ((port.slot, port.ifindex), port)).collect();
         let pairs: HashMap<_, _> = earlier.pairs.iter().map(|pair| ((pair.from, pair.to), pair)).collect();
-        let port = |now: &Port| match ports.get(&(now.slot, now.ifindex)) {
-            Some(before) if !counts_anew(now.counters, before.counters) => Port {
+        let port = |now: &CountedPort| match ports.get(&(now.slot, now.ifindex)) {
+            Some(before) if !counts_anew(now.counters, before.counters) => CountedPort {
                 counters: passed(now.counters, before.counters),
                 violations: now.violations.since(&before.violations),
                 ..*now

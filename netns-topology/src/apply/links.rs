@@ -3,7 +3,7 @@
 use super::Executor;
 use crate::error::Result;
 use crate::plan::{defaults, differing, link_local};
-use crate::topology::{Bridge, Cable, CableEnd, LinkName, SingleLink};
+use crate::topology::{BridgeSpec, Cable, CableEnd, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
@@ -25,7 +25,7 @@ pub(super) fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChang
 const LEAST_IPV6_MTU: u32 = 1280;
 
 impl Executor<'_> {
-    pub(super) fn add_bridge(&mut self, wanted: &Bridge) -> Result<()> {
+    pub(super) fn add_bridge(&mut self, wanted: &BridgeSpec) -> Result<()> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {

@@ -15,7 +15,7 @@ use crate::observe::Observed;
 use crate::plan::Change;
 use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
-use crate::topology::{Command, LinkName, Place, Route, Sysctl};
+use crate::topology::{LinkName, Place, RouteSpec, ShellCommand, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::barrier::Barrier;
 use netns_core::link::LinkChange;
@@ -43,7 +43,7 @@ pub(crate) struct Executor<'a> {
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
     barriers: BTreeMap<Place, Barrier>,
     /// Commands that were started, with the files of how they end.
-    started: Vec<(Command, PathBuf)>,
+    started: Vec<(ShellCommand, PathBuf)>,
     /// Hears of each change that was made.
     tell: &'a mut dyn FnMut(&Progress<'_>),
 }
@@ -83,7 +83,7 @@ impl<'a> Executor<'a> {
     /// Carries out a plan for what was observed.
     pub(crate) fn execute(&mut self, changes: &[Change], observed: &Observed) -> Result<()> {
         // What is gone leaves first: a namespace that is made anew has none of what the old one had.
-        let stopped: BTreeSet<&Command> = changes
+        let stopped: BTreeSet<&ShellCommand> = changes
             .iter()
             .filter_map(|change| if let Change::Stop(command) = change { Some(command) } else { None })
             .collect();
@@ -120,7 +120,7 @@ impl<'a> Executor<'a> {
 
     /// A command that ends at once, and not well, was not started.
     fn look_at_started(&self) -> Result<()> {
-        let Some((Command { namespace, command }, code)) = processes::ends_at_once(&self.started) else {
+        let Some((ShellCommand { namespace, command }, code)) = processes::ends_at_once(&self.started) else {
             return Ok(());
         };
         let output = fs::read(Store::output(&self.record.file).join(namespace)).unwrap_or_default();
@@ -136,7 +136,7 @@ impl<'a> Executor<'a> {
                 let request = self.request(route)?;
                 gone(route::delete(self.socket(&route.place)?, &request))?;
             }
-            Change::RemoveAddress(crate::topology::Address { link, net }) => {
+            Change::RemoveAddress(crate::topology::AddressSpec { link, net }) => {
                 let index = self.index(link)?;
                 gone(address::delete(self.socket(&link.place)?, index, *net))?;
             }
@@ -188,7 +188,7 @@ impl<'a> Executor<'a> {
                 let index = self.index(link)?;
                 netns_core::bridge::set_port(self.socket(&link.place)?, index, options)?;
             }
-            Change::AddAddress(crate::topology::Address { link, net }) => {
+            Change::AddAddress(crate::topology::AddressSpec { link, net }) => {
                 let index = self.index(link)?;
                 address::add(self.socket(&link.place)?, &Address::new(index, *net))?;
             }
@@ -255,7 +255,7 @@ impl<'a> Executor<'a> {
         Ok(index)
     }
 
-    fn request(&mut self, route: &Route) -> Result<netns_core::route::Route> {
+    fn request(&mut self, route: &RouteSpec) -> Result<netns_core::route::Route> {
         let index = match route.dev {
             Some(name) => Some(self.index(&LinkName { place: route.place.clone(), name })?),
             None => None,
@@ -284,7 +284,7 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn start(&mut self, command: &Command) -> Result<()> {
+    fn start(&mut self, command: &ShellCommand) -> Result<()> {
         let folder = Store::output(&self.record.file);
         for folder in [&folder, &Store::exits(&self.record.file)] {
             fs::create_dir_all(folder).map_err(Error::system(format!("make {}", folder.display())))?;
@@ -293,7 +293,7 @@ impl<'a> Executor<'a> {
         let exit = Store::exit(&self.record.file, &command.namespace, &command.command);
         let group = processes::start(&self.record.mark(), command, &output, &exit)?;
         self.started.push((command.clone(), exit));
-        let Command { namespace, command } = command.clone();
+        let ShellCommand { namespace, command } = command.clone();
         self.record.commands.push(RecordedCommand { namespace, command, group });
         self.store.write(self.record)
     }

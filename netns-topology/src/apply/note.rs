@@ -5,7 +5,7 @@ use super::mac::MacSource;
 use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::{Change, INTERFACE, is_of_interface};
-use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl, Store};
+use crate::record::{LinkEntry, RecordedName, RecordedRoute, Store, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl};
 use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::sysctl::{self, Ipv4Forwarding};
@@ -74,19 +74,19 @@ impl Executor<'_> {
             }
             Change::AddBridge(bridge) => {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
-                let new = RecordedLink::new(&bridge.link, mac);
+                let new = LinkEntry::new(&bridge.link, mac);
                 forget_gone(&mut self.record.bridges, &new, observed);
                 self.record.bridges.push(new);
             }
             Change::AddSingle(single) => {
                 let mac = *single.mac.get_or_insert_with(any_mac);
-                let new = RecordedLink::new(&single.link, mac);
+                let new = LinkEntry::new(&single.link, mac);
                 forget_gone(&mut self.record.links, &new, observed);
                 self.record.links.push(new);
             }
             Change::AddCable(cable) => {
                 let ends = cable.ends.each_mut();
-                let ends = ends.map(|end| RecordedLink::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
+                let ends = ends.map(|end| LinkEntry::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
                 self.record.cables.retain(|known| {
                     let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
                     let is_there = known.iter().any(|end| observed.ours(end).is_some());
@@ -136,7 +136,7 @@ impl Executor<'_> {
                 None => return Ok(()),
             },
         };
-        self.record.sysctls.push(RecordedSysctl {
+        self.record.sysctls.push(SysctlEntry {
             place: sysctl.place.clone(),
             key: sysctl.key.clone(),
             value: sysctl.value.clone(),
@@ -154,7 +154,7 @@ impl Executor<'_> {
         match before {
             // Of a setting that there is not, the error comes when it is set.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            before => self.record.sysctls.push(RecordedSysctl::shared(sysctl, before?)),
+            before => self.record.sysctls.push(SysctlEntry::shared(sysctl, before?)),
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Executor<'_> {
 }
 
 /// Drops the entries of links of a name that is going to be another's: of what is gone nothing is to be found.
-fn forget_gone(known: &mut Vec<RecordedLink>, new: &RecordedLink, observed: &Observed) {
+fn forget_gone(known: &mut Vec<LinkEntry>, new: &LinkEntry, observed: &Observed) {
     known.retain(|known| (!known.has_name_of(new) || observed.ours(known).is_some()) && !known.is_same(new));
 }
 

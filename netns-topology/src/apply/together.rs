@@ -34,7 +34,7 @@ impl Executor<'_> {
         let mut batch = Batch::new();
         for change in changes {
             match change {
-                Change::AddAddress(topology::Address { link, net }) => {
+                Change::AddAddress(topology::AddressSpec { link, net }) => {
                     address::encode_add(&mut batch, &Address::new(self.index(link)?, *net));
                 }
                 Change::AddRoute(route) => route::encode_add(&mut batch, &self.request(route)?),

@@ -3,7 +3,7 @@
 use super::Wrong;
 use super::group::group;
 use super::read::net;
-use super::tables::{Policy, PolicyTable, Text};
+use super::tables::{PolicyEntry, PolicyTable, Text};
 use crate::policy::{PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::Mode;
@@ -12,12 +12,12 @@ use std::ops::Range;
 use toml::Spanned;
 
 /// Reads the policy of an interface that has these addresses.
-pub(super) fn read_policy(policy: &Spanned<Policy>, own: Vec<IpNet>) -> Wrong<PortPolicy> {
+pub(super) fn read_policy(policy: &Spanned<PolicyEntry>, own: Vec<IpNet>) -> Wrong<PortPolicy> {
     let span = policy.span();
     let mut read = PortPolicy { networks: own, ..PortPolicy::default() };
     match policy.get_ref() {
-        Policy::Mode(text) => read.mode = mode(text, span.clone())?,
-        Policy::Table(table) => read_table(table, &mut read)?,
+        PolicyEntry::Mode(text) => read.mode = mode(text, span.clone())?,
+        PolicyEntry::Table(table) => read_table(table, &mut read)?,
     }
     // Which MAC address it has, and which number its group, is of no consequence for whether there is room.
     read.of(MacAddress::default(), 0).map_err(|full| (span, format!("{full}; expected fewer")))?;

@@ -6,11 +6,13 @@ use super::group::apart;
 use super::options::read_options;
 use super::policy::read_policy;
 use super::tables::{
-    self, Bridge, File, Host, Interface, Namespace, OptionsTable, Policy, Route, Scalar, Text,
+    self, BridgeTable, FileTable, Host, Interface, NamespaceTable, OptionsTable, PolicyEntry, RouteTable,
+    Scalar, Text,
 };
 use crate::plan::defaults;
 use crate::topology::{
-    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, SingleLink,
+    self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, ShellCommand,
+    SingleLink,
 };
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{LinkKind, MacvlanMode};
@@ -28,9 +30,9 @@ struct End {
 }
 
 /// Everything in the order of the file.
-pub(super) fn read(file: File) -> Wrong<Described> {
+pub(super) fn read(file: FileTable) -> Wrong<Described> {
     let mut into = Described::default();
-    let File { host, namespace, bridge, apart: pairs } = file;
+    let FileTable { host, namespace, bridge, apart: pairs } = file;
     let mut ends = Vec::new();
 
     let namespaces = in_order(namespace);
@@ -41,14 +43,14 @@ pub(super) fn read(file: File) -> Wrong<Described> {
     let Host { interface, routes, sysctl } = host;
     let mut tables = vec![(Place::Host, interface, routes, sysctl)];
     for (name, table) in namespaces {
-        let Namespace { interface, routes, sysctl, run } = table;
+        let NamespaceTable { interface, routes, sysctl, run } = table;
         let name = name.into_inner();
         for command in run {
             if command.get_ref().trim().is_empty() {
                 return Err((command.span(), "an empty command; expected one for /bin/sh -c".to_owned()));
             }
             let span = command.span();
-            let command = Command { namespace: name.clone(), command: command.into_inner() };
+            let command = ShellCommand { namespace: name.clone(), command: command.into_inner() };
             into.push_command(command, span)?;
         }
         tables.push((Place::Namespace(name), interface, routes, sysctl));
@@ -91,10 +93,10 @@ pub(super) fn read(file: File) -> Wrong<Described> {
 }
 
 /// Where the file says which group the port of an interface is in.
-fn group_of(end: &End) -> Option<&Spanned<tables::Group>> {
+fn group_of(end: &End) -> Option<&Spanned<tables::GroupTable>> {
     match end.table.policy.as_ref()?.get_ref() {
-        Policy::Mode(_) => None,
-        Policy::Table(table) => table.group.as_ref(),
+        PolicyEntry::Mode(_) => None,
+        PolicyEntry::Table(table) => table.group.as_ref(),
     }
 }
 
@@ -116,7 +118,7 @@ fn namespace_name(name: &Text) -> Wrong<()> {
     }
 }
 
-fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
+fn read_bridge(into: &mut Described, name: &Text, table: &BridgeTable) -> Wrong<()> {
     let place = match &table.namespace {
         None => Place::Host,
         Some(namespace) => into.place(namespace)?,
@@ -138,7 +140,7 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
         ..BridgeOptions::NONE
     };
     read_options(&mut options, &table.options)?;
-    let bridge = topology::Bridge {
+    let bridge = topology::BridgeSpec {
         link,
         mac: table.mac.as_ref().map(mac).transpose()?,
         // What is not given follows the ports, as soon as they are known.
@@ -151,7 +153,7 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
 fn read_addresses(into: &mut Described, link: &LinkName, addresses: &[Text]) -> Wrong<()> {
     for text in addresses {
         let net = net(text, "an address such as \"10.1.1.1/24\" or \"fd00::1/64\"")?;
-        into.push_address(Address { link: link.clone(), net }, text.span())?;
+        into.push_address(AddressSpec { link: link.clone(), net }, text.span())?;
     }
     Ok(())
 }
@@ -284,7 +286,7 @@ fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
         link: LinkName { place: on.place, name },
         mac: None,
         mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
-        port: Some(topology::Port { bridge: on.name, options }),
+        port: Some(topology::PortSpec { bridge: on.name, options }),
     })
 }
 
@@ -325,7 +327,7 @@ fn other_end<'a>(into: &Described, ends: &'a [End], end: &End, peer: &Text) -> W
     Ok(far)
 }
 
-fn read_route(into: &mut Described, place: &Place, route: Spanned<Route>) -> Wrong<()> {
+fn read_route(into: &mut Described, place: &Place, route: Spanned<RouteTable>) -> Wrong<()> {
     let span = route.span();
     let table = route.into_inner();
     let via = table.via.as_ref().map(|via| {
@@ -347,8 +349,14 @@ fn read_route(into: &mut Described, place: &Place, route: Spanned<Route>) -> Wro
         let message = format!("{to} is an address in a network; expected {}", to.network());
         return Err((table.to.span(), message));
     }
-    let route =
-        topology::Route { place: place.clone(), to, via, dev, metric: table.metric, onlink: table.onlink };
+    let route = topology::RouteSpec {
+        place: place.clone(),
+        to,
+        via,
+        dev,
+        metric: table.metric,
+        onlink: table.onlink,
+    };
     into.push_route(route, span, table.via.map(|via| via.span()), table.dev.map(|dev| dev.span()))
 }
 

@@ -2,7 +2,9 @@
 
 use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{Address, Cable, CableEnd, LinkName, Place, PortPolicy, Route, SingleLink, Sysctl};
+use crate::topology::{
+    AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink, Sysctl,
+};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
@@ -213,11 +215,11 @@ impl Planner<'_> {
     fn silence(&mut self, link: &LinkName) {
         let Some(now) = self.observed.link(link) else { return };
         let Some(from) = now.addrgenmode.filter(|mode| *mode != AddrGenMode::None) else { return };
-        let of_link = |address: &&Address| address.link == *link && address.net.address().is_ipv6();
+        let of_link = |address: &&AddressSpec| address.link == *link && address.net.address().is_ipv6();
         if self.topology.addresses.iter().find(of_link).is_none()
             && let Ok(net) = IpNet::new(link_local(now.mac.unwrap_or_default()).into(), 64)
         {
-            let address = Address { link: link.clone(), net };
+            let address = AddressSpec { link: link.clone(), net };
             if self.has_address(&address) {
                 self.changes.push(Change::RemoveAddress(address));
             }
@@ -274,7 +276,7 @@ impl Planner<'_> {
     }
 
     /// The host's own networks are not to be cut in two.
-    fn refuse_overlap(&mut self, address: &Address) {
+    fn refuse_overlap(&mut self, address: &AddressSpec) {
         let Some(host) = self.observed.inside(&Place::Host) else { return };
         let net = address.net.network();
         let known = host
@@ -317,7 +319,7 @@ impl Planner<'_> {
     }
 
     /// Whether the kernel's route `other` is one that this plan removes, by itself or with its link.
-    fn is_to_go(&self, wanted: &Route, other: &netns_core::route::Route) -> bool {
+    fn is_to_go(&self, wanted: &RouteSpec, other: &netns_core::route::Route) -> bool {
         let removed = |change: &Change| match change {
             Change::RemoveRoute(route) => route.place == wanted.place && self.is_route(route, other),
             Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {

@@ -1,7 +1,8 @@
 //! One change of the kernel's state, and how it reads.
 
 use crate::topology::{
-    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, SingleLink, Sysctl,
+    AddressSpec, BridgeSpec, Cable, Group, LinkName, Place, PortPolicy, PortSpec, RouteSpec, ShellCommand,
+    SingleLink, Sysctl,
 };
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::AddrGenMode;
@@ -15,11 +16,11 @@ use std::fmt;
 #[non_exhaustive]
 pub enum Change {
     /// End a command.
-    Stop(Command),
+    Stop(ShellCommand),
     /// Remove a route.
-    RemoveRoute(Route),
+    RemoveRoute(RouteSpec),
     /// Remove an address.
-    RemoveAddress(Address),
+    RemoveAddress(AddressSpec),
     /// Set a setting back to what it was.
     RestoreSysctl {
         /// The setting and the value that it was given.
@@ -48,7 +49,7 @@ pub enum Change {
     /// Make a namespace, its `lo` up.
     AddNamespace(String),
     /// Make a bridge, up.
-    AddBridge(Bridge),
+    AddBridge(BridgeSpec),
     /// Make a link of another kind, up.
     AddSingle(SingleLink),
     /// Make a cable, both ends up.
@@ -145,7 +146,7 @@ pub enum Change {
         numbers: [u8; 2],
     },
     /// Add an address.
-    AddAddress(Address),
+    AddAddress(AddressSpec),
     /// Give a link its IPv6 link-local address, without which the kernel asks for no neighbour on behalf of packets
     /// that it forwards.
     AddLinkLocal(LinkName),
@@ -157,17 +158,17 @@ pub enum Change {
         from: Option<String>,
     },
     /// Add a route.
-    AddRoute(Route),
+    AddRoute(RouteSpec),
     /// Start a command.
-    Start(Command),
+    Start(ShellCommand),
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stop(Command { namespace, command }) => write!(f, "- {namespace}: run {command}"),
+            Self::Stop(ShellCommand { namespace, command }) => write!(f, "- {namespace}: run {command}"),
             Self::RemoveRoute(route) => write!(f, "- {}: route {route}", route.place),
-            Self::RemoveAddress(Address { link, net }) => write!(f, "- {link}: address {net}"),
+            Self::RemoveAddress(AddressSpec { link, net }) => write!(f, "- {link}: address {net}"),
             Self::RestoreSysctl { sysctl, before } => {
                 write!(f, "~ {}: {} {} -> {before}", sysctl.place, sysctl.key, sysctl.value)
             }
@@ -185,7 +186,7 @@ impl fmt::Display for Change {
                 write_values(f, kind)
             }
             Self::AddCable(Cable { ends: [near, far], policy }) => match &near.port {
-                Some(Port { bridge, .. }) => {
+                Some(PortSpec { bridge, .. }) => {
                     write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
                     policy.as_ref().map_or(Ok(()), |policy| write!(f, " policy {policy}"))
                 }
@@ -210,14 +211,14 @@ impl fmt::Display for Change {
             Self::JoinGroups { place, groups: [one, other], .. } => {
                 write!(f, "- {place}: apart {one} and {other}")
             }
-            Self::AddAddress(Address { link, net }) => write!(f, "+ {link}: address {net}"),
+            Self::AddAddress(AddressSpec { link, net }) => write!(f, "+ {link}: address {net}"),
             Self::AddLinkLocal(link) => write!(f, "+ {link}: link-local address"),
             Self::SetSysctl { sysctl, from } => match from {
                 Some(from) => write!(f, "~ {}: {} {from} -> {}", sysctl.place, sysctl.key, sysctl.value),
                 None => write!(f, "+ {}: {} {}", sysctl.place, sysctl.key, sysctl.value),
             },
             Self::AddRoute(route) => write!(f, "+ {}: route {route}", route.place),
-            Self::Start(Command { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
+            Self::Start(ShellCommand { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
         }
     }
 }

@@ -2,8 +2,8 @@
 //! namespaces.
 
 use super::{Change, Planner};
-use crate::record::{RecordedLink, RecordedRoute};
-use crate::topology::{Address, Command, LinkName, Place};
+use crate::record::{LinkEntry, RecordedRoute};
+use crate::topology::{AddressSpec, LinkName, Place, ShellCommand};
 use netns_core::{IfName, IpNet};
 
 impl Planner<'_> {
@@ -23,7 +23,7 @@ impl Planner<'_> {
 
     fn stop_commands(&mut self) {
         for (namespace, command) in &self.observed.running {
-            let command = Command { namespace: namespace.clone(), command: command.clone() };
+            let command = ShellCommand { namespace: namespace.clone(), command: command.clone() };
             if !self.topology.commands.contains(&command) || !self.has_namespace(namespace) {
                 self.changes.push(Change::Stop(command));
             }
@@ -51,7 +51,7 @@ impl Planner<'_> {
     fn remove_addresses(&mut self) {
         for (link, net) in &self.record.addresses {
             let (Ok(name), Ok(net)) = (link.name.parse::<IfName>(), net.parse::<IpNet>()) else { continue };
-            let address = Address { link: LinkName { place: link.place.clone(), name }, net };
+            let address = AddressSpec { link: LinkName { place: link.place.clone(), name }, net };
             if self.keeps_link(&address.link)
                 && !self.topology.addresses.contains(&address)
                 && self.has_address(&address)
@@ -62,7 +62,7 @@ impl Planner<'_> {
     }
 
     /// Whether the kernel has this address.
-    pub(super) fn has_address(&self, address: &Address) -> bool {
+    pub(super) fn has_address(&self, address: &AddressSpec) -> bool {
         let Some(link) = self.observed.link(&address.link) else { return false };
         let inside = self.observed.inside(&address.link.place);
         inside.is_some_and(|inside| {
@@ -98,7 +98,7 @@ impl Planner<'_> {
                 self.changes.push(Change::RemoveSingle { link, index: found.index });
             }
         }
-        let kept: Vec<&[RecordedLink; 2]> = self
+        let kept: Vec<&[LinkEntry; 2]> = self
             .record
             .cables
             .iter()
@@ -106,7 +106,7 @@ impl Planner<'_> {
             .collect();
         for cable in &self.record.cables {
             // What has an end in common with a cable that stays was that cable before it was made anew.
-            let has = |end: &RecordedLink| cable.iter().any(|one| one.is_same(end));
+            let has = |end: &LinkEntry| cable.iter().any(|one| one.is_same(end));
             let made_anew = kept.iter().any(|other| other.iter().any(has));
             if !made_anew && !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
                 let [one, other] = cable;
@@ -125,7 +125,7 @@ impl Planner<'_> {
         }
     }
 
-    fn remove_link(&mut self, recorded: &RecordedLink, other: Option<LinkName>) -> bool {
+    fn remove_link(&mut self, recorded: &LinkEntry, other: Option<LinkName>) -> bool {
         let (Some(link), Some(found)) = (recorded.link(), self.observed.ours(recorded)) else { return false };
         self.changes.push(Change::RemoveLink { link, index: found.index, other });
         true

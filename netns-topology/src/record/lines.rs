@@ -1,6 +1,6 @@
 //! A record as lines, one a thing, and back.
 
-use super::{Record, RecordedCommand, RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
+use super::{LinkEntry, Record, RecordedCommand, RecordedName, RecordedRoute, SysctlEntry};
 use crate::topology::Place;
 use netns_core::record::{Line, RecordedFolder, RecordedNamespace};
 use std::ffi::OsStr;
@@ -101,7 +101,7 @@ impl Record {
             INDEX => {
                 let (place, name, mac) = (place()?, text(1)?, text(2)?);
                 let is_it =
-                    |link: &&mut RecordedLink| link.place == place && link.name == name && link.mac == mac;
+                    |link: &&mut LinkEntry| link.place == place && link.name == name && link.mac == mac;
                 self.every_link_mut().find(is_it)?.index = Some(line.parse(3)?);
             }
             ADDRESS => self.addresses.push((RecordedName { place: place()?, name: text(1)? }, text(2)?)),
@@ -112,7 +112,7 @@ impl Record {
                 dev: line.optional(3)?,
                 metric: line.optional(4)?,
             }),
-            SYSCTL => self.sysctls.push(RecordedSysctl {
+            SYSCTL => self.sysctls.push(SysctlEntry {
                 place: place()?,
                 key: text(1)?,
                 before: text(2)?,
@@ -143,13 +143,13 @@ fn path(line: &Line) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(line.bytes(0)?)))
 }
 
-fn end(line: Line, recorded: &RecordedLink) -> Line {
+fn end(line: Line, recorded: &LinkEntry) -> Line {
     line.with(&recorded.place).with(&recorded.name).with(&recorded.mac)
 }
 
-fn read_end(line: &Line, from: usize) -> Option<RecordedLink> {
+fn read_end(line: &Line, from: usize) -> Option<LinkEntry> {
     let text = |word: usize| line.text(from + word).map(str::to_owned);
-    Some(RecordedLink { place: Place::from(text(0)?), name: text(1)?, mac: text(2)?, index: None })
+    Some(LinkEntry { place: Place::from(text(0)?), name: text(1)?, mac: text(2)?, index: None })
 }
 
 #[cfg(test)]
@@ -161,13 +161,13 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let (host, inside) = (Place::Host, Place::Namespace("a b".to_owned()));
-        let link = |place: &Place, name: &str, mac: &str| RecordedLink {
+        let link = |place: &Place, name: &str, mac: &str| LinkEntry {
             place: place.clone(),
             name: name.to_owned(),
             mac: mac.to_owned(),
             index: mac.ends_with("01").then_some(7),
         };
-        let sysctl = |interfaces| RecordedSysctl {
+        let sysctl = |interfaces| SysctlEntry {
             place: host.clone(),
             key: "net/ipv4/ip_forward".to_owned(),
             value: "1".to_owned(),

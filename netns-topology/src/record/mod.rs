@@ -10,8 +10,8 @@ mod lines;
 mod store;
 
 use crate::error::Result;
-use crate::group::Numbers;
-use crate::topology::{Address, LinkName, Place, Route, Sysctl};
+use crate::group::GroupNumbers;
+use crate::topology::{AddressSpec, LinkName, Place, RouteSpec, Sysctl};
 use netns_core::record::{NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, SettingBefore};
 use netns_core::{Folder, IfName, MacAddress};
 use std::collections::BTreeMap;
@@ -38,17 +38,17 @@ pub struct Record {
     /// Namespaces, with what tells each from a later one of its name.
     pub(crate) namespaces: BTreeMap<String, NamespaceIdentity>,
     /// Bridges.
-    pub(crate) bridges: Vec<RecordedLink>,
+    pub(crate) bridges: Vec<LinkEntry>,
     /// Links of other kinds.
-    pub(crate) links: Vec<RecordedLink>,
+    pub(crate) links: Vec<LinkEntry>,
     /// Both ends of veth pairs.
-    pub(crate) cables: Vec<[RecordedLink; 2]>,
+    pub(crate) cables: Vec<[LinkEntry; 2]>,
     /// Addresses, each of a link.
     pub(crate) addresses: Vec<(RecordedName, String)>,
     /// Routes.
     pub(crate) routes: Vec<RecordedRoute>,
     /// Settings.
-    pub(crate) sysctls: Vec<RecordedSysctl>,
+    pub(crate) sysctls: Vec<SysctlEntry>,
     /// Commands that were started.
     pub(crate) commands: Vec<RecordedCommand>,
     /// The programs that judge ports, by the ids that the kernel gave them; those of a place share maps. The last of a
@@ -57,7 +57,7 @@ pub struct Record {
     /// The names of the barriers behind ports on which a policy is enforced.
     pub(crate) barriers: BTreeMap<Place, String>,
     /// The numbers of groups that have names.
-    pub(crate) groups: Numbers,
+    pub(crate) groups: GroupNumbers,
 }
 
 /// A link by place and name.
@@ -69,7 +69,7 @@ pub(crate) struct RecordedName {
 
 /// A link, and what tells it from a later one of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RecordedLink {
+pub(crate) struct LinkEntry {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
@@ -90,7 +90,7 @@ pub(crate) struct RecordedRoute {
 
 /// A setting, what it was set to, and what it was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RecordedSysctl {
+pub(crate) struct SysctlEntry {
     pub(crate) place: Place,
     pub(crate) key: String,
     pub(crate) value: String,
@@ -117,7 +117,7 @@ impl RecordedName {
     }
 }
 
-impl RecordedLink {
+impl LinkEntry {
     pub(crate) fn new(link: &LinkName, mac: MacAddress) -> Self {
         Self { place: link.place.clone(), name: link.name.to_string(), mac: mac.to_string(), index: None }
     }
@@ -146,7 +146,7 @@ impl RecordedLink {
 }
 
 impl RecordedRoute {
-    pub(crate) fn new(route: &Route) -> Self {
+    pub(crate) fn new(route: &RouteSpec) -> Self {
         Self {
             place: route.place.clone(),
             to: route.to.to_string(),
@@ -157,8 +157,8 @@ impl RecordedRoute {
     }
 
     /// The route; `None` if the record was tampered with.
-    pub(crate) fn route(&self) -> Option<Route> {
-        Some(Route {
+    pub(crate) fn route(&self) -> Option<RouteSpec> {
+        Some(RouteSpec {
             place: self.place.clone(),
             to: self.to.parse().ok()?,
             via: self.via.as_ref().map(|via| via.parse()).transpose().ok()?,
@@ -170,7 +170,7 @@ impl RecordedRoute {
     }
 }
 
-impl RecordedSysctl {
+impl SysctlEntry {
     pub(crate) fn is(&self, sysctl: &Sysctl) -> bool {
         self.place == sysctl.place && self.key == sysctl.key
     }
@@ -220,7 +220,7 @@ impl Record {
 
     /// The bridges that were made.
     pub fn bridge_names(&self) -> impl Iterator<Item = LinkName> {
-        self.bridges.iter().filter_map(RecordedLink::link)
+        self.bridges.iter().filter_map(LinkEntry::link)
     }
 
     fn empty(file: PathBuf) -> Self {
@@ -239,34 +239,34 @@ impl Record {
             commands: Vec::new(),
             programs: BTreeMap::new(),
             barriers: BTreeMap::new(),
-            groups: Numbers::new(),
+            groups: GroupNumbers::new(),
         }
     }
 
     /// All links.
-    pub(crate) fn every_link(&self) -> impl Iterator<Item = &RecordedLink> {
+    pub(crate) fn every_link(&self) -> impl Iterator<Item = &LinkEntry> {
         self.cables.iter().flatten().chain(&self.bridges).chain(&self.links)
     }
 
-    pub(crate) fn every_link_mut(&mut self) -> impl Iterator<Item = &mut RecordedLink> {
+    pub(crate) fn every_link_mut(&mut self) -> impl Iterator<Item = &mut LinkEntry> {
         self.cables.iter_mut().flatten().chain(&mut self.bridges).chain(&mut self.links)
     }
 
-    pub(crate) fn has_address(&self, address: &Address) -> bool {
+    pub(crate) fn has_address(&self, address: &AddressSpec) -> bool {
         let net = address.net.to_string();
         self.addresses.iter().any(|(link, known)| link.is(&address.link) && *known == net)
     }
 
-    pub(crate) fn has_route(&self, route: &Route) -> bool {
+    pub(crate) fn has_route(&self, route: &RouteSpec) -> bool {
         self.routes.contains(&RecordedRoute::new(route))
     }
 
-    pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&RecordedSysctl> {
+    pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&SysctlEntry> {
         self.sysctls.iter().find(|recorded| recorded.is(sysctl))
     }
 }
 
-impl RecordedSysctl {
+impl SysctlEntry {
     pub(crate) fn shared(sysctl: &Sysctl, before: SettingBefore) -> Self {
         Self {
             place: sysctl.place.clone(),

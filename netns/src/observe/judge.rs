@@ -4,7 +4,7 @@ use crate::cli::ObserveArguments;
 use crate::failure::Failure;
 use netns_core::link::{self, Link};
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Behind, Judging, Mode, Monitor, Policy, PortInfo};
+use netns_ebpf::{Behind, Judging, Mode, Monitor, Policy, PortIdentity};
 use netns_topology::Policies;
 use std::cell::RefCell;
 
@@ -47,7 +47,7 @@ fn has_name(port: &Link, name: &str) -> bool {
 }
 
 /// By the port's own names, or that of the namespace behind it.
-fn policy_of(policies: &Policies, port: &PortInfo, socket: &mut RouteSocket) -> Option<Policy> {
+fn policy_of(policies: &Policies, port: &PortIdentity, socket: &mut RouteSocket) -> Option<Policy> {
     let behind = match &port.behind {
         Behind::Named(name) => policies.namespaces.get(name),
         _ => None,

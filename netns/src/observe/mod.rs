@@ -8,7 +8,7 @@ use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::{json_line, stdout};
-use crate::rights;
+use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Losses, Source, Teller};
@@ -16,7 +16,8 @@ use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
-    JournalFile, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading, Violation,
+    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity, Reading,
+    Violation,
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let bridge = match &arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
         bridge => {
-            rights::require("observe --cleanup", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+            require::rights("observe --cleanup", &[require::NET_ADMIN, require::SYS_ADMIN])?;
             return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref());
         }
     };
@@ -59,7 +60,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         Counting::Kernel { why } => {
             say(format_args!("{}: {why}", Counting::INSTEAD));
             let observer = Observer::start_without_program(&host, bridge)?;
-            watching.watch(&mut Bridge::new(bridge, observer, None, arguments, teller))?;
+            watching.watch(&mut ObservedBridge::new(bridge, observer, None, arguments, teller))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -112,7 +113,7 @@ impl Watching<'_> {
         policies: Option<Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
-        let place = Place::of(host, bridge, monitor, self.arguments.netns.clone())?;
+        let place = JournalPlace::of(host, bridge, monitor, self.arguments.netns.clone())?;
         let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), host, &place)?;
         let named: Vec<String> =
             policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
@@ -132,7 +133,7 @@ impl Watching<'_> {
                 return Err(error.into());
             }
         };
-        let mut bridge = Bridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
+        let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
         let outcome = self.watch(&mut bridge);
         bridge.lost = bridge.observer.lost_enforcement();
         // On every path but a panic, on which `drop` detaches and the journal says what may be left.
@@ -152,7 +153,7 @@ impl Watching<'_> {
         }
     }
 
-    fn watch(&self, bridge: &mut Bridge<'_>) -> Result<(), Failure> {
+    fn watch(&self, bridge: &mut ObservedBridge<'_>) -> Result<(), Failure> {
         let mut out = stdout();
         if self.arguments.watch.json {
             let ports: Vec<Value> = bridge.observer.ports().map(|port| port.name.as_str().into()).collect();
@@ -166,7 +167,7 @@ impl Watching<'_> {
 }
 
 /// A bridge that is observed.
-struct Bridge<'m> {
+struct ObservedBridge<'m> {
     name: String,
     observer: Observer<'m>,
     /// `None` where the kernel alone counts.
@@ -182,7 +183,7 @@ struct Bridge<'m> {
     lost: u64,
 }
 
-impl<'m> Bridge<'m> {
+impl<'m> ObservedBridge<'m> {
     fn new(
         name: IfName,
         observer: Observer<'m>,
@@ -206,7 +207,7 @@ impl<'m> Bridge<'m> {
     }
 }
 
-impl Source for Bridge<'_> {
+impl Source for ObservedBridge<'_> {
     fn network(&self) -> &str {
         &self.name
     }
@@ -237,12 +238,12 @@ impl Source for Bridge<'_> {
         Ok(std::mem::take(&mut self.told))
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+    fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)> {
         let rules = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
         Some((rules, self.monitor?.mode(port.slot)?))
     }
 
-    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+    fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {
         // They are for show; a kernel that does not tell them now may later.
         let stations = self.observer.stations(port.ifindex).unwrap_or_default();
         let line = |station: netns_ebpf::Station| {

@@ -1,12 +1,12 @@
 //! `--attack`: one frame of each kind that no honest host sends, by raw socket from the first namespace to the second.
 
 use super::lab::{Lab, Member};
-use super::plan::{MESH, Plan};
-use super::report::Report;
-use crate::cli::{RunArguments, Topology};
+use super::plan::{MESH, RunPlan};
+use super::report::RunReport;
+use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
 use netns_core::{IfName, RouteSocket, link};
-use netns_ebpf::attack::{Case, FrameSocket, Outcome, Party, Trial, cases};
+use netns_ebpf::attack::{Case, FrameSocket, Party, Trial, TrialOutcome, cases};
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Policy};
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ const APART: u8 = 1;
 #[derive(Debug)]
 pub(crate) struct Attacked {
     pub(crate) reason: Reason,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: TrialOutcome,
     /// Whether it was to arrive.
     pub(crate) expected: bool,
     /// What is done about violations.
@@ -27,7 +27,7 @@ pub(crate) struct Attacked {
 
 impl Attacked {
     pub(crate) fn is_ok(&self) -> bool {
-        self.outcome == Outcome { seen: 1, arrived: self.expected }
+        self.outcome == TrialOutcome { seen: 1, arrived: self.expected }
     }
 
     pub(crate) fn is_stopped_by_bridge(&self) -> bool {
@@ -36,14 +36,14 @@ impl Attacked {
 }
 
 /// Whether the arguments allow an attack.
-pub(crate) fn check(arguments: &RunArguments, plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn check(arguments: &RunArguments, plan: &RunPlan) -> Result<(), Failure> {
     if !arguments.attack {
         return Ok(());
     }
     if !(2..=MESH).contains(&plan.members.len()) {
         return Err(Failure::usage(format!("--attack takes 2 to {MESH} namespaces")));
     }
-    if plan.topology == Topology::Pair {
+    if plan.topology == RunShape::Pair {
         // A raw socket hears a frame before the program at the same end of the cable drops it.
         return Err(Failure::usage("--attack takes a bridge between the namespaces"));
     }
@@ -51,7 +51,7 @@ pub(crate) fn check(arguments: &RunArguments, plan: &Plan) -> Result<(), Failure
 }
 
 /// Sends the frames; whether all became what they should.
-pub(crate) fn attack(lab: &Lab<'_>, report: &mut Report) -> Result<bool, Failure> {
+pub(crate) fn attack(lab: &Lab<'_>, report: &mut RunReport) -> Result<bool, Failure> {
     let (Some(monitor), [attacker, victim, ..]) = (lab.monitor(), lab.members()) else {
         return Err(Failure::usage("--attack takes the eBPF program, and that takes root"));
     };

@@ -1,6 +1,6 @@
 //! Whether the machine is as it was.
 
-use super::plan::Plan;
+use super::plan::RunPlan;
 use crate::failure::Failure;
 use crate::state::forwarding_of;
 use netns_core::{Folder, Namespace, RouteSocket, link, sysctl};
@@ -29,7 +29,7 @@ impl Before {
     }
 
     /// The names of what is there now of the plan, and was not before.
-    pub(crate) fn leftovers(&self, host: &Namespace, plan: &Plan) -> Result<Vec<String>, Failure> {
+    pub(crate) fn leftovers(&self, host: &Namespace, plan: &RunPlan) -> Result<Vec<String>, Failure> {
         let mut left = Vec::new();
         let names = Namespace::list()?;
         let ours = |name: &String| plan.members.iter().any(|member| member.name == *name);

@@ -14,7 +14,7 @@ mod source;
 mod traffic;
 mod ways;
 
-use crate::cli::{RunArguments, Topology};
+use crate::cli::{RunArguments, RunShape};
 use crate::counting::{self, Counting};
 use crate::failure::{self, Failure};
 use crate::messages::say;
@@ -26,19 +26,19 @@ use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::{Mode, MonitorOptions};
-use plan::Plan;
+use plan::RunPlan;
 use preflight::Privilege;
-use report::{Report, Summary};
-use source::Ports;
+use report::{RunReport, RunSummary};
+use source::SourcePorts;
 use std::process::ExitCode;
 use std::time::Instant;
-use traffic::Traffic;
+use traffic::RunTraffic;
 use ways::Unseen;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
 /// down. Whatever goes wrong on the way, what was made is taken down.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let plan = Plan::new(arguments)?;
+    let plan = RunPlan::new(arguments)?;
     attack::check(arguments, &plan)?;
     let privilege = preflight::privilege(arguments)?;
     let host = match privilege {
@@ -52,11 +52,11 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     // Before anything is made: the address may be taken.
     let metrics = arguments.watch.metrics(&plan.network())?;
-    let mut report = Report::new(stdout(), arguments.watch.json, plan.members.len());
+    let mut report = RunReport::new(stdout(), arguments.watch.json, plan.members.len());
 
     let mut probe = preflight::check_kernel()?;
     // Between two namespaces that are joined by a cable there is no bridge.
-    let judges = arguments.enforce && plan.topology == Topology::Bridge;
+    let judges = arguments.enforce && plan.topology == RunShape::Bridge;
     let barrier = judges && counting::can_bar(Some(&probe));
     let started = Instant::now();
     let (slots, pairs) = (plan.ports(), plan.pairs());
@@ -116,12 +116,12 @@ fn tell_what_is_less(privilege: Privilege, counting: &Counting) {
 /// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
 fn prove(
     arguments: &RunArguments,
-    plan: &Plan,
+    plan: &RunPlan,
     lab: &mut Lab<'_>,
-    report: &mut Report,
+    report: &mut RunReport,
     stop: &Stop,
     metrics: Option<&Metrics>,
-) -> Result<Summary, Failure> {
+) -> Result<RunSummary, Failure> {
     lab.build(plan, report, stop)?;
     report.setup(plan)?;
     if let Some(metrics) = metrics {
@@ -154,9 +154,9 @@ fn prove(
         }
         None => (None, Unseen::default()),
     };
-    let traffic = Traffic::start(lab.members());
+    let traffic = RunTraffic::start(lab.members());
     let traffic_failed = traffic.failed().to_vec();
-    let mut ports = Ports::of(lab, plan.network(), teller);
+    let mut ports = SourcePorts::of(lab, plan.network(), teller);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let changed = interference::found(&lab.host()?, plan)?;
@@ -167,7 +167,7 @@ fn prove(
     let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
     // A host namespace of our own has no rules.
     let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
-    Ok(Summary {
+    Ok(RunSummary {
         pings,
         pings_ok,
         traffic: traffic_failed,
@@ -182,7 +182,7 @@ fn prove(
     })
 }
 
-impl Summary {
+impl RunSummary {
     /// 0 only if all is as it should be.
     fn exit_code(&self) -> Result<ExitCode, Failure> {
         // Whoever attacks wants violations; of anybody else's run there are none.

@@ -1,8 +1,8 @@
 //! What a run makes: names and addresses, checked before anything is made.
 
-use crate::cli::{RunArguments, Topology};
+use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
-use crate::program;
+use crate::name;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -14,8 +14,8 @@ const MOST_PAIRS: u32 = 1 << 18;
 
 /// What a run makes.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) topology: Topology,
+pub(crate) struct RunPlan {
+    pub(crate) topology: RunShape,
     pub(crate) members: Vec<PlannedMember>,
     pub(crate) bridge: IfName,
     pub(crate) bridge_mac: MacAddress,
@@ -43,21 +43,21 @@ pub(crate) struct PlannedMember {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-impl Plan {
+impl RunPlan {
     /// Works everything out from the arguments alone.
     pub(crate) fn new(arguments: &RunArguments) -> Result<Self, Failure> {
         let count = arguments.namespaces;
         match arguments.topology {
-            Topology::Pair if count != 2 => {
+            RunShape::Pair if count != 2 => {
                 return Err(Failure::usage("--topology pair has two namespaces, no more and no fewer"));
             }
-            Topology::Bridge if count == 0 || count > bridge::MAX_PORTS as usize => {
+            RunShape::Bridge if count == 0 || count > bridge::MAX_PORTS as usize => {
                 let most = bridge::MAX_PORTS;
                 return Err(Failure::usage(format!("--namespaces {count}: a bridge has 1 to {most} ports")));
             }
             _ => {}
         }
-        let has_host = arguments.topology == Topology::Bridge;
+        let has_host = arguments.topology == RunShape::Bridge;
         let subnet = |flag, net, host| subnet(flag, net, host, count, has_host);
         let mut subnets = vec![subnet("--subnet", arguments.subnet, arguments.host_address)?];
         if let Some(net) = arguments.subnet6 {
@@ -68,8 +68,8 @@ impl Plan {
         let mut members = Vec::with_capacity(count);
         for number in 1..=count {
             let port = match arguments.topology {
-                Topology::Bridge => format!("veth-ns{number}"),
-                Topology::Pair => "eth0".to_owned(),
+                RunShape::Bridge => format!("veth-ns{number}"),
+                RunShape::Pair => "eth0".to_owned(),
             };
             members.push(PlannedMember {
                 name: format!("ns{number}"),
@@ -93,23 +93,23 @@ impl Plan {
     pub(crate) fn pairs(&self) -> u32 {
         let ports = self.members.len() as u32;
         match self.topology {
-            Topology::Bridge => (ports * (ports + 1)).clamp(64, MOST_PAIRS),
+            RunShape::Bridge => (ports * (ports + 1)).clamp(64, MOST_PAIRS),
             // Each end of a cable is its own pair.
-            Topology::Pair => 0,
+            RunShape::Pair => 0,
         }
     }
 
     /// What the ports are of.
     pub(crate) fn network(&self) -> String {
         match self.topology {
-            Topology::Bridge => self.bridge.to_string(),
-            Topology::Pair => "pair".to_owned(),
+            RunShape::Bridge => self.bridge.to_string(),
+            RunShape::Pair => "pair".to_owned(),
         }
     }
 
     /// Whether there is a bridge, and the host on it.
     pub(crate) fn has_host(&self) -> bool {
-        self.topology == Topology::Bridge
+        self.topology == RunShape::Bridge
     }
 
     /// Whether there are so many that each talks with the next only, in a ring, instead of with each.
@@ -138,7 +138,7 @@ impl Plan {
             let name = &member.name;
             return Err(Failure::usage(format!(
                 "there is a namespace {name} already; if an earlier run left it: `{} clean`; or use --isolated",
-                program::name()
+                name::name()
             )));
         }
         if !self.has_host() {
@@ -151,7 +151,7 @@ impl Plan {
                 return Err(Failure::usage(format!(
                     "there is a link {name} already; if an earlier run left it: `{} clean`; \
                      or choose another with --bridge, or use --isolated",
-                    program::name()
+                    name::name()
                 )));
             }
         }

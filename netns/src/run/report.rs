@@ -1,17 +1,17 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
 use super::attack::Attacked;
-use super::counters::Verdict;
+use super::counters::CountersVerdict;
 use super::pings::{PingResult, PingRoute};
-use super::plan::{Plan, PlannedMember};
+use super::plan::{PlannedMember, RunPlan};
 use super::ways::Way;
 use crate::failure::Failure;
 use crate::messages::{is_verbose, say};
+use crate::name;
 use crate::output::{json_line, micros, millis};
-use crate::program;
 use crate::progress::ProgressLine;
 use crate::watch::reasons;
-use netns_ebpf::attack::Outcome;
+use netns_ebpf::attack::TrialOutcome;
 use netns_ebpf::layout::Violations;
 use serde_json::{Value, json};
 use std::io::{StdoutLock, Write};
@@ -24,7 +24,7 @@ const FEW: usize = 8;
 
 /// Prints.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct RunReport {
     out: StdoutLock<'static>,
     json: bool,
     steps: Vec<(String, Duration)>,
@@ -37,7 +37,7 @@ pub(crate) struct Report {
 
 /// How it ended.
 #[derive(Debug)]
-pub(crate) struct Summary {
+pub(crate) struct RunSummary {
     pub(crate) pings: usize,
     pub(crate) pings_ok: usize,
     /// What traffic of our own could not be started, and why.
@@ -50,14 +50,14 @@ pub(crate) struct Summary {
     pub(crate) attack: Option<bool>,
     /// What the namespaces sent and may not, by reason; `None` where there was no program to judge it.
     pub(crate) violations: Option<Violations>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CountersVerdict,
     /// How often somebody took away what enforces.
     pub(crate) lost_enforcement: u32,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
 }
 
-impl Report {
+impl RunReport {
     /// Of a run with so many namespaces.
     pub(crate) fn new(out: StdoutLock<'static>, json: bool, total: usize) -> Self {
         let line = ProgressLine::new(!is_verbose() || json);
@@ -95,7 +95,7 @@ impl Report {
         &mut self.out
     }
 
-    /// A step that was taken, and its time. Of many, the later ones are summed up by [`Report::setup`].
+    /// A step that was taken, and its time. Of many, the later ones are summed up by [`RunReport::setup`].
     pub(crate) fn step(&mut self, name: &str, time: Duration) {
         self.steps.push((name.to_owned(), time));
         if self.prints_steps() {
@@ -106,7 +106,7 @@ impl Report {
     }
 
     /// Everything is built.
-    pub(crate) fn setup(&mut self, plan: &Plan) -> Result<(), Failure> {
+    pub(crate) fn setup(&mut self, plan: &RunPlan) -> Result<(), Failure> {
         self.line.clear();
         let total: Duration = self.steps.iter().map(|(_, time)| *time).sum();
         let names: Vec<&str> = plan.members.iter().map(|member| member.name.as_str()).collect();
@@ -170,7 +170,7 @@ impl Report {
 
     /// What became of one frame of an attack.
     pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
-        let Attacked { reason, outcome: Outcome { seen, arrived }, expected, .. } = attacked;
+        let Attacked { reason, outcome: TrialOutcome { seen, arrived }, expected, .. } = attacked;
         if self.json {
             let line = json!({
                 "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": arrived,
@@ -228,9 +228,9 @@ impl Report {
         Ok(writeln!(self.out, "\nno way past the program was tried: {why}")?)
     }
 
-    pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
+    pub(crate) fn summary(&mut self, summary: &RunSummary) -> Result<(), Failure> {
         self.line.clear();
-        let Summary {
+        let RunSummary {
             pings,
             pings_ok,
             traffic,
@@ -290,7 +290,7 @@ impl Report {
                 let left = if leftovers.is_empty() { "nothing".to_owned() } else { leftovers.join(", ") };
                 writeln!(self.out, "left      {left}")?;
             } else {
-                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), program::name())?;
+                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), name::name())?;
             }
         }
         for difference in &verdict.differences {

@@ -2,7 +2,7 @@
 
 use super::attack::open;
 use super::lab::Lab;
-use super::report::Report;
+use super::report::RunReport;
 use crate::failure::Failure;
 use netns_core::{IfName, MacAddress, RouteSocket, neighbour};
 use netns_ebpf::attack::{Around, Case, FrameSocket, Party, cases};
@@ -45,7 +45,7 @@ pub(crate) struct Unseen {
 }
 
 /// Where the effect of a frame shows.
-enum Effect {
+enum WayEffect {
     /// It arrives at this socket.
     Arrives(FrameSocket),
     /// The bridge learns its source.
@@ -54,7 +54,7 @@ enum Effect {
 
 /// Tries all ways; whether the guard stopped every one, and what nobody saw meanwhile. Without a guard there is nothing to
 /// try.
-pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unseen), Failure> {
+pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut RunReport) -> Result<(bool, Unseen), Failure> {
     let mut unseen = Unseen::default();
     if !lab.has_barrier() {
         return Ok((true, unseen));
@@ -80,11 +80,11 @@ pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unse
     let lie = lie.unwrap_or_default();
     let to = |mac: [u8; 6]| [&mac[..], &lie[6..]].concat();
     let all = [
-        ("ifb, to a neighbour", lie.clone(), Effect::Arrives(receiver), true),
-        ("ifb, to the host", to(host_mac.0), Effect::Arrives(at_host), true),
-        ("ifb, a foreign source is learnt", to(them.mac), Effect::Learnt, true),
-        ("ifb, learnt from EAPOL", to(reserved(3)), Effect::Learnt, true),
-        ("ifb, learnt from LLDP", to(reserved(0xe)), Effect::Learnt, false),
+        ("ifb, to a neighbour", lie.clone(), WayEffect::Arrives(receiver), true),
+        ("ifb, to the host", to(host_mac.0), WayEffect::Arrives(at_host), true),
+        ("ifb, a foreign source is learnt", to(them.mac), WayEffect::Learnt, true),
+        ("ifb, learnt from EAPOL", to(reserved(3)), WayEffect::Learnt, true),
+        ("ifb, learnt from LLDP", to(reserved(0xe)), WayEffect::Learnt, false),
     ];
     report.ways()?;
     let mut all_stopped = true;
@@ -95,7 +95,7 @@ pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unse
             // There is nothing to read of a guard that is away.
             let before = if is_guarded { lab.unjudged()? } else { 0 };
             let mut frame = frame.clone();
-            if matches!(effect, Effect::Learnt) {
+            if matches!(effect, WayEffect::Learnt) {
                 // One that nobody has learnt yet.
                 frame[6..12].copy_from_slice(&[2, 0x66, 0, 0, number, u8::from(is_guarded)]);
             }
@@ -123,27 +123,27 @@ const fn reserved(last: u8) -> [u8; 6] {
 /// Sends the frame some times; how many had their effect. To be learnt is one.
 fn attempt(
     sender: &FrameSocket,
-    effect: &Effect,
+    effect: &WayEffect,
     frame: &[u8],
     socket: &mut RouteSocket,
     bridge: u32,
 ) -> Result<u64, Failure> {
     let failed = |what: &str, error: std::io::Error| Failure::Kernel(format!("{what} a frame: {error}"));
-    if let Effect::Arrives(receiver) = effect {
+    if let WayEffect::Arrives(receiver) = effect {
         while receiver.receive(Duration::ZERO).map_err(|error| failed("hear", error))?.is_some() {}
     }
     for _ in 0..SENT {
         sender.send(frame).map_err(|error| failed("send", error))?;
     }
     match effect {
-        Effect::Arrives(receiver) => {
+        WayEffect::Arrives(receiver) => {
             let mut arrived = 0;
             while let Some(heard) = receiver.receive(WAIT).map_err(|error| failed("hear", error))? {
                 arrived += u64::from(heard == frame);
             }
             Ok(arrived)
         }
-        Effect::Learnt => {
+        WayEffect::Learnt => {
             std::thread::sleep(WAIT);
             let source: Option<[u8; 6]> = frame.get(6..12).and_then(|mac| mac.try_into().ok());
             let entries = neighbour::list_fdb(socket, bridge)?;

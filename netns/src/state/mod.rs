@@ -4,8 +4,8 @@
 mod earlier;
 
 use crate::failure::Failure;
-use crate::program;
-pub(crate) use earlier::Earlier;
+use crate::name;
+pub(crate) use earlier::EarlierState;
 use netns_core::record::{
     Line, NamespaceIdentity, RecordFile, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
     RecordedNamespace, Removal, SettingBefore, SharedSetting,
@@ -42,9 +42,9 @@ impl StateFile {
     pub(crate) fn begin(folder: Folder) -> Result<Self, Failure> {
         let there = format!(
             "an earlier run was kept or killed and is still there; `{} clean` removes it",
-            program::name()
+            name::name()
         );
-        if Earlier::open()?.is_some() {
+        if EarlierState::open()?.is_some() {
             return Err(Failure::usage(there));
         }
         let record = RecordFile::create(PATH, KIND).map_err(refused)?;
@@ -146,7 +146,7 @@ pub(crate) fn release_forwarding(
 
 fn refused(error: netns_core::Error) -> Failure {
     if RecordFile::is_held(&error) {
-        return Failure::usage(format!("another `{} run` is going on", program::name()));
+        return Failure::usage(format!("another `{} run` is going on", name::name()));
     }
     error.into()
 }

@@ -6,10 +6,11 @@ mod progress;
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
 use crate::output::{json_line, stdout};
+use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Command, CommandState, Error, Lab, LinkName, Record, draw};
+use netns_topology::{Change, CommandState, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
-    rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+    require::rights("up", &[require::NET_ADMIN, require::SYS_ADMIN])?;
     let mut shown = Shown::new(arguments.quiet);
     let done = lab.up_with(&mut |progress| shown.show(progress))?;
     let told = shown.is_verbose;
@@ -123,7 +124,7 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         let commands = lab.commands()?;
         value["started"] = commands
             .iter()
-            .map(|(Command { namespace, command }, state)| {
+            .map(|(ShellCommand { namespace, command }, state)| {
                 let code = if let CommandState::Exited(code) = state { Some(code) } else { None };
                 json!({
                     "namespace": namespace, "command": command, "running": *state == CommandState::Running,
@@ -136,7 +137,7 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
-        for (Command { namespace, command }, state) in lab.commands()? {
+        for (ShellCommand { namespace, command }, state) in lab.commands()? {
             writeln!(out, "{namespace}: run {command}: {state}")?;
         }
         for (port, violations) in lab.violations()? {

@@ -11,7 +11,7 @@ use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::signals::Stop;
 use metrics::Metrics;
-use netns_ebpf::{Mode, PortChange, PortInfo, Reading, Violation};
+use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,10 +46,10 @@ pub(crate) trait Source {
     fn violations(&mut self) -> Result<Vec<Violation>, Failure>;
 
     /// The addresses behind a port, one a line.
-    fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
+    fn addresses(&mut self, port: &PortIdentity) -> Vec<String>;
 
     /// What a port may send, in words, and what is done about the rest; `None` if nobody judges.
-    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)>;
+    fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)>;
 
     /// What was lost until now.
     fn losses(&self) -> Losses {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// What happens to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Fault {
+pub(super) enum Injected {
     /// Nothing: what it leaves then is what the others are compared with.
     None,
     /// A call is refused.
@@ -24,7 +24,7 @@ pub(super) enum Fault {
     Signal { call: String, when: u32, signal: String },
 }
 
-impl Fault {
+impl Injected {
     /// As strace takes it.
     fn inject(&self) -> Option<String> {
         match self {
@@ -37,7 +37,7 @@ impl Fault {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Found {
+pub(super) struct CaseFound {
     /// What is wrong, a sentence each.
     pub(super) wrong: Vec<String>,
     /// Whether something stayed, as it may, until the recovery.
@@ -54,7 +54,11 @@ const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1
      nft add table bridge theirs";
 
 /// Runs the command, in the host that the calling process is in, which is new. `goal` is what is there if all goes well.
-pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+pub(super) fn run(
+    operation: &Operation,
+    fault: &Injected,
+    goal: &BTreeSet<String>,
+) -> Result<CaseFound, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     prepare(&program, operation)?;
     let before = inventory::take();
@@ -64,16 +68,16 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
     let _ = fs::remove_file(log);
     let (mut wrong, mut stayed) = (Vec::new(), false);
     let killed = match (traced.status.signal(), fault) {
-        (Some(9 | 15), Fault::Signal { .. }) => true,
+        (Some(9 | 15), Injected::Signal { .. }) => true,
         // The way back to the thread's own namespace is refused: it cannot go on in another one.
-        (Some(6), Fault::Error { call, .. }) if call == "setns" => true,
+        (Some(6), Injected::Error { call, .. }) if call == "setns" => true,
         _ => false,
     };
     let fine = traced.status.success();
     if !fine && !killed {
         wrong.extend(complaints(&traced));
     }
-    if *fault == Fault::None && !fine {
+    if *fault == Injected::None && !fine {
         return Err(format!("it fails without a fault: {}", traced.errors.trim()));
     }
     let end = match operation.effect {
@@ -83,7 +87,7 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
                 stayed = !wrong.is_empty();
                 wrong.clear();
             }
-            if matches!(fault, Fault::Error { call, .. } if call == "bpf") {
+            if matches!(fault, Injected::Error { call, .. } if call == "bpf") {
                 // Where the program is refused, a run goes on with the kernel's statistics.
                 wrong.retain(|wrong| !wrong.starts_with("gone: filter") && !wrong.starts_with("gone: qdisc"));
             }
@@ -109,13 +113,13 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
         }
     };
     let end = end.iter().map(|line| plain(line)).collect();
-    let log = if *fault == Fault::None { text } else { String::new() };
-    Ok(Found { wrong, stayed, end, log })
+    let log = if *fault == Injected::None { text } else { String::new() };
+    Ok(CaseFound { wrong, stayed, end, log })
 }
 
 /// Whether the table has it that something may stay after this fault, until the recovery.
-fn may_stay(operation: &Operation, fault: &Fault) -> bool {
-    let Fault::Error { call, words, .. } = fault else { return false };
+fn may_stay(operation: &Operation, fault: &Injected) -> bool {
+    let Injected::Error { call, words, .. } = fault else { return false };
     MAY_STAY.iter().any(|(name, refused, about)| {
         operation.name.starts_with(name) && call == refused && words.contains(about)
     })
@@ -186,7 +190,7 @@ struct Traced {
     errors: String,
 }
 
-fn traced(program: &Path, arguments: &str, fault: &Fault, log: &Path) -> Result<Traced, String> {
+fn traced(program: &Path, arguments: &str, fault: &Injected, log: &Path) -> Result<Traced, String> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-y", "-s", "80", "-o"]).arg(log);
     strace.args(["-e", &format!("trace={TRACED}")]);

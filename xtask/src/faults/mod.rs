@@ -11,14 +11,14 @@ mod inventory;
 mod operation;
 mod site;
 
-use case::{Fault, Found};
+use case::{CaseFound, Injected};
 use clap::Args;
 use netns::Failure;
 use netns::messages::say;
 use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
 use serde_json::{Value, json};
-use site::{Known, Site};
+use site::{KnownSite, Site};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -75,7 +75,7 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(2);
     let begin = Instant::now();
     let mut rows = Vec::new();
-    let mut known: HashMap<&str, Known> = HashMap::new();
+    let mut known: HashMap<&str, KnownSite> = HashMap::new();
     for (number, operation) in ALL.iter().enumerate() {
         let wanted = &arguments.operation;
         if !wanted.is_empty() && !wanted.iter().any(|name| operation.name.contains(&**name)) {
@@ -126,7 +126,7 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
     let case: Value = serde_json::from_str(case).map_err(|_| broken())?;
     let number = case["operation"].as_u64().and_then(|number| usize::try_from(number).ok());
     let operation = number.and_then(|number| ALL.get(number)).ok_or_else(broken)?;
-    let fault: Fault = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
+    let fault: Injected = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
     let goal: BTreeSet<String> = serde_json::from_value(case["goal"].clone()).map_err(|_| broken())?;
     let found = case::run(operation, &fault, &goal).map_err(Failure::Kernel)?;
     json_line(&mut stdout(), &json!(found)).map_err(|_| Failure::Closed)?;
@@ -137,18 +137,18 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
 fn try_all(
     number: usize,
     operation: &Operation,
-    (quick, known): (bool, &mut Known),
+    (quick, known): (bool, &mut KnownSite),
     jobs: usize,
 ) -> Result<Totals, String> {
-    let whole = in_host(number, &Fault::None, &BTreeSet::new())
+    let whole = in_host(number, &Injected::None, &BTreeSet::new())
         .map_err(|error| format!("{}: {error}", operation.name))?;
     for wrong in &whole.wrong {
         say(format_args!("{}, without a fault: {wrong}", operation.name));
     }
     let sites = site::sites(&whole.log, !quick, known);
     let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
-    let faults: VecDeque<(&Site, Fault)> = sites.iter().flat_map(faults_of).collect();
-    totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Fault::Signal { .. })).count();
+    let faults: VecDeque<(&Site, Injected)> = sites.iter().flat_map(faults_of).collect();
+    totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Injected::Signal { .. })).count();
     totals.refused = faults.len() - totals.killed;
     let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
     let work = || {
@@ -172,28 +172,30 @@ fn try_all(
 }
 
 /// A refusal of each call; and a kill before each that changes something.
-fn faults_of(site: &Site) -> Vec<(&Site, Fault)> {
+fn faults_of(site: &Site) -> Vec<(&Site, Injected)> {
     let (call, when) = (site.call.clone(), site.when);
     let (error, words) = (site.error().to_owned(), site.words.clone());
-    let mut faults = vec![(site, Fault::Error { call: call.clone(), when, error, words })];
+    let mut faults = vec![(site, Injected::Error { call: call.clone(), when, error, words })];
     if site.changes {
-        faults.push((site, Fault::Signal { call, when, signal: "KILL".to_owned() }));
+        faults.push((site, Injected::Signal { call, when, signal: "KILL".to_owned() }));
     }
     faults
 }
 
-fn told(site: &Site, fault: &Fault) -> String {
+fn told(site: &Site, fault: &Injected) -> String {
     match fault {
-        Fault::None => String::new(),
-        Fault::Error { call, when, error, .. } => format!("{error} at {call} number {when} ({})", site.words),
-        Fault::Signal { call, when, signal } => {
+        Injected::None => String::new(),
+        Injected::Error { call, when, error, .. } => {
+            format!("{error} at {call} number {when} ({})", site.words)
+        }
+        Injected::Signal { call, when, signal } => {
             format!("SIG{signal} before {call} number {when} ({})", site.words)
         }
     }
 }
 
 /// Runs a case in a host of its own.
-fn in_host(number: usize, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+fn in_host(number: usize, fault: &Injected, goal: &BTreeSet<String>) -> Result<CaseFound, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let case = json!({"operation": number, "fault": fault, "goal": goal}).to_string();
     let mut command = Command::new("timeout");

@@ -34,11 +34,11 @@ impl Site {
 }
 
 /// Sites by call and words.
-pub(super) type Known = HashSet<(String, String)>;
+pub(super) type KnownSite = HashSet<(String, String)>;
 
 /// The sites in what strace wrote, with `-f -y -s 80`; of those that are alike the first, and none that is like one that is
 /// known already, unless `all` of them are asked for.
-pub(super) fn sites(log: &str, all: bool, known: &mut Known) -> Vec<Site> {
+pub(super) fn sites(log: &str, all: bool, known: &mut KnownSite) -> Vec<Site> {
     let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
     let mut sites = Vec::new();
     for line in log.lines() {

@@ -13,7 +13,7 @@ fn stats(packets: u64) -> LinkStats {
 }
 
 /// Compares one port's counters with what the kernel tells time after time; how often was waited, too.
-fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (Comparison, u32) {
+fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (CounterComparison, u32) {
     let (asked, waited) = (Cell::new(0), Cell::new(0));
     let kernel = || -> Result<_, Infallible> {
         asked.set(asked.get() + 1);
@@ -24,8 +24,8 @@ fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (Comparison
     (outcome, waited.get())
 }
 
-fn off_by_one() -> Comparison {
-    Comparison::Different(vec![
+fn off_by_one() -> CounterComparison {
+    CounterComparison::Different(vec![
         Difference { port: slot(1), counter: Counter::RxPackets, program: 4, kernel: 5 },
         Difference { port: slot(1), counter: Counter::RxBytes, program: 240, kernel: 300 },
     ])
@@ -33,7 +33,7 @@ fn off_by_one() -> Comparison {
 
 #[test]
 fn equal_counters_are_exact_at_once() {
-    assert_eq!(compare_with(5, |_| 5), (Comparison::Exact, 0));
+    assert_eq!(compare_with(5, |_| 5), (CounterComparison::Exact, 0));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_frame_on_its_way_is_waited_for() {
     // Not quiet the first time, not equal the second.
     assert_eq!(
         compare_with(5, |time| [3, 4, 4, 4].get(time as usize - 1).copied().unwrap_or(5)),
-        (Comparison::Exact, 2)
+        (CounterComparison::Exact, 2)
     );
 }
 
@@ -54,7 +54,7 @@ fn what_stays_different_is_told() {
 
 #[test]
 fn ports_that_are_never_quiet_are_not_compared() {
-    assert_eq!(compare_with(5, u64::from).0, Comparison::Busy);
+    assert_eq!(compare_with(5, u64::from).0, CounterComparison::Busy);
 }
 
 #[test]

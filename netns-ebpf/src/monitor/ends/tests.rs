@@ -18,7 +18,7 @@ fn pair(from: u16, to: u16, bytes: u64) -> Pair {
 fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
     let port = |&number: &u16| {
         let behind = if number % 2 == 0 { Behind::Named(format!("ns{number}")) } else { Behind::Nothing };
-        let info = PortInfo {
+        let info = PortIdentity {
             ifindex: u32::from(number) + 10,
             slot: slot(number),
             name: IfName::new(&format!("p{number}")).unwrap(),

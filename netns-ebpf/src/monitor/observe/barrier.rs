@@ -1,6 +1,6 @@
 //! The barrier behind the ports on which a policy is enforced, and that it is lost and restored.
 
-use netns_core::barrier::{self, Barrier, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::bridge::{self, BridgeOptions};
 use netns_core::record::{Line, Removal};
 use netns_core::{Error, Namespace, RouteSocket, link};
@@ -8,7 +8,7 @@ use netns_core::{Error, Namespace, RouteSocket, link};
 use super::judge::Judging;
 use super::kernel::Counts;
 use super::trace::Journal;
-use super::{Observed, Observer, PortChange, noted};
+use super::{ObservedPort, Observer, PortChange, noted};
 use crate::monitor::{Mode, Monitor, MonitorError};
 
 /// A barrier on record: its table's name, and what was changed of the bridge with it.
@@ -87,7 +87,7 @@ impl Raised {
         journal
             .note_barrier(&barred)
             .map_err(|source| MonitorError::Kernel { operation: "write down the barrier".into(), source })?;
-        let raised = Barrier::create(&host, &barred.name, Ports::Listed, stamp).and_then(|barrier| {
+        let raised = Barrier::create(&host, &barred.name, BarrierPorts::Listed, stamp).and_then(|barrier| {
             if has_learnt { set_learning(socket, bridge, false) } else { Ok(()) }.map(|()| barrier)
         });
         match raised {
@@ -146,7 +146,8 @@ impl Observer<'_> {
         let touched = std::mem::take(&mut self.touched);
         let Counts::Program(monitor) = self.counts else { return Ok(()) };
         for index in touched {
-            let Some(Observed { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
+            let Some(ObservedPort { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index)
+            else {
                 continue;
             };
             // A port that goes takes its filters with it.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::super::reading::PortInfo;
+use super::super::reading::PortIdentity;
 use super::super::{Monitor, Policy};
 use super::Station;
 use crate::packet::{NETS, Permissions, Rules};
@@ -15,7 +15,7 @@ use netns_core::MacAddress;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells what a port may send, if it is to be judged.
-pub type PolicyOf<'m> = Box<dyn Fn(&PortInfo) -> Option<Policy> + 'm>;
+pub type PolicyOf<'m> = Box<dyn Fn(&PortIdentity) -> Option<Policy> + 'm>;
 
 /// Which ports of a bridge an [`Observer`](super::Observer) judges, and by what.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl fmt::Debug for Judging<'_> {
 
 impl Judging<'_> {
     /// The policy of a port that somebody gave it.
-    pub(super) fn given(&self, port: &PortInfo) -> Option<Policy> {
+    pub(super) fn given(&self, port: &PortIdentity) -> Option<Policy> {
         match self {
             Self::Given(policy) => policy(port),
             Self::Nothing | Self::Learnt => None,
@@ -64,7 +64,7 @@ impl Judging<'_> {
     }
 
     /// Judges a port that is known better than before by what is given for it now, or not if nothing is.
-    pub(super) fn apply(&self, monitor: &Monitor, port: &PortInfo) {
+    pub(super) fn apply(&self, monitor: &Monitor, port: &PortIdentity) {
         let Self::Given(policy_of) = self else { return };
         let policy = policy_of(port);
         if monitor.policy(port.slot) == policy {

@@ -7,9 +7,9 @@ use netns_core::{IfName, Namespace, RouteSocket};
 
 use super::judge::Judging;
 use super::trace::Journal;
-use super::{Observed, Observer, noted};
+use super::{ObservedPort, Observer, noted};
 use crate::layout::DEFAULT_SLOTS;
-use crate::monitor::reading::{PortInfo, PortReading, Reading};
+use crate::monitor::reading::{PortIdentity, PortReading, Reading};
 use crate::monitor::slots::Slots;
 use crate::monitor::{Monitor, MonitorError, Slot};
 
@@ -22,14 +22,14 @@ pub(super) enum Counts<'m> {
 
 impl Counts<'_> {
     /// Judges a port by what is given for it now, if there is a program that can.
-    pub(super) fn judge(&self, judging: &Judging<'_>, port: &PortInfo) {
+    pub(super) fn judge(&self, judging: &Judging<'_>, port: &PortIdentity) {
         if let Self::Program(monitor) = self {
             judging.apply(monitor, port);
         }
     }
 
     /// The last counters of a port.
-    pub(super) fn read(&self, port: &Observed) -> PortReading {
+    pub(super) fn read(&self, port: &ObservedPort) -> PortReading {
         match self {
             Self::Program(monitor) => monitor.read_port(&port.info),
             Self::Kernel(_) => PortReading::of_kernel(&port.info, &port.stats),
@@ -41,7 +41,7 @@ impl Counts<'_> {
         &mut self,
         socket: &mut RouteSocket,
         journal: &mut dyn Journal,
-        port: &Observed,
+        port: &ObservedPort,
     ) -> Result<(), MonitorError> {
         match (self, &port.attachment) {
             (Self::Program(monitor), Some(attachment)) => {

@@ -22,12 +22,12 @@ use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
 pub use barrier::Barred;
-pub use file::{JournalFile, Place};
+pub use file::{JournalFile, JournalPlace};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
 
-use super::reading::{Behind, PortInfo, PortReading, Reading};
+use super::reading::{Behind, PortIdentity, PortReading, Reading};
 use super::{Attachment, Monitor, MonitorError};
 use crate::layout::PortCounters;
 use barrier::Raised;
@@ -44,9 +44,9 @@ const MOST_EVENTS: usize = 4096;
 #[non_exhaustive]
 pub enum PortChange {
     /// A port came, and is counted from now on.
-    Came(Arc<PortInfo>),
+    Came(Arc<PortIdentity>),
     /// A port got another name, or it was found out who is behind it.
-    Known(Arc<PortInfo>),
+    Known(Arc<PortIdentity>),
     /// A port is gone or left the bridge.
     Left(Box<PortReading>),
     /// A port came and cannot be counted.
@@ -94,7 +94,7 @@ pub struct Observer<'m> {
     socket: RouteSocket,
     events: Events,
     bridge: Link,
-    ports: BTreeMap<u32, Observed>,
+    ports: BTreeMap<u32, ObservedPort>,
     /// Ports that could not be attached to, so that it is tried once.
     refused: HashSet<u32>,
     search: Search,
@@ -110,11 +110,11 @@ pub struct Observer<'m> {
     touched: HashSet<u32>,
 }
 
-struct Observed {
+struct ObservedPort {
     /// `None` where the kernel alone counts.
     attachment: Option<Attachment>,
     learnt: Learnt,
-    info: Arc<PortInfo>,
+    info: Arc<PortIdentity>,
     /// What the kernel told last, where it alone counts.
     stats: LinkStats,
 }
@@ -199,7 +199,7 @@ impl<'m> Observer<'m> {
     }
 
     /// The ports, by ifindex.
-    pub fn ports(&self) -> impl Iterator<Item = &Arc<PortInfo>> {
+    pub fn ports(&self) -> impl Iterator<Item = &Arc<PortIdentity>> {
         self.ports.values().map(|port| &port.info)
     }
 
@@ -292,7 +292,7 @@ impl<'m> Observer<'m> {
 
     /// Finds out who is behind ports of which only an id is known.
     fn identify(&mut self) {
-        let id = |port: &Observed| match port.info.behind {
+        let id = |port: &ObservedPort| match port.info.behind {
             Behind::Id(id) => Some(id),
             _ => None,
         };
@@ -303,7 +303,8 @@ impl<'m> Observer<'m> {
         let found = behind::find(&mut self.socket, wanted);
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
-                port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
+                port.info =
+                    Arc::new(PortIdentity { behind: behind.clone(), ..PortIdentity::clone(&port.info) });
                 self.counts.judge(&self.judging, &port.info);
                 self.news.push(PortChange::Known(Arc::clone(&port.info)));
             }

@@ -8,8 +8,8 @@ use netns_core::link::{self, Link};
 use super::behind;
 use super::judge::Learnt;
 use super::kernel::Counts;
-use super::{Observed, Observer, PortChange, noted};
-use crate::monitor::reading::{Behind, PortInfo};
+use super::{ObservedPort, Observer, PortChange, noted};
+use crate::monitor::reading::{Behind, PortIdentity};
 use crate::monitor::{Attachment, Mode, MonitorError, Policy, Slot};
 
 impl Observer<'_> {
@@ -77,7 +77,7 @@ impl Observer<'_> {
             return self.leave(link.index);
         }
         if port.info.name != link.name {
-            port.info = Arc::new(PortInfo { name: link.name, ..PortInfo::clone(&port.info) });
+            port.info = Arc::new(PortIdentity { name: link.name, ..PortIdentity::clone(&port.info) });
             self.counts.judge(&self.judging, &port.info);
             self.news.push(PortChange::Known(Arc::clone(&port.info)));
         }
@@ -93,11 +93,11 @@ impl Observer<'_> {
         match self.take(link, policy.as_ref()) {
             Ok((slot, attachment)) => {
                 let (ifindex, name, mac) = (link.index, link.name, link.mac);
-                let info = Arc::new(PortInfo { ifindex, slot, name, mac, behind });
+                let info = Arc::new(PortIdentity { ifindex, slot, name, mac, behind });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
                 let (learnt, stats) = (Learnt::default(), link.stats);
-                self.ports.insert(link.index, Observed { attachment, learnt, info, stats });
+                self.ports.insert(link.index, ObservedPort { attachment, learnt, info, stats });
             }
             // It is gone again.
             Err(error) if is_gone(&error) => {}
@@ -130,7 +130,7 @@ impl Observer<'_> {
         // Its slot is not known yet, and no part of who it is.
         let slot = monitor.slot(link.index).or(Slot::new(1))?;
         let behind = behind.clone();
-        let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
+        let info = PortIdentity { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
         self.judging.given(&info)
     }
 

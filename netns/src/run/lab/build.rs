@@ -1,15 +1,15 @@
 //! Building: links, addresses, routes and programs.
 
-use super::super::plan::{Plan, PlannedMember};
-use super::super::report::Report;
+use super::super::plan::{PlannedMember, RunPlan};
+use super::super::report::RunReport;
 use super::{Lab, Member};
-use crate::cli::Topology;
+use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::signals::Stop;
 use crate::state::forwarding_of;
 use netns_core::address::{self, Address};
-use netns_core::barrier::{self, Barrier, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
@@ -31,14 +31,19 @@ const INDEX_GAP: u32 = 1000;
 
 impl Lab<'_> {
     /// Makes all of it, telling each step.
-    pub(crate) fn build(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
+    pub(crate) fn build(
+        &mut self,
+        plan: &RunPlan,
+        report: &mut RunReport,
+        stop: &Stop,
+    ) -> Result<(), Failure> {
         match plan.topology {
-            Topology::Bridge => self.build_bridge(plan, report, stop),
-            Topology::Pair => self.build_pair(plan, report),
+            RunShape::Bridge => self.build_bridge(plan, report, stop),
+            RunShape::Pair => self.build_pair(plan, report),
         }
     }
 
-    fn build_bridge(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
+    fn build_bridge(&mut self, plan: &RunPlan, report: &mut RunReport, stop: &Stop) -> Result<(), Failure> {
         let links = link::list(&mut self.socket)?;
         let bridge = links.iter().map(|link| link.index).max().unwrap_or(0) + INDEX_GAP;
 
@@ -99,13 +104,13 @@ impl Lab<'_> {
         if let Some(record) = &mut self.record {
             record.note_barrier(&name)?;
         }
-        self.barrier = Some(Barrier::create(&self.host, &name, Ports::Indexes(ports), stamp)?);
+        self.barrier = Some(Barrier::create(&self.host, &name, BarrierPorts::Indexes(ports), stamp)?);
         Ok(())
     }
 
     /// Switches IPv4 forwarding on, if it can be. No ping of a run is routed: it is for what is tried by hand meanwhile. So
     /// where `/proc/sys` is read-only, as in a container, the run goes on without.
-    fn enable_forwarding(&mut self, report: &mut Report) -> Result<(), Failure> {
+    fn enable_forwarding(&mut self, report: &mut RunReport) -> Result<(), Failure> {
         let started = Instant::now();
         let enabled = match &mut self.record {
             // Nobody else is on a host of our own.
@@ -136,7 +141,7 @@ impl Lab<'_> {
     /// Makes a namespace and its cable to the bridge, program included.
     fn plug_in(
         &mut self,
-        plan: &Plan,
+        plan: &RunPlan,
         planned: &PlannedMember,
         bridge: u32,
         index: u32,
@@ -185,7 +190,7 @@ impl Lab<'_> {
 
     /// Two namespaces and a cable. There is no host's end, so the port of each namespace is the far end of its cable,
     /// `eth0` of the other: what it receives is what the namespace sent.
-    fn build_pair(&mut self, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
+    fn build_pair(&mut self, plan: &RunPlan, report: &mut RunReport) -> Result<(), Failure> {
         let started = Instant::now();
         let mut sockets = Vec::with_capacity(plan.members.len());
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
@@ -291,7 +296,7 @@ impl Lab<'_> {
 
 /// Tells the bridge and the host who is behind a port. Of many namespaces, each port also gets multicast only where
 /// somebody listens to it: the reports with which every interface tells what it listens to would be copied to all.
-fn encode_known(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, bridge: u32, port: u32) {
+fn encode_known(batch: &mut Batch, plan: &RunPlan, planned: &PlannedMember, bridge: u32, port: u32) {
     neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, planned.mac));
     for &address in &planned.addresses {
         neighbour::encode_set(batch, &Neighbour::permanent(bridge, address, planned.mac));
@@ -312,7 +317,7 @@ const CARRIER_LIMIT: Duration = Duration::from_secs(10);
 const INNER_INDEX: u32 = 2;
 
 /// Addresses, routes and neighbours inside a namespace.
-fn encode_addresses(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
+fn encode_addresses(batch: &mut Batch, plan: &RunPlan, planned: &PlannedMember, index: u32) {
     for (subnet, &address) in plan.subnets.iter().zip(&planned.addresses) {
         if let Ok(net) = IpNet::new(address, subnet.net.prefix()) {
             address::encode_add(batch, &Address::new(index, net));

@@ -2,8 +2,8 @@
 
 mod build;
 
-use super::plan::Plan;
-use crate::cli::Topology;
+use super::plan::RunPlan;
+use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::state::{StateFile, release_forwarding};
@@ -37,7 +37,7 @@ pub(crate) struct Lab<'a> {
     monitor: Option<&'a Monitor>,
     /// What is done about frames that a namespace may not send.
     mode: Mode,
-    topology: Topology,
+    topology: RunShape,
     host: Namespace,
     socket: RouteSocket,
     members: Vec<Member>,
@@ -62,7 +62,7 @@ impl<'a> Lab<'a> {
     /// Begins the record.
     pub(crate) fn begin(
         host: Namespace,
-        plan: &Plan,
+        plan: &RunPlan,
         monitor: Option<&'a Monitor>,
         mode: Mode,
         private: bool,
@@ -107,7 +107,7 @@ impl<'a> Lab<'a> {
         Ok(Policy { mode: self.mode, ..policy })
     }
 
-    pub(crate) fn topology(&self) -> Topology {
+    pub(crate) fn topology(&self) -> RunShape {
         self.topology
     }
 
@@ -140,7 +140,7 @@ impl<'a> Lab<'a> {
 
     /// The bridge's index and MAC address; `None` of two namespaces that are joined by a cable.
     pub(crate) fn bridge(&self) -> Option<(u32, MacAddress)> {
-        let bridge = self.links.last().filter(|_| self.topology == Topology::Bridge)?;
+        let bridge = self.links.last().filter(|_| self.topology == RunShape::Bridge)?;
         Some((bridge.index?, bridge.mac))
     }
 
@@ -190,7 +190,7 @@ impl<'a> Lab<'a> {
     /// The kernel's own counters of every port, in the order of the members.
     pub(crate) fn port_stats(&mut self) -> Result<Vec<LinkStats>, Failure> {
         let mut stats = Vec::with_capacity(self.members.len());
-        if let (Topology::Pair, [first, second]) = (self.topology, &self.members[..]) {
+        if let (RunShape::Pair, [first, second]) = (self.topology, &self.members[..]) {
             for (member, far) in [(first, second), (second, first)] {
                 let mut socket = RouteSocket::open_in(&far.namespace)?;
                 stats.push(link::stats(&mut socket, member.port_index)?);

@@ -2,12 +2,12 @@ use super::*;
 use crate::cli::{Cli, Command};
 use clap::Parser;
 
-fn plan(arguments: &[&str]) -> Result<Plan, Failure> {
+fn plan(arguments: &[&str]) -> Result<RunPlan, Failure> {
     let all = ["netns", "run"].iter().chain(arguments);
     let Command::Run(arguments) = Cli::try_parse_from(all).expect("arguments").command else {
         panic!("not `run`");
     };
-    Plan::new(&arguments)
+    RunPlan::new(&arguments)
 }
 
 fn refusal(arguments: &[&str]) -> String {

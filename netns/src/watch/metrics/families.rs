@@ -40,7 +40,7 @@ fn tx(port: &PortReading) -> Traffic {
 
 /// The last reading, as metrics.
 #[derive(Debug, Clone)]
-pub(super) struct Ports {
+pub(super) struct PortFamilies {
     /// What the ports are of, by its present name.
     network: Arc<Mutex<String>>,
     /// How many pairs are told at most.
@@ -48,7 +48,7 @@ pub(super) struct Ports {
     reading: Arc<Mutex<Option<Arc<Reading>>>>,
 }
 
-impl Ports {
+impl PortFamilies {
     pub(super) fn new(network: &str, pairs: usize) -> Self {
         Self { network: Arc::new(Mutex::new(network.to_owned())), pairs, reading: Arc::default() }
     }
@@ -154,7 +154,7 @@ impl Ports {
     }
 }
 
-impl Collector for Ports {
+impl Collector for PortFamilies {
     /// None: their number is not known beforehand, and the registry only compares them for doubles.
     fn desc(&self) -> Vec<&Desc> {
         Vec::new()

@@ -1,6 +1,6 @@
 //! Lines as strace 6.1 writes them.
 
-use super::{Known, Site, sites};
+use super::{KnownSite, Site, sites};
 
 const LOG: &str = r#"7     openat(AT_FDCWD, "/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY|O_CLOEXEC) = 3
 7     socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_ROUTE) = 5<NETLINK:[ROUTE:7]>
@@ -22,7 +22,7 @@ fn summary(sites: &[Site]) -> Vec<(&str, u32, &str, bool)> {
 #[test]
 fn each_site_is_there_once() {
     assert_eq!(
-        summary(&sites(LOG, false, &mut Known::new())),
+        summary(&sites(LOG, false, &mut KnownSite::new())),
         [
             ("socket", 1, "AF_NETLINK", false),
             ("sendto", 1, "RTM_GETROUTE", false),
@@ -36,7 +36,7 @@ fn each_site_is_there_once() {
 
 #[test]
 fn all_sites_are_counted_by_thread() {
-    let all = sites(LOG, true, &mut Known::new());
+    let all = sites(LOG, true, &mut KnownSite::new());
     let sent: Vec<u32> = all.iter().filter(|site| site.call == "sendto").map(|site| site.when).collect();
     assert_eq!(sent, [1, 2, 1]);
     assert_eq!(all.iter().filter(|site| site.call == "umount2").count(), 2);
@@ -44,7 +44,7 @@ fn all_sites_are_counted_by_thread() {
 
 #[test]
 fn what_is_known_is_not_tried_again() {
-    let mut known = Known::new();
+    let mut known = KnownSite::new();
     assert_eq!(sites(LOG, false, &mut known).len(), 6);
     assert_eq!(sites(LOG, false, &mut known), []);
     assert_eq!(sites(LOG, true, &mut known).len(), 8);

@@ -1,9 +1,9 @@
 use super::*;
 use netns_core::{MacAddress, NamespaceId};
 
-fn place(name: Option<&str>) -> Place {
+fn place(name: Option<&str>) -> JournalPlace {
     let id = NamespaceId { device: 4, inode: 4_026_531_840 };
-    Place {
+    JournalPlace {
         namespace: NamespaceIdentity { cookie: Some(7), id },
         index: Some(3),
         bridge: IfName::new("br0").unwrap(),
@@ -16,7 +16,7 @@ fn place(name: Option<&str>) -> Place {
 fn a_line_is_read_as_it_was_written() {
     for name in [None, Some("lab"), Some("a name with blanks"), Some("two\nlines"), Some("-")] {
         let line = place(name).line();
-        assert_eq!(Place::read(&line), Some(place(name)), "{line}");
+        assert_eq!(JournalPlace::read(&line), Some(place(name)), "{line}");
     }
     assert_eq!(place(Some("lab")).line().to_string(), "bridge br0 3 7:4:4026531840 12 13 lab");
     for clsact in [Clsact::Unsure, Clsact::Ours, Clsact::Leaving, Clsact::NotOurs] {
@@ -37,7 +37,7 @@ fn the_last_line_of_a_port_counts() {
         trace(7, Clsact::Ours).line(),
         Line::new(LEFT).with(8),
     ];
-    let Said { place: found, traces, barred } = read(Path::new("j"), &lines).ok().unwrap();
+    let JournalLine { place: found, traces, barred } = read(Path::new("j"), &lines).ok().unwrap();
     assert_eq!((found, barred), (Some(place(None)), None));
     assert_eq!(traces.into_values().collect::<Vec<_>>(), [trace(7, Clsact::Ours)]);
     for lines in [&lines[1..], &[place(None).line(), Line::new("what")]] {

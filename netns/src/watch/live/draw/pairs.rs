@@ -1,7 +1,7 @@
 //! The pane of the pairs: who sends how much to whom, as a heat map in the order of the table.
 
 use super::super::app::App;
-use super::super::column::Row;
+use super::super::column::TableRow;
 use crate::output::human;
 use crate::watch::lines::short;
 use netns_ebpf::{Ends, Slot};
@@ -61,7 +61,7 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-fn sender_name(row: &Row, number: usize, cell: usize) -> String {
+fn sender_name(row: &TableRow, number: usize, cell: usize) -> String {
     let title = row.info.title();
     if cell == WIDE {
         short(&title, NAME)

@@ -1,0 +1,29 @@
+//! What a network knows of its numbers.
+
+use super::ledger::Ledger;
+use std::time::Instant;
+
+/// The ledger, and what is known of the notices that it is kept by.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) ledger: Ledger,
+    /// How many numbers were taken since the notices were read.
+    pub(super) taken: u32,
+    /// When it was last noticed that the kernel has reclaimed something.
+    pub(super) reclaimed: Option<Instant>,
+    /// By bridge: whether notices do not say everything, so that somebody has to look which ports are there.
+    pub(super) unsure: Box<[bool]>,
+}
+
+impl Books {
+    pub(super) fn new(capacity: u32, per_bridge: u32) -> Self {
+        let bridges = capacity.div_ceil(per_bridge) as usize;
+        let ledger = Ledger::new(capacity, per_bridge);
+        Self { ledger, taken: 0, reclaimed: None, unsure: vec![false; bridges].into() }
+    }
+
+    /// Whether reading notices of a bridge can tell anything that matters.
+    pub(super) fn is_interesting(&self, bridge: u32) -> bool {
+        self.ledger.leaving_on(bridge) > 0 || self.unsure[bridge as usize]
+    }
+}
