@@ -63,6 +63,11 @@ pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static STAMP: Global<u32> = Global::new(0);
 
+/// Where the kernel keeps what is known of a frame's checksum: see [`netns_packet::layout::ChecksumFields`], whose words
+/// these are; 0 if it cannot be read. Constants to the verifier.
+#[unsafe(no_mangle)]
+pub(crate) static CHECKSUM_FIELDS: Global<u64> = Global::new(0);
+
 /// How many events a port may tell in a window.
 #[unsafe(no_mangle)]
 pub(crate) static EVENT_LIMIT: Global<u32> = Global::new(100);
