@@ -230,9 +230,19 @@ pub struct Sysctl {
 }
 
 impl Sysctl {
+    /// Which part of the name of an interface's setting is the interface.
+    pub(crate) const INTERFACE: usize = 3;
+
+    /// Whether it is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
+    pub(crate) fn is_of_interface(&self) -> bool {
+        let mut parts = self.key.split('/').skip(Self::INTERFACE - 1);
+        matches!(parts.next(), Some("conf" | "neigh"))
+            && !matches!(parts.next(), Some("all" | "default") | None)
+    }
+
     /// Whether others may need it too: one of the host's, and not of an interface.
     pub(crate) fn is_shared(&self) -> bool {
-        self.place.is_host() && !crate::plan::is_of_interface(self)
+        self.place.is_host() && !self.is_of_interface()
     }
 }
 

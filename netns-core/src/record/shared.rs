@@ -1,4 +1,4 @@
-//! Settings that several need at once, as `ip_forward` of a host: the last who needs one puts it back.
+//! Settings that several programs need at once, as `ip_forward` of a host: the last of them puts it back.
 
 use super::{Line, NamespaceIdentity, RecordFile, RecordedForwarding, RecordedSysctl, Removal};
 use crate::sysctl::{self, Ipv4Forwarding};
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 const PATH: &str = "/run/netns-settings.record";
 const KIND: &str = "settings";
 const IP_FORWARD: &str = "net/ipv4/ip_forward";
-/// How long the record may be locked by others, who write a few lines or a setting meanwhile.
+/// How long others may lock the record: they write a few lines or a setting meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(1);
 
 /// A setting of a namespace that is not ours, which we need, and others may need too.
 ///
-/// Who needs a setting claims it, under the path of its own record; a claim counts for as long as there is a file of that
-/// path, so that one who was killed keeps its claim until its record is cleaned up. The claims of all, and what each
+/// A program that needs a setting claims it, under the path of its own record; a claim counts for as long as there is a file
+/// of that path, so that a program that was killed keeps its claim until its record is cleaned up. The claims of all, and what each
 /// setting was before the first, are in a record of their own, `/run/netns-settings.record`, which is locked while a
 /// setting is claimed or released, and goes with the last claim. Another process, thread or fork waits for that lock.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub struct SharedSetting<'a> {
     pub namespace: &'a Namespace,
     /// The setting's name, with `/`.
     pub name: &'a str,
-    /// The record of the one who needs it.
+    /// The record of the program that needs it.
     pub claimant: &'a Path,
 }
 
@@ -55,7 +55,7 @@ struct Claims {
 struct Key(NamespaceIdentity, String);
 
 impl SharedSetting<'_> {
-    /// What it was before the first who claimed it; what it is, if nobody has.
+    /// What it was before the first claim; what it is, if nobody has claimed it.
     ///
     /// # Errors
     /// If the setting or the record cannot be read.

@@ -78,7 +78,7 @@ impl Executor<'_> {
         if far.mtu != near.mtu {
             self.set_mtu(&far.link, far.mtu)?;
         }
-        self.silence_and_raise(far)?;
+        self.silence_and_set_up(far)?;
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
@@ -92,7 +92,7 @@ impl Executor<'_> {
             self.set_policy(&near.link, &far.link, policy)?;
         }
         // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
-        self.silence_and_raise(near)?;
+        self.silence_and_set_up(near)?;
         let far_index = link::get(self.socket(&far.link.place)?, far.link.name)?.index;
         self.indexes.insert(far.link.clone(), far_index);
         Ok(())
@@ -100,7 +100,7 @@ impl Executor<'_> {
 
     /// The kernel makes an address of its own as soon as a link is up, so it is kept from that before; asking for the link
     /// afterwards lets it forward at once.
-    fn silence_and_raise(&mut self, end: &CableEnd) -> Result<()> {
+    fn silence_and_set_up(&mut self, end: &CableEnd) -> Result<()> {
         let has_ipv6 = end.mtu >= LEAST_IPV6_MTU && self.has_ipv6;
         let (socket, name) = (self.socket(&end.link.place)?, end.link.name);
         let mut batch = Batch::new();

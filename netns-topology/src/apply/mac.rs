@@ -9,7 +9,7 @@ use netns_core::{MacAddress, Namespace, RouteSocket};
 use std::fs;
 use std::path::Path;
 
-/// Tells this machine from those that it may share a link with.
+/// Distinguishes this machine from those that it may share a link with.
 const MACHINE: &str = "/etc/machine-id";
 
 /// What all addresses of a topology are made of.

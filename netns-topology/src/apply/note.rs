@@ -4,7 +4,7 @@ use super::Executor;
 use super::mac::MacSource;
 use crate::error::Result;
 use crate::observe::Observed;
-use crate::plan::{Change, INTERFACE, is_of_interface};
+use crate::plan::Change;
 use crate::record::{LinkEntry, RecordedName, RecordedRoute, Store, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl};
 use netns_core::record::{NamespaceIdentity, SharedSetting};
@@ -146,7 +146,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// A setting of the host is what it was before all who need it.
+    /// A setting of the host was what it was before the first topology or run needed it.
     fn note_shared(&mut self, sysctl: &Sysctl) -> Result<()> {
         let claimant = Store::path(&self.record.file);
         let namespace = &self.entry(&Place::Host)?.0;
@@ -162,12 +162,12 @@ impl Executor<'_> {
     /// What a setting is going to be at first that is made together with its namespace or link: a new link's is that of
     /// `default`, as that is going to be by then.
     fn first_value(&mut self, sysctl: &Sysctl, changes: &[Change]) -> Result<Option<String>> {
-        if !is_of_interface(sysctl) {
+        if !sysctl.is_of_interface() {
             return self.present_value(sysctl, &sysctl.key);
         }
         let of_another = |interface: &str| {
             let mut parts: Vec<&str> = sysctl.key.split('/').collect();
-            parts[INTERFACE] = interface;
+            parts[Sysctl::INTERFACE] = interface;
             parts.join("/")
         };
         let default = of_another("default");

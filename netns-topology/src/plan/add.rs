@@ -63,7 +63,7 @@ impl Planner<'_> {
         for sysctl in &self.topology.sysctls {
             let now = self.observed.inside(&sysctl.place).and_then(|inside| inside.sysctls.get(&sysctl.key));
             let now = now.cloned().flatten();
-            if is_of_interface(sysctl) == of_interfaces && now.as_ref() != Some(&sysctl.value) {
+            if sysctl.is_of_interface() == of_interfaces && now.as_ref() != Some(&sysctl.value) {
                 self.changes.push(Change::SetSysctl { sysctl: sysctl.clone(), from: now });
             }
         }
@@ -342,13 +342,4 @@ pub(crate) fn link_local(mac: MacAddress) -> Ipv6Addr {
 
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-/// Which part of the name of an interface's setting is the interface.
-pub(crate) const INTERFACE: usize = 3;
-
-/// Whether a setting is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
-pub(crate) fn is_of_interface(sysctl: &Sysctl) -> bool {
-    let mut parts = sysctl.key.split('/').skip(INTERFACE - 1);
-    matches!(parts.next(), Some("conf" | "neigh")) && !matches!(parts.next(), Some("all" | "default") | None)
 }

@@ -12,7 +12,7 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::{INTERFACE, is_of_interface, link_local};
+pub(crate) use add::link_local;
 pub use change::Change;
 pub(crate) use options::{defaults, differing};
 

@@ -67,7 +67,7 @@ pub(crate) struct RecordedName {
     pub(crate) name: String,
 }
 
-/// A link, and what tells it from a later one of its name.
+/// A link, and what distinguishes it from a later one of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LinkEntry {
     pub(crate) place: Place,

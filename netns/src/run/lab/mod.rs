@@ -326,7 +326,7 @@ impl Drop for Lab<'_> {
     }
 }
 
-/// How the folder of named namespaces was found by the first who uses it now.
+/// How the folder of named namespaces was found before the first topology that is up.
 fn folder_before() -> Result<Folder, Failure> {
     let topologies = netns_topology::Lab::all()?.into_iter().flatten().map(|record| record.folder());
     Ok(RecordedFolder(Folder::observe()?).of_first(topologies).0)
