@@ -10,7 +10,7 @@ use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Error, Lab, LinkName, Record, ShellCommand, draw};
+use netns_topology::{Change, CommandState, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -134,8 +134,12 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         let commands = lab.commands()?;
         value["started"] = commands
             .iter()
-            .map(|(ShellCommand { namespace, command }, running)| {
-                json!({ "namespace": namespace, "command": command, "running": running })
+            .map(|(ShellCommand { namespace, command }, state)| {
+                let code = if let CommandState::Exited(code) = state { Some(code) } else { None };
+                json!({
+                    "namespace": namespace, "command": command, "running": *state == CommandState::Running,
+                    "exit_code": code,
+                })
             })
             .collect();
         value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
@@ -143,8 +147,8 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
-        for (ShellCommand { namespace, command }, running) in lab.commands()? {
-            writeln!(out, "{namespace}: run {command}: {}", if running { "running" } else { "ended" })?;
+        for (ShellCommand { namespace, command }, state) in lab.commands()? {
+            writeln!(out, "{namespace}: run {command}: {state}")?;
         }
         for (port, violations) in lab.violations()? {
             for (reason, packets) in violations.iter() {

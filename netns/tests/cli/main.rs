@@ -23,6 +23,7 @@ mod observe_scale;
 mod ours;
 mod ours_topology;
 mod run;
+mod shared_settings;
 mod topology;
 mod topology_drawn;
 mod topology_drift;
@@ -31,6 +32,7 @@ mod topology_groups;
 mod topology_labs;
 mod topology_many;
 mod topology_policy;
+mod unit;
 mod vlan;
 mod watched;
 

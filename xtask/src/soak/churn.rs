@@ -78,7 +78,7 @@ impl Churn {
         let addresses = [new.address_v4(), new.address_v6()].into_iter().flatten().map(|net| net.address());
         let addresses: Vec<_> = addresses.collect();
         self.monitor.set_policy(slot, &Policy::of_host(new.mac(), &addresses)?.enforced())?;
-        if self.made % PING_EVERY == 0
+        if self.made.is_multiple_of(PING_EVERY)
             && let Some(to) = self.alive.back().and_then(Sandbox::address_v4)
         {
             let report = ping(new.namespace()?, &Ping::new(to.address()))?;
@@ -91,7 +91,7 @@ impl Churn {
             }
         }
         // What its frames may be changes all the while, and so does what is done about others.
-        let mode = if self.made % 2 == 0 { Mode::Enforce } else { Mode::Observe };
+        let mode = if self.made.is_multiple_of(2) { Mode::Enforce } else { Mode::Observe };
         self.talk.slots.iter().try_for_each(|&slot| self.monitor.set_mode(slot, mode))?;
         self.alive.push_back(new);
         if self.alive.len() > ALIVE {
