@@ -2,9 +2,7 @@
 
 use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{
-    AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink, Sysctl,
-};
+use crate::topology::{AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
