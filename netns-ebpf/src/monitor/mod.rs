@@ -212,8 +212,9 @@ impl Monitor {
             return Err(MonitorError::NoSlots);
         }
         let stamp = if options.barrier { new_stamp() } else { 0 };
-        let monitor =
-            load::load(options, stamp).and_then(Self::assemble).map_err(refusal::without_descriptors)?;
+        // The verifier gives up when a signal is pending.
+        let loaded = netns_core::without_signals(|| load::load(options, stamp));
+        let monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
         monitor.validation.set_stamp(stamp);
         Ok(monitor)
     }

@@ -22,7 +22,7 @@ pub(super) struct Limit {
     /// What sets the limit for a process, in shell.
     process: &'static str,
     /// What is tried, each so often at once.
-    trials: &'static [Trial],
+    trials: &'static [LimitTrial],
     at_once: u32,
     /// One of these is said where it fails.
     words: &'static [&'static str],
@@ -32,24 +32,31 @@ pub(super) struct Limit {
 
 /// A command, or several that take turns (` | `), and what removes what it leaves. `$i` is a number, each process's own.
 #[derive(Debug, Clone, Copy)]
-struct Trial {
+struct LimitTrial {
     arguments: &'static str,
     recovery: &'static str,
+    /// Whether there is more when it has succeeded.
+    makes: bool,
 }
 
-const fn trial(arguments: &'static str, recovery: &'static str) -> Trial {
-    Trial { arguments, recovery }
+const fn trial(arguments: &'static str, recovery: &'static str) -> LimitTrial {
+    LimitTrial { arguments, recovery, makes: false }
 }
 
-const RUN: Trial = trial("run --namespaces 2 --duration 0.1 --json", "clean");
-const UP: Trial = trial("up -q examples/bridge-host.toml", "down -q examples/bridge-host.toml");
-const UP_AND_DOWN: Trial =
-    trial("up -q examples/bridge-host.toml | down -q examples/bridge-host.toml", UP.recovery);
-const ADD: Trial = trial("netns add one", "netns delete one");
-const NAMED: Trial = trial("faults --library named", "faults --library remove");
-const FURTHER: Trial = trial("faults --library further", "faults --library remove");
-const JUDGED: Trial = trial("faults --library judged", "faults --library remove");
-const POOL: Trial = trial("faults --library pool", "faults --library remove");
+/// One after which there is more.
+const fn making(arguments: &'static str, recovery: &'static str) -> LimitTrial {
+    LimitTrial { arguments, recovery, makes: true }
+}
+
+const RUN: LimitTrial = trial("run --namespaces 2 --duration 0.1 --json", "clean");
+const UP: LimitTrial = making("up -q examples/bridge-host.toml", "down -q examples/bridge-host.toml");
+const UP_AND_DOWN: LimitTrial =
+    making("up -q examples/bridge-host.toml | down -q examples/bridge-host.toml", UP.recovery);
+const ADD: LimitTrial = making("netns add one", "netns delete one");
+const NAMED: LimitTrial = trial("faults --library named", "faults --library remove");
+const FURTHER: LimitTrial = trial("faults --library further", "faults --library remove");
+const JUDGED: LimitTrial = trial("faults --library judged", "faults --library remove");
+const POOL: LimitTrial = trial("faults --library pool", "faults --library remove");
 
 const BASE: Limit = Limit {
     name: "",
@@ -120,7 +127,7 @@ pub(super) const ALL: &[Limit] = &[
     Limit {
         name: "8 at once, with names of their own",
         trials: &[
-            trial("netns add one$i", "netns delete one$i"),
+            making("netns add one$i", "netns delete one$i"),
             trial("faults --library named$i", "faults --library remove$i"),
             trial("faults --library further$i", "faults --library remove$i"),
             trial("faults --library pool$i", "faults --library remove$i"),
@@ -192,7 +199,7 @@ impl Limit {
         &self,
         program: &Path,
         variables: &str,
-        trial: &Trial,
+        trial: &LimitTrial,
         value: &str,
         reached: &mut Reached,
     ) -> Result<(), String> {
@@ -200,11 +207,13 @@ impl Limit {
         let children: Vec<Child> = (0..self.at_once)
             .map(|number| self.start(program, variables, trial, number))
             .collect::<Result<_, _>>()?;
-        let mut wrong = Vec::new();
+        let (mut wrong, mut succeeded) = (Vec::new(), 0);
         for child in children {
             let output = self.end(child)?;
             reached.tried += 1;
-            if !output.status.success() {
+            if output.status.success() {
+                succeeded += 1;
+            } else {
                 reached.refused += 1;
                 wrong.extend(self.complaint(&output));
             }
@@ -213,13 +222,16 @@ impl Limit {
             (0..self.at_once)
                 .try_for_each(|number| command(program, &trial.recovery.replace("$i", &number.to_string())))
         };
-        let mut after = inventory::settle(&before, SOON);
-        if self.process.contains("/run/full") {
-            // What takes the space stays.
+        if !trial.makes || succeeded == 0 {
+            let mut after = inventory::settle(&before, if succeeded == 0 { SOON } else { LIMIT });
+            // What takes the space.
             after.retain(|line| !line.starts_with("file /run/full"));
-        }
-        if after != before {
-            reached.stayed += 1;
+            if after != before {
+                reached.stayed += 1;
+                if succeeded == self.at_once {
+                    wrong.push("it succeeds, and something stays".to_owned());
+                }
+            }
         }
         clean()?;
         if self.process.contains("/run") {
@@ -232,7 +244,13 @@ impl Limit {
         Ok(())
     }
 
-    fn start(&self, program: &Path, variables: &str, trial: &Trial, number: u32) -> Result<Child, String> {
+    fn start(
+        &self,
+        program: &Path,
+        variables: &str,
+        trial: &LimitTrial,
+        number: u32,
+    ) -> Result<Child, String> {
         let commands: Vec<&str> = trial.arguments.split(" | ").collect();
         let arguments = commands[number as usize % commands.len()].replace("$i", &number.to_string());
         let exec = if self.process.contains("own()") { "own" } else { "exec" };
