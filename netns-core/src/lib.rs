@@ -72,6 +72,7 @@
 pub mod announce;
 pub mod barrier;
 mod capability;
+mod dump;
 mod error;
 mod mac;
 mod name;

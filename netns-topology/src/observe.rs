@@ -7,11 +7,10 @@ use crate::topology::{LinkName, Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
 use netns_core::record::{NamespaceIdentity, SharedSetting};
-use netns_core::tc::{self, Direction, FilterInfo};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, Policy, Trace};
+use netns_ebpf::{Ahead, Clsact, Mode, Monitor, MonitorError, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is there.
@@ -26,8 +25,8 @@ pub struct Observed {
     /// Ports that carry filters of ours which do not judge them as they are to be: of earlier programs, or only one of
     /// the two.
     pub stale: BTreeSet<LinkName>,
-    /// Filters of others that run before ours, port by port, in words: a frame that one of them decides on is not judged.
-    pub ahead: BTreeMap<LinkName, Vec<String>>,
+    /// Filters and TCX programs of others that run before ours, port by port: a frame that one of them decides on is not judged.
+    pub ahead: BTreeMap<LinkName, Vec<Ahead>>,
     /// Of the places of those ports: the numbers of groups that may not send to others, senders first.
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
     /// The records of other topologies, if there is something in the way that may be one's.
@@ -222,38 +221,17 @@ impl Observed {
     }
 }
 
-/// What a monitor knows of a port, if that carries both of its programs, and the filters that run before them.
+/// What a monitor knows of a port, if that carries both of its programs, and what runs before them.
 fn judged(
     monitor: &Monitor,
     socket: &mut RouteSocket,
     index: u32,
-) -> Result<(Option<JudgedPort>, Vec<String>)> {
-    let (Some(slot), mut ahead) = (monitor.slot(index), Vec::new()) else { return Ok((None, Vec::new())) };
-    for (direction, program) in [Direction::Ingress, Direction::Egress].into_iter().zip(monitor.program_ids())
-    {
-        let filters = tc::list_filters(socket, index, direction)?;
-        let is_ours = |filter: &&FilterInfo| {
-            filter.program_id == Some(program) && filter.class_id == Some(slot.get().into())
-        };
-        let Some(ours) = filters.iter().position(|filter| is_ours(&filter)) else {
-            return Ok((None, Vec::new()));
-        };
-        // They are listed as they run: by priority, and of one priority the latest first (`cls_bpf_change` in
-        // <https://github.com/torvalds/linux/blob/v6.12/net/sched/cls_bpf.c>).
-        ahead.extend(filters[..ours].iter().map(|other| describe(other, direction)));
-    }
+) -> Result<(Option<JudgedPort>, Vec<Ahead>)> {
+    let (Some(slot), Some(ahead)) = (monitor.slot(index), monitor.ahead(socket, index)?) else {
+        return Ok((None, Vec::new()));
+    };
     let policy = monitor.policy(slot);
     Ok((policy.map(|policy| JudgedPort { policy, violations: monitor.violations(slot) }), ahead))
-}
-
-/// A filter, by what `tc filter delete` takes.
-fn describe(filter: &FilterInfo, direction: Direction) -> String {
-    let direction = match direction {
-        Direction::Ingress => "ingress",
-        Direction::Egress => "egress",
-    };
-    let FilterInfo { kind, priority, handle, .. } = filter;
-    format!("the {direction} filter \"pref {priority} handle {handle:#x} {kind}\"")
 }
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC

@@ -15,6 +15,7 @@ mod name;
 mod net;
 mod netns;
 mod observe;
+mod outlet;
 pub mod output;
 mod ping;
 mod program;

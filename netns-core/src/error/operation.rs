@@ -81,6 +81,8 @@ named! {
         ListenToEvents "listen to link events";
         WaitForEvents "wait for link events";
         ReceiveEvents "receive link events";
+        ListenToRules "listen to changes of rules";
+        ReceiveRuleNotices "receive changes of rules";
         UseRoute "use route";
         UseAddress "use address";
         ReadAddress "read address";

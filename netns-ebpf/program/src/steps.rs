@@ -9,7 +9,8 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_pull_data;
 use netns_packet::{
-    Below, Bytes, Carried, ChecksumPlace, Facts, Mac, Options, Owners, Reason, Rules, Span, Steps, Verdict,
+    Below, Bytes, Carried, ChecksumPlace, Facts, Ipv4Options, Mac, Owners, Reason, Rules, Span, Steps,
+    Verdict,
 };
 
 use crate::skb::Skb;
@@ -107,9 +108,9 @@ const PULLED: u32 = 128;
 
 impl Steps for Judged {
     #[inline(always)]
-    fn ipv4_options(&self, options: Span) -> Options {
+    fn ipv4_options(&self, options: Span) -> Ipv4Options {
         let packed = ipv4_options(self.skb.0, options.start, options.end);
-        Options { sum: packed as u32, wrong: unpack((packed >> 32) as u8).err() }
+        Ipv4Options { sum: packed as u32, wrong: unpack((packed >> 32) as u8).err() }
     }
 
     #[inline(always)]
@@ -174,9 +175,9 @@ fn unpack(code: u8) -> Verdict {
 extern "C" fn ipv4_options(context: *mut __sk_buff, start: u32, end: u32) -> u64 {
     let options = match held(context, end) {
         Some(frame) => netns_packet::ipv4_options(&frame, Span { start, end }),
-        None => Options { sum: 0, wrong: Some(Reason::Ipv4Options) },
+        None => Ipv4Options { sum: 0, wrong: Some(Reason::Ipv4Options) },
     };
-    let Options { sum, wrong } = options;
+    let Ipv4Options { sum, wrong } = options;
     u64::from(sum) | u64::from(pack(wrong.map_or(Ok(()), Err))) << 32
 }
 

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
-use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
+use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortRules, Violations, WINDOW_SHIFT, control};
 use netns_packet::{ChecksumPlace, Facts, REASONS, Reason, Rules, is_plain, judge};
 
 use crate::Fate;
@@ -88,7 +88,7 @@ pub(crate) fn rules_at<'a>(slot: u32, control: u32) -> Option<&'a Rules> {
 /// # Safety
 /// `policy` points at an element of the map, valid while the program runs.
 #[inline(always)]
-unsafe fn rules_of<'a>(policy: *const PortPolicy, control: u32) -> &'a Rules {
+unsafe fn rules_of<'a>(policy: *const PortRules, control: u32) -> &'a Rules {
     // SAFETY: by the caller's promise. User space writes to the rules that do not hold only, so nobody changes these while
     // they are borrowed.
     unsafe { &(*policy).rules[usize::from(control & control::ACTIVE != 0)] }
@@ -141,13 +141,13 @@ pub(crate) fn ifindex_of(slot: u32) -> u32 {
 }
 
 #[inline(always)]
-fn control_of(policy: *const PortPolicy) -> u32 {
+fn control_of(policy: *const PortRules) -> u32 {
     // SAFETY: `policy` points at an element of the map; the word is aligned, and user space stores it whole.
     unsafe { (&raw const (*policy).control).read_volatile() }
 }
 
 #[inline(always)]
-fn group_of(policy: *const PortPolicy) -> u32 {
+fn group_of(policy: *const PortRules) -> u32 {
     // SAFETY: as in `control_of`.
     unsafe { (&raw const (*policy).group).read_volatile() }
 }

@@ -2,9 +2,7 @@
 
 use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{
-    AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink, Sysctl,
-};
+use crate::topology::{AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
@@ -158,12 +156,12 @@ impl Planner<'_> {
         }
     }
 
-    /// What is enforced is to be reached. The filters of others stay, so there is nothing that could be changed.
+    /// What is enforced is to be reached. What others have put before it stays, so there is nothing that could be changed.
     fn refuse_hidden(&mut self, port: &LinkName, inside: &LinkName, policy: &PortPolicy) {
         let ahead = self.observed.ahead.get(port).into_iter().flatten();
-        for filter in ahead.filter(|_| policy.mode == Mode::Enforce) {
+        for other in ahead.filter(|_| policy.mode == Mode::Enforce) {
             self.conflicts.push(format!(
-                "{port}: {filter}, which this topology did not make, runs before the filter that enforces the policy of \
+                "{port}: {other}, which this topology did not make, runs before the filter that enforces the policy of \
                  {inside}, and may hide frames from it: remove it"
             ));
         }

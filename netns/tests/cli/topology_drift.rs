@@ -3,10 +3,12 @@
 use crate::ours::run_traced;
 use crate::topology::{edit, example, fine, topology};
 use crate::{done, state_of_the_host, xtask};
+use netns_core::{IfName, link};
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use tests::{in_host, ip, ip_json, only, oracle, tc};
+use tests::{Verdict, attach_tcx, in_host, ip, ip_json, kernel_version, load_program, only, oracle, tc};
 
 fn lab(text: &str) -> PathBuf {
     let file = PathBuf::from("/run/lab.toml");
@@ -379,7 +381,7 @@ fn a_setting_that_is_taken_out_becomes_what_it_was() {
 
 #[test]
 fn a_filter_ahead_of_an_enforced_policy_is_a_difference() {
-    in_host(|_| {
+    in_host(|host| {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
             interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'], policy = 'enforce' }\n");
         fine("up", &file);
@@ -397,6 +399,23 @@ fn a_filter_ahead_of_an_enforced_policy_is_a_difference() {
         assert!(fine("show", &file).starts_with(&format!("/run/lab.toml: up, and differs: {message}\n")));
         tc("filter del dev a-eth0 ingress pref 1 handle 2 bpf");
         assert_eq!(fine("diff", &file), "");
+        if kernel_version() >= (6, 6) {
+            // What is attached by TCX runs before all filters.
+            let program = load_program(Verdict::Pass).unwrap();
+            let index = link::get(&mut host.socket(), IfName::new("a-eth0").unwrap()).unwrap().index;
+            let attached = attach_tcx(program.as_fd(), index).unwrap();
+            for verb in ["diff", "up"] {
+                let refused = topology(verb, &file);
+                assert_eq!(refused.code, Some(1), "{verb}");
+                let message = "error: host/a-eth0: the ingress TCX program with the id ";
+                assert!(refused.err.starts_with(message), "{verb}: {}", refused.err);
+            }
+            assert!(
+                fine("show", &file).contains("/run/lab.toml: up, and differs: host/a-eth0: the ingress TCX")
+            );
+            drop(attached);
+            assert_eq!(fine("diff", &file), "");
+        }
         // One that is after ours is nobody's business.
         let mut add = oracle("tc");
         add.args("filter add dev a-eth0 ingress pref 2 handle 1 protocol all bpf da bytecode".split(' '));
