@@ -160,8 +160,7 @@ fn prove(
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let changed = interference::found(&lab.host()?, plan)?;
-    let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
-    let verdict = verify(lab, tag_bytes, unseen)?;
+    let verdict = verify(lab, unseen)?;
     lab.flush_log();
     lab.read_barrier()?;
     let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());

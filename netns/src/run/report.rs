@@ -246,6 +246,7 @@ impl RunReport {
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
+                "counted_apart": verdict.apart,
                 "leftovers": leftovers, "kept": kept,
                 "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
                 "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
@@ -291,6 +292,11 @@ impl RunReport {
                 writeln!(self.out, "left      {left}")?;
             } else {
                 writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), name::name())?;
+            }
+        }
+        if !self.json {
+            for apart in &verdict.apart {
+                writeln!(self.out, "          {apart}")?;
             }
         }
         for difference in &verdict.differences {

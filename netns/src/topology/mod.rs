@@ -31,8 +31,9 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let lab = Lab::new(&arguments.file)?;
     let mut shown = Shown::new(arguments.quiet);
-    let done = Lab::new(&arguments.file)?.down_with(&mut |progress| shown.show(progress))?;
+    let done = lab.down_with(&mut |progress| shown.show(progress)).inspect_err(|_| report_left(&lab))?;
     let told = shown.is_verbose;
     drop(shown);
     if !done.was_up {
@@ -48,6 +49,15 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         }
     }
     tell(&done.changes, arguments.quiet || told)
+}
+
+/// Reports what is left of a lab that could not be taken down as a whole.
+fn report_left(lab: &Lab) {
+    if let Ok(Some(record)) = lab.record() {
+        let namespaces = counted(record.namespace_names().count(), "namespace");
+        let bridges = counted(record.bridge_names().count(), "bridge");
+        say(format_args!("{namespaces} and {bridges} are on record yet: `netns down` goes on"));
+    }
 }
 
 pub(crate) fn labs(arguments: &LabsArguments) -> Result<ExitCode, Failure> {

@@ -12,6 +12,7 @@ mod input;
 mod interrupt;
 mod keys;
 mod keys_lists;
+mod limits;
 mod live;
 mod manual;
 mod metrics;

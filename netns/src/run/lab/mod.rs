@@ -263,14 +263,14 @@ impl<'a> Lab<'a> {
         self.unmake()
     }
 
-    /// Tries every step, whatever becomes of those before it; the first failure.
+    /// Tries every step, whatever becomes of those before it; the first failure. The others are reported here.
     fn unmake(&mut self) -> Result<(), Failure> {
         self.down = true;
         let mut outcome = Ok(());
-        let mut attempt = |result: Result<(), Failure>| {
-            if outcome.is_ok() {
-                outcome = result;
-            }
+        let mut attempt = |result: Result<(), Failure>| match (&outcome, result) {
+            (Ok(()), result) => outcome = result,
+            (Err(_), Err(failure)) => say(format_args!("error: take down: {failure}")),
+            (Err(_), Ok(())) => {}
         };
         match remove_links(&mut self.socket, &self.links) {
             Err(error) => attempt(Err(error.into())),
@@ -307,9 +307,11 @@ impl<'a> Lab<'a> {
         }
         if let Some(record) = self.record.take() {
             attempt(self.folder.restore().map_err(Failure::from));
-            // If something could not be removed, the record stays for `netns clean`.
+            // If something could not be removed, the record stays.
             if outcome.is_ok() {
                 outcome = record.remove();
+            } else {
+                say(format_args!("what could not be removed is on record: `netns clean` removes it"));
             }
         }
         outcome
