@@ -11,6 +11,10 @@
 //!   <https://github.com/torvalds/linux/blob/v6.18/net/bridge/br_input.c>);
 //! - at input, for 01:80:c2:00:00:00 to 0f (STP, LACP, LLDP), which do not pass prerouting.
 //!
+//! LLDP always, and BPDUs where STP is on, `br_handle_frame` hands to the host before either hook, unless their port is to
+//! forward them. So the ports that a barrier is behind are told to ([`FORWARDED`]): then those frames pass prerouting, and
+//! are dropped there.
+//!
 //! A sandbox cannot write a stamp: a frame that crosses a veth arrives with priority 0 (`____dev_forward_skb` in
 //! <https://github.com/torvalds/linux/blob/v6.18/include/linux/netdevice.h>), whatever the inside has set.
 //!
@@ -36,6 +40,10 @@ const COUNTED_PORTS: u32 = 1 << 16;
 const PORTS_AT_ONCE: usize = 100;
 /// The rules of a barrier: one in each of the two base chains, two in the chain that drops.
 const RULES: usize = 4;
+
+/// What is to be in the `group_fwd_mask` of each port that a barrier is behind: the bits of BPDUs (01:80:c2:00:00:00) and
+/// LLDP (01:80:c2:00:00:0e). Otherwise these get to the host past every chain.
+pub const FORWARDED: u16 = 1 << 0x0 | 1 << 0xE;
 
 /// The set of the ports that the barrier is behind.
 const PORTS: &str = "ports";

@@ -13,6 +13,7 @@ use super::recorded::{NetworkRecord, RecordedNetwork, named_sandboxes};
 use super::requests::{Programs, encode_programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
+use crate::bridge::{self, PortOptions};
 use crate::wire::Batch;
 use crate::{
     Error, ErrorKind, Namespace, NamespaceId, Operation, Result, RouteSocket, SystemCall, link, nsid,
@@ -136,7 +137,13 @@ fn take_over(
         shared.books().ledger.set_slot(claim.ticket, given);
         let programs = Programs { ingress: program.ingress(), egress: program.egress(), slot: given };
         let mut batch = Batch::new();
-        encode_programs(&mut batch, shared.recipe.plan.port(number), programs, true);
+        let port = shared.recipe.plan.port(number);
+        encode_programs(&mut batch, port, programs, true);
+        let group_fwd_mask = shared.recipe.port.group_fwd_mask;
+        if group_fwd_mask.is_some() {
+            // It had none, if its program had no barrier.
+            bridge::encode_set_port(&mut batch, port, &PortOptions { group_fwd_mask, ..PortOptions::NONE });
+        }
         shared.place(number)?.socket().execute(&mut batch)?;
         slot = Some(given);
     }

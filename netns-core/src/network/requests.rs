@@ -18,6 +18,7 @@ use super::plan::Plan;
 use super::program::PortInfo;
 use super::settings::{QUIET, UP, silent};
 use crate::address::{self, Address};
+use crate::barrier::FORWARDED;
 use crate::bridge::{self, PortOptions};
 use crate::link::{self, AddrGenMode, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
@@ -86,6 +87,8 @@ impl Recipe {
             isolated: options.isolated.then_some(true),
             mcast_flood: broadcast,
             bcast_flood: broadcast,
+            // There is a barrier then, which they are to pass.
+            group_fwd_mask: options.program.as_ref().and_then(|program| program.stamp()).map(|_| FORWARDED),
             ..silent()
         };
         Ok(Self {

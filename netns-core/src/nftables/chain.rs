@@ -53,6 +53,12 @@ impl Base<'_> {
         Self::filter(1, priority)
     }
 
+    /// A filter of what a device has received, in a table of [`super::Family::Netdev`]: `NF_NETDEV_INGRESS`.
+    #[must_use]
+    pub const fn ingress(device: IfName, priority: i32) -> Self {
+        Self { device: Some(device), ..Self::filter(0, priority) }
+    }
+
     /// A filter of what a device is about to send, in a table of [`super::Family::Netdev`]: `NF_NETDEV_EGRESS`
     /// (Linux 5.16).
     #[must_use]

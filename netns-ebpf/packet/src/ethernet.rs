@@ -69,11 +69,15 @@ fn tagged<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules, ether_type:
 /// Judges what an EtherType says is at `at`.
 #[inline(always)]
 fn payload<B: Steps + ?Sized>(frame: &B, at: u32, ether_type: u16, facts: Facts, rules: &Rules) -> Verdict {
+    facts.checksum_at.inside(facts.length)?;
     match ether_type {
         IPV4 => frame.ipv4(at, facts, rules),
         IPV6 => frame.ipv6(at, facts, rules),
-        ARP => arp::judge(frame, at, rules),
-        other if rules.has_ether_type(other) => Ok(()),
+        ARP => {
+            facts.checksum_at.after(at + arp::LENGTH as u32)?;
+            arp::judge(frame, at, rules)
+        }
+        other if rules.has_ether_type(other) => facts.checksum_at.after(at),
         _ => Err(Reason::EtherType),
     }
 }

@@ -33,6 +33,7 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
     if total < header_length || total > room {
         return Err(Reason::Ipv4TotalLength);
     }
+    facts.checksum_at.after(at + header_length)?;
     // The sum of RFC 1071 before it is folded, which is the same in either byte order.
     let (mut sum, mut wrong_option) = (header.into_iter().map(u64::from).sum(), None);
     if header_length > HEADER {
@@ -73,8 +74,9 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
             return if is_unspecified { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) };
         }
     }
+    let Facts { is_train, checksum_at, .. } = facts;
     let below =
-        Below { is_v6: false, is_unspecified, is_train: facts.is_train, hop_limit: ttl, is_fragment, at };
+        Below { is_v6: false, is_unspecified, is_train, hop_limit: ttl, is_fragment, at, checksum_at };
     transport::judge(frame, payload, protocol, below, rules)
 }
 

@@ -3,10 +3,12 @@
 //! Both sides compile this file, so a map's value can only change on both at once. What the compiler cannot see
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
+mod checksum;
 mod pairs;
 mod validation;
 mod violations;
 
+pub use checksum::{CHECKSUM_FIELDS, ChecksumFields};
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
     PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,

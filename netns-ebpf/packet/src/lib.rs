@@ -20,7 +20,8 @@
 //!
 //! # What is not judged
 //!
-//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet),
+//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet, and
+//! then it is judged where they will be),
 //! and whether a TCP segment fits its connection: that takes memory, and here a frame is judged by itself. Messages of
 //! routing protocols beside those that are named; what a DHCP client calls itself in option 61 or, with DHCPv6, in its
 //! DUID, which only its server can know.
@@ -34,6 +35,7 @@
 )]
 
 mod arp;
+mod checksum;
 mod dhcp;
 mod ethernet;
 mod fragment;
@@ -49,6 +51,7 @@ mod reason;
 mod rules;
 mod transport;
 
+pub use checksum::ChecksumPlace;
 pub use dhcp::options as dhcp_options;
 pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
@@ -176,6 +179,8 @@ pub struct Facts {
     pub is_train: bool,
     /// Whether it has a VLAN tag that the kernel has taken out of its bytes.
     pub has_tag: bool,
+    /// Where in it a checksum is still to be written (`CHECKSUM_PARTIAL`).
+    pub checksum_at: ChecksumPlace,
 }
 
 impl Facts {
@@ -232,6 +237,8 @@ pub struct Below {
     pub is_fragment: bool,
     /// Where the IP header begins, for the few messages that depend on where they go.
     pub at: u32,
+    /// As [`Facts::checksum_at`].
+    pub checksum_at: ChecksumPlace,
 }
 
 /// Numbers of protocols, the same in both versions of IP.

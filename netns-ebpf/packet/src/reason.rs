@@ -104,6 +104,7 @@ reasons! {
     50 MulticastRouter "multicast-router" "A query or another message of a multicast router (IGMP, MLD, PIM, router discovery) from a port that is none's."
     51 DhcpClient "dhcp-client" "A DHCP message for somebody else: another's hardware address or lease, or a relay's; or none that a client sends."
     52 Unjudged "unjudged" "The frame got past the program at the port, and was dropped by the barrier behind it."
+    53 ChecksumPlace "checksum-place" "A checksum was left to be filled in later, at a place that is judged and is no checksum's."
 }
 
 impl Reason {

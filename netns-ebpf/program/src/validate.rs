@@ -4,11 +4,12 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
-use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
-use netns_packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
+use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortRules, Violations, WINDOW_SHIFT, control};
+use netns_packet::{ChecksumPlace, Facts, REASONS, Reason, Rules, is_plain, judge};
 
 use crate::Fate;
 use crate::atomic;
+use crate::checksum;
 use crate::copy;
 use crate::frame::Frame;
 use crate::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
@@ -25,10 +26,11 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     }
     // SAFETY: `policy` points at an element of the map, valid while the program runs.
     let rules = unsafe { rules_of(policy, control) };
-    if is_plain(&Skb(context.skb.skb), facts(frame), rules) {
+    let left = checksum::left(context.skb.skb);
+    if is_plain(&Skb(context.skb.skb), facts(frame, left), rules) {
         return Fate::Pass;
     }
-    let reason = judged(context.skb.skb, frame.slot, control);
+    let reason = judged(context.skb.skb, frame.slot, control, left);
     if reason == NO_REASON || violated(context.skb.skb, frame.slot, control, reason) == 0 {
         Fate::Pass
     } else {
@@ -36,17 +38,17 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     }
 }
 
-/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says: the code of the
-/// reason why it may not be sent, or [`NO_REASON`].
+/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says, with a checksum
+/// left as [`checksum::left`] says: the code of the reason why it may not be sent, or [`NO_REASON`].
 ///
 /// A function of its own in the kernel too, so that all of this is not in between what runs for nearly every frame.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
+extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32, left: u32) -> u32 {
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     let Some(rules) = rules_at(slot, control) else { return NO_REASON };
-    let verdict = judge(&Judged { skb: Skb(skb), slot, control }, facts(&frame), rules);
+    let verdict = judge(&Judged { skb: Skb(skb), slot, control }, facts(&frame, left), rules);
     verdict.map_or_else(|reason| u32::from(reason.code()), |()| NO_REASON)
 }
 
@@ -64,8 +66,13 @@ extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32
 }
 
 #[inline(always)]
-const fn facts(frame: &Frame) -> Facts {
-    Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 }
+const fn facts(frame: &Frame, left: u32) -> Facts {
+    Facts {
+        length: frame.bytes as u32,
+        is_train: frame.is_train,
+        has_tag: frame.tag != 0,
+        checksum_at: ChecksumPlace::from_bits(left),
+    }
 }
 
 /// The rules that hold of a port's slot.
@@ -81,7 +88,7 @@ pub(crate) fn rules_at<'a>(slot: u32, control: u32) -> Option<&'a Rules> {
 /// # Safety
 /// `policy` points at an element of the map, valid while the program runs.
 #[inline(always)]
-unsafe fn rules_of<'a>(policy: *const PortPolicy, control: u32) -> &'a Rules {
+unsafe fn rules_of<'a>(policy: *const PortRules, control: u32) -> &'a Rules {
     // SAFETY: by the caller's promise. User space writes to the rules that do not hold only, so nobody changes these while
     // they are borrowed.
     unsafe { &(*policy).rules[usize::from(control & control::ACTIVE != 0)] }
@@ -134,13 +141,13 @@ pub(crate) fn ifindex_of(slot: u32) -> u32 {
 }
 
 #[inline(always)]
-fn control_of(policy: *const PortPolicy) -> u32 {
+fn control_of(policy: *const PortRules) -> u32 {
     // SAFETY: `policy` points at an element of the map; the word is aligned, and user space stores it whole.
     unsafe { (&raw const (*policy).control).read_volatile() }
 }
 
 #[inline(always)]
-fn group_of(policy: *const PortPolicy) -> u32 {
+fn group_of(policy: *const PortRules) -> u32 {
     // SAFETY: as in `control_of`.
     unsafe { (&raw const (*policy).group).read_volatile() }
 }

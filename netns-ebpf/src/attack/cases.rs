@@ -67,7 +67,7 @@ const MORE: u16 = 0x2000;
 /// [`Rules::new`](crate::packet::Rules::new) does and nothing else.
 #[must_use]
 pub fn cases(from: &Party, to: &Party) -> Vec<Case> {
-    let mut table = CaseTable { from: *from, to: *to, cases: Vec::new() };
+    let mut table = CaseTable::new(from, to);
     table.ethernet();
     table.arp();
     table.ipv4();
@@ -95,6 +95,10 @@ pub(super) struct CaseTable {
 }
 
 impl CaseTable {
+    pub(super) const fn new(from: &Party, to: &Party) -> Self {
+        Self { from: *from, to: *to, cases: Vec::new() }
+    }
+
     pub(super) fn add(
         &mut self,
         reason: Reason,

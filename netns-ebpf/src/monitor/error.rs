@@ -100,6 +100,12 @@ pub enum MonitorError {
         /// Its slot.
         slot: Slot,
     },
+    /// A policy was to be enforced, and the programs cannot see where the checksum of a frame was left to be written, so that
+    /// what is delivered could be something else than what was judged. To observe is possible.
+    ChecksumsUnseen {
+        /// Why they cannot.
+        why: &'static str,
+    },
     /// There is no group of this number.
     NoGroup {
         /// The number.
@@ -167,9 +173,11 @@ impl MonitorError {
         match self {
             Self::NoSlots | Self::NoGroup { .. } => ErrorKind::Invalid,
             Self::Privilege { .. } => ErrorKind::Permission,
-            Self::TooOld { .. } | Self::Missing { .. } | Self::ByteOrder | Self::Verifier { .. } => {
-                ErrorKind::Unsupported
-            }
+            Self::TooOld { .. }
+            | Self::Missing { .. }
+            | Self::ByteOrder
+            | Self::ChecksumsUnseen { .. }
+            | Self::Verifier { .. } => ErrorKind::Unsupported,
             Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
             Self::Gone { .. } | Self::NotAssigned { .. } | Self::NoPolicy { .. } => ErrorKind::NotFound,
             Self::Assigned { .. } => ErrorKind::Exists,
@@ -274,6 +282,11 @@ impl fmt::Display for MonitorError {
             }
             Self::NotAssigned { slot } => write!(f, "slot {slot} belongs to no port"),
             Self::NoPolicy { slot } => write!(f, "slot {slot} has no policy to observe or enforce"),
+            Self::ChecksumsUnseen { why } => write!(
+                f,
+                "enforce a policy: {why}; without that the programs do not see where a checksum is written after they \
+                 have judged a frame, and a sender could change by it what was judged"
+            ),
             Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
             Self::Port { operation, ifindex, source } => {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")

@@ -9,8 +9,8 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
-use super::{MonitorError, MonitorOptions, byte_order, machine, probe, refusal};
-use crate::layout;
+use super::{MonitorError, MonitorOptions, byte_order, kernel_types, machine, probe, refusal};
+use crate::layout::{self, ChecksumFields};
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
@@ -114,13 +114,15 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
     let preemptible = u8::from(machine::is_preemptible());
+    let checksum_fields = kernel_types::checksum_fields().map_or(0, ChecksumFields::to_word);
     EbpfLoader::new()
-        // The program follows no kernel structure, so the kernel's own BTF (megabytes to parse) is of no use here.
+        // The one kernel structure that the program follows is looked up once a process (`kernel_types`).
         .btf(None)
         .override_global(layout::CPUS, &cpus, true)
         .override_global(layout::PAIR_BITS, &pair_bits, true)
         .override_global(layout::STAMP, &stamp, true)
         .override_global(layout::PREEMPTIBLE, &preemptible, true)
+        .override_global(layout::CHECKSUM_FIELDS, &checksum_fields, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)
         .map_max_entries(layout::VIOLATIONS, slots + 1)

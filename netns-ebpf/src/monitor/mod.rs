@@ -8,6 +8,7 @@ mod ends;
 mod error;
 mod events;
 mod kernel_answer;
+mod kernel_types;
 mod load;
 mod log;
 mod machine;

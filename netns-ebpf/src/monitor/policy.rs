@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
-use super::{Monitor, MonitorError, Slot};
+use super::{Monitor, MonitorError, Slot, kernel_types};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
@@ -163,11 +163,13 @@ impl Monitor {
     /// rules or by the new ones, never by a mixture, unless they change twice within its few nanoseconds.
     ///
     /// # Errors
-    /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group.
+    /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group;
+    /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
+        check_mode(policy.mode)?;
         self.validation.write(slot.get().into(), policy);
         Ok(())
     }
@@ -222,7 +224,8 @@ impl Monitor {
     /// Changes what is done about a port's violations, by one store, while frames pass.
     ///
     /// # Errors
-    /// [`MonitorError::NotAssigned`] if the slot is not in use, [`MonitorError::NoPolicy`] if it has no policy.
+    /// [`MonitorError::NotAssigned`] if the slot is not in use, [`MonitorError::NoPolicy`] if it has no policy,
+    /// [`MonitorError::ChecksumsUnseen`] as for [`Self::set_policy`].
     pub fn set_mode(&self, slot: Slot, mode: Mode) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
@@ -230,6 +233,7 @@ impl Monitor {
         if old & control::MODE == control::OFF {
             return Err(MonitorError::NoPolicy { slot });
         }
+        check_mode(mode)?;
         self.validation.write_control(slot.get().into(), old & !control::MODE | mode.bits(), group);
         Ok(())
     }
@@ -296,6 +300,14 @@ impl Monitor {
     fn violations_of(&self, slot: usize) -> Violations {
         Violations::from_words(&self.validation.violations.read(slot))
     }
+}
+
+/// What is enforced must see where a checksum will be written. Asked once a process.
+fn check_mode(mode: Mode) -> Result<(), MonitorError> {
+    if mode == Mode::Enforce {
+        kernel_types::checksum_fields().map_err(|why| MonitorError::ChecksumsUnseen { why })?;
+    }
+    Ok(())
 }
 
 fn check_group(group: u8) -> Result<(), MonitorError> {

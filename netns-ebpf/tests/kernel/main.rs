@@ -4,6 +4,7 @@ mod attach;
 mod attack;
 mod barrier;
 mod captured;
+mod checksums;
 mod claims;
 mod constants;
 mod copies;

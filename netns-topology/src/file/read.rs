@@ -14,9 +14,11 @@ use crate::topology::{
     self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, ShellCommand,
     SingleLink,
 };
+use netns_core::barrier::FORWARDED;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{LinkKind, MacvlanMode};
 use netns_core::{IfName, IpNet, MacAddress};
+use netns_ebpf::Mode;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -218,10 +220,15 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
         }
         match (&end.table.bridge, &end.table.peer) {
             (Some(bridge), None) => {
-                let port = read_port(into, end, bridge)?;
+                let mut port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of);
                 let policy = end.table.policy.as_ref().map(|policy| read_policy(policy, own)).transpose()?;
+                let is_enforced = policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
+                if let Some(topology::PortSpec { options, .. }) = port.port.as_mut().filter(|_| is_enforced) {
+                    // They are to pass the port's barrier.
+                    options.group_fwd_mask = Some(options.group_fwd_mask.unwrap_or_default() | FORWARDED);
+                }
                 into.push_cable(Cable { ends: [port, near], policy }, end.span.clone())?;
             }
             (None, Some(peer)) => {

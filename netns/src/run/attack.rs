@@ -6,7 +6,7 @@ use super::report::RunReport;
 use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
 use netns_core::{IfName, RouteSocket, link};
-use netns_ebpf::attack::{Case, FrameSocket, Party, Trial, TrialOutcome, cases};
+use netns_ebpf::attack::{Case, FrameSocket, Party, Trial, TrialOutcome, cases, checksum_cases};
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Policy};
 use std::collections::HashSet;
@@ -62,9 +62,8 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut RunReport) -> Result<bool, Fail
     let [us, them] = [attacker, victim].map(|member| Party::new(member.mac, &member.addresses));
     let (host, mode) = (lab.host()?, lab.mode());
     report.attack(&attacker.name, &victim.name)?;
-    let mut send = |case: &Case, passes_bridge: bool| -> Result<bool, Failure> {
-        let expected = mode == Mode::Observe && passes_bridge;
-        let result = Attacked { reason: case.reason, outcome: trial.send(case)?, expected, mode };
+    let mut note = |reason: Reason, outcome: TrialOutcome, passes_bridge: bool| -> Result<bool, Failure> {
+        let result = Attacked { reason, outcome, expected: mode == Mode::Observe && passes_bridge, mode };
         report.attacked(&result)?;
         Ok(result.is_ok())
     };
@@ -72,16 +71,21 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut RunReport) -> Result<bool, Fail
     let mut done = HashSet::new();
     let cases = cases(&us, &them);
     for case in cases.iter().filter(|case| done.insert(case.reason)) {
-        all &= send(case, case.passes_bridge(&host))?;
+        all &= note(case.reason, trial.send(case)?, case.passes_bridge(&host))?;
     }
 
+    // Two bytes of the sender's choice, written after the frame was judged.
+    let unsummed = checksum_cases(&us, &them).into_iter().find(|case| !case.is_honest);
+    if let Some(case) = unsummed {
+        all &= note(Reason::ChecksumPlace, trial.send_unsummed(&case)?, true)?;
+    }
     // An honest frame, to a group that its sender may not talk to.
     if let Some(honest) = cases.first() {
         let policy = lab.policy(victim.mac, &victim.addresses)?;
         monitor.set_policy(to, &Policy { group: APART, ..policy })?;
         monitor.set_group_pair(0, APART, false)?;
         let case = Case { reason: Reason::Group, frame: honest.near.clone(), ..honest.clone() };
-        all &= send(&case, true)?;
+        all &= note(case.reason, trial.send(&case)?, true)?;
         monitor.set_group_pair(0, APART, true)?;
         monitor.set_policy(to, &policy)?;
     }

@@ -169,7 +169,7 @@ impl RunReport {
     /// The heading of the table of ways around.
     pub(crate) fn ways(&mut self) -> Result<(), Failure> {
         if !self.json {
-            writeln!(self.out, "\n{:<34} sent unguarded guarded counted", "past the program")?;
+            writeln!(self.out, "\n{:<39} sent unguarded guarded counted", "past the program")?;
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl RunReport {
         }
         let wrong = if way.is_ok() { "" } else { "  WRONG" };
         let sent = Way::SENT;
-        Ok(writeln!(self.out, "{name:<34} {sent:>4} {unguarded:>9} {guarded:>7} {counted:>7}{wrong}")?)
+        Ok(writeln!(self.out, "{name:<39} {sent:>4} {unguarded:>9} {guarded:>7} {counted:>7}{wrong}")?)
     }
 
     /// Why there are no ways around.

@@ -364,12 +364,18 @@ impl JournalFile {
 }
 
 impl Book {
-    /// One line, in one system call; now and then all that count, in a new file.
+    /// Lines, in one system call; now and then all that count, in a new file.
     fn append(&mut self, line: Line, place: Option<&JournalPlace>) -> io::Result<()> {
+        self.append_all(&[line], place)
+    }
+
+    fn append_all(&mut self, lines: &[Line], place: Option<&JournalPlace>) -> io::Result<()> {
         let Self { file: JournalPart::Record(record), traces, barred } = self else { return Ok(()) };
-        record.append(&[line])?;
-        if record.is_worth_compacting(traces.len()) {
-            let lines = place.map(JournalPlace::line).into_iter().chain(barred.as_ref().map(Barred::line));
+        record.append(lines)?;
+        let forwarding = barred.as_ref().map_or(0, |barred| barred.forwarding.len());
+        if record.is_worth_compacting(traces.len() + forwarding) {
+            let lines = place.map(JournalPlace::line).into_iter();
+            let lines = lines.chain(barred.iter().flat_map(Barred::lines));
             let lines = lines.chain(traces.values().map(Trace::line));
             // Where there is no room for a second file the first goes on.
             let _ = record.replace(lines.collect());
@@ -393,7 +399,17 @@ impl Journal for &JournalFile {
     fn note_barrier(&mut self, barred: &Barred) -> io::Result<()> {
         let mut book = self.book();
         book.barred = Some(barred.clone());
-        book.append(barred.line(), self.place.as_ref()).inspect_err(|_| book.barred = None)
+        let lines: Vec<Line> = barred.lines().collect();
+        book.append_all(&lines, self.place.as_ref()).inspect_err(|_| book.barred = None)
+    }
+
+    fn note_forwarding(&mut self, ports: &[(u32, u16)]) -> io::Result<()> {
+        let mut book = self.book();
+        if let Some(barred) = &mut book.barred {
+            barred.forwarding.extend(ports.iter().copied());
+        }
+        let lines: Vec<Line> = ports.iter().map(|&port| Barred::forwarding_line(port)).collect();
+        book.append_all(&lines, self.place.as_ref())
     }
 
     fn forget_barrier(&mut self) {
@@ -436,6 +452,11 @@ fn read(path: &Path, lines: &[Line]) -> Result<JournalLine, MonitorError> {
                 said.traces.remove(&index);
             }
             LOWERED => said.barred = None,
+            Barred::FORWARDING => {
+                let barred = said.barred.as_mut().ok_or_else(|| unknown(line))?;
+                let (port, before) = line.parse(0).zip(line.parse(1)).ok_or_else(|| unknown(line))?;
+                barred.forwarding.insert(port, before);
+            }
             Barred::KEY => said.barred = Some(Barred::read(line).ok_or_else(|| unknown(line))?),
             "port" => {
                 let trace = Trace::read(line).ok_or_else(|| unknown(line))?;

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::messages::say;
 use crate::signals::Stop;
 use netns_core::address::{self, Address};
-use netns_core::barrier::{self, Barrier, BarrierPorts};
+use netns_core::barrier::{self, Barrier, BarrierPorts, FORWARDED};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
@@ -59,9 +59,7 @@ impl Lab<'_> {
             record.note_links(&self.links)?;
         }
         let mut batch = Batch::new();
-        let mut spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
-        // LLDP passes no chain of nftables.
-        spec.options.no_linklocal_learn = Some(true);
+        let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
         bridge::encode_create(&mut batch, &spec);
         self.encode_silent(&mut batch, bridge);
         for subnet in &plan.subnets {
@@ -161,7 +159,8 @@ impl Lab<'_> {
         );
         self.encode_program(&mut batch, index, slot);
         self.encode_silent(&mut batch, index);
-        encode_known(&mut batch, plan, planned, bridge, index);
+        encode_known(&mut batch, planned, bridge, index);
+        self.encode_port(&mut batch, plan, index);
         self.socket.execute(&mut batch)?;
 
         let mut batch = Batch::new();
@@ -278,6 +277,19 @@ impl Lab<'_> {
         Ok(Some(slot))
     }
 
+    /// A port's options. What is to meet a barrier is forwarded. Of many namespaces, each port gets multicast only where
+    /// somebody listens to it: the reports with which every interface says what it listens to would be copied to all.
+    fn encode_port(&self, batch: &mut Batch, plan: &RunPlan, port: u32) {
+        let options = PortOptions {
+            mcast_flood: plan.is_large().then_some(false),
+            group_fwd_mask: self.barrier.as_ref().map(|_| FORWARDED),
+            ..PortOptions::default()
+        };
+        if options != PortOptions::default() {
+            bridge::encode_set_port(batch, port, &options);
+        }
+    }
+
     /// The program, if there is one, on both hooks of a port.
     fn encode_program(&self, batch: &mut Batch, index: u32, slot: Option<Slot>) {
         let (Some(monitor), Some(slot)) = (self.monitor, slot) else { return };
@@ -288,16 +300,11 @@ impl Lab<'_> {
     }
 }
 
-/// Tells the bridge and the host who is behind a port. Of many namespaces, each port also gets multicast only where
-/// somebody listens to it: the reports with which every interface tells what it listens to would be copied to all.
-fn encode_known(batch: &mut Batch, plan: &RunPlan, planned: &PlannedMember, bridge: u32, port: u32) {
+/// Enters into the bridge's and the host's tables who is at a port.
+fn encode_known(batch: &mut Batch, planned: &PlannedMember, bridge: u32, port: u32) {
     neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, planned.mac));
     for &address in &planned.addresses {
         neighbour::encode_set(batch, &Neighbour::permanent(bridge, address, planned.mac));
-    }
-    if plan.is_large() {
-        let options = PortOptions { mcast_flood: Some(false), ..PortOptions::default() };
-        bridge::encode_set_port(batch, port, &options);
     }
 }
 

@@ -9,15 +9,22 @@ use crate::failure::Failure;
 use crate::messages::say;
 use crate::state::StateFile;
 use enforcement::Enforcement;
-use netns_core::barrier::Barrier;
-use netns_core::bridge::{self, BridgeOptions};
-use netns_core::link::LinkStats;
+use netns_core::barrier::{Barrier, FORWARDED};
+use netns_core::bridge::{self, BridgeOptions, PortOptions, PortState};
+use netns_core::link::{Link, LinkStats};
 use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
+use netns_core::tap::{Tap, TapOptions};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Monitor, Policy, Slot};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
+const SPANNING_LIMIT: Duration = Duration::from_secs(10);
+/// How long to sleep between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A namespace that was made.
 #[derive(Debug)]
@@ -139,22 +146,59 @@ impl<'a> Lab<'a> {
         Some((bridge.index?, bridge.mac))
     }
 
-    /// Takes away what keeps frames from getting past the program, or restores it.
+    /// Takes the guard away from the first member, or restores it: its policy, the barrier, and that its port forwards what
+    /// is to meet that.
     pub(crate) fn guard(&mut self, is_guarded: bool) -> Result<(), Failure> {
-        let Some((bridge, _)) = self.bridge() else { return Ok(()) };
         if let Some(barrier) = &mut self.barrier {
             if is_guarded { barrier.restore()? } else { barrier.lower()? }
         }
-        let options = BridgeOptions { no_linklocal_learn: Some(is_guarded), ..BridgeOptions::default() };
-        Ok(bridge::set(&mut self.socket, bridge, &options)?)
+        let (Some(member), Some(monitor)) = (self.members.first(), self.monitor) else { return Ok(()) };
+        match member.slot {
+            Some(slot) if is_guarded => {
+                monitor.set_policy(slot, &self.policy(member.mac, &member.addresses)?)?;
+            }
+            Some(slot) => monitor.clear_policy(slot)?,
+            None => {}
+        }
+        let group_fwd_mask = Some(if is_guarded { FORWARDED } else { 0 });
+        let options = PortOptions { group_fwd_mask, ..PortOptions::NONE };
+        Ok(bridge::set_port(&mut self.socket, member.port_index, &options)?)
     }
 
-    /// What was counted of the first member because it got past the program.
-    pub(crate) fn unjudged(&mut self) -> Result<u64, Failure> {
+    /// What was counted of the first member for this reason.
+    pub(crate) fn counted(&mut self, reason: Reason) -> Result<u64, Failure> {
         self.read_barrier()?;
         let slot = self.members.first().and_then(|member| member.slot);
         let violations = self.monitor.zip(slot).map(|(monitor, slot)| monitor.violations(slot));
-        Ok(violations.map_or(0, |violations| violations.of(Reason::Unjudged)))
+        Ok(violations.map_or(0, |violations| violations.of(reason)))
+    }
+
+    /// Switches the spanning tree protocol on, and waits until the first member's port forwards; or off.
+    pub(crate) fn span_tree(&mut self, on: bool) -> Result<(), Failure> {
+        let (Some((bridge, _)), Some(member)) = (self.bridge(), self.members.first()) else { return Ok(()) };
+        // As short as the kernel lets it be: a port listens, and learns, for so long each.
+        let forward_delay = Some(Duration::from_secs(if on { 2 } else { 15 }));
+        let options = BridgeOptions { stp_state: Some(on), forward_delay, ..BridgeOptions::NONE };
+        bridge::set(&mut self.socket, bridge, &options)?;
+        let deadline = Instant::now() + SPANNING_LIMIT;
+        let forwards = |link: Link| link.port.is_some_and(|port| port.state == Some(PortState::FORWARDING));
+        while !forwards(link::get(&mut self.socket, member.port_index)?) {
+            if Instant::now() > deadline {
+                return Err(Failure::Kernel(format!("{} does not forward with STP", member.port)));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Puts a TAP without offload on the bridge, which goes when it is closed.
+    pub(crate) fn plug_in_tap(&mut self) -> Result<Tap, Failure> {
+        let Some((bridge, _)) = self.bridge() else { return Err(Failure::usage("a TAP takes a bridge")) };
+        let name = IfName::new(&format!("tap{bridge}"))?;
+        let tap = Tap::create_in(&self.host, &TapOptions::new(name))?;
+        bridge::attach(&mut self.socket, name, bridge)?;
+        link::set_up(&mut self.socket, name)?;
+        Ok(tap)
     }
 
     pub(crate) fn members(&self) -> &[Member] {

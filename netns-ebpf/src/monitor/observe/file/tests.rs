@@ -47,9 +47,13 @@ fn the_last_line_of_a_port_counts() {
 
 #[test]
 fn a_barrier_is_on_record_until_it_was_lowered() {
-    let barred = Barred { name: "netns-barrier-1".to_owned(), has_learnt: true };
-    assert_eq!(barred.line().to_string(), "barrier netns-barrier-1 true");
-    let lines = [place(None).line(), barred.line(), Line::new(LOWERED)];
+    let name = "netns-barrier-1".to_owned();
+    let barred = Barred { name, has_learnt: true, forwarding: [(7, 0), (8, 0x10)].into() };
+    let [first, second, third] = barred.lines().collect::<Vec<_>>().try_into().unwrap();
+    let written = [&first, &second, &third].map(Line::to_string);
+    assert_eq!(written, ["barrier netns-barrier-1 true", "forwarding 7 0", "forwarding 8 16"]);
+    let lines = [place(None).line(), first, second, third, Line::new(LOWERED)];
     let found = |lines| read(Path::new("j"), lines).ok().unwrap().barred;
-    assert_eq!((found(&lines[..2]), found(&lines)), (Some(barred), None));
+    assert_eq!((found(&lines[..4]), found(&lines)), (Some(barred), None));
+    assert!(read(Path::new("j"), &[lines[0].clone(), lines[2].clone()]).is_err());
 }
