@@ -98,8 +98,12 @@ impl Barrier {
     /// left then.
     pub fn create(namespace: &Namespace, name: &str, ports: BarrierPorts, stamp: u32) -> Result<Self> {
         let mut barrier = Self::new(namespace, name, ports, stamp)?;
-        barrier.make()?;
-        Ok(barrier)
+        let made = barrier.make();
+        if made.as_ref().is_err_and(|error| !matches!(error.cause(), Cause::Refused { .. })) {
+            // The answer was lost, and it may be there. The reason that matters is the first one.
+            let _ = remove_from(&mut barrier.socket, name);
+        }
+        made.map(|()| barrier)
     }
 
     /// As [`Self::create`], in place of the one of this name, if there is one, between two frames.

@@ -19,6 +19,7 @@ mod outlet;
 pub mod output;
 mod ping;
 mod program;
+mod progress;
 pub mod require;
 mod rights;
 mod run;

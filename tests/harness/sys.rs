@@ -147,6 +147,17 @@ pub fn drop_capabilities() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the calling process another user's, for ever: by that, it is not dumpable any more. For a fork, which has one
+/// thread: the kernel changes the calling one alone.
+///
+/// # Errors
+/// The kernel's.
+pub fn become_user(id: u32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check_long(unsafe { libc::syscall(libc::SYS_setresuid, id, id, id) })?;
+    Ok(())
+}
+
 /// The port id that the kernel gave a netlink socket.
 ///
 /// # Errors

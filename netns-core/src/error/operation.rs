@@ -138,6 +138,7 @@ named! {
         DeleteSandboxes "delete sandboxes of";
         ReclaimSandboxes "reclaim sandboxes of";
         StartPool "start pool";
+        AcquireSandbox "acquire a sandbox of";
     }
     with {
         /// "create" and the name of a kind of links: "create veth".

@@ -7,6 +7,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod hook;
 mod kernel_answer;
 mod kernel_types;
 mod load;
@@ -38,7 +39,7 @@ use aya::maps::{HashMap, MapData, MapError};
 
 pub use ahead::Ahead;
 pub use attach::Attachment;
-pub use compare::{Counter, CounterComparison, Difference};
+pub use compare::{CountedApart, Counter, CounterComparison, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
@@ -215,8 +216,9 @@ impl Monitor {
             return Err(MonitorError::NoSlots);
         }
         let stamp = if options.barrier { new_stamp() } else { 0 };
-        let monitor =
-            load::load(options, stamp).and_then(Self::assemble).map_err(refusal::without_descriptors)?;
+        // The verifier gives up when a signal is pending.
+        let loaded = netns_core::without_signals(|| load::load(options, stamp));
+        let monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
         monitor.validation.set_stamp(stamp);
         Ok(monitor)
     }
@@ -448,13 +450,19 @@ impl Monitor {
 
     fn sum(&self, lines: Range<usize>) -> PortCounters {
         lines.fold(PortCounters::default(), |sum, line| {
-            let [a, b, c, d, e, f] = self.counters.read(line);
+            let [a, b, c, d, e, f, cut, tagged] = self.counters.read(line);
             let line = PortCounters {
                 rx: Traffic { packets: a, bytes: b, segments: c },
                 tx: Traffic { packets: d, bytes: e, segments: f },
-                ..PortCounters::default()
+                cut,
+                tagged,
             };
-            PortCounters { rx: add(sum.rx, line.rx), tx: add(sum.tx, line.tx), ..sum }
+            PortCounters {
+                rx: add(sum.rx, line.rx),
+                tx: add(sum.tx, line.tx),
+                cut: sum.cut + line.cut,
+                tagged: sum.tagged + line.tagged,
+            }
         })
     }
 }

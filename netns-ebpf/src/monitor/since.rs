@@ -133,7 +133,12 @@ fn passed(now: PortCounters, before: PortCounters) -> PortCounters {
         bytes: now.bytes.saturating_sub(before.bytes),
         segments: now.segments.saturating_sub(before.segments),
     };
-    PortCounters { rx: way(now.rx, before.rx), tx: way(now.tx, before.tx), ..now }
+    PortCounters {
+        rx: way(now.rx, before.rx),
+        tx: way(now.tx, before.tx),
+        cut: now.cut.saturating_sub(before.cut),
+        tagged: now.tagged.saturating_sub(before.tagged),
+    }
 }
 
 #[cfg(test)]

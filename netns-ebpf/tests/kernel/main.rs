@@ -15,6 +15,7 @@ mod judging;
 mod load;
 mod log;
 mod network;
+mod offloads;
 mod pairs;
 mod reopen;
 mod slots;

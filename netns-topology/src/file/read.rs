@@ -356,7 +356,14 @@ fn read_route(into: &mut Described, place: &Place, route: Spanned<RouteTable>) -
         let message = format!("{to} is an address in a network; expected {}", to.network());
         return Err((table.to.span(), message));
     }
-    let route = topology::RouteSpec { place: place.clone(), to, via, dev, metric: table.metric };
+    let route = topology::RouteSpec {
+        place: place.clone(),
+        to,
+        via,
+        dev,
+        metric: table.metric,
+        onlink: table.onlink,
+    };
     into.push_route(route, span, table.via.map(|via| via.span()), table.dev.map(|dev| dev.span()))
 }
 

@@ -92,10 +92,6 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut RunReport) -> Result<bool, Fail
     Ok(all)
 }
 
-/// How many bytes fewer the program counts of what the attacker sent than the kernel does: tags that the kernel takes
-/// out of a frame before the program sees it.
-pub(crate) const TAG_BYTES: u64 = 4;
-
 /// A raw socket on a namespace's `eth0`.
 pub(super) fn open(member: &Member) -> Result<FrameSocket, Failure> {
     let eth0 = link::get(&mut RouteSocket::open_in(&member.namespace)?, IfName::new("eth0")?)?.index;

@@ -94,19 +94,19 @@ impl Receiver {
         Self(namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap())
     }
 
-    /// Of what comes up to the host by the bridge.
+    /// Hears what comes up to the host by the bridge.
     pub(crate) fn of_bridge() -> Self {
         let br0: IfName = "br0".parse().unwrap();
         let index = link::get(&mut RouteSocket::open().unwrap(), br0).unwrap().index;
         Self(FrameSocket::open(index).unwrap())
     }
 
-    /// Forgets what it has heard until now.
+    /// Forgets what it has heard so far.
     pub(crate) fn forget(&self) {
         let _ = self.all();
     }
 
-    /// What it has heard until now.
+    /// What it has heard so far.
     pub(crate) fn all(&self) -> Vec<Vec<u8>> {
         std::iter::from_fn(|| self.0.receive(Duration::ZERO).unwrap()).collect()
     }

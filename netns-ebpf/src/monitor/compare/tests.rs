@@ -83,3 +83,51 @@ fn what_the_kernel_refuses_is_returned() {
     let refused = || Err::<Vec<LinkStats>, _>("refused");
     assert_eq!(compare(&[], |_| PortCounters::default(), refused, || ()), Err("refused"));
 }
+
+/// Ten trains of five segments each way, of 6,000 bytes, whose segments would have 54 bytes of headers more each; two of
+/// what was received had tags.
+fn trains() -> PortCounters {
+    let traffic = Traffic { packets: 10, bytes: 60_000, segments: 50 };
+    PortCounters { rx: traffic, tx: traffic, cut: 40 * 54, tagged: 2 }
+}
+
+/// What the kernel counted, received and sent.
+fn counted([(rx_packets, rx_bytes), (tx_packets, tx_bytes)]: [(u64, u64); 2]) -> LinkStats {
+    LinkStats { rx_packets, rx_bytes, tx_packets, tx_bytes, ..LinkStats::default() }
+}
+
+#[test]
+fn what_is_counted_at_another_place_is_known_as_such() {
+    use CountedApart::{Cut, Headless, Joined, Tagged};
+    let same = (10, 60_000);
+    for (kernel, expected) in [
+        ([same, same], vec![]),
+        ([same, (50, 62_160)], vec![Cut]),
+        ([same, (10, 59_860)], vec![Headless]),
+        ([same, (50, 61_460)], vec![Cut, Headless]),
+        ([(10, 60_004), same], vec![Tagged]),
+        ([(10, 60_008), (50, 62_160)], vec![Cut, Tagged]),
+        ([(10, 59_864), same], vec![Headless, Tagged]),
+        ([(50, 61_460), same], vec![Joined, Headless]),
+    ] {
+        let found = explained(&trains(), &counted(kernel));
+        assert_eq!(found.map(Vec::from_iter), Some(expected), "{kernel:?}");
+    }
+    for kernel in [
+        [same, (50, 62_161)],
+        [same, (49, 62_160)],
+        [same, (50, 60_000)],
+        [same, (10, 62_160)],
+        [same, (10, 59_859)],
+        [(10, 60_012), same],
+        [(10, 60_002), same],
+        [(10, 59_999), same],
+        [(50, 59_000), same],
+        [(11, 60_004), same],
+    ] {
+        assert_eq!(explained(&trains(), &counted(kernel)), None, "{kernel:?}");
+    }
+    let kernel = || -> Result<_, Infallible> { Ok(vec![counted([same, (50, 62_160)])]) };
+    let Ok(found) = compare(&[slot(1)], |_| trains(), kernel, || ());
+    assert_eq!(found, CounterComparison::Apart(vec![(slot(1), Cut)]));
+}
