@@ -146,7 +146,7 @@ fn a_barrier_behind_a_port_that_is_another_by_now_goes_with_the_next_observer() 
         let mut observe = Watched::start(ENFORCE);
         observe.line("counters", |line| line["type"] == "counters");
         observe.end("KILL");
-        // Whoever gets the index next has nothing to do with it.
+        // The next link with its index has nothing to do with it.
         let index = index(host, "v1");
         ip("link del v1");
         ip(&format!("link add other index {index} type veth peer name inside netns ns1"));
