@@ -24,11 +24,11 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Outlet {
     line: Vec<u8>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedOutlet>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedOutlet {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -45,7 +45,7 @@ struct Queue {
     is_closed: bool,
 }
 
-impl Shared {
+impl SharedOutlet {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Each change of it is complete.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,7 +81,7 @@ impl Outlet {
     /// Begins to write to `out`, into which nobody else writes until [`Self::finish`].
     pub(crate) fn new(out: &impl AsFd) -> io::Result<Self> {
         let out = File::from(out.as_fd().try_clone_to_owned()?);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedOutlet::default());
         let writer = Arc::clone(&shared);
         thread::Builder::new().name("lines".to_owned()).spawn(move || writer.write_to(out))?;
         Ok(Self { line: Vec::new(), shared })

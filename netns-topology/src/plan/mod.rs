@@ -5,7 +5,6 @@
 mod add;
 mod apart;
 mod change;
-mod options;
 mod owner;
 mod remove;
 
@@ -14,7 +13,6 @@ mod tests;
 
 pub(crate) use add::link_local;
 pub use change::Change;
-pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
 use crate::group::{GroupNumbers, number};

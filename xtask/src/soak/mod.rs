@@ -4,7 +4,7 @@
 mod churn;
 mod sample;
 
-use churn::Churn;
+use churn::SoakChurn;
 use clap::Args;
 use netns::Failure;
 use netns::messages::say;
@@ -78,9 +78,9 @@ struct SoakFound {
     wrong: Vec<String>,
 }
 
-fn churn_for(time: Duration) -> churn::Outcome<SoakFound> {
+fn churn_for(time: Duration) -> churn::SoakResult<SoakFound> {
     let before = Sample::take(None)?;
-    let mut churn = Churn::begin()?;
+    let mut churn = SoakChurn::begin()?;
     let begin = Instant::now();
     let mut tenths: Vec<Tenth> = (0..10).map(|_| Tenth::default()).collect();
     let mut looked: Option<Instant> = None;

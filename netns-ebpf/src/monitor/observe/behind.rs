@@ -63,7 +63,7 @@ impl Search {
 
 /// What came of a search.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundBehind {
     /// Who is behind an id.
     pub(super) behind: HashMap<i32, Behind>,
     /// What could not be looked at, and why, if somebody is still not known: it may be one of those.
@@ -72,8 +72,8 @@ pub(super) struct Found {
 
 /// Finds the namespaces with these ids: one that has a name by it, others by a process. What is gone by the time that it is
 /// looked at (a process that ended meanwhile) is passed over; what cannot be looked at is not taken for something else.
-pub(super) fn find(socket: &mut RouteSocket, mut wanted: HashSet<i32>) -> Found {
-    let mut found = Found::default();
+pub(super) fn find(socket: &mut RouteSocket, mut wanted: HashSet<i32>) -> FoundBehind {
+    let mut found = FoundBehind::default();
     let mut seen = HashSet::new();
     let names = Namespace::list().unwrap_or_else(|error| {
         found.hidden.push(("the names of namespaces".to_owned(), error));

@@ -353,7 +353,7 @@ impl<'m> Observer<'m> {
 
     /// Searches for namespaces, and reports those that cannot be looked at once.
     fn find_behind(&mut self, wanted: HashSet<i32>) -> HashMap<i32, Behind> {
-        let behind::Found { behind, hidden } = behind::find(&mut self.socket, wanted);
+        let behind::FoundBehind { behind, hidden } = behind::find(&mut self.socket, wanted);
         for (what, error) in hidden {
             if self.hidden.insert(what.clone()) {
                 self.news.push(PortChange::Hidden { what, error });
