@@ -39,8 +39,8 @@ use kernel::Counts;
 use programs::Others;
 use station::Stations;
 
-/// How long one round of [`Observer::changes`] takes events and attaches to ports, if there is no end of them: whoever
-/// called it has other things to do, such as hearing a signal. What is left is for the next round.
+/// How long one round of [`Observer::changes`] takes events and attaches to ports, if there is no end of them: the
+/// caller has other things to do, such as hearing a signal. What is left is for the next round.
 const ROUND: Duration = Duration::from_millis(100);
 
 /// What became of a bridge's ports.
