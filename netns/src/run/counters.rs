@@ -1,33 +1,15 @@
 //! The program's counters, held against the kernel's.
 
-use super::lab::Lab;
-use super::ways::Unseen;
+use super::lab::RunLab;
+use super::results::{CountersVerdict, Unseen};
 use crate::failure::Failure;
 use netns_ebpf::{CounterComparison, Slot};
-
-/// Whether the program counted what the kernel counted.
-#[derive(Debug)]
-pub(crate) struct CountersVerdict {
-    /// What differs, in words; nothing if all is exact.
-    pub(crate) differences: Vec<String>,
-    /// Where the kernel counts at another place, in words.
-    pub(crate) apart: Vec<String>,
-    /// How many ports were compared; `None` if there is no program to compare with.
-    pub(crate) ports: Option<usize>,
-}
-
-impl CountersVerdict {
-    /// `None` if there was nothing to compare.
-    pub(crate) fn exact(&self) -> Option<bool> {
-        self.ports.map(|_| self.differences.is_empty())
-    }
-}
 
 /// Holds the program's counters against `stats64` of every port, packets and bytes, both ways.
 ///
 /// `unseen` is what got
 /// past the program there.
-pub(crate) fn verify(lab: &mut Lab<'_>, unseen: Unseen) -> Result<CountersVerdict, Failure> {
+pub(crate) fn verify(lab: &mut RunLab<'_>, unseen: Unseen) -> Result<CountersVerdict, Failure> {
     let Some(monitor) = lab.monitor() else {
         return Ok(CountersVerdict { differences: Vec::new(), apart: Vec::new(), ports: None });
     };

@@ -1,10 +1,7 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
-use super::attack::Attacked;
-use super::counters::CountersVerdict;
-use super::pings::{PingResult, PingRoute};
 use super::plan::{PlannedMember, RunPlan};
-use super::ways::Way;
+use super::results::{Attacked, CountersVerdict, PingResult, PingRoute, Way};
 use crate::failure::Failure;
 use crate::messages::{is_verbose, say};
 use crate::name;

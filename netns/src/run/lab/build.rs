@@ -2,7 +2,7 @@
 
 use super::super::plan::{PlannedMember, RunPlan};
 use super::super::report::RunReport;
-use super::{Lab, Member};
+use super::{Member, RunLab};
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// one.
 const INDEX_GAP: u32 = 1000;
 
-impl Lab<'_> {
+impl RunLab<'_> {
     /// Makes all of it, telling each step.
     pub(crate) fn build(
         &mut self,
