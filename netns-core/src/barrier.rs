@@ -25,7 +25,7 @@
 use crate::error::Cause;
 use crate::nftables::{
     Base, ByteOrder, Chain, Comparison, Expressions, Family, Header, KeyType, MetaKey, NftSocket, Register,
-    RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
+    RuleNotices, RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
 };
 use crate::{Error, ErrorKind, Namespace, Operation, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -79,8 +79,8 @@ pub struct Barrier {
     listed: BTreeSet<u32>,
     /// What was counted by the last look, by port.
     counted: HashMap<u32, u64>,
-    /// The generation of the namespace's rules at which the barrier was last found whole.
-    generation: Option<u32>,
+    /// Notices of changes since the barrier was last found whole; `None` if it is not known to be.
+    notices: Option<RuleNotices>,
 }
 
 /// A name for a table that no other has: it ends with 64 random bits.
@@ -98,8 +98,12 @@ impl Barrier {
     /// left then.
     pub fn create(namespace: &Namespace, name: &str, ports: BarrierPorts, stamp: u32) -> Result<Self> {
         let mut barrier = Self::new(namespace, name, ports, stamp)?;
-        barrier.make()?;
-        Ok(barrier)
+        let made = barrier.make();
+        if made.as_ref().is_err_and(|error| !matches!(error.cause(), Cause::Refused { .. })) {
+            // The answer was lost, and it may be there. The reason that matters is the first one.
+            let _ = remove_from(&mut barrier.socket, name);
+        }
+        made.map(|()| barrier)
     }
 
     /// As [`Self::create`], in place of the one of this name, if there is one, between two frames.
@@ -127,7 +131,7 @@ impl Barrier {
             stamp,
             listed: BTreeSet::new(),
             counted: HashMap::new(),
-            generation: None,
+            notices: None,
         })
     }
 
@@ -149,7 +153,7 @@ impl Barrier {
         let listed = elements.into_iter().filter_map(|element| element.key.try_into().ok());
         let listed = listed.map(u32::from_ne_bytes).collect();
         let (name, ports, counted) = (name.to_owned(), BarrierPorts::Listed, HashMap::new());
-        Ok(Some(Self { socket, name, ports, stamp, listed, counted, generation: None }))
+        Ok(Some(Self { socket, name, ports, stamp, listed, counted, notices: None }))
     }
 
     /// Makes its table.
@@ -230,16 +234,23 @@ impl Barrier {
         Ok(found)
     }
 
-    /// Whether all of it is there. Unless somebody changed rules of the namespace since the last call, this asks for a
-    /// number and nothing else.
+    /// Whether all of it is there. Unless somebody else changed rules of the namespace since the last call, this only looks
+    /// whether there are notices.
     ///
     /// # Errors
     /// If the kernel does not say.
     pub fn is_whole(&mut self) -> Result<bool> {
-        let generation = self.socket.generation()?;
-        if self.generation == Some(generation) {
-            return Ok(true);
-        }
+        // Before the look, so that no change is missed after it.
+        let notices = match self.notices.take() {
+            Some(mut notices) => {
+                if !notices.is_changed(self.socket.port_id())? {
+                    self.notices = Some(notices);
+                    return Ok(true);
+                }
+                notices
+            }
+            None => RuleNotices::open_beside(&self.socket)?,
+        };
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
         let whole = rules == RULES
             && match self.ports {
@@ -251,7 +262,7 @@ impl Barrier {
                     self.listed.iter().all(|port| found.contains(&port.to_ne_bytes()[..]))
                 }
             };
-        self.generation = whole.then_some(generation);
+        self.notices = whole.then_some(notices);
         Ok(whole)
     }
 

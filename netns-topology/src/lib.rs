@@ -35,9 +35,9 @@
 //! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types`, `ipv6` |
 //! | `apart`, at the top | pairs of groups: `[["red", "blue"]]` |
 //! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping`; `options`, by `ip`'s names: all of [`BridgeOptions`](netns_core::bridge::BridgeOptions) |
-//! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
+//! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric`; `onlink = true` where the router is on `dev` and in none of its networks |
 //! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
-//! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started |
+//! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started; one that ends with an error at once, in some tenth of a second, is an error of `up` |
 //!
 //! `host` stands for the host in `peer` too. Links are up; a link without `mtu` has 1500, a bridge without has the
 //! smallest of its ports. IPv6 addresses are used at once, without duplicate address detection; a link has a link-local
@@ -86,10 +86,13 @@
 mod apply;
 pub mod draw;
 mod error;
+mod fault;
 mod file;
+mod forwarding;
 mod group;
 mod lab;
 mod observe;
+mod options;
 mod plan;
 mod policy;
 mod processes;
@@ -98,10 +101,12 @@ mod topology;
 
 pub use apply::Progress;
 pub use error::{Error, Result};
-pub use file::{Fault, Policies, parse};
+pub use fault::Fault;
+pub use file::{Policies, parse};
 pub use lab::{Done, Lab};
 pub use observe::{JudgedPort, Observed, ObservedInside};
 pub use plan::{Change, plan};
+pub use processes::CommandState;
 pub use record::{FOLDER, Record};
 pub use topology::{
     AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place,

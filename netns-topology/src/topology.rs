@@ -195,6 +195,8 @@ pub struct RouteSpec {
     pub dev: Option<IfName>,
     /// The lower, the more it is preferred; `None` is the kernel's default.
     pub metric: Option<u32>,
+    /// Whether the router is taken to be on the link `dev`, whatever networks that has addresses of.
+    pub onlink: bool,
 }
 
 impl fmt::Display for RouteSpec {
@@ -212,7 +214,7 @@ impl fmt::Display for RouteSpec {
         if let Some(metric) = self.metric {
             write!(formatter, " metric {metric}")?;
         }
-        Ok(())
+        formatter.write_str(if self.onlink { " onlink" } else { "" })
     }
 }
 
@@ -225,6 +227,23 @@ pub struct Sysctl {
     pub key: String,
     /// Its value, words divided by one space.
     pub value: String,
+}
+
+impl Sysctl {
+    /// Which part of the name of an interface's setting is the interface.
+    pub(crate) const INTERFACE: usize = 3;
+
+    /// Whether it is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
+    pub(crate) fn is_of_interface(&self) -> bool {
+        let mut parts = self.key.split('/').skip(Self::INTERFACE - 1);
+        matches!(parts.next(), Some("conf" | "neigh"))
+            && !matches!(parts.next(), Some("all" | "default") | None)
+    }
+
+    /// Whether others may need it too: one of the host's, and not of an interface.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.place.is_host() && !self.is_of_interface()
+    }
 }
 
 /// A command that runs in a namespace, started by `/bin/sh -c`.

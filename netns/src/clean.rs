@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::stdout;
-use crate::state::{EarlierState, State, StateFile};
+use crate::state::{EarlierState, State, StateFile, release_forwarding};
 use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, Namespace, RouteSocket};
 use std::io::Write;
@@ -68,9 +68,7 @@ fn put_back(folder: Option<Folder>, forwarding: Option<&RecordedForwarding>) -> 
     if let Some(folder) = folder {
         folder.restore()?;
     }
-    if let Some(forwarding) = forwarding
-        && let Removal::Left(why) = forwarding.restore(&Namespace::current()?)?
-    {
+    if let Removal::Left(why) = release_forwarding(&Namespace::current()?, forwarding)? {
         report("", Removal::Left(why))?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
+use crate::watch::PairLimit;
 use crate::watch::metrics::ListenAddress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -148,6 +149,9 @@ pub(crate) struct WatchArguments {
     /// Show the counters once, after one interval, and end.
     #[arg(long, conflicts_with = "duration")]
     pub(crate) once: bool,
+    /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
+    #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
+    pub(crate) pairs: PairLimit,
     /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<ListenAddress>,

@@ -52,6 +52,12 @@ pub(crate) fn hint(error: &netns_core::Error) -> &'static str {
         {
             of_run_folder()
         }
+        // The kernel speaks of a device.
+        Cause::System { call: SystemCall::Unshare, error }
+            if error.kind() == std::io::ErrorKind::StorageFull =>
+        {
+            "; the kernel allows no more network namespaces (user.max_net_namespaces)"
+        }
         _ => "",
     }
 }

@@ -38,6 +38,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dhclient", "isc-dhcp-client"),
     ("dhcpcd", "dhcpcd-base"),
     ("traceroute", "traceroute"),
+    ("systemd-analyze", "systemd"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -1,12 +1,13 @@
 //! nftables by hand: what `nft` shows of it, and that what others made stays as it is.
 
 use netns_core::nftables::{
-    Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, RuleVerdict,
-    Set, Table, Transaction, chain, element, rule, set, table,
+    Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, RuleNotices,
+    RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
 };
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::{env, fs};
-use tests::{Host, annotate_nft, datagrams, in_host, needs_option, oracle, run, skip};
+use tests::{Host, annotate_nft, datagrams, in_host, needs_option, oracle, run, set_receive_buffer, skip};
 
 /// Skips the test where the kernel has no nftables for bridges.
 pub(super) fn needs_nftables() {
@@ -184,6 +185,41 @@ fn a_transaction_is_carried_out_as_a_whole_or_not_at_all() {
         assert!(socket.commit(&mut Transaction::new()).unwrap_err().is_invalid_input());
         // The socket still works.
         assert_eq!(table::list(&mut socket, Family::Ip).unwrap()[0].name, "theirs");
+    });
+}
+
+#[test]
+fn what_others_change_is_noticed_and_what_we_change_is_not() {
+    in_host(|host| {
+        needs_nftables();
+        let mut socket = socket(host);
+        let table = Table { family: Family::Bridge, name: "ours" };
+        let mut notices = RuleNotices::open_beside(&socket).unwrap();
+        let mut transaction = Transaction::new();
+        table::encode_create(&mut transaction, table);
+        socket.commit(&mut transaction).unwrap();
+        assert!(!notices.is_changed(socket.port_id()).unwrap());
+        table::delete(&mut socket, table).unwrap();
+        assert!(notices.is_changed(None).unwrap(), "there was a notice");
+
+        for theirs in ["add table ip theirs", "add set ip theirs s { type ipv4_addr; }", "flush ruleset"] {
+            let _ = nft(theirs);
+            assert!(notices.is_changed(socket.port_id()).unwrap(), "{theirs}");
+            assert!(!notices.is_changed(socket.port_id()).unwrap(), "{theirs}: once");
+        }
+        let _ = nft("list ruleset");
+        assert!(!notices.is_changed(socket.port_id()).unwrap(), "to look is no change");
+
+        // More than there is room for, even if it was ours alone, may have been somebody's.
+        set_receive_buffer(notices.as_fd(), 1).unwrap();
+        for _ in 0..100 {
+            transaction.clear();
+            table::encode_create(&mut transaction, table);
+            socket.commit(&mut transaction).unwrap();
+            table::delete(&mut socket, table).unwrap();
+        }
+        assert!(notices.is_changed(socket.port_id()).unwrap());
+        assert!(!notices.is_changed(socket.port_id()).unwrap());
     });
 }
 

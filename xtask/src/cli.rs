@@ -4,6 +4,7 @@ use crate::api::ApiArguments;
 use crate::cross::CrossArguments;
 use crate::dist::DistArguments;
 use crate::faults::FaultsArguments;
+use crate::soak::SoakArguments;
 use crate::vm::VmTestArguments;
 use clap::Subcommand;
 
@@ -23,6 +24,8 @@ pub(crate) enum DeveloperCommand {
     Api(ApiArguments),
     /// Refuse each request that a command makes, and kill it before each; compare what is left.
     Faults(FaultsArguments),
+    /// Make and drop sandboxes of every kind as fast as they come, with traffic; nothing may grow or be lost.
+    Soak(SoakArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),
 }

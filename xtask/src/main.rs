@@ -9,6 +9,7 @@ mod dist;
 mod ebpf;
 mod faults;
 mod package;
+mod soak;
 mod vm;
 
 use clap::{ArgMatches, FromArgMatches, Subcommand};
@@ -35,6 +36,7 @@ fn dispatch(command: &DeveloperCommand) -> Result<ExitCode, Failure> {
     let done = match command {
         DeveloperCommand::VmTest(arguments) => return vm::vm_test(arguments),
         DeveloperCommand::Faults(arguments) => return faults::faults(arguments),
+        DeveloperCommand::Soak(arguments) => return soak::soak(arguments),
         DeveloperCommand::Ebpf(EbpfCommand::Build) => ebpf::build(),
         DeveloperCommand::Ebpf(EbpfCommand::Check) => ebpf::check(),
         DeveloperCommand::Cross(arguments) => cross::cross(arguments),

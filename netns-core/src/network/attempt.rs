@@ -37,8 +37,17 @@ pub(super) enum Where<'a> {
 impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, place: Where<'_>) -> Result<Sandbox> {
+        Self::create_sandbox_within(this, place, this.patience)
+    }
+
+    /// Makes a sandbox, and waits for numbers and limits for no longer than `patience`.
+    pub(super) fn create_sandbox_within(
+        this: &Arc<Self>,
+        place: Where<'_>,
+        patience: Duration,
+    ) -> Result<Sandbox> {
         this.check_process(Operation::CreateSandbox)?;
-        let mut deadline = Deadline::new(this.patience);
+        let mut deadline = Deadline::new(patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
         let mut clashes = Vec::new();
         let mut clash = None;
@@ -96,11 +105,9 @@ impl Shared {
             Where::Lent(namespace) => sys::namespace::setns(namespace.as_fd(), libc::CLONE_NEWNET)
                 .map_err(Error::system(Operation::EnterNamespace, "", SystemCall::Setns))?,
         }
-        let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
-        if let Some((reserved, name)) = reserved {
-            reserved.bind_current()?;
-            inside.name = Some(name.into());
-        }
+        let socket = RouteSocket::open_bare();
+        let socket = socket.map_err(|error| error.about(format!("of {}", this.port_name(number))))?;
+        let mut inside = Inside::new(Arc::clone(&this), socket);
         let eth0 = match target {
             Where::New(_) => ETH0,
             Where::Lent(_) => {
@@ -108,7 +115,7 @@ impl Shared {
                 free_index(&mut inside.socket)?
             }
         };
-        this.recipe.encode_eth0(&mut batch, number, eth0, place.namespace.as_fd());
+        this.recipe.encode_eth0(&mut batch, (number, claim.lent), eth0, place.namespace.as_fd());
         let answer = inside.socket.execute(&mut batch);
         claim.judge(&answer);
         // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`, nor in another.
@@ -118,6 +125,11 @@ impl Shared {
         batch.clear();
         let may_fail = this.recipe.encode_port(&mut batch, number, (this_thread(), eth0), programs);
         let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;
+        // Only now: by its port it is known whose it is, should this process be killed.
+        if let Some((reserved, name)) = reserved {
+            reserved.bind_current()?;
+            inside.name = Some(name.into());
+        }
         drop(back);
         if !works {
             let outside = match target {

@@ -1,10 +1,11 @@
 //! A number while somebody has it, and what becomes of it then.
 
 use super::ledger::Ticket;
+use super::recorded::RecordedPort;
 use super::shared::Shared;
 use crate::error::{Cause, Operation};
 use crate::sys::deadline::Deadline;
-use crate::{Result, link};
+use crate::{Error, Result, link};
 use std::sync::Arc;
 
 /// A number, and whether there is a port of it.
@@ -39,9 +40,9 @@ impl Claim {
     }
 
     /// The number of a port that was made by another process.
-    pub(super) fn adopt(shared: &Arc<Shared>, number: u32) -> Self {
+    pub(super) fn adopt(shared: &Arc<Shared>, RecordedPort { number, lent }: RecordedPort) -> Self {
         let ticket = shared.books().ledger.adopt(number);
-        Self { shared: Arc::clone(shared), ticket, port: PortProgress::Used, lent: false }
+        Self { shared: Arc::clone(shared), ticket, port: PortProgress::Used, lent }
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -70,10 +71,10 @@ impl Drop for Claim {
         if !shared.is_ours() {
             return;
         }
-        if self.lent && matches!(self.port, PortProgress::Perhaps | PortProgress::Made | PortProgress::Used) {
-            // While the number is not given back, no other port has its index and MAC address.
-            shared.unplug(ticket.number);
-        }
+        // While the number is not given back, no other port has its index and MAC address.
+        let is_left = self.lent
+            && matches!(self.port, PortProgress::Perhaps | PortProgress::Made | PortProgress::Used)
+            && shared.unplug(ticket.number).is_err();
         match self.port {
             PortProgress::None | PortProgress::Clash => shared.note(|ledger| ledger.give_back(ticket)),
             // The kernel's notice of its end will find the number waiting for it, or has come already.
@@ -84,20 +85,50 @@ impl Drop for Claim {
                 shared.doubt(shared.recipe.plan.shard(ticket.number));
             }
         }
+        if is_left {
+            shared.left_ports().push(ticket);
+        }
     }
 }
 
 impl Shared {
     /// Deletes the port of a number, which the caller has, and with it the interface at its other end. It is known by index
     /// and MAC address.
-    fn unplug(&self, number: u32) {
+    fn unplug(&self, number: u32) -> Result<()> {
         let plan = &self.recipe.plan;
-        let Ok(place) = self.place(number) else { return };
-        let mut socket = place.socket();
-        // Nobody can be told of a failure; the number then waits for the port to go.
-        if link::get(&mut socket, plan.port(number)).is_ok_and(|link| link.mac == Some(plan.port_mac(number)))
-        {
-            let _ = link::delete(&mut socket, plan.port(number));
+        let mut socket = self.place(number)?.socket();
+        let gone = |error: &Error| error.errno() == Some(libc::ENODEV);
+        match link::get(&mut socket, plan.port(number)) {
+            Ok(link) if link.mac != Some(plan.port_mac(number)) => return Ok(()),
+            Err(error) if gone(&error) => return Ok(()),
+            found => drop(found?),
         }
+        match link::delete(&mut socket, plan.port(number)) {
+            Err(error) if gone(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Tries again to delete ports of dropped sandboxes that could not be deleted.
+    ///
+    /// # Errors
+    /// Why one of them cannot be deleted now.
+    pub(super) fn unplug_left(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        self.left_ports().retain(|&ticket| {
+            // Locked meanwhile, so that the number does not become another sandbox's.
+            let books = self.books();
+            if !books.ledger.is_leaving(ticket) {
+                return false;
+            }
+            let unplugged = self.unplug(ticket.number);
+            drop(books);
+            let remains = unplugged.is_err();
+            if outcome.is_ok() {
+                outcome = unplugged;
+            }
+            remains
+        });
+        outcome
     }
 }

@@ -209,6 +209,12 @@ impl Ledger {
         self.entries[number as usize].slot.take()
     }
 
+    /// Whether its sandbox was dropped, and the kernel may still have its port.
+    pub(super) fn is_leaving(&self, ticket: Ticket) -> bool {
+        let entry = self.entries.get(ticket.number as usize);
+        entry.is_some_and(|entry| entry.generation == ticket.generation && entry.phase == Phase::Leaving)
+    }
+
     /// Whether somebody deleted the port of a sandbox that is there.
     pub(super) fn is_dead(&self, ticket: Ticket) -> bool {
         let entry = self.entries.get(ticket.number as usize);

@@ -123,6 +123,11 @@ impl Network {
     ///
     /// What it returns works: the first packet to any other sandbox or the host goes through at once.
     ///
+    /// If the kernel does not let the thread back into its own namespace, the process aborts, as in [`Namespace::enter`].
+    /// Whether it will is tried when a thread makes its first sandbox, and is an error then. Afterwards only the thread
+    /// itself can lose the right, by entering a user namespace, which it can where it is the only one of its process: such
+    /// a thread makes no more sandboxes.
+    ///
     /// # Errors
     /// [`Cause::Exhausted`] if a limit is reached and [`NetworkOptions::patience`] is over; else the request that the
     /// kernel refused, and why. Nothing is left then.
@@ -132,6 +137,10 @@ impl Network {
 
     /// Makes a sandbox in a named namespace, as [`Namespace::create`] and `ip netns add` make them. The name goes
     /// with the sandbox.
+    ///
+    /// A process that is killed while it makes or drops one may leave the name without a namespace, an empty file that is
+    /// not a mount: `EEXIST` until [`Namespace::delete`] removes it. A name that stands for a sandbox is found by
+    /// [`RecordedNetwork`].
     ///
     /// # Errors
     /// As [`Network::create_sandbox`]; `EEXIST` if the name is taken.
@@ -144,8 +153,8 @@ impl Network {
     /// namespace it is in, stays there.
     ///
     /// Dropping the sandbox gives the namespace back: it deletes the port, which takes `eth0` with it and takes the kernel
-    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, the
-    /// sandbox's number is not free until the namespace has gone; only [`Network::delete`] returns such an error.
+    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails,
+    /// [`Network::reclaiming`] and [`Network::wait_reclaimed`] try again and return the error.
     ///
     /// ```
     /// use netns_core::network::{Network, NetworkOptions};
@@ -229,10 +238,11 @@ impl Network {
     /// How many dropped sandboxes the kernel has not reclaimed yet.
     ///
     /// # Errors
-    /// If the kernel's notices cannot be read, or the name of a dropped sandbox cannot be removed.
+    /// If the kernel's notices cannot be read, or the name or the port of a dropped sandbox cannot be removed.
     pub fn reclaiming(&self) -> Result<u32> {
         self.shared.check_process(Operation::ReclaimSandboxes)?;
         self.shared.remove_left_names()?;
+        self.shared.unplug_left()?;
         self.shared.read_notices()?;
         Ok(self.shared.books().ledger.leaving())
     }

@@ -29,6 +29,12 @@ const LINGERS: Duration = Duration::from_secs(5);
 impl Shared {
     /// A free number, if need be after the kernel has reclaimed some.
     pub(super) fn take(&self, deadline: &mut Deadline) -> Result<Ticket> {
+        let taken = self.await_number(deadline);
+        self.release_slots();
+        taken
+    }
+
+    fn await_number(&self, deadline: &mut Deadline) -> Result<Ticket> {
         loop {
             let mut books = self.books();
             let waiting = books.ledger.leaving();
@@ -76,7 +82,9 @@ impl Shared {
     /// Changes the ledger, and gives a slot that is free now back to the program.
     pub(super) fn note(&self, change: impl FnOnce(&mut Ledger) -> Option<u16>) {
         let slot = change(&mut self.books().ledger);
-        self.release(slot);
+        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
+            program.release(slot);
+        }
     }
 
     /// Has somebody look at the ports of a bridge when notices are read next.
@@ -84,8 +92,11 @@ impl Shared {
         self.books().unsure[bridge as usize] = true;
     }
 
-    fn release(&self, slot: Option<u16>) {
-        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
+    /// Gives the program back the slots of ports that are gone.
+    fn release_slots(&self) {
+        let Some(program) = &self.program else { return };
+        loop {
+            let Some(slot) = self.books().released.pop() else { return };
             program.release(slot);
         }
     }
@@ -122,18 +133,25 @@ impl Shared {
 
     /// Reads the kernel's notices of reclaimed ports.
     pub(super) fn read_notices(&self) -> Result<()> {
-        self.read_notices_into(&mut self.books())
+        let read = self.read_notices_into(&mut self.books());
+        self.release_slots();
+        read
     }
 
     /// Reads all notices, those of ports that nobody waits for included: of sandboxes whose port somebody deleted.
     pub(super) fn read_all_notices(&self) -> Result<()> {
-        let mut books = self.books();
+        let read = self.read_all_notices_into(&mut self.books());
+        self.release_slots();
+        read
+    }
+
+    fn read_all_notices_into(&self, books: &mut Books) -> Result<()> {
         for (bridge, place) in (0..).zip(&self.places) {
             if let Some(place) = place.get() {
-                self.read_notices_of(place, bridge, &mut books)?;
+                self.read_notices_of(place, bridge, books)?;
             }
         }
-        self.read_notices_into(&mut books)
+        self.read_notices_into(books)
     }
 
     fn read_notices_into(&self, books: &mut Books) -> Result<()> {
@@ -159,7 +177,7 @@ impl Shared {
                 let number = self.recipe.plan.number(port);
                 if let Some(number) = number.filter(|&number| self.recipe.plan.port_name(number) == name) {
                     heard_any = true;
-                    self.release(books.ledger.gone(number));
+                    books.released.extend(books.ledger.gone(number));
                 }
             }
         })? {}
@@ -186,7 +204,7 @@ impl Shared {
         self.read_notices_of(place, bridge, books)?;
         for ticket in expected.into_iter().filter(|ticket| !there.contains(&ticket.number)) {
             books.reclaimed = Some(Instant::now());
-            self.release(books.ledger.absent(ticket));
+            books.released.extend(books.ledger.absent(ticket));
         }
         Ok(())
     }

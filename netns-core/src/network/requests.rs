@@ -114,8 +114,14 @@ pub(super) struct Programs<'a> {
 
 impl Recipe {
     /// The requests on the socket inside: the pair, with the index `eth0` and its port in the namespace `outside`; `lo`,
-    /// and `eth0`.
-    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32, eth0: u32, outside: BorrowedFd<'_>) {
+    /// and `eth0`. A port whose namespace is `lent` is known by its group.
+    pub(super) fn encode_eth0(
+        &self,
+        batch: &mut Batch,
+        (number, lent): (u32, bool),
+        eth0: u32,
+        outside: BorrowedFd<'_>,
+    ) {
         let plan = &self.plan;
         let pair = Veth {
             index: Some(eth0),
@@ -124,6 +130,7 @@ impl Recipe {
             mtu: self.mtu,
             peer_index: Some(plan.port(number)),
             peer_namespace: Some(outside),
+            peer_group: if lent { plan.lent_group() } else { 0 },
             ..Veth::new(self.eth0, plan.port_name(number))
         };
         veth::encode_create(batch, &pair);

@@ -2,6 +2,7 @@
 
 use super::books::Books;
 use super::fabric::Fabric;
+use super::ledger::Ticket;
 use super::names::{self, LeftName};
 use super::options::NetworkOptions;
 use super::place::{BridgePlace, barrier_name};
@@ -13,7 +14,7 @@ use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) names: OnceLock<()>,
     /// Names of dropped sandboxes that could not be removed.
     pub(super) left_names: Mutex<Vec<LeftName>>,
+    /// Dropped sandboxes, of namespaces that somebody else made, whose ports could not be deleted.
+    left_ports: Mutex<Vec<Ticket>>,
 }
 
 impl Shared {
@@ -80,11 +83,12 @@ impl Shared {
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge)),
+            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge, options.program.is_some())),
             places,
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
             left_names: Mutex::default(),
+            left_ports: Mutex::default(),
         })
     }
 
@@ -171,6 +175,10 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn left_ports(&self) -> MutexGuard<'_, Vec<Ticket>> {
+        self.left_ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
         // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,10 +191,9 @@ impl Shared {
         if !self.is_ours() {
             return;
         }
-        if names::remove(&name, socket).is_err() {
-            let socket = socket.try_clone_to_owned().ok();
-            let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
-            left.push(LeftName { name, socket });
+        if let Err(error) = names::remove(&name, socket) {
+            let left = LeftName::new(name, socket, &error);
+            self.left_names.lock().unwrap_or_else(PoisonError::into_inner).push(left);
         }
     }
 
@@ -197,15 +204,8 @@ impl Shared {
     pub(super) fn remove_left_names(&self) -> Result<()> {
         let mut outcome = Ok(());
         let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
-        left.retain(|LeftName { name, socket }| {
-            let removed = match socket {
-                Some(socket) => names::remove(name, socket.as_fd()),
-                None => Err(Error::invalid(
-                    Operation::DeleteNamespace,
-                    &**name,
-                    "it is not known whether it is ours",
-                )),
-            };
+        left.retain_mut(|name| {
+            let removed = name.remove();
             let remains = removed.is_err();
             if outcome.is_ok() {
                 outcome = removed;
@@ -222,7 +222,7 @@ impl Drop for Shared {
             return;
         }
         // What cannot be removed now is left, and stays on record.
-        let names = self.remove_left_names();
+        let (names, ports) = (self.remove_left_names(), self.unplug_left());
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
@@ -230,7 +230,7 @@ impl Drop for Shared {
             Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
             None => Ok(()),
         };
-        if let (Ok(()), Ok(()), Some(record)) = (names, barrier, self.record.take()) {
+        if let (Ok(()), Ok(()), Ok(()), Some(record)) = (names, ports, barrier, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {

@@ -394,6 +394,16 @@ impl RecordedFolder {
     /// The key of its line.
     pub const KEY: &'static str = "folder";
 
+    /// How it was found by the first of those who use it: the last of them puts it back as that.
+    #[must_use]
+    pub fn of_first(self, others: impl IntoIterator<Item = Self>) -> Self {
+        let both = |Folder { existed, mounted }, Self(other): Self| Folder {
+            existed: existed && other.existed,
+            mounted: mounted && other.mounted,
+        };
+        Self(others.into_iter().fold(self.0, both))
+    }
+
     /// Its line.
     #[must_use]
     pub fn line(&self) -> Line {

@@ -10,7 +10,8 @@ mod violations;
 
 pub use checksum::{CHECKSUM_FIELDS, ChecksumFields};
 pub use pairs::{
-    DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIRS, PairKey, PairLine, pair_bits, pair_home,
+    DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
+    PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,
 };
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,

@@ -68,8 +68,13 @@ impl<'a> Ends<'a> {
     /// The reading's pairs in the order of its ports, by sender first; the host as a sender is in front.
     #[must_use]
     pub fn sorted_pairs(&self) -> Vec<Pair> {
+        self.sorted(self.reading.pairs.clone())
+    }
+
+    /// Some of them ([`Pair::busiest`]) in the order of [`Self::sorted_pairs`].
+    #[must_use]
+    pub fn sorted(&self, mut pairs: Vec<Pair>) -> Vec<Pair> {
         let place = |slot| self.places.get(&slot).copied();
-        let mut pairs = self.reading.pairs.clone();
         pairs.sort_unstable_by_key(|pair| (pair.from.and_then(place), place(pair.to)));
         pairs
     }

@@ -78,6 +78,8 @@ impl Monitor {
     ///
     /// A port tells at most some hundred a second; those beyond, and those that the ring buffer had no room for because
     /// nobody called this, are counted: [`Violations`](layout::Violations).
+    ///
+    /// Other threads that call it meanwhile wait. `each` must not call it, since it would wait for itself.
     pub fn events(&self, mut each: impl FnMut(&ViolationEvent<'_>)) -> usize {
         let mut ring = self.events.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;

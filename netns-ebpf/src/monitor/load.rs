@@ -49,12 +49,14 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 9] = [
+    pub(super) const NAMES: [&'static str; 11] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
         layout::PAIRS,
         layout::LOST,
+        layout::SENDERS,
+        layout::PAIR_USE,
         layout::POLICIES,
         layout::VIOLATIONS,
         layout::GROUPS,
@@ -129,6 +131,7 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         // More than the kernel has numbers for it refuses.
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::LOST, cpus)
+        .map_max_entries(layout::SENDERS, slots + 1)
         .load(OBJECT)
 }
 

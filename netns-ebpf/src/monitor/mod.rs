@@ -1,5 +1,6 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
+mod ahead;
 mod attach;
 mod byte_order;
 mod compare;
@@ -35,6 +36,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError};
 
+pub use ahead::Ahead;
 pub use attach::Attachment;
 pub use compare::{CountedApart, Counter, CounterComparison, Difference};
 pub use ends::Ends;
@@ -71,11 +73,11 @@ const NO_EXIST: u64 = 1;
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
     ///
-    /// The kernel keeps about 1,000 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
+    /// The kernel keeps about 1,032 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
     /// ever have, not those that it has (`/sys/devices/system/cpu/possible`). In all it is about, in bytes,
     ///
     /// ```text
-    /// slots * (1,000 + 64 * possible CPUs) + 64 * pairs + 1,000,000
+    /// slots * (1,032 + 64 * possible CPUs) + 64 * pairs + 1,000,000
     /// ```
     ///
     /// so 4,096 slots take 4.6 MB on 2 possible CPUs and 38 MB on 128 (`memlock` in `/proc/PID/fdinfo` of the maps). If you
@@ -213,8 +215,9 @@ impl Monitor {
             return Err(MonitorError::NoSlots);
         }
         let stamp = if options.barrier { new_stamp() } else { 0 };
-        let monitor =
-            load::load(options, stamp).and_then(Self::assemble).map_err(refusal::without_descriptors)?;
+        // The verifier gives up when a signal is pending.
+        let loaded = netns_core::without_signals(|| load::load(options, stamp));
+        let monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
         monitor.validation.set_stamp(stamp);
         Ok(monitor)
     }
@@ -275,6 +278,10 @@ impl Monitor {
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
         };
         ports.set_near(ifindex, Some(slot));
+        if let Some(pairs) = &self.pairs {
+            pairs.forget_lost_of(slot.get().into());
+            pairs.share(ports.slots.count());
+        }
         self.validation.set_port(slot, Some(ifindex));
         Ok(slot)
     }
@@ -296,6 +303,9 @@ impl Monitor {
         self.validation.set_port(slot, None);
         ports.set_near(ifindex, None);
         ports.slots.release(slot);
+        if let Some(pairs) = &self.pairs {
+            pairs.share(ports.slots.count());
+        }
         Ok(())
     }
 
@@ -395,6 +405,17 @@ impl Monitor {
     #[must_use]
     pub fn lost_pairs(&self) -> Lost {
         pairs::sum(&self.lost)
+    }
+
+    /// As [`Self::lost_pairs`], of what one port sent, or the host (`None`, which ports without a slot count as).
+    ///
+    /// A port that sends to very many others, as a broadcast does, takes a line of the table for each. Half of the table is
+    /// for whoever comes first; of the other half each port has an equal share, which nobody else can take. What a port
+    /// sends beyond that is counted here, and for no pair.
+    #[must_use]
+    pub fn lost_pairs_of(&self, from: Option<Slot>) -> Lost {
+        let sender = from.map_or(layout::NO_SLOT, |slot| slot.get().into());
+        self.pairs.as_ref().map_or_else(Lost::default, |pairs| pairs.lost_of(sender))
     }
 
     /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full table of pairs, a filter

@@ -93,6 +93,8 @@ pub struct PortReading {
     /// What was found wrong with the frames from its namespace, by reason; `None` where no program judges them and the
     /// kernel alone counts.
     pub violations: Option<Violations>,
+    /// What it sent that is in no pair, because it has its share of the table of pairs or the table is full.
+    pub lost: Lost,
 }
 
 /// What counted.
@@ -136,13 +138,13 @@ impl Monitor {
     ///
     /// ```no_run
     /// use netns_core::IfName;
-    /// use netns_ebpf::{Behind, Monitor, PortInfo};
+    /// use netns_ebpf::{Behind, Monitor, PortIdentity};
     /// use std::{sync::Arc, thread, time::Duration};
     ///
     /// let monitor = Monitor::load(&Default::default())?;
     /// let slot = monitor.assign(7)?;
     /// let (name, behind) = (IfName::new("veth-a").unwrap(), Behind::Named("a".into()));
-    /// let ports = [Arc::new(PortInfo { ifindex: 7, slot, name, mac: None, behind })];
+    /// let ports = [Arc::new(PortIdentity { ifindex: 7, slot, name, mac: None, behind })];
     /// let earlier = monitor.read(&ports);
     /// thread::sleep(Duration::from_secs(1));
     /// let now = monitor.read(&ports);
@@ -167,6 +169,7 @@ impl Monitor {
             info: Arc::clone(port),
             counters: self.counters(port.slot),
             violations: Some(self.violations(port.slot)),
+            lost: self.lost_pairs_of(Some(port.slot)),
         }
     }
 }
@@ -175,7 +178,12 @@ impl PortReading {
     /// What the kernel alone counted, where no program may be loaded.
     #[must_use]
     pub fn of_kernel(port: &Arc<PortIdentity>, stats: &LinkStats) -> Self {
-        Self { info: Arc::clone(port), counters: kernel_counters(stats), violations: None }
+        Self {
+            info: Arc::clone(port),
+            counters: kernel_counters(stats),
+            violations: None,
+            lost: Lost::default(),
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use super::events::EventReader;
 use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
 use super::mapped::MappedArray;
-use super::pairs::PairTable;
+use super::pairs::{Bounds, PairTable};
 use super::policy::Validation;
 use super::slots::Slots;
 use super::{AttachedPorts, Monitor, MonitorError};
-use crate::layout::{self, PairLine, PortCounters, PortRules, Violations};
+use crate::layout::{self, PairLine, PairSender, PairUse, PortCounters, PortRules, Violations};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -70,11 +70,10 @@ impl Monitor {
         let (pairs, pair_lines) = mapped(layout::PAIRS, size_of::<PairLine>())?;
         let lost = mapped(layout::LOST, size_of::<layout::Lost>())?.0;
         // The programs of filters do not look there, and so it is not found by them.
-        let near = if maps.0.contains_key(layout::NEAR) {
-            Some(maps.take_with(layout::NEAR, |map| map_array(&map, size_of::<u64>()))?.0)
-        } else {
-            None
-        };
+        let near = maps.take_mapped_if_there(layout::NEAR, size_of::<u64>())?;
+        let senders = maps.take_mapped_if_there(layout::SENDERS, size_of::<PairSender>())?;
+        let all = maps.take_mapped_if_there(layout::PAIR_USE, size_of::<PairUse>())?;
+        let bounds = senders.zip(all).map(|(senders, all)| Bounds { senders, all });
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -93,7 +92,7 @@ impl Monitor {
             cpus: lines / (u32::from(limit) + 1),
             ports: Mutex::new(AttachedPorts { slots, limit, map, near }),
             // Where pairs are not counted, the table is a line that no group has.
-            pairs: (pair_lines > 1).then(|| PairTable::new(pairs)),
+            pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
@@ -106,6 +105,20 @@ impl Monitor {
 #[must_use]
 pub fn are_loaded(programs: [u32; 2]) -> bool {
     loaded_programs().flatten().any(|info| programs.contains(&info.id()))
+}
+
+impl Maps {
+    /// A map that not every program has, mapped.
+    fn take_mapped_if_there(
+        &mut self,
+        name: &'static str,
+        size: usize,
+    ) -> Result<Option<MappedArray>, MonitorError> {
+        if !self.0.contains_key(name) {
+            return Ok(None);
+        }
+        self.take_with(name, |map| map_array(&map, size)).map(|(array, _)| Some(array))
+    }
 }
 
 /// An array, mapped, if its elements have this size; and how many they are.

@@ -78,6 +78,7 @@ impl PortReading {
             info: Arc::clone(&self.info),
             counters: passed(self.counters, before.counters),
             violations: self.violations.map(|now| now.since(&earlier)),
+            lost: if anew { self.lost } else { since_lost(self.lost, before.lost) },
         }
     }
 }
@@ -110,12 +111,13 @@ impl Snapshot {
         Self {
             ports: self.ports.iter().map(port).collect(),
             pairs: self.pairs.iter().map(pair).collect(),
-            lost: Lost {
-                packets: self.lost.packets.wrapping_sub(earlier.lost.packets),
-                bytes: self.lost.bytes.wrapping_sub(earlier.lost.bytes),
-            },
+            lost: since_lost(self.lost, earlier.lost),
         }
     }
+}
+
+fn since_lost(now: Lost, before: Lost) -> Lost {
+    Lost { packets: now.packets.wrapping_sub(before.packets), bytes: now.bytes.wrapping_sub(before.bytes) }
 }
 
 /// Whether a slot that was given out again counts from zero.

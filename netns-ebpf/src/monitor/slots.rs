@@ -120,6 +120,11 @@ impl Slots {
         })
     }
 
+    /// How many slots are in use.
+    pub(super) fn count(&self) -> usize {
+        self.states.len() - self.free.len()
+    }
+
     /// A pair's ends as ports that are there, the sender `None` for the host; `None` if one is no more.
     pub(super) fn ends(&self, key: PairKey) -> Option<(Option<Slot>, Slot)> {
         let live = |number: u32| {

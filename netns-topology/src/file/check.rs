@@ -116,6 +116,10 @@ impl Described {
         if route.via.is_none() && route.dev.is_none() {
             return Err((whole, "a route that leads nowhere; expected `via` or `dev`".to_owned()));
         }
+        if route.onlink && (route.via.is_none() || route.dev.is_none()) {
+            let message = "`onlink` says which link a router is on; expected `via` and `dev` beside it";
+            return Err((whole, message.to_owned()));
+        }
         let same = |other: &&RouteSpec| {
             (&other.place, other.to, other.metric) == (&route.place, route.to, route.metric)
         };
@@ -310,11 +314,20 @@ fn check_route(
     }
     // The host has networks that the file does not know of; link-local addresses are on every link.
     let known = nets.iter().any(|net| net.contains(via));
-    if known || route.place.is_host() || (via.is_ipv6() && route.dev.is_some()) {
+    // A route of its own leads to it.
+    let on_link = |other: &&RouteSpec| {
+        let same_link = route.dev.is_none_or(|dev| other.dev == Some(dev));
+        other.place == route.place && other.via.is_none() && same_link && other.to.contains(via)
+    };
+    let known = known || topology.routes.iter().find(on_link).is_some();
+    if known || route.onlink || route.place.is_host() || (via.is_ipv6() && route.dev.is_some()) {
         return Ok(());
     }
     Err((
         at,
-        format!("{} has no address in the network of {via}; expected one that it can reach", route.place),
+        format!(
+            "{} has no address in the network of {via}; expected one that it can reach, or `dev` and `onlink = true`",
+            route.place
+        ),
     ))
 }

@@ -2,8 +2,8 @@
 
 use super::Wrong;
 use super::group::group;
-use super::read::net;
 use super::tables::{PolicyEntry, PolicyTable, Text};
+use super::values::net;
 use crate::policy::{PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::Mode;

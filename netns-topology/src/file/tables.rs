@@ -179,6 +179,8 @@ pub(super) struct RouteTable {
     pub(super) via: Option<Text>,
     pub(super) dev: Option<Text>,
     pub(super) metric: Option<u32>,
+    #[serde(default)]
+    pub(super) onlink: bool,
 }
 
 /// A value of a setting.

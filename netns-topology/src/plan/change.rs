@@ -4,10 +4,10 @@ use crate::topology::{
     AddressSpec, BridgeSpec, Cable, Group, LinkName, Place, PortPolicy, PortSpec, RouteSpec, ShellCommand,
     SingleLink, Sysctl,
 };
-use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::AddrGenMode;
 use netns_core::option::Options;
+use netns_core::{IfName, MacAddress};
 use std::fmt;
 
 /// One change of the kernel's state. It reads as a line of a diff: `+` for what is made, `-` for what is removed, `~`
@@ -54,6 +54,24 @@ pub enum Change {
     AddSingle(SingleLink),
     /// Make a cable, both ends up.
     AddCable(Cable),
+    /// Give a link the name back that it was made with.
+    Rename {
+        /// Its place and that name.
+        link: LinkName,
+        /// Its index.
+        index: u32,
+        /// What it is called now.
+        from: IfName,
+    },
+    /// Give a link the MAC address back that it was made with.
+    SetMac {
+        /// The link.
+        link: LinkName,
+        /// What it has now.
+        from: Option<MacAddress>,
+        /// What it is to have.
+        to: MacAddress,
+    },
     /// Raise a link.
     Raise(LinkName),
     /// Let a link have no IPv6 address but those that it is given.
@@ -174,6 +192,9 @@ impl fmt::Display for Change {
                 }
                 None => write!(f, "+ cable {} - {}", near.link, far.link),
             },
+            Self::Rename { link, from, .. } => write!(f, "~ {link}: name {from} -> {}", link.name),
+            Self::SetMac { link, from: Some(from), to } => write!(f, "~ {link}: mac {from} -> {to}"),
+            Self::SetMac { link, from: None, to } => write!(f, "~ {link}: mac {to}"),
             Self::Raise(link) => write!(f, "~ {link}: down -> up"),
             Self::Silence { link, from } => write!(f, "~ {link}: addrgenmode {} -> none", mode(*from)),
             Self::SetMtu { link, from, to } => write!(f, "~ {link}: mtu {from} -> {to}"),

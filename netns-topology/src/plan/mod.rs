@@ -5,16 +5,14 @@
 mod add;
 mod apart;
 mod change;
-mod options;
 mod owner;
 mod remove;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::{INTERFACE, is_of_interface, link_local};
+pub(crate) use add::link_local;
 pub use change::Change;
-pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
 use crate::group::{GroupNumbers, number};
@@ -32,6 +30,7 @@ use netns_core::route;
 pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result<Vec<Change>> {
     let (groups, changes, conflicts) = (number_groups(topology, record)?, Vec::new(), Vec::new());
     let mut planner = Planner { topology, record, observed, groups, changes, conflicts };
+    planner.restore_identities();
     planner.remove();
     planner.add();
     if planner.conflicts.is_empty() { Ok(planner.changes) } else { Err(Error::Conflict(planner.conflicts)) }
@@ -86,6 +85,36 @@ impl Planner<'_> {
             .every_link()
             .filter(|end| end.place.is_host())
             .any(|end| self.observed.ours(end).is_some_and(|link| link.index == index))
+    }
+
+    /// Gives links of ours their names and MAC addresses back that somebody has changed. First of all: the rest knows
+    /// them by those.
+    fn restore_identities(&mut self) {
+        let mut renamed = Vec::new();
+        for known in self.record.every_link() {
+            let (Some(link), Some(now)) = (known.link(), self.observed.ours(known)) else { continue };
+            let is_as_made = now.name == link.name && known.has_mac(now.mac);
+            if is_as_made || !self.keeps_link(&link) {
+                continue;
+            }
+            if now.name != link.name {
+                if self.observed.link(&link).is_some_and(|there| there.index != now.index) {
+                    self.conflicts.push(format!(
+                        "link {link} exists and was not made by this topology, whose own is called {} by now: remove it, or \
+                         give it another name",
+                        now.name
+                    ));
+                    continue;
+                }
+                renamed.push(Change::Rename { link: link.clone(), index: now.index, from: now.name });
+            }
+            if let Ok(to) = known.mac.parse()
+                && now.mac != Some(to)
+            {
+                self.changes.push(Change::SetMac { link, from: now.mac, to });
+            }
+        }
+        self.changes.splice(..0, renamed);
     }
 
     /// Whether this bridge is there already.

@@ -3,7 +3,7 @@
 
 use super::{Change, Planner};
 use crate::record::{LinkEntry, RecordedRoute};
-use crate::topology::{AddressSpec, LinkName, Place, ShellCommand, Sysctl};
+use crate::topology::{AddressSpec, LinkName, Place, ShellCommand};
 use netns_core::{IfName, IpNet};
 
 impl Planner<'_> {
@@ -31,9 +31,18 @@ impl Planner<'_> {
     }
 
     fn remove_routes(&mut self) {
-        for route in self.record.routes.iter().filter_map(RecordedRoute::route) {
-            let unwanted = self.stays(&route.place) && !self.topology.routes.contains(&route);
-            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other)) {
+        for recorded in &self.record.routes {
+            let Some(route) = recorded.route() else { continue };
+            let is_wanted = self.topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *recorded);
+            let unwanted = self.stays(&route.place) && !is_wanted;
+            // The file may say the same route in other words now, with or without `dev`.
+            let stays = |other: &netns_core::route::Route| {
+                let wanted = self.topology.routes.iter().filter(|wanted| wanted.place == route.place);
+                wanted.into_iter().any(|wanted| {
+                    self.is_route(wanted, other) && self.rivals(wanted).any(|rival| rival == other)
+                })
+            };
+            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other) && !stays(other)) {
                 self.changes.push(Change::RemoveRoute(route));
             }
         }
@@ -61,20 +70,21 @@ impl Planner<'_> {
         })
     }
 
-    /// A setting that somebody has changed since is left as it is.
+    /// A setting that somebody has changed since is left as it is; one that others need becomes what they need.
     fn restore_sysctls(&mut self) {
         for recorded in &self.record.sysctls {
             let wanted = self.topology.sysctls.iter().any(|sysctl| recorded.is(sysctl));
             let now =
                 self.observed.inside(&recorded.place).and_then(|inside| inside.sysctls.get(&recorded.key));
             let unchanged = now.is_some_and(|now| now.as_ref() == Some(&recorded.value));
+            let needed = self.observed.needed_by_others.get(&recorded.key);
+            let before = needed.filter(|_| recorded.is_shared()).unwrap_or(&recorded.before);
+            if before == &recorded.value {
+                continue;
+            }
             if self.stays(&recorded.place) && !wanted && unchanged {
-                let sysctl = Sysctl {
-                    place: recorded.place.clone(),
-                    key: recorded.key.clone(),
-                    value: recorded.value.clone(),
-                };
-                self.changes.push(Change::RestoreSysctl { sysctl, before: recorded.before.clone() });
+                let sysctl = recorded.sysctl();
+                self.changes.push(Change::RestoreSysctl { sysctl, before: before.clone() });
             }
         }
     }
@@ -96,7 +106,8 @@ impl Planner<'_> {
             .collect();
         for cable in &self.record.cables {
             // What has an end in common with a cable that stays was that cable before it was made anew.
-            let made_anew = kept.iter().any(|other| other.iter().any(|end| cable.contains(end)));
+            let has = |end: &LinkEntry| cable.iter().any(|one| one.is_same(end));
+            let made_anew = kept.iter().any(|other| other.iter().any(has));
             if !made_anew && !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
                 let [one, other] = cable;
                 // One end takes the other with it. That of a place that stays is removed at once, wherever the other

@@ -71,7 +71,7 @@ struct Started {
 
 impl From<EarlierLink> for LinkEntry {
     fn from(EarlierLink { place, name, mac }: EarlierLink) -> Self {
-        Self { place, name, mac }
+        Self { place, name, mac, index: None }
     }
 }
 
@@ -89,6 +89,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>> {
     let name = |EarlierName { place, name }: EarlierName| RecordedName { place, name };
     Ok(Some(Record {
         file: said.file,
+        first_file: None,
         applied: said.applied,
         folder: Folder { existed: said.folder.0, mounted: said.folder.1 },
         namespaces: said.namespaces.into_iter().map(|(name, cookie)| (name, identity(cookie))).collect(),

@@ -114,7 +114,12 @@ impl Watching<'_> {
         teller: Teller,
     ) -> Result<(), Failure> {
         let place = JournalPlace::of(host, bridge, monitor, self.arguments.netns.clone())?;
-        let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), host, &place)?;
+        let folder = Path::new(JournalFile::FOLDER);
+        if let Err(error) = JournalFile::tidy(folder, host) {
+            // It is of another bridge.
+            say(format_args!("warning: {error}"));
+        }
+        let journal = JournalFile::begin(folder, host, &place)?;
         let named: Vec<String> =
             policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
         for name in judge::missing(&named, host, bridge)? {
@@ -143,7 +148,7 @@ impl Watching<'_> {
         match &bridge.unenforced[..] {
             [] if bridge.lost > 0 => {
                 let times = bridge.lost;
-                Err(Failure::Kernel(format!("what is enforced was taken away and restored, {times} times")))
+                Err(Failure::Kernel(format!("what enforces the policies was taken away {times} times")))
             }
             [] => Ok(()),
             ports => {
@@ -219,8 +224,11 @@ impl Source for ObservedBridge<'_> {
             self.name = self.observer.bridge().name.to_string();
         }
         for change in &changes {
-            if let PortChange::Refused { name, enforced: true, .. } = change {
-                self.unenforced.push(name.to_string());
+            match change {
+                PortChange::Refused { name, enforced: true, .. } => self.unenforced.push(name.to_string()),
+                // Its policy may be one that is to be enforced.
+                PortChange::Hidden { what, .. } if self.is_given => self.unenforced.push(what.clone()),
+                _ => {}
             }
         }
         Ok(changes)

@@ -2,6 +2,7 @@
 
 use super::plan::RunPlan;
 use crate::failure::Failure;
+use crate::state::forwarding_of;
 use netns_core::{Folder, Namespace, RouteSocket, link, sysctl};
 
 const IP_FORWARD: &str = "net.ipv4.ip_forward";
@@ -40,13 +41,16 @@ impl Before {
             }
         }
         let folder = Folder::observe()?;
-        if names.is_empty() && (folder.existed, folder.mounted) != (self.folder.existed, self.folder.mounted)
+        let is_new = |now: bool, before: bool| now && !before;
+        if names.is_empty()
+            && (is_new(folder.existed, self.folder.existed) || is_new(folder.mounted, self.folder.mounted))
         {
             left.push("the folder of named namespaces".to_owned());
         }
         if let Some(before) = &self.forwarding
             && let forwarding = sysctl::get(host, IP_FORWARD)?
-            && forwarding != *before
+            && (before.as_str(), forwarding.as_str()) == ("0", "1")
+            && forwarding_of(host).needed_by_others()?.is_none()
         {
             left.push(format!("{IP_FORWARD}={forwarding}"));
         }

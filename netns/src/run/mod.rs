@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     // Before anything is made: the address may be taken.
     let metrics = arguments.watch.metrics(&plan.network())?;
-    let mut report = RunReport::new(stdout(), arguments.watch.json);
+    let mut report = RunReport::new(stdout(), arguments.watch.json, plan.members.len());
 
     let mut probe = preflight::check_kernel()?;
     // Between two namespaces that are joined by a cable there is no bridge.
@@ -80,6 +80,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return summary.exit_code();
     }
     let host = lab.host()?;
+    report.taking_down();
     let taken_down = Instant::now();
     let result = lab.take_down();
     report.step("take everything down", taken_down.elapsed());
@@ -128,14 +129,16 @@ fn prove(
     }
 
     let (mut pings, mut pings_ok, mut lost) = (0, 0, Vec::new());
-    for route in pings::routes(lab, plan)? {
+    let routes = pings::routes(lab, plan)?;
+    let total = routes.len();
+    for route in routes {
         if stop.requested() {
             break;
         }
         let outcome = route.ping();
         pings += 1;
         pings_ok += usize::from(outcome.is_ok());
-        report.ping(&route, &outcome)?;
+        report.ping(&route, &outcome, [pings, total])?;
         if !outcome.is_ok() {
             lost.push(route);
         }

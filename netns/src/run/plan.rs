@@ -57,9 +57,11 @@ impl RunPlan {
             }
             _ => {}
         }
-        let mut subnets = vec![subnet("--subnet", arguments.subnet, true, arguments.host_address, count)?];
+        let has_host = arguments.topology == RunShape::Bridge;
+        let subnet = |flag, net, host| subnet(flag, net, host, count, has_host);
+        let mut subnets = vec![subnet("--subnet", arguments.subnet, arguments.host_address)?];
         if let Some(net) = arguments.subnet6 {
-            subnets.push(subnet("--subnet6", net, false, None, count)?);
+            subnets.push(subnet("--subnet6", net, None)?);
         }
         // Only to tell our bridge from one that somebody else makes later, and our MACs from another run's.
         let random = RandomState::new().build_hasher().finish() & 0xFF_FFFF_0000;
@@ -74,7 +76,7 @@ impl RunPlan {
                 port: IfName::new(&port)?,
                 mac: MacAddress::local(random + number as u64),
                 port_mac: MacAddress::local(random + 0x8000 + number as u64),
-                addresses: subnets.iter().filter_map(|subnet| subnet.net.host(number as u128)).collect(),
+                addresses: subnets.iter().filter_map(|subnet| nth(subnet.net, number as u128)).collect(),
             });
         }
         let (topology, bridge) = (arguments.topology, arguments.bridge);
@@ -170,10 +172,11 @@ impl RunPlan {
 fn subnet(
     flag: &str,
     net: IpNet,
-    v4: bool,
     host: Option<IpAddr>,
     namespaces: usize,
+    has_host: bool,
 ) -> Result<Subnet, Failure> {
+    let v4 = flag == "--subnet";
     if net.address().is_ipv4() != v4 {
         let family = if v4 { "IPv4" } else { "IPv6" };
         return Err(Failure::usage(format!("{flag} {net}: this is no {family} network")));
@@ -184,23 +187,66 @@ fn subnet(
             net.network()
         )));
     }
-    let room = net.hosts();
-    if room < namespaces as u128 + 1 {
+    if let Some(what) = no_hosts(net) {
         return Err(Failure::usage(format!(
-            "{flag} {net}: its {room} addresses are too few for {namespaces} namespaces and the host"
+            "{flag} {net}: its addresses are {what}, which no host can have"
         )));
     }
+    let room = room(net);
+    if room < namespaces as u128 + u128::from(has_host) {
+        let and_the_host = if has_host { " and the host" } else { "" };
+        return Err(Failure::usage(format!(
+            "{flag} {net}: its {room} addresses are too few for {namespaces} namespaces{and_the_host}"
+        )));
+    }
+    // Between two namespaces that are joined by a cable it is nobody's.
     let host = match host {
+        None if !has_host => return Ok(Subnet { net, host: net.last() }),
         Some(host) => host,
-        None => net.host(room).ok_or_else(|| Failure::usage(format!("{flag} {net}: it has no addresses")))?,
+        None => nth(net, room).ok_or_else(|| Failure::usage(format!("{flag} {net}: it has no addresses")))?,
     };
-    let ours = (1..=namespaces).any(|number| net.host(number as u128) == Some(host));
-    let reserved = host == net.address() || (v4 && host == net.last());
+    let ours = (1..=namespaces).any(|number| nth(net, number as u128) == Some(host));
+    let reserved = !is_point_to_point(net) && (host == net.address() || (v4 && host == net.last()));
     if !net.contains(host) || reserved || ours {
         let why = if ours { "is one of the namespaces'" } else { "is no host's address in it" };
         return Err(Failure::usage(format!("--host-address {host}: with {flag} {net} it {why}")));
     }
     Ok(Subnet { net, host })
+}
+
+/// Whether a network has two addresses, which are both a host's: RFC 3021 of IPv4, RFC 6164 of IPv6.
+fn is_point_to_point(net: IpNet) -> bool {
+    net.prefix() + 1 == IpNet::single(net.address()).prefix()
+}
+
+/// How many hosts there can be in a network.
+fn room(net: IpNet) -> u128 {
+    if is_point_to_point(net) { 2 } else { net.hosts() }
+}
+
+/// The address of the `number`th host, from 1.
+fn nth(net: IpNet, number: u128) -> Option<IpAddr> {
+    match number {
+        1 if is_point_to_point(net) => Some(net.network().address()),
+        2 if is_point_to_point(net) => Some(net.last()),
+        _ if is_point_to_point(net) => None,
+        _ => net.host(number),
+    }
+}
+
+/// What the addresses of a network are, if the kernel gives them to no host, or routes nothing to them.
+fn no_hosts(net: IpNet) -> Option<&'static str> {
+    const KINDS: [(&str, &str); 7] = [
+        ("0.0.0.0/8", "of this network (RFC 791)"),
+        ("127.0.0.0/8", "loopback addresses"),
+        ("224.0.0.0/4", "multicast addresses"),
+        ("::/128", "unspecified"),
+        ("::1/128", "the loopback address"),
+        ("fe80::/10", "link-local addresses"),
+        ("ff00::/8", "multicast addresses"),
+    ];
+    let kind = |text: &str| text.parse::<IpNet>().ok();
+    KINDS.iter().find(|(text, _)| kind(text).is_some_and(|kind| kind.overlaps(&net))).map(|(_, what)| *what)
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use super::pings::{PingResult, PingRoute};
 use super::plan::{PlannedMember, RunPlan};
 use super::ways::Way;
 use crate::failure::Failure;
-use crate::messages::say;
+use crate::messages::{is_verbose, say};
 use crate::name;
 use crate::output::{json_line, micros, millis};
+use crate::progress::ProgressLine;
 use crate::watch::reasons;
 use netns_ebpf::attack::TrialOutcome;
 use netns_ebpf::layout::Violations;
@@ -29,6 +30,9 @@ pub(crate) struct RunReport {
     steps: Vec<(String, Duration)>,
     /// Of the steps, those that set up a namespace.
     namespaces: Vec<Duration>,
+    /// How many namespaces there are to be.
+    total: usize,
+    line: ProgressLine,
 }
 
 /// How it ended.
@@ -54,14 +58,31 @@ pub(crate) struct RunSummary {
 }
 
 impl RunReport {
-    pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
-        Self { out, json, steps: Vec::new(), namespaces: Vec::new() }
+    /// Of a run with so many namespaces.
+    pub(crate) fn new(out: StdoutLock<'static>, json: bool, total: usize) -> Self {
+        let line = ProgressLine::new(!is_verbose() || json);
+        Self { out, json, steps: Vec::new(), namespaces: Vec::new(), total, line }
     }
 
     /// A namespace was set up.
     pub(crate) fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
         self.namespaces.push(time);
         self.step(&format!("{} on {}", planned.name, planned.port), time);
+        if !self.prints_steps() {
+            self.line.show(self.namespaces.len(), self.total, "namespaces");
+        }
+    }
+
+    /// Whether a line is printed for the step that was taken last.
+    fn prints_steps(&self) -> bool {
+        !self.json && (self.steps.len() <= 4 + MANY || is_verbose())
+    }
+
+    /// Everything is going to be taken down. Of many it takes a while.
+    pub(crate) fn taking_down(&mut self) {
+        if self.total > MANY {
+            self.line.say("taking everything down");
+        }
     }
 
     /// How long each namespace took.
@@ -77,7 +98,8 @@ impl RunReport {
     /// A step that was taken, and its time. Of many, the later ones are summed up by [`RunReport::setup`].
     pub(crate) fn step(&mut self, name: &str, time: Duration) {
         self.steps.push((name.to_owned(), time));
-        if !self.json && self.steps.len() <= 4 + MANY {
+        if self.prints_steps() {
+            self.line.clear();
             // If nobody reads any more, the next line that must be read tells.
             let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
         }
@@ -85,6 +107,7 @@ impl RunReport {
 
     /// Everything is built.
     pub(crate) fn setup(&mut self, plan: &RunPlan) -> Result<(), Failure> {
+        self.line.clear();
         let total: Duration = self.steps.iter().map(|(_, time)| *time).sum();
         let names: Vec<&str> = plan.members.iter().map(|member| member.name.as_str()).collect();
         if self.json {
@@ -99,13 +122,19 @@ impl RunReport {
             });
             return Ok(json_line(&mut self.out, &line)?);
         }
-        if self.steps.len() > 4 + MANY {
+        if !self.prints_steps() {
             writeln!(self.out, "{:>9}  ... and {} more", "", self.steps.len() - 4 - MANY)?;
         }
         Ok(writeln!(self.out, "{:>9}  {} namespaces in all", millis(total), names.len())?)
     }
 
-    pub(crate) fn ping(&mut self, route: &PingRoute, result: &PingResult) -> Result<(), Failure> {
+    /// What became of a ping, the how manieth it was, and of how many.
+    pub(crate) fn ping(
+        &mut self,
+        route: &PingRoute,
+        result: &PingResult,
+        [done, total]: [usize; 2],
+    ) -> Result<(), Failure> {
         if self.json {
             let line = json!({
                 "type": "ping", "from": route.from, "to": route.to, "address": route.address.to_string(),
@@ -120,8 +149,9 @@ impl RunReport {
                 let (from, to) = (&route.from, &route.to);
                 writeln!(self.out, "{:>6} us  ping {from} -> {to} ({})", rtt.as_micros(), route.address)?;
             }
-            Some(_) => {}
+            Some(_) => self.line.show(done, total, "pings"),
             None => {
+                self.line.clear();
                 let (from, to) = (&route.from, &route.to);
                 writeln!(self.out, "   FAILED  ping {from} -> {to} ({}): {}", route.address, result.why)?;
             }
@@ -130,6 +160,7 @@ impl RunReport {
     }
 
     pub(crate) fn pings_done(&mut self, pings: usize, answered: usize) -> Result<(), Failure> {
+        self.line.clear();
         if !self.json {
             writeln!(self.out, "{answered} of {pings} pings answered")?;
             self.out.flush()?;
@@ -198,6 +229,7 @@ impl RunReport {
     }
 
     pub(crate) fn summary(&mut self, summary: &RunSummary) -> Result<(), Failure> {
+        self.line.clear();
         let RunSummary {
             pings,
             pings_ok,

@@ -14,7 +14,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, needs_kernel, only, oracle, run};
 
-fn nft(command: &str) -> String {
+pub(crate) fn nft(command: &str) -> String {
     run(oracle("nft").arg(command))
 }
 
@@ -26,7 +26,7 @@ fn mac(namespace: &str) -> [u8; 6] {
 }
 
 /// Two namespaces on a bridge, with a policy for the first.
-fn two() {
+pub(crate) fn two() {
     needs_kernel((5, 16), "nftables at egress");
     make_bridge();
     ip("addr add 10.1.1.254/24 dev br0");
@@ -44,7 +44,7 @@ fn socket(namespace: &Namespace) -> FrameSocket {
 }
 
 /// Sends ten frames with a foreign source from one to the other; how many arrive.
-fn lies() -> usize {
+pub(crate) fn lies() -> usize {
     let [attacker, victim] = ["ns1", "ns2"].map(|name| socket(&Namespace::open(name).unwrap()));
     let mut frame = [0; 60];
     frame[..6].copy_from_slice(&mac("ns2"));
@@ -145,7 +145,7 @@ fn bpdus_and_lldp_do_not_get_past_it_where_stp_is_on() {
     });
 }
 
-const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";
+pub(crate) const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";
 
 #[test]
 fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {

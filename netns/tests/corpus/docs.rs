@@ -2,7 +2,7 @@
 
 use crate::checks::{Attack, Check, checks};
 use crate::honest::{KINDS, REFUSED, Refused};
-use crate::ways::{COUNT, WAYS, Way, Who};
+use crate::ways::{COUNT, NATIVE, WAYS, Way, Who};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn hold(name: &str, tables: &[(&str, String)]) {
 fn counts(checks: &[Check]) -> String {
     let attacks: usize = checks.iter().map(|check| check.attacks.len()).sum();
     let [small, large] = [true, false].map(|small| {
-        let ways = WAYS.iter().filter(move |way| way.option.is_none() == small);
+        let ways = WAYS.iter().chain(NATIVE).filter(move |way| way.option.is_none() == small);
         let by_users = ways.clone().filter(|way| way.who == Who::User).count();
         (ways.count(), by_users)
     });
@@ -104,7 +104,7 @@ fn ways(which: impl Fn(&&Way) -> bool) -> String {
     let mut table = String::from(
         "| way | who can | arrived, observed | arrived, enforced | counted |\n| --- | --- | ---: | ---: | --- |\n",
     );
-    for Way { name, who, reason, .. } in WAYS.iter().filter(which) {
+    for Way { name, who, reason, .. } in WAYS.iter().chain(NATIVE).filter(which) {
         let who = match who {
             Who::User => "root of a user namespace",
             Who::Root => "the host's root inside",

@@ -2,7 +2,8 @@
 
 Arguments: the own link's name and the addresses, as NAME=VALUE. A line on standard input is a number and an expression of
 scapy. The frame is sent, and after it a datagram to everybody that ends in "marker NUMBER"; the answer on standard output is
-the frame in hexadecimal digits. The marker follows the frame through the same queues, so who has seen it waits no longer.
+the frame in hexadecimal digits. The marker goes through the same queues as the frame and after it, so once it
+has arrived the frame has arrived, or never will.
 """
 import os
 import socket

@@ -97,6 +97,19 @@ impl Sandbox {
     }
 }
 
+/// How a host that runs containers looks: bridged packets go through the rules for IP, and connections are tracked.
+pub(crate) const NETFILTER: &str = r#"
+    sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1
+    sysctl -qw net.bridge.bridge-nf-call-arptables=1
+    nft -f - <<.
+    table inet host {
+        chain before { type filter hook prerouting priority -150; ct state established counter accept; }
+        chain forward { type filter hook forward priority 0; ct state new,established,related,untracked counter; }
+        chain after { type filter hook postrouting priority 300; meta priority set "1:7"; }
+    }
+.
+"#;
+
 /// Makes the bridge and all sandboxes, and writes their policies into a file.
 pub(crate) fn make() {
     make_with(SANDBOXES.len(), |name| drop(ip(&format!("netns add {name}"))));

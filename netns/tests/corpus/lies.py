@@ -68,7 +68,7 @@ def tx_ring(link, lie):
     bytes_ = frame(lie)
     for number in range(COUNT):
         at = number * size
-        # Behind `struct tpacket_hdr`, where its length less that of `sockaddr_ll` says.
+        # The data follow `struct tpacket_hdr`: at the header's aligned length (TPACKET_HDRLEN - sizeof(sockaddr_ll)).
         ring[at + 32 : at + 32 + len(bytes_)] = bytes_
         struct.pack_into("LII", ring, at, 1, len(bytes_), len(bytes_))
     sender.send(b"")
@@ -85,6 +85,11 @@ def with_header(link, lie, kind, header, size, start=0, offset=0, flags=0):
 def segments(link, lie):
     # UDP_L4 (5), and a checksum to be filled in, as a train of UDP has.
     with_header(link, lie, 5, 42, 8, 34, 6, 1)
+
+
+def fragments(link, lie):
+    # UDP (3), which the device is to cut as IP does.
+    with_header(link, lie, 3, 42, 8, 34, 6, 1)
 
 
 def lying_segments(link, lie):
@@ -130,6 +135,14 @@ def to_host(link, lie):
     sender = raw(link)
     for _ in range(COUNT):
         sender.send(frame(lie, os.environ["HOST_MAC"]))
+
+
+def from_host(link, lie):
+    """What the host sends to the sandbox, from addresses that are nobody's, so that it comes back with them."""
+    sender = raw(link)
+    for _ in range(COUNT):
+        sender.send(mac(OWN_MAC) + mac("02:00:00:77:77:77") + b"\x08\0" + packet(lie))
+    time.sleep(0.1)
 
 
 def routed(_, lie):
@@ -234,12 +247,26 @@ def many_neighbours(link, _):
         sender.send(b"\xff" * 6 + mac(OWN_MAC) + b"\x08\6" + arp)
 
 
-def offload(link, value):
+def many_groups(link, _):
+    """Reports of five thousand groups, from the own address: no lie."""
+    sender = raw(link)
+    own = socket.inet_aton(os.environ["OWN4"])
+    for number in range(5000):
+        group = bytes([239, 7, number >> 8, number & 255])
+        report = struct.pack("!BBH4s", 0x16, 0, 0, group)
+        report = struct.pack("!BBH4s", 0x16, 0, checksum(report), group)
+        head = [0x46, 0, 32, 0, 0, 1, 2, 0, own, group, b"\x94\4\0\0"]
+        form = "!BBHHHBBH4s4s4s"
+        head[7] = checksum(struct.pack(form, *head))
+        sender.send(b"\x01\0\x5e" + group[1:] + mac(OWN_MAC) + b"\x08\0" + struct.pack(form, *head) + report)
+
+
+def offload(link, value, commands=(0x17, 0x19, 0x1F, 0x24)):
     """Checksums, segments and pages left to the device, or not: `struct ethtool_value`."""
     import fcntl
 
     asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    for command in (0x17, 0x19, 0x1F, 0x24):
+    for command in commands:
         setting = ctypes.create_string_buffer(struct.pack("II", command, int(value)))
         request = struct.pack("16sQ16x", link.encode(), ctypes.addressof(setting))
         fcntl.ioctl(asked, 0x8946, request)
@@ -252,8 +279,22 @@ def load(kind, link):
         return struct.pack("<BBhi", code, of << 4 | to, 0, number)
 
     index, xdp = socket.if_nametoindex(link), kind.startswith("xdp")
-    helper = {"redirect": 23, "redirect_peer": 155, "clone_redirect": 13, "xdp_redirect": 23}[kind]
-    if kind == "clone_redirect":
+    helper = {"redirect": 23, "redirect_peer": 155, "clone_redirect": 13, "xdp_redirect": 23}.get(kind)
+    if kind == "xdp_tx":
+        # To the victim, from where it came: the frame's first six bytes are written over, if there are as many.
+        first, rest = struct.unpack("<iH", mac(PEER_MAC))
+        steps = [
+            struct.pack("<BBhi", 0x61, 1 << 4 | 2, 0, 0),
+            struct.pack("<BBhi", 0x61, 1 << 4 | 3, 4, 0),
+            step(0xBF, 4, of=2),
+            step(0x07, 4, 14),
+            step(0xB7, 0, 2),
+            struct.pack("<BBhi", 0x2D, 3 << 4 | 4, 3, 0),
+            struct.pack("<BBhi", 0x62, 2, 0, first),
+            struct.pack("<BBhi", 0x6A, 2, 4, rest),
+            step(0xB7, 0, 3),
+        ]
+    elif kind == "clone_redirect":
         steps = [step(0xB7, 2, index), step(0xB7, 3), step(0x85, number=helper), step(0xB7, 0, 2)]
     else:
         steps = [step(0xB7, 1, index), step(0xB7, 2), step(0x85, number=helper)]
@@ -281,5 +322,7 @@ if __name__ == "__main__" and sys.argv[1] == "load":
     load(*sys.argv[2:4])
 elif __name__ == "__main__" and sys.argv[1] == "offload":
     offload(*sys.argv[2:4])
+elif __name__ == "__main__" and sys.argv[1] == "gro":
+    offload(sys.argv[2], 1, [0x2C])
 elif __name__ == "__main__":
     globals()[sys.argv[1]](sys.argv[2], b"lie %d" % int(sys.argv[3]))

@@ -19,7 +19,7 @@ pub(crate) struct Seen {
     pub(crate) frame: String,
 }
 
-/// What its lines have said until now.
+/// What its lines have reported so far.
 #[derive(Debug, Default)]
 struct Said {
     /// How many readings.
@@ -30,7 +30,7 @@ struct Said {
 }
 
 impl Said {
-    fn hear(&mut self, line: Value) {
+    fn take(&mut self, line: Value) {
         let text = |key: &str| line[key].as_str().expect("text").to_owned();
         if line["type"] == "violation" {
             let (port, reason, frame) = (text("port"), text("reason"), text("frame"));
@@ -66,7 +66,7 @@ impl Observed {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 // The last line of a process that is killed is no whole one.
                 let Ok(line) = serde_json::from_str(&line) else { break };
-                hearing.lock().expect("nobody panics with it").hear(line);
+                hearing.lock().expect("nobody panics with it").take(line);
             }
         });
         let mut observed = Self { child, said, reader: Some(reader) };
@@ -93,7 +93,7 @@ impl Observed {
         self.said.lock().expect("nobody panics with it")
     }
 
-    /// The violations that were reported until now, but for the first `known`.
+    /// The violations that were reported so far, without the first `known`.
     pub(crate) fn violations(&self, known: usize) -> Vec<Seen> {
         self.said().violations[known..].to_vec()
     }

@@ -2,17 +2,19 @@
 //! and where they are enforced. What leaves is the same lie every time, a datagram from an address that is not the
 //! sandbox's.
 
-use crate::lab::{self, HOST_MAC, HOST4, Sandbox, VICTIM};
+use crate::lab::{self, HOST_MAC, NETFILTER, Sandbox, VICTIM};
 use crate::observed::Observed;
 use crate::sender::Receiver;
 use std::fmt::Write;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use tests::{in_host, ip, needs_kernel, oracle, run};
+use tests::{in_host, ip, ip_json, kernel_version, needs_kernel, only, oracle, run};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/lies.py");
 /// Whose address the lies have.
 const LIE4: [u8; 4] = [10, 1, 1, 66];
+/// How many readings the lies of a way may take.
+const PATIENCE: usize = 30;
 /// How many each way sends.
 pub(crate) const COUNT: u64 = 10;
 /// What each command can use: `lies WAY LINK` sends by one of the ways of `lies.py`, `inner` makes a pair of links of which
@@ -49,12 +51,14 @@ pub(crate) struct Way {
     pub(crate) reason: &'static str,
     /// What a kernel may lack that has it. Then the way is not tried.
     pub(crate) option: Option<&'static str>,
+    /// The first kernel that has it.
+    since: (u32, u32),
 }
 
 const FOREIGN: &str = "ipv4-source-foreign";
 
 const fn user(name: &'static str, set: &'static str, send: &'static str, undo: &'static str) -> Way {
-    Way { name, who: Who::User, set, send, undo, reason: FOREIGN, option: None }
+    Way { name, who: Who::User, set, send, undo, reason: FOREIGN, option: None, since: (0, 0) }
 }
 
 const fn root(name: &'static str, set: &'static str, send: &'static str, undo: &'static str) -> Way {
@@ -64,6 +68,19 @@ const fn root(name: &'static str, set: &'static str, send: &'static str, undo: &
 impl Way {
     const fn by(self, reason: &'static str) -> Self {
         Self { reason, ..self }
+    }
+
+    const fn since(self, since: (u32, u32)) -> Self {
+        Self { since, ..self }
+    }
+
+    /// Whether this kernel is new enough for it, said loudly if it is not.
+    fn is_there(&self) -> bool {
+        let is_there = kernel_version() >= self.since;
+        if !is_there {
+            eprintln!("SKIPPED {}: Linux {}.{} has it first", self.name, self.since.0, self.since.1);
+        }
+        is_there
     }
 
     const fn with(self, option: &'static str) -> Self {
@@ -78,9 +95,10 @@ pub(crate) const WAYS: &[Way] = &[
     user("a raw socket", "", "lies plain eth0", ""),
     user("PACKET_QDISC_BYPASS", "", "lies bypass eth0", ""),
     user("PACKET_TX_RING", "", "lies tx_ring eth0", ""),
-    user("PACKET_VNET_HDR: a train of datagrams", "", "lies segments eth0", ""),
-    user("PACKET_VNET_HDR: a train of segments of one byte, with headers that end too early", "", "lies lying_segments eth0", ""),
-    user("PACKET_VNET_HDR: a checksum to be written over the source address", "", "lies checksum_elsewhere eth0", ""),
+    user("PACKET_VNET_HDR: a train of datagrams", "", "lies segments eth0", "").since((6, 2)),
+    user("PACKET_VNET_HDR: a datagram to be cut into fragments", "", "lies fragments eth0", ""),
+    user("PACKET_VNET_HDR: a train of segments of one byte, with headers that end too early", "", "lies lying_segments eth0", "").since((6, 2)),
+    user("PACKET_VNET_HDR: a checksum to be written over the source address", "", "lies checksum_elsewhere eth0", "").by("checksum-place"),
     user("SO_TXTIME", "", "lies txtime eth0", ""),
     user("SO_PRIORITY and SO_MARK, ten values", "", "lies priority eth0", ""),
     user("AF_XDP, copied", "", "lies xdp_socket eth0", ""),
@@ -120,6 +138,7 @@ pub(crate) const WAYS: &[Way] = &[
     root("bpf_redirect_peer: to the port itself, past the cable", "inner; loader redirect_peer eth0; tc qdisc add dev b0 clsact; tc filter add dev b0 ingress bpf da object-pinned /run/programs/way", "lies plain a0", NO_INNER),
     root("bpf_clone_redirect from a veth pair", "inner; loader clone_redirect eth0; tc qdisc add dev b0 clsact; tc filter add dev b0 ingress bpf da object-pinned /run/programs/way", "lies plain a0", NO_INNER),
     root("XDP_REDIRECT, generic, from a veth pair", "inner; loader xdp_redirect eth0; ip link set b0 xdpgeneric pinned /run/programs/way", "lies plain a0", NO_INNER),
+    root("XDP_TX, generic: what the host sent, to the victim", "loader xdp_tx eth0; ip link set eth0 xdpgeneric pinned /run/programs/way", "nsenter --net=$HOST python3 $SCRIPT from_host br0 $NUMBER", "ip link set eth0 xdpgeneric off").by("source-mac-foreign"),
     // What distributions' kernels have and small ones lack.
     user("ipvlan, l2", "ip link add m0 link eth0 type ipvlan mode l2; ip link set m0 up", "lies plain m0", "ip link del m0").with("CONFIG_IPVLAN"),
     user("a VLAN device", "ip link add link eth0 name m0 type vlan id 5; ip link set m0 up", "lies plain m0", "ip link del m0").by("vlan-tag").with("CONFIG_VLAN_8021Q"),
@@ -131,6 +150,12 @@ pub(crate) const WAYS: &[Way] = &[
     user("act_skbedit behind ifb", "ip link add i0 type ifb; ip link set i0 up; catch i0 egress skbedit priority 1:2 mark 7 ptype host; nft_fwd egress eth0 'fwd to i0'", "lies plain eth0", "nft delete table netdev way; ip link del i0").by("unjudged").with("CONFIG_NET_ACT_SKBEDIT"),
     user("act_vlan: a tag pushed at egress", "catch eth0 egress vlan push id 5", "lies plain eth0", "tc qdisc del dev eth0 clsact").by("vlan-tag").with("CONFIG_NET_ACT_VLAN"),
     user("act_bpf: classic BPF that lets everything pass", "catch eth0 egress bpf bytecode '1,6 0 0 4294967295' pass", "lies plain eth0", "tc qdisc del dev eth0 clsact").with("CONFIG_NET_ACT_BPF"),
+];
+
+/// Frames that XDP hands on in its own form; a port takes them where its GRO is on.
+#[rustfmt::skip]
+pub(crate) const NATIVE: &[Way] = &[
+    root("XDP_REDIRECT, native, from a veth pair, to a port with GRO", "inner; loader xdp_redirect eth0; ip link set b0 xdpdrv pinned /run/programs/way", "lies plain a0", NO_INNER),
 ];
 
 /// The sandbox that the attacks come from, in a network that belongs to a user namespace.
@@ -149,7 +174,6 @@ impl Attacker {
     }
 
     fn shell(&self, who: Who, number: usize, words: &str) -> Command {
-        let sandbox = Sandbox::named("host");
         let mut command = match who {
             Who::User => {
                 let mut command = oracle("nsenter");
@@ -158,24 +182,12 @@ impl Attacker {
             }
             Who::Root => {
                 let mut command = oracle("ip");
-                command.args(["netns", "exec", sandbox.name]);
+                command.args(["netns", "exec", "host"]);
                 command
             }
         };
         command.args(["sh", "-ec", &format!("{WORDS}{words}")]).env_clear().stdin(Stdio::null());
-        command.envs([
-            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-            ("SCRIPT", SCRIPT.to_owned()),
-            ("STATE", "/run/way".to_owned()),
-            ("NUMBER", number.to_string()),
-            ("OWN_MAC", sandbox.mac()),
-            ("OWN4", sandbox.ipv4()),
-            ("PEER_MAC", VICTIM.mac()),
-            ("PEER4", VICTIM.ipv4()),
-            ("HOST_MAC", HOST_MAC.to_owned()),
-            ("HOST4", HOST4.to_owned()),
-            ("LIE4", LIE4.map(|byte| byte.to_string()).join(".")),
-        ]);
+        command.envs(names(number));
         command
     }
 }
@@ -187,12 +199,38 @@ impl Drop for Attacker {
     }
 }
 
+/// What `lies.py` and the words know.
+fn names(number: usize) -> [(&'static str, String); 11] {
+    let sandbox = Sandbox::named("host");
+    let host = std::fs::read_link("/proc/thread-self").expect("/proc is mounted");
+    [
+        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("SCRIPT", SCRIPT.to_owned()),
+        ("STATE", "/run/way".to_owned()),
+        ("NUMBER", number.to_string()),
+        ("HOST", format!("/proc/{}/ns/net", host.display())),
+        ("OWN_MAC", sandbox.mac()),
+        ("OWN4", sandbox.ipv4()),
+        ("PEER_MAC", VICTIM.mac()),
+        ("PEER4", VICTIM.ipv4()),
+        ("HOST_MAC", HOST_MAC.to_owned()),
+        ("LIE4", LIE4.map(|byte| byte.to_string()).join(".")),
+    ]
+}
+
 /// What became of a way's lies.
 #[derive(Debug, PartialEq, Eq)]
 struct Became {
     arrived: u64,
     /// Reasons, and how many frames were counted by them.
     counted: Vec<(String, u64)>,
+}
+
+impl Became {
+    /// How many frames were counted by a reason.
+    fn by(&self, reason: &str) -> u64 {
+        self.counted.iter().find(|(other, _)| other == reason).map_or(0, |(_, packets)| *packets)
+    }
 }
 
 /// What the port counted, by reason.
@@ -204,11 +242,12 @@ fn counted(observed: &mut Observed) -> Vec<(String, u64)> {
     reasons.iter().map(|(reason, packets)| (reason.clone(), packets.as_u64().unwrap())).collect()
 }
 
-/// Whether somebody else than the victim sent it, who quotes it in an error.
+/// Whether it is one, and neither the victim's error that quotes it nor on its way to the sandbox.
 fn is_lie(frame: &[u8], number: usize) -> bool {
     let is_quoted = frame.get(6..12) == Some(&[2, 0, 0, 0, 0, 2]);
+    let is_to_sandbox = frame.starts_with(&[2, 0, 0, 0, 0, 1]);
     let ends = frame.ends_with(format!("lie {number}").as_bytes());
-    ends && !is_quoted && frame.windows(4).any(|bytes| bytes == LIE4)
+    ends && !is_quoted && !is_to_sandbox && frame.windows(4).any(|bytes| bytes == LIE4)
 }
 
 /// Tries every one of these ways: what became of its lies, or why there were none.
@@ -229,10 +268,17 @@ fn try_all(
         if made.status.success() {
             let sent = attacker.shell(way.who, number, way.send).output().expect("sh starts");
             let why = String::from_utf8_lossy(&sent.stderr).into_owned();
-            let counted = since(&before, counted(&mut observed));
-            let heard: Vec<_> = receivers.iter().flat_map(Receiver::all).collect();
-            let arrived = heard.iter().filter(|frame| is_lie(frame, number)).count() as u64;
-            result = if sent.status.success() { Ok(Became { arrived, counted }) } else { Err(why) };
+            let (mut became, mut heard) = (Became { arrived: 0, counted: Vec::new() }, Vec::new());
+            // What is asked for neighbours first goes in its own time, on a machine that does other things too.
+            for _ in 0..PATIENCE {
+                became.counted = since(&before, counted(&mut observed));
+                heard.extend(receivers.iter().flat_map(Receiver::all));
+                became.arrived = heard.iter().filter(|frame| is_lie(frame, number)).count() as u64;
+                if became.arrived >= COUNT || became.by(way.reason) >= COUNT {
+                    break;
+                }
+            }
+            result = if sent.status.success() { Ok(became) } else { Err(why) };
         }
         // What was made in part is taken away in part.
         let _ = attacker.shell(way.who, number, &way.undo.replace(';', " || true;")).output();
@@ -261,21 +307,20 @@ fn make(attacker: &Attacker) {
     });
 }
 
-fn hold(ways: &[&'static Way]) {
+fn hold(ways: impl Iterator<Item = &'static Way>, prepare: &str) {
     needs_kernel((5, 16), "nftables at egress");
     drop(oracle("python3"));
     let attacker = Attacker::start();
     make(&attacker);
+    let _ = run(Command::new("sh").args(["-ec", prepare]).envs(names(0)));
+    let ways: Vec<_> = ways.filter(|way| way.is_there()).collect();
     // An attack that does not work proves nothing.
-    let observed = try_all(ways, &attacker, false);
-    let enforced = try_all(ways, &attacker, true);
+    let observed = try_all(&ways, &attacker, false);
+    let enforced = try_all(&ways, &attacker, true);
     let mut wrong = String::new();
     for ((way, unguarded), (_, guarded)) in observed.iter().zip(&enforced) {
         // Devices that are made inside say a word of their own, too.
-        let is_stopped = |became: &Became| {
-            let by_reason = became.counted.iter().find(|(reason, _)| reason == way.reason);
-            became.arrived == 0 && by_reason.is_some_and(|(_, packets)| *packets >= COUNT)
-        };
+        let is_stopped = |became: &Became| became.arrived == 0 && became.by(way.reason) >= COUNT;
         let has_left = unguarded.as_ref().is_ok_and(|became| became.arrived == COUNT);
         if !has_left || !guarded.as_ref().is_ok_and(is_stopped) {
             let _ = writeln!(wrong, "{}: {unguarded:?}, enforced {guarded:?}", way.name);
@@ -286,13 +331,23 @@ fn hold(ways: &[&'static Way]) {
 
 #[test]
 fn no_way_out_is_unguarded() {
-    in_host(|_| hold(&WAYS.iter().filter(|way| way.option.is_none()).collect::<Vec<_>>()));
+    in_host(|_| hold(WAYS.iter().filter(|way| way.option.is_none()), ""));
 }
 
 #[test]
 #[ignore = "needs CONFIG_IPVLAN, VLAN_8021Q, BONDING, NET_TEAM and CONFIG_NET_ACT_*, which distributions' kernels have"]
 fn no_way_out_of_a_distributions_kernel_is_unguarded() {
-    in_host(|_| hold(&WAYS.iter().filter(|way| way.option.is_some()).collect::<Vec<_>>()));
+    in_host(|_| hold(WAYS.iter().filter(|way| way.option.is_some()), ""));
+}
+
+#[test]
+fn no_way_out_through_the_rules_of_a_host_of_containers_is_unguarded() {
+    in_host(|_| hold(WAYS.iter().filter(|way| way.option.is_none()), NETFILTER));
+}
+
+#[test]
+fn native_xdp_is_no_way_out_either() {
+    in_host(|_| hold(NATIVE.iter(), "python3 $SCRIPT gro p1"));
 }
 
 /// How many entries a table has.
@@ -331,5 +386,24 @@ fn tables_are_not_filled_through_the_guard() {
             }
             observed.end();
         }
+    });
+}
+
+/// A weakness that docs/guard.md describes: no single report is a lie.
+#[test]
+fn reports_of_many_groups_end_the_snooping_of_a_bridge_guarded_or_not() {
+    in_host(|_| {
+        needs_kernel((5, 16), "nftables at egress");
+        drop(oracle("python3"));
+        let attacker = Attacker::start();
+        make(&attacker);
+        let _ = ip("link set br0 type bridge mcast_snooping 1");
+        let snoops = || only(&ip_json("link show br0"))["linkinfo"]["info_data"]["mcast_snooping"].clone();
+        assert_eq!(snoops(), 1);
+        let mut observed = Observed::start(true);
+        assert!(attacker.shell(Who::User, 0, "lies many_groups eth0").status().unwrap().success());
+        assert_eq!(counted(&mut observed), []);
+        assert_eq!(snoops(), 0, "the kernel mended it, and docs/guard.md should say so");
+        observed.end();
     });
 }

@@ -1,6 +1,6 @@
 //! One command with one fault, in a host of its own: what it left, and whether it may.
 
-use super::inventory::{self, Inventory, LIMIT};
+use super::inventory::{self, Inventory, LIMIT, SOON};
 use super::operation::{Effect, MAY_STAY, Operation};
 use super::site::TRACED;
 use crate::root;
@@ -49,7 +49,7 @@ pub(super) struct CaseFound {
 }
 
 /// What somebody else has, made before: look-alikes of what a command makes.
-const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
+pub(super) const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
      ip link add br-theirs type bridge; ip netns add theirs; tc qdisc add dev theirs0 clsact; \
      nft add table bridge theirs";
 
@@ -68,13 +68,15 @@ pub(super) fn run(
     let _ = fs::remove_file(log);
     let (mut wrong, mut stayed) = (Vec::new(), false);
     let killed = match (traced.status.signal(), fault) {
-        (Some(9 | 15), Injected::Signal { .. }) => true,
+        (Some(9), Injected::Signal { .. }) => true,
         // The way back to the thread's own namespace is refused: it cannot go on in another one.
         (Some(6), Injected::Error { call, .. }) if call == "setns" => true,
         _ => false,
     };
+    // It takes signals from the time on that it makes something.
+    let stopped = matches!((traced.status.signal(), fault), (Some(2 | 15), Injected::Signal { .. }));
     let fine = traced.status.success();
-    if !fine && !killed {
+    if !fine && !killed && !stopped {
         wrong.extend(complaints(&traced));
     }
     if *fault == Injected::None && !fine {
@@ -97,11 +99,16 @@ pub(super) fn run(
             if killed {
                 command(&program, operation.recovery)?;
             }
-            let mut after = inventory::settle(&before);
-            if after != before && may_stay(operation, fault) {
+            let may_stay = may_stay(operation, fault);
+            let mut after = inventory::settle(&before, if may_stay { SOON } else { LIMIT });
+            if after != before && may_stay {
                 stayed = true;
+                // An empty folder is nothing to report.
+                if fine && !matches!(fault, Injected::Error { call, .. } if call == "rmdir") {
+                    wrong.push("something stays, and it does not say so".to_owned());
+                }
                 command(&program, operation.recovery)?;
-                after = inventory::settle(&before);
+                after = inventory::settle(&before, LIMIT);
             }
             compare(&before, &after, &mut wrong);
             after
@@ -166,7 +173,7 @@ fn judge_goal(goal: &BTreeSet<String>, wrong: &mut Vec<String>) -> Inventory {
     }
 }
 
-fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
+pub(super) fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
     wrong.extend(found.difference(expected).map(|line| format!("left: {line}")));
     wrong.extend(expected.difference(found).map(|line| format!("gone: {line}")));
 }
@@ -207,7 +214,7 @@ fn traced(program: &Path, arguments: &str, fault: &Injected, log: &Path) -> Resu
 }
 
 /// Runs a command without a fault. Whether it had anything to do, what is left says.
-fn command(program: &Path, arguments: &str) -> Result<(), String> {
+pub(super) fn command(program: &Path, arguments: &str) -> Result<(), String> {
     if arguments.is_empty() {
         return Ok(());
     }
@@ -216,7 +223,7 @@ fn command(program: &Path, arguments: &str) -> Result<(), String> {
     command.stderr(Stdio::null()).status().map(drop).map_err(|error| format!("{arguments}: {error}"))
 }
 
-fn shell(program: &Path, script: &str) -> Result<(), String> {
+pub(super) fn shell(program: &Path, script: &str) -> Result<(), String> {
     let script = format!("netns() {{ {} \"$@\"; }}\n{script}", program.display());
     let mut shell = Command::new("sh");
     shell.args(["-ec", &script]).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());

@@ -25,7 +25,12 @@ fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
             mac: None,
             behind,
         };
-        PortReading { info: Arc::new(info), counters: PortCounters::default(), violations: None }
+        PortReading {
+            info: Arc::new(info),
+            counters: PortCounters::default(),
+            violations: None,
+            lost: crate::Lost::default(),
+        }
     };
     let ports = ports.iter().map(port).collect();
     Reading { pairs: pairs.to_vec(), ..Reading::of_kernel(ports) }

@@ -10,7 +10,7 @@ use netns_core::{Error, Namespace, RouteSocket, link};
 use super::judge::Judging;
 use super::kernel::Counts;
 use super::trace::Journal;
-use super::{ObservedPort, Observer, PortChange, noted};
+use super::{Observer, PortChange};
 use crate::monitor::{Mode, Monitor, MonitorError};
 
 /// A barrier on record: its table's name, and what was changed of the bridge with it.
@@ -203,7 +203,8 @@ impl Observer<'_> {
         if !barrier.is_whole().map_err(failed)? {
             barrier.restore().map_err(failed)?;
             self.lost_enforcement += 1;
-            self.news.push(PortChange::EnforcementLost { what: "the barrier behind the ports".to_owned() });
+            let what = "the barrier behind the ports".to_owned();
+            self.news.push(PortChange::EnforcementLost { what, is_restored: true });
         }
         let is_enforced = |slot| monitor.mode(slot) == Some(Mode::Enforce);
         let (mut to_add, mut to_remove) = (Vec::new(), Vec::new());
@@ -217,35 +218,6 @@ impl Observer<'_> {
         let (socket, bridge) = (&mut self.socket, self.bridge.index);
         to_remove.into_iter().try_for_each(|index| raised.remove(socket, bridge, index))?;
         raised.add(socket, bridge, &mut *self.journal, &to_add)
-    }
-
-    /// Puts the programs back onto ports off which somebody took them.
-    pub(super) fn keep_programs(&mut self) -> Result<(), MonitorError> {
-        let touched = std::mem::take(&mut self.touched);
-        let Counts::Program(monitor) = self.counts else { return Ok(()) };
-        for index in touched {
-            let Some(ObservedPort { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index)
-            else {
-                continue;
-            };
-            // A port that goes takes its filters with it.
-            match monitor.attached(&mut self.socket, index) {
-                Ok(Some(_)) => continue,
-                Ok(None) => {}
-                Err(error) if error.errno() == Some(libc::ENODEV) => continue,
-                Err(error) => return Err(error),
-            }
-            match noted::restore(monitor, &mut self.socket, &mut *self.journal, &**info, attachment) {
-                Ok(()) => {}
-                Err(error) if error.errno() == Some(libc::ENODEV) => continue,
-                Err(error) => return Err(error),
-            }
-            if monitor.mode(info.slot) == Some(Mode::Enforce) {
-                self.lost_enforcement += 1;
-            }
-            self.news.push(PortChange::EnforcementLost { what: format!("the programs on {}", info.name) });
-        }
-        Ok(())
     }
 
     /// Takes the barrier away from a port that is about to lose its program.
@@ -274,11 +246,5 @@ impl Observer<'_> {
             Some(raised) => raised.lower(&mut self.socket, self.bridge.index, &mut *self.journal),
             None => Ok(()),
         }
-    }
-
-    /// How often an enforcement was found to have been taken away by somebody else. It was restored each time.
-    #[must_use]
-    pub const fn lost_enforcement(&self) -> u64 {
-        self.lost_enforcement
     }
 }

@@ -339,6 +339,12 @@ impl JournalFile {
         Ok(removed)
     }
 
+    /// What it says is left.
+    pub(super) fn left(&self) -> (Vec<Trace>, Option<Barred>) {
+        let book = self.book();
+        (book.traces.values().cloned().collect(), book.barred.clone())
+    }
+
     /// Ends it, by removing the file: nothing is left of what it says.
     ///
     /// # Errors

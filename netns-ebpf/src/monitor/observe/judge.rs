@@ -13,6 +13,9 @@ use netns_core::MacAddress;
 
 /// How often what was learnt is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How much longer than a look the pause after it is, at least: a port that sends from a million addresses makes looking
+/// slow, and there is something else to do.
+const REST: u32 = 20;
 
 /// Tells what a port may send, if it is to be judged.
 pub type PolicyOf<'m> = Box<dyn Fn(&PortIdentity) -> Option<Policy> + 'm>;
@@ -159,5 +162,10 @@ impl Clock {
             self.0 = now + PAUSE;
         }
         due
+    }
+
+    /// A look took this long.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.0 = self.0.max(Instant::now() + time * REST);
     }
 }

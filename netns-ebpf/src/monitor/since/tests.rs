@@ -34,7 +34,12 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
         };
         let counters =
             PortCounters { rx: traffic(packets), tx: traffic(2 * packets), ..PortCounters::default() };
-        PortReading { info: Arc::new(info), counters, violations: Some(violations(packets / 2)) }
+        PortReading {
+            info: Arc::new(info),
+            counters,
+            violations: Some(violations(packets / 2)),
+            lost: Lost::default(),
+        }
     };
     Reading { taken, ..Reading::of_kernel(ports.iter().map(port).collect()) }
 }

@@ -7,12 +7,13 @@ use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::signals::Stop;
+use crate::state::forwarding_of;
 use netns_core::address::{self, Address};
 use netns_core::barrier::{self, Barrier, BarrierPorts, FORWARDED};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
-use netns_core::record::{RecordedForwarding, RecordedLink};
+use netns_core::record::{RecordedForwarding, RecordedLink, SettingBefore};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::tc;
@@ -109,20 +110,25 @@ impl Lab<'_> {
     /// where `/proc/sys` is read-only, as in a container, the run goes on without.
     fn enable_forwarding(&mut self, report: &mut RunReport) -> Result<(), Failure> {
         let started = Instant::now();
-        let enabled = match Ipv4Forwarding::observe(&self.host) {
-            Ok(before) => {
-                // Written down before it is done. What could not be done is put back all the same: it has the value of
-                // before, and stays.
-                if let Some(record) = &mut self.record {
-                    record.note_forwarding(&before)?;
-                }
-                self.forwarding = RecordedForwarding::of(&before);
-                Ipv4Forwarding::enable(&self.host)
+        let enabled = match &mut self.record {
+            // Nobody else is on a host of our own.
+            None => {
+                let before = Ipv4Forwarding::enable(&self.host);
+                before.map(|before| self.forwarding = RecordedForwarding::of(&before))
             }
-            Err(error) => Err(error),
+            Some(record) => match forwarding_of(&self.host).before() {
+                Ok(SettingBefore { interfaces, .. }) => {
+                    // Written down before it is done. What could not be done is put back all the same: it has the value of
+                    // before, and stays.
+                    self.forwarding = interfaces.map(|interfaces| RecordedForwarding { interfaces });
+                    record.note_forwarding(self.forwarding.as_ref())?;
+                    forwarding_of(&self.host).claim("1")
+                }
+                Err(error) => Err(error),
+            },
         };
         match enabled {
-            Ok(_) => report.step("ip_forward on", started.elapsed()),
+            Ok(()) => report.step("ip_forward on", started.elapsed()),
             Err(error) => {
                 say(format_args!("warning: ip_forward stays off; the host routes nothing for them: {error}"));
             }

@@ -6,11 +6,11 @@ use super::plan::RunPlan;
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::state::StateFile;
+use crate::state::{StateFile, release_forwarding};
 use netns_core::barrier::{Barrier, FORWARDED};
 use netns_core::bridge::{self, BridgeOptions, PortOptions, PortState};
 use netns_core::link::{Link, LinkStats};
-use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
+use netns_core::record::{RecordedFolder, RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::tap::{Tap, TapOptions};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::packet::Reason;
@@ -54,6 +54,7 @@ pub(crate) struct Lab<'a> {
     folder: Folder,
     /// The record for `netns clean`, unless all of this is in a host namespace that goes with the process.
     record: Option<StateFile>,
+    /// If it was off.
     forwarding: Option<RecordedForwarding>,
     /// Behind the ports, if the program marks what it sees.
     barrier: Option<Barrier>,
@@ -83,7 +84,7 @@ impl<'a> Lab<'a> {
                 subnet.net
             )));
         }
-        let folder = Folder::observe()?;
+        let folder = if private { Folder::observe()? } else { folder_before()? };
         let record = if private { None } else { Some(StateFile::begin(folder)?) };
         Ok(Self {
             monitor,
@@ -262,14 +263,14 @@ impl<'a> Lab<'a> {
         self.unmake()
     }
 
-    /// Tries every step, whatever becomes of those before it; the first failure.
+    /// Tries every step, whatever becomes of those before it; the first failure. The others are reported here.
     fn unmake(&mut self) -> Result<(), Failure> {
         self.down = true;
         let mut outcome = Ok(());
-        let mut attempt = |result: Result<(), Failure>| {
-            if outcome.is_ok() {
-                outcome = result;
-            }
+        let mut attempt = |result: Result<(), Failure>| match (&outcome, result) {
+            (Ok(()), result) => outcome = result,
+            (Err(_), Err(failure)) => say(format_args!("error: take down: {failure}")),
+            (Err(_), Ok(())) => {}
         };
         match remove_links(&mut self.socket, &self.links) {
             Err(error) => attempt(Err(error.into())),
@@ -294,17 +295,23 @@ impl<'a> Lab<'a> {
                 }
             }
         }
-        if let Some(forwarding) = self.forwarding.take() {
-            match forwarding.restore(&self.host) {
-                Err(error) => attempt(Err(error.into())),
-                Ok(removal) => report_left(removal),
-            }
+        let forwarding = self.forwarding.take();
+        let put_back = match (&self.record, &forwarding) {
+            (Some(_), _) => release_forwarding(&self.host, forwarding.as_ref()),
+            (None, Some(forwarding)) => forwarding.restore(&self.host).map_err(Failure::from),
+            (None, None) => Ok(Removal::Gone),
+        };
+        match put_back {
+            Err(failure) => attempt(Err(failure)),
+            Ok(removal) => report_left(removal),
         }
         if let Some(record) = self.record.take() {
             attempt(self.folder.restore().map_err(Failure::from));
-            // If something could not be removed, the record stays for `netns clean`.
+            // If something could not be removed, the record stays.
             if outcome.is_ok() {
                 outcome = record.remove();
+            } else {
+                say(format_args!("what could not be removed is on record: `netns clean` removes it"));
             }
         }
         outcome
@@ -319,6 +326,12 @@ impl Drop for Lab<'_> {
             say(format_args!("error: take down: {failure}"));
         }
     }
+}
+
+/// How the folder of named namespaces was found before the first topology that is up.
+fn folder_before() -> Result<Folder, Failure> {
+    let topologies = netns_topology::Lab::all()?.into_iter().flatten().map(|record| record.folder());
+    Ok(RecordedFolder(Folder::observe()?).of_first(topologies).0)
 }
 
 /// What took the place of something of ours was left alone.

@@ -85,10 +85,11 @@ pub(super) fn live(
             if let PortChange::Refused { name, error, .. } = &change {
                 log::warn!("{name} is not counted: {error}");
             }
-            if let PortChange::EnforcementLost { what } = &change {
-                log::error!(
-                    "somebody took away {what}; it is there again, and what was sent meanwhile was not stopped"
-                );
+            if let PortChange::Hidden { what, error } = &change {
+                log::warn!("{}", super::hidden(what, error));
+            }
+            if let PortChange::EnforcementLost { what, is_restored } = &change {
+                log::error!("{}", super::in_words(what, *is_restored));
             }
         }
         let now = Instant::now();

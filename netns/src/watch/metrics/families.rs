@@ -92,6 +92,7 @@ impl PortFamilies {
             MetricType::COUNTER,
             vec![counter(reading.lost.bytes, network())],
         ));
+        families.push(self.lost_pairs(reading));
         families.push(self.violations(reading));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
@@ -123,6 +124,17 @@ impl PortFamilies {
             "Frames from the namespace behind the port that it may not send.",
             MetricType::COUNTER,
             metrics.collect(),
+        )
+    }
+
+    /// By port, of ports of which there is something.
+    fn lost_pairs(&self, reading: &Reading) -> MetricFamily {
+        let ports = reading.ports.iter().filter(|port| port.lost.packets > 0);
+        family(
+            "netns_port_pair_lost_bytes_total",
+            "Bytes from the namespace behind the port that are in no pair: it has its share of the table, or that is full.",
+            MetricType::COUNTER,
+            ports.map(|port| counter(port.lost.bytes, self.labels(port))).collect(),
         )
     }
 

@@ -59,7 +59,7 @@ impl Metrics {
         .map_err(failed)?;
         let lost_enforcement = IntCounter::new(
             "netns_enforcement_lost_total",
-            "Times that somebody took away what enforces the policies; it was put back.",
+            "Times that somebody took away what enforces the policies, or put something of theirs before it.",
         )
         .map_err(failed)?;
         let options = Opts::new("netns_build_info", "A metric of 1 whose label tells the version.");

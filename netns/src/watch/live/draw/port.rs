@@ -37,6 +37,12 @@ fn lines(app: &App, row: &TableRow, area: Rect) -> Vec<Line<'static>> {
     }
     lines.push(Line::from(vec![label("sent"), total(row.counters.rx).into()]));
     lines.push(Line::from(vec![label("received"), total(row.counters.tx).into()]));
+    let port = app.shown.as_ref().and_then(|reading| reading.port(row.info.slot));
+    if let Some(lost) = port.map(|port| port.lost).filter(|lost| lost.packets > 0) {
+        let (packets, bytes) = (human(lost.packets), human(lost.bytes));
+        let text = format!("{packets} packets, {bytes} bytes that it sent: its share of the table is full");
+        lines.push(Line::from(vec![label("no pair"), Span::styled(text, app.theme.warning())]));
+    }
     if let Some(history) = app.history(row.info.slot) {
         let spark = history.sparkline(usize::from(area.width).saturating_sub(10));
         lines.push(Line::from(vec![label("bit/s"), Span::styled(spark, app.theme.spark())]));
