@@ -1,9 +1,9 @@
 //! `--attack`: one frame of each kind that no honest host sends, by raw socket from the first namespace to the second.
 
 use super::lab::{Member, RunLab};
+use super::outcomes::Attacked;
 use super::plan::{MESH, RunPlan};
 use super::report::RunReport;
-use super::results::Attacked;
 use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
 use netns_core::{IfName, RouteSocket, link};

@@ -1,9 +1,27 @@
 //! The program's counters, held against the kernel's.
 
 use super::lab::RunLab;
-use super::results::{CountersVerdict, Unseen};
+use super::outcomes::Unseen;
 use crate::failure::Failure;
 use netns_ebpf::{CounterComparison, Slot};
+
+/// Whether the program counted what the kernel counted.
+#[derive(Debug)]
+pub(crate) struct CountersVerdict {
+    /// What differs, in words; nothing if all is exact.
+    pub(crate) differences: Vec<String>,
+    /// Where the kernel counts at another place, in words.
+    pub(crate) apart: Vec<String>,
+    /// How many ports were compared; `None` if there is no program to compare with.
+    pub(crate) ports: Option<usize>,
+}
+
+impl CountersVerdict {
+    /// `None` if there was nothing to compare.
+    pub(crate) fn exact(&self) -> Option<bool> {
+        self.ports.map(|_| self.differences.is_empty())
+    }
+}
 
 /// Holds the program's counters against `stats64` of every port, packets and bytes, both ways.
 ///

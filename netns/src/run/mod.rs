@@ -6,12 +6,13 @@ mod interference;
 mod lab;
 mod leftovers;
 mod obstacle;
+mod outcomes;
 mod pings;
 mod plan;
 pub(crate) mod preflight;
 mod report;
-mod results;
 mod source;
+mod steps;
 mod traffic;
 mod ways;
 
@@ -27,13 +28,14 @@ use lab::RunLab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::{Mode, MonitorOptions};
+use outcomes::Unseen;
 use plan::RunPlan;
 use preflight::Privilege;
 use report::{RunReport, RunSummary};
-use results::Unseen;
 use source::SourcePorts;
 use std::process::ExitCode;
 use std::time::Instant;
+use steps::BuildSteps;
 use traffic::RunTraffic;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes

@@ -1,8 +1,7 @@
 //! What on a host may stand in the way of frames between namespaces.
 
-use super::pings::HOST;
+use super::pings::{HOST, PingRoute};
 use super::plan::RunPlan;
-use super::results::PingRoute;
 use netns_core::{Namespace, sysctl};
 
 /// The family of packets that a setting of the bridge is about: whether it is IPv4, the setting, the command's name.

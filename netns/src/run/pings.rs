@@ -2,11 +2,50 @@
 
 use super::lab::RunLab;
 use super::plan::RunPlan;
-use super::results::PingRoute;
 use crate::failure::Failure;
+use netns_core::Namespace;
+use netns_core::ping::{Ping, PingOutcome, ping};
+use std::net::IpAddr;
 
 /// What the host is called beside the namespaces.
 pub(crate) const HOST: &str = "host";
+
+/// One ping to be sent.
+#[derive(Debug)]
+pub(crate) struct PingRoute {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) address: IpAddr,
+    namespace: Namespace,
+}
+
+impl PingRoute {
+    pub(crate) fn ping(&self) -> PingResult {
+        let report = match ping(&self.namespace, &Ping::new(self.address)) {
+            Ok(report) => report,
+            // No route is an answer too: not reached.
+            Err(error) => return PingResult { rtt: None, why: error.to_string() },
+        };
+        match report.outcomes.into_iter().next() {
+            Some(PingOutcome::Reply(rtt)) => PingResult { rtt: Some(rtt), why: String::new() },
+            Some(PingOutcome::Unreachable(why)) => PingResult { rtt: None, why: why.to_string() },
+            Some(PingOutcome::TimedOut) | None => PingResult { rtt: None, why: "no answer".to_owned() },
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct PingResult {
+    pub(crate) rtt: Option<std::time::Duration>,
+    pub(crate) why: String,
+}
+
+impl PingResult {
+    pub(crate) const fn is_ok(&self) -> bool {
+        self.rtt.is_some()
+    }
+}
 
 /// Every ordered pair of namespaces, of many a ring; and the host with each, both ways. Once for each subnet.
 pub(crate) fn routes(lab: &RunLab<'_>, plan: &RunPlan) -> Result<Vec<PingRoute>, Failure> {

@@ -2,8 +2,8 @@
 
 use super::attack::open;
 use super::lab::RunLab;
+use super::outcomes::{Unseen, Way};
 use super::report::RunReport;
-use super::results::{Unseen, Way};
 use crate::failure::Failure;
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, neighbour};
 use netns_ebpf::attack::{
@@ -13,6 +13,7 @@ use netns_ebpf::packet::Reason;
 use std::io;
 use std::time::Duration;
 
+const SENT: u64 = Way::SENT;
 /// How long to wait for one that may arrive.
 const WAIT: Duration = Duration::from_millis(30);
 /// What sockets listen for: LLDP, and frames with a length in place of a type (`ETH_P_802_2`), as BPDUs.
@@ -197,8 +198,8 @@ impl WayAttacker<'_, '_> {
             }
             let had_effect = self.send(send, effect, &frame)?;
             if matches!(send, WaySend::Around) {
-                self.unseen.packets += Way::SENT;
-                self.unseen.bytes += Way::SENT * frame.len() as u64;
+                self.unseen.packets += SENT;
+                self.unseen.bytes += SENT * frame.len() as u64;
             }
             if let (Some(reason), Some(before)) = (reason, before) {
                 way.counted = self.lab.counted(reason)? - before;
@@ -215,7 +216,7 @@ impl WayAttacker<'_, '_> {
         if let WayEffect::Arrives(receiver, _) = effect {
             while receiver.receive(Duration::ZERO).map_err(|error| failed("hear", error))?.is_some() {}
         }
-        for _ in 0..Way::SENT {
+        for _ in 0..SENT {
             let sent = match way {
                 WaySend::Around => self.sender.send(frame),
                 WaySend::Unsummed(checksum) => self.sender.send_unsummed(frame, *checksum),
