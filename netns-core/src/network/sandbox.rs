@@ -43,6 +43,11 @@ impl Inside {
         Self { shared, name: None, socket: Some(socket), namespace: OnceLock::new() }
     }
 
+    /// Another descriptor of the namespace.
+    fn namespace(&self) -> Result<Namespace> {
+        self.socket.as_ref().expect("it is there until it is dropped").namespace()
+    }
+
     pub(super) const fn socket(&mut self) -> &mut RouteSocket {
         self.socket.as_mut().expect("it is there until it is dropped")
     }
@@ -70,8 +75,7 @@ impl Sandbox {
         if let Some(namespace) = self.inside.namespace.get() {
             return Ok(namespace);
         }
-        let socket = self.inside.socket.as_ref().expect("it is there until it is dropped");
-        let opened = socket.namespace()?;
+        let opened = self.inside.namespace()?;
         Ok(self.inside.namespace.get_or_init(|| opened))
     }
 
