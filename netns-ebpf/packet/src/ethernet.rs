@@ -24,6 +24,10 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -
     let [[d0, d1, d2, d3], [d4, d5, s0, s1], [s2, s3, s4, s5], [t0, t1, _, _]] = header.map(u32::to_ne_bytes);
     let source = Mac::new([s0, s1, s2, s3, s4, s5]);
     if !rules.is_mac(source) {
+        // Asked here, where an honest frame never comes.
+        if rules.is_closed() {
+            return Err(Reason::Closed);
+        }
         let Mac(source) = source;
         let is_nobodys = source & GROUP != 0 || source == 0;
         return Err(if is_nobodys { Reason::SourceMacInvalid } else { Reason::SourceMacForeign });

@@ -4,7 +4,7 @@
 use core::fmt;
 
 /// Room for reasons: as many counters a port has. Codes are smaller.
-pub const REASONS: usize = 56;
+pub const REASONS: usize = 64;
 
 /// Makes the enumeration and what is known of each reason out of the table.
 macro_rules! reasons {
@@ -104,6 +104,7 @@ reasons! {
     50 MulticastRouter "multicast-router" "A query or another message of a multicast router (IGMP, MLD, PIM, router discovery) from a port that is none's."
     51 DhcpClient "dhcp-client" "A DHCP message for somebody else: another's hardware address or lease, or a relay's; or none that a client sends."
     52 Unjudged "unjudged" "The frame got past the program at the port, and was dropped by the barrier behind it."
+    54 Closed "closed" "The port may send nothing, because no policy applies to it."
 }
 
 impl Reason {

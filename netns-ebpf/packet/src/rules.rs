@@ -171,6 +171,22 @@ impl Rules {
         }
     }
 
+    /// A port that may send nothing: each of its frames has the reason [`Reason::Closed`](crate::Reason::Closed), apart from
+    /// those that are too short to be one. Nothing that is added to these rules changes that. [`Self::mac`] is the
+    /// broadcast address.
+    #[must_use]
+    pub const fn closed() -> Self {
+        // No address has more than 48 bits, so no frame's source is this one.
+        Self { mac: Mac(u64::MAX), ..Self::new([0; 6]).without_ipv6() }
+    }
+
+    /// Whether these are the rules of [`Self::closed`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.mac.0 == u64::MAX
+    }
+
     /// The same without any IPv6: no address, and nothing from `::`. What was given by [`Self::with_ipv6`] goes too.
     #[must_use]
     pub const fn without_ipv6(mut self) -> Self {

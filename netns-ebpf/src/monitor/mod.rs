@@ -69,11 +69,11 @@ const NO_EXIST: u64 = 1;
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
     ///
-    /// The kernel keeps about 1,000 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
+    /// The kernel keeps about 1,100 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
     /// ever have, not those that it has (`/sys/devices/system/cpu/possible`). In all it is about, in bytes,
     ///
     /// ```text
-    /// slots * (1,000 + 64 * possible CPUs) + 64 * pairs + 1,000,000
+    /// slots * (1,100 + 64 * possible CPUs) + 64 * pairs + 1,000,000
     /// ```
     ///
     /// so 4,096 slots take 4.6 MB on 2 possible CPUs and 38 MB on 128 (`memlock` in `/proc/PID/fdinfo` of the maps). If you

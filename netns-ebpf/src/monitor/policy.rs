@@ -77,6 +77,14 @@ impl Policy {
         rules.map(Self::new)
     }
 
+    /// Of a port that may send nothing, enforced: what a port gets to which no policy applies, where that is not to mean
+    /// that everything passes. Each of its frames is dropped for the reason [`Reason::Closed`]; what others send to it
+    /// arrives.
+    #[must_use]
+    pub const fn closed() -> Self {
+        Self::new(Rules::closed()).enforced()
+    }
+
     /// The same, enforced.
     #[must_use]
     pub const fn enforced(self) -> Self {

@@ -115,9 +115,9 @@ const _: () = {
     assert!(offset_of!(PortPolicy, group) == 4 && offset_of!(PortPolicy, ifindex) == 8);
     assert!(offset_of!(PortPolicy, stamp) == 12);
     assert!(offset_of!(PortPolicy, rules) == 16);
-    assert!(size_of::<Violations>() == 512 && align_of::<Violations>() == 8);
-    assert!(offset_of!(Violations, dropped_rx) == 448 && offset_of!(Violations, dropped_tx) == 464);
-    assert!(offset_of!(Violations, told) == 480 && offset_of!(Violations, window) == 504);
+    assert!(size_of::<Violations>() == 576 && align_of::<Violations>() == 8);
+    assert!(offset_of!(Violations, dropped_rx) == 512 && offset_of!(Violations, dropped_tx) == 528);
+    assert!(offset_of!(Violations, told) == 544 && offset_of!(Violations, window) == 568);
     assert!(size_of::<Event>() == 152 && align_of::<Event>() == 8);
     assert!(offset_of!(Event, captured) == 20 && offset_of!(Event, frame) == 24);
 };
