@@ -46,7 +46,8 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let slots = u16::try_from(MAX_PORTS).unwrap_or(u16::MAX);
     // If there is none to try the program in, each port will say so.
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
-    let barrier = arguments.enforce && counting::can_bar(probe.as_ref());
+    let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
+    let barrier = enforces && counting::can_bar(probe.as_ref());
     let options = MonitorOptions { slots, barrier, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
@@ -54,7 +55,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let watching = Watching { arguments, stop, metrics };
     match &counting {
         Counting::Program(monitor) => {
-            watching.with_program(monitor, &host, &found, policies, teller)?;
+            watching.with_program(monitor, &host, &found, policies.as_ref(), teller)?;
         }
         Counting::Kernel { why } => {
             say(format_args!("{}: {why}", Counting::INSTEAD));
@@ -109,20 +110,13 @@ impl Watching<'_> {
         monitor: &Monitor,
         host: &Namespace,
         bridge: &Link,
-        policies: Option<Policies>,
+        policies: Option<&Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
         let place = Place::of(host, bridge, monitor, self.arguments.netns.clone())?;
         let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), host, &place)?;
-        let named: Vec<String> =
-            policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
-        for name in judge::missing(&named, host, bridge)? {
-            say(format_args!(
-                "warning: [port.{name}] of the policy file: {} has no such port now",
-                bridge.name
-            ));
-        }
-        let judging = judge::judging(policies, monitor, host)?;
+        let unmatched = judge::unmatched(self.arguments);
+        let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,
             Err(error) => {
@@ -133,7 +127,8 @@ impl Watching<'_> {
             }
         };
         let mut bridge = Bridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
-        let outcome = self.watch(&mut bridge);
+        let matches = |policies| judge::check(policies, unmatched, &bridge.observer, monitor, host);
+        let outcome = policies.map_or(Ok(()), matches).and_then(|()| self.watch(&mut bridge));
         bridge.lost = bridge.observer.lost_enforcement();
         // On every path but a panic, on which `drop` detaches and the journal says what may be left.
         bridge.observer.stop()?;
@@ -238,8 +233,13 @@ impl Source for Bridge<'_> {
     }
 
     fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
-        let rules = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
-        Some((rules, self.monitor?.mode(port.slot)?))
+        let policy = self.monitor?.policy(port.slot)?;
+        let rules = match (policy.rules.is_closed(), self.is_given) {
+            (true, _) => "nothing, as no entry of the policy file is its",
+            (false, true) => "what the policy file says",
+            (false, false) => "what was learnt of it",
+        };
+        Some((rules, policy.mode))
     }
 
     fn addresses(&mut self, port: &PortInfo) -> Vec<String> {

@@ -68,7 +68,7 @@ fn learns() -> bool {
     !bridge.bridge().unwrap().no_linklocal_learn.unwrap()
 }
 
-const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";
+const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1";
 
 #[test]
 fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {

@@ -28,6 +28,7 @@ mod topology_groups;
 mod topology_labs;
 mod topology_many;
 mod topology_policy;
+mod unmatched;
 mod vlan;
 mod watched;
 

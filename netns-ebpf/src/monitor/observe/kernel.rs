@@ -1,13 +1,14 @@
 //! Observing a bridge where no program can be loaded: the kernel's own counters of its ports.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use netns_core::link::{self, LinkStats};
 use netns_core::{IfName, Namespace, RouteSocket};
 
 use super::judge::Judging;
 use super::trace::Journal;
-use super::{Observed, Observer, noted};
+use super::{Observed, Observer, PortChange, noted};
 use crate::layout::DEFAULT_SLOTS;
 use crate::monitor::reading::{PortInfo, PortReading, Reading};
 use crate::monitor::slots::Slots;
@@ -21,10 +22,11 @@ pub(super) enum Counts<'m> {
 }
 
 impl Counts<'_> {
-    /// Judges a port by what is given for it now, if there is a program that can.
-    pub(super) fn judge(&self, judging: &Judging<'_>, port: &PortInfo) {
-        if let Self::Program(monitor) = self {
-            judging.apply(monitor, port);
+    /// Judges a port by what is given for it now, if there is a program that can; what is to be said of it.
+    pub(super) fn judge(&self, judging: &Judging<'_>, port: &Arc<PortInfo>) -> Option<PortChange> {
+        match self {
+            Self::Program(monitor) => judging.apply(monitor, port),
+            Self::Kernel(_) => None,
         }
     }
 

@@ -10,7 +10,7 @@ mod ports;
 mod station;
 mod trace;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -49,12 +49,19 @@ pub enum PortChange {
     Known(Arc<PortInfo>),
     /// A port is gone or left the bridge.
     Left(Box<PortReading>),
+    /// A port that is not judged, though others are: [`Judging::Given`] has no policy for it. Its frames pass.
+    Unjudged(Arc<PortInfo>),
+    /// A port that may send nothing from now on: its policy is [`Policy::closed`](super::Policy::closed).
+    Closed(Arc<PortInfo>),
     /// A port came and cannot be counted.
     Refused {
         /// Its name.
         name: IfName,
         /// Whether a policy was to be enforced on it, and is not.
         enforced: bool,
+        /// Whether what it sends is dropped all the same, by the barrier behind the ports
+        /// ([`MonitorOptions::barrier`](super::MonitorOptions::barrier)): a port on which a policy was to be enforced.
+        closed: bool,
         /// Why.
         error: MonitorError,
     },
@@ -95,8 +102,8 @@ pub struct Observer<'m> {
     events: Events,
     bridge: Link,
     ports: BTreeMap<u32, Observed>,
-    /// Ports that could not be attached to, so that it is tried once.
-    refused: HashSet<u32>,
+    /// Ports that could not be attached to, so that it is tried once, and whether a policy was to be enforced there.
+    refused: HashMap<u32, bool>,
     search: Search,
     journal: Box<dyn Journal + 'm>,
     judging: Judging<'m>,
@@ -111,6 +118,8 @@ pub struct Observer<'m> {
 }
 
 struct Observed {
+    /// The kernel's id of the namespace that the other end is in, as it was looked at last.
+    peer_namespace: Option<i32>,
     /// `None` where the kernel alone counts.
     attachment: Option<Attachment>,
     learnt: Learnt,
@@ -175,7 +184,7 @@ impl<'m> Observer<'m> {
             events,
             bridge,
             ports: BTreeMap::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             search: Search::new(),
             journal,
             judging,
@@ -230,7 +239,7 @@ impl<'m> Observer<'m> {
                     self.news.push(PortChange::BridgeGone);
                 }
                 Some(Event::LinkGone(link)) => {
-                    self.refused.remove(&link.index);
+                    self.forget_refused(link.index)?;
                     self.leave(link.index)?;
                     // It may have left another bridge for ours, or be another link of the same index by now.
                     self.look_again(link.index)?;
@@ -304,8 +313,8 @@ impl<'m> Observer<'m> {
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
                 port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
-                self.counts.judge(&self.judging, &port.info);
                 self.news.push(PortChange::Known(Arc::clone(&port.info)));
+                self.news.extend(self.counts.judge(&self.judging, &port.info));
             }
         }
     }

@@ -10,7 +10,7 @@ mod theme;
 #[cfg(test)]
 mod tests;
 
-use super::{Losses, Source, TICK};
+use super::{Losses, Source, TICK, change};
 use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Keep;
@@ -77,18 +77,10 @@ pub(super) fn live(
     let mut next = started;
     let mut dirty = true;
     while !stop.requested() && !app.is_over() && end.is_none_or(|end| Instant::now() < end) {
-        for change in source.changes(Duration::ZERO)? {
-            if matches!(change, PortChange::BridgeGone) {
-                log::warn!("the bridge is gone");
+        for news in source.changes(Duration::ZERO)? {
+            change::warn(&news);
+            if matches!(news, PortChange::BridgeGone) {
                 return Ok(());
-            }
-            if let PortChange::Refused { name, error, .. } = &change {
-                log::warn!("{name} is not counted: {error}");
-            }
-            if let PortChange::EnforcementLost { what } = &change {
-                log::error!(
-                    "somebody took away {what}; it is there again, and what was sent meanwhile was not stopped"
-                );
             }
         }
         let now = Instant::now();
