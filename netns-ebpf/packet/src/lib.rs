@@ -37,6 +37,7 @@ mod arp;
 mod dhcp;
 mod ethernet;
 mod fragment;
+mod host;
 mod icmp;
 mod ipv4;
 mod ipv6;
@@ -50,6 +51,7 @@ mod rules;
 mod transport;
 
 pub use dhcp::options as dhcp_options;
+pub use host::{Admission, Flow, Host, HostAccess, NoService, SERVICES, Service, admit};
 pub use ipv4::{Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
 pub use message::judge as message;

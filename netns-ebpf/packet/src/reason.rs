@@ -105,6 +105,8 @@ reasons! {
     51 DhcpClient "dhcp-client" "A DHCP message for somebody else: another's hardware address or lease, or a relay's; or none that a client sends."
     52 Unjudged "unjudged" "The frame got past the program at the port, and was dropped by the barrier behind it."
     54 Closed "closed" "The port may send nothing, because no policy applies to it."
+    55 Host "host" "To the host, and nothing that the port may send there."
+    56 Forward "forward" "To be passed on by the host, which the port may not ask for."
 }
 
 impl Reason {
@@ -112,6 +114,12 @@ impl Reason {
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether a frame's bytes have it, at a port that may send something; not who sends to whom, or where it is seen.
+    #[must_use]
+    pub const fn is_of_bytes(self) -> bool {
+        !matches!(self, Self::Group | Self::Unjudged | Self::Closed | Self::Host | Self::Forward)
     }
 
     /// The reason of this name.

@@ -11,6 +11,7 @@ use crate::Fate;
 use crate::atomic;
 use crate::copy;
 use crate::frame::Frame;
+use crate::host;
 use crate::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
 use crate::skb::Skb;
 use crate::steps::Judged;
@@ -43,6 +44,10 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
+    // Of a bridge, by whose rules nothing is plain.
+    if control & control::MODE == control::HOST {
+        return host::at_host(skb);
+    }
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     let Some(rules) = rules_at(slot, control) else { return NO_REASON };
@@ -51,20 +56,26 @@ extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
 }
 
 /// No code of a reason.
-const NO_REASON: u32 = u8::MAX as u32;
+pub(crate) const NO_REASON: u32 = u8::MAX as u32;
+
+/// In place of a reason: the frame is to be dropped, and was counted if it is to be.
+pub(crate) const DROPPED: u32 = NO_REASON - 2;
 
 /// Counts and tells a violation of the port of this slot; not 0 if the frame is to be dropped. By itself as [`judged`] is,
 /// and beside it rather than in it, because the stacks of functions that call each other add up (512 bytes).
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+pub(crate) extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+    if reason == DROPPED {
+        return 1;
+    }
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     u32::from(matches!(violation(&context, &frame, slot, reason as u8, control), Fate::Drop))
 }
 
 #[inline(always)]
-const fn facts(frame: &Frame) -> Facts {
+pub(crate) const fn facts(frame: &Frame) -> Facts {
     Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 }
 }
 
@@ -131,6 +142,12 @@ fn refused_by(slot: u32) -> u64 {
 pub(crate) fn ifindex_of(slot: u32) -> u32 {
     // SAFETY: the word is an aligned one of the map, valid while the program runs; user space stores it whole.
     POLICIES.get_ptr(slot).map_or(0, |policy| unsafe { (&raw const (*policy).ifindex).read_volatile() })
+}
+
+/// The control word of a slot's policy.
+#[inline(always)]
+pub(crate) fn control_at(slot: u32) -> u32 {
+    POLICIES.get_ptr(slot).map_or(control::OFF, control_of)
 }
 
 #[inline(always)]

@@ -3,6 +3,7 @@
 
 mod claims;
 mod honest;
+mod host;
 mod hostile;
 mod plain;
 mod table;

@@ -8,7 +8,7 @@ use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::{Error, RouteSocket};
 
 use super::load::Program;
-use super::{Monitor, MonitorError, Policy, Slot};
+use super::{Monitor, MonitorError, Owner, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
 pub(super) const NAME: &str = "netns-ebpf";
@@ -27,7 +27,12 @@ pub struct Attachment {
     made_clsact: bool,
     /// The filters' priorities, ingress first; `None` for one that was never made.
     priorities: [Option<u16>; 2],
+    /// Where they are: at a bridge, where the host receives, at ingress alone.
+    directions: &'static [Direction],
 }
+
+/// Where the program is on a bridge.
+const AT_HOST: &[Direction] = &[Direction::Ingress];
 
 impl Attachment {
     /// The port.
@@ -105,7 +110,34 @@ impl Monitor {
             self.release(slot)?;
             return Err(error);
         }
-        let mut attachment = Attachment { ifindex, slot, made_clsact: false, priorities: [None; 2] };
+        self.attach_in(socket, ifindex, slot, &Direction::BOTH)
+    }
+
+    /// Attaches to a bridge itself, at its ingress hook, where the host receives what came in by the bridge's ports. From
+    /// then on it holds what the rules of those ports say of the host:
+    /// [`Rules::with_host`](crate::packet::Rules::with_host), `with_service`, `without_forwarding`. Frames that came in by
+    /// ports without a policy, and all that passes between ports, go by.
+    ///
+    /// The bridge takes a slot, in which what reaches the host is counted. To be given to [`Self::detach`] as ports'
+    /// attachments are.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub fn attach_host(&self, socket: &mut RouteSocket, bridge: u32) -> Result<Attachment, MonitorError> {
+        let slot = self.give_slot(bridge, Owner::Host)?;
+        self.attach_in(socket, bridge, slot, AT_HOST)
+    }
+
+    /// Attaches to a link that has a slot; takes that back if it fails.
+    fn attach_in(
+        &self,
+        socket: &mut RouteSocket,
+        ifindex: u32,
+        slot: Slot,
+        directions: &'static [Direction],
+    ) -> Result<Attachment, MonitorError> {
+        let mut attachment =
+            Attachment { ifindex, slot, made_clsact: false, priorities: [None; 2], directions };
         match self.attach_to(socket, &mut attachment) {
             Ok(()) => Ok(attachment),
             Err(error) => {
@@ -130,7 +162,7 @@ impl Monitor {
             }
             Err(error) => return Err(failed(error)),
         }
-        for (direction, priority) in Direction::BOTH.into_iter().zip(&mut attachment.priorities) {
+        for (&direction, priority) in attachment.directions.iter().zip(&mut attachment.priorities) {
             let others = tc::list_filters(socket, ifindex, direction).map_err(failed)?;
             if priority.is_some_and(|ours| others.iter().any(|filter| self.is_ours(filter, direction, ours)))
             {
@@ -168,14 +200,16 @@ impl Monitor {
             && filter.handle == HANDLE
     }
 
-    /// The slot of a port that carries both programs; `None` if it has none, or somebody took a filter away.
+    /// The slot of a port that carries both programs, or of a bridge that carries the one of [`Self::attach_host`]; `None` if
+    /// it has none, or somebody took a filter away.
     ///
     /// # Errors
     /// [`MonitorError::Port`] with what the kernel refused.
     pub fn attached(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Option<Slot>, MonitorError> {
         let failed = |source| MonitorError::Port { operation: "look at", ifindex, source };
         let Some(slot) = self.slot(ifindex) else { return Ok(None) };
-        for direction in Direction::BOTH {
+        let directions = if self.validation.is_of_host(slot) { AT_HOST } else { &Direction::BOTH };
+        for &direction in directions {
             let id = Some(self.program(direction).id);
             let is_ours =
                 |filter: &FilterInfo| filter.program_id == id && filter.class_id == Some(slot.get().into());

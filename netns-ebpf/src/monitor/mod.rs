@@ -146,6 +146,14 @@ pub struct Snapshot {
     pub lost: Lost,
 }
 
+/// What a slot is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Port,
+    /// A bridge, at which the host receives.
+    Host,
+}
+
 /// The programs in the kernel and the maps they count in.
 ///
 /// [`Self::assign`] and [`Self::filters`] are for ports that are made with the programs on them, [`Self::attach`] is for
@@ -256,6 +264,11 @@ impl Monitor {
     /// # Errors
     /// [`MonitorError::SlotsExhausted`] names the limit; [`MonitorError::Assigned`] if the port has a slot.
     pub fn assign(&self, ifindex: u32) -> Result<Slot, MonitorError> {
+        self.give_slot(ifindex, Owner::Port)
+    }
+
+    /// Gives a port or a bridge a slot.
+    fn give_slot(&self, ifindex: u32, owner: Owner) -> Result<Slot, MonitorError> {
         let mut ports = self.lock();
         let Some((slot, stale)) = ports.slots.next() else {
             return Err(MonitorError::SlotsExhausted { limit: ports.limit });
@@ -268,12 +281,19 @@ impl Monitor {
             self.counters.zero(line);
         }
         self.validation.reset(slot);
-        match ports.map.insert(ifindex, u32::from(slot.get()), NO_EXIST) {
+        let mark = if owner == Owner::Host { layout::OF_HOST } else { 0 };
+        match ports.map.insert(ifindex, u32::from(slot.get()) | mark, NO_EXIST) {
             Ok(()) => ports.slots.take(ifindex),
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
         };
-        ports.set_near(ifindex, Some(slot));
-        self.validation.set_port(slot, Some(ifindex));
+        match owner {
+            Owner::Port => {
+                ports.set_near(ifindex, Some(slot));
+                self.validation.set_port(slot, Some(ifindex));
+            }
+            // A frame's sender is looked for by neither.
+            Owner::Host => self.validation.judge_for_host(slot),
+        }
         Ok(slot)
     }
 
@@ -328,7 +348,8 @@ impl Monitor {
         }
     }
 
-    /// The ports that have a slot, with their ifindex, in the slots' order.
+    /// The ports that have a slot, and the bridges that have one ([`Self::attach_host`]), with their ifindex, in the slots'
+    /// order.
     #[must_use]
     pub fn ports(&self) -> Vec<(Slot, u32)> {
         self.lock().slots.used().collect()
@@ -376,6 +397,7 @@ impl Monitor {
             ports: ports
                 .slots
                 .used()
+                .filter(|(slot, _)| !self.validation.is_of_host(*slot))
                 .map(|(slot, ifindex)| Port {
                     slot,
                     ifindex,

@@ -112,6 +112,20 @@ impl Validation {
         self.violations.zero(slot);
     }
 
+    /// Makes a slot one of a bridge: what comes to its hook is judged by the rules of the port it came in by. By its own,
+    /// nothing is plain, so that every frame is looked at.
+    pub(super) fn judge_for_host(&self, slot: Slot) {
+        let slot = usize::from(slot.get());
+        self.write(slot, &Policy::closed());
+        let (active, group) = self.read_control(slot);
+        self.write_control(slot, active & !control::MODE | control::HOST, group);
+    }
+
+    /// Whether a slot is one of a bridge.
+    pub(super) fn is_of_host(&self, slot: Slot) -> bool {
+        self.read_control(slot.get().into()).0 & control::MODE == control::HOST
+    }
+
     /// Says which port a slot is of; `None` for no port.
     pub(super) fn set_port(&self, slot: Slot, ifindex: Option<u32>) {
         let [a, b, c, d] = ifindex.unwrap_or(0).to_ne_bytes();

@@ -9,6 +9,7 @@ mod constants;
 mod copies;
 mod counters;
 mod harness;
+mod host;
 mod journal;
 mod judging;
 mod load;

@@ -29,6 +29,9 @@ pub mod control {
     pub const OBSERVE: u32 = 1;
     /// Violations are counted, told and dropped.
     pub const ENFORCE: u32 = 2;
+    /// The slot is a bridge's own: what reaches its hook is about to reach the host, and is judged by the rules of the port
+    /// that it came in by, for what that port may send to the host.
+    pub const HOST: u32 = 3;
     /// The bits of these.
     pub const MODE: u32 = 3;
     /// Which of the two rules hold.
@@ -111,7 +114,7 @@ pub struct Event {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<PortPolicy>() == 384 && align_of::<PortPolicy>() == 8);
+    assert!(size_of::<PortPolicy>() == 448 && align_of::<PortPolicy>() == 8);
     assert!(offset_of!(PortPolicy, group) == 4 && offset_of!(PortPolicy, ifindex) == 8);
     assert!(offset_of!(PortPolicy, stamp) == 12);
     assert!(offset_of!(PortPolicy, rules) == 16);

@@ -57,12 +57,10 @@ fn no_spoilt_frame_makes_it_panic() {
         let verdict = judge(&frame[..], facts, &rules);
         seen[verdict.err().map_or(REASONS, |reason| usize::from(reason.code()))] += 1;
     }
-    let unseen: Vec<_> = Reason::ALL.iter().filter(|reason| seen[usize::from(reason.code())] == 0).collect();
-    assert_eq!(
-        unseen,
-        [&Reason::Group, &Reason::Unjudged, &Reason::Closed],
-        "the frames are spoilt in every way"
-    );
+    for reason in Reason::ALL {
+        let seen = seen[usize::from(reason.code())] > 0;
+        assert_eq!(seen, reason.is_of_bytes(), "the frames are spoilt in every way: {reason}");
+    }
 }
 
 #[test]
