@@ -148,6 +148,9 @@ impl Observer<'_> {
         let touched = std::mem::take(&mut self.touched);
         let Counts::Program(monitor) = self.counts else { return Ok(()) };
         for index in touched {
+            if index == self.bridge.index {
+                self.keep_host()?;
+            }
             let Some(Observed { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
                 continue;
             };

@@ -69,13 +69,18 @@ impl Judging<'_> {
         matches!(self, Self::Given(_))
     }
 
-    /// Judges a port that is known better than before by what is given for it now; what became of it, if that is worth a
-    /// word.
-    pub(super) fn apply(&self, monitor: &Monitor, port: &Arc<PortInfo>) -> Option<PortChange> {
-        let Self::Given(policy_of) = self else { return None };
+    /// Judges a port that is known better than before by this policy, which is given for it now; what became of it, if that
+    /// is worth a word.
+    pub(super) fn apply(
+        &self,
+        monitor: &Monitor,
+        policy: Option<Policy>,
+        port: &Arc<PortInfo>,
+    ) -> Option<PortChange> {
+        let Self::Given(_) = self else { return None };
         let before = monitor.policy(port.slot);
         let was_enforced = before.is_some_and(|policy| policy.mode == Mode::Enforce);
-        let policy = policy_of(port).or(was_enforced.then_some(Policy::closed()));
+        let policy = policy.or(was_enforced.then_some(Policy::closed()));
         if before == policy {
             return None;
         }

@@ -12,7 +12,7 @@ use super::{Observed, Observer, PortChange, noted};
 use crate::layout::DEFAULT_SLOTS;
 use crate::monitor::reading::{PortInfo, PortReading, Reading};
 use crate::monitor::slots::Slots;
-use crate::monitor::{Monitor, MonitorError, Slot};
+use crate::monitor::{Monitor, MonitorError, Policy, Slot};
 
 /// What counts on the ports of a bridge.
 pub(super) enum Counts<'m> {
@@ -22,10 +22,15 @@ pub(super) enum Counts<'m> {
 }
 
 impl Counts<'_> {
-    /// Judges a port by what is given for it now, if there is a program that can; what is to be said of it.
-    pub(super) fn judge(&self, judging: &Judging<'_>, port: &Arc<PortInfo>) -> Option<PortChange> {
+    /// Judges a port by this policy, which is given for it now, if there is a program that can; what is to be said of it.
+    pub(super) fn judge(
+        &self,
+        judging: &Judging<'_>,
+        policy: Option<Policy>,
+        port: &Arc<PortInfo>,
+    ) -> Option<PortChange> {
         match self {
-            Self::Program(monitor) => judging.apply(monitor, port),
+            Self::Program(monitor) => judging.apply(monitor, policy, port),
             Self::Kernel(_) => None,
         }
     }

@@ -3,6 +3,7 @@
 mod barrier;
 mod behind;
 mod file;
+mod host;
 mod judge;
 mod kernel;
 mod noted;
@@ -112,6 +113,8 @@ pub struct Observer<'m> {
     news: Vec<PortChange>,
     lost: u64,
     barrier: Option<Raised>,
+    /// On the bridge itself.
+    host: Option<Attachment>,
     lost_enforcement: u64,
     /// Links of which a qdisc or a filter has changed.
     touched: HashSet<u32>,
@@ -192,11 +195,12 @@ impl<'m> Observer<'m> {
             news: Vec::new(),
             lost: 0,
             barrier,
+            host: None,
             lost_enforcement: 0,
             touched: HashSet::new(),
         };
         observer.look_at_all()?;
-        observer.identify();
+        observer.identify()?;
         observer.keep_barrier()?;
         Ok(observer)
     }
@@ -256,7 +260,7 @@ impl<'m> Observer<'m> {
                 None => break,
             }
         }
-        self.identify();
+        self.identify()?;
         self.learn()?;
         self.keep_programs()?;
         self.keep_barrier()?;
@@ -300,23 +304,33 @@ impl<'m> Observer<'m> {
     }
 
     /// Finds out who is behind ports of which only an id is known.
-    fn identify(&mut self) {
+    fn identify(&mut self) -> Result<(), MonitorError> {
         let id = |port: &Observed| match port.info.behind {
             Behind::Id(id) => Some(id),
             _ => None,
         };
         let wanted: HashSet<i32> = self.ports.values().filter_map(id).collect();
         if wanted.is_empty() || !self.search.is_due() {
-            return;
+            return Ok(());
         }
         let found = behind::find(&mut self.socket, wanted);
+        let mut known = Vec::new();
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
                 port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
-                self.news.push(PortChange::Known(Arc::clone(&port.info)));
-                self.news.extend(self.counts.judge(&self.judging, &port.info));
+                known.push(Arc::clone(&port.info));
             }
         }
+        known.iter().try_for_each(|port| self.judge_again(port))
+    }
+
+    /// Reports that a port is known better than before, and judges it by what is given for it now.
+    fn judge_again(&mut self, port: &Arc<PortInfo>) -> Result<(), MonitorError> {
+        self.news.push(PortChange::Known(Arc::clone(port)));
+        let policy = self.judging.given(port);
+        self.watch_host(policy.as_ref())?;
+        self.news.extend(self.counts.judge(&self.judging, policy, port));
+        Ok(())
     }
 
     /// Judges ports by what the bridge and the host have learnt of them.
@@ -341,7 +355,7 @@ impl<'m> Observer<'m> {
     }
 
     fn detach_all(&mut self) -> Result<(), MonitorError> {
-        let mut outcome = self.lower_barrier();
+        let mut outcome = self.lower_barrier().and(self.leave_host());
         for port in std::mem::take(&mut self.ports).into_values() {
             outcome = outcome.and(self.counts.release(&mut self.socket, &mut *self.journal, &port));
         }

@@ -85,8 +85,8 @@ impl Observer<'_> {
             return self.follow(link.index, renamed);
         }
         if renamed {
-            self.news.push(PortChange::Known(Arc::clone(&port.info)));
-            self.news.extend(self.counts.judge(&self.judging, &port.info));
+            let info = Arc::clone(&port.info);
+            return self.judge_again(&info);
         }
         Ok(())
     }
@@ -120,9 +120,8 @@ impl Observer<'_> {
         } else if !renamed {
             return Ok(());
         }
-        self.news.push(PortChange::Known(Arc::clone(&port.info)));
-        self.news.extend(self.counts.judge(&self.judging, &port.info));
-        Ok(())
+        let info = Arc::clone(&port.info);
+        self.judge_again(&info)
     }
 
     /// Whether a link is a port of the bridge, as the kernel says now: some events of a port do not name its bridge.
@@ -141,7 +140,7 @@ impl Observer<'_> {
             return;
         }
         let policy = self.given(link, &behind);
-        match self.take(link, policy.as_ref()) {
+        match self.watch_host(policy.as_ref()).and_then(|()| self.take(link, policy.as_ref())) {
             Ok((slot, attachment)) => {
                 let (ifindex, name, mac) = (link.index, link.name, link.mac);
                 let info = Arc::new(PortInfo { ifindex, slot, name, mac, behind });
