@@ -2,12 +2,13 @@
 
 use super::Wrong;
 use super::check::Described;
-use super::group::apart;
+use super::group::{apart, apart_from_host};
 use super::options::read_options;
 use super::policy::read_policy;
 use super::tables::{
     self, Bridge, File, Host, Interface, Namespace, OptionsTable, Policy, Route, Scalar, Text,
 };
+use crate::group::Group;
 use crate::plan::defaults;
 use crate::topology::{
     self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, SingleLink,
@@ -84,7 +85,7 @@ pub(super) fn read(file: File) -> Wrong<Described> {
             into.push_sysctl(sysctl, key.span())?;
         }
     }
-    read_cables(&mut into, &ends)?;
+    read_cables(&mut into, &ends, &apart_from_host(&pairs)?)?;
     // Numbers come later: those that are up keep theirs.
     (into.topology.apart, _) = apart(ends.iter().filter_map(group_of), &pairs)?;
     Ok(into)
@@ -200,7 +201,7 @@ fn read_single(
 }
 
 /// Joins every interface with its other end.
-fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
+fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong<()> {
     for end in ends {
         let near = CableEnd {
             link: end.link.clone(),
@@ -219,7 +220,12 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
                 let port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of);
-                let policy = end.table.policy.as_ref().map(|policy| read_policy(policy, own)).transpose()?;
+                let policy = end
+                    .table
+                    .policy
+                    .as_ref()
+                    .map(|policy| read_policy(policy, own, from_host))
+                    .transpose()?;
                 into.push_cable(Cable { ends: [port, near], policy }, end.span.clone())?;
             }
             (None, Some(peer)) => {

@@ -6,6 +6,7 @@ mod barrier;
 mod clean;
 mod commands;
 mod counting;
+mod host_policy;
 mod hosts;
 mod input;
 mod interrupt;
