@@ -1,6 +1,6 @@
 //! One sandbox comes and the oldest one goes, while 0, 64 or 512 are alive; and the first connection of a fresh one.
 
-use benches::churn::{Way, churn};
+use benches::churn::{ChurnWay, churn};
 use benches::first_packet::first_packet;
 use benches::host;
 use benches::sandboxes::{Kind, Maker};
@@ -12,7 +12,7 @@ const ALIVE: [usize; 3] = [0, 64, 512];
 fn coming_and_going(criterion: &mut Criterion) {
     host::enter().expect("a host of our own");
     let mut maker = Maker::new(0, Kind::ANONYMOUS).expect("a network");
-    for way in Way::ALL {
+    for way in ChurnWay::ALL {
         let mut group = criterion.benchmark_group(format!("churn/{}", way.name()));
         group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(5));
         for alive in ALIVE {

@@ -1,11 +1,11 @@
 //! Writing the same requests with three libraries. `cargo xtask bench` also counts the heap allocations.
 
-use benches::encode::{self, Message};
+use benches::encode::{self, RouteRequest};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
 fn requests(criterion: &mut Criterion) {
-    for message in Message::ALL {
+    for message in RouteRequest::ALL {
         let mut group = criterion.benchmark_group(format!("encode/{}", message.name()));
         for mut encoder in encode::all() {
             group.bench_function(encoder.name(), |bencher| {

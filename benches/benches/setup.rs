@@ -3,7 +3,7 @@
 //!
 //! Criterion measures one after the other; for ratios, `cargo xtask bench --peers` lets them take turns.
 
-use benches::compare::{Bare, Contender, Ours};
+use benches::compare::{Bare, Contender, OurContender};
 use benches::sandboxes::Kind;
 use benches::{Result, host, peers};
 use criterion::{
@@ -24,7 +24,7 @@ fn setup(criterion: &mut Criterion) {
 
 fn all(group: &mut BenchmarkGroup<'_, WallTime>) -> Result<()> {
     for (number, kind) in (0..).zip(Kind::ALL) {
-        bench(group, &mut Ours::new(number, kind)?);
+        bench(group, &mut OurContender::new(number, kind)?);
     }
     for (number, kind) in (10..).zip([Kind::ANONYMOUS, Kind::NAMED]) {
         bench(group, &mut Bare::new(number, kind)?);

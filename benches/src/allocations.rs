@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 /// The system's allocator, with a count of what each thread asks of it. Who counts makes it its `#[global_allocator]`.
 #[derive(Debug)]
-pub struct Counting;
+pub struct CountingAllocator;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -18,7 +18,7 @@ fn count() {
 
 // SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract. Counting neither
 // allocates (the cell is `const` and needs no destructor) nor unwinds.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: the caller keeps the contract of `alloc`.
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often the calling thread asks the heap for something while `work` runs, if [`Counting`] is the program's
+/// How often the calling thread asks the heap for something while `work` runs, if [`CountingAllocator`] is the program's
 /// allocator.
 pub fn during<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = ALLOCATIONS.with(Cell::get);

@@ -14,7 +14,7 @@ pub const GROUP: usize = 64;
 
 /// How a sandbox is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum ChurnWay {
     /// It is closed; the kernel reclaims it when it likes.
     Close,
     /// Its port is deleted, and that is waited for.
@@ -23,7 +23,7 @@ pub enum Way {
     Group,
 }
 
-impl Way {
+impl ChurnWay {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Close, Self::Delete, Self::Group];
 
@@ -63,7 +63,7 @@ impl Churn {
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn churn(maker: &mut Maker, alive: usize, count: usize, way: Way) -> Result<Churn> {
+pub fn churn(maker: &mut Maker, alive: usize, count: usize, way: ChurnWay) -> Result<Churn> {
     let mut there: VecDeque<Sandbox> = VecDeque::with_capacity(alive + GROUP + 1);
     for _ in 0..alive {
         there.push_back(maker.make()?.0);
@@ -75,14 +75,14 @@ pub fn churn(maker: &mut Maker, alive: usize, count: usize, way: Way) -> Result<
         let (sandbox, time) = maker.make()?;
         make.push(time);
         there.push_back(sandbox);
-        let wanted = if way == Way::Group { GROUP } else { 1 };
+        let wanted = if way == ChurnWay::Group { GROUP } else { 1 };
         if there.len() < alive + wanted {
             continue;
         }
         let begin = Instant::now();
         match way {
-            Way::Close => drop(there.pop_front()),
-            Way::Delete | Way::Group => maker.network().delete(there.drain(..wanted))?,
+            ChurnWay::Close => drop(there.pop_front()),
+            ChurnWay::Delete | ChurnWay::Group => maker.network().delete(there.drain(..wanted))?,
         }
         give_up.push(begin.elapsed());
     }

@@ -170,13 +170,13 @@ pub fn duel(pair: &mut [Box<dyn Contender>; 2], count: usize, each: usize) -> Re
 
 /// We ourselves: sandboxes of a kind, dropped.
 #[derive(Debug)]
-pub struct Ours {
+pub struct OurContender {
     name: String,
     maker: Maker,
     made: Vec<Sandbox>,
 }
 
-impl Ours {
+impl OurContender {
     /// In a network of its own, the `number`-th of the process.
     ///
     /// # Errors
@@ -187,7 +187,7 @@ impl Ours {
     }
 }
 
-impl Contender for Ours {
+impl Contender for OurContender {
     fn name(&self) -> &str {
         &self.name
     }

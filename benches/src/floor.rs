@@ -34,7 +34,7 @@ pub const STEPS: [&str; 8] = [
 
 /// Requests of one `send`.
 #[derive(Debug)]
-struct Request {
+struct PreparedRequest {
     socket: RawFd,
     bytes: Vec<u8>,
     /// How many datagrams the kernel answers with if it refuses nothing.
@@ -46,9 +46,9 @@ struct Request {
 struct Prepared {
     path: Option<CString>,
     /// On the sandbox's socket, whichever descriptor it has: the pair, and `eth0`.
-    eth0: Request,
+    eth0: PreparedRequest,
     /// On the network's own socket, from inside: the port, and the questions for both ends.
-    port: Request,
+    port: PreparedRequest,
 }
 
 /// A sandbox that the floor made: what it is held by.
@@ -192,7 +192,7 @@ impl Floor {
 }
 
 /// Sends requests and reads the answers, all with one call.
-fn exchange(socket: RawFd, request: &Request, buffers: &mut [Vec<u8>; 2]) -> Result<()> {
+fn exchange(socket: RawFd, request: &PreparedRequest, buffers: &mut [Vec<u8>; 2]) -> Result<()> {
     raw::send(socket, &request.bytes)?;
     let [first, second] = buffers;
     let lengths = match request.answers {
@@ -206,13 +206,13 @@ fn exchange(socket: RawFd, request: &Request, buffers: &mut [Vec<u8>; 2]) -> Res
 }
 
 /// What was sent for `eth0`, and for the port.
-fn requests(sent: Vec<Sent>) -> Result<[Request; 2]> {
+fn requests(sent: Vec<Sent>) -> Result<[PreparedRequest; 2]> {
     let count = sent.len();
     let requests = sent.into_iter().map(|Sent { socket, bytes }| match answers(&bytes) {
-        answers @ 1..=2 => Ok(Request { socket, bytes, answers }),
+        answers @ 1..=2 => Ok(PreparedRequest { socket, bytes, answers }),
         answers => Err(format!("requests have {answers} answers; the floor reads one or two")),
     });
-    let requests: Vec<Request> = requests.collect::<std::result::Result<_, _>>()?;
+    let requests: Vec<PreparedRequest> = requests.collect::<std::result::Result<_, _>>()?;
     requests.try_into().map_err(|_| format!("a sandbox takes {count} sends; the floor knows two").into())
 }
 

@@ -27,7 +27,7 @@ const BEGINNING: usize = 19;
 
 /// One point of the curve.
 #[derive(Debug, Clone, Copy)]
-pub struct Point {
+pub struct GrowthPoint {
     /// Which sandbox.
     pub n: usize,
     /// What it and its neighbours cost, median.
@@ -48,7 +48,7 @@ pub struct Growth {
     /// Taking one down, close to reclaim, mean of all.
     pub take_down: Duration,
     /// Taking one down, close to reclaim, while so many others are there.
-    pub take_down_at: Vec<Point>,
+    pub take_down_at: Vec<GrowthPoint>,
     /// Making those that were taken down at such a place, the median of each group: later than the curve is, so who
     /// disturbed the one seldom disturbed the others.
     make_again: Vec<(usize, Samples)>,
@@ -84,7 +84,7 @@ impl Growth {
 
     /// The curve, at places that are evenly spaced on a logarithmic scale.
     #[must_use]
-    pub fn curve(&self) -> Vec<Point> {
+    pub fn curve(&self) -> Vec<GrowthPoint> {
         let mut places: Vec<usize> = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0]
             .iter()
             .flat_map(|step| (0..5).map(move |decade| (step * 10_f64.powi(decade)) as usize))
@@ -93,7 +93,7 @@ impl Growth {
             .collect();
         places.sort_unstable();
         places.dedup();
-        places.into_iter().filter_map(|n| self.at(n).map(|cost| Point { n, cost })).collect()
+        places.into_iter().filter_map(|n| self.at(n).map(|cost| GrowthPoint { n, cost })).collect()
     }
 }
 
@@ -130,7 +130,7 @@ pub fn growth(
         let n = sandboxes.len();
         if checkpoints.contains(&n) {
             let (make, cost) = come_and_go(maker)?;
-            take_down_at.push(Point { n, cost });
+            take_down_at.push(GrowthPoint { n, cost });
             // Around the tenth, most of these would not be.
             if n > WINDOW {
                 make_again.push((n, make));
@@ -193,7 +193,7 @@ fn come_and_go(maker: &mut Maker) -> Result<(Samples, Duration)> {
 }
 
 /// Whether there can be no more: of numbers, namespaces, descriptors or memory.
-fn is_limit(error: &crate::Failure) -> bool {
+fn is_limit(error: &crate::BenchFailure) -> bool {
     let Some(error) = error.downcast_ref::<netns_core::Error>() else { return false };
     matches!(error.cause(), Cause::Exhausted(_))
         || matches!(

@@ -32,6 +32,6 @@ pub mod throughput;
 pub use sys::stay_on_cpu;
 
 /// What can go wrong: the kernel, a peer's process, a file.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type BenchFailure = Box<dyn std::error::Error + Send + Sync>;
 /// The result of measuring something.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub type Result<T> = std::result::Result<T, BenchFailure>;

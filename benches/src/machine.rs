@@ -7,7 +7,7 @@ use std::fs;
 
 /// What the machine is.
 #[derive(Debug, Clone, Serialize)]
-pub struct Machine {
+pub struct BenchMachine {
     /// Its processor, as it calls itself.
     pub processor: String,
     /// How many of them this process may use.
@@ -21,7 +21,7 @@ pub struct Machine {
     pub load: String,
 }
 
-impl Machine {
+impl BenchMachine {
     /// This one.
     ///
     /// # Errors

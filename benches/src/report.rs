@@ -2,7 +2,7 @@
 
 use crate::encode::Encoded;
 use crate::growth::Growth;
-use crate::machine::{Machine, Memory};
+use crate::machine::{BenchMachine, Memory};
 use crate::samples::{Summary, micros};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,7 +32,7 @@ pub struct Row {
 
 /// A bar of a plot.
 #[derive(Debug, Clone, Serialize)]
-pub struct Bar {
+pub struct BarTime {
     /// What it stands for.
     pub name: String,
     /// How long it is.
@@ -41,11 +41,11 @@ pub struct Bar {
 
 /// The steps of one sandbox of a kind.
 #[derive(Debug, Clone, Serialize)]
-pub struct Steps {
+pub struct SetupSteps {
     /// The kind.
     pub kind: String,
     /// The steps, medians, in their order.
-    pub steps: Vec<Bar>,
+    pub steps: Vec<BarTime>,
 }
 
 /// A curve.
@@ -74,7 +74,7 @@ pub struct ChurnLine {
 
 /// Times of one kind.
 #[derive(Debug, Clone, Serialize)]
-pub struct Line {
+pub struct ResultLine {
     /// What they are of.
     pub name: String,
     /// What they are.
@@ -98,7 +98,7 @@ pub struct GrowthLine {
 
 impl From<&Growth> for GrowthLine {
     fn from(growth: &Growth) -> Self {
-        let points = |points: &[crate::growth::Point]| {
+        let points = |points: &[crate::growth::GrowthPoint]| {
             points.iter().map(|point| (point.n, micros(point.cost))).collect()
         };
         Self {
@@ -115,7 +115,7 @@ impl From<&Growth> for GrowthLine {
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Where.
-    pub machine: Machine,
+    pub machine: BenchMachine,
     /// When, in UTC.
     pub date: String,
     /// The load when it ended.
@@ -127,9 +127,9 @@ pub struct Report {
     /// The table.
     pub rows: Vec<Row>,
     /// Making one sandbox, by whom.
-    pub setup: Vec<Bar>,
+    pub setup: Vec<BarTime>,
     /// The steps of one sandbox.
-    pub steps: Vec<Steps>,
+    pub steps: Vec<SetupSteps>,
     /// Encoding.
     pub encode: Vec<Encoded>,
     /// Coming and going.
@@ -137,11 +137,11 @@ pub struct Report {
     /// Distributions of the time to make one while others come and go.
     pub churn_latency: Vec<Curve>,
     /// First packets.
-    pub first_packet: Vec<Line>,
+    pub first_packet: Vec<ResultLine>,
     /// Growth.
     pub growth: GrowthLine,
     /// The pool.
-    pub pool: Vec<Line>,
+    pub pool: Vec<ResultLine>,
 }
 
 /// The present second in UTC, as RFC 3339 has it.

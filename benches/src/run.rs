@@ -1,15 +1,15 @@
 //! Everything, one after the other.
 
-use crate::churn::{GROUP, Way, churn};
-use crate::compare::{Bare, Compared, Contender, Ours, Turns, compare, duel, reclaim};
+use crate::churn::{ChurnWay, GROUP, churn};
+use crate::compare::{Bare, Compared, Contender, OurContender, Turns, compare, duel, reclaim};
 use crate::encode;
 use crate::first_packet::first_packet;
 use crate::floor::{Floor, STEPS};
 use crate::goals;
 use crate::growth::{Growth, growth};
-use crate::machine::Machine;
+use crate::machine::BenchMachine;
 use crate::packet::packet;
-use crate::report::{Bar, ChurnLine, Curve, GrowthLine, Line, Report, Row, Steps, now};
+use crate::report::{BarTime, ChurnLine, Curve, GrowthLine, Report, ResultLine, Row, SetupSteps, now};
 use crate::samples::{Samples, micros};
 use crate::sandboxes::{Kind, Maker};
 use crate::throughput::throughput;
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct BenchPlan {
     /// Whether the peers are measured.
     pub peers: bool,
     /// Making, compared.
@@ -43,7 +43,7 @@ pub struct Plan {
     pub throughput: usize,
 }
 
-impl Plan {
+impl BenchPlan {
     /// Less than a minute, without peers.
     pub const QUICK: Self = Self {
         peers: false,
@@ -87,9 +87,9 @@ const CHECKPOINTS: [usize; 4] = [10, 1_000, 4_000, 10_000];
 ///
 /// # Errors
 /// If anything fails, with what it was.
-pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<Report> {
+pub fn run(plan: BenchPlan, mut progress: impl FnMut(&str, usize, usize)) -> Result<Report> {
     let begin = Instant::now();
-    let machine = Machine::this()?;
+    let machine = BenchMachine::this()?;
     progress("encode", 0, 1);
     let encode = encode::measure(31, 2_000);
     let mut rows = encoded(&encode);
@@ -97,8 +97,11 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
     let duels = duels(plan, &mut rows, &mut progress)?;
     let contest = contend(plan, &mut progress)?;
     rows.extend(goals::compared(&contest.compared, &contest.reclaimed, contest.each));
-    let setup =
-        contest.compared.iter().map(|one| Bar { name: one.name.clone(), us: one.make.median_us() }).collect();
+    let setup = contest
+        .compared
+        .iter()
+        .map(|one| BarTime { name: one.name.clone(), us: one.make.median_us() })
+        .collect();
     let steps = steps(plan, &duels, &mut progress)?;
 
     let mut makers = Makers::default();
@@ -122,7 +125,7 @@ pub fn run(plan: Plan, mut progress: impl FnMut(&str, usize, usize)) -> Result<R
     }
     explain(&mut rows);
     Ok(Report {
-        load_after: Machine::this()?.load,
+        load_after: BenchMachine::this()?.load,
         machine,
         date: now(),
         seconds: begin.elapsed().as_secs_f64(),
@@ -175,11 +178,11 @@ struct Contest {
     missing: Vec<String>,
 }
 
-fn contend(plan: Plan, progress: &mut impl FnMut(&str, usize, usize)) -> Result<Contest> {
+fn contend(plan: BenchPlan, progress: &mut impl FnMut(&str, usize, usize)) -> Result<Contest> {
     let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
     let mut missing = Vec::new();
     for (number, kind) in (0..).zip(Kind::ALL) {
-        contenders.push(Box::new(Ours::new(number, kind)?));
+        contenders.push(Box::new(OurContender::new(number, kind)?));
     }
     contenders.push(Box::new(Bare::new(10, Kind::ANONYMOUS)?));
     if plan.peers {
@@ -202,7 +205,7 @@ fn contend(plan: Plan, progress: &mut impl FnMut(&str, usize, usize)) -> Result<
 
 /// The library and the floor, one sandbox each in turns: how much longer the library takes, in microseconds.
 fn duels(
-    plan: Plan,
+    plan: BenchPlan,
     rows: &mut Vec<Row>,
     progress: &mut impl FnMut(&str, usize, usize),
 ) -> Result<[(Kind, f64); 2]> {
@@ -210,7 +213,7 @@ fn duels(
     for (number, (kind, above)) in (0..).zip(&mut results) {
         progress("the floor", usize::from(number), 2);
         let mut pair: [Box<dyn Contender>; 2] =
-            [Box::new(Ours::new(40 + number, *kind)?), Box::new(Bare::new(50 + number, *kind)?)];
+            [Box::new(OurContender::new(40 + number, *kind)?), Box::new(Bare::new(50 + number, *kind)?)];
         let [ours, bare] = duel(&mut pair, plan.duel, DUEL)?;
         *above = ours.median_us() - bare.median_us();
         let name = format!("create, {}", kind.name);
@@ -226,10 +229,10 @@ fn duels(
 
 /// What each step takes of one sandbox, and what the library takes above them, where that was measured.
 fn steps(
-    plan: Plan,
+    plan: BenchPlan,
     above: &[(Kind, f64)],
     progress: &mut impl FnMut(&str, usize, usize),
-) -> Result<Vec<Steps>> {
+) -> Result<Vec<SetupSteps>> {
     let mut all = Vec::new();
     for (number, kind) in Kind::ALL.into_iter().enumerate() {
         progress("steps", number, Kind::ALL.len());
@@ -245,34 +248,35 @@ fn steps(
         }
         floor.drop_all()?;
         let timed = STEPS.iter().zip(&samples).filter(|(_, samples)| !samples.all().is_empty());
-        let mut steps: Vec<Bar> =
-            timed.map(|(name, samples)| Bar { name: (*name).to_owned(), us: samples.median_us() }).collect();
+        let mut steps: Vec<BarTime> = timed
+            .map(|(name, samples)| BarTime { name: (*name).to_owned(), us: samples.median_us() })
+            .collect();
         if let Some((_, above)) = above.iter().find(|(other, _)| *other == kind) {
-            steps.push(Bar { name: "the library itself".to_owned(), us: above.max(0.0) });
+            steps.push(BarTime { name: "the library itself".to_owned(), us: above.max(0.0) });
         }
-        all.push(Steps { kind: kind.name.to_owned(), steps });
+        all.push(SetupSteps { kind: kind.name.to_owned(), steps });
     }
     Ok(all)
 }
 
 fn churns(
-    plan: Plan,
+    plan: BenchPlan,
     maker: &mut Maker,
     progress: &mut impl FnMut(&str, usize, usize),
 ) -> Result<(Vec<ChurnLine>, Vec<Curve>)> {
     let (mut lines, mut curves) = (Vec::new(), Vec::new());
-    let (mut done, all) = (0, ALIVE.len() * Way::ALL.len());
+    let (mut done, all) = (0, ALIVE.len() * ChurnWay::ALL.len());
     for alive in ALIVE {
-        for way in Way::ALL {
+        for way in ChurnWay::ALL {
             progress("churn", done, all);
             done += 1;
             let count = match way {
-                Way::Close => plan.churn,
-                Way::Delete => plan.deleted,
-                Way::Group => plan.churn.next_multiple_of(GROUP),
+                ChurnWay::Close => plan.churn,
+                ChurnWay::Delete => plan.deleted,
+                ChurnWay::Group => plan.churn.next_multiple_of(GROUP),
             };
             let churn = churn(maker, alive, count, way)?;
-            if way == Way::Close {
+            if way == ChurnWay::Close {
                 let points = churn.make.distribution(40);
                 curves.push(Curve { name: format!("{alive} alive"), points });
             }
@@ -294,11 +298,11 @@ fn churn_row(line: &ChurnLine) -> Row {
 }
 
 fn first_packets(
-    plan: Plan,
+    plan: BenchPlan,
     maker: &mut Maker,
     rows: &mut Vec<Row>,
     progress: &mut impl FnMut(&str, usize, usize),
-) -> Result<Vec<Line>> {
+) -> Result<Vec<ResultLine>> {
     let mut lines = Vec::new();
     for (number, alive) in ALIVE.into_iter().enumerate() {
         progress("first packets", number, ALIVE.len());
@@ -325,18 +329,18 @@ fn first_packets(
             ("to a fresh one", &times.to_fresh),
             ("from nothing to connected", &times.from_nothing),
         ] {
-            lines.push(Line { name: format!("{alive} alive, {what}"), times: samples.summary() });
+            lines.push(ResultLine { name: format!("{alive} alive, {what}"), times: samples.summary() });
         }
     }
     Ok(lines)
 }
 
 fn pools(
-    plan: Plan,
+    plan: BenchPlan,
     maker: &mut Maker,
     rows: &mut Vec<Row>,
     progress: &mut impl FnMut(&str, usize, usize),
-) -> Result<Vec<Line>> {
+) -> Result<Vec<ResultLine>> {
     let (ready, rate, burst) = POOL;
     progress("pool", 0, 2);
     let steady = pool::steady(maker, ready, rate, plan.acquired)?;
@@ -349,8 +353,11 @@ fn pools(
     let name = format!("pool of {ready}: burst of {} ({} made directly), each", bursts.count, burst.direct);
     rows.push(goals::within(&name, bursts.mean_us, None));
     Ok(vec![
-        Line { name: format!("acquire at {:.0}/s from {ready} ready", steady.per_second), times: summary },
-        Line { name: format!("burst of {} from {ready} ready", bursts.count), times: bursts },
+        ResultLine {
+            name: format!("acquire at {:.0}/s from {ready} ready", steady.per_second),
+            times: summary,
+        },
+        ResultLine { name: format!("burst of {} from {ready} ready", bursts.count), times: bursts },
     ])
 }
 

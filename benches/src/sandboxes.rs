@@ -41,13 +41,13 @@ impl Kind {
 }
 
 /// Counts what passes the ports of a network. Pairs are not counted: see [`MonitorOptions::pairs`].
-struct Observed {
+struct ObservedNetwork {
     monitor: Monitor,
     /// Whether ports get a policy, which is enforced.
     validated: bool,
 }
 
-impl PortProgram for Observed {
+impl PortProgram for ObservedNetwork {
     fn ingress(&self) -> BorrowedFd<'_> {
         self.monitor.ingress_program()
     }
@@ -84,7 +84,7 @@ impl PortProgram for Observed {
 pub fn network(number: u8, kind: Kind) -> Result<Network> {
     let program: Option<Arc<dyn PortProgram>> = if kind.observed {
         let options = MonitorOptions { slots: 16_384, pairs: 0, ..MonitorOptions::default() };
-        Some(Arc::new(Observed { monitor: Monitor::load(&options)?, validated: kind.validated }))
+        Some(Arc::new(ObservedNetwork { monitor: Monitor::load(&options)?, validated: kind.validated }))
     } else {
         None
     };

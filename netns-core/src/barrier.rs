@@ -11,6 +11,10 @@
 //!   <https://github.com/torvalds/linux/blob/v6.18/net/bridge/br_input.c>);
 //! - at input, for 01:80:c2:00:00:00 to 0f (STP, LACP, LLDP), which do not pass prerouting.
 //!
+//! LLDP always, and BPDUs where STP is on, `br_handle_frame` hands to the host before either hook, unless their port is to
+//! forward them. So the ports that a barrier is behind are told to ([`FORWARDED`]): then those frames pass prerouting, and
+//! are dropped there.
+//!
 //! A sandbox cannot write a stamp: a frame that crosses a veth arrives with priority 0 (`____dev_forward_skb` in
 //! <https://github.com/torvalds/linux/blob/v6.18/include/linux/netdevice.h>), whatever the inside has set.
 //!
@@ -21,7 +25,7 @@
 use crate::error::Cause;
 use crate::nftables::{
     Base, ByteOrder, Chain, Comparison, Expressions, Family, Header, KeyType, MetaKey, NftSocket, Register,
-    Set, Table, Transaction, Verdict, chain, element, rule, set, table,
+    RuleNotices, RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
 };
 use crate::{Error, ErrorKind, Namespace, Operation, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -37,6 +41,10 @@ const PORTS_AT_ONCE: usize = 100;
 /// The rules of a barrier: one in each of the two base chains, two in the chain that drops.
 const RULES: usize = 4;
 
+/// What is to be in the `group_fwd_mask` of each port that a barrier is behind: the bits of BPDUs (01:80:c2:00:00:00) and
+/// LLDP (01:80:c2:00:00:0e). Otherwise these get to the host past every chain.
+pub const FORWARDED: u16 = 1 << 0x0 | 1 << 0xE;
+
 /// The set of the ports that the barrier is behind.
 const PORTS: &str = "ports";
 /// The set of what it dropped, by port.
@@ -44,7 +52,7 @@ const UNJUDGED: &str = "unjudged";
 
 /// Which links a barrier is behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ports {
+pub enum BarrierPorts {
     /// All that have one of these indexes, now or later.
     Indexes(RangeInclusive<u32>),
     /// Those that [`Barrier::add`] is called for.
@@ -66,13 +74,13 @@ pub struct Unjudged {
 pub struct Barrier {
     socket: NftSocket,
     name: String,
-    ports: Ports,
+    ports: BarrierPorts,
     stamp: u32,
     listed: BTreeSet<u32>,
     /// What was counted by the last look, by port.
     counted: HashMap<u32, u64>,
-    /// The generation of the namespace's rules at which the barrier was last found whole.
-    generation: Option<u32>,
+    /// Notices of changes since the barrier was last found whole; `None` if it is not known to be.
+    notices: Option<RuleNotices>,
 }
 
 /// A name for a table that no other has: it ends with 64 random bits.
@@ -88,14 +96,23 @@ impl Barrier {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if the kernel was built without nftables for bridges; else what it refused. Nothing is
     /// left then.
-    pub fn create(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
+    pub fn create(namespace: &Namespace, name: &str, ports: BarrierPorts, stamp: u32) -> Result<Self> {
         let mut barrier = Self::new(namespace, name, ports, stamp)?;
-        barrier.make()?;
-        Ok(barrier)
+        let made = barrier.make();
+        if made.as_ref().is_err_and(|error| !matches!(error.cause(), Cause::Refused { .. })) {
+            // The answer was lost, and it may be there. The reason that matters is the first one.
+            let _ = remove_from(&mut barrier.socket, name);
+        }
+        made.map(|()| barrier)
     }
 
     /// As [`Self::create`], in place of the one of this name, if there is one, between two frames.
-    pub(crate) fn replace(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
+    pub(crate) fn replace(
+        namespace: &Namespace,
+        name: &str,
+        ports: BarrierPorts,
+        stamp: u32,
+    ) -> Result<Self> {
         let mut barrier = Self::new(namespace, name, ports, stamp)?;
         let mut transaction = Transaction::new();
         // Deleting is refused where there is nothing.
@@ -106,7 +123,7 @@ impl Barrier {
         Ok(barrier)
     }
 
-    fn new(namespace: &Namespace, name: &str, ports: Ports, stamp: u32) -> Result<Self> {
+    fn new(namespace: &Namespace, name: &str, ports: BarrierPorts, stamp: u32) -> Result<Self> {
         Ok(Self {
             socket: open(namespace)?,
             name: name.to_owned(),
@@ -114,11 +131,11 @@ impl Barrier {
             stamp,
             listed: BTreeSet::new(),
             counted: HashMap::new(),
-            generation: None,
+            notices: None,
         })
     }
 
-    /// Opens one of [`Ports::Listed`] that another process has made; `None` if there is none of this name. What is missing
+    /// Opens one of [`BarrierPorts::Listed`] that another process has made; `None` if there is none of this name. What is missing
     /// of it, [`Self::is_whole`] says.
     ///
     /// # Errors
@@ -135,8 +152,8 @@ impl Barrier {
         let elements = element::list(&mut socket, table_of(name), PORTS).or_else(missing)?;
         let listed = elements.into_iter().filter_map(|element| element.key.try_into().ok());
         let listed = listed.map(u32::from_ne_bytes).collect();
-        let (name, ports, counted) = (name.to_owned(), Ports::Listed, HashMap::new());
-        Ok(Some(Self { socket, name, ports, stamp, listed, counted, generation: None }))
+        let (name, ports, counted) = (name.to_owned(), BarrierPorts::Listed, HashMap::new());
+        Ok(Some(Self { socket, name, ports, stamp, listed, counted, notices: None }))
     }
 
     /// Makes its table.
@@ -159,7 +176,7 @@ impl Barrier {
     /// Puts it behind ports too; those that it is behind already may be among them.
     ///
     /// # Errors
-    /// What the kernel refused; `ENOENT` if somebody took the barrier away, or if it is one of [`Ports::Indexes`].
+    /// What the kernel refused; `ENOENT` if somebody took the barrier away, or if it is one of [`BarrierPorts::Indexes`].
     pub fn add(&mut self, ports: &[u32]) -> Result<()> {
         for some in ports.chunks(PORTS_AT_ONCE) {
             let keys: Vec<[u8; 4]> = some.iter().map(|port| port.to_ne_bytes()).collect();
@@ -171,7 +188,7 @@ impl Barrier {
         Ok(())
     }
 
-    /// Whether it is behind this port, of [`Ports::Listed`].
+    /// Whether it is behind this port, of [`BarrierPorts::Listed`].
     #[must_use]
     pub fn is_behind(&self, port: u32) -> bool {
         self.listed.contains(&port)
@@ -217,28 +234,35 @@ impl Barrier {
         Ok(found)
     }
 
-    /// Whether all of it is there. Unless somebody changed rules of the namespace since the last call, this asks for a
-    /// number and nothing else.
+    /// Whether all of it is there. Unless somebody else changed rules of the namespace since the last call, this only looks
+    /// whether there are notices.
     ///
     /// # Errors
     /// If the kernel does not say.
     pub fn is_whole(&mut self) -> Result<bool> {
-        let generation = self.socket.generation()?;
-        if self.generation == Some(generation) {
-            return Ok(true);
-        }
+        // Before the look, so that no change is missed after it.
+        let notices = match self.notices.take() {
+            Some(mut notices) => {
+                if !notices.is_changed(self.socket.port_id())? {
+                    self.notices = Some(notices);
+                    return Ok(true);
+                }
+                notices
+            }
+            None => RuleNotices::open_beside(&self.socket)?,
+        };
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
         let whole = rules == RULES
             && match self.ports {
-                Ports::Indexes(_) => true,
-                Ports::Listed => {
+                BarrierPorts::Indexes(_) => true,
+                BarrierPorts::Listed => {
                     let found =
                         element::list(&mut self.socket, table_of(&self.name), PORTS).or_else(missing)?;
                     let found: BTreeSet<_> = found.into_iter().map(|element| element.key).collect();
                     self.listed.iter().all(|port| found.contains(&port.to_ne_bytes()[..]))
                 }
             };
-        self.generation = whole.then_some(generation);
+        self.notices = whole.then_some(notices);
         Ok(whole)
     }
 
@@ -282,7 +306,7 @@ fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
 /// # Errors
 /// If there is no namespace to try it in, or the kernel refuses for another reason.
 pub fn is_supported() -> Result<bool> {
-    match Barrier::create(&Namespace::anonymous()?, "probe", Ports::Listed, 1) {
+    match Barrier::create(&Namespace::anonymous()?, "probe", BarrierPorts::Listed, 1) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
@@ -348,7 +372,7 @@ fn explain(error: Error) -> Error {
 }
 
 /// Appends the making of a barrier.
-pub(crate) fn encode(transaction: &mut Transaction, name: &str, ports: &Ports, stamp: u32) {
+pub(crate) fn encode(transaction: &mut Transaction, name: &str, ports: &BarrierPorts, stamp: u32) {
     let table = table_of(name);
     let listed =
         Set { table, name: PORTS, id: 1, key: KeyType::InterfaceIndex, size: None, is_dynamic: false };
@@ -357,7 +381,7 @@ pub(crate) fn encode(transaction: &mut Transaction, name: &str, ports: &Ports, s
     let prerouting = Chain { table, name: "prerouting", base: Some(Base::prerouting(FIRST)) };
     let input = Chain { table, name: "input", base: Some(Base::input(FIRST)) };
     table::encode_create(transaction, table);
-    if *ports == Ports::Listed {
+    if *ports == BarrierPorts::Listed {
         set::encode_create(transaction, &listed);
     }
     set::encode_create(transaction, &unjudged);
@@ -371,22 +395,22 @@ pub(crate) fn encode(transaction: &mut Transaction, name: &str, ports: &Ports, s
     });
     rule::encode_append(transaction, &drop, |rule| {
         rule.counter();
-        rule.verdict(Verdict::Drop);
+        rule.verdict(RuleVerdict::Drop);
     });
     let unstamped = |rule: &mut Expressions<'_, '_>| {
         rule.meta(MetaKey::Priority, Register::One);
         rule.compare(Register::One, Comparison::NotEqual, &stamp.to_ne_bytes());
         rule.meta(MetaKey::InputIndex, Register::One);
         match ports {
-            Ports::Listed => rule.lookup(Register::One, &listed),
-            Ports::Indexes(indexes) => {
+            BarrierPorts::Listed => rule.lookup(Register::One, &listed),
+            BarrierPorts::Indexes(indexes) => {
                 rule.byte_order(Register::One, ByteOrder::Network);
                 let (first, last) = (indexes.start().to_be_bytes(), indexes.end().to_be_bytes());
                 rule.compare(Register::One, Comparison::GreaterOrEqual, &first);
                 rule.compare(Register::One, Comparison::LessOrEqual, &last);
             }
         }
-        rule.verdict(Verdict::GoTo(UNJUDGED));
+        rule.verdict(RuleVerdict::GoTo(UNJUDGED));
     };
     rule::encode_append(transaction, &prerouting, unstamped);
     rule::encode_append(transaction, &input, |rule| {

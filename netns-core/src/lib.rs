@@ -72,6 +72,7 @@
 pub mod announce;
 pub mod barrier;
 mod capability;
+mod dump;
 mod error;
 mod mac;
 mod name;
@@ -82,6 +83,7 @@ pub mod nftables;
 pub mod ping;
 pub mod record;
 mod rtnetlink;
+mod signals;
 mod sys;
 pub mod sysctl;
 pub mod tap;
@@ -97,6 +99,7 @@ pub use namespace::{Folder, NameEvent, Namespace, NamespaceId, Watch, become_roo
 pub use net::IpNet;
 pub use rtnetlink::socket::RouteSocket;
 pub use rtnetlink::{address, bridge, events, link, neighbour, nsid, option, route, tc, veth};
+pub use signals::without_signals;
 
 /// The example there is compiled.
 #[cfg(doctest)]

@@ -56,7 +56,7 @@ impl Ping {
 
 /// What became of one request.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum PingOutcome {
     /// It was answered, after this time.
     Reply(Duration),
     /// It was not answered in time.
@@ -67,16 +67,16 @@ pub enum Outcome {
 
 /// What became of all of them, in order.
 #[derive(Debug)]
-pub struct Report {
+pub struct PingReport {
     /// One for each request.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<PingOutcome>,
 }
 
-impl Report {
+impl PingReport {
     /// The round-trip times of those that were answered.
     pub fn round_trips(&self) -> impl Iterator<Item = Duration> {
         self.outcomes.iter().filter_map(|outcome| match outcome {
-            Outcome::Reply(time) => Some(*time),
+            PingOutcome::Reply(time) => Some(*time),
             _ => None,
         })
     }
@@ -98,7 +98,7 @@ impl Report {
 ///
 /// # Errors
 /// `ENETUNREACH` if there is no route; `EPERM` without the capability. That nobody answers is no error: see
-/// [`Report`].
+/// [`PingReport`].
 ///
 /// ```
 /// use netns_core::ping::{Ping, ping};
@@ -111,13 +111,13 @@ impl Report {
 /// assert!(report.all_received());
 /// # Ok::<(), netns_core::Error>(())
 /// ```
-pub fn ping(namespace: &Namespace, request: &Ping) -> Result<Report> {
+pub fn ping(namespace: &Namespace, request: &Ping) -> Result<PingReport> {
     let mut outcomes = Vec::new();
     ping_each(namespace, request, |outcome| {
         outcomes.push(outcome);
         ControlFlow::Continue(())
     })?;
-    Ok(Report { outcomes })
+    Ok(PingReport { outcomes })
 }
 
 /// As [`ping`], and tells what becomes of each request as soon as it is known. It ends early if `tell` says so.
@@ -127,7 +127,7 @@ pub fn ping(namespace: &Namespace, request: &Ping) -> Result<Report> {
 pub fn ping_each(
     namespace: &Namespace,
     request: &Ping,
-    mut tell: impl FnMut(Outcome) -> ControlFlow<()>,
+    mut tell: impl FnMut(PingOutcome) -> ControlFlow<()>,
 ) -> Result<()> {
     let Ping { destination, payload, .. } = *request;
     if !(NONCE..=MAX_PAYLOAD).contains(&payload) {
@@ -148,7 +148,7 @@ pub fn ping_each(
     for sequence in 0..request.count {
         let sent = Instant::now();
         let outcome = match exchange.once(sequence as u16, request.timeout) {
-            Err(error) if is_unreachable(&error) => Outcome::Unreachable(error),
+            Err(error) if is_unreachable(&error) => PingOutcome::Unreachable(error),
             other => other.map_err(failed(SystemCall::Send))?,
         };
         if tell(outcome).is_break() {
@@ -227,7 +227,7 @@ impl Exchange {
         }
     }
 
-    fn once(&mut self, sequence: u16, timeout: Duration) -> io::Result<Outcome> {
+    fn once(&mut self, sequence: u16, timeout: Duration) -> io::Result<PingOutcome> {
         self.write_request(sequence);
         // What became of an earlier request too late to be told.
         while take_queued_error(self.socket.as_fd()).is_ok() {}
@@ -240,11 +240,13 @@ impl Exchange {
         loop {
             let left = timeout.saturating_sub(sent.elapsed());
             if left.is_zero() {
-                return Ok(Outcome::TimedOut);
+                return Ok(PingOutcome::TimedOut);
             }
             self.socket.set_read_timeout(Some(left))?;
             match self.socket.recv(&mut self.answer) {
-                Ok(length) if self.is_answer(length, sequence) => return Ok(Outcome::Reply(sent.elapsed())),
+                Ok(length) if self.is_answer(length, sequence) => {
+                    return Ok(PingOutcome::Reply(sent.elapsed()));
+                }
                 Ok(_) => {}
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use netns_core::{Namespace, RouteSocket, link};
 use netns_ebpf::{
-    JournalFile, Judging, Monitor, MonitorOptions, Observer, Pair, Place, PortChange, Violation,
+    JournalFile, JournalPlace, Judging, Monitor, MonitorOptions, Observer, Pair, PortChange, Violation,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let monitor = Monitor::load(&MonitorOptions::default())?;
 
     // If this is killed, the next one knows what to remove.
-    let place = Place::of(&host, &bridge, &monitor, None)?;
+    let place = JournalPlace::of(&host, &bridge, &monitor, None)?;
     let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
     // Ports may send what the bridge and its host have learnt of them; the rest is told, and passes.
     let mut observer = Observer::start_judging(&monitor, &host, bridge.name, &journal, Judging::Learnt)?;

@@ -41,8 +41,9 @@ pub use netns_packet as packet;
 pub use netns_packet::layout;
 
 pub use monitor::{
-    Attachment, Barred, Behind, Clsact, Comparison, CountedBy, Counter, Difference, Ends, Event, Journal,
-    JournalFile, Judging, Lost, Mode, Monitor, MonitorError, MonitorOptions, Observer, Pair, Place, Policy,
-    PolicyOf, Port, PortChange, PortInfo, PortRates, PortReading, Rate, Reading, Slot, Snapshot, Station,
-    TcxAttachment, TestRun, Trace, Violation, are_loaded, stations, test_run,
+    Ahead, Attachment, Barred, Behind, Clsact, CountedApart, CountedBy, CountedPort, Counter,
+    CounterComparison, Difference, Ends, Journal, JournalFile, JournalPlace, Judging, Lost, Mode, Monitor,
+    MonitorError, MonitorOptions, Observer, Pair, Policy, PolicyOf, PortChange, PortIdentity, PortRates,
+    PortReading, Rate, Reading, Slot, Snapshot, Station, TcxAttachment, TestRun, Trace, Violation,
+    ViolationEvent, are_loaded, stations, test_run,
 };

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::Event;
+use crate::ViolationEvent;
 
 const SECTION: u32 = 0x0A0D_0D0A;
 const INTERFACE: u32 = 1;
@@ -48,7 +48,7 @@ impl<W: Write> PcapWriter<W> {
     ///
     /// # Errors
     /// What writing returned.
-    pub fn write(&mut self, event: &Event<'_>, comment: &str) -> io::Result<()> {
+    pub fn write(&mut self, event: &ViolationEvent<'_>, comment: &str) -> io::Result<()> {
         // A tag that the kernel took out is put back in its place.
         let tag =
             event.tag.map_or(Vec::new(), |(kind, tag)| [kind.to_be_bytes(), tag.to_be_bytes()].concat());

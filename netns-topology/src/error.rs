@@ -27,6 +27,17 @@ pub enum Error {
         /// Why it failed.
         error: io::Error,
     },
+    /// A command ended at once, and not well.
+    Command {
+        /// The namespace that it was started in.
+        namespace: String,
+        /// What the shell was given.
+        command: String,
+        /// Its exit code; 128 and the number of the signal if one ended it.
+        code: i32,
+        /// The last line that was written there.
+        last: Option<String>,
+    },
     /// After every change was made, the kernel's state still differs: somebody else changes it too, or a value is not
     /// what the kernel makes of it.
     Unstable(Vec<String>),
@@ -57,6 +68,7 @@ impl Error {
             Self::Kernel(error) => error.kind(),
             Self::Program(error) => error.kind(),
             Self::System { error, .. } => ErrorKind::of(error),
+            Self::Command { .. } => ErrorKind::Other,
             Self::Unstable(_) => ErrorKind::Interrupted,
             Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.kind(),
         }
@@ -66,7 +78,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
+            Self::File(_) | Self::Conflict(_) | Self::Command { .. } | Self::Unstable(_) => None,
             Self::Kernel(error) => error.errno(),
             Self::Program(error) => error.errno(),
             Self::System { error, .. } => error.raw_os_error(),
@@ -103,6 +115,10 @@ impl fmt::Display for Error {
             Self::Kernel(error) => fmt::Display::fmt(error, formatter),
             Self::Program(error) => fmt::Display::fmt(error, formatter),
             Self::System { operation, error } => write!(formatter, "{operation}: {error}"),
+            Self::Command { namespace, command, code, last } => {
+                write!(formatter, "{namespace}: run {command:?}: it exited at once with {code}")?;
+                last.as_ref().map_or(Ok(()), |last| write!(formatter, ", and wrote last: {last}"))
+            }
             Self::Unstable(left) => {
                 write!(formatter, "the kernel does not keep what it was given: {}", left.join("; "))
             }
@@ -119,7 +135,7 @@ impl std::error::Error for Error {
     /// What [`Display`](fmt::Display) does not say already: nothing, as a rule.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(_) | Self::Conflict(_) | Self::Unstable(_) => None,
+            Self::File(_) | Self::Conflict(_) | Self::Command { .. } | Self::Unstable(_) => None,
             Self::Kernel(error) => error.source(),
             Self::Program(error) => error.source(),
             Self::System { error, .. } => error.source(),

@@ -29,11 +29,11 @@ impl fmt::Display for Group {
 }
 
 /// The numbers of groups by their names.
-pub(crate) type Numbers = BTreeMap<String, u8>;
+pub(crate) type GroupNumbers = BTreeMap<String, u8>;
 
 impl Group {
     /// Its number; `None` if it has a name that has none.
-    pub(crate) fn number(&self, numbers: &Numbers) -> Option<u8> {
+    pub(crate) fn number(&self, numbers: &GroupNumbers) -> Option<u8> {
         match self {
             Self::Number(number) => Some(*number),
             Self::Name(name) => numbers.get(name).copied(),
@@ -49,14 +49,14 @@ impl Group {
 /// The name for which no number is left.
 pub(crate) fn number<'a>(
     groups: impl Iterator<Item = &'a Group> + Clone,
-    before: &Numbers,
-) -> Result<Numbers, &'a str> {
+    before: &GroupNumbers,
+) -> Result<GroupNumbers, &'a str> {
     let own =
         groups.clone().filter_map(|group| if let Group::Number(own) = group { Some(*own) } else { None });
     let mut taken: BTreeSet<u8> = own.chain([0]).collect();
     let names =
         groups.filter_map(|group| if let Group::Name(name) = group { Some(name.as_str()) } else { None });
-    let (mut numbers, mut new) = (Numbers::new(), Vec::new());
+    let (mut numbers, mut new) = (GroupNumbers::new(), Vec::new());
     for name in names {
         if let Some(&number) = before.get(name)
             && u32::from(number) < MAX_GROUPS

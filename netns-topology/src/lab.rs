@@ -3,11 +3,13 @@
 use crate::apply::{Executor, Progress};
 use crate::error::{Error, Result};
 use crate::file;
+use crate::forwarding;
 use crate::observe::Observed;
 use crate::plan::{Change, number_groups, plan};
-use crate::processes;
-use crate::record::{Record, RecordedLink, RecordedRoute, Store};
-use crate::topology::{Command, LinkName, Place, Topology};
+use crate::processes::{self, CommandState};
+use crate::record::{LinkEntry, Record, RecordedRoute, Store, SysctlEntry};
+use crate::topology::{LinkName, Place, ShellCommand, Sysctl, Topology};
+use netns_core::record::SharedSetting;
 use netns_core::{Namespace, barrier};
 use netns_ebpf::Mode;
 use netns_ebpf::layout::Violations;
@@ -87,7 +89,27 @@ impl Lab {
     /// # Errors
     /// If the record cannot be read.
     pub fn record(&self) -> Result<Option<Record>> {
-        Store::read(&self.path)
+        Ok(Store::read(&self.stored()?)?.map(|record| record.moved_to(&self.path)))
+    }
+
+    /// The path by which its record is kept: its own, or the one that it had when it was brought up, if it was moved since.
+    fn stored(&self) -> Result<PathBuf> {
+        if !Store::has(&self.path)
+            && let Ok(text) = file::text_of(&self.path)
+            && let Some(before) = Store::moved_from(&text)?
+        {
+            return Ok(before);
+        }
+        Ok(self.path.clone())
+    }
+
+    /// Waits for the lock. From then on the record is kept by the present path.
+    fn lock(&self) -> Result<Store> {
+        let (store, stored) = (Store::lock()?, self.stored()?);
+        if stored != self.path {
+            store.follow(&stored, &self.path)?;
+        }
+        Ok(store)
     }
 
     /// What [`Lab::up`] would change. Some of it may take more with it: see there.
@@ -101,7 +123,7 @@ impl Lab {
         plan(&topology, &record, &Observed::look(&topology, &record)?)
     }
 
-    /// Makes it so: changes what differs and nothing else. What fails is undone: the topology that was up before is
+    /// Makes it so: changes what differs and nothing else, and waits until the ports of bridges with `stp` forward. What fails is undone: the topology that was up before is
     /// again, or nothing is.
     ///
     /// # Errors
@@ -117,7 +139,7 @@ impl Lab {
     pub fn up_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
         let text = file::text_of(&self.given)?;
         let topology = file::parse(&self.given, &text)?;
-        let store = Store::lock()?;
+        let store = self.lock()?;
         let mut record = match self.record_or_new() {
             Ok(record) => record,
             Err(error) => {
@@ -134,7 +156,11 @@ impl Lab {
             store.write(&record).inspect_err(|_| record.applied = applied)
         });
         match outcome {
-            Ok(()) => Ok(Done { changes, was_up }),
+            Ok(()) => {
+                // Only now: it may take half a minute, and all is on record.
+                forwarding::wait(&topology)?;
+                Ok(Done { changes, was_up })
+            }
             // Refused before anything was made.
             Err(error) if changes.is_empty() => {
                 if before.is_none() && Store::read(&self.path)?.is_none() {
@@ -177,7 +203,7 @@ impl Lab {
     /// # Errors
     /// As [`Lab::down`].
     pub fn down_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
-        let store = Store::lock()?;
+        let store = self.lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
             store.tidy_up(&self.path)?;
             return Ok(Done { changes: Vec::new(), was_up: false });
@@ -199,20 +225,22 @@ impl Lab {
         Ok(judged.into_iter().map(|(port, judged)| (port, judged.violations)).collect())
     }
 
-    /// The commands that were started, each with whether any process of it still runs. Nothing if the topology is not
-    /// up.
+    /// The commands that were started, and what has become of each. Nothing if the topology is not up.
     ///
     /// # Errors
     /// If the record cannot be read, or the kernel does not tell.
-    pub fn commands(&self) -> Result<Vec<(Command, bool)>> {
+    pub fn commands(&self) -> Result<Vec<(ShellCommand, CommandState)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
-        let running = processes::running(&Store::mark(&record.file), &record)?;
+        let (running, stored) = (processes::running(&record.mark(), &record)?, self.stored()?);
         let started = record.commands.iter().map(|started| {
             let is_it = |process: &processes::Process| {
                 process.namespace == started.namespace && process.command == started.command
             };
             let (namespace, command) = (started.namespace.clone(), started.command.clone());
-            (Command { namespace, command }, running.iter().any(is_it))
+            let exit = Store::exit(&stored, &namespace, &command);
+            let ended = || processes::exit_code(&exit).map_or(CommandState::Ended, CommandState::Exited);
+            let state = if running.iter().any(is_it) { CommandState::Running } else { ended() };
+            (ShellCommand { namespace, command }, state)
         });
         Ok(started.collect())
     }
@@ -223,7 +251,7 @@ impl Lab {
     /// If the record cannot be read.
     pub fn output(&self) -> Result<Vec<(String, PathBuf)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
-        let folder = Store::output(&record.file);
+        let folder = Store::output(&self.stored()?);
         let namespaces = record.commands.into_iter().map(|started| started.namespace);
         let namespaces: BTreeSet<String> = namespaces.collect();
         Ok(namespaces.into_iter().map(|namespace| (namespace.clone(), folder.join(namespace))).collect())
@@ -268,6 +296,7 @@ fn converge(
         record.groups = number_groups(topology, record)?;
         if changes.is_empty() {
             lower_barriers(record, topology)?;
+            settle_settings(store, record, topology)?;
             tidy(record, topology, &observed);
             return Ok(());
         }
@@ -301,6 +330,34 @@ fn lower_barriers(record: &mut Record, topology: &Topology) -> Result<()> {
     Ok(())
 }
 
+/// Claims what the host is already set to, for others may be about to put it back, and releases what is not needed any more.
+fn settle_settings(store: &Store, record: &mut Record, topology: &Topology) -> Result<()> {
+    let wanted = || topology.sysctls.iter().filter(|sysctl| sysctl.is_shared());
+    if wanted().next().is_none() && !record.sysctls.iter().any(SysctlEntry::is_shared) {
+        return Ok(());
+    }
+    let (host, claimant) = (Namespace::current()?, Store::path(&record.file));
+    let setting = |name| SharedSetting { namespace: &host, name, claimant: &claimant };
+    let is_new = |record: &Record, sysctl: &Sysctl| record.sysctl(sysctl).is_none();
+    let before = record.sysctls.len();
+    for sysctl in wanted() {
+        if is_new(record, sysctl) {
+            record.sysctls.push(SysctlEntry::shared(sysctl, setting(&sysctl.key).before()?));
+        }
+    }
+    if record.sysctls.len() > before {
+        store.write(record)?;
+    }
+    for sysctl in wanted() {
+        setting(&sysctl.key).claim(&sysctl.value)?;
+    }
+    let of_no_use = |recorded: &&SysctlEntry| !topology.sysctls.iter().any(|wanted| recorded.is(wanted));
+    for recorded in record.sysctls.iter().filter(|recorded| recorded.is_shared()).filter(of_no_use) {
+        setting(&recorded.key).release(&recorded.before(), &recorded.value)?;
+    }
+    Ok(())
+}
+
 /// Nothing is left of what the record says.
 fn finish(store: Store, record: &Record) -> Result<()> {
     record.folder.restore()?;
@@ -309,13 +366,16 @@ fn finish(store: Store, record: &Record) -> Result<()> {
 
 /// Drops from the record what is gone.
 fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
-    let there = |link: &RecordedLink| observed.ours(link).is_some();
-    let is = |recorded: &RecordedLink, link: &LinkName| recorded.is(link);
+    let there = |link: &LinkEntry| observed.ours(link).is_some();
+    let is = |recorded: &LinkEntry, link: &LinkName| recorded.is(link);
+    for known in record.every_link_mut() {
+        known.index = observed.ours(known).map(|now| now.index);
+    }
     record.namespaces.retain(|name, _| topology.namespaces.contains(name));
     record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
     record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));
     record.cables.retain(|ends| {
-        let wanted = |link: &RecordedLink| {
+        let wanted = |link: &LinkEntry| {
             topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))
         };
         ends.iter().all(|end| there(end) && wanted(end))
@@ -337,7 +397,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
         !programs.is_empty()
     });
     record.commands.retain(|started| {
-        let is = |wanted: &crate::topology::Command| {
+        let is = |wanted: &crate::topology::ShellCommand| {
             wanted.namespace == started.namespace && wanted.command == started.command
         };
         topology.commands.iter().any(is)

@@ -35,9 +35,9 @@
 //! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types`, `ipv6`, `host`, `forward` |
 //! | `apart`, at the top | pairs of groups, one of which may be `"host"`: `[["red", "blue"], ["red", "host"]]` |
 //! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping`; `options`, by `ip`'s names: all of [`BridgeOptions`](netns_core::bridge::BridgeOptions) |
-//! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric` |
+//! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric`; `onlink = true` where the router is on `dev` and in none of its networks |
 //! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
-//! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started |
+//! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started; one that ends with an error at once, in some tenth of a second, is an error of `up` |
 //!
 //! `host` stands for the host in `peer` too. Links are up; a link without `mtu` has 1500, a bridge without has the
 //! smallest of its ports. IPv6 addresses are used at once, without duplicate address detection; a link has a link-local
@@ -108,6 +108,7 @@ mod apply;
 pub mod draw;
 mod error;
 mod file;
+mod forwarding;
 mod group;
 mod lab;
 mod observe;
@@ -121,12 +122,13 @@ pub use apply::Progress;
 pub use error::{Error, Result};
 pub use file::{Fault, Policies, parse};
 pub use lab::{Done, Lab};
-pub use observe::{Inside, Judged, Observed};
+pub use observe::{JudgedPort, Observed, ObservedInside};
 pub use plan::{Change, plan};
+pub use processes::CommandState;
 pub use record::{FOLDER, Record};
 pub use topology::{
-    Address, Bridge, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place, Port,
-    PortPolicy, Route, Sysctl, Topology,
+    AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place,
+    PortPolicy, PortSpec, RouteSpec, ShellCommand, Sysctl, Topology,
 };
 
 /// A text with its words divided by one space, as settings of several numbers are compared.

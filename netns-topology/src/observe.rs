@@ -2,16 +2,15 @@
 
 use crate::error::Result;
 use crate::processes;
-use crate::record::{Record, RecordedLink, Store};
+use crate::record::{LinkEntry, Record, Store};
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
-use netns_core::record::NamespaceIdentity;
-use netns_core::tc::{self, Direction, FilterInfo};
+use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, Policy, Trace};
+use netns_ebpf::{Ahead, Clsact, Mode, Monitor, MonitorError, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is there.
@@ -20,14 +19,14 @@ pub struct Observed {
     /// Named namespaces that the topology or its record speaks of; `None` of a name that stands for no namespace.
     pub namespaces: BTreeMap<String, Option<NamespaceIdentity>>,
     /// What is in the host, and in those namespaces that are ours.
-    pub places: BTreeMap<Place, Inside>,
+    pub places: BTreeMap<Place, ObservedInside>,
     /// Ports that are judged by our program.
-    pub judged: BTreeMap<LinkName, Judged>,
+    pub judged: BTreeMap<LinkName, JudgedPort>,
     /// Ports that carry filters of ours which do not judge them as they are to be: of earlier programs, or only one of
     /// the two.
     pub stale: BTreeSet<LinkName>,
-    /// Filters of others that run before ours, port by port, in words: a frame that one of them decides on is not judged.
-    pub ahead: BTreeMap<LinkName, Vec<String>>,
+    /// Filters and TCX programs of others that run before ours, port by port: a frame that one of them decides on is not judged.
+    pub ahead: BTreeMap<LinkName, Vec<Ahead>>,
     /// Bridges that carry a program of ours, which judges what comes to the host: whether it is the one that judges the
     /// ports.
     pub hosts: BTreeMap<LinkName, bool>,
@@ -35,13 +34,15 @@ pub struct Observed {
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
     /// The records of other topologies, if there is something in the way that may be one's.
     pub others: Vec<Record>,
+    /// What others need settings of the host to be, of those that are on record.
+    pub needed_by_others: BTreeMap<String, String>,
     /// Commands of the topology that run, by namespace and text.
     pub running: BTreeSet<(String, String)>,
 }
 
 /// A port that is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedPort {
     /// By what.
     pub policy: Policy,
     /// What was found wrong.
@@ -50,8 +51,8 @@ pub struct Judged {
 
 /// What is in a namespace.
 #[derive(Debug, Clone, Default)]
-pub struct Inside {
-    /// Its links, by name.
+pub struct ObservedInside {
+    /// Its links, by name: those of the topology by the name that they were made with, whatever they are called now.
     pub links: BTreeMap<String, Link>,
     /// Its addresses.
     pub addresses: Vec<address::Address>,
@@ -69,7 +70,9 @@ impl Observed {
     pub fn look(topology: &Topology, record: &Record) -> Result<Self> {
         let mut observed = Self::default();
         let host = Namespace::current()?;
-        observed.places.insert(Place::Host, look_inside(&host, &Place::Host, topology, record)?);
+        let mut socket = RouteSocket::open_in(&host)?;
+        let inside = look_inside(&host, &mut socket, &Place::Host, topology, record)?;
+        observed.places.insert(Place::Host, inside);
         let names: BTreeSet<&String> = topology.namespaces.iter().chain(record.namespaces.keys()).collect();
         let present = Namespace::list()?;
         for name in names.into_iter().filter(|name| present.contains(name)) {
@@ -84,11 +87,12 @@ impl Observed {
                 // Whatever else: what is there must not be taken for what is not.
                 other => other?,
             };
-            let identity = NamespaceIdentity::of(&namespace)?;
+            let mut socket = RouteSocket::open_in(&namespace)?;
+            let identity = NamespaceIdentity::with_socket(&namespace, &mut socket)?;
             observed.namespaces.insert(name.clone(), Some(identity));
             if record.namespaces.get(name).is_some_and(|ours| ours.is(&identity)) {
                 let place = Place::Namespace(name.clone());
-                let inside = look_inside(&namespace, &place, topology, record)?;
+                let inside = look_inside(&namespace, &mut socket, &place, topology, record)?;
                 observed.places.insert(place, inside);
             }
         }
@@ -98,7 +102,13 @@ impl Observed {
             observed.others.retain(|other| other.file != record.file);
         }
         observed.look_at_policies(record)?;
-        observed.running = processes::running(&Store::mark(&record.file), record)?
+        for sysctl in record.sysctls.iter().filter(|sysctl| sysctl.is_shared()) {
+            let claimant = Store::path(&record.file);
+            let setting = SharedSetting { namespace: &host, name: &sysctl.key, claimant: &claimant };
+            let needed = setting.needed_by_others()?.map(|needed| (sysctl.key.clone(), needed));
+            observed.needed_by_others.extend(needed);
+        }
+        observed.running = processes::running(&record.mark(), record)?
             .into_iter()
             .map(|process| (process.namespace, process.command))
             .collect();
@@ -180,7 +190,7 @@ impl Observed {
                 if !ahead.is_empty() {
                     self.ahead.insert(name.clone(), ahead);
                 }
-                if let Some(Judged { policy, violations }) = &mut judged {
+                if let Some(JudgedPort { policy, violations }) = &mut judged {
                     let dropped = unjudged.iter().filter(|one| one.port == index).map(|one| one.packets);
                     violations.packets[usize::from(Reason::Unjudged.code())] += dropped.sum::<u64>();
                     // What is enforced takes both the programs and the barrier.
@@ -210,7 +220,7 @@ impl Observed {
     }
 
     /// What is in a place; `None` if it is not there, or not ours.
-    pub(crate) fn inside(&self, place: &Place) -> Option<&Inside> {
+    pub(crate) fn inside(&self, place: &Place) -> Option<&ObservedInside> {
         self.places.get(place)
     }
 
@@ -219,50 +229,61 @@ impl Observed {
         self.inside(&link.place)?.links.get(link.name.as_str())
     }
 
-    /// A link that the record speaks of, if it is that one and no later one of its name.
-    pub(crate) fn ours(&self, recorded: &RecordedLink) -> Option<&Link> {
-        let link = self.inside(&recorded.place)?.links.get(&recorded.name)?;
-        link.mac.is_some_and(|mac| mac.to_string() == recorded.mac).then_some(link)
+    /// A link that the record speaks of, if it is that one and no later one of its name. Somebody may have given it
+    /// another MAC address, or another name: see [`ObservedInside::links`].
+    pub(crate) fn ours(&self, recorded: &LinkEntry) -> Option<&Link> {
+        let links = &self.inside(&recorded.place)?.links;
+        let has_index = |link: &&Link| recorded.index == Some(link.index);
+        let named = links.get(&recorded.name).filter(|link| recorded.has_mac(link.mac) || has_index(link));
+        // Another link may have its name by now.
+        let renamed = || links.values().find(|link| has_index(link) && recorded.has_mac(link.mac));
+        named.or_else(|| recorded.index.and_then(|_| renamed()))
     }
 }
 
-/// What a monitor knows of a port, if that carries both of its programs, and the filters that run before them.
-fn judged(monitor: &Monitor, socket: &mut RouteSocket, index: u32) -> Result<(Option<Judged>, Vec<String>)> {
-    let (Some(slot), mut ahead) = (monitor.slot(index), Vec::new()) else { return Ok((None, Vec::new())) };
-    for (direction, program) in [Direction::Ingress, Direction::Egress].into_iter().zip(monitor.program_ids())
-    {
-        let filters = tc::list_filters(socket, index, direction)?;
-        let is_ours = |filter: &&FilterInfo| {
-            filter.program_id == Some(program) && filter.class_id == Some(slot.get().into())
-        };
-        let Some(ours) = filters.iter().position(|filter| is_ours(&filter)) else {
-            return Ok((None, Vec::new()));
-        };
-        // They are listed as they run: by priority, and of one priority the latest first (`cls_bpf_change` in
-        // <https://github.com/torvalds/linux/blob/v6.12/net/sched/cls_bpf.c>).
-        ahead.extend(filters[..ours].iter().map(|other| describe(other, direction)));
-    }
-    let policy = monitor.policy(slot);
-    Ok((policy.map(|policy| Judged { policy, violations: monitor.violations(slot) }), ahead))
-}
-
-/// A filter, by what `tc filter delete` takes.
-fn describe(filter: &FilterInfo, direction: Direction) -> String {
-    let direction = match direction {
-        Direction::Ingress => "ingress",
-        Direction::Egress => "egress",
+/// What a monitor knows of a port, if that carries both of its programs, and what runs before them.
+fn judged(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    index: u32,
+) -> Result<(Option<JudgedPort>, Vec<Ahead>)> {
+    let (Some(slot), Some(ahead)) = (monitor.slot(index), monitor.ahead(socket, index)?) else {
+        return Ok((None, Vec::new()));
     };
-    let FilterInfo { kind, priority, handle, .. } = filter;
-    format!("the {direction} filter \"pref {priority} handle {handle:#x} {kind}\"")
+    let policy = monitor.policy(slot);
+    Ok((policy.map(|policy| JudgedPort { policy, violations: monitor.violations(slot) }), ahead))
 }
 
-fn look_inside(namespace: &Namespace, place: &Place, topology: &Topology, record: &Record) -> Result<Inside> {
-    let mut socket = RouteSocket::open_in(namespace)?;
-    let links = link::list(&mut socket)?;
-    let mut inside = Inside {
-        links: links.into_iter().map(|link| (link.name.to_string(), link)).collect(),
-        addresses: address::list(&mut socket)?,
-        routes: route::list(&mut socket)?,
+/// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC
+/// address then, by the one that it was made with, if no other link has that.
+fn by_name<'a>(links: Vec<Link>, ours: impl Iterator<Item = &'a LinkEntry>) -> BTreeMap<String, Link> {
+    let mut links: BTreeMap<String, Link> =
+        links.into_iter().map(|link| (link.name.to_string(), link)).collect();
+    for known in ours.filter(|known| known.index.is_some()) {
+        if links.contains_key(&known.name) {
+            continue;
+        }
+        let is_it = |link: &&Link| Some(link.index) == known.index && known.has_mac(link.mac);
+        let name = links.values().find(is_it).map(|link| link.name.to_string());
+        if let Some(link) = name.and_then(|name| links.remove(&name)) {
+            links.insert(known.name.clone(), link);
+        }
+    }
+    links
+}
+
+fn look_inside(
+    namespace: &Namespace,
+    socket: &mut RouteSocket,
+    place: &Place,
+    topology: &Topology,
+    record: &Record,
+) -> Result<ObservedInside> {
+    let links = link::list(socket)?;
+    let mut inside = ObservedInside {
+        links: by_name(links, record.every_link().filter(|known| known.place == *place)),
+        addresses: address::list(socket)?,
+        routes: route::list(socket)?,
         sysctls: BTreeMap::new(),
     };
     let wanted = topology.sysctls.iter().filter(|sysctl| sysctl.place == *place).map(|sysctl| &sysctl.key);

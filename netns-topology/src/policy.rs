@@ -1,7 +1,7 @@
 //! What an interface may send.
 
 use crate::group::Group;
-use crate::topology::Address;
+use crate::topology::AddressSpec;
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::packet::{HostAccess, Permissions, Rules, RulesFull, Service};
 use netns_ebpf::{Mode, Policy};
@@ -139,6 +139,6 @@ impl fmt::Display for PortPolicy {
 }
 
 /// The addresses of an interface, each by itself.
-pub(crate) fn own<'a>(addresses: impl Iterator<Item = &'a Address>) -> Vec<IpNet> {
+pub(crate) fn own<'a>(addresses: impl Iterator<Item = &'a AddressSpec>) -> Vec<IpNet> {
     addresses.map(|address| IpNet::single(address.net.address())).collect()
 }

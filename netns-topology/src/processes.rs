@@ -6,17 +6,17 @@
 
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::topology::Command;
+use crate::topology::ShellCommand;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{Namespace, NamespaceId};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ const COMMAND: &str = "NETNS_TOPOLOGY_COMMAND";
 
 /// How long a command may take to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(5);
 
 /// A process of a topology.
 #[derive(Debug)]
@@ -43,22 +43,51 @@ pub(crate) struct Process {
     fd: OwnedFd,
 }
 
-/// Starts a command, its output into a file; its process group.
-pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u32> {
+/// Runs the command that it is given and writes down that it begins, by an empty line, and how that ended, into the file that
+/// is its standard input: should the folder be renamed meanwhile, it is found all the same.
+const WRAPPER: &str = r#"echo >&0; /bin/sh -c "$1" </dev/null; echo $? >&0"#;
+/// How long a new command is watched at least: one that ends so soon, and not well, could not do what it was started for.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// What has become of a command that was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandState {
+    /// A process of it runs.
+    Running,
+    /// It has ended, with this exit code; 128 and the number of the signal if one ended it.
+    Exited(i32),
+    /// It has ended, and nobody knows how: it was killed together with what waited for it.
+    Ended,
+}
+
+impl fmt::Display for CommandState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("running"),
+            Self::Exited(code) => write!(f, "exited {code}"),
+            Self::Ended => f.write_str("ended"),
+        }
+    }
+}
+
+/// Starts a command, its output into a file, and how it ends into another; its process group.
+pub(crate) fn start(record: &Path, command: &ShellCommand, output: &Path, exit: &Path) -> Result<u32> {
     let failed = || Error::system(format!("run {:?} in {}", command.command, command.namespace));
     let out = File::options().create(true).append(true).open(output).map_err(failed())?;
     let err = out.try_clone().map_err(failed())?;
+    let exit = File::create(exit).map_err(failed())?;
     let host = host()?;
     let namespace = Namespace::open(&command.namespace)?;
     let child = namespace.enter_view(&command.namespace, |_| {
         std::process::Command::new("/bin/sh")
-            .args(["-c", &command.command])
+            .args(["-c", WRAPPER, "sh", &command.command])
             .env(RECORD, record)
             .env(HOST, &host)
             .env(NAMESPACE, &command.namespace)
             .env(COMMAND, &command.command)
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(exit)
             .stdout(out)
             .stderr(err)
             // Ctrl-C in our terminal is not for it.
@@ -66,6 +95,40 @@ pub(crate) fn start(record: &Path, command: &Command, output: &Path) -> Result<u
             .spawn()
     });
     Ok(child?.map_err(failed())?.id())
+}
+
+/// How a command has ended, if it has.
+pub(crate) fn exit_code(exit: &Path) -> Option<i32> {
+    fs::read_to_string(exit).ok()?.trim().parse().ok()
+}
+
+/// Waits whether one of these new commands, each with the file of its exit code, ends at once and not well. On a slow
+/// machine that takes longer, as to begin takes longer.
+pub(crate) fn ends_at_once(started: &[(ShellCommand, PathBuf)]) -> Option<(&ShellCommand, i32)> {
+    let (began, mut limit) = (Instant::now(), None);
+    while !started.is_empty() {
+        let codes: Vec<Option<i32>> = started.iter().map(|(_, exit)| exit_code(exit)).collect();
+        let failed = started
+            .iter()
+            .zip(&codes)
+            .find_map(|((command, _), code)| Some((command, (*code)?)).filter(|(_, code)| *code != 0));
+        if failed.is_some() || codes.iter().all(Option::is_some) {
+            return failed;
+        }
+        let waited = began.elapsed();
+        if limit.is_none() && started.iter().all(|(_, exit)| has_begun(exit)) {
+            limit = Some(waited + AT_ONCE.max(3 * waited));
+        }
+        if waited >= limit.unwrap_or(PATIENCE) {
+            break;
+        }
+        thread::sleep(TICK);
+    }
+    None
+}
+
+fn has_begun(exit: &Path) -> bool {
+    fs::metadata(exit).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// As [`HOST`] has it.
@@ -126,7 +189,7 @@ fn status(pid: i32) -> Option<(u8, u32)> {
 }
 
 /// Ends commands and all that they started, and waits until they are gone.
-pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&Command>) -> Result<()> {
+pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&ShellCommand>) -> Result<()> {
     let meant = |process: &Process| {
         commands
             .iter()

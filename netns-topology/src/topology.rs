@@ -89,19 +89,19 @@ pub struct Topology {
     /// Named namespaces.
     pub namespaces: Vec<String>,
     /// Bridges.
-    pub bridges: Vec<Bridge>,
+    pub bridges: Vec<BridgeSpec>,
     /// Veth pairs.
     pub cables: Vec<Cable>,
     /// Links of other kinds: dummies, macvlans, VLANs, VXLANs.
     pub links: Vec<SingleLink>,
     /// Addresses of links.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<AddressSpec>,
     /// Routes.
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteSpec>,
     /// Kernel settings.
     pub sysctls: Vec<Sysctl>,
     /// Commands that run in namespaces.
-    pub commands: Vec<Command>,
+    pub commands: Vec<ShellCommand>,
     /// Groups whose ports do not talk to each other, neither way.
     pub apart: Vec<[Group; 2]>,
 }
@@ -116,7 +116,7 @@ impl Topology {
 
 /// A bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bridge {
+pub struct BridgeSpec {
     /// Where it is, and its name.
     pub link: LinkName,
     /// Its MAC address; `None` is one made up.
@@ -146,7 +146,7 @@ pub struct CableEnd {
     /// Its MTU in bytes.
     pub mtu: u32,
     /// The bridge that it is a port of, in the same place.
-    pub port: Option<Port>,
+    pub port: Option<PortSpec>,
 }
 
 /// A link of a kind that has one end.
@@ -166,7 +166,7 @@ pub struct SingleLink {
 
 /// How a link is a port of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Port {
+pub struct PortSpec {
     /// The bridge.
     pub bridge: IfName,
     /// Its options as a port; those without a value are as the kernel has them.
@@ -175,7 +175,7 @@ pub struct Port {
 
 /// An address of a link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Address {
+pub struct AddressSpec {
     /// The link.
     pub link: LinkName,
     /// The address and the length of its prefix.
@@ -184,7 +184,7 @@ pub struct Address {
 
 /// A route in the main table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
+pub struct RouteSpec {
     /// The namespace that it is in.
     pub place: Place,
     /// Where it leads.
@@ -195,9 +195,11 @@ pub struct Route {
     pub dev: Option<IfName>,
     /// The lower, the more it is preferred; `None` is the kernel's default.
     pub metric: Option<u32>,
+    /// Whether the router is taken to be on the link `dev`, whatever networks that has addresses of.
+    pub onlink: bool,
 }
 
-impl fmt::Display for Route {
+impl fmt::Display for RouteSpec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to.prefix() {
             0 => formatter.write_str("default")?,
@@ -212,7 +214,7 @@ impl fmt::Display for Route {
         if let Some(metric) = self.metric {
             write!(formatter, " metric {metric}")?;
         }
-        Ok(())
+        formatter.write_str(if self.onlink { " onlink" } else { "" })
     }
 }
 
@@ -227,9 +229,26 @@ pub struct Sysctl {
     pub value: String,
 }
 
+impl Sysctl {
+    /// Which part of the name of an interface's setting is the interface.
+    pub(crate) const INTERFACE: usize = 3;
+
+    /// Whether it is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
+    pub(crate) fn is_of_interface(&self) -> bool {
+        let mut parts = self.key.split('/').skip(Self::INTERFACE - 1);
+        matches!(parts.next(), Some("conf" | "neigh"))
+            && !matches!(parts.next(), Some("all" | "default") | None)
+    }
+
+    /// Whether others may need it too: one of the host's, and not of an interface.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.place.is_host() && !self.is_of_interface()
+    }
+}
+
 /// A command that runs in a namespace, started by `/bin/sh -c`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Command {
+pub struct ShellCommand {
     /// The namespace.
     pub namespace: String,
     /// What the shell is given.

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::stdout;
-use crate::state::{Earlier, State, StateFile};
+use crate::state::{EarlierState, State, StateFile, release_forwarding};
 use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, Namespace, RouteSocket};
 use std::io::Write;
@@ -16,7 +16,7 @@ pub(crate) fn clean() -> Result<ExitCode, Failure> {
         file.remove()?;
         cleaner.nothing = false;
     }
-    if let Some(earlier) = Earlier::open()? {
+    if let Some(earlier) = EarlierState::open()? {
         cleaner.remove_earlier(&earlier)?;
         earlier.remove()?;
         cleaner.nothing = false;
@@ -45,7 +45,7 @@ impl Cleaner {
         put_back(state.folder, state.forwarding.as_ref())
     }
 
-    fn remove_earlier(&mut self, earlier: &Earlier) -> Result<(), Failure> {
+    fn remove_earlier(&mut self, earlier: &EarlierState) -> Result<(), Failure> {
         let ours = earlier.find(&mut self.socket)?;
         self.remove_links(&ours.links)?;
         for (name, namespace) in &ours.namespaces {
@@ -68,9 +68,7 @@ fn put_back(folder: Option<Folder>, forwarding: Option<&RecordedForwarding>) -> 
     if let Some(folder) = folder {
         folder.restore()?;
     }
-    if let Some(forwarding) = forwarding
-        && let Removal::Left(why) = forwarding.restore(&Namespace::current()?)?
-    {
+    if let Removal::Left(why) = release_forwarding(&Namespace::current()?, forwarding)? {
         report("", Removal::Left(why))?;
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! The arguments. Names, flags and exit codes are those of `ip`, `bridge` and `ping` where they have them.
 
 use crate::manual::{CompletionsArguments, ManArguments};
+use crate::name::NETNS;
 use crate::net::TuntapArguments;
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
-use crate::program::NETNS;
 use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
-use crate::watch::metrics::Address;
+use crate::watch::PairLimit;
+use crate::watch::metrics::ListenAddress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
@@ -82,7 +83,7 @@ pub(crate) enum Command {
 
 /// How the namespaces are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Topology {
+pub(crate) enum RunShape {
     /// Every namespace on one bridge, which also has the host's address.
     Bridge,
     /// Two namespaces with a cable between them, and no host.
@@ -126,8 +127,8 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) isolated: bool,
     /// How the namespaces are joined.
-    #[arg(long, value_enum, default_value_t = Topology::Bridge)]
-    pub(crate) topology: Topology,
+    #[arg(long, value_enum, default_value_t = RunShape::Bridge)]
+    pub(crate) topology: RunShape,
 }
 
 /// How to show what passes. On a terminal: live, with keys; `?` tells which.
@@ -148,9 +149,12 @@ pub(crate) struct WatchArguments {
     /// Show the counters once, after one interval, and end.
     #[arg(long, conflicts_with = "duration")]
     pub(crate) once: bool,
+    /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
+    #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
+    pub(crate) pairs: PairLimit,
     /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) metrics: Option<Address>,
+    pub(crate) metrics: Option<ListenAddress>,
     /// Metrics of pairs too: of the N busiest.
     #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
     pub(crate) metrics_pairs: Option<usize>,

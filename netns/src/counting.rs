@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
-use netns_core::barrier::{Barrier, Ports};
+use netns_core::barrier::{Barrier, BarrierPorts};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::{ErrorKind, RouteSocket};
 use netns_ebpf::{Monitor, MonitorOptions};
@@ -61,7 +61,7 @@ impl Counting {
 pub(crate) fn can_bar(probe: Option<&RouteSocket>) -> bool {
     let Some(probe) = probe else { return true };
     let tried = probe.namespace().and_then(|namespace| {
-        Barrier::create(&namespace, "probe", Ports::Listed, 1).and_then(Barrier::delete)
+        Barrier::create(&namespace, "probe", BarrierPorts::Listed, 1).and_then(Barrier::delete)
     });
     match tried {
         Err(error) if error.kind() == ErrorKind::Unsupported => {

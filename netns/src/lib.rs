@@ -11,13 +11,17 @@ mod counting;
 pub mod failure;
 mod manual;
 pub mod messages;
+mod name;
 mod net;
 mod netns;
 mod observe;
+mod outlet;
 pub mod output;
 mod ping;
 mod program;
-pub mod rights;
+mod progress;
+pub mod require;
+mod rights;
 mod run;
 pub mod signals;
 mod state;
@@ -36,7 +40,7 @@ pub use program::Program;
 ///
 /// The first argument is the program's name. The process's log is set up, so this can be called once.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) -> ExitCode {
-    program.begin();
+    name::set(program.name);
     let ours = Cli::command().name(program.name).bin_name(program.name);
     // Adding commands that are derived brings their type's description along.
     let about = ours.get_about().cloned().unwrap_or_default();
@@ -46,7 +50,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
         Err(error) => return refused(&error),
     };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
-        .target(env_logger::Target::Pipe(Box::new(messages::Messages)))
+        .target(env_logger::Target::Pipe(Box::new(messages::MessageSink)))
         .init();
     messages::set_verbose(matches.get_flag(cli::VERBOSE));
     let done = match (program.run)(&matches) {
@@ -92,8 +96,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Bridge(arguments) => net::bridge(arguments),
         Command::Tuntap(arguments) => net::tuntap(arguments),
         Command::Stats(arguments) => net::stats(&arguments),
-        Command::Completions(arguments) => manual::completions(&arguments),
-        Command::Man(arguments) => manual::man(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments, &mut Cli::command()),
+        Command::Man(arguments) => manual::man(&arguments, Cli::command()),
         Command::Ping(arguments) => ping::ping(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     }

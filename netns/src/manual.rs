@@ -1,10 +1,9 @@
 //! `netns completions` and `netns man`: made from the definitions of the arguments.
 
-use crate::cli::Cli;
 use crate::failure::Failure;
+use crate::name::NETNS;
 use crate::output::stdout;
-use crate::program::NETNS;
-use clap::{Args, CommandFactory, ValueHint};
+use clap::{Args, ValueHint};
 use clap_complete::{Shell, generate};
 use std::fs;
 use std::io::Write;
@@ -24,20 +23,19 @@ pub(crate) struct ManArguments {
     folder: PathBuf,
 }
 
-pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn completions(
+    arguments: &CompletionsArguments,
+    command: &mut clap::Command,
+) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    generate(arguments.shell, &mut command(), NETNS, &mut script);
+    generate(arguments.shell, command, NETNS, &mut script);
     stdout().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn man(arguments: &ManArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn man(arguments: &ManArguments, command: clap::Command) -> Result<ExitCode, Failure> {
     let folder = &arguments.folder;
-    let made = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command(), folder));
+    let made = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
     made.map_err(|error| Failure::Usage(format!("write man pages to {}: {error}", folder.display())))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn command() -> clap::Command {
-    Cli::command()
 }

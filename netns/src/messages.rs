@@ -1,5 +1,6 @@
 //! What the log has to say: on stderr, except while the live view has the screen; then it is kept for the view.
 
+use crate::outlet::Outlet;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
@@ -34,12 +35,16 @@ fn kept() -> MutexGuard<'static, Option<VecDeque<String>>> {
 
 /// Where the logger writes to.
 #[derive(Debug)]
-pub(crate) struct Messages;
+pub(crate) struct MessageSink;
 
-impl Write for Messages {
+impl Write for MessageSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *kept() {
-            None => io::stderr().write_all(bytes)?,
+            None => match &mut *aside() {
+                // What cannot be written any more is missed by nobody.
+                Some(outlet) => outlet.write_all(bytes).and_then(|()| outlet.flush())?,
+                None => io::stderr().write_all(bytes)?,
+            },
             Some(lines) => {
                 let text = String::from_utf8_lossy(bytes);
                 lines.extend(text.lines().map(str::to_owned));
@@ -53,6 +58,39 @@ impl Write for Messages {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// `Some` while a thread writes the messages.
+static ASIDE: Mutex<Option<Outlet>> = Mutex::new(None);
+
+fn aside() -> MutexGuard<'static, Option<Outlet>> {
+    ASIDE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While there is one, who logs something does not wait until it is read: see [`crate::outlet`].
+#[derive(Debug)]
+pub(crate) struct Aside(());
+
+impl Aside {
+    pub(crate) fn begin() -> io::Result<Self> {
+        *aside() = Some(Outlet::new(&io::stderr())?);
+        Ok(Self(()))
+    }
+
+    /// As [`Outlet::finish`].
+    #[expect(clippy::unused_self, reason = "there is one while this is held")]
+    pub(crate) fn end(self, is_stopped: impl Fn() -> bool) {
+        if let Some(outlet) = aside().take() {
+            // Where stderr is gone nobody misses it.
+            let _ = outlet.finish(is_stopped);
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        drop(aside().take());
     }
 }
 

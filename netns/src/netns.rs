@@ -4,7 +4,7 @@ use crate::cli::NetnsCommand;
 use crate::failure::{self, Failure};
 use crate::messages::say;
 use crate::output::{json_line, stdout};
-use crate::rights;
+use crate::require;
 use crate::signals::Stop;
 use netns_core::{Folder, NameEvent, Namespace, RouteSocket, Watch, nsid};
 use serde_json::{Value, json};
@@ -17,11 +17,11 @@ use std::time::Duration;
 pub(crate) fn netns(command: NetnsCommand) -> Result<ExitCode, Failure> {
     match command {
         NetnsCommand::Add { names } => {
-            rights::require("netns add", &[rights::SYS_ADMIN])?;
+            require::rights("netns add", &[require::SYS_ADMIN])?;
             each(&names, |name| Namespace::create(name).map(drop))
         }
         NetnsCommand::Delete { names } => {
-            rights::require("netns delete", &[rights::SYS_ADMIN])?;
+            require::rights("netns delete", &[require::SYS_ADMIN])?;
             each(&names, Namespace::delete)
         }
         NetnsCommand::List { json } => list(json),

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::output::{json_line, micros, stdout};
 use crate::signals::Stop;
 use netns_core::Namespace;
-use netns_core::ping::{Outcome, Ping, Report, ping_each};
+use netns_core::ping::{Ping, PingOutcome, PingReport, ping_each};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -31,7 +31,7 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
         if stop.requested() || written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     written?;
-    let report = Report { outcomes };
+    let report = PingReport { outcomes };
     if arguments.json {
         json_line(&mut out, &describe(arguments, &report))?;
     } else {
@@ -41,19 +41,24 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
 }
 
 /// One request, as soon as it is known what became of it.
-fn tell(out: &mut impl Write, arguments: &PingArguments, number: usize, outcome: &Outcome) -> io::Result<()> {
+fn tell(
+    out: &mut impl Write,
+    arguments: &PingArguments,
+    number: usize,
+    outcome: &PingOutcome,
+) -> io::Result<()> {
     match outcome {
-        Outcome::Reply(time) => {
+        PingOutcome::Reply(time) => {
             let time = time.as_secs_f64() * 1e3;
             writeln!(out, "reply from {}: icmp_seq={number} time={time:.3} ms", arguments.address)?;
         }
-        Outcome::TimedOut => writeln!(out, "no answer: icmp_seq={number}")?,
-        Outcome::Unreachable(why) => writeln!(out, "unreachable: icmp_seq={number}: {why}")?,
+        PingOutcome::TimedOut => writeln!(out, "no answer: icmp_seq={number}")?,
+        PingOutcome::Unreachable(why) => writeln!(out, "unreachable: icmp_seq={number}: {why}")?,
     }
     out.flush()
 }
 
-fn sum_up(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn sum_up(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     let times: Vec<Duration> = report.round_trips().collect();
     write!(out, "{} sent, {} received", report.outcomes.len(), times.len())?;
     if let (Some(least), Some(most)) = (times.iter().min(), times.iter().max()) {
@@ -64,12 +69,12 @@ fn sum_up(out: &mut impl Write, report: &Report) -> io::Result<()> {
     writeln!(out)
 }
 
-fn describe(arguments: &PingArguments, report: &Report) -> Value {
+fn describe(arguments: &PingArguments, report: &PingReport) -> Value {
     let times: Vec<Value> = report
         .outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Reply(time) => micros(*time).into(),
+            PingOutcome::Reply(time) => micros(*time).into(),
             _ => Value::Null,
         })
         .collect();

@@ -1,16 +1,8 @@
-//! The rights that a command takes, looked at before anything is made.
+//! What to say of rights that are missing.
 
-use crate::failure::Failure;
-use crate::program;
-use netns_core::{
-    Cause, ErrorKind, SystemCall, is_in_initial_user_namespace, is_network_foreign, missing_capabilities,
-};
+use crate::name;
+use netns_core::{Cause, ErrorKind, SystemCall, is_in_initial_user_namespace, is_network_foreign};
 use std::fs;
-
-/// To make and change links, addresses and routes.
-pub const NET_ADMIN: &str = "CAP_NET_ADMIN";
-/// To make and enter namespaces, and to load eBPF programs.
-pub const SYS_ADMIN: &str = "CAP_SYS_ADMIN";
 
 /// Root of a user namespace without a network namespace of its own.
 const FOREIGN: &str = "this network namespace belongs to another user namespace, where the capabilities of this one do \
@@ -18,20 +10,6 @@ const FOREIGN: &str = "this network namespace belongs to another user namespace,
 /// Root of a user namespace where names and records cannot be made.
 const RUN: &str = "; names and records are kept in /run, which the root of a user namespace can write to and mount in only \
      if it is its own (unshare --mount, then mount -t tmpfs run /run)";
-
-/// Whether this process has the capabilities that a command takes.
-///
-/// # Errors
-/// [`Failure::Usage`] with a sentence that names those that are missing, and what would help.
-pub fn require(command: &str, takes: &[&str]) -> Result<(), Failure> {
-    let mut missing = missing_capabilities()?;
-    missing.retain(|name| takes.contains(name));
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::usage(format!("this {}", self::takes(command, &missing))))
-    }
-}
 
 /// What of its rights a command misses, and what would help.
 pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
@@ -44,7 +22,7 @@ pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
         let options = options.join(" ");
         format!("takes {names}, which root does not have here (in a container: {options}, or --privileged)")
     } else {
-        let program = program::name();
+        let program = name::name();
         format!("takes {names}; run it as root: sudo -E env \"PATH=$PATH\" {program} {command}")
     }
 }
@@ -73,6 +51,12 @@ pub(crate) fn hint(error: &netns_core::Error) -> &'static str {
             if error.kind() == std::io::ErrorKind::PermissionDenied =>
         {
             of_run_folder()
+        }
+        // The kernel speaks of a device.
+        Cause::System { call: SystemCall::Unshare, error }
+            if error.kind() == std::io::ErrorKind::StorageFull =>
+        {
+            "; the kernel allows no more network namespaces (user.max_net_namespaces)"
         }
         _ => "",
     }

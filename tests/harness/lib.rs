@@ -42,8 +42,8 @@ pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, 
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};
 pub use sys::{
-    Forger, Verdict, drop_capabilities, in_fork, load_program, port_id, raw_icmp, set_receive_buffer,
-    unshare_network, unshare_user,
+    Forger, Verdict, allow_descriptors, attach_tcx, become_user, drop_capabilities, in_fork, load_program,
+    port_id, raw_icmp, set_receive_buffer, unshare_network, unshare_user,
 };
 pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};

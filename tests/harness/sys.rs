@@ -33,6 +33,23 @@ pub fn unshare_network() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process have so many descriptors open at once, if it may not already. Beyond the hard limit that takes
+/// `CAP_SYS_RESOURCE`.
+///
+/// # Errors
+/// The kernel's.
+pub fn allow_descriptors(count: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes a limit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    if limit.rlim_cur < count {
+        limit = libc::rlimit { rlim_cur: count, rlim_max: limit.rlim_max.max(count) };
+        // SAFETY: it reads one.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    }
+    Ok(())
+}
+
 /// Puts the calling process, which has no other thread, into a new user namespace.
 ///
 /// # Errors
@@ -127,6 +144,17 @@ pub fn drop_capabilities() -> io::Result<()> {
     }
     // SAFETY: both structures are of the size that version 3 has, and outlive the call. The kernel only reads them.
     check_long(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) })?;
+    Ok(())
+}
+
+/// Makes the calling process another user's, for ever: by that, it is not dumpable any more. For a fork, which has one
+/// thread: the kernel changes the calling one alone.
+///
+/// # Errors
+/// The kernel's.
+pub fn become_user(id: u32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check_long(unsafe { libc::syscall(libc::SYS_setresuid, id, id, id) })?;
     Ok(())
 }
 
@@ -301,6 +329,43 @@ pub fn load_program(verdict: Verdict) -> io::Result<OwnedFd> {
     unsafe {
         let size = size_of::<LoadProgram>();
         let fd = check_long(libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const attributes, size))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// The first members of `union bpf_attr` for `BPF_LINK_CREATE`.
+#[repr(C)]
+struct CreateLink {
+    program: u32,
+    index: u32,
+    attach_type: u32,
+    flags: u32,
+    relative: u64,
+    revision: u64,
+}
+
+/// Attaches a classifier by TCX (Linux 6.6), at the ingress hook of the link with this index in the thread's namespace,
+/// before all others. It is detached when the descriptor is closed.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach_tcx(program: BorrowedFd<'_>, index: u32) -> io::Result<OwnedFd> {
+    const LINK_CREATE: libc::c_int = 28;
+    const TCX_INGRESS: u32 = 46;
+    const BEFORE: u32 = 1 << 3;
+    let attributes = CreateLink {
+        program: program.as_raw_fd().cast_unsigned(),
+        index,
+        attach_type: TCX_INGRESS,
+        flags: BEFORE,
+        relative: 0,
+        revision: 0,
+    };
+    // SAFETY: the size is that of `attributes`, which has no pointers and outlives the call. A result that is not negative is
+    // a new descriptor that nobody else owns.
+    unsafe {
+        let size = size_of::<CreateLink>();
+        let fd = check_long(libc::syscall(libc::SYS_bpf, LINK_CREATE, &raw const attributes, size))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }

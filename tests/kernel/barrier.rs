@@ -4,7 +4,7 @@
 //! nobody inside gets a stamp, is for the tests of netns-ebpf.
 
 use super::nftables::{needs_nftables, nft};
-use netns_core::barrier::{self, Barrier, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::bridge::{self, BridgeOptions};
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::attack::FrameSocket;
@@ -60,7 +60,7 @@ fn what_no_program_saw_is_dropped_before_the_bridge_learns() {
     in_host(|host| {
         needs_nftables();
         build();
-        let mut wall = Barrier::create(host.namespace(), "test", Ports::Listed, STAMP).unwrap();
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
         assert!(reaches("ns1", "10.1.1.2"), "no port is listed yet");
         assert!(wall.unjudged().unwrap().is_empty());
         wall.add(&[101]).unwrap();
@@ -89,13 +89,14 @@ fn all_ports_of_a_window_are_behind_it_and_no_others() {
     in_host(|host| {
         needs_nftables();
         build();
-        let wall = Barrier::create(host.namespace(), "test", Ports::Indexes(102..=103), STAMP).unwrap();
+        let wall =
+            Barrier::create(host.namespace(), "test", BarrierPorts::Indexes(102..=103), STAMP).unwrap();
         assert!(!reaches("ns2", "10.1.1.1") && !reaches("ns3", "10.1.1.254"));
         let _ = run(oracle("ip").args(["link", "set", "p2", "down"]));
         assert!(reaches("ns1", "10.1.1.254"));
         // With a stamp of 0, which frames that nobody stamps have, all pass: the comparison is the right way round.
         wall.delete().unwrap();
-        let wall = Barrier::create(host.namespace(), "test", Ports::Indexes(0..=u32::MAX), 0).unwrap();
+        let wall = Barrier::create(host.namespace(), "test", BarrierPorts::Indexes(0..=u32::MAX), 0).unwrap();
         assert!(reaches("ns3", "10.1.1.254"));
         wall.delete().unwrap();
     });
@@ -118,7 +119,7 @@ fn frames_to_reserved_addresses_do_not_get_past_it() {
         let inside = Namespace::open("ns1").unwrap();
         let eth0 = super::index(&mut RouteSocket::open_in(&inside).unwrap(), "eth0");
         let socket = inside.enter(|| FrameSocket::open(eth0)).unwrap().unwrap();
-        let mut wall = Barrier::create(host.namespace(), "test", Ports::Listed, STAMP).unwrap();
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
         // With STP off, 0 is forwarded; 2, 3 and 0xd are for the bridge.
         for last in [0, 2, 3, 0xd] {
             let mac = format!("02:00:00:00:66:{last:02x}");
@@ -188,7 +189,7 @@ fn one_that_was_taken_away_is_noticed_and_made_again() {
     in_host(|host| {
         needs_nftables();
         build();
-        let mut wall = Barrier::create(host.namespace(), "test", Ports::Listed, STAMP).unwrap();
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
         wall.add(&[101, 102]).unwrap();
         assert!(wall.is_whole().unwrap());
         let _ = nft("add table ip theirs");
@@ -230,7 +231,7 @@ fn what_others_made_is_as_it_was() {
         let before = shown();
         let name = barrier::unused_name();
         assert_ne!(name, barrier::unused_name());
-        let mut wall = Barrier::create(host.namespace(), &name, Ports::Listed, STAMP).unwrap();
+        let mut wall = Barrier::create(host.namespace(), &name, BarrierPorts::Listed, STAMP).unwrap();
         wall.add(&[101]).unwrap();
         wall.restore().unwrap();
         wall.delete().unwrap();
@@ -238,7 +239,7 @@ fn what_others_made_is_as_it_was() {
         assert!(!barrier::remove(host.namespace(), &name).unwrap(), "it is gone");
         assert_eq!(shown(), before);
         // One of a name that is taken is refused, and nothing of it is left.
-        let error = Barrier::create(host.namespace(), "filter", Ports::Listed, STAMP).unwrap_err();
+        let error = Barrier::create(host.namespace(), "filter", BarrierPorts::Listed, STAMP).unwrap_err();
         assert_eq!(error.errno(), Some(libc::EEXIST));
         assert_eq!(shown(), before);
     });
@@ -248,7 +249,7 @@ fn what_others_made_is_as_it_was() {
 fn one_of_a_killed_process_is_removed_by_its_name() {
     in_host(|host: &Host| {
         needs_nftables();
-        let wall = Barrier::create(host.namespace(), "test", Ports::Listed, STAMP).unwrap();
+        let wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
         // As a kill would.
         drop(wall);
         assert!(nft("list ruleset").contains("table bridge test"));

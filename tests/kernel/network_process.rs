@@ -2,13 +2,13 @@
 //! back.
 
 use crate::{name, net};
-use netns_core::Namespace;
 use netns_core::network::{Network, NetworkOptions};
+use netns_core::{Namespace, become_root_of_user_namespace};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use tests::{drop_capabilities, in_fork, in_host, ip, require_privilege, unshare_user};
+use tests::{become_user, drop_capabilities, in_fork, in_host, ip, require_privilege, unshare_user};
 
 /// Which of the tests below [`child`] is to be the child of.
 const CHILD: &str = "NETWORK_PROCESS";
@@ -86,6 +86,27 @@ fn who_may_not_come_back_is_told_and_not_let_in() {
             let after = Namespace::current().unwrap().id().unwrap();
             drop(one);
             if error.errno() == Some(libc::EPERM) && here == after { Ok(()) } else { Err(error.to_string()) }
+        });
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+#[test]
+fn who_may_not_map_its_user_stays_where_it_is() {
+    in_host(|_| {
+        let outcome = in_fork(|| {
+            let users = || std::fs::read_link("/proc/thread-self/ns/user").unwrap();
+            let here = (users(), Namespace::current().unwrap().id().unwrap());
+            // As one that has dropped its privilege: its files in /proc are root's.
+            become_user(65_534).unwrap();
+            let error = become_root_of_user_namespace().unwrap_err().to_string();
+            let there = (users(), Namespace::current().unwrap().id().unwrap());
+            let expected = "write /proc/self/uid_map: open: Permission denied (os error 13)";
+            if error == expected && here == there {
+                Ok(())
+            } else {
+                Err(format!("{error}: {here:?} {there:?}"))
+            }
         });
         assert_eq!(outcome, Ok(()));
     });

@@ -281,6 +281,98 @@ fn a_dead_ones_network_is_removed_and_nobody_elses_things() {
 }
 
 #[test]
+fn a_namespace_of_somebody_else_outlives_both_engines() {
+    in_host(|_| {
+        ip("netns add theirs");
+        let theirs = Namespace::open("theirs").unwrap();
+        let abandon = || {
+            in_fork(|| {
+                let network = Network::create(&options()).unwrap();
+                std::mem::forget((network.create_sandbox_in(&theirs).unwrap(), network));
+                Ok(())
+            })
+            .unwrap();
+        };
+        let is_as_it_was = || {
+            assert_eq!(Namespace::list().unwrap(), ["theirs"]);
+            eventually("eth0 is gone", || !ip("-n theirs -o link show").contains("eth0"));
+        };
+        abandon();
+        assert_eq!(recorded().remove().unwrap(), Vec::<String>::new());
+        is_as_it_was();
+        abandon();
+        let (network, sandboxes) = recorded().open(None).unwrap();
+        assert_eq!((sandboxes.len(), sandboxes[0].name()), (1, None));
+        reaches(&sandboxes[0], "10.99.0.1");
+        drop(sandboxes);
+        is_as_it_was();
+        drop(network);
+        ip("netns delete theirs");
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn everything_that_dead_processes_left_is_removed_at_once() {
+    in_host(|_| {
+        let inhabitant = dead_engine(&options());
+        let other = NetworkOptions { subnet_v6: None, subnet_v4: Some(net("10.98.0.0/24")), ..options() };
+        let living = Network::create(&NetworkOptions { name: name("alive"), ..other.clone() }).unwrap();
+        // Of another namespace; and killed when it had begun its record.
+        let elsewhere = Namespace::anonymous().unwrap();
+        elsewhere
+            .enter(|| {
+                in_fork(|| {
+                    std::mem::forget(Network::create(&other).unwrap());
+                    Ok(())
+                })
+            })
+            .unwrap()
+            .unwrap();
+        std::fs::write(format!("{FOLDER}/begun.7.record"), "").unwrap();
+        assert_eq!(RecordedNetwork::remove_all(FOLDER).unwrap(), Vec::<String>::new());
+        let left = RecordedNetwork::list(FOLDER).unwrap();
+        assert_eq!(left.iter().map(|one| one.name().to_string()).collect::<Vec<_>>(), ["alive", "sb"]);
+        assert_eq!(std::fs::read_dir(FOLDER).unwrap().count(), 2);
+        assert_eq!(Namespace::list().unwrap(), Vec::<String>::new());
+        assert!(living.create_sandbox().is_ok(), "nobody touched it");
+        elsewhere.enter(|| RecordedNetwork::remove_all(FOLDER)).unwrap().unwrap();
+        drop((living, inhabitant));
+        nothing_is_left();
+        // Killed between making the folder and beginning the record.
+        std::fs::create_dir(FOLDER).unwrap();
+        RecordedNetwork::remove_all(FOLDER).unwrap();
+        nothing_is_left();
+    });
+}
+
+#[test]
+fn a_name_of_which_the_file_cannot_be_removed_is_removed_later() {
+    in_host(|_| {
+        let network = Network::create(&options()).unwrap();
+        let one = network.create_named_sandbox("one").unwrap();
+        // A mount can be taken off a file of a folder in which nothing may be removed.
+        let remount =
+            |how: &str| run(Command::new("mount").args(["-o", &format!("remount,bind,{how}"), "/run/netns"]));
+        let _ = remount("ro");
+        drop(one);
+        let error = network.wait_reclaimed(LONG).unwrap_err();
+        let why = "delete namespace one: unlink: Read-only file system (os error 30)";
+        assert_eq!((error.to_string(), Namespace::list().unwrap()), (why.to_owned(), vec!["one".to_owned()]));
+        let _ = remount("rw");
+        network.wait_reclaimed(LONG).unwrap();
+        assert_eq!(Namespace::list().unwrap(), Vec::<String>::new());
+        // From now on it may be somebody else's.
+        ip("netns add one");
+        network.wait_reclaimed(LONG).unwrap();
+        assert_eq!(Namespace::list().unwrap(), ["one"]);
+        ip("netns delete one");
+        drop(network);
+        nothing_is_left();
+    });
+}
+
+#[test]
 fn a_record_of_nothing_is_in_nobodys_way() {
     in_host(|_| {
         drop(dead_engine(&options()));

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::in_host;
+use tests::{allow_descriptors, in_host};
 
 const LONG: Duration = Duration::from_mins(2);
 /// A first packet that was lost is repeated after a second.
@@ -127,6 +127,8 @@ fn assert_reaches(from: &Namespace, to: IpAddr) {
 }
 
 fn alive_at_once(count: usize) {
+    // A sandbox is a descriptor, and those that are looked at take a few more.
+    allow_descriptors(count as u64 + 1000).unwrap();
     in_host(|host| {
         let options = NetworkOptions { permanent_neighbours: true, ..options() };
         let network = Network::create(&options).unwrap();

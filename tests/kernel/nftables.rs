@@ -1,12 +1,13 @@
 //! nftables by hand: what `nft` shows of it, and that what others made stays as it is.
 
 use netns_core::nftables::{
-    Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, Set, Table,
-    Transaction, Verdict, chain, element, rule, set, table,
+    Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, RuleNotices,
+    RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
 };
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::{env, fs};
-use tests::{Host, annotate_nft, datagrams, in_host, needs_option, oracle, run, skip};
+use tests::{Host, annotate_nft, datagrams, in_host, needs_option, oracle, run, set_receive_buffer, skip};
 
 /// Skips the test where the kernel has no nftables for bridges.
 pub(super) fn needs_nftables() {
@@ -122,7 +123,7 @@ fn nft_shows_what_was_made() {
             rule.meta(MetaKey::InputIndex, Register::One);
             rule.lookup(Register::One, &ports);
             rule.counter();
-            rule.verdict(Verdict::Accept);
+            rule.verdict(RuleVerdict::Accept);
         });
         let mut socket = socket(host);
         let before = socket.generation().unwrap();
@@ -188,6 +189,41 @@ fn a_transaction_is_carried_out_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn what_others_change_is_noticed_and_what_we_change_is_not() {
+    in_host(|host| {
+        needs_nftables();
+        let mut socket = socket(host);
+        let table = Table { family: Family::Bridge, name: "ours" };
+        let mut notices = RuleNotices::open_beside(&socket).unwrap();
+        let mut transaction = Transaction::new();
+        table::encode_create(&mut transaction, table);
+        socket.commit(&mut transaction).unwrap();
+        assert!(!notices.is_changed(socket.port_id()).unwrap());
+        table::delete(&mut socket, table).unwrap();
+        assert!(notices.is_changed(None).unwrap(), "there was a notice");
+
+        for theirs in ["add table ip theirs", "add set ip theirs s { type ipv4_addr; }", "flush ruleset"] {
+            let _ = nft(theirs);
+            assert!(notices.is_changed(socket.port_id()).unwrap(), "{theirs}");
+            assert!(!notices.is_changed(socket.port_id()).unwrap(), "{theirs}: once");
+        }
+        let _ = nft("list ruleset");
+        assert!(!notices.is_changed(socket.port_id()).unwrap(), "to look is no change");
+
+        // More than there is room for, even if it was ours alone, may have been somebody's.
+        set_receive_buffer(notices.as_fd(), 1).unwrap();
+        for _ in 0..100 {
+            transaction.clear();
+            table::encode_create(&mut transaction, table);
+            socket.commit(&mut transaction).unwrap();
+            table::delete(&mut socket, table).unwrap();
+        }
+        assert!(notices.is_changed(socket.port_id()).unwrap());
+        assert!(!notices.is_changed(socket.port_id()).unwrap());
+    });
+}
+
+#[test]
 fn every_expression_is_what_nft_reads_it_as() {
     in_host(|host| {
         needs_nftables();
@@ -203,7 +239,7 @@ fn every_expression_is_what_nft_reads_it_as() {
             rule.meta(MetaKey::OutputIndex, Register::Two);
             rule.byte_order(Register::Two, ByteOrder::Network);
             rule.compare(Register::Two, Comparison::Greater, &9_u32.to_be_bytes());
-            rule.verdict(Verdict::Drop);
+            rule.verdict(RuleVerdict::Drop);
         });
         socket(host).commit(&mut transaction).unwrap();
         let shown = nft("list table inet t");

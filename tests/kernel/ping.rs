@@ -3,7 +3,7 @@
 use crate::{ip_address, name};
 use netns_core::address::{self, Address};
 use netns_core::neighbour::{self, Neighbour};
-use netns_core::ping::{Outcome, Ping, Report, ping};
+use netns_core::ping::{Ping, PingOutcome, PingReport, ping};
 use netns_core::{IpNet, Namespace, RouteSocket, link, sysctl};
 use std::time::{Duration, Instant};
 use tests::{Bridged, Host, eventually, in_host, ip, mac, oracle, until};
@@ -22,9 +22,9 @@ fn request(address: &str) -> Ping {
 
 /// Asks until there is an answer to every request: what else the machine does makes it drop packets here too, see
 /// `tests::ping`.
-fn answered(namespace: &Namespace, request: &Ping) -> Report {
+fn answered(namespace: &Namespace, request: &Ping) -> PingReport {
     until("an answer to every request", || {
-        Some(ping(namespace, request).unwrap()).filter(Report::all_received)
+        Some(ping(namespace, request).unwrap()).filter(PingReport::all_received)
     })
 }
 
@@ -102,7 +102,7 @@ fn an_address_that_nobody_has_times_out() {
             let begin = Instant::now();
             let quick = Ping { timeout: Duration::from_millis(300), ..Ping::new(ip_address(address)) };
             let report = ping(&bridged.insides[0].namespace, &quick).unwrap();
-            assert!(matches!(report.outcomes[..], [Outcome::TimedOut]), "{report:?}");
+            assert!(matches!(report.outcomes[..], [PingOutcome::TimedOut]), "{report:?}");
             assert!((0.3..30.0).contains(&begin.elapsed().as_secs_f64()), "{:?}", begin.elapsed());
             assert!(!by_debian(&bridged.insides[0].namespace, address));
         }
@@ -124,7 +124,7 @@ fn an_address_that_nobody_has_is_unreachable_when_the_kernel_gives_up_asking() {
                 scope.spawn(move || ping(namespace, &patient).unwrap())
             });
             for report in pings.map(|ping| ping.join().unwrap()) {
-                let [Outcome::Unreachable(error)] = &report.outcomes[..] else { panic!("{report:?}") };
+                let [PingOutcome::Unreachable(error)] = &report.outcomes[..] else { panic!("{report:?}") };
                 assert_eq!(error.raw_os_error(), Some(libc::EHOSTUNREACH));
             }
         });
@@ -161,8 +161,8 @@ fn the_error_of_an_earlier_request_is_not_taken_for_that_of_a_later_one() {
         };
         // Once in which neither came late: a machine that is busy may be slower than the limits.
         until("silence, and an answer", || match give_the_address_after_the_first().outcomes[..] {
-            [Outcome::TimedOut, Outcome::Reply(_)] => Some(()),
-            [Outcome::TimedOut, Outcome::Unreachable(_)] => {
+            [PingOutcome::TimedOut, PingOutcome::Reply(_)] => Some(()),
+            [PingOutcome::TimedOut, PingOutcome::Unreachable(_)] => {
                 panic!("the first one's error is told of the second")
             }
             _ => None,
@@ -200,10 +200,11 @@ fn one_lost_request_among_others_is_told_in_its_place() {
         };
         // Once in which nothing else was lost.
         let report = until("answers to the first and the third", || {
-            Some(ignore_the_second())
-                .filter(|report| matches!(report.outcomes[..], [Outcome::Reply(_), _, Outcome::Reply(_)]))
+            Some(ignore_the_second()).filter(|report| {
+                matches!(report.outcomes[..], [PingOutcome::Reply(_), _, PingOutcome::Reply(_)])
+            })
         });
-        assert!(matches!(report.outcomes[1], Outcome::TimedOut), "{report:?}");
+        assert!(matches!(report.outcomes[1], PingOutcome::TimedOut), "{report:?}");
         assert_eq!((report.received(), report.all_received()), (2, false));
     });
 }
@@ -257,8 +258,8 @@ fn behind_a_router(host: &Host) -> Bridged {
 /// The errno that a router's word turns into.
 fn refused(namespace: &Namespace, address: &str) -> i32 {
     until("a router's word", || match &ping(namespace, &request(address)).unwrap().outcomes[..] {
-        [Outcome::Unreachable(error)] => error.raw_os_error(),
-        [Outcome::TimedOut] => None,
+        [PingOutcome::Unreachable(error)] => error.raw_os_error(),
+        [PingOutcome::TimedOut] => None,
         other => panic!("{address}: {other:?}"),
     })
 }
@@ -315,8 +316,9 @@ fn an_interface_taken_down_meanwhile_makes_it_unreachable() {
             })
         };
         let report = until("an answer to the first", || {
-            Some(take_down_after_the_first()).filter(|report| matches!(report.outcomes[0], Outcome::Reply(_)))
+            Some(take_down_after_the_first())
+                .filter(|report| matches!(report.outcomes[0], PingOutcome::Reply(_)))
         });
-        assert!(matches!(report.outcomes[1], Outcome::Unreachable(_)), "{report:?}");
+        assert!(matches!(report.outcomes[1], PingOutcome::Unreachable(_)), "{report:?}");
     });
 }

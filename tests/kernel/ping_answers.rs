@@ -1,7 +1,7 @@
 //! Which answers to a ping count: somebody in the other namespace sends all kinds of them.
 
 use crate::ip_address;
-use netns_core::ping::{Outcome, Ping, ping};
+use netns_core::ping::{Ping, PingOutcome, ping};
 use netns_core::sysctl;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -63,8 +63,8 @@ fn only_the_right_answer_to_this_very_request_counts() {
                 ping(&first.namespace, &request).unwrap()
             });
             let [outcome] = &report.outcomes[..] else { panic!("{report:?}") };
-            assert_eq!(matches!(outcome, Outcome::Reply(_)), counts, "{case}: {report:?}");
-            assert_eq!(matches!(outcome, Outcome::TimedOut), !counts, "{case}: {report:?}");
+            assert_eq!(matches!(outcome, PingOutcome::Reply(_)), counts, "{case}: {report:?}");
+            assert_eq!(matches!(outcome, PingOutcome::TimedOut), !counts, "{case}: {report:?}");
         }
     });
 }

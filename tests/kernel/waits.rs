@@ -81,3 +81,12 @@ fn waits_may_be_of_any_length() {
         }
     });
 }
+
+/// The verifier gives up when a signal is pending, and takes longer than that for a program.
+#[test]
+fn a_program_is_loaded_while_signals_arrive() {
+    in_host(|_| {
+        let load = || netns_ebpf::Monitor::load(&netns_ebpf::MonitorOptions::default()).map(drop);
+        interrupted(Duration::from_millis(1), LONG, load).unwrap();
+    });
+}

@@ -2,7 +2,7 @@
 
 use crate::cross::require;
 use crate::cross::target::Target;
-use crate::cross::toolchain::{Toolchain, UNWINDER};
+use crate::cross::toolchain::{CrossToolchain, UNWINDER};
 use crate::root;
 use clap::Args;
 use object::read::elf::{ElfFile64, ProgramHeader};
@@ -29,7 +29,7 @@ pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
     let root = root();
     let target = Target::find(TARGET).ok_or("the target is not known")?;
     let run = target.run.as_ref().ok_or("the target cannot be linked")?;
-    let toolchain = Toolchain::find(target)?;
+    let toolchain = CrossToolchain::find(target)?;
     require([run.linker, run.library].into_iter().chain(toolchain.builds_std().then_some(UNWINDER)))?;
     let folder = root.join("target/cross");
     let mut cargo = toolchain.linking_cargo("build", target, run, &folder)?;

@@ -9,38 +9,40 @@ mod dist;
 mod ebpf;
 mod faults;
 mod package;
+mod soak;
 mod vm;
 
 use clap::{ArgMatches, FromArgMatches, Subcommand};
-use cli::{Command, EbpfCommand};
+use cli::{DeveloperCommand, EbpfCommand};
 use netns::{Failure, Program};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let program = Program { name: "cargo xtask", commands: Command::augment_subcommands, run };
+    let program = Program { name: "cargo xtask", commands: DeveloperCommand::augment_subcommands, run };
     netns::main(std::env::args_os(), &program)
 }
 
 /// Runs one of our own commands, if it is one of them.
 fn run(matches: &ArgMatches) -> Option<Result<ExitCode, Failure>> {
-    matches.subcommand_name().filter(|name| Command::has_subcommand(name))?;
-    Some(match Command::from_arg_matches(matches) {
+    matches.subcommand_name().filter(|name| DeveloperCommand::has_subcommand(name))?;
+    Some(match DeveloperCommand::from_arg_matches(matches) {
         Ok(command) => dispatch(&command),
         Err(error) => Err(Failure::Usage(error.to_string())),
     })
 }
 
-fn dispatch(command: &Command) -> Result<ExitCode, Failure> {
+fn dispatch(command: &DeveloperCommand) -> Result<ExitCode, Failure> {
     let done = match command {
-        Command::VmTest(arguments) => return vm::vm_test(arguments),
-        Command::Faults(arguments) => return faults::faults(arguments),
-        Command::Ebpf(EbpfCommand::Build) => ebpf::build(),
-        Command::Ebpf(EbpfCommand::Check) => ebpf::check(),
-        Command::Cross(arguments) => cross::cross(arguments),
-        Command::Dist(arguments) => dist::dist(arguments),
-        Command::Package => package::package(),
-        Command::Api(arguments) => api::api(arguments),
+        DeveloperCommand::VmTest(arguments) => return vm::vm_test(arguments),
+        DeveloperCommand::Faults(arguments) => return faults::faults(arguments),
+        DeveloperCommand::Soak(arguments) => return soak::soak(arguments),
+        DeveloperCommand::Ebpf(EbpfCommand::Build) => ebpf::build(),
+        DeveloperCommand::Ebpf(EbpfCommand::Check) => ebpf::check(),
+        DeveloperCommand::Cross(arguments) => cross::cross(arguments),
+        DeveloperCommand::Dist(arguments) => dist::dist(arguments),
+        DeveloperCommand::Package => package::package(),
+        DeveloperCommand::Api(arguments) => api::api(arguments),
     };
     done.map(|()| ExitCode::SUCCESS).map_err(Failure::Usage)
 }

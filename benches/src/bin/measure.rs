@@ -1,15 +1,15 @@
 //! Measures everything, and says what it found: JSON objects on stdout, a line each. Those with `progress` tell how far
 //! it is; the last one has the `report`. `cargo xtask bench` makes something to look at of it.
 
-use benches::allocations::Counting;
-use benches::run::{Plan, run};
+use benches::allocations::CountingAllocator;
+use benches::run::{BenchPlan, run};
 use benches::{Result, host};
 use serde_json::json;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> ExitCode {
     match measure() {
@@ -22,10 +22,10 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<()> {
-    let mut plan = Plan::FULL;
+    let mut plan = BenchPlan::FULL;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--quick") {
-        plan = Plan::QUICK;
+        plan = BenchPlan::QUICK;
     }
     plan.peers = arguments.iter().any(|argument| argument == "--peers");
     host::enter()?;

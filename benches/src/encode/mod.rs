@@ -11,12 +11,12 @@ use std::hint::black_box;
 use std::time::Instant;
 
 pub use neli::Neli;
-pub use ours::Ours;
+pub use ours::OurEncoder;
 pub use packet_route::PacketRoute;
 
 /// A request to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message {
+pub enum RouteRequest {
     /// A veth pair, with its peer in another namespace and one queue.
     CreateVeth,
     /// An IPv4 address.
@@ -27,7 +27,7 @@ pub enum Message {
     GetLink,
 }
 
-impl Message {
+impl RouteRequest {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::CreateVeth, Self::AddAddress, Self::AddRoute, Self::GetLink];
 
@@ -59,13 +59,13 @@ pub trait Encoder {
     fn name(&self) -> &'static str;
 
     /// Writes a message into its buffer, from nothing: names, indexes and addresses are all that is there.
-    fn encode(&mut self, message: Message) -> &[u8];
+    fn encode(&mut self, message: RouteRequest) -> &[u8];
 }
 
 /// All of them, ours first.
 #[must_use]
 pub fn all() -> [Box<dyn Encoder>; 3] {
-    [Box::<Ours>::default(), Box::<PacketRoute>::default(), Box::<Neli>::default()]
+    [Box::<OurEncoder>::default(), Box::<PacketRoute>::default(), Box::<Neli>::default()]
 }
 
 /// What was measured of one message in one library.
@@ -88,7 +88,7 @@ pub struct Encoded {
 pub fn measure(turns: usize, times: u32) -> Vec<Encoded> {
     let mut encoders = all();
     let mut results = Vec::new();
-    for message in Message::ALL {
+    for message in RouteRequest::ALL {
         let mut samples = vec![Samples::default(); encoders.len()];
         for _ in 0..turns {
             for (encoder, samples) in encoders.iter_mut().zip(&mut samples) {
@@ -115,16 +115,16 @@ pub fn measure(turns: usize, times: u32) -> Vec<Encoded> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, all};
+    use super::{RouteRequest, all};
 
     /// The libraries differ in who ends the name of the kind, "veth", with a NUL; the kernel takes it either way.
     #[test]
     fn all_libraries_write_the_same() {
         let [mut ours, others @ ..] = all();
         for mut other in others {
-            for message in Message::ALL {
+            for message in RouteRequest::ALL {
                 let (one, two) = (ours.encode(message).to_vec(), other.encode(message).to_vec());
-                if message == Message::CreateVeth && one.len() != two.len() {
+                if message == RouteRequest::CreateVeth && one.len() != two.len() {
                     assert_eq!(one.len() - 4, two.len(), "{}", other.name());
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! neli.
 
-use super::{ADDRESS, BROADCAST, Encoder, GATEWAY, INDEX, Message, NAMES, NAMESPACE, PREFIX};
+use super::{ADDRESS, BROADCAST, Encoder, GATEWAY, INDEX, NAMES, NAMESPACE, PREFIX, RouteRequest};
 use neli::ToBytes;
 use neli::consts::nl::NlmF;
 use neli::consts::rtnl::{
@@ -28,13 +28,13 @@ impl Encoder for Neli {
         "neli"
     }
 
-    fn encode(&mut self, message: Message) -> &[u8] {
+    fn encode(&mut self, message: RouteRequest) -> &[u8] {
         let made = NlmF::CREATE | NlmF::EXCL;
         let written = match message {
-            Message::CreateVeth => pair().and_then(|link| self.write(Rtm::Newlink, made, link)),
-            Message::AddAddress => address().and_then(|address| self.write(Rtm::Newaddr, made, address)),
-            Message::AddRoute => route().and_then(|route| self.write(Rtm::Newroute, made, route)),
-            Message::GetLink => get().and_then(|link| self.write(Rtm::Getlink, NlmF::empty(), link)),
+            RouteRequest::CreateVeth => pair().and_then(|link| self.write(Rtm::Newlink, made, link)),
+            RouteRequest::AddAddress => address().and_then(|address| self.write(Rtm::Newaddr, made, address)),
+            RouteRequest::AddRoute => route().and_then(|route| self.write(Rtm::Newroute, made, route)),
+            RouteRequest::GetLink => get().and_then(|link| self.write(Rtm::Getlink, NlmF::empty(), link)),
         };
         written.expect("neli writes the message");
         &self.0

@@ -1,6 +1,6 @@
 //! netns-core.
 
-use super::{ADDRESS, Encoder, GATEWAY, INDEX, Message, NAMES, PREFIX};
+use super::{ADDRESS, Encoder, GATEWAY, INDEX, NAMES, PREFIX, RouteRequest};
 use netns_core::address::{self, Address};
 use netns_core::route::{self, Route};
 use netns_core::veth::{self, Veth};
@@ -10,18 +10,18 @@ use std::os::fd::AsFd;
 
 /// With a batch that is used again.
 #[derive(Debug, Default)]
-pub struct Ours(Batch);
+pub struct OurEncoder(Batch);
 
-impl Encoder for Ours {
+impl Encoder for OurEncoder {
     fn name(&self) -> &'static str {
         "netns-core"
     }
 
-    fn encode(&mut self, message: Message) -> &[u8] {
+    fn encode(&mut self, message: RouteRequest) -> &[u8] {
         let Self(batch) = self;
         batch.clear();
         match message {
-            Message::CreateVeth => {
+            RouteRequest::CreateVeth => {
                 let [port, eth0] = NAMES.map(|name| IfName::new(name).expect("it is a name"));
                 let namespace = std::io::stdin();
                 veth::encode_create(
@@ -29,15 +29,15 @@ impl Encoder for Ours {
                     &Veth { peer_namespace: Some(namespace.as_fd()), ..Veth::new(port, eth0) },
                 );
             }
-            Message::AddAddress => {
+            RouteRequest::AddAddress => {
                 let net = IpNet::new(ADDRESS.into(), PREFIX).expect("it is a prefix");
                 address::encode_add(batch, &Address::new(INDEX, net));
             }
-            Message::AddRoute => {
+            RouteRequest::AddRoute => {
                 let gateway = GATEWAY.into();
                 route::encode_add(batch, &Route::new(IpNet::everything(gateway), Some(gateway), Some(INDEX)));
             }
-            Message::GetLink => link::encode_get(batch, INDEX, true),
+            RouteRequest::GetLink => link::encode_get(batch, INDEX, true),
         }
         batch.bytes()
     }

@@ -1,6 +1,6 @@
 //! netlink-packet-route, which `rtnetlink` is made of.
 
-use super::{ADDRESS, BROADCAST, Encoder, GATEWAY, INDEX, Message, NAMES, NAMESPACE, PREFIX};
+use super::{ADDRESS, BROADCAST, Encoder, GATEWAY, INDEX, NAMES, NAMESPACE, PREFIX, RouteRequest};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
@@ -18,12 +18,14 @@ impl Encoder for PacketRoute {
         "netlink-packet-route"
     }
 
-    fn encode(&mut self, message: Message) -> &[u8] {
+    fn encode(&mut self, message: RouteRequest) -> &[u8] {
         let (payload, flags) = match message {
-            Message::CreateVeth => (RouteNetlinkMessage::NewLink(pair()), NLM_F_CREATE | NLM_F_EXCL),
-            Message::AddAddress => (RouteNetlinkMessage::NewAddress(address()), NLM_F_CREATE | NLM_F_EXCL),
-            Message::AddRoute => (RouteNetlinkMessage::NewRoute(route()), NLM_F_CREATE | NLM_F_EXCL),
-            Message::GetLink => {
+            RouteRequest::CreateVeth => (RouteNetlinkMessage::NewLink(pair()), NLM_F_CREATE | NLM_F_EXCL),
+            RouteRequest::AddAddress => {
+                (RouteNetlinkMessage::NewAddress(address()), NLM_F_CREATE | NLM_F_EXCL)
+            }
+            RouteRequest::AddRoute => (RouteNetlinkMessage::NewRoute(route()), NLM_F_CREATE | NLM_F_EXCL),
+            RouteRequest::GetLink => {
                 let mut link = LinkMessage::default();
                 link.header.index = INDEX;
                 (RouteNetlinkMessage::GetLink(link), 0)

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 /// A request that is on its way.
-type Request = Pin<Box<dyn Future<Output = std::result::Result<(), rtnetlink::Error>>>>;
+type TunedRequest = Pin<Box<dyn Future<Output = std::result::Result<(), rtnetlink::Error>>>>;
 
 /// Indexes that the kernel does not come to by itself.
 const FIRST_INDEX: u32 = 1 << 29;
@@ -103,7 +103,7 @@ async fn make(host: &Handle, home: &File, bridge: u32, number: u32) -> Result<(H
 
     let [high, low] = [number / 250, number % 250 + 2].map(|part| part as u8);
     let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(Ipv4Addr::new(10, 96, 0, 1)).build();
-    let requests: [Request; 4] = [
+    let requests: [TunedRequest; 4] = [
         Box::pin(within.link().set(LinkUnspec::new_with_index(1).up().build()).execute()),
         Box::pin(within.link().set(LinkUnspec::new_with_index(ETH0).up().build()).execute()),
         Box::pin(within.address().add(ETH0, Ipv4Addr::new(10, 96, high, low).into(), 16).execute()),

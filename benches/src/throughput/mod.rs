@@ -5,6 +5,7 @@
 //! machine does for a second happens to all of them, and a ratio is the middle one of the rounds' ratios. Where in memory
 //! a bridge happens to lie is worth some per cent, so they are made anew now and then.
 
+mod guard;
 mod nftables;
 mod traffic;
 mod world;
@@ -12,9 +13,10 @@ mod world;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::{Result, goals, host};
+use guard::Guard;
 use netns_ebpf::Mode;
 use std::time::{Duration, Instant};
-use world::{Guard, World};
+use world::World;
 
 /// How many ports the bridges have.
 pub const PORTS: [u16; 3] = [2, 64, 512];

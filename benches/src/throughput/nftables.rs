@@ -1,6 +1,6 @@
 //! The peer: the same anti-spoofing rules in nftables' bridge family, one rule set a port, as Incus and libvirt make them.
 
-use super::world::{Guard, address_of};
+use super::guard::{Guard, address_of};
 use crate::Result;
 use netns_core::MacAddress;
 use std::fmt::Write as _;

@@ -1,5 +1,6 @@
 //! A bridge with guarded ports.
 
+use super::guard::{Guard, address_of};
 use super::nftables;
 use crate::{Result, empty};
 use netns_core::address::{self, Address};
@@ -18,54 +19,8 @@ use std::os::fd::{AsFd, OwnedFd};
 const BRIDGE: u32 = 2;
 const FIRST_PORT: u32 = 1000;
 
-/// What is on the ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
-    Nothing,
-    /// A program that does nothing, at both hooks: what the kernel takes to run any.
-    Empty,
-    Counters,
-    Ours(Mode),
-    /// Enforcing, where nobody wants to know who sends to whom: [`MonitorOptions::pairs`] is 0.
-    WithoutPairs,
-    /// Enforcing, by TCX links in place of filters.
-    Tcx,
-    /// A rule set for each port, to which the rules of one chain jump, as libvirt's do.
-    Nftables,
-    /// The same, found by a verdict map: the best that nftables can do.
-    VerdictMap,
-}
-
-impl Guard {
-    pub(super) const ALL: [Self; 9] = [
-        Self::Nothing,
-        Self::Empty,
-        Self::Counters,
-        Self::Ours(Mode::Observe),
-        Self::Ours(Mode::Enforce),
-        Self::WithoutPairs,
-        Self::Tcx,
-        Self::Nftables,
-        Self::VerdictMap,
-    ];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "no program",
-            Self::Empty => "an empty program",
-            Self::Counters => "counters",
-            Self::Ours(Mode::Observe) => "observe",
-            Self::Ours(Mode::Enforce) => "enforce",
-            Self::WithoutPairs => "enforce, no pairs",
-            Self::Tcx => "enforce, TCX",
-            Self::Nftables => "nftables, a rule set a port",
-            Self::VerdictMap => "nftables, verdict map",
-        }
-    }
-}
-
 /// The programs that are on the ports.
-enum Programs {
+enum GuardPrograms {
     None,
     Empty(OwnedFd),
     Ours(Box<Monitor>, Option<Mode>),
@@ -73,7 +28,7 @@ enum Programs {
     Tcx(Box<Monitor>, Vec<TcxAttachment>),
 }
 
-impl Programs {
+impl GuardPrograms {
     fn of(guard: Guard) -> Result<Self> {
         let ours = |mode, pairs| -> Result<Self> {
             let options = MonitorOptions { pairs, ..MonitorOptions::default() };
@@ -127,19 +82,13 @@ pub(super) struct World {
     pub(super) ends: [(Namespace, Ipv4Addr); 2],
     /// Those of the bridge and of whoever is behind the other ports. They go with it, the last one last.
     others: [Namespace; 2],
-    _programs: Programs,
+    _programs: GuardPrograms,
 }
 
 /// What may be sent behind a port.
 fn policy(number: u16, mode: Mode) -> Result<Policy> {
     let rules = Rules::new(MacAddress::local(number.into()).0);
     Ok(Policy { mode, ..Policy::new(rules.with_ipv4(address_of(number), 32)?.with_link_local()?) })
-}
-
-/// The address behind a port.
-pub(super) fn address_of(number: u16) -> Ipv4Addr {
-    let [high, low] = number.to_be_bytes();
-    Ipv4Addr::new(10, 1, high, low)
 }
 
 impl World {
@@ -156,7 +105,7 @@ impl World {
             ..Bridge::new(name, MacAddress::local(0xFFFF))
         };
         bridge::create(&mut socket, &bridge)?;
-        let mut programs = Programs::of(guard)?;
+        let mut programs = GuardPrograms::of(guard)?;
         for number in 1..=ports {
             let inside = ends.iter().find(|end| end.1 == address_of(number)).map_or(&crowd, |end| &end.0);
             plug(&mut socket, inside, number, &mut programs)?;
@@ -194,7 +143,12 @@ fn quiet() -> Result<Namespace> {
 }
 
 /// Makes a port and what is behind it.
-fn plug(socket: &mut RouteSocket, inside: &Namespace, number: u16, programs: &mut Programs) -> Result<()> {
+fn plug(
+    socket: &mut RouteSocket,
+    inside: &Namespace,
+    number: u16,
+    programs: &mut GuardPrograms,
+) -> Result<()> {
     let port = FIRST_PORT + u32::from(number);
     let veth = Veth {
         index: Some(port),

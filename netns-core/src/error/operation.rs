@@ -81,6 +81,8 @@ named! {
         ListenToEvents "listen to link events";
         WaitForEvents "wait for link events";
         ReceiveEvents "receive link events";
+        ListenToRules "listen to changes of rules";
+        ReceiveRuleNotices "receive changes of rules";
         UseRoute "use route";
         UseAddress "use address";
         ReadAddress "read address";
@@ -136,6 +138,7 @@ named! {
         DeleteSandboxes "delete sandboxes of";
         ReclaimSandboxes "reclaim sandboxes of";
         StartPool "start pool";
+        AcquireSandbox "acquire a sandbox of";
     }
     with {
         /// "create" and the name of a kind of links: "create veth".

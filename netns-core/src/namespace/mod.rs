@@ -10,7 +10,7 @@ mod view;
 mod watch;
 
 pub use named::Folder;
-pub(crate) use named::Reserved;
+pub(crate) use named::{Reserved, UnfinishedName};
 #[cfg(test)]
 pub(crate) use thread::notice_fork;
 pub(crate) use thread::{this_process, this_thread};
@@ -123,10 +123,26 @@ impl Namespace {
             let object = path.display().to_string();
             Error::new(Operation::OpenNamespace, object, Cause::System { call: SystemCall::Open, error })
         })?;
-        Self::try_from(OwnedFd::from(file)).map_err(|_| {
-            let object = path.display().to_string();
-            Error::invalid(Operation::OpenNamespace, object, "this is no network namespace")
-        })
+        Self::check(file.into(), Operation::OpenNamespace, || path.display().to_string())
+    }
+
+    /// Takes an fd if the kernel says that it is one of a network namespace.
+    fn check(fd: OwnedFd, operation: Operation, object: impl FnOnce() -> String) -> Result<Self> {
+        match sys::namespace::kind(fd.as_fd()) {
+            Ok(libc::CLONE_NEWNET) => Ok(Self { fd }),
+            // How files answer that have nothing to do with namespaces.
+            Err(error)
+                if !matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::EBADF)) =>
+            {
+                Err(Error::system(operation, object(), SystemCall::Other("ioctl(NS_GET_NSTYPE)"))(error))
+            }
+            _ => Err(Error::invalid(operation, object(), "this is no network namespace")),
+        }
+    }
+
+    /// As `/proc` shows it: it has no other name that is known here.
+    pub(crate) fn label(&self) -> String {
+        self.id().map_or_else(|_| String::new(), |id| format!("net:[{}]", id.inode))
     }
 
     /// An fd that the kernel gave as one of a network namespace.
@@ -199,11 +215,9 @@ impl Namespace {
             Err(error) if error.errno() == Some(libc::EPERM) && self.is_current()? => return Ok(f()),
             other => other?,
         };
-        sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
-            Operation::EnterNamespace,
-            "",
-            SystemCall::Setns,
-        ))?;
+        sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(|error| {
+            Error::system(Operation::EnterNamespace, self.label(), SystemCall::Setns)(error)
+        })?;
         Ok(f())
     }
 
@@ -237,10 +251,7 @@ impl TryFrom<OwnedFd> for Namespace {
     /// Takes an fd that somebody else opened, after asking the kernel whether it is a network namespace
     /// (`NS_GET_NSTYPE`, Linux 4.11).
     fn try_from(fd: OwnedFd) -> Result<Self> {
-        match sys::namespace::kind(fd.as_fd()) {
-            Ok(libc::CLONE_NEWNET) => Ok(Self { fd }),
-            _ => Err(Error::invalid(Operation::UseAsNamespace, "an fd", "this is no network namespace")),
-        }
+        Self::check(fd, Operation::UseAsNamespace, || "an fd".to_owned())
     }
 }
 

@@ -8,8 +8,8 @@ use crate::sys;
 use crate::{Error, Result};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// `NETNS_RUN_DIR`.
@@ -113,13 +113,7 @@ impl Namespace {
             path.display().to_string(),
             SystemCall::Open,
         ))?;
-        Self::try_from(OwnedFd::from(opened)).map_err(|_| {
-            Error::invalid(
-                Operation::OpenNamespace,
-                path.display().to_string(),
-                "this is no network namespace",
-            )
-        })
+        Self::check(opened.into(), Operation::OpenNamespace, || path.display().to_string())
     }
 
     /// The names of all named namespaces, sorted: `ip netns list`.
@@ -232,19 +226,7 @@ impl Namespace {
     /// Removes a name that stands for nothing: an empty file that is not mounted on, as somebody leaves who is killed
     /// between the two steps of making a name. Whether it was one.
     pub(crate) fn delete_unfinished(name: &str) -> Result<bool> {
-        let path = path_of(Operation::DeleteNamespace, name)?;
-        let failed = |call| Error::system(Operation::DeleteNamespace, name, call);
-        let found = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other.map_err(failed(SystemCall::Stat))?,
-        };
-        if !found.is_file() || found.len() != 0 {
-            return Ok(false);
-        }
-        match fs::remove_file(&path) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Ok(false),
-            other => other.map(|()| true).map_err(failed(SystemCall::Unlink)),
-        }
+        UnfinishedName::find(name)?.map_or(Ok(false), |file| file.delete())
     }
 
     /// The file that a named namespace has.
@@ -253,6 +235,44 @@ impl Namespace {
     /// If the name is not one of a file.
     pub fn path(name: &str) -> Result<PathBuf> {
         path_of(Operation::FindNamespace, name)
+    }
+}
+
+/// The empty file of a name that stands for nothing, not yet or not any more.
+#[derive(Debug)]
+pub(crate) struct UnfinishedName {
+    name: Box<str>,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl UnfinishedName {
+    /// The file of this name, if it is an empty one. It may be mounted on.
+    pub(crate) fn find(name: &str) -> Result<Option<Self>> {
+        let path = path_of(Operation::DeleteNamespace, name)?;
+        let found = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::Stat))?,
+        };
+        let (device, inode) = (found.dev(), found.ino());
+        let is_empty = found.is_file() && found.len() == 0;
+        Ok(is_empty.then(|| Self { name: name.into(), path, device, inode }))
+    }
+
+    /// Removes it, if it still is that file and is not mounted on. Whether it was.
+    pub(crate) fn delete(&self) -> Result<bool> {
+        if Self::find(&self.name)?.is_none_or(|now| (now.device, now.inode) != (self.device, self.inode)) {
+            return Ok(false);
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Ok(false),
+            other => other.map(|()| true).map_err(Error::system(
+                Operation::DeleteNamespace,
+                &*self.name,
+                SystemCall::Unlink,
+            )),
+        }
     }
 }
 
@@ -321,9 +341,9 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 
 /// Holds the lock that `ip netns add` takes while it prepares the folder, so that two do not both mount it on itself.
 /// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
-fn lock_folder() -> io::Result<File> {
-    let folder = File::open(FOLDER)?;
-    sys::retry(|| sys::file::lock_exclusive(folder.as_fd()))?;
+fn lock_folder() -> Result<File, (SystemCall, io::Error)> {
+    let folder = File::open(FOLDER).map_err(|error| (SystemCall::Open, error))?;
+    sys::retry(|| sys::file::lock_exclusive(folder.as_fd())).map_err(|error| (SystemCall::Flock, error))?;
     Ok(folder)
 }
 
@@ -339,7 +359,7 @@ pub(super) fn make_folder() -> io::Result<()> {
 fn prepare_folder() -> Result<()> {
     let failed = |call| Error::system(Operation::PrepareFolder, FOLDER, call);
     make_folder().map_err(failed(SystemCall::Mkdir))?;
-    let _lock = lock_folder().map_err(failed(SystemCall::Flock))?;
+    let _lock = lock_folder().map_err(|(call, error)| failed(call)(error))?;
     let folder = c_string(FOLDER).map_err(failed(SystemCall::Mount))?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
     let shared = match share() {
@@ -383,8 +403,8 @@ impl Folder {
     pub fn restore(self) -> Result<()> {
         let failed = |call| Error::system(Operation::RestoreFolder, FOLDER, call);
         let lock = match lock_folder() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(failed(SystemCall::Flock))?,
+            Err((_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|(call, error)| failed(call)(error))?,
         };
         if !Namespace::list()?.is_empty() {
             return Ok(());

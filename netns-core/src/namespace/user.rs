@@ -5,7 +5,6 @@ use crate::sys;
 use crate::{Error, Result};
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 
 /// Moves the calling process into a new user namespace, of which it is root, and into a new network namespace that
 /// belongs to it: a host of its own, in which it may do everything that this crate does, and nothing outside. There is
@@ -16,8 +15,9 @@ use std::os::unix::fs::MetadataExt;
 ///
 /// # Errors
 /// `EINVAL` if there are other threads; `EPERM`, `ENOSPC` or `EUSERS` if the machine does not allow user namespaces to
-/// this user (`user.max_user_namespaces`, and on some distributions a setting or a security module). Then the process
-/// is where it was.
+/// this user (`user.max_user_namespaces`, and on some distributions a setting or a security module); `EACCES` if the
+/// process may not write to its own files in `/proc`, as one that has changed its user, or executed a file that its user
+/// may not read (`PR_SET_DUMPABLE`). Then the process is where it was.
 ///
 /// ```no_run
 /// use netns_core::{Namespace, become_root_of_user_namespace, is_privileged};
@@ -30,13 +30,18 @@ use std::os::unix::fs::MetadataExt;
 /// ```
 pub fn become_root_of_user_namespace() -> Result<()> {
     let failed = |call| Error::system(Operation::CreateUserNamespace, "", call);
-    // A process's own folder belongs to its effective user and group.
-    let own = fs::metadata("/proc/self").map_err(failed(SystemCall::Stat))?;
+    let (user, group) = sys::namespace::effective_ids();
+    // Opening it asks for what will be asked for then; afterwards there is no way back. The file is the process's user's, or
+    // root's if the process is not dumpable (proc_pid(5)).
+    let map = "/proc/self/uid_map";
+    fs::OpenOptions::new().write(true).open(map).map_err(|error| {
+        Error::new(Operation::MapUsers, map, Cause::System { call: SystemCall::Open, error })
+    })?;
     sys::namespace::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET).map_err(failed(SystemCall::Unshare))?;
     // Without this a process without privilege may not map groups (user_namespaces(7)).
     write("/proc/self/setgroups", "deny")?;
-    write("/proc/self/uid_map", &format!("0 {} 1", own.uid()))?;
-    write("/proc/self/gid_map", &format!("0 {} 1", own.gid()))
+    write("/proc/self/uid_map", &format!("0 {user} 1"))?;
+    write("/proc/self/gid_map", &format!("0 {group} 1"))
 }
 
 /// The kernel wants the whole map in one `write`.

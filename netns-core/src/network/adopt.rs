@@ -6,13 +6,14 @@
 //! again when the kernel has reclaimed it.
 
 use super::Network;
-use super::attempt::Claim;
+use super::claim::Claim;
 use super::fabric::Fabric;
 use super::program::PortProgram;
-use super::recorded::{NetworkRecord, RecordedNetwork, named_sandboxes};
+use super::recorded::{NetworkRecord, RecordedNetwork, RecordedPort, named_sandboxes};
 use super::requests::{Programs, encode_programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
+use crate::bridge::{self, PortOptions};
 use crate::wire::Batch;
 use crate::{
     Error, ErrorKind, Namespace, NamespaceId, Operation, Result, RouteSocket, SystemCall, link, nsid,
@@ -77,14 +78,17 @@ impl RecordedNetwork {
         let mut socket = RouteSocket::open()?;
         let ports = self.ports_by_id(&link::list(&mut socket)?);
         let mut held = held(&mut socket, &ports)?;
-        let mut numbers: Vec<u32> = ports.into_values().collect();
-        numbers.sort_unstable();
+        let mut ports: Vec<RecordedPort> = ports.into_values().collect();
+        ports.sort_unstable_by_key(|port| port.number);
         let (mut sandboxes, mut others) = (Vec::with_capacity(held.len()), Vec::new());
-        for number in numbers {
-            let claim = Claim::adopt(shared, number);
-            match held.remove(&number) {
-                Some((namespace, name)) => sandboxes.push(take_over(shared, claim, &namespace, name)?),
-                None => others.push(claim),
+        for port in ports {
+            match held.remove(&port.number) {
+                Some((namespace, name)) => {
+                    let claim = Claim::adopt(shared, port);
+                    sandboxes.push(take_over(shared, claim, &namespace, name)?);
+                }
+                // Its port is not deleted, whoever made the namespace.
+                None => others.push(Claim::adopt(shared, RecordedPort { lent: false, ..port })),
             }
         }
         Ok((sandboxes, others))
@@ -93,10 +97,11 @@ impl RecordedNetwork {
 
 /// The namespaces of sandboxes that names or processes hold. A named one is found by its name, even if
 /// processes are in it.
-fn held(home: &mut RouteSocket, ports: &HashMap<i32, u32>) -> Result<Held> {
+fn held(home: &mut RouteSocket, ports: &HashMap<i32, RecordedPort>) -> Result<Held> {
     let mut held = Held::new();
-    for (number, namespace, name) in named_sandboxes(home, ports)? {
-        held.entry(number).or_insert((namespace, Some(name)));
+    for (port, namespace, name) in named_sandboxes(home, ports)? {
+        // The name of a namespace that somebody else made is theirs.
+        held.entry(port.number).or_insert((namespace, Some(name).filter(|_| !port.lent)));
     }
     let mut seen: HashSet<NamespaceId> = HashSet::new();
     let processes = fs::read_dir("/proc").map_err(Error::system(
@@ -112,9 +117,9 @@ fn held(home: &mut RouteSocket, ports: &HashMap<i32, u32>) -> Result<Held> {
             other => other?,
         };
         if seen.insert(namespace.id()?) {
-            let number = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
-            if let Some(&number) = number {
-                held.entry(number).or_insert((namespace, None));
+            let port = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
+            if let Some(port) = port {
+                held.entry(port.number).or_insert((namespace, None));
             }
         }
     }
@@ -136,7 +141,13 @@ fn take_over(
         shared.books().ledger.set_slot(claim.ticket, given);
         let programs = Programs { ingress: program.ingress(), egress: program.egress(), slot: given };
         let mut batch = Batch::new();
-        encode_programs(&mut batch, shared.recipe.plan.port(number), programs, true);
+        let port = shared.recipe.plan.port(number);
+        encode_programs(&mut batch, port, programs, true);
+        let group_fwd_mask = shared.recipe.port.group_fwd_mask;
+        if group_fwd_mask.is_some() {
+            // It had none, if its program had no barrier.
+            bridge::encode_set_port(&mut batch, port, &PortOptions { group_fwd_mask, ..PortOptions::NONE });
+        }
         shared.place(number)?.socket().execute(&mut batch)?;
         slot = Some(given);
     }

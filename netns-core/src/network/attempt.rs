@@ -4,7 +4,8 @@
 //! [`Claim`], the name and the namespace in an [`Inside`]. A sandbox consists of the same two, so a failed attempt
 //! leaves what a dropped sandbox leaves, nothing.
 
-use super::ledger::Ticket;
+use super::claim::{Claim, PortProgress};
+use super::limit::explain_limit;
 use super::requests::{ETH0, ETH0_NAME, OUTSIDE, Programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
@@ -24,16 +25,6 @@ const PORT_LIMIT: Duration = Duration::from_secs(5);
 /// How long to sleep between two looks at a port: at first, and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
 
-/// A number, and whether there is a port of it.
-#[derive(Debug)]
-pub(super) struct Claim {
-    shared: Arc<Shared>,
-    pub(super) ticket: Ticket,
-    port: Port,
-    /// Whether the other end of the port is in a namespace of somebody else, which does not end with the sandbox.
-    lent: bool,
-}
-
 /// Where a sandbox is made.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Where<'a> {
@@ -43,81 +34,20 @@ pub(super) enum Where<'a> {
     Lent(&'a Namespace),
 }
 
-/// What is known of the port that belongs to a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Port {
-    /// It was not made.
-    None,
-    /// Somebody else has a link of its index or name.
-    Clash,
-    /// The kernel was asked to make it, and has not answered.
-    Perhaps,
-    /// It was made.
-    Made,
-    /// It is a sandbox's.
-    Used,
-}
-
-impl Claim {
-    fn take(shared: &Arc<Shared>, deadline: &mut Deadline) -> Result<Self> {
-        let ticket = shared.take(deadline)?;
-        Ok(Self { shared: Arc::clone(shared), ticket, port: Port::None, lent: false })
-    }
-
-    /// The number of a port that was made by another process.
-    pub(super) fn adopt(shared: &Arc<Shared>, number: u32) -> Self {
-        let ticket = shared.books().ledger.adopt(number);
-        Self { shared: Arc::clone(shared), ticket, port: Port::Used, lent: false }
-    }
-
-    pub(super) const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    pub(super) const fn number(&self) -> u32 {
-        self.ticket.number
-    }
-
-    /// What the answer to the requests that make the port says of it.
-    fn judge(&mut self, answer: &Result<()>) {
-        self.port = match answer {
-            Ok(()) => Port::Made,
-            Err(error) if !matches!(error.cause(), Cause::Refused { .. }) => Port::Perhaps,
-            Err(error) if !matches!(error.operation(), Operation::CreateLink(_)) => Port::Made,
-            Err(error) if matches!(error.errno(), Some(libc::EEXIST | libc::EBUSY)) => Port::Clash,
-            Err(_) => Port::None,
-        };
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let (shared, ticket) = (&self.shared, self.ticket);
-        if !shared.is_ours() {
-            return;
-        }
-        if self.lent && matches!(self.port, Port::Perhaps | Port::Made | Port::Used) {
-            // While the number is not given back, no other port has its index and MAC address.
-            shared.unplug(ticket.number);
-        }
-        match self.port {
-            Port::None | Port::Clash => shared.note(|ledger| ledger.give_back(ticket)),
-            // The kernel's notice of its end will find the number waiting for it, or has come already.
-            Port::Used => shared.note(|ledger| ledger.leave(ticket)),
-            // Its end may have been announced, and looked for, while it was being made.
-            Port::Made | Port::Perhaps => {
-                shared.note(|ledger| ledger.leave(ticket));
-                shared.doubt(shared.recipe.plan.shard(ticket.number));
-            }
-        }
-    }
-}
-
 impl Shared {
     /// Makes a sandbox.
     pub(super) fn create_sandbox(this: &Arc<Self>, place: Where<'_>) -> Result<Sandbox> {
+        Self::create_sandbox_within(this, place, this.patience)
+    }
+
+    /// Makes a sandbox, and waits for numbers and limits for no longer than `patience`.
+    pub(super) fn create_sandbox_within(
+        this: &Arc<Self>,
+        place: Where<'_>,
+        patience: Duration,
+    ) -> Result<Sandbox> {
         this.check_process(Operation::CreateSandbox)?;
-        let mut deadline = Deadline::new(this.patience);
+        let mut deadline = Deadline::new(patience);
         // Numbers whose index or name somebody else has an interface with, kept so that they are not tried again.
         let mut clashes = Vec::new();
         let mut clash = None;
@@ -131,7 +61,7 @@ impl Shared {
                 Ok((slot, inside)) => return Ok(Sandbox { claim, slot, inside }),
                 Err(error) => error,
             };
-            if claim.port == Port::Clash && clashes.len() < ATTEMPTS {
+            if claim.port == PortProgress::Clash && clashes.len() < ATTEMPTS {
                 clashes.push(claim);
                 clash = Some(error);
                 continue;
@@ -146,7 +76,7 @@ impl Shared {
 
     /// One attempt.
     fn build(claim: &mut Claim, target: Where<'_>) -> Result<(Option<u16>, Inside)> {
-        let this = Arc::clone(&claim.shared);
+        let this = Arc::clone(claim.shared());
         let number = claim.number();
         let slot = match &this.program {
             None => None,
@@ -175,11 +105,9 @@ impl Shared {
             Where::Lent(namespace) => sys::namespace::setns(namespace.as_fd(), libc::CLONE_NEWNET)
                 .map_err(Error::system(Operation::EnterNamespace, "", SystemCall::Setns))?,
         }
-        let mut inside = Inside::new(Arc::clone(&this), RouteSocket::open_bare()?);
-        if let Some((reserved, name)) = reserved {
-            reserved.bind_current()?;
-            inside.name = Some(name.into());
-        }
+        let socket = RouteSocket::open_bare();
+        let socket = socket.map_err(|error| error.about(format!("of {}", this.port_name(number))))?;
+        let mut inside = Inside::new(Arc::clone(&this), socket);
         let eth0 = match target {
             Where::New(_) => ETH0,
             Where::Lent(_) => {
@@ -187,16 +115,21 @@ impl Shared {
                 free_index(&mut inside.socket)?
             }
         };
-        this.recipe.encode_eth0(&mut batch, number, eth0, place.namespace.as_fd());
+        this.recipe.encode_eth0(&mut batch, (number, claim.lent), eth0, place.namespace.as_fd());
         let answer = inside.socket.execute(&mut batch);
         claim.judge(&answer);
         // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`, nor in another.
-        let is_port = claim.port != Port::Made;
+        let is_port = claim.port != PortProgress::Made;
         let named = |error: Error| if is_port { error.about(this.port_name(number)) } else { error };
         answer.map_err(named)?;
         batch.clear();
         let may_fail = this.recipe.encode_port(&mut batch, number, (this_thread(), eth0), programs);
         let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;
+        // Only now: by its port it is known whose it is, should this process be killed.
+        if let Some((reserved, name)) = reserved {
+            reserved.bind_current()?;
+            inside.name = Some(name.into());
+        }
         drop(back);
         if !works {
             let outside = match target {
@@ -206,21 +139,8 @@ impl Shared {
             this.wait_for_port(&mut inside.socket, number, (eth0, outside.unwrap_or(OUTSIDE)))?;
         }
         this.books().ledger.commit(claim.ticket);
-        claim.port = Port::Used;
+        claim.port = PortProgress::Used;
         Ok((slot, inside))
-    }
-
-    /// Deletes the port of a number, which the caller has, and with it the interface at its other end. It is known by index
-    /// and MAC address.
-    fn unplug(&self, number: u32) {
-        let plan = &self.recipe.plan;
-        let Ok(place) = self.place(number) else { return };
-        let mut socket = place.socket();
-        // Nobody can be told of a failure; the number then waits for the port to go.
-        if link::get(&mut socket, plan.port(number)).is_ok_and(|link| link.mac == Some(plan.port_mac(number)))
-        {
-            let _ = link::delete(&mut socket, plan.port(number));
-        }
     }
 
     fn reserve(&self, name: &str) -> Result<Reserved> {
@@ -276,15 +196,6 @@ fn free_index(socket: &mut RouteSocket) -> Result<u32> {
 /// Whether something has run out of which dropped sandboxes give back some.
 fn is_full(error: &Error) -> bool {
     matches!(error.cause(), Cause::Exhausted(_))
-}
-
-/// Says why there is no namespace. No space left on a device is how the kernel puts it.
-pub(super) fn explain_limit(error: Error) -> Error {
-    if error.errno() == Some(libc::ENOSPC) {
-        let why = "the kernel allows no more network namespaces (user.max_net_namespaces)";
-        return Error::exhausted(Operation::CreateNamespace, "", why);
-    }
-    error
 }
 
 /// Sends a batch that ends with the questions for both ends; whether it is known that both work.

@@ -12,14 +12,16 @@
 //! routes in <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/route.c>), so that with all ports in one, the
 //! 4,000th sandbox takes half as long again as the first.
 
-use super::attempt::explain_limit;
+use super::chunks::Chunks;
+use super::limit::explain_limit;
 use super::options::NetworkOptions;
-use super::place::Place;
+use super::place::BridgePlace;
 use super::plan::Plan;
 use super::recorded::NetworkRecord;
-use super::requests::{Requests, UP, encode_trunk_program};
-use super::responder::{Responder, silent};
+use super::requests::encode_trunk_program;
+use super::responder::Responder;
 use super::root::{self, LOOK_AGAIN};
+use super::settings::{UP, WITHOUT_IPV6, silent};
 use crate::bridge::{self, Bridge, PortOptions};
 use crate::error::Operation;
 use crate::link::{self, AddrGenMode, Link, LinkChange};
@@ -61,7 +63,7 @@ impl Fabric {
         home: Namespace,
         options: &NetworkOptions,
         record: Option<&mut NetworkRecord>,
-    ) -> Result<(Self, Plan, Place)> {
+    ) -> Result<(Self, Plan, BridgePlace)> {
         let mut socket = RouteSocket::open()?;
         let plan = root::create(&mut socket, options, record)?;
         let made = Self::furnish(socket, home, &plan, options);
@@ -83,7 +85,7 @@ impl Fabric {
         home: Namespace,
         plan: &Plan,
         options: &NetworkOptions,
-    ) -> Result<(Self, Place)> {
+    ) -> Result<(Self, BridgePlace)> {
         // A link has IPv6 if the kernel does, and its MTU is not below 1,280. The kernel itself says so best: `/proc` may
         // be hidden.
         let ipv6 = link::get(&mut socket, plan.root())?.addrgenmode.is_some();
@@ -104,7 +106,11 @@ impl Fabric {
     /// Takes over the first bridge that a process which is gone made in the namespace of the calling thread, but not yet its
     /// barrier. What that process alone held, the responder and the further bridges, is made anew when the kernel has
     /// reclaimed it.
-    pub(super) fn reopen(home: Namespace, plan: &Plan, options: &NetworkOptions) -> Result<(Self, Place)> {
+    pub(super) fn reopen(
+        home: Namespace,
+        plan: &Plan,
+        options: &NetworkOptions,
+    ) -> Result<(Self, BridgePlace)> {
         let mut socket = RouteSocket::open()?;
         let root = link::get(&mut socket, plan.root())?;
         if root.mac != Some(plan.host_mac()) {
@@ -131,7 +137,7 @@ impl Fabric {
         plan: &Plan,
         options: &NetworkOptions,
         ipv6: bool,
-    ) -> Result<(Self, Place)> {
+    ) -> Result<(Self, BridgePlace)> {
         let responder = Responder::create(&mut socket, plan, options.mtu, ipv6)?;
         let stamp = options.program.as_ref().and_then(|program| program.stamp());
         let options = FabricOptions {
@@ -144,7 +150,7 @@ impl Fabric {
         };
         let mut fabric = Self { socket, responder, options };
         fabric.learn(plan, 0)?;
-        Ok((fabric, Place::new(home, plan)?))
+        Ok((fabric, BridgePlace::new(home, plan)?))
     }
 
     /// Makes a further bridge, with a program for what passes its trunk. Nothing is left of a failure.
@@ -153,8 +159,8 @@ impl Fabric {
         plan: &Plan,
         shard: u32,
         program: Option<BorrowedFd<'_>>,
-    ) -> Result<Place> {
-        let place = Place::new(Namespace::anonymous().map_err(explain_limit)?, plan)?;
+    ) -> Result<BridgePlace> {
+        let place = BridgePlace::new(Namespace::anonymous().map_err(explain_limit)?, plan)?;
         let made = self.create_trunk(plan, shard, &place).and_then(|()| {
             if let Some(stamp) = self.options.stamp {
                 place.raise_barrier(plan, stamp)?;
@@ -175,7 +181,7 @@ impl Fabric {
     }
 
     /// Makes the trunk of a further bridge.
-    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &Place) -> Result<()> {
+    fn create_trunk(&mut self, plan: &Plan, shard: u32, place: &BridgePlace) -> Result<()> {
         let trunk = Veth {
             index: Some(plan.leaf(shard).down),
             mac: Some(plan.trunk_mac(shard)),
@@ -215,7 +221,7 @@ impl Fabric {
         &self,
         plan: &Plan,
         shard: u32,
-        place: &Place,
+        place: &BridgePlace,
         program: Option<BorrowedFd<'_>>,
     ) -> Result<()> {
         let leaf = plan.leaf(shard);
@@ -250,7 +256,7 @@ impl Fabric {
     fn learn(&mut self, plan: &Plan, shard: u32) -> Result<()> {
         self.responder.learn(plan, shard)?;
         let neighbours = self.options.permanent_neighbours;
-        let mut requests = Requests::new(&mut self.socket);
+        let mut requests = Chunks::new(&mut self.socket);
         for number in plan.numbers_of(shard) {
             let mac = plan.mac(number);
             requests.add(|batch| {
@@ -277,14 +283,6 @@ impl Fabric {
         record.end(&mut self.socket)
     }
 }
-
-/// Takes IPv6 from a bridge on which nothing has an address: no link-local address, no router advertisement is believed.
-/// A link has IPv6 only with an MTU of 1,280 or more (`addrconf_notify` in
-/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>); a bridge's own MTU is for what the bridge itself
-/// sends, and what it forwards goes by the ports' (`br_dev_queue_push_xmit` in
-/// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_forward.c>). Unlike `disable_ipv6` it takes no writable
-/// `/proc/sys`. In a request of its own, since only then it stays when ports join (`br_mtu_auto_adjust`).
-pub(super) const WITHOUT_IPV6: LinkChange<'_> = LinkChange { mtu: Some(1279), ..LinkChange::NONE };
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct LedgerEntry {
     phase: Phase,
     generation: u32,
     /// Whether its port is known to be gone, though nobody dropped its sandbox.
@@ -36,7 +36,7 @@ struct Entry {
     slot: Option<u16>,
 }
 
-impl Entry {
+impl LedgerEntry {
     const NEW: Self = Self { phase: Phase::Free, generation: 0, port_gone: false, slot: None };
 }
 
@@ -49,7 +49,7 @@ impl Entry {
 pub(super) struct Ledger {
     capacity: u32,
     per_bridge: u32,
-    entries: Vec<Entry>,
+    entries: Vec<LedgerEntry>,
     free: VecDeque<u32>,
     used: u32,
     leaving: u32,
@@ -78,7 +78,7 @@ impl Ledger {
             Some(number) => number,
             None if self.fresh() < self.capacity => {
                 self.reserve();
-                self.entries.push(Entry::NEW);
+                self.entries.push(LedgerEntry::NEW);
                 self.fresh() - 1
             }
             None => return None,
@@ -95,7 +95,7 @@ impl Ledger {
         while self.fresh() <= number {
             self.reserve();
             self.free.push_back(self.fresh());
-            self.entries.push(Entry::NEW);
+            self.entries.push(LedgerEntry::NEW);
         }
         self.free.retain(|&free| free != number);
         let entry = &mut self.entries[number as usize];
@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// The entry of a number that has not been given back since this ticket was handed out.
-    fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+    fn entry(&mut self, ticket: Ticket) -> Option<&mut LedgerEntry> {
         let entry = self.entries.get_mut(ticket.number as usize)?;
         (entry.generation == ticket.generation && entry.phase != Phase::Free).then_some(entry)
     }
@@ -207,6 +207,12 @@ impl Ledger {
         (entry.phase, entry.port_gone) = (Phase::Free, false);
         self.free.push_back(number);
         self.entries[number as usize].slot.take()
+    }
+
+    /// Whether its sandbox was dropped, and the kernel may still have its port.
+    pub(super) fn is_leaving(&self, ticket: Ticket) -> bool {
+        let entry = self.entries.get(ticket.number as usize);
+        entry.is_some_and(|entry| entry.generation == ticket.generation && entry.phase == Phase::Leaving)
     }
 
     /// Whether somebody deleted the port of a sandbox that is there.

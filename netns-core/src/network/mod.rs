@@ -48,8 +48,12 @@
 
 mod adopt;
 mod attempt;
+mod books;
+mod chunks;
+mod claim;
 mod fabric;
 mod ledger;
+mod limit;
 mod names;
 mod notices;
 mod options;
@@ -63,6 +67,7 @@ mod requests;
 mod responder;
 mod root;
 mod sandbox;
+mod settings;
 mod shared;
 
 pub use options::{NetworkOptions, RecordPlace};
@@ -128,6 +133,10 @@ impl Network {
     /// Makes a sandbox in a named namespace, as [`Namespace::create`] and `ip netns add` make them. The name goes
     /// with the sandbox.
     ///
+    /// A process that is killed while it makes or drops one may leave the name without a namespace, an empty file that is
+    /// not a mount: `EEXIST` until [`Namespace::delete`] removes it. A name that stands for a sandbox is found by
+    /// [`RecordedNetwork`].
+    ///
     /// # Errors
     /// As [`Network::create_sandbox`]; `EEXIST` if the name is taken.
     pub fn create_named_sandbox(&self, name: &str) -> Result<Sandbox> {
@@ -139,8 +148,8 @@ impl Network {
     /// namespace it is in, stays there.
     ///
     /// Dropping the sandbox gives the namespace back: it deletes the port, which takes `eth0` with it and takes the kernel
-    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails, the
-    /// sandbox's number is not free until the namespace has gone; only [`Network::delete`] returns such an error.
+    /// some 16 ms, and leaves the namespace, its processes and its other interfaces alone. If the deletion fails,
+    /// [`Network::reclaiming`] and [`Network::wait_reclaimed`] try again and return the error.
     ///
     /// ```
     /// use netns_core::network::{Network, NetworkOptions};
@@ -210,24 +219,25 @@ impl Network {
     /// nothing.
     ///
     /// One dump of a set for each bridge, and one question before it whether the barrier is still there; a barrier that
-    /// somebody took away is made again, and counted in [`Dropped::lost_barriers`]. While it was away, what it is there to
+    /// somebody took away is made again, and counted in [`BarrierReport::lost_barriers`]. While it was away, what it is there to
     /// stop has passed.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn take_unjudged(&self) -> Result<Dropped> {
+    pub fn take_unjudged(&self) -> Result<BarrierReport> {
         self.shared.check_process(Operation::ReadBarriers)?;
         let (unjudged, lost_barriers) = self.shared.take_unjudged()?;
-        Ok(Dropped { unjudged, lost_barriers })
+        Ok(BarrierReport { unjudged, lost_barriers })
     }
 
     /// How many dropped sandboxes the kernel has not reclaimed yet.
     ///
     /// # Errors
-    /// If the kernel's notices cannot be read, or the name of a dropped sandbox cannot be removed.
+    /// If the kernel's notices cannot be read, or the name or the port of a dropped sandbox cannot be removed.
     pub fn reclaiming(&self) -> Result<u32> {
         self.shared.check_process(Operation::ReclaimSandboxes)?;
         self.shared.remove_left_names()?;
+        self.shared.unplug_left()?;
         self.shared.read_notices()?;
         Ok(self.shared.books().ledger.leaving())
     }
@@ -285,7 +295,7 @@ impl Network {
 /// What a network's barriers have done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Dropped {
+pub struct BarrierReport {
     /// What they dropped, by port.
     pub unjudged: Vec<Unjudged>,
     /// How many of them somebody had taken away.

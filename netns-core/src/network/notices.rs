@@ -1,7 +1,8 @@
 //! Which numbers can be taken: what the network remembers, and what the kernel says of dropped sandboxes.
 
+use super::books::Books;
 use super::ledger::{Ledger, Ticket};
-use super::place::Place;
+use super::place::BridgePlace;
 use super::reclaim::Heard;
 use super::shared::Shared;
 use crate::error::Operation;
@@ -25,34 +26,15 @@ const BRIDGES_COME: Duration = Duration::from_secs(1);
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>).
 const LINGERS: Duration = Duration::from_secs(5);
 
-/// The ledger, and what is known of the notices that it is kept by.
-#[derive(Debug)]
-pub(super) struct Books {
-    pub(super) ledger: Ledger,
-    /// How many numbers were taken since the notices were read.
-    taken: u32,
-    /// When it was last noticed that the kernel has reclaimed something.
-    reclaimed: Option<Instant>,
-    /// By bridge: whether notices do not say everything, so that somebody has to look which ports are there.
-    unsure: Box<[bool]>,
-}
-
-impl Books {
-    pub(super) fn new(capacity: u32, per_bridge: u32) -> Self {
-        let bridges = capacity.div_ceil(per_bridge) as usize;
-        let ledger = Ledger::new(capacity, per_bridge);
-        Self { ledger, taken: 0, reclaimed: None, unsure: vec![false; bridges].into() }
-    }
-
-    /// Whether reading notices of a bridge can tell anything that matters.
-    fn is_interesting(&self, bridge: u32) -> bool {
-        self.ledger.leaving_on(bridge) > 0 || self.unsure[bridge as usize]
-    }
-}
-
 impl Shared {
     /// A free number, if need be after the kernel has reclaimed some.
     pub(super) fn take(&self, deadline: &mut Deadline) -> Result<Ticket> {
+        let taken = self.await_number(deadline);
+        self.release_slots();
+        taken
+    }
+
+    fn await_number(&self, deadline: &mut Deadline) -> Result<Ticket> {
         loop {
             let mut books = self.books();
             let waiting = books.ledger.leaving();
@@ -100,7 +82,9 @@ impl Shared {
     /// Changes the ledger, and gives a slot that is free now back to the program.
     pub(super) fn note(&self, change: impl FnOnce(&mut Ledger) -> Option<u16>) {
         let slot = change(&mut self.books().ledger);
-        self.release(slot);
+        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
+            program.release(slot);
+        }
     }
 
     /// Has somebody look at the ports of a bridge when notices are read next.
@@ -108,8 +92,11 @@ impl Shared {
         self.books().unsure[bridge as usize] = true;
     }
 
-    fn release(&self, slot: Option<u16>) {
-        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
+    /// Gives the program back the slots of ports that are gone.
+    fn release_slots(&self) {
+        let Some(program) = &self.program else { return };
+        loop {
+            let Some(slot) = self.books().released.pop() else { return };
             program.release(slot);
         }
     }
@@ -146,18 +133,25 @@ impl Shared {
 
     /// Reads the kernel's notices of reclaimed ports.
     pub(super) fn read_notices(&self) -> Result<()> {
-        self.read_notices_into(&mut self.books())
+        let read = self.read_notices_into(&mut self.books());
+        self.release_slots();
+        read
     }
 
     /// Reads all notices, those of ports that nobody waits for included: of sandboxes whose port somebody deleted.
     pub(super) fn read_all_notices(&self) -> Result<()> {
-        let mut books = self.books();
+        let read = self.read_all_notices_into(&mut self.books());
+        self.release_slots();
+        read
+    }
+
+    fn read_all_notices_into(&self, books: &mut Books) -> Result<()> {
         for (bridge, place) in (0..).zip(&self.places) {
             if let Some(place) = place.get() {
-                self.read_notices_of(place, bridge, &mut books)?;
+                self.read_notices_of(place, bridge, books)?;
             }
         }
-        self.read_notices_into(&mut books)
+        self.read_notices_into(books)
     }
 
     fn read_notices_into(&self, books: &mut Books) -> Result<()> {
@@ -174,7 +168,7 @@ impl Shared {
     }
 
     /// Reads the notices of one bridge.
-    fn read_notices_of(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn read_notices_of(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let mut heard_any = false;
         while place.reclaim.read(|heard| match heard {
             Heard::Lost => books.unsure[bridge as usize] = true,
@@ -183,7 +177,7 @@ impl Shared {
                 let number = self.recipe.plan.number(port);
                 if let Some(number) = number.filter(|&number| self.recipe.plan.port_name(number) == name) {
                     heard_any = true;
-                    self.release(books.ledger.gone(number));
+                    books.released.extend(books.ledger.gone(number));
                 }
             }
         })? {}
@@ -194,7 +188,7 @@ impl Shared {
     }
 
     /// Looks which ports of a bridge are there, because notices do not say it.
-    fn look(&self, place: &Place, bridge: u32, books: &mut Books) -> Result<()> {
+    fn look(&self, place: &BridgePlace, bridge: u32, books: &mut Books) -> Result<()> {
         let plan = &self.recipe.plan;
         let expected: Vec<Ticket> = books.ledger.expected(bridge).collect();
         let links = link::list(&mut RouteSocket::open_in(&place.namespace)?)?;
@@ -210,7 +204,7 @@ impl Shared {
         self.read_notices_of(place, bridge, books)?;
         for ticket in expected.into_iter().filter(|ticket| !there.contains(&ticket.number)) {
             books.reclaimed = Some(Instant::now());
-            self.release(books.ledger.absent(ticket));
+            books.released.extend(books.ledger.absent(ticket));
         }
         Ok(())
     }

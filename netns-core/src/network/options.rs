@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where networks are on record unless somebody asks for another folder.
+pub(super) const DEFAULT_FOLDER: &str = "/run/netns-networks";
+
 /// How a network is to be. [`NetworkOptions::new`] has what most want.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, with a name")]
@@ -64,7 +67,7 @@ impl RecordPlace {
     /// The folder, if there is one.
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
-            Self::Default => Some(Path::new(super::RecordedNetwork::FOLDER)),
+            Self::Default => Some(Path::new(DEFAULT_FOLDER)),
             Self::Folder(folder) => Some(folder),
             Self::Nowhere => None,
         }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A bridge, where it is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct BridgePlace {
     /// The namespace of the bridge and its ports.
     pub(super) namespace: Namespace,
     socket: Mutex<RouteSocket>,
@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub(super) barrier: OnceLock<Mutex<Barrier>>,
 }
 
-impl Place {
+impl BridgePlace {
     pub(super) fn new(namespace: Namespace, plan: &Plan) -> Result<Self> {
         let reclaim = namespace.enter(|| Reclaim::open(plan.root()))??;
         let socket = Mutex::new(RouteSocket::open_in(&namespace)?);
@@ -27,7 +27,7 @@ impl Place {
 
     /// Puts a barrier behind its ports against what does not carry `stamp`.
     pub(super) fn raise_barrier(&self, plan: &Plan, stamp: u32) -> Result<()> {
-        let ports = barrier::Ports::Indexes(plan.ports());
+        let ports = barrier::BarrierPorts::Indexes(plan.ports());
         let barrier = Barrier::create(&self.namespace, &barrier_name(plan), ports, stamp)?;
         self.barrier.get_or_init(|| Mutex::new(barrier));
         Ok(())
@@ -38,7 +38,7 @@ impl Place {
         let Some(stamp) = stamp else {
             return barrier::remove(&self.namespace, &barrier_name(plan)).map(drop);
         };
-        let ports = barrier::Ports::Indexes(plan.ports());
+        let ports = barrier::BarrierPorts::Indexes(plan.ports());
         let barrier = Barrier::replace(&self.namespace, &barrier_name(plan), ports, stamp)?;
         self.barrier.get_or_init(|| Mutex::new(barrier));
         Ok(())

@@ -160,6 +160,11 @@ impl Plan {
         self.window + 2
     }
 
+    /// The group that the ports are in of sandboxes whose namespace somebody else made.
+    pub(super) const fn lent_group(&self) -> u32 {
+        self.window + 3
+    }
+
     /// The index of a sandbox's port.
     pub(super) const fn port(&self, number: u32) -> u32 {
         self.window + FIRST_PORT + number

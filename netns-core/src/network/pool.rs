@@ -1,12 +1,16 @@
 //! Sandboxes kept ready.
 
+use super::attempt::Where;
+use super::shared::Shared as NetworkState;
 use super::{Network, Sandbox};
-use crate::error::{Operation, SystemCall};
-use crate::{Error, Result, sys};
+use crate::error::{Cause, Operation, SystemCall};
+use crate::sys::deadline::Deadline;
+use crate::{Error, ErrorKind, Result, sys};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,6 +19,11 @@ use std::time::{Duration, Instant};
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// How long to leave notices alone that come after others: many are read at once where many sandboxes come and go.
 const SETTLE: Duration = Duration::from_millis(50);
+/// How long to wait for a sandbox before looking again: some durations are more than the clock can add.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// How long one attempt waits for numbers and limits: as long as the end of the pool may wait for it. The pool itself goes
+/// on trying.
+const ATTEMPT: Duration = Duration::from_millis(50);
 
 /// What a pool may spend.
 #[derive(Debug, Clone, Copy)]
@@ -60,31 +69,36 @@ impl PoolOptions {
 /// A ready sandbox whose port somebody deletes is dropped and replaced, as soon as the kernel's notice of it was read:
 /// a thread of the pool waits for notices.
 ///
-/// Dropping the pool stops its threads and drops what is ready. It may be shared between threads. In a fork it has
-/// nothing ready.
+/// Dropping the pool stops its threads, each after the sandbox that it is making, and drops what is ready. It may be shared
+/// between threads. In a fork it has nothing ready.
 #[derive(Debug)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     threads: Vec<JoinHandle<()>>,
     /// Written to, it ends the wait for notices.
     stop: Option<File>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PoolShared {
     network: Network,
     options: PoolOptions,
     /// When so few are left, the threads are woken. Not at every one that is taken: waking is a system call.
     low: usize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
+    /// Wakes the pool's threads.
     wake: Condvar,
+    /// Wakes those who wait for a sandbox.
+    arrived: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct PoolState {
     ready: VecDeque<Sandbox>,
     /// How many are being made.
     coming: usize,
+    /// How many threads wait for one.
+    waiting: usize,
     /// Whether the threads have filled the pool and sleep until it is low.
     full: bool,
     stopping: bool,
@@ -102,32 +116,34 @@ impl Pool {
         if options.ready == 0 || options.threads == 0 || options.per_second == Some(0) {
             return Err(Error::invalid(Operation::StartPool, "", "its size, threads and rate begin at 1"));
         }
-        let state = State {
+        let state = PoolState {
             ready: VecDeque::with_capacity(options.ready),
             coming: 0,
+            waiting: 0,
             full: false,
             stopping: false,
             next: Instant::now(),
             failure: None,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             network: network.clone(),
             options,
             low: options.ready - options.ready.div_ceil(4),
             state: Mutex::new(state),
             wake: Condvar::new(),
+            arrived: Condvar::new(),
         });
         let (stopped, stop) =
             sys::file::pipe().map_err(Error::system(Operation::StartPool, "", SystemCall::Pipe))?;
         let mut pool = Self { shared, threads: Vec::new(), stop: Some(stop) };
         for _ in 0..options.threads {
-            pool.spawn("sandbox pool", Shared::fill)?;
+            pool.spawn("sandbox pool", PoolShared::fill)?;
         }
         pool.spawn("sandbox notices", move |shared| shared.watch(&stopped))?;
         Ok(pool)
     }
 
-    fn spawn(&mut self, name: &str, work: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
+    fn spawn(&mut self, name: &str, work: impl FnOnce(&PoolShared) + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
         self.threads.push(thread.map_err(Error::system(Operation::StartPool, "", SystemCall::Clone))?);
@@ -143,6 +159,47 @@ impl Pool {
             Some(sandbox) => Ok(sandbox),
             None => self.shared.network.create_sandbox(),
         }
+    }
+
+    /// A sandbox that is ready, now or within `limit`. The threads of the pool make it, at the rate that
+    /// [`PoolOptions::per_second`] sets.
+    ///
+    /// # Errors
+    /// [`Cause::TimedOut`](crate::Cause::TimedOut) if there was none: [`Pool::failure`] may say why. In a fork, at once.
+    pub fn acquire_within(&self, limit: Duration) -> Result<Sandbox> {
+        let shared = &self.shared;
+        shared.network.shared.check_process(Operation::AcquireSandbox)?;
+        let mut deadline = Deadline::new(limit);
+        loop {
+            if let Some(sandbox) = self.try_acquire() {
+                return Ok(sandbox);
+            }
+            let mut state = shared.lock();
+            if !state.ready.is_empty() {
+                continue;
+            }
+            let left = deadline.left();
+            if left.is_zero() {
+                let name = shared.network.shared.recipe.plan.name.to_string();
+                return Err(Error::new(Operation::AcquireSandbox, name, Cause::TimedOut(limit)));
+            }
+            // Even where it is not low: one thread may wait for more than the pool has.
+            state.full = false;
+            state.waiting += 1;
+            shared.wake.notify_all();
+            let waited = shared.arrived.wait_timeout(state, left.min(LONGEST_WAIT));
+            waited.unwrap_or_else(PoisonError::into_inner).0.waiting -= 1;
+        }
+    }
+
+    /// As [`Pool::acquire`], and gives the sandbox a name: see [`Sandbox::bind`].
+    ///
+    /// # Errors
+    /// As [`Pool::acquire`]; `EEXIST` if the name is taken, and then the sandbox is dropped.
+    pub fn acquire_named(&self, name: &str) -> Result<Sandbox> {
+        let mut sandbox = self.acquire()?;
+        sandbox.bind(name)?;
+        Ok(sandbox)
     }
 
     /// A sandbox if one is ready. A fork has none.
@@ -216,13 +273,13 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
+impl PoolShared {
     /// Whether this is the process that made the pool: a fork has a copy, perhaps of a moment when it was locked.
     fn is_ours(&self) -> bool {
         self.network.shared.is_ours()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         // No change of the state can stop in the middle.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,24 +287,38 @@ impl Shared {
     /// What a thread does: makes sandboxes until it is told to stop.
     fn fill(&self) {
         let mut back_off = BACK_OFF.0;
+        // Since when numbers or limits are waited for.
+        let mut since: Option<Instant> = None;
         while self.await_turn() {
-            let made = self.network.create_sandbox();
+            // A panic of the network's program is this sandbox's, and not the pool's.
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                let network = &self.network.shared;
+                NetworkState::create_sandbox_within(network, Where::New(None), ATTEMPT.min(network.patience))
+            }));
             let mut state = self.lock();
             state.coming -= 1;
-            match made {
-                Ok(sandbox) => {
+            let failure = match made {
+                Ok(Ok(sandbox)) => {
                     state.ready.push_back(sandbox);
                     state.failure = None;
-                    back_off = BACK_OFF.0;
-                }
-                Err(error) => {
-                    state.failure = Some(error.to_string());
-                    if !state.stopping {
-                        drop(self.wake.wait_timeout(state, back_off));
+                    if state.waiting > 0 {
+                        self.arrived.notify_one();
                     }
-                    back_off = (back_off * 2).min(BACK_OFF.1);
+                    (back_off, since) = (BACK_OFF.0, None);
+                    continue;
                 }
+                Ok(Err(error)) if error.kind() == ErrorKind::Exhausted => {
+                    let begin = *since.get_or_insert_with(Instant::now);
+                    (begin.elapsed() >= self.network.shared.patience).then(|| error.to_string())
+                }
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("making a sandbox panicked".to_owned()),
+            };
+            state.failure = failure.or(state.failure.take());
+            if !state.stopping {
+                drop(self.wake.wait_timeout(state, back_off));
             }
+            back_off = (back_off * 2).min(BACK_OFF.1);
         }
     }
 

@@ -23,6 +23,9 @@ pub struct PortInfo {
 
 /// Programs for the ports of a network: counters, checks. The network puts them on each port before the port joins
 /// its bridge, as `cls_bpf` filters (see [`crate::tc`]).
+///
+/// Its functions are called by whichever thread uses the network. `assign`, `release` and `unjudged` may themselves use the
+/// network; `join` may not make sandboxes, since the thread that calls it is making a bridge, and others wait for that.
 pub trait PortProgram: Send + Sync {
     /// The program for what a sandbox sends.
     fn ingress(&self) -> BorrowedFd<'_>;

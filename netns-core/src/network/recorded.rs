@@ -4,7 +4,7 @@
 //! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
 //! gives the other end of such a port. Neither can be changed from inside a sandbox.
 
-use super::options::{NetworkOptions, RecordPlace};
+use super::options::{DEFAULT_FOLDER, NetworkOptions, RecordPlace};
 use super::place::barrier_name;
 use super::plan::{Plan, WINDOW};
 use crate::barrier;
@@ -127,28 +127,17 @@ pub struct RecordedNetwork {
 
 impl RecordedNetwork {
     /// The folder that records are in by default.
-    pub const FOLDER: &'static str = "/run/netns-networks";
+    pub const FOLDER: &'static str = DEFAULT_FOLDER;
 
     /// The networks that are on record in a folder, those of other namespaces than the calling thread's included.
     ///
     /// # Errors
     /// If a record cannot be read or makes no sense.
     pub fn list(folder: impl AsRef<Path>) -> Result<Vec<Self>> {
-        let folder = folder.as_ref();
-        let failed = |error| {
-            Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
-        };
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
         let mut networks = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "record") {
-                let lines = RecordFile::peek(&path, KIND)?.filter(|lines| !lines.is_empty());
-                networks.extend(lines.map(|lines| Self::parse(path, &lines)).transpose()?);
-            }
+        for path in records(folder.as_ref())? {
+            let lines = RecordFile::peek(&path, KIND)?.filter(|lines| !lines.is_empty());
+            networks.extend(lines.map(|lines| Self::parse(path, &lines)).transpose()?);
         }
         networks.sort_by_key(|network| network.plan.name);
         Ok(networks)
@@ -191,13 +180,17 @@ impl RecordedNetwork {
     /// # Errors
     /// If a process that is alive has it, it is in another namespace, or the kernel refuses.
     pub fn remove(&self) -> Result<Vec<String>> {
-        let Some(file) = self.lock(Operation::RemoveNetwork)? else { return Ok(Vec::new()) };
+        self.lock(Operation::RemoveNetwork)?.map_or_else(|| Ok(Vec::new()), |file| self.remove_locked(file))
+    }
+
+    fn remove_locked(&self, file: RecordFile) -> Result<Vec<String>> {
         let mut socket = RouteSocket::open()?;
         let links = link::list(&mut socket)?;
         let mut left = Vec::new();
         // Names first: what they stand for is known by the ports.
-        for (_, namespace, name) in named_sandboxes(&mut socket, &self.ports_by_id(&links))? {
-            if !namespace.unbind(&name)? {
+        for (port, namespace, name) in named_sandboxes(&mut socket, &self.ports_by_id(&links))? {
+            // The name of a namespace that somebody else made is theirs.
+            if !port.lent && !namespace.unbind(&name)? {
                 left.push(format!("{name} is another namespace by now"));
             }
         }
@@ -210,6 +203,46 @@ impl RecordedNetwork {
         barrier::remove(&Namespace::current()?, &barrier_name(&self.plan))?;
         remove_file(file)?;
         Ok(left)
+    }
+
+    /// Removes what processes that are gone left: every network of the calling thread's namespace that is on record in the
+    /// folder ([`RecordedNetwork::remove`]), and, whichever namespace they are of, records that were begun and never
+    /// written, as a process leaves that is killed before it makes its bridge. Networks that a living process has, and
+    /// those of other namespaces, are left alone. Returns a sentence for each thing in the place of a network's that is not
+    /// the network's.
+    ///
+    /// # Errors
+    /// Of several the first; everything else is removed all the same. May be repeated.
+    pub fn remove_all(folder: impl AsRef<Path>) -> Result<Vec<String>> {
+        let here = NamespaceIdentity::of(&Namespace::current()?)?;
+        let mut left = Vec::new();
+        let mut outcome = Ok(());
+        for path in records(folder.as_ref())? {
+            match Self::remove_at(&path, &here) {
+                Ok(sentences) => left.extend(sentences),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        // A process that was killed before it began its record leaves the folder.
+        let _ = fs::remove_dir(folder.as_ref());
+        outcome.map(|()| left)
+    }
+
+    /// Removes the network whose record is at `path`, if it is of the namespace `here` and no process has it.
+    fn remove_at(path: &Path, here: &NamespaceIdentity) -> Result<Vec<String>> {
+        let file = match RecordFile::open(path, KIND) {
+            Err(error) if RecordFile::is_held(&error) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let Some(file) = file else { return Ok(Vec::new()) };
+        if file.lines().is_empty() {
+            return remove_file(file).map(|()| Vec::new());
+        }
+        let network = Self::parse(path.to_owned(), file.lines())?;
+        if !here.is(&network.namespace) {
+            return Ok(Vec::new());
+        }
+        network.remove_locked(file)
     }
 
     /// Locks the record of a network that no process has; `None` if there is nothing on record any more.
@@ -264,11 +297,12 @@ impl RecordedNetwork {
         Some(RecordedLink { name, index: Some(index), mac })
     }
 
-    /// The numbers of the sandboxes whose ports are there, by the id of their namespace.
-    pub(super) fn ports_by_id(&self, links: &[Link]) -> HashMap<i32, u32> {
+    /// The sandboxes whose ports are there, by the id of their namespace.
+    pub(super) fn ports_by_id(&self, links: &[Link]) -> HashMap<i32, RecordedPort> {
         let sandbox = |link: &Link| {
             let number = self.plan.number(link.index)?;
-            self.link_at(link.index)?.is(link).then_some((link.peer_namespace_id?, number))
+            let port = RecordedPort { number, lent: link.group == self.plan.lent_group() };
+            self.link_at(link.index)?.is(link).then_some((link.peer_namespace_id?, port))
         };
         links.iter().filter_map(sandbox).collect()
     }
@@ -280,11 +314,19 @@ impl RecordedNetwork {
     }
 }
 
-/// The named namespaces that are sandboxes: number, namespace and name.
+/// The port of a sandbox that was made by a process which is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordedPort {
+    pub(super) number: u32,
+    /// Whether somebody else made the namespace.
+    pub(super) lent: bool,
+}
+
+/// The named namespaces that are sandboxes: port, namespace and name.
 pub(super) fn named_sandboxes(
     home: &mut RouteSocket,
-    ports: &HashMap<i32, u32>,
-) -> Result<Vec<(u32, Namespace, String)>> {
+    ports: &HashMap<i32, RecordedPort>,
+) -> Result<Vec<(RecordedPort, Namespace, String)>> {
     let mut found = Vec::new();
     for name in Namespace::list()? {
         let namespace = match Namespace::open(&name) {
@@ -292,10 +334,29 @@ pub(super) fn named_sandboxes(
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => continue,
             other => other?,
         };
-        let number = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
-        found.extend(number.map(|&number| (number, namespace, name)));
+        let port = nsid::get(home, &namespace)?.and_then(|id| ports.get(&id));
+        found.extend(port.map(|&port| (port, namespace, name)));
     }
     Ok(found)
+}
+
+/// The records in a folder, which need not be there.
+fn records(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| {
+        Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "record") {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 /// Where the record of a network is. A bridge's name is one of its namespace only.
@@ -318,7 +379,12 @@ fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
         match RecordFile::create(path, KIND) {
             // The folder was removed meanwhile.
             Err(error) if error.errno() == Some(libc::ENOENT) => outcome = Some(Err(error)),
-            other => return other,
+            Err(error) => {
+                // Others' records are in it, or will be, or it was made for nothing.
+                let _ = fs::remove_dir(folder);
+                return Err(error);
+            }
+            Ok(file) => return Ok(file),
         }
     }
     outcome.unwrap_or_else(|| {

@@ -16,8 +16,9 @@
 use super::options::NetworkOptions;
 use super::plan::Plan;
 use super::program::PortInfo;
-use super::responder::silent;
+use super::settings::{QUIET, UP, silent};
 use crate::address::{self, Address};
+use crate::barrier::FORWARDED;
 use crate::bridge::{self, PortOptions};
 use crate::link::{self, AddrGenMode, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
@@ -86,6 +87,8 @@ impl Recipe {
             isolated: options.isolated.then_some(true),
             mcast_flood: broadcast,
             bcast_flood: broadcast,
+            // There is a barrier then, which they are to pass.
+            group_fwd_mask: options.program.as_ref().and_then(|program| program.stamp()).map(|_| FORWARDED),
             ..silent()
         };
         Ok(Self {
@@ -111,8 +114,14 @@ pub(super) struct Programs<'a> {
 
 impl Recipe {
     /// The requests on the socket inside: the pair, with the index `eth0` and its port in the namespace `outside`; `lo`,
-    /// and `eth0`.
-    pub(super) fn encode_eth0(&self, batch: &mut Batch, number: u32, eth0: u32, outside: BorrowedFd<'_>) {
+    /// and `eth0`. A port whose namespace is `lent` is known by its group.
+    pub(super) fn encode_eth0(
+        &self,
+        batch: &mut Batch,
+        (number, lent): (u32, bool),
+        eth0: u32,
+        outside: BorrowedFd<'_>,
+    ) {
         let plan = &self.plan;
         let pair = Veth {
             index: Some(eth0),
@@ -121,6 +130,7 @@ impl Recipe {
             mtu: self.mtu,
             peer_index: Some(plan.port(number)),
             peer_namespace: Some(outside),
+            peer_group: if lent { plan.lent_group() } else { 0 },
             ..Veth::new(self.eth0, plan.port_name(number))
         };
         veth::encode_create(batch, &pair);
@@ -194,10 +204,6 @@ fn encode_question(batch: &mut Batch, index: u32, namespace: Option<i32>) {
     });
 }
 
-/// Raises a link.
-pub(super) const UP: LinkChange<'_> = LinkChange { up: Some(true), ..LinkChange::NONE };
-const QUIET: LinkChange<'_> = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
-
 /// Appends the hooks of a port and the programs on them; or the programs alone, in place of those that are there.
 pub(super) fn encode_programs(batch: &mut Batch, index: u32, programs: Programs<'_>, replace: bool) {
     if !replace {
@@ -238,37 +244,4 @@ pub(super) fn encode_trunk_program(batch: &mut Batch, index: u32, program: Borro
         class_id: 0,
     };
     tc::encode_add_filter(batch, &filter);
-}
-
-/// Requests in as many batches as they need.
-pub(super) struct Requests<'a> {
-    socket: &'a mut crate::RouteSocket,
-    batch: Batch,
-}
-
-impl<'a> Requests<'a> {
-    /// What is left in a batch for one more group of requests.
-    const ROOM: usize = 512;
-
-    pub(super) fn new(socket: &'a mut crate::RouteSocket) -> Self {
-        Self { socket, batch: Batch::new() }
-    }
-
-    /// Lets `write` append less than [`Self::ROOM`] bytes of requests.
-    pub(super) fn add(&mut self, write: impl FnOnce(&mut Batch)) -> Result<()> {
-        if self.batch.bytes().len() + Self::ROOM > crate::wire::BATCH_CAPACITY {
-            self.flush()?;
-        }
-        write(&mut self.batch);
-        Ok(())
-    }
-
-    /// Sends what was appended and not sent.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        if self.batch.messages() > 0 {
-            self.socket.execute(&mut self.batch)?;
-            self.batch.clear();
-        }
-        Ok(())
-    }
 }

@@ -13,10 +13,10 @@
 //! Its answers are the plan's, for every number of a bridge's at once, whether there is such a sandbox at the moment or
 //! not. They are never wrong, since an address has one MAC address; that nobody is there, a caller learns by silence.
 
-use super::attempt::explain_limit;
-use super::fabric::WITHOUT_IPV6;
+use super::chunks::Chunks;
+use super::limit::explain_limit;
 use super::plan::Plan;
-use super::requests::Requests;
+use super::settings::{WITHOUT_IPV6, silent};
 use crate::bridge::{self, Bridge, PortOptions};
 use crate::link::{self, AddrGenMode, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
@@ -133,7 +133,7 @@ impl Responder {
 
     /// Learns the answers for the sandboxes of a bridge.
     pub(super) fn learn(&mut self, plan: &Plan, shard: u32) -> Result<()> {
-        let mut requests = Requests::new(&mut self.socket);
+        let mut requests = Chunks::new(&mut self.socket);
         for number in plan.numbers_of(shard) {
             requests.add(|batch| {
                 neighbour::encode_set_fdb(batch, &FdbEntry::fixed(MARKED, plan.mac(number)));
@@ -144,16 +144,5 @@ impl Responder {
             })?;
         }
         requests.flush()
-    }
-}
-
-/// A port that learns nothing, and that nothing without a known destination is sent to.
-pub(super) fn silent() -> PortOptions {
-    PortOptions {
-        learning: Some(false),
-        flood: Some(false),
-        mcast_flood: Some(false),
-        bcast_flood: Some(false),
-        ..PortOptions::default()
     }
 }

@@ -1,10 +1,10 @@
 //! A namespace with an interface, an address and a port, ready to run something in.
 
-use super::Shared;
-use super::attempt::Claim;
+use super::claim::Claim;
 use super::plan::Plan;
 use super::program::PortInfo;
-use crate::{IpNet, MacAddress, Namespace, Result, RouteSocket};
+use super::shared::Shared;
+use crate::{Error, IpNet, MacAddress, Namespace, Operation, Result, RouteSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command};
 use std::sync::{Arc, OnceLock};
@@ -80,6 +80,25 @@ impl Sandbox {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.inside.name.as_deref()
+    }
+
+    /// Gives the namespace of a sandbox without a name one, as [`Namespace::bind`] does. The name goes with the sandbox.
+    ///
+    /// # Errors
+    /// If it has a name, or is a namespace that somebody else made; as [`Namespace::bind`]. It then has no name.
+    pub fn bind(&mut self, name: &str) -> Result<()> {
+        let refused = |why: &'static str| Err(Error::invalid(Operation::NameNamespace, name, why));
+        if let Some(present) = self.name() {
+            let why = format!("it is called {present} already");
+            return Err(Error::invalid(Operation::NameNamespace, name, why));
+        }
+        if self.claim.lent {
+            return refused("the namespace is somebody else's");
+        }
+        self.claim.shared().check_process(Operation::NameNamespace)?;
+        self.namespace()?.bind(name)?;
+        self.inside.name = Some(name.into());
+        Ok(())
     }
 
     /// Its number in the network. When it is dropped and the kernel has reclaimed it, another gets the same number,

@@ -1,10 +1,11 @@
 //! What a network and its sandboxes share.
 
+use super::books::Books;
 use super::fabric::Fabric;
-use super::names::LeftName;
-use super::notices::Books;
+use super::ledger::Ticket;
+use super::names::{self, LeftName};
 use super::options::NetworkOptions;
-use super::place::{Place, barrier_name};
+use super::place::{BridgePlace, barrier_name};
 use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
@@ -13,6 +14,7 @@ use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -32,12 +34,14 @@ pub(super) struct Shared {
     pub(super) backlog: u32,
     books: Mutex<Books>,
     /// The bridges, the first of which is always there. One lock for each, so that threads seldom meet.
-    pub(super) places: Box<[OnceLock<Place>]>,
+    pub(super) places: Box<[OnceLock<BridgePlace>]>,
     fabric: Mutex<Fabric>,
     /// Whether the folder of named namespaces was made ready.
     pub(super) names: OnceLock<()>,
     /// Names of dropped sandboxes that could not be removed.
     pub(super) left_names: Mutex<Vec<LeftName>>,
+    /// Dropped sandboxes, of namespaces that somebody else made, whose ports could not be deleted.
+    left_ports: Mutex<Vec<Ticket>>,
 }
 
 impl Shared {
@@ -64,11 +68,11 @@ impl Shared {
         home_id: NamespaceId,
         options: &NetworkOptions,
         plan: Plan,
-        (fabric, first): (Fabric, Place),
+        (fabric, first): (Fabric, BridgePlace),
         record: Option<NetworkRecord>,
         owned: bool,
     ) -> Result<Self> {
-        let places: Box<[OnceLock<Place>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
+        let places: Box<[OnceLock<BridgePlace>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
             process: this_process(),
@@ -79,11 +83,12 @@ impl Shared {
             program: options.program.clone(),
             patience: options.patience,
             backlog: options.reclaim_backlog,
-            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge)),
+            books: Mutex::new(Books::new(plan.capacity, plan.per_bridge, options.program.is_some())),
             places,
             fabric: Mutex::new(fabric),
             names: OnceLock::new(),
             left_names: Mutex::default(),
+            left_ports: Mutex::default(),
         })
     }
 
@@ -113,7 +118,7 @@ impl Shared {
     }
 
     /// The bridge of a sandbox, made if it is not there yet.
-    pub(super) fn place(&self, number: u32) -> Result<&Place> {
+    pub(super) fn place(&self, number: u32) -> Result<&BridgePlace> {
         let plan = &self.recipe.plan;
         let shard = plan.shard(number);
         let place = &self.places[shard as usize];
@@ -170,9 +175,44 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn left_ports(&self) -> MutexGuard<'_, Vec<Ticket>> {
+        self.left_ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn fabric(&self) -> MutexGuard<'_, Fabric> {
         // As with the places' sockets.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Removes the name of the namespace that `socket` is in, or remembers to do so later.
+    pub(super) fn remove_name(&self, name: Box<str>, socket: BorrowedFd<'_>) {
+        if !self.is_ours() {
+            return;
+        }
+        if let Err(error) = names::remove(&name, socket) {
+            let left = LeftName::new(name, socket, &error);
+            self.left_names.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+        }
+    }
+
+    /// Tries again to remove names that could not be removed.
+    ///
+    /// # Errors
+    /// Why one of them cannot be removed now.
+    pub(super) fn remove_left_names(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut left = self.left_names.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain_mut(|name| {
+            let removed = name.remove();
+            let remains = removed.is_err();
+            if outcome.is_ok() {
+                outcome = removed;
+            }
+            remains
+        });
+        outcome
     }
 }
 
@@ -182,7 +222,7 @@ impl Drop for Shared {
             return;
         }
         // What cannot be removed now is left, and stays on record.
-        let names = self.remove_left_names();
+        let (names, ports) = (self.remove_left_names(), self.unplug_left());
         let plan = self.recipe.plan;
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
@@ -190,7 +230,7 @@ impl Drop for Shared {
             Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
             None => Ok(()),
         };
-        if let (Ok(()), Ok(()), Some(record)) = (names, barrier, self.record.take()) {
+        if let (Ok(()), Ok(()), Ok(()), Some(record)) = (names, ports, barrier, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {

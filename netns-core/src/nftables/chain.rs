@@ -1,10 +1,9 @@
 //! Chains: lists of rules, at a hook of the kernel or for others to jump to.
 
 use super::constants::{
-    NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_HOOK_DEV,
-    NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+    NESTED, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE,
+    NFTA_HOOK_DEV, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
 };
-use super::expression::NESTED;
 use super::table::Table;
 use super::transaction::Transaction;
 use crate::IfName;
@@ -52,6 +51,12 @@ impl Base<'_> {
     #[must_use]
     pub const fn input(priority: i32) -> Self {
         Self::filter(1, priority)
+    }
+
+    /// A filter of what a device has received, in a table of [`super::Family::Netdev`]: `NF_NETDEV_INGRESS`.
+    #[must_use]
+    pub const fn ingress(device: IfName, priority: i32) -> Self {
+        Self { device: Some(device), ..Self::filter(0, priority) }
     }
 
     /// A filter of what a device is about to send, in a table of [`super::Family::Netdev`]: `NF_NETDEV_EGRESS`

@@ -2,6 +2,9 @@
 //!
 //! [nf_tables.h]: https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nf_tables.h
 
+/// The flag of attributes that hold attributes: netfilter's tools set it, and the kernel does not look at it.
+pub(super) const NESTED: u16 = libc::NLA_F_NESTED as u16;
+
 /// Numbers attributes from 1 in the order of the kernel's enumeration; `_` leaves one out.
 macro_rules! attributes {
     (@ $number:expr, ) => {};

@@ -40,6 +40,7 @@ mod constants;
 mod describe;
 pub mod element;
 mod expression;
+mod notices;
 pub mod rule;
 pub mod set;
 mod socket;
@@ -50,7 +51,8 @@ mod transaction;
 mod tests;
 
 pub use chain::{Base, Chain};
-pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, Verdict};
+pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, RuleVerdict};
+pub use notices::RuleNotices;
 pub use set::{KeyType, Set};
 pub use socket::NftSocket;
 pub use table::Table;

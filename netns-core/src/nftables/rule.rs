@@ -1,8 +1,8 @@
 //! Rules: expressions that run one after the other until one of them ends the rule.
 
 use super::chain::Chain;
-use super::constants::{NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_TABLE};
-use super::expression::{Expressions, NESTED};
+use super::constants::{NESTED, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_TABLE};
+use super::expression::Expressions;
 use super::socket::NftSocket;
 use super::table::Table;
 use super::transaction::Transaction;

@@ -1,23 +1,22 @@
 //! The nfnetlink socket.
 
+mod dump;
+
 use super::constants::NFTA_GEN_ID;
 use super::describe::describe;
+use super::kind;
 use super::transaction::Transaction;
-use super::{Family, header, kind};
+use crate::dump::Received;
 use crate::error::{Cause, Description, Operation, SystemCall};
 use crate::namespace::Namespace;
 use crate::sys;
-use crate::wire::{AttributeWriter, Batch, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr};
+use crate::wire::{Batch, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr};
 use crate::{Error, Result};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Room for an answer that is not part of a list.
 const REPLY_CAPACITY: usize = 8 * 1024;
-/// Room for a datagram of a list, as of rtnetlink's.
-const DUMP_CAPACITY: usize = 32 * 1024;
-/// How often an interrupted list is begun anew.
-const DUMP_ATTEMPTS: u32 = 16;
 
 /// A socket to nftables in one network namespace: the one that the thread was in when it was opened.
 ///
@@ -31,15 +30,6 @@ pub struct NftSocket {
     sequence: u32,
     /// Whether all answers were read.
     settled: bool,
-}
-
-/// What a datagram is.
-enum Received {
-    Whole(usize),
-    /// It has this many bytes, of which the buffer has the first.
-    Cut(usize),
-    /// There is none.
-    Nothing,
 }
 
 impl NftSocket {
@@ -72,6 +62,26 @@ impl NftSocket {
         namespace.enter(Self::open)?
     }
 
+    /// The port id that the kernel knows this socket by, which notices of what it did have too ([`super::RuleNotices`]);
+    /// `None` before the first answer.
+    #[must_use]
+    pub const fn port_id(&self) -> Option<u32> {
+        self.port
+    }
+
+    /// The namespace that this socket is in (`SIOCGSKNS`, Linux 4.9).
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_NET_ADMIN` over the namespace.
+    pub fn namespace(&self) -> Result<Namespace> {
+        let fd = sys::socket::namespace_of(self.socket.as_fd());
+        fd.map(Namespace::from_kernel).map_err(Error::system(
+            Operation::FindSocketNamespace,
+            "an nftables socket",
+            SystemCall::IoctlNamespace,
+        ))
+    }
+
     /// Carries out a transaction: all of its requests, or none. It is to be cleared before it is filled again.
     ///
     /// # Errors
@@ -97,9 +107,11 @@ impl NftSocket {
         // error with the number of its beginning, beside acknowledgements of what was accepted.
         loop {
             let length = match self.receive(batch.bytes(), &mut buffer)? {
-                Received::Whole(length) => length,
-                Received::Cut(_) => return Err(reply_error(batch.bytes(), first, "its answer is too long")),
-                Received::Nothing => break,
+                Some(Received::Whole(length)) => length,
+                Some(Received::Cut(_)) => {
+                    return Err(reply_error(batch.bytes(), first, "its answer is too long"));
+                }
+                None => break,
             };
             let mut messages = Messages::new(&buffer[..length]);
             for message in messages.by_ref() {
@@ -137,11 +149,11 @@ impl NftSocket {
         let mut buffer = [0; REPLY_CAPACITY];
         loop {
             let length = match self.receive(batch.bytes(), &mut buffer)? {
-                Received::Whole(length) => length,
-                Received::Cut(_) => {
+                Some(Received::Whole(length)) => length,
+                Some(Received::Cut(_)) => {
                     return Err(reply_error(batch.bytes(), sequence, "its answer is too long"));
                 }
-                Received::Nothing => {
+                None => {
                     return Err(reply_error(batch.bytes(), sequence, "the kernel did not answer"));
                 }
             };
@@ -158,78 +170,6 @@ impl NftSocket {
                 let id = id.and_then(|id| id.value::<u32>()).map(u32::from_be);
                 return id.ok_or_else(|| reply_error(batch.bytes(), sequence, "its answer is malformed"));
             }
-        }
-    }
-
-    /// Asks for a list, and gives every message of it to `read`. One that changed while the kernel sent it is asked for
-    /// again.
-    pub(super) fn dump<T>(
-        &mut self,
-        message: libc::c_int,
-        family: Family,
-        attributes: impl FnOnce(&mut AttributeWriter<'_>),
-        mut read: impl FnMut(&Message<'_>, &mut Vec<T>),
-    ) -> Result<Vec<T>> {
-        let mut batch = Batch::new();
-        batch.message(kind(message), libc::NLM_F_DUMP, &header(family), attributes);
-        let mut buffer = vec![0; DUMP_CAPACITY];
-        let mut entries = Vec::new();
-        for _ in 0..DUMP_ATTEMPTS {
-            entries.clear();
-            batch.seal(self.sequence, 0);
-            match self.dump_once(&batch, &mut buffer, &mut |message| read(message, &mut entries))? {
-                Listed::Consistent => return Ok(entries),
-                Listed::Changed => {}
-                Listed::Longer(length) => buffer.resize(length, 0),
-            }
-        }
-        let sequence = self.sequence.wrapping_sub(1);
-        Err(reply_error(batch.bytes(), sequence, "the list kept changing while the kernel sent it"))
-    }
-
-    fn dump_once(
-        &mut self,
-        batch: &Batch,
-        buffer: &mut [u8],
-        read: &mut dyn FnMut(&Message<'_>),
-    ) -> Result<Listed> {
-        let sequence = self.sequence;
-        self.send(batch, 1)?;
-        let mut consistent = true;
-        loop {
-            let length = match self.receive(batch.bytes(), buffer)? {
-                Received::Whole(length) => length,
-                Received::Cut(length) => return Ok(Listed::Longer(length)),
-                Received::Nothing => {
-                    return Err(reply_error(batch.bytes(), sequence, "the kernel did not answer"));
-                }
-            };
-            let mut messages = Messages::new(&buffer[..length]);
-            for message in messages.by_ref() {
-                if message.header.sequence != sequence || !self.is_ours(&message.header) {
-                    continue;
-                }
-                consistent &= i32::from(message.header.flags) & libc::NLM_F_DUMP_INTR == 0;
-                match i32::from(message.header.kind) {
-                    libc::NLMSG_DONE => {
-                        self.settled = true;
-                        return match message.family_header::<i32>() {
-                            Some(error) if error < 0 => {
-                                Err(refusal(batch.bytes(), &message, error.saturating_neg()))
-                            }
-                            _ if consistent => Ok(Listed::Consistent),
-                            _ => Ok(Listed::Changed),
-                        };
-                    }
-                    libc::NLMSG_ERROR => {
-                        self.settled = true;
-                        let errno = message.error().map_or(libc::EPROTO, |(errno, _)| errno);
-                        return Err(refusal(batch.bytes(), &message, errno));
-                    }
-                    _ => read(&message),
-                }
-            }
-            check_complete(batch.bytes(), sequence, messages.remaining())?;
         }
     }
 
@@ -258,8 +198,8 @@ impl NftSocket {
         }
     }
 
-    /// Receives a datagram of the kernel's.
-    fn receive(&self, request: &[u8], buffer: &mut [u8]) -> Result<Received> {
+    /// Receives a datagram of the kernel's; `None` if there is none.
+    fn receive(&self, request: &[u8], buffer: &mut [u8]) -> Result<Option<Received>> {
         loop {
             let received = sys::retry(|| {
                 let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
@@ -267,9 +207,9 @@ impl NftSocket {
             });
             match received {
                 Ok(datagram) if datagram.sender != 0 => {}
-                Ok(datagram) if datagram.truncated => return Ok(Received::Cut(datagram.length)),
-                Ok(datagram) => return Ok(Received::Whole(datagram.length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+                Ok(datagram) if datagram.truncated => return Ok(Some(Received::Cut(datagram.length))),
+                Ok(datagram) => return Ok(Some(Received::Whole(datagram.length))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => {
                     let words = in_words(request, self.sequence);
                     return Err(Error::new(
@@ -285,14 +225,6 @@ impl NftSocket {
     fn is_ours(&mut self, header: &NlMsgHdr) -> bool {
         *self.port.get_or_insert(header.port) == header.port
     }
-}
-
-/// What came of a list.
-enum Listed {
-    Consistent,
-    Changed,
-    /// An entry has this many bytes, which is more than there is room for.
-    Longer(usize),
 }
 
 impl AsFd for NftSocket {

@@ -6,7 +6,7 @@
 use super::{
     ByteOrder, Chain, Comparison, Family, MetaKey, Register, Table, Transaction, element, rule, table,
 };
-use crate::barrier::{self, Ports};
+use crate::barrier::{self, BarrierPorts};
 use crate::wire::{Attributes, Message, Messages, NfGenMsg, Random, align};
 
 /// The bytes of a golden file; what follows `#` is for readers.
@@ -85,7 +85,7 @@ const STAMP: u32 = 0x6e65_7430;
 fn a_barrier_is_what_nft_makes_of_its_rules() {
     compare(
         include_str!("tests/golden/barrier.golden"),
-        |transaction| barrier::encode(transaction, NAME, &Ports::Listed, STAMP),
+        |transaction| barrier::encode(transaction, NAME, &BarrierPorts::Listed, STAMP),
         &[
             ("- type 0xa00 flags 0x0001 family 7 resource 0", CREATED),
             ("+ type 0xa00 flags 0x0601 family 7 resource 0", CREATED),

@@ -1,6 +1,7 @@
 //! Identities: what no later thing of the same name has. Each is a line of a record, and is compared with what is there.
 
-use super::{Line, Removal};
+use super::line::Line;
+use super::removal::Removal;
 use crate::barrier;
 use crate::link::{self, Link};
 use crate::sysctl::{self, Ipv4Forwarding};
@@ -392,6 +393,16 @@ pub struct RecordedFolder(pub Folder);
 impl RecordedFolder {
     /// The key of its line.
     pub const KEY: &'static str = "folder";
+
+    /// How it was found by the first of those who use it: the last of them puts it back as that.
+    #[must_use]
+    pub fn of_first(self, others: impl IntoIterator<Item = Self>) -> Self {
+        let both = |Folder { existed, mounted }, Self(other): Self| Folder {
+            existed: existed && other.existed,
+            mounted: mounted && other.mounted,
+        };
+        Self(others.into_iter().fold(self.0, both))
+    }
 
     /// Its line.
     #[must_use]

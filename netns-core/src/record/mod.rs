@@ -11,7 +11,7 @@
 //! | a filter | the id of its program, which the kernel does not give again while a filter holds it; and our name |
 //! | a barrier | its table's name, which ends with 64 random bits: [`RecordedBarrier`] |
 //! | a qdisc | that there was none on this link before, and that none but our filters is in it |
-//! | a setting | the value before and the value written: [`RecordedSysctl`]. One that is neither was set by somebody else |
+//! | a setting | the value before and the value written: [`RecordedSysctl`]. One that is neither was set by somebody else. One that several need is claimed by each: [`SharedSetting`] |
 //!
 //! What differs from the record is reported ([`Removal::Left`]) and left alone.
 //!
@@ -35,7 +35,9 @@
 mod file;
 mod identity;
 mod line;
+mod removal;
 mod remove;
+mod shared;
 
 pub use file::{RecordFile, VERSION};
 pub use identity::{
@@ -43,7 +45,9 @@ pub use identity::{
     RecordedNamespace, RecordedSysctl,
 };
 pub use line::Line;
-pub use remove::{Removal, remove_links};
+pub use removal::Removal;
+pub use remove::remove_links;
+pub use shared::{SettingBefore, SharedSetting};
 
 #[cfg(test)]
 mod tests;

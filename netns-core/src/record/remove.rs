@@ -1,22 +1,11 @@
 //! Removing what is on record, and nothing else.
 
-use super::RecordedLink;
-use super::identity::Found;
+use super::identity::{Found, RecordedLink};
+use super::removal::Removal;
 use crate::link::{self, Link, LinkChange};
 use crate::wire::Batch;
 use crate::{Result, RouteSocket};
 use std::hash::{BuildHasher, Hasher, RandomState};
-
-/// What became of something on record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Removal {
-    /// It was there, and is no more.
-    Removed,
-    /// It was gone already.
-    Gone,
-    /// Something else is in its place, which was left alone: a sentence that says what differs.
-    Left(String),
-}
 
 /// So many requests fit into a batch with room to spare.
 const BATCH: usize = 64;

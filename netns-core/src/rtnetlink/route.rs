@@ -35,7 +35,7 @@ pub struct Route {
     pub via: Option<Ipv6Addr>,
     /// The address of this host that is preferred to send from; only in descriptions.
     pub source: Option<IpAddr>,
-    /// `RTNH_F_*` and `RTM_F_*`: whether it is dead, on a link that is down; only in descriptions.
+    /// `RTNH_F_*` and `RTM_F_*`: whether it is dead, on a link that is down; of a new one, [`ONLINK`] alone.
     pub flags: u32,
     /// Which of equal IPv6 routes is preferred; only in descriptions.
     pub preference: Option<Preference>,
@@ -78,6 +78,7 @@ impl Route {
             table: u8::try_from(self.table).unwrap_or(libc::RT_TABLE_UNSPEC),
             protocol: if deleting { libc::RTPROT_UNSPEC } else { libc::RTPROT_BOOT },
             scope: if deleting { Scope::NOWHERE.0 } else { scope(self.destination, self.gateway).0 },
+            flags: self.flags & ONLINK,
             kind: if deleting { libc::RTN_UNSPEC } else { libc::RTN_UNICAST },
             ..RtMsg::default()
         };
@@ -94,6 +95,9 @@ impl Route {
         });
     }
 }
+
+/// `RTNH_F_ONLINK`, of [`Route::flags`]: the gateway is taken to be on the link, whatever addresses that has.
+pub const ONLINK: u32 = 4;
 
 /// The scope of a new route, as `ip route add` has it.
 const fn scope(destination: IpNet, gateway: Option<IpAddr>) -> Scope {

@@ -20,6 +20,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 /// Only datagrams from the kernel (port id 0) are read, and only messages with this socket's port id and the sequence
 /// number of the request count as its answer.
 ///
+/// One thread uses it at a time. A fork has a descriptor of the same socket, and which of the two processes receives an
+/// answer is chance: a fork opens another one.
+///
 /// ```
 /// use netns_core::{Namespace, RouteSocket, link};
 ///
@@ -74,7 +77,7 @@ impl RouteSocket {
     /// # Errors
     /// As [`RouteSocket::open`] and [`Namespace::enter`].
     pub fn open_in(namespace: &Namespace) -> Result<Self> {
-        namespace.enter(Self::open)?
+        namespace.enter(Self::open)?.map_err(|error| error.about(format!("in {}", namespace.label())))
     }
 
     /// Opens a socket with no option set: one system call. When a request is refused, the options are set and that

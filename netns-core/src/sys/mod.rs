@@ -12,6 +12,7 @@ pub(crate) mod notify;
 pub(crate) mod packet;
 pub(crate) mod poll;
 pub(crate) mod procfs;
+pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod tun;
 

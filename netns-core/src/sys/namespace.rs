@@ -55,6 +55,12 @@ pub(crate) fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
 }
 
+/// `geteuid(2)` and `getegid(2)`.
+pub(crate) fn effective_ids() -> (libc::uid_t, libc::gid_t) {
+    // SAFETY: neither takes an argument, and neither can fail.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
 /// `mknod(2)` of an empty regular file without permissions: fails if there is one.
 pub(crate) fn make_file(path: &CStr) -> io::Result<()> {
     // SAFETY: the string ends with NUL and outlives the call.

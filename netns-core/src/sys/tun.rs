@@ -6,11 +6,11 @@ use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A name and the NULs that fill it, as the kernel has them.
-type Name = [u8; libc::IFNAMSIZ];
+type TunName = [u8; libc::IFNAMSIZ];
 
 /// `TUNSETIFF`: makes a link of this name with these `IFF_*` in the namespace of the calling thread, or attaches to the
 /// one that has the name; the name that it has got.
-pub(crate) fn set_interface(fd: BorrowedFd<'_>, name: Name, flags: libc::c_int) -> io::Result<Name> {
+pub(crate) fn set_interface(fd: BorrowedFd<'_>, name: TunName, flags: libc::c_int) -> io::Result<TunName> {
     // SAFETY: all zeroes is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { zeroed() };
     // `c_char` is signed on some machines.

@@ -10,7 +10,7 @@
 //! ```
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
-use netns_ebpf::packet::{Bytes, Facts, Permissions, Rules, Steps, is_plain, judge};
+use netns_ebpf::packet::{Bytes, ChecksumPlace, Facts, Permissions, Rules, Steps, is_plain, judge};
 use std::cell::Cell;
 
 /// More than any frame takes: each of 40 option bytes of IPv4 twice, 32 options of neighbour discovery, and headers.
@@ -39,13 +39,14 @@ impl Steps for Counted<'_> {}
 /// The first eight bytes are what the kernel says of the frame and what its port may send, the others are the frame.
 fn check(input: &[u8]) {
     let Some((head, frame)) = input.split_first_chunk::<8>() else { return };
-    let [flags, a, b, c, d, permission, ..] = *head;
+    let [flags, a, b, c, d, permission, place, _] = *head;
     let length = u32::from_le_bytes([a, b, c, d]);
     let facts = Facts {
         // Mostly the truth.
         length: if flags & 1 == 0 { u32::try_from(frame.len()).unwrap_or(u32::MAX) } else { length },
         is_train: flags & 2 != 0,
         has_tag: flags & 4 != 0,
+        checksum_at: if flags & 64 != 0 { ChecksumPlace::at(place.into()) } else { ChecksumPlace::NONE },
     };
     let rules = Rules::new([2, 0, 0, 0, 0, 1])
         .with_ipv4([10, 1, 1, 1].into(), if flags & 8 == 0 { 32 } else { 0 })

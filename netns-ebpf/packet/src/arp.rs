@@ -2,7 +2,7 @@
 
 use super::{Bytes, Mac, Reason, Rules, Verdict, ipv4};
 
-const LENGTH: usize = 28;
+pub(super) const LENGTH: usize = 28;
 const WORDS: usize = 7;
 /// Ethernet (1) and IPv4 (0x0800), and how long their addresses are.
 const KINDS: u32 = u32::from_ne_bytes([0, 1, 8, 0]);

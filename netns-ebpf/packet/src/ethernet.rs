@@ -24,10 +24,6 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -
     let [[d0, d1, d2, d3], [d4, d5, s0, s1], [s2, s3, s4, s5], [t0, t1, _, _]] = header.map(u32::to_ne_bytes);
     let source = Mac::new([s0, s1, s2, s3, s4, s5]);
     if !rules.is_mac(source) {
-        // Asked here, where an honest frame never comes.
-        if rules.is_closed() {
-            return Err(Reason::Closed);
-        }
         let Mac(source) = source;
         let is_nobodys = source & GROUP != 0 || source == 0;
         return Err(if is_nobodys { Reason::SourceMacInvalid } else { Reason::SourceMacForeign });
@@ -73,11 +69,15 @@ fn tagged<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules, ether_type:
 /// Judges what an EtherType says is at `at`.
 #[inline(always)]
 fn payload<B: Steps + ?Sized>(frame: &B, at: u32, ether_type: u16, facts: Facts, rules: &Rules) -> Verdict {
+    facts.checksum_at.inside(facts.length)?;
     match ether_type {
         IPV4 => frame.ipv4(at, facts, rules),
         IPV6 => frame.ipv6(at, facts, rules),
-        ARP => arp::judge(frame, at, rules),
-        other if rules.has_ether_type(other) => Ok(()),
+        ARP => {
+            facts.checksum_at.after(at + arp::LENGTH as u32)?;
+            arp::judge(frame, at, rules)
+        }
+        other if rules.has_ether_type(other) => facts.checksum_at.after(at),
         _ => Err(Reason::EtherType),
     }
 }

@@ -33,11 +33,12 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
     if total < header_length || total > room {
         return Err(Reason::Ipv4TotalLength);
     }
+    facts.checksum_at.after(at + header_length)?;
     // The sum of RFC 1071 before it is folded, which is the same in either byte order.
     let (mut sum, mut wrong_option) = (header.into_iter().map(u64::from).sum(), None);
     if header_length > HEADER {
         let options = Span { start: at + HEADER, end: at + header_length };
-        let Options { sum: more, wrong } = frame.ipv4_options(options);
+        let Ipv4Options { sum: more, wrong } = frame.ipv4_options(options);
         (sum, wrong_option) = (sum + u64::from(more), wrong);
     }
     if fold(sum) != 0xFFFF {
@@ -73,8 +74,9 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
             return if is_unspecified { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) };
         }
     }
+    let Facts { is_train, checksum_at, .. } = facts;
     let below =
-        Below { is_v6: false, is_unspecified, is_train: facts.is_train, hop_limit: ttl, is_fragment, at };
+        Below { is_v6: false, is_unspecified, is_train, hop_limit: ttl, is_fragment, at, checksum_at };
     transport::judge(frame, payload, protocol, below, rules)
 }
 
@@ -101,7 +103,7 @@ pub(super) const fn fold(sum: u64) -> u64 {
 
 /// What is to be known of a header's options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct Ipv4Options {
     /// Their sum, as far as the header's checksum needs it.
     pub sum: u32,
     /// What is wrong with them.
@@ -119,7 +121,7 @@ const MOST_OPTIONS: u32 = 40;
 
 /// Adds the options up, and walks them.
 #[inline(always)]
-pub fn options<B: Bytes + ?Sized>(frame: &B, options: Span) -> Options {
+pub fn options<B: Bytes + ?Sized>(frame: &B, options: Span) -> Ipv4Options {
     let Span { start, end } = options;
     let mut sum = 0;
     for word in 0..MOST_WORDS {
@@ -133,7 +135,7 @@ pub fn options<B: Bytes + ?Sized>(frame: &B, options: Span) -> Options {
     // Ten words leave a carry of four bits, and adding it once leaves another.
     let sum = (sum >> 32) + (sum & 0xFFFF_FFFF);
     let sum = (sum >> 32) + (sum & 0xFFFF_FFFF);
-    Options { sum: sum as u32, wrong: walk(frame, options).err() }
+    Ipv4Options { sum: sum as u32, wrong: walk(frame, options).err() }
 }
 
 /// Looks for options that are none, or not to be sent.

@@ -62,8 +62,9 @@ pub fn judge<B: Steps + ?Sized>(frame: &B, at: u32, facts: Facts, rules: &Rules)
     if is_unspecified && !(is_multicast && rules.permits(Permissions::UNSPECIFIED)) {
         return Err(Reason::Ipv6SourceUnspecified);
     }
-    let is_train = facts.is_train;
-    let below = Below { is_v6: true, is_unspecified, is_train, hop_limit, is_fragment: false, at };
+    let Facts { is_train, checksum_at, .. } = facts;
+    let below =
+        Below { is_v6: true, is_unspecified, is_train, hop_limit, is_fragment: false, at, checksum_at };
     carried(frame, Span { start, end: start + payload }, next, below, rules)
 }
 
@@ -124,6 +125,7 @@ fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, 
     // Nearly always there is none, and finding that out by walking would be dearer than all the rest.
     let Carried { protocol, at, fragment, part } =
         if is_extension(next) { frame.extensions(payload, next)? } else { Carried::directly(payload, next) };
+    below.checksum_at.after(at)?;
     if let Some(field) = fragment {
         let fragment = Fragment { field, length: end - part, transport: end - at, before: 0, protocol };
         if !fragment.is_honest() {

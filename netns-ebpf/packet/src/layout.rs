@@ -3,16 +3,19 @@
 //! Both sides compile this file, so a map's value can only change on both at once. What the compiler cannot see
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
+mod checksum;
 mod pairs;
 mod validation;
 mod violations;
 
+pub use checksum::{CHECKSUM_FIELDS, ChecksumFields};
 pub use pairs::{
-    DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIRS, PairKey, PairLine, pair_bits, pair_home,
+    DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
+    PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,
 };
 pub use validation::{
-    Dropped, EVENT_LIMIT, EVENTS, Event, GROUPS, MAX_GROUPS, POLICIES, PortPolicy, SNAPSHOT, VIOLATIONS,
-    Violations, WINDOW_SHIFT, control,
+    Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
+    ViolationRecord, Violations, WINDOW_SHIFT, control,
 };
 
 /// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].
@@ -67,8 +70,8 @@ pub const MAX_SLOTS: u16 = u16::MAX;
 ///
 /// A frame here is what the kernel hands through the stack at once. With segmentation offload that can be a train of
 /// up to 64 KiB, of which the kernel's own `stats64` also count one packet; `segments` counts what it would be cut
-/// into on a wire. A frame that carries a VLAN tag inside is the exception to the bytes being the kernel's: on its way
-/// in the tag's 4 bytes are taken out before the program sees it.
+/// into on a wire. Where the kernel itself counts at another place, [`PortCounters::cut`] and [`PortCounters::tagged`] say
+/// by how much the two differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Traffic {
@@ -89,8 +92,12 @@ pub struct PortCounters {
     /// What went through the port to its namespace: what the namespace receives. A frame that the veth pair itself
     /// then drops, because the other end is down or its queue full, is in here and in `stats64`'s `tx_dropped`.
     pub tx: Traffic,
-    /// Zero. Fills the cache line.
-    pub reserved: [u64; 2],
+    /// How many bytes more `tx` would be if its trains were cut into their segments: the headers of all but the first. The
+    /// kernel counts so where the port's link cuts them (`ethtool -K PORT tso off`, `tx off`, or native XDP inside).
+    pub cut: u64,
+    /// How many of the frames in `rx` had a VLAN tag. Where the sender wrote it into their bytes the kernel counted its four
+    /// bytes, before it took them out; where the sender left it to its link, they never were in the bytes.
+    pub tagged: u64,
 }
 
 /// Where in [`COUNTERS`] a CPU counts for a slot, with `cpus` lines per slot.
@@ -109,7 +116,8 @@ const _: () = {
     assert!(size_of::<PortCounters>() == 64 && align_of::<PortCounters>() == 8);
     assert!(core::mem::offset_of!(PortCounters, rx) == 0);
     assert!(core::mem::offset_of!(PortCounters, tx) == 24);
-    assert!(core::mem::offset_of!(PortCounters, reserved) == 48);
+    assert!(core::mem::offset_of!(PortCounters, cut) == 48);
+    assert!(core::mem::offset_of!(PortCounters, tagged) == 56);
 };
 
 #[cfg(test)]

@@ -20,7 +20,8 @@
 //!
 //! # What is not judged
 //!
-//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet),
+//! Payloads but those of DHCP and of errors, checksums of transport headers (with offload they are not filled in yet, and
+//! then it is judged where they will be),
 //! and whether a TCP segment fits its connection: that takes memory, and here a frame is judged by itself. Messages of
 //! routing protocols beside those that are named; what a DHCP client calls itself in option 61 or, with DHCPv6, in its
 //! DUID, which only its server can know.
@@ -34,6 +35,7 @@
 )]
 
 mod arp;
+mod checksum;
 mod dhcp;
 mod ethernet;
 mod fragment;
@@ -50,9 +52,10 @@ mod reason;
 mod rules;
 mod transport;
 
+pub use checksum::ChecksumPlace;
 pub use dhcp::options as dhcp_options;
 pub use host::{Admission, Flow, Host, HostAccess, NoService, SERVICES, Service, admit};
-pub use ipv4::{Options, judge as ipv4, options as ipv4_options};
+pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
 pub use message::judge as message;
 pub use neighbour::{Owners, options as discovery_options};
@@ -105,7 +108,7 @@ impl Bytes for [u8] {
 pub trait Steps: Bytes {
     /// The IPv4 options between two places.
     #[inline(always)]
-    fn ipv4_options(&self, options: Span) -> Options {
+    fn ipv4_options(&self, options: Span) -> Ipv4Options {
         ipv4::options(self, options)
     }
 
@@ -178,6 +181,8 @@ pub struct Facts {
     pub is_train: bool,
     /// Whether it has a VLAN tag that the kernel has taken out of its bytes.
     pub has_tag: bool,
+    /// Where in it a checksum is still to be written (`CHECKSUM_PARTIAL`).
+    pub checksum_at: ChecksumPlace,
 }
 
 impl Facts {
@@ -206,6 +211,16 @@ impl Facts {
 /// ```
 #[inline(always)]
 pub fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> Verdict {
+    judge_at_open(frame, facts, rules).map_err(|reason| rules.reason(reason))
+}
+
+/// As [`judge`], but for the reason that a port is closed: for the kernel's program, which asks [`Rules::reason`] by itself,
+/// where there is room for it.
+///
+/// # Errors
+/// As [`judge`]; some other reason for every frame of a closed port.
+#[inline(always)]
+pub fn judge_at_open<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> Verdict {
     ethernet::judge(frame, facts, rules)
 }
 
@@ -234,6 +249,8 @@ pub struct Below {
     pub is_fragment: bool,
     /// Where the IP header begins, for the few messages that depend on where they go.
     pub at: u32,
+    /// As [`Facts::checksum_at`].
+    pub checksum_at: ChecksumPlace,
 }
 
 /// Numbers of protocols, the same in both versions of IP.

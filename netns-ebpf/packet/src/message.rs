@@ -1,6 +1,6 @@
 //! The messages that a network is managed by: each is a claim that others act upon.
 
-use super::{Below, Rules, Span, Steps, Verdict, dhcp, icmp, multicast, neighbour, protocol};
+use super::{Below, Rules, Span, Steps, Verdict, checksum, dhcp, icmp, multicast, neighbour, protocol};
 
 /// Judges a message of the protocol with this number: ICMP, ICMPv6, IGMP, or a datagram to a DHCP server's port.
 ///
@@ -14,6 +14,8 @@ pub fn judge<B: Steps + ?Sized>(
     below: Below,
     rules: &Rules,
 ) -> Verdict {
+    let own = if number == protocol::UDP { checksum::IN_UDP } else { checksum::IN_MESSAGE };
+    below.checksum_at.own_or_after(payload.start + own, payload.end)?;
     match number {
         protocol::ICMP => icmp::judge(frame, payload, below, rules),
         protocol::ICMPV6 => neighbour::judge(frame, payload, below, rules),

@@ -104,6 +104,7 @@ reasons! {
     50 MulticastRouter "multicast-router" "A query or another message of a multicast router (IGMP, MLD, PIM, router discovery) from a port that is none's."
     51 DhcpClient "dhcp-client" "A DHCP message for somebody else: another's hardware address or lease, or a relay's; or none that a client sends."
     52 Unjudged "unjudged" "The frame got past the program at the port, and was dropped by the barrier behind it."
+    53 ChecksumPlace "checksum-place" "A checksum was left to be filled in later, at a place that is judged and is no checksum's."
     54 Closed "closed" "The port may send nothing, because no policy applies to it."
     55 Host "host" "To the host, and nothing that the port may send there."
     56 Forward "forward" "To be passed on by the host, which the port may not ask for."
@@ -116,9 +117,9 @@ impl Reason {
         self as u8
     }
 
-    /// Whether a frame's bytes have it, at a port that may send something; not who sends to whom, or where it is seen.
+    /// Whether a frame has it by itself, at a port that may send something; not by who receives it, or where it is seen.
     #[must_use]
-    pub const fn is_of_bytes(self) -> bool {
+    pub const fn is_of_frame(self) -> bool {
         !matches!(self, Self::Group | Self::Unjudged | Self::Closed | Self::Host | Self::Forward)
     }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::Reason;
 use crate::host::{HostAccess, SERVICES, Service};
 
 /// Networks of a family that a port can have.
@@ -190,8 +191,7 @@ impl Rules {
         }
     }
 
-    /// A port that may send nothing: each of its frames has the reason [`Reason::Closed`](crate::Reason::Closed), apart from
-    /// those that are too short to be one. Nothing that is added to these rules changes that. [`Self::mac`] is the
+    /// A port that may send nothing: each of its frames has the reason [`Reason::Closed`]. Nothing that is added to these rules changes that. [`Self::mac`] is the
     /// broadcast address.
     #[must_use]
     pub const fn closed() -> Self {
@@ -204,6 +204,13 @@ impl Rules {
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         self.mac.0 == u64::MAX
+    }
+
+    /// The reason that a frame has, by these rules, in which this one was found.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reason(&self, found: Reason) -> Reason {
+        if self.is_closed() { Reason::Closed } else { found }
     }
 
     /// The same without any IPv6: no address, and nothing from `::`. What was given by [`Self::with_ipv6`] goes too.

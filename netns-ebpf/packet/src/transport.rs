@@ -1,6 +1,6 @@
 //! TCP and UDP headers, and which way a packet goes from there.
 
-use super::{Below, Bytes, Permissions, Reason, Rules, Span, Steps, Verdict, dhcp, protocol};
+use super::{Below, Bytes, Permissions, Reason, Rules, Span, Steps, Verdict, checksum, dhcp, protocol};
 
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(
@@ -11,7 +11,7 @@ pub(super) fn judge<B: Steps + ?Sized>(
     rules: &Rules,
 ) -> Verdict {
     match number {
-        protocol::TCP => tcp(frame, payload)?,
+        protocol::TCP => tcp(frame, payload, below)?,
         protocol::UDP => return udp(frame, payload, below, rules),
         protocol::ICMP | protocol::IGMP if !below.is_v6 => {
             return frame.message(payload, number, below, rules);
@@ -51,8 +51,10 @@ pub(super) fn tcp_flags<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Option<u
 }
 
 #[inline(always)]
-fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span) -> Verdict {
+fn tcp<B: Bytes + ?Sized>(frame: &B, payload: Span, below: Below) -> Verdict {
     let flags = tcp_flags(frame, payload).ok_or(Reason::TcpHeader)?;
+    // Nothing carries its checksum in a stream.
+    below.checksum_at.own_or_after(payload.start + checksum::IN_TCP, payload.end)?;
     if is_sent(flags) { Ok(()) } else { Err(Reason::TcpFlags) }
 }
 
@@ -92,6 +94,8 @@ fn udp<B: Steps + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules)
     if is_too_long || (length < UDP_HEADER && !(length == 0 && below.is_train)) {
         return Err(Reason::UdpHeader);
     }
+    let own = payload.start + checksum::IN_UDP;
+    below.checksum_at.own_or_after(own, payload.start + UDP_HEADER)?;
     let (from, to) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     if below.is_unspecified {
         // Of IPv4: `::` says nothing by UDP.

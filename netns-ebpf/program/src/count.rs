@@ -24,6 +24,10 @@ pub(crate) fn received(frame: &Frame) {
     let Some((slot, line)) = port(frame.slot) else { return };
     // SAFETY: `line` points at this CPU's element of the map, valid while the program runs.
     let packets = unsafe { add_traffic(&raw mut (*line).rx, frame) };
+    if frame.tag != 0 {
+        // SAFETY: as above.
+        unsafe { add([(&raw mut (*line).tagged, 1)]) };
+    }
     if slot == NO_SLOT && packets.is_power_of_two() {
         log::no_slot(frame.slot, packets);
     }
@@ -35,6 +39,11 @@ pub(crate) fn sent(frame: &Frame, from: u32) {
     let Some((slot, line)) = port(frame.slot) else { return };
     // SAFETY: as in `received`.
     let packets = unsafe { add_traffic(&raw mut (*line).tx, frame) };
+    if frame.is_train {
+        let headers = u64::from(frame.wire_bytes).saturating_sub(frame.bytes);
+        // SAFETY: as above.
+        unsafe { add([(&raw mut (*line).cut, headers)]) };
+    }
     if slot == NO_SLOT {
         if packets.is_power_of_two() {
             log::no_slot(frame.slot, packets);

@@ -17,6 +17,9 @@ pub(crate) struct Frame {
     pub(crate) segments: u64,
     /// Whether it is a train.
     pub(crate) is_train: bool,
+    /// Bytes with the headers that a train's segments would have on a wire. Of meaning on egress only
+    /// (`qdisc_pkt_len_init`).
+    pub(crate) wire_bytes: u32,
     /// The VLAN tag that the kernel took out, with its EtherType in the upper half; 0 for none.
     pub(crate) tag: u32,
     /// The port that the frame came in by; 0 for one that the host itself sends. Of meaning on egress only.
@@ -38,6 +41,7 @@ impl Frame {
             bytes: u64::from(skb.len),
             segments: u64::from(skb.gso_segs.max(1)),
             is_train: skb.gso_size != 0,
+            wire_bytes: skb.wire_len,
             tag: if skb.vlan_present == 0 {
                 0
             } else {

@@ -12,18 +12,18 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::TcContext;
 use netns_packet::layout::control;
-use netns_packet::{Admission, Flow, Host, Rules, Service, admit};
+use netns_packet::{Admission, ChecksumPlace, Flow, Host, Rules, Service, admit};
 
 use crate::frame::{self, Frame};
 use crate::skb::Skb;
 use crate::steps::Judged;
-use crate::validate::{self, DROPPED, NO_REASON};
+use crate::validate::{self, NO_REASON};
 
 /// No code of a reason, either: the frame is kept from the host without one.
 const KEPT: u32 = NO_REASON - 1;
 
-/// Decides on a frame that is at a bridge, by the port that it came in by, whose slot it carried: [`DROPPED`] or
-/// [`NO_REASON`]. Called where a port's frames are judged, since the stack has no room for it elsewhere.
+/// Decides on a frame that is at a bridge, by the port that it came in by, whose slot it carried; not 0 if it is to be
+/// dropped.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn at_host(skb: *mut __sk_buff) -> u32 {
@@ -31,14 +31,14 @@ pub(crate) extern "C" fn at_host(skb: *mut __sk_buff) -> u32 {
     let control = validate::control_at(slot);
     let mode = control & control::MODE;
     if !matches!(mode, control::OBSERVE | control::ENFORCE) {
-        return NO_REASON;
+        return 0;
     }
     let is_dropped = match admitted(skb, slot, control) {
         NO_REASON => false,
         KEPT => mode == control::ENFORCE,
-        reason => validate::violated(skb, slot, control, reason) != 0,
+        reason => validate::counted(skb, slot, control, reason) != 0,
     };
-    if is_dropped { DROPPED } else { NO_REASON }
+    u32::from(is_dropped)
 }
 
 /// Judges what a port may send to the host: the code of a reason, [`KEPT`] or [`NO_REASON`]. A function of its own in the
@@ -48,7 +48,11 @@ pub(crate) extern "C" fn at_host(skb: *mut __sk_buff) -> u32 {
 extern "C" fn admitted(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
     let frame = Frame::read(&TcContext::new(skb), slot);
     let Some(rules) = validate::rules_at(slot, control) else { return NO_REASON };
-    match admit(&Judged { skb: Skb(skb), slot, control }, validate::facts(&frame), rules) {
+    match admit(
+        &Judged { skb: Skb(skb), slot, control },
+        validate::facts(&frame, ChecksumPlace::NONE.to_bits()),
+        rules,
+    ) {
         Admission::Admitted => NO_REASON,
         Admission::Kept => KEPT,
         Admission::Refused(reason) => u32::from(reason.code()),

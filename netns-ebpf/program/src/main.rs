@@ -13,6 +13,7 @@
 )]
 
 mod atomic;
+mod checksum;
 mod copy;
 mod count;
 mod direct;

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{
-    Event, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortPolicy, Violations,
+    Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortRules, ViolationRecord, Violations,
 };
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
@@ -32,7 +32,7 @@ pub(crate) static LOST: Array<Lost, 1, { BPF_F_MMAPABLE as usize }> = Array::new
 
 /// What each port may send. Written by user space with plain stores, before the port exists and while it runs.
 #[btf_map]
-pub(crate) static POLICIES: Array<PortPolicy, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+pub(crate) static POLICIES: Array<PortRules, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// What was found wrong at each port. Mapped like [`COUNTERS`].
 #[btf_map]
@@ -44,7 +44,7 @@ pub(crate) static GROUPS: Array<u64, { MAX_GROUPS as usize }, { BPF_F_MMAPABLE a
 
 /// Violations, told.
 #[btf_map]
-pub(crate) static EVENTS: RingBuf<Event, 4096> = RingBuf::new();
+pub(crate) static EVENTS: RingBuf<ViolationRecord, 4096> = RingBuf::new();
 
 /// Counter lines per slot: one for each CPU that can ever be.
 #[unsafe(no_mangle)]
@@ -62,6 +62,11 @@ pub(crate) static PREEMPTIBLE: Global<u8> = Global::new(0);
 /// What [`crate::frame::stamp`] writes; 0 for nothing. A constant to the verifier, as above.
 #[unsafe(no_mangle)]
 pub(crate) static STAMP: Global<u32> = Global::new(0);
+
+/// Where the kernel keeps what is known of a frame's checksum: see [`netns_packet::layout::ChecksumFields`], whose words
+/// these are; 0 if it cannot be read. Constants to the verifier.
+#[unsafe(no_mangle)]
+pub(crate) static CHECKSUM_FIELDS: Global<u64> = Global::new(0);
 
 /// How many events a port may tell in a window.
 #[unsafe(no_mangle)]

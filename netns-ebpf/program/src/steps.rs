@@ -8,7 +8,10 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_pull_data;
-use netns_packet::{Below, Bytes, Carried, Facts, Mac, Options, Owners, Reason, Rules, Span, Steps, Verdict};
+use netns_packet::{
+    Below, Bytes, Carried, ChecksumPlace, Facts, Ipv4Options, Mac, Owners, Reason, Rules, Span, Steps,
+    Verdict,
+};
 
 use crate::skb::Skb;
 use crate::validate;
@@ -105,9 +108,9 @@ const PULLED: u32 = 128;
 
 impl Steps for Judged {
     #[inline(always)]
-    fn ipv4_options(&self, options: Span) -> Options {
+    fn ipv4_options(&self, options: Span) -> Ipv4Options {
         let packed = ipv4_options(self.skb.0, options.start, options.end);
-        Options { sum: packed as u32, wrong: unpack((packed >> 32) as u8).err() }
+        Ipv4Options { sum: packed as u32, wrong: unpack((packed >> 32) as u8).err() }
     }
 
     #[inline(always)]
@@ -172,9 +175,9 @@ fn unpack(code: u8) -> Verdict {
 extern "C" fn ipv4_options(context: *mut __sk_buff, start: u32, end: u32) -> u64 {
     let options = match held(context, end) {
         Some(frame) => netns_packet::ipv4_options(&frame, Span { start, end }),
-        None => Options { sum: 0, wrong: Some(Reason::Ipv4Options) },
+        None => Ipv4Options { sum: 0, wrong: Some(Reason::Ipv4Options) },
     };
-    let Options { sum, wrong } = options;
+    let Ipv4Options { sum, wrong } = options;
     u64::from(sum) | u64::from(pack(wrong.map_or(Ok(()), Err))) << 32
 }
 
@@ -209,12 +212,15 @@ extern "C" fn discovery_options(context: *mut __sk_buff, start: u32, end: u32, o
 
 /// A place, and the facts beside the length.
 const fn pack_place(at: u32, facts: Facts) -> u64 {
-    at as u64 | (facts.is_train as u64) << 32 | (facts.has_tag as u64) << 33
+    let left = facts.checksum_at.to_bits() as u64;
+    at as u64 & 0xFFF_FFFF | (facts.is_train as u64) << 28 | (facts.has_tag as u64) << 29 | left << 32
 }
 
 /// What [`pack_place`] packed, and the length.
 const fn unpack_place(place: u64, length: u32) -> (u32, Facts) {
-    (place as u32, Facts { length, is_train: place >> 32 & 1 != 0, has_tag: place >> 33 & 1 != 0 })
+    let checksum_at = ChecksumPlace::from_bits((place >> 32) as u32);
+    let facts = Facts { length, is_train: place >> 28 & 1 != 0, has_tag: place >> 29 & 1 != 0, checksum_at };
+    (place as u32 & 0xFFF_FFFF, facts)
 }
 
 /// [`Steps::ipv4`]: a place and facts, the frame's length, and by whose rules it is judged; the code of what is wrong.
@@ -236,13 +242,14 @@ extern "C" fn ipv6_packet(context: *mut __sk_buff, place: u64, length: u32, slot
     pack(netns_packet::ipv6(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
 }
 
-/// A protocol's number, the hop limit, four facts, and where the IP header is.
+/// A protocol's number, the hop limit, four facts, where the IP header is, in 20 bits, and where a checksum is left.
 const fn pack_below(number: u8, below: Below) -> u64 {
     let facts = below.is_v6 as u64
         | (below.is_unspecified as u64) << 1
         | (below.is_train as u64) << 2
         | (below.is_fragment as u64) << 3;
-    number as u64 | (below.hop_limit as u64) << 8 | facts << 16 | (below.at as u64) << 32
+    let places = below.at as u64 & 0xF_FFFF | (below.checksum_at.to_bits() as u64) << 20;
+    number as u64 | (below.hop_limit as u64) << 8 | facts << 16 | places << 20
 }
 
 /// [`Steps::message`]: where it is, what is below it, and by whose rules it is judged; the code of what is wrong.
@@ -251,9 +258,10 @@ const fn pack_below(number: u8, below: Below) -> u64 {
 extern "C" fn message(context: *mut __sk_buff, span: u64, below: u64, slot: u32, control: u32) -> u64 {
     let payload = Span { start: span as u32, end: (span >> 32) as u32 };
     let is = |fact: u32| below >> (16 + fact) & 1 != 0;
-    let (number, hop_limit, at) = (below as u8, (below >> 8) as u8, (below >> 32) as u32);
-    let below =
-        Below { is_v6: is(0), is_unspecified: is(1), is_train: is(2), is_fragment: is(3), hop_limit, at };
+    let (number, hop_limit, at) = (below as u8, (below >> 8) as u8, (below >> 20) as u32 & 0xF_FFFF);
+    let (is_v6, is_unspecified, is_train, is_fragment) = (is(0), is(1), is(2), is(3));
+    let checksum_at = ChecksumPlace::from_bits((below >> 40) as u32);
+    let below = Below { is_v6, is_unspecified, is_train, is_fragment, hop_limit, at, checksum_at };
     let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
     let frame = Judged { skb: Skb(context), slot, control };
     pack(netns_packet::message(&frame, payload, number, below, rules)).into()

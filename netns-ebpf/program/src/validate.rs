@@ -4,11 +4,12 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
-use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortPolicy, Violations, WINDOW_SHIFT, control};
-use netns_packet::{Facts, REASONS, Reason, Rules, is_plain, judge};
+use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortRules, Violations, WINDOW_SHIFT, control};
+use netns_packet::{ChecksumPlace, Facts, REASONS, Reason, Rules, is_plain, judge_at_open};
 
 use crate::Fate;
 use crate::atomic;
+use crate::checksum;
 use crate::copy;
 use crate::frame::Frame;
 use crate::host;
@@ -26,10 +27,11 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     }
     // SAFETY: `policy` points at an element of the map, valid while the program runs.
     let rules = unsafe { rules_of(policy, control) };
-    if is_plain(&Skb(context.skb.skb), facts(frame), rules) {
+    let left = checksum::left(context.skb.skb);
+    if is_plain(&Skb(context.skb.skb), facts(frame, left), rules) {
         return Fate::Pass;
     }
-    let reason = judged(context.skb.skb, frame.slot, control);
+    let reason = judged(context.skb.skb, frame.slot, control, left);
     if reason == NO_REASON || violated(context.skb.skb, frame.slot, control, reason) == 0 {
         Fate::Pass
     } else {
@@ -37,46 +39,55 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     }
 }
 
-/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says: the code of the
-/// reason why it may not be sent, or [`NO_REASON`].
+/// Judges a frame that is not plain, from the port of this slot, under its policy as this [`control`] says, with a checksum
+/// left as [`checksum::left`] says: the code of the reason why it may not be sent, or [`NO_REASON`].
 ///
 /// A function of its own in the kernel too, so that all of this is not in between what runs for nearly every frame.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
-    // Of a bridge, by whose rules nothing is plain.
-    if control & control::MODE == control::HOST {
-        return host::at_host(skb);
-    }
+extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32, left: u32) -> u32 {
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     let Some(rules) = rules_at(slot, control) else { return NO_REASON };
-    let verdict = judge(&Judged { skb: Skb(skb), slot, control }, facts(&frame), rules);
+    let verdict = judge_at_open(&Judged { skb: Skb(skb), slot, control }, facts(&frame, left), rules);
     verdict.map_or_else(|reason| u32::from(reason.code()), |()| NO_REASON)
 }
 
 /// No code of a reason.
 pub(crate) const NO_REASON: u32 = u8::MAX as u32;
 
-/// In place of a reason: the frame is to be dropped, and was counted if it is to be.
-pub(crate) const DROPPED: u32 = NO_REASON - 2;
+/// What is done about a violation of the port of this slot; not 0 if the frame is to be dropped.
+///
+/// A bridge's own rules are a closed port's, by which every frame comes here, and it is here that what it is to the host is
+/// judged: [`judged`] has no room for that.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+    if control & control::MODE == control::HOST {
+        return host::at_host(skb);
+    }
+    let is_closed = rules_at(slot, control).is_some_and(Rules::is_closed);
+    counted(skb, slot, control, if is_closed { u32::from(Reason::Closed.code()) } else { reason })
+}
 
 /// Counts and tells a violation of the port of this slot; not 0 if the frame is to be dropped. By itself as [`judged`] is,
 /// and beside it rather than in it, because the stacks of functions that call each other add up (512 bytes).
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
-    if reason == DROPPED {
-        return 1;
-    }
+pub(crate) extern "C" fn counted(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     u32::from(matches!(violation(&context, &frame, slot, reason as u8, control), Fate::Drop))
 }
 
 #[inline(always)]
-pub(crate) const fn facts(frame: &Frame) -> Facts {
-    Facts { length: frame.bytes as u32, is_train: frame.is_train, has_tag: frame.tag != 0 }
+pub(crate) const fn facts(frame: &Frame, left: u32) -> Facts {
+    Facts {
+        length: frame.bytes as u32,
+        is_train: frame.is_train,
+        has_tag: frame.tag != 0,
+        checksum_at: ChecksumPlace::from_bits(left),
+    }
 }
 
 /// The rules that hold of a port's slot.
@@ -92,7 +103,7 @@ pub(crate) fn rules_at<'a>(slot: u32, control: u32) -> Option<&'a Rules> {
 /// # Safety
 /// `policy` points at an element of the map, valid while the program runs.
 #[inline(always)]
-unsafe fn rules_of<'a>(policy: *const PortPolicy, control: u32) -> &'a Rules {
+unsafe fn rules_of<'a>(policy: *const PortRules, control: u32) -> &'a Rules {
     // SAFETY: by the caller's promise. User space writes to the rules that do not hold only, so nobody changes these while
     // they are borrowed.
     unsafe { &(*policy).rules[usize::from(control & control::ACTIVE != 0)] }
@@ -151,13 +162,13 @@ pub(crate) fn control_at(slot: u32) -> u32 {
 }
 
 #[inline(always)]
-fn control_of(policy: *const PortPolicy) -> u32 {
+fn control_of(policy: *const PortRules) -> u32 {
     // SAFETY: `policy` points at an element of the map; the word is aligned, and user space stores it whole.
     unsafe { (&raw const (*policy).control).read_volatile() }
 }
 
 #[inline(always)]
-fn group_of(policy: *const PortPolicy) -> u32 {
+fn group_of(policy: *const PortRules) -> u32 {
     // SAFETY: as in `control_of`.
     unsafe { (&raw const (*policy).group).read_volatile() }
 }

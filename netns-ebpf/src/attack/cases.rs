@@ -67,7 +67,7 @@ const MORE: u16 = 0x2000;
 /// [`Rules::new`](crate::packet::Rules::new) does and nothing else.
 #[must_use]
 pub fn cases(from: &Party, to: &Party) -> Vec<Case> {
-    let mut table = Table { from: *from, to: *to, cases: Vec::new() };
+    let mut table = CaseTable::new(from, to);
     table.ethernet();
     table.arp();
     table.ipv4();
@@ -88,13 +88,17 @@ fn sum_up(frame: &mut [u8]) {
     frame[24..26].copy_from_slice(&sum.to_be_bytes());
 }
 
-pub(super) struct Table {
+pub(super) struct CaseTable {
     pub(super) from: Party,
     pub(super) to: Party,
     cases: Vec<Case>,
 }
 
-impl Table {
+impl CaseTable {
+    pub(super) const fn new(from: &Party, to: &Party) -> Self {
+        Self { from: *from, to: *to, cases: Vec::new() }
+    }
+
     pub(super) fn add(
         &mut self,
         reason: Reason,

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::cases::{Table, foreign};
+use super::cases::{CaseTable, foreign};
 use super::frame::{Ipv4, PAYLOAD, arp, checksum, dhcp, ethernet, icmpv6, ipv6, link_layer, udp};
 use super::v6;
 use crate::packet::Reason;
@@ -44,7 +44,7 @@ fn alerted(message: &[u8]) -> Vec<u8> {
     [&[ICMPV6, 0, 5, 2, 0, 0, 1, 0][..], message].concat()
 }
 
-impl Table {
+impl CaseTable {
     pub(super) fn claims(&mut self) {
         self.neighbours();
         self.unspecified();

@@ -9,6 +9,20 @@ use crate::packet::Rules;
 /// What a frame carries at its end.
 pub(super) const PAYLOAD: &[u8] = b"netns-ebpf attack: a frame that no honest host sends";
 
+/// A message of the spanning tree protocol from one who says to be the best root that there can be, with this MAC address:
+/// of two, the lower is the better. ([IEEE 802.1D](https://standards.ieee.org/ieee/802.1D/3387/), 9.3.1.)
+#[must_use]
+pub fn bpdu(mac: [u8; 6]) -> Vec<u8> {
+    let bridge = [&[0, 0][..], &mac].concat();
+    // Version 0, a configuration message without flags.
+    let message = [&[0x42, 0x42, 3, 0, 0, 0, 0, 0][..], &bridge, &[0; 4], &bridge, &[0x80, 1]].concat();
+    // The message's age, and in seconds its greatest, how often one is sent, and how long ports wait.
+    let times = [0, 0, 20, 0, 2, 0, 15, 0];
+    let mut frame = [&[1, 0x80, 0xC2, 0, 0, 0][..], &mac, &[0, 38], &message, &times].concat();
+    frame.resize(60, 0);
+    frame
+}
+
 /// Who sends a frame, and who is to receive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Party {

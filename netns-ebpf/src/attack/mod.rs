@@ -6,17 +6,21 @@
 
 mod around;
 mod cases;
+mod checksum;
 mod claims;
 mod frame;
+mod pages;
 mod socket;
 mod trial;
 mod v6;
 
 pub use around::Around;
 pub use cases::{Case, Forwarded, cases};
-pub use frame::Party;
+pub use checksum::{ChecksumCase, LeftChecksum, checksum_cases};
+pub use frame::{Party, bpdu};
+pub use pages::{SharedFrame, SharedPages};
 pub use socket::FrameSocket;
-pub use trial::{Outcome, Trial};
+pub use trial::{Trial, TrialOutcome};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,13 @@
 //! A raw socket: whole frames, sent and heard.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
+
+use netns_core::tap::Tap;
+
+use super::LeftChecksum;
 
 /// A socket that sends frames by a link as they are, and hears what comes in by it: `packet(7)`.
 #[derive(Debug)]
@@ -11,17 +15,25 @@ pub struct FrameSocket {
     fd: OwnedFd,
 }
 
-const EVERYTHING: u16 = (libc::ETH_P_ALL as u16).to_be();
-
 impl FrameSocket {
     /// A socket for the link with this index in the calling thread's network namespace.
     ///
     /// # Errors
     /// The kernel's: `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such link.
     pub fn open(ifindex: u32) -> io::Result<Self> {
+        Self::open_for(ifindex, libc::ETH_P_ALL as u16)
+    }
+
+    /// As [`Self::open`], which hears frames of one EtherType only. What a device marked as classified already (`ifb`) is
+    /// heard by no other socket.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(ifindex: u32, ether_type: u16) -> io::Result<Self> {
+        let protocol = ether_type.to_be();
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no pointers.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(EVERYTHING)) };
+        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(protocol)) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -29,7 +41,7 @@ impl FrameSocket {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let address = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
-            sll_protocol: EVERYTHING,
+            sll_protocol: protocol,
             sll_ifindex: ifindex.cast_signed(),
             sll_hatype: 0,
             sll_pkttype: 0,
@@ -42,14 +54,45 @@ impl FrameSocket {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Self { fd }) }
     }
 
+    /// The other end of a TAP that carries frames without any header: what is sent here the TAP receives.
+    ///
+    /// # Errors
+    /// The kernel's, if there are no descriptors.
+    pub fn of_tap(tap: &Tap) -> io::Result<Self> {
+        Ok(Self { fd: tap.as_fd().try_clone_to_owned()? })
+    }
+
     /// Sends a frame, Ethernet header and all.
     ///
     /// # Errors
     /// The kernel's: `EINVAL` for less than an Ethernet header, `EMSGSIZE` for more than the link takes.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
         // SAFETY: pointer and length are those of `frame`, which outlives the call.
-        let sent = unsafe { libc::send(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        let sent = unsafe { libc::write(self.fd.as_raw_fd(), frame.as_ptr().cast(), frame.len()) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Sends a frame whose checksum the kernel, or a later hop, is to write: `PACKET_VNET_HDR`.
+    ///
+    /// # Errors
+    /// The kernel's: `EINVAL` if the place is not in the frame.
+    pub fn send_unsummed(&self, frame: &[u8], checksum: LeftChecksum) -> io::Result<()> {
+        self.set_header(true)?;
+        let sent = self.send(&[&checksum.header()[..], frame].concat());
+        // What is received has no such header.
+        self.set_header(false)?;
+        sent
+    }
+
+    fn set_header(&self, on: bool) -> io::Result<()> {
+        let value = libc::c_int::from(on);
+        let (level, option) = (libc::SOL_PACKET, libc::PACKET_VNET_HDR);
+        let length = size_of_val(&value) as libc::socklen_t;
+        // SAFETY: pointer and length are those of `value`, which outlives the call.
+        let set = unsafe {
+            libc::setsockopt(self.fd.as_raw_fd(), level, option, ptr::from_ref(&value).cast(), length)
+        };
+        if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// The next frame, waited for no longer than `limit`; `None` if none came. A VLAN tag is not in it any more.
@@ -60,12 +103,15 @@ impl FrameSocket {
         let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the pointer is to one `pollfd`, which outlives the call.
-        if unsafe { libc::poll(&raw mut poll, 1, millis) } < 0 {
-            return Err(io::Error::last_os_error());
+        match unsafe { libc::poll(&raw mut poll, 1, millis) } {
+            ..0 => return Err(io::Error::last_os_error()),
+            // A TAP's descriptor would wait.
+            0 => return Ok(None),
+            _ => {}
         }
         let mut frame = vec![0_u8; 65_536];
         // SAFETY: pointer and length are those of `frame`, which outlives the call.
-        let length = unsafe { libc::recv(self.fd.as_raw_fd(), frame.as_mut_ptr().cast(), frame.len(), 0) };
+        let length = unsafe { libc::read(self.fd.as_raw_fd(), frame.as_mut_ptr().cast(), frame.len()) };
         match usize::try_from(length) {
             Ok(length) => {
                 frame.truncate(length);

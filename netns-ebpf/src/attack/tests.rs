@@ -1,6 +1,7 @@
 //! Tests of judging, on the host: honest frames, and those of the table. `tests/kernel` holds the kernel's verdict
 //! against it.
 
+mod checksum;
 mod claims;
 mod honest;
 mod host;

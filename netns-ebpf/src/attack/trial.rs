@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use netns_core::{Namespace, sysctl};
 
-use super::{Case, Forwarded, FrameSocket};
+use super::{Case, ChecksumCase, Forwarded, FrameSocket};
 use crate::packet::Reason;
 use crate::{Monitor, MonitorError, Slot};
 
@@ -50,7 +50,7 @@ pub struct Trial<'m> {
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TrialOutcome {
     /// How often the case's reason was counted of the sender meanwhile: once, if nobody else sends such frames from there.
     pub seen: u64,
     /// Whether the frame arrived.
@@ -65,19 +65,41 @@ impl Trial<'_> {
     ///
     /// # Panics
     /// If the port's slot is not one of the monitor's.
-    pub fn send(&self, case: &Case) -> Result<Outcome, MonitorError> {
-        let failed = |operation: &str| {
-            let operation = operation.to_owned();
-            |source: io::Error| MonitorError::Kernel { operation, source }
-        };
-        let seen = || self.monitor.violations(self.port).of(case.reason);
-        while self.receiver.receive(Duration::ZERO).map_err(failed("hear frames"))?.is_some() {}
-        let before = seen();
-        self.sender.send(&case.frame).map_err(failed("send a frame"))?;
+    pub fn send(&self, case: &Case) -> Result<TrialOutcome, MonitorError> {
         // The kernel takes a tag out before a socket hears the frame.
         let untagged = [&case.frame[..12], case.frame.get(16..).unwrap_or_default()].concat();
         let is_it =
             |frame: &[u8]| frame == case.frame || (case.reason == Reason::VlanTag && frame == untagged);
+        self.attempt(case.reason, || self.sender.send(&case.frame), is_it)
+    }
+
+    /// As [`Self::send`], with the checksum of the frame left to a later hop. One that arrives by a veth is as it was sent:
+    /// there nobody writes it.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    ///
+    /// # Panics
+    /// As [`Self::send`].
+    pub fn send_unsummed(&self, case: &ChecksumCase) -> Result<TrialOutcome, MonitorError> {
+        let send = || self.sender.send_unsummed(&case.frame, case.checksum);
+        self.attempt(Reason::ChecksumPlace, send, |frame| frame == case.frame)
+    }
+
+    fn attempt(
+        &self,
+        reason: Reason,
+        send: impl FnOnce() -> io::Result<()>,
+        is_it: impl Fn(&[u8]) -> bool,
+    ) -> Result<TrialOutcome, MonitorError> {
+        let failed = |operation: &str| {
+            let operation = operation.to_owned();
+            |source: io::Error| MonitorError::Kernel { operation, source }
+        };
+        let seen = || self.monitor.violations(self.port).of(reason);
+        while self.receiver.receive(Duration::ZERO).map_err(failed("hear frames"))?.is_some() {}
+        let before = seen();
+        send().map_err(failed("send a frame"))?;
         let deadline = Instant::now() + WAIT;
         let mut arrived = false;
         while !arrived {
@@ -85,7 +107,7 @@ impl Trial<'_> {
             let Some(frame) = self.receiver.receive(left).map_err(failed("hear frames"))? else { break };
             arrived = is_it(&frame);
         }
-        Ok(Outcome { seen: seen() - before, arrived })
+        Ok(TrialOutcome { seen: seen() - before, arrived })
     }
 }
 

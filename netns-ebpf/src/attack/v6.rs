@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::cases::{Forwarded, Table};
+use super::cases::{CaseTable, Forwarded};
 use super::frame::{PAYLOAD, ethernet, extension, icmpv6, ipv6, link_layer, solicited, tcp, udp};
 use crate::packet::Reason;
 
@@ -23,7 +23,7 @@ pub(super) fn foreign(address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(address) ^ 1 << 63)
 }
 
-impl Table {
+impl CaseTable {
     pub(super) fn ipv6(&mut self) {
         let datagram = udp(1000, 2000, PAYLOAD);
         let honest = self.ipv6_frame(UDP, 64, &datagram);

@@ -5,9 +5,11 @@
 //! is to look afterwards as it did before.
 
 use netns_core::tc::{self, Direction, Filter, FilterInfo};
+use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
-use super::load::Program;
+use super::ahead::{Ahead, Standing};
+use super::load::LoadedProgram;
 use super::{Monitor, MonitorError, Owner, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
@@ -29,10 +31,12 @@ pub struct Attachment {
     priorities: [Option<u16>; 2],
     /// Where they are: at a bridge, where the host receives, at ingress alone.
     directions: &'static [Direction],
+    /// Filters of others that run before ours.
+    ahead: Vec<Ahead>,
 }
 
 /// Where the program is on a bridge.
-const AT_HOST: &[Direction] = &[Direction::Ingress];
+pub(super) const AT_HOST: &[Direction] = &[Direction::Ingress];
 
 impl Attachment {
     /// The port.
@@ -51,6 +55,12 @@ impl Attachment {
     #[must_use]
     pub const fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Filters of others that were there when it was made, and run before ours.
+    #[must_use]
+    pub fn ahead(&self) -> &[Ahead] {
+        &self.ahead
     }
 }
 
@@ -136,8 +146,8 @@ impl Monitor {
         slot: Slot,
         directions: &'static [Direction],
     ) -> Result<Attachment, MonitorError> {
-        let mut attachment =
-            Attachment { ifindex, slot, made_clsact: false, priorities: [None; 2], directions };
+        let (made_clsact, priorities, ahead) = (false, [None; 2], Vec::new());
+        let mut attachment = Attachment { ifindex, slot, made_clsact, priorities, directions, ahead };
         match self.attach_to(socket, &mut attachment) {
             Ok(()) => Ok(attachment),
             Err(error) => {
@@ -170,6 +180,8 @@ impl Monitor {
             }
             let free = lowest_free(&others);
             if free > FIRST {
+                let before = others.iter().filter(|other| other.priority < free);
+                attachment.ahead.extend(before.map(|other| Ahead::filter(other, direction)));
                 log::warn!(
                     "interface {ifindex}, {direction:?}: {} other filter(s) run before ours, at priority {free}; frames \
                      that they decide on are not counted",
@@ -194,6 +206,13 @@ impl Monitor {
         self.attach_to(socket, attachment)
     }
 
+    /// The attachment of a port that was made with the filters of [`Self::filters`] and has this slot, for
+    /// [`Self::restore`].
+    pub const fn attachment_of(ifindex: u32, slot: Slot) -> Attachment {
+        let (priorities, directions) = ([Some(FIRST); 2], &Direction::BOTH);
+        Attachment { ifindex, slot, made_clsact: true, priorities, directions, ahead: Vec::new() }
+    }
+
     fn is_ours(&self, filter: &FilterInfo, direction: Direction, priority: u16) -> bool {
         filter.program_id == Some(self.program(direction).id)
             && filter.priority == priority
@@ -207,17 +226,34 @@ impl Monitor {
     /// [`MonitorError::Port`] with what the kernel refused.
     pub fn attached(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Option<Slot>, MonitorError> {
         let failed = |source| MonitorError::Port { operation: "look at", ifindex, source };
-        let Some(slot) = self.slot(ifindex) else { return Ok(None) };
-        let directions = if self.validation.is_of_host(slot) { AT_HOST } else { &Direction::BOTH };
-        for &direction in directions {
-            let id = Some(self.program(direction).id);
-            let is_ours =
-                |filter: &FilterInfo| filter.program_id == id && filter.class_id == Some(slot.get().into());
-            if !tc::list_filters(socket, ifindex, direction).map_err(failed)?.iter().any(is_ours) {
-                return Ok(None);
+        Ok(match self.standing(socket, ifindex).map_err(failed)? {
+            Standing::There(_) => self.slot(ifindex),
+            Standing::Missing => None,
+        })
+    }
+
+    /// Puts the filters before those of others that came to be before them within the same priority, as what is added
+    /// last is. Between the two requests a frame passes unseen; a barrier, where there is one, drops it.
+    pub(super) fn put_first(
+        &self,
+        socket: &mut RouteSocket,
+        attachment: &Attachment,
+    ) -> Result<(), MonitorError> {
+        let Attachment { ifindex, slot, priorities, .. } = *attachment;
+        let failed = |source| MonitorError::Port { operation: "attach first to", ifindex, source };
+        for (&direction, priority) in attachment.directions.iter().zip(priorities) {
+            let Some(priority) = priority else { continue };
+            let filters = tc::list_filters(socket, ifindex, direction).map_err(failed)?;
+            let ours = filters.iter().position(|filter| self.is_ours(filter, direction, priority));
+            let is_behind = |ours: usize| filters[..ours].iter().any(|other| other.priority == priority);
+            if ours.is_some_and(is_behind) {
+                let mut batch = Batch::new();
+                tc::encode_delete_filter(&mut batch, ifindex, direction, priority, HANDLE);
+                tc::encode_add_filter(&mut batch, &self.filter(ifindex, slot, direction, priority));
+                socket.execute(&mut batch).map_err(failed)?;
             }
         }
-        Ok(Some(slot))
+        Ok(())
     }
 
     /// Takes the programs off a port again and its slot back, as [`Self::release`] does.
@@ -274,7 +310,7 @@ impl Monitor {
         }
     }
 
-    fn program(&self, direction: Direction) -> &Program {
+    fn program(&self, direction: Direction) -> &LoadedProgram {
         match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,

@@ -1,5 +1,6 @@
 //! The program's counters, held against the kernel's own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 use std::{fmt, thread};
 
@@ -57,12 +58,46 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Why the kernel's counters of a port are others than the program's, though both are right: the kernel counts at another
+/// place than the program is at. `docs/counting.md` has the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CountedApart {
+    /// What the port sends it counts once trains are cut into segments, each with its headers.
+    Cut,
+    /// What the port receives it counts before segments are joined into trains. Of the bytes the program then knows only
+    /// that they are no fewer.
+    Joined,
+    /// It counts bytes without Ethernet headers, 14 a frame (`veth_xdp_rcv` in
+    /// <https://github.com/torvalds/linux/blob/v6.18/drivers/net/veth.c>).
+    Headless,
+    /// Tags that the namespace wrote into the bytes of its frames it counts, four bytes each.
+    Tagged,
+}
+
+impl fmt::Display for CountedApart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cut => {
+                "the kernel counts what goes to the namespace cut into segments (tso or tx off, or XDP inside)"
+            }
+            Self::Joined => {
+                "the kernel counts what comes from the namespace before it is joined into trains (gro on)"
+            }
+            Self::Headless => "the kernel counts bytes without Ethernet headers (XDP inside, or gro on)",
+            Self::Tagged => "the kernel counts the VLAN tags that the namespace writes into its frames",
+        })
+    }
+}
+
 /// How the program's counters compare with the kernel's: [`Monitor::compare`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Comparison {
+pub enum CounterComparison {
     /// They are equal: packets and bytes of every port, both ways.
     Exact,
+    /// They are equal but for where the kernel counts these ports at another place, and there they differ by just that.
+    Apart(Vec<(Slot, CountedApart)>),
     /// They are not; these are not equal.
     Different(Vec<Difference>),
     /// Not known: something passed whenever they were read.
@@ -88,20 +123,20 @@ impl Monitor {
     /// often one looks. That takes a second at most, and hardly any time while nothing passes.
     ///
     /// The program counts from when the port was assigned, the kernel from when the link was made; of a port that was
-    /// there before, `kernel` has to subtract what it had by then. Of frames with a VLAN tag inside the program counts
-    /// four bytes fewer than the kernel ([`Traffic`] says why).
+    /// there before, `kernel` has to subtract what it had by then.
     ///
     /// ```no_run
     /// use netns_core::{RouteSocket, link};
-    /// use netns_ebpf::{Comparison, Monitor, Slot};
+    /// use netns_ebpf::{CounterComparison, Monitor, Slot};
     ///
     /// fn check(monitor: &Monitor, socket: &mut RouteSocket) -> netns_core::Result<()> {
     ///     let (slots, ports): (Vec<Slot>, Vec<u32>) = monitor.ports().into_iter().unzip();
     ///     let kernel = || ports.iter().map(|&port| link::stats(socket, port)).collect();
     ///     match monitor.compare(&slots, kernel)? {
-    ///         Comparison::Exact => println!("equal to the kernel's"),
-    ///         Comparison::Different(all) => all.iter().for_each(|one| println!("slot {}: {one}", one.port)),
-    ///         Comparison::Busy => println!("the ports are never quiet"),
+    ///         CounterComparison::Exact => println!("equal to the kernel's"),
+    ///         CounterComparison::Apart(all) => all.iter().for_each(|(slot, why)| println!("slot {slot}: {why}")),
+    ///         CounterComparison::Different(all) => all.iter().for_each(|one| println!("slot {}: {one}", one.port)),
+    ///         CounterComparison::Busy => println!("the ports are never quiet"),
     ///     }
     ///     Ok(())
     /// }
@@ -116,7 +151,7 @@ impl Monitor {
         &self,
         ports: &[Slot],
         kernel: impl FnMut() -> Result<Vec<LinkStats>, E>,
-    ) -> Result<Comparison, E> {
+    ) -> Result<CounterComparison, E> {
         compare(ports, |slot| self.counters(slot), kernel, || thread::sleep(PAUSE))
     }
 }
@@ -127,25 +162,85 @@ fn compare<E>(
     program: impl Fn(Slot) -> PortCounters,
     mut kernel: impl FnMut() -> Result<Vec<LinkStats>, E>,
     wait: impl Fn(),
-) -> Result<Comparison, E> {
-    let mut comparison = Comparison::Busy;
+) -> Result<CounterComparison, E> {
+    let mut comparison = CounterComparison::Busy;
     for _ in 0..ATTEMPTS {
         let before = kernel()?;
         let counters: Vec<PortCounters> = ports.iter().map(|&slot| program(slot)).collect();
         let after = kernel()?;
         assert_eq!(after.len(), ports.len(), "the kernel's counters are those of the ports");
         if before == after {
-            let all = ports.iter().zip(&counters).zip(&after);
-            let different: Vec<Difference> =
-                all.flat_map(|((&port, counters), stats)| differences(port, counters, stats)).collect();
-            if different.is_empty() {
-                return Ok(Comparison::Exact);
+            let (mut different, mut apart) = (Vec::new(), BTreeSet::new());
+            for ((&port, counters), stats) in ports.iter().zip(&counters).zip(&after) {
+                match explained(counters, stats) {
+                    Some(reasons) => apart.extend(reasons.into_iter().map(|why| (port, why))),
+                    None => different.extend(differences(port, counters, stats)),
+                }
             }
-            comparison = Comparison::Different(different);
+            if different.is_empty() {
+                let apart: Vec<_> = apart.into_iter().collect();
+                return Ok(if apart.is_empty() {
+                    CounterComparison::Exact
+                } else {
+                    CounterComparison::Apart(apart)
+                });
+            }
+            comparison = CounterComparison::Different(different);
         }
         wait();
     }
     Ok(comparison)
+}
+
+/// Why the kernel's counters are what they are; nothing if they are the program's, `None` if there is no explanation.
+fn explained(counters: &PortCounters, stats: &LinkStats) -> Option<BTreeSet<CountedApart>> {
+    let received = received_apart(counters, (stats.rx_packets, stats.rx_bytes))?;
+    let sent = sent_apart(counters, (stats.tx_packets, stats.tx_bytes))?;
+    Some([received, sent].concat().into_iter().collect())
+}
+
+/// An Ethernet header, and a VLAN tag.
+const HEADER: u64 = 14;
+const TAG: u64 = 4;
+
+/// Of what the port received.
+fn received_apart(counters: &PortCounters, (packets, bytes): (u64, u64)) -> Option<Vec<CountedApart>> {
+    let PortCounters { rx, tagged, .. } = counters;
+    if (packets, bytes) == (rx.packets, rx.bytes) {
+        return Some(Vec::new());
+    }
+    if packets == rx.segments && packets > rx.packets {
+        // Then it counts them as `veth_xdp_rcv` gets them.
+        let is_enough = bytes + HEADER * packets >= rx.bytes;
+        return is_enough.then(|| vec![CountedApart::Joined, CountedApart::Headless]);
+    }
+    if packets != rx.packets {
+        return None;
+    }
+    let tags = |bytes: u64| {
+        let more = bytes.checked_sub(rx.bytes)?;
+        (more % TAG == 0 && more / TAG <= *tagged).then_some(more > 0)
+    };
+    let (of_tags, why) = match tags(bytes) {
+        Some(of_tags) => (of_tags, None),
+        None => (tags(bytes + HEADER * packets)?, Some(CountedApart::Headless)),
+    };
+    Some(of_tags.then_some(CountedApart::Tagged).into_iter().chain(why).collect())
+}
+
+/// Of what it sent.
+fn sent_apart(counters: &PortCounters, kernel: (u64, u64)) -> Option<Vec<CountedApart>> {
+    let PortCounters { tx, cut, .. } = counters;
+    [(false, false), (true, false), (false, true), (true, true)].into_iter().find_map(
+        |(is_cut, is_headless)| {
+            let packets = if is_cut { tx.segments } else { tx.packets };
+            let bytes = tx.bytes + if is_cut { *cut } else { 0 };
+            let headers = if is_headless { HEADER * packets } else { 0 };
+            let reasons = [(is_cut, CountedApart::Cut), (is_headless, CountedApart::Headless)];
+            ((packets, bytes.saturating_sub(headers)) == kernel)
+                .then(|| reasons.into_iter().filter(|(is, _)| *is).map(|(_, why)| why).collect())
+        },
+    )
 }
 
 fn differences(port: Slot, counters: &PortCounters, stats: &LinkStats) -> Vec<Difference> {

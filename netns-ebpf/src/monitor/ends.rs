@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::reading::{PortInfo, PortReading, Reading};
+use super::reading::{PortIdentity, PortReading, Reading};
 use super::{Pair, Slot};
 use crate::layout::Traffic;
 
-impl PortInfo {
+impl PortIdentity {
     /// What to call the port beside others: who is behind it, or its own name if that is not known.
     #[must_use]
     pub fn title(&self) -> String {
@@ -43,10 +43,10 @@ impl<'a> Ends<'a> {
         self.places.get(&slot).map(|&place| &self.reading.ports[place])
     }
 
-    /// What an end is called beside others: [`PortInfo::title`]; `None` is the host.
+    /// What an end is called beside others: [`PortIdentity::title`]; `None` is the host.
     #[must_use]
     pub fn title(&self, end: Option<Slot>) -> String {
-        self.called(end, PortInfo::title)
+        self.called(end, PortIdentity::title)
     }
 
     /// The name of an end's port, of which no two of a bridge are alike; `None` is the host.
@@ -55,7 +55,7 @@ impl<'a> Ends<'a> {
         self.called(end, |port| port.name.to_string())
     }
 
-    fn called(&self, end: Option<Slot>, port: impl Fn(&PortInfo) -> String) -> String {
+    fn called(&self, end: Option<Slot>, port: impl Fn(&PortIdentity) -> String) -> String {
         match end {
             None => Self::HOST.to_owned(),
             // One that is not in the reading came or went while it was read.
@@ -68,8 +68,13 @@ impl<'a> Ends<'a> {
     /// The reading's pairs in the order of its ports, by sender first; the host as a sender is in front.
     #[must_use]
     pub fn sorted_pairs(&self) -> Vec<Pair> {
+        self.sorted(self.reading.pairs.clone())
+    }
+
+    /// Some of them ([`Pair::busiest`]) in the order of [`Self::sorted_pairs`].
+    #[must_use]
+    pub fn sorted(&self, mut pairs: Vec<Pair>) -> Vec<Pair> {
         let place = |slot| self.places.get(&slot).copied();
-        let mut pairs = self.reading.pairs.clone();
         pairs.sort_unstable_by_key(|pair| (pair.from.and_then(place), place(pair.to)));
         pairs
     }

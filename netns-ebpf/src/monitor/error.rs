@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use super::Slot;
-use super::refusal::kernel_error;
+use super::kernel_answer::kernel_error;
 use crate::layout::{MAX_GROUPS, MAX_SLOTS};
 
 /// Why the monitor could not do what it was asked.
@@ -105,6 +105,12 @@ pub enum MonitorError {
         /// Its slot.
         slot: Slot,
     },
+    /// A policy was to be enforced, and the programs cannot see where the checksum of a frame was left to be written, so that
+    /// what is delivered could be something else than what was judged. To observe is possible.
+    ChecksumsUnseen {
+        /// Why they cannot.
+        why: &'static str,
+    },
     /// There is no group of this number.
     NoGroup {
         /// The number.
@@ -176,6 +182,7 @@ impl MonitorError {
             | Self::Missing { .. }
             | Self::ByteOrder
             | Self::OtherLayout { .. }
+            | Self::ChecksumsUnseen { .. }
             | Self::Verifier { .. } => ErrorKind::Unsupported,
             Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
             Self::Gone { .. } | Self::NotAssigned { .. } | Self::NoPolicy { .. } => ErrorKind::NotFound,
@@ -287,6 +294,11 @@ impl fmt::Display for MonitorError {
             }
             Self::NotAssigned { slot } => write!(f, "slot {slot} belongs to no port"),
             Self::NoPolicy { slot } => write!(f, "slot {slot} has no policy to observe or enforce"),
+            Self::ChecksumsUnseen { why } => write!(
+                f,
+                "enforce a policy: {why}; without that the programs do not see where a checksum is written after they \
+                 have judged a frame, and a sender could change by it what was judged"
+            ),
             Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
             Self::Port { operation, ifindex, source } => {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")

@@ -13,7 +13,7 @@ use crate::packet::Reason;
 
 /// A violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event<'a> {
+pub struct ViolationEvent<'a> {
     /// When, on `CLOCK_MONOTONIC`.
     pub time: Duration,
     /// The port that sent the frame; `None` if it has no slot.
@@ -30,7 +30,7 @@ pub struct Event<'a> {
     pub frame: &'a [u8],
 }
 
-impl<'a> Event<'a> {
+impl<'a> ViolationEvent<'a> {
     /// Out of what the program wrote.
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let field = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
@@ -38,7 +38,7 @@ impl<'a> Event<'a> {
         let [a, b] = *bytes.get(20..)?.first_chunk()?;
         let &[reason, dropped] = bytes.get(22..)?.first_chunk()?;
         let tag = field(16)?;
-        let frame = bytes.get(std::mem::offset_of!(layout::Event, frame)..)?;
+        let frame = bytes.get(std::mem::offset_of!(layout::ViolationRecord, frame)..)?;
         Some(Self {
             time: Duration::from_nanos(time),
             slot: u16::try_from(field(8)?).ok().and_then(Slot::new),
@@ -78,11 +78,13 @@ impl Monitor {
     ///
     /// A port tells at most some hundred a second; those beyond, and those that the ring buffer had no room for because
     /// nobody called this, are counted: [`Violations`](layout::Violations).
-    pub fn events(&self, mut each: impl FnMut(&Event<'_>)) -> usize {
+    ///
+    /// Other threads that call it meanwhile wait. `each` must not call it, since it would wait for itself.
+    pub fn events(&self, mut each: impl FnMut(&ViolationEvent<'_>)) -> usize {
         let mut ring = self.events.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;
         while let Some(item) = ring.next() {
-            if let Some(event) = Event::parse(&item) {
+            if let Some(event) = ViolationEvent::parse(&item) {
                 each(&event);
                 count += 1;
             }

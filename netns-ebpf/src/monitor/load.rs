@@ -9,8 +9,8 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
-use super::{MonitorError, MonitorOptions, byte_order, machine, probe, refusal};
-use crate::layout;
+use super::{MonitorError, MonitorOptions, byte_order, kernel_types, machine, probe, refusal};
+use crate::layout::{self, ChecksumFields};
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
@@ -20,13 +20,13 @@ const EVENTS_BYTES: u32 = 1 << 19;
 
 /// A program in the kernel.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(super) struct LoadedProgram {
     pub(super) fd: OwnedFd,
     /// By which the kernel names it, in a filter for instance.
     pub(super) id: u32,
 }
 
-impl Program {
+impl LoadedProgram {
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -35,12 +35,12 @@ impl Program {
 /// What the kernel made of the object.
 pub(super) struct Loaded {
     pub(super) maps: Maps,
-    pub(super) ingress: Program,
-    pub(super) egress: Program,
+    pub(super) ingress: LoadedProgram,
+    pub(super) egress: LoadedProgram,
     /// `None` where it is not known which one it is.
-    pub(super) trunk: Option<Program>,
+    pub(super) trunk: Option<LoadedProgram>,
     /// For TCX links, ingress first; `None` unless asked for.
-    pub(super) tcx: Option<[Program; 2]>,
+    pub(super) tcx: Option<[LoadedProgram; 2]>,
     pub(super) log: LogReader,
 }
 
@@ -49,12 +49,14 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 9] = [
+    pub(super) const NAMES: [&'static str; 11] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
         layout::PAIRS,
         layout::LOST,
+        layout::SENDERS,
+        layout::PAIR_USE,
         layout::POLICIES,
         layout::VIOLATIONS,
         layout::GROUPS,
@@ -112,13 +114,15 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
     let preemptible = u8::from(machine::is_preemptible());
+    let checksum_fields = kernel_types::checksum_fields().map_or(0, ChecksumFields::to_word);
     EbpfLoader::new()
-        // The program follows no kernel structure, so the kernel's own BTF (megabytes to parse) is of no use here.
+        // The one kernel structure that the program follows is looked up once a process (`kernel_types`).
         .btf(None)
         .override_global(layout::CPUS, &cpus, true)
         .override_global(layout::PAIR_BITS, &pair_bits, true)
         .override_global(layout::STAMP, &stamp, true)
         .override_global(layout::PREEMPTIBLE, &preemptible, true)
+        .override_global(layout::CHECKSUM_FIELDS, &checksum_fields, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)
         .map_max_entries(layout::VIOLATIONS, slots + 1)
@@ -127,6 +131,7 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         // More than the kernel has numbers for it refuses.
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::LOST, cpus)
+        .map_max_entries(layout::SENDERS, slots + 1)
         .load(OBJECT)
 }
 
@@ -153,7 +158,7 @@ fn check_types(ebpf: &Ebpf) -> Result<(), MonitorError> {
 }
 
 /// Puts one program through the verifier.
-fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorError> {
+fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<LoadedProgram, MonitorError> {
     let failed = |error| refusal::of_program(name, error);
     let program = ebpf.program_mut(name).ok_or(ProgramError::UnexpectedProgramType).map_err(failed)?;
     let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
@@ -162,5 +167,5 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<Program, MonitorE
         program.fd().map_err(failed)?.as_fd().try_clone_to_owned().map_err(|source| {
             MonitorError::Kernel { operation: format!("keep the program {name}"), source }
         })?;
-    Ok(Program { fd, id: program.info().map_err(failed)?.id() })
+    Ok(LoadedProgram { fd, id: program.info().map_err(failed)?.id() })
 }

@@ -20,14 +20,14 @@ const SOFTIRQS: &str = "/proc/softirqs";
 
 /// A kernel's version, as far as something may depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kernel {
+pub(super) struct KernelVersion {
     /// In full, as the kernel has it.
     pub(super) release: String,
     /// The first two numbers; `None` if it does not begin with two.
     numbers: Option<(u32, u32)>,
 }
 
-impl Kernel {
+impl KernelVersion {
     /// The kernel that runs.
     pub(super) fn running() -> Self {
         Self::of(&fs::read_to_string(RELEASE).unwrap_or_default())

@@ -1,11 +1,14 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
+mod ahead;
 mod attach;
 mod byte_order;
 mod compare;
 mod ends;
 mod error;
 mod events;
+mod kernel_answer;
+mod kernel_types;
 mod load;
 mod log;
 mod machine;
@@ -33,17 +36,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, MapData, MapError};
 
+pub use ahead::Ahead;
 pub use attach::Attachment;
-pub use compare::{Comparison, Counter, Difference};
+pub use compare::{CountedApart, Counter, CounterComparison, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
-pub use events::Event;
+pub use events::ViolationEvent;
 pub use observe::{
-    Barred, Clsact, Journal, JournalFile, Judging, Observer, Place, PolicyOf, PortChange, Station, Trace,
-    stations,
+    Barred, Clsact, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange, Station,
+    Trace, stations,
 };
 pub use policy::{Mode, Policy};
-pub use reading::{Behind, CountedBy, PortInfo, PortReading, Reading};
+pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
@@ -54,7 +58,7 @@ pub use violation::Violation;
 pub use crate::layout::Lost;
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Traffic, Violations};
 use events::EventReader;
-use load::Program;
+use load::LoadedProgram;
 use log::LogReader;
 use mapped::MappedArray;
 use pairs::PairTable;
@@ -69,11 +73,11 @@ const NO_EXIST: u64 = 1;
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
     ///
-    /// The kernel keeps about 1,100 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
+    /// The kernel keeps about 1,200 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
     /// ever have, not those that it has (`/sys/devices/system/cpu/possible`). In all it is about, in bytes,
     ///
     /// ```text
-    /// slots * (1,100 + 64 * possible CPUs) + 64 * pairs + 1,000,000
+    /// slots * (1,200 + 64 * possible CPUs) + 64 * pairs + 1,000,000
     /// ```
     ///
     /// so 4,096 slots take 4.6 MB on 2 possible CPUs and 38 MB on 128 (`memlock` in `/proc/PID/fdinfo` of the maps). If you
@@ -124,7 +128,7 @@ pub struct Pair {
 
 /// A port, and what was counted of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct CountedPort {
     /// Its slot.
     pub slot: Slot,
     /// Its ifindex, in the monitor's namespace.
@@ -139,7 +143,7 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The ports that have a slot, in the slots' order.
-    pub ports: Vec<Port>,
+    pub ports: Vec<CountedPort>,
     /// What passed between them: as [`Monitor::pairs`].
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair: as [`Monitor::lost_pairs`].
@@ -161,16 +165,16 @@ enum Owner {
 /// between threads. Dropping it closes the programs and the maps; filters that still carry a program keep both alive in
 /// the kernel until they are gone.
 pub struct Monitor {
-    ingress: Program,
-    egress: Program,
+    ingress: LoadedProgram,
+    egress: LoadedProgram,
     /// `None` in a monitor that was opened again: nothing tells which program it was.
-    trunk: Option<Program>,
+    trunk: Option<LoadedProgram>,
     /// For TCX links, ingress first; `None` unless asked for.
-    tcx: Option<[Program; 2]>,
+    tcx: Option<[LoadedProgram; 2]>,
     counters: MappedArray,
     /// Counter lines per slot.
     cpus: u32,
-    ports: Mutex<Ports>,
+    ports: Mutex<AttachedPorts>,
     /// `None` if pairs are not counted.
     pairs: Option<PairTable>,
     lost: MappedArray,
@@ -181,7 +185,7 @@ pub struct Monitor {
 
 /// The slots, and the kernel's map from ports to them. They change together.
 #[derive(Debug)]
-struct Ports {
+struct AttachedPorts {
     slots: Slots,
     limit: u16,
     map: HashMap<MapData, u32, u32>,
@@ -189,7 +193,7 @@ struct Ports {
     near: Option<MappedArray>,
 }
 
-impl Ports {
+impl AttachedPorts {
     /// Writes a port to where the programs of TCX links look first, or takes it from there.
     fn set_near(&self, ifindex: u32, slot: Option<Slot>) {
         let Some(near) = &self.near else { return };
@@ -219,8 +223,9 @@ impl Monitor {
             return Err(MonitorError::NoSlots);
         }
         let stamp = if options.barrier { new_stamp() } else { 0 };
-        let monitor =
-            load::load(options, stamp).and_then(Self::assemble).map_err(refusal::without_descriptors)?;
+        // The verifier gives up when a signal is pending.
+        let loaded = netns_core::without_signals(|| load::load(options, stamp));
+        let monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
         monitor.validation.set_stamp(stamp);
         Ok(monitor)
     }
@@ -286,6 +291,10 @@ impl Monitor {
             Ok(()) => ports.slots.take(ifindex),
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
         };
+        if let Some(pairs) = &self.pairs {
+            pairs.forget_lost_of(slot.get().into());
+            pairs.share(ports.slots.count());
+        }
         match owner {
             Owner::Port => {
                 ports.set_near(ifindex, Some(slot));
@@ -314,6 +323,9 @@ impl Monitor {
         self.validation.set_port(slot, None);
         ports.set_near(ifindex, None);
         ports.slots.release(slot);
+        if let Some(pairs) = &self.pairs {
+            pairs.share(ports.slots.count());
+        }
         Ok(())
     }
 
@@ -346,6 +358,11 @@ impl Monitor {
             // Whoever is not in the map need not be removed.
             let _ = ports.map.remove(&ifindex);
         }
+    }
+
+    /// Whether a slot is a bridge's own.
+    fn is_of_host(&self, slot: Slot) -> bool {
+        self.validation.is_of_host(slot)
     }
 
     /// The ports that have a slot, and the bridges that have one ([`Self::attach_host`]), with their ifindex, in the slots'
@@ -397,8 +414,8 @@ impl Monitor {
             ports: ports
                 .slots
                 .used()
-                .filter(|(slot, _)| !self.validation.is_of_host(*slot))
-                .map(|(slot, ifindex)| Port {
+                .filter(|(slot, _)| !self.is_of_host(*slot))
+                .map(|(slot, ifindex)| CountedPort {
                     slot,
                     ifindex,
                     counters: self.counters(slot),
@@ -417,6 +434,17 @@ impl Monitor {
         pairs::sum(&self.lost)
     }
 
+    /// As [`Self::lost_pairs`], of what one port sent, or the host (`None`, which ports without a slot count as).
+    ///
+    /// A port that sends to very many others, as a broadcast does, takes a line of the table for each. Half of the table is
+    /// for whoever comes first; of the other half each port has an equal share, which nobody else can take. What a port
+    /// sends beyond that is counted here, and for no pair.
+    #[must_use]
+    pub fn lost_pairs_of(&self, from: Option<Slot>) -> Lost {
+        let sender = from.map_or(layout::NO_SLOT, |slot| slot.get().into());
+        self.pairs.as_ref().map_or_else(Lost::default, |pairs| pairs.lost_of(sender))
+    }
+
     /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full table of pairs, a filter
     /// without a slot.
     ///
@@ -431,7 +459,7 @@ impl Monitor {
         self.log.fd()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ports> {
+    fn lock(&self) -> MutexGuard<'_, AttachedPorts> {
         // Nothing between the lock and its release can panic and leave the ports half changed.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -448,13 +476,19 @@ impl Monitor {
 
     fn sum(&self, lines: Range<usize>) -> PortCounters {
         lines.fold(PortCounters::default(), |sum, line| {
-            let [a, b, c, d, e, f] = self.counters.read(line);
+            let [a, b, c, d, e, f, cut, tagged] = self.counters.read(line);
             let line = PortCounters {
                 rx: Traffic { packets: a, bytes: b, segments: c },
                 tx: Traffic { packets: d, bytes: e, segments: f },
-                ..PortCounters::default()
+                cut,
+                tagged,
             };
-            PortCounters { rx: add(sum.rx, line.rx), tx: add(sum.tx, line.tx), ..sum }
+            PortCounters {
+                rx: add(sum.rx, line.rx),
+                tx: add(sum.tx, line.tx),
+                cut: sum.cut + line.cut,
+                tagged: sum.tagged + line.tagged,
+            }
         })
     }
 }

@@ -5,17 +5,66 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::mapped::MappedArray;
 use super::slots::Slots;
 use super::{Lost, Pair};
-use crate::layout::{PAIR_GROUP, PairKey};
+use crate::layout::{PAIR_GROUP, PairKey, pair_share};
 
 /// The table, mapped.
 #[derive(Debug)]
 pub(super) struct PairTable {
     lines: MappedArray,
+    /// `None` of a program of an earlier version, which bounds no sender.
+    bounds: Option<Bounds>,
+}
+
+/// What bounds the senders.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// [`layout::SENDERS`](crate::layout::SENDERS).
+    pub(super) senders: MappedArray,
+    /// [`layout::PAIR_USE`](crate::layout::PAIR_USE).
+    pub(super) all: MappedArray,
+}
+
+impl Bounds {
+    fn sender(&self, sender: u32) -> Option<&[AtomicU64]> {
+        let sender = sender as usize;
+        (sender < self.senders.len()).then(|| self.senders.words(sender))
+    }
+
+    /// A line of this sender was cleared.
+    fn give_back(&self, sender: u32) {
+        for lines in [self.sender(sender), Some(self.all.words(0))].into_iter().flatten() {
+            lines[0].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl PairTable {
-    pub(super) const fn new(lines: MappedArray) -> Self {
-        Self { lines }
+    pub(super) const fn new(lines: MappedArray, bounds: Option<Bounds>) -> Self {
+        Self { lines, bounds }
+    }
+
+    /// Shares the table among so many ports, and the host.
+    pub(super) fn share(&self, ports: usize) {
+        if let Some(bounds) = &self.bounds {
+            let share = pair_share(self.lines.len() as u64, ports as u64);
+            bounds.all.words(0)[1].store(share, Ordering::Relaxed);
+        }
+    }
+
+    /// What a sender (0 is the host) sent that is in no pair.
+    pub(super) fn lost_of(&self, sender: u32) -> Lost {
+        let words = self.bounds.as_ref().and_then(|bounds| bounds.sender(sender));
+        let [_, packets, bytes, _] = words.unwrap_or_default() else { return Lost::default() };
+        Lost { packets: packets.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+    }
+
+    /// Sets that to zero, for another port that has the slot from now on. The lines of the one before are taken back when
+    /// they are cleared.
+    pub(super) fn forget_lost_of(&self, sender: u32) {
+        let words = self.bounds.as_ref().and_then(|bounds| bounds.sender(sender));
+        let [_, packets, bytes, _] = words.unwrap_or_default() else { return };
+        packets.store(0, Ordering::Relaxed);
+        bytes.store(0, Ordering::Relaxed);
     }
 
     /// The pairs of ports that are there, in no order; the lines of the others are cleared.
@@ -32,7 +81,13 @@ impl PairTable {
             let Some(key) = PairKey::from_word(word) else { continue };
             match slots.ends(key) {
                 Some((from, to)) => add(&mut pairs, group, Pair { from, to, packets, bytes }),
-                None => clear(self.lines.words(number), word),
+                None => {
+                    if clear(self.lines.words(number), word)
+                        && let Some(bounds) = &self.bounds
+                    {
+                        bounds.give_back(key.from);
+                    }
+                }
             }
         }
         pairs
@@ -50,17 +105,18 @@ fn add(pairs: &mut Vec<Pair>, group: usize, line: Pair) {
     }
 }
 
-/// Clears a line, unless somebody else does. It is nobody's while its counters are set to zero, so that whoever takes it
+/// Clears a line, unless somebody else does; whether it did. It is nobody's while its counters are set to zero, so that whoever takes it
 /// next begins there. A frame that the program has just found it for may still be counted in it: slots are reused late.
-fn clear(line: &[AtomicU64], word: u64) {
-    let [key, counters @ ..] = line else { return };
+fn clear(line: &[AtomicU64], word: u64) -> bool {
+    let [key, counters @ ..] = line else { return false };
     if key.compare_exchange(word, PairKey::CLEARING, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        return;
+        return false;
     }
     for counter in counters {
         counter.store(0, Ordering::Relaxed);
     }
     key.store(PairKey::NONE, Ordering::Release);
+    true
 }
 
 /// What all CPUs had no room for.

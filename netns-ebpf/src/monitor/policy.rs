@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
-use super::{Monitor, MonitorError, Slot};
-use crate::layout::{MAX_GROUPS, NO_SLOT, PortPolicy, Violations, control};
+use super::{Monitor, MonitorError, Slot, kernel_types};
+use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
 /// What is done about a frame that its port may not send.
@@ -93,8 +93,8 @@ impl Policy {
 }
 
 const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
-const PORT_AT: usize = std::mem::offset_of!(PortPolicy, ifindex) / size_of::<u64>();
-const RULES_AT: usize = std::mem::offset_of!(PortPolicy, rules) / size_of::<u64>();
+const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
+const RULES_AT: usize = std::mem::offset_of!(PortRules, rules) / size_of::<u64>();
 
 /// The mapped arrays of validation.
 #[derive(Debug)]
@@ -185,11 +185,13 @@ impl Monitor {
     /// rules or by the new ones, never by a mixture, unless they change twice within its few nanoseconds.
     ///
     /// # Errors
-    /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group.
+    /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group;
+    /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
+        check_mode(policy.mode)?;
         self.validation.write(slot.get().into(), policy);
         Ok(())
     }
@@ -244,7 +246,8 @@ impl Monitor {
     /// Changes what is done about a port's violations, by one store, while frames pass.
     ///
     /// # Errors
-    /// [`MonitorError::NotAssigned`] if the slot is not in use, [`MonitorError::NoPolicy`] if it has no policy.
+    /// [`MonitorError::NotAssigned`] if the slot is not in use, [`MonitorError::NoPolicy`] if it has no policy,
+    /// [`MonitorError::ChecksumsUnseen`] as for [`Self::set_policy`].
     pub fn set_mode(&self, slot: Slot, mode: Mode) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
@@ -252,6 +255,7 @@ impl Monitor {
         if old & control::MODE == control::OFF {
             return Err(MonitorError::NoPolicy { slot });
         }
+        check_mode(mode)?;
         self.validation.write_control(slot.get().into(), old & !control::MODE | mode.bits(), group);
         Ok(())
     }
@@ -318,6 +322,14 @@ impl Monitor {
     fn violations_of(&self, slot: usize) -> Violations {
         Violations::from_words(&self.validation.violations.read(slot))
     }
+}
+
+/// What is enforced must see where a checksum will be written. Asked once a process.
+fn check_mode(mode: Mode) -> Result<(), MonitorError> {
+    if mode == Mode::Enforce {
+        kernel_types::checksum_fields().map_err(|why| MonitorError::ChecksumsUnseen { why })?;
+    }
+    Ok(())
 }
 
 fn check_group(group: u8) -> Result<(), MonitorError> {

@@ -12,7 +12,7 @@ use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
-use super::refusal::kernel_error;
+use super::kernel_answer::kernel_error;
 
 /// What the kernel refused, and what it answered.
 #[derive(Debug)]

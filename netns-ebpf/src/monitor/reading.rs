@@ -76,7 +76,7 @@ impl fmt::Display for Behind {
 
 /// Who a port is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortInfo {
+pub struct PortIdentity {
     /// Its ifindex, in the monitor's namespace.
     pub ifindex: u32,
     /// Its slot.
@@ -90,7 +90,7 @@ pub struct PortInfo {
 }
 
 /// Its name, with who is behind it if that is known: `veth1 (ns1)`.
-impl fmt::Display for PortInfo {
+impl fmt::Display for PortIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let label = self.behind.label();
         if label.is_empty() { self.name.fmt(f) } else { write!(f, "{} ({label})", self.name) }
@@ -101,12 +101,14 @@ impl fmt::Display for PortInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortReading {
     /// Who it is. Shared with other readings, so that a reading of many ports copies no names.
-    pub info: Arc<PortInfo>,
+    pub info: Arc<PortIdentity>,
     /// What was counted.
     pub counters: PortCounters,
     /// What was found wrong with the frames from its namespace, by reason; `None` where no program judges them and the
     /// kernel alone counts.
     pub violations: Option<Violations>,
+    /// What it sent that is in no pair, because it has its share of the table of pairs or the table is full.
+    pub lost: Lost,
 }
 
 /// What counted.
@@ -150,13 +152,13 @@ impl Monitor {
     ///
     /// ```no_run
     /// use netns_core::IfName;
-    /// use netns_ebpf::{Behind, Monitor, PortInfo};
+    /// use netns_ebpf::{Behind, Monitor, PortIdentity};
     /// use std::{sync::Arc, thread, time::Duration};
     ///
     /// let monitor = Monitor::load(&Default::default())?;
     /// let slot = monitor.assign(7)?;
     /// let (name, behind) = (IfName::new("veth-a").unwrap(), Behind::Named("a".into()));
-    /// let ports = [Arc::new(PortInfo { ifindex: 7, slot, name, mac: None, behind })];
+    /// let ports = [Arc::new(PortIdentity { ifindex: 7, slot, name, mac: None, behind })];
     /// let earlier = monitor.read(&ports);
     /// thread::sleep(Duration::from_secs(1));
     /// let now = monitor.read(&ports);
@@ -169,18 +171,19 @@ impl Monitor {
     /// # Panics
     /// If a port's slot is not one of this monitor's.
     #[must_use]
-    pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortInfo>>) -> Reading {
+    pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortIdentity>>) -> Reading {
         let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
         let (taken, counted_by) = (Instant::now(), CountedBy::Program);
         Reading { taken, counted_by, ports, pairs: self.pairs(), lost: self.lost_pairs() }
     }
 
     /// One of the ports of [`Self::read`].
-    pub(super) fn read_port(&self, port: &Arc<PortInfo>) -> PortReading {
+    pub(super) fn read_port(&self, port: &Arc<PortIdentity>) -> PortReading {
         PortReading {
             info: Arc::clone(port),
             counters: self.counters(port.slot),
             violations: Some(self.violations(port.slot)),
+            lost: self.lost_pairs_of(Some(port.slot)),
         }
     }
 }
@@ -188,8 +191,13 @@ impl Monitor {
 impl PortReading {
     /// What the kernel alone counted, where no program may be loaded.
     #[must_use]
-    pub fn of_kernel(port: &Arc<PortInfo>, stats: &LinkStats) -> Self {
-        Self { info: Arc::clone(port), counters: kernel_counters(stats), violations: None }
+    pub fn of_kernel(port: &Arc<PortIdentity>, stats: &LinkStats) -> Self {
+        Self {
+            info: Arc::clone(port),
+            counters: kernel_counters(stats),
+            violations: None,
+            lost: Lost::default(),
+        }
     }
 }
 

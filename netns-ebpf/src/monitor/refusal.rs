@@ -1,6 +1,5 @@
 //! Why the kernel does not load the programs, in our words.
 
-use std::error::Error;
 use std::io;
 
 use aya::EbpfError;
@@ -8,7 +7,8 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 
 use super::MonitorError;
-use super::machine::Kernel;
+use super::kernel_answer::kernel_error;
+use super::machine::KernelVersion;
 use super::probe::Refused;
 use crate::layout;
 
@@ -70,7 +70,7 @@ pub(super) fn of_program(program: &'static str, error: ProgramError) -> MonitorE
     match explain(operation, None, io_error, log.clone()) {
         // Of want of memory or of file descriptors the verifier has nothing to say.
         MonitorError::Kernel { source, .. } if !log.is_empty() => {
-            MonitorError::Verifier { program, kernel: Kernel::running().release, log, source }
+            MonitorError::Verifier { program, kernel: KernelVersion::running().release, log, source }
         }
         error => error,
     }
@@ -81,7 +81,7 @@ fn explain(operation: String, feature: Option<&'static str>, answer: io::Error, 
     let Some(errno) = answer.raw_os_error() else {
         return MonitorError::Kernel { operation, source: answer };
     };
-    let kernel = Kernel::running();
+    let kernel = KernelVersion::running();
     match (errno, feature) {
         (libc::EMFILE | libc::ENFILE, _) => MonitorError::Descriptors { operation, source: answer },
         (libc::ENOMEM, _) => MonitorError::Kernel { operation, source: answer },
@@ -130,16 +130,4 @@ fn may_bypass_mitigations() -> bool {
     const CAP_SYS_ADMIN: u32 = 21;
     const CAP_PERFMON: u32 = 38;
     [CAP_PERFMON, CAP_SYS_ADMIN].into_iter().any(|number| netns_core::has_capability(number).unwrap_or(true))
-}
-
-/// The kernel's answer somewhere below an error of aya's.
-pub(super) fn kernel_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        cause = error.source();
-    }
-    None
 }

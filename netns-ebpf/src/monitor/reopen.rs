@@ -6,14 +6,14 @@ use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType}
 use aya::programs::loaded_programs;
 
 use super::events::EventReader;
-use super::load::{Loaded, Maps, Program};
+use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
 use super::mapped::MappedArray;
-use super::pairs::PairTable;
+use super::pairs::{Bounds, PairTable};
 use super::policy::Validation;
 use super::slots::Slots;
-use super::{Monitor, MonitorError, Ports};
-use crate::layout::{self, PairLine, PortCounters, PortPolicy, Violations};
+use super::{AttachedPorts, Monitor, MonitorError};
+use crate::layout::{self, PairLine, PairSender, PairUse, PortCounters, PortRules, Violations};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -57,7 +57,7 @@ impl Monitor {
         };
         let sizes = [
             (layout::COUNTERS, size_of::<PortCounters>()),
-            (layout::POLICIES, size_of::<PortPolicy>()),
+            (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
         ];
         if !sizes.into_iter().all(is_laid_out) {
@@ -73,7 +73,7 @@ impl Monitor {
         let Loaded { mut maps, ingress, egress, trunk, tcx, log } = loaded;
         let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
         let (counters, lines) = mapped(layout::COUNTERS, size_of::<PortCounters>())?;
-        let (policies, slots) = mapped(layout::POLICIES, size_of::<PortPolicy>())?;
+        let (policies, slots) = mapped(layout::POLICIES, size_of::<PortRules>())?;
         let validation = Validation {
             policies,
             violations: mapped(layout::VIOLATIONS, size_of::<Violations>())?.0,
@@ -82,11 +82,10 @@ impl Monitor {
         let (pairs, pair_lines) = mapped(layout::PAIRS, size_of::<PairLine>())?;
         let lost = mapped(layout::LOST, size_of::<layout::Lost>())?.0;
         // The programs of filters do not look there, and so it is not found by them.
-        let near = if maps.0.contains_key(layout::NEAR) {
-            Some(maps.take_with(layout::NEAR, |map| map_array(&map, size_of::<u64>()))?.0)
-        } else {
-            None
-        };
+        let near = maps.take_mapped_if_there(layout::NEAR, size_of::<u64>())?;
+        let senders = maps.take_mapped_if_there(layout::SENDERS, size_of::<PairSender>())?;
+        let all = maps.take_mapped_if_there(layout::PAIR_USE, size_of::<PairUse>())?;
+        let bounds = senders.zip(all).map(|(senders, all)| Bounds { senders, all });
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -103,9 +102,9 @@ impl Monitor {
             tcx,
             counters,
             cpus: lines / (u32::from(limit) + 1),
-            ports: Mutex::new(Ports { slots, limit, map, near }),
+            ports: Mutex::new(AttachedPorts { slots, limit, map, near }),
             // Where pairs are not counted, the table is a line that no group has.
-            pairs: (pair_lines > 1).then(|| PairTable::new(pairs)),
+            pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
@@ -120,6 +119,20 @@ pub fn are_loaded(programs: [u32; 2]) -> bool {
     loaded_programs().flatten().any(|info| programs.contains(&info.id()))
 }
 
+impl Maps {
+    /// A map that not every program has, mapped.
+    fn take_mapped_if_there(
+        &mut self,
+        name: &'static str,
+        size: usize,
+    ) -> Result<Option<MappedArray>, MonitorError> {
+        if !self.0.contains_key(name) {
+            return Ok(None);
+        }
+        self.take_with(name, |map| map_array(&map, size)).map(|(array, _)| Some(array))
+    }
+}
+
 /// An array, mapped, if its elements have this size; and how many they are.
 fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
     let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
@@ -131,7 +144,7 @@ fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
 }
 
 /// A program in the kernel, and the ids of its maps.
-fn open_program(id: u32) -> Result<(Program, Vec<u32>), MonitorError> {
+fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
     let gone = || MonitorError::Gone { program: id };
     // Others' programs come and go meanwhile.
     let info = loaded_programs().flatten().find(|info| info.id() == id).ok_or_else(gone)?;
@@ -143,7 +156,7 @@ fn open_program(id: u32) -> Result<(Program, Vec<u32>), MonitorError> {
     let fd = info.fd().map_err(|_| gone())?;
     let fd = fd.as_fd().try_clone_to_owned();
     let fd = fd.map_err(|source| MonitorError::Kernel { operation: operation(), source })?;
-    Ok((Program { fd, id }, info.map_ids().map_err(failed)?.unwrap_or_default()))
+    Ok((LoadedProgram { fd, id }, info.map_ids().map_err(failed)?.unwrap_or_default()))
 }
 
 /// A map that we know, and its name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reading::{PortReading, Reading};
-use super::{Lost, Pair, Port, Slot, Snapshot};
+use super::{CountedPort, Lost, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Traffic};
 
 /// How fast something passes.
@@ -78,6 +78,7 @@ impl PortReading {
             info: Arc::clone(&self.info),
             counters: passed(self.counters, before.counters),
             violations: self.violations.map(|now| now.since(&earlier)),
+            lost: if anew { self.lost } else { since_lost(self.lost, before.lost) },
         }
     }
 }
@@ -87,11 +88,11 @@ impl Snapshot {
     /// since: all that it has.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let ports: HashMap<(Slot, u32), &Port> =
+        let ports: HashMap<(Slot, u32), &CountedPort> =
             earlier.ports.iter().map(|port| ((port.slot, port.ifindex), port)).collect();
         let pairs: HashMap<_, _> = earlier.pairs.iter().map(|pair| ((pair.from, pair.to), pair)).collect();
-        let port = |now: &Port| match ports.get(&(now.slot, now.ifindex)) {
-            Some(before) if !counts_anew(now.counters, before.counters) => Port {
+        let port = |now: &CountedPort| match ports.get(&(now.slot, now.ifindex)) {
+            Some(before) if !counts_anew(now.counters, before.counters) => CountedPort {
                 counters: passed(now.counters, before.counters),
                 violations: now.violations.since(&before.violations),
                 ..*now
@@ -110,12 +111,13 @@ impl Snapshot {
         Self {
             ports: self.ports.iter().map(port).collect(),
             pairs: self.pairs.iter().map(pair).collect(),
-            lost: Lost {
-                packets: self.lost.packets.wrapping_sub(earlier.lost.packets),
-                bytes: self.lost.bytes.wrapping_sub(earlier.lost.bytes),
-            },
+            lost: since_lost(self.lost, earlier.lost),
         }
     }
+}
+
+fn since_lost(now: Lost, before: Lost) -> Lost {
+    Lost { packets: now.packets.wrapping_sub(before.packets), bytes: now.bytes.wrapping_sub(before.bytes) }
 }
 
 /// Whether a slot that was given out again counts from zero.
@@ -131,7 +133,12 @@ fn passed(now: PortCounters, before: PortCounters) -> PortCounters {
         bytes: now.bytes.saturating_sub(before.bytes),
         segments: now.segments.saturating_sub(before.segments),
     };
-    PortCounters { rx: way(now.rx, before.rx), tx: way(now.tx, before.tx), ..now }
+    PortCounters {
+        rx: way(now.rx, before.rx),
+        tx: way(now.tx, before.tx),
+        cut: now.cut.saturating_sub(before.cut),
+        tagged: now.tagged.saturating_sub(before.tagged),
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl fmt::Display for Slot {
 
 /// What a slot is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SlotState {
     /// Never used since the pairs were last cleared of it.
     Clean,
     /// Of a port.
@@ -50,14 +50,14 @@ enum State {
 pub(super) struct Slots {
     free: VecDeque<Slot>,
     /// By number, from 1.
-    states: Vec<State>,
+    states: Vec<SlotState>,
 }
 
 impl Slots {
     pub(super) fn new(limit: u16) -> Self {
         Self {
             free: (1..=limit).filter_map(Slot::new).collect(),
-            states: vec![State::Clean; usize::from(limit)],
+            states: vec![SlotState::Clean; usize::from(limit)],
         }
     }
 
@@ -66,34 +66,34 @@ impl Slots {
         let slot = u16::try_from(number).ok().and_then(Slot::new);
         let Some(slot) = slot.filter(|&slot| self.state(slot).is_some()) else { return };
         self.free.retain(|&free| free != slot);
-        self.set(slot, State::Used { ifindex });
+        self.set(slot, SlotState::Used { ifindex });
     }
 
-    fn state(&self, slot: Slot) -> Option<State> {
+    fn state(&self, slot: Slot) -> Option<SlotState> {
         self.states.get(usize::from(slot.get()) - 1).copied()
     }
 
-    fn set(&mut self, slot: Slot, state: State) {
+    fn set(&mut self, slot: Slot, state: SlotState) {
         self.states[usize::from(slot.get()) - 1] = state;
     }
 
     /// The slot that is to be given out next, and whether the pairs must be cleared before; `None` if all are in use.
     pub(super) fn next(&self) -> Option<(Slot, bool)> {
         let slot = *self.free.front()?;
-        Some((slot, self.state(slot) == Some(State::Stale)))
+        Some((slot, self.state(slot) == Some(SlotState::Stale)))
     }
 
     /// Gives the next slot to a port.
     pub(super) fn take(&mut self, ifindex: u32) -> Option<Slot> {
         let slot = self.free.pop_front()?;
-        self.set(slot, State::Used { ifindex });
+        self.set(slot, SlotState::Used { ifindex });
         Some(slot)
     }
 
     /// Takes a slot back; `None` if it was not in use.
     pub(super) fn release(&mut self, slot: Slot) -> Option<()> {
         self.port(slot)?;
-        self.set(slot, State::Stale);
+        self.set(slot, SlotState::Stale);
         self.free.push_back(slot);
         Some(())
     }
@@ -101,23 +101,28 @@ impl Slots {
     /// The port that has a slot.
     pub(super) fn port(&self, slot: Slot) -> Option<u32> {
         match self.state(slot)? {
-            State::Used { ifindex } => Some(ifindex),
-            State::Clean | State::Stale => None,
+            SlotState::Used { ifindex } => Some(ifindex),
+            SlotState::Clean | SlotState::Stale => None,
         }
     }
 
     /// The slot that a port has.
     pub(super) fn of_port(&self, ifindex: u32) -> Option<Slot> {
-        let index = self.states.iter().position(|&state| state == State::Used { ifindex })?;
+        let index = self.states.iter().position(|&state| state == SlotState::Used { ifindex })?;
         Slot::new(u16::try_from(index + 1).ok()?)
     }
 
     /// The slots in use, in order.
     pub(super) fn used(&self) -> impl Iterator<Item = (Slot, u32)> + '_ {
         (1..).zip(&self.states).filter_map(|(number, state)| match *state {
-            State::Used { ifindex } => Some((Slot::new(number)?, ifindex)),
-            State::Clean | State::Stale => None,
+            SlotState::Used { ifindex } => Some((Slot::new(number)?, ifindex)),
+            SlotState::Clean | SlotState::Stale => None,
         })
+    }
+
+    /// How many slots are in use.
+    pub(super) fn count(&self) -> usize {
+        self.states.len() - self.free.len()
     }
 
     /// A pair's ends as ports that are there, the sender `None` for the host; `None` if one is no more.
@@ -136,7 +141,7 @@ impl Slots {
     /// just now may yet bring its pairs back.
     pub(super) fn cleared(&mut self) {
         for slot in self.free.iter().take(self.free.len().div_ceil(2)) {
-            self.states[usize::from(slot.get()) - 1] = State::Clean;
+            self.states[usize::from(slot.get()) - 1] = SlotState::Clean;
         }
     }
 }

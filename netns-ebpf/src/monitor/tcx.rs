@@ -4,11 +4,18 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use netns_core::RouteSocket;
+use netns_core::tc::Direction;
 
-use super::{Monitor, MonitorError, Policy, Slot};
+use super::{Ahead, Monitor, MonitorError, Policy, Slot};
 
 /// [The command and the attach types](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h), ingress first.
 const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_PROG_QUERY: libc::c_long = 16;
+/// `BPF_F_BEFORE`: before another program, or, if none is named, before all.
+const BEFORE: u32 = 1 << 3;
+/// So many programs a hook can have (`BPF_MPROG_MAX` in
+/// <https://github.com/torvalds/linux/blob/v6.18/include/linux/bpf_mprog.h>).
+const MOST_PROGRAMS: usize = 64;
 const TCX: [u32; 2] = [46, 47];
 
 /// The `link_create` member of `bpf_attr`, as far as it is used.
@@ -18,13 +25,32 @@ struct LinkAttr {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
-    /// Before or after which other program, and in which revision of the list: at its end, in any.
+    /// Before or after which other program, and in which revision of the list: before none in particular, in any.
     relative: u32,
     padding: u32,
     expected_revision: u64,
 }
 
 const _: () = assert!(size_of::<LinkAttr>() == 32 && std::mem::offset_of!(LinkAttr, expected_revision) == 24);
+
+/// The `query` member of `bpf_attr`.
+#[repr(C)]
+struct QueryAttr {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    /// How many there is room for, and how many there are.
+    count: u32,
+    padding: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+const _: () = assert!(size_of::<QueryAttr>() == 64 && std::mem::offset_of!(QueryAttr, revision) == 56);
 
 /// A port that [`Monitor::attach_tcx`] attached to. The programs are on it for as long as this lives: whatever becomes of
 /// the process, the kernel takes them off, and then nothing is enforced any more. Filters stay.
@@ -58,8 +84,9 @@ impl Monitor {
     /// kernel waits for a grace period each time it attaches or detaches such a link, some ten milliseconds, and holds
     /// the lock of the network configuration meanwhile ([`tcx_link_attach`]): nobody on the machine makes a link then.
     ///
-    /// These programs run before all filters, and other people's filters run after them. `tc` does not show them,
-    /// `bpftool net` does; nor does [`Self::attached`] know of them.
+    /// These programs run before those that are there already and before all filters. One that somebody puts before them
+    /// later, or that they were taken off, [`Self::ahead_of_tcx`] finds. `tc` does not show them, `bpftool net` does; nor does
+    /// [`Self::attached`] know of them.
     ///
     /// # Errors
     /// As [`Self::assign`] and [`Self::set_policy`]; [`MonitorError::Missing`] if the kernel has no TCX,
@@ -114,6 +141,35 @@ impl Monitor {
         }
     }
 
+    /// What somebody has put before the programs of [`Self::attach_tcx`]; `None` if one of ours is not there any more. The
+    /// kernel sends no notice of that: ask now and then.
+    ///
+    /// # Errors
+    /// [`MonitorError::Kernel`] if the kernel does not say, `ENODEV` if the port is gone.
+    pub fn ahead_of_tcx(
+        &self,
+        socket: &RouteSocket,
+        attachment: &TcxAttachment,
+    ) -> Result<Option<Vec<Ahead>>, MonitorError> {
+        let ifindex = attachment.ifindex;
+        let failed =
+            |source| MonitorError::Kernel { operation: format!("ask for the programs of {ifindex}"), source };
+        let other = |error| failed(io::Error::other(error));
+        let Some(programs) = &self.tcx else { return Ok(None) };
+        let look = || {
+            let mut ahead = Vec::new();
+            for (hook, direction) in Direction::BOTH.into_iter().enumerate() {
+                let there = query(ifindex, hook)?;
+                let Some(ours) = there.iter().position(|&id| id == programs[hook].id) else {
+                    return Ok(None);
+                };
+                ahead.extend(there[..ours].iter().map(|&program| Ahead::Tcx { direction, program }));
+            }
+            Ok(Some(ahead))
+        };
+        socket.namespace().map_err(other)?.enter(look).map_err(other)?.map_err(failed)
+    }
+
     /// Takes the programs off a port again, and its slot back as [`Self::release`] does.
     ///
     /// # Errors
@@ -126,13 +182,41 @@ impl Monitor {
     }
 }
 
-/// Puts a program at the end of those at a hook.
+/// The ids of the programs at a hook, 0 for ingress and 1 for egress, of a link in the thread's namespace, in the order in
+/// which they run. `EINVAL` from a kernel without TCX, `ENODEV` if there is no such link. Attaching and detaching sends no
+/// notice, so there is nothing but to ask.
+pub(super) fn query(ifindex: u32, hook: usize) -> io::Result<Vec<u32>> {
+    let mut programs = [0_u32; MOST_PROGRAMS];
+    let mut attr = QueryAttr {
+        target_ifindex: ifindex,
+        attach_type: TCX[hook],
+        query_flags: 0,
+        attach_flags: 0,
+        prog_ids: programs.as_mut_ptr().expose_provenance() as u64,
+        count: MOST_PROGRAMS as u32,
+        padding: 0,
+        prog_attach_flags: 0,
+        link_ids: 0,
+        link_attach_flags: 0,
+        revision: 0,
+    };
+    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it. It points to `programs`, which has
+    // room for as many as it says and outlives the call; the other arrays it asks for are none.
+    let outcome =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<QueryAttr>()) };
+    if outcome != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(programs[..(attr.count as usize).min(MOST_PROGRAMS)].to_vec())
+}
+
+/// Puts a program before all others at a hook: one of those may decide a frame's fate.
 fn link(program: BorrowedFd<'_>, ifindex: u32, attach_type: u32) -> io::Result<OwnedFd> {
     let attr = LinkAttr {
         prog_fd: program.as_raw_fd().cast_unsigned(),
         target_ifindex: ifindex,
         attach_type,
-        flags: 0,
+        flags: BEFORE,
         relative: 0,
         padding: 0,
         expected_revision: 0,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use netns_core::MacAddress;
 
-use super::{Event, PortInfo, Slot};
+use super::{PortIdentity, Slot, ViolationEvent};
 use crate::packet::Reason;
 
-/// A violation that can be kept: an [`Event`] of its own, with who sent the frame.
+/// A violation that can be kept: a [`ViolationEvent`] of its own, with who sent the frame.
 ///
 /// ```no_run
 /// # use netns_ebpf::{Monitor, Reading, Violation};
@@ -28,7 +28,7 @@ pub struct Violation {
     /// The slot of the port that sent the frame; `None` if it has none.
     pub slot: Option<Slot>,
     /// Who that port is; `None` if that is not known.
-    pub port: Option<Arc<PortInfo>>,
+    pub port: Option<Arc<PortIdentity>>,
     /// The reason.
     pub reason: Reason,
     /// Whether the frame was dropped.
@@ -44,20 +44,20 @@ pub struct Violation {
 impl Violation {
     /// What an event tells, with who sent the frame.
     #[must_use]
-    pub fn of(event: &Event<'_>, port: Option<&Arc<PortInfo>>) -> Self {
-        let &Event { time, slot, reason, dropped, length, tag, frame } = event;
+    pub fn of(event: &ViolationEvent<'_>, port: Option<&Arc<PortIdentity>>) -> Self {
+        let &ViolationEvent { time, slot, reason, dropped, length, tag, frame } = event;
         Self { time, slot, port: port.cloned(), reason, dropped, length, tag, frame: frame.to_vec() }
     }
 
     /// As an event again: to be written into a file, say.
     #[must_use]
-    pub fn event(&self) -> Event<'_> {
+    pub fn event(&self) -> ViolationEvent<'_> {
         let &Self { time, slot, reason, dropped, length, tag, .. } = self;
-        Event { time, slot, reason, dropped, length, tag, frame: &self.frame }
+        ViolationEvent { time, slot, reason, dropped, length, tag, frame: &self.frame }
     }
 }
 
-impl Event<'_> {
+impl ViolationEvent<'_> {
     /// The MAC address that the frame says it is from, if there is so much of it.
     #[must_use]
     pub fn source(&self) -> Option<MacAddress> {
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_violation_is_its_event_and_tells_from_whom_to_whom() {
         let frame: Vec<u8> = (0..14).collect();
-        let event = Event {
+        let event = ViolationEvent {
             time: Duration::from_secs(5),
             slot: Slot::new(3),
             reason: Reason::VlanTag,
@@ -91,8 +91,8 @@ mod tests {
         assert_eq!(violation.event(), event);
         assert_eq!(event.destination(), Some(MacAddress([0, 1, 2, 3, 4, 5])));
         assert_eq!(event.source(), Some(MacAddress([6, 7, 8, 9, 10, 11])));
-        let cut = Event { frame: &frame[..11], ..event };
+        let cut = ViolationEvent { frame: &frame[..11], ..event };
         assert_eq!((cut.destination(), cut.source()), (event.destination(), None));
-        assert_eq!(Event { frame: &[], ..event }.source(), None);
+        assert_eq!(ViolationEvent { frame: &[], ..event }.source(), None);
     }
 }

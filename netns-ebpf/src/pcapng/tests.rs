@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::PcapWriter;
-use crate::Event;
+use crate::ViolationEvent;
 use crate::packet::Reason;
 
 /// The blocks of a file: kind and body. Lengths stand before and behind, and are multiples of four.
@@ -24,7 +24,7 @@ fn a_frame_is_written_with_its_comment() {
     let mut file = Vec::new();
     let mut writer = PcapWriter::new(&mut file).unwrap();
     let frame: Vec<u8> = (0..33).collect();
-    let event = Event {
+    let event = ViolationEvent {
         time: Duration::from_secs(5),
         slot: None,
         reason: Reason::VlanTag,

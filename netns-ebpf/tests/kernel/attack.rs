@@ -1,7 +1,7 @@
 //! Frames that no honest host sends, from one namespace to another: seen, and dropped or not.
 
 use netns_core::MacAddress;
-use netns_ebpf::attack::{FrameSocket, Outcome, Party, Trial, cases};
+use netns_ebpf::attack::{FrameSocket, Party, Trial, TrialOutcome, cases};
 use netns_ebpf::{Mode, Monitor, MonitorOptions, Policy};
 
 use crate::harness::{Network, privileged};
@@ -32,7 +32,11 @@ fn each_case_is_seen_once_and_arrives_if_nobody_stops_it() {
         for case in &cases {
             let arrived = mode == Mode::Observe && case.passes_bridge(&network.host);
             let (reason, what) = (case.reason, case.what);
-            assert_eq!(trial.send(case).unwrap(), Outcome { seen: 1, arrived }, "{mode:?} {reason} {what}");
+            assert_eq!(
+                trial.send(case).unwrap(),
+                TrialOutcome { seen: 1, arrived },
+                "{mode:?} {reason} {what}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use netns_core::link;
 use netns_ebpf::layout::PortCounters;
-use netns_ebpf::{Comparison, Monitor, MonitorOptions, Slot};
+use netns_ebpf::{CounterComparison, Monitor, MonitorOptions, Slot};
 
 use crate::harness::{Network, privileged, seen, settled};
 
@@ -79,12 +79,14 @@ fn the_monitor_itself_finds_its_counters_equal_to_the_kernels_or_not() {
         let kernel = || [101_u32, 102].iter().map(|&port| link::stats(&mut network.socket, port)).collect();
         monitor.compare(slots, kernel).unwrap()
     };
-    assert_eq!(compare(&slots), Comparison::Exact, "the end of the stream is waited for");
+    assert_eq!(compare(&slots), CounterComparison::Exact, "the end of the stream is waited for");
 
     // A port that is given a slot anew counts from zero, and the kernel does not.
     monitor.release(slots[1]).unwrap();
     let anew = monitor.assign(102).unwrap();
-    let Comparison::Different(differences) = compare(&[slots[0], anew]) else { panic!("they are different") };
+    let CounterComparison::Different(differences) = compare(&[slots[0], anew]) else {
+        panic!("they are different")
+    };
     assert!(differences.iter().all(|difference| difference.port == anew), "{differences:?}");
     assert!(differences.iter().all(|difference| difference.program == 0 && difference.kernel > 0));
     assert_eq!(differences.len(), 4, "{differences:?}");

@@ -107,7 +107,7 @@ pub(crate) struct Inside {
     eth0: u32,
 }
 
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 254);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 254);
 const BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 255);
 
 impl Network {
@@ -222,12 +222,16 @@ impl Network {
 
     /// Has each namespace send so many broadcasts to all others and the host.
     pub(crate) fn broadcasts(&self, count: usize) {
-        for inside in &self.insides {
-            let socket = inside.namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
-            socket.set_broadcast(true).unwrap();
-            for _ in 0..count {
-                socket.send_to(b"hello", (BROADCAST, 9)).unwrap();
-            }
+        (0..self.insides.len()).for_each(|from| self.broadcasts_from(from, count));
+    }
+
+    /// Has one namespace send so many.
+    pub(crate) fn broadcasts_from(&self, from: usize, count: usize) {
+        let bind = || UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        let socket = self.insides[from].namespace.enter(bind).unwrap();
+        socket.set_broadcast(true).unwrap();
+        for _ in 0..count {
+            socket.send_to(b"hello", (BROADCAST, 9)).unwrap();
         }
     }
 

@@ -5,7 +5,7 @@ use std::mem;
 
 use netns_core::tc::{self, Direction};
 use netns_core::{Namespace, link};
-use netns_ebpf::{JournalFile, Monitor, MonitorError, MonitorOptions, Observer, Place};
+use netns_ebpf::{JournalFile, JournalPlace, Monitor, MonitorError, MonitorOptions, Observer};
 
 use crate::harness::{Network, Scratch, name, privileged};
 
@@ -34,7 +34,7 @@ fn what_a_killed_observer_left_is_removed_by_its_journal() {
     tc::add_clsact(&mut network.socket, 101).unwrap();
     let host = network.host.try_clone().unwrap();
     let bridge = link::get(&mut network.socket, name("br0")).unwrap();
-    let place = Place::of(&host, &bridge, &monitor, None).unwrap();
+    let place = JournalPlace::of(&host, &bridge, &monitor, None).unwrap();
     let begin = || JournalFile::begin(folder, &host, &place);
     // As a kill does, without giving anything back; only the file is closed, so that it is unlocked.
     let kill = |journal: JournalFile| {
@@ -122,7 +122,7 @@ fn what_0_1_0_left_is_removed_before_the_next_begins() {
     fs::write(folder.join(format!("netns-observe-{}-br0", id.inode)), written).unwrap();
 
     let bridge = bridge_like(&mut network);
-    let place = Place::of(&host, &bridge, &monitor, None).unwrap();
+    let place = JournalPlace::of(&host, &bridge, &monitor, None).unwrap();
     let journal = JournalFile::begin(folder, &host, &place).unwrap();
     let hooks = Direction::BOTH.map(|hook| tc::list_filters(&mut network.socket, 101, hook).unwrap().len());
     assert_eq!(hooks, [0, 0]);
@@ -146,7 +146,7 @@ fn a_journal_of_many_ports_that_come_and_go_stays_short() {
     let mut network = Network::new();
     network.add(None);
     let host = network.host.try_clone().unwrap();
-    let place = Place::of(&host, &bridge_like(&mut network), &monitor, None).unwrap();
+    let place = JournalPlace::of(&host, &bridge_like(&mut network), &monitor, None).unwrap();
     let journal = JournalFile::begin(folder, &host, &place).unwrap();
     for _ in 0..100 {
         Observer::start(&monitor, &host, name("br0"), &journal).unwrap().stop().unwrap();

@@ -97,7 +97,7 @@ fn what_is_given_for_a_namespace_holds_when_its_port_comes_and_what_is_given_for
     let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
     let mut network = Network::new();
     let policy = Policy::new(Rules::new(MacAddress::local(1).0)).enforced();
-    let is_given = |port: &netns_ebpf::PortInfo| {
+    let is_given = |port: &netns_ebpf::PortIdentity| {
         port.name.as_str() == "port1" || matches!(port.behind, Behind::Process { .. })
     };
     let given = Judging::Given(Box::new(move |port| is_given(port).then_some(policy)));

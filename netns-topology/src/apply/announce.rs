@@ -31,6 +31,13 @@ impl Executor<'_> {
                 Change::AddAddress(added) => {
                     addresses.entry(&added.link).or_default().push(Some(added.net.address()));
                 }
+                // Neighbours have learnt the one that somebody gave it.
+                Change::SetMac { link, .. } => {
+                    let now = observed.link(link).map(|now| now.index);
+                    let known = observed.inside(&link.place).into_iter().flat_map(|inside| &inside.addresses);
+                    let its = known.filter(|address| Some(address.index) == now);
+                    addresses.entry(link).or_default().extend(its.map(|address| Some(address.net.address())));
+                }
                 Change::AddLinkLocal(link) => addresses.entry(link).or_default().push(None),
                 _ => {}
             }

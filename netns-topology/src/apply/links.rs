@@ -3,11 +3,12 @@
 use super::Executor;
 use crate::error::Result;
 use crate::plan::{defaults, differing, link_local};
-use crate::topology::{Bridge, Cable, LinkName, SingleLink};
+use crate::topology::{BridgeSpec, Cable, CableEnd, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
 use netns_core::veth::{self, Veth};
+use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
 use std::os::fd::AsFd;
 
@@ -20,8 +21,11 @@ pub(super) fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChang
     }
 }
 
+/// `IPV6_MIN_MTU`: a link of less has no IPv6.
+const LEAST_IPV6_MTU: u32 = 1280;
+
 impl Executor<'_> {
-    pub(super) fn add_bridge(&mut self, wanted: &Bridge) -> Result<()> {
+    pub(super) fn add_bridge(&mut self, wanted: &BridgeSpec) -> Result<()> {
         let name = wanted.link.name;
         let socket = self.socket(&wanted.link.place)?;
         let request = bridge::Bridge {
@@ -57,11 +61,11 @@ impl Executor<'_> {
         let [near, far] = &cable.ends;
         // Each end is born where it belongs. The port is the near one: it joins its bridge in the same request.
         let peer_namespace = self.entry(&far.link.place)?.0.try_clone()?;
-        let socket = self.socket(&near.link.place)?;
         let master = match &near.port {
-            Some(port) => Some(link::get(socket, port.bridge)?.index),
+            Some(port) => Some(self.index(&LinkName { place: near.link.place.clone(), name: port.bridge })?),
             None => None,
         };
+        let socket = self.socket(&near.link.place)?;
         let request = Veth {
             mac: Some(near.mac.unwrap_or_else(MacAddress::default)),
             peer_mac: Some(far.mac.unwrap_or_else(MacAddress::default)),
@@ -74,10 +78,7 @@ impl Executor<'_> {
         if far.mtu != near.mtu {
             self.set_mtu(&far.link, far.mtu)?;
         }
-        for end in [near, far] {
-            silence(self.socket(&end.link.place)?, end.link.name, &LinkChange::NONE)?;
-        }
-        link::set_up(self.socket(&far.link.place)?, far.link.name)?;
+        self.silence_and_set_up(far)?;
         if let Some(port) = &near.port {
             let index = self.index(&near.link)?;
             let socket = self.socket(&near.link.place)?;
@@ -91,11 +92,25 @@ impl Executor<'_> {
             self.set_policy(&near.link, &far.link, policy)?;
         }
         // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
-        link::set_up(self.socket(&near.link.place)?, near.link.name)?;
-        for end in [near, far] {
-            self.index(&end.link)?;
-        }
+        self.silence_and_set_up(near)?;
+        let far_index = link::get(self.socket(&far.link.place)?, far.link.name)?.index;
+        self.indexes.insert(far.link.clone(), far_index);
         Ok(())
+    }
+
+    /// The kernel makes an address of its own as soon as a link is up, so it is kept from that before; asking for the link
+    /// afterwards lets it forward at once.
+    fn silence_and_set_up(&mut self, end: &CableEnd) -> Result<()> {
+        let has_ipv6 = end.mtu >= LEAST_IPV6_MTU && self.has_ipv6;
+        let (socket, name) = (self.socket(&end.link.place)?, end.link.name);
+        let mut batch = Batch::new();
+        if has_ipv6 {
+            let silent = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
+            link::encode_set(&mut batch, name, &silent);
+        }
+        link::encode_set(&mut batch, name, &LinkChange { up: Some(true), ..LinkChange::NONE });
+        link::encode_get(&mut batch, name, false);
+        Ok(socket.execute(&mut batch)?)
     }
 
     /// By the MAC address, as the kernel would, but used at once.
@@ -117,6 +132,20 @@ impl Executor<'_> {
     pub(super) fn set_mtu(&mut self, link: &LinkName, mtu: u32) -> Result<()> {
         let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
         Ok(link::set(self.socket(&link.place)?, link.name, &change)?)
+    }
+
+    pub(super) fn rename(&mut self, link: &LinkName, index: u32) -> Result<()> {
+        let socket = self.socket(&link.place)?;
+        let change = LinkChange { name: Some(link.name), ..LinkChange::NONE };
+        match link::set(socket, index, &change) {
+            // Before Linux 6.2 a link has to be down for that. What goes with it comes back in the next round.
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                link::set(socket, index, &LinkChange { up: Some(false), ..LinkChange::NONE })?;
+                link::set(socket, index, &change)?;
+                Ok(link::set_up(socket, index)?)
+            }
+            other => Ok(other?),
+        }
     }
 
     pub(super) fn attach(&mut self, port: &LinkName, bridge: IfName) -> Result<()> {

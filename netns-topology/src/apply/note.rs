@@ -1,15 +1,16 @@
 //! Writing down what is going to be made.
 
 use super::Executor;
+use super::mac::MacSource;
 use crate::error::Result;
 use crate::observe::Observed;
-use crate::plan::{Change, INTERFACE, is_of_interface};
-use crate::record::{RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
+use crate::plan::Change;
+use crate::record::{LinkEntry, RecordedName, RecordedRoute, Store, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl};
-use netns_core::record::NamespaceIdentity;
+use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::sysctl::{self, Ipv4Forwarding};
 use netns_core::{ErrorKind, MacAddress, Namespace};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 impl Executor<'_> {
@@ -19,7 +20,7 @@ impl Executor<'_> {
     /// go with us. Entries of what is removed stay until all is done: they are of no consequence when it is gone.
     pub(super) fn note(&mut self, changes: &[Change], observed: &Observed) -> Result<Vec<Change>> {
         let mut changes = changes.to_vec();
-        self.keep_macs(&mut changes);
+        self.choose_macs(&mut changes)?;
         for change in &mut changes {
             self.note_one(change, observed)?;
         }
@@ -36,18 +37,28 @@ impl Executor<'_> {
         Ok(changes)
     }
 
-    /// Gives what is made anew the MAC address that it had, unless the file now gives that to another: a neighbour that knew it
-    /// goes on reaching it.
-    fn keep_macs(&self, changes: &mut [Change]) {
-        let known: Vec<&RecordedLink> = self.record.every_link().collect();
-        if known.is_empty() {
-            return;
+    /// Gives what is made the MAC address that it had before, or always has, unless the file gives that to another: a
+    /// neighbour that knew it goes on reaching it.
+    fn choose_macs(&mut self, changes: &mut [Change]) -> Result<()> {
+        if ends_of(changes).all(|(_, mac)| mac.is_some()) {
+            return Ok(());
+        }
+        let file = self.record.file.clone();
+        let (host, socket) = self.entry(&Place::Host)?;
+        let source = MacSource::new(&file, host, socket)?;
+        let mut known: BTreeMap<(&Place, &str), MacAddress> = BTreeMap::new();
+        for link in self.record.every_link() {
+            known.extend(link.mac.parse().ok().map(|mac| ((&link.place, link.name.as_str()), mac)));
         }
         let mut given: BTreeSet<MacAddress> = ends_of(changes).filter_map(|(_, mac)| *mac).collect();
+        let others: BTreeSet<MacAddress> = known.values().copied().collect();
         for (link, mac) in ends_of(changes).filter(|(_, mac)| mac.is_none()) {
-            let before = known.iter().rfind(|known| known.is(link)).and_then(|known| known.mac.parse().ok());
-            *mac = before.filter(|before| given.insert(*before));
+            let before = known.get(&(&link.place, link.name.as_str())).copied();
+            let always = source.of(link);
+            let always = Some(always).filter(|always| !others.contains(always));
+            *mac = [before, always].into_iter().flatten().find(|mac| given.insert(*mac));
         }
+        Ok(())
     }
 
     fn note_one(&mut self, change: &mut Change, observed: &Observed) -> Result<()> {
@@ -63,23 +74,24 @@ impl Executor<'_> {
             }
             Change::AddBridge(bridge) => {
                 let mac = *bridge.mac.get_or_insert_with(any_mac);
-                let new = RecordedLink::new(&bridge.link, mac);
+                let new = LinkEntry::new(&bridge.link, mac);
                 forget_gone(&mut self.record.bridges, &new, observed);
                 self.record.bridges.push(new);
             }
             Change::AddSingle(single) => {
                 let mac = *single.mac.get_or_insert_with(any_mac);
-                let new = RecordedLink::new(&single.link, mac);
+                let new = LinkEntry::new(&single.link, mac);
                 forget_gone(&mut self.record.links, &new, observed);
                 self.record.links.push(new);
             }
             Change::AddCable(cable) => {
                 let ends = cable.ends.each_mut();
-                let ends = ends.map(|end| RecordedLink::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
+                let ends = ends.map(|end| LinkEntry::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
                 self.record.cables.retain(|known| {
                     let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
                     let is_there = known.iter().any(|end| observed.ours(end).is_some());
-                    (!has_name || is_there) && *known != ends
+                    let is_same = known.iter().zip(&ends).all(|(known, new)| known.is_same(new));
+                    (!has_name || is_there) && !is_same
                 });
                 self.record.cables.push(ends);
             }
@@ -107,6 +119,9 @@ impl Executor<'_> {
             recorded.value.clone_from(&sysctl.value);
             return Ok(());
         }
+        if sysctl.is_shared() {
+            return self.note_shared(sysctl);
+        }
         let is_there = observed.places.contains_key(&sysctl.place);
         let interfaces = if sysctl.key == "net/ipv4/ip_forward" && is_there {
             Ipv4Forwarding::observe(&self.entry(&sysctl.place)?.0)?.interfaces
@@ -121,7 +136,7 @@ impl Executor<'_> {
                 None => return Ok(()),
             },
         };
-        self.record.sysctls.push(RecordedSysctl {
+        self.record.sysctls.push(SysctlEntry {
             place: sysctl.place.clone(),
             key: sysctl.key.clone(),
             value: sysctl.value.clone(),
@@ -131,15 +146,28 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// A setting of the host was what it was before the first topology or run needed it.
+    fn note_shared(&mut self, sysctl: &Sysctl) -> Result<()> {
+        let claimant = Store::path(&self.record.file);
+        let namespace = &self.entry(&Place::Host)?.0;
+        let before = SharedSetting { namespace, name: &sysctl.key, claimant: &claimant }.before();
+        match before {
+            // Of a setting that there is not, the error comes when it is set.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            before => self.record.sysctls.push(SysctlEntry::shared(sysctl, before?)),
+        }
+        Ok(())
+    }
+
     /// What a setting is going to be at first that is made together with its namespace or link: a new link's is that of
     /// `default`, as that is going to be by then.
     fn first_value(&mut self, sysctl: &Sysctl, changes: &[Change]) -> Result<Option<String>> {
-        if !is_of_interface(sysctl) {
+        if !sysctl.is_of_interface() {
             return self.present_value(sysctl, &sysctl.key);
         }
         let of_another = |interface: &str| {
             let mut parts: Vec<&str> = sysctl.key.split('/').collect();
-            parts[INTERFACE] = interface;
+            parts[Sysctl::INTERFACE] = interface;
             parts.join("/")
         };
         let default = of_another("default");
@@ -172,6 +200,8 @@ impl Executor<'_> {
     fn forget_inside(&mut self, place: &Place) {
         self.record.addresses.retain(|(link, _)| link.place != *place);
         self.record.routes.retain(|route| route.place != *place);
+        // Another namespace counts from the beginning.
+        self.record.every_link_mut().filter(|link| link.place == *place).for_each(|link| link.index = None);
         self.record.programs.remove(place);
         self.record.barriers.remove(place);
         self.record.sysctls.retain(|sysctl| sysctl.place != *place);
@@ -180,8 +210,8 @@ impl Executor<'_> {
 }
 
 /// Drops the entries of links of a name that is going to be another's: of what is gone nothing is to be found.
-fn forget_gone(known: &mut Vec<RecordedLink>, new: &RecordedLink, observed: &Observed) {
-    known.retain(|known| (!known.has_name_of(new) || observed.ours(known).is_some()) && known != new);
+fn forget_gone(known: &mut Vec<LinkEntry>, new: &LinkEntry, observed: &Observed) {
+    known.retain(|known| (!known.has_name_of(new) || observed.ours(known).is_some()) && !known.is_same(new));
 }
 
 /// The links that are going to be made, each with the MAC address that it is to have.

@@ -3,7 +3,7 @@
 use super::Executor;
 use crate::error::{Error, Result};
 use crate::topology::{LinkName, Place, PortPolicy};
-use netns_core::barrier::{self, Barrier, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
 use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
@@ -102,7 +102,7 @@ impl Executor<'_> {
                 let name = known.unwrap_or_else(barrier::unused_name);
                 self.record.barriers.insert(place.clone(), name.clone());
                 self.store.write(self.record)?;
-                Barrier::create(&namespace, &name, Ports::Listed, stamp)?
+                Barrier::create(&namespace, &name, BarrierPorts::Listed, stamp)?
             };
             self.barriers.insert(place.clone(), barrier);
         }

@@ -10,8 +10,9 @@ use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::Change;
 use crate::processes;
+use crate::record::Record;
 use crate::topology::{LinkName, Place};
-use netns_core::{ErrorKind, link};
+use netns_core::{ErrorKind, IfName, link};
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,19 +44,26 @@ impl Leaving {
     }
 
     /// Whether a change makes itself, or is made later.
-    pub(super) fn takes(&mut self, change: &Change, observed: &Observed) -> bool {
+    pub(super) fn takes(&mut self, change: &Change, observed: &Observed, record: &Record) -> bool {
         match change {
             Change::RemoveLink { link, other, .. } if self.namespaces.contains(&link.place) => {
                 let other = other.as_ref().filter(|other| !self.namespaces.contains(&other.place));
-                let end = other
-                    .and_then(|other| Some((other.clone(), observed.link(other)?.index, link.place.clone())));
+                let end = other.and_then(|other| {
+                    let now = record.every_link().find(|known| known.is(other));
+                    let now = observed.ours(now?)?;
+                    Some((as_called(other, now.name), now.index, link.place.clone()))
+                });
                 self.ends.extend(end);
                 true
             }
             Change::RemoveLink { link, index, other: Some(other) } => {
                 let goes = self.namespaces.contains(&other.place);
                 if goes {
-                    self.ends.push((link.clone(), *index, other.place.clone()));
+                    let links =
+                        observed.inside(&link.place).into_iter().flat_map(|inside| inside.links.values());
+                    let now = links.into_iter().find(|now| now.index == *index);
+                    let name = now.map_or(link.name, |now| now.name);
+                    self.ends.push((as_called(link, name), *index, other.place.clone()));
                 }
                 goes
             }
@@ -67,6 +75,11 @@ impl Leaving {
             _ => false,
         }
     }
+}
+
+/// A link by the name that it has now.
+fn as_called(link: &LinkName, name: IfName) -> LinkName {
+    LinkName { place: link.place.clone(), name }
 }
 
 /// Whether a change only removes. Those come first in a plan.

@@ -4,7 +4,7 @@
 use super::Wrong;
 use super::tables::Text;
 use crate::topology::{
-    Address, Bridge, Cable, Command, LinkName, Place, Route, SingleLink, Sysctl, Topology,
+    AddressSpec, BridgeSpec, Cable, LinkName, Place, RouteSpec, ShellCommand, SingleLink, Sysctl, Topology,
 };
 use netns_core::bridge::MAX_PORTS;
 use netns_core::{IpNet, MacAddress};
@@ -12,25 +12,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
-type Span = Range<usize>;
+type TextSpan = Range<usize>;
 
 /// A topology that is being read, and where in the file its parts are.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     pub(super) topology: Topology,
     links: BTreeSet<LinkName>,
-    singles: Vec<Span>,
+    singles: Vec<TextSpan>,
     settings: BTreeSet<(Place, String)>,
-    addresses: Vec<Span>,
-    macs: Vec<(LinkName, MacAddress, Span)>,
+    addresses: Vec<TextSpan>,
+    macs: Vec<(LinkName, MacAddress, TextSpan)>,
     routes: Vec<RouteSpans>,
 }
 
 #[derive(Debug)]
 struct RouteSpans {
-    whole: Span,
-    via: Option<Span>,
-    dev: Option<Span>,
+    whole: TextSpan,
+    via: Option<TextSpan>,
+    dev: Option<TextSpan>,
 }
 
 impl Described {
@@ -56,27 +56,27 @@ impl Described {
         })
     }
 
-    fn take(&mut self, link: &LinkName, span: &Span) -> Wrong<()> {
+    fn take(&mut self, link: &LinkName, span: &TextSpan) -> Wrong<()> {
         if self.links.insert(link.clone()) {
             return Ok(());
         }
         Err((span.clone(), format!("there is a link {link} already; expected a name that is free")))
     }
 
-    pub(super) fn push_bridge(&mut self, bridge: Bridge, span: Span) -> Wrong<()> {
+    pub(super) fn push_bridge(&mut self, bridge: BridgeSpec, span: TextSpan) -> Wrong<()> {
         self.take(&bridge.link, &span)?;
         self.topology.bridges.push(bridge);
         Ok(())
     }
 
-    pub(super) fn push_single(&mut self, single: SingleLink, span: Span) -> Wrong<()> {
+    pub(super) fn push_single(&mut self, single: SingleLink, span: TextSpan) -> Wrong<()> {
         self.take(&single.link, &span)?;
         self.topology.links.push(single);
         self.singles.push(span);
         Ok(())
     }
 
-    pub(super) fn push_cable(&mut self, cable: Cable, span: Span) -> Wrong<()> {
+    pub(super) fn push_cable(&mut self, cable: Cable, span: TextSpan) -> Wrong<()> {
         for end in &cable.ends {
             self.take(&end.link, &span)?;
         }
@@ -84,16 +84,16 @@ impl Described {
         Ok(())
     }
 
-    pub(super) fn push_mac(&mut self, link: &LinkName, mac: MacAddress, span: Span) {
+    pub(super) fn push_mac(&mut self, link: &LinkName, mac: MacAddress, span: TextSpan) {
         self.macs.push((link.clone(), mac, span));
     }
 
-    pub(super) fn push_address(&mut self, address: Address, span: Span) -> Wrong<()> {
+    pub(super) fn push_address(&mut self, address: AddressSpec, span: TextSpan) -> Wrong<()> {
         if let Some(what) = no_host(address.net) {
             let message = format!("{} is {what}; expected a host's address", address.net.address());
             return Err((span, message));
         }
-        let same = |other: &&Address| {
+        let same = |other: &&AddressSpec| {
             other.link.place == address.link.place && other.net.address() == address.net.address()
         };
         if let Some(other) = self.topology.addresses.iter().find(same) {
@@ -108,16 +108,21 @@ impl Described {
 
     pub(super) fn push_route(
         &mut self,
-        route: Route,
-        whole: Span,
-        via: Option<Span>,
-        dev: Option<Span>,
+        route: RouteSpec,
+        whole: TextSpan,
+        via: Option<TextSpan>,
+        dev: Option<TextSpan>,
     ) -> Wrong<()> {
         if route.via.is_none() && route.dev.is_none() {
             return Err((whole, "a route that leads nowhere; expected `via` or `dev`".to_owned()));
         }
-        let same =
-            |other: &&Route| (&other.place, other.to, other.metric) == (&route.place, route.to, route.metric);
+        if route.onlink && (route.via.is_none() || route.dev.is_none()) {
+            let message = "`onlink` says which link a router is on; expected `via` and `dev` beside it";
+            return Err((whole, message.to_owned()));
+        }
+        let same = |other: &&RouteSpec| {
+            (&other.place, other.to, other.metric) == (&route.place, route.to, route.metric)
+        };
         if self.topology.routes.iter().any(|other| same(&other)) {
             let message =
                 format!("{} has a route to {} already; expected another `metric`", route.place, route.to);
@@ -128,7 +133,7 @@ impl Described {
         Ok(())
     }
 
-    pub(super) fn push_sysctl(&mut self, sysctl: Sysctl, span: Span) -> Wrong<()> {
+    pub(super) fn push_sysctl(&mut self, sysctl: Sysctl, span: TextSpan) -> Wrong<()> {
         if !self.settings.insert((sysctl.place.clone(), sysctl.key.clone())) {
             return Err((span, format!("{} is set already; expected it once", sysctl.key)));
         }
@@ -136,7 +141,7 @@ impl Described {
         Ok(())
     }
 
-    pub(super) fn push_command(&mut self, command: Command, span: Span) -> Wrong<()> {
+    pub(super) fn push_command(&mut self, command: ShellCommand, span: TextSpan) -> Wrong<()> {
         if self.topology.commands.contains(&command) {
             return Err((span, format!("{} runs this already; expected it once", command.namespace)));
         }
@@ -190,7 +195,7 @@ pub(super) fn check(mut described: Described) -> Wrong<Topology> {
 }
 
 /// Whether the link that another one is on is in the file.
-fn check_below(links: &BTreeSet<LinkName>, single: &SingleLink, span: Span) -> Wrong<()> {
+fn check_below(links: &BTreeSet<LinkName>, single: &SingleLink, span: TextSpan) -> Wrong<()> {
     let Some(on) = single.on else { return Ok(()) };
     let place = &single.link.place;
     if on == single.link.name {
@@ -229,7 +234,11 @@ fn is_port_of(cable: &Cable, bridge: &LinkName) -> bool {
 }
 
 /// No address twice on one bridge, of either kind, and no IPv6 address where the MTU is too small for it.
-fn check_segments(topology: &Topology, spans: &[Span], macs: &[(LinkName, MacAddress, Span)]) -> Wrong<()> {
+fn check_segments(
+    topology: &Topology,
+    spans: &[TextSpan],
+    macs: &[(LinkName, MacAddress, TextSpan)],
+) -> Wrong<()> {
     let mut segment_of: BTreeMap<&LinkName, &LinkName> = BTreeMap::new();
     let mut mtu_of: BTreeMap<&LinkName, u32> = BTreeMap::new();
     for bridge in &topology.bridges {
@@ -256,7 +265,7 @@ fn check_segments(topology: &Topology, spans: &[Span], macs: &[(LinkName, MacAdd
     }
     let mut taken: BTreeMap<(&LinkName, IpAddr), &LinkName> = BTreeMap::new();
     for (address, span) in topology.addresses.iter().zip(spans) {
-        let Address { link, net } = address;
+        let AddressSpec { link, net } = address;
         if net.address().is_ipv6() && mtu_of.get(link).is_some_and(|&mtu| mtu < 1280) {
             let message =
                 format!("IPv6 on {link}, whose MTU is {}; expected an MTU of 1280 or more", mtu_of[link]);
@@ -275,7 +284,7 @@ fn check_segments(topology: &Topology, spans: &[Span], macs: &[(LinkName, MacAdd
 fn check_route(
     topology: &Topology,
     links: &BTreeSet<LinkName>,
-    route: &Route,
+    route: &RouteSpec,
     spans: RouteSpans,
 ) -> Wrong<()> {
     if let Some(dev) = route.dev
@@ -305,11 +314,20 @@ fn check_route(
     }
     // The host has networks that the file does not know of; link-local addresses are on every link.
     let known = nets.iter().any(|net| net.contains(via));
-    if known || route.place.is_host() || (via.is_ipv6() && route.dev.is_some()) {
+    // A route of its own leads to it.
+    let on_link = |other: &&RouteSpec| {
+        let same_link = route.dev.is_none_or(|dev| other.dev == Some(dev));
+        other.place == route.place && other.via.is_none() && same_link && other.to.contains(via)
+    };
+    let known = known || topology.routes.iter().find(on_link).is_some();
+    if known || route.onlink || route.place.is_host() || (via.is_ipv6() && route.dev.is_some()) {
         return Ok(());
     }
     Err((
         at,
-        format!("{} has no address in the network of {via}; expected one that it can reach", route.place),
+        format!(
+            "{} has no address in the network of {via}; expected one that it can reach, or `dev` and `onlink = true`",
+            route.place
+        ),
     ))
 }

@@ -2,7 +2,7 @@
 
 use super::Wrong;
 use super::tables;
-use crate::group::{Group, Numbers, number};
+use crate::group::{Group, GroupNumbers, number};
 use netns_ebpf::layout::MAX_GROUPS;
 use std::ops::Range;
 use strsim::levenshtein;
@@ -12,12 +12,12 @@ use toml::Spanned;
 const HOST: &str = "host";
 
 /// Whether it is the host that is meant.
-fn is_host(text: &Spanned<tables::Group>) -> bool {
-    matches!(text.get_ref(), tables::Group::Name(name) if name == HOST)
+fn is_host(text: &Spanned<tables::GroupTable>) -> bool {
+    matches!(text.get_ref(), tables::GroupTable::Name(name) if name == HOST)
 }
 
 /// Reads which groups are kept apart from the host.
-pub(super) fn apart_from_host(pairs: &[[Spanned<tables::Group>; 2]]) -> Wrong<Vec<Group>> {
+pub(super) fn apart_from_host(pairs: &[[Spanned<tables::GroupTable>; 2]]) -> Wrong<Vec<Group>> {
     let mut groups = Vec::new();
     for [one, other] in pairs {
         match (is_host(one), is_host(other)) {
@@ -33,36 +33,36 @@ pub(super) fn apart_from_host(pairs: &[[Spanned<tables::Group>; 2]]) -> Wrong<Ve
 }
 
 /// Reads a group.
-pub(super) fn group(text: &Spanned<tables::Group>) -> Wrong<Group> {
+pub(super) fn group(text: &Spanned<tables::GroupTable>) -> Wrong<Group> {
     match text.get_ref() {
-        tables::Group::Number(number) => {
+        tables::GroupTable::Number(number) => {
             let group = u8::try_from(*number).ok().filter(|&group| u32::from(group) < MAX_GROUPS);
             group.map(Group::Number).ok_or_else(|| {
                 let last = MAX_GROUPS - 1;
                 (text.span(), format!("there is no group {number}; expected one from 0 to {last}, or a name"))
             })
         }
-        tables::Group::Name(name) if name == HOST => {
+        tables::GroupTable::Name(name) if name == HOST => {
             Err((text.span(), "in `apart`, \"host\" means the host; expected another name".to_owned()))
         }
         // What reads as a number would be taken for one.
-        tables::Group::Name(name)
+        tables::GroupTable::Name(name)
             if name.is_empty()
                 || name.contains(char::is_whitespace)
                 || name.bytes().all(|byte| byte.is_ascii_digit()) =>
         {
             Err((text.span(), format!("no group has the name {name:?}; expected one such as \"tenant1\"")))
         }
-        tables::Group::Name(name) => Ok(Group::Name(name.clone())),
+        tables::GroupTable::Name(name) => Ok(Group::Name(name.clone())),
     }
 }
 
 /// Reads which groups are kept apart from each other, given where the file says which groups its ports are in; with the numbers that
 /// all their names have, if they had none before.
 pub(super) fn apart<'a>(
-    of_ports: impl Iterator<Item = &'a Spanned<tables::Group>>,
-    pairs: &[[Spanned<tables::Group>; 2]],
-) -> Wrong<(Vec<[Group; 2]>, Numbers)> {
+    of_ports: impl Iterator<Item = &'a Spanned<tables::GroupTable>>,
+    pairs: &[[Spanned<tables::GroupTable>; 2]],
+) -> Wrong<(Vec<[Group; 2]>, GroupNumbers)> {
     let known = of_ports.map(|text| Ok((group(text)?, text.span()))).collect::<Wrong<Vec<_>>>()?;
     let mut apart = Vec::new();
     for pair @ [one, other] in pairs {
@@ -73,7 +73,7 @@ pub(super) fn apart<'a>(
         apart.push([known_group(one, &known)?, known_group(other, &known)?]);
     }
     let groups = known.iter().map(|(group, _)| group).chain(apart.iter().flatten());
-    match number(groups, &Numbers::new()) {
+    match number(groups, &GroupNumbers::new()) {
         Ok(numbers) => Ok((apart, numbers)),
         Err(name) => {
             let is_it = |(group, _): &&(Group, Range<usize>)| group.to_string() == name;
@@ -87,7 +87,7 @@ pub(super) fn apart<'a>(
 }
 
 /// Reads a group that ports are in. Numbers are there, whoever is in them.
-fn known_group(text: &Spanned<tables::Group>, known: &[(Group, Range<usize>)]) -> Wrong<Group> {
+fn known_group(text: &Spanned<tables::GroupTable>, known: &[(Group, Range<usize>)]) -> Wrong<Group> {
     let group = group(text)?;
     let Group::Name(name) = &group else { return Ok(group) };
     if known.iter().any(|(known, _)| *known == group) {

@@ -48,7 +48,7 @@ type Wrong<T> = std::result::Result<T, (Range<usize>, String)>;
 /// ```
 pub fn parse(path: &Path, text: &str) -> Result<Topology> {
     let wrong = |(span, message)| Error::from(Fault::new(path, text, span, message));
-    let file: tables::File = toml::from_str(text)
+    let file: tables::FileTable = toml::from_str(text)
         .map_err(|error| wrong((error.span().unwrap_or_default(), error.message().to_owned())))?;
     read::read(file).and_then(check::check).map_err(wrong)
 }

@@ -3,7 +3,7 @@
 use super::Wrong;
 use super::group::group;
 use super::read::net;
-use super::tables::{HostWords, Policy, PolicyTable, Text};
+use super::tables::{HostWords, PolicyEntry, PolicyTable, Text};
 use crate::group::Group;
 use crate::policy::{HOST_ACCESS, NOTHING, PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
@@ -14,21 +14,21 @@ use toml::Spanned;
 
 /// Reads the policy of an interface that has these addresses, given which groups are kept apart from the host.
 pub(super) fn read_policy(
-    policy: &Spanned<Policy>,
+    policy: &Spanned<PolicyEntry>,
     own: Vec<IpNet>,
     from_host: &[Group],
 ) -> Wrong<PortPolicy> {
     let span = policy.span();
     let mut read = PortPolicy { networks: own, ..PortPolicy::default() };
     match policy.get_ref() {
-        Policy::Mode(text) => {
+        PolicyEntry::Mode(text) => {
             let table = PolicyTable {
                 mode: Some(Spanned::new(span.clone(), text.clone())),
                 ..PolicyTable::default()
             };
             read_table(&table, from_host, &mut read)?;
         }
-        Policy::Table(table) => read_table(table, from_host, &mut read)?,
+        PolicyEntry::Table(table) => read_table(table, from_host, &mut read)?,
     }
     // Which MAC address it has, and which number its group, is of no consequence for whether there is room.
     read.of(MacAddress::default(), 0).map_err(|full| (span, format!("{full}; expected fewer")))?;

@@ -3,10 +3,10 @@
 use super::group::{apart, apart_from_host};
 use super::policy::read_table;
 use super::read::{in_order, mac};
-use super::tables::{Group, HostWords, PolicyTable, Text};
+use super::tables::{GroupTable, HostWords, PolicyTable, Text};
 use super::{Fault, Wrong};
 use crate::error::{Error, Result};
-use crate::group::Numbers;
+use crate::group::GroupNumbers;
 use crate::policy::PortPolicy;
 use netns_core::IpNet;
 use netns_ebpf::Policy;
@@ -28,22 +28,22 @@ pub struct Policies {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct PortsFile {
     #[serde(default)]
-    port: BTreeMap<Text, Spanned<Entry>>,
+    port: BTreeMap<Text, Spanned<PortEntry>>,
     #[serde(default)]
-    namespace: BTreeMap<Text, Spanned<Entry>>,
+    namespace: BTreeMap<Text, Spanned<PortEntry>>,
     #[serde(default)]
-    apart: Vec<[Spanned<Group>; 2]>,
+    apart: Vec<[Spanned<GroupTable>; 2]>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct PortEntry {
     mac: Text,
     #[serde(default)]
     addresses: Vec<Text>,
-    group: Option<Spanned<Group>>,
+    group: Option<Spanned<GroupTable>>,
     mode: Option<Text>,
     #[serde(default)]
     networks: Vec<Text>,
@@ -90,7 +90,7 @@ impl Policies {
     /// ```
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let wrong = |(span, message)| Error::from(Fault::new(path, text, span, message));
-        let file: File = toml::from_str(text)
+        let file: PortsFile = toml::from_str(text)
             .map_err(|error| wrong((error.span().unwrap_or_default(), error.message().to_owned())))?;
         read(file).map_err(wrong)
     }
@@ -104,7 +104,7 @@ impl Policies {
     }
 }
 
-fn read(file: File) -> Wrong<Policies> {
+fn read(file: PortsFile) -> Wrong<Policies> {
     let entries = file.port.values().chain(file.namespace.values());
     let from_host = apart_from_host(&file.apart)?;
     let (apart, numbers) = apart(entries.filter_map(|entry| entry.get_ref().group.as_ref()), &file.apart)?;
@@ -117,17 +117,21 @@ fn read(file: File) -> Wrong<Policies> {
 }
 
 fn policies(
-    table: BTreeMap<Text, Spanned<Entry>>,
-    numbers: &Numbers,
+    table: BTreeMap<Text, Spanned<PortEntry>>,
+    numbers: &GroupNumbers,
     from_host: &[crate::group::Group],
 ) -> Wrong<BTreeMap<String, Policy>> {
     let entries = in_order(table).into_iter();
     entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers, from_host)?))).collect()
 }
 
-fn policy(entry: Spanned<Entry>, numbers: &Numbers, from_host: &[crate::group::Group]) -> Wrong<Policy> {
+fn policy(
+    entry: Spanned<PortEntry>,
+    numbers: &GroupNumbers,
+    from_host: &[crate::group::Group],
+) -> Wrong<Policy> {
     let span = entry.span();
-    let Entry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6, host, forward } =
+    let PortEntry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6, host, forward } =
         entry.into_inner();
     let mut policy = PortPolicy::default();
     for address in &addresses {

@@ -6,16 +6,20 @@ use super::group::{apart, apart_from_host};
 use super::options::read_options;
 use super::policy::read_policy;
 use super::tables::{
-    self, Bridge, File, Host, Interface, Namespace, OptionsTable, Policy, Route, Scalar, Text,
+    self, BridgeTable, FileTable, Host, Interface, NamespaceTable, OptionsTable, PolicyEntry, RouteTable,
+    Scalar, Text,
 };
 use crate::group::Group;
 use crate::plan::defaults;
 use crate::topology::{
-    self, Address, Cable, CableEnd, Command, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, SingleLink,
+    self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, ShellCommand,
+    SingleLink,
 };
+use netns_core::barrier::FORWARDED;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{LinkKind, MacvlanMode};
 use netns_core::{IfName, IpNet, MacAddress};
+use netns_ebpf::Mode;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -29,9 +33,9 @@ struct End {
 }
 
 /// Everything in the order of the file.
-pub(super) fn read(file: File) -> Wrong<Described> {
+pub(super) fn read(file: FileTable) -> Wrong<Described> {
     let mut into = Described::default();
-    let File { host, namespace, bridge, apart: pairs } = file;
+    let FileTable { host, namespace, bridge, apart: pairs } = file;
     let mut ends = Vec::new();
 
     let namespaces = in_order(namespace);
@@ -42,14 +46,14 @@ pub(super) fn read(file: File) -> Wrong<Described> {
     let Host { interface, routes, sysctl } = host;
     let mut tables = vec![(Place::Host, interface, routes, sysctl)];
     for (name, table) in namespaces {
-        let Namespace { interface, routes, sysctl, run } = table;
+        let NamespaceTable { interface, routes, sysctl, run } = table;
         let name = name.into_inner();
         for command in run {
             if command.get_ref().trim().is_empty() {
                 return Err((command.span(), "an empty command; expected one for /bin/sh -c".to_owned()));
             }
             let span = command.span();
-            let command = Command { namespace: name.clone(), command: command.into_inner() };
+            let command = ShellCommand { namespace: name.clone(), command: command.into_inner() };
             into.push_command(command, span)?;
         }
         tables.push((Place::Namespace(name), interface, routes, sysctl));
@@ -92,10 +96,10 @@ pub(super) fn read(file: File) -> Wrong<Described> {
 }
 
 /// Where the file says which group the port of an interface is in.
-fn group_of(end: &End) -> Option<&Spanned<tables::Group>> {
+fn group_of(end: &End) -> Option<&Spanned<tables::GroupTable>> {
     match end.table.policy.as_ref()?.get_ref() {
-        Policy::Mode(_) => None,
-        Policy::Table(table) => table.group.as_ref(),
+        PolicyEntry::Mode(_) => None,
+        PolicyEntry::Table(table) => table.group.as_ref(),
     }
 }
 
@@ -117,7 +121,7 @@ fn namespace_name(name: &Text) -> Wrong<()> {
     }
 }
 
-fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
+fn read_bridge(into: &mut Described, name: &Text, table: &BridgeTable) -> Wrong<()> {
     let place = match &table.namespace {
         None => Place::Host,
         Some(namespace) => into.place(namespace)?,
@@ -139,7 +143,7 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
         ..BridgeOptions::NONE
     };
     read_options(&mut options, &table.options)?;
-    let bridge = topology::Bridge {
+    let bridge = topology::BridgeSpec {
         link,
         mac: table.mac.as_ref().map(mac).transpose()?,
         // What is not given follows the ports, as soon as they are known.
@@ -152,7 +156,7 @@ fn read_bridge(into: &mut Described, name: &Text, table: &Bridge) -> Wrong<()> {
 fn read_addresses(into: &mut Described, link: &LinkName, addresses: &[Text]) -> Wrong<()> {
     for text in addresses {
         let net = net(text, "an address such as \"10.1.1.1/24\" or \"fd00::1/64\"")?;
-        into.push_address(Address { link: link.clone(), net }, text.span())?;
+        into.push_address(AddressSpec { link: link.clone(), net }, text.span())?;
     }
     Ok(())
 }
@@ -217,7 +221,7 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
         }
         match (&end.table.bridge, &end.table.peer) {
             (Some(bridge), None) => {
-                let port = read_port(into, end, bridge)?;
+                let mut port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of);
                 let policy = end
@@ -226,6 +230,11 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                     .as_ref()
                     .map(|policy| read_policy(policy, own, from_host))
                     .transpose()?;
+                let is_enforced = policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
+                if let Some(topology::PortSpec { options, .. }) = port.port.as_mut().filter(|_| is_enforced) {
+                    // They are to pass the port's barrier.
+                    options.group_fwd_mask = Some(options.group_fwd_mask.unwrap_or_default() | FORWARDED);
+                }
                 into.push_cable(Cable { ends: [port, near], policy }, end.span.clone())?;
             }
             (None, Some(peer)) => {
@@ -290,7 +299,7 @@ fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
         link: LinkName { place: on.place, name },
         mac: None,
         mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
-        port: Some(topology::Port { bridge: on.name, options }),
+        port: Some(topology::PortSpec { bridge: on.name, options }),
     })
 }
 
@@ -331,7 +340,7 @@ fn other_end<'a>(into: &Described, ends: &'a [End], end: &End, peer: &Text) -> W
     Ok(far)
 }
 
-fn read_route(into: &mut Described, place: &Place, route: Spanned<Route>) -> Wrong<()> {
+fn read_route(into: &mut Described, place: &Place, route: Spanned<RouteTable>) -> Wrong<()> {
     let span = route.span();
     let table = route.into_inner();
     let via = table.via.as_ref().map(|via| {
@@ -353,7 +362,14 @@ fn read_route(into: &mut Described, place: &Place, route: Spanned<Route>) -> Wro
         let message = format!("{to} is an address in a network; expected {}", to.network());
         return Err((table.to.span(), message));
     }
-    let route = topology::Route { place: place.clone(), to, via, dev, metric: table.metric };
+    let route = topology::RouteSpec {
+        place: place.clone(),
+        to,
+        via,
+        dev,
+        metric: table.metric,
+        onlink: table.onlink,
+    };
     into.push_route(route, span, table.via.map(|via| via.span()), table.dev.map(|dev| dev.span()))
 }
 

@@ -13,15 +13,15 @@ pub(super) type Text = Spanned<String>;
 /// The file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(super) struct FileTable {
     #[serde(default)]
     pub(super) host: Host,
     #[serde(default)]
-    pub(super) namespace: BTreeMap<Text, Namespace>,
+    pub(super) namespace: BTreeMap<Text, NamespaceTable>,
     #[serde(default)]
-    pub(super) bridge: BTreeMap<Text, Bridge>,
+    pub(super) bridge: BTreeMap<Text, BridgeTable>,
     #[serde(default)]
-    pub(super) apart: Vec<[Spanned<Group>; 2]>,
+    pub(super) apart: Vec<[Spanned<GroupTable>; 2]>,
 }
 
 /// `[host]`.
@@ -31,7 +31,7 @@ pub(super) struct Host {
     #[serde(default)]
     pub(super) interface: BTreeMap<Text, Interface>,
     #[serde(default)]
-    pub(super) routes: Vec<Spanned<Route>>,
+    pub(super) routes: Vec<Spanned<RouteTable>>,
     #[serde(default)]
     pub(super) sysctl: BTreeMap<Text, Spanned<Scalar>>,
 }
@@ -39,11 +39,11 @@ pub(super) struct Host {
 /// `[namespace.NAME]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Namespace {
+pub(super) struct NamespaceTable {
     #[serde(default)]
     pub(super) interface: BTreeMap<Text, Interface>,
     #[serde(default)]
-    pub(super) routes: Vec<Spanned<Route>>,
+    pub(super) routes: Vec<Spanned<RouteTable>>,
     #[serde(default)]
     pub(super) sysctl: BTreeMap<Text, Spanned<Scalar>>,
     #[serde(default)]
@@ -63,7 +63,7 @@ pub(super) struct Interface {
     pub(super) mtu: Option<Spanned<u32>>,
     /// The end that is on the bridge: its `name`, and its options.
     pub(super) port: Option<Spanned<OptionsTable>>,
-    pub(super) policy: Option<Spanned<Policy>>,
+    pub(super) policy: Option<Spanned<PolicyEntry>>,
     /// A link of another kind than veth, the link that it is on, and its options.
     #[serde(rename = "type")]
     pub(super) kind: Option<Text>,
@@ -77,9 +77,9 @@ pub(super) type OptionsTable = BTreeMap<Text, Spanned<Scalar>>;
 
 /// `policy`: what the interface may send. A text is its mode.
 #[derive(Debug)]
-pub(super) enum Policy {
+pub(super) enum PolicyEntry {
     Mode(String),
-    Table(PolicyTable),
+    Table(Box<PolicyTable>),
 }
 
 /// `policy`, in full.
@@ -87,7 +87,7 @@ pub(super) enum Policy {
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyTable {
     pub(super) mode: Option<Text>,
-    pub(super) group: Option<Spanned<Group>>,
+    pub(super) group: Option<Spanned<GroupTable>>,
     #[serde(default)]
     pub(super) networks: Vec<Text>,
     #[serde(default)]
@@ -107,23 +107,24 @@ pub(super) enum HostWords {
 }
 
 /// By hand, since what serde makes of an untagged enumeration forgets where in the table a fault is.
-impl<'de> Deserialize<'de> for Policy {
+impl<'de> Deserialize<'de> for PolicyEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
 
         impl<'de> Visitor<'de> for Either {
-            type Value = Policy;
+            type Value = PolicyEntry;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("\"observe\", \"enforce\" or a table")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Policy, E> {
-                Ok(Policy::Mode(text.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<PolicyEntry, E> {
+                Ok(PolicyEntry::Mode(text.to_owned()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Policy, A::Error> {
-                PolicyTable::deserialize(MapAccessDeserializer::new(map)).map(Policy::Table)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PolicyEntry, A::Error> {
+                PolicyTable::deserialize(MapAccessDeserializer::new(map))
+                    .map(|table| PolicyEntry::Table(Box::new(table)))
             }
         }
 
@@ -158,29 +159,29 @@ impl<'de> Deserialize<'de> for HostWords {
 
 /// A group of ports.
 #[derive(Debug)]
-pub(super) enum Group {
+pub(super) enum GroupTable {
     Number(i64),
     Name(String),
 }
 
-/// By hand, as [`Policy`], so that what is neither is told where it stands.
-impl<'de> Deserialize<'de> for Group {
+/// By hand, as [`PolicyEntry`], so that what is neither is told where it stands.
+impl<'de> Deserialize<'de> for GroupTable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
 
         impl Visitor<'_> for Either {
-            type Value = Group;
+            type Value = GroupTable;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the name or the number of a group")
             }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Group, E> {
-                Ok(Group::Number(number))
+            fn visit_i64<E>(self, number: i64) -> Result<GroupTable, E> {
+                Ok(GroupTable::Number(number))
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<Group, E> {
-                Ok(Group::Name(name.to_owned()))
+            fn visit_str<E>(self, name: &str) -> Result<GroupTable, E> {
+                Ok(GroupTable::Name(name.to_owned()))
             }
         }
 
@@ -191,7 +192,7 @@ impl<'de> Deserialize<'de> for Group {
 /// `[bridge.NAME]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Bridge {
+pub(super) struct BridgeTable {
     pub(super) namespace: Option<Text>,
     #[serde(default)]
     pub(super) addresses: Vec<Text>,
@@ -208,11 +209,13 @@ pub(super) struct Bridge {
 /// An entry of `routes`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Route {
+pub(super) struct RouteTable {
     pub(super) to: Text,
     pub(super) via: Option<Text>,
     pub(super) dev: Option<Text>,
     pub(super) metric: Option<u32>,
+    #[serde(default)]
+    pub(super) onlink: bool,
 }
 
 /// A value of a setting.

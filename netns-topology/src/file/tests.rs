@@ -132,7 +132,7 @@ fn addresses_and_routes_that_cannot_be() {
     let routed = |route: &str| on_bridge(&format!("addresses = ['10.0.0.2/24'] }}\nroutes = [{route}]"));
     assert_eq!(
         error(&routed("{ to = 'default', via = '10.1.0.1' }")),
-        "5:35: a has no address in the network of 10.1.0.1; expected one that it can reach"
+        "5:35: a has no address in the network of 10.1.0.1; expected one that it can reach, or `dev` and `onlink = true`"
     );
     assert_eq!(
         error(&routed("{ to = '10.1.0.1/16', via = '10.0.0.1' }")),

@@ -1,13 +1,13 @@
 //! Which numbers names get.
 
-use super::{Group, Numbers, number};
+use super::{Group, GroupNumbers, number};
 
 fn names(names: &[&str]) -> Vec<Group> {
     names.iter().map(|name| Group::Name((*name).to_owned())).collect()
 }
 
 fn numbered(groups: &[Group], before: &[(&str, u8)]) -> Vec<(String, u8)> {
-    let before: Numbers = before.iter().map(|&(name, number)| (name.to_owned(), number)).collect();
+    let before: GroupNumbers = before.iter().map(|&(name, number)| (name.to_owned(), number)).collect();
     number(groups.iter(), &before).unwrap().into_iter().collect()
 }
 
@@ -38,9 +38,9 @@ fn there_are_sixty_three_names_with_numbers() {
     let all: Vec<String> = (0..64).map(|number| format!("g{number}")).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let groups = names(&all[..63]);
-    let numbers = number(groups.iter(), &Numbers::new()).unwrap();
+    let numbers = number(groups.iter(), &GroupNumbers::new()).unwrap();
     assert_eq!(numbers.values().max(), Some(&63));
-    assert_eq!(number(names(&all).iter(), &Numbers::new()), Err("g63"));
+    assert_eq!(number(names(&all).iter(), &GroupNumbers::new()), Err("g63"));
     // With none left that nobody had, one that somebody had.
     let mut others = names(&all[1..63]);
     others.push(Group::Name("new".to_owned()));

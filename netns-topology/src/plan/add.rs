@@ -2,7 +2,7 @@
 
 use super::options::{defaults, differing};
 use super::{Change, Planner};
-use crate::topology::{Address, Cable, CableEnd, LinkName, Place, PortPolicy, Route, SingleLink, Sysctl};
+use crate::topology::{AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
@@ -63,7 +63,7 @@ impl Planner<'_> {
         for sysctl in &self.topology.sysctls {
             let now = self.observed.inside(&sysctl.place).and_then(|inside| inside.sysctls.get(&sysctl.key));
             let now = now.cloned().flatten();
-            if is_of_interface(sysctl) == of_interfaces && now.as_ref() != Some(&sysctl.value) {
+            if sysctl.is_of_interface() == of_interfaces && now.as_ref() != Some(&sysctl.value) {
                 self.changes.push(Change::SetSysctl { sysctl: sysctl.clone(), from: now });
             }
         }
@@ -158,12 +158,12 @@ impl Planner<'_> {
         }
     }
 
-    /// What is enforced is to be reached. The filters of others stay, so there is nothing that could be changed.
+    /// What is enforced is to be reached. What others have put before it stays, so there is nothing that could be changed.
     fn refuse_hidden(&mut self, port: &LinkName, inside: &LinkName, policy: &PortPolicy) {
         let ahead = self.observed.ahead.get(port).into_iter().flatten();
-        for filter in ahead.filter(|_| policy.mode == Mode::Enforce) {
+        for other in ahead.filter(|_| policy.mode == Mode::Enforce) {
             self.conflicts.push(format!(
-                "{port}: {filter}, which this topology did not make, runs before the filter that enforces the policy of \
+                "{port}: {other}, which this topology did not make, runs before the filter that enforces the policy of \
                  {inside}, and may hide frames from it: remove it"
             ));
         }
@@ -215,11 +215,11 @@ impl Planner<'_> {
     fn silence(&mut self, link: &LinkName) {
         let Some(now) = self.observed.link(link) else { return };
         let Some(from) = now.addrgenmode.filter(|mode| *mode != AddrGenMode::None) else { return };
-        let of_link = |address: &&Address| address.link == *link && address.net.address().is_ipv6();
+        let of_link = |address: &&AddressSpec| address.link == *link && address.net.address().is_ipv6();
         if self.topology.addresses.iter().find(of_link).is_none()
             && let Ok(net) = IpNet::new(link_local(now.mac.unwrap_or_default()).into(), 64)
         {
-            let address = Address { link: link.clone(), net };
+            let address = AddressSpec { link: link.clone(), net };
             if self.has_address(&address) {
                 self.changes.push(Change::RemoveAddress(address));
             }
@@ -276,7 +276,7 @@ impl Planner<'_> {
     }
 
     /// The host's own networks are not to be cut in two.
-    fn refuse_overlap(&mut self, address: &Address) {
+    fn refuse_overlap(&mut self, address: &AddressSpec) {
         let Some(host) = self.observed.inside(&Place::Host) else { return };
         let net = address.net.network();
         let known = host
@@ -298,7 +298,10 @@ impl Planner<'_> {
     }
 
     fn add_routes(&mut self) {
-        for route in &self.topology.routes {
+        // Those to what is on a link first: others may lead to a router by them.
+        let (on_link, by_router): (Vec<_>, Vec<_>) =
+            self.topology.routes.iter().partition(|route| route.via.is_none());
+        for route in on_link.into_iter().chain(by_router) {
             let present = self.rivals(route).find(|other| self.is_route(route, other));
             if let Some(present) = present {
                 let index = present.index.unwrap_or(0);
@@ -316,7 +319,7 @@ impl Planner<'_> {
     }
 
     /// Whether the kernel's route `other` is one that this plan removes, by itself or with its link.
-    fn is_to_go(&self, wanted: &Route, other: &netns_core::route::Route) -> bool {
+    fn is_to_go(&self, wanted: &RouteSpec, other: &netns_core::route::Route) -> bool {
         let removed = |change: &Change| match change {
             Change::RemoveRoute(route) => route.place == wanted.place && self.is_route(route, other),
             Change::RemoveLink { link, index, .. } | Change::RemoveSingle { link, index } => {
@@ -339,13 +342,4 @@ pub(crate) fn link_local(mac: MacAddress) -> Ipv6Addr {
 
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-/// Which part of the name of an interface's setting is the interface.
-pub(crate) const INTERFACE: usize = 3;
-
-/// Whether a setting is one of an interface: `net/ipv4/conf/eth0/rp_filter`, not `net/ipv4/conf/all/rp_filter`.
-pub(crate) fn is_of_interface(sysctl: &Sysctl) -> bool {
-    let mut parts = sysctl.key.split('/').skip(INTERFACE - 1);
-    matches!(parts.next(), Some("conf" | "neigh")) && !matches!(parts.next(), Some("all" | "default") | None)
 }

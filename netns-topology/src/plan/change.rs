@@ -1,12 +1,13 @@
 //! One change of the kernel's state, and how it reads.
 
 use crate::topology::{
-    Address, Bridge, Cable, Command, Group, LinkName, Place, Port, PortPolicy, Route, SingleLink, Sysctl,
+    AddressSpec, BridgeSpec, Cable, Group, LinkName, Place, PortPolicy, PortSpec, RouteSpec, ShellCommand,
+    SingleLink, Sysctl,
 };
-use netns_core::IfName;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::AddrGenMode;
 use netns_core::option::Options;
+use netns_core::{IfName, MacAddress};
 use std::fmt;
 
 /// One change of the kernel's state. It reads as a line of a diff: `+` for what is made, `-` for what is removed, `~`
@@ -15,11 +16,11 @@ use std::fmt;
 #[non_exhaustive]
 pub enum Change {
     /// End a command.
-    Stop(Command),
+    Stop(ShellCommand),
     /// Remove a route.
-    RemoveRoute(Route),
+    RemoveRoute(RouteSpec),
     /// Remove an address.
-    RemoveAddress(Address),
+    RemoveAddress(AddressSpec),
     /// Set a setting back to what it was.
     RestoreSysctl {
         /// The setting and the value that it was given.
@@ -48,11 +49,29 @@ pub enum Change {
     /// Make a namespace, its `lo` up.
     AddNamespace(String),
     /// Make a bridge, up.
-    AddBridge(Bridge),
+    AddBridge(BridgeSpec),
     /// Make a link of another kind, up.
     AddSingle(SingleLink),
     /// Make a cable, both ends up.
     AddCable(Cable),
+    /// Give a link the name back that it was made with.
+    Rename {
+        /// Its place and that name.
+        link: LinkName,
+        /// Its index.
+        index: u32,
+        /// What it is called now.
+        from: IfName,
+    },
+    /// Give a link the MAC address back that it was made with.
+    SetMac {
+        /// The link.
+        link: LinkName,
+        /// What it has now.
+        from: Option<MacAddress>,
+        /// What it is to have.
+        to: MacAddress,
+    },
     /// Raise a link.
     Raise(LinkName),
     /// Let a link have no IPv6 address but those that it is given.
@@ -137,7 +156,7 @@ pub enum Change {
         numbers: [u8; 2],
     },
     /// Add an address.
-    AddAddress(Address),
+    AddAddress(AddressSpec),
     /// Give a link its IPv6 link-local address, without which the kernel asks for no neighbour on behalf of packets
     /// that it forwards.
     AddLinkLocal(LinkName),
@@ -149,17 +168,17 @@ pub enum Change {
         from: Option<String>,
     },
     /// Add a route.
-    AddRoute(Route),
+    AddRoute(RouteSpec),
     /// Start a command.
-    Start(Command),
+    Start(ShellCommand),
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stop(Command { namespace, command }) => write!(f, "- {namespace}: run {command}"),
+            Self::Stop(ShellCommand { namespace, command }) => write!(f, "- {namespace}: run {command}"),
             Self::RemoveRoute(route) => write!(f, "- {}: route {route}", route.place),
-            Self::RemoveAddress(Address { link, net }) => write!(f, "- {link}: address {net}"),
+            Self::RemoveAddress(AddressSpec { link, net }) => write!(f, "- {link}: address {net}"),
             Self::RestoreSysctl { sysctl, before } => {
                 write!(f, "~ {}: {} {} -> {before}", sysctl.place, sysctl.key, sysctl.value)
             }
@@ -177,12 +196,15 @@ impl fmt::Display for Change {
                 write_values(f, kind)
             }
             Self::AddCable(Cable { ends: [near, far], policy }) => match &near.port {
-                Some(Port { bridge, .. }) => {
+                Some(PortSpec { bridge, .. }) => {
                     write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
                     policy.as_ref().map_or(Ok(()), |policy| write!(f, " policy {policy}"))
                 }
                 None => write!(f, "+ cable {} - {}", near.link, far.link),
             },
+            Self::Rename { link, from, .. } => write!(f, "~ {link}: name {from} -> {}", link.name),
+            Self::SetMac { link, from: Some(from), to } => write!(f, "~ {link}: mac {from} -> {to}"),
+            Self::SetMac { link, from: None, to } => write!(f, "~ {link}: mac {to}"),
             Self::Raise(link) => write!(f, "~ {link}: down -> up"),
             Self::Silence { link, from } => write!(f, "~ {link}: addrgenmode {} -> none", mode(*from)),
             Self::SetMtu { link, from, to } => write!(f, "~ {link}: mtu {from} -> {to}"),
@@ -201,14 +223,14 @@ impl fmt::Display for Change {
             Self::JoinGroups { place, groups: [one, other], .. } => {
                 write!(f, "- {place}: apart {one} and {other}")
             }
-            Self::AddAddress(Address { link, net }) => write!(f, "+ {link}: address {net}"),
+            Self::AddAddress(AddressSpec { link, net }) => write!(f, "+ {link}: address {net}"),
             Self::AddLinkLocal(link) => write!(f, "+ {link}: link-local address"),
             Self::SetSysctl { sysctl, from } => match from {
                 Some(from) => write!(f, "~ {}: {} {from} -> {}", sysctl.place, sysctl.key, sysctl.value),
                 None => write!(f, "+ {}: {} {}", sysctl.place, sysctl.key, sysctl.value),
             },
             Self::AddRoute(route) => write!(f, "+ {}: route {route}", route.place),
-            Self::Start(Command { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
+            Self::Start(ShellCommand { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
         }
     }
 }

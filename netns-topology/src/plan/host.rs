@@ -1,7 +1,7 @@
 //! What comes to the host is judged at its bridges, wherever a policy says something of it.
 
 use super::{Change, Planner};
-use crate::topology::{Bridge, PortPolicy};
+use crate::topology::{BridgeSpec, PortPolicy};
 
 impl Planner<'_> {
     /// Judges it where that is wanted, before a port has such a policy.
@@ -22,7 +22,7 @@ impl Planner<'_> {
         }
     }
 
-    fn is_host_judged(&self, bridge: &Bridge) -> bool {
+    fn is_host_judged(&self, bridge: &BridgeSpec) -> bool {
         self.topology.cables.iter().any(|cable| {
             let [near, _] = &cable.ends;
             near.link.place == bridge.link.place
@@ -32,7 +32,7 @@ impl Planner<'_> {
     }
 
     /// Whether the program that is on a bridge, if it is to stay, is the present one; `None` if there is none.
-    fn at_host(&self, bridge: &Bridge) -> Option<bool> {
+    fn at_host(&self, bridge: &BridgeSpec) -> Option<bool> {
         self.observed.hosts.get(&bridge.link).copied().filter(|_| self.keeps_bridge(bridge))
     }
 }

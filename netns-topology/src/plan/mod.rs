@@ -13,15 +13,15 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use add::{INTERFACE, is_of_interface, link_local};
+pub(crate) use add::link_local;
 pub use change::Change;
 pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
-use crate::group::{Numbers, number};
+use crate::group::{GroupNumbers, number};
 use crate::observe::Observed;
-use crate::record::{Record, RecordedLink};
-use crate::topology::{Bridge, Cable, LinkName, Place, Route, SingleLink, Topology};
+use crate::record::{LinkEntry, Record};
+use crate::topology::{BridgeSpec, Cable, LinkName, Place, RouteSpec, SingleLink, Topology};
 use netns_core::link::LinkKind;
 use netns_core::option::Options;
 use netns_core::route;
@@ -33,6 +33,7 @@ use netns_core::route;
 pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result<Vec<Change>> {
     let (groups, changes, conflicts) = (number_groups(topology, record)?, Vec::new(), Vec::new());
     let mut planner = Planner { topology, record, observed, groups, changes, conflicts };
+    planner.restore_identities();
     planner.remove();
     planner.add();
     if planner.conflicts.is_empty() { Ok(planner.changes) } else { Err(Error::Conflict(planner.conflicts)) }
@@ -42,7 +43,7 @@ pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result
 ///
 /// # Errors
 /// [`Error::Conflict`] if there are more groups than numbers; a file has never that many.
-pub(crate) fn number_groups(topology: &Topology, record: &Record) -> Result<Numbers> {
+pub(crate) fn number_groups(topology: &Topology, record: &Record) -> Result<GroupNumbers> {
     let full = |name| Error::Conflict(vec![format!("group {name}: every other number is another group's")]);
     number(topology.groups(), &record.groups).map_err(full)
 }
@@ -51,7 +52,7 @@ struct Planner<'a> {
     topology: &'a Topology,
     record: &'a Record,
     observed: &'a Observed,
-    groups: Numbers,
+    groups: GroupNumbers,
     changes: Vec<Change>,
     conflicts: Vec<String>,
 }
@@ -89,12 +90,42 @@ impl Planner<'_> {
             .any(|end| self.observed.ours(end).is_some_and(|link| link.index == index))
     }
 
+    /// Gives links of ours their names and MAC addresses back that somebody has changed. First of all: the rest knows
+    /// them by those.
+    fn restore_identities(&mut self) {
+        let mut renamed = Vec::new();
+        for known in self.record.every_link() {
+            let (Some(link), Some(now)) = (known.link(), self.observed.ours(known)) else { continue };
+            let is_as_made = now.name == link.name && known.has_mac(now.mac);
+            if is_as_made || !self.keeps_link(&link) {
+                continue;
+            }
+            if now.name != link.name {
+                if self.observed.link(&link).is_some_and(|there| there.index != now.index) {
+                    self.conflicts.push(format!(
+                        "link {link} exists and was not made by this topology, whose own is called {} by now: remove it, or \
+                         give it another name",
+                        now.name
+                    ));
+                    continue;
+                }
+                renamed.push(Change::Rename { link: link.clone(), index: now.index, from: now.name });
+            }
+            if let Ok(to) = known.mac.parse()
+                && now.mac != Some(to)
+            {
+                self.changes.push(Change::SetMac { link, from: now.mac, to });
+            }
+        }
+        self.changes.splice(..0, renamed);
+    }
+
     /// Whether this bridge is there already.
-    fn keeps_bridge(&self, bridge: &Bridge) -> bool {
+    fn keeps_bridge(&self, bridge: &BridgeSpec) -> bool {
         self.record.bridges.iter().any(|recorded| self.is_bridge(recorded, bridge))
     }
 
-    fn is_bridge(&self, recorded: &RecordedLink, bridge: &Bridge) -> bool {
+    fn is_bridge(&self, recorded: &LinkEntry, bridge: &BridgeSpec) -> bool {
         self.is_end(recorded, &bridge.link, bridge.mac.map(|mac| mac.to_string()).as_deref())
     }
 
@@ -104,7 +135,7 @@ impl Planner<'_> {
         self.record.links.iter().any(|recorded| self.is_single(recorded, single))
     }
 
-    fn is_single(&self, recorded: &RecordedLink, single: &SingleLink) -> bool {
+    fn is_single(&self, recorded: &LinkEntry, single: &SingleLink) -> bool {
         let mac = single.mac.map(|mac| mac.to_string());
         let on = |name| self.observed.link(&LinkName { place: single.link.place.clone(), name });
         self.is_end(recorded, &single.link, mac.as_deref())
@@ -120,7 +151,7 @@ impl Planner<'_> {
         self.record.cables.iter().any(|recorded| self.is_cable(recorded, cable))
     }
 
-    fn is_cable(&self, [one, other]: &[RecordedLink; 2], cable: &Cable) -> bool {
+    fn is_cable(&self, [one, other]: &[LinkEntry; 2], cable: &Cable) -> bool {
         let [near, far] = &cable.ends;
         let is = |recorded, end: &crate::topology::CableEnd| {
             self.is_end(recorded, &end.link, end.mac.map(|mac| mac.to_string()).as_deref())
@@ -129,7 +160,7 @@ impl Planner<'_> {
     }
 
     /// Whether a recorded link is there, has this name, and the MAC address that it is to have, if it is to have one.
-    fn is_end(&self, recorded: &RecordedLink, link: &LinkName, mac: Option<&str>) -> bool {
+    fn is_end(&self, recorded: &LinkEntry, link: &LinkName, mac: Option<&str>) -> bool {
         recorded.is(link)
             && mac.is_none_or(|mac| mac == recorded.mac)
             && self.stays(&link.place)
@@ -148,7 +179,7 @@ impl Planner<'_> {
     }
 
     /// The routes of its place that have its destination and metric, of which the kernel takes one.
-    fn rivals(&self, route: &Route) -> impl Iterator<Item = &route::Route> {
+    fn rivals(&self, route: &RouteSpec) -> impl Iterator<Item = &route::Route> {
         let inside = self.observed.inside(&route.place);
         let metric = metric(route.metric, route);
         inside.into_iter().flat_map(|inside| &inside.routes).filter(move |other| {
@@ -157,7 +188,7 @@ impl Planner<'_> {
     }
 
     /// Whether it is this route that the kernel has.
-    fn is_route(&self, route: &Route, other: &route::Route) -> bool {
+    fn is_route(&self, route: &RouteSpec, other: &route::Route) -> bool {
         let index = |name: netns_core::IfName| {
             self.observed.link(&LinkName { place: route.place.clone(), name }).map(|link| link.index)
         };
@@ -177,6 +208,6 @@ fn has(now: &LinkKind, wanted: &LinkKind) -> bool {
 const MAIN: u32 = 254;
 
 /// The metric that the kernel gives a route: `IP6_RT_PRIO_USER` for IPv6, 0 for IPv4.
-fn metric(metric: Option<u32>, route: &Route) -> u32 {
+fn metric(metric: Option<u32>, route: &RouteSpec) -> u32 {
     metric.unwrap_or(if route.to.address().is_ipv6() { 1024 } else { 0 })
 }

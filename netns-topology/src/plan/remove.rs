@@ -2,8 +2,8 @@
 //! namespaces.
 
 use super::{Change, Planner};
-use crate::record::{RecordedLink, RecordedRoute};
-use crate::topology::{Address, Command, LinkName, Place, Sysctl};
+use crate::record::{LinkEntry, RecordedRoute};
+use crate::topology::{AddressSpec, LinkName, Place, ShellCommand};
 use netns_core::{IfName, IpNet};
 
 impl Planner<'_> {
@@ -23,7 +23,7 @@ impl Planner<'_> {
 
     fn stop_commands(&mut self) {
         for (namespace, command) in &self.observed.running {
-            let command = Command { namespace: namespace.clone(), command: command.clone() };
+            let command = ShellCommand { namespace: namespace.clone(), command: command.clone() };
             if !self.topology.commands.contains(&command) || !self.has_namespace(namespace) {
                 self.changes.push(Change::Stop(command));
             }
@@ -31,9 +31,18 @@ impl Planner<'_> {
     }
 
     fn remove_routes(&mut self) {
-        for route in self.record.routes.iter().filter_map(RecordedRoute::route) {
-            let unwanted = self.stays(&route.place) && !self.topology.routes.contains(&route);
-            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other)) {
+        for recorded in &self.record.routes {
+            let Some(route) = recorded.route() else { continue };
+            let is_wanted = self.topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *recorded);
+            let unwanted = self.stays(&route.place) && !is_wanted;
+            // The file may say the same route in other words now, with or without `dev`.
+            let stays = |other: &netns_core::route::Route| {
+                let wanted = self.topology.routes.iter().filter(|wanted| wanted.place == route.place);
+                wanted.into_iter().any(|wanted| {
+                    self.is_route(wanted, other) && self.rivals(wanted).any(|rival| rival == other)
+                })
+            };
+            if unwanted && self.rivals(&route).any(|other| self.is_route(&route, other) && !stays(other)) {
                 self.changes.push(Change::RemoveRoute(route));
             }
         }
@@ -42,7 +51,7 @@ impl Planner<'_> {
     fn remove_addresses(&mut self) {
         for (link, net) in &self.record.addresses {
             let (Ok(name), Ok(net)) = (link.name.parse::<IfName>(), net.parse::<IpNet>()) else { continue };
-            let address = Address { link: LinkName { place: link.place.clone(), name }, net };
+            let address = AddressSpec { link: LinkName { place: link.place.clone(), name }, net };
             if self.keeps_link(&address.link)
                 && !self.topology.addresses.contains(&address)
                 && self.has_address(&address)
@@ -53,7 +62,7 @@ impl Planner<'_> {
     }
 
     /// Whether the kernel has this address.
-    pub(super) fn has_address(&self, address: &Address) -> bool {
+    pub(super) fn has_address(&self, address: &AddressSpec) -> bool {
         let Some(link) = self.observed.link(&address.link) else { return false };
         let inside = self.observed.inside(&address.link.place);
         inside.is_some_and(|inside| {
@@ -61,20 +70,21 @@ impl Planner<'_> {
         })
     }
 
-    /// A setting that somebody has changed since is left as it is.
+    /// A setting that somebody has changed since is left as it is; one that others need becomes what they need.
     fn restore_sysctls(&mut self) {
         for recorded in &self.record.sysctls {
             let wanted = self.topology.sysctls.iter().any(|sysctl| recorded.is(sysctl));
             let now =
                 self.observed.inside(&recorded.place).and_then(|inside| inside.sysctls.get(&recorded.key));
             let unchanged = now.is_some_and(|now| now.as_ref() == Some(&recorded.value));
+            let needed = self.observed.needed_by_others.get(&recorded.key);
+            let before = needed.filter(|_| recorded.is_shared()).unwrap_or(&recorded.before);
+            if before == &recorded.value {
+                continue;
+            }
             if self.stays(&recorded.place) && !wanted && unchanged {
-                let sysctl = Sysctl {
-                    place: recorded.place.clone(),
-                    key: recorded.key.clone(),
-                    value: recorded.value.clone(),
-                };
-                self.changes.push(Change::RestoreSysctl { sysctl, before: recorded.before.clone() });
+                let sysctl = recorded.sysctl();
+                self.changes.push(Change::RestoreSysctl { sysctl, before: before.clone() });
             }
         }
     }
@@ -88,7 +98,7 @@ impl Planner<'_> {
                 self.changes.push(Change::RemoveSingle { link, index: found.index });
             }
         }
-        let kept: Vec<&[RecordedLink; 2]> = self
+        let kept: Vec<&[LinkEntry; 2]> = self
             .record
             .cables
             .iter()
@@ -96,7 +106,8 @@ impl Planner<'_> {
             .collect();
         for cable in &self.record.cables {
             // What has an end in common with a cable that stays was that cable before it was made anew.
-            let made_anew = kept.iter().any(|other| other.iter().any(|end| cable.contains(end)));
+            let has = |end: &LinkEntry| cable.iter().any(|one| one.is_same(end));
+            let made_anew = kept.iter().any(|other| other.iter().any(has));
             if !made_anew && !self.topology.cables.iter().any(|wanted| self.is_cable(cable, wanted)) {
                 let [one, other] = cable;
                 // One end takes the other with it. That of a place that stays is removed at once, wherever the other
@@ -114,7 +125,7 @@ impl Planner<'_> {
         }
     }
 
-    fn remove_link(&mut self, recorded: &RecordedLink, other: Option<LinkName>) -> bool {
+    fn remove_link(&mut self, recorded: &LinkEntry, other: Option<LinkName>) -> bool {
         let (Some(link), Some(found)) = (recorded.link(), self.observed.ours(recorded)) else { return false };
         self.changes.push(Change::RemoveLink { link, index: found.index, other });
         true

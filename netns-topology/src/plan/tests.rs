@@ -2,8 +2,8 @@
 //! to say: those plans are tested with it, in `netns/tests/cli`.
 
 use super::plan;
-use crate::observe::{Inside, Observed};
-use crate::record::{Record, RecordedCommand, RecordedRoute, RecordedSysctl};
+use crate::observe::{Observed, ObservedInside};
+use crate::record::{Record, RecordedCommand, RecordedRoute, SysctlEntry};
 use crate::topology::{Place, Topology};
 use netns_core::NamespaceId;
 use netns_core::record::NamespaceIdentity;
@@ -36,7 +36,7 @@ fn identity(cookie: u64) -> NamespaceIdentity {
 /// A host with nothing in it.
 fn bare() -> Observed {
     let mut observed = Observed::default();
-    observed.places.insert(Place::Host, Inside::default());
+    observed.places.insert(Place::Host, ObservedInside::default());
     observed
 }
 
@@ -94,7 +94,7 @@ fn a_namespace_is_ours_by_its_cookie() {
 #[test]
 fn a_setting_becomes_what_it_was_unless_somebody_changed_it() {
     let (mut record, mut observed) = (record(), bare());
-    record.sysctls.push(RecordedSysctl {
+    record.sysctls.push(SysctlEntry {
         place: Place::Host,
         key: "net/ipv4/ip_forward".to_owned(),
         value: "1".to_owned(),

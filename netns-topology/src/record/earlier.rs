@@ -1,8 +1,8 @@
 //! The record that version 0.1.0 wrote, in JSON, so that what it brought up can be changed and taken down.
 
-use super::{Record, RecordedCommand, RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
+use super::{LinkEntry, Record, RecordedCommand, RecordedName, RecordedRoute, SysctlEntry};
 use crate::error::{Error, Result};
-use crate::group::Numbers;
+use crate::group::GroupNumbers;
 use crate::topology::Place;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{Folder, NamespaceId};
@@ -14,38 +14,38 @@ use std::path::{Path, PathBuf};
 
 /// What it says. A link is a place, a name and a MAC address there as here.
 #[derive(Deserialize)]
-struct Said {
+struct EarlierEntry {
     file: PathBuf,
     applied: Option<String>,
     folder: (bool, bool),
     namespaces: BTreeMap<String, u64>,
-    bridges: Vec<Link>,
-    cables: Vec<[Link; 2]>,
-    addresses: Vec<(Name, String)>,
-    routes: Vec<Route>,
-    sysctls: Vec<Sysctl>,
+    bridges: Vec<EarlierLink>,
+    cables: Vec<[EarlierLink; 2]>,
+    addresses: Vec<(EarlierName, String)>,
+    routes: Vec<EarlierRoute>,
+    sysctls: Vec<EarlierSysctl>,
     commands: Vec<Started>,
     #[serde(default)]
     programs: BTreeMap<Place, [u32; 2]>,
     #[serde(default)]
-    groups: Numbers,
+    groups: GroupNumbers,
 }
 
 #[derive(Deserialize)]
-struct Link {
+struct EarlierLink {
     place: Place,
     name: String,
     mac: String,
 }
 
 #[derive(Deserialize)]
-struct Name {
+struct EarlierName {
     place: Place,
     name: String,
 }
 
 #[derive(Deserialize)]
-struct Route {
+struct EarlierRoute {
     place: Place,
     to: String,
     via: Option<String>,
@@ -54,7 +54,7 @@ struct Route {
 }
 
 #[derive(Deserialize)]
-struct Sysctl {
+struct EarlierSysctl {
     place: Place,
     key: String,
     value: String,
@@ -69,9 +69,9 @@ struct Started {
     group: u32,
 }
 
-impl From<Link> for RecordedLink {
-    fn from(Link { place, name, mac }: Link) -> Self {
-        Self { place, name, mac }
+impl From<EarlierLink> for LinkEntry {
+    fn from(EarlierLink { place, name, mac }: EarlierLink) -> Self {
+        Self { place, name, mac, index: None }
     }
 }
 
@@ -82,29 +82,30 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(failed())?,
     };
-    let said: Said = serde_json::from_str(&text).map_err(|error| failed()(error.into()))?;
+    let said: EarlierEntry = serde_json::from_str(&text).map_err(|error| failed()(error.into()))?;
     // It had no inodes, and ran on kernels with cookies alone.
     let identity =
         |cookie| NamespaceIdentity { cookie: Some(cookie), id: NamespaceId { device: 0, inode: 0 } };
-    let name = |Name { place, name }: Name| RecordedName { place, name };
+    let name = |EarlierName { place, name }: EarlierName| RecordedName { place, name };
     Ok(Some(Record {
         file: said.file,
+        first_file: None,
         applied: said.applied,
         folder: Folder { existed: said.folder.0, mounted: said.folder.1 },
         namespaces: said.namespaces.into_iter().map(|(name, cookie)| (name, identity(cookie))).collect(),
-        bridges: said.bridges.into_iter().map(RecordedLink::from).collect(),
+        bridges: said.bridges.into_iter().map(LinkEntry::from).collect(),
         links: Vec::new(),
-        cables: said.cables.into_iter().map(|ends| ends.map(RecordedLink::from)).collect(),
+        cables: said.cables.into_iter().map(|ends| ends.map(LinkEntry::from)).collect(),
         addresses: said.addresses.into_iter().map(|(link, net)| (name(link), net)).collect(),
         routes: said
             .routes
             .into_iter()
-            .map(|Route { place, to, via, dev, metric }| RecordedRoute { place, to, via, dev, metric })
+            .map(|EarlierRoute { place, to, via, dev, metric }| RecordedRoute { place, to, via, dev, metric })
             .collect(),
         sysctls: said
             .sysctls
             .into_iter()
-            .map(|Sysctl { place, key, value, before, interfaces }| RecordedSysctl {
+            .map(|EarlierSysctl { place, key, value, before, interfaces }| SysctlEntry {
                 place,
                 key,
                 value,

@@ -1,6 +1,6 @@
 //! A record as lines, one a thing, and back.
 
-use super::{Record, RecordedCommand, RecordedLink, RecordedName, RecordedRoute, RecordedSysctl};
+use super::{LinkEntry, Record, RecordedCommand, RecordedName, RecordedRoute, SysctlEntry};
 use crate::topology::Place;
 use netns_core::record::{Line, RecordedFolder, RecordedNamespace};
 use std::ffi::OsStr;
@@ -8,10 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 const FILE: &str = "file";
+const FIRST_FILE: &str = "first-file";
 const APPLIED: &str = "applied";
 const BRIDGE: &str = "bridge";
 const LINK: &str = "link";
 const CABLE: &str = "cable";
+const INDEX: &str = "index";
 const ADDRESS: &str = "address";
 const ROUTE: &str = "route";
 const SYSCTL: &str = "sysctl";
@@ -27,6 +29,11 @@ impl Record {
             Line::new(FILE).with_bytes(self.file.as_os_str().as_bytes()),
             RecordedFolder(self.folder).line(),
         ];
+        lines.extend(
+            self.first_file
+                .as_ref()
+                .map(|file| Line::new(FIRST_FILE).with_bytes(file.as_os_str().as_bytes())),
+        );
         lines.extend(self.applied.as_ref().map(|text| Line::new(APPLIED).with(text)));
         lines.extend(
             self.namespaces
@@ -36,6 +43,9 @@ impl Record {
         lines.extend(self.bridges.iter().map(|link| end(Line::new(BRIDGE), link)));
         lines.extend(self.links.iter().map(|link| end(Line::new(LINK), link)));
         lines.extend(self.cables.iter().map(|[one, other]| end(end(Line::new(CABLE), one), other)));
+        lines.extend(self.every_link().filter_map(|link| {
+            Some(Line::new(INDEX).with(&link.place).with(&link.name).with(&link.mac).with(link.index?))
+        }));
         lines.extend(
             self.addresses
                 .iter()
@@ -76,7 +86,8 @@ impl Record {
         let text = |word: usize| line.text(word).map(str::to_owned);
         let place = || line.text(0).map(|name| Place::from(name.to_owned()));
         match line.key() {
-            FILE => self.file = PathBuf::from(OsStr::from_bytes(line.bytes(0)?)),
+            FILE => self.file = path(line)?,
+            FIRST_FILE => self.first_file = Some(path(line)?),
             RecordedFolder::KEY => self.folder = RecordedFolder::read(line)?.0,
             APPLIED => self.applied = Some(text(0)?),
             RecordedNamespace::KEY => {
@@ -86,6 +97,13 @@ impl Record {
             BRIDGE => self.bridges.push(read_end(line, 0)?),
             LINK => self.links.push(read_end(line, 0)?),
             CABLE => self.cables.push([read_end(line, 0)?, read_end(line, 3)?]),
+            // After the link itself.
+            INDEX => {
+                let (place, name, mac) = (place()?, text(1)?, text(2)?);
+                let is_it =
+                    |link: &&mut LinkEntry| link.place == place && link.name == name && link.mac == mac;
+                self.every_link_mut().find(is_it)?.index = Some(line.parse(3)?);
+            }
             ADDRESS => self.addresses.push((RecordedName { place: place()?, name: text(1)? }, text(2)?)),
             ROUTE => self.routes.push(RecordedRoute {
                 place: place()?,
@@ -94,7 +112,7 @@ impl Record {
                 dev: line.optional(3)?,
                 metric: line.optional(4)?,
             }),
-            SYSCTL => self.sysctls.push(RecordedSysctl {
+            SYSCTL => self.sysctls.push(SysctlEntry {
                 place: place()?,
                 key: text(1)?,
                 before: text(2)?,
@@ -121,13 +139,17 @@ impl Record {
     }
 }
 
-fn end(line: Line, recorded: &RecordedLink) -> Line {
+fn path(line: &Line) -> Option<PathBuf> {
+    Some(PathBuf::from(OsStr::from_bytes(line.bytes(0)?)))
+}
+
+fn end(line: Line, recorded: &LinkEntry) -> Line {
     line.with(&recorded.place).with(&recorded.name).with(&recorded.mac)
 }
 
-fn read_end(line: &Line, from: usize) -> Option<RecordedLink> {
+fn read_end(line: &Line, from: usize) -> Option<LinkEntry> {
     let text = |word: usize| line.text(from + word).map(str::to_owned);
-    Some(RecordedLink { place: Place::from(text(0)?), name: text(1)?, mac: text(2)? })
+    Some(LinkEntry { place: Place::from(text(0)?), name: text(1)?, mac: text(2)?, index: None })
 }
 
 #[cfg(test)]
@@ -139,12 +161,13 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let (host, inside) = (Place::Host, Place::Namespace("a b".to_owned()));
-        let link = |place: &Place, name: &str, mac: &str| RecordedLink {
+        let link = |place: &Place, name: &str, mac: &str| LinkEntry {
             place: place.clone(),
             name: name.to_owned(),
             mac: mac.to_owned(),
+            index: mac.ends_with("01").then_some(7),
         };
-        let sysctl = |interfaces| RecordedSysctl {
+        let sysctl = |interfaces| SysctlEntry {
             place: host.clone(),
             key: "net/ipv4/ip_forward".to_owned(),
             value: "1".to_owned(),
@@ -155,6 +178,7 @@ mod tests {
         let identity = NamespaceIdentity { cookie: Some(7), id };
         let record = Record {
             file: PathBuf::from(OsStr::from_bytes(b"/tmp/a lab\xff.toml")),
+            first_file: Some(PathBuf::from("/tmp/another lab.toml")),
             applied: Some("[bridge.br0]\n# two lines, 100%\n".to_owned()),
             folder: Folder { existed: true, mounted: false },
             namespaces: [("a b".to_owned(), identity)].into(),

@@ -10,22 +10,27 @@ mod lines;
 mod store;
 
 use crate::error::Result;
-use crate::group::Numbers;
-use crate::topology::{Address, LinkName, Place, Route, Sysctl};
-use netns_core::record::{NamespaceIdentity, RecordedForwarding};
+use crate::group::GroupNumbers;
+use crate::topology::{AddressSpec, LinkName, Place, RouteSpec, Sysctl};
+use netns_core::record::{NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, SettingBefore};
 use netns_core::{Folder, IfName, MacAddress};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-pub(crate) use store::Store;
+pub(crate) use store::{Store, fnv1a};
 
 /// Where the records are.
 pub const FOLDER: &str = "/run/netns-topology";
+
+/// The record of `netns run`.
+const RUN: &str = "/run/netns-xtask.record";
 
 /// What was made for the topology of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The file, by its full path.
     pub file: PathBuf,
+    /// Of a file that was moved: the path that it had first, by which commands that it has started are known.
+    pub(crate) first_file: Option<PathBuf>,
     /// The text that was brought up last, to which a failed change goes back.
     pub applied: Option<String>,
     /// How the folder of named namespaces was found: whether it was there, whether it was mounted.
@@ -33,17 +38,17 @@ pub struct Record {
     /// Namespaces, with what tells each from a later one of its name.
     pub(crate) namespaces: BTreeMap<String, NamespaceIdentity>,
     /// Bridges.
-    pub(crate) bridges: Vec<RecordedLink>,
+    pub(crate) bridges: Vec<LinkEntry>,
     /// Links of other kinds.
-    pub(crate) links: Vec<RecordedLink>,
+    pub(crate) links: Vec<LinkEntry>,
     /// Both ends of veth pairs.
-    pub(crate) cables: Vec<[RecordedLink; 2]>,
+    pub(crate) cables: Vec<[LinkEntry; 2]>,
     /// Addresses, each of a link.
     pub(crate) addresses: Vec<(RecordedName, String)>,
     /// Routes.
     pub(crate) routes: Vec<RecordedRoute>,
     /// Settings.
-    pub(crate) sysctls: Vec<RecordedSysctl>,
+    pub(crate) sysctls: Vec<SysctlEntry>,
     /// Commands that were started.
     pub(crate) commands: Vec<RecordedCommand>,
     /// The programs that judge ports, by the ids that the kernel gave them; those of a place share maps. The last of a
@@ -52,7 +57,7 @@ pub struct Record {
     /// The names of the barriers behind ports on which a policy is enforced.
     pub(crate) barriers: BTreeMap<Place, String>,
     /// The numbers of groups that have names.
-    pub(crate) groups: Numbers,
+    pub(crate) groups: GroupNumbers,
 }
 
 /// A link by place and name.
@@ -62,12 +67,16 @@ pub(crate) struct RecordedName {
     pub(crate) name: String,
 }
 
-/// A link, and the MAC address that tells it from a later one of its name.
+/// A link, and what distinguishes it from a later one of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RecordedLink {
+pub(crate) struct LinkEntry {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
+    /// The index that the kernel gave it, once all is up. The kernel counts on and gives none twice (`dev_index_reserve`
+    /// in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>), so it finds a link that somebody has given
+    /// another name or another MAC address since.
+    pub(crate) index: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +90,7 @@ pub(crate) struct RecordedRoute {
 
 /// A setting, what it was set to, and what it was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RecordedSysctl {
+pub(crate) struct SysctlEntry {
     pub(crate) place: Place,
     pub(crate) key: String,
     pub(crate) value: String,
@@ -108,9 +117,9 @@ impl RecordedName {
     }
 }
 
-impl RecordedLink {
+impl LinkEntry {
     pub(crate) fn new(link: &LinkName, mac: MacAddress) -> Self {
-        Self { place: link.place.clone(), name: link.name.to_string(), mac: mac.to_string() }
+        Self { place: link.place.clone(), name: link.name.to_string(), mac: mac.to_string(), index: None }
     }
 
     pub(crate) fn is(&self, link: &LinkName) -> bool {
@@ -121,6 +130,15 @@ impl RecordedLink {
         self.place == other.place && self.name == other.name
     }
 
+    /// Whether both are of one link: one that is made again has another index, and is the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.has_name_of(other) && self.mac == other.mac
+    }
+
+    pub(crate) fn has_mac(&self, mac: Option<MacAddress>) -> bool {
+        mac.is_some_and(|mac| mac.to_string() == self.mac)
+    }
+
     /// Its place and name; `None` if the record was tampered with.
     pub(crate) fn link(&self) -> Option<LinkName> {
         Some(LinkName { place: self.place.clone(), name: IfName::new(&self.name).ok()? })
@@ -128,7 +146,7 @@ impl RecordedLink {
 }
 
 impl RecordedRoute {
-    pub(crate) fn new(route: &Route) -> Self {
+    pub(crate) fn new(route: &RouteSpec) -> Self {
         Self {
             place: route.place.clone(),
             to: route.to.to_string(),
@@ -139,18 +157,20 @@ impl RecordedRoute {
     }
 
     /// The route; `None` if the record was tampered with.
-    pub(crate) fn route(&self) -> Option<Route> {
-        Some(Route {
+    pub(crate) fn route(&self) -> Option<RouteSpec> {
+        Some(RouteSpec {
             place: self.place.clone(),
             to: self.to.parse().ok()?,
             via: self.via.as_ref().map(|via| via.parse()).transpose().ok()?,
             dev: self.dev.as_ref().map(|dev| dev.parse()).transpose().ok()?,
             metric: self.metric,
+            // The kernel knows a route by the rest.
+            onlink: false,
         })
     }
 }
 
-impl RecordedSysctl {
+impl SysctlEntry {
     pub(crate) fn is(&self, sysctl: &Sysctl) -> bool {
         self.place == sysctl.place && self.key == sysctl.key
     }
@@ -159,7 +179,32 @@ impl RecordedSysctl {
 impl Record {
     /// An empty record.
     pub(crate) fn new(file: &Path) -> Result<Self> {
-        Ok(Self { folder: Folder::observe()?, ..Self::empty(file.to_owned()) })
+        // A `run` may be going on, or have been killed.
+        let run = RecordFile::peek(RUN, "run").ok().flatten().unwrap_or_default();
+        let others = Store::all()?.into_iter().flatten().map(|other| RecordedFolder(other.folder));
+        let others = others.chain(run.iter().filter_map(RecordedFolder::read));
+        let RecordedFolder(folder) = RecordedFolder(Folder::observe()?).of_first(others);
+        Ok(Self { folder, ..Self::empty(file.to_owned()) })
+    }
+
+    /// How the folder of named namespaces was found.
+    #[must_use]
+    pub const fn folder(&self) -> RecordedFolder {
+        RecordedFolder(self.folder)
+    }
+
+    /// What its commands are known by.
+    pub(crate) fn mark(&self) -> PathBuf {
+        Store::mark(self.first_file.as_ref().unwrap_or(&self.file))
+    }
+
+    /// The same record, of a file that has this path by now.
+    pub(crate) fn moved_to(mut self, file: &Path) -> Self {
+        if self.file != file {
+            let before = std::mem::replace(&mut self.file, file.to_owned());
+            self.first_file = self.first_file.or(Some(before)).filter(|first| first != file);
+        }
+        self
     }
 
     /// Whether all of it is up; not so if `up` was killed, or could not undo what it had done.
@@ -175,12 +220,13 @@ impl Record {
 
     /// The bridges that were made.
     pub fn bridge_names(&self) -> impl Iterator<Item = LinkName> {
-        self.bridges.iter().filter_map(RecordedLink::link)
+        self.bridges.iter().filter_map(LinkEntry::link)
     }
 
     fn empty(file: PathBuf) -> Self {
         Self {
             file,
+            first_file: None,
             applied: None,
             folder: Folder { existed: true, mounted: true },
             namespaces: BTreeMap::new(),
@@ -193,30 +239,57 @@ impl Record {
             commands: Vec::new(),
             programs: BTreeMap::new(),
             barriers: BTreeMap::new(),
-            groups: Numbers::new(),
+            groups: GroupNumbers::new(),
         }
     }
 
     /// All links.
-    pub(crate) fn every_link(&self) -> impl Iterator<Item = &RecordedLink> {
+    pub(crate) fn every_link(&self) -> impl Iterator<Item = &LinkEntry> {
         self.cables.iter().flatten().chain(&self.bridges).chain(&self.links)
     }
 
-    pub(crate) fn has_address(&self, address: &Address) -> bool {
+    pub(crate) fn every_link_mut(&mut self) -> impl Iterator<Item = &mut LinkEntry> {
+        self.cables.iter_mut().flatten().chain(&mut self.bridges).chain(&mut self.links)
+    }
+
+    pub(crate) fn has_address(&self, address: &AddressSpec) -> bool {
         let net = address.net.to_string();
         self.addresses.iter().any(|(link, known)| link.is(&address.link) && *known == net)
     }
 
-    pub(crate) fn has_route(&self, route: &Route) -> bool {
+    pub(crate) fn has_route(&self, route: &RouteSpec) -> bool {
         self.routes.contains(&RecordedRoute::new(route))
     }
 
-    pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&RecordedSysctl> {
+    pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&SysctlEntry> {
         self.sysctls.iter().find(|recorded| recorded.is(sysctl))
     }
 }
 
-impl RecordedSysctl {
+impl SysctlEntry {
+    pub(crate) fn shared(sysctl: &Sysctl, before: SettingBefore) -> Self {
+        Self {
+            place: sysctl.place.clone(),
+            key: sysctl.key.clone(),
+            value: sysctl.value.clone(),
+            before: before.value,
+            interfaces: before.interfaces,
+        }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.sysctl().is_shared()
+    }
+
+    /// The setting, with the value that it was given.
+    pub(crate) fn sysctl(&self) -> Sysctl {
+        Sysctl { place: self.place.clone(), key: self.key.clone(), value: self.value.clone() }
+    }
+
+    pub(crate) fn before(&self) -> SettingBefore {
+        SettingBefore { value: self.before.clone(), interfaces: self.interfaces.clone() }
+    }
+
     pub(crate) fn forwarding(&self) -> Option<RecordedForwarding> {
         self.interfaces.clone().map(|interfaces| RecordedForwarding { interfaces })
     }

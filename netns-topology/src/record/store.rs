@@ -2,7 +2,7 @@
 
 use super::{FOLDER, Record, earlier};
 use crate::error::{Error, Result};
-use netns_core::record::RecordFile;
+use netns_core::record::{RecordFile, SharedSetting};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -40,10 +40,37 @@ impl Store {
 
     /// The record of a file; `None` if its topology is not up.
     pub(crate) fn read(file: &Path) -> Result<Option<Record>> {
-        match read_at(&Self::path(file))? {
-            None => earlier::read(&Self::mark(file)),
-            record => Ok(record),
-        }
+        let record = match read_at(&Self::path(file))? {
+            None => earlier::read(&Self::mark(file))?,
+            record => record,
+        };
+        // We were killed between giving the record its new name and writing it anew.
+        Ok(record.map(|record| record.moved_to(file)))
+    }
+
+    /// Where the record of a file is kept that was moved since its topology was brought up: by the path that it had then. It
+    /// is the one whose file is gone and said the same; `None` if there is none, or could be several.
+    pub(crate) fn moved_from(text: &str) -> Result<Option<PathBuf>> {
+        let is_it = |record: &Record| {
+            let is_gone = fs::symlink_metadata(&record.file)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            is_gone && record.applied.as_deref() == Some(text) && Self::path(&record.file).exists()
+        };
+        let mut found = Self::all()?.into_iter().flatten().filter(is_it);
+        Ok(found.next().filter(|_| found.next().is_none()).map(|record| record.file))
+    }
+
+    /// Lets the record of a file that was moved be that of its present path.
+    #[expect(clippy::unused_self, reason = "only the holder of the lock may write")]
+    pub(crate) fn follow(&self, before: &Path, now: &Path) -> Result<()> {
+        let rename = |from: PathBuf, to: PathBuf| {
+            gone(fs::rename(&from, to)).map_err(Error::system(format!("rename {}", from.display())))
+        };
+        // The record last: until then all is found by the path before.
+        rename(Self::output(before), Self::output(now))?;
+        rename(Self::exits(before), Self::exits(now))?;
+        rename(Self::path(before), Self::path(now))?;
+        Ok(SharedSetting::rename_claimant(&Self::path(before), &Self::path(now))?)
     }
 
     /// Every record there is, by the paths of their files, and what cannot be read of them.
@@ -97,7 +124,9 @@ impl Store {
     /// Removes a record, the output of its commands, and the folder if that was the last.
     pub(crate) fn remove(self, record: &Record) -> Result<()> {
         let failed = || Error::system(format!("remove {}", Self::path(&record.file).display()));
-        gone(fs::remove_dir_all(Self::output(&record.file))).map_err(failed())?;
+        for folder in [Self::output(&record.file), Self::exits(&record.file)] {
+            gone(fs::remove_dir_all(folder)).map_err(failed())?;
+        }
         if let Some(file) = RecordFile::open(Self::path(&record.file), KIND)? {
             file.remove()?;
         }
@@ -142,6 +171,17 @@ impl Store {
     pub(crate) fn output(file: &Path) -> PathBuf {
         Self::path(file).with_extension("output")
     }
+
+    /// The folder of how they ended.
+    pub(crate) fn exits(file: &Path) -> PathBuf {
+        Self::path(file).with_extension("exits")
+    }
+
+    /// The file of how one ended.
+    pub(crate) fn exit(file: &Path, namespace: &str, command: &str) -> PathBuf {
+        let hash = fnv1a(&[namespace.as_bytes(), command.as_bytes()].join(&0));
+        Self::exits(file).join(format!("{hash:016x}"))
+    }
 }
 
 /// The record at this path; `None` if there is none, or it says nothing.
@@ -168,7 +208,7 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
 
 /// FNV-1a, <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>: the standard library's hash may differ from
 /// release to release.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -1,7 +1,7 @@
 //! The report: one file that opens anywhere.
 
 use super::plot::{Axis, bars, curves, escape, stacks};
-use super::report::{Bar, Curve, Report, Times, time};
+use super::report::{BenchReport, MeasuredBar, ReportedCurve, Times, time};
 use super::table::{HEADINGS, RATIO, columns};
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ code { background: #8882; padding: 0 4px; }
 ";
 
 /// The whole page.
-pub(super) fn page(report: &Report, command: &str) -> String {
+pub(super) fn page(report: &BenchReport, command: &str) -> String {
     let machine = &report.machine;
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -76,7 +76,7 @@ fn row(page: &mut String, cells: &[String], numbers: &[usize]) {
     *page += "</tr>\n";
 }
 
-fn rows(report: &Report) -> String {
+fn rows(report: &BenchReport) -> String {
     let numbers = [1, 3, 4, 5];
     let mut page = String::new();
     heading(&mut page, &HEADINGS, &numbers);
@@ -98,11 +98,11 @@ fn rows(report: &Report) -> String {
     page
 }
 
-fn growth(report: &Report) -> String {
+fn growth(report: &BenchReport) -> String {
     let growth = &report.growth;
     let lines = [
-        Curve { name: "make the n-th".to_owned(), points: growth.make.clone() },
-        Curve { name: "take one down".to_owned(), points: growth.take_down.clone() },
+        ReportedCurve { name: "make the n-th".to_owned(), points: growth.make.clone() },
+        ReportedCurve { name: "take one down".to_owned(), points: growth.take_down.clone() },
     ];
     let mut page = format!(
         "<h2>The n-th sandbox</h2>\n<p>{} at once{}; each takes {:.0} KiB of the kernel's slabs, {:.0} KiB of its per-CPU \
@@ -117,7 +117,7 @@ fn growth(report: &Report) -> String {
     page
 }
 
-fn churn(report: &Report) -> String {
+fn churn(report: &BenchReport) -> String {
     let mut page = String::new();
     let names = ["alive", "given up by", "a second", "make p50", "p99", "p99.9", "give up p50", "p99"];
     let numbers = [0, 2, 3, 4, 5, 6, 7];
@@ -152,14 +152,15 @@ fn times(lines: &[Times]) -> String {
     page + "</tbody></table>\n"
 }
 
-fn encode(report: &Report) -> String {
+fn encode(report: &BenchReport) -> String {
     let mut page = "<h2>Writing one request</h2>\n".to_owned();
-    let bar = |line: &super::report::Encoded| Bar {
+    let bar = |line: &super::report::ReportedEncoded| MeasuredBar {
         name: format!("{}: {}", line.library, line.message),
         us: line.nanos / 1e3,
     };
     let longest = report.encode.first().map(|line| line.message.clone()).unwrap_or_default();
-    let all: Vec<Bar> = report.encode.iter().filter(|line| line.message == longest).map(bar).collect();
+    let all: Vec<MeasuredBar> =
+        report.encode.iter().filter(|line| line.message == longest).map(bar).collect();
     page += &bars("Time to write one request", &all);
     let numbers = [2, 3, 4];
     heading(&mut page, &["message", "library", "time", "allocations", "bytes"], &numbers);

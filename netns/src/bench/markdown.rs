@@ -1,11 +1,11 @@
 //! The table for a README.
 
-use super::report::{Report, time};
+use super::report::{BenchReport, time};
 use super::table::{HEADINGS, RATIO, columns};
 use std::fmt::Write;
 
 /// The whole text.
-pub(super) fn page(report: &Report, command: &str) -> String {
+pub(super) fn page(report: &BenchReport, command: &str) -> String {
     let machine = &report.machine;
     let mut text = format!(
         "# What sandboxes cost\n\n`{command}`, {}: {}, Linux {}. The load was {} when it began and {} when it ended: \
@@ -42,7 +42,7 @@ pub(super) fn page(report: &Report, command: &str) -> String {
         }
     }
     for name in names {
-        let cell = |kind: &super::report::Steps| {
+        let cell = |kind: &super::report::StepTimes| {
             kind.steps.iter().find(|step| step.name == name).map(|step| time(step.us)).unwrap_or_default()
         };
         let cells: Vec<String> = report.steps.iter().map(cell).collect();

@@ -12,10 +12,10 @@ mod table;
 
 use crate::cli::BenchArguments;
 use crate::failure::Failure;
+use crate::name;
 use crate::output::{json_line, stdout};
-use crate::program;
-use progress::Bar;
-use report::{Line, Report};
+use progress::ProgressBar;
+use report::{BenchReport, ReportLine};
 use serde_json::json;
 use std::env;
 use std::fs;
@@ -83,14 +83,14 @@ fn measure(root: &Path, arguments: &BenchArguments) -> Result<Child, Failure> {
 }
 
 /// Reads what the measuring program says, and shows how far it is if somebody watches.
-fn follow(child: &mut Child) -> Result<Option<Report>, Failure> {
-    let bar = Bar::begin("building");
+fn follow(child: &mut Child) -> Result<Option<BenchReport>, Failure> {
+    let bar = ProgressBar::begin("building");
     let mut report = None;
     for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         let line = line.map_err(|error| Failure::Kernel(format!("read from the benches: {error}")))?;
         match serde_json::from_str(&line) {
-            Ok(Line::Progress(progress)) => bar.show(progress.done, progress.of, &progress.what),
-            Ok(Line::Report(found)) => report = Some(*found),
+            Ok(ReportLine::BenchProgress(progress)) => bar.show(progress.done, progress.of, &progress.what),
+            Ok(ReportLine::BenchReport(found)) => report = Some(*found),
             Err(error) => return Err(Failure::Kernel(format!("the benches said something odd: {error}"))),
         }
     }
@@ -101,7 +101,7 @@ fn follow(child: &mut Child) -> Result<Option<Report>, Failure> {
 fn command_line(arguments: &BenchArguments) -> String {
     let flags = [("--quick", arguments.quick), ("--peers", arguments.peers)];
     let flags: Vec<&str> = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect();
-    [program::name(), "bench"].into_iter().chain(flags).collect::<Vec<_>>().join(" ")
+    [name::name(), "bench"].into_iter().chain(flags).collect::<Vec<_>>().join(" ")
 }
 
 /// The clone that this was started in, or was built in.

@@ -1,6 +1,6 @@
 //! Plots as SVG, with no script and nothing to load.
 
-use super::report::{Bar, Curve, Steps, time};
+use super::report::{MeasuredBar, ReportedCurve, StepTimes, time};
 use std::fmt::Write;
 
 /// Width of a plot, and the part of it that names take.
@@ -35,8 +35,8 @@ fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
 }
 
 /// Bars on a logarithmic scale, shortest first. Ours have a colour of their own.
-pub(super) fn bars(label: &str, bars: &[Bar]) -> String {
-    let mut sorted: Vec<&Bar> = bars.iter().filter(|bar| bar.us > 0.0).collect();
+pub(super) fn bars(label: &str, bars: &[MeasuredBar]) -> String {
+    let mut sorted: Vec<&MeasuredBar> = bars.iter().filter(|bar| bar.us > 0.0).collect();
     sorted.sort_by(|one, other| one.us.total_cmp(&other.us));
     let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else { return String::new() };
     let (floor, ceiling) = (decade_below(least.us), most.us.log10());
@@ -64,8 +64,8 @@ pub(super) fn bars(label: &str, bars: &[Bar]) -> String {
 }
 
 /// A bar a kind, made of its steps, and a legend.
-pub(super) fn stacks(label: &str, kinds: &[Steps]) -> String {
-    let total = |kind: &Steps| kind.steps.iter().map(|step| step.us).sum::<f64>();
+pub(super) fn stacks(label: &str, kinds: &[StepTimes]) -> String {
+    let total = |kind: &StepTimes| kind.steps.iter().map(|step| step.us).sum::<f64>();
     let most = kinds.iter().map(total).fold(0.0, f64::max);
     if most <= 0.0 {
         return String::new();
@@ -141,7 +141,7 @@ impl Axis {
 }
 
 /// Curves of microseconds on a logarithmic scale.
-pub(super) fn curves(label: &str, axis: Axis, curves: &[Curve]) -> String {
+pub(super) fn curves(label: &str, axis: Axis, curves: &[ReportedCurve]) -> String {
     let points = || curves.iter().flat_map(|curve| &curve.points).filter(|(_, us)| *us > 0.0);
     let places = || points().map(|(x, _)| axis.place(*x));
     let heights = || points().map(|(_, us)| us.log10());

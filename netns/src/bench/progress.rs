@@ -8,12 +8,12 @@ const COLUMNS: u64 = 32;
 
 /// A line on stderr, if that is a terminal.
 #[derive(Debug)]
-pub(super) struct Bar {
+pub(super) struct ProgressBar {
     begun: Instant,
     is_shown: bool,
 }
 
-impl Bar {
+impl ProgressBar {
     pub(super) fn begin(what: &str) -> Self {
         let progress = Self { begun: Instant::now(), is_shown: stderr().is_terminal() };
         progress.show(0, 1, what);
@@ -29,7 +29,7 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if self.is_shown {
             let _ = write!(stderr(), "\r\x1b[K");

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 /// A line of its output.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Line {
-    Progress(Progress),
-    Report(Box<Report>),
+pub(super) enum ReportLine {
+    BenchProgress(BenchProgress),
+    BenchReport(Box<BenchReport>),
 }
 
 /// How far it is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Progress {
+pub(super) struct BenchProgress {
     pub(super) what: String,
     pub(super) done: u64,
     pub(super) of: u64,
@@ -20,26 +20,26 @@ pub(super) struct Progress {
 
 /// What it found.
 #[derive(Debug, Deserialize)]
-pub(super) struct Report {
-    pub(super) machine: Machine,
+pub(super) struct BenchReport {
+    pub(super) machine: MeasuredMachine,
     pub(super) date: String,
     pub(super) load_after: String,
     pub(super) seconds: f64,
     pub(super) missing: Vec<String>,
-    pub(super) rows: Vec<Row>,
-    pub(super) setup: Vec<Bar>,
-    pub(super) steps: Vec<Steps>,
-    pub(super) encode: Vec<Encoded>,
-    pub(super) churn: Vec<Churn>,
-    pub(super) churn_latency: Vec<Curve>,
+    pub(super) rows: Vec<ReportRow>,
+    pub(super) setup: Vec<MeasuredBar>,
+    pub(super) steps: Vec<StepTimes>,
+    pub(super) encode: Vec<ReportedEncoded>,
+    pub(super) churn: Vec<ReportedChurn>,
+    pub(super) churn_latency: Vec<ReportedCurve>,
     pub(super) first_packet: Vec<Times>,
-    pub(super) growth: Growth,
+    pub(super) growth: ReportedGrowth,
     pub(super) pool: Vec<Times>,
 }
 
 /// Where it ran.
 #[derive(Debug, Deserialize)]
-pub(super) struct Machine {
+pub(super) struct MeasuredMachine {
     pub(super) processor: String,
     pub(super) cpus: usize,
     pub(super) memory_mib: u64,
@@ -47,7 +47,7 @@ pub(super) struct Machine {
     pub(super) load: String,
 }
 
-impl Machine {
+impl MeasuredMachine {
     /// In one line.
     pub(super) fn describe(&self) -> String {
         format!("{}, {} CPUs, {} MiB", self.processor, self.cpus, self.memory_mib)
@@ -56,7 +56,7 @@ impl Machine {
 
 /// A line of the table.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Row {
+pub(super) struct ReportRow {
     pub(super) name: String,
     pub(super) ours_us: f64,
     pub(super) peer: Option<String>,
@@ -69,7 +69,7 @@ pub(super) struct Row {
     pub(super) reason: Option<String>,
 }
 
-impl Row {
+impl ReportRow {
     /// The goal, and whether it is met.
     pub(super) fn verdict(&self) -> (&str, &'static str) {
         let met = match self.met {
@@ -91,19 +91,19 @@ pub(super) fn ratio(ratio: Option<f64>) -> String {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Bar {
+pub(super) struct MeasuredBar {
     pub(super) name: String,
     pub(super) us: f64,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Steps {
+pub(super) struct StepTimes {
     pub(super) kind: String,
-    pub(super) steps: Vec<Bar>,
+    pub(super) steps: Vec<MeasuredBar>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Encoded {
+pub(super) struct ReportedEncoded {
     pub(super) message: String,
     pub(super) library: String,
     pub(super) nanos: f64,
@@ -112,16 +112,16 @@ pub(super) struct Encoded {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Churn {
+pub(super) struct ReportedChurn {
     pub(super) alive: usize,
     pub(super) way: String,
     pub(super) per_second: f64,
-    pub(super) make: Summary,
-    pub(super) give_up: Summary,
+    pub(super) make: BenchSummary,
+    pub(super) give_up: BenchSummary,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Curve {
+pub(super) struct ReportedCurve {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
 }
@@ -129,11 +129,11 @@ pub(super) struct Curve {
 #[derive(Debug, Deserialize)]
 pub(super) struct Times {
     pub(super) name: String,
-    pub(super) times: Summary,
+    pub(super) times: BenchSummary,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Summary {
+pub(super) struct BenchSummary {
     pub(super) count: usize,
     pub(super) mean_us: f64,
     pub(super) p50_us: f64,
@@ -143,16 +143,16 @@ pub(super) struct Summary {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Growth {
+pub(super) struct ReportedGrowth {
     pub(super) reached: usize,
     pub(super) end: Option<String>,
-    pub(super) memory: Memory,
+    pub(super) memory: ReportedMemory,
     pub(super) make: Vec<(f64, f64)>,
     pub(super) take_down: Vec<(f64, f64)>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Memory {
+pub(super) struct ReportedMemory {
     pub(super) slab: f64,
     pub(super) percpu: f64,
     pub(super) all: f64,

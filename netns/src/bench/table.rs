@@ -1,6 +1,6 @@
 //! The table on stdout.
 
-use super::report::{Report, Row, ratio, time};
+use super::report::{BenchReport, ReportRow, ratio, time};
 use std::io::{self, Write};
 
 /// What stands above the columns.
@@ -11,7 +11,7 @@ how many times as long as the other we take. It is of the medians, for traffic t
 it is that of the lower quartiles, which others at work on the machine disturb less.";
 
 /// The columns of a row.
-pub(super) fn columns(row: &Row) -> [String; 8] {
+pub(super) fn columns(row: &ReportRow) -> [String; 8] {
     let (goal, met) = row.verdict();
     [
         row.name.clone(),
@@ -26,7 +26,7 @@ pub(super) fn columns(row: &Row) -> [String; 8] {
 }
 
 /// Prints what was found.
-pub(super) fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
     let rows: Vec<[String; 8]> = report.rows.iter().map(columns).collect();
     let widths: [usize; 8] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| row[column].chars().count());

@@ -35,7 +35,7 @@ enum TuntapCommand {
         name: IfName,
         /// Frames or packets; it is known by its name.
         #[arg(long, value_enum)]
-        mode: Option<Mode>,
+        mode: Option<TuntapMode>,
     },
 }
 
@@ -45,7 +45,7 @@ struct TuntapAdd {
     name: IfName,
     /// Frames or packets.
     #[arg(long, value_enum)]
-    mode: Mode,
+    mode: TuntapMode,
     /// The user that may attach to it, by number.
     #[arg(long, value_name = "UID")]
     user: Option<u32>,
@@ -64,7 +64,7 @@ struct TuntapAdd {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Mode {
+enum TuntapMode {
     /// Ethernet frames.
     Tap,
     /// IP packets.
@@ -90,8 +90,8 @@ pub(crate) fn tuntap(arguments: TuntapArguments) -> Result<ExitCode, Failure> {
 fn add(new: &TuntapAdd, netns: Option<&str>) -> Result<(), Failure> {
     let options = TapOptions {
         mode: match new.mode {
-            Mode::Tap => TapMode::Tap,
-            Mode::Tun => TapMode::Tun,
+            TuntapMode::Tap => TapMode::Tap,
+            TuntapMode::Tun => TapMode::Tun,
         },
         vnet_hdr: new.vnet_hdr,
         multi_queue: new.multi_queue,

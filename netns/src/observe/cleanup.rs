@@ -2,11 +2,11 @@
 
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::name;
 use crate::output::stdout;
-use crate::program;
 use netns_core::link::Link;
 use netns_core::{Namespace, RouteSocket, link};
-use netns_ebpf::{JournalFile, Place};
+use netns_ebpf::{JournalFile, JournalPlace};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -81,15 +81,15 @@ impl<'a> Wanted<'a> {
         Ok(Self { name, host, socket, found })
     }
 
-    fn is(&mut self, place: &Place) -> Result<bool, Failure> {
+    fn is(&mut self, place: &JournalPlace) -> Result<bool, Failure> {
         Ok(place.is_in(&self.host) && place.is_of(&mut self.socket, self.name, self.found.as_ref())?)
     }
 }
 
 /// The namespace where something was left is not to be found from here.
-fn lost(place: &Place) -> String {
+fn lost(place: &JournalPlace) -> String {
     let (bridge, inode) = (&place.bridge, place.namespace.id.inode);
-    let program = program::name();
+    let program = name::name();
     format!(
         "{bridge} was observed in the network namespace net:[{inode}]; run `{program} observe --cleanup` in there"
     )

@@ -6,7 +6,7 @@ use crate::messages::say;
 use crate::watch;
 use netns_core::link::{self, Link};
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Behind, Judging, Mode, Monitor, Observer, Policy, PortInfo};
+use netns_ebpf::{Behind, Judging, Mode, Monitor, Observer, Policy, PortIdentity};
 use netns_topology::Policies;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -68,7 +68,7 @@ struct Entries<'a> {
 
 impl Entries<'_> {
     /// By the port's own names, or that of the namespace behind it.
-    fn policy_of(&mut self, port: &PortInfo) -> Option<Policy> {
+    fn policy_of(&mut self, port: &PortIdentity) -> Option<Policy> {
         self.taken.retain(|_, index| *index != port.ifindex);
         if let Some(policy) = self.policies.ports.get(port.name.as_str()) {
             return Some(*policy);
@@ -109,7 +109,7 @@ pub(super) fn check(
         return Ok(());
     }
     let is_closed =
-        |port: &&Arc<PortInfo>| monitor.policy(port.slot).is_some_and(|policy| policy.rules.is_closed());
+        |port: &&Arc<PortIdentity>| monitor.policy(port.slot).is_some_and(|policy| policy.rules.is_closed());
     let closed = observer.ports().filter(is_closed);
     wrong.extend(closed.map(|port| format!("{port}: {}", watch::unmatched(port))));
     if wrong.is_empty() {
@@ -129,8 +129,7 @@ fn missing(policies: &Policies, observer: &Observer<'_>, host: &Namespace) -> Re
     let has_name = |port: &Link, name: &str| {
         port.name.as_str() == name || port.alternative_names.iter().any(|other| other == name)
     };
-    let is_behind =
-        |port: &Arc<PortInfo>, name: &str| matches!(&port.behind, Behind::Named(behind) if behind == name);
+    let is_behind = |port: &Arc<PortIdentity>, name: &str| matches!(&port.behind, Behind::Named(behind) if behind == name);
     let names = policies.ports.keys().filter(|name| !ports.iter().any(|port| has_name(port, name)));
     let names =
         names.map(|name| format!("[port.{name}] of the policy file: {} has no such port now", bridge.name));

@@ -8,7 +8,7 @@ use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::{json_line, stdout};
-use crate::rights;
+use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Losses, Source, Teller};
@@ -16,7 +16,8 @@ use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
-    JournalFile, Mode, Monitor, MonitorOptions, Observer, Place, PortChange, PortInfo, Reading, Violation,
+    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity, Reading,
+    Violation,
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let bridge = match &arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
         bridge => {
-            rights::require("observe --cleanup", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+            require::rights("observe --cleanup", &[require::NET_ADMIN, require::SYS_ADMIN])?;
             return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref());
         }
     };
@@ -60,7 +61,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         Counting::Kernel { why } => {
             say(format_args!("{}: {why}", Counting::INSTEAD));
             let observer = Observer::start_without_program(&host, bridge)?;
-            watching.watch(&mut Bridge::new(bridge, observer, None, arguments, teller))?;
+            watching.watch(&mut ObservedBridge::new(bridge, observer, None, arguments, teller))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -113,8 +114,13 @@ impl Watching<'_> {
         policies: Option<&Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
-        let place = Place::of(host, bridge, monitor, self.arguments.netns.clone())?;
-        let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), host, &place)?;
+        let place = JournalPlace::of(host, bridge, monitor, self.arguments.netns.clone())?;
+        let folder = Path::new(JournalFile::FOLDER);
+        if let Err(error) = JournalFile::tidy(folder, host) {
+            // It is of another bridge.
+            say(format_args!("warning: {error}"));
+        }
+        let journal = JournalFile::begin(folder, host, &place)?;
         let unmatched = judge::unmatched(self.arguments);
         let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
@@ -126,7 +132,7 @@ impl Watching<'_> {
                 return Err(error.into());
             }
         };
-        let mut bridge = Bridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
+        let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
         let matches = |policies| judge::check(policies, unmatched, &bridge.observer, monitor, host);
         let outcome = policies.map_or(Ok(()), matches).and_then(|()| self.watch(&mut bridge));
         bridge.lost = bridge.observer.lost_enforcement();
@@ -137,7 +143,7 @@ impl Watching<'_> {
         match &bridge.unenforced[..] {
             [] if bridge.lost > 0 => {
                 let times = bridge.lost;
-                Err(Failure::Kernel(format!("what is enforced was taken away and restored, {times} times")))
+                Err(Failure::Kernel(format!("what enforces the policies was taken away {times} times")))
             }
             [] => Ok(()),
             ports => {
@@ -147,7 +153,7 @@ impl Watching<'_> {
         }
     }
 
-    fn watch(&self, bridge: &mut Bridge<'_>) -> Result<(), Failure> {
+    fn watch(&self, bridge: &mut ObservedBridge<'_>) -> Result<(), Failure> {
         let mut out = stdout();
         if self.arguments.watch.json {
             let ports: Vec<Value> = bridge.observer.ports().map(|port| port.name.as_str().into()).collect();
@@ -161,7 +167,7 @@ impl Watching<'_> {
 }
 
 /// A bridge that is observed.
-struct Bridge<'m> {
+struct ObservedBridge<'m> {
     name: String,
     observer: Observer<'m>,
     /// `None` where the kernel alone counts.
@@ -177,7 +183,7 @@ struct Bridge<'m> {
     lost: u64,
 }
 
-impl<'m> Bridge<'m> {
+impl<'m> ObservedBridge<'m> {
     fn new(
         name: IfName,
         observer: Observer<'m>,
@@ -201,7 +207,7 @@ impl<'m> Bridge<'m> {
     }
 }
 
-impl Source for Bridge<'_> {
+impl Source for ObservedBridge<'_> {
     fn network(&self) -> &str {
         &self.name
     }
@@ -213,8 +219,11 @@ impl Source for Bridge<'_> {
             self.name = self.observer.bridge().name.to_string();
         }
         for change in &changes {
-            if let PortChange::Refused { name, enforced: true, .. } = change {
-                self.unenforced.push(name.to_string());
+            match change {
+                PortChange::Refused { name, enforced: true, .. } => self.unenforced.push(name.to_string()),
+                // Its policy may be one that is to be enforced.
+                PortChange::Hidden { what, .. } if self.is_given => self.unenforced.push(what.clone()),
+                _ => {}
             }
         }
         Ok(changes)
@@ -232,7 +241,7 @@ impl Source for Bridge<'_> {
         Ok(std::mem::take(&mut self.told))
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+    fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)> {
         let policy = self.monitor?.policy(port.slot)?;
         let rules = match (policy.rules.is_closed(), self.is_given) {
             (true, _) => "nothing, as no entry of the policy file is its",
@@ -242,7 +251,7 @@ impl Source for Bridge<'_> {
         Some((rules, policy.mode))
     }
 
-    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+    fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {
         // They are for show; a kernel that does not tell them now may later.
         let stations = self.observer.stations(port.ifindex).unwrap_or_default();
         let line = |station: netns_ebpf::Station| {

@@ -1,12 +1,12 @@
 //! `--attack`: one frame of each kind that no honest host sends, by raw socket from the first namespace to the second.
 
 use super::lab::{Lab, Member};
-use super::plan::{MESH, Plan};
-use super::report::Report;
-use crate::cli::{RunArguments, Topology};
+use super::plan::{MESH, RunPlan};
+use super::report::RunReport;
+use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
 use netns_core::{IfName, RouteSocket, link};
-use netns_ebpf::attack::{Case, FrameSocket, Outcome, Party, Trial, cases};
+use netns_ebpf::attack::{Case, FrameSocket, Party, Trial, TrialOutcome, cases, checksum_cases};
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Policy};
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ const APART: u8 = 1;
 #[derive(Debug)]
 pub(crate) struct Attacked {
     pub(crate) reason: Reason,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: TrialOutcome,
     /// Whether it was to arrive.
     pub(crate) expected: bool,
     /// What is done about violations.
@@ -27,7 +27,7 @@ pub(crate) struct Attacked {
 
 impl Attacked {
     pub(crate) fn is_ok(&self) -> bool {
-        self.outcome == Outcome { seen: 1, arrived: self.expected }
+        self.outcome == TrialOutcome { seen: 1, arrived: self.expected }
     }
 
     pub(crate) fn is_stopped_by_bridge(&self) -> bool {
@@ -36,14 +36,14 @@ impl Attacked {
 }
 
 /// Whether the arguments allow an attack.
-pub(crate) fn check(arguments: &RunArguments, plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn check(arguments: &RunArguments, plan: &RunPlan) -> Result<(), Failure> {
     if !arguments.attack {
         return Ok(());
     }
     if !(2..=MESH).contains(&plan.members.len()) {
         return Err(Failure::usage(format!("--attack takes 2 to {MESH} namespaces")));
     }
-    if plan.topology == Topology::Pair {
+    if plan.topology == RunShape::Pair {
         // A raw socket hears a frame before the program at the same end of the cable drops it.
         return Err(Failure::usage("--attack takes a bridge between the namespaces"));
     }
@@ -51,7 +51,7 @@ pub(crate) fn check(arguments: &RunArguments, plan: &Plan) -> Result<(), Failure
 }
 
 /// Sends the frames; whether all became what they should.
-pub(crate) fn attack(lab: &Lab<'_>, report: &mut Report) -> Result<bool, Failure> {
+pub(crate) fn attack(lab: &Lab<'_>, report: &mut RunReport) -> Result<bool, Failure> {
     let (Some(monitor), [attacker, victim, ..]) = (lab.monitor(), lab.members()) else {
         return Err(Failure::usage("--attack takes the eBPF program, and that takes root"));
     };
@@ -62,9 +62,8 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut Report) -> Result<bool, Failure
     let [us, them] = [attacker, victim].map(|member| Party::new(member.mac, &member.addresses));
     let (host, mode) = (lab.host()?, lab.mode());
     report.attack(&attacker.name, &victim.name)?;
-    let mut send = |case: &Case, passes_bridge: bool| -> Result<bool, Failure> {
-        let expected = mode == Mode::Observe && passes_bridge;
-        let result = Attacked { reason: case.reason, outcome: trial.send(case)?, expected, mode };
+    let mut note = |reason: Reason, outcome: TrialOutcome, passes_bridge: bool| -> Result<bool, Failure> {
+        let result = Attacked { reason, outcome, expected: mode == Mode::Observe && passes_bridge, mode };
         report.attacked(&result)?;
         Ok(result.is_ok())
     };
@@ -72,25 +71,26 @@ pub(crate) fn attack(lab: &Lab<'_>, report: &mut Report) -> Result<bool, Failure
     let mut done = HashSet::new();
     let cases = cases(&us, &them);
     for case in cases.iter().filter(|case| done.insert(case.reason)) {
-        all &= send(case, case.passes_bridge(&host))?;
+        all &= note(case.reason, trial.send(case)?, case.passes_bridge(&host))?;
     }
 
+    // Two bytes of the sender's choice, written after the frame was judged.
+    let unsummed = checksum_cases(&us, &them).into_iter().find(|case| !case.is_honest);
+    if let Some(case) = unsummed {
+        all &= note(Reason::ChecksumPlace, trial.send_unsummed(&case)?, true)?;
+    }
     // An honest frame, to a group that its sender may not talk to.
     if let Some(honest) = cases.first() {
         let policy = lab.policy(victim.mac, &victim.addresses)?;
         monitor.set_policy(to, &Policy { group: APART, ..policy })?;
         monitor.set_group_pair(0, APART, false)?;
         let case = Case { reason: Reason::Group, frame: honest.near.clone(), ..honest.clone() };
-        all &= send(&case, true)?;
+        all &= note(case.reason, trial.send(&case)?, true)?;
         monitor.set_group_pair(0, APART, true)?;
         monitor.set_policy(to, &policy)?;
     }
     Ok(all)
 }
-
-/// How many bytes fewer the program counts of what the attacker sent than the kernel does: tags that the kernel takes
-/// out of a frame before the program sees it.
-pub(crate) const TAG_BYTES: u64 = 4;
 
 /// A raw socket on a namespace's `eth0`.
 pub(super) fn open(member: &Member) -> Result<FrameSocket, Failure> {

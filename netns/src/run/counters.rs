@@ -3,18 +3,20 @@
 use super::lab::Lab;
 use super::ways::Unseen;
 use crate::failure::Failure;
-use netns_ebpf::{Comparison, Slot};
+use netns_ebpf::{CounterComparison, Slot};
 
 /// Whether the program counted what the kernel counted.
 #[derive(Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct CountersVerdict {
     /// What differs, in words; nothing if all is exact.
     pub(crate) differences: Vec<String>,
+    /// Where the kernel counts at another place, in words.
+    pub(crate) apart: Vec<String>,
     /// How many ports were compared; `None` if there is no program to compare with.
     pub(crate) ports: Option<usize>,
 }
 
-impl Verdict {
+impl CountersVerdict {
     /// `None` if there was nothing to compare.
     pub(crate) fn exact(&self) -> Option<bool> {
         self.ports.map(|_| self.differences.is_empty())
@@ -23,24 +25,33 @@ impl Verdict {
 
 /// Holds the program's counters against `stats64` of every port, packets and bytes, both ways.
 ///
-/// `tag_bytes` is what the kernel took out of frames of the first port before the program saw them; `unseen` is what got
+/// `unseen` is what got
 /// past the program there.
-pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64, unseen: Unseen) -> Result<Verdict, Failure> {
+pub(crate) fn verify(lab: &mut Lab<'_>, unseen: Unseen) -> Result<CountersVerdict, Failure> {
     let Some(monitor) = lab.monitor() else {
-        return Ok(Verdict { differences: Vec::new(), ports: None });
+        return Ok(CountersVerdict { differences: Vec::new(), apart: Vec::new(), ports: None });
     };
     let slots: Vec<Slot> = lab.members().iter().filter_map(|member| member.slot).collect();
     let comparison = monitor.compare(&slots, || -> Result<_, Failure> {
         let mut stats = lab.port_stats()?;
         if let Some(attacker) = stats.first_mut() {
-            attacker.rx_bytes = attacker.rx_bytes.saturating_sub(tag_bytes + unseen.bytes);
+            attacker.rx_bytes = attacker.rx_bytes.saturating_sub(unseen.bytes);
             attacker.rx_packets = attacker.rx_packets.saturating_sub(unseen.packets);
         }
         Ok(stats)
     })?;
+    let mut apart = Vec::new();
     let differences = match comparison {
-        Comparison::Exact => Vec::new(),
-        Comparison::Different(all) => {
+        CounterComparison::Exact => Vec::new(),
+        CounterComparison::Apart(all) => {
+            let members = || lab.members().iter();
+            apart.extend(all.iter().filter_map(|(slot, why)| {
+                let member = members().find(|member| member.slot == Some(*slot))?;
+                Some(format!("{} ({}): {why}", member.port, member.name))
+            }));
+            Vec::new()
+        }
+        CounterComparison::Different(all) => {
             let members = || lab.members().iter();
             let told = all.iter().filter_map(|difference| {
                 let member = members().find(|member| member.slot == Some(difference.port))?;
@@ -48,7 +59,7 @@ pub(crate) fn verify(lab: &mut Lab<'_>, tag_bytes: u64, unseen: Unseen) -> Resul
             });
             told.collect()
         }
-        Comparison::Busy => vec!["the ports were never quiet for a moment".to_owned()],
+        CounterComparison::Busy => vec!["the ports were never quiet for a moment".to_owned()],
     };
-    Ok(Verdict { differences, ports: Some(slots.len()) })
+    Ok(CountersVerdict { differences, apart, ports: Some(slots.len()) })
 }

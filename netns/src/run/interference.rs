@@ -1,12 +1,12 @@
 //! Whether somebody else has changed what a run made, while it ran: a network manager that takes every link for its own
 //! takes ports off the bridge and addresses from it, and the counters go on being equal to the kernel's.
 
-use super::plan::Plan;
+use super::plan::RunPlan;
 use crate::failure::Failure;
 use netns_core::{Namespace, RouteSocket, address, link};
 
 /// What is not any more as it was built, in words.
-pub(crate) fn found(host: &Namespace, plan: &Plan) -> Result<Vec<String>, Failure> {
+pub(crate) fn found(host: &Namespace, plan: &RunPlan) -> Result<Vec<String>, Failure> {
     let mut changed = Vec::new();
     if !plan.has_host() {
         return Ok(changed);

@@ -1,7 +1,8 @@
 //! Whether the machine is as it was.
 
-use super::plan::Plan;
+use super::plan::RunPlan;
 use crate::failure::Failure;
+use crate::state::forwarding_of;
 use netns_core::{Folder, Namespace, RouteSocket, link, sysctl};
 
 const IP_FORWARD: &str = "net.ipv4.ip_forward";
@@ -28,7 +29,7 @@ impl Before {
     }
 
     /// The names of what is there now of the plan, and was not before.
-    pub(crate) fn leftovers(&self, host: &Namespace, plan: &Plan) -> Result<Vec<String>, Failure> {
+    pub(crate) fn leftovers(&self, host: &Namespace, plan: &RunPlan) -> Result<Vec<String>, Failure> {
         let mut left = Vec::new();
         let names = Namespace::list()?;
         let ours = |name: &String| plan.members.iter().any(|member| member.name == *name);
@@ -40,13 +41,16 @@ impl Before {
             }
         }
         let folder = Folder::observe()?;
-        if names.is_empty() && (folder.existed, folder.mounted) != (self.folder.existed, self.folder.mounted)
+        let is_new = |now: bool, before: bool| now && !before;
+        if names.is_empty()
+            && (is_new(folder.existed, self.folder.existed) || is_new(folder.mounted, self.folder.mounted))
         {
             left.push("the folder of named namespaces".to_owned());
         }
         if let Some(before) = &self.forwarding
             && let forwarding = sysctl::get(host, IP_FORWARD)?
-            && forwarding != *before
+            && (before.as_str(), forwarding.as_str()) == ("0", "1")
+            && forwarding_of(host).needed_by_others()?.is_none()
         {
             left.push(format!("{IP_FORWARD}={forwarding}"));
         }

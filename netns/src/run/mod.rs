@@ -14,7 +14,7 @@ mod source;
 mod traffic;
 mod ways;
 
-use crate::cli::{RunArguments, Topology};
+use crate::cli::{RunArguments, RunShape};
 use crate::counting::{self, Counting};
 use crate::failure::{self, Failure};
 use crate::messages::say;
@@ -26,19 +26,19 @@ use lab::Lab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::{Mode, MonitorOptions};
-use plan::Plan;
+use plan::RunPlan;
 use preflight::Privilege;
-use report::{Report, Summary};
-use source::Ports;
+use report::{RunReport, RunSummary};
+use source::SourcePorts;
 use std::process::ExitCode;
 use std::time::Instant;
-use traffic::Traffic;
+use traffic::RunTraffic;
 use ways::Unseen;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
 /// down. Whatever goes wrong on the way, what was made is taken down.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let plan = Plan::new(arguments)?;
+    let plan = RunPlan::new(arguments)?;
     attack::check(arguments, &plan)?;
     let privilege = preflight::privilege(arguments)?;
     let host = match privilege {
@@ -52,11 +52,11 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     // Before anything is made: the address may be taken.
     let metrics = arguments.watch.metrics(&plan.network())?;
-    let mut report = Report::new(stdout(), arguments.watch.json);
+    let mut report = RunReport::new(stdout(), arguments.watch.json, plan.members.len());
 
     let mut probe = preflight::check_kernel()?;
     // Between two namespaces that are joined by a cable there is no bridge.
-    let judges = arguments.enforce && plan.topology == Topology::Bridge;
+    let judges = arguments.enforce && plan.topology == RunShape::Bridge;
     let barrier = judges && counting::can_bar(Some(&probe));
     let started = Instant::now();
     let (slots, pairs) = (plan.ports(), plan.pairs());
@@ -80,6 +80,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return summary.exit_code();
     }
     let host = lab.host()?;
+    report.taking_down();
     let taken_down = Instant::now();
     let result = lab.take_down();
     report.step("take everything down", taken_down.elapsed());
@@ -115,12 +116,12 @@ fn tell_what_is_less(privilege: Privilege, counting: &Counting) {
 /// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
 fn prove(
     arguments: &RunArguments,
-    plan: &Plan,
+    plan: &RunPlan,
     lab: &mut Lab<'_>,
-    report: &mut Report,
+    report: &mut RunReport,
     stop: &Stop,
     metrics: Option<&Metrics>,
-) -> Result<Summary, Failure> {
+) -> Result<RunSummary, Failure> {
     lab.build(plan, report, stop)?;
     report.setup(plan)?;
     if let Some(metrics) = metrics {
@@ -128,14 +129,16 @@ fn prove(
     }
 
     let (mut pings, mut pings_ok, mut lost) = (0, 0, Vec::new());
-    for route in pings::routes(lab, plan)? {
+    let routes = pings::routes(lab, plan)?;
+    let total = routes.len();
+    for route in routes {
         if stop.requested() {
             break;
         }
         let outcome = route.ping();
         pings += 1;
         pings_ok += usize::from(outcome.is_ok());
-        report.ping(&route, &outcome)?;
+        report.ping(&route, &outcome, [pings, total])?;
         if !outcome.is_ok() {
             lost.push(route);
         }
@@ -151,20 +154,19 @@ fn prove(
         }
         None => (None, Unseen::default()),
     };
-    let traffic = Traffic::start(lab.members());
+    let traffic = RunTraffic::start(lab.members());
     let traffic_failed = traffic.failed().to_vec();
-    let mut ports = Ports::of(lab, plan.network(), teller);
+    let mut ports = SourcePorts::of(lab, plan.network(), teller);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let changed = interference::found(&lab.host()?, plan)?;
-    let tag_bytes = if arguments.attack { attack::TAG_BYTES } else { 0 };
-    let verdict = verify(lab, tag_bytes, unseen)?;
+    let verdict = verify(lab, unseen)?;
     lab.flush_log();
     lab.read_barrier()?;
     let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
     // A host namespace of our own has no rules.
     let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
-    Ok(Summary {
+    Ok(RunSummary {
         pings,
         pings_ok,
         traffic: traffic_failed,
@@ -179,7 +181,7 @@ fn prove(
     })
 }
 
-impl Summary {
+impl RunSummary {
     /// 0 only if all is as it should be.
     fn exit_code(&self) -> Result<ExitCode, Failure> {
         // Whoever attacks wants violations; of anybody else's run there are none.

@@ -1,7 +1,7 @@
 //! What on a host may stand in the way of frames between namespaces.
 
 use super::pings::{HOST, PingRoute};
-use super::plan::Plan;
+use super::plan::RunPlan;
 use netns_core::{Namespace, sysctl};
 
 /// The family of packets that a setting of the bridge is about: whether it is IPv4, the setting, the command's name.
@@ -15,7 +15,7 @@ const FAMILIES: [(bool, &str, &str); 2] = [
 /// three sets of rules, and each is shown by its own command alone.
 ///
 /// The settings are each network namespace's own since Linux 5.3.
-pub(crate) fn hint(host: &Namespace, plan: &Plan, lost: &[PingRoute]) -> Option<String> {
+pub(crate) fn hint(host: &Namespace, plan: &RunPlan, lost: &[PingRoute]) -> Option<String> {
     let between = |route: &&PingRoute| route.from != HOST && route.to != HOST;
     let lost = |v4: bool| lost.iter().filter(between).any(|route| route.address.is_ipv4() == v4);
     let on = |setting: &str| sysctl::get(host, setting).is_ok_and(|value| value == "1");

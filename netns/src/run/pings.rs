@@ -1,10 +1,10 @@
 //! Who pings whom, and whether they are answered.
 
 use super::lab::Lab;
-use super::plan::Plan;
+use super::plan::RunPlan;
 use crate::failure::Failure;
 use netns_core::Namespace;
-use netns_core::ping::{Outcome, Ping, ping};
+use netns_core::ping::{Ping, PingOutcome, ping};
 use std::net::IpAddr;
 
 /// What the host is called beside the namespaces.
@@ -27,9 +27,9 @@ impl PingRoute {
             Err(error) => return PingResult { rtt: None, why: error.to_string() },
         };
         match report.outcomes.into_iter().next() {
-            Some(Outcome::Reply(rtt)) => PingResult { rtt: Some(rtt), why: String::new() },
-            Some(Outcome::Unreachable(why)) => PingResult { rtt: None, why: why.to_string() },
-            Some(Outcome::TimedOut) | None => PingResult { rtt: None, why: "no answer".to_owned() },
+            Some(PingOutcome::Reply(rtt)) => PingResult { rtt: Some(rtt), why: String::new() },
+            Some(PingOutcome::Unreachable(why)) => PingResult { rtt: None, why: why.to_string() },
+            Some(PingOutcome::TimedOut) | None => PingResult { rtt: None, why: "no answer".to_owned() },
         }
     }
 }
@@ -48,7 +48,7 @@ impl PingResult {
 }
 
 /// Every ordered pair of namespaces, of many a ring; and the host with each, both ways. Once for each subnet.
-pub(crate) fn routes(lab: &Lab<'_>, plan: &Plan) -> Result<Vec<PingRoute>, Failure> {
+pub(crate) fn routes(lab: &Lab<'_>, plan: &RunPlan) -> Result<Vec<PingRoute>, Failure> {
     let members = lab.members();
     let mut routes = Vec::new();
     for (family, subnet) in plan.subnets.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! What a run makes: names and addresses, checked before anything is made.
 
-use crate::cli::{RunArguments, Topology};
+use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
-use crate::program;
+use crate::name;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -14,8 +14,8 @@ const MOST_PAIRS: u32 = 1 << 18;
 
 /// What a run makes.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) topology: Topology,
+pub(crate) struct RunPlan {
+    pub(crate) topology: RunShape,
     pub(crate) members: Vec<PlannedMember>,
     pub(crate) bridge: IfName,
     pub(crate) bridge_mac: MacAddress,
@@ -43,38 +43,40 @@ pub(crate) struct PlannedMember {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-impl Plan {
+impl RunPlan {
     /// Works everything out from the arguments alone.
     pub(crate) fn new(arguments: &RunArguments) -> Result<Self, Failure> {
         let count = arguments.namespaces;
         match arguments.topology {
-            Topology::Pair if count != 2 => {
+            RunShape::Pair if count != 2 => {
                 return Err(Failure::usage("--topology pair has two namespaces, no more and no fewer"));
             }
-            Topology::Bridge if count == 0 || count > bridge::MAX_PORTS as usize => {
+            RunShape::Bridge if count == 0 || count > bridge::MAX_PORTS as usize => {
                 let most = bridge::MAX_PORTS;
                 return Err(Failure::usage(format!("--namespaces {count}: a bridge has 1 to {most} ports")));
             }
             _ => {}
         }
-        let mut subnets = vec![subnet("--subnet", arguments.subnet, true, arguments.host_address, count)?];
+        let has_host = arguments.topology == RunShape::Bridge;
+        let subnet = |flag, net, host| subnet(flag, net, host, count, has_host);
+        let mut subnets = vec![subnet("--subnet", arguments.subnet, arguments.host_address)?];
         if let Some(net) = arguments.subnet6 {
-            subnets.push(subnet("--subnet6", net, false, None, count)?);
+            subnets.push(subnet("--subnet6", net, None)?);
         }
         // Only to tell our bridge from one that somebody else makes later, and our MACs from another run's.
         let random = RandomState::new().build_hasher().finish() & 0xFF_FFFF_0000;
         let mut members = Vec::with_capacity(count);
         for number in 1..=count {
             let port = match arguments.topology {
-                Topology::Bridge => format!("veth-ns{number}"),
-                Topology::Pair => "eth0".to_owned(),
+                RunShape::Bridge => format!("veth-ns{number}"),
+                RunShape::Pair => "eth0".to_owned(),
             };
             members.push(PlannedMember {
                 name: format!("ns{number}"),
                 port: IfName::new(&port)?,
                 mac: MacAddress::local(random + number as u64),
                 port_mac: MacAddress::local(random + 0x8000 + number as u64),
-                addresses: subnets.iter().filter_map(|subnet| subnet.net.host(number as u128)).collect(),
+                addresses: subnets.iter().filter_map(|subnet| nth(subnet.net, number as u128)).collect(),
             });
         }
         let (topology, bridge) = (arguments.topology, arguments.bridge);
@@ -91,23 +93,23 @@ impl Plan {
     pub(crate) fn pairs(&self) -> u32 {
         let ports = self.members.len() as u32;
         match self.topology {
-            Topology::Bridge => (ports * (ports + 1)).clamp(64, MOST_PAIRS),
+            RunShape::Bridge => (ports * (ports + 1)).clamp(64, MOST_PAIRS),
             // Each end of a cable is its own pair.
-            Topology::Pair => 0,
+            RunShape::Pair => 0,
         }
     }
 
     /// What the ports are of.
     pub(crate) fn network(&self) -> String {
         match self.topology {
-            Topology::Bridge => self.bridge.to_string(),
-            Topology::Pair => "pair".to_owned(),
+            RunShape::Bridge => self.bridge.to_string(),
+            RunShape::Pair => "pair".to_owned(),
         }
     }
 
     /// Whether there is a bridge, and the host on it.
     pub(crate) fn has_host(&self) -> bool {
-        self.topology == Topology::Bridge
+        self.topology == RunShape::Bridge
     }
 
     /// Whether there are so many that each talks with the next only, in a ring, instead of with each.
@@ -136,7 +138,7 @@ impl Plan {
             let name = &member.name;
             return Err(Failure::usage(format!(
                 "there is a namespace {name} already; if an earlier run left it: `{} clean`; or use --isolated",
-                program::name()
+                name::name()
             )));
         }
         if !self.has_host() {
@@ -149,7 +151,7 @@ impl Plan {
                 return Err(Failure::usage(format!(
                     "there is a link {name} already; if an earlier run left it: `{} clean`; \
                      or choose another with --bridge, or use --isolated",
-                    program::name()
+                    name::name()
                 )));
             }
         }
@@ -170,10 +172,11 @@ impl Plan {
 fn subnet(
     flag: &str,
     net: IpNet,
-    v4: bool,
     host: Option<IpAddr>,
     namespaces: usize,
+    has_host: bool,
 ) -> Result<Subnet, Failure> {
+    let v4 = flag == "--subnet";
     if net.address().is_ipv4() != v4 {
         let family = if v4 { "IPv4" } else { "IPv6" };
         return Err(Failure::usage(format!("{flag} {net}: this is no {family} network")));
@@ -184,23 +187,66 @@ fn subnet(
             net.network()
         )));
     }
-    let room = net.hosts();
-    if room < namespaces as u128 + 1 {
+    if let Some(what) = no_hosts(net) {
         return Err(Failure::usage(format!(
-            "{flag} {net}: its {room} addresses are too few for {namespaces} namespaces and the host"
+            "{flag} {net}: its addresses are {what}, which no host can have"
         )));
     }
+    let room = room(net);
+    if room < namespaces as u128 + u128::from(has_host) {
+        let and_the_host = if has_host { " and the host" } else { "" };
+        return Err(Failure::usage(format!(
+            "{flag} {net}: its {room} addresses are too few for {namespaces} namespaces{and_the_host}"
+        )));
+    }
+    // Between two namespaces that are joined by a cable it is nobody's.
     let host = match host {
+        None if !has_host => return Ok(Subnet { net, host: net.last() }),
         Some(host) => host,
-        None => net.host(room).ok_or_else(|| Failure::usage(format!("{flag} {net}: it has no addresses")))?,
+        None => nth(net, room).ok_or_else(|| Failure::usage(format!("{flag} {net}: it has no addresses")))?,
     };
-    let ours = (1..=namespaces).any(|number| net.host(number as u128) == Some(host));
-    let reserved = host == net.address() || (v4 && host == net.last());
+    let ours = (1..=namespaces).any(|number| nth(net, number as u128) == Some(host));
+    let reserved = !is_point_to_point(net) && (host == net.address() || (v4 && host == net.last()));
     if !net.contains(host) || reserved || ours {
         let why = if ours { "is one of the namespaces'" } else { "is no host's address in it" };
         return Err(Failure::usage(format!("--host-address {host}: with {flag} {net} it {why}")));
     }
     Ok(Subnet { net, host })
+}
+
+/// Whether a network has two addresses, which are both a host's: RFC 3021 of IPv4, RFC 6164 of IPv6.
+fn is_point_to_point(net: IpNet) -> bool {
+    net.prefix() + 1 == IpNet::single(net.address()).prefix()
+}
+
+/// How many hosts there can be in a network.
+fn room(net: IpNet) -> u128 {
+    if is_point_to_point(net) { 2 } else { net.hosts() }
+}
+
+/// The address of the `number`th host, from 1.
+fn nth(net: IpNet, number: u128) -> Option<IpAddr> {
+    match number {
+        1 if is_point_to_point(net) => Some(net.network().address()),
+        2 if is_point_to_point(net) => Some(net.last()),
+        _ if is_point_to_point(net) => None,
+        _ => net.host(number),
+    }
+}
+
+/// What the addresses of a network are, if the kernel gives them to no host, or routes nothing to them.
+fn no_hosts(net: IpNet) -> Option<&'static str> {
+    const KINDS: [(&str, &str); 7] = [
+        ("0.0.0.0/8", "of this network (RFC 791)"),
+        ("127.0.0.0/8", "loopback addresses"),
+        ("224.0.0.0/4", "multicast addresses"),
+        ("::/128", "unspecified"),
+        ("::1/128", "the loopback address"),
+        ("fe80::/10", "link-local addresses"),
+        ("ff00::/8", "multicast addresses"),
+    ];
+    let kind = |text: &str| text.parse::<IpNet>().ok();
+    KINDS.iter().find(|(text, _)| kind(text).is_some_and(|kind| kind.overlaps(&net))).map(|(_, what)| *what)
 }
 
 #[cfg(test)]

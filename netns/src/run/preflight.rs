@@ -6,8 +6,8 @@ use crate::rights;
 use netns_core::bridge::{self, Bridge};
 use netns_core::veth::{self, Veth};
 use netns_core::{
-    IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace, is_in_initial_user_namespace,
-    missing_capabilities,
+    ErrorKind, IfName, MacAddress, Namespace, RouteSocket, become_root_of_user_namespace,
+    is_in_initial_user_namespace, missing_capabilities,
 };
 
 /// By what right a run does what it does.
@@ -55,9 +55,6 @@ pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> 
 
 /// Whether the kernel has what a run needs, by trying it in a namespace that is thrown away with the socket in it.
 pub(crate) fn check_kernel() -> Result<RouteSocket, Failure> {
-    let missing = |what: &'static str| {
-        move |error: netns_core::Error| Failure::usage(format!("this kernel has no {what}: {error}"))
-    };
     let namespace = Namespace::anonymous().map_err(missing("network namespaces (CONFIG_NET_NS)"))?;
     let mut socket = RouteSocket::open_in(&namespace)?;
     let bridge = Bridge { index: Some(2), ..Bridge::new(IfName::new("probe")?, MacAddress::local(0)) };
@@ -70,4 +67,16 @@ pub(crate) fn check_kernel() -> Result<RouteSocket, Failure> {
     };
     veth::create(&mut socket, &pair).map_err(missing("veth pairs (CONFIG_VETH)"))?;
     Ok(socket)
+}
+
+/// What it means that the kernel refuses: that it was built without it, if it takes the request for unknown. `unshare` says
+/// `EINVAL` then (`copy_net_ns` in <https://github.com/torvalds/linux/blob/v6.12/include/net/net_namespace.h>), a request
+/// for a link of an unknown kind `EOPNOTSUPP`. Anything else may be there and is refused for another reason.
+fn missing(what: &'static str) -> impl FnOnce(netns_core::Error) -> Failure {
+    move |error| match error.kind() {
+        ErrorKind::Unsupported | ErrorKind::Invalid => {
+            Failure::usage(format!("this kernel has no {what}: {error}"))
+        }
+        _ => error.into(),
+    }
 }

@@ -1,16 +1,17 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
 use super::attack::Attacked;
-use super::counters::Verdict;
+use super::counters::CountersVerdict;
 use super::pings::{PingResult, PingRoute};
-use super::plan::{Plan, PlannedMember};
+use super::plan::{PlannedMember, RunPlan};
 use super::ways::Way;
 use crate::failure::Failure;
-use crate::messages::say;
+use crate::messages::{is_verbose, say};
+use crate::name;
 use crate::output::{json_line, micros, millis};
-use crate::program;
+use crate::progress::ProgressLine;
 use crate::watch::reasons;
-use netns_ebpf::attack::Outcome;
+use netns_ebpf::attack::TrialOutcome;
 use netns_ebpf::layout::Violations;
 use serde_json::{Value, json};
 use std::io::{StdoutLock, Write};
@@ -23,17 +24,20 @@ const FEW: usize = 8;
 
 /// Prints.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct RunReport {
     out: StdoutLock<'static>,
     json: bool,
     steps: Vec<(String, Duration)>,
     /// Of the steps, those that set up a namespace.
     namespaces: Vec<Duration>,
+    /// How many namespaces there are to be.
+    total: usize,
+    line: ProgressLine,
 }
 
 /// How it ended.
 #[derive(Debug)]
-pub(crate) struct Summary {
+pub(crate) struct RunSummary {
     pub(crate) pings: usize,
     pub(crate) pings_ok: usize,
     /// What traffic of our own could not be started, and why.
@@ -46,22 +50,39 @@ pub(crate) struct Summary {
     pub(crate) attack: Option<bool>,
     /// What the namespaces sent and may not, by reason; `None` where there was no program to judge it.
     pub(crate) violations: Option<Violations>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CountersVerdict,
     /// How often somebody took away what enforces.
     pub(crate) lost_enforcement: u32,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
 }
 
-impl Report {
-    pub(crate) fn new(out: StdoutLock<'static>, json: bool) -> Self {
-        Self { out, json, steps: Vec::new(), namespaces: Vec::new() }
+impl RunReport {
+    /// Of a run with so many namespaces.
+    pub(crate) fn new(out: StdoutLock<'static>, json: bool, total: usize) -> Self {
+        let line = ProgressLine::new(!is_verbose() || json);
+        Self { out, json, steps: Vec::new(), namespaces: Vec::new(), total, line }
     }
 
     /// A namespace was set up.
     pub(crate) fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
         self.namespaces.push(time);
         self.step(&format!("{} on {}", planned.name, planned.port), time);
+        if !self.prints_steps() {
+            self.line.show(self.namespaces.len(), self.total, "namespaces");
+        }
+    }
+
+    /// Whether a line is printed for the step that was taken last.
+    fn prints_steps(&self) -> bool {
+        !self.json && (self.steps.len() <= 4 + MANY || is_verbose())
+    }
+
+    /// Everything is going to be taken down. Of many it takes a while.
+    pub(crate) fn taking_down(&mut self) {
+        if self.total > MANY {
+            self.line.say("taking everything down");
+        }
     }
 
     /// How long each namespace took.
@@ -74,17 +95,19 @@ impl Report {
         &mut self.out
     }
 
-    /// A step that was taken, and its time. Of many, the later ones are summed up by [`Report::setup`].
+    /// A step that was taken, and its time. Of many, the later ones are summed up by [`RunReport::setup`].
     pub(crate) fn step(&mut self, name: &str, time: Duration) {
         self.steps.push((name.to_owned(), time));
-        if !self.json && self.steps.len() <= 4 + MANY {
+        if self.prints_steps() {
+            self.line.clear();
             // If nobody reads any more, the next line that must be read tells.
             let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
         }
     }
 
     /// Everything is built.
-    pub(crate) fn setup(&mut self, plan: &Plan) -> Result<(), Failure> {
+    pub(crate) fn setup(&mut self, plan: &RunPlan) -> Result<(), Failure> {
+        self.line.clear();
         let total: Duration = self.steps.iter().map(|(_, time)| *time).sum();
         let names: Vec<&str> = plan.members.iter().map(|member| member.name.as_str()).collect();
         if self.json {
@@ -99,13 +122,19 @@ impl Report {
             });
             return Ok(json_line(&mut self.out, &line)?);
         }
-        if self.steps.len() > 4 + MANY {
+        if !self.prints_steps() {
             writeln!(self.out, "{:>9}  ... and {} more", "", self.steps.len() - 4 - MANY)?;
         }
         Ok(writeln!(self.out, "{:>9}  {} namespaces in all", millis(total), names.len())?)
     }
 
-    pub(crate) fn ping(&mut self, route: &PingRoute, result: &PingResult) -> Result<(), Failure> {
+    /// What became of a ping, the how manieth it was, and of how many.
+    pub(crate) fn ping(
+        &mut self,
+        route: &PingRoute,
+        result: &PingResult,
+        [done, total]: [usize; 2],
+    ) -> Result<(), Failure> {
         if self.json {
             let line = json!({
                 "type": "ping", "from": route.from, "to": route.to, "address": route.address.to_string(),
@@ -120,8 +149,9 @@ impl Report {
                 let (from, to) = (&route.from, &route.to);
                 writeln!(self.out, "{:>6} us  ping {from} -> {to} ({})", rtt.as_micros(), route.address)?;
             }
-            Some(_) => {}
+            Some(_) => self.line.show(done, total, "pings"),
             None => {
+                self.line.clear();
                 let (from, to) = (&route.from, &route.to);
                 writeln!(self.out, "   FAILED  ping {from} -> {to} ({}): {}", route.address, result.why)?;
             }
@@ -130,6 +160,7 @@ impl Report {
     }
 
     pub(crate) fn pings_done(&mut self, pings: usize, answered: usize) -> Result<(), Failure> {
+        self.line.clear();
         if !self.json {
             writeln!(self.out, "{answered} of {pings} pings answered")?;
             self.out.flush()?;
@@ -139,7 +170,7 @@ impl Report {
 
     /// What became of one frame of an attack.
     pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
-        let Attacked { reason, outcome: Outcome { seen, arrived }, expected, .. } = attacked;
+        let Attacked { reason, outcome: TrialOutcome { seen, arrived }, expected, .. } = attacked;
         if self.json {
             let line = json!({
                 "type": "attack", "reason": reason.name(), "sent": 1, "seen": seen, "reached": arrived,
@@ -169,7 +200,7 @@ impl Report {
     /// The heading of the table of ways around.
     pub(crate) fn ways(&mut self) -> Result<(), Failure> {
         if !self.json {
-            writeln!(self.out, "\n{:<34} sent unguarded guarded counted", "past the program")?;
+            writeln!(self.out, "\n{:<39} sent unguarded guarded counted", "past the program")?;
         }
         Ok(())
     }
@@ -186,7 +217,7 @@ impl Report {
         }
         let wrong = if way.is_ok() { "" } else { "  WRONG" };
         let sent = Way::SENT;
-        Ok(writeln!(self.out, "{name:<34} {sent:>4} {unguarded:>9} {guarded:>7} {counted:>7}{wrong}")?)
+        Ok(writeln!(self.out, "{name:<39} {sent:>4} {unguarded:>9} {guarded:>7} {counted:>7}{wrong}")?)
     }
 
     /// Why there are no ways around.
@@ -197,8 +228,9 @@ impl Report {
         Ok(writeln!(self.out, "\nno way past the program was tried: {why}")?)
     }
 
-    pub(crate) fn summary(&mut self, summary: &Summary) -> Result<(), Failure> {
-        let Summary {
+    pub(crate) fn summary(&mut self, summary: &RunSummary) -> Result<(), Failure> {
+        self.line.clear();
+        let RunSummary {
             pings,
             pings_ok,
             traffic,
@@ -214,6 +246,7 @@ impl Report {
         if self.json {
             let line = json!({
                 "type": "summary", "pings": pings, "pings_ok": pings_ok, "exact": verdict.exact(),
+                "counted_apart": verdict.apart,
                 "leftovers": leftovers, "kept": kept,
                 "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
                 "attack_ok": attack, "traffic_failed": traffic, "hint": hint, "changed": changed,
@@ -258,7 +291,12 @@ impl Report {
                 let left = if leftovers.is_empty() { "nothing".to_owned() } else { leftovers.join(", ") };
                 writeln!(self.out, "left      {left}")?;
             } else {
-                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), program::name())?;
+                writeln!(self.out, "kept      {}; `{} clean` removes it", kept.join(", "), name::name())?;
+            }
+        }
+        if !self.json {
+            for apart in &verdict.apart {
+                writeln!(self.out, "          {apart}")?;
             }
         }
         for difference in &verdict.differences {

@@ -1,28 +1,28 @@
 //! A run's ports, as what is watched.
 
 use super::lab::{Lab, Member};
-use crate::cli::Topology;
+use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::watch::{Source, Teller};
-use netns_ebpf::{Behind, Mode, Pair, PortChange, PortInfo, PortReading, Reading, Slot, Violation};
+use netns_ebpf::{Behind, Mode, Pair, PortChange, PortIdentity, PortReading, Reading, Slot, Violation};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 /// The ports of a lab that is built: they neither come nor go.
-pub(crate) struct Ports<'a, 'm> {
+pub(crate) struct SourcePorts<'a, 'm> {
     lab: &'a mut Lab<'m>,
     network: String,
-    infos: Vec<Arc<PortInfo>>,
+    infos: Vec<Arc<PortIdentity>>,
     teller: Teller,
 }
 
-impl<'a, 'm> Ports<'a, 'm> {
+impl<'a, 'm> SourcePorts<'a, 'm> {
     pub(crate) fn of(lab: &'a mut Lab<'m>, network: String, teller: Teller) -> Self {
         // Without a program there are no slots; then they are numbered.
         let numbers = (1..=u16::MAX).filter_map(Slot::new);
         let info = |(member, number): (&Member, Slot)| {
-            Arc::new(PortInfo {
+            Arc::new(PortIdentity {
                 ifindex: member.port_index,
                 slot: member.slot.unwrap_or(number),
                 name: member.port,
@@ -46,7 +46,7 @@ impl<'a, 'm> Ports<'a, 'm> {
     }
 }
 
-impl Source for Ports<'_, '_> {
+impl Source for SourcePorts<'_, '_> {
     fn network(&self) -> &str {
         &self.network
     }
@@ -63,7 +63,7 @@ impl Source for Ports<'_, '_> {
             Some(monitor) => monitor.read(&self.infos),
             None => self.read_kernel()?,
         };
-        if let (Topology::Pair, [first, second]) = (self.lab.topology(), &reading.ports[..]) {
+        if let (RunShape::Pair, [first, second]) = (self.lab.topology(), &reading.ports[..]) {
             reading.pairs = Pair::of_cable([first, second]).into();
         }
         Ok(reading)
@@ -75,7 +75,7 @@ impl Source for Ports<'_, '_> {
         self.teller.tell(monitor, |slot| infos.iter().find(|info| info.slot == slot))
     }
 
-    fn addresses(&mut self, port: &PortInfo) -> Vec<String> {
+    fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {
         let member = self.place(port.slot).map(|place| &self.lab.members()[place]);
         let lines = |member: &Member| {
             let addresses = member.addresses.iter().map(ToString::to_string);
@@ -84,7 +84,7 @@ impl Source for Ports<'_, '_> {
         member.map_or_else(Vec::new, lines)
     }
 
-    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)> {
+    fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)> {
         Some(("its own addresses (and DHCP)", self.lab.monitor()?.mode(port.slot)?))
     }
 }

@@ -22,14 +22,14 @@ const CHUNK: usize = 8 * 1024;
 
 /// The traffic, until it is stopped or dropped.
 #[derive(Debug)]
-pub(crate) struct Traffic {
+pub(crate) struct RunTraffic {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     /// What of it could not be started, and why.
     failed: Vec<String>,
 }
 
-impl Traffic {
+impl RunTraffic {
     /// Starts what can be started. What stands in its way stands in the way of the pings too, and is reported with them.
     pub(crate) fn start(members: &[Member]) -> Self {
         let mut failed = Vec::new();
@@ -95,7 +95,7 @@ impl Traffic {
     }
 }
 
-impl Drop for Traffic {
+impl Drop for RunTraffic {
     fn drop(&mut self) {
         // Nothing to do about a panic that its thread has told already.
         let _ = self.halt();

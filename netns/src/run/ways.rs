@@ -1,18 +1,24 @@
-//! `--attack --enforce`: ways around the program on a port, each tried with the guard away and with it.
+//! `--attack --enforce`: ways past the guard, each tried with the guard away and with it.
 
 use super::attack::open;
 use super::lab::Lab;
-use super::report::Report;
+use super::report::RunReport;
 use crate::failure::Failure;
-use netns_core::{IfName, MacAddress, RouteSocket, neighbour};
-use netns_ebpf::attack::{Around, Case, FrameSocket, Party, cases};
+use netns_core::{IfName, MacAddress, Namespace, RouteSocket, neighbour};
+use netns_ebpf::attack::{
+    Around, Case, FrameSocket, LeftChecksum, Party, SharedPages, bpdu, cases, checksum_cases,
+};
 use netns_ebpf::packet::Reason;
+use std::io;
 use std::time::Duration;
 
 /// How many frames each way is tried with.
 const SENT: u64 = 10;
 /// How long to wait for one that may arrive.
 const WAIT: Duration = Duration::from_millis(30);
+/// What sockets listen for: LLDP, and frames with a length in place of a type (`ETH_P_802_2`), as BPDUs.
+const LLDP: u16 = 0x88CC;
+const LLC: u16 = 4;
 
 /// What became of a way.
 #[derive(Debug)]
@@ -22,10 +28,10 @@ pub(crate) struct Way {
     pub(crate) unguarded: u64,
     /// The same with the guard.
     pub(crate) guarded: u64,
-    /// How many of those that the guard stopped were counted as `unjudged`.
+    /// How many of those that the guard stopped were counted as what they are.
     pub(crate) counted: u64,
-    /// Whether they are: nothing sees what only the bridge itself refuses to learn from.
-    is_counted: bool,
+    /// As what; of what is made harmless nothing is wrong.
+    reason: Option<Reason>,
 }
 
 impl Way {
@@ -33,7 +39,8 @@ impl Way {
 
     /// An attack that does not work proves nothing.
     pub(crate) fn is_ok(&self) -> bool {
-        self.unguarded > 0 && self.guarded == 0 && (!self.is_counted || self.counted == SENT)
+        let counted = if self.reason.is_some() { SENT } else { 0 };
+        self.unguarded > 0 && self.guarded == 0 && self.counted == counted
     }
 }
 
@@ -44,110 +51,233 @@ pub(crate) struct Unseen {
     pub(crate) bytes: u64,
 }
 
+/// How a frame is sent.
+enum WaySend<'a> {
+    /// As it is, by an `ifb` device, so that the program does not see it.
+    Around,
+    /// With a checksum left to be written.
+    Unsummed(LeftChecksum),
+    /// From memory into which a lie is written once it is sent.
+    Shared(&'a SharedPages, &'a [u8]),
+}
+
 /// Where the effect of a frame shows.
-enum Effect {
-    /// It arrives at this socket.
-    Arrives(FrameSocket),
+enum WayEffect<'a> {
+    /// These bytes arrive at this socket.
+    Arrives(&'a FrameSocket, Vec<u8>),
     /// The bridge learns its source.
     Learnt,
 }
 
+/// What is sent how, and what becomes of it.
+struct WayAttempt<'a> {
+    name: &'static str,
+    frame: &'a [u8],
+    send: WaySend<'a>,
+    effect: WayEffect<'a>,
+    reason: Option<Reason>,
+}
+
+/// Who tries all that, and what it showed so far.
+struct WayAttacker<'a, 'm> {
+    lab: &'a mut Lab<'m>,
+    report: &'a mut RunReport,
+    sender: FrameSocket,
+    host: Namespace,
+    bridge: u32,
+    tried: u8,
+    all_stopped: bool,
+    unseen: Unseen,
+}
+
 /// Tries all ways; whether the guard stopped every one, and what nobody saw meanwhile. Without a guard there is nothing to
 /// try.
-pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut Report) -> Result<(bool, Unseen), Failure> {
-    let mut unseen = Unseen::default();
+pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut RunReport) -> Result<(bool, Unseen), Failure> {
+    let nothing = (true, Unseen::default());
     if !lab.has_barrier() {
-        return Ok((true, unseen));
+        return Ok(nothing);
     }
-    let [attacker, victim, ..] = lab.members() else { return Ok((true, unseen)) };
+    let (Some((bridge, host_mac)), [attacker, victim, ..]) = (lab.bridge(), lab.members()) else {
+        return Ok(nothing);
+    };
     let [us, them] = [attacker, victim].map(|member| Party::new(member.mac, &member.addresses));
-    let (sender, receiver) = (open(attacker)?, open(victim)?);
-    let eth0 = IfName::new("eth0")?;
+    let (sender, receiver, port) = (open(attacker)?, open(victim)?, attacker.port_index);
     let inside = attacker.namespace.try_clone()?;
     let host = lab.host()?;
-    let Some((bridge, host_mac)) = lab.bridge() else { return Ok((true, unseen)) };
-    let at_host = host.enter(|| FrameSocket::open(bridge))?;
-    let at_host = at_host.map_err(|error| Failure::Kernel(format!("listen to the bridge: {error}")))?;
-    let around = match Around::begin(&inside, eth0) {
-        Ok(around) => around,
-        Err(error) => {
-            report.no_ways(&error.to_string())?;
-            return Ok((true, unseen));
-        }
-    };
-    let lie = cases(&us, &them).into_iter().find(|case| case.reason == Reason::Ipv4SourceForeign);
-    let lie = lie.or_else(|| cases(&us, &them).into_iter().next()).map(|Case { frame, .. }| frame);
-    let lie = lie.unwrap_or_default();
-    let to = |mac: [u8; 6]| [&mac[..], &lie[6..]].concat();
-    let all = [
-        ("ifb, to a neighbour", lie.clone(), Effect::Arrives(receiver), true),
-        ("ifb, to the host", to(host_mac.0), Effect::Arrives(at_host), true),
-        ("ifb, a foreign source is learnt", to(them.mac), Effect::Learnt, true),
-        ("ifb, learnt from EAPOL", to(reserved(3)), Effect::Learnt, true),
-        ("ifb, learnt from LLDP", to(reserved(0xe)), Effect::Learnt, false),
-    ];
+    let sockets = host.enter(|| -> io::Result<[FrameSocket; 3]> {
+        let of = |ether_type: u16| FrameSocket::open_for(port, ether_type);
+        Ok([FrameSocket::open(bridge)?, of(LLDP)?, of(LLC)?])
+    })?;
+    let sockets = sockets.map_err(|error| Failure::Kernel(format!("listen to the bridge: {error}")));
+    let [at_host, of_lldp, of_bpdus] = sockets?;
     report.ways()?;
-    let mut all_stopped = true;
-    for (number, (name, frame, effect, is_counted)) in (0_u8..).zip(all) {
-        let mut way = Way { name, unguarded: 0, guarded: 0, counted: 0, is_counted };
+    let mut attacker =
+        WayAttacker { lab, report, sender, host, bridge, tried: 0, all_stopped: true, unseen: nothing.1 };
+    let lies = cases(&us, &them);
+    let lie = lies.iter().find(|case| case.reason == Reason::Ipv4SourceForeign).or_else(|| lies.first());
+    let lie = lie.map(|case| case.frame.clone()).unwrap_or_default();
+    attacker.around(
+        &inside,
+        &lie,
+        [us.mac, them.mac, host_mac.0],
+        [&receiver, &at_host, &of_lldp, &of_bpdus],
+    )?;
+    attacker.checksum(&us)?;
+    attacker.pages(&inside, &lies, &receiver)?;
+    Ok((attacker.all_stopped, attacker.unseen))
+}
+
+impl WayAttacker<'_, '_> {
+    /// Past the hook of the port, by an `ifb` device.
+    fn around(
+        &mut self,
+        inside: &Namespace,
+        lie: &[u8],
+        [own, neighbour, host]: [[u8; 6]; 3],
+        [receiver, at_host, of_lldp, of_bpdus]: [&FrameSocket; 4],
+    ) -> Result<(), Failure> {
+        let around = match Around::begin(inside, IfName::new("eth0")?) {
+            Ok(around) => around,
+            Err(error) => return self.report.no_ways(&error.to_string()),
+        };
+        let to = |mac: [u8; 6]| [&mac[..], lie.get(6..).unwrap_or_default()].concat();
+        let mut lldp = [&reserved(0xE)[..], &own, &LLDP.to_be_bytes()].concat();
+        lldp.resize(60, 0);
+        let arrives = |socket, frame: &[u8]| WayEffect::Arrives(socket, frame.to_vec());
+        let (host, neighbour) = (to(host), to(neighbour));
+        let all = [
+            ("ifb, to a neighbour", lie, arrives(receiver, lie)),
+            ("ifb, to the host", &host[..], arrives(at_host, &host)),
+            ("ifb, a foreign source is learnt", &neighbour, WayEffect::Learnt),
+            ("ifb, learnt from EAPOL", &to(reserved(3)), WayEffect::Learnt),
+            ("ifb, learnt from LLDP", &to(reserved(0xE)), WayEffect::Learnt),
+            ("ifb, LLDP to the host", &lldp, arrives(of_lldp, &lldp)),
+        ];
+        let reason = Some(Reason::Unjudged);
+        for (name, frame, effect) in all {
+            self.attempt(&WayAttempt { name, frame, send: WaySend::Around, effect, reason })?;
+        }
+        let (name, frame) = ("ifb, a BPDU to the host, with STP", &bpdu(own)[..]);
+        self.lab.span_tree(true)?;
+        self.attempt(&WayAttempt {
+            name,
+            frame,
+            send: WaySend::Around,
+            effect: arrives(of_bpdus, frame),
+            reason,
+        })?;
+        self.lab.span_tree(false)?;
+        Ok(around.end()?)
+    }
+
+    /// Over what was judged, by a checksum that a TAP writes.
+    fn checksum(&mut self, us: &Party) -> Result<(), Failure> {
+        let tap = match self.lab.plug_in_tap() {
+            Ok(tap) => tap,
+            Err(error) => return self.report.no_ways(&error.to_string()),
+        };
+        let tap = FrameSocket::of_tap(&tap)
+            .map_err(|error| Failure::Kernel(format!("open a TAP once more: {error}")))?;
+        // Nobody's, so that it is flooded to the TAP.
+        let unknown = Party { mac: [2, 0x66, 0, 0, 0xFF, 0xFF], ..*us };
+        for case in checksum_cases(us, &unknown).into_iter().filter(|case| !case.is_honest).take(1) {
+            self.attempt(&WayAttempt {
+                name: "a checksum over an ARP sender, by a TAP",
+                frame: &case.frame,
+                send: WaySend::Unsummed(case.checksum),
+                effect: WayEffect::Arrives(&tap, case.checksum.write(&case.frame)),
+                reason: Some(Reason::ChecksumPlace),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// After it was judged, into pages that the sender has kept.
+    fn pages(&mut self, inside: &Namespace, lies: &[Case], receiver: &FrameSocket) -> Result<(), Failure> {
+        let pages = match SharedPages::begin(inside, IfName::new("eth0")?) {
+            Ok(pages) => pages,
+            Err(error) => return self.report.no_ways(&error.to_string()),
+        };
+        // Headers up to the transport header are copied on the frame's way through the tunnel.
+        let case = lies.iter().find(|case| case.reason == Reason::NdLinkLayer);
+        if let Some(Case { frame, near, .. }) = case {
+            self.attempt(&WayAttempt {
+                name: "a page written to once it is sent",
+                frame: near,
+                send: WaySend::Shared(&pages, frame),
+                effect: WayEffect::Arrives(receiver, frame.clone()),
+                reason: None,
+            })?;
+        }
+        Ok(pages.end()?)
+    }
+
+    /// Tries a way without the guard and with it.
+    fn attempt(&mut self, attempt: &WayAttempt<'_>) -> Result<(), Failure> {
+        let WayAttempt { name, frame, send, effect, reason } = attempt;
+        let mut way = Way { name, unguarded: 0, guarded: 0, counted: 0, reason: *reason };
+        self.tried += 1;
         for is_guarded in [false, true] {
-            lab.guard(is_guarded)?;
+            self.lab.guard(is_guarded)?;
             // There is nothing to read of a guard that is away.
-            let before = if is_guarded { lab.unjudged()? } else { 0 };
-            let mut frame = frame.clone();
-            if matches!(effect, Effect::Learnt) {
+            let reason = reason.filter(|_| is_guarded);
+            let before = reason.map(|reason| self.lab.counted(reason)).transpose()?;
+            let mut frame = frame.to_vec();
+            if let (WayEffect::Learnt, Some(source)) = (effect, frame.get_mut(6..12)) {
                 // One that nobody has learnt yet.
-                frame[6..12].copy_from_slice(&[2, 0x66, 0, 0, number, u8::from(is_guarded)]);
+                source.copy_from_slice(&[2, 0x66, 0, 0, self.tried, u8::from(is_guarded)]);
             }
-            let had_effect = attempt(&sender, &effect, &frame, &mut RouteSocket::open_in(&host)?, bridge)?;
-            (unseen.packets, unseen.bytes) =
-                (unseen.packets + SENT, unseen.bytes + SENT * frame.len() as u64);
-            if is_guarded {
-                (way.guarded, way.counted) = (had_effect, lab.unjudged()? - before);
-            } else {
-                way.unguarded = had_effect;
+            let had_effect = self.send(send, effect, &frame)?;
+            if matches!(send, WaySend::Around) {
+                self.unseen.packets += SENT;
+                self.unseen.bytes += SENT * frame.len() as u64;
+            }
+            if let (Some(reason), Some(before)) = (reason, before) {
+                way.counted = self.lab.counted(reason)? - before;
+            }
+            *(if is_guarded { &mut way.guarded } else { &mut way.unguarded }) = had_effect;
+        }
+        self.all_stopped &= way.is_ok();
+        self.report.way(&way)
+    }
+
+    /// Sends the frame some times; how many had their effect. To be learnt is one.
+    fn send(&self, way: &WaySend<'_>, effect: &WayEffect<'_>, frame: &[u8]) -> Result<u64, Failure> {
+        let failed = |what: &str, error: io::Error| Failure::Kernel(format!("{what} a frame: {error}"));
+        if let WayEffect::Arrives(receiver, _) = effect {
+            while receiver.receive(Duration::ZERO).map_err(|error| failed("hear", error))?.is_some() {}
+        }
+        for _ in 0..SENT {
+            let sent = match way {
+                WaySend::Around => self.sender.send(frame),
+                WaySend::Unsummed(checksum) => self.sender.send_unsummed(frame, *checksum),
+                WaySend::Shared(pages, lie) => pages.frame(frame).and_then(|shared| {
+                    pages.send(&shared, frame.len())?;
+                    shared.write(lie);
+                    Ok(())
+                }),
+            };
+            sent.map_err(|error| failed("send", error))?;
+        }
+        match effect {
+            WayEffect::Arrives(receiver, expected) => {
+                let mut arrived = 0;
+                while let Some(heard) = receiver.receive(WAIT).map_err(|error| failed("hear", error))? {
+                    arrived += u64::from(heard == *expected);
+                }
+                Ok(arrived)
+            }
+            WayEffect::Learnt => {
+                std::thread::sleep(WAIT);
+                let source: Option<[u8; 6]> = frame.get(6..12).and_then(|mac| mac.try_into().ok());
+                let entries = neighbour::list_fdb(&mut RouteSocket::open_in(&self.host)?, self.bridge)?;
+                Ok(u64::from(entries.iter().any(|entry| Some(entry.mac) == source.map(MacAddress))))
             }
         }
-        all_stopped &= way.is_ok();
-        report.way(&way)?;
     }
-    around.end()?;
-    Ok((all_stopped, unseen))
 }
 
 /// An address that bridges keep for themselves.
 const fn reserved(last: u8) -> [u8; 6] {
     [0x01, 0x80, 0xc2, 0, 0, last]
-}
-
-/// Sends the frame some times; how many had their effect. To be learnt is one.
-fn attempt(
-    sender: &FrameSocket,
-    effect: &Effect,
-    frame: &[u8],
-    socket: &mut RouteSocket,
-    bridge: u32,
-) -> Result<u64, Failure> {
-    let failed = |what: &str, error: std::io::Error| Failure::Kernel(format!("{what} a frame: {error}"));
-    if let Effect::Arrives(receiver) = effect {
-        while receiver.receive(Duration::ZERO).map_err(|error| failed("hear", error))?.is_some() {}
-    }
-    for _ in 0..SENT {
-        sender.send(frame).map_err(|error| failed("send", error))?;
-    }
-    match effect {
-        Effect::Arrives(receiver) => {
-            let mut arrived = 0;
-            while let Some(heard) = receiver.receive(WAIT).map_err(|error| failed("hear", error))? {
-                arrived += u64::from(heard == frame);
-            }
-            Ok(arrived)
-        }
-        Effect::Learnt => {
-            std::thread::sleep(WAIT);
-            let source: Option<[u8; 6]> = frame.get(6..12).and_then(|mac| mac.try_into().ok());
-            let entries = neighbour::list_fdb(socket, bridge)?;
-            Ok(u64::from(entries.iter().any(|entry| Some(entry.mac) == source.map(MacAddress))))
-        }
-    }
 }

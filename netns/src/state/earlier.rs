@@ -5,7 +5,7 @@
 //! are the bridge's too, and whose last two are the namespace's number. What does not fit is reported and left.
 
 use crate::failure::Failure;
-use crate::program;
+use crate::name;
 use netns_core::link::{self, Link};
 use netns_core::record::{RecordedForwarding, RecordedLink};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket};
@@ -17,7 +17,7 @@ const PATH: &str = "/run/netns-xtask.json";
 
 /// What it says.
 #[derive(Debug, Clone, Deserialize)]
-struct Said {
+struct EarlierRun {
     namespaces: Vec<String>,
     ports: Vec<String>,
     /// Its name and MAC address.
@@ -28,9 +28,9 @@ struct Said {
 
 /// Locked for as long as this is held.
 #[derive(Debug)]
-pub(crate) struct Earlier {
+pub(crate) struct EarlierState {
     file: File,
-    said: Option<Said>,
+    said: Option<EarlierRun>,
 }
 
 /// What there is to remove.
@@ -42,7 +42,7 @@ pub(crate) struct Ours {
     pub(crate) left: Vec<String>,
 }
 
-impl Earlier {
+impl EarlierState {
     /// Opens it, if there is one that says something.
     pub(crate) fn open() -> Result<Option<Self>, Failure> {
         let failed = |what: &str, error: std::io::Error| Failure::Kernel(format!("{what} {PATH}: {error}"));
@@ -53,7 +53,7 @@ impl Earlier {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Failure::usage(format!("another `{} run` is going on", program::name())));
+                return Err(Failure::usage(format!("another `{} run` is going on", name::name())));
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
         }

@@ -4,14 +4,14 @@
 mod earlier;
 
 use crate::failure::Failure;
-use crate::program;
-pub(crate) use earlier::Earlier;
+use crate::name;
+pub(crate) use earlier::EarlierState;
 use netns_core::record::{
     Line, NamespaceIdentity, RecordFile, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
-    RecordedNamespace,
+    RecordedNamespace, Removal, SettingBefore, SharedSetting,
 };
-use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::{Folder, Namespace, RouteSocket};
+use std::path::Path;
 
 const PATH: &str = "/run/netns-xtask.record";
 const KIND: &str = "run";
@@ -42,9 +42,9 @@ impl StateFile {
     pub(crate) fn begin(folder: Folder) -> Result<Self, Failure> {
         let there = format!(
             "an earlier run was kept or killed and is still there; `{} clean` removes it",
-            program::name()
+            name::name()
         );
-        if Earlier::open()?.is_some() {
+        if EarlierState::open()?.is_some() {
             return Err(Failure::usage(there));
         }
         let record = RecordFile::create(PATH, KIND).map_err(refused)?;
@@ -111,10 +111,9 @@ impl StateFile {
         self.append(&[RecordedBarrier(name.to_owned()).line()])
     }
 
-    /// Notes that forwarding is going to be switched on, if it is not on.
-    pub(crate) fn note_forwarding(&mut self, before: &Ipv4Forwarding) -> Result<(), Failure> {
-        let line = RecordedForwarding::of(before).map(|forwarding| forwarding.line());
-        self.append(&Vec::from_iter(line))
+    /// Notes that forwarding is going to be switched on, if it was not on.
+    pub(crate) fn note_forwarding(&mut self, before: Option<&RecordedForwarding>) -> Result<(), Failure> {
+        self.append(&Vec::from_iter(before.map(RecordedForwarding::line)))
     }
 
     fn append(&mut self, lines: &[Line]) -> Result<(), Failure> {
@@ -127,9 +126,27 @@ impl StateFile {
     }
 }
 
+/// A host's forwarding, which topologies may need too.
+pub(crate) fn forwarding_of(host: &Namespace) -> SharedSetting<'_> {
+    SharedSetting { namespace: host, name: "net/ipv4/ip_forward", claimant: Path::new(PATH) }
+}
+
+/// Switches forwarding off again, if it was off, unless somebody else needs it.
+pub(crate) fn release_forwarding(
+    host: &Namespace,
+    before: Option<&RecordedForwarding>,
+) -> Result<Removal, Failure> {
+    let Some(RecordedForwarding { interfaces }) = before.cloned() else {
+        forwarding_of(host).withdraw()?;
+        return Ok(Removal::Gone);
+    };
+    let before = SettingBefore { value: "0".to_owned(), interfaces: Some(interfaces) };
+    Ok(forwarding_of(host).release(&before, "1")?)
+}
+
 fn refused(error: netns_core::Error) -> Failure {
     if RecordFile::is_held(&error) {
-        return Failure::usage(format!("another `{} run` is going on", program::name()));
+        return Failure::usage(format!("another `{} run` is going on", name::name()));
     }
     error.into()
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 /// What can go wrong, and how it is told.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, an error in the file (told with line and \
-     column), or something in the way, and nothing was changed; 2 the kernel refused, and what was done is undone.";
+     column), or something in the way, and nothing was changed; 2 the kernel refused, or a command of the file \
+     ended with an error at once, and what was done is undone.";
 /// The same for `diff`.
 pub(crate) const DIFF_EXIT_CODES: &str = "Exit codes: 0 `up` would change nothing; 1 it would change what is listed, \
      or, with a message on stderr, it would refuse; 2 the kernel does not tell.";

@@ -6,10 +6,11 @@ mod progress;
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
 use crate::output::{json_line, stdout};
+use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, Command, Error, Lab, LinkName, Record, draw};
+use netns_topology::{Change, CommandState, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
-    rights::require("up", &[rights::NET_ADMIN, rights::SYS_ADMIN])?;
+    require::rights("up", &[require::NET_ADMIN, require::SYS_ADMIN])?;
     let mut shown = Shown::new(arguments.quiet);
     let done = lab.up_with(&mut |progress| shown.show(progress))?;
     let told = shown.is_verbose;
@@ -30,8 +31,9 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
+    let lab = Lab::new(&arguments.file)?;
     let mut shown = Shown::new(arguments.quiet);
-    let done = Lab::new(&arguments.file)?.down_with(&mut |progress| shown.show(progress))?;
+    let done = lab.down_with(&mut |progress| shown.show(progress)).inspect_err(|_| report_left(&lab))?;
     let told = shown.is_verbose;
     drop(shown);
     if !done.was_up {
@@ -47,6 +49,15 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         }
     }
     tell(&done.changes, arguments.quiet || told)
+}
+
+/// Reports what is left of a lab that could not be taken down as a whole.
+fn report_left(lab: &Lab) {
+    if let Ok(Some(record)) = lab.record() {
+        let namespaces = counted(record.namespace_names().count(), "namespace");
+        let bridges = counted(record.bridge_names().count(), "bridge");
+        say(format_args!("{namespaces} and {bridges} are on record yet: `netns down` goes on"));
+    }
 }
 
 pub(crate) fn labs(arguments: &LabsArguments) -> Result<ExitCode, Failure> {
@@ -123,8 +134,12 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         let commands = lab.commands()?;
         value["started"] = commands
             .iter()
-            .map(|(Command { namespace, command }, running)| {
-                json!({ "namespace": namespace, "command": command, "running": running })
+            .map(|(ShellCommand { namespace, command }, state)| {
+                let code = if let CommandState::Exited(code) = state { Some(code) } else { None };
+                json!({
+                    "namespace": namespace, "command": command, "running": *state == CommandState::Running,
+                    "exit_code": code,
+                })
             })
             .collect();
         value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
@@ -132,8 +147,8 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
         write!(out, "{}", draw::text(&topology))?;
-        for (Command { namespace, command }, running) in lab.commands()? {
-            writeln!(out, "{namespace}: run {command}: {}", if running { "running" } else { "ended" })?;
+        for (ShellCommand { namespace, command }, state) in lab.commands()? {
+            writeln!(out, "{namespace}: run {command}: {state}")?;
         }
         for (port, violations) in lab.violations()? {
             for (reason, packets) in violations.iter() {

@@ -1,8 +1,10 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
+use super::PairLimit;
 use super::change::{self, unmatched};
 use super::violation::{self, reasons};
 use crate::failure::Failure;
+use crate::outlet::Outlet;
 use crate::output::{human, json_line};
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Ends, Pair, PortChange, PortRates, PortReading, Rate, Reading, Slot, Violation};
@@ -17,13 +19,15 @@ const MANY: usize = 16;
 const MATRIX: usize = 8;
 
 /// Prints what passes.
-pub(super) struct Lines<'a, W: Write> {
-    pub(super) out: &'a mut W,
+pub(super) struct Lines<'a> {
+    pub(super) out: &'a mut Outlet,
     pub(super) json: bool,
+    /// How many pairs a reading lists in JSON.
+    pub(super) pairs: PairLimit,
     pub(super) started: Instant,
 }
 
-impl<W: Write> Lines<'_, W> {
+impl Lines<'_> {
     /// Something became of a port.
     pub(super) fn change(&mut self, change: &PortChange) -> Result<(), Failure> {
         change::warn(change);
@@ -41,8 +45,15 @@ impl<W: Write> Lines<'_, W> {
                 });
                 return Ok(json_line(self.out, &line)?);
             }
-            PortChange::EnforcementLost { what } if self.json => {
-                let line = json!({ "type": "enforcement", "event": "lost", "what": what });
+            PortChange::EnforcementLost { what, is_restored } if self.json => {
+                let line = json!({
+                    "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
+                });
+                return Ok(json_line(self.out, &line)?);
+            }
+            PortChange::Hidden { what, error } if self.json => {
+                let why = error.to_string();
+                let line = json!({ "type": "namespace", "event": "hidden", "what": what, "why": why });
                 return Ok(json_line(self.out, &line)?);
             }
             _ => return Ok(()),
@@ -61,17 +72,37 @@ impl<W: Write> Lines<'_, W> {
         Ok(self.out.flush()?)
     }
 
-    /// The counters, with the rates since the last time.
-    pub(super) fn counters(&mut self, now: &Reading, before: &Reading) -> Result<(), Failure> {
+    /// The counters, with the rates since the last time; `false` if they are left out, because those before them are
+    /// still waiting to be read.
+    pub(super) fn counters(&mut self, now: &Reading, before: &Reading) -> Result<bool, Failure> {
+        if self.out.is_behind() {
+            return Ok(false);
+        }
+        self.left_out()?;
         let time = now.taken - self.started;
         if self.json {
-            return Ok(json_line(self.out, &json(now, time.as_secs_f64()))?);
+            json_line(self.out, &json(now, time.as_secs_f64(), self.pairs))?;
+            return Ok(true);
         }
         writeln!(self.out)?;
         self.ports(&format!("{:.1} s", time.as_secs_f64()), now, before)?;
         self.violations(now)?;
         self.pairs(now)?;
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        Ok(true)
+    }
+
+    /// How many lines nobody has read in time.
+    fn left_out(&mut self) -> Result<(), Failure> {
+        match self.out.left_out() {
+            0 => {}
+            lines if self.json => json_line(self.out, &json!({ "type": "left_out", "lines": lines }))?,
+            lines => {
+                writeln!(self.out, "{lines} lines were left out, since they were not read in time")?;
+                self.out.flush()?;
+            }
+        }
+        Ok(())
     }
 
     /// What was told since the last time of frames that may not be sent.
@@ -83,7 +114,7 @@ impl<W: Write> Lines<'_, W> {
                 writeln!(self.out, "{}", violation::line(violation))?;
             }
         }
-        Ok(())
+        Ok(self.out.flush()?)
     }
 
     /// What ports sent and may not; nothing, mostly.
@@ -132,7 +163,22 @@ impl<W: Write> Lines<'_, W> {
         Ok(())
     }
 
+    /// Who sent more than there is room for in the table of pairs.
+    fn lost_pairs(&mut self, now: &Reading) -> io::Result<()> {
+        if now.lost.packets == 0 {
+            return Ok(());
+        }
+        let (packets, bytes) = (human(now.lost.packets), human(now.lost.bytes));
+        write!(self.out, "the table of pairs has no room for {packets} packets, {bytes} bytes")?;
+        let senders = now.ports.iter().filter(|port| port.lost.packets > 0);
+        match senders.max_by_key(|port| port.lost.packets) {
+            Some(most) => writeln!(self.out, "; most are from {}", most.info),
+            None => writeln!(self.out),
+        }
+    }
+
     fn pairs(&mut self, now: &Reading) -> io::Result<()> {
+        self.lost_pairs(now)?;
         if now.pairs.is_empty() {
             return Ok(());
         }
@@ -179,24 +225,31 @@ pub(super) fn short(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-fn json(now: &Reading, seconds: f64) -> Value {
+fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
     let ends = now.ends();
     let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
-    let pairs: Vec<Value> = ends.sorted_pairs().iter().map(|pair| pair_json(pair, &ends)).collect();
+    let pairs = match limit.number() {
+        Some(most) if most < now.pairs.len() => ends.sorted(Pair::busiest(now.pairs.iter().copied(), most)),
+        _ => ends.sorted_pairs(),
+    };
+    let left_out = now.pairs.len() - pairs.len();
+    let pairs: Vec<Value> = pairs.iter().map(|pair| pair_json(pair, &ends)).collect();
     json!({
         "type": "counters", "t": (seconds * 1e3).round() / 1e3, "counters": now.counted_by.name(), "ports": ports,
-        "pairs": pairs,
+        "pairs": pairs, "pairs_left_out": left_out,
+        "lost_pairs": { "packets": now.lost.packets, "bytes": now.lost.bytes },
     })
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters, violations } = port;
+    let PortReading { info, counters, violations, lost } = port;
     json!({
         "port": info.name.as_str(), "namespace": info.behind.label(), "ifindex": info.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
         "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
         "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
         "dropped": violations.as_ref().map(|violations| violations.dropped_rx.packets),
+        "lost_pairs": { "packets": lost.packets, "bytes": lost.bytes },
     })
 }
 

@@ -4,21 +4,25 @@ mod change;
 mod lines;
 mod live;
 pub(crate) mod metrics;
+mod pair_limit;
 mod screenshot;
 mod teller;
 mod violation;
 
 use crate::cli::WatchArguments;
 use crate::failure::Failure;
+use crate::messages::Aside;
+use crate::outlet::Outlet;
 use crate::signals::Stop;
 use metrics::Metrics;
-use netns_ebpf::{Mode, PortChange, PortInfo, Reading, Violation};
-use std::io::Write;
+use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
+use std::io::{StdoutLock, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use change::unmatched;
+pub(crate) use pair_limit::PairLimit;
 pub(crate) use teller::Teller;
 pub(crate) use violation::reasons;
 
@@ -48,15 +52,29 @@ pub(crate) trait Source {
     fn violations(&mut self) -> Result<Vec<Violation>, Failure>;
 
     /// The addresses behind a port, one a line.
-    fn addresses(&mut self, port: &PortInfo) -> Vec<String>;
+    fn addresses(&mut self, port: &PortIdentity) -> Vec<String>;
 
     /// What a port may send, in words, and what is done about the rest; `None` if nobody judges.
-    fn policy(&mut self, port: &PortInfo) -> Option<(&'static str, Mode)>;
+    fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)>;
 
     /// What was lost until now.
     fn losses(&self) -> Losses {
         Losses::default()
     }
+}
+
+/// What is said of an enforcement that somebody took away.
+fn in_words(what: &str, is_restored: bool) -> String {
+    if is_restored {
+        format!("somebody took away {what}; it is there again, and what was sent meanwhile was not judged")
+    } else {
+        format!("somebody took away {what}; it cannot be put back, and what that decides is not judged")
+    }
+}
+
+/// What is said of something that cannot be looked at.
+fn hidden(what: &str, error: &impl std::fmt::Display) -> String {
+    format!("{what} may be behind a port, and cannot be looked at: {error}")
 }
 
 /// What was lost until now.
@@ -73,7 +91,7 @@ pub(crate) fn watch(
     source: &mut impl Source,
     arguments: &WatchArguments,
     stop: &Stop,
-    out: &mut impl Write,
+    out: &mut StdoutLock<'_>,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
     let publish = |network: &str, reading: &Arc<Reading>, lost: Losses| {
@@ -86,10 +104,17 @@ pub(crate) fn watch(
     if is_live {
         return live::live(source, arguments, stop, publish);
     }
-    let mut lines = lines::Lines { out, json: arguments.json, started: Instant::now() };
-    watch_lines(source, arguments, stop, &mut lines, publish)?;
-    // What happened in the end.
-    lines.told(&source.violations()?)
+    out.flush()?;
+    let mut outlet = Outlet::new(out)?;
+    let (json, pairs) = (arguments.json, arguments.pairs);
+    let mut lines = lines::Lines { out: &mut outlet, json, pairs, started: Instant::now() };
+    let messages = Aside::begin()?;
+    let outcome = watch_lines(source, arguments, stop, &mut lines, publish)
+        // What happened in the end.
+        .and_then(|()| lines.told(&source.violations()?));
+    messages.end(|| stop.requested());
+    let written = outlet.finish(|| stop.requested());
+    outcome.and_then(|()| Ok(written?))
 }
 
 /// As [`watch`], line by line.
@@ -97,7 +122,7 @@ fn watch_lines(
     source: &mut impl Source,
     arguments: &WatchArguments,
     stop: &Stop,
-    lines: &mut lines::Lines<'_, impl Write>,
+    lines: &mut lines::Lines<'_>,
     publish: impl Fn(&str, &Arc<Reading>, Losses),
 ) -> Result<(), Failure> {
     let started = lines.started;
@@ -130,11 +155,13 @@ fn watch_lines(
         let reading = Arc::new(source.read()?);
         publish(source.network(), &reading, source.losses());
         show_told(source, lines, &mut picture)?;
-        lines.counters(&reading, &previous)?;
         if let Some((_, view)) = &mut picture {
             view.update(Arc::clone(&reading));
         }
-        previous = reading;
+        // One that nobody has time to read is left out; the rates of the next one are since the last that was not.
+        if lines.counters(&reading, &previous)? {
+            previous = reading;
+        }
     }
     if let Some((path, mut view)) = picture {
         view.show(live::Pane::Pairs);
@@ -143,18 +170,18 @@ fn watch_lines(
     Ok(())
 }
 
-/// When the reading after that of `previous` is due. Those that were missed, because a reading or the reader of the lines
-/// took longer than the interval, are left out.
+/// When the reading after that of `previous` is due: a whole number of intervals later, and later than now. Those that
+/// were missed, because a reading took longer than the interval or the process was stopped, are left out, so that there is
+/// time between any two for what else is to be done.
 fn following(previous: Instant, interval: Duration, now: Instant) -> Instant {
-    let next = previous + interval;
-    let missed = now.saturating_duration_since(next).as_nanos() / interval.as_nanos().max(1);
-    next + interval * u32::try_from(missed).unwrap_or(u32::MAX)
+    let late = now.saturating_duration_since(previous).as_nanos() / interval.as_nanos().max(1);
+    previous + interval.saturating_mul(u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1))
 }
 
 /// Shows what was told of frames that may not be sent.
 fn show_told(
     source: &mut impl Source,
-    lines: &mut lines::Lines<'_, impl Write>,
+    lines: &mut lines::Lines<'_>,
     picture: &mut Option<(&Path, live::App)>,
 ) -> Result<(), Failure> {
     let told = source.violations()?;
@@ -163,4 +190,21 @@ fn show_told(
         view.tell(told);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::following;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn readings_that_were_missed_are_left_out() {
+        let (start, tenth) = (Instant::now(), Duration::from_millis(100));
+        let next = |late: u64| following(start, tenth, start + Duration::from_millis(late)) - start;
+        for (late, due) in [(0, 100), (99, 100), (100, 200), (101, 200), (350, 400), (10_050, 10_100)] {
+            assert_eq!(next(late), Duration::from_millis(due), "{late} ms later");
+        }
+        // A clock that stands still, and one that does not begin where we do.
+        assert_eq!(following(start + tenth, tenth, start), start + 2 * tenth);
+    }
 }

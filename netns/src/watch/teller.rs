@@ -3,7 +3,7 @@
 use super::violation::sender;
 use crate::failure::Failure;
 use netns_ebpf::pcapng::PcapWriter;
-use netns_ebpf::{Monitor, PortInfo, Slot, Violation};
+use netns_ebpf::{Monitor, PortIdentity, Slot, Violation};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -28,7 +28,7 @@ impl Teller {
     pub(crate) fn tell<'p>(
         &mut self,
         monitor: &Monitor,
-        port: impl Fn(Slot) -> Option<&'p Arc<PortInfo>>,
+        port: impl Fn(Slot) -> Option<&'p Arc<PortIdentity>>,
     ) -> Result<Vec<Violation>, Failure> {
         let mut told = Vec::new();
         let mut written = Ok(());

@@ -7,14 +7,14 @@ use crate::topology_policy::violations;
 use crate::watched::Watched;
 use crate::{done, xtask};
 use netns_core::{IfName, Namespace, RouteSocket, link};
-use netns_ebpf::attack::{Around, FrameSocket};
+use netns_ebpf::attack::{Around, FrameSocket, bpdu};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, needs_kernel, only, oracle, run};
 
-fn nft(command: &str) -> String {
+pub(crate) fn nft(command: &str) -> String {
     run(oracle("nft").arg(command))
 }
 
@@ -26,7 +26,7 @@ fn mac(namespace: &str) -> [u8; 6] {
 }
 
 /// Two namespaces on a bridge, with a policy for the first.
-fn two() {
+pub(crate) fn two() {
     needs_kernel((5, 16), "nftables at egress");
     make_bridge();
     ip("addr add 10.1.1.254/24 dev br0");
@@ -44,7 +44,7 @@ fn socket(namespace: &Namespace) -> FrameSocket {
 }
 
 /// Sends ten frames with a foreign source from one to the other; how many arrive.
-fn lies() -> usize {
+pub(crate) fn lies() -> usize {
     let [attacker, victim] = ["ns1", "ns2"].map(|name| socket(&Namespace::open(name).unwrap()));
     let mut frame = [0; 60];
     frame[..6].copy_from_slice(&mac("ns2"));
@@ -68,7 +68,85 @@ fn learns() -> bool {
     !bridge.bridge().unwrap().no_linklocal_learn.unwrap()
 }
 
-const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1";
+/// Which bridge is the root of the spanning tree, as far as v1 has heard.
+fn root() -> String {
+    only(&ip_json("-d link show v1"))["linkinfo"]["info_slave_data"]["root_id"].as_str().unwrap().to_owned()
+}
+
+/// Which frames to reserved addresses a port forwards.
+fn forwards(port: &str) -> serde_json::Value {
+    only(&ip_json(&format!("-d link show {port}")))["linkinfo"]["info_slave_data"]["group_fwd_mask"].clone()
+}
+
+/// How many of ten LLDP frames from ns1 a program of the host hears at the port.
+fn lldp() -> usize {
+    let v1 = link::get(&mut RouteSocket::open().unwrap(), "v1".parse::<IfName>().unwrap()).unwrap().index;
+    let (sender, host) =
+        (socket(&Namespace::open("ns1").unwrap()), FrameSocket::open_for(v1, 0x88cc).unwrap());
+    let mut frame = [0; 60];
+    frame[..6].copy_from_slice(&[1, 0x80, 0xc2, 0, 0, 0xe]);
+    frame[6..12].copy_from_slice(&mac("ns1"));
+    frame[12..14].copy_from_slice(&[0x88, 0xcc]);
+    for _ in 0..10 {
+        sender.send(&frame).unwrap();
+    }
+    let mut heard = 0;
+    while let Some(frame) = host.receive(Duration::from_millis(100)).unwrap() {
+        heard += usize::from(frame[12..14] == [0x88, 0xcc]);
+    }
+    heard
+}
+
+#[test]
+fn bpdus_and_lldp_do_not_get_past_it_where_stp_is_on() {
+    in_host(|_| {
+        two();
+        ip("link set br0 type bridge stp_state 1 forward_delay 200");
+        ip("link set v2 type bridge_slave group_fwd_mask 0x8");
+        for port in ["v1", "v2"] {
+            eventually("the port forwards", || {
+                only(&ip_json(&format!("-d link show {port}")))["linkinfo"]["info_slave_data"]["state"]
+                    == "forwarding"
+            });
+        }
+        let way = around();
+        let become_root = |last: u8| {
+            let better = [2, 0, 0, 0, 0, last];
+            socket(&Namespace::open("ns1").unwrap()).send(&bpdu(better)).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+            root().ends_with(&format!("2:0:0:0:0:{last}"))
+        };
+        assert!(become_root(9), "nobody enforces yet: {}", root());
+        assert_eq!(lldp(), 10, "nobody enforces yet");
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        assert!(!become_root(8), "{}", root());
+        assert_eq!(lldp(), 0);
+        observe.port("v1", |port| port["violations"]["unjudged"] == 11);
+        assert_eq!([forwards("v1"), forwards("v2")], ["0x4001", "0x8"], "v2 has no policy");
+        assert_eq!(observe.end("INT").code, Some(0));
+        assert_eq!([forwards("v1"), forwards("v2")], ["0", "0x8"]);
+        assert!(become_root(7), "nobody enforces any more: {}", root());
+
+        // One that was killed leaves it on record, and what somebody else has changed since is theirs.
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        let _ = observe.end("KILL");
+        assert!(!become_root(6), "{}", root());
+        assert_eq!(forwards("v1"), "0x4001");
+        assert_eq!(done(&mut xtask("observe br0 --cleanup")).code, Some(0));
+        assert_eq!(forwards("v1"), "0");
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        ip("link set v1 type bridge_slave group_fwd_mask 0x10");
+        assert_eq!(observe.end("INT").code, Some(0));
+        assert_eq!(forwards("v1"), "0x10");
+        way.end().unwrap();
+    });
+}
+
+pub(crate) const ENFORCE: &str =
+    "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1";
 
 #[test]
 fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {

@@ -126,6 +126,7 @@ fn a_vpns_routes_are_default_routes() {
             ip(&format!("link set {end} addrgenmode none"));
             ip(&format!("link set {end} up"));
         }
+        tests::eventually("both have a carrier", || !ip("link show").contains("NO-CARRIER"));
         for half in ["0.0.0.0/1", "128.0.0.0/1"] {
             ip(&format!("route add {half} dev vpn0"));
         }

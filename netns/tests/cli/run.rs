@@ -126,6 +126,20 @@ fn a_cable_joins_two_namespaces_without_a_bridge_or_a_host() {
     });
 }
 
+#[test]
+fn a_cable_needs_no_more_addresses_than_it_has_ends() {
+    in_host(|_| {
+        for (subnet, subnet6) in [("10.9.0.0/30", "fd00::/126"), ("10.9.0.0/31", "fd00::/127")] {
+            let run =
+                format!("run --topology pair --subnet {subnet} --subnet6 {subnet6} --duration 0.5 --json");
+            let run = done(&mut xtask(&run));
+            assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
+            let summary = &run.lines("summary")[0];
+            assert_eq!((&summary["pings_ok"], &summary["exact"]), (&json!(4), &json!(true)));
+        }
+    });
+}
+
 /// An IPv6 address that is added announces itself at once: on a cable with one end up the program would count what the
 /// kernel drops. With the kernel's answers held up there is time for it.
 #[test]
@@ -227,5 +241,26 @@ fn without_root_it_does_the_same_in_a_user_namespace_and_says_so() {
             counters["ports"].as_array().unwrap().iter().all(|port| port["rx_packets"].as_u64() > Some(20))
         );
         assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn on_a_terminal_a_line_says_how_far_many_namespaces_are() {
+    in_host(|_| {
+        let netns = env!("CARGO_BIN_EXE_netns");
+        let terminal = |options: &str| {
+            let mut script = std::process::Command::new("script");
+            let run = format!("{netns} run --namespaces 60 --duration 0.2 {options}");
+            tests::run(script.args(["-qec", &run, "/dev/null"]))
+        };
+        let shown = terminal("--plain");
+        for text in ["of 60 namespaces", "of 180 pings", "taking everything down"] {
+            assert!(shown.contains(text), "{text:?} is not in\n{shown}");
+        }
+        assert!(shown.contains("... and 4"), "{shown}");
+        let all = terminal("--plain --verbose");
+        assert!(all.contains("ms  ns60 on veth-ns60") && !all.contains("of 60 namespaces"), "{all}");
+        let run = done(&mut xtask("run --namespaces 60 --duration 0.2"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "not into a pipe");
     });
 }

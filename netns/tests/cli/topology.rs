@@ -208,7 +208,8 @@ fn commands_start_once_and_end_with_all_that_they_started() {
         std::fs::create_dir_all("/run/etc").unwrap();
         fine("up", &file);
         tests::eventually("both run", || std::path::Path::new("/run/once").exists());
-        tests::eventually("one has ended", || ip("netns pids ns1").lines().count() == 3);
+        // Two, their shell, and what waits for that.
+        tests::eventually("one has ended", || ip("netns pids ns1").lines().count() == 4);
         let pids = ip("netns pids ns1");
         fine("up", &file);
         assert_eq!(std::fs::read_to_string("/run/once").unwrap(), "once\n");

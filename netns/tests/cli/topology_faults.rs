@@ -2,8 +2,9 @@
 
 use crate::topology::{edit, example, fine, topology};
 use crate::{done, state_of_the_host, xtask};
+use std::fs;
 use std::path::PathBuf;
-use tests::{in_host, ip, ip_json, only};
+use tests::{in_host, ip, ip_json, only, oracle};
 
 /// Refused by every command that reads it, with nothing changed.
 fn refused(text: &str, message: &str) {
@@ -180,5 +181,71 @@ fn what_is_up_is_known_by_its_file() {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(done(xtask("down ../cable.toml").current_dir("/run/elsewhere")).code, Some(0));
         assert_eq!(ip("netns list"), "");
+    });
+}
+
+#[test]
+fn a_router_outside_of_all_networks_is_reached_by_its_link() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        let lab = |routes: &str| {
+            fs::write(
+                &file,
+                format!(
+                    "[namespace.client]\ninterface.eth0 = {{ peer = 'router/eth0', addresses = ['192.0.2.5/32'] }}\n\
+                     routes = [{routes}]\n\
+                     [namespace.router]\ninterface.eth0 = {{ peer = 'client/eth0', addresses = ['10.0.0.1/24'] }}\n\
+                     routes = [{{ to = '192.0.2.5/32', dev = 'eth0' }}]\n"
+                ),
+            )
+            .unwrap();
+        };
+        lab("{ to = 'default', via = '10.0.0.1' }");
+        let before = state_of_the_host();
+        let refused = topology("up", &file);
+        let expected = "error: /run/lab.toml:3:35: client has no address in the network of 10.0.0.1; expected one that it \
+                        can reach, or `dev` and `onlink = true`\n";
+        assert!(refused.code == Some(1) && refused.err.starts_with(expected), "{}", refused.err);
+        lab("{ to = 'default', via = '10.0.0.1', onlink = true }");
+        let refused = topology("up", &file);
+        assert!(refused.err.contains("expected `via` and `dev` beside it"), "{}", refused.err);
+        for routes in [
+            "{ to = 'default', via = '10.0.0.1', dev = 'eth0', onlink = true }",
+            // The other way, in whatever order they stand.
+            "{ to = 'default', via = '10.0.0.1' }, { to = '10.0.0.1/32', dev = 'eth0' }",
+        ] {
+            lab(routes);
+            fine("up", &file);
+            let mut ping = oracle("ip");
+            ping.args(["netns", "exec", "client"]).arg(oracle("ping").get_program());
+            let _ = tests::run(ping.args(["-c", "1", "-W", "5", "-q", "10.0.0.1"]));
+            assert_eq!((fine("up", &file), fine("diff", &file)), (String::new(), String::new()));
+        }
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn ports_of_a_bridge_with_a_spanning_tree_forward_when_up_returns() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        // 2 s is the least that the kernel takes, and there are two of them.
+        let bridge = "[bridge.br0]\nstp = true\noptions = { forward_delay = 200 }\n";
+        let inside = |name: &str, number: u8| {
+            format!(
+                "[namespace.{name}]\ninterface.eth0 = {{ bridge = 'br0', addresses = ['10.1.1.{number}/24'] }}\n"
+            )
+        };
+        fs::write(&file, format!("{bridge}{}{}", inside("a", 1), inside("b", 2))).unwrap();
+        let up = topology("up --quiet", &file);
+        assert_eq!((up.code, up.out.as_str()), (Some(0), ""), "{}", up.err);
+        assert!(up.err.contains("waiting until the ports of host/br0 forward"), "{}", up.err);
+        let ports = tests::bridge_json("link show");
+        let states: Vec<&str> =
+            ports.as_array().unwrap().iter().filter_map(|port| port["state"].as_str()).collect();
+        assert_eq!(states, ["forwarding"; 2]);
+        assert_eq!(topology("up --quiet", &file).err, "", "there is nothing to wait for");
+        fine("down", &file);
     });
 }

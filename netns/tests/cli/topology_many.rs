@@ -113,7 +113,7 @@ fn commands_have_a_state_and_logs() {
         let file = PathBuf::from("/run/lab.toml");
         fs::write(
             &file,
-            "[namespace.a]\nrun = ['nosuchcommand', 'echo hello; exec sleep 1000']\n[namespace.b]\n\
+            "[namespace.a]\nrun = ['sleep 0.2; nosuchcommand', 'echo hello; exec sleep 1000']\n[namespace.b]\n\
             run = ['echo there']\n",
         )
         .unwrap();
@@ -121,7 +121,8 @@ fn commands_have_a_state_and_logs() {
         assert_eq!(none.code, Some(1));
         assert_eq!(none.err, "error: nothing that /run/lab.toml runs was started\n");
         fine("up", &file);
-        let ended = "a: run nosuchcommand: ended\na: run echo hello; exec sleep 1000: running\n";
+        let ended = "a: run sleep 0.2; nosuchcommand: exited 127\na: run echo hello; exec sleep 1000: running\n\
+            b: run echo there: exited 0\n";
         tests::eventually("it has ended", || fine("show", &file).contains(ended));
         let logs = fine("logs", &file);
         assert!(logs.starts_with("==> a <==\n") && logs.ends_with("==> b <==\nthere\n"), "{logs}");
@@ -130,6 +131,49 @@ fn commands_have_a_state_and_logs() {
         assert_eq!(done(&mut xtask("logs /run/lab.toml c")).code, Some(1));
         let shown: serde_json::Value = serde_json::from_str(&fine("show --json", &file)).unwrap();
         assert_eq!(shown["started"][1]["running"], true);
+        assert_eq!(shown["started"][0]["exit_code"], 127);
+        // What waits for a command may be killed before it.
+        let group = ip("netns pids a").lines().next().unwrap().to_owned();
+        let _ = tests::run(Command::new("kill").args(["-KILL", "--", &format!("-{group}")]));
+        tests::eventually("it is seen", || fine("show", &file).contains("exec sleep 1000: ended\n"));
         fine("down", &file);
+    });
+}
+
+#[test]
+fn a_command_that_ends_with_an_error_at_once_is_an_error_of_up() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        let before = "[namespace.a]\nrun = ['true', 'sleep 1000']\n";
+        fs::write(&file, before).unwrap();
+        let state = state_of_the_host();
+        fine("up", &file);
+        for (command, code, last) in [
+            ("nosuchcommand", 127, Some("not found")),
+            ("echo Lead; echo astray >&2; exit 3", 3, Some("astray")),
+            ("kill -9 $$", 137, None),
+            ("/run/lab.toml", 126, Some("denied")),
+        ] {
+            fs::write(
+                &file,
+                format!("[namespace.a]\nrun = ['true', 'sleep 1000', '{command}']\n[namespace.b]\n"),
+            )
+            .unwrap();
+            let refused = topology("up", &file);
+            assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{command}");
+            let said = format!("error: a: run {command:?}: it exited at once with {code}");
+            assert!(refused.err.starts_with(&said), "{}", refused.err);
+            assert!(last.is_none_or(|last| refused.err.contains(last)), "{}", refused.err);
+            assert!(refused.err.ends_with("; what was done is undone\n"), "{}", refused.err);
+            assert_eq!(ip("netns list"), "a\n");
+        }
+        fs::write(&file, before).unwrap();
+        assert_eq!(fine("up", &file), "", "the others run on");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), state);
+        // Of nothing that was up, nothing stays.
+        fs::write(&file, "[namespace.a]\nrun = ['nosuchcommand']\n").unwrap();
+        assert_eq!(topology("up", &file).code, Some(2));
+        assert_eq!(state_of_the_host(), state);
     });
 }

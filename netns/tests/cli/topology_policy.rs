@@ -110,7 +110,9 @@ fn a_policy_is_edited_put_right_and_removed() {
         // Of one port the mode, of another the addresses; a third is judged from now on.
         edit(&file, "policy = \"observe\"", "policy = { mode = \"enforce\", permit = [\"router\"] }");
         edit(&file, "\"10.1.1.3/24\"]", "\"10.1.1.3/24\"], policy = { networks = [\"10.0.0.0/8\"] }");
-        let expected = "~ host/bad-eth0: policy enforce 10.1.1.2 router\n\
+        // What is to meet the barrier is forwarded.
+        let expected = "~ host/bad-eth0: group_fwd_mask 0x4001\n\
+            ~ host/bad-eth0: policy enforce 10.1.1.2 router\n\
             + host/free-eth0: policy observe 10.1.1.3 10.0.0.0/8\n";
         assert_eq!(topology("diff", &file).out, expected);
         assert_eq!(fine("up", &file), expected);
@@ -142,7 +144,7 @@ fn a_policy_is_edited_put_right_and_removed() {
         let index = |port: &str| ip(&format!("-o link show {port}")).split(':').next().map(str::to_owned);
         let before = index("bad-eth0");
         edit(&file, ", policy = { mode = \"enforce\", permit = [\"router\"] }", "");
-        assert_eq!(fine("up", &file), "- host/bad-eth0: policy\n");
+        assert_eq!(fine("up", &file), "~ host/bad-eth0: group_fwd_mask 0x0\n- host/bad-eth0: policy\n");
         assert!(!tc("qdisc show dev bad-eth0").contains("clsact"));
         assert_eq!(index("bad-eth0"), before);
         fine("down", &file);

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::root;
 use target::{Needed, TARGETS, Target};
-use toolchain::{Toolchain, UNWINDER};
+use toolchain::{CrossToolchain, UNWINDER};
 
 #[derive(Debug, Args)]
 #[command(
@@ -60,7 +60,7 @@ pub(crate) fn cross(arguments: &CrossArguments) -> Result<(), String> {
 
 /// Compiles for a target, and runs its tests; whether all of that went well.
 fn one(target: &Target, test: bool, root: &Path, folder: &Path) -> bool {
-    let check = Toolchain::find(target).and_then(|toolchain| {
+    let check = CrossToolchain::find(target).and_then(|toolchain| {
         let mut cargo = toolchain.cargo("check", target, folder);
         packages(&mut cargo, target.packages);
         timed(target.name, "compile", target.packages, cargo.current_dir(root))?;

@@ -22,14 +22,14 @@ Compiling for another target takes one of these:
 
 /// A compiler that has the standard library of a target, compiled or as source.
 #[derive(Debug, Clone)]
-pub(crate) struct Toolchain {
+pub(crate) struct CrossToolchain {
     rustc: PathBuf,
     cargo: OsString,
     /// Whether the standard library has to be compiled first.
     build_std: bool,
 }
 
-impl Toolchain {
+impl CrossToolchain {
     /// Looks for a compiled standard library first, for its source then, in the compiler of `PATH` and in Debian's.
     pub(crate) fn find(target: &Target) -> Result<Self, String> {
         let own = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -1,6 +1,6 @@
 //! One command with one fault, in a host of its own: what it left, and whether it may.
 
-use super::inventory::{self, Inventory, LIMIT};
+use super::inventory::{self, Inventory, LIMIT, SOON};
 use super::operation::{Effect, MAY_STAY, Operation};
 use super::site::TRACED;
 use crate::root;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// What happens to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Fault {
+pub(super) enum Injected {
     /// Nothing: what it leaves then is what the others are compared with.
     None,
     /// A call is refused.
@@ -24,7 +24,7 @@ pub(super) enum Fault {
     Signal { call: String, when: u32, signal: String },
 }
 
-impl Fault {
+impl Injected {
     /// As strace takes it.
     fn inject(&self) -> Option<String> {
         match self {
@@ -37,7 +37,7 @@ impl Fault {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Found {
+pub(super) struct CaseFound {
     /// What is wrong, a sentence each.
     pub(super) wrong: Vec<String>,
     /// Whether something stayed, as it may, until the recovery.
@@ -49,12 +49,16 @@ pub(super) struct Found {
 }
 
 /// What somebody else has, made before: look-alikes of what a command makes.
-const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
+pub(super) const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
      ip link add br-theirs type bridge; ip netns add theirs; tc qdisc add dev theirs0 clsact; \
      nft add table bridge theirs";
 
 /// Runs the command, in the host that the calling process is in, which is new. `goal` is what is there if all goes well.
-pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+pub(super) fn run(
+    operation: &Operation,
+    fault: &Injected,
+    goal: &BTreeSet<String>,
+) -> Result<CaseFound, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     prepare(&program, operation)?;
     let before = inventory::take();
@@ -64,16 +68,18 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
     let _ = fs::remove_file(log);
     let (mut wrong, mut stayed) = (Vec::new(), false);
     let killed = match (traced.status.signal(), fault) {
-        (Some(9 | 15), Fault::Signal { .. }) => true,
+        (Some(9), Injected::Signal { .. }) => true,
         // The way back to the thread's own namespace is refused: it cannot go on in another one.
-        (Some(6), Fault::Error { call, .. }) if call == "setns" => true,
+        (Some(6), Injected::Error { call, .. }) if call == "setns" => true,
         _ => false,
     };
+    // It takes signals from the time on that it makes something.
+    let stopped = matches!((traced.status.signal(), fault), (Some(2 | 15), Injected::Signal { .. }));
     let fine = traced.status.success();
-    if !fine && !killed {
+    if !fine && !killed && !stopped {
         wrong.extend(complaints(&traced));
     }
-    if *fault == Fault::None && !fine {
+    if *fault == Injected::None && !fine {
         return Err(format!("it fails without a fault: {}", traced.errors.trim()));
     }
     let end = match operation.effect {
@@ -83,7 +89,7 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
                 stayed = !wrong.is_empty();
                 wrong.clear();
             }
-            if matches!(fault, Fault::Error { call, .. } if call == "bpf") {
+            if matches!(fault, Injected::Error { call, .. } if call == "bpf") {
                 // Where the program is refused, a run goes on with the kernel's statistics.
                 wrong.retain(|wrong| !wrong.starts_with("gone: filter") && !wrong.starts_with("gone: qdisc"));
             }
@@ -93,11 +99,16 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
             if killed {
                 command(&program, operation.recovery)?;
             }
-            let mut after = inventory::settle(&before);
-            if after != before && may_stay(operation, fault) {
+            let may_stay = may_stay(operation, fault);
+            let mut after = inventory::settle(&before, if may_stay { SOON } else { LIMIT });
+            if after != before && may_stay {
                 stayed = true;
+                // An empty folder is nothing to report.
+                if fine && !matches!(fault, Injected::Error { call, .. } if call == "rmdir") {
+                    wrong.push("something stays, and it does not say so".to_owned());
+                }
                 command(&program, operation.recovery)?;
-                after = inventory::settle(&before);
+                after = inventory::settle(&before, LIMIT);
             }
             compare(&before, &after, &mut wrong);
             after
@@ -109,13 +120,13 @@ pub(super) fn run(operation: &Operation, fault: &Fault, goal: &BTreeSet<String>)
         }
     };
     let end = end.iter().map(|line| plain(line)).collect();
-    let log = if *fault == Fault::None { text } else { String::new() };
-    Ok(Found { wrong, stayed, end, log })
+    let log = if *fault == Injected::None { text } else { String::new() };
+    Ok(CaseFound { wrong, stayed, end, log })
 }
 
 /// Whether the table has it that something may stay after this fault, until the recovery.
-fn may_stay(operation: &Operation, fault: &Fault) -> bool {
-    let Fault::Error { call, words, .. } = fault else { return false };
+fn may_stay(operation: &Operation, fault: &Injected) -> bool {
+    let Injected::Error { call, words, .. } = fault else { return false };
     MAY_STAY.iter().any(|(name, refused, about)| {
         operation.name.starts_with(name) && call == refused && words.contains(about)
     })
@@ -162,7 +173,7 @@ fn judge_goal(goal: &BTreeSet<String>, wrong: &mut Vec<String>) -> Inventory {
     }
 }
 
-fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
+pub(super) fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wrong: &mut Vec<String>) {
     wrong.extend(found.difference(expected).map(|line| format!("left: {line}")));
     wrong.extend(expected.difference(found).map(|line| format!("gone: {line}")));
 }
@@ -186,7 +197,7 @@ struct Traced {
     errors: String,
 }
 
-fn traced(program: &Path, arguments: &str, fault: &Fault, log: &Path) -> Result<Traced, String> {
+fn traced(program: &Path, arguments: &str, fault: &Injected, log: &Path) -> Result<Traced, String> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-y", "-s", "80", "-o"]).arg(log);
     strace.args(["-e", &format!("trace={TRACED}")]);
@@ -203,7 +214,7 @@ fn traced(program: &Path, arguments: &str, fault: &Fault, log: &Path) -> Result<
 }
 
 /// Runs a command without a fault. Whether it had anything to do, what is left says.
-fn command(program: &Path, arguments: &str) -> Result<(), String> {
+pub(super) fn command(program: &Path, arguments: &str) -> Result<(), String> {
     if arguments.is_empty() {
         return Ok(());
     }
@@ -212,7 +223,7 @@ fn command(program: &Path, arguments: &str) -> Result<(), String> {
     command.stderr(Stdio::null()).status().map(drop).map_err(|error| format!("{arguments}: {error}"))
 }
 
-fn shell(program: &Path, script: &str) -> Result<(), String> {
+pub(super) fn shell(program: &Path, script: &str) -> Result<(), String> {
     let script = format!("netns() {{ {} \"$@\"; }}\n{script}", program.display());
     let mut shell = Command::new("sh");
     shell.args(["-ec", &script]).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());

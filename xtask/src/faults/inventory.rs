@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 /// How long the kernel may take to reclaim what was dropped.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
+/// How long to wait where something may stay, before it is removed: what would have gone by itself is removed, too.
+pub(super) const SOON: Duration = Duration::from_millis(500);
+
 /// What there is, a line each.
 pub(super) type Inventory = BTreeSet<String>;
 
 /// Takes stock until it is as `expected`, or the kernel has had its time.
-pub(super) fn settle(expected: &Inventory) -> Inventory {
-    let deadline = Instant::now() + LIMIT;
+pub(super) fn settle(expected: &Inventory, limit: Duration) -> Inventory {
+    let deadline = Instant::now() + limit;
     loop {
         let now = take();
         if now == *expected || Instant::now() >= deadline {

@@ -8,17 +8,21 @@
 
 mod case;
 mod inventory;
+mod library;
+mod limits;
 mod operation;
 mod site;
 
-use case::{Fault, Found};
+use case::{CaseFound, Injected};
 use clap::Args;
+use limits::Reached;
 use netns::Failure;
 use netns::messages::say;
 use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use site::{Known, Site};
+use site::{KnownSite, Site};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -28,6 +32,8 @@ use std::time::Instant;
 
 /// How long a command may take with a fault, in seconds: none waits that long for anything.
 const LIMIT: &str = "60";
+/// How long all that is tried at one value of a limit may take, in seconds.
+const LIMITS_LIMIT: &str = "300";
 
 #[derive(Debug, Args)]
 #[command(
@@ -41,6 +47,10 @@ pub(crate) struct FaultsArguments {
     /// Commands whose name has this in it only, such as `observe`.
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
+    /// Instead of refusals and kills: what the machine gives no more of, several processes at once, and signals that arrive
+    /// all the while.
+    #[arg(long, conflicts_with = "operation")]
+    limits: bool,
     /// How many cases at once [default: as many as there are processors].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -50,6 +60,9 @@ pub(crate) struct FaultsArguments {
     /// One case, in the host of this process: how the others are run.
     #[arg(long, hide = true, value_name = "JSON")]
     case: Option<String>,
+    /// One operation of the library, in the host of this process: what is refused and killed.
+    #[arg(long, hide = true, value_name = "NAME")]
+    library: Option<String>,
 }
 
 /// What was tried of a command, and what was wrong.
@@ -58,6 +71,8 @@ struct Totals {
     calls: usize,
     refused: usize,
     killed: usize,
+    /// Ended by SIGTERM or SIGINT.
+    stopped: usize,
     /// After how many something stayed, as it may, until the recovery.
     stayed: usize,
     wrong: usize,
@@ -67,15 +82,21 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     if let Some(case) = &arguments.case {
         return one(case);
     }
+    if let Some(name) = &arguments.library {
+        return library::run(name).map(|()| ExitCode::SUCCESS);
+    }
     if let Some(missing) =
         netns_core::missing_capabilities().ok().and_then(|missing| missing.first().copied())
     {
         return Err(Failure::usage(format!("{missing} is missing: run it as root")));
     }
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(2);
+    if arguments.limits {
+        return try_limits(arguments, jobs);
+    }
     let begin = Instant::now();
     let mut rows = Vec::new();
-    let mut known: HashMap<&str, Known> = HashMap::new();
+    let mut known: HashMap<&str, KnownSite> = HashMap::new();
     for (number, operation) in ALL.iter().enumerate() {
         let wanted = &arguments.operation;
         if !wanted.is_empty() && !wanted.iter().any(|name| operation.name.contains(&**name)) {
@@ -85,11 +106,12 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
         let known = known.entry(verb).or_default();
         let totals = try_all(number, operation, (arguments.quick, known), jobs).map_err(Failure::Kernel)?;
         say(format_args!(
-            "{}: {} calls, {} refused, {} killed, {} stayed until the recovery, {} wrong ({} s)",
+            "{}: {} calls, {} refused, {} killed, {} stopped, {} stayed until the recovery, {} wrong ({} s)",
             operation.name,
             totals.calls,
             totals.refused,
             totals.killed,
+            totals.stopped,
             totals.stayed,
             totals.wrong,
             begin.elapsed().as_secs()
@@ -102,31 +124,55 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
 
 fn print(arguments: &FaultsArguments, rows: &[(&str, Totals)]) -> std::io::Result<()> {
     let mut out = stdout();
+    let sum = rows.iter().fold(Totals::default(), |sum, (_, row)| sum.and(row));
     if arguments.json {
-        let row = |(name, totals): &(&str, Totals)| {
-            json!({"operation": name, "calls": totals.calls, "refused": totals.refused,
-                   "killed": totals.killed, "stayed": totals.stayed, "wrong": totals.wrong})
-        };
-        return json_line(&mut out, &json!({"operations": rows.iter().map(row).collect::<Vec<_>>()}));
+        let all: Vec<Value> = rows.iter().map(|(name, totals)| totals.json(name)).collect();
+        return json_line(&mut out, &json!({"operations": all, "total": sum.json("total")}));
     }
     writeln!(
         out,
-        "| operation | calls | refused | killed | stayed | wrong |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        "| operation | calls | refused | killed | stopped | stayed | wrong |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     )?;
-    for (name, totals) in rows {
-        let Totals { calls, refused, killed, stayed, wrong } = totals;
-        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {stayed} | {wrong} |")?;
+    for (name, totals) in rows.iter().map(|(name, totals)| (*name, totals)).chain([("*all*", &sum)]) {
+        let Totals { calls, refused, killed, stopped, stayed, wrong } = totals;
+        writeln!(out, "| {name} | {calls} | {refused} | {killed} | {stopped} | {stayed} | {wrong} |")?;
     }
     Ok(())
+}
+
+impl Totals {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            refused: self.refused + other.refused,
+            killed: self.killed + other.killed,
+            stopped: self.stopped + other.stopped,
+            stayed: self.stayed + other.stayed,
+            wrong: self.wrong + other.wrong,
+        }
+    }
+
+    fn json(&self, name: &str) -> Value {
+        let Self { calls, refused, killed, stopped, stayed, wrong } = self;
+        json!({"operation": name, "calls": calls, "refused": refused, "killed": killed, "stopped": stopped,
+               "stayed": stayed, "wrong": wrong})
+    }
 }
 
 /// One case, in the host of this process.
 fn one(case: &str) -> Result<ExitCode, Failure> {
     let broken = || Failure::usage("--case is for this program alone");
     let case: Value = serde_json::from_str(case).map_err(|_| broken())?;
+    if let Some(number) = case["limit"].as_u64().and_then(|number| usize::try_from(number).ok()) {
+        let limit = limits::ALL.get(number).ok_or_else(broken)?;
+        let reached = limit.reach(case["value"].as_str().ok_or_else(broken)?).map_err(Failure::Kernel)?;
+        json_line(&mut stdout(), &json!(reached)).map_err(|_| Failure::Closed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let number = case["operation"].as_u64().and_then(|number| usize::try_from(number).ok());
     let operation = number.and_then(|number| ALL.get(number)).ok_or_else(broken)?;
-    let fault: Fault = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
+    let fault: Injected = serde_json::from_value(case["fault"].clone()).map_err(|_| broken())?;
     let goal: BTreeSet<String> = serde_json::from_value(case["goal"].clone()).map_err(|_| broken())?;
     let found = case::run(operation, &fault, &goal).map_err(Failure::Kernel)?;
     json_line(&mut stdout(), &json!(found)).map_err(|_| Failure::Closed)?;
@@ -137,19 +183,26 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
 fn try_all(
     number: usize,
     operation: &Operation,
-    (quick, known): (bool, &mut Known),
+    (quick, known): (bool, &mut KnownSite),
     jobs: usize,
 ) -> Result<Totals, String> {
-    let whole = in_host(number, &Fault::None, &BTreeSet::new())
+    let whole = in_host(number, &Injected::None, &BTreeSet::new())
         .map_err(|error| format!("{}: {error}", operation.name))?;
     for wrong in &whole.wrong {
         say(format_args!("{}, without a fault: {wrong}", operation.name));
     }
     let sites = site::sites(&whole.log, !quick, known);
     let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
-    let faults: VecDeque<(&Site, Fault)> = sites.iter().flat_map(faults_of).collect();
-    totals.killed = faults.iter().filter(|(_, fault)| matches!(fault, Fault::Signal { .. })).count();
-    totals.refused = faults.len() - totals.killed;
+    let faults: VecDeque<(&Site, Injected)> =
+        (0..).zip(&sites).flat_map(|(number, site)| faults_of(site, number, operation, quick)).collect();
+    for (_, fault) in &faults {
+        match fault {
+            Injected::None => {}
+            Injected::Error { .. } => totals.refused += 1,
+            Injected::Signal { signal, .. } if signal == "KILL" => totals.killed += 1,
+            Injected::Signal { .. } => totals.stopped += 1,
+        }
+    }
     let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
     let work = || {
         while let Some((site, fault)) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
@@ -171,41 +224,115 @@ fn try_all(
     Ok(totals)
 }
 
-/// A refusal of each call; and a kill before each that changes something.
-fn faults_of(site: &Site) -> Vec<(&Site, Fault)> {
+/// A refusal of each call, `quick` by one error, else by every one that fits; and before each that changes something a
+/// kill, and signals that end the operation in order, `quick` one of the two.
+fn faults_of<'a>(
+    site: &'a Site,
+    number: usize,
+    operation: &Operation,
+    quick: bool,
+) -> Vec<(&'a Site, Injected)> {
     let (call, when) = (site.call.clone(), site.when);
-    let (error, words) = (site.error().to_owned(), site.words.clone());
-    let mut faults = vec![(site, Fault::Error { call: call.clone(), when, error, words })];
+    let few = |all: &'static [&'static str], from: usize| if quick { &all[from..=from] } else { all };
+    let mut faults = Vec::new();
+    for error in few(site.errors(), 0) {
+        let (error, words) = ((*error).to_owned(), site.words.clone());
+        faults.push((site, Injected::Error { call: call.clone(), when, error, words }));
+    }
     if site.changes {
-        faults.push((site, Fault::Signal { call, when, signal: "KILL".to_owned() }));
+        let orderly: &[&str] = if operation.orderly { few(&["TERM", "INT"], number % 2) } else { &[] };
+        for signal in ["KILL"].iter().chain(orderly) {
+            faults.push((site, Injected::Signal { call: call.clone(), when, signal: (*signal).to_owned() }));
+        }
     }
     faults
 }
 
-fn told(site: &Site, fault: &Fault) -> String {
+fn told(site: &Site, fault: &Injected) -> String {
     match fault {
-        Fault::None => String::new(),
-        Fault::Error { call, when, error, .. } => format!("{error} at {call} number {when} ({})", site.words),
-        Fault::Signal { call, when, signal } => {
+        Injected::None => String::new(),
+        Injected::Error { call, when, error, .. } => {
+            format!("{error} at {call} number {when} ({})", site.words)
+        }
+        Injected::Signal { call, when, signal } => {
             format!("SIG{signal} before {call} number {when} ({})", site.words)
         }
     }
 }
 
 /// Runs a case in a host of its own.
-fn in_host(number: usize, fault: &Fault, goal: &BTreeSet<String>) -> Result<Found, String> {
+fn in_host(number: usize, fault: &Injected, goal: &BTreeSet<String>) -> Result<CaseFound, String> {
+    let case = json!({"operation": number, "fault": fault, "goal": goal});
+    in_new_host(&case, LIMIT)
+}
+
+/// Runs this program in a host of its own for so many seconds at most; what it prints.
+fn in_new_host<T: DeserializeOwned>(case: &Value, limit: &str) -> Result<T, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let case = json!({"operation": number, "fault": fault, "goal": goal}).to_string();
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", LIMIT, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]);
-    command.args(["--mount-proc", "--propagation", "private"]).arg(program).args(["faults", "--case", &case]);
+    command.args(["--signal=KILL", limit, "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]);
+    command.args(["--mount-proc", "--propagation", "private"]).arg(program);
+    command.args(["faults", "--case", &case.to_string()]);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("unshare: {error}"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(match output.status.code() {
-            None | Some(137) => format!("it takes longer than {LIMIT} s"),
+            None | Some(137) => format!("it takes longer than {limit} s"),
             Some(_) => words.trim().to_owned(),
         });
     }
     serde_json::from_slice(&output.stdout).map_err(|error| format!("a case says nonsense: {error}"))
+}
+
+/// Tries every limit.
+fn try_limits(arguments: &FaultsArguments, jobs: usize) -> Result<ExitCode, Failure> {
+    let begin = Instant::now();
+    let mut rows = Vec::new();
+    for (number, limit) in limits::ALL.iter().enumerate() {
+        if let Some(why) = limit.obstacle() {
+            say(format_args!("{}: not tried: {why}", limit.name));
+            continue;
+        }
+        let values = Mutex::new(VecDeque::from(limit.values(arguments.quick)));
+        let sum = Mutex::new(Reached::default());
+        let work = || {
+            while let Some(value) = values.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                let case = json!({"limit": number, "value": value});
+                let reached = in_new_host(&case, LIMITS_LIMIT).unwrap_or_else(|error| Reached {
+                    wrong: vec![format!("{} {value}: {error}", limit.name)],
+                    ..Reached::default()
+                });
+                reached.wrong.iter().for_each(|wrong| say(format_args!("{wrong}")));
+                let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                sum.tried += reached.tried;
+                sum.refused += reached.refused;
+                sum.stayed += reached.stayed;
+                sum.wrong.extend(reached.wrong);
+            }
+        };
+        thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+        let sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (tried, refused, wrong) = (sum.tried, sum.refused, sum.wrong.len());
+        let seconds = begin.elapsed().as_secs();
+        say(format_args!("{}: {tried} tried, {refused} refused, {wrong} wrong ({seconds} s)", limit.name));
+        rows.push((limit.name, sum));
+    }
+    print_limits(arguments.json, &rows).map_err(|_| Failure::Closed)?;
+    Ok(if rows.iter().all(|(_, sum)| sum.wrong.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_limits(as_json: bool, rows: &[(&str, Reached)]) -> std::io::Result<()> {
+    let mut out = stdout();
+    if as_json {
+        let row = |(name, sum): &(&str, Reached)| {
+            json!({"limit": name, "tried": sum.tried, "refused": sum.refused, "stayed": sum.stayed,
+                   "wrong": sum.wrong.len()})
+        };
+        return json_line(&mut out, &json!({"limits": rows.iter().map(row).collect::<Vec<_>>()}));
+    }
+    writeln!(out, "| limit | tried | refused | stayed | wrong |\n| --- | ---: | ---: | ---: | ---: |")?;
+    for (name, Reached { tried, refused, stayed, wrong }) in rows {
+        writeln!(out, "| {name} | {tried} | {refused} | {stayed} | {} |", wrong.len())?;
+    }
+    Ok(())
 }

@@ -21,6 +21,8 @@ pub(super) struct Operation {
     pub(super) effect: Effect,
     /// Arguments of the command that clears up after a kill.
     pub(super) recovery: &'static str,
+    /// Whether SIGTERM and SIGINT end it in order: nothing is left then, without its recovery.
+    pub(super) orderly: bool,
 }
 
 const fn operation(
@@ -29,7 +31,12 @@ const fn operation(
     effect: Effect,
     recovery: &'static str,
 ) -> Operation {
-    Operation { name, setup: "", arguments, effect, recovery }
+    Operation { name, setup: "", arguments, effect, recovery, orderly: false }
+}
+
+/// One that leaves nothing, and that signals end in order.
+const fn passing(name: &'static str, arguments: &'static str, recovery: &'static str) -> Operation {
+    Operation { orderly: true, ..operation(name, arguments, Effect::None, recovery) }
 }
 
 /// A lab that is up, and its file changed since.
@@ -47,25 +54,14 @@ const POLICY: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns 
 
 /// All of them.
 pub(super) const ALL: &[Operation] = &[
-    operation("run", "run --namespaces 2 --duration 0.2 --json", Effect::None, "clean"),
-    operation(
+    passing("run", "run --namespaces 2 --duration 0.2 --json", "clean"),
+    passing(
         "run with addresses of both families, isolated",
         "run --namespaces 2 --duration 0.2 --json --subnet6 fd00:7::/64 --isolated",
-        Effect::None,
         "clean",
     ),
-    operation(
-        "run of a cable",
-        "run --topology pair --subnet6 fd00:7::/64 --duration 0.2 --json",
-        Effect::None,
-        "clean",
-    ),
-    operation(
-        "run that enforces",
-        "run --namespaces 2 --duration 0.2 --json --enforce",
-        Effect::None,
-        "clean",
-    ),
+    passing("run of a cable", "run --topology pair --subnet6 fd00:7::/64 --duration 0.2 --json", "clean"),
+    passing("run that enforces", "run --namespaces 2 --duration 0.2 --json --enforce", "clean"),
     operation("run that keeps", "run --namespaces 2 --duration 0.2 --json --keep", Effect::Makes, "clean"),
     Operation {
         setup: "netns run --namespaces 2 --duration 0.2 --json --keep >/dev/null",
@@ -93,19 +89,13 @@ pub(super) const ALL: &[Operation] = &[
     },
     Operation {
         setup: BRIDGE,
-        ..operation(
-            "observe",
-            "observe br7 --duration 0.3 --interval 0.1 --json",
-            Effect::None,
-            "observe --cleanup",
-        )
+        ..passing("observe", "observe br7 --duration 0.3 --interval 0.1 --json", "observe --cleanup")
     },
     Operation {
         setup: POLICY,
-        ..operation(
+        ..passing(
             "observe with a policy",
             "observe br7 --policy /run/policy.toml --duration 0.3 --interval 0.1 --json",
-            Effect::None,
             "observe --cleanup",
         )
     },
@@ -115,7 +105,41 @@ pub(super) const ALL: &[Operation] = &[
         ..operation("netns delete", "netns delete one", Effect::Removes, "")
     },
     operation("link add", "link add v0 --type veth --peer v1", Effect::Makes, "link delete v0"),
+    library("library: network", "faults --library network"),
+    library("library: sandbox", "faults --library sandbox"),
+    library("library: sandbox that is deleted", "faults --library delete"),
+    library("library: sandbox with a name", "faults --library named"),
+    library("library: sandbox on a further bridge", "faults --library further"),
+    Operation {
+        setup: "ip netns add lent",
+        ..library("library: sandbox in a namespace", "faults --library lent")
+    },
+    library("library: sandbox that is judged", "faults --library judged"),
+    library("library: pool", "faults --library pool"),
+    Operation {
+        setup: "netns faults --library abandon",
+        effect: Effect::Removes,
+        ..library("library: network that is taken over", "faults --library adopt")
+    },
+    Operation {
+        setup: "netns faults --library abandon-judged",
+        effect: Effect::Removes,
+        ..library("library: judged network that is taken over", "faults --library adopt-judged")
+    },
+    Operation {
+        setup: "netns faults --library abandon",
+        effect: Effect::Removes,
+        ..library("library: network that is removed", LIBRARY_RECOVERY)
+    },
 ];
+
+/// What an operation of the library leaves if it is killed is removed by `RecordedNetwork::remove_all`.
+const LIBRARY_RECOVERY: &str = "faults --library remove";
+
+/// An operation of the library: see `library.rs`.
+const fn library(name: &'static str, arguments: &'static str) -> Operation {
+    operation(name, arguments, Effect::None, LIBRARY_RECOVERY)
+}
 
 /// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and what it
 /// is about. Whatever stays is on record, and the command says that it failed.
@@ -132,10 +156,22 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // An empty folder for records.
     ("up", "openat", "/run/netns-topology"),
     ("up", "flock", ""),
+    // A network whose bridge or barrier cannot be removed when it is dropped.
+    ("library", "sendto", "RTM_DELLINK"),
+    // It is not known whether the bridge is gone.
+    ("library", "sendto", "RTM_GETLINK"),
+    ("library", "recvmsg", ""),
+    ("library", "socket", ""),
+    ("library", "openat", "/proc"),
+    ("library", "sendto", "NFT_MSG_DELTABLE"),
+    ("library", "flock", ""),
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
     ("observe", "flock", ""),
     ("observe", "sendto", "RTM_DEL"),
+    // Whether it was done is not known.
+    ("run", "recvmsg", "answer to"),
+    ("observe", "recvmsg", "answer to"),
     ("observe", "bpf", "BPF_MAP_DELETE_ELEM"),
     // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
     // link of this name at the same time.

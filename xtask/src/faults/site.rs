@@ -20,26 +20,34 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The error that fits it.
-    pub(super) fn error(&self) -> &'static str {
+    /// The errors that fit it, the likeliest first.
+    pub(super) fn errors(&self) -> &'static [&'static str] {
         match &*self.call {
-            "sendto" | "sendmsg" | "recvfrom" | "recvmsg" | "recvmmsg" => "ENOBUFS",
-            "bpf" | "mount" | "setns" => "ENOMEM",
-            "umount2" => "EBUSY",
-            "openat" | "socket" => "EMFILE",
-            "clone" | "clone3" => "EAGAIN",
-            _ => "ENOSPC",
+            "sendto" | "sendmsg" => &["ENOBUFS", "ENOMEM", "EPERM", "EINTR", "EAGAIN"],
+            "recvfrom" | "recvmsg" | "recvmmsg" => &["ENOBUFS", "ENOMEM", "EINTR"],
+            "bpf" => &["ENOMEM", "EPERM", "EAGAIN", "EINVAL"],
+            "mount" | "setns" => &["ENOMEM", "EPERM"],
+            "unshare" => &["ENOSPC", "ENOMEM", "EPERM"],
+            "umount2" => &["EBUSY", "EPERM"],
+            "openat" => &["EMFILE", "ENFILE", "EACCES", "EINTR"],
+            "socket" => &["EMFILE", "ENOBUFS", "EPERM"],
+            "clone" | "clone3" => &["EAGAIN", "ENOMEM"],
+            "flock" => &["ENOSPC", "EINTR", "EWOULDBLOCK"],
+            "write" | "fsync" => &["ENOSPC", "EINTR", "EIO"],
+            _ => &["ENOSPC", "EBUSY", "EROFS"],
         }
     }
 }
 
 /// Sites by call and words.
-pub(super) type Known = HashSet<(String, String)>;
+pub(super) type KnownSite = HashSet<(String, String)>;
 
 /// The sites in what strace wrote, with `-f -y -s 80`; of those that are alike the first, and none that is like one that is
 /// known already, unless `all` of them are asked for.
-pub(super) fn sites(log: &str, all: bool, known: &mut Known) -> Vec<Site> {
+pub(super) fn sites(log: &str, all: bool, known: &mut KnownSite) -> Vec<Site> {
     let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
+    // What each thread asked for last, if that was to change something.
+    let mut asked: HashMap<&str, String> = HashMap::new();
     let mut sites = Vec::new();
     for line in log.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -51,8 +59,16 @@ pub(super) fn sites(log: &str, all: bool, known: &mut Known) -> Vec<Site> {
         }
         let count = counts.entry((thread, call)).or_default();
         *count += 1;
-        let Some(words) = words(call, arguments) else { continue };
+        let Some(mut words) = words(call, arguments) else { continue };
         let changes = changes(call, arguments);
+        match call {
+            "sendto" | "sendmsg" if changes => drop(asked.insert(thread, words.clone())),
+            "sendto" | "sendmsg" => drop(asked.remove(thread)),
+            "recvfrom" | "recvmsg" | "recvmmsg" => {
+                words = asked.get(thread).map_or_else(String::new, |asked| format!("answer to {asked}"));
+            }
+            _ => {}
+        }
         if known.insert((call.to_owned(), words.clone())) || all {
             sites.push(Site { call: call.to_owned(), when: *count, words, changes });
         }
@@ -86,19 +102,59 @@ fn words(call: &str, arguments: &str) -> Option<String> {
     Some(same_in_every_run(&words))
 }
 
-/// The requests of a datagram, in order and without repetitions; for one without a name, the text that is in it.
+/// The requests of a datagram, in order and without repetitions.
 fn netlink(arguments: &str) -> Option<String> {
-    let mut kinds: Vec<String> = Vec::new();
-    for part in arguments.split("nlmsg_type=").skip(1) {
-        let kind = part.split([',', ' ', '}']).next()?.to_owned();
-        if kinds.last() != Some(&kind) {
-            kinds.push(kind);
+    let kinds =
+        || arguments.split("nlmsg_type=").skip(1).filter_map(|part| part.split([',', ' ', '}']).next());
+    let is_nftables = kinds().any(|kind| kind.starts_with("0xa") || kind.contains("NFT_"));
+    let mut found: Vec<&str> = Vec::new();
+    for kind in kinds() {
+        let kind = if is_nftables { nftables(kind) } else { rtnetlink(kind) };
+        if found.last() != Some(&kind) {
+            found.push(kind);
         }
     }
-    if kinds.is_empty() {
-        return None;
+    (!found.is_empty()).then(|| found.join("+"))
+}
+
+/// The name of a message of rtnetlink, which strace writes as a number if the socket is of another namespace than its own
+/// (`linux/rtnetlink.h`).
+fn rtnetlink(kind: &str) -> &str {
+    match kind {
+        "0x10" => "RTM_NEWLINK",
+        "0x11" => "RTM_DELLINK",
+        "0x12" => "RTM_GETLINK",
+        "0x13" => "RTM_SETLINK",
+        "0x14" => "RTM_NEWADDR",
+        "0x18" => "RTM_NEWROUTE",
+        "0x1c" => "RTM_NEWNEIGH",
+        "0x24" => "RTM_NEWQDISC",
+        "0x2c" => "RTM_NEWTFILTER",
+        "0x58" => "RTM_NEWNSID",
+        "0x5a" => "RTM_GETNSID",
+        named => named,
     }
-    Some(kinds.join("+"))
+}
+
+/// The same of nftables. Those of a batch are `NLMSG_MIN_TYPE` and the one after it, the others are of subsystem 10
+/// (`linux/netfilter/nf_tables.h`).
+fn nftables(kind: &str) -> &str {
+    match kind {
+        "0x10" => "NFNL_MSG_BATCH_BEGIN",
+        "0x11" => "NFNL_MSG_BATCH_END",
+        "0xa00" => "NFT_MSG_NEWTABLE",
+        "0xa01" => "NFT_MSG_GETTABLE",
+        "0xa02" => "NFT_MSG_DELTABLE",
+        "0xa03" => "NFT_MSG_NEWCHAIN",
+        "0xa06" => "NFT_MSG_NEWRULE",
+        "0xa07" => "NFT_MSG_GETRULE",
+        "0xa09" => "NFT_MSG_NEWSET",
+        "0xa0c" => "NFT_MSG_NEWSETELEM",
+        "0xa0d" => "NFT_MSG_GETSETELEM",
+        "0xa0e" => "NFT_MSG_DELSETELEM",
+        "0xa10" => "NFT_MSG_GETGEN",
+        named => named.rsplit('|').next().unwrap_or(named),
+    }
 }
 
 /// Without numbers, which are descriptors, indexes and ids.
@@ -119,7 +175,10 @@ fn same_in_every_run(words: &str) -> String {
 
 fn changes(call: &str, arguments: &str) -> bool {
     match call {
-        "sendto" | "sendmsg" => !arguments.contains("NLM_F_DUMP") && !arguments.contains("RTM_GET"),
+        // A batch may end with a question.
+        "sendto" | "sendmsg" => {
+            netlink(arguments).is_some_and(|kinds| kinds.split('+').any(|kind| !kind.contains("_GET")))
+        }
         "recvfrom" | "recvmsg" | "recvmmsg" | "setns" | "socket" | "flock" | "clone" | "clone3" => false,
         "openat" => arguments.contains("O_CREAT"),
         "bpf" => {

@@ -1,6 +1,6 @@
 //! What differs between the processors of virtual machines.
 
-use super::apt::{Archive, failed};
+use super::apt::Archive;
 use super::arm64;
 use clap::ValueEnum;
 use netns::Failure;
@@ -77,16 +77,6 @@ impl Architecture {
         match self {
             Self::Amd64 => Ok("/".into()),
             Self::Arm64 => arm64::root(archive, folder),
-        }
-    }
-
-    /// The program to try.
-    pub(super) fn program(self) -> Result<PathBuf, Failure> {
-        match self {
-            Self::Amd64 => env::current_exe().map_err(failed("find", Path::new("this program"))),
-            Self::Arm64 => {
-                super::programs::executable(self, &["build", "--package", "netns", "--bin", "netns"])
-            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::apt::{Archive, failed, run};
 use super::target;
 use crate::cross::require;
 use crate::cross::target::Target;
-use crate::cross::toolchain::Toolchain;
+use crate::cross::toolchain::CrossToolchain;
 use netns::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ pub(super) fn cargo(command: &str) -> Result<Command, String> {
     let target_of = Target::find(TARGET).ok_or("the target is not known")?;
     let linking = target_of.run.as_ref().ok_or("the target cannot be linked")?;
     require([linking.linker, linking.library])?;
-    let toolchain = Toolchain::find(target_of)?;
+    let toolchain = CrossToolchain::find(target_of)?;
     let mut cargo = toolchain.linking_cargo(command, target_of, linking, &target().join("cross"))?;
     cargo.args(["--config", "profile.dev.debug=false"]);
     Ok(cargo)

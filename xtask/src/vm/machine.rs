@@ -55,7 +55,7 @@ impl Machine<'_> {
         stop: &Stop,
         mut line: impl FnMut(&str),
     ) -> Result<bool, Failure> {
-        let place = Place::new(self.folder)?;
+        let place = RunFolder::new(self.folder)?;
         let image = place.0.join("initramfs");
         initramfs::write(self.kernel, self.root, self.files, &place.0.join("files"), &image)?;
         let _server = place.serve_files(self.root, self.workspace)?;
@@ -92,7 +92,7 @@ impl Machine<'_> {
         Ok(true)
     }
 
-    fn start(&self, place: &Place, image: &Path) -> Result<Running, Failure> {
+    fn start(&self, place: &RunFolder, image: &Path) -> Result<Running, Failure> {
         let memory = format!("{}M", self.memory);
         let architecture = self.kernel.architecture;
         let program = architecture.qemu();
@@ -156,9 +156,9 @@ pub(super) fn processor(
 }
 
 /// A folder for one run of a virtual machine, removed at its end.
-struct Place(PathBuf);
+struct RunFolder(PathBuf);
 
-impl Place {
+impl RunFolder {
     fn new(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(format!("run-{}", std::process::id()));
         fs::create_dir_all(&path).map_err(failed("make", &path))?;
@@ -210,7 +210,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for RunFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

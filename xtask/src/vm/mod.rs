@@ -5,7 +5,8 @@
 //! processor it is a folder of Debian's packages for that, and what runs there is compiled for it.
 
 mod apt;
-pub(crate) mod architecture;
+mod architecture;
+mod arguments;
 mod arm64;
 mod initramfs;
 mod kernel;
@@ -14,9 +15,9 @@ mod programs;
 mod round;
 mod table;
 
-use crate::cli::VmTestArguments;
 use crate::root;
 use apt::{Archive, failed};
+pub(crate) use arguments::VmTestArguments;
 use kernel::Kernel;
 use machine::{Machine, Processor};
 use netns::Failure;
@@ -24,7 +25,7 @@ use netns::messages::say;
 use netns::output::{json_line, stdout};
 use netns::signals::Stop;
 use programs::Built;
-use round::{Outcome, Report, Round};
+use round::{Round, RoundOutcome, RoundReport};
 use serde_json::json;
 use std::env;
 use std::fs::{self, File};
@@ -40,7 +41,7 @@ const GUEST: &str = include_str!("guest.sh");
 
 /// Boots each kernel, runs the round there, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
-    netns::rights::require("vm-test", &[netns::rights::SYS_ADMIN])?;
+    netns::require::rights("vm-test", &[netns::require::SYS_ADMIN])?;
     let architecture = arguments.arch;
     let workspace = root();
     let folder = target().join("vm");
@@ -48,7 +49,7 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     let stop = Stop::on_signals()?;
     let program = match &arguments.program {
         Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
-        None => architecture.program()?,
+        None => programs::ours(architecture)?,
     };
     let first_ping = programs::first_ping(architecture)?;
     let round = if arguments.full {
@@ -93,7 +94,7 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
         reports.push(report);
     }
     print(arguments, &reports)?;
-    Ok(ExitCode::from(if reports.iter().all(Report::passed) {
+    Ok(ExitCode::from(if reports.iter().all(RoundReport::passed) {
         netns::failure::FINE
     } else {
         netns::failure::USAGE
@@ -101,8 +102,8 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
 }
 
 /// One line a step, and what a failed one printed.
-fn progress(kernel: &str, outcome: &Outcome) {
-    let Outcome { step, passed, milliseconds, note, output } = outcome;
+fn progress(kernel: &str, outcome: &RoundOutcome) {
+    let RoundOutcome { step, passed, milliseconds, note, output } = outcome;
     let verdict = if *passed { "ok" } else { "FAILED" };
     let seconds = *milliseconds / 1000;
     let note = if note.is_empty() { String::new() } else { format!(": {note}") };
@@ -113,8 +114,8 @@ fn progress(kernel: &str, outcome: &Outcome) {
 }
 
 /// How a kernel's round ended.
-fn conclude(report: &Report, machine: &Machine<'_>, begun: Instant) {
-    let Report { kernel, release, steps, complete } = report;
+fn conclude(report: &RoundReport, machine: &Machine<'_>, begun: Instant) {
+    let RoundReport { kernel, release, steps, complete } = report;
     let passed = steps.iter().filter(|step| step.passed).count();
     let seconds = begun.elapsed().as_secs();
     say(format_args!("{kernel}: {passed} of {} steps passed in {seconds} s ({release})", steps.len()));
@@ -126,7 +127,7 @@ fn conclude(report: &Report, machine: &Machine<'_>, begun: Instant) {
     }
 }
 
-fn print(arguments: &VmTestArguments, reports: &[Report]) -> Result<(), Failure> {
+fn print(arguments: &VmTestArguments, reports: &[RoundReport]) -> Result<(), Failure> {
     let mut out = stdout();
     if arguments.json {
         let kernels = serde_json::to_value(reports).map_err(|error| Failure::Kernel(error.to_string()))?;

@@ -109,7 +109,7 @@ fn quoted(word: &str) -> String {
 
 /// What came of a step.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Outcome {
+pub(super) struct RoundOutcome {
     pub(super) step: String,
     pub(super) passed: bool,
     pub(super) milliseconds: u64,
@@ -122,17 +122,17 @@ pub(super) struct Outcome {
 
 /// What came of a round on one kernel.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Report {
+pub(super) struct RoundReport {
     /// What it was asked for as.
     pub(super) kernel: String,
     /// What the kernel says of itself.
     pub(super) release: String,
-    pub(super) steps: Vec<Outcome>,
+    pub(super) steps: Vec<RoundOutcome>,
     /// Whether the round came to its end.
     pub(super) complete: bool,
 }
 
-impl Report {
+impl RoundReport {
     pub(super) fn passed(&self) -> bool {
         self.complete && !self.steps.is_empty() && self.steps.iter().all(|step| step.passed)
     }
@@ -144,10 +144,10 @@ pub(super) fn follow(
     limit: Duration,
     stop: &Stop,
     mut log: impl FnMut(&str),
-    mut each: impl FnMut(&Outcome),
-) -> Result<Report, Failure> {
+    mut each: impl FnMut(&RoundOutcome),
+) -> Result<RoundReport, Failure> {
     let kernel = machine.kernel.name.clone();
-    let mut report = Report { kernel, release: String::new(), steps: Vec::new(), complete: false };
+    let mut report = RoundReport { kernel, release: String::new(), steps: Vec::new(), complete: false };
     let mut current: Option<String> = None;
     let mut output: Vec<String> = Vec::new();
     machine.run(limit, stop, |line| {
@@ -173,7 +173,7 @@ pub(super) fn follow(
     })?;
     if let Some(step) = current {
         let note = "the virtual machine ended, or its time did".to_owned();
-        let outcome = Outcome { step, passed: false, milliseconds: 0, note, output };
+        let outcome = RoundOutcome { step, passed: false, milliseconds: 0, note, output };
         each(&outcome);
         report.steps.push(outcome);
     }
@@ -181,13 +181,13 @@ pub(super) fn follow(
 }
 
 /// `CODE MILLISECONDS NAME<TAB>NOTE`
-fn ended(end: &str, output: &mut Vec<String>) -> Option<Outcome> {
+fn ended(end: &str, output: &mut Vec<String>) -> Option<RoundOutcome> {
     let (code, rest) = end.split_once(' ')?;
     let (milliseconds, rest) = rest.split_once(' ')?;
     let (step, note) = rest.split_once('\t')?;
     let passed = code == "0";
     let output = std::mem::take(output);
-    Some(Outcome {
+    Some(RoundOutcome {
         step: step.to_owned(),
         passed,
         milliseconds: milliseconds.parse().ok()?,

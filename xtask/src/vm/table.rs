@@ -1,10 +1,10 @@
 //! What came of the rounds: for people, for documents, for programs.
 
-use super::round::Report;
+use super::round::RoundReport;
 use std::io::{self, Write};
 
 /// A cell: what one sees of a step on a kernel.
-fn cell(report: &Report, step: &str) -> String {
+fn cell(report: &RoundReport, step: &str) -> String {
     match report.steps.iter().find(|outcome| outcome.step == step) {
         None => "not run".to_owned(),
         Some(outcome) => {
@@ -20,7 +20,7 @@ fn cell(report: &Report, step: &str) -> String {
 }
 
 /// All steps, in the order in which they were first run.
-fn steps(reports: &[Report]) -> Vec<&str> {
+fn steps(reports: &[RoundReport]) -> Vec<&str> {
     let mut steps: Vec<&str> = Vec::new();
     for outcome in reports.iter().flat_map(|report| &report.steps) {
         if !steps.contains(&outcome.step.as_str()) {
@@ -31,7 +31,7 @@ fn steps(reports: &[Report]) -> Vec<&str> {
 }
 
 /// Writes a table in Markdown, a column a kernel.
-pub(super) fn markdown(out: &mut impl Write, reports: &[Report]) -> io::Result<()> {
+pub(super) fn markdown(out: &mut impl Write, reports: &[RoundReport]) -> io::Result<()> {
     write!(out, "| |")?;
     reports.iter().try_for_each(|report| write!(out, " {} |", report.kernel))?;
     writeln!(out, "\n| --- |{}", " --- |".repeat(reports.len()))?;

@@ -1,10 +1,10 @@
 //! `dynset`: a rule adds to a set.
 
 use super::super::constants::{
-    NFTA_DYNSET_EXPR, NFTA_DYNSET_OP, NFTA_DYNSET_SET_ID, NFTA_DYNSET_SET_NAME, NFTA_DYNSET_SREG_KEY,
+    NESTED, NFTA_DYNSET_EXPR, NFTA_DYNSET_OP, NFTA_DYNSET_SET_ID, NFTA_DYNSET_SET_NAME, NFTA_DYNSET_SREG_KEY,
 };
 use super::super::set::Set;
-use super::{Expressions, NESTED, Register, named};
+use super::{Expressions, Register, named};
 
 impl Expressions<'_, '_> {
     /// Adds the value of a register to a dynamic set of the same transaction, with a counter, and counts the packet there.

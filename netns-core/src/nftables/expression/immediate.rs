@@ -1,14 +1,15 @@
 //! `immediate`: a verdict.
 
 use super::super::constants::{
-    NFTA_DATA_VERDICT, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE,
+    NESTED, NFTA_DATA_VERDICT, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_VERDICT_CHAIN,
+    NFTA_VERDICT_CODE,
 };
-use super::{Expressions, NESTED};
+use super::Expressions;
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Verdict<'a> {
+pub enum RuleVerdict<'a> {
     /// It passes this hook's chain.
     Accept,
     /// It is dropped.
@@ -19,11 +20,11 @@ pub enum Verdict<'a> {
 
 impl Expressions<'_, '_> {
     /// Decides.
-    pub fn verdict(&mut self, verdict: Verdict<'_>) {
+    pub fn verdict(&mut self, verdict: RuleVerdict<'_>) {
         let (code, chain) = match verdict {
-            Verdict::Accept => (libc::NF_ACCEPT, None),
-            Verdict::Drop => (libc::NF_DROP, None),
-            Verdict::GoTo(chain) => (libc::NFT_GOTO, Some(chain)),
+            RuleVerdict::Accept => (libc::NF_ACCEPT, None),
+            RuleVerdict::Drop => (libc::NF_DROP, None),
+            RuleVerdict::GoTo(chain) => (libc::NFT_GOTO, Some(chain)),
         };
         self.add("immediate", |data| {
             data.value(NFTA_IMMEDIATE_DREG, (libc::NFT_REG_VERDICT as u32).to_be());

@@ -13,15 +13,12 @@ mod payload;
 
 pub use byteorder::ByteOrder;
 pub use cmp::Comparison;
-pub use immediate::Verdict;
+pub use immediate::RuleVerdict;
 pub use meta::MetaKey;
 pub use payload::Header;
 
-use super::constants::{NFTA_DATA_VALUE, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_LIST_ELEM};
+use super::constants::{NESTED, NFTA_DATA_VALUE, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_LIST_ELEM};
 use crate::wire::AttributeWriter;
-
-/// The flag of attributes that hold attributes: netfilter's tools set it, and the kernel does not look at it.
-pub(super) const NESTED: u16 = libc::NLA_F_NESTED as u16;
 
 /// One of the four registers of 16 bytes that expressions pass values in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Links as the kernel describes them: one, all, a bridge's; and deleting them.
 
-use super::change::AddrGenMode;
+use super::addrgenmode::AddrGenMode;
 use super::kind::{BridgeOptions, LinkKind};
 use super::port::PortOptions;
 use crate::error::Operation;

@@ -1,5 +1,6 @@
 //! Links: what `ip link` shows, makes, changes and deletes.
 
+mod addrgenmode;
 mod change;
 mod create;
 mod description;
@@ -9,7 +10,8 @@ pub mod port;
 mod wait;
 
 pub use super::words::{LinkMode, LinkType, MacvlanMode, PortState, TunType, VlanProtocol};
-pub use change::{AddrGenMode, LinkChange, encode_set, set, set_up};
+pub use addrgenmode::AddrGenMode;
+pub use change::{LinkChange, encode_set, set, set_up};
 pub use create::{NewLink, create, encode_create, encode_set_options, set_options};
 pub(crate) use description::parse;
 pub use description::{

@@ -184,11 +184,11 @@ impl<W: Word<Raw = u16>> Codec<W> for WordedNetworkOrder {
 }
 
 /// An address.
-pub(crate) struct Address;
+pub(crate) struct AddressCodec;
 
 macro_rules! addresses {
     ($($type:ident, $variant:ident, $bytes:expr, $read:expr;)*) => { $(
-        impl Codec<$type> for Address {
+        impl Codec<$type> for AddressCodec {
             const FORM: OptionForm = OptionForm::$variant;
 
             fn write(attributes: &mut AttributeWriter<'_>, kind: u16, field: $type) {

@@ -2,6 +2,7 @@
 
 use super::RouteSocket;
 use super::answer::{check_complete, in_words, receive_error, refusal, reply_error};
+use crate::dump::Received;
 use crate::error::{Cause, Operation, SystemCall};
 use crate::sys::{self, socket::Datagram};
 use crate::wire::{Batch, Message, Messages, NlMsgHdr};
@@ -40,14 +41,6 @@ impl<'a> Answers<'a> {
         let behind = self.last.wrapping_sub(header.sequence);
         (behind < self.count).then(|| self.count - 1 - behind)
     }
-}
-
-/// What came of waiting for a datagram.
-pub(super) enum Received {
-    /// It has this many bytes.
-    Whole(usize),
-    /// It has this many bytes, of which the buffer has the first.
-    Cut(usize),
 }
 
 impl RouteSocket {

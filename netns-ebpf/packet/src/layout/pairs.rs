@@ -6,11 +6,20 @@
 //! A pair's line is one of the [`PAIR_GROUP`] whose numbers differ from [`pair_home`] in the last bits only, which are tried
 //! in the order of that difference. A line that has a key keeps it until user space clears
 //! it, when one of the key's ports is gone.
+//!
+//! A port that sends to everybody makes as many pairs as there are ports, so a few of them could take all lines. Half of
+//! the lines are for whoever comes first. Of the other half each sender has an equal share, which user space says: a
+//! sender that has it does not get a line more once the first half is taken, and what it sends to others is counted as
+//! lost, for it alone.
 
 /// The table: lines ([`PairLine`]), two to the power of [`pair_bits`] of them.
 pub const PAIRS: &str = "PAIRS";
 /// What [`PAIRS`] had no room for: one [`Lost`] per CPU.
 pub const LOST: &str = "LOST";
+/// What each sender has of [`PAIRS`]: one [`PairSender`] per slot, and one for [`NO_SLOT`](super::NO_SLOT).
+pub const SENDERS: &str = "SENDERS";
+/// What all have of [`PAIRS`]: one [`PairUse`].
+pub const PAIR_USE: &str = "PAIR_USE";
 /// The read-only global (`u32`) that says how many lines there are, as a power of two; 0 if pairs are not counted.
 pub const PAIR_BITS: &str = "PAIR_BITS";
 
@@ -76,6 +85,45 @@ pub struct Lost {
     pub bytes: u64,
 }
 
+/// What a sender has of the table. All CPUs share it, and add to it atomically; user space takes `lines` back when it
+/// clears them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PairSender {
+    /// Lines whose key has it as the sender.
+    pub lines: u64,
+    /// Frames that it sent and that are in no pair.
+    pub lost_packets: u64,
+    /// The bytes of those.
+    pub lost_bytes: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// What of the table is in use, and for whom the rest is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PairUse {
+    /// Lines that have a key.
+    pub lines: u64,
+    /// So many lines a sender can have whatever others have. Written by user space.
+    pub share: u64,
+}
+
+/// A sender's share of a table with so many lines if there are so many ports, and the host.
+#[must_use]
+pub const fn pair_share(lines: u64, ports: u64) -> u64 {
+    let share = (lines - first_come(lines)) / (ports + 1);
+    if share == 0 { 1 } else { share }
+}
+
+/// So many lines of a table are for whoever comes first.
+#[inline]
+#[must_use]
+pub const fn first_come(lines: u64) -> u64 {
+    lines / 2
+}
+
 /// How large a table is that is to have room for so many pairs: half empty when it is full, and a group at least.
 #[must_use]
 pub const fn pair_bits(pairs: u32) -> u32 {
@@ -96,6 +144,9 @@ const _: () = {
     assert!(size_of::<PairLine>() == 32 && align_of::<PairLine>() == 8);
     assert!(offset_of!(PairLine, packets) == 8 && offset_of!(PairLine, bytes) == 16);
     assert!(size_of::<Lost>() == 16 && align_of::<Lost>() == 8);
+    assert!(size_of::<PairSender>() == 32 && align_of::<PairSender>() == 8);
+    assert!(offset_of!(PairSender, lost_packets) == 8 && offset_of!(PairSender, lost_bytes) == 16);
+    assert!(size_of::<PairUse>() == 16 && offset_of!(PairUse, share) == 8);
 };
 
 #[cfg(test)]

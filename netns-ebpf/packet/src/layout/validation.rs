@@ -2,13 +2,13 @@
 
 use crate::{REASONS, Rules};
 
-/// The map of the ports' policies: one [`PortPolicy`] per slot.
+/// The map of the ports' policies: one [`PortRules`] per slot.
 pub const POLICIES: &str = "POLICIES";
 /// The map of the ports' violations: one [`Violations`] per slot.
 pub const VIOLATIONS: &str = "VIOLATIONS";
 /// The map of which groups may not send to which: one word per group of receivers, a bit for each group of senders.
 pub const GROUPS: &str = "GROUPS";
-/// The ring buffer of [`Event`]s.
+/// The ring buffer of [`ViolationRecord`]s.
 pub const EVENTS: &str = "EVENTS";
 
 /// The read-only global (`u32`) that says how many events a port may tell in a [`WINDOW_SHIFT`] window.
@@ -21,7 +21,7 @@ pub const MAX_GROUPS: u32 = 64;
 /// How many bytes of a frame an event carries at most.
 pub const SNAPSHOT: usize = 128;
 
-/// What is done about a violation: bits of [`PortPolicy::control`].
+/// What is done about a violation: bits of [`PortRules::control`].
 pub mod control {
     /// No policy: the port is counted and not judged.
     pub const OFF: u32 = 0;
@@ -44,7 +44,7 @@ pub mod control {
 /// changed in one store: the program never sees half of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct PortPolicy {
+pub struct PortRules {
     /// Mode and active rules: see [`control`].
     pub control: u32,
     /// The port's group, below [`MAX_GROUPS`].
@@ -93,7 +93,7 @@ pub struct Violations {
 /// A violation, told.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Event {
+pub struct ViolationRecord {
     /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time: u64,
     /// The slot of the port that sent the frame.
@@ -114,13 +114,13 @@ pub struct Event {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<PortPolicy>() == 448 && align_of::<PortPolicy>() == 8);
-    assert!(offset_of!(PortPolicy, group) == 4 && offset_of!(PortPolicy, ifindex) == 8);
-    assert!(offset_of!(PortPolicy, stamp) == 12);
-    assert!(offset_of!(PortPolicy, rules) == 16);
+    assert!(size_of::<PortRules>() == 448 && align_of::<PortRules>() == 8);
+    assert!(offset_of!(PortRules, group) == 4 && offset_of!(PortRules, ifindex) == 8);
+    assert!(offset_of!(PortRules, stamp) == 12);
+    assert!(offset_of!(PortRules, rules) == 16);
     assert!(size_of::<Violations>() == 576 && align_of::<Violations>() == 8);
     assert!(offset_of!(Violations, dropped_rx) == 512 && offset_of!(Violations, dropped_tx) == 528);
     assert!(offset_of!(Violations, told) == 544 && offset_of!(Violations, window) == 568);
-    assert!(size_of::<Event>() == 152 && align_of::<Event>() == 8);
-    assert!(offset_of!(Event, captured) == 20 && offset_of!(Event, frame) == 24);
+    assert!(size_of::<ViolationRecord>() == 152 && align_of::<ViolationRecord>() == 8);
+    assert!(offset_of!(ViolationRecord, captured) == 20 && offset_of!(ViolationRecord, frame) == 24);
 };

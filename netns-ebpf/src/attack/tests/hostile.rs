@@ -2,7 +2,7 @@
 
 use super::{FROM, TO, rules, verdict};
 use crate::attack::cases;
-use crate::packet::{Facts, Permissions, REASONS, Reason, Rules, judge};
+use crate::packet::{ChecksumPlace, Facts, Permissions, REASONS, Reason, Rules, judge};
 
 /// Marsaglia's xorshift: the same numbers each time.
 pub(super) struct Random(pub(super) u64);
@@ -52,6 +52,10 @@ fn no_spoilt_frame_makes_it_panic() {
             },
             is_train: random.below(4) == 0,
             has_tag: random.below(8) == 0,
+            checksum_at: match random.below(8) {
+                0 => ChecksumPlace::at(random.next() as u32 >> random.below(32)),
+                _ => ChecksumPlace::NONE,
+            },
         };
         let rules = if round % 2 == 0 { everything } else { rules() };
         let verdict = judge(&frame[..], facts, &rules);
@@ -59,7 +63,7 @@ fn no_spoilt_frame_makes_it_panic() {
     }
     for reason in Reason::ALL {
         let seen = seen[usize::from(reason.code())] > 0;
-        assert_eq!(seen, reason.is_of_bytes(), "the frames are spoilt in every way: {reason}");
+        assert_eq!(seen, reason.is_of_frame(), "the frames are spoilt in every way: {reason}");
     }
 }
 
@@ -91,7 +95,7 @@ fn a_fragment_of_a_train_as_long_as_can_be_said_is_judged() {
     let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
     let folded = (sum & 0xFFFF) + (sum >> 16);
     frame[24..26].copy_from_slice(&(!(folded as u16)).to_be_bytes());
-    let facts = Facts { length: u32::MAX, is_train: true, has_tag: false };
+    let facts = Facts { length: u32::MAX, is_train: true, ..Facts::default() };
     assert_eq!(judge(&frame[..], facts, &rules()), Err(Reason::Ipv4Fragment));
 }
 

@@ -3,7 +3,7 @@
 use etherparse::PacketBuilder;
 
 use super::{FROM, TO, hostile::Random, rules};
-use crate::packet::{Facts, Permissions, Rules, is_plain, judge};
+use crate::packet::{ChecksumPlace, Facts, Permissions, Rules, is_plain, judge};
 
 /// Datagrams and segments in the middle of a connection, of several lengths.
 fn frames() -> Vec<Vec<u8>> {
@@ -72,7 +72,9 @@ fn no_byte_makes_a_wrong_frame_plain() {
                     let (number, is_other) = (variant / 2 % 3, variant >= 6);
                     // Behind a short packet there may be something; the kernel takes a tag out.
                     let length = frame.len() as u32 + if is_other { 18 } else { 0 };
-                    let facts = Facts { length, is_train: is_other, has_tag: is_other && number == 0 };
+                    let checksum_at = [u32::MAX, 50, 40].map(ChecksumPlace::from_bits)[variant % 3];
+                    let facts =
+                        Facts { length, is_train: is_other, has_tag: is_other && number == 0, checksum_at };
                     plain += u32::from(check(&frame, facts, &some_rules(number)));
                 }
             }

@@ -13,7 +13,7 @@ fn stats(packets: u64) -> LinkStats {
 }
 
 /// Compares one port's counters with what the kernel tells time after time; how often was waited, too.
-fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (Comparison, u32) {
+fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (CounterComparison, u32) {
     let (asked, waited) = (Cell::new(0), Cell::new(0));
     let kernel = || -> Result<_, Infallible> {
         asked.set(asked.get() + 1);
@@ -24,8 +24,8 @@ fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (Comparison
     (outcome, waited.get())
 }
 
-fn off_by_one() -> Comparison {
-    Comparison::Different(vec![
+fn off_by_one() -> CounterComparison {
+    CounterComparison::Different(vec![
         Difference { port: slot(1), counter: Counter::RxPackets, program: 4, kernel: 5 },
         Difference { port: slot(1), counter: Counter::RxBytes, program: 240, kernel: 300 },
     ])
@@ -33,7 +33,7 @@ fn off_by_one() -> Comparison {
 
 #[test]
 fn equal_counters_are_exact_at_once() {
-    assert_eq!(compare_with(5, |_| 5), (Comparison::Exact, 0));
+    assert_eq!(compare_with(5, |_| 5), (CounterComparison::Exact, 0));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_frame_on_its_way_is_waited_for() {
     // Not quiet the first time, not equal the second.
     assert_eq!(
         compare_with(5, |time| [3, 4, 4, 4].get(time as usize - 1).copied().unwrap_or(5)),
-        (Comparison::Exact, 2)
+        (CounterComparison::Exact, 2)
     );
 }
 
@@ -54,7 +54,7 @@ fn what_stays_different_is_told() {
 
 #[test]
 fn ports_that_are_never_quiet_are_not_compared() {
-    assert_eq!(compare_with(5, u64::from).0, Comparison::Busy);
+    assert_eq!(compare_with(5, u64::from).0, CounterComparison::Busy);
 }
 
 #[test]
@@ -82,4 +82,52 @@ fn each_counter_is_compared() {
 fn what_the_kernel_refuses_is_returned() {
     let refused = || Err::<Vec<LinkStats>, _>("refused");
     assert_eq!(compare(&[], |_| PortCounters::default(), refused, || ()), Err("refused"));
+}
+
+/// Ten trains of five segments each way, of 6,000 bytes, whose segments would have 54 bytes of headers more each; two of
+/// what was received had tags.
+fn trains() -> PortCounters {
+    let traffic = Traffic { packets: 10, bytes: 60_000, segments: 50 };
+    PortCounters { rx: traffic, tx: traffic, cut: 40 * 54, tagged: 2 }
+}
+
+/// What the kernel counted, received and sent.
+fn counted([(rx_packets, rx_bytes), (tx_packets, tx_bytes)]: [(u64, u64); 2]) -> LinkStats {
+    LinkStats { rx_packets, rx_bytes, tx_packets, tx_bytes, ..LinkStats::default() }
+}
+
+#[test]
+fn what_is_counted_at_another_place_is_known_as_such() {
+    use CountedApart::{Cut, Headless, Joined, Tagged};
+    let same = (10, 60_000);
+    for (kernel, expected) in [
+        ([same, same], vec![]),
+        ([same, (50, 62_160)], vec![Cut]),
+        ([same, (10, 59_860)], vec![Headless]),
+        ([same, (50, 61_460)], vec![Cut, Headless]),
+        ([(10, 60_004), same], vec![Tagged]),
+        ([(10, 60_008), (50, 62_160)], vec![Cut, Tagged]),
+        ([(10, 59_864), same], vec![Headless, Tagged]),
+        ([(50, 61_460), same], vec![Joined, Headless]),
+    ] {
+        let found = explained(&trains(), &counted(kernel));
+        assert_eq!(found.map(Vec::from_iter), Some(expected), "{kernel:?}");
+    }
+    for kernel in [
+        [same, (50, 62_161)],
+        [same, (49, 62_160)],
+        [same, (50, 60_000)],
+        [same, (10, 62_160)],
+        [same, (10, 59_859)],
+        [(10, 60_012), same],
+        [(10, 60_002), same],
+        [(10, 59_999), same],
+        [(50, 59_000), same],
+        [(11, 60_004), same],
+    ] {
+        assert_eq!(explained(&trains(), &counted(kernel)), None, "{kernel:?}");
+    }
+    let kernel = || -> Result<_, Infallible> { Ok(vec![counted([same, (50, 62_160)])]) };
+    let Ok(found) = compare(&[slot(1)], |_| trains(), kernel, || ());
+    assert_eq!(found, CounterComparison::Apart(vec![(slot(1), Cut)]));
 }

@@ -18,14 +18,19 @@ fn pair(from: u16, to: u16, bytes: u64) -> Pair {
 fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
     let port = |&number: &u16| {
         let behind = if number % 2 == 0 { Behind::Named(format!("ns{number}")) } else { Behind::Nothing };
-        let info = PortInfo {
+        let info = PortIdentity {
             ifindex: u32::from(number) + 10,
             slot: slot(number),
             name: IfName::new(&format!("p{number}")).unwrap(),
             mac: None,
             behind,
         };
-        PortReading { info: Arc::new(info), counters: PortCounters::default(), violations: None }
+        PortReading {
+            info: Arc::new(info),
+            counters: PortCounters::default(),
+            violations: None,
+            lost: crate::Lost::default(),
+        }
     };
     let ports = ports.iter().map(port).collect();
     Reading { pairs: pairs.to_vec(), ..Reading::of_kernel(ports) }

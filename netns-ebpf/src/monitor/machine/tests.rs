@@ -1,6 +1,6 @@
 //! Tests without a kernel.
 
-use super::{Kernel, highest_in_heading, highest_in_list, is_realtime};
+use super::{KernelVersion, highest_in_heading, highest_in_list, is_realtime};
 
 #[test]
 fn the_highest_cpu_of_a_list_is_the_last_number() {
@@ -53,11 +53,11 @@ fn a_real_time_kernel_says_so_in_its_build() {
 #[test]
 fn versions_are_compared_by_their_first_two_numbers() {
     for old in ["5.10.0-36-amd64\n", "5.11", "4.19.0", "3.10.0-1160.el7.x86_64"] {
-        assert!(Kernel::of(old).is_before(5, 12), "{old}");
+        assert!(KernelVersion::of(old).is_before(5, 12), "{old}");
     }
     for new in ["5.12.0\n", "5.12-rc1", "6.1.0-41-amd64", "6.18.44", "10.0.0", "", "something", "6", "x.1.2"]
     {
-        assert!(!Kernel::of(new).is_before(5, 12), "{new}");
+        assert!(!KernelVersion::of(new).is_before(5, 12), "{new}");
     }
-    assert_eq!(Kernel::of("6.1.0-41-amd64\n").release, "6.1.0-41-amd64");
+    assert_eq!(KernelVersion::of("6.1.0-41-amd64\n").release, "6.1.0-41-amd64");
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use netns_core::link::Link;
-use netns_core::{Namespace, RouteSocket, nsid};
+use netns_core::{Error, ErrorKind, Namespace, RouteSocket, nsid};
 
 use super::super::reading::Behind;
 
@@ -61,21 +61,37 @@ impl Search {
     }
 }
 
-/// Finds the namespaces with these ids: one that has a name by it, others by a process. What cannot be looked at (a
-/// process that ended meanwhile) is passed over.
-pub(super) fn find(socket: &mut RouteSocket, mut wanted: HashSet<i32>) -> HashMap<i32, Behind> {
-    let mut found = HashMap::new();
+/// What came of a search.
+#[derive(Debug, Default)]
+pub(super) struct FoundBehind {
+    /// Who is behind an id.
+    pub(super) behind: HashMap<i32, Behind>,
+    /// What could not be looked at, and why, if somebody is still not known: it may be one of those.
+    pub(super) hidden: Vec<(String, Error)>,
+}
+
+/// Finds the namespaces with these ids: one that has a name by it, others by a process. What is gone by the time that it is
+/// looked at (a process that ended meanwhile) is passed over; what cannot be looked at is not taken for something else.
+pub(super) fn find(socket: &mut RouteSocket, mut wanted: HashSet<i32>) -> FoundBehind {
+    let mut found = FoundBehind::default();
     let mut seen = HashSet::new();
-    for name in Namespace::list().unwrap_or_default() {
+    let names = Namespace::list().unwrap_or_else(|error| {
+        found.hidden.push(("the names of namespaces".to_owned(), error));
+        Vec::new()
+    });
+    for name in names {
         if wanted.is_empty() {
-            return found;
+            break;
         }
-        let Ok(namespace) = Namespace::open(&name) else { continue };
-        if let Ok(id) = namespace.id() {
-            seen.insert(id.inode);
-        }
-        if let Some(id) = id_of(socket, &namespace).filter(|id| wanted.remove(id)) {
-            found.insert(id, Behind::Named(name));
+        let looked = Namespace::open(&name).and_then(|namespace| {
+            seen.insert(namespace.id()?.inode);
+            nsid::get(socket, &namespace)
+        });
+        match looked {
+            Ok(Some(id)) if wanted.remove(&id) => drop(found.behind.insert(id, Behind::Named(name))),
+            Ok(_) => {}
+            Err(error) if is_none(&error) => {}
+            Err(error) => found.hidden.push((format!("the namespace {name}"), error)),
         }
     }
     for pid in processes() {
@@ -87,19 +103,24 @@ pub(super) fn find(socket: &mut RouteSocket, mut wanted: HashSet<i32>) -> HashMa
         if !inode.is_ok_and(|inode| seen.insert(inode)) {
             continue;
         }
-        let Ok(namespace) = Namespace::of_pid(pid) else { continue };
-        if let Some(id) = id_of(socket, &namespace).filter(|id| wanted.remove(id)) {
+        // Who ended meanwhile, or is not ours to look at, is one of many, and not who a name stands for.
+        let looked = Namespace::of_pid(pid).and_then(|namespace| nsid::get(socket, &namespace));
+        if let Some(id) = looked.ok().flatten().filter(|id| wanted.remove(id)) {
             let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             // Any process may call itself anything, and a terminal is where it ends up.
             let command = command.trim_end().replace(char::is_control, "?");
-            found.insert(id, Behind::Process { pid, command });
+            found.behind.insert(id, Behind::Process { pid, command });
         }
+    }
+    if wanted.is_empty() {
+        found.hidden.clear();
     }
     found
 }
 
-fn id_of(socket: &mut RouteSocket, namespace: &Namespace) -> Option<i32> {
-    nsid::get(socket, namespace).ok()?
+/// Whether there is no namespace: the name is gone, or what has it is none.
+fn is_none(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.is_invalid_input()
 }
 
 /// The processes there are, lowest number first.

@@ -18,7 +18,7 @@ use netns_core::{IfName, Namespace, RouteSocket, link::Link};
 use super::super::{Monitor, MonitorError};
 use super::Barred;
 use super::trace::{Clsact, Journal, Trace};
-use earlier::Earlier;
+use earlier::EarlierJournal;
 
 const PREFIX: &str = "netns-observe-";
 const KIND: &str = "observe";
@@ -29,7 +29,7 @@ const LOWERED: &str = "lowered";
 
 /// Where an observer is, and what its filters are known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct JournalPlace {
     /// The namespace of the bridge.
     pub namespace: NamespaceIdentity,
     /// The bridge's index in that namespace, by which it is known: its name and its MAC address may change. `None` in
@@ -43,7 +43,7 @@ pub struct Place {
     pub name: Option<String>,
 }
 
-impl Place {
+impl JournalPlace {
     /// The place of a bridge in `host`, which was opened by a name if there is one.
     ///
     /// # Errors
@@ -150,13 +150,13 @@ impl Trace {
 ///
 /// ```no_run
 /// use netns_core::{IfName, Namespace, RouteSocket, link};
-/// use netns_ebpf::{JournalFile, Monitor, Observer, Place};
+/// use netns_ebpf::{JournalFile, Monitor, Observer, JournalPlace};
 /// use std::path::Path;
 ///
 /// let monitor = Monitor::load(&Default::default())?;
 /// let host = Namespace::current().unwrap();
 /// let bridge = link::get(&mut RouteSocket::open().unwrap(), IfName::new("docker0").unwrap()).unwrap();
-/// let place = Place::of(&host, &bridge, &monitor, None)?;
+/// let place = JournalPlace::of(&host, &bridge, &monitor, None)?;
 /// // What an observer of this bridge left that was killed is removed now.
 /// let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
 /// let observer = Observer::start(&monitor, &host, bridge.name, &journal)?;
@@ -184,23 +184,23 @@ impl Trace {
 #[derive(Debug)]
 pub struct JournalFile {
     path: PathBuf,
-    place: Option<Place>,
+    place: Option<JournalPlace>,
     book: Mutex<Book>,
 }
 
 /// What was done to ports, by their index, and where that is written.
 #[derive(Debug)]
 struct Book {
-    file: File,
+    file: JournalPart,
     traces: BTreeMap<u32, Trace>,
     barred: Option<Barred>,
 }
 
 #[derive(Debug)]
-enum File {
+enum JournalPart {
     Record(RecordFile),
     /// Of version 0.1.0, which is not written to any more.
-    Earlier(Earlier),
+    Earlier(EarlierJournal),
     Ended,
 }
 
@@ -234,9 +234,9 @@ impl JournalFile {
     ///
     /// # Errors
     /// [`MonitorError::Kernel`] if it cannot be read, is of another version, or somebody else wrote into it.
-    pub fn peek(path: &Path) -> Result<Option<Place>, MonitorError> {
-        if let Some(text) = Earlier::text(path)? {
-            return Ok(Earlier::read(path, &text)?.0);
+    pub fn peek(path: &Path) -> Result<Option<JournalPlace>, MonitorError> {
+        if let Some(text) = EarlierJournal::text(path)? {
+            return Ok(EarlierJournal::read(path, &text)?.0);
         }
         let lines = RecordFile::peek(path, KIND).map_err(kept)?.unwrap_or_default();
         Ok(read(path, &lines)?.place)
@@ -248,10 +248,10 @@ impl JournalFile {
     /// # Errors
     /// [`MonitorError::Observed`] if the bridge is being observed, [`MonitorError::Kernel`] if the file cannot be written;
     /// as [`Self::clean`].
-    pub fn begin(folder: &Path, host: &Namespace, place: &Place) -> Result<Self, MonitorError> {
+    pub fn begin(folder: &Path, host: &Namespace, place: &JournalPlace) -> Result<Self, MonitorError> {
         let earlier_form = Self::list(folder)?.into_iter().filter_map(|path| {
-            let text = Earlier::text(&path).ok()??;
-            let found = Earlier::read(&path, &text).ok()?.0?;
+            let text = EarlierJournal::text(&path).ok()??;
+            let found = EarlierJournal::read(&path, &text).ok()?.0?;
             (found.bridge == place.bridge && found.namespace.id == place.namespace.id).then_some(path)
         });
         for path in earlier_form {
@@ -273,7 +273,7 @@ impl JournalFile {
             let mut book = journal.book();
             book.traces.clear();
             book.barred = None;
-            if let File::Record(record) = &mut book.file
+            if let JournalPart::Record(record) = &mut book.file
                 && let Err(error) = record.replace(vec![place.line()])
             {
                 drop(book);
@@ -292,10 +292,10 @@ impl JournalFile {
     /// [`MonitorError::Observed`] if its observer lives, [`MonitorError::Kernel`] if it cannot be opened or makes no
     /// sense.
     pub fn open(path: PathBuf) -> Result<Option<Self>, MonitorError> {
-        if Earlier::text(&path)?.is_some() {
-            let Some(earlier) = Earlier::open(&path)? else { return Ok(None) };
-            let (place, traces) = Earlier::read(&path, earlier.content())?;
-            let book = Mutex::new(Book { file: File::Earlier(earlier), traces, barred: None });
+        if EarlierJournal::text(&path)?.is_some() {
+            let Some(earlier) = EarlierJournal::open(&path)? else { return Ok(None) };
+            let (place, traces) = EarlierJournal::read(&path, earlier.content())?;
+            let book = Mutex::new(Book { file: JournalPart::Earlier(earlier), traces, barred: None });
             return Ok(Some(Self { path, place, book }));
         }
         match RecordFile::open(&path, KIND).map_err(|error| locked(&path, error))? {
@@ -305,13 +305,13 @@ impl JournalFile {
     }
 
     fn of_record(path: PathBuf, record: RecordFile) -> Result<Self, MonitorError> {
-        let Said { place, traces, barred } = read(&path, record.lines())?;
-        Ok(Self { path, place, book: Mutex::new(Book { file: File::Record(record), traces, barred }) })
+        let JournalLine { place, traces, barred } = read(&path, record.lines())?;
+        Ok(Self { path, place, book: Mutex::new(Book { file: JournalPart::Record(record), traces, barred }) })
     }
 
     /// Where it is of; `None` if its observer was killed before it had written that down, and so had done nothing.
     #[must_use]
-    pub fn place(&self) -> Option<&Place> {
+    pub fn place(&self) -> Option<&JournalPlace> {
         self.place.as_ref()
     }
 
@@ -339,15 +339,21 @@ impl JournalFile {
         Ok(removed)
     }
 
+    /// What it says is left.
+    pub(super) fn left(&self) -> (Vec<Trace>, Option<Barred>) {
+        let book = self.book();
+        (book.traces.values().cloned().collect(), book.barred.clone())
+    }
+
     /// Ends it, by removing the file: nothing is left of what it says.
     ///
     /// # Errors
     /// [`MonitorError::Kernel`] if the file cannot be removed.
     pub fn end(&self) -> Result<(), MonitorError> {
-        match std::mem::replace(&mut self.book().file, File::Ended) {
-            File::Record(record) => record.remove().map_err(kept),
-            File::Earlier(earlier) => earlier.remove(&self.path),
-            File::Ended => Ok(()),
+        match std::mem::replace(&mut self.book().file, JournalPart::Ended) {
+            JournalPart::Record(record) => record.remove().map_err(kept),
+            JournalPart::Earlier(earlier) => earlier.remove(&self.path),
+            JournalPart::Ended => Ok(()),
         }
     }
 
@@ -358,12 +364,18 @@ impl JournalFile {
 }
 
 impl Book {
-    /// One line, in one system call; now and then all that count, in a new file.
-    fn append(&mut self, line: Line, place: Option<&Place>) -> io::Result<()> {
-        let Self { file: File::Record(record), traces, barred } = self else { return Ok(()) };
-        record.append(&[line])?;
-        if record.is_worth_compacting(traces.len()) {
-            let lines = place.map(Place::line).into_iter().chain(barred.as_ref().map(Barred::line));
+    /// Lines, in one system call; now and then all that count, in a new file.
+    fn append(&mut self, line: Line, place: Option<&JournalPlace>) -> io::Result<()> {
+        self.append_all(&[line], place)
+    }
+
+    fn append_all(&mut self, lines: &[Line], place: Option<&JournalPlace>) -> io::Result<()> {
+        let Self { file: JournalPart::Record(record), traces, barred } = self else { return Ok(()) };
+        record.append(lines)?;
+        let forwarding = barred.as_ref().map_or(0, |barred| barred.forwarding.len());
+        if record.is_worth_compacting(traces.len() + forwarding) {
+            let lines = place.map(JournalPlace::line).into_iter();
+            let lines = lines.chain(barred.iter().flat_map(Barred::lines));
             let lines = lines.chain(traces.values().map(Trace::line));
             // Where there is no room for a second file the first goes on.
             let _ = record.replace(lines.collect());
@@ -387,7 +399,17 @@ impl Journal for &JournalFile {
     fn note_barrier(&mut self, barred: &Barred) -> io::Result<()> {
         let mut book = self.book();
         book.barred = Some(barred.clone());
-        book.append(barred.line(), self.place.as_ref()).inspect_err(|_| book.barred = None)
+        let lines: Vec<Line> = barred.lines().collect();
+        book.append_all(&lines, self.place.as_ref()).inspect_err(|_| book.barred = None)
+    }
+
+    fn note_forwarding(&mut self, ports: &[(u32, u16)]) -> io::Result<()> {
+        let mut book = self.book();
+        if let Some(barred) = &mut book.barred {
+            barred.forwarding.extend(ports.iter().copied());
+        }
+        let lines: Vec<Line> = ports.iter().map(|&port| Barred::forwarding_line(port)).collect();
+        book.append_all(&lines, self.place.as_ref())
     }
 
     fn forget_barrier(&mut self) {
@@ -408,20 +430,21 @@ impl Journal for &JournalFile {
 
 /// What a record says.
 #[derive(Default)]
-struct Said {
-    place: Option<Place>,
+struct JournalLine {
+    place: Option<JournalPlace>,
     traces: BTreeMap<u32, Trace>,
     barred: Option<Barred>,
 }
 
-fn read(path: &Path, lines: &[Line]) -> Result<Said, MonitorError> {
+fn read(path: &Path, lines: &[Line]) -> Result<JournalLine, MonitorError> {
     let unknown = |line: &Line| MonitorError::Kernel {
         operation: format!("read {}", path.display()),
         source: io::Error::new(ErrorKind::InvalidData, format!("this makes no sense: {line}")),
     };
-    let mut said = Said::default();
+    let mut said = JournalLine::default();
     let Some((first, rest)) = lines.split_first() else { return Ok(said) };
-    let place = Place::read(first).filter(|_| first.key() == "bridge").ok_or_else(|| unknown(first))?;
+    let place =
+        JournalPlace::read(first).filter(|_| first.key() == "bridge").ok_or_else(|| unknown(first))?;
     for line in rest {
         match line.key() {
             LEFT => {
@@ -429,6 +452,11 @@ fn read(path: &Path, lines: &[Line]) -> Result<Said, MonitorError> {
                 said.traces.remove(&index);
             }
             LOWERED => said.barred = None,
+            Barred::FORWARDING => {
+                let barred = said.barred.as_mut().ok_or_else(|| unknown(line))?;
+                let (port, before) = line.parse(0).zip(line.parse(1)).ok_or_else(|| unknown(line))?;
+                barred.forwarding.insert(port, before);
+            }
             Barred::KEY => said.barred = Some(Barred::read(line).ok_or_else(|| unknown(line))?),
             "port" => {
                 let trace = Trace::read(line).ok_or_else(|| unknown(line))?;

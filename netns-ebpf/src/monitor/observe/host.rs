@@ -36,7 +36,7 @@ impl Observer<'_> {
         }
         self.lost_enforcement += 1;
         let what = format!("the program on {}", self.bridge.name);
-        self.news.push(PortChange::EnforcementLost { what });
+        self.news.push(PortChange::EnforcementLost { what, is_restored: true });
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::reading::PortInfo;
+use super::super::reading::PortIdentity;
 use super::super::{Mode, Monitor, Policy};
 use super::{PortChange, Station};
 use crate::packet::{NETS, Permissions, Rules};
@@ -14,9 +14,12 @@ use netns_core::MacAddress;
 
 /// How often what was learnt is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How much longer than a look the pause after it is, at least: a port that sends from a million addresses makes looking
+/// slow, and there is something else to do.
+const REST: u32 = 20;
 
 /// Tells what a port may send, if it is to be judged.
-pub type PolicyOf<'m> = Box<dyn Fn(&PortInfo) -> Option<Policy> + 'm>;
+pub type PolicyOf<'m> = Box<dyn Fn(&PortIdentity) -> Option<Policy> + 'm>;
 
 /// Which ports of a bridge an [`Observer`](super::Observer) judges, and by what.
 #[derive(Default)]
@@ -57,7 +60,7 @@ impl fmt::Debug for Judging<'_> {
 
 impl Judging<'_> {
     /// The policy of a port that somebody gave it.
-    pub(super) fn given(&self, port: &PortInfo) -> Option<Policy> {
+    pub(super) fn given(&self, port: &PortIdentity) -> Option<Policy> {
         match self {
             Self::Given(policy) => policy(port),
             Self::Nothing | Self::Learnt => None,
@@ -75,7 +78,7 @@ impl Judging<'_> {
         &self,
         monitor: &Monitor,
         policy: Option<Policy>,
-        port: &Arc<PortInfo>,
+        port: &Arc<PortIdentity>,
     ) -> Option<PortChange> {
         let Self::Given(_) = self else { return None };
         let before = monitor.policy(port.slot);
@@ -95,7 +98,7 @@ impl Judging<'_> {
     }
 
     /// What is to be said of a port that has this policy now.
-    pub(super) fn remark(&self, policy: Option<&Policy>, port: &Arc<PortInfo>) -> Option<PortChange> {
+    pub(super) fn remark(&self, policy: Option<&Policy>, port: &Arc<PortIdentity>) -> Option<PortChange> {
         match (self, policy) {
             (Self::Given(_), None) => Some(PortChange::Unjudged(Arc::clone(port))),
             (_, Some(policy)) if policy.rules.is_closed() => Some(PortChange::Closed(Arc::clone(port))),
@@ -183,5 +186,10 @@ impl Clock {
             self.0 = now + PAUSE;
         }
         due
+    }
+
+    /// A look took this long.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.0 = self.0.max(Instant::now() + time * REST);
     }
 }

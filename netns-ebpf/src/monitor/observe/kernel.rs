@@ -8,9 +8,9 @@ use netns_core::{IfName, Namespace, RouteSocket};
 
 use super::judge::Judging;
 use super::trace::Journal;
-use super::{Observed, Observer, PortChange, noted};
+use super::{ObservedPort, Observer, PortChange, noted};
 use crate::layout::DEFAULT_SLOTS;
-use crate::monitor::reading::{PortInfo, PortReading, Reading};
+use crate::monitor::reading::{PortIdentity, PortReading, Reading};
 use crate::monitor::slots::Slots;
 use crate::monitor::{Monitor, MonitorError, Policy, Slot};
 
@@ -27,7 +27,7 @@ impl Counts<'_> {
         &self,
         judging: &Judging<'_>,
         policy: Option<Policy>,
-        port: &Arc<PortInfo>,
+        port: &Arc<PortIdentity>,
     ) -> Option<PortChange> {
         match self {
             Self::Program(monitor) => judging.apply(monitor, policy, port),
@@ -36,7 +36,7 @@ impl Counts<'_> {
     }
 
     /// The last counters of a port.
-    pub(super) fn read(&self, port: &Observed) -> PortReading {
+    pub(super) fn read(&self, port: &ObservedPort) -> PortReading {
         match self {
             Self::Program(monitor) => monitor.read_port(&port.info),
             Self::Kernel(_) => PortReading::of_kernel(&port.info, &port.stats),
@@ -48,7 +48,7 @@ impl Counts<'_> {
         &mut self,
         socket: &mut RouteSocket,
         journal: &mut dyn Journal,
-        port: &Observed,
+        port: &ObservedPort,
     ) -> Result<(), MonitorError> {
         match (self, &port.attachment) {
             (Self::Program(monitor), Some(attachment)) => {

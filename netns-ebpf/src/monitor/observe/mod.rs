@@ -8,14 +8,16 @@ mod judge;
 mod kernel;
 mod noted;
 mod ports;
+mod programs;
 mod station;
+mod tidy;
 mod trace;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netns_core::events::{Event, Events};
 use netns_core::link::{self, Link, LinkStats};
@@ -23,37 +25,39 @@ use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
 pub use barrier::Barred;
-pub use file::{JournalFile, Place};
+pub use file::{JournalFile, JournalPlace};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
 
-use super::reading::{Behind, PortInfo, PortReading, Reading};
+use super::reading::{Behind, PortIdentity, PortReading, Reading};
 use super::{Attachment, Monitor, MonitorError};
 use crate::layout::PortCounters;
 use barrier::Raised;
 use behind::Search;
 use judge::{Clock, Learnt};
 use kernel::Counts;
+use programs::Others;
 use station::Stations;
 
-/// How many events are taken at once: a reader that others keep busy gets its turn.
-const MOST_EVENTS: usize = 4096;
+/// How long one round of [`Observer::changes`] takes events and attaches to ports, if there is no end of them: whoever
+/// called it has other things to do, such as hearing a signal. What is left is for the next round.
+const ROUND: Duration = Duration::from_millis(100);
 
 /// What became of a bridge's ports.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PortChange {
     /// A port came, and is counted from now on.
-    Came(Arc<PortInfo>),
+    Came(Arc<PortIdentity>),
     /// A port got another name, or it was found out who is behind it.
-    Known(Arc<PortInfo>),
+    Known(Arc<PortIdentity>),
     /// A port is gone or left the bridge.
     Left(Box<PortReading>),
     /// A port that is not judged, though others are: [`Judging::Given`] has no policy for it. Its frames pass.
-    Unjudged(Arc<PortInfo>),
+    Unjudged(Arc<PortIdentity>),
     /// A port that may send nothing from now on: its policy is [`Policy::closed`](super::Policy::closed).
-    Closed(Arc<PortInfo>),
+    Closed(Arc<PortIdentity>),
     /// A port came and cannot be counted.
     Refused {
         /// Its name.
@@ -66,10 +70,21 @@ pub enum PortChange {
         /// Why.
         error: MonitorError,
     },
-    /// Somebody took away what enforces the policies. It was restored, but what was sent meanwhile was not stopped.
+    /// It is not known who is behind some port, and one of those that it may be cannot be looked at: a policy for that
+    /// namespace is not applied.
+    Hidden {
+        /// What cannot be looked at, in words.
+        what: String,
+        /// Why.
+        error: Error,
+    },
+    /// Somebody took away what enforces the policies. What was sent meanwhile was not judged; a barrier
+    /// ([`MonitorOptions::barrier`](crate::MonitorOptions::barrier)), where there still is one, has dropped that.
     EnforcementLost {
         /// What was taken away, in words.
         what: String,
+        /// Whether it is there again. It is not where somebody else's program runs before ours and ours cannot be put first.
+        is_restored: bool,
     },
     /// The bridge itself is gone.
     BridgeGone,
@@ -81,7 +96,7 @@ pub enum PortChange {
 /// ```no_run
 /// use netns_core::{IfName, Namespace};
 /// use netns_ebpf::{Monitor, Observer};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 ///
 /// let monitor = Monitor::load(&Default::default())?;
 /// let host = Namespace::current().unwrap();
@@ -102,10 +117,15 @@ pub struct Observer<'m> {
     socket: RouteSocket,
     events: Events,
     bridge: Link,
-    ports: BTreeMap<u32, Observed>,
+    ports: BTreeMap<u32, ObservedPort>,
+    /// Links that came or changed and were not looked at yet, in the order of the events: some events of a port say less of
+    /// it than others.
+    unseen: VecDeque<Link>,
     /// Ports that could not be attached to, so that it is tried once, and whether a policy was to be enforced there.
     refused: HashMap<u32, bool>,
     search: Search,
+    /// What could not be looked at, so that it is reported once.
+    hidden: HashSet<String>,
     journal: Box<dyn Journal + 'm>,
     judging: Judging<'m>,
     clock: Clock,
@@ -115,18 +135,19 @@ pub struct Observer<'m> {
     barrier: Option<Raised>,
     /// On the bridge itself.
     host: Option<Attachment>,
+    others: Others,
     lost_enforcement: u64,
     /// Links of which a qdisc or a filter has changed.
     touched: HashSet<u32>,
 }
 
-struct Observed {
+struct ObservedPort {
     /// The kernel's id of the namespace that the other end is in, as it was looked at last.
     peer_namespace: Option<i32>,
     /// `None` where the kernel alone counts.
     attachment: Option<Attachment>,
     learnt: Learnt,
-    info: Arc<PortInfo>,
+    info: Arc<PortIdentity>,
     /// What the kernel told last, where it alone counts.
     stats: LinkStats,
 }
@@ -187,8 +208,10 @@ impl<'m> Observer<'m> {
             events,
             bridge,
             ports: BTreeMap::new(),
+            unseen: VecDeque::new(),
             refused: HashMap::new(),
             search: Search::new(),
+            hidden: HashSet::new(),
             journal,
             judging,
             clock: Clock::new(),
@@ -196,10 +219,12 @@ impl<'m> Observer<'m> {
             lost: 0,
             barrier,
             host: None,
+            others: Others::new(host.try_clone().map_err(failed)?),
             lost_enforcement: 0,
             touched: HashSet::new(),
         };
-        observer.look_at_all()?;
+        observer.list_all()?;
+        observer.look_at_unseen(None)?;
         observer.identify()?;
         observer.keep_barrier()?;
         Ok(observer)
@@ -212,7 +237,7 @@ impl<'m> Observer<'m> {
     }
 
     /// The ports, by ifindex.
-    pub fn ports(&self) -> impl Iterator<Item = &Arc<PortInfo>> {
+    pub fn ports(&self) -> impl Iterator<Item = &Arc<PortIdentity>> {
         self.ports.values().map(|port| &port.info)
     }
 
@@ -224,47 +249,62 @@ impl<'m> Observer<'m> {
     }
 
     /// Waits for at most `limit` until something becomes of the ports, attaches to those that came, detaches from those
-    /// that left the bridge, and tells of them.
+    /// that left the bridge, and reports them. It ends after about a tenth of a second even if others keep it busy; the
+    /// next call goes on, without a wait.
     ///
-    /// Whoever wants to know who sent the frames of [`Monitor::events`] asks for those first, while [`Self::ports`] still
-    /// has the ports that left.
+    /// To know who sent the frames of [`Monitor::events`], ask for those first, while [`Self::ports`] still has the ports
+    /// that left.
     ///
     /// # Errors
-    /// [`MonitorError::Bridge`] if the kernel does not tell.
+    /// [`MonitorError::Bridge`] if the kernel does not say.
     pub fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, MonitorError> {
-        let mut limit = if self.news.is_empty() { limit } else { Duration::ZERO };
-        for _ in 0..MOST_EVENTS {
+        let is_idle = self.news.is_empty() && self.unseen.is_empty();
+        let mut limit = if is_idle { limit } else { Duration::ZERO };
+        let mut round = None;
+        loop {
             let event = self.events.next(limit).map_err(|source| self.failed(source))?;
             limit = Duration::ZERO;
-            match event {
-                Some(Event::Link(link)) if link.index == self.bridge.index => self.bridge.name = link.name,
-                Some(Event::Link(link)) => self.look_at(&link)?,
-                Some(Event::LinkGone(link)) if link.index == self.bridge.index => {
-                    self.news.push(PortChange::BridgeGone);
-                }
-                Some(Event::LinkGone(link)) => {
-                    self.forget_refused(link.index)?;
-                    self.leave(link.index)?;
-                    // It may have left another bridge for ours, or be another link of the same index by now.
-                    self.look_again(link.index)?;
-                }
-                // What this observer did itself it knows.
-                Some(Event::TrafficControl { by, .. }) if Some(by) == self.socket.port_id() => {}
-                Some(Event::TrafficControl { index, .. }) => drop(self.touched.insert(index)),
-                Some(Event::Lost) => {
-                    self.lost += 1;
-                    self.touched.extend(self.ports.keys());
-                    self.look_at_all()?;
-                }
-                Some(_) => {}
-                None => break,
+            let Some(event) = event else { break };
+            self.take_event(event)?;
+            // It begins when there is something to do.
+            if Instant::now() >= *round.get_or_insert_with(|| Instant::now() + ROUND) {
+                break;
             }
         }
+        self.look_at_unseen(Some(round.unwrap_or_else(|| Instant::now() + ROUND)))?;
         self.identify()?;
         self.learn()?;
         self.keep_programs()?;
+        self.look_for_others()?;
         self.keep_barrier()?;
         Ok(std::mem::take(&mut self.news))
+    }
+
+    fn take_event(&mut self, event: Event) -> Result<(), MonitorError> {
+        match event {
+            Event::Link(link) if link.index == self.bridge.index => self.bridge.name = link.name,
+            Event::Link(link) => self.unseen.push_back(*link),
+            Event::LinkGone(link) if link.index == self.bridge.index => {
+                self.news.push(PortChange::BridgeGone);
+            }
+            Event::LinkGone(link) => {
+                self.refused.remove(&link.index);
+                self.unseen.retain(|other| other.index != link.index);
+                self.leave(link.index)?;
+                // It may have left another bridge for ours, or be another link of the same index by now.
+                self.list_one(link.index)?;
+            }
+            // What this observer did itself it knows.
+            Event::TrafficControl { by, .. } if Some(by) == self.socket.port_id() => {}
+            Event::TrafficControl { index, .. } => drop(self.touched.insert(index)),
+            Event::Lost => {
+                self.lost += 1;
+                self.touched.extend(self.ports.keys());
+                self.list_all()?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// All counters now, ports in the order of their ifindex. Those of the program take no system call; what a barrier has
@@ -305,7 +345,7 @@ impl<'m> Observer<'m> {
 
     /// Finds out who is behind ports of which only an id is known.
     fn identify(&mut self) -> Result<(), MonitorError> {
-        let id = |port: &Observed| match port.info.behind {
+        let id = |port: &ObservedPort| match port.info.behind {
             Behind::Id(id) => Some(id),
             _ => None,
         };
@@ -313,11 +353,12 @@ impl<'m> Observer<'m> {
         if wanted.is_empty() || !self.search.is_due() {
             return Ok(());
         }
-        let found = behind::find(&mut self.socket, wanted);
+        let found = self.find_behind(wanted);
         let mut known = Vec::new();
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
-                port.info = Arc::new(PortInfo { behind: behind.clone(), ..PortInfo::clone(&port.info) });
+                port.info =
+                    Arc::new(PortIdentity { behind: behind.clone(), ..PortIdentity::clone(&port.info) });
                 known.push(Arc::clone(&port.info));
             }
         }
@@ -325,12 +366,23 @@ impl<'m> Observer<'m> {
     }
 
     /// Reports that a port is known better than before, and judges it by what is given for it now.
-    fn judge_again(&mut self, port: &Arc<PortInfo>) -> Result<(), MonitorError> {
+    fn judge_again(&mut self, port: &Arc<PortIdentity>) -> Result<(), MonitorError> {
         self.news.push(PortChange::Known(Arc::clone(port)));
         let policy = self.judging.given(port);
         self.watch_host(policy.as_ref())?;
         self.news.extend(self.counts.judge(&self.judging, policy, port));
         Ok(())
+    }
+
+    /// Searches for namespaces, and reports those that cannot be looked at once.
+    fn find_behind(&mut self, wanted: HashSet<i32>) -> HashMap<i32, Behind> {
+        let behind::FoundBehind { behind, hidden } = behind::find(&mut self.socket, wanted);
+        for (what, error) in hidden {
+            if self.hidden.insert(what.clone()) {
+                self.news.push(PortChange::Hidden { what, error });
+            }
+        }
+        behind
     }
 
     /// Judges ports by what the bridge and the host have learnt of them.
@@ -341,16 +393,17 @@ impl<'m> Observer<'m> {
         if !self.clock.is_due() {
             return Ok(());
         }
-        let monitor = *monitor;
+        let (monitor, began) = (*monitor, Instant::now());
         let stations = Stations::look(&mut self.socket, self.bridge.index);
         let stations = stations.map_err(|source| self.failed(source))?;
         let mut taken: HashSet<IpAddr> =
             self.ports.values().flat_map(|port| port.learnt.addresses()).copied().collect();
         for (&index, port) in &mut self.ports {
-            if let Some(policy) = port.learnt.learn(&stations.of(index), stations.filters_vlans, &mut taken) {
+            if let Some(policy) = port.learnt.learn(stations.of(index), stations.filters_vlans, &mut taken) {
                 monitor.set_policy(port.info.slot, &policy)?;
             }
         }
+        self.clock.took(began.elapsed());
         Ok(())
     }
 

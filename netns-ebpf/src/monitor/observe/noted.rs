@@ -109,8 +109,8 @@ impl From<&Link> for Trace {
     }
 }
 
-impl From<&crate::monitor::PortInfo> for Trace {
-    fn from(port: &crate::monitor::PortInfo) -> Self {
+impl From<&crate::monitor::PortIdentity> for Trace {
+    fn from(port: &crate::monitor::PortIdentity) -> Self {
         Self { ifindex: port.ifindex, name: port.name, mac: port.mac, clsact: Clsact::Unsure }
     }
 }

@@ -2,23 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use netns_core::link::{self, Link};
 
 use super::behind;
 use super::judge::Learnt;
 use super::kernel::Counts;
-use super::{Observed, Observer, PortChange, noted};
-use crate::monitor::reading::{Behind, PortInfo};
+use super::{ObservedPort, Observer, PortChange, noted};
+use crate::monitor::reading::{Behind, PortIdentity};
 use crate::monitor::{Attachment, Mode, MonitorError, Policy, Slot};
 
 impl Observer<'_> {
-    /// Compares what we know with what is there.
-    pub(super) fn look_at_all(&mut self) -> Result<(), MonitorError> {
+    /// Compares what we know with what is there: detaches from what is not there any more, and notes the rest to be looked
+    /// at.
+    pub(super) fn list_all(&mut self) -> Result<(), MonitorError> {
         let links =
             link::list_ports(&mut self.socket, self.bridge.index).map_err(|source| self.failed(source))?;
         let there: HashSet<u32> = links.iter().map(|link| link.index).collect();
         let gone: Vec<u32> = self.ports.keys().filter(|index| !there.contains(index)).copied().collect();
+        // What is known of them now is newer than what events have said.
+        self.unseen = links.into();
         for index in gone {
             self.leave(index)?;
         }
@@ -26,43 +30,51 @@ impl Observer<'_> {
         for index in refused {
             self.forget_refused(index)?;
         }
-        let found = self.find_out(&links);
-        for link in links {
-            self.look_at_known(&link, &found)?;
-        }
         Ok(())
     }
 
-    /// Who is behind those of these links that are new, if judging asks for that; all at once, since it takes a look at
-    /// every namespace.
-    fn find_out(&mut self, links: &[Link]) -> HashMap<i32, Behind> {
-        if !self.judging.asks_who() {
-            return HashMap::new();
-        }
-        let is_new =
-            |link: &&Link| link.master == Some(self.bridge.index) && !self.ports.contains_key(&link.index);
-        let wanted: HashSet<i32> = links.iter().filter(is_new).filter_map(behind::id_of_link).collect();
-        if wanted.is_empty() { HashMap::new() } else { behind::find(&mut self.socket, wanted) }
-    }
-
-    /// Asks for a link as it is now, and looks at it.
-    pub(super) fn look_again(&mut self, index: u32) -> Result<(), MonitorError> {
+    /// Asks for a link as it is now, and notes it to be looked at.
+    pub(super) fn list_one(&mut self, index: u32) -> Result<(), MonitorError> {
         match link::get(&mut self.socket, index) {
-            Ok(link) => self.look_at(&link),
+            Ok(link) => {
+                self.unseen.push_back(link);
+                Ok(())
+            }
             Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
             Err(error) => Err(self.failed(error)),
         }
     }
 
-    /// Looks at a link that came or changed. What an event tells may be past: it is attached to all the same, and fails,
-    /// or a later event tells that it left.
-    pub(super) fn look_at(&mut self, link: &Link) -> Result<(), MonitorError> {
-        let found = self.find_out(std::slice::from_ref(link));
-        self.look_at_known(link, &found)
+    /// Looks at links that came or changed, as long as there is time. What an event says may be past: it is attached to all
+    /// the same, and fails, or a later event says that it left.
+    pub(super) fn look_at_unseen(&mut self, until: Option<Instant>) -> Result<(), MonitorError> {
+        if self.unseen.is_empty() {
+            return Ok(());
+        }
+        let found = self.find_out();
+        while let Some(link) = self.unseen.pop_front() {
+            self.look_at(&link, &found)?;
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// As [`Self::look_at`], where it was found out who is behind some namespaces' ids.
-    fn look_at_known(&mut self, link: &Link, found: &HashMap<i32, Behind>) -> Result<(), MonitorError> {
+    /// Who is behind those of the links that are new, if judging asks for that; all at once, since it takes a look at
+    /// every namespace.
+    fn find_out(&mut self) -> HashMap<i32, Behind> {
+        if !self.judging.asks_who() {
+            return HashMap::new();
+        }
+        let is_new =
+            |link: &&Link| link.master == Some(self.bridge.index) && !self.ports.contains_key(&link.index);
+        let wanted: HashSet<i32> = self.unseen.iter().filter(is_new).filter_map(behind::id_of_link).collect();
+        if wanted.is_empty() { HashMap::new() } else { self.find_behind(wanted) }
+    }
+
+    /// Looks at a link that came or changed, where it was found out who is behind some namespaces' ids.
+    fn look_at(&mut self, link: &Link, found: &HashMap<i32, Behind>) -> Result<(), MonitorError> {
         let is_port = link.master == Some(self.bridge.index);
         let Some(port) = self.ports.get_mut(&link.index) else {
             if is_port {
@@ -79,7 +91,7 @@ impl Observer<'_> {
         let renamed = port.info.name != link.name;
         let moved = port.peer_namespace != behind::id_of_link(link);
         if renamed {
-            port.info = Arc::new(PortInfo { name: link.name, ..PortInfo::clone(&port.info) });
+            port.info = Arc::new(PortIdentity { name: link.name, ..PortIdentity::clone(&port.info) });
         }
         if moved {
             return self.follow(link.index, renamed);
@@ -107,15 +119,14 @@ impl Observer<'_> {
         let behind = match (&port.info.behind, before == now, now) {
             (_, true, _) | (Behind::Moved { .. }, ..) => port.info.behind.clone(),
             (Behind::Here, _, Some(id)) => {
-                let found = behind::find(&mut self.socket, HashSet::from([id])).remove(&id);
-                found.unwrap_or(Behind::Id(id))
+                self.find_behind(HashSet::from([id])).remove(&id).unwrap_or(Behind::Id(id))
             }
             (from, ..) => Behind::Moved { from: Box::new(from.clone()) },
         };
         let Some(port) = self.ports.get_mut(&index) else { return Ok(()) };
         port.peer_namespace = now;
         if behind != port.info.behind {
-            port.info = Arc::new(PortInfo { behind, ..PortInfo::clone(&port.info) });
+            port.info = Arc::new(PortIdentity { behind, ..PortIdentity::clone(&port.info) });
             self.search.hasten();
         } else if !renamed {
             return Ok(());
@@ -143,7 +154,7 @@ impl Observer<'_> {
         match self.watch_host(policy.as_ref()).and_then(|()| self.take(link, policy.as_ref())) {
             Ok((slot, attachment)) => {
                 let (ifindex, name, mac) = (link.index, link.name, link.mac);
-                let info = Arc::new(PortInfo { ifindex, slot, name, mac, behind });
+                let info = Arc::new(PortIdentity { ifindex, slot, name, mac, behind });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
                 if attachment.is_some() {
@@ -151,8 +162,9 @@ impl Observer<'_> {
                 }
                 let (learnt, stats) = (Learnt::default(), link.stats);
                 let peer_namespace = behind::id_of_link(link);
-                let observed = Observed { peer_namespace, attachment, learnt, info, stats };
+                let observed = ObservedPort { peer_namespace, attachment, learnt, info, stats };
                 self.ports.insert(link.index, observed);
+                self.report_ahead(link.index);
             }
             // It is gone again.
             Err(error) if is_gone(&error) => {}
@@ -187,7 +199,7 @@ impl Observer<'_> {
         // Its slot is not known yet, and no part of who it is.
         let slot = monitor.slot(link.index).or(Slot::new(1))?;
         let behind = behind.clone();
-        let info = PortInfo { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
+        let info = PortIdentity { ifindex: link.index, slot, name: link.name, mac: link.mac, behind };
         self.judging.given(&info)
     }
 
@@ -204,6 +216,7 @@ impl Observer<'_> {
             self.ports.insert(index, port);
             return Err(error);
         }
+        self.others.forget(index);
         self.news.push(PortChange::Left(Box::new(last)));
         Ok(())
     }

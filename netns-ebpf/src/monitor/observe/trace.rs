@@ -54,6 +54,16 @@ pub trait Journal {
         Ok(())
     }
 
+    /// Notes which frames to reserved addresses these ports forward (`group_fwd_mask`), before they are made to forward
+    /// those that are to pass the barrier. It goes with the barrier.
+    ///
+    /// # Errors
+    /// If that fails. The ports are left alone then.
+    fn note_forwarding(&mut self, ports: &[(u32, u16)]) -> io::Result<()> {
+        let _ = ports;
+        Ok(())
+    }
+
     /// The barrier is gone.
     fn forget_barrier(&mut self) {}
 

@@ -24,7 +24,7 @@ fn table(lines: &[[u64; 3]]) -> PairTable {
             word.store(*value, Ordering::Relaxed);
         }
     }
-    PairTable::new(array)
+    PairTable::new(array, None)
 }
 
 /// What a table's first lines are.

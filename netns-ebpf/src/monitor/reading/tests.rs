@@ -12,7 +12,7 @@ fn who_is_behind_a_port_has_a_word_and_words() {
     ] {
         assert_eq!((&*behind.label(), &*behind.to_string()), (label, words));
         let (name, slot) = (IfName::new("veth1").unwrap(), Slot::new(1).unwrap());
-        let port = PortInfo { ifindex: 7, slot, name, mac: None, behind };
+        let port = PortIdentity { ifindex: 7, slot, name, mac: None, behind };
         let title = if label.is_empty() { "veth1" } else { label };
         let full = if label.is_empty() { "veth1".to_owned() } else { format!("veth1 ({label})") };
         assert_eq!((&*port.title(), port.to_string()), (title, full));

@@ -4,7 +4,7 @@ use netns_core::IfName;
 
 use super::*;
 use crate::layout::Violations;
-use crate::monitor::{Behind, PortInfo};
+use crate::monitor::{Behind, PortIdentity};
 use crate::packet::Reason;
 
 fn slot(number: u16) -> Slot {
@@ -25,7 +25,7 @@ fn violations(packets: u64) -> Violations {
 
 fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
     let port = |&(number, packets): &(u16, u64)| {
-        let info = PortInfo {
+        let info = PortIdentity {
             ifindex: u32::from(number) + 10,
             slot: slot(number),
             name: IfName::new(&format!("p{number}")).unwrap(),
@@ -34,7 +34,12 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
         };
         let counters =
             PortCounters { rx: traffic(packets), tx: traffic(2 * packets), ..PortCounters::default() };
-        PortReading { info: Arc::new(info), counters, violations: Some(violations(packets / 2)) }
+        PortReading {
+            info: Arc::new(info),
+            counters,
+            violations: Some(violations(packets / 2)),
+            lost: Lost::default(),
+        }
     };
     Reading { taken, ..Reading::of_kernel(ports.iter().map(port).collect()) }
 }
@@ -70,7 +75,7 @@ fn violations_differ_and_add_up_by_reason() {
     assert_eq!(differences, [Some(violations(3)), Some(violations(0))]);
     assert_eq!(after.violations(), Some(violations(18)));
     assert_eq!(reading(start, &[]).violations(), None);
-    let port = |reading: PortReading| Port {
+    let port = |reading: PortReading| CountedPort {
         slot: reading.info.slot,
         ifindex: reading.info.ifindex,
         counters: reading.counters,
@@ -83,7 +88,7 @@ fn violations_differ_and_add_up_by_reason() {
 #[test]
 fn snapshots_differ_by_what_passed() {
     let pair = |from, packets| Pair { from, to: slot(1), packets, bytes: packets * 100 };
-    let port = |packets| Port {
+    let port = |packets| CountedPort {
         slot: slot(1),
         ifindex: 7,
         counters: PortCounters { rx: traffic(packets), ..PortCounters::default() },

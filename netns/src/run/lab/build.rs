@@ -1,18 +1,19 @@
 //! Building: links, addresses, routes and programs.
 
-use super::super::plan::{Plan, PlannedMember};
-use super::super::report::Report;
+use super::super::plan::{PlannedMember, RunPlan};
+use super::super::report::RunReport;
 use super::{Lab, Member};
-use crate::cli::Topology;
+use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::signals::Stop;
+use crate::state::forwarding_of;
 use netns_core::address::{self, Address};
-use netns_core::barrier::{self, Barrier, Ports};
+use netns_core::barrier::{self, Barrier, BarrierPorts, FORWARDED};
 use netns_core::bridge::{self, Bridge, PortOptions};
 use netns_core::link::OperationalState;
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
-use netns_core::record::{RecordedForwarding, RecordedLink};
+use netns_core::record::{RecordedForwarding, RecordedLink, SettingBefore};
 use netns_core::route::{self, Route};
 use netns_core::sysctl::Ipv4Forwarding;
 use netns_core::tc;
@@ -30,14 +31,19 @@ const INDEX_GAP: u32 = 1000;
 
 impl Lab<'_> {
     /// Makes all of it, telling each step.
-    pub(crate) fn build(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
+    pub(crate) fn build(
+        &mut self,
+        plan: &RunPlan,
+        report: &mut RunReport,
+        stop: &Stop,
+    ) -> Result<(), Failure> {
         match plan.topology {
-            Topology::Bridge => self.build_bridge(plan, report, stop),
-            Topology::Pair => self.build_pair(plan, report),
+            RunShape::Bridge => self.build_bridge(plan, report, stop),
+            RunShape::Pair => self.build_pair(plan, report),
         }
     }
 
-    fn build_bridge(&mut self, plan: &Plan, report: &mut Report, stop: &Stop) -> Result<(), Failure> {
+    fn build_bridge(&mut self, plan: &RunPlan, report: &mut RunReport, stop: &Stop) -> Result<(), Failure> {
         let links = link::list(&mut self.socket)?;
         let bridge = links.iter().map(|link| link.index).max().unwrap_or(0) + INDEX_GAP;
 
@@ -54,9 +60,7 @@ impl Lab<'_> {
             record.note_links(&self.links)?;
         }
         let mut batch = Batch::new();
-        let mut spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
-        // LLDP passes no chain of nftables.
-        spec.options.no_linklocal_learn = Some(true);
+        let spec = Bridge { index: Some(bridge), up: true, ..Bridge::new(plan.bridge, plan.bridge_mac) };
         bridge::encode_create(&mut batch, &spec);
         self.encode_silent(&mut batch, bridge);
         for subnet in &plan.subnets {
@@ -98,28 +102,33 @@ impl Lab<'_> {
         if let Some(record) = &mut self.record {
             record.note_barrier(&name)?;
         }
-        self.barrier = Some(Barrier::create(&self.host, &name, Ports::Indexes(ports), stamp)?);
+        self.barrier = Some(Barrier::create(&self.host, &name, BarrierPorts::Indexes(ports), stamp)?);
         Ok(())
     }
 
     /// Switches IPv4 forwarding on, if it can be. No ping of a run is routed: it is for what is tried by hand meanwhile. So
     /// where `/proc/sys` is read-only, as in a container, the run goes on without.
-    fn enable_forwarding(&mut self, report: &mut Report) -> Result<(), Failure> {
+    fn enable_forwarding(&mut self, report: &mut RunReport) -> Result<(), Failure> {
         let started = Instant::now();
-        let enabled = match Ipv4Forwarding::observe(&self.host) {
-            Ok(before) => {
-                // Written down before it is done. What could not be done is put back all the same: it has the value of
-                // before, and stays.
-                if let Some(record) = &mut self.record {
-                    record.note_forwarding(&before)?;
-                }
-                self.forwarding = RecordedForwarding::of(&before);
-                Ipv4Forwarding::enable(&self.host)
+        let enabled = match &mut self.record {
+            // Nobody else is on a host of our own.
+            None => {
+                let before = Ipv4Forwarding::enable(&self.host);
+                before.map(|before| self.forwarding = RecordedForwarding::of(&before))
             }
-            Err(error) => Err(error),
+            Some(record) => match forwarding_of(&self.host).before() {
+                Ok(SettingBefore { interfaces, .. }) => {
+                    // Written down before it is done. What could not be done is put back all the same: it has the value of
+                    // before, and stays.
+                    self.forwarding = interfaces.map(|interfaces| RecordedForwarding { interfaces });
+                    record.note_forwarding(self.forwarding.as_ref())?;
+                    forwarding_of(&self.host).claim("1")
+                }
+                Err(error) => Err(error),
+            },
         };
         match enabled {
-            Ok(_) => report.step("ip_forward on", started.elapsed()),
+            Ok(()) => report.step("ip_forward on", started.elapsed()),
             Err(error) => {
                 say(format_args!("warning: ip_forward stays off; the host routes nothing for them: {error}"));
             }
@@ -130,7 +139,7 @@ impl Lab<'_> {
     /// Makes a namespace and its cable to the bridge, program included.
     fn plug_in(
         &mut self,
-        plan: &Plan,
+        plan: &RunPlan,
         planned: &PlannedMember,
         bridge: u32,
         index: u32,
@@ -156,7 +165,8 @@ impl Lab<'_> {
         );
         self.encode_program(&mut batch, index, slot);
         self.encode_silent(&mut batch, index);
-        encode_known(&mut batch, plan, planned, bridge, index);
+        encode_known(&mut batch, planned, bridge, index);
+        self.encode_port(&mut batch, plan, index);
         self.socket.execute(&mut batch)?;
 
         let mut batch = Batch::new();
@@ -179,7 +189,7 @@ impl Lab<'_> {
 
     /// Two namespaces and a cable. There is no host's end, so the port of each namespace is the far end of its cable,
     /// `eth0` of the other: what it receives is what the namespace sent.
-    fn build_pair(&mut self, plan: &Plan, report: &mut Report) -> Result<(), Failure> {
+    fn build_pair(&mut self, plan: &RunPlan, report: &mut RunReport) -> Result<(), Failure> {
         let started = Instant::now();
         let mut sockets = Vec::with_capacity(plan.members.len());
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {
@@ -273,6 +283,19 @@ impl Lab<'_> {
         Ok(Some(slot))
     }
 
+    /// A port's options. What is to meet a barrier is forwarded. Of many namespaces, each port gets multicast only where
+    /// somebody listens to it: the reports with which every interface says what it listens to would be copied to all.
+    fn encode_port(&self, batch: &mut Batch, plan: &RunPlan, port: u32) {
+        let options = PortOptions {
+            mcast_flood: plan.is_large().then_some(false),
+            group_fwd_mask: self.barrier.as_ref().map(|_| FORWARDED),
+            ..PortOptions::default()
+        };
+        if options != PortOptions::default() {
+            bridge::encode_set_port(batch, port, &options);
+        }
+    }
+
     /// The program, if there is one, on both hooks of a port.
     fn encode_program(&self, batch: &mut Batch, index: u32, slot: Option<Slot>) {
         let (Some(monitor), Some(slot)) = (self.monitor, slot) else { return };
@@ -283,16 +306,11 @@ impl Lab<'_> {
     }
 }
 
-/// Tells the bridge and the host who is behind a port. Of many namespaces, each port also gets multicast only where
-/// somebody listens to it: the reports with which every interface tells what it listens to would be copied to all.
-fn encode_known(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, bridge: u32, port: u32) {
+/// Enters into the bridge's and the host's tables who is at a port.
+fn encode_known(batch: &mut Batch, planned: &PlannedMember, bridge: u32, port: u32) {
     neighbour::encode_set_fdb(batch, &FdbEntry::fixed(port, planned.mac));
     for &address in &planned.addresses {
         neighbour::encode_set(batch, &Neighbour::permanent(bridge, address, planned.mac));
-    }
-    if plan.is_large() {
-        let options = PortOptions { mcast_flood: Some(false), ..PortOptions::default() };
-        bridge::encode_set_port(batch, port, &options);
     }
 }
 
@@ -306,7 +324,7 @@ const CARRIER_LIMIT: Duration = Duration::from_secs(10);
 const INNER_INDEX: u32 = 2;
 
 /// Addresses, routes and neighbours inside a namespace.
-fn encode_addresses(batch: &mut Batch, plan: &Plan, planned: &PlannedMember, index: u32) {
+fn encode_addresses(batch: &mut Batch, plan: &RunPlan, planned: &PlannedMember, index: u32) {
     for (subnet, &address) in plan.subnets.iter().zip(&planned.addresses) {
         if let Ok(net) = IpNet::new(address, subnet.net.prefix()) {
             address::encode_add(batch, &Address::new(index, net));

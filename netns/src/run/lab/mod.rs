@@ -2,20 +2,27 @@
 
 mod build;
 
-use super::plan::Plan;
-use crate::cli::Topology;
+use super::plan::RunPlan;
+use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::state::StateFile;
-use netns_core::barrier::Barrier;
-use netns_core::bridge::{self, BridgeOptions};
-use netns_core::link::LinkStats;
-use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
+use crate::state::{StateFile, release_forwarding};
+use netns_core::barrier::{Barrier, FORWARDED};
+use netns_core::bridge::{self, BridgeOptions, PortOptions, PortState};
+use netns_core::link::{Link, LinkStats};
+use netns_core::record::{RecordedFolder, RecordedForwarding, RecordedLink, Removal, remove_links};
+use netns_core::tap::{Tap, TapOptions};
 use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Monitor, Policy, Slot};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
+const SPANNING_LIMIT: Duration = Duration::from_secs(10);
+/// How long to sleep between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A namespace that was made.
 #[derive(Debug)]
@@ -37,7 +44,7 @@ pub(crate) struct Lab<'a> {
     monitor: Option<&'a Monitor>,
     /// What is done about frames that a namespace may not send.
     mode: Mode,
-    topology: Topology,
+    topology: RunShape,
     host: Namespace,
     socket: RouteSocket,
     members: Vec<Member>,
@@ -47,6 +54,7 @@ pub(crate) struct Lab<'a> {
     folder: Folder,
     /// The record for `netns clean`, unless all of this is in a host namespace that goes with the process.
     record: Option<StateFile>,
+    /// If it was off.
     forwarding: Option<RecordedForwarding>,
     /// Behind the ports, if the program marks what it sees.
     barrier: Option<Barrier>,
@@ -61,7 +69,7 @@ impl<'a> Lab<'a> {
     /// Begins the record.
     pub(crate) fn begin(
         host: Namespace,
-        plan: &Plan,
+        plan: &RunPlan,
         monitor: Option<&'a Monitor>,
         mode: Mode,
         private: bool,
@@ -76,7 +84,7 @@ impl<'a> Lab<'a> {
                 subnet.net
             )));
         }
-        let folder = Folder::observe()?;
+        let folder = if private { Folder::observe()? } else { folder_before()? };
         let record = if private { None } else { Some(StateFile::begin(folder)?) };
         Ok(Self {
             monitor,
@@ -106,7 +114,7 @@ impl<'a> Lab<'a> {
         Ok(Policy { mode: self.mode, ..policy })
     }
 
-    pub(crate) fn topology(&self) -> Topology {
+    pub(crate) fn topology(&self) -> RunShape {
         self.topology
     }
 
@@ -139,26 +147,63 @@ impl<'a> Lab<'a> {
 
     /// The bridge's index and MAC address; `None` of two namespaces that are joined by a cable.
     pub(crate) fn bridge(&self) -> Option<(u32, MacAddress)> {
-        let bridge = self.links.last().filter(|_| self.topology == Topology::Bridge)?;
+        let bridge = self.links.last().filter(|_| self.topology == RunShape::Bridge)?;
         Some((bridge.index?, bridge.mac))
     }
 
-    /// Takes away what keeps frames from getting past the program, or restores it.
+    /// Takes the guard away from the first member, or restores it: its policy, the barrier, and that its port forwards what
+    /// is to meet that.
     pub(crate) fn guard(&mut self, is_guarded: bool) -> Result<(), Failure> {
-        let Some((bridge, _)) = self.bridge() else { return Ok(()) };
         if let Some(barrier) = &mut self.barrier {
             if is_guarded { barrier.restore()? } else { barrier.lower()? }
         }
-        let options = BridgeOptions { no_linklocal_learn: Some(is_guarded), ..BridgeOptions::default() };
-        Ok(bridge::set(&mut self.socket, bridge, &options)?)
+        let (Some(member), Some(monitor)) = (self.members.first(), self.monitor) else { return Ok(()) };
+        match member.slot {
+            Some(slot) if is_guarded => {
+                monitor.set_policy(slot, &self.policy(member.mac, &member.addresses)?)?;
+            }
+            Some(slot) => monitor.clear_policy(slot)?,
+            None => {}
+        }
+        let group_fwd_mask = Some(if is_guarded { FORWARDED } else { 0 });
+        let options = PortOptions { group_fwd_mask, ..PortOptions::NONE };
+        Ok(bridge::set_port(&mut self.socket, member.port_index, &options)?)
     }
 
-    /// What was counted of the first member because it got past the program.
-    pub(crate) fn unjudged(&mut self) -> Result<u64, Failure> {
+    /// What was counted of the first member for this reason.
+    pub(crate) fn counted(&mut self, reason: Reason) -> Result<u64, Failure> {
         self.read_barrier()?;
         let slot = self.members.first().and_then(|member| member.slot);
         let violations = self.monitor.zip(slot).map(|(monitor, slot)| monitor.violations(slot));
-        Ok(violations.map_or(0, |violations| violations.of(Reason::Unjudged)))
+        Ok(violations.map_or(0, |violations| violations.of(reason)))
+    }
+
+    /// Switches the spanning tree protocol on, and waits until the first member's port forwards; or off.
+    pub(crate) fn span_tree(&mut self, on: bool) -> Result<(), Failure> {
+        let (Some((bridge, _)), Some(member)) = (self.bridge(), self.members.first()) else { return Ok(()) };
+        // As short as the kernel lets it be: a port listens, and learns, for so long each.
+        let forward_delay = Some(Duration::from_secs(if on { 2 } else { 15 }));
+        let options = BridgeOptions { stp_state: Some(on), forward_delay, ..BridgeOptions::NONE };
+        bridge::set(&mut self.socket, bridge, &options)?;
+        let deadline = Instant::now() + SPANNING_LIMIT;
+        let forwards = |link: Link| link.port.is_some_and(|port| port.state == Some(PortState::FORWARDING));
+        while !forwards(link::get(&mut self.socket, member.port_index)?) {
+            if Instant::now() > deadline {
+                return Err(Failure::Kernel(format!("{} does not forward with STP", member.port)));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Puts a TAP without offload on the bridge, which goes when it is closed.
+    pub(crate) fn plug_in_tap(&mut self) -> Result<Tap, Failure> {
+        let Some((bridge, _)) = self.bridge() else { return Err(Failure::usage("a TAP takes a bridge")) };
+        let name = IfName::new(&format!("tap{bridge}"))?;
+        let tap = Tap::create_in(&self.host, &TapOptions::new(name))?;
+        bridge::attach(&mut self.socket, name, bridge)?;
+        link::set_up(&mut self.socket, name)?;
+        Ok(tap)
     }
 
     /// Counts what the barrier has dropped, if there is one.
@@ -189,7 +234,7 @@ impl<'a> Lab<'a> {
     /// The kernel's own counters of every port, in the order of the members.
     pub(crate) fn port_stats(&mut self) -> Result<Vec<LinkStats>, Failure> {
         let mut stats = Vec::with_capacity(self.members.len());
-        if let (Topology::Pair, [first, second]) = (self.topology, &self.members[..]) {
+        if let (RunShape::Pair, [first, second]) = (self.topology, &self.members[..]) {
             for (member, far) in [(first, second), (second, first)] {
                 let mut socket = RouteSocket::open_in(&far.namespace)?;
                 stats.push(link::stats(&mut socket, member.port_index)?);
@@ -218,14 +263,14 @@ impl<'a> Lab<'a> {
         self.unmake()
     }
 
-    /// Tries every step, whatever becomes of those before it; the first failure.
+    /// Tries every step, whatever becomes of those before it; the first failure. The others are reported here.
     fn unmake(&mut self) -> Result<(), Failure> {
         self.down = true;
         let mut outcome = Ok(());
-        let mut attempt = |result: Result<(), Failure>| {
-            if outcome.is_ok() {
-                outcome = result;
-            }
+        let mut attempt = |result: Result<(), Failure>| match (&outcome, result) {
+            (Ok(()), result) => outcome = result,
+            (Err(_), Err(failure)) => say(format_args!("error: take down: {failure}")),
+            (Err(_), Ok(())) => {}
         };
         match remove_links(&mut self.socket, &self.links) {
             Err(error) => attempt(Err(error.into())),
@@ -250,17 +295,23 @@ impl<'a> Lab<'a> {
                 }
             }
         }
-        if let Some(forwarding) = self.forwarding.take() {
-            match forwarding.restore(&self.host) {
-                Err(error) => attempt(Err(error.into())),
-                Ok(removal) => report_left(removal),
-            }
+        let forwarding = self.forwarding.take();
+        let put_back = match (&self.record, &forwarding) {
+            (Some(_), _) => release_forwarding(&self.host, forwarding.as_ref()),
+            (None, Some(forwarding)) => forwarding.restore(&self.host).map_err(Failure::from),
+            (None, None) => Ok(Removal::Gone),
+        };
+        match put_back {
+            Err(failure) => attempt(Err(failure)),
+            Ok(removal) => report_left(removal),
         }
         if let Some(record) = self.record.take() {
             attempt(self.folder.restore().map_err(Failure::from));
-            // If something could not be removed, the record stays for `netns clean`.
+            // If something could not be removed, the record stays.
             if outcome.is_ok() {
                 outcome = record.remove();
+            } else {
+                say(format_args!("what could not be removed is on record: `netns clean` removes it"));
             }
         }
         outcome
@@ -275,6 +326,12 @@ impl Drop for Lab<'_> {
             say(format_args!("error: take down: {failure}"));
         }
     }
+}
+
+/// How the folder of named namespaces was found before the first topology that is up.
+fn folder_before() -> Result<Folder, Failure> {
+    let topologies = netns_topology::Lab::all()?.into_iter().flatten().map(|record| record.folder());
+    Ok(RecordedFolder(Folder::observe()?).of_first(topologies).0)
 }
 
 /// What took the place of something of ours was left alone.

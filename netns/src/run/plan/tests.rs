@@ -2,12 +2,12 @@ use super::*;
 use crate::cli::{Cli, Command};
 use clap::Parser;
 
-fn plan(arguments: &[&str]) -> Result<Plan, Failure> {
+fn plan(arguments: &[&str]) -> Result<RunPlan, Failure> {
     let all = ["netns", "run"].iter().chain(arguments);
     let Command::Run(arguments) = Cli::try_parse_from(all).expect("arguments").command else {
         panic!("not `run`");
     };
-    Plan::new(&arguments)
+    RunPlan::new(&arguments)
 }
 
 fn refusal(arguments: &[&str]) -> String {
@@ -31,6 +31,42 @@ fn a_subnet_must_have_room_for_all() {
         refusal(&["--namespaces", "6", "--subnet", "10.9.0.0/29"]),
         "--subnet 10.9.0.0/29: its 6 addresses are too few for 6 namespaces and the host"
     );
+}
+
+#[test]
+fn two_namespaces_on_a_cable_need_two_addresses() {
+    for (subnet, subnet6, expected) in [
+        ("10.9.0.0/30", "fd00::/126", ["[10.9.0.1, fd00::1]", "[10.9.0.2, fd00::2]"]),
+        ("10.9.0.4/31", "fd00::4/127", ["[10.9.0.4, fd00::4]", "[10.9.0.5, fd00::5]"]),
+    ] {
+        let plan = plan(&["--topology", "pair", "--subnet", subnet, "--subnet6", subnet6]).unwrap();
+        let addresses: Vec<String> =
+            plan.members.iter().map(|member| format!("{:?}", member.addresses)).collect();
+        assert_eq!(addresses, expected);
+    }
+    assert_eq!(
+        refusal(&["--topology", "pair", "--subnet", "10.9.0.0/32"]),
+        "--subnet 10.9.0.0/32: its 0 addresses are too few for 2 namespaces"
+    );
+    // One namespace and the host.
+    assert!(plan(&["--namespaces", "1", "--subnet", "10.9.0.0/31"]).is_ok());
+    assert!(refusal(&["--subnet", "10.9.0.0/31"]).ends_with("too few for 2 namespaces and the host"));
+}
+
+#[test]
+fn a_subnet_must_be_one_of_hosts() {
+    for (subnet, what) in [
+        ("224.1.0.0/24", "multicast addresses"),
+        ("127.5.0.0/24", "loopback addresses"),
+        ("0.0.0.0/0", "of this network (RFC 791)"),
+    ] {
+        let expected = format!("--subnet {subnet}: its addresses are {what}, which no host can have");
+        assert_eq!(refusal(&["--subnet", subnet]), expected);
+    }
+    for (subnet, what) in [("fe80::/64", "link-local addresses"), ("ff02::/64", "multicast addresses")] {
+        let expected = format!("--subnet6 {subnet}: its addresses are {what}, which no host can have");
+        assert_eq!(refusal(&["--subnet6", subnet]), expected);
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What the live view shows, and what keys do to it. No terminal in here.
 
-use super::column::{Column, Order, Row};
+use super::column::{Column, Order, TableRow};
 use super::history::History;
 use super::theme::Theme;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{PortInfo, PortRates, PortReading, Reading, Slot, Violation};
+use netns_ebpf::{PortIdentity, PortRates, PortReading, Reading, Slot, Violation};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(in crate::watch) enum Pane {
 
 /// What keys are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum ViewMode {
     /// The table.
     Browse,
     /// Writing the filter.
@@ -49,7 +49,7 @@ pub(in crate::watch) struct App {
     pub(super) shown: Option<Arc<Reading>>,
     rates: Vec<PortRates>,
     /// What is shown of the ports: filtered and sorted.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<TableRow>,
     histories: HashMap<Slot, History>,
     /// Of each reason that a port gave: frames a reading.
     reasons: HashMap<(Slot, Reason), History>,
@@ -58,7 +58,7 @@ pub(in crate::watch) struct App {
     waiting: VecDeque<(Duration, Violation)>,
     pub(super) order: Order,
     pub(super) filter: String,
-    pub(super) mode: Mode,
+    pub(super) mode: ViewMode,
     pub(super) paused: bool,
     selected: Option<Slot>,
     /// The first line of the table that is shown, and how many are.
@@ -88,7 +88,7 @@ impl App {
             waiting: VecDeque::new(),
             order: Order::by(Column::RxBits),
             filter: String::new(),
-            mode: Mode::Browse,
+            mode: ViewMode::Browse,
             paused: false,
             selected: None,
             first: 0,
@@ -154,7 +154,7 @@ impl App {
     fn arrange(&mut self) {
         let filter = self.filter.to_lowercase();
         let ports = self.shown.iter().flat_map(|reading| &reading.ports).zip(&self.rates);
-        let rows = ports.map(|(port, &rates)| Row {
+        let rows = ports.map(|(port, &rates)| TableRow {
             info: Arc::clone(&port.info),
             counters: port.counters,
             violations: port.violations.map(|violations| violations.total()),
@@ -186,7 +186,7 @@ impl App {
     }
 
     /// The port that the pane shows.
-    pub(super) fn shown_port(&self) -> Option<Arc<PortInfo>> {
+    pub(super) fn shown_port(&self) -> Option<Arc<PortIdentity>> {
         let row = &self.rows[self.selected().filter(|_| self.pane == Pane::Port)?];
         Some(Arc::clone(&row.info))
     }
@@ -218,10 +218,10 @@ impl App {
             return;
         }
         match self.mode {
-            Mode::Browse => self.browse(key.code),
-            Mode::Filter => self.edit(key.code),
-            Mode::Help => {
-                self.mode = Mode::Browse;
+            ViewMode::Browse => self.browse(key.code),
+            ViewMode::Filter => self.edit(key.code),
+            ViewMode::Help => {
+                self.mode = ViewMode::Browse;
                 self.over |= key.code == KeyCode::Char('q');
             }
         }
@@ -230,8 +230,8 @@ impl App {
     fn browse(&mut self, code: KeyCode) {
         match code {
             KeyCode::Char('q') => self.over = true,
-            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.mode = Mode::Help,
-            KeyCode::Char('/') => self.mode = Mode::Filter,
+            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.mode = ViewMode::Help,
+            KeyCode::Char('/') => self.mode = ViewMode::Filter,
             KeyCode::Char('p' | ' ') => self.paused = !self.paused,
             KeyCode::Char('m') => self.show(Pane::Pairs),
             KeyCode::Char('v') => self.show(Pane::Violations),
@@ -257,9 +257,9 @@ impl App {
 
     fn edit(&mut self, code: KeyCode) {
         match code {
-            KeyCode::Enter => self.mode = Mode::Browse,
+            KeyCode::Enter => self.mode = ViewMode::Browse,
             KeyCode::Esc => {
-                self.mode = Mode::Browse;
+                self.mode = ViewMode::Browse;
                 self.filter.clear();
             }
             KeyCode::Backspace => {
@@ -295,6 +295,6 @@ impl App {
 }
 
 /// Whether a port's name or what is behind it has the filter in it.
-fn matches(port: &PortInfo, filter: &str) -> bool {
+fn matches(port: &PortIdentity, filter: &str) -> bool {
     port.name.as_str().to_lowercase().contains(filter) || port.behind.label().to_lowercase().contains(filter)
 }

@@ -1,14 +1,14 @@
 //! The columns of the table of ports, and its order.
 
 use netns_ebpf::layout::PortCounters;
-use netns_ebpf::{PortInfo, PortRates};
+use netns_ebpf::{PortIdentity, PortRates};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A line of the table.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    pub(super) info: Arc<PortInfo>,
+pub(super) struct TableRow {
+    pub(super) info: Arc<PortIdentity>,
     pub(super) counters: PortCounters,
     pub(super) rates: PortRates,
     /// Frames that it may not send; `None` if nobody judges.
@@ -69,7 +69,7 @@ impl Column {
         matches!(self, Self::Port | Self::Namespace)
     }
 
-    pub(super) fn number(self, row: &Row) -> u64 {
+    pub(super) fn number(self, row: &TableRow) -> u64 {
         match self {
             Self::Port | Self::Namespace => 0,
             Self::RxPackets => row.rates.rx.packets,
@@ -82,7 +82,7 @@ impl Column {
         }
     }
 
-    fn compare(self, a: &Row, b: &Row) -> Ordering {
+    fn compare(self, a: &TableRow, b: &TableRow) -> Ordering {
         match self {
             Self::Port => natural(a.info.name.as_str(), b.info.name.as_str()),
             Self::Namespace => natural(&a.info.title(), &b.info.title()),
@@ -112,7 +112,7 @@ impl Order {
     }
 
     /// Sorts. What is equal stays in the order of names, so that lines do not jump about.
-    pub(super) fn sort(self, rows: &mut [Row]) {
+    pub(super) fn sort(self, rows: &mut [TableRow]) {
         rows.sort_by(|a, b| {
             let order = self.column.compare(a, b);
             let order = if self.descending { order.reverse() } else { order };

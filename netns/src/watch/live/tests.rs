@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::signals::Stop;
 use crate::watch::{Source, Violation};
 use clap::Parser;
-use netns_ebpf::{Mode, PortChange, PortInfo, Reading};
+use netns_ebpf::{Mode, PortChange, PortIdentity, Reading};
 use std::path::Path;
 use std::time::Duration;
 use tests::{Terminal, in_host};
@@ -37,11 +37,11 @@ impl Source for Brittle {
         Ok(Vec::new())
     }
 
-    fn addresses(&mut self, _: &PortInfo) -> Vec<String> {
+    fn addresses(&mut self, _: &PortIdentity) -> Vec<String> {
         Vec::new()
     }
 
-    fn policy(&mut self, _: &PortInfo) -> Option<(&'static str, Mode)> {
+    fn policy(&mut self, _: &PortIdentity) -> Option<(&'static str, Mode)> {
         None
     }
 }

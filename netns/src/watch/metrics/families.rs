@@ -40,7 +40,7 @@ fn tx(port: &PortReading) -> Traffic {
 
 /// The last reading, as metrics.
 #[derive(Debug, Clone)]
-pub(super) struct Ports {
+pub(super) struct PortFamilies {
     /// What the ports are of, by its present name.
     network: Arc<Mutex<String>>,
     /// How many pairs are told at most.
@@ -48,7 +48,7 @@ pub(super) struct Ports {
     reading: Arc<Mutex<Option<Arc<Reading>>>>,
 }
 
-impl Ports {
+impl PortFamilies {
     pub(super) fn new(network: &str, pairs: usize) -> Self {
         Self { network: Arc::new(Mutex::new(network.to_owned())), pairs, reading: Arc::default() }
     }
@@ -92,6 +92,7 @@ impl Ports {
             MetricType::COUNTER,
             vec![counter(reading.lost.bytes, network())],
         ));
+        families.push(self.lost_pairs(reading));
         families.push(self.violations(reading));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
@@ -126,6 +127,17 @@ impl Ports {
         )
     }
 
+    /// By port, of ports of which there is something.
+    fn lost_pairs(&self, reading: &Reading) -> MetricFamily {
+        let ports = reading.ports.iter().filter(|port| port.lost.packets > 0);
+        family(
+            "netns_port_pair_lost_bytes_total",
+            "Bytes from the namespace behind the port that are in no pair: it has its share of the table, or that is full.",
+            MetricType::COUNTER,
+            ports.map(|port| counter(port.lost.bytes, self.labels(port))).collect(),
+        )
+    }
+
     /// The busiest pairs, by the ports they are between.
     fn pair_families(&self, reading: &Reading) -> [MetricFamily; 2] {
         let ends = reading.ends();
@@ -154,7 +166,7 @@ impl Ports {
     }
 }
 
-impl Collector for Ports {
+impl Collector for PortFamilies {
     /// None: their number is not known beforehand, and the registry only compares them for doubles.
     fn desc(&self) -> Vec<&Desc> {
         Vec::new()

@@ -5,7 +5,7 @@ mod server;
 
 use super::Losses;
 use crate::failure::Failure;
-use families::Ports;
+use families::PortFamilies;
 use netns_ebpf::Reading;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts, Registry};
 use server::Server;
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 /// Where to serve: an address and a port, or a port of the loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Address(SocketAddr);
+pub(crate) struct ListenAddress(SocketAddr);
 
-impl FromStr for Address {
+impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -32,7 +32,7 @@ impl FromStr for Address {
 /// The metrics and the thread that serves them, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    ports: Ports,
+    ports: PortFamilies,
     setup: Histogram,
     lost: IntCounter,
     lost_enforcement: IntCounter,
@@ -41,10 +41,14 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Begins to serve. `pairs` is how many pairs are told at most, the busiest first.
-    pub(crate) fn serve(Address(address): Address, network: &str, pairs: usize) -> Result<Self, Failure> {
+    pub(crate) fn serve(
+        ListenAddress(address): ListenAddress,
+        network: &str,
+        pairs: usize,
+    ) -> Result<Self, Failure> {
         let failed = |error: prometheus::Error| Failure::Kernel(format!("metrics: {error}"));
         let registry = Registry::new();
-        let ports = Ports::new(network, pairs);
+        let ports = PortFamilies::new(network, pairs);
         let options = HistogramOpts::new("netns_setup_seconds", "Time to set up one namespace on its port.")
             .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 12).map_err(failed)?);
         let setup = Histogram::with_opts(options).map_err(failed)?;
@@ -55,7 +59,7 @@ impl Metrics {
         .map_err(failed)?;
         let lost_enforcement = IntCounter::new(
             "netns_enforcement_lost_total",
-            "Times that somebody took away what enforces the policies; it was put back.",
+            "Times that somebody took away what enforces the policies, or put something of theirs before it.",
         )
         .map_err(failed)?;
         let options = Opts::new("netns_build_info", "A metric of 1 whose label tells the version.");
@@ -87,15 +91,15 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::Address;
+    use super::ListenAddress;
 
     #[test]
     fn a_port_alone_is_the_loopbacks() {
-        assert_eq!("9753".parse(), Ok(Address("127.0.0.1:9753".parse().unwrap())));
-        assert_eq!("[::1]:80".parse(), Ok(Address("[::1]:80".parse().unwrap())));
-        assert_eq!("0.0.0.0:80".parse(), Ok(Address("0.0.0.0:80".parse().unwrap())));
+        assert_eq!("9753".parse(), Ok(ListenAddress("127.0.0.1:9753".parse().unwrap())));
+        assert_eq!("[::1]:80".parse(), Ok(ListenAddress("[::1]:80".parse().unwrap())));
+        assert_eq!("0.0.0.0:80".parse(), Ok(ListenAddress("0.0.0.0:80".parse().unwrap())));
         for wrong in ["", "localhost", "99999", "1.2.3.4"] {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ListenAddress>().is_err(), "{wrong}");
         }
     }
 }

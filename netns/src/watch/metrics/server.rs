@@ -54,7 +54,7 @@ fn listen(listener: &TcpListener, registry: &Registry, stop: &AtomicBool) {
             thread::sleep(TICK);
             continue;
         };
-        let place = Place::take(&busy);
+        let place = Connection::take(&busy);
         if place.number >= CROWD {
             continue;
         }
@@ -69,18 +69,18 @@ fn listen(listener: &TcpListener, registry: &Registry, stop: &AtomicBool) {
 }
 
 /// One of those that are talked to.
-struct Place {
+struct Connection {
     busy: Arc<AtomicUsize>,
     number: usize,
 }
 
-impl Place {
+impl Connection {
     fn take(busy: &Arc<AtomicUsize>) -> Self {
         Self { busy: Arc::clone(busy), number: busy.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
-impl Drop for Place {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,7 +1,9 @@
 //! `bridge`: what joins its ports as a switch does.
 
 use crate::MacAddress;
-use crate::rtnetlink::option::codec::{Address, Bit, BitOf, Mask, Plain, Ticks, WideBit, WordedNetworkOrder};
+use crate::rtnetlink::option::codec::{
+    AddressCodec, Bit, BitOf, Mask, Plain, Ticks, WideBit, WordedNetworkOrder,
+};
 use crate::rtnetlink::option::table::options;
 use crate::rtnetlink::words::VlanProtocol;
 use std::time::Duration;
@@ -30,7 +32,7 @@ options! {
         /// Which frames to 01:80:c2:00:00:0X are forwarded, a bit each.
         group_fwd_mask: u16 as Mask = IFLA_BR_GROUP_FWD_MASK 9 default 0;
         /// The group that it speaks the spanning tree protocol to, one of 01:80:c2:00:00:0X.
-        group_addr: MacAddress as Address = IFLA_BR_GROUP_ADDR 20 name "group_address" key "group_addr";
+        group_addr: MacAddress as AddressCodec = IFLA_BR_GROUP_ADDR 20 name "group_address" key "group_addr";
         /// Whether it is a multicast router: 0 no, 1 if one is heard, 2 yes.
         mcast_router: u8 as Plain = IFLA_BR_MCAST_ROUTER 22 default 1;
         /// Whether it listens to IGMP and MLD to send multicast only where it is wanted.

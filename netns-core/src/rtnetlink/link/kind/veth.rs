@@ -64,6 +64,8 @@ pub struct Veth<'a> {
     pub bridge: Option<u32>,
     /// The near end's group; 0 is the default one.
     pub group: u32,
+    /// The peer's group.
+    pub peer_group: u32,
     /// Whether the near end is raised. The peer cannot be: raise it from inside.
     pub up: bool,
     /// Where the near end is born; `None` is the socket's own namespace. `bridge` and `index` are of that one then.
@@ -90,6 +92,7 @@ impl Veth<'_> {
             queues: Some(1),
             bridge: None,
             group: 0,
+            peer_group: 0,
             up: false,
             namespace: None,
             peer_namespace: None,
@@ -134,6 +137,7 @@ pub fn encode_create(batch: &mut Batch, veth: &Veth<'_>) {
                         peer.mac(libc::IFLA_ADDRESS, mac);
                     }
                     veth.write_common(peer);
+                    peer.optional(libc::IFLA_GROUP, (veth.peer_group != 0).then_some(veth.peer_group));
                     peer.optional(libc::IFLA_NET_NS_FD, veth.peer_namespace.map(|fd| fd.as_raw_fd()));
                     // The kernel heeds the process first if both are there.
                     let pid = veth.peer_pid.filter(|_| veth.peer_namespace.is_none());

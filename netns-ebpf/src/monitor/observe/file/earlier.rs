@@ -10,17 +10,17 @@ use std::path::Path;
 use netns_core::record::NamespaceIdentity;
 use netns_core::{IfName, NamespaceId};
 
-use super::{MonitorError, Place};
+use super::{JournalPlace, MonitorError};
 use crate::monitor::observe::trace::{Clsact, Trace};
 
 /// A journal of 0.1.0, locked for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Earlier {
+pub(super) struct EarlierJournal {
     file: File,
     text: String,
 }
 
-impl Earlier {
+impl EarlierJournal {
     /// The text of a file that 0.1.0 may have written; `None` if it was written by this version, or is gone.
     pub(super) fn text(path: &Path) -> Result<Option<String>, MonitorError> {
         let Some(mut file) = open(path)? else { return Ok(None) };
@@ -48,7 +48,7 @@ impl Earlier {
     pub(super) fn read(
         path: &Path,
         text: &str,
-    ) -> Result<(Option<Place>, BTreeMap<u32, Trace>), MonitorError> {
+    ) -> Result<(Option<JournalPlace>, BTreeMap<u32, Trace>), MonitorError> {
         let end = text.rfind('\n').map_or(0, |end| end + 1);
         let mut lines = text[..end].lines();
         let Some(first) = lines.next() else { return Ok((None, BTreeMap::new())) };
@@ -83,11 +83,11 @@ fn text_of(file: &mut File) -> io::Result<Option<String>> {
 }
 
 /// `DEVICE INODE BRIDGE INGRESS EGRESS NAME`: the name comes last, since it may have blanks in it.
-fn place(line: &str) -> Option<Place> {
+fn place(line: &str) -> Option<JournalPlace> {
     let words: Vec<&str> = line.splitn(6, ' ').collect();
     let [device, inode, bridge, ingress, egress, name] = words[..] else { return None };
     let id = NamespaceId { device: device.parse().ok()?, inode: inode.parse().ok()? };
-    Some(Place {
+    Some(JournalPlace {
         namespace: NamespaceIdentity { cookie: None, id },
         index: None,
         bridge: IfName::new(bridge).ok()?,
@@ -120,18 +120,18 @@ mod tests {
     #[test]
     fn what_0_1_0_wrote_is_read() {
         let text = "4 4026531840 br0 12 13 my lab\n7 unsure veth1\n8 others veth2\n7 ours veth1\n8 ours ve";
-        let (place, traces) = Earlier::read(Path::new("j"), text).unwrap();
+        let (place, traces) = EarlierJournal::read(Path::new("j"), text).unwrap();
         let place = place.unwrap();
         assert_eq!((place.bridge.as_str(), place.index, place.programs), ("br0", None, [12, 13]));
         assert_eq!((place.namespace.cookie, place.namespace.id.inode), (None, 4_026_531_840));
         assert_eq!(place.name.as_deref(), Some("my lab"));
         let traces: Vec<_> = traces.values().map(|trace| (trace.ifindex, trace.clsact)).collect();
         assert_eq!(traces, [(7, Clsact::Ours), (8, Clsact::NotOurs)]);
-        assert_eq!(Earlier::read(Path::new("j"), "4 40265").unwrap(), (None, BTreeMap::new()));
+        assert_eq!(EarlierJournal::read(Path::new("j"), "4 40265").unwrap(), (None, BTreeMap::new()));
         for text in
             ["\n", "4 4026531840 br0 12\n", "4 4026531840 a/b 12 13 \n", "four 5 br0 12 13 \n", "{}\n"]
         {
-            assert!(Earlier::read(Path::new("j"), text).is_err(), "{text}");
+            assert!(EarlierJournal::read(Path::new("j"), text).is_err(), "{text}");
         }
     }
 }

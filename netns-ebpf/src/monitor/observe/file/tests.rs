@@ -1,9 +1,9 @@
 use super::*;
 use netns_core::{MacAddress, NamespaceId};
 
-fn place(name: Option<&str>) -> Place {
+fn place(name: Option<&str>) -> JournalPlace {
     let id = NamespaceId { device: 4, inode: 4_026_531_840 };
-    Place {
+    JournalPlace {
         namespace: NamespaceIdentity { cookie: Some(7), id },
         index: Some(3),
         bridge: IfName::new("br0").unwrap(),
@@ -16,7 +16,7 @@ fn place(name: Option<&str>) -> Place {
 fn a_line_is_read_as_it_was_written() {
     for name in [None, Some("lab"), Some("a name with blanks"), Some("two\nlines"), Some("-")] {
         let line = place(name).line();
-        assert_eq!(Place::read(&line), Some(place(name)), "{line}");
+        assert_eq!(JournalPlace::read(&line), Some(place(name)), "{line}");
     }
     assert_eq!(place(Some("lab")).line().to_string(), "bridge br0 3 7:4:4026531840 12 13 lab");
     for clsact in [Clsact::Unsure, Clsact::Ours, Clsact::Leaving, Clsact::NotOurs] {
@@ -37,7 +37,7 @@ fn the_last_line_of_a_port_counts() {
         trace(7, Clsact::Ours).line(),
         Line::new(LEFT).with(8),
     ];
-    let Said { place: found, traces, barred } = read(Path::new("j"), &lines).ok().unwrap();
+    let JournalLine { place: found, traces, barred } = read(Path::new("j"), &lines).ok().unwrap();
     assert_eq!((found, barred), (Some(place(None)), None));
     assert_eq!(traces.into_values().collect::<Vec<_>>(), [trace(7, Clsact::Ours)]);
     for lines in [&lines[1..], &[place(None).line(), Line::new("what")]] {
@@ -47,9 +47,13 @@ fn the_last_line_of_a_port_counts() {
 
 #[test]
 fn a_barrier_is_on_record_until_it_was_lowered() {
-    let barred = Barred { name: "netns-barrier-1".to_owned(), has_learnt: true };
-    assert_eq!(barred.line().to_string(), "barrier netns-barrier-1 true");
-    let lines = [place(None).line(), barred.line(), Line::new(LOWERED)];
+    let name = "netns-barrier-1".to_owned();
+    let barred = Barred { name, has_learnt: true, forwarding: [(7, 0), (8, 0x10)].into() };
+    let [first, second, third] = barred.lines().collect::<Vec<_>>().try_into().unwrap();
+    let written = [&first, &second, &third].map(Line::to_string);
+    assert_eq!(written, ["barrier netns-barrier-1 true", "forwarding 7 0", "forwarding 8 16"]);
+    let lines = [place(None).line(), first, second, third, Line::new(LOWERED)];
     let found = |lines| read(Path::new("j"), lines).ok().unwrap().barred;
-    assert_eq!((found(&lines[..2]), found(&lines)), (Some(barred), None));
+    assert_eq!((found(&lines[..4]), found(&lines)), (Some(barred), None));
+    assert!(read(Path::new("j"), &[lines[0].clone(), lines[2].clone()]).is_err());
 }

@@ -6,7 +6,7 @@ mod port;
 mod table;
 mod violations;
 
-use super::app::{App, Mode, Pane};
+use super::app::{App, Pane, ViewMode};
 use crate::output::human;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -32,7 +32,7 @@ pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
         Pane::Violations => violations::draw(app, frame, pane),
     }
     frame.render_widget(foot_line(app, foot), foot);
-    if app.mode == Mode::Help {
+    if app.mode == ViewMode::Help {
         help::draw(app, frame, area);
     }
 }
@@ -49,7 +49,7 @@ fn pane_height(app: &App, height: u16) -> u16 {
 
 /// What it is of, and everything together.
 fn heading(app: &App) -> Line<'static> {
-    let sum = |value: fn(&super::column::Row) -> u64| app.rows.iter().map(value).sum::<u64>();
+    let sum = |value: fn(&super::column::TableRow) -> u64| app.rows.iter().map(value).sum::<u64>();
     let packets = sum(|row| row.rates.rx.packets);
     let bits = sum(|row| row.rates.rx.bits);
     let (count, all) = (app.rows.len(), app.shown.as_ref().map_or(0, |reading| reading.ports.len()));
@@ -75,7 +75,7 @@ fn heading(app: &App) -> Line<'static> {
 
 /// The filter that is being written, what the log said last, or the keys.
 fn foot_line(app: &App, area: Rect) -> Line<'static> {
-    if app.mode == Mode::Filter {
+    if app.mode == ViewMode::Filter {
         return Line::from(format!("/{}█  Enter keeps it, Esc drops it", app.filter));
     }
     if let Some(message) = &app.message {

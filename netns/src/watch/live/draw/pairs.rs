@@ -1,7 +1,7 @@
 //! The pane of the pairs: who sends how much to whom, as a heat map in the order of the table.
 
 use super::super::app::App;
-use super::super::column::Row;
+use super::super::column::TableRow;
 use crate::output::human;
 use crate::watch::lines::short;
 use netns_ebpf::{Ends, Slot};
@@ -19,7 +19,12 @@ const NARROW: usize = 3;
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let heading = " bytes, sender by line, receiver by column ";
-    let block = Block::new().borders(Borders::TOP).title(Span::styled(heading, app.theme.title()));
+    let mut title = vec![Span::styled(heading, app.theme.title())];
+    if let Some(lost) = app.shown.as_ref().map(|reading| reading.lost).filter(|lost| lost.packets > 0) {
+        let text = format!("no room for {} packets, {} bytes ", human(lost.packets), human(lost.bytes));
+        title.push(Span::styled(text, app.theme.warning()));
+    }
+    let block = Block::new().borders(Borders::TOP).title(Line::from(title));
     let inside = block.inner(area);
     frame.render_widget(block, area);
     frame.render_widget(Text::from(lines(app, inside)), inside);
@@ -61,7 +66,7 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     lines
 }
 
-fn sender_name(row: &Row, number: usize, cell: usize) -> String {
+fn sender_name(row: &TableRow, number: usize, cell: usize) -> String {
     let title = row.info.title();
     if cell == WIDE {
         short(&title, NAME)

@@ -1,7 +1,7 @@
 //! The pane of the selected port.
 
 use super::super::app::App;
-use super::super::column::Row;
+use super::super::column::TableRow;
 use crate::output::human;
 use netns_ebpf::Pair;
 use netns_ebpf::layout::{Traffic, Violations};
@@ -23,7 +23,7 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn lines(app: &App, row: &Row, area: Rect) -> Vec<Line<'static>> {
+fn lines(app: &App, row: &TableRow, area: Rect) -> Vec<Line<'static>> {
     let label = |text: &str| Span::styled(format!("{text:<10}"), app.theme.heading());
     let mac = row.info.mac.map_or_else(String::new, |mac| format!(", {mac}"));
     let mut lines = vec![
@@ -37,6 +37,12 @@ fn lines(app: &App, row: &Row, area: Rect) -> Vec<Line<'static>> {
     }
     lines.push(Line::from(vec![label("sent"), total(row.counters.rx).into()]));
     lines.push(Line::from(vec![label("received"), total(row.counters.tx).into()]));
+    let port = app.shown.as_ref().and_then(|reading| reading.port(row.info.slot));
+    if let Some(lost) = port.map(|port| port.lost).filter(|lost| lost.packets > 0) {
+        let (packets, bytes) = (human(lost.packets), human(lost.bytes));
+        let text = format!("{packets} packets, {bytes} bytes that it sent: its share of the table is full");
+        lines.push(Line::from(vec![label("no pair"), Span::styled(text, app.theme.warning())]));
+    }
     if let Some(history) = app.history(row.info.slot) {
         let spark = history.sparkline(usize::from(area.width).saturating_sub(10));
         lines.push(Line::from(vec![label("bit/s"), Span::styled(spark, app.theme.spark())]));
@@ -53,7 +59,7 @@ fn total(traffic: Traffic) -> String {
 
 /// What its namespace sent and may not, by reason, the most frequent first: over time, where there is a line for each,
 /// otherwise side by side. A quarter of the room that is left is the pairs'.
-fn reasons(app: &App, row: &Row, area: Rect, used: usize) -> Vec<Line<'static>> {
+fn reasons(app: &App, row: &TableRow, area: Rect, used: usize) -> Vec<Line<'static>> {
     let port = app.shown.as_ref().and_then(|reading| reading.port(row.info.slot));
     let violations = port.and_then(|port| port.violations);
     let mut all: Vec<_> = violations.iter().flat_map(Violations::iter).collect();
@@ -89,7 +95,7 @@ fn side_by_side(app: &App, all: &[(Reason, u64)], lines: usize, width: usize) ->
 }
 
 /// The pairs that the port is an end of, the busiest first.
-fn busiest(app: &App, row: &Row, most: usize) -> Vec<Line<'static>> {
+fn busiest(app: &App, row: &TableRow, most: usize) -> Vec<Line<'static>> {
     let Some(reading) = &app.shown else { return Vec::new() };
     let ends = reading.ends();
     let pairs = reading.pairs.iter().copied().filter(|pair| pair.has_end(row.info.slot));

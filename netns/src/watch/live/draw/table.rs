@@ -1,7 +1,7 @@
 //! The table of ports.
 
 use super::super::app::App;
-use super::super::column::{Column, Row};
+use super::super::column::{Column, TableRow};
 use super::super::theme::Theme;
 use crate::output::human;
 use crate::watch::lines::short;
@@ -25,7 +25,7 @@ struct Widths {
 impl Widths {
     /// Names as wide as they are, as far as there is room; the sparkline takes the rest.
     fn of(app: &App, width: usize) -> Self {
-        let longest = |name: fn(&Row) -> usize| app.rows.iter().map(name).max().unwrap_or(0);
+        let longest = |name: fn(&TableRow) -> usize| app.rows.iter().map(name).max().unwrap_or(0);
         let numbers = NUMBER * Column::NUMBERS.len();
         let room = width.saturating_sub(numbers + 3);
         let port = longest(|row| row.info.name.as_str().len()).clamp(4, PORT).min(room);
@@ -83,7 +83,7 @@ fn headings(app: &App, widths: &Widths) -> Line<'static> {
 }
 
 /// `selected` is what the selected line looks like; its sparkline is read more easily without.
-fn line(app: &App, row: &Row, widths: &Widths, selected: Style) -> Line<'static> {
+fn line(app: &App, row: &TableRow, widths: &Widths, selected: Style) -> Line<'static> {
     let (port, namespace) = (widths.port, widths.namespace);
     let names = format!(
         "{:<port$} {:<namespace$}",

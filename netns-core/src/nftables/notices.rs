@@ -1,0 +1,87 @@
+//! The kernel's notices of changed rules.
+
+use super::NftSocket;
+use crate::error::{Cause, Operation, SystemCall};
+use crate::sys;
+use crate::wire::NlMsgHdr;
+use crate::{Error, Result};
+use bytemuck::pod_read_unaligned;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// So many notices are taken at once. Where there are more, the next call goes on.
+const MOST: usize = 4096;
+
+/// Notices of everything that anybody changes in the nftables of one network namespace: the one that the thread was in
+/// when it was opened. It says that something was changed and not what, so there is nothing to lose: notices that came
+/// faster than they were read are a change too.
+///
+/// It needs `CAP_NET_ADMIN` over the namespace. It can be shared between threads, none of which is meant to wait; what one
+/// of them has taken the others do not see.
+#[derive(Debug)]
+pub struct RuleNotices {
+    socket: OwnedFd,
+}
+
+impl RuleNotices {
+    /// Listens in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] if the kernel was built without netfilter's netlink.
+    #[doc(alias = "NFNLGRP_NFTABLES")]
+    pub fn open() -> Result<Self> {
+        let failed = |call| Error::system(Operation::ListenToRules, "", call);
+        let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER);
+        let socket = socket.map_err(failed(SystemCall::Socket))?;
+        // Bit n-1 is group n.
+        sys::socket::bind_netlink(socket.as_fd(), 1 << (libc::NFNLGRP_NFTABLES - 1))
+            .map_err(failed(SystemCall::Bind))?;
+        Ok(Self { socket })
+    }
+
+    /// Listens in the namespace of another socket.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and [`crate::Namespace::enter`].
+    pub fn open_beside(socket: &NftSocket) -> Result<Self> {
+        socket.namespace()?.enter(Self::open)?
+    }
+
+    /// Whether anybody has changed rules since the last call, but for the socket with the port id `except`
+    /// ([`NftSocket::port_id`]).
+    ///
+    /// # Errors
+    /// If receiving fails.
+    pub fn is_changed(&mut self, except: Option<u32>) -> Result<bool> {
+        let mut is_changed = false;
+        for _ in 0..MOST {
+            let mut header = [0; size_of::<NlMsgHdr>()];
+            let received = sys::retry(|| {
+                sys::socket::receive_netlink(self.socket.as_fd(), &mut header, libc::MSG_DONTWAIT)
+            });
+            match received {
+                // Whoever asked for the change has its port id in the notice; what is in one datagram is of one batch
+                // (`nft_commit_notify` in <https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nf_tables_api.c>).
+                Ok(datagram) if datagram.sender == 0 => {
+                    let by = pod_read_unaligned::<NlMsgHdr>(&header).port;
+                    is_changed |= except != Some(by);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => is_changed = true,
+                Err(error) => {
+                    let cause = Cause::System { call: SystemCall::Recvmsg, error };
+                    return Err(Error::new(Operation::ReceiveRuleNotices, "", cause));
+                }
+            }
+        }
+        Ok(is_changed)
+    }
+}
+
+impl AsFd for RuleNotices {
+    /// Readable when there are notices.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,153 @@
+//! Operations of the library as a program: so they are refused and killed as commands are.
+
+use netns::Failure;
+use netns::messages::say;
+use netns::signals::Stop;
+use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, PortProgram, RecordedNetwork};
+use netns_core::{IfName, Namespace};
+use netns_ebpf::{Monitor, MonitorOptions};
+use std::error::Error;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the kernel may take to reclaim a sandbox.
+const LIMIT: Duration = Duration::from_secs(10);
+
+type LibraryOutcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Runs one of them. A digit at the end of its name makes it one beside others: with names and subnets of its own.
+pub(super) fn run(name: &str) -> Result<(), Failure> {
+    // Signals interrupt it, and do not end it.
+    let _taken = Stop::on_signals();
+    let operation = name.trim_end_matches(|last: char| last.is_ascii_digit());
+    let one = Library { number: &name[operation.len()..] };
+    let done = match operation {
+        "network" => one.network(|_| Ok(())),
+        "sandbox" => one.network(|network| closed(network.create_sandbox()?)),
+        "delete" => one.network(|network| Ok(network.delete([network.create_sandbox()?])?)),
+        "named" => one.network(|network| closed(network.create_named_sandbox(&one.sandbox())?)),
+        "further" => one.network(|network| closed((network.create_sandbox()?, network.create_sandbox()?))),
+        "lent" => one.network(|network| closed(network.create_sandbox_in(&Namespace::open("lent")?)?)),
+        "judged" => one.judged(),
+        "pool" => one.network(|network| {
+            let pool = Pool::start(network, PoolOptions::new(2))?;
+            closed(pool.acquire()?)
+        }),
+        "abandon" => one.abandon(None),
+        "abandon-judged" => judge().and_then(|program| one.abandon(Some(program))),
+        "adopt" => one.adopt(None),
+        "adopt-judged" => judge().and_then(|program| one.adopt(Some(&program))),
+        "remove" => one.remove(),
+        _ => return Err(Failure::usage(format!("the library has no operation {name}"))),
+    };
+    done.map_err(|error| Failure::Kernel(error.to_string()))
+}
+
+/// Drops what was made.
+#[expect(clippy::unnecessary_wraps, reason = "it ends operations, which can fail")]
+fn closed<T>(made: T) -> LibraryOutcome {
+    drop(made);
+    Ok(())
+}
+
+fn judge() -> LibraryOutcome<Arc<dyn PortProgram>> {
+    let options = MonitorOptions { barrier: true, ..MonitorOptions::default() };
+    Ok(Arc::new(Monitor::load(&options)?))
+}
+
+/// What distinguishes it from others.
+#[derive(Debug, Clone, Copy)]
+struct Library<'a> {
+    number: &'a str,
+}
+
+impl Library<'_> {
+    /// The network's and its bridge's name.
+    fn name(self) -> String {
+        format!("library{}", self.number)
+    }
+
+    /// The name of a sandbox that has one.
+    fn sandbox(self) -> String {
+        format!("one{}", self.number)
+    }
+
+    fn options(self, program: Option<Arc<dyn PortProgram>>) -> LibraryOutcome<NetworkOptions> {
+        let number = if self.number.is_empty() { "99" } else { self.number };
+        Ok(NetworkOptions {
+            subnet_v4: Some(format!("10.97.{number}.0/24").parse()?),
+            subnet_v6: Some(format!("fd97:{number}::/64").parse()?),
+            per_bridge: 1,
+            program,
+            ..NetworkOptions::new(IfName::new(&self.name())?)
+        })
+    }
+
+    /// Makes a network, does something with it, and drops it.
+    fn network(self, work: impl FnOnce(&Network) -> LibraryOutcome) -> LibraryOutcome {
+        self.with(&self.options(None)?, work)
+    }
+
+    fn judged(self) -> LibraryOutcome {
+        let options = self.options(Some(judge()?))?;
+        self.with(&options, |network| closed(network.create_named_sandbox(&self.sandbox())?))
+    }
+
+    fn with(self, options: &NetworkOptions, work: impl FnOnce(&Network) -> LibraryOutcome) -> LibraryOutcome {
+        let network = Network::create(options)?;
+        let done = work(&network);
+        self.finish(network, done)
+    }
+
+    /// Waits for what was dropped, and drops the network. Of several errors the first is returned, the others are printed.
+    fn finish(self, network: Network, done: LibraryOutcome) -> LibraryOutcome {
+        let reclaimed = network.wait_reclaimed(LIMIT).map_err(Into::into);
+        drop(network);
+        let left = match RecordedNetwork::list(RecordedNetwork::FOLDER) {
+            Ok(networks) if networks.iter().all(|one| one.name().as_str() != self.name()) => Ok(()),
+            Ok(_) => {
+                Err(format!("the network {} could not be removed, and is on record", self.name()).into())
+            }
+            Err(error) => Err(error.into()),
+        };
+        let mut outcome = done;
+        for next in [reclaimed, left] {
+            match (&outcome, next) {
+                (Err(_), Err(error)) => say(format_args!("and {error}")),
+                (Ok(()), next) => outcome = next,
+                (Err(_), Ok(())) => {}
+            }
+        }
+        outcome
+    }
+
+    /// Leaves a network with two sandboxes, one of which has a name, as a process does that is killed.
+    fn abandon(self, program: Option<Arc<dyn PortProgram>>) -> LibraryOutcome {
+        let network = Network::create(&NetworkOptions { per_bridge: 8, ..self.options(program)? })?;
+        mem::forget((network.create_named_sandbox(&self.sandbox())?, network.create_sandbox()?));
+        mem::forget(network);
+        Ok(())
+    }
+
+    fn adopt(self, program: Option<&Arc<dyn PortProgram>>) -> LibraryOutcome {
+        for recorded in RecordedNetwork::list(RecordedNetwork::FOLDER)? {
+            let (network, sandboxes) = recorded.open(program.cloned())?;
+            drop(sandboxes);
+            self.finish(network, Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a process that was killed left.
+    fn remove(self) -> LibraryOutcome {
+        for left in RecordedNetwork::remove_all(RecordedNetwork::FOLDER)? {
+            say(format_args!("left alone: {left}"));
+        }
+        // A name that stands for nothing yet is known to those alone who gave it.
+        if Namespace::open(&self.sandbox()).is_err_and(|error| error.is_invalid_input()) {
+            Namespace::delete(&self.sandbox())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! The arguments of `vm-test`.
+
+use super::architecture::Architecture;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Takes Debian with qemu-system-x86, busybox-static, kmod and xz-utils. Kernels are downloaded and \
+unpacked below target/vm, never installed. The table is printed as Markdown; what a step printed is shown if it fails. \
+Exit codes: 0 everything passed, 1 not everything did."
+)]
+pub(crate) struct VmTestArguments {
+    /// A kernel: a version's beginning for its newest one, with `-rt` for a preemptible one; `newest`; or a package's full name
+    /// [default: 6.1, 6.12 and 6.12-rt].
+    #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
+    pub(crate) kernel: Vec<String>,
+    /// The virtual machine's processor. For arm64 everything is compiled for it, and its root is made of Debian's packages.
+    #[arg(long, value_enum, default_value_t = Architecture::Amd64)]
+    pub(crate) arch: Architecture,
+    /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel` [default: all but
+    /// `tests scale`, whose thousands of sandboxes are for a machine that is not emulated].
+    #[arg(long, value_name = "NAME", requires = "full")]
+    pub(crate) tests: Vec<String>,
+    /// The program to try [default: this one].
+    #[arg(long, value_name = "FILE", conflicts_with = "full")]
+    pub(crate) program: Option<PathBuf>,
+    /// One JSON object on stdout instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Steps whose name has this in it only; with --full, what is handed to each program of tests.
+    #[arg(last = true)]
+    pub(crate) filter: Vec<String>,
+}
