@@ -7,6 +7,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod guard;
 mod kernel_answer;
 mod kernel_types;
 mod load;
@@ -42,6 +43,7 @@ pub use compare::{CountedApart, Counter, CounterComparison, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
+pub use guard::NetworkGuard;
 pub use observe::{
     Barred, Clsact, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange, Station,
     Trace, stations,

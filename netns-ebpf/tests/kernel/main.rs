@@ -9,6 +9,7 @@ mod claims;
 mod constants;
 mod copies;
 mod counters;
+mod guard;
 mod harness;
 mod host;
 mod journal;
