@@ -27,6 +27,9 @@ pub struct Observed {
     pub stale: BTreeSet<LinkName>,
     /// Filters and TCX programs of others that run before ours, port by port: a frame that one of them decides on is not judged.
     pub ahead: BTreeMap<LinkName, Vec<Ahead>>,
+    /// Bridges that carry a program of ours, which judges what comes to the host: whether it is the one that judges the
+    /// ports.
+    pub hosts: BTreeMap<LinkName, bool>,
     /// Of the places of those ports: the numbers of groups that may not send to others, senders first.
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
     /// The records of other topologies, if there is something in the way that may be one's.
@@ -143,7 +146,7 @@ impl Observed {
             let ends = record.cables.iter().flatten().filter(|end| end.place == *place);
             let ports: Vec<_> = ends.filter_map(|end| Some((end.link()?, self.ours(end)?.index))).collect();
             let monitor = match Monitor::reopen(present) {
-                Err(MonitorError::Gone { .. }) => None,
+                Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. }) => None,
                 other => Some(other?),
             };
             if let Some(monitor) = &monitor {
@@ -162,6 +165,23 @@ impl Observed {
                 Some(barrier) if is_whole => barrier.unjudged()?,
                 _ => Vec::new(),
             };
+            let bridges = record.bridges.iter().filter(|bridge| bridge.place == *place);
+            let bridges: Vec<_> =
+                bridges.filter_map(|bridge| Some((bridge.link()?, self.ours(bridge)?.index))).collect();
+            for (name, index) in bridges {
+                let is_present = match &monitor {
+                    Some(monitor) => monitor.attached(&mut socket, index)?.is_some(),
+                    None => false,
+                };
+                let trace = Trace { ifindex: index, name: name.name, mac: None, clsact: Clsact::Ours };
+                let mut carries = is_present;
+                for programs in programs.iter().filter(|_| !is_present) {
+                    carries |= trace.carries(&mut socket, *programs)?;
+                }
+                if carries {
+                    self.hosts.insert(name, is_present);
+                }
+            }
             for (name, index) in ports {
                 let (mut judged, ahead) = match &monitor {
                     Some(monitor) => judged(monitor, &mut socket, index)?,

@@ -2,7 +2,7 @@
 
 use crate::group::Group;
 use netns_core::{IpNet, MacAddress};
-use netns_ebpf::packet::{Permissions, Rules, RulesFull};
+use netns_ebpf::packet::{HostAccess, Permissions, Rules, RulesFull, Service};
 use netns_ebpf::{Mode, Policy};
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +18,14 @@ pub(crate) const PERMISSIONS: [(&str, Permissions); 7] = [
     ("multicast-router", Permissions::MULTICAST_ROUTER),
 ];
 
+/// What of the host a file can name, beside its services.
+pub(crate) const HOST_ACCESS: [(&str, HostAccess); 3] = [
+    ("everything", HostAccess::Everything),
+    ("neighbours", HostAccess::Neighbours),
+    (NOTHING, HostAccess::Nothing),
+];
+pub(crate) const NOTHING: &str = "nothing";
+
 /// What an interface may send, before it is known which MAC address it has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PortPolicy {
@@ -31,6 +39,12 @@ pub struct PortPolicy {
     pub ether_types: Vec<u16>,
     /// Whether it may send no IPv6 at all, not from its link-local address either.
     pub no_ipv6: bool,
+    /// What it may send to the host.
+    pub host: HostAccess,
+    /// The services of the host that are within its reach, where [`HostAccess::Services`] are.
+    pub services: Vec<Service>,
+    /// Whether the host is not to pass on what it sends.
+    pub no_forward: bool,
     /// The group that its port is in.
     pub group: Group,
 }
@@ -55,7 +69,19 @@ impl PortPolicy {
         for &ether_type in &self.ether_types {
             rules = rules.with_ether_type(ether_type)?;
         }
+        rules = rules.with_host(self.host);
+        for &service in &self.services {
+            rules = rules.with_service(service)?;
+        }
+        if self.no_forward {
+            rules = rules.without_forwarding();
+        }
         Ok(Policy { mode: self.mode, group, ..Policy::new(rules) })
+    }
+
+    /// Whether the host is not wholly within reach, or is not to pass everything on.
+    pub(crate) fn restricts_host(&self) -> bool {
+        self.no_forward || self.host != HostAccess::Everything
     }
 
     /// The word for what is done about other frames.
@@ -93,6 +119,20 @@ impl fmt::Display for PortPolicy {
         }
         self.ether_types.iter().try_for_each(|ether_type| write!(f, " {ether_type:#06x}"))?;
         f.write_str(if self.no_ipv6 { " no-ipv6" } else { "" })?;
+        match self.host {
+            HostAccess::Services => {
+                let services: Vec<String> = self.services.iter().map(ToString::to_string).collect();
+                write!(f, " host [{}]", services.join(" "))?;
+            }
+            access => {
+                let word =
+                    HOST_ACCESS.iter().find(|(_, known)| *known == access && access != HostAccess::default());
+                if let Some((word, _)) = word {
+                    write!(f, " host {word}")?;
+                }
+            }
+        }
+        f.write_str(if self.no_forward { " no-forward" } else { "" })?;
         if self.group == Group::default() { Ok(()) } else { write!(f, " group {}", self.group) }
     }
 }

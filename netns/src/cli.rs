@@ -173,6 +173,10 @@ where there is none. When it ends they are gone. After SIGKILL they stay: harmle
 does observing the bridge again. \
 What a killed one enforced is enforced until then: an attacker who can end the observer must not win by it.
 
+A namespace of the file is that of this name at the other end of a port. Root inside can move the interface: a port \
+whose interface was moved matches no [namespace.NAME] any more, and of two ports with the same namespace behind them \
+only the first does. [port.NAME] goes by the port, which nobody inside can change.
+
 If the kernel refuses the eBPF program, nothing is put onto any port, and the kernel's own statistics of the ports are \
 shown; --policy, --enforce and --pcap take the program."
 )]
@@ -185,16 +189,29 @@ pub(crate) struct ObserveArguments {
     pub(crate) netns: Option<String>,
     #[command(flatten)]
     pub(crate) watch: WatchArguments,
-    /// What ports may send, from a TOML file [default: what the bridge and the host have learnt of them]. A port that
-    /// is not in it is counted and not judged.
+    /// What ports may send, from a TOML file [default: what the bridge and the host have learnt of them].
     #[arg(long, value_name = "FILE", conflicts_with = "cleanup")]
     pub(crate) policy: Option<PathBuf>,
     /// Drop what the ports of the file may not send, whatever mode it gives them.
     #[arg(long, requires = "policy")]
     pub(crate) enforce: bool,
+    /// What becomes of ports for which the file has no policy [default: refuse with --enforce, else pass].
+    #[arg(long, value_enum, requires = "policy")]
+    pub(crate) unmatched: Option<Unmatched>,
     /// Remove what was left by an `observe` that was killed, and nothing else.
     #[arg(long)]
     pub(crate) cleanup: bool,
+}
+
+/// What becomes of ports for which a file has no policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unmatched {
+    /// It is an error, and so is an entry of the file that no port matches; a port that comes later is closed.
+    Refuse,
+    /// They are closed: what they send is dropped.
+    Close,
+    /// They are reported, and what they send passes unjudged.
+    Pass,
 }
 
 #[derive(Debug, Subcommand)]

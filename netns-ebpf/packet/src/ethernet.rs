@@ -6,9 +6,9 @@ const HEADER: u32 = 14;
 const WORDS: usize = 4;
 const TAG: u32 = 4;
 
-const IPV4: u16 = 0x0800;
-const ARP: u16 = 0x0806;
-const IPV6: u16 = 0x86DD;
+pub(super) const IPV4: u16 = 0x0800;
+pub(super) const ARP: u16 = 0x0806;
+pub(super) const IPV6: u16 = 0x86DD;
 const VLAN: u16 = 0x8100;
 const SERVICE_VLAN: u16 = 0x88A8;
 
@@ -80,4 +80,19 @@ fn payload<B: Steps + ?Sized>(frame: &B, at: u32, ether_type: u16, facts: Facts,
         other if rules.has_ether_type(other) => facts.checksum_at.after(at),
         _ => Err(Reason::EtherType),
     }
+}
+
+/// The EtherType of what is behind a frame's tags, and where that begins; `None` if the frame ends before.
+#[inline(always)]
+pub(super) fn payload_of<B: Steps + ?Sized>(frame: &B, facts: Facts) -> Option<(u16, u32)> {
+    let [high, low] = frame.load(HEADER - 2)?;
+    let (mut ether_type, mut at) = (u16::from_be_bytes([high, low]), HEADER);
+    for _ in u8::from(facts.has_tag)..2 {
+        if is_tag(ether_type) {
+            let [_, _, high, low] = frame.load::<{ TAG as usize }>(at)?;
+            ether_type = u16::from_be_bytes([high, low]);
+            at += TAG;
+        }
+    }
+    Some((ether_type, at))
 }

@@ -63,6 +63,19 @@ pub(super) const fn is_error6(kind: u8) -> bool {
     kind < 128
 }
 
+const ECHO_REPLY: u8 = 0;
+const ECHO_REPLY6: u8 = 129;
+
+/// Whether a message answers one: an echo reply, or an error.
+#[inline(always)]
+pub(super) const fn is_answer(is_v6: bool, kind: u8) -> bool {
+    if is_v6 {
+        is_error6(kind) || kind == ECHO_REPLY6
+    } else {
+        matches!(kind, ECHO_REPLY | UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
+    }
+}
+
 /// A parameter problem: an option that is not known, of which a host complains also if the packet went to a group
 /// (RFC 4443, 2.4 (e.3)).
 const UNKNOWN_OPTION: [u8; 2] = [4, 2];

@@ -107,7 +107,7 @@ impl Carried {
 }
 
 #[inline(always)]
-const fn is_extension(protocol: u8) -> bool {
+pub(super) const fn is_extension(protocol: u8) -> bool {
     matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION)
 }
 

@@ -54,6 +54,9 @@ pub const NO_SLOT: u32 = 0;
 /// What [`PORTS`] has in place of a slot for both ends of a trunk, which joins two bridges of a network: who sent a
 /// frame that came in by it the frame carries, in `tc_index`.
 pub const BY_TRUNK: u32 = u32::MAX;
+/// The bit that [`PORTS`] has beside the slot of a bridge, at which the host receives. What comes from it comes from the
+/// host.
+pub const OF_HOST: u32 = 1 << 31;
 /// For how many trunks [`PORTS`] has room beside the slots; a network has at most 339.
 pub const MAX_TRUNKS: u32 = 1024;
 /// How many slots there are unless asked otherwise.

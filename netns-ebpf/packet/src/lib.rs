@@ -39,6 +39,7 @@ mod checksum;
 mod dhcp;
 mod ethernet;
 mod fragment;
+mod host;
 mod icmp;
 mod ipv4;
 mod ipv6;
@@ -53,6 +54,7 @@ mod transport;
 
 pub use checksum::ChecksumPlace;
 pub use dhcp::options as dhcp_options;
+pub use host::{Admission, Flow, Host, HostAccess, NoService, SERVICES, Service, admit};
 pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
 pub use message::judge as message;
@@ -209,6 +211,16 @@ impl Facts {
 /// ```
 #[inline(always)]
 pub fn judge<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> Verdict {
+    judge_at_open(frame, facts, rules).map_err(|reason| rules.reason(reason))
+}
+
+/// As [`judge`], but for the reason that a port is closed: for the kernel's program, which asks [`Rules::reason`] by itself,
+/// where there is room for it.
+///
+/// # Errors
+/// As [`judge`]; some other reason for every frame of a closed port.
+#[inline(always)]
+pub fn judge_at_open<B: Steps + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> Verdict {
     ethernet::judge(frame, facts, rules)
 }
 

@@ -20,6 +20,12 @@ const MOST_OPTIONS: u32 = 32;
 /// The hop limit of a message that no router has forwarded.
 const FROM_THIS_LINK: u8 = 255;
 
+/// Whether an ICMPv6 message is one of neighbour discovery.
+#[inline(always)]
+pub(super) const fn is_discovery(kind: u8) -> bool {
+    matches!(kind, ROUTER_SOLICITATION..=REDIRECT)
+}
+
 #[inline(always)]
 pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, rules: &Rules) -> Verdict {
     let [[kind, code, _, _]] = header::<1, 4>(frame, packet).ok_or(Reason::IcmpHeader)?;

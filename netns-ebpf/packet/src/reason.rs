@@ -4,7 +4,7 @@
 use core::fmt;
 
 /// Room for reasons: as many counters a port has. Codes are smaller.
-pub const REASONS: usize = 56;
+pub const REASONS: usize = 64;
 
 /// Makes the enumeration and what is known of each reason out of the table.
 macro_rules! reasons {
@@ -105,6 +105,9 @@ reasons! {
     51 DhcpClient "dhcp-client" "A DHCP message for somebody else: another's hardware address or lease, or a relay's; or none that a client sends."
     52 Unjudged "unjudged" "The frame got past the program at the port, and was dropped by the barrier behind it."
     53 ChecksumPlace "checksum-place" "A checksum was left to be filled in later, at a place that is judged and is no checksum's."
+    54 Closed "closed" "The port may send nothing, because no policy applies to it."
+    55 Host "host" "To the host, and nothing that the port may send there."
+    56 Forward "forward" "To be passed on by the host, which the port may not ask for."
 }
 
 impl Reason {
@@ -112,6 +115,12 @@ impl Reason {
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether a frame has it by itself, at a port that may send something; not by who receives it, or where it is seen.
+    #[must_use]
+    pub const fn is_of_frame(self) -> bool {
+        !matches!(self, Self::Group | Self::Unjudged | Self::Closed | Self::Host | Self::Forward)
     }
 
     /// The reason of this name.

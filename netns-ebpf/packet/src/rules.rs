@@ -3,6 +3,9 @@
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::Reason;
+use crate::host::{HostAccess, SERVICES, Service};
+
 /// Networks of a family that a port can have.
 pub const NETS: usize = 4;
 /// EtherTypes that a port can have beside IPv4, ARP and IPv6.
@@ -123,27 +126,42 @@ pub struct Rules {
     permissions: Permissions,
     /// Unused places are 0, which is no EtherType.
     ether_types: [u16; ETHER_TYPES],
+    /// What may be sent to the host, and whether it is not to pass anything on: 0 for no restriction.
+    host: u16,
     /// Zero.
-    reserved: [u16; 3],
+    reserved: [u16; 2],
     v4: [Net4; NETS],
     v6: [Net6; NETS],
+    services: [Service; SERVICES],
 }
 
+/// The bits of [`Rules::host`] that say what may be sent to the host itself.
+const ACCESS: u16 = 3;
+/// The bit that says that the host is not to pass anything on.
+const NO_FORWARDING: u16 = 1 << 2;
+
 const _: () = {
-    assert!(size_of::<Rules>() == 184 && align_of::<Rules>() == 8);
+    assert!(size_of::<Rules>() == 216 && align_of::<Rules>() == 8);
     assert!(core::mem::offset_of!(Rules, permissions) == 8);
     assert!(core::mem::offset_of!(Rules, ether_types) == 10);
+    assert!(core::mem::offset_of!(Rules, host) == 18);
     assert!(core::mem::offset_of!(Rules, v4) == 24);
     assert!(core::mem::offset_of!(Rules, v6) == 56);
+    assert!(core::mem::offset_of!(Rules, services) == 184);
 };
 
-/// The rules have no room for one more network or EtherType: they have [`NETS`] of each family, and [`ETHER_TYPES`].
+/// The rules have no room for one more network, EtherType or service: they have [`NETS`] of each family, [`ETHER_TYPES`],
+/// and [`SERVICES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RulesFull;
 
 impl fmt::Display for RulesFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a port has at most {NETS} networks of each family and {ETHER_TYPES} EtherTypes of its own")
+        write!(
+            f,
+            "a port has at most {NETS} networks of each family, {ETHER_TYPES} EtherTypes of its own, and {SERVICES} \
+             services of the host"
+        )
     }
 }
 
@@ -164,11 +182,35 @@ impl Rules {
             mac: Mac::new(mac),
             permissions: Permissions::UNSPECIFIED,
             ether_types: [0; ETHER_TYPES],
-            reserved: [0; 3],
+            host: 0,
+            reserved: [0; 2],
             v4: [Net4::UNUSED; NETS],
             // The last of the places, since most packets come from others.
             v6: [Net6::UNUSED, Net6::UNUSED, Net6::UNUSED, link_local],
+            services: [Service::NONE; SERVICES],
         }
+    }
+
+    /// A port that may send nothing: each of its frames has the reason [`Reason::Closed`]. Nothing that is added to these rules changes that. [`Self::mac`] is the
+    /// broadcast address.
+    #[must_use]
+    pub const fn closed() -> Self {
+        // No address has more than 48 bits, so no frame's source is this one.
+        Self { mac: Mac(u64::MAX), ..Self::new([0; 6]).without_ipv6() }
+    }
+
+    /// Whether these are the rules of [`Self::closed`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.mac.0 == u64::MAX
+    }
+
+    /// The reason that a frame has, by these rules, in which this one was found.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reason(&self, found: Reason) -> Reason {
+        if self.is_closed() { Reason::Closed } else { found }
     }
 
     /// The same without any IPv6: no address, and nothing from `::`. What was given by [`Self::with_ipv6`] goes too.
@@ -233,6 +275,77 @@ impl Rules {
         Ok(self)
     }
 
+    /// With this much of the host within reach; by default everything is.
+    ///
+    /// It holds where the program is on the bridge itself too, since that is where the host receives.
+    #[must_use]
+    pub const fn with_host(mut self, access: HostAccess) -> Self {
+        let access = match access {
+            HostAccess::Everything => 0,
+            HostAccess::Nothing => 1,
+            HostAccess::Neighbours => 2,
+            HostAccess::Services => ACCESS,
+        };
+        self.host = self.host & !ACCESS | access;
+        self
+    }
+
+    /// With one more service of the host within reach, and nothing of it that is not [`HostAccess::Services`].
+    ///
+    /// # Errors
+    /// If there are [`SERVICES`] already.
+    pub fn with_service(mut self, service: Service) -> Result<Self, RulesFull> {
+        *self.services.iter_mut().find(|place| **place == Service::NONE).ok_or(RulesFull)? = service;
+        Ok(self.with_host(HostAccess::Services))
+    }
+
+    /// With nothing that the host would pass on, by its routes, to somebody else: to another bridge, to the internet. By
+    /// default it may be. As [`Self::with_host`], it holds where the program is on the bridge too.
+    ///
+    /// What the host passes on although it goes to one of its own addresses (a published port, DNAT) is not meant.
+    #[must_use]
+    pub const fn without_forwarding(mut self) -> Self {
+        self.host |= NO_FORWARDING;
+        self
+    }
+
+    /// What may be sent to the host itself.
+    #[inline(always)]
+    #[must_use]
+    pub const fn host_access(&self) -> HostAccess {
+        match self.host & ACCESS {
+            0 => HostAccess::Everything,
+            1 => HostAccess::Nothing,
+            2 => HostAccess::Neighbours,
+            _ => HostAccess::Services,
+        }
+    }
+
+    /// The services of the host that are within reach, where [`HostAccess::Services`] are.
+    #[cfg(not(target_arch = "bpf"))]
+    pub fn host_services(&self) -> impl Iterator<Item = Service> {
+        self.services.into_iter().filter(|service| *service != Service::NONE)
+    }
+
+    /// Whether the host may pass on what the port sends.
+    #[inline(always)]
+    #[must_use]
+    pub const fn forwards(&self) -> bool {
+        self.host & NO_FORWARDING == 0
+    }
+
+    /// Whether the host is not wholly within reach, or is not to pass everything on.
+    #[inline(always)]
+    #[must_use]
+    pub const fn restricts_host(&self) -> bool {
+        self.host != 0
+    }
+
+    #[inline(always)]
+    pub(super) const fn services(&self) -> &[Service; SERVICES] {
+        &self.services
+    }
+
     /// With these permissions too.
     #[must_use]
     pub const fn permitting(mut self, permissions: Permissions) -> Self {
@@ -259,17 +372,22 @@ impl Rules {
     #[must_use]
     pub fn to_words(&self) -> [u64; size_of::<Self>() / size_of::<u64>()] {
         let [t0, t1, t2, t3] = self.ether_types;
-        let [r0, r1, r2] = self.reserved;
+        let [r0, r1] = self.reserved;
         let mut words = [0; size_of::<Self>() / size_of::<u64>()];
         words[0] = self.mac.0;
         words[1] = word([self.permissions.0, t0, t1, t2].map(u16::to_ne_bytes));
-        words[2] = word([t3, r0, r1, r2].map(u16::to_ne_bytes));
+        words[2] = word([t3, self.host, r0, r1].map(u16::to_ne_bytes));
         for (place, net) in words[3..].iter_mut().zip(&self.v4) {
             *place = word([net.address, net.mask].map(u32::to_ne_bytes));
         }
         for (places, net) in words[3 + NETS..].chunks_exact_mut(4).zip(&self.v6) {
             places[..2].copy_from_slice(&net.address);
             places[2..].copy_from_slice(&net.mask);
+        }
+        let services = self.services.map(|service| service.to_word().to_ne_bytes());
+        for (place, pair) in words[3 + NETS + NETS * 4..].iter_mut().zip(services.as_chunks().0) {
+            let [one, other] = *pair;
+            *place = word([one, other]);
         }
         words
     }
@@ -291,13 +409,20 @@ impl Rules {
             let at = 3 + NETS + place * 4;
             Net6 { address: [words[at], words[at + 1]], mask: [words[at + 2], words[at + 3]] }
         };
+        let service = |place: usize| {
+            let [a, b, c, d, e, f, g, h] = bytes[3 + NETS + NETS * 4 + place / 2];
+            let half = if place.is_multiple_of(2) { [a, b, c, d] } else { [e, f, g, h] };
+            Service::from_word(u32::from_ne_bytes(half))
+        };
         Self {
             mac: Mac(words[0]),
             permissions: Permissions(half(1, 0)),
             ether_types: [half(1, 2), half(1, 4), half(1, 6), half(2, 0)],
-            reserved: [0; 3],
+            host: half(2, 2),
+            reserved: [0; 2],
             v4: core::array::from_fn(net4),
             v6: core::array::from_fn(net6),
+            services: core::array::from_fn(service),
         }
     }
 

@@ -10,7 +10,7 @@
 //! [softirq.c]: https://github.com/torvalds/linux/blob/v6.18/kernel/softirq.c
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use netns_packet::layout::{BY_TRUNK, NEAR_LINKS, NO_SLOT, PortCounters, Traffic, counter_index};
+use netns_packet::layout::{BY_TRUNK, NEAR_LINKS, NO_SLOT, OF_HOST, PortCounters, Traffic, counter_index};
 
 use crate::atomic;
 use crate::frame::Frame;
@@ -119,6 +119,8 @@ pub(crate) fn sender(frame: &Frame) -> u32 {
     }
     match slot_of(frame.from_ifindex) {
         BY_TRUNK => frame.carried,
+        // What comes from a bridge, the host has passed on.
+        slot if slot & OF_HOST != 0 => NO_SLOT,
         slot => slot,
     }
 }
@@ -135,7 +137,8 @@ pub(crate) fn slot_at(ifindex: u32) -> u32 {
         return word as u32;
     }
     match slot_of(ifindex) {
-        BY_TRUNK => NO_SLOT,
+        // A trunk's or a bridge's.
+        slot if slot & OF_HOST != 0 => NO_SLOT,
         slot => slot,
     }
 }

@@ -61,6 +61,22 @@ pub(crate) fn class_id(context: &TcContext) -> u32 {
     unsafe { (*context.skb.skb).tc_classid }
 }
 
+/// Keeps what the frame carries in its scratch space (`cb`, which is the traffic control's at this hook, and nobody's
+/// after it), for [`carried`]: at a bridge it says which port the frame came in by. The stack has no room for it.
+#[inline(always)]
+pub(crate) fn remember_carried(context: &TcContext) {
+    let skb = context.skb.skb;
+    // SAFETY: as in `Frame::read`, and as in `carry_slot`.
+    unsafe { (&raw mut (*skb).cb[0]).write_volatile((*skb).tc_index) };
+}
+
+/// The slot that the frame carried when this run began.
+#[inline(always)]
+pub(crate) fn carried(context: &TcContext) -> u32 {
+    // SAFETY: as in `Frame::read`.
+    unsafe { (&raw const (*context.skb.skb).cb[0]).read_volatile() }
+}
+
 /// The link that the frame is at.
 #[inline(always)]
 pub(crate) fn ifindex(context: &TcContext) -> u32 {

@@ -18,6 +18,7 @@ mod copy;
 mod count;
 mod direct;
 mod frame;
+mod host;
 mod log;
 mod maps;
 mod pairs;
@@ -29,7 +30,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
-use netns_packet::layout::{BY_TRUNK, NO_SLOT};
+use netns_packet::layout::{BY_TRUNK, NO_SLOT, OF_HOST};
 
 use frame::Frame;
 
@@ -63,6 +64,7 @@ fn tcx_egress(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn received(context: &TcContext, slot: u32) -> i32 {
+    frame::remember_carried(context);
     let frame = Frame::read(context, slot);
     frame::carry_slot(context, slot);
     frame::stamp(context);
@@ -92,7 +94,8 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
 fn trunk_egress(context: TcContext) -> i32 {
     let slot = count::slot_of(Frame::read(&context, NO_SLOT).from_ifindex);
     if slot != BY_TRUNK {
-        frame::carry_slot(&context, slot);
+        // What comes from a bridge, the host has passed on.
+        frame::carry_slot(&context, if slot & OF_HOST == 0 { slot } else { NO_SLOT });
     }
     TC_ACT_UNSPEC
 }

@@ -5,13 +5,14 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use core::hint::black_box;
 use netns_packet::layout::{Dropped, MAX_GROUPS, NO_SLOT, PortRules, Violations, WINDOW_SHIFT, control};
-use netns_packet::{ChecksumPlace, Facts, REASONS, Reason, Rules, is_plain, judge};
+use netns_packet::{ChecksumPlace, Facts, REASONS, Reason, Rules, is_plain, judge_at_open};
 
 use crate::Fate;
 use crate::atomic;
 use crate::checksum;
 use crate::copy;
 use crate::frame::Frame;
+use crate::host;
 use crate::maps::{EVENT_LIMIT, EVENTS, GROUPS, POLICIES, VIOLATIONS};
 use crate::skb::Skb;
 use crate::steps::Judged;
@@ -48,25 +49,39 @@ extern "C" fn judged(skb: *mut __sk_buff, slot: u32, control: u32, left: u32) ->
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     let Some(rules) = rules_at(slot, control) else { return NO_REASON };
-    let verdict = judge(&Judged { skb: Skb(skb), slot, control }, facts(&frame, left), rules);
+    let verdict = judge_at_open(&Judged { skb: Skb(skb), slot, control }, facts(&frame, left), rules);
     verdict.map_or_else(|reason| u32::from(reason.code()), |()| NO_REASON)
 }
 
 /// No code of a reason.
-const NO_REASON: u32 = u8::MAX as u32;
+pub(crate) const NO_REASON: u32 = u8::MAX as u32;
+
+/// What is done about a violation of the port of this slot; not 0 if the frame is to be dropped.
+///
+/// A bridge's own rules are a closed port's, by which every frame comes here, and it is here that what it is to the host is
+/// judged: [`judged`] has no room for that.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+    if control & control::MODE == control::HOST {
+        return host::at_host(skb);
+    }
+    let is_closed = rules_at(slot, control).is_some_and(Rules::is_closed);
+    counted(skb, slot, control, if is_closed { u32::from(Reason::Closed.code()) } else { reason })
+}
 
 /// Counts and tells a violation of the port of this slot; not 0 if the frame is to be dropped. By itself as [`judged`] is,
 /// and beside it rather than in it, because the stacks of functions that call each other add up (512 bytes).
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn violated(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+pub(crate) extern "C" fn counted(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     u32::from(matches!(violation(&context, &frame, slot, reason as u8, control), Fate::Drop))
 }
 
 #[inline(always)]
-const fn facts(frame: &Frame, left: u32) -> Facts {
+pub(crate) const fn facts(frame: &Frame, left: u32) -> Facts {
     Facts {
         length: frame.bytes as u32,
         is_train: frame.is_train,
@@ -138,6 +153,12 @@ fn refused_by(slot: u32) -> u64 {
 pub(crate) fn ifindex_of(slot: u32) -> u32 {
     // SAFETY: the word is an aligned one of the map, valid while the program runs; user space stores it whole.
     POLICIES.get_ptr(slot).map_or(0, |policy| unsafe { (&raw const (*policy).ifindex).read_volatile() })
+}
+
+/// The control word of a slot's policy.
+#[inline(always)]
+pub(crate) fn control_at(slot: u32) -> u32 {
+    POLICIES.get_ptr(slot).map_or(control::OFF, control_of)
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
 mod checksum;
 mod claims;
 mod honest;
+mod host;
 mod hostile;
 mod plain;
 mod table;

@@ -5,6 +5,7 @@ use std::fmt;
 use netns_core::tc::{self, Direction, FilterInfo};
 use netns_core::{Error, RouteSocket};
 
+use super::attach::AT_HOST;
 use super::{Monitor, MonitorError, hook};
 
 /// Something of somebody else's that runs before a program of ours at a port's hook. What it lets pass, drops or redirects,
@@ -86,7 +87,8 @@ impl Monitor {
     /// Of filters alone.
     pub(super) fn standing(&self, socket: &mut RouteSocket, ifindex: u32) -> Result<Standing, Error> {
         let (Some(slot), mut ahead) = (self.slot(ifindex), Vec::new()) else { return Ok(Standing::Missing) };
-        for (direction, program) in Direction::BOTH.into_iter().zip(self.program_ids()) {
+        let directions = if self.is_of_host(slot) { AT_HOST } else { &Direction::BOTH };
+        for (&direction, program) in directions.iter().zip(self.program_ids()) {
             let filters = tc::list_filters(socket, ifindex, direction)?;
             let is_ours = |filter: &FilterInfo| {
                 filter.program_id == Some(program) && filter.class_id == Some(slot.get().into())

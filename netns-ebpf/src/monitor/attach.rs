@@ -10,7 +10,7 @@ use netns_core::{Error, RouteSocket};
 
 use super::ahead::{Ahead, Standing};
 use super::load::LoadedProgram;
-use super::{Monitor, MonitorError, Policy, Slot};
+use super::{Monitor, MonitorError, Owner, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
 pub(super) const NAME: &str = "netns-ebpf";
@@ -29,9 +29,14 @@ pub struct Attachment {
     made_clsact: bool,
     /// The filters' priorities, ingress first; `None` for one that was never made.
     priorities: [Option<u16>; 2],
+    /// Where they are: at a bridge, where the host receives, at ingress alone.
+    directions: &'static [Direction],
     /// Filters of others that run before ours.
     ahead: Vec<Ahead>,
 }
+
+/// Where the program is on a bridge.
+pub(super) const AT_HOST: &[Direction] = &[Direction::Ingress];
 
 impl Attachment {
     /// The port.
@@ -115,8 +120,34 @@ impl Monitor {
             self.release(slot)?;
             return Err(error);
         }
-        let (made_clsact, priorities) = (false, [None; 2]);
-        let mut attachment = Attachment { ifindex, slot, made_clsact, priorities, ahead: Vec::new() };
+        self.attach_in(socket, ifindex, slot, &Direction::BOTH)
+    }
+
+    /// Attaches to a bridge itself, at its ingress hook, where the host receives what came in by the bridge's ports. From
+    /// then on it holds what the rules of those ports say of the host:
+    /// [`Rules::with_host`](crate::packet::Rules::with_host), `with_service`, `without_forwarding`. Frames that came in by
+    /// ports without a policy, and all that passes between ports, go by.
+    ///
+    /// The bridge takes a slot, in which what reaches the host is counted. To be given to [`Self::detach`] as ports'
+    /// attachments are.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub fn attach_host(&self, socket: &mut RouteSocket, bridge: u32) -> Result<Attachment, MonitorError> {
+        let slot = self.give_slot(bridge, Owner::Host)?;
+        self.attach_in(socket, bridge, slot, AT_HOST)
+    }
+
+    /// Attaches to a link that has a slot; takes that back if it fails.
+    fn attach_in(
+        &self,
+        socket: &mut RouteSocket,
+        ifindex: u32,
+        slot: Slot,
+        directions: &'static [Direction],
+    ) -> Result<Attachment, MonitorError> {
+        let (made_clsact, priorities, ahead) = (false, [None; 2], Vec::new());
+        let mut attachment = Attachment { ifindex, slot, made_clsact, priorities, directions, ahead };
         match self.attach_to(socket, &mut attachment) {
             Ok(()) => Ok(attachment),
             Err(error) => {
@@ -141,7 +172,7 @@ impl Monitor {
             }
             Err(error) => return Err(failed(error)),
         }
-        for (direction, priority) in Direction::BOTH.into_iter().zip(&mut attachment.priorities) {
+        for (&direction, priority) in attachment.directions.iter().zip(&mut attachment.priorities) {
             let others = tc::list_filters(socket, ifindex, direction).map_err(failed)?;
             if priority.is_some_and(|ours| others.iter().any(|filter| self.is_ours(filter, direction, ours)))
             {
@@ -180,7 +211,8 @@ impl Monitor {
     /// The attachment of a port that was made with the filters of [`Self::filters`] and has this slot, for
     /// [`Self::restore`].
     pub const fn attachment_of(ifindex: u32, slot: Slot) -> Attachment {
-        Attachment { ifindex, slot, made_clsact: true, priorities: [Some(FIRST); 2], ahead: Vec::new() }
+        let (priorities, directions) = ([Some(FIRST); 2], &Direction::BOTH);
+        Attachment { ifindex, slot, made_clsact: true, priorities, directions, ahead: Vec::new() }
     }
 
     fn is_ours(&self, filter: &FilterInfo, direction: Direction, priority: u16) -> bool {
@@ -189,7 +221,8 @@ impl Monitor {
             && filter.handle == HANDLE
     }
 
-    /// The slot of a port that carries both programs; `None` if it has none, or somebody took a filter away.
+    /// The slot of a port that carries both programs, or of a bridge that carries the one of [`Self::attach_host`]; `None` if
+    /// it has none, or somebody took a filter away.
     ///
     /// # Errors
     /// [`MonitorError::Port`] with what the kernel refused.
@@ -210,7 +243,7 @@ impl Monitor {
     ) -> Result<(), MonitorError> {
         let Attachment { ifindex, slot, priorities, .. } = *attachment;
         let failed = |source| MonitorError::Port { operation: "attach first to", ifindex, source };
-        for (direction, priority) in Direction::BOTH.into_iter().zip(priorities) {
+        for (&direction, priority) in attachment.directions.iter().zip(priorities) {
             let Some(priority) = priority else { continue };
             let filters = tc::list_filters(socket, ifindex, direction).map_err(failed)?;
             let ours = filters.iter().position(|filter| self.is_ours(filter, direction, priority));

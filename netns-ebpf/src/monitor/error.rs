@@ -64,6 +64,11 @@ pub enum MonitorError {
         /// The id of one that is missing.
         program: u32,
     },
+    /// The programs that were to be opened again are of a version whose maps are laid out in another way.
+    OtherLayout {
+        /// The id of one of them.
+        program: u32,
+    },
     /// An operation of aya's failed in a way that has no name of its own here.
     Load {
         /// What was being done, and to what.
@@ -176,6 +181,7 @@ impl MonitorError {
             Self::TooOld { .. }
             | Self::Missing { .. }
             | Self::ByteOrder
+            | Self::OtherLayout { .. }
             | Self::ChecksumsUnseen { .. }
             | Self::Verifier { .. } => ErrorKind::Unsupported,
             Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
@@ -260,6 +266,12 @@ impl fmt::Display for MonitorError {
                 )
             }
             Self::Gone { program } => write!(f, "there is no eBPF program with the id {program} any more"),
+            Self::OtherLayout { program } => {
+                write!(
+                    f,
+                    "the eBPF program {program} is of another version, which keeps its data in another way"
+                )
+            }
             Self::Load { operation, source } => {
                 write!(f, "{operation}: {source}")?;
                 let mut cause = source.source();

@@ -7,6 +7,7 @@ mod compare;
 mod ends;
 mod error;
 mod events;
+mod guard;
 mod hook;
 mod kernel_answer;
 mod kernel_types;
@@ -43,6 +44,7 @@ pub use compare::{CountedApart, Counter, CounterComparison, Difference};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
+pub use guard::NetworkGuard;
 pub use observe::{
     Barred, Clsact, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange, Station,
     Trace, stations,
@@ -74,11 +76,11 @@ const NO_EXIST: u64 = 1;
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
     ///
-    /// The kernel keeps about 1,032 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
+    /// The kernel keeps about 1,200 bytes for each slot, and 64 more for each *possible* CPU: those that the machine could
     /// ever have, not those that it has (`/sys/devices/system/cpu/possible`). In all it is about, in bytes,
     ///
     /// ```text
-    /// slots * (1,032 + 64 * possible CPUs) + 64 * pairs + 1,000,000
+    /// slots * (1,200 + 64 * possible CPUs) + 64 * pairs + 1,000,000
     /// ```
     ///
     /// so 4,096 slots take 4.6 MB on 2 possible CPUs and 38 MB on 128 (`memlock` in `/proc/PID/fdinfo` of the maps). If you
@@ -149,6 +151,14 @@ pub struct Snapshot {
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair: as [`Monitor::lost_pairs`].
     pub lost: Lost,
+}
+
+/// What a slot is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Port,
+    /// A bridge, at which the host receives.
+    Host,
 }
 
 /// The programs in the kernel and the maps they count in.
@@ -262,6 +272,11 @@ impl Monitor {
     /// # Errors
     /// [`MonitorError::SlotsExhausted`] names the limit; [`MonitorError::Assigned`] if the port has a slot.
     pub fn assign(&self, ifindex: u32) -> Result<Slot, MonitorError> {
+        self.give_slot(ifindex, Owner::Port)
+    }
+
+    /// Gives a port or a bridge a slot.
+    fn give_slot(&self, ifindex: u32, owner: Owner) -> Result<Slot, MonitorError> {
         let mut ports = self.lock();
         let Some((slot, stale)) = ports.slots.next() else {
             return Err(MonitorError::SlotsExhausted { limit: ports.limit });
@@ -274,16 +289,23 @@ impl Monitor {
             self.counters.zero(line);
         }
         self.validation.reset(slot);
-        match ports.map.insert(ifindex, u32::from(slot.get()), NO_EXIST) {
+        let mark = if owner == Owner::Host { layout::OF_HOST } else { 0 };
+        match ports.map.insert(ifindex, u32::from(slot.get()) | mark, NO_EXIST) {
             Ok(()) => ports.slots.take(ifindex),
             Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
         };
-        ports.set_near(ifindex, Some(slot));
         if let Some(pairs) = &self.pairs {
             pairs.forget_lost_of(slot.get().into());
             pairs.share(ports.slots.count());
         }
-        self.validation.set_port(slot, Some(ifindex));
+        match owner {
+            Owner::Port => {
+                ports.set_near(ifindex, Some(slot));
+                self.validation.set_port(slot, Some(ifindex));
+            }
+            // A frame's sender is looked for by neither.
+            Owner::Host => self.validation.judge_for_host(slot),
+        }
         Ok(slot)
     }
 
@@ -341,7 +363,13 @@ impl Monitor {
         }
     }
 
-    /// The ports that have a slot, with their ifindex, in the slots' order.
+    /// Whether a slot is a bridge's own.
+    fn is_of_host(&self, slot: Slot) -> bool {
+        self.validation.is_of_host(slot)
+    }
+
+    /// The ports that have a slot, and the bridges that have one ([`Self::attach_host`]), with their ifindex, in the slots'
+    /// order.
     #[must_use]
     pub fn ports(&self) -> Vec<(Slot, u32)> {
         self.lock().slots.used().collect()
@@ -389,6 +417,7 @@ impl Monitor {
             ports: ports
                 .slots
                 .used()
+                .filter(|(slot, _)| !self.is_of_host(*slot))
                 .map(|(slot, ifindex)| CountedPort {
                     slot,
                     ifindex,

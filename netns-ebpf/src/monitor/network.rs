@@ -8,7 +8,7 @@ use netns_core::{Cause, Error, Result};
 
 use super::{Monitor, MonitorError, Slot};
 
-/// Counts what passes the ports of a network.
+/// Counts what passes the ports of a network; [`NetworkGuard`](super::NetworkGuard) judges it, too.
 ///
 /// ```no_run
 /// use netns_core::network::{Network, NetworkOptions};

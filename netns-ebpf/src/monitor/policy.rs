@@ -77,6 +77,14 @@ impl Policy {
         rules.map(Self::new)
     }
 
+    /// Of a port that may send nothing, enforced: what a port gets to which no policy applies, where that is not to mean
+    /// that everything passes. Each of its frames is dropped for the reason [`Reason::Closed`]; what others send to it
+    /// arrives.
+    #[must_use]
+    pub const fn closed() -> Self {
+        Self::new(Rules::closed()).enforced()
+    }
+
     /// The same, enforced.
     #[must_use]
     pub const fn enforced(self) -> Self {
@@ -102,6 +110,20 @@ impl Validation {
         let slot = usize::from(slot.get());
         self.write_control(slot, control::OFF, 0);
         self.violations.zero(slot);
+    }
+
+    /// Makes a slot one of a bridge: what comes to its hook is judged by the rules of the port it came in by. By its own,
+    /// nothing is plain, so that every frame is looked at.
+    pub(super) fn judge_for_host(&self, slot: Slot) {
+        let slot = usize::from(slot.get());
+        self.write(slot, &Policy::closed());
+        let (active, group) = self.read_control(slot);
+        self.write_control(slot, active & !control::MODE | control::HOST, group);
+    }
+
+    /// Whether a slot is one of a bridge.
+    pub(super) fn is_of_host(&self, slot: Slot) -> bool {
+        self.read_control(slot.get().into()).0 & control::MODE == control::HOST
     }
 
     /// Says which port a slot is of; `None` for no port.

@@ -26,6 +26,13 @@ pub enum Behind {
     },
     /// A namespace of which nothing is known but the id that the kernel gave it.
     Id(i32),
+    /// Another namespace than the one that was behind it at first: the interface was moved there while the port was
+    /// observed. Whoever is root inside can do that, so where it is now says nothing of who it is, and it stays moved
+    /// until the port leaves the bridge.
+    Moved {
+        /// Who was behind the port before.
+        from: Box<Self>,
+    },
     /// The port's own namespace: both ends of the cable are in it.
     Here,
     /// No namespace: a network card, a tunnel, a virtual machine's tap.
@@ -40,6 +47,7 @@ impl Behind {
             Self::Named(name) => name.clone(),
             Self::Process { pid, command } => format!("{command}/{pid}"),
             Self::Id(id) => format!("nsid {id}"),
+            Self::Moved { from } => format!("moved from {}", from.label()),
             Self::Here | Self::Nothing => String::new(),
         }
     }
@@ -54,6 +62,12 @@ impl fmt::Display for Behind {
                 write!(f, "a namespace without a name, of process {pid} ({command})")
             }
             Self::Id(id) => write!(f, "a namespace of which only the kernel's id is known, {id}"),
+            Self::Moved { from } => {
+                write!(
+                    f,
+                    "another namespace than before; its interface was moved, and before that it was {from}"
+                )
+            }
             Self::Here => f.write_str("the other end is in this namespace"),
             Self::Nothing => f.write_str("no namespace"),
         }

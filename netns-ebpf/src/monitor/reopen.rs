@@ -26,8 +26,8 @@ impl Monitor {
     /// [`bpf_prog_info`](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h), since Linux 4.15.
     ///
     /// # Errors
-    /// [`MonitorError::Gone`] if the programs are there no more; [`MonitorError::Load`] if they are not ours, or of
-    /// another version's layout.
+    /// [`MonitorError::Gone`] if the programs are there no more; [`MonitorError::OtherLayout`] if another version loaded
+    /// them, which has other maps: new ones take their place. [`MonitorError::Load`] if they are not ours.
     ///
     /// ```no_run
     /// use netns_ebpf::Monitor;
@@ -50,6 +50,18 @@ impl Monitor {
             {
                 maps.insert(name, map);
             }
+        }
+        let is_laid_out = |(name, size)| {
+            let Some(Map::Array(map)) = maps.get(name) else { return true };
+            map.info().is_ok_and(|info| info.value_size() as usize == size)
+        };
+        let sizes = [
+            (layout::COUNTERS, size_of::<PortCounters>()),
+            (layout::POLICIES, size_of::<PortRules>()),
+            (layout::VIOLATIONS, size_of::<Violations>()),
+        ];
+        if !sizes.into_iter().all(is_laid_out) {
+            return Err(MonitorError::OtherLayout { program: programs[0] });
         }
         let log = LogReader::of_program(programs[1])?;
         let (ingress, egress) = (ingress.0, egress.0);
@@ -80,7 +92,7 @@ impl Monitor {
         for entry in &map {
             let (ifindex, slot) = entry.map_err(|error| unreadable(layout::PORTS, error))?;
             if slot != layout::BY_TRUNK {
-                slots.restore(slot, ifindex);
+                slots.restore(slot & !layout::OF_HOST, ifindex);
             }
         }
         Ok(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use netns_core::link::LinkChange;
 use netns_core::{MacAddress, RouteSocket, address, link};
 use netns_ebpf::packet::{Reason, Rules};
-use netns_ebpf::{Behind, Judging, Monitor, MonitorOptions, Observer, Policy, Slot};
+use netns_ebpf::{Behind, Judging, Monitor, MonitorOptions, Observer, Policy, PortChange, Slot};
 
 use crate::harness::{Network, name, privileged, settled};
 
@@ -122,10 +122,62 @@ fn what_is_given_for_a_namespace_holds_when_its_port_comes_and_what_is_given_for
     link::set(&mut socket, PORT, &down).unwrap();
     let renamed = name("renamed");
     link::set(&mut socket, PORT, &LinkChange { name: Some(renamed), ..LinkChange::default() }).unwrap();
-    observer.changes(Duration::ZERO).unwrap();
-    assert_eq!(monitor.policy(slot(PORT)), None, "it has another name now");
+    let changes = observer.changes(Duration::ZERO).unwrap();
+    assert!(changes.iter().any(|change| matches!(change, PortChange::Closed(port) if port.ifindex == PORT)));
+    assert_eq!(
+        monitor.policy(slot(PORT)),
+        Some(Policy::closed()),
+        "it has another name now, and is not set free by it"
+    );
     assert_eq!(monitor.policy(slot(OTHER)), Some(policy));
     observer.stop().unwrap();
     drop(inhabitant.stdin.take());
     assert!(inhabitant.wait().unwrap().success());
+}
+
+#[test]
+fn a_port_that_cannot_be_judged_is_closed_by_the_barrier_while_it_is_on_the_bridge() {
+    const TEST: &str = "a_port_that_cannot_be_judged_is_closed_by_the_barrier_while_it_is_on_the_bridge";
+    if !privileged(TEST) || !netns_core::barrier::is_supported().unwrap() {
+        return;
+    }
+    // Room for one port alone.
+    let monitor =
+        Monitor::load(&MonitorOptions { slots: 1, barrier: true, ..MonitorOptions::default() }).unwrap();
+    let mut network = Network::new();
+    network.add(None);
+    network.add(None);
+    network.introduce();
+    let host = network.host.try_clone().unwrap();
+    let policy = |number: u8| {
+        let rules = Rules::new(MacAddress::local(number.into()).0).with_ipv4([10, 1, 1, number].into(), 32);
+        Policy::new(rules.unwrap()).enforced()
+    };
+    let given =
+        Judging::Given(Box::new(move |port| Some(policy(if port.name.as_str() == "port1" { 1 } else { 2 }))));
+    let mut observer = Observer::start_judging(&monitor, &host, name("br0"), (), given).unwrap();
+    let changes = observer.changes(Duration::ZERO).unwrap();
+    let is_refused = |change: &PortChange| matches!(change, PortChange::Refused { name, enforced: true, closed: true, .. } if name.as_str() == "port2");
+    assert!(changes.iter().any(is_refused), "{changes:?}");
+    let listener = host.enter(|| UdpSocket::bind("10.1.1.254:7").unwrap()).unwrap();
+    listener.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let says = |from: usize| {
+        let namespace = &network.insides[from].namespace;
+        let sender = namespace.enter(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+        sender.send_to(b"hello", "10.1.1.254:7").unwrap();
+        listener.recv(&mut [0; 16]).is_ok()
+    };
+    assert_eq!([says(0), says(1)], [true, false]);
+
+    // It leaves, and is as it was before; when it comes again, there is still no room.
+    let mut socket = RouteSocket::open_in(&host).unwrap();
+    let mut join = |bridge| {
+        link::set(&mut socket, OTHER, &LinkChange { master: Some(bridge), ..LinkChange::default() }).unwrap();
+        observer.changes(Duration::ZERO).unwrap();
+    };
+    join(0);
+    join(network.bridge);
+    assert!(!says(1));
+    observer.stop().unwrap();
+    assert!(says(1), "nobody enforces any more");
 }

@@ -194,6 +194,8 @@ impl<'a> Executor<'a> {
             }
             Change::SetPolicy { port, inside, policy, .. } => self.set_policy(port, inside, policy)?,
             Change::RemovePolicy { port } => self.remove_policy(port)?,
+            Change::JudgeHost { bridge } => self.judge_host(bridge)?,
+            Change::LeaveHost { bridge } => self.leave_host(bridge)?,
             Change::PartGroups { place, numbers, .. } => self.set_groups(place, *numbers, false)?,
             Change::JoinGroups { place, numbers, .. } => self.set_groups(place, *numbers, true)?,
             Change::AddLinkLocal(link) => self.add_link_local(link)?,

@@ -236,6 +236,7 @@ const fn removes(change: &Change) -> bool {
             | Change::RemoveSingle { .. }
             | Change::RemoveNamespace(_)
             | Change::RemovePolicy { .. }
+            | Change::LeaveHost { .. }
             | Change::JoinGroups { .. }
     )
 }

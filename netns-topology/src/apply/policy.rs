@@ -48,11 +48,37 @@ impl Executor<'_> {
     pub(super) fn remove_policy(&mut self, port: &LinkName) -> Result<()> {
         let index = self.index(port)?;
         self.unbar(&port.place, index)?;
+        self.strip(port, index)
+    }
+
+    /// Puts the program onto a bridge, where the host receives.
+    pub(super) fn judge_host(&mut self, bridge: &LinkName) -> Result<()> {
+        let index = self.index(bridge)?;
+        let (monitor, _) = self.monitor(&bridge.place)?;
+        let present = monitor.program_ids();
+        // Earlier programs know the ports by other slots.
+        self.take_off(bridge, index, |ids| ids != present)?;
+        let (monitor, socket) = self.monitor(&bridge.place)?;
+        if monitor.attached(socket, index)?.is_none() {
+            release(monitor, index)?;
+            let _ = monitor.attach_host(socket, index)?;
+        }
+        Ok(())
+    }
+
+    /// Takes it off the bridge.
+    pub(super) fn leave_host(&mut self, bridge: &LinkName) -> Result<()> {
+        let index = self.index(bridge)?;
+        self.strip(bridge, index)
+    }
+
+    /// Takes all programs off a link, and its slot back.
+    fn strip(&mut self, port: &LinkName, index: u32) -> Result<()> {
         self.take_off(port, index, |_| true)?;
         // Its slot is given back where there is a program to give it back to.
         let present = self.record.programs.get(&port.place).and_then(|programs| programs.last());
         match present.map(|&programs| Monitor::reopen(programs)) {
-            None | Some(Err(MonitorError::Gone { .. })) => Ok(()),
+            None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => Ok(()),
             Some(monitor) => release(&monitor?, index),
         }
     }
@@ -122,7 +148,7 @@ impl Executor<'_> {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
             let monitor = match held {
-                None | Some(Err(MonitorError::Gone { .. })) => {
+                None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
                     // Pairs are nobody's to read here.
                     let barrier = barrier::is_supported()?;
                     if !barrier {

@@ -8,6 +8,30 @@ use std::ops::Range;
 use strsim::levenshtein;
 use toml::Spanned;
 
+/// What stands for the host in `apart`.
+const HOST: &str = "host";
+
+/// Whether it is the host that is meant.
+fn is_host(text: &Spanned<tables::GroupTable>) -> bool {
+    matches!(text.get_ref(), tables::GroupTable::Name(name) if name == HOST)
+}
+
+/// Reads which groups are kept apart from the host.
+pub(super) fn apart_from_host(pairs: &[[Spanned<tables::GroupTable>; 2]]) -> Wrong<Vec<Group>> {
+    let mut groups = Vec::new();
+    for [one, other] in pairs {
+        match (is_host(one), is_host(other)) {
+            (true, true) => {
+                return Err((other.span(), "the host is one; expected a group of ports".to_owned()));
+            }
+            (true, false) => groups.push(group(other)?),
+            (false, true) => groups.push(group(one)?),
+            (false, false) => {}
+        }
+    }
+    Ok(groups)
+}
+
 /// Reads a group.
 pub(super) fn group(text: &Spanned<tables::GroupTable>) -> Wrong<Group> {
     match text.get_ref() {
@@ -17,6 +41,9 @@ pub(super) fn group(text: &Spanned<tables::GroupTable>) -> Wrong<Group> {
                 let last = MAX_GROUPS - 1;
                 (text.span(), format!("there is no group {number}; expected one from 0 to {last}, or a name"))
             })
+        }
+        tables::GroupTable::Name(name) if name == HOST => {
+            Err((text.span(), "in `apart`, \"host\" means the host; expected another name".to_owned()))
         }
         // What reads as a number would be taken for one.
         tables::GroupTable::Name(name)
@@ -30,7 +57,7 @@ pub(super) fn group(text: &Spanned<tables::GroupTable>) -> Wrong<Group> {
     }
 }
 
-/// Reads which groups are kept apart, given where the file says which groups its ports are in; with the numbers that
+/// Reads which groups are kept apart from each other, given where the file says which groups its ports are in; with the numbers that
 /// all their names have, if they had none before.
 pub(super) fn apart<'a>(
     of_ports: impl Iterator<Item = &'a Spanned<tables::GroupTable>>,
@@ -38,7 +65,11 @@ pub(super) fn apart<'a>(
 ) -> Wrong<(Vec<[Group; 2]>, GroupNumbers)> {
     let known = of_ports.map(|text| Ok((group(text)?, text.span()))).collect::<Wrong<Vec<_>>>()?;
     let mut apart = Vec::new();
-    for [one, other] in pairs {
+    for pair @ [one, other] in pairs {
+        if let Some(host) = pair.iter().position(is_host) {
+            known_group(&pair[1 - host], &known)?;
+            continue;
+        }
         apart.push([known_group(one, &known)?, known_group(other, &known)?]);
     }
     let groups = known.iter().map(|(group, _)| group).chain(apart.iter().flatten());

@@ -2,29 +2,41 @@
 
 use super::Wrong;
 use super::group::group;
-use super::tables::{PolicyEntry, PolicyTable, Text};
+use super::tables::{HostWords, PolicyEntry, PolicyTable, Text};
 use super::values::net;
-use crate::policy::{PERMISSIONS, PortPolicy};
+use crate::group::Group;
+use crate::policy::{HOST_ACCESS, NOTHING, PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::Mode;
-use netns_ebpf::packet::Permissions;
+use netns_ebpf::packet::{HostAccess, NoService, Permissions};
 use std::ops::Range;
 use toml::Spanned;
 
-/// Reads the policy of an interface that has these addresses.
-pub(super) fn read_policy(policy: &Spanned<PolicyEntry>, own: Vec<IpNet>) -> Wrong<PortPolicy> {
+/// Reads the policy of an interface that has these addresses, given which groups are kept apart from the host.
+pub(super) fn read_policy(
+    policy: &Spanned<PolicyEntry>,
+    own: Vec<IpNet>,
+    from_host: &[Group],
+) -> Wrong<PortPolicy> {
     let span = policy.span();
     let mut read = PortPolicy { networks: own, ..PortPolicy::default() };
     match policy.get_ref() {
-        PolicyEntry::Mode(text) => read.mode = mode(text, span.clone())?,
-        PolicyEntry::Table(table) => read_table(table, &mut read)?,
+        PolicyEntry::Mode(text) => {
+            let table = PolicyTable {
+                mode: Some(Spanned::new(span.clone(), text.clone())),
+                ..PolicyTable::default()
+            };
+            read_table(&table, from_host, &mut read)?;
+        }
+        PolicyEntry::Table(table) => read_table(table, from_host, &mut read)?,
     }
     // Which MAC address it has, and which number its group, is of no consequence for whether there is room.
     read.of(MacAddress::default(), 0).map_err(|full| (span, format!("{full}; expected fewer")))?;
     Ok(read)
 }
 
-pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()> {
+/// Reads a policy, given which groups are kept apart from the host.
+pub(super) fn read_table(table: &PolicyTable, from_host: &[Group], into: &mut PortPolicy) -> Wrong<()> {
     if let Some(text) = &table.mode {
         into.mode = mode(text.get_ref(), text.span())?;
     }
@@ -50,6 +62,7 @@ pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()
         }
         into.ether_types.push(*number.get_ref());
     }
+    read_host(table, from_host, into)?;
     if let Some(allowed) = &table.ipv6 {
         into.no_ipv6 = !*allowed.get_ref();
         let own = into.networks.iter().find(|net| net.address().is_ipv6());
@@ -58,6 +71,45 @@ pub(super) fn read_table(table: &PolicyTable, into: &mut PortPolicy) -> Wrong<()
             return Err((allowed.span(), message));
         }
     }
+    Ok(())
+}
+
+/// Reads what may be sent to the host, and whether the host is to pass anything on.
+fn read_host(table: &PolicyTable, from_host: &[Group], into: &mut PortPolicy) -> Wrong<()> {
+    let is_apart = from_host.contains(&into.group);
+    match table.host.as_ref().map(|host| (host.get_ref(), host.span())) {
+        None if is_apart => into.host = HostAccess::Nothing,
+        None => {}
+        Some((words, span)) if is_apart && !matches!(words, HostWords::Word(word) if word == NOTHING) => {
+            let message = format!(
+                "its group, {}, is kept apart from the host; expected {NOTHING:?}, or another group",
+                into.group
+            );
+            return Err((span, message));
+        }
+        Some((HostWords::Word(word), span)) => {
+            let found = HOST_ACCESS.iter().find(|(name, _)| name == word);
+            into.host = found.map(|&(_, access)| access).ok_or_else(|| {
+                let message = format!(
+                    "there is no {word:?} of the host; expected \"everything\", \"neighbours\", \"nothing\", or \
+                     services: [\"tcp/22\"]"
+                );
+                (span, message)
+            })?;
+        }
+        Some((HostWords::Services(services), _)) => {
+            into.host = HostAccess::Services;
+            for text in services {
+                let service = text
+                    .get_ref()
+                    .parse()
+                    .map_err(|none: NoService| (text.span(), format!("{:?} is {none}", text.get_ref())))?;
+                into.services.push(service);
+            }
+        }
+    }
+    // Who is to reach nothing of the host is to reach nothing by it either, unless that is said.
+    into.no_forward = !table.forward.unwrap_or(into.host != HostAccess::Nothing);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! A file of policies for the ports of a bridge that somebody else made.
 
 use super::Wrong;
-use super::group::apart;
+use super::group::{apart, apart_from_host};
 use super::policy::read_table;
-use super::tables::{GroupTable, PolicyTable, Text};
+use super::tables::{GroupTable, HostWords, PolicyTable, Text};
 use super::values::{in_order, mac};
 use crate::error::{Error, Result};
 use crate::fault::Fault;
@@ -53,6 +53,8 @@ struct PortEntry {
     #[serde(default)]
     ether_types: Vec<Spanned<u16>>,
     ipv6: Option<Spanned<bool>>,
+    host: Option<Spanned<HostWords>>,
+    forward: Option<bool>,
 }
 
 impl Policies {
@@ -105,25 +107,32 @@ impl Policies {
 
 fn read(file: PortsFile) -> Wrong<Policies> {
     let entries = file.port.values().chain(file.namespace.values());
+    let from_host = apart_from_host(&file.apart)?;
     let (apart, numbers) = apart(entries.filter_map(|entry| entry.get_ref().group.as_ref()), &file.apart)?;
     let number = |group: &crate::group::Group| group.number(&numbers);
     // All have one: they were numbered.
     let apart = apart.iter().filter_map(|[one, other]| Some((number(one)?, number(other)?))).collect();
-    let (ports, namespaces) = (policies(file.port, &numbers)?, policies(file.namespace, &numbers)?);
+    let of = |table| policies(table, &numbers, &from_host);
+    let (ports, namespaces) = (of(file.port)?, of(file.namespace)?);
     Ok(Policies { ports, namespaces, apart })
 }
 
 fn policies(
     table: BTreeMap<Text, Spanned<PortEntry>>,
     numbers: &GroupNumbers,
+    from_host: &[crate::group::Group],
 ) -> Wrong<BTreeMap<String, Policy>> {
     let entries = in_order(table).into_iter();
-    entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers)?))).collect()
+    entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers, from_host)?))).collect()
 }
 
-fn policy(entry: Spanned<PortEntry>, numbers: &GroupNumbers) -> Wrong<Policy> {
+fn policy(
+    entry: Spanned<PortEntry>,
+    numbers: &GroupNumbers,
+    from_host: &[crate::group::Group],
+) -> Wrong<Policy> {
     let span = entry.span();
-    let PortEntry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6 } =
+    let PortEntry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6, host, forward } =
         entry.into_inner();
     let mut policy = PortPolicy::default();
     for address in &addresses {
@@ -135,7 +144,8 @@ fn policy(entry: Spanned<PortEntry>, numbers: &GroupNumbers) -> Wrong<Policy> {
         })?;
         policy.networks.push(IpNet::single(ip));
     }
-    read_table(&PolicyTable { mode, group, networks, permit, ether_types, ipv6 }, &mut policy)?;
+    let table = PolicyTable { mode, group, networks, permit, ether_types, ipv6, host, forward };
+    read_table(&table, from_host, &mut policy)?;
     let group = policy.group.number(numbers).unwrap_or_default();
     policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))
 }

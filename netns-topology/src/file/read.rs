@@ -2,7 +2,7 @@
 
 use super::Wrong;
 use super::check::Described;
-use super::group::apart;
+use super::group::{apart, apart_from_host};
 use super::options::read_options;
 use super::policy::read_policy;
 use super::tables::{
@@ -10,6 +10,7 @@ use super::tables::{
     Scalar, Text,
 };
 use super::values::{if_name, in_order, mac, mtu, net};
+use crate::group::Group;
 use crate::options::defaults;
 use crate::topology::{
     self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, ShellCommand,
@@ -88,7 +89,7 @@ pub(super) fn read(file: FileTable) -> Wrong<Described> {
             into.push_sysctl(sysctl, key.span())?;
         }
     }
-    read_cables(&mut into, &ends)?;
+    read_cables(&mut into, &ends, &apart_from_host(&pairs)?)?;
     // Numbers come later: those that are up keep theirs.
     (into.topology.apart, _) = apart(ends.iter().filter_map(group_of), &pairs)?;
     Ok(into)
@@ -197,7 +198,7 @@ fn read_single(
 }
 
 /// Joins every interface with its other end.
-fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
+fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong<()> {
     for end in ends {
         let near = CableEnd {
             link: end.link.clone(),
@@ -216,7 +217,12 @@ fn read_cables(into: &mut Described, ends: &[End]) -> Wrong<()> {
                 let mut port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of.map(|address| address.net));
-                let policy = end.table.policy.as_ref().map(|policy| read_policy(policy, own)).transpose()?;
+                let policy = end
+                    .table
+                    .policy
+                    .as_ref()
+                    .map(|policy| read_policy(policy, own, from_host))
+                    .transpose()?;
                 let is_enforced = policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
                 if let Some(topology::PortSpec { options, .. }) = port.port.as_mut().filter(|_| is_enforced) {
                     // They are to pass the port's barrier.

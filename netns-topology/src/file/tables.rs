@@ -1,7 +1,7 @@
 //! The tables of the file, as TOML has them: types and names of keys are checked here, what they mean in `check`.
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,11 +79,11 @@ pub(super) type OptionsTable = BTreeMap<Text, Spanned<Scalar>>;
 #[derive(Debug)]
 pub(super) enum PolicyEntry {
     Mode(String),
-    Table(PolicyTable),
+    Table(Box<PolicyTable>),
 }
 
 /// `policy`, in full.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyTable {
     pub(super) mode: Option<Text>,
@@ -95,6 +95,15 @@ pub(super) struct PolicyTable {
     #[serde(default)]
     pub(super) ether_types: Vec<Spanned<u16>>,
     pub(super) ipv6: Option<Spanned<bool>>,
+    pub(super) host: Option<Spanned<HostWords>>,
+    pub(super) forward: Option<bool>,
+}
+
+/// What may be sent to the host: a word, or a list of services.
+#[derive(Debug)]
+pub(super) enum HostWords {
+    Word(String),
+    Services(Vec<Text>),
 }
 
 /// By hand, since what serde makes of an untagged enumeration forgets where in the table a fault is.
@@ -114,7 +123,33 @@ impl<'de> Deserialize<'de> for PolicyEntry {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PolicyEntry, A::Error> {
-                PolicyTable::deserialize(MapAccessDeserializer::new(map)).map(PolicyEntry::Table)
+                PolicyTable::deserialize(MapAccessDeserializer::new(map))
+                    .map(|table| PolicyEntry::Table(Box::new(table)))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// By hand, as [`Policy`].
+impl<'de> Deserialize<'de> for HostWords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = HostWords;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"everything\", \"neighbours\", \"nothing\" or a list of services")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<HostWords, E> {
+                Ok(HostWords::Word(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<HostWords, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(HostWords::Services)
             }
         }
 

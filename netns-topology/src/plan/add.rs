@@ -21,9 +21,11 @@ impl Planner<'_> {
         self.add_bridges();
         // Before ports join them, and after ports have left them: a port is in no group that is not yet kept apart.
         self.part_groups();
+        self.judge_hosts();
         self.add_cables();
         self.add_singles();
         self.join_groups();
+        self.leave_hosts();
         self.set_sysctls(true);
         self.add_addresses();
         self.add_link_locals();

@@ -127,6 +127,16 @@ pub enum Change {
         /// The port.
         port: LinkName,
     },
+    /// Judge what comes to the host by a bridge, as the policies of the bridge's ports say.
+    JudgeHost {
+        /// The bridge.
+        bridge: LinkName,
+    },
+    /// Do not judge what comes to the host any more.
+    LeaveHost {
+        /// The bridge.
+        bridge: LinkName,
+    },
     /// Keep two groups of ports from talking to each other, either way.
     PartGroups {
         /// Where the ports are.
@@ -205,6 +215,8 @@ impl fmt::Display for Change {
                 write!(f, "{} {port}: policy {policy}", if *again { '~' } else { '+' })
             }
             Self::RemovePolicy { port } => write!(f, "- {port}: policy"),
+            Self::JudgeHost { bridge } => write!(f, "+ {bridge}: policy of what comes to the host"),
+            Self::LeaveHost { bridge } => write!(f, "- {bridge}: policy of what comes to the host"),
             Self::PartGroups { place, groups: [one, other], .. } => {
                 write!(f, "+ {place}: apart {one} and {other}")
             }

@@ -5,6 +5,7 @@
 mod add;
 mod apart;
 mod change;
+mod host;
 mod owner;
 mod remove;
 

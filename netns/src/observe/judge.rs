@@ -1,12 +1,16 @@
 //! What the ports of an observed bridge may send.
 
-use crate::cli::ObserveArguments;
+use crate::cli::{ObserveArguments, Unmatched};
 use crate::failure::Failure;
+use crate::messages::say;
+use crate::watch;
 use netns_core::link::{self, Link};
 use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Behind, Judging, Mode, Monitor, Policy, PortIdentity};
+use netns_ebpf::{Behind, Judging, Mode, Monitor, Observer, Policy, PortIdentity};
 use netns_topology::Policies;
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a file says, if one is given; it is read before anything is loaded.
 pub(super) fn policies(arguments: &ObserveArguments) -> Result<Option<Policies>, Failure> {
@@ -19,43 +23,120 @@ pub(super) fn policies(arguments: &ObserveArguments) -> Result<Option<Policies>,
     Ok(Some(policies))
 }
 
+/// What becomes of ports for which the file has no policy.
+pub(super) fn unmatched(arguments: &ObserveArguments) -> Unmatched {
+    arguments.unmatched.unwrap_or(if arguments.enforce { Unmatched::Refuse } else { Unmatched::Pass })
+}
+
+/// Whether anything is to be dropped.
+pub(super) fn enforces(policies: Option<&Policies>, unmatched: Unmatched) -> bool {
+    let is_enforced = |policies: &Policies| {
+        let mut all = policies.ports.values().chain(policies.namespaces.values());
+        all.any(|policy| policy.mode == Mode::Enforce)
+    };
+    policies.is_some_and(|policies| unmatched != Unmatched::Pass || is_enforced(policies))
+}
+
 /// By the file, or by what is learnt.
 pub(super) fn judging<'m>(
-    policies: Option<Policies>,
+    policies: Option<&'m Policies>,
+    unmatched: Unmatched,
     monitor: &'m Monitor,
     host: &Namespace,
+    bridge: u32,
 ) -> Result<Judging<'m>, Failure> {
     let Some(policies) = policies else { return Ok(Judging::Learnt) };
     for &(one, other) in &policies.apart {
         monitor.set_group_pair(one, other, false)?;
         monitor.set_group_pair(other, one, false)?;
     }
-    let socket = RefCell::new(RouteSocket::open_in(host)?);
-    Ok(Judging::Given(Box::new(move |port| policy_of(&policies, port, &mut socket.borrow_mut()))))
+    let socket = RouteSocket::open_in(host)?;
+    let entries = RefCell::new(Entries { policies, bridge, socket, taken: HashMap::new() });
+    let otherwise = (unmatched != Unmatched::Pass).then_some(Policy::closed());
+    Ok(Judging::Given(Box::new(move |port| entries.borrow_mut().policy_of(port).or(otherwise))))
 }
 
-/// Those ports of a file that the bridge does not have, as far as names tell: they may come later, and a name that was
-/// misspelt never does.
-pub(super) fn missing(named: &[String], host: &Namespace, bridge: &Link) -> Result<Vec<String>, Failure> {
-    let ports = link::list_ports(&mut RouteSocket::open_in(host)?, bridge.index)?;
-    let is_there = |name: &&String| ports.iter().any(|port| has_name(port, name));
-    Ok(named.iter().filter(|name| !is_there(name)).cloned().collect())
+/// The entries of a file, and which of them are some port's.
+struct Entries<'a> {
+    policies: &'a Policies,
+    bridge: u32,
+    socket: RouteSocket,
+    /// The port that each namespace is behind. One that leads to the same namespace was brought there by somebody inside,
+    /// or is a second interface, of which the file does not speak.
+    taken: HashMap<String, u32>,
 }
 
-fn has_name(port: &Link, name: &str) -> bool {
-    port.name.as_str() == name || port.alternative_names.iter().any(|other| other == name)
-}
-
-/// By the port's own names, or that of the namespace behind it.
-fn policy_of(policies: &Policies, port: &PortIdentity, socket: &mut RouteSocket) -> Option<Policy> {
-    let behind = match &port.behind {
-        Behind::Named(name) => policies.namespaces.get(name),
-        _ => None,
-    };
-    if let Some(policy) = policies.ports.get(port.name.as_str()) {
-        return Some(*policy);
+impl Entries<'_> {
+    /// By the port's own names, or that of the namespace behind it.
+    fn policy_of(&mut self, port: &PortIdentity) -> Option<Policy> {
+        self.taken.retain(|_, index| *index != port.ifindex);
+        if let Some(policy) = self.policies.ports.get(port.name.as_str()) {
+            return Some(*policy);
+        }
+        // One that is gone by now has no names.
+        let others =
+            link::get(&mut self.socket, port.ifindex).map(|link| link.alternative_names).unwrap_or_default();
+        if let Some(policy) = others.iter().find_map(|name| self.policies.ports.get(name)) {
+            return Some(*policy);
+        }
+        let Behind::Named(name) = &port.behind else { return None };
+        let policy = self.policies.namespaces.get(name)?;
+        if let Some(&other) = self.taken.get(name)
+            && link::get(&mut self.socket, other).is_ok_and(|link| link.master == Some(self.bridge))
+        {
+            return None;
+        }
+        self.taken.insert(name.clone(), port.ifindex);
+        Some(*policy)
     }
-    // One that is gone by now has no names.
-    let others = link::get(socket, port.ifindex).map(|link| link.alternative_names).unwrap_or_default();
-    others.iter().find_map(|name| policies.ports.get(name)).or(behind).copied()
+}
+
+/// Holds the file against the bridge as it is now: what does not match is an error, or reported.
+pub(super) fn check(
+    policies: &Policies,
+    unmatched: Unmatched,
+    observer: &Observer<'_>,
+    monitor: &Monitor,
+    host: &Namespace,
+) -> Result<(), Failure> {
+    let bridge = observer.bridge();
+    let mut wrong = missing(policies, observer, host)?;
+    if unmatched != Unmatched::Refuse {
+        // They may come later, and a name that was misspelt never does.
+        for wrong in wrong {
+            say(format_args!("warning: {wrong}"));
+        }
+        return Ok(());
+    }
+    let is_closed =
+        |port: &&Arc<PortIdentity>| monitor.policy(port.slot).is_some_and(|policy| policy.rules.is_closed());
+    let closed = observer.ports().filter(is_closed);
+    wrong.extend(closed.map(|port| format!("{port}: {}", watch::unmatched(port))));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let wrong = wrong.join("; ");
+    Err(Failure::usage(format!(
+        "not every port of {} can be judged: {wrong} (--unmatched says what else is to become of such ports)",
+        bridge.name
+    )))
+}
+
+/// Those entries of a file that are no port's.
+fn missing(policies: &Policies, observer: &Observer<'_>, host: &Namespace) -> Result<Vec<String>, Failure> {
+    let bridge = observer.bridge();
+    let ports = link::list_ports(&mut RouteSocket::open_in(host)?, bridge.index)?;
+    let has_name = |port: &Link, name: &str| {
+        port.name.as_str() == name || port.alternative_names.iter().any(|other| other == name)
+    };
+    let is_behind = |port: &Arc<PortIdentity>, name: &str| matches!(&port.behind, Behind::Named(behind) if behind == name);
+    let names = policies.ports.keys().filter(|name| !ports.iter().any(|port| has_name(port, name)));
+    let names =
+        names.map(|name| format!("[port.{name}] of the policy file: {} has no such port now", bridge.name));
+    let namespaces = policies.namespaces.keys();
+    let namespaces = namespaces.filter(|name| !observer.ports().any(|port| is_behind(port, name)));
+    let namespaces = namespaces.map(|name| {
+        format!("[namespace.{name}] of the policy file: it is behind no port of {} now", bridge.name)
+    });
+    Ok(names.chain(namespaces).collect())
 }

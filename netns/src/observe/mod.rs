@@ -47,7 +47,8 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let slots = u16::try_from(MAX_PORTS).unwrap_or(u16::MAX);
     // If there is none to try the program in, each port will say so.
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
-    let barrier = arguments.enforce && counting::can_bar(probe.as_ref());
+    let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
+    let barrier = enforces && counting::can_bar(probe.as_ref());
     let options = MonitorOptions { slots, barrier, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
@@ -55,7 +56,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let watching = Watching { arguments, stop, metrics };
     match &counting {
         Counting::Program(monitor) => {
-            watching.with_program(monitor, &host, &found, policies, teller)?;
+            watching.with_program(monitor, &host, &found, policies.as_ref(), teller)?;
         }
         Counting::Kernel { why } => {
             say(format_args!("{}: {why}", Counting::INSTEAD));
@@ -110,7 +111,7 @@ impl Watching<'_> {
         monitor: &Monitor,
         host: &Namespace,
         bridge: &Link,
-        policies: Option<Policies>,
+        policies: Option<&Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
         let place = JournalPlace::of(host, bridge, monitor, self.arguments.netns.clone())?;
@@ -120,15 +121,8 @@ impl Watching<'_> {
             say(format_args!("warning: {error}"));
         }
         let journal = JournalFile::begin(folder, host, &place)?;
-        let named: Vec<String> =
-            policies.iter().flat_map(|policies| policies.ports.keys()).cloned().collect();
-        for name in judge::missing(&named, host, bridge)? {
-            say(format_args!(
-                "warning: [port.{name}] of the policy file: {} has no such port now",
-                bridge.name
-            ));
-        }
-        let judging = judge::judging(policies, monitor, host)?;
+        let unmatched = judge::unmatched(self.arguments);
+        let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,
             Err(error) => {
@@ -139,7 +133,8 @@ impl Watching<'_> {
             }
         };
         let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
-        let outcome = self.watch(&mut bridge);
+        let matches = |policies| judge::check(policies, unmatched, &bridge.observer, monitor, host);
+        let outcome = policies.map_or(Ok(()), matches).and_then(|()| self.watch(&mut bridge));
         bridge.lost = bridge.observer.lost_enforcement();
         // On every path but a panic, on which `drop` detaches and the journal says what may be left.
         bridge.observer.stop()?;
@@ -247,8 +242,13 @@ impl Source for ObservedBridge<'_> {
     }
 
     fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)> {
-        let rules = if self.is_given { "what the policy file says" } else { "what was learnt of it" };
-        Some((rules, self.monitor?.mode(port.slot)?))
+        let policy = self.monitor?.policy(port.slot)?;
+        let rules = match (policy.rules.is_closed(), self.is_given) {
+            (true, _) => "nothing, as no entry of the policy file is its",
+            (false, true) => "what the policy file says",
+            (false, false) => "what was learnt of it",
+        };
+        Some((rules, policy.mode))
     }
 
     fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
 use super::PairLimit;
+use super::change::{self, unmatched};
 use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::outlet::Outlet;
@@ -29,21 +30,20 @@ pub(super) struct Lines<'a> {
 impl Lines<'_> {
     /// Something became of a port.
     pub(super) fn change(&mut self, change: &PortChange) -> Result<(), Failure> {
-        let (event, port) = match change {
-            PortChange::Came(port) => ("came", port),
-            PortChange::Known(port) => ("known", port),
-            PortChange::Left(last) => ("left", &last.info),
-            PortChange::Refused { name, error, .. } => {
-                // Whoever reads the lines may not read stderr.
-                log::warn!("{name} is not counted: {error}");
-                if self.json {
-                    let why = error.to_string();
-                    json_line(
-                        self.out,
-                        &json!({ "type": "port", "event": "refused", "port": name.as_str(), "why": why }),
-                    )?;
-                }
-                return Ok(());
+        change::warn(change);
+        let (event, port, why) = match change {
+            PortChange::Came(port) => ("came", port, None),
+            PortChange::Known(port) => ("known", port, None),
+            PortChange::Left(last) => ("left", &last.info, None),
+            PortChange::Unjudged(port) => ("unjudged", port, Some(unmatched(port))),
+            PortChange::Closed(port) => ("closed", port, Some(unmatched(port))),
+            // To read the lines, nobody needs to read stderr.
+            PortChange::Refused { name, closed, error, .. } if self.json => {
+                let (event, why) = ("refused", error.to_string());
+                let line = json!({
+                    "type": "port", "event": event, "port": name.as_str(), "closed": closed, "why": why,
+                });
+                return Ok(json_line(self.out, &line)?);
             }
             PortChange::CountedApart { port, why } => {
                 let name = port.name.as_str();
@@ -55,38 +55,27 @@ impl Lines<'_> {
                 });
                 return Ok(json_line(self.out, &line)?);
             }
-            PortChange::EnforcementLost { what, is_restored } => {
-                log::error!("{}", super::in_words(what, *is_restored));
-                if self.json {
-                    let line = json!({
-                        "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
-                    });
-                    json_line(self.out, &line)?;
-                }
-                return Ok(());
+            PortChange::EnforcementLost { what, is_restored } if self.json => {
+                let line = json!({
+                    "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
+                });
+                return Ok(json_line(self.out, &line)?);
             }
-            PortChange::Hidden { what, error } => {
-                log::warn!("{}", super::hidden(what, error));
-                if self.json {
-                    let why = error.to_string();
-                    json_line(
-                        self.out,
-                        &json!({ "type": "namespace", "event": "hidden", "what": what, "why": why }),
-                    )?;
-                }
-                return Ok(());
-            }
-            PortChange::BridgeGone => {
-                log::warn!("the bridge is gone");
-                return Ok(());
+            PortChange::Hidden { what, error } if self.json => {
+                let why = error.to_string();
+                let line = json!({ "type": "namespace", "event": "hidden", "what": what, "why": why });
+                return Ok(json_line(self.out, &line)?);
             }
             _ => return Ok(()),
         };
         if self.json {
-            let line = json!({
+            let mut line = json!({
                 "type": "port", "event": event, "port": port.name.as_str(), "namespace": port.behind.label(),
                 "ifindex": port.ifindex,
             });
+            if let Some(why) = why {
+                line["why"] = why.into();
+            }
             return Ok(json_line(self.out, &line)?);
         }
         writeln!(self.out, "{event:<5} {port}")?;

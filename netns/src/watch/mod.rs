@@ -1,5 +1,6 @@
 //! Watching ports: of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
 
+mod change;
 mod lines;
 mod live;
 pub(crate) mod metrics;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use change::unmatched;
 pub(crate) use pair_limit::PairLimit;
 pub(crate) use teller::Teller;
 pub(crate) use violation::reasons;

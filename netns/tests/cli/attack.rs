@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use tests::{in_host, only, oracle, run};
 
-/// The reasons that the bytes of a frame can have: each is sent once.
-fn judged() -> impl Iterator<Item = &'static Reason> {
-    Reason::ALL.iter().filter(|&&reason| reason != Reason::Unjudged)
+/// The reasons that a frame from a namespace of a run to another can have: each is sent once.
+pub(crate) fn judged() -> impl Iterator<Item = &'static Reason> {
+    Reason::ALL.iter().filter(|&&reason| reason.is_of_frame() || reason == Reason::Group)
 }
 
 /// Attacks, and checks what holds in either mode: each reason seen as often as sent, nothing left, exit code 0.

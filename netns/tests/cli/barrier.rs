@@ -145,7 +145,8 @@ fn bpdus_and_lldp_do_not_get_past_it_where_stp_is_on() {
     });
 }
 
-pub(crate) const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";
+pub(crate) const ENFORCE: &str =
+    "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1";
 
 #[test]
 fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {

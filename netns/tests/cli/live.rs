@@ -1,5 +1,6 @@
 //! The live view in a real terminal.
 
+use crate::attack::judged;
 use crate::state_of_the_host;
 use netns_ebpf::packet::Reason;
 use std::process::Command;
@@ -132,8 +133,8 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
             });
             Some((reasons, others.unwrap_or(0), pane.matches(" -> ").count()))
         };
-        // Nobody gets around the program there.
-        let all = Reason::ALL.len() - 1;
+        // Nobody gets around the program there, and no port is closed.
+        let all = judged().count();
         terminal.shows("eleven reasons, and three pairs", |screen| shown(screen) == Some((11, all - 11, 3)));
         // With a line for each, over time.
         terminal.resize(80, 100);

@@ -7,6 +7,7 @@ mod clean;
 mod commands;
 mod counting;
 mod enforcement;
+mod host_policy;
 mod hosts;
 mod input;
 mod interrupt;
@@ -33,6 +34,7 @@ mod topology_labs;
 mod topology_many;
 mod topology_policy;
 mod unit;
+mod unmatched;
 mod vlan;
 mod watched;
 

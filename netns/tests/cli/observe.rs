@@ -341,8 +341,9 @@ fn what_is_enforced_stays_enforced_after_sigkill_until_cleanup() {
         assert!(answered(&far) && answered(&foreign));
 
         std::fs::write("/run/ports.toml", policy_file(&own)).unwrap();
-        let mut observe =
-            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        let mut observe = Watched::start(
+            "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1",
+        );
         observe.line("counters", |line| line["type"] == "counters");
         assert!(answered(&far), "what it may send");
         assert!(!answered(&foreign), "what it may not");

@@ -338,7 +338,8 @@ fn a_port_of_a_policy_file_is_known_by_any_of_its_names_and_one_that_is_not_ther
         let text = policy("a-name-that-is-longer-than-others") + &policy("v7");
         fs::write("/run/policy.toml", text).unwrap();
         let once = "observe br0 --once --interval 0.1 --json --policy /run/policy.toml --enforce";
-        let observed = done(&mut xtask(once));
+        assert_eq!(done(&mut xtask(once)).code, Some(1), "one is not there");
+        let observed = done(&mut xtask(&format!("{once} --unmatched close")));
         assert_eq!(observed.code, Some(0), "{}", observed.err);
         let warning = "warning: [port.v7] of the policy file: br0 has no such port now\n";
         assert_eq!(observed.err, warning);

@@ -29,6 +29,9 @@ pub mod control {
     pub const OBSERVE: u32 = 1;
     /// Violations are counted, told and dropped.
     pub const ENFORCE: u32 = 2;
+    /// The slot is a bridge's own: what reaches its hook is about to reach the host, and is judged by the rules of the port
+    /// that it came in by, for what that port may send to the host.
+    pub const HOST: u32 = 3;
     /// The bits of these.
     pub const MODE: u32 = 3;
     /// Which of the two rules hold.
@@ -111,13 +114,13 @@ pub struct ViolationRecord {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<PortRules>() == 384 && align_of::<PortRules>() == 8);
+    assert!(size_of::<PortRules>() == 448 && align_of::<PortRules>() == 8);
     assert!(offset_of!(PortRules, group) == 4 && offset_of!(PortRules, ifindex) == 8);
     assert!(offset_of!(PortRules, stamp) == 12);
     assert!(offset_of!(PortRules, rules) == 16);
-    assert!(size_of::<Violations>() == 512 && align_of::<Violations>() == 8);
-    assert!(offset_of!(Violations, dropped_rx) == 448 && offset_of!(Violations, dropped_tx) == 464);
-    assert!(offset_of!(Violations, told) == 480 && offset_of!(Violations, window) == 504);
+    assert!(size_of::<Violations>() == 576 && align_of::<Violations>() == 8);
+    assert!(offset_of!(Violations, dropped_rx) == 512 && offset_of!(Violations, dropped_tx) == 528);
+    assert!(offset_of!(Violations, told) == 544 && offset_of!(Violations, window) == 568);
     assert!(size_of::<ViolationRecord>() == 152 && align_of::<ViolationRecord>() == 8);
     assert!(offset_of!(ViolationRecord, captured) == 20 && offset_of!(ViolationRecord, frame) == 24);
 };

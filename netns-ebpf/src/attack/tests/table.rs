@@ -2,7 +2,7 @@
 
 use super::{FROM, TO, rules, verdict};
 use crate::attack::cases;
-use crate::packet::{Facts, Permissions, Reason, judge};
+use crate::packet::{Facts, Permissions, Reason, Rules, judge};
 
 #[test]
 fn each_case_has_its_reason_and_its_neighbour_none() {
@@ -18,13 +18,22 @@ fn each_case_has_its_reason_and_its_neighbour_none() {
 fn each_reason_has_a_case() {
     let cases = cases(&FROM, &TO);
     for &reason in Reason::ALL {
-        // Groups, whether the program saw the frame and where its checksum is left are not in its bytes.
         let has = cases.iter().any(|case| case.reason == reason);
-        assert_eq!(
-            has,
-            !matches!(reason, Reason::Group | Reason::Unjudged | Reason::ChecksumPlace),
-            "{reason}"
-        );
+        // Where its checksum is left is not in its bytes.
+        assert_eq!(has, reason.is_of_frame() && reason != Reason::ChecksumPlace, "{reason}");
+    }
+}
+
+#[test]
+fn of_a_closed_port_every_frame_is_refused() {
+    // Whatever else its rules are made to say.
+    let closed = Rules::closed().with_ipv4(FROM.v4, 32).unwrap().permitting(Permissions::VLAN);
+    assert!(closed.is_closed() && !rules().is_closed());
+    let mut frames: Vec<_> = cases(&FROM, &TO).into_iter().flat_map(|case| [case.frame, case.near]).collect();
+    // The one source that could be taken for no address at all.
+    frames.extend([[0xFF; 64].to_vec(), [0; 64].to_vec()]);
+    for frame in frames.iter().filter(|frame| frame.len() >= 14) {
+        assert_eq!(verdict(frame, &closed), Err(Reason::Closed), "{frame:02x?}");
     }
 }
 
@@ -39,8 +48,8 @@ fn no_two_cases_are_the_same_frame() {
 
 #[test]
 fn codes_and_names_are_each_ones_own() {
-    for (number, &reason) in Reason::ALL.iter().enumerate() {
-        assert_eq!(usize::from(reason.code()), number);
+    assert!(Reason::ALL.is_sorted_by(|one, next| one.code() < next.code()), "in the order of the codes");
+    for &reason in Reason::ALL {
         assert_eq!(Reason::from_code(reason.code()), Some(reason));
         assert_eq!(Reason::from_name(reason.name()), Some(reason));
         assert!(reason.description().ends_with('.'));

@@ -10,7 +10,7 @@ use netns_core::{Error, Namespace, RouteSocket, link};
 use super::judge::Judging;
 use super::kernel::Counts;
 use super::trace::Journal;
-use super::{Observer, PortChange};
+use super::{ObservedPort, Observer, PortChange};
 use crate::monitor::{Mode, Monitor, MonitorError};
 
 /// A barrier on record: its table's name, and what was changed of the bridge with it.
@@ -193,8 +193,8 @@ impl Raised {
 }
 
 impl Observer<'_> {
-    /// Puts the barrier behind those ports on which a policy is enforced now, and behind no others. Restores it if somebody
-    /// took it away.
+    /// Puts the barrier behind those ports on which a policy is enforced now, or was to be, and behind no others. Restores
+    /// it if somebody took it away.
     pub(super) fn keep_barrier(&mut self) -> Result<(), MonitorError> {
         let (Counts::Program(monitor), Some(raised)) = (&self.counts, &mut self.barrier) else {
             return Ok(());
@@ -206,10 +206,13 @@ impl Observer<'_> {
             let what = "the barrier behind the ports".to_owned();
             self.news.push(PortChange::EnforcementLost { what, is_restored: true });
         }
-        let is_enforced = |slot| monitor.mode(slot) == Some(Mode::Enforce);
+        let is_enforced = |(&index, port): (&u32, &ObservedPort)| {
+            (index, monitor.mode(port.info.slot) == Some(Mode::Enforce))
+        };
+        let refused = self.refused.iter().map(|(&index, &enforced)| (index, enforced));
         let (mut to_add, mut to_remove) = (Vec::new(), Vec::new());
-        for (&index, port) in &self.ports {
-            match (is_enforced(port.info.slot), barrier.is_behind(index)) {
+        for (index, is_enforced) in self.ports.iter().map(is_enforced).chain(refused) {
+            match (is_enforced, barrier.is_behind(index)) {
                 (true, false) => to_add.push(index),
                 (false, true) => to_remove.push(index),
                 _ => {}

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::reading::PortIdentity;
-use super::super::{Monitor, Policy};
-use super::Station;
+use super::super::{Mode, Monitor, Policy};
+use super::{PortChange, Station};
 use crate::packet::{NETS, Permissions, Rules};
 use netns_core::MacAddress;
 
@@ -36,9 +37,14 @@ pub enum Judging<'m> {
     /// unless the bridge filters VLANs, and so judges them itself.
     Learnt,
     /// Those that this function has a policy for: asked when a port comes, before its first frame is seen, and again
-    /// when it gets another name or it is found out who is behind it; a port that it has none for any more is not judged
-    /// any more. Who is behind a port is found out before it is asked, unless the namespace has neither a name nor a
-    /// process yet: a policy for that namespace holds from when it has one.
+    /// when it gets another name, or another namespace is behind it than before, or it is found out which. Who is behind a
+    /// port is found out before it is asked, unless the namespace has neither a name nor a process yet: a policy for that
+    /// namespace holds from when it has one.
+    ///
+    /// A port that it has no policy for is counted and not judged, and [`PortChange::Unjudged`](super::PortChange) reports
+    /// it. If frames of that port were dropped before, it is closed instead ([`Policy::closed`]): who is behind a port, a
+    /// sandbox can change by moving its interface, and that must not set it free. To close ports from the beginning, give
+    /// them that policy.
     Given(PolicyOf<'m>),
 }
 
@@ -66,12 +72,20 @@ impl Judging<'_> {
         matches!(self, Self::Given(_))
     }
 
-    /// Judges a port that is known better than before by what is given for it now, or not if nothing is.
-    pub(super) fn apply(&self, monitor: &Monitor, port: &PortIdentity) {
-        let Self::Given(policy_of) = self else { return };
-        let policy = policy_of(port);
-        if monitor.policy(port.slot) == policy {
-            return;
+    /// Judges a port that is known better than before by this policy, which is given for it now; what became of it, if that
+    /// is worth a word.
+    pub(super) fn apply(
+        &self,
+        monitor: &Monitor,
+        policy: Option<Policy>,
+        port: &Arc<PortIdentity>,
+    ) -> Option<PortChange> {
+        let Self::Given(_) = self else { return None };
+        let before = monitor.policy(port.slot);
+        let was_enforced = before.is_some_and(|policy| policy.mode == Mode::Enforce);
+        let policy = policy.or(was_enforced.then_some(Policy::closed()));
+        if before == policy {
+            return None;
         }
         let outcome = match &policy {
             Some(policy) => monitor.set_policy(port.slot, policy),
@@ -79,6 +93,16 @@ impl Judging<'_> {
         };
         if let Err(error) = outcome {
             log::warn!("{} is judged as before: {error}", port.name);
+        }
+        self.remark(policy.as_ref(), port)
+    }
+
+    /// What is to be said of a port that has this policy now.
+    pub(super) fn remark(&self, policy: Option<&Policy>, port: &Arc<PortIdentity>) -> Option<PortChange> {
+        match (self, policy) {
+            (Self::Given(_), None) => Some(PortChange::Unjudged(Arc::clone(port))),
+            (_, Some(policy)) if policy.rules.is_closed() => Some(PortChange::Closed(Arc::clone(port))),
+            _ => None,
         }
     }
 }

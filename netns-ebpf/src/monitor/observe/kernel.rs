@@ -1,17 +1,18 @@
 //! Observing a bridge where no program can be loaded: the kernel's own counters of its ports.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use netns_core::link::{self, LinkStats};
 use netns_core::{IfName, Namespace, RouteSocket};
 
 use super::judge::Judging;
 use super::trace::Journal;
-use super::{ObservedPort, Observer, noted};
+use super::{ObservedPort, Observer, PortChange, noted};
 use crate::layout::DEFAULT_SLOTS;
 use crate::monitor::reading::{PortIdentity, PortReading, Reading};
 use crate::monitor::slots::Slots;
-use crate::monitor::{Monitor, MonitorError, Slot};
+use crate::monitor::{Monitor, MonitorError, Policy, Slot};
 
 /// What counts on the ports of a bridge.
 pub(super) enum Counts<'m> {
@@ -21,10 +22,16 @@ pub(super) enum Counts<'m> {
 }
 
 impl Counts<'_> {
-    /// Judges a port by what is given for it now, if there is a program that can.
-    pub(super) fn judge(&self, judging: &Judging<'_>, port: &PortIdentity) {
-        if let Self::Program(monitor) = self {
-            judging.apply(monitor, port);
+    /// Judges a port by this policy, which is given for it now, if there is a program that can; what is to be said of it.
+    pub(super) fn judge(
+        &self,
+        judging: &Judging<'_>,
+        policy: Option<Policy>,
+        port: &Arc<PortIdentity>,
+    ) -> Option<PortChange> {
+        match self {
+            Self::Program(monitor) => judging.apply(monitor, policy, port),
+            Self::Kernel(_) => None,
         }
     }
 

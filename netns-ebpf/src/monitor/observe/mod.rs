@@ -3,6 +3,7 @@
 mod barrier;
 mod behind;
 mod file;
+mod host;
 mod judge;
 mod kernel;
 mod noted;
@@ -60,12 +61,19 @@ pub enum PortChange {
     Known(Arc<PortIdentity>),
     /// A port is gone or left the bridge.
     Left(Box<PortReading>),
+    /// A port that is not judged, though others are: [`Judging::Given`] has no policy for it. Its frames pass.
+    Unjudged(Arc<PortIdentity>),
+    /// A port that may send nothing from now on: its policy is [`Policy::closed`](super::Policy::closed).
+    Closed(Arc<PortIdentity>),
     /// A port came and cannot be counted.
     Refused {
         /// Its name.
         name: IfName,
         /// Whether a policy was to be enforced on it, and is not.
         enforced: bool,
+        /// Whether what it sends is dropped all the same, by the barrier behind the ports
+        /// ([`MonitorOptions::barrier`](super::MonitorOptions::barrier)): a port on which a policy was to be enforced.
+        closed: bool,
         /// Why.
         error: MonitorError,
     },
@@ -120,8 +128,8 @@ pub struct Observer<'m> {
     /// Links that came or changed and were not looked at yet, in the order of the events: some events of a port say less of
     /// it than others.
     unseen: VecDeque<Link>,
-    /// Ports that could not be attached to, so that it is tried once.
-    refused: HashSet<u32>,
+    /// Ports that could not be attached to, so that it is tried once, and whether a policy was to be enforced there.
+    refused: HashMap<u32, bool>,
     search: Search,
     /// What could not be looked at, so that it is reported once.
     hidden: HashSet<String>,
@@ -132,6 +140,8 @@ pub struct Observer<'m> {
     news: Vec<PortChange>,
     lost: u64,
     barrier: Option<Raised>,
+    /// On the bridge itself.
+    host: Option<Attachment>,
     others: Others,
     lost_enforcement: u64,
     /// Links of which a qdisc or a filter has changed.
@@ -139,6 +149,8 @@ pub struct Observer<'m> {
 }
 
 struct ObservedPort {
+    /// The kernel's id of the namespace that the other end is in, as it was looked at last.
+    peer_namespace: Option<i32>,
     /// `None` where the kernel alone counts.
     attachment: Option<Attachment>,
     learnt: Learnt,
@@ -204,7 +216,7 @@ impl<'m> Observer<'m> {
             bridge,
             ports: BTreeMap::new(),
             unseen: VecDeque::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             search: Search::new(),
             hidden: HashSet::new(),
             journal,
@@ -213,13 +225,14 @@ impl<'m> Observer<'m> {
             news: Vec::new(),
             lost: 0,
             barrier,
+            host: None,
             others: Others::new(host.try_clone().map_err(failed)?),
             lost_enforcement: 0,
             touched: HashSet::new(),
         };
         observer.list_all()?;
         observer.look_at_unseen(None)?;
-        observer.identify();
+        observer.identify()?;
         observer.keep_barrier()?;
         Ok(observer)
     }
@@ -266,7 +279,7 @@ impl<'m> Observer<'m> {
             }
         }
         self.look_at_unseen(Some(round.unwrap_or_else(|| Instant::now() + ROUND)))?;
-        self.identify();
+        self.identify()?;
         self.learn()?;
         self.keep_programs()?;
         self.look_for_others()?;
@@ -338,24 +351,34 @@ impl<'m> Observer<'m> {
     }
 
     /// Finds out who is behind ports of which only an id is known.
-    fn identify(&mut self) {
+    fn identify(&mut self) -> Result<(), MonitorError> {
         let id = |port: &ObservedPort| match port.info.behind {
             Behind::Id(id) => Some(id),
             _ => None,
         };
         let wanted: HashSet<i32> = self.ports.values().filter_map(id).collect();
         if wanted.is_empty() || !self.search.is_due() {
-            return;
+            return Ok(());
         }
         let found = self.find_behind(wanted);
+        let mut known = Vec::new();
         for port in self.ports.values_mut() {
             if let Some(behind) = id(port).and_then(|id| found.get(&id)) {
                 port.info =
                     Arc::new(PortIdentity { behind: behind.clone(), ..PortIdentity::clone(&port.info) });
-                self.counts.judge(&self.judging, &port.info);
-                self.news.push(PortChange::Known(Arc::clone(&port.info)));
+                known.push(Arc::clone(&port.info));
             }
         }
+        known.iter().try_for_each(|port| self.judge_again(port))
+    }
+
+    /// Reports that a port is known better than before, and judges it by what is given for it now.
+    fn judge_again(&mut self, port: &Arc<PortIdentity>) -> Result<(), MonitorError> {
+        self.news.push(PortChange::Known(Arc::clone(port)));
+        let policy = self.judging.given(port);
+        self.watch_host(policy.as_ref())?;
+        self.news.extend(self.counts.judge(&self.judging, policy, port));
+        Ok(())
     }
 
     /// Searches for namespaces, and reports those that cannot be looked at once.
@@ -392,7 +415,7 @@ impl<'m> Observer<'m> {
     }
 
     fn detach_all(&mut self) -> Result<(), MonitorError> {
-        let mut outcome = self.lower_barrier();
+        let mut outcome = self.lower_barrier().and(self.leave_host());
         for port in std::mem::take(&mut self.ports).into_values() {
             outcome = outcome.and(self.counts.release(&mut self.socket, &mut *self.journal, &port));
         }

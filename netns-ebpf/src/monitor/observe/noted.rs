@@ -14,13 +14,33 @@ pub(super) fn attach(
     link: &Link,
     policy: Option<&Policy>,
 ) -> Result<Attachment, MonitorError> {
+    attach_by(monitor, socket, journal, link, |socket| monitor.attach_with(socket, link.index, policy))
+}
+
+/// Attaches to a bridge itself, in the same way.
+pub(super) fn attach_host(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    journal: &mut dyn Journal,
+    bridge: &Link,
+) -> Result<Attachment, MonitorError> {
+    attach_by(monitor, socket, journal, bridge, |socket| monitor.attach_host(socket, bridge.index))
+}
+
+fn attach_by(
+    monitor: &Monitor,
+    socket: &mut RouteSocket,
+    journal: &mut dyn Journal,
+    link: &Link,
+    attach: impl FnOnce(&mut RouteSocket) -> Result<Attachment, MonitorError>,
+) -> Result<Attachment, MonitorError> {
     let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
     let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
     let has_clsact = tc::has_clsact(socket, link.index).map_err(port)?;
     let clsact = if has_clsact { Clsact::NotOurs } else { Clsact::Unsure };
     let mut trace = Trace { ifindex: link.index, name: link.name, mac: link.mac, clsact };
     journal.note(&trace).map_err(noted)?;
-    let attachment = match monitor.attach_with(socket, link.index, policy) {
+    let attachment = match attach(socket) {
         Ok(attachment) => attachment,
         Err(error) => {
             // The kernel may have done what it did not answer for: a qdisc that was not there before is ours then.

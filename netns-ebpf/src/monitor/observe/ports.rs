@@ -26,7 +26,10 @@ impl Observer<'_> {
         for index in gone {
             self.leave(index)?;
         }
-        self.refused.retain(|index| there.contains(index));
+        let refused: Vec<u32> = self.refused.keys().filter(|index| !there.contains(index)).copied().collect();
+        for index in refused {
+            self.forget_refused(index)?;
+        }
         Ok(())
     }
 
@@ -77,48 +80,101 @@ impl Observer<'_> {
             if is_port {
                 let behind = behind::id_of_link(link).and_then(|id| found.get(&id)).cloned();
                 self.come(link, behind.unwrap_or_else(|| behind::of_link(link)));
+            } else if self.refused.contains_key(&link.index) && !self.is_port(link.index) {
+                return self.forget_refused(link.index);
             }
             return Ok(());
         };
         if !is_port {
-            // Some events of a port do not name its bridge.
-            let now = link::get(&mut self.socket, link.index);
-            if now.is_ok_and(|now| now.master == Some(self.bridge.index)) {
-                return Ok(());
-            }
-            return self.leave(link.index);
+            return if self.is_port(link.index) { Ok(()) } else { self.leave(link.index) };
         }
-        if port.info.name != link.name {
+        let renamed = port.info.name != link.name;
+        let moved = port.peer_namespace != behind::id_of_link(link);
+        if renamed {
             port.info = Arc::new(PortIdentity { name: link.name, ..PortIdentity::clone(&port.info) });
-            self.counts.judge(&self.judging, &port.info);
-            self.news.push(PortChange::Known(Arc::clone(&port.info)));
+        }
+        if moved {
+            return self.follow(link.index, renamed);
+        }
+        if renamed {
+            let info = Arc::clone(&port.info);
+            return self.judge_again(&info);
         }
         Ok(())
     }
 
+    /// Finds out who is behind a port now that its other end is said to be in another namespace than before.
+    ///
+    /// One that was in the port's own namespace was brought away by somebody there, as engines do it that make a cable
+    /// first: that is how it gets somebody behind it. From any other place those inside can move it themselves.
+    fn follow(&mut self, index: u32, renamed: bool) -> Result<(), MonitorError> {
+        // A notice may be past, and some do not say where the other end is.
+        let link = match link::get(&mut self.socket, index) {
+            Ok(link) => link,
+            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(()),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let Some(port) = self.ports.get(&index) else { return Ok(()) };
+        let (before, now) = (port.peer_namespace, behind::id_of_link(&link));
+        let behind = match (&port.info.behind, before == now, now) {
+            (_, true, _) | (Behind::Moved { .. }, ..) => port.info.behind.clone(),
+            (Behind::Here, _, Some(id)) => {
+                self.find_behind(HashSet::from([id])).remove(&id).unwrap_or(Behind::Id(id))
+            }
+            (from, ..) => Behind::Moved { from: Box::new(from.clone()) },
+        };
+        let Some(port) = self.ports.get_mut(&index) else { return Ok(()) };
+        port.peer_namespace = now;
+        if behind != port.info.behind {
+            port.info = Arc::new(PortIdentity { behind, ..PortIdentity::clone(&port.info) });
+            self.search.hasten();
+        } else if !renamed {
+            return Ok(());
+        }
+        let info = Arc::clone(&port.info);
+        self.judge_again(&info)
+    }
+
+    /// Whether a link is a port of the bridge, as the kernel says now: some events of a port do not name its bridge.
+    fn is_port(&mut self, index: u32) -> bool {
+        link::get(&mut self.socket, index).is_ok_and(|now| now.master == Some(self.bridge.index))
+    }
+
+    /// Forgets a port that could not be attached to, and takes the barrier away from it.
+    pub(super) fn forget_refused(&mut self, index: u32) -> Result<(), MonitorError> {
+        if self.refused.remove(&index).is_some() { self.unbar(index) } else { Ok(()) }
+    }
+
     /// Attaches to a port, unless that failed before.
     fn come(&mut self, link: &Link, behind: Behind) {
-        if self.refused.contains(&link.index) {
+        if self.refused.contains_key(&link.index) {
             return;
         }
         let policy = self.given(link, &behind);
-        match self.take(link, policy.as_ref()) {
+        match self.watch_host(policy.as_ref()).and_then(|()| self.take(link, policy.as_ref())) {
             Ok((slot, attachment)) => {
                 let (ifindex, name, mac) = (link.index, link.name, link.mac);
                 let info = Arc::new(PortIdentity { ifindex, slot, name, mac, behind });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
                 self.look_at_offloads(&info);
+                if attachment.is_some() {
+                    self.news.extend(self.judging.remark(policy.as_ref(), &info));
+                }
                 let (learnt, stats) = (Learnt::default(), link.stats);
-                self.ports.insert(link.index, ObservedPort { attachment, learnt, info, stats });
+                let peer_namespace = behind::id_of_link(link);
+                let observed = ObservedPort { peer_namespace, attachment, learnt, info, stats };
+                self.ports.insert(link.index, observed);
                 self.report_ahead(link.index);
             }
             // It is gone again.
             Err(error) if is_gone(&error) => {}
             Err(error) => {
-                self.refused.insert(link.index);
                 let enforced = policy.is_some_and(|policy| policy.mode == Mode::Enforce);
-                self.news.push(PortChange::Refused { name: link.name, enforced, error });
+                self.refused.insert(link.index, enforced);
+                // Without a program there, nothing that it sends has the mark.
+                let closed = enforced && self.barrier.is_some();
+                self.news.push(PortChange::Refused { name: link.name, enforced, closed, error });
             }
         }
     }

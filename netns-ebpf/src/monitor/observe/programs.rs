@@ -58,6 +58,9 @@ impl Observer<'_> {
 
     fn keep_programs_of(&mut self, index: u32) -> Result<(), MonitorError> {
         let Counts::Program(monitor) = self.counts else { return Ok(()) };
+        if index == self.bridge.index {
+            return self.keep_host();
+        }
         let Some(ObservedPort { attachment: Some(attachment), info, .. }) = self.ports.get_mut(&index) else {
             return Ok(());
         };

@@ -10,7 +10,7 @@ mod theme;
 #[cfg(test)]
 mod tests;
 
-use super::{Losses, Source, TICK};
+use super::{Losses, Source, TICK, change};
 use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Keep;
@@ -77,19 +77,10 @@ pub(super) fn live(
     let mut next = started;
     let mut dirty = true;
     while !stop.requested() && !app.is_over() && end.is_none_or(|end| Instant::now() < end) {
-        for change in source.changes(Duration::ZERO)? {
-            if matches!(change, PortChange::BridgeGone) {
-                log::warn!("the bridge is gone");
+        for news in source.changes(Duration::ZERO)? {
+            change::warn(&news);
+            if matches!(news, PortChange::BridgeGone) {
                 return Ok(());
-            }
-            if let PortChange::Refused { name, error, .. } = &change {
-                log::warn!("{name} is not counted: {error}");
-            }
-            if let PortChange::Hidden { what, error } = &change {
-                log::warn!("{}", super::hidden(what, error));
-            }
-            if let PortChange::EnforcementLost { what, is_restored } = &change {
-                log::error!("{}", super::in_words(what, *is_restored));
             }
         }
         let now = Instant::now();

@@ -1,0 +1,143 @@
+//! A monitor as the program of a network whose sandboxes are judged from their birth.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use netns_core::barrier::Unjudged;
+use netns_core::network::{PortInfo, PortProgram};
+use netns_core::{Cause, Error, Result};
+
+use super::{Mode, Monitor, MonitorError, Policy, Slot};
+use crate::packet::{Rules, RulesFull};
+
+/// Changes what a sandbox may send, or which group it is in, before any of it holds.
+type Amend = Box<dyn Fn(&PortInfo, Policy) -> std::result::Result<Policy, RulesFull> + Send + Sync>;
+
+/// Judges every sandbox of a network from its first frame: it may send from the addresses that the network gave it, and
+/// from its link-local address. The rules hold before the sandbox's port exists, and take no system call more than counting
+/// does.
+///
+/// ```no_run
+/// use netns_core::network::{Network, NetworkOptions};
+/// use netns_ebpf::{NetworkGuard, Mode, Monitor, MonitorOptions};
+/// use std::sync::Arc;
+///
+/// let monitor = Arc::new(Monitor::load(&MonitorOptions { barrier: true, ..MonitorOptions::default() })?);
+/// let network = Network::create(&NetworkOptions {
+///     subnet_v4: Some("10.99.0.0/16".parse()?),
+///     program: Some(Arc::new(NetworkGuard::new(monitor.clone(), Mode::Enforce))),
+///     ..NetworkOptions::new("sandboxes".parse()?)
+/// })?;
+/// let sandbox = network.create_sandbox()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It is shared between threads as its monitor is, of which everything can be asked and changed meanwhile.
+pub struct NetworkGuard {
+    monitor: Arc<Monitor>,
+    mode: Mode,
+    amend: Option<Amend>,
+}
+
+impl NetworkGuard {
+    /// What the sandboxes of a network may not send is observed or dropped.
+    #[must_use]
+    pub const fn new(monitor: Arc<Monitor>, mode: Mode) -> Self {
+        Self { monitor, mode, amend: None }
+    }
+
+    /// With policies that this function makes of those that the addresses give: other groups, more networks, permissions. It
+    /// is called while a sandbox is made, from whichever thread makes it; if it answers an error, there is no sandbox.
+    ///
+    /// What it says of the host ([`Rules::with_host`] and its like) holds once [`Monitor::attach_host`] was called with the
+    /// network's bridge.
+    ///
+    /// ```no_run
+    /// # use netns_ebpf::{NetworkGuard, Mode, Monitor, Policy};
+    /// # let monitor = std::sync::Arc::new(Monitor::load(&Default::default())?);
+    /// // Two tenants, who do not reach each other.
+    /// for (one, other) in [(1, 2), (2, 1)] {
+    ///     monitor.set_group_pair(one, other, false)?;
+    /// }
+    /// let guard = NetworkGuard::new(monitor, Mode::Enforce)
+    ///     .with_policies(|port, policy| Ok(Policy { group: 1 + (port.index % 2) as u8, ..policy }));
+    /// # Ok::<(), netns_ebpf::MonitorError>(())
+    /// ```
+    #[must_use]
+    pub fn with_policies(
+        mut self,
+        amend: impl Fn(&PortInfo, Policy) -> std::result::Result<Policy, RulesFull> + Send + Sync + 'static,
+    ) -> Self {
+        self.amend = Some(Box::new(amend));
+        self
+    }
+
+    /// What a sandbox may send.
+    fn policy(&self, port: &PortInfo) -> std::result::Result<Policy, RulesFull> {
+        let mut rules = Rules::new(port.mac.0);
+        if let Some(address) = port.address_v4 {
+            rules = rules.with_ipv4(address, 32)?;
+        }
+        if let Some(address) = port.address_v6 {
+            rules = rules.with_ipv6(address, 128)?;
+        }
+        let policy = Policy { mode: self.mode, ..Policy::new(rules) };
+        self.amend.as_ref().map_or(Ok(policy), |amend| amend(port, policy))
+    }
+}
+
+impl fmt::Debug for NetworkGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkGuard")
+            .field("monitor", &self.monitor)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PortProgram for NetworkGuard {
+    fn ingress(&self) -> BorrowedFd<'_> {
+        self.monitor.ingress_program()
+    }
+
+    fn egress(&self) -> BorrowedFd<'_> {
+        self.monitor.egress_program()
+    }
+
+    fn assign(&self, port: &PortInfo) -> Result<u16> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new("judge port", port.name.to_string(), Cause::Program(error))
+        };
+        // Before the slot, so that nothing is to be taken back.
+        let policy = self.policy(port).map_err(|full| failed(full.into()))?;
+        let number = PortProgram::assign(&*self.monitor, port)?;
+        let judged = Slot::new(number).ok_or(MonitorError::NoSlots);
+        let judged = judged.and_then(|slot| self.monitor.set_policy(slot, &policy));
+        if let Err(error) = judged {
+            PortProgram::release(&*self.monitor, number);
+            return Err(failed(error.into()));
+        }
+        Ok(number)
+    }
+
+    fn stamp(&self) -> Option<u32> {
+        PortProgram::stamp(&*self.monitor)
+    }
+
+    fn unjudged(&self, found: &[Unjudged]) {
+        PortProgram::unjudged(&*self.monitor, found);
+    }
+
+    fn join(&self, ends: [u32; 2]) -> Result<Option<BorrowedFd<'_>>> {
+        PortProgram::join(&*self.monitor, ends)
+    }
+
+    fn part(&self, ends: [u32; 2]) {
+        PortProgram::part(&*self.monitor, ends);
+    }
+
+    fn release(&self, slot: u16) {
+        PortProgram::release(&*self.monitor, slot);
+    }
+}
