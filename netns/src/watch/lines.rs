@@ -1,6 +1,6 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
-use super::PairLimit;
+use super::pair_limit::PairLimit;
 use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::outlet::Outlet;

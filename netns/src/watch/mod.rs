@@ -1,5 +1,6 @@
 //! Watching ports: of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
 
+pub(crate) mod arguments;
 mod lines;
 mod live;
 pub(crate) mod metrics;
@@ -8,11 +9,11 @@ mod screenshot;
 mod teller;
 mod violation;
 
-use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Aside;
 use crate::outlet::Outlet;
 use crate::signals::Stop;
+use arguments::WatchArguments;
 use metrics::Metrics;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
 use std::io::{StdoutLock, Write};
@@ -20,7 +21,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use pair_limit::PairLimit;
 pub(crate) use teller::Teller;
 pub(crate) use violation::reasons;
 
