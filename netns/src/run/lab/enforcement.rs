@@ -1,6 +1,6 @@
 //! That what enforces the policies of a run is there, as long as it is watched.
 
-use super::Lab;
+use super::RunLab;
 use crate::failure::Failure;
 use crate::watch;
 use netns_core::ErrorKind;
@@ -40,7 +40,7 @@ impl Enforcement {
     }
 }
 
-impl Lab<'_> {
+impl RunLab<'_> {
     /// How often somebody took away what enforces.
     pub(crate) fn lost_enforcement(&self) -> u32 {
         self.enforcement.lost

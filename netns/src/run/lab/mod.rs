@@ -42,7 +42,7 @@ pub(crate) struct Member {
 
 /// What a run has made so far. Dropping it takes all of it down.
 #[derive(Debug)]
-pub(crate) struct Lab<'a> {
+pub(crate) struct RunLab<'a> {
     monitor: Option<&'a Monitor>,
     /// What is done about frames that a namespace may not send.
     mode: Mode,
@@ -66,7 +66,7 @@ pub(crate) struct Lab<'a> {
     down: bool,
 }
 
-impl<'a> Lab<'a> {
+impl<'a> RunLab<'a> {
     /// Begins the record.
     pub(crate) fn begin(
         host: Namespace,
@@ -298,7 +298,7 @@ impl<'a> Lab<'a> {
     }
 }
 
-impl Drop for Lab<'_> {
+impl Drop for RunLab<'_> {
     fn drop(&mut self) {
         if !self.down
             && let Err(failure) = self.unmake()
