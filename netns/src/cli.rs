@@ -7,8 +7,7 @@ use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
 use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
-use crate::watch::PairLimit;
-use crate::watch::metrics::ListenAddress;
+use crate::watch::arguments::{WatchArguments, interval, seconds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
 use std::ffi::OsString;
@@ -129,41 +128,6 @@ pub(crate) struct RunArguments {
     /// How the namespaces are joined.
     #[arg(long, value_enum, default_value_t = RunShape::Bridge)]
     pub(crate) topology: RunShape,
-}
-
-/// How to show what passes. On a terminal: live, with keys; `?` tells which.
-#[derive(Debug, Args)]
-pub(crate) struct WatchArguments {
-    /// How long to watch [default: until Ctrl-C].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) duration: Option<Duration>,
-    /// How long from one reading of the counters to the next.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
-    pub(crate) interval: Duration,
-    /// One JSON object a line on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Lines of text on stdout, on a terminal too.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) plain: bool,
-    /// Show the counters once, after one interval, and end.
-    #[arg(long, conflicts_with = "duration")]
-    pub(crate) once: bool,
-    /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
-    #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
-    pub(crate) pairs: PairLimit,
-    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) metrics: Option<ListenAddress>,
-    /// Metrics of pairs too: of the N busiest.
-    #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
-    pub(crate) metrics_pairs: Option<usize>,
-    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pcap: Option<PathBuf>,
-    /// Draw the live view, as it is in the end, into an SVG file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) screenshot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -303,18 +267,4 @@ pub(crate) struct BenchArguments {
     /// Where to write the report, an HTML file, and beside it the table as Markdown [default: target/bench.html].
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-}
-
-/// As long as for ever: a point in time that is farther away cannot be written down.
-const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    seconds(text).and_then(|time| {
-        if time < Duration::from_millis(10) { Err("less than 0.01 seconds".to_owned()) } else { Ok(time) }
-    })
 }

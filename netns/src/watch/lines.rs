@@ -1,7 +1,7 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
-use super::PairLimit;
 use super::change::{self, unmatched};
+use super::pair_limit::PairLimit;
 use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::outlet::Outlet;

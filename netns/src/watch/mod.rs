@@ -1,5 +1,6 @@
 //! Watching ports: of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
 
+pub(crate) mod arguments;
 mod change;
 mod lines;
 mod live;
@@ -9,11 +10,11 @@ mod screenshot;
 mod teller;
 mod violation;
 
-use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Aside;
 use crate::outlet::Outlet;
 use crate::signals::Stop;
+use arguments::WatchArguments;
 use metrics::Metrics;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
 use std::io::{StdoutLock, Write};
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use change::unmatched;
-pub(crate) use pair_limit::PairLimit;
 pub(crate) use teller::Teller;
 pub(crate) use violation::reasons;
 

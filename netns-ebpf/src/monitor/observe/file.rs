@@ -16,7 +16,7 @@ use netns_core::record::{Line, NamespaceIdentity, RecordFile};
 use netns_core::{IfName, Namespace, RouteSocket, link::Link};
 
 use super::super::{Monitor, MonitorError};
-use super::Barred;
+use super::barred::Barred;
 use super::trace::{Clsact, Journal, Trace};
 use earlier::EarlierJournal;
 

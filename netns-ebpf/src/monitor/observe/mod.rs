@@ -1,5 +1,6 @@
 //! Observing a bridge that is there: its ports as they come and go, who is behind them, and no trace in the end.
 
+mod barred;
 mod barrier;
 mod behind;
 mod file;
@@ -24,7 +25,7 @@ use netns_core::link::{self, Link, LinkStats};
 use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
-pub use barrier::Barred;
+pub use barred::Barred;
 pub use file::{JournalFile, JournalPlace};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};

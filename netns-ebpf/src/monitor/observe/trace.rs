@@ -7,7 +7,7 @@ use netns_core::{Error, IfName, MacAddress, RouteSocket, link};
 
 use super::super::Monitor;
 use super::super::attach::NAME;
-use super::Barred;
+use super::barred::Barred;
 
 /// Whose a port's clsact qdisc is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

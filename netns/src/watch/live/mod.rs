@@ -11,10 +11,10 @@ mod theme;
 mod tests;
 
 use super::{Losses, Source, TICK, change};
-use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::messages::Keep;
 use crate::signals::Stop;
+use crate::watch::arguments::WatchArguments;
 use netns_ebpf::{Mode, PortChange, Reading};
 use ratatui::crossterm::event::{self, Event};
 use screen::Screen;

@@ -1,9 +1,9 @@
 //! The live view in a real terminal, where the program gives no occasion: it panics.
 
 use super::live;
-use crate::cli::WatchArguments;
 use crate::failure::Failure;
 use crate::signals::Stop;
+use crate::watch::arguments::WatchArguments;
 use crate::watch::{Source, Violation};
 use clap::Parser;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading};

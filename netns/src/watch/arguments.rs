@@ -1,0 +1,58 @@
+//! How to show what passes, as it is asked for on the command line.
+
+use super::metrics::ListenAddress;
+use super::pair_limit::PairLimit;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to show what passes. On a terminal: live, with keys; `?` tells which.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// How long to watch [default: until Ctrl-C].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+    /// How long from one reading of the counters to the next.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// One JSON object a line on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Lines of text on stdout, on a terminal too.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) plain: bool,
+    /// Show the counters once, after one interval, and end.
+    #[arg(long, conflicts_with = "duration")]
+    pub(crate) once: bool,
+    /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
+    #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
+    pub(crate) pairs: PairLimit,
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<ListenAddress>,
+    /// Metrics of pairs too: of the N busiest.
+    #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
+    pub(crate) metrics_pairs: Option<usize>,
+    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Draw the live view, as it is in the end, into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) screenshot: Option<PathBuf>,
+}
+
+/// As long as for ever: a point in time that is farther away cannot be written down.
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// So many seconds.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
+}
+
+/// So many seconds, and not so few that nothing else is done.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|time| {
+        if time < Duration::from_millis(10) { Err("less than 0.01 seconds".to_owned()) } else { Ok(time) }
+    })
+}
