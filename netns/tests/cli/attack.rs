@@ -136,7 +136,7 @@ fn offending_frames_are_written_down_for_tcpdump() {
 #[test]
 fn without_the_kernels_types_nothing_is_enforced() {
     in_host(|_| {
-        let _ = run(oracle("mount").args(["-t", "tmpfs", "none", "/sys/kernel/btf"]));
+        let _ = run(oracle("busybox").args(["mount", "-t", "tmpfs", "none", "/sys/kernel/btf"]));
         let before = state_of_the_host();
         let enforce = done(&mut xtask("run --enforce --duration 0.5 --json"));
         let why = "enforce a policy: /sys/kernel/btf/vmlinux, the kernel's types (CONFIG_DEBUG_INFO_BTF), cannot be read";
