@@ -1,6 +1,6 @@
 //! What went wrong: in the file, with what is there already, or with the kernel.
 
-use crate::file::Fault;
+use crate::fault::Fault;
 use netns_core::ErrorKind;
 use std::fmt;
 use std::io;

@@ -107,11 +107,13 @@
 mod apply;
 pub mod draw;
 mod error;
+mod fault;
 mod file;
 mod forwarding;
 mod group;
 mod lab;
 mod observe;
+mod options;
 mod plan;
 mod policy;
 mod processes;
@@ -120,7 +122,8 @@ mod topology;
 
 pub use apply::Progress;
 pub use error::{Error, Result};
-pub use file::{Fault, Policies, parse};
+pub use fault::Fault;
+pub use file::{Policies, parse};
 pub use lab::{Done, Lab};
 pub use observe::{JudgedPort, Observed, ObservedInside};
 pub use plan::{Change, plan};

@@ -1,7 +1,6 @@
 //! What an interface may send.
 
 use crate::group::Group;
-use crate::topology::AddressSpec;
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::packet::{HostAccess, Permissions, Rules, RulesFull, Service};
 use netns_ebpf::{Mode, Policy};
@@ -139,6 +138,6 @@ impl fmt::Display for PortPolicy {
 }
 
 /// The addresses of an interface, each by itself.
-pub(crate) fn own<'a>(addresses: impl Iterator<Item = &'a AddressSpec>) -> Vec<IpNet> {
-    addresses.map(|address| IpNet::single(address.net.address())).collect()
+pub(crate) fn own(addresses: impl Iterator<Item = IpNet>) -> Vec<IpNet> {
+    addresses.map(|net| IpNet::single(net.address())).collect()
 }

@@ -1,6 +1,6 @@
 //! Where lines go while something is watched: to somebody who may not read them.
 //!
-//! A pipe that nobody reads is full after 64 KiB, and whoever writes into it waits. A watcher that waits hears no signal,
+//! A pipe that nobody reads is full after 64 KiB, and a write to it waits. A watcher that waits hears no signal,
 //! judges no port that comes and restores no enforcement. So a thread writes and waits, and the watcher goes on: while a
 //! lot is waiting, readings are left out, and in the end other lines too.
 

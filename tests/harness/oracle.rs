@@ -33,6 +33,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("iptables-legacy", "iptables"),
     ("iptables-nft", "iptables"),
     ("nft", "nftables"),
+    ("ethtool", "ethtool"),
     ("python3", "python3-scapy"),
     ("dhclient", "isc-dhcp-client"),
     ("dhcpcd", "dhcpcd-base"),

@@ -13,6 +13,8 @@ pub(super) enum Guard {
     Ours(Mode),
     /// Enforcing, where nobody wants to know who sends to whom: [`MonitorOptions::pairs`] is 0.
     WithoutPairs,
+    /// Enforcing, with a barrier after the ports, as `run`, `observe` and topologies have it.
+    Barrier,
     /// Enforcing, by TCX links in place of filters.
     Tcx,
     /// A rule set for each port, to which the rules of one chain jump, as libvirt's do.
@@ -22,13 +24,14 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Nothing,
         Self::Empty,
         Self::Counters,
         Self::Ours(Mode::Observe),
         Self::Ours(Mode::Enforce),
         Self::WithoutPairs,
+        Self::Barrier,
         Self::Tcx,
         Self::Nftables,
         Self::VerdictMap,
@@ -42,6 +45,7 @@ impl Guard {
             Self::Ours(Mode::Observe) => "observe",
             Self::Ours(Mode::Enforce) => "enforce",
             Self::WithoutPairs => "enforce, no pairs",
+            Self::Barrier => "enforce, barrier",
             Self::Tcx => "enforce, TCX",
             Self::Nftables => "nftables, a rule set a port",
             Self::VerdictMap => "nftables, verdict map",

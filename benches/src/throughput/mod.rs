@@ -90,8 +90,13 @@ fn compared(ports: u16, results: &[[Samples; 2]]) -> Vec<Row> {
             &results[place][kind]
         };
         let (bare, empty, ours) = (of(Guard::Nothing), of(Guard::Empty), of(Guard::Ours(Mode::Enforce)));
-        let ours_all =
-            [Guard::Ours(Mode::Observe), Guard::Ours(Mode::Enforce), Guard::WithoutPairs, Guard::Tcx];
+        let ours_all = [
+            Guard::Ours(Mode::Observe),
+            Guard::Ours(Mode::Enforce),
+            Guard::WithoutPairs,
+            Guard::Barrier,
+            Guard::Tcx,
+        ];
         for guard in [Guard::Empty, Guard::Counters].into_iter().chain(ours_all) {
             let name = format!("{what}, {}, {ports} ports", guard.name());
             let goal = (guard != Guard::Empty).then_some(SLOWER);

@@ -4,6 +4,7 @@ use super::guard::{Guard, address_of};
 use super::nftables;
 use crate::{Result, empty};
 use netns_core::address::{self, Address};
+use netns_core::barrier::{Barrier, BarrierPorts};
 use netns_core::bridge::{self, Bridge, BridgeOptions};
 use netns_core::tc::{self, Direction, Filter};
 use netns_core::veth::{self, Veth};
@@ -40,6 +41,10 @@ impl GuardPrograms {
             Guard::Counters => ours(None, DEFAULT_PAIRS),
             Guard::Ours(mode) => ours(Some(mode), DEFAULT_PAIRS),
             Guard::WithoutPairs => ours(Some(Mode::Enforce), 0),
+            Guard::Barrier => {
+                let options = MonitorOptions { barrier: true, ..MonitorOptions::default() };
+                Ok(Self::Ours(Box::new(Monitor::load(&options)?), Some(Mode::Enforce)))
+            }
             Guard::Tcx => {
                 let monitor = Monitor::load(&MonitorOptions { tcx: true, ..MonitorOptions::default() })?;
                 Ok(Self::Tcx(Box::new(monitor), Vec::new()))
@@ -113,6 +118,14 @@ impl World {
         match guard {
             Guard::Nftables | Guard::VerdictMap => {
                 host.enter(|| nftables::load(&nftables::rules(guard, ports)))??;
+            }
+            Guard::Barrier => {
+                if let GuardPrograms::Ours(monitor, _) = &programs
+                    && let Some(stamp) = monitor.stamp()
+                {
+                    let all = BarrierPorts::Indexes(FIRST_PORT + 1..=FIRST_PORT + u32::from(ports));
+                    let _ = Barrier::create(&host, "bench", all, stamp)?;
+                }
             }
             Guard::Nothing
             | Guard::Empty

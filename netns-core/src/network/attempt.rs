@@ -112,11 +112,11 @@ impl Shared {
             Where::New(_) => ETH0,
             Where::Lent(_) => {
                 claim.lent = true;
-                free_index(&mut inside.socket)?
+                free_index(inside.socket())?
             }
         };
         this.recipe.encode_eth0(&mut batch, (number, claim.lent), eth0, place.namespace.as_fd());
-        let answer = inside.socket.execute(&mut batch);
+        let answer = inside.socket().execute(&mut batch);
         claim.judge(&answer);
         // Whose creation was refused is the port's: in a new namespace nothing is in the way of `eth0`, nor in another.
         let is_port = claim.port != PortProgress::Made;
@@ -134,9 +134,9 @@ impl Shared {
         if !works {
             let outside = match target {
                 Where::New(_) => Some(OUTSIDE),
-                Where::Lent(_) => nsid::get(&mut inside.socket, &place.namespace)?,
+                Where::Lent(_) => nsid::get(inside.socket(), &place.namespace)?,
             };
-            this.wait_for_port(&mut inside.socket, number, (eth0, outside.unwrap_or(OUTSIDE)))?;
+            this.wait_for_port(inside.socket(), number, (eth0, outside.unwrap_or(OUTSIDE)))?;
         }
         this.books().ledger.commit(claim.ticket);
         claim.port = PortProgress::Used;

@@ -3,8 +3,8 @@
 use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::UnfinishedName;
 use crate::sys::socket::namespace_of;
-use crate::{Error, Namespace, Result};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::{Error, Namespace, Result, RouteSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The name of a dropped sandbox that could not be removed.
 #[derive(Debug)]
@@ -17,19 +17,16 @@ pub(super) struct LeftName {
 #[derive(Debug)]
 enum Leftover {
     /// The name of the namespace of this socket, which distinguishes it from one that somebody else gave the name to since.
-    Name(OwnedFd),
+    /// It is the sandbox's own: another one takes a descriptor, and those may be what has run out.
+    Name(RouteSocket),
     /// The name stands for nothing any more, and the file of it is there.
     File(UnfinishedName),
-    /// There was no descriptor left that would tell whether it is ours later: it is never removed.
-    Unknown,
 }
 
 impl LeftName {
     /// What is left of a name that could not be removed, and why.
-    pub(super) fn new(name: Box<str>, socket: BorrowedFd<'_>, error: &Error) -> Self {
-        let what = Leftover::after(error, &name)
-            .or_else(|| socket.try_clone_to_owned().ok().map(Leftover::Name))
-            .unwrap_or(Leftover::Unknown);
+    pub(super) fn new(name: Box<str>, socket: RouteSocket, error: &Error) -> Self {
+        let what = Leftover::after(error, &name).unwrap_or(Leftover::Name(socket));
         Self { name, what }
     }
 
@@ -38,11 +35,6 @@ impl LeftName {
         let removed = match &self.what {
             Leftover::Name(socket) => remove(&self.name, socket.as_fd()),
             Leftover::File(file) => file.delete().map(drop),
-            Leftover::Unknown => Err(Error::invalid(
-                Operation::DeleteNamespace,
-                &*self.name,
-                "it is not known whether it is ours",
-            )),
         };
         if let Some(less) = removed.as_ref().err().and_then(|error| Leftover::after(error, &self.name)) {
             self.what = less;

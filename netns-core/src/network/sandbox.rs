@@ -32,21 +32,32 @@ pub struct Sandbox {
 pub(super) struct Inside {
     shared: Arc<Shared>,
     pub(super) name: Option<Box<str>>,
-    pub(super) socket: RouteSocket,
+    /// There until it is dropped.
+    socket: Option<RouteSocket>,
     /// A descriptor of the namespace, once somebody has asked for it.
     namespace: OnceLock<Namespace>,
 }
 
 impl Inside {
     pub(super) const fn new(shared: Arc<Shared>, socket: RouteSocket) -> Self {
-        Self { shared, name: None, socket, namespace: OnceLock::new() }
+        Self { shared, name: None, socket: Some(socket), namespace: OnceLock::new() }
+    }
+
+    /// Another descriptor of the namespace.
+    fn namespace(&self) -> Result<Namespace> {
+        self.socket.as_ref().expect("it is there until it is dropped").namespace()
+    }
+
+    pub(super) const fn socket(&mut self) -> &mut RouteSocket {
+        self.socket.as_mut().expect("it is there until it is dropped")
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            self.shared.remove_name(name, self.socket.as_fd());
+        // The name first: while the socket is open, the namespace is this one.
+        if let (Some(name), Some(socket)) = (self.name.take(), self.socket.take()) {
+            self.shared.remove_name(name, socket);
         }
     }
 }
@@ -64,7 +75,7 @@ impl Sandbox {
         if let Some(namespace) = self.inside.namespace.get() {
             return Ok(namespace);
         }
-        let opened = self.inside.socket.namespace()?;
+        let opened = self.inside.namespace()?;
         Ok(self.inside.namespace.get_or_init(|| opened))
     }
 
@@ -156,7 +167,7 @@ impl Sandbox {
     /// The route socket inside, for more addresses, routes and links.
     #[must_use]
     pub const fn socket(&mut self) -> &mut RouteSocket {
-        &mut self.inside.socket
+        self.inside.socket()
     }
 
     /// Runs `f` with the calling thread inside: see [`Namespace::enter`].

@@ -14,7 +14,7 @@ use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -187,11 +187,11 @@ impl Shared {
 
 impl Shared {
     /// Removes the name of the namespace that `socket` is in, or remembers to do so later.
-    pub(super) fn remove_name(&self, name: Box<str>, socket: BorrowedFd<'_>) {
+    pub(super) fn remove_name(&self, name: Box<str>, socket: RouteSocket) {
         if !self.is_ours() {
             return;
         }
-        if let Err(error) = names::remove(&name, socket) {
+        if let Err(error) = names::remove(&name, socket.as_fd()) {
             let left = LeftName::new(name, socket, &error);
             self.left_names.lock().unwrap_or_else(PoisonError::into_inner).push(left);
         }

@@ -4,6 +4,7 @@
 pub(crate) mod abi;
 pub(crate) mod capability;
 pub(crate) mod deadline;
+pub(crate) mod ethtool;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod inotify;

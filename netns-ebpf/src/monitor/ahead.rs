@@ -6,7 +6,7 @@ use netns_core::tc::{self, Direction, FilterInfo};
 use netns_core::{Error, RouteSocket};
 
 use super::attach::AT_HOST;
-use super::{Monitor, MonitorError, tcx};
+use super::{Monitor, MonitorError, hook};
 
 /// Something of somebody else's that runs before a program of ours at a port's hook. What it lets pass, drops or redirects,
 /// ours does not see, unless it says that the next one is to decide.
@@ -107,7 +107,7 @@ impl Monitor {
         let mut ahead = Vec::new();
         for (place, direction) in Direction::BOTH.into_iter().enumerate() {
             let ours = self.tcx.as_ref().map(|programs| programs[place].id);
-            let programs = tcx::query(ifindex, place).ok()?;
+            let programs = hook::query(ifindex, place).ok()?;
             let others = programs.into_iter().filter(|&program| Some(program) != ours);
             ahead.extend(others.map(|program| Ahead::Tcx { direction, program }));
         }

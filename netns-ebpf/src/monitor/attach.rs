@@ -195,7 +195,8 @@ impl Monitor {
         Ok(())
     }
 
-    /// Puts back what of an attachment somebody took off the port: a filter, or the qdisc with both. What is there stays.
+    /// Puts back what of an attachment somebody took off the port: a filter, or the qdisc with both. What is there stays; a
+    /// filter that somebody has put before ours within the same priority comes after it again.
     ///
     /// # Errors
     /// As [`Self::attach`], and [`MonitorError::NotAssigned`] if it was detached.
@@ -203,7 +204,8 @@ impl Monitor {
         if self.lock().slots.port(attachment.slot) != Some(attachment.ifindex) {
             return Err(MonitorError::NotAssigned { slot: attachment.slot });
         }
-        self.attach_to(socket, attachment)
+        self.attach_to(socket, attachment)?;
+        self.put_first(socket, attachment)
     }
 
     /// The attachment of a port that was made with the filters of [`Self::filters`] and has this slot, for

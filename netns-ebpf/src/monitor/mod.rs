@@ -8,6 +8,7 @@ mod ends;
 mod error;
 mod events;
 mod guard;
+mod hook;
 mod kernel_answer;
 mod kernel_types;
 mod load;
@@ -439,7 +440,7 @@ impl Monitor {
     /// As [`Self::lost_pairs`], of what one port sent, or the host (`None`, which ports without a slot count as).
     ///
     /// A port that sends to very many others, as a broadcast does, takes a line of the table for each. Half of the table is
-    /// for whoever comes first; of the other half each port has an equal share, which nobody else can take. What a port
+    /// first come, first served; of the other half each port has an equal share, which nobody else can take. What a port
     /// sends beyond that is counted here, and for no pair.
     #[must_use]
     pub fn lost_pairs_of(&self, from: Option<Slot>) -> Lost {

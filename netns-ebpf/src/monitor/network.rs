@@ -27,6 +27,25 @@ use super::{Monitor, MonitorError, Slot};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// An enforcement that somebody took away: [`Network::take_unjudged`](netns_core::network::Network::take_unjudged) restores
+/// the barrier and says how often that was necessary. While there is a barrier, what a port without its programs sends is
+/// dropped. [`Monitor::ahead`] finds programs that are missing, or that others have put something before, and
+/// [`Monitor::restore`] puts them back:
+///
+/// ```no_run
+/// # use netns_core::RouteSocket;
+/// # use netns_ebpf::{Monitor, MonitorError};
+/// # fn keep(monitor: &Monitor, socket: &mut RouteSocket) -> Result<(), MonitorError> {
+/// for (slot, ifindex) in monitor.ports() {
+///     if monitor.ahead(socket, ifindex)?.is_none_or(|ahead| !ahead.is_empty()) {
+///         monitor.restore(socket, &mut Monitor::attachment_of(ifindex, slot))?;
+///         println!("somebody took away what judges the port {ifindex}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// The ports of further bridges are in namespaces of their own, with indexes that no other port of the network has; so
 /// one monitor serves all of them. A second network on the same monitor must be in the same namespace, which makes the
 /// two choose different indexes.

@@ -105,8 +105,9 @@ fn add(pairs: &mut Vec<Pair>, group: usize, line: Pair) {
     }
 }
 
-/// Clears a line, unless somebody else does; whether it did. It is nobody's while its counters are set to zero, so that whoever takes it
-/// next begins there. A frame that the program has just found it for may still be counted in it: slots are reused late.
+/// Clears a line, unless somebody else does; whether it did. It is nobody's while its counters are set to zero, so that
+/// its next pair begins there. A frame that the program has just found it for may still be counted in it: slots are reused
+/// late.
 fn clear(line: &[AtomicU64], word: u64) -> bool {
     let [key, counters @ ..] = line else { return false };
     if key.compare_exchange(word, PairKey::CLEARING, Ordering::Acquire, Ordering::Relaxed).is_err() {

@@ -6,13 +6,16 @@
 
 use std::error::Error;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
 use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
 use super::kernel_answer::kernel_error;
+
+/// How many file descriptors there must be; loading takes many more.
+const SPARE: usize = 8;
 
 /// What the kernel refused, and what it answered.
 #[derive(Debug)]
@@ -26,6 +29,14 @@ pub(super) struct Refused {
 /// Loads a program that does nothing, makes a map and loads types, and throws them away. The program first: where everybody
 /// may load the other two (`kernel.unprivileged_bpf_disabled` is 0), a classifier still takes a privilege.
 pub(super) fn probe() -> Result<(), Refused> {
+    // aya takes several at once when it tries things out.
+    let spare: io::Result<Vec<OwnedFd>> =
+        (0..SPARE).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
+    spare.map(drop).map_err(|answer| Refused {
+        what: "load a program",
+        feature: "classifiers in eBPF (BPF_PROG_TYPE_SCHED_CLS, Linux 4.1)",
+        answer,
+    })?;
     let not_supported = || io::Error::from_raw_os_error(libc::EINVAL);
     let answered = |error: &(dyn Error + 'static)| {
         let errno = kernel_error(error).and_then(io::Error::raw_os_error);

@@ -13,13 +13,19 @@ use crate::harness::{Network, privileged};
 /// Commands of [ethtool], each with a value of 0 or 1.
 ///
 /// [ethtool]: https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/ethtool.h
-pub(crate) const TX_CHECKSUMS: u32 = 0x17;
-pub(crate) const TSO: u32 = 0x1F;
-pub(crate) const GSO: u32 = 0x24;
-pub(crate) const GRO: u32 = 0x2C;
+const TX_CHECKSUMS: u32 = 0x17;
+const TSO: u32 = 0x1F;
+const GSO: u32 = 0x24;
+const GRO: u32 = 0x2C;
+
+/// Attributes of <https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/if_link.h>.
+const IFLA_XDP: u16 = 0x2B;
+const IFLA_XDP_FD: u16 = 1;
+const IFLA_XDP_FLAGS: u16 = 3;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// Switches an offload of a link.
-pub(crate) fn switch(namespace: &Namespace, link: &str, command: u32, on: bool) {
+fn switch(namespace: &Namespace, link: &str, command: u32, on: bool) {
     #[repr(C)]
     struct Value {
         command: u32,
@@ -43,8 +49,6 @@ pub(crate) fn switch(namespace: &Namespace, link: &str, command: u32, on: bool) 
 
 /// A program of XDP that lets everything pass.
 fn pass() -> OwnedFd {
-    // `r0 = XDP_PASS; exit`
-    let instructions: [u64; 2] = [0x0000_0002_0000_00B7, 0x95];
     #[repr(C)]
     struct Attr {
         kind: u32,
@@ -53,6 +57,8 @@ fn pass() -> OwnedFd {
         license: u64,
         rest: [u64; 3],
     }
+    // `r0 = XDP_PASS; exit`
+    let instructions: [u64; 2] = [0x0000_0002_0000_00B7, 0x95];
     let attr = Attr {
         kind: 6,
         count: 2,
@@ -72,16 +78,16 @@ fn attach_xdp(socket: &mut RouteSocket, link: u32, program: &OwnedFd) {
     let mut batch = Batch::new();
     let header = IfInfoMsg { index: link, ..IfInfoMsg::default() };
     batch.message(libc::RTM_SETLINK, 0, &header, |attributes| {
-        attributes.nest(43 | libc::NLA_F_NESTED as u16, |xdp| {
-            xdp.value(1, program.as_raw_fd());
-            xdp.value(3, 1_u32 << 2);
+        attributes.nest(IFLA_XDP | libc::NLA_F_NESTED as u16, |xdp| {
+            xdp.value(IFLA_XDP_FD, program.as_raw_fd());
+            xdp.value(IFLA_XDP_FLAGS, XDP_FLAGS_DRV_MODE);
         });
     });
     socket.execute(&mut batch).unwrap();
 }
 
 /// What is switched, and what passes then from the first namespace to the second.
-type Trial<'a> = (&'a str, &'a dyn Fn(&mut Network), &'a dyn Fn(&Network), &'a [(usize, CountedApart)]);
+type Switching<'a> = (&'a str, &'a dyn Fn(&mut Network), &'a dyn Fn(&Network), &'a [(usize, CountedApart)]);
 
 /// Frames with a VLAN tag in their bytes.
 fn tagged(network: &Network) {
@@ -101,16 +107,16 @@ fn put_xdp(network: &Network, place: usize) {
 /// Whatever is switched: the counters are the kernel's, or it is known why they are not, and by how much.
 #[test]
 fn counters_are_exact_whatever_is_switched() {
+    use CountedApart::{Cut, Headless, Joined, Tagged};
     if !privileged("counters_are_exact_whatever_is_switched") {
         return;
     }
-    use CountedApart::{Cut, Headless, Joined, Tagged};
     let stream = |network: &Network| network.stream(0, 1, 3_000_000);
     let host = |network: &Network, link: &str, command, on| switch(&network.host, link, command, on);
     let inside = |network: &Network, place: usize, command| {
         switch(&network.insides[place].namespace, "eth0", command, false);
     };
-    let trials: [Trial<'_>; 14] = [
+    let trials: [Switching<'_>; 14] = [
         ("nothing", &|_| {}, &stream, &[]),
         ("tso of the sender", &|network| inside(network, 0, TSO), &stream, &[]),
         ("gso of the sender", &|network| inside(network, 0, GSO), &stream, &[]),

@@ -4,7 +4,7 @@ use netns_core::tc::{self, Direction};
 use netns_core::{MacAddress, RouteSocket};
 use netns_ebpf::layout::{NEAR_LINKS, PortCounters};
 use netns_ebpf::packet::{Reason, Rules};
-use netns_ebpf::{Monitor, MonitorError, MonitorOptions, Policy, TcxAttachment};
+use netns_ebpf::{Ahead, Monitor, MonitorError, MonitorOptions, Policy, TcxAttachment};
 use std::net::UdpSocket;
 
 use crate::harness::{Network, privileged_since, seen, settled};
@@ -97,6 +97,39 @@ fn tcx_links_enforce_and_other_peoples_filters_run_after_them() {
     assert_eq!(other.counters(after.slot()).rx.packets, 10, "what was dropped, filters do not see");
     monitor.detach_tcx(port).unwrap();
     other.detach(&mut network.socket, &after).unwrap();
+}
+
+#[test]
+fn what_is_put_before_ours_is_found() {
+    if !has_tcx("what_is_put_before_ours_is_found") {
+        return;
+    }
+    let (monitor, other, mut network) = (load(), load(), unwatched());
+    let port = monitor.attach_tcx(&network.socket, PORTS[0], None).unwrap();
+    let ahead = |network: &Network| monitor.ahead_of_tcx(&network.socket, &port).unwrap();
+    assert_eq!(ahead(&network), Some(Vec::new()));
+    // The last one is the first, at both hooks.
+    let before = other.attach_tcx(&network.socket, PORTS[0], None).unwrap();
+    let found = ahead(&network).unwrap();
+    assert!(matches!(
+        found[..],
+        [Ahead::Tcx { direction: Direction::Ingress, .. }, Ahead::Tcx { direction: Direction::Egress, .. }]
+    ));
+    assert_eq!(other.ahead_of_tcx(&network.socket, &before).unwrap(), Some(Vec::new()));
+
+    // All of them are before filters; those of the same monitor are no others'.
+    let third = Monitor::load(&MonitorOptions::default()).unwrap();
+    let filters = third.attach(&mut network.socket, PORTS[0]).unwrap();
+    assert_eq!(third.ahead(&mut network.socket, PORTS[0]).unwrap().unwrap().len(), 4);
+    assert_eq!(third.ahead(&mut network.socket, PORTS[1]).unwrap(), None, "it is not attached there");
+    other.detach_tcx(before).unwrap();
+    assert_eq!(ahead(&network), Some(Vec::new()));
+    assert_eq!(third.ahead(&mut network.socket, PORTS[0]).unwrap().unwrap().len(), 2);
+    third.detach(&mut network.socket, &filters).unwrap();
+    netns_core::link::delete(&mut network.socket, PORTS[0]).unwrap();
+    let gone = monitor.ahead_of_tcx(&network.socket, &port).unwrap_err();
+    assert_eq!(gone.errno(), Some(libc::ENODEV));
+    monitor.detach_tcx(port).unwrap();
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::{defaults, differing, link_local};
+use crate::options::{defaults, differing};
+use crate::plan::link_local;
 use crate::topology::{BridgeSpec, Cable, CableEnd, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, PortOptions};

@@ -1,21 +1,21 @@
 //! From a file to a topology: TOML, then what its words mean, then whether it makes sense as a whole.
 
 mod check;
-mod fault;
 mod group;
 mod options;
 mod policy;
 mod ports;
 mod read;
 mod tables;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub use fault::Fault;
 pub use ports::Policies;
 
 use crate::error::{Error, Result};
+use crate::fault::Fault;
 use crate::topology::Topology;
 use std::fs;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Options of bridges, ports and links in a file, by `ip`'s names for them.
 
 use super::Wrong;
-use super::read::in_order;
 use super::tables::{OptionsTable, Scalar};
+use super::values::in_order;
 use netns_core::option::{OptionForm, OptionRow, Options};
 
 /// Reads a table into `options`.

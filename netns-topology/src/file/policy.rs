@@ -2,8 +2,8 @@
 
 use super::Wrong;
 use super::group::group;
-use super::read::net;
 use super::tables::{HostWords, PolicyEntry, PolicyTable, Text};
+use super::values::net;
 use crate::group::Group;
 use crate::policy::{HOST_ACCESS, NOTHING, PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};

@@ -1,11 +1,12 @@
 //! A file of policies for the ports of a bridge that somebody else made.
 
+use super::Wrong;
 use super::group::{apart, apart_from_host};
 use super::policy::read_table;
-use super::read::{in_order, mac};
 use super::tables::{GroupTable, HostWords, PolicyTable, Text};
-use super::{Fault, Wrong};
+use super::values::{in_order, mac};
 use crate::error::{Error, Result};
+use crate::fault::Fault;
 use crate::group::GroupNumbers;
 use crate::policy::PortPolicy;
 use netns_core::IpNet;

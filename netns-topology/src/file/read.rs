@@ -9,8 +9,9 @@ use super::tables::{
     self, BridgeTable, FileTable, Host, Interface, NamespaceTable, OptionsTable, PolicyEntry, RouteTable,
     Scalar, Text,
 };
+use super::values::{if_name, in_order, mac, mtu, net};
 use crate::group::Group;
-use crate::plan::defaults;
+use crate::options::defaults;
 use crate::topology::{
     self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, ShellCommand,
     SingleLink,
@@ -18,9 +19,8 @@ use crate::topology::{
 use netns_core::barrier::FORWARDED;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{LinkKind, MacvlanMode};
-use netns_core::{IfName, IpNet, MacAddress};
+use netns_core::{IfName, IpNet};
 use netns_ebpf::Mode;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -101,13 +101,6 @@ fn group_of(end: &End) -> Option<&Spanned<tables::GroupTable>> {
         PolicyEntry::Mode(_) => None,
         PolicyEntry::Table(table) => table.group.as_ref(),
     }
-}
-
-/// Keys and values as they stand in the file.
-pub(super) fn in_order<T>(table: BTreeMap<Text, T>) -> Vec<(Text, T)> {
-    let mut entries: Vec<_> = table.into_iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
-    entries
 }
 
 fn namespace_name(name: &Text) -> Wrong<()> {
@@ -223,7 +216,7 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
             (Some(bridge), None) => {
                 let mut port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
-                let own = crate::policy::own(of);
+                let own = crate::policy::own(of.map(|address| address.net));
                 let policy = end
                     .table
                     .policy
@@ -371,45 +364,4 @@ fn read_route(into: &mut Described, place: &Place, route: Spanned<RouteTable>) -
         onlink: table.onlink,
     };
     into.push_route(route, span, table.via.map(|via| via.span()), table.dev.map(|dev| dev.span()))
-}
-
-fn if_name(text: &Text) -> Wrong<IfName> {
-    match IfName::new(text.get_ref()) {
-        Ok(name) if name.as_str() == "lo" => {
-            Err((text.span(), "every namespace has its lo already; expected another name".to_owned()))
-        }
-        Ok(name) => Ok(name),
-        Err(error) => Err((text.span(), format!("{error}; expected one of up to 15 bytes"))),
-    }
-}
-
-pub(super) fn mac(text: &Text) -> Wrong<MacAddress> {
-    let expected = "expected one of a single interface, such as \"02:00:00:00:00:01\"";
-    match text.get_ref().parse::<MacAddress>() {
-        Ok(mac) if mac.is_multicast() || mac == MacAddress::default() => {
-            Err((text.span(), format!("no interface can have {mac}; {expected}")))
-        }
-        Ok(mac) => Ok(mac),
-        Err(_) => Err((text.span(), format!("{:?} is no MAC address; {expected}", text.get_ref()))),
-    }
-}
-
-fn mtu(number: Option<&Spanned<u32>>) -> Wrong<Option<u32>> {
-    let Some(number) = number else { return Ok(None) };
-    let mtu = *number.get_ref();
-    if (68..=65535).contains(&mtu) {
-        return Ok(Some(mtu));
-    }
-    Err((number.span(), format!("no link has an MTU of {mtu}; expected 68 to 65535 bytes")))
-}
-
-/// An address with its prefix length.
-pub(super) fn net(text: &Text, expected: &str) -> Wrong<IpNet> {
-    let written = text.get_ref();
-    let fault = match written.parse::<IpNet>() {
-        Ok(net) if written.contains('/') => return Ok(net),
-        Ok(_) => format!("{written:?} has no prefix length"),
-        Err(error) => error.to_string(),
-    };
-    Err((text.span(), format!("{fault}; expected {expected}")))
 }

@@ -1,7 +1,7 @@
 //! What is wanted, and missing or different. Downwards: namespaces, settings, links, addresses, routes, commands.
 
-use super::options::{defaults, differing};
 use super::{Change, Planner};
+use crate::options::{defaults, differing};
 use crate::topology::{AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy, RouteSpec, SingleLink};
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};

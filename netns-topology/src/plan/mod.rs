@@ -6,7 +6,6 @@ mod add;
 mod apart;
 mod change;
 mod host;
-mod options;
 mod owner;
 mod remove;
 
@@ -15,7 +14,6 @@ mod tests;
 
 pub(crate) use add::link_local;
 pub use change::Change;
-pub(crate) use options::{defaults, differing};
 
 use crate::error::{Error, Result};
 use crate::group::{GroupNumbers, number};

@@ -1,6 +1,7 @@
 //! `--attack`: one frame of each kind that no honest host sends, by raw socket from the first namespace to the second.
 
-use super::lab::{Lab, Member};
+use super::lab::{Member, RunLab};
+use super::outcomes::Attacked;
 use super::plan::{MESH, RunPlan};
 use super::report::RunReport;
 use crate::cli::{RunArguments, RunShape};
@@ -13,27 +14,6 @@ use std::collections::HashSet;
 
 /// The group that the receiver is in while a frame is sent that it may not get.
 const APART: u8 = 1;
-
-/// What became of a frame.
-#[derive(Debug)]
-pub(crate) struct Attacked {
-    pub(crate) reason: Reason,
-    pub(crate) outcome: TrialOutcome,
-    /// Whether it was to arrive.
-    pub(crate) expected: bool,
-    /// What is done about violations.
-    mode: Mode,
-}
-
-impl Attacked {
-    pub(crate) fn is_ok(&self) -> bool {
-        self.outcome == TrialOutcome { seen: 1, arrived: self.expected }
-    }
-
-    pub(crate) fn is_stopped_by_bridge(&self) -> bool {
-        self.mode == Mode::Observe && !self.expected
-    }
-}
 
 /// Whether the arguments allow an attack.
 pub(crate) fn check(arguments: &RunArguments, plan: &RunPlan) -> Result<(), Failure> {
@@ -51,7 +31,7 @@ pub(crate) fn check(arguments: &RunArguments, plan: &RunPlan) -> Result<(), Fail
 }
 
 /// Sends the frames; whether all became what they should.
-pub(crate) fn attack(lab: &Lab<'_>, report: &mut RunReport) -> Result<bool, Failure> {
+pub(crate) fn attack(lab: &RunLab<'_>, report: &mut RunReport) -> Result<bool, Failure> {
     let (Some(monitor), [attacker, victim, ..]) = (lab.monitor(), lab.members()) else {
         return Err(Failure::usage("--attack takes the eBPF program, and that takes root"));
     };

@@ -1,7 +1,7 @@
 //! The program's counters, held against the kernel's.
 
-use super::lab::Lab;
-use super::ways::Unseen;
+use super::lab::RunLab;
+use super::outcomes::Unseen;
 use crate::failure::Failure;
 use netns_ebpf::{CounterComparison, Slot};
 
@@ -27,7 +27,7 @@ impl CountersVerdict {
 ///
 /// `unseen` is what got
 /// past the program there.
-pub(crate) fn verify(lab: &mut Lab<'_>, unseen: Unseen) -> Result<CountersVerdict, Failure> {
+pub(crate) fn verify(lab: &mut RunLab<'_>, unseen: Unseen) -> Result<CountersVerdict, Failure> {
     let Some(monitor) = lab.monitor() else {
         return Ok(CountersVerdict { differences: Vec::new(), apart: Vec::new(), ports: None });
     };

@@ -6,11 +6,13 @@ mod interference;
 mod lab;
 mod leftovers;
 mod obstacle;
+mod outcomes;
 mod pings;
 mod plan;
 pub(crate) mod preflight;
 mod report;
 mod source;
+mod steps;
 mod traffic;
 mod ways;
 
@@ -22,18 +24,19 @@ use crate::output::stdout;
 use crate::signals::Stop;
 use crate::watch::{self, Teller, metrics::Metrics};
 use counters::verify;
-use lab::Lab;
+use lab::RunLab;
 use leftovers::Before;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::{Mode, MonitorOptions};
+use outcomes::Unseen;
 use plan::RunPlan;
 use preflight::Privilege;
 use report::{RunReport, RunSummary};
 use source::SourcePorts;
 use std::process::ExitCode;
 use std::time::Instant;
+use steps::BuildSteps;
 use traffic::RunTraffic;
-use ways::Unseen;
 
 /// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
 /// down. Whatever goes wrong on the way, what was made is taken down.
@@ -70,7 +73,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
 
     let before = Before::observe(&host)?;
     let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
-    let mut lab = Lab::begin(host, &plan, counting.monitor(), mode, private)?;
+    let mut lab = RunLab::begin(host, &plan, counting.monitor(), mode, private)?;
     let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop, metrics.as_ref());
     // Taken down here on every path but a panic, on which its `drop` does it.
     if arguments.keep && outcome.is_ok() {
@@ -117,7 +120,7 @@ fn tell_what_is_less(privilege: Privilege, counting: &Counting) {
 fn prove(
     arguments: &RunArguments,
     plan: &RunPlan,
-    lab: &mut Lab<'_>,
+    lab: &mut RunLab<'_>,
     report: &mut RunReport,
     stop: &Stop,
     metrics: Option<&Metrics>,

@@ -1,6 +1,6 @@
 //! Who pings whom, and whether they are answered.
 
-use super::lab::Lab;
+use super::lab::RunLab;
 use super::plan::RunPlan;
 use crate::failure::Failure;
 use netns_core::Namespace;
@@ -48,7 +48,7 @@ impl PingResult {
 }
 
 /// Every ordered pair of namespaces, of many a ring; and the host with each, both ways. Once for each subnet.
-pub(crate) fn routes(lab: &Lab<'_>, plan: &RunPlan) -> Result<Vec<PingRoute>, Failure> {
+pub(crate) fn routes(lab: &RunLab<'_>, plan: &RunPlan) -> Result<Vec<PingRoute>, Failure> {
     let members = lab.members();
     let mut routes = Vec::new();
     for (family, subnet) in plan.subnets.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! What a run prints: lines for people, or JSON objects, one a line.
 
-use super::attack::Attacked;
 use super::counters::CountersVerdict;
+use super::outcomes::{Attacked, Way};
 use super::pings::{PingResult, PingRoute};
 use super::plan::{PlannedMember, RunPlan};
-use super::ways::Way;
+use super::steps::BuildSteps;
 use crate::failure::Failure;
 use crate::messages::{is_verbose, say};
 use crate::name;
@@ -57,20 +57,30 @@ pub(crate) struct RunSummary {
     pub(crate) kept: Vec<String>,
 }
 
-impl RunReport {
-    /// Of a run with so many namespaces.
-    pub(crate) fn new(out: StdoutLock<'static>, json: bool, total: usize) -> Self {
-        let line = ProgressLine::new(!is_verbose() || json);
-        Self { out, json, steps: Vec::new(), namespaces: Vec::new(), total, line }
-    }
-
-    /// A namespace was set up.
-    pub(crate) fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
+impl BuildSteps for RunReport {
+    fn namespace(&mut self, planned: &PlannedMember, time: Duration) {
         self.namespaces.push(time);
         self.step(&format!("{} on {}", planned.name, planned.port), time);
         if !self.prints_steps() {
             self.line.show(self.namespaces.len(), self.total, "namespaces");
         }
+    }
+
+    fn step(&mut self, name: &str, time: Duration) {
+        self.steps.push((name.to_owned(), time));
+        if self.prints_steps() {
+            self.line.clear();
+            // If nobody reads any more, the next line that must be read tells.
+            let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
+        }
+    }
+}
+
+impl RunReport {
+    /// Of a run with so many namespaces.
+    pub(crate) fn new(out: StdoutLock<'static>, json: bool, total: usize) -> Self {
+        let line = ProgressLine::new(!is_verbose() || json);
+        Self { out, json, steps: Vec::new(), namespaces: Vec::new(), total, line }
     }
 
     /// Whether a line is printed for the step that was taken last.
@@ -93,16 +103,6 @@ impl RunReport {
     /// Where it goes.
     pub(crate) fn out(&mut self) -> &mut StdoutLock<'static> {
         &mut self.out
-    }
-
-    /// A step that was taken, and its time. Of many, the later ones are summed up by [`RunReport::setup`].
-    pub(crate) fn step(&mut self, name: &str, time: Duration) {
-        self.steps.push((name.to_owned(), time));
-        if self.prints_steps() {
-            self.line.clear();
-            // If nobody reads any more, the next line that must be read tells.
-            let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
-        }
     }
 
     /// Everything is built.

@@ -1,6 +1,6 @@
 //! A run's ports, as what is watched.
 
-use super::lab::{Lab, Member};
+use super::lab::{Member, RunLab};
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::watch::{Source, Teller};
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 /// The ports of a lab that is built: they neither come nor go.
 pub(crate) struct SourcePorts<'a, 'm> {
-    lab: &'a mut Lab<'m>,
+    lab: &'a mut RunLab<'m>,
     network: String,
     infos: Vec<Arc<PortIdentity>>,
     teller: Teller,
 }
 
 impl<'a, 'm> SourcePorts<'a, 'm> {
-    pub(crate) fn of(lab: &'a mut Lab<'m>, network: String, teller: Teller) -> Self {
+    pub(crate) fn of(lab: &'a mut RunLab<'m>, network: String, teller: Teller) -> Self {
         // Without a program there are no slots; then they are numbered.
         let numbers = (1..=u16::MAX).filter_map(Slot::new);
         let info = |(member, number): (&Member, Slot)| {

@@ -1,7 +1,8 @@
 //! `--attack --enforce`: ways past the guard, each tried with the guard away and with it.
 
 use super::attack::open;
-use super::lab::Lab;
+use super::lab::RunLab;
+use super::outcomes::{Unseen, Way};
 use super::report::RunReport;
 use crate::failure::Failure;
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, neighbour};
@@ -12,44 +13,12 @@ use netns_ebpf::packet::Reason;
 use std::io;
 use std::time::Duration;
 
-/// How many frames each way is tried with.
-const SENT: u64 = 10;
+const SENT: u64 = Way::SENT;
 /// How long to wait for one that may arrive.
 const WAIT: Duration = Duration::from_millis(30);
 /// What sockets listen for: LLDP, and frames with a length in place of a type (`ETH_P_802_2`), as BPDUs.
 const LLDP: u16 = 0x88CC;
 const LLC: u16 = 4;
-
-/// What became of a way.
-#[derive(Debug)]
-pub(crate) struct Way {
-    pub(crate) name: &'static str,
-    /// How many frames had their effect with the guard away: arrived, or were learnt from.
-    pub(crate) unguarded: u64,
-    /// The same with the guard.
-    pub(crate) guarded: u64,
-    /// How many of those that the guard stopped were counted as what they are.
-    pub(crate) counted: u64,
-    /// As what; of what is made harmless nothing is wrong.
-    reason: Option<Reason>,
-}
-
-impl Way {
-    pub(crate) const SENT: u64 = SENT;
-
-    /// An attack that does not work proves nothing.
-    pub(crate) fn is_ok(&self) -> bool {
-        let counted = if self.reason.is_some() { SENT } else { 0 };
-        self.unguarded > 0 && self.guarded == 0 && self.counted == counted
-    }
-}
-
-/// What the kernel counted at the attacker's port and the program did not see.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Unseen {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-}
 
 /// How a frame is sent.
 enum WaySend<'a> {
@@ -80,7 +49,7 @@ struct WayAttempt<'a> {
 
 /// Who tries all that, and what it showed so far.
 struct WayAttacker<'a, 'm> {
-    lab: &'a mut Lab<'m>,
+    lab: &'a mut RunLab<'m>,
     report: &'a mut RunReport,
     sender: FrameSocket,
     host: Namespace,
@@ -92,7 +61,7 @@ struct WayAttacker<'a, 'm> {
 
 /// Tries all ways; whether the guard stopped every one, and what nobody saw meanwhile. Without a guard there is nothing to
 /// try.
-pub(crate) fn ways(lab: &mut Lab<'_>, report: &mut RunReport) -> Result<(bool, Unseen), Failure> {
+pub(crate) fn ways(lab: &mut RunLab<'_>, report: &mut RunReport) -> Result<(bool, Unseen), Failure> {
     let nothing = (true, Unseen::default());
     if !lab.has_barrier() {
         return Ok(nothing);

@@ -190,7 +190,7 @@ fn describe(port: &LinkName, violations: &Violations) -> Value {
         violations.iter().map(|(reason, packets)| (reason.name().to_owned(), packets.into())).collect();
     json!({
         "place": port.place, "port": port.name.as_str(), "violations": reasons,
-        "dropped": violations.dropped_rx.packets,
+        "dropped": violations.dropped(),
     })
 }
 

@@ -45,6 +45,16 @@ impl Lines<'_> {
                 });
                 return Ok(json_line(self.out, &line)?);
             }
+            PortChange::CountedApart { port, why } => {
+                let name = port.name.as_str();
+                if !self.json {
+                    return Ok(writeln!(self.out, "{name}: {why}")?);
+                }
+                let line = json!({
+                    "type": "port", "event": "counted-apart", "port": name, "why": why.to_string(),
+                });
+                return Ok(json_line(self.out, &line)?);
+            }
             PortChange::EnforcementLost { what, is_restored } if self.json => {
                 let line = json!({
                     "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
@@ -248,7 +258,7 @@ fn port_json(port: &PortReading) -> Value {
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
         "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
         "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
-        "dropped": violations.as_ref().map(|violations| violations.dropped_rx.packets),
+        "dropped": violations.as_ref().map(Violations::dropped),
         "lost_pairs": { "packets": lost.packets, "bytes": lost.bytes },
     })
 }

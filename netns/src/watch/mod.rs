@@ -64,7 +64,7 @@ pub(crate) trait Source {
 }
 
 /// What is said of an enforcement that somebody took away.
-fn in_words(what: &str, is_restored: bool) -> String {
+pub(crate) fn in_words(what: &str, is_restored: bool) -> String {
     if is_restored {
         format!("somebody took away {what}; it is there again, and what was sent meanwhile was not judged")
     } else {

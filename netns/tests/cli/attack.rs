@@ -131,3 +131,19 @@ fn offending_frames_are_written_down_for_tcpdump() {
         std::fs::remove_file(&file).unwrap();
     });
 }
+
+/// Where the program cannot see at which place a checksum will be written, nothing is said to be enforced.
+#[test]
+fn without_the_kernels_types_nothing_is_enforced() {
+    in_host(|_| {
+        let _ = run(oracle("mount").args(["-t", "tmpfs", "none", "/sys/kernel/btf"]));
+        let before = state_of_the_host();
+        let enforce = done(&mut xtask("run --enforce --duration 0.5 --json"));
+        let why = "enforce a policy: /sys/kernel/btf/vmlinux, the kernel's types (CONFIG_DEBUG_INFO_BTF), cannot be read";
+        assert_eq!(enforce.code, Some(2), "{}", enforce.out);
+        assert!(enforce.err.contains(why), "{}", enforce.err);
+        let observe = done(&mut xtask("run --observe --duration 0.5 --json"));
+        assert_eq!((observe.code, observe.err.as_str()), (Some(0), ""), "{}", observe.out);
+        assert_eq!(state_of_the_host(), before);
+    });
+}

@@ -148,7 +148,7 @@ fn a_barrier_behind_a_port_that_is_another_by_now_goes_with_the_next_observer() 
         let mut observe = Watched::start(ENFORCE);
         observe.line("counters", |line| line["type"] == "counters");
         observe.end("KILL");
-        // Whoever gets the index next has nothing to do with it.
+        // The next link with its index has nothing to do with it.
         let index = index(host, "v1");
         ip("link del v1");
         ip(&format!("link add other index {index} type veth peer name inside netns ns1"));
@@ -167,5 +167,30 @@ fn a_barrier_behind_a_port_that_is_another_by_now_goes_with_the_next_observer() 
         assert_eq!(nft("list ruleset"), "");
         assert_eq!(done(&mut xtask("observe --cleanup")).out, "nothing to remove\n");
         assert_eq!([programs("v2"), programs("other")], [0, 0]);
+    });
+}
+
+#[test]
+fn what_a_run_enforces_is_put_back_and_the_run_fails() {
+    in_host(|host| {
+        needs_kernel((5, 16), "nftables at egress");
+        let mut run = Watched::start("run --enforce --json --interval 0.2");
+        let counters = run.line("counters", |line| line["type"] == "counters");
+        let port = counters["ports"][0]["port"].as_str().unwrap().to_owned();
+        tests::tc(&format!("qdisc del dev {port} clsact"));
+        eventually("they are there again", || programs(&port) == 2);
+        put_before(host, &port);
+        eventually("ours is first again", || {
+            let filters = tc_json(&format!("filter show dev {port} ingress"));
+            let mut names = filters
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|filter| filter["options"]["bpf_name"].as_str());
+            names.next() == Some("netns-ebpf") && names.next() == Some("somebody")
+        });
+        let ended = run.end("INT");
+        assert_eq!(ended.code, Some(1), "{}", ended.err);
+        assert_eq!(ended.lines("summary")[0]["lost_enforcement"], 2, "{}", ended.err);
     });
 }

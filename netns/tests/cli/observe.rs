@@ -429,3 +429,24 @@ fn a_policy_file_that_cannot_be_has_line_and_column() {
         assert_eq!(done(&mut xtask("observe br0 --once --enforce")).code, Some(1), "only with a policy");
     });
 }
+
+#[test]
+fn where_the_kernel_counts_otherwise_is_said_when_a_port_comes() {
+    in_host(|_| {
+        make_bridge();
+        plug_in(1);
+        plug_in(2);
+        let _ = tests::run(oracle("ethtool").args(["-K", "v1", "tso", "off"]));
+        let _ = tests::run(oracle("ethtool").args(["-K", "v2", "gro", "on"]));
+        let mut observe = Watched::start("observe br0 --json --interval 0.1");
+        for (port, what) in [("v1", "cut into segments"), ("v2", "before it is joined")] {
+            let line = observe.line("what is counted otherwise", |line| line["event"] == "counted-apart");
+            assert_eq!(line["port"], port, "{line}");
+            assert!(line["why"].as_str().unwrap().contains(what), "{line}");
+        }
+        let ended = observe.end("INT");
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+        let once = done(&mut xtask("observe br0 --once --interval 0.1"));
+        assert!(once.out.contains("v1: the kernel counts what goes to"), "{}", once.out);
+    });
+}

@@ -47,6 +47,8 @@ fn groups_of_a_policy_file_are_kept_apart_where_it_is_enforced() {
             assert_eq!((&told["reason"], &told["dropped"]), (&json!("group"), &json!(true)), "{told}");
             let counted = observe.port(port, |port| port["violations"]["group"].as_u64() >= Some(1));
             assert_eq!(counted["violations"].as_object().unwrap().len(), 1, "{counted}");
+            // It was dropped on its way to the other port.
+            observe.port(&format!("v{to}"), |port| port["dropped"].as_u64() >= Some(1));
         }
         // Both reach the third, which reaches both.
         for (from, to) in [("ns1", 3), ("ns2", 3), ("ns3", 1), ("ns3", 2)] {

@@ -81,6 +81,7 @@ fn clean_deletes_nothing_that_the_run_did_not_make() {
         fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         assert_eq!(done(&mut xtask("run --keep --duration 1 --json")).code, Some(0));
         ip("netns del ns1");
+        eventually("its cable is gone", || !ip("link show").contains("veth-ns1"));
         ip("netns add ns1");
         ip("link del veth-ns2");
         ip("link add veth-ns2 type veth peer name other");

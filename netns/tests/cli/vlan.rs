@@ -4,8 +4,13 @@ use crate::observe::{make_bridge, plug_in};
 use crate::topology::{example, fine};
 use crate::watched::Watched;
 use crate::{done, xtask};
+use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
+use netns_ebpf::attack::{FrameSocket, Party, cases};
+use netns_ebpf::packet::Reason;
 use serde_json::{Value, json};
 use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::time::Duration;
 use tests::{bridge, has_vlan_filtering, in_host, ip, ip_json, needs_option, only, oracle, ping};
 
 fn needs_vlan_filtering() {
@@ -104,6 +109,79 @@ fn a_topology_whose_bridge_somebody_makes_filter_vlans_is_as_its_file_says() {
         ping("-c 1", "10.1.1.2");
         let _ = fine("down", &file);
         assert_eq!(ip("netns list"), "");
+    });
+}
+
+/// A frame from `eth0` of ns1 or ns3 to that of ns2, with these tags in its bytes, from an address; how many of ten arrive,
+/// without their tags, as the bridge hands them to ns2.
+fn arrives(from: &str, tags: &[u8], address: &str) -> usize {
+    let open = |name: &str| {
+        let namespace = Namespace::open(name).unwrap();
+        let eth0 = link::get(&mut RouteSocket::open_in(&namespace).unwrap(), IfName::new("eth0").unwrap());
+        let eth0 = eth0.unwrap();
+        let socket = namespace.enter(|| FrameSocket::open(eth0.index)).unwrap().unwrap();
+        (socket, eth0.mac.unwrap().0)
+    };
+    let ((sender, own), (receiver, far)) = (open(from), open("ns2"));
+    let address: Ipv4Addr = address.parse().unwrap();
+    let us = Party::new(MacAddress(own), &[address.into()]);
+    let them = Party::new(MacAddress(far), &["10.1.1.2".parse().unwrap()]);
+    // An honest frame, as its addresses are.
+    let frame = cases(&us, &them).into_iter().find(|case| case.reason == Reason::Ipv4Ttl).unwrap().near;
+    let sent = [&frame[..12], tags, &frame[12..]].concat();
+    for _ in 0..10 {
+        sender.send(&sent).unwrap();
+    }
+    let heard = std::iter::from_fn(|| receiver.receive(Duration::from_millis(200)).unwrap());
+    heard.filter(|heard| heard.ends_with(&frame[12..]) && heard[..12] == frame[..12]).count()
+}
+
+#[test]
+#[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
+fn tags_pass_where_the_policy_permits_them_and_what_they_carry_is_judged() {
+    const PRIORITY: [u8; 4] = [0x81, 0, 0xe0, 0];
+    const TEN: [u8; 4] = [0x81, 0, 0, 10];
+    in_host(|_| {
+        needs_vlan_filtering();
+        filtering_bridge();
+        ip("-n ns1 link add eth0.10 link eth0 type vlan id 10");
+        ip("-n ns1 link set eth0.10 up");
+        ip("-n ns1 addr add 10.1.3.1/24 dev eth0.10");
+        ip("-n ns1 neigh add 10.1.3.2 lladdr 02:00:00:00:00:99 dev eth0.10");
+        let policy = |number: u8, addresses: &str, permit: &str| {
+            let mac = only(&ip_json(&format!("-n ns{number} link show eth0")))["address"].to_string();
+            format!("[namespace.ns{number}]\nmac = {mac}\naddresses = [{addresses}]\npermit = [{permit}]\n")
+        };
+        let text = [
+            policy(1, "\"10.1.1.1\", \"10.1.3.1\"", ""),
+            policy(3, "\"10.1.1.3\", \"10.1.2.3\"", "\"vlan\""),
+        ];
+        std::fs::write("/run/ports.toml", text.concat()).unwrap();
+        // Nobody judges: the bridge takes a tag of a VLAN that the port is in, and takes the empty one off.
+        let sent: [(&str, &[u8], &str); 6] = [
+            ("ns1", &[], "10.1.1.1"),
+            ("ns1", &TEN, "10.1.1.1"),
+            ("ns1", &PRIORITY, "10.1.1.1"),
+            ("ns3", &TEN, "10.1.1.3"),
+            ("ns3", &TEN, "10.1.1.77"),
+            ("ns3", &[], "10.1.2.3"),
+        ];
+        let arrived = || sent.map(|(from, tags, address)| arrives(from, tags, address));
+        assert_eq!(arrived(), [10, 10, 10, 10, 10, 0], "VLAN 1 is not ns2's");
+        let mut observe =
+            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        observe.line("counters", |line| line["type"] == "counters");
+        assert_eq!(arrived(), [10, 0, 0, 10, 0, 0]);
+        // A tag that the sender leaves to its link is one as well.
+        let ping =
+            oracle("ip").args(["netns", "exec", "ns1", "ping", "-c1", "-W1", "10.1.3.2"]).output().unwrap();
+        assert!(!ping.status.success());
+        ping_in("ns3", "-c 3 -i 0.05", "10.1.1.2");
+        let port = observe.port("v1", |port| port["violations"]["vlan-tag"].as_u64() >= Some(21));
+        assert_eq!(port["violations"].as_object().unwrap().len(), 1, "{port}");
+        let port = observe.port("v3", |port| port["violations"]["ipv4-source-foreign"] == 10);
+        assert_eq!(port["violations"].as_object().unwrap().len(), 1, "{port}");
+        assert_eq!(observe.end("INT").code, Some(0));
     });
 }
 

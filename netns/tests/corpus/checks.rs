@@ -11,6 +11,8 @@ use tests::in_host;
 
 /// The file with all of them.
 const CHECKS: &str = include_str!("checks.toml");
+/// How often a frame is sent that does not arrive and should.
+const TIMES: usize = 3;
 /// The verdict of a frame that may be sent.
 const HONEST: &str = "honest";
 
@@ -116,15 +118,25 @@ fn hold(enforces: bool) {
     for (number, row) in rows.iter().enumerate() {
         let sandbox = Sandbox::named(&row.check.from);
         let sender = senders.entry(sandbox.name).or_insert_with(|| Sender::start(sandbox));
-        let frame = sender.send(number, row.expression);
-        let arrived = receiver.hears(&frame, number);
-        sent.push((row, sandbox.port(), frame, arrived));
+        let may_arrive = row.is_forwarded && (row.verdict == HONEST || !enforces);
+        let (mut frame, mut arrived, mut times) = (Vec::new(), None, 0);
+        // Namespaces share the processors' backlogs, so what others do on the machine makes it drop frames here too.
+        while times < TIMES && (arrived.is_none() || (may_arrive && arrived == Some(false))) {
+            frame = sender.send(number, row.expression);
+            arrived = receiver.hears(&frame, number);
+            times += 1;
+        }
+        assert!(arrived.is_some(), "the marker of {} did not arrive {times} times", row.what);
+        sent.push((row, sandbox.port(), frame, arrived == Some(true), times));
     }
     let last = observed.reading();
     let mut seen = observed.violations(0);
     let (count, mut wrong) = (seen.len(), String::new());
-    for (row, port, frame, arrived) in &sent {
+    for (row, port, frame, arrived, times) in &sent {
         let found = take(&mut seen, port, frame);
+        for _ in 1..*times {
+            let _ = take(&mut seen, port, frame);
+        }
         let verdict = found.as_ref().map_or(HONEST, |found| &found.reason);
         let dropped = found.as_ref().is_some_and(|found| found.dropped);
         let is_attack = row.verdict != HONEST;

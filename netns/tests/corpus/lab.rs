@@ -92,8 +92,9 @@ impl Sandbox {
         } else {
             format!("\"{}\"", self.ipv4())
         };
-        let Self { name, policy, .. } = self;
-        format!("[namespace.{name}]\nmac = \"{}\"\naddresses = [{addresses}]\n{policy}\n", self.mac())
+        let (port, policy) = (self.port(), self.policy);
+        // By the host's end: what a sandbox does with its own is no matter.
+        format!("[port.{port}]\nmac = \"{}\"\naddresses = [{addresses}]\n{policy}\n", self.mac())
     }
 }
 

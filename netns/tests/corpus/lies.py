@@ -87,6 +87,11 @@ def segments(link, lie):
     with_header(link, lie, 5, 42, 8, 34, 6, 1)
 
 
+def fragments(link, lie):
+    # UDP (3), which the device is to cut as IP does.
+    with_header(link, lie, 3, 42, 8, 34, 6, 1)
+
+
 def lying_segments(link, lie):
     # Segments of one byte, with headers that end before the addresses do.
     with_header(link, lie, 5, 20, 1, 34, 6, 1)

@@ -10,7 +10,7 @@ use tests::{oracle, skip};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/frames.py");
 /// Longer than a frame is on its way.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Debian's Python, which has Debian's scapy. Without it the test is skipped.
 pub(crate) fn python() -> Command {
@@ -111,18 +111,18 @@ impl Receiver {
         std::iter::from_fn(|| self.0.receive(Duration::ZERO).unwrap()).collect()
     }
 
-    /// Whether a frame arrives before its marker does.
-    pub(crate) fn hears(&self, frame: &[u8], number: usize) -> bool {
+    /// Whether a frame arrives before its marker does; `None` if the marker is lost.
+    pub(crate) fn hears(&self, frame: &[u8], number: usize) -> Option<bool> {
         let (marker, untagged) = (format!("marker {number}"), untagged(frame));
         let (deadline, mut arrived) = (Instant::now() + PATIENCE, false);
         while Instant::now() < deadline {
             match self.0.receive(Duration::from_secs(1)).unwrap() {
-                Some(heard) if heard.ends_with(marker.as_bytes()) => return arrived,
+                Some(heard) if heard.ends_with(marker.as_bytes()) => return Some(arrived),
                 Some(heard) => arrived |= heard == frame || heard == untagged,
                 None => {}
             }
         }
-        panic!("marker {number} did not arrive");
+        None
     }
 }
 

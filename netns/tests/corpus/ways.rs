@@ -8,11 +8,13 @@ use crate::sender::Receiver;
 use std::fmt::Write;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use tests::{in_host, ip, ip_json, needs_kernel, only, oracle, run};
+use tests::{in_host, ip, ip_json, kernel_version, needs_kernel, only, oracle, run};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/lies.py");
 /// Whose address the lies have.
 const LIE4: [u8; 4] = [10, 1, 1, 66];
+/// How many readings the lies of a way may take.
+const PATIENCE: usize = 30;
 /// How many each way sends.
 pub(crate) const COUNT: u64 = 10;
 /// What each command can use: `lies WAY LINK` sends by one of the ways of `lies.py`, `inner` makes a pair of links of which
@@ -49,12 +51,14 @@ pub(crate) struct Way {
     pub(crate) reason: &'static str,
     /// What a kernel may lack that has it. Then the way is not tried.
     pub(crate) option: Option<&'static str>,
+    /// The first kernel that has it.
+    since: (u32, u32),
 }
 
 const FOREIGN: &str = "ipv4-source-foreign";
 
 const fn user(name: &'static str, set: &'static str, send: &'static str, undo: &'static str) -> Way {
-    Way { name, who: Who::User, set, send, undo, reason: FOREIGN, option: None }
+    Way { name, who: Who::User, set, send, undo, reason: FOREIGN, option: None, since: (0, 0) }
 }
 
 const fn root(name: &'static str, set: &'static str, send: &'static str, undo: &'static str) -> Way {
@@ -64,6 +68,19 @@ const fn root(name: &'static str, set: &'static str, send: &'static str, undo: &
 impl Way {
     const fn by(self, reason: &'static str) -> Self {
         Self { reason, ..self }
+    }
+
+    const fn since(self, since: (u32, u32)) -> Self {
+        Self { since, ..self }
+    }
+
+    /// Whether this kernel is new enough for it, said loudly if it is not.
+    fn is_there(&self) -> bool {
+        let is_there = kernel_version() >= self.since;
+        if !is_there {
+            eprintln!("SKIPPED {}: Linux {}.{} has it first", self.name, self.since.0, self.since.1);
+        }
+        is_there
     }
 
     const fn with(self, option: &'static str) -> Self {
@@ -78,9 +95,10 @@ pub(crate) const WAYS: &[Way] = &[
     user("a raw socket", "", "lies plain eth0", ""),
     user("PACKET_QDISC_BYPASS", "", "lies bypass eth0", ""),
     user("PACKET_TX_RING", "", "lies tx_ring eth0", ""),
-    user("PACKET_VNET_HDR: a train of datagrams", "", "lies segments eth0", ""),
-    user("PACKET_VNET_HDR: a train of segments of one byte, with headers that end too early", "", "lies lying_segments eth0", ""),
-    user("PACKET_VNET_HDR: a checksum to be written over the source address", "", "lies checksum_elsewhere eth0", ""),
+    user("PACKET_VNET_HDR: a train of datagrams", "", "lies segments eth0", "").since((6, 2)),
+    user("PACKET_VNET_HDR: a datagram to be cut into fragments", "", "lies fragments eth0", ""),
+    user("PACKET_VNET_HDR: a train of segments of one byte, with headers that end too early", "", "lies lying_segments eth0", "").since((6, 2)),
+    user("PACKET_VNET_HDR: a checksum to be written over the source address", "", "lies checksum_elsewhere eth0", "").by("checksum-place"),
     user("SO_TXTIME", "", "lies txtime eth0", ""),
     user("SO_PRIORITY and SO_MARK, ten values", "", "lies priority eth0", ""),
     user("AF_XDP, copied", "", "lies xdp_socket eth0", ""),
@@ -91,7 +109,8 @@ pub(crate) const WAYS: &[Way] = &[
     // Addresses.
     user("an address on lo, and a route that prefers it", "ip addr add $LIE4/32 dev lo; ip route add $PEER4 dev eth0 src $LIE4", "lies routed eth0", "ip addr del $LIE4/32 dev lo"),
     user("nftables: snat", "nft add table ip way; nft 'add chain ip way c { type nat hook postrouting priority 100; }'; nft add rule ip way c snat to $LIE4", "lies routed eth0", "nft delete table ip way"),
-    user("nftables: the source written at egress", "nft_fwd egress eth0 'ip saddr set 10.1.1.66'", "lies routed eth0", "nft delete table netdev way"),
+    // Newer kernels (7.3) do not let root of a user namespace write headers there.
+    root("nftables: the source written at egress", "nft_fwd egress eth0 'ip saddr set 10.1.1.66'", "lies routed eth0", "nft delete table netdev way"),
     user("forwarding for a namespace inside", "sysctl -qw net.ipv4.ip_forward=1; unshare -n sleep 60 >/dev/null 2>&1 & echo $! > $STATE; sleep 0.3; ip link add a0 type veth peer name b0 netns $(cat $STATE); ip link set a0 up; ip addr add 10.1.1.65/32 dev a0; ip route add $LIE4 dev a0; nsenter -n -t $(cat $STATE) sh -c \"ip link set b0 up; ip addr add $LIE4/32 dev b0; ip route add 10.1.1.65 dev b0; ip route add default via 10.1.1.65\"; settle a0", "nsenter -n -t $(cat $STATE) python3 $SCRIPT routed b0 $NUMBER", "kill $(cat $STATE); ip link del a0; sysctl -qw net.ipv4.ip_forward=0"),
     // Devices and actions that hand frames on.
     user("mirred: redirected from a veth pair", "inner; catch b0 ingress mirred egress redirect dev eth0", "lies plain a0", NO_INNER),
@@ -208,6 +227,13 @@ struct Became {
     counted: Vec<(String, u64)>,
 }
 
+impl Became {
+    /// How many frames were counted by a reason.
+    fn by(&self, reason: &str) -> u64 {
+        self.counted.iter().find(|(other, _)| other == reason).map_or(0, |(_, packets)| *packets)
+    }
+}
+
 /// What the port counted, by reason.
 fn counted(observed: &mut Observed) -> Vec<(String, u64)> {
     let last = observed.reading();
@@ -243,10 +269,17 @@ fn try_all(
         if made.status.success() {
             let sent = attacker.shell(way.who, number, way.send).output().expect("sh starts");
             let why = String::from_utf8_lossy(&sent.stderr).into_owned();
-            let counted = since(&before, counted(&mut observed));
-            let heard: Vec<_> = receivers.iter().flat_map(Receiver::all).collect();
-            let arrived = heard.iter().filter(|frame| is_lie(frame, number)).count() as u64;
-            result = if sent.status.success() { Ok(Became { arrived, counted }) } else { Err(why) };
+            let (mut became, mut heard) = (Became { arrived: 0, counted: Vec::new() }, Vec::new());
+            // What is asked for neighbours first goes in its own time, on a machine that does other things too.
+            for _ in 0..PATIENCE {
+                became.counted = since(&before, counted(&mut observed));
+                heard.extend(receivers.iter().flat_map(Receiver::all));
+                became.arrived = heard.iter().filter(|frame| is_lie(frame, number)).count() as u64;
+                if became.arrived >= COUNT || became.by(way.reason) >= COUNT {
+                    break;
+                }
+            }
+            result = if sent.status.success() { Ok(became) } else { Err(why) };
         }
         // What was made in part is taken away in part.
         let _ = attacker.shell(way.who, number, &way.undo.replace(';', " || true;")).output();
@@ -281,17 +314,14 @@ fn hold(ways: impl Iterator<Item = &'static Way>, prepare: &str) {
     let attacker = Attacker::start();
     make(&attacker);
     let _ = run(Command::new("sh").args(["-ec", prepare]).envs(names(0)));
-    let ways: Vec<_> = ways.collect();
+    let ways: Vec<_> = ways.filter(|way| way.is_there()).collect();
     // An attack that does not work proves nothing.
     let observed = try_all(&ways, &attacker, false);
     let enforced = try_all(&ways, &attacker, true);
     let mut wrong = String::new();
     for ((way, unguarded), (_, guarded)) in observed.iter().zip(&enforced) {
         // Devices that are made inside say a word of their own, too.
-        let is_stopped = |became: &Became| {
-            let by_reason = became.counted.iter().find(|(reason, _)| reason == way.reason);
-            became.arrived == 0 && by_reason.is_some_and(|(_, packets)| *packets >= COUNT)
-        };
+        let is_stopped = |became: &Became| became.arrived == 0 && became.by(way.reason) >= COUNT;
         let has_left = unguarded.as_ref().is_ok_and(|became| became.arrived == COUNT);
         if !has_left || !guarded.as_ref().is_ok_and(is_stopped) {
             let _ = writeln!(wrong, "{}: {unguarded:?}, enforced {guarded:?}", way.name);

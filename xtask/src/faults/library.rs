@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long the kernel may take to reclaim a sandbox.
 const LIMIT: Duration = Duration::from_secs(10);
 
-type LibraryOutcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+type LibraryResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Runs one of them. A digit at the end of its name makes it one beside others: with names and subnets of its own.
 pub(super) fn run(name: &str) -> Result<(), Failure> {
@@ -46,12 +46,12 @@ pub(super) fn run(name: &str) -> Result<(), Failure> {
 
 /// Drops what was made.
 #[expect(clippy::unnecessary_wraps, reason = "it ends operations, which can fail")]
-fn closed<T>(made: T) -> LibraryOutcome {
+fn closed<T>(made: T) -> LibraryResult {
     drop(made);
     Ok(())
 }
 
-fn judge() -> LibraryOutcome<Arc<dyn PortProgram>> {
+fn judge() -> LibraryResult<Arc<dyn PortProgram>> {
     let options = MonitorOptions { barrier: true, ..MonitorOptions::default() };
     Ok(Arc::new(Monitor::load(&options)?))
 }
@@ -73,7 +73,7 @@ impl Library<'_> {
         format!("one{}", self.number)
     }
 
-    fn options(self, program: Option<Arc<dyn PortProgram>>) -> LibraryOutcome<NetworkOptions> {
+    fn options(self, program: Option<Arc<dyn PortProgram>>) -> LibraryResult<NetworkOptions> {
         let number = if self.number.is_empty() { "99" } else { self.number };
         Ok(NetworkOptions {
             subnet_v4: Some(format!("10.97.{number}.0/24").parse()?),
@@ -85,23 +85,23 @@ impl Library<'_> {
     }
 
     /// Makes a network, does something with it, and drops it.
-    fn network(self, work: impl FnOnce(&Network) -> LibraryOutcome) -> LibraryOutcome {
+    fn network(self, work: impl FnOnce(&Network) -> LibraryResult) -> LibraryResult {
         self.with(&self.options(None)?, work)
     }
 
-    fn judged(self) -> LibraryOutcome {
+    fn judged(self) -> LibraryResult {
         let options = self.options(Some(judge()?))?;
         self.with(&options, |network| closed(network.create_named_sandbox(&self.sandbox())?))
     }
 
-    fn with(self, options: &NetworkOptions, work: impl FnOnce(&Network) -> LibraryOutcome) -> LibraryOutcome {
+    fn with(self, options: &NetworkOptions, work: impl FnOnce(&Network) -> LibraryResult) -> LibraryResult {
         let network = Network::create(options)?;
         let done = work(&network);
         self.finish(network, done)
     }
 
     /// Waits for what was dropped, and drops the network. Of several errors the first is returned, the others are printed.
-    fn finish(self, network: Network, done: LibraryOutcome) -> LibraryOutcome {
+    fn finish(self, network: Network, done: LibraryResult) -> LibraryResult {
         let reclaimed = network.wait_reclaimed(LIMIT).map_err(Into::into);
         drop(network);
         let left = match RecordedNetwork::list(RecordedNetwork::FOLDER) {
@@ -123,14 +123,14 @@ impl Library<'_> {
     }
 
     /// Leaves a network with two sandboxes, one of which has a name, as a process does that is killed.
-    fn abandon(self, program: Option<Arc<dyn PortProgram>>) -> LibraryOutcome {
+    fn abandon(self, program: Option<Arc<dyn PortProgram>>) -> LibraryResult {
         let network = Network::create(&NetworkOptions { per_bridge: 8, ..self.options(program)? })?;
         mem::forget((network.create_named_sandbox(&self.sandbox())?, network.create_sandbox()?));
         mem::forget(network);
         Ok(())
     }
 
-    fn adopt(self, program: Option<&Arc<dyn PortProgram>>) -> LibraryOutcome {
+    fn adopt(self, program: Option<&Arc<dyn PortProgram>>) -> LibraryResult {
         for recorded in RecordedNetwork::list(RecordedNetwork::FOLDER)? {
             let (network, sandboxes) = recorded.open(program.cloned())?;
             drop(sandboxes);
@@ -140,7 +140,7 @@ impl Library<'_> {
     }
 
     /// Removes what a process that was killed left.
-    fn remove(self) -> LibraryOutcome {
+    fn remove(self) -> LibraryResult {
         for left in RecordedNetwork::remove_all(RecordedNetwork::FOLDER)? {
             say(format_args!("left alone: {left}"));
         }

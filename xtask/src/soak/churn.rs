@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub(super) type SoakOutcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+pub(super) type SoakResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How many sandboxes there are at once, beside the pool's and the two that stay.
 const ALIVE: usize = 32;
@@ -38,7 +38,7 @@ pub(super) struct SoakChurn {
 }
 
 impl SoakChurn {
-    pub(super) fn begin() -> SoakOutcome<Self> {
+    pub(super) fn begin() -> SoakResult<Self> {
         let options = MonitorOptions { slots: 1024, barrier: true, ..MonitorOptions::default() };
         let monitor = Arc::new(Monitor::load(&options)?);
         let network = Network::create(&NetworkOptions {
@@ -65,7 +65,7 @@ impl SoakChurn {
     }
 
     /// Makes a sandbox, of each kind in turn, and lets the oldest go. How long making it took.
-    pub(super) fn step(&mut self) -> SoakOutcome<Duration> {
+    pub(super) fn step(&mut self) -> SoakResult<Duration> {
         let begin = Instant::now();
         let new = match self.made % 4 {
             0 => self.pool.acquire_within(LIMIT)?,
@@ -101,7 +101,7 @@ impl SoakChurn {
     }
 
     /// Lets everything go; how many datagrams were sent, and what is wrong.
-    pub(super) fn end(self) -> SoakOutcome<(u64, Vec<String>)> {
+    pub(super) fn end(self) -> SoakResult<(u64, Vec<String>)> {
         let Self { monitor, network, pool, alive, talk, .. } = self;
         drop((pool, alive));
         let (sent, mut wrong) = talk.end(&monitor)?;
@@ -122,12 +122,12 @@ struct Talk {
     sandboxes: [Sandbox; 2],
     slots: [Slot; 2],
     stop: Arc<AtomicBool>,
-    sender: JoinHandle<SoakOutcome<u64>>,
-    receiver: JoinHandle<SoakOutcome<u64>>,
+    sender: JoinHandle<SoakResult<u64>>,
+    receiver: JoinHandle<SoakResult<u64>>,
 }
 
 impl Talk {
-    fn begin(network: &Network, monitor: &Monitor) -> SoakOutcome<Self> {
+    fn begin(network: &Network, monitor: &Monitor) -> SoakResult<Self> {
         let sandboxes = [network.create_sandbox()?, network.create_sandbox()?];
         let mut slots = Vec::new();
         for one in &sandboxes {
@@ -175,7 +175,7 @@ impl Talk {
     }
 
     /// How many were sent; and where counters are not what the kernel counted, or datagrams were lost or accused.
-    fn end(self, monitor: &Monitor) -> SoakOutcome<(u64, Vec<String>)> {
+    fn end(self, monitor: &Monitor) -> SoakResult<(u64, Vec<String>)> {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sender.join().map_err(|_| "the one that sends panicked")??;
         let received = self.receiver.join().map_err(|_| "the one that receives panicked")??;

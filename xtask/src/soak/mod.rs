@@ -78,7 +78,7 @@ struct SoakFound {
     wrong: Vec<String>,
 }
 
-fn churn_for(time: Duration) -> churn::SoakOutcome<SoakFound> {
+fn churn_for(time: Duration) -> churn::SoakResult<SoakFound> {
     let before = Sample::take(None)?;
     let mut churn = SoakChurn::begin()?;
     let begin = Instant::now();

@@ -1,6 +1,6 @@
 //! What there is at one time, and the most of it in a part of the time.
 
-use super::churn::{SoakChurn, SoakOutcome};
+use super::churn::{SoakChurn, SoakResult};
 use netns_core::network::RecordedNetwork;
 use netns_core::{Namespace, RouteSocket, link};
 use std::fs;
@@ -33,7 +33,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn take(churn: Option<&SoakChurn>) -> SoakOutcome<Self> {
+    pub(super) fn take(churn: Option<&SoakChurn>) -> SoakResult<Self> {
         let status = fs::read_to_string("/proc/self/status")?;
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let memory = memory.and_then(|line| line.split_whitespace().next()?.parse().ok());

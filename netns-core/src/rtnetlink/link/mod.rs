@@ -6,6 +6,7 @@ mod create;
 mod description;
 pub mod kind;
 pub(crate) mod names;
+mod offload;
 pub mod port;
 mod wait;
 
@@ -24,5 +25,6 @@ pub use kind::{
     BridgeOptions, DummyOptions, LinkKind, MacvlanOptions, TunOptions, VlanOptions, VxlanOptions,
     veth::VethOptions,
 };
+pub use offload::{Offloads, offloads};
 pub use port::PortOptions;
 pub use wait::wait_up;

@@ -8,7 +8,7 @@
 //! it, when one of the key's ports is gone.
 //!
 //! A port that sends to everybody makes as many pairs as there are ports, so a few of them could take all lines. Half of
-//! the lines are for whoever comes first. Of the other half each sender has an equal share, which user space says: a
+//! the lines are first come, first served. Of the other half each sender has an equal share, which user space says: a
 //! sender that has it does not get a line more once the first half is taken, and what it sends to others is counted as
 //! lost, for it alone.
 
@@ -117,7 +117,7 @@ pub const fn pair_share(lines: u64, ports: u64) -> u64 {
     if share == 0 { 1 } else { share }
 }
 
-/// So many lines of a table are for whoever comes first.
+/// So many lines of a table are first come, first served.
 #[inline]
 #[must_use]
 pub const fn first_come(lines: u64) -> u64 {

@@ -24,6 +24,12 @@ impl Violations {
         self.packets.iter().sum()
     }
 
+    /// Frames that were dropped at the port, on their way from its namespace or to it.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped_rx.packets + self.dropped_tx.packets
+    }
+
     /// The reasons that there were, with how many frames each.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
         Reason::ALL.iter().map(|&reason| (reason, self.of(reason))).filter(|(_, packets)| *packets > 0)

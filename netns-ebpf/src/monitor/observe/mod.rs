@@ -31,7 +31,7 @@ pub use station::{Station, stations};
 pub use trace::{Clsact, Journal, Trace};
 
 use super::reading::{Behind, PortIdentity, PortReading, Reading};
-use super::{Attachment, Monitor, MonitorError};
+use super::{Attachment, CountedApart, Monitor, MonitorError};
 use crate::layout::PortCounters;
 use barrier::Raised;
 use behind::Search;
@@ -40,8 +40,8 @@ use kernel::Counts;
 use programs::Others;
 use station::Stations;
 
-/// How long one round of [`Observer::changes`] takes events and attaches to ports, if there is no end of them: whoever
-/// called it has other things to do, such as hearing a signal. What is left is for the next round.
+/// How long one round of [`Observer::changes`] takes events and attaches to ports, if there is no end of them: the
+/// caller has other things to do, such as hearing a signal. What is left is for the next round.
 const ROUND: Duration = Duration::from_millis(100);
 
 /// What became of a bridge's ports.
@@ -50,6 +50,13 @@ const ROUND: Duration = Duration::from_millis(100);
 pub enum PortChange {
     /// A port came, and is counted from now on.
     Came(Arc<PortIdentity>),
+    /// A port came of which the kernel counts at another place than the program, as its offloads are now.
+    CountedApart {
+        /// The port.
+        port: Arc<PortIdentity>,
+        /// In which way.
+        why: CountedApart,
+    },
     /// A port got another name, or it was found out who is behind it.
     Known(Arc<PortIdentity>),
     /// A port is gone or left the bridge.

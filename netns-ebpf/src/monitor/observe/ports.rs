@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use netns_core::link::{self, Link};
+use netns_core::link::{self, Link, Offloads};
 
 use super::behind;
 use super::judge::Learnt;
 use super::kernel::Counts;
 use super::{ObservedPort, Observer, PortChange, noted};
 use crate::monitor::reading::{Behind, PortIdentity};
-use crate::monitor::{Attachment, Mode, MonitorError, Policy, Slot};
+use crate::monitor::{Attachment, CountedApart, Mode, MonitorError, Policy, Slot};
 
 impl Observer<'_> {
     /// Compares what we know with what is there: detaches from what is not there any more, and notes the rest to be looked
@@ -160,6 +160,7 @@ impl Observer<'_> {
                 if attachment.is_some() {
                     self.news.extend(self.judging.remark(policy.as_ref(), &info));
                 }
+                self.look_at_offloads(&info);
                 let (learnt, stats) = (Learnt::default(), link.stats);
                 let peer_namespace = behind::id_of_link(link);
                 let observed = ObservedPort { peer_namespace, attachment, learnt, info, stats };
@@ -175,6 +176,17 @@ impl Observer<'_> {
                 let closed = enforced && self.barrier.is_some();
                 self.news.push(PortChange::Refused { name: link.name, enforced, closed, error });
             }
+        }
+    }
+
+    /// Tells where the kernel counts what passes a port that came, if it is not where the program does. A link that does not
+    /// say what it leaves to its device is none of those that can be switched.
+    fn look_at_offloads(&mut self, port: &Arc<PortIdentity>) {
+        let Ok(Offloads { tso, gro, .. }) = link::offloads(&self.socket, port.name) else { return };
+        let apart = [(!tso, CountedApart::Cut), (gro, CountedApart::Joined)];
+        if matches!(self.counts, Counts::Program(_)) {
+            let port = |why| PortChange::CountedApart { port: Arc::clone(port), why };
+            self.news.extend(apart.into_iter().filter(|(is, _)| *is).map(|(_, why)| port(why)));
         }
     }
 

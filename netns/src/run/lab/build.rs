@@ -1,8 +1,8 @@
 //! Building: links, addresses, routes and programs.
 
 use super::super::plan::{PlannedMember, RunPlan};
-use super::super::report::RunReport;
-use super::{Lab, Member};
+use super::super::steps::BuildSteps;
+use super::{Member, RunLab};
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
@@ -29,12 +29,12 @@ use std::time::{Duration, Instant};
 /// one.
 const INDEX_GAP: u32 = 1000;
 
-impl Lab<'_> {
+impl RunLab<'_> {
     /// Makes all of it, telling each step.
     pub(crate) fn build(
         &mut self,
         plan: &RunPlan,
-        report: &mut RunReport,
+        report: &mut dyn BuildSteps,
         stop: &Stop,
     ) -> Result<(), Failure> {
         match plan.topology {
@@ -43,7 +43,12 @@ impl Lab<'_> {
         }
     }
 
-    fn build_bridge(&mut self, plan: &RunPlan, report: &mut RunReport, stop: &Stop) -> Result<(), Failure> {
+    fn build_bridge(
+        &mut self,
+        plan: &RunPlan,
+        report: &mut dyn BuildSteps,
+        stop: &Stop,
+    ) -> Result<(), Failure> {
         let links = link::list(&mut self.socket)?;
         let bridge = links.iter().map(|link| link.index).max().unwrap_or(0) + INDEX_GAP;
 
@@ -108,7 +113,7 @@ impl Lab<'_> {
 
     /// Switches IPv4 forwarding on, if it can be. No ping of a run is routed: it is for what is tried by hand meanwhile. So
     /// where `/proc/sys` is read-only, as in a container, the run goes on without.
-    fn enable_forwarding(&mut self, report: &mut RunReport) -> Result<(), Failure> {
+    fn enable_forwarding(&mut self, report: &mut dyn BuildSteps) -> Result<(), Failure> {
         let started = Instant::now();
         let enabled = match &mut self.record {
             // Nobody else is on a host of our own.
@@ -189,7 +194,7 @@ impl Lab<'_> {
 
     /// Two namespaces and a cable. There is no host's end, so the port of each namespace is the far end of its cable,
     /// `eth0` of the other: what it receives is what the namespace sent.
-    fn build_pair(&mut self, plan: &RunPlan, report: &mut RunReport) -> Result<(), Failure> {
+    fn build_pair(&mut self, plan: &RunPlan, report: &mut dyn BuildSteps) -> Result<(), Failure> {
         let started = Instant::now();
         let mut sockets = Vec::with_capacity(plan.members.len());
         for (planned, far_index) in plan.members.iter().zip([INNER_INDEX + 1, INNER_INDEX]) {

@@ -1,12 +1,14 @@
 //! The namespaces, the bridge and the cables of a run, until they are taken down again.
 
 mod build;
+mod enforcement;
 
 use super::plan::RunPlan;
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::state::{StateFile, release_forwarding};
+use enforcement::Enforcement;
 use netns_core::barrier::{Barrier, FORWARDED};
 use netns_core::bridge::{self, BridgeOptions, PortOptions, PortState};
 use netns_core::link::{Link, LinkStats};
@@ -40,7 +42,7 @@ pub(crate) struct Member {
 
 /// What a run has made so far. Dropping it takes all of it down.
 #[derive(Debug)]
-pub(crate) struct Lab<'a> {
+pub(crate) struct RunLab<'a> {
     monitor: Option<&'a Monitor>,
     /// What is done about frames that a namespace may not send.
     mode: Mode,
@@ -58,14 +60,13 @@ pub(crate) struct Lab<'a> {
     forwarding: Option<RecordedForwarding>,
     /// Behind the ports, if the program marks what it sees.
     barrier: Option<Barrier>,
-    /// How often somebody took it away.
-    lost_enforcement: u32,
+    enforcement: Enforcement,
     /// Whether the kernel has IPv6.
     ipv6: bool,
     down: bool,
 }
 
-impl<'a> Lab<'a> {
+impl<'a> RunLab<'a> {
     /// Begins the record.
     pub(crate) fn begin(
         host: Namespace,
@@ -98,7 +99,7 @@ impl<'a> Lab<'a> {
             record,
             forwarding: None,
             barrier: None,
-            lost_enforcement: 0,
+            enforcement: Enforcement::new(),
             ipv6,
             down: false,
         })
@@ -138,11 +139,6 @@ impl<'a> Lab<'a> {
     /// Whether nothing gets past the program.
     pub(crate) fn has_barrier(&self) -> bool {
         self.barrier.is_some()
-    }
-
-    /// How often somebody took away what enforces.
-    pub(crate) fn lost_enforcement(&self) -> u32 {
-        self.lost_enforcement
     }
 
     /// The bridge's index and MAC address; `None` of two namespaces that are joined by a cable.
@@ -204,22 +200,6 @@ impl<'a> Lab<'a> {
         bridge::attach(&mut self.socket, name, bridge)?;
         link::set_up(&mut self.socket, name)?;
         Ok(tap)
-    }
-
-    /// Counts what the barrier has dropped, if there is one.
-    pub(crate) fn read_barrier(&mut self) -> Result<(), Failure> {
-        if let (Some(barrier), Some(monitor)) = (&mut self.barrier, self.monitor) {
-            if !barrier.is_whole()? {
-                barrier.restore()?;
-                self.lost_enforcement += 1;
-                say(format_args!(
-                    "error: somebody took away the barrier behind the ports; it is there again, and what was sent \
-                     meanwhile was not stopped"
-                ));
-            }
-            monitor.count_unjudged(&barrier.unjudged()?);
-        }
-        Ok(())
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -318,7 +298,7 @@ impl<'a> Lab<'a> {
     }
 }
 
-impl Drop for Lab<'_> {
+impl Drop for RunLab<'_> {
     fn drop(&mut self) {
         if !self.down
             && let Err(failure) = self.unmake()

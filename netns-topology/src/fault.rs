@@ -29,7 +29,7 @@ pub struct Fault {
 
 impl Fault {
     /// Finds line and column of the bytes `span` of `text`.
-    pub(super) fn new(path: &Path, text: &str, span: Range<usize>, message: String) -> Self {
+    pub(crate) fn new(path: &Path, text: &str, span: Range<usize>, message: String) -> Self {
         let start = boundary(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_text = text[line_start..].lines().next().unwrap_or_default();
