@@ -119,8 +119,10 @@ fn what_was_before_ours_from_the_beginning_is_reported() {
 fn a_namespace_that_cannot_be_looked_at_is_not_taken_for_none() {
     in_host(|_| {
         two();
-        let (arguments, traced) =
-            ("observe br0 --policy /run/ports.toml --enforce --once --interval 0.1", "openat");
+        let (arguments, traced) = (
+            "observe br0 --policy /run/ports.toml --enforce --unmatched pass --once --interval 0.1",
+            "openat",
+        );
         let (fine, trace) = run_traced(&format!("-e trace={traced}"), arguments);
         assert_eq!(fine.status.code(), Some(0));
         let opens = (1..).zip(trace.lines().filter(|line| line.contains(" openat(")));

@@ -189,7 +189,7 @@ fn a_policy_that_cannot_be_has_line_and_column() {
             (
                 "{ mod = 'enforce' }",
                 "3:47: unknown field `mod`, expected one of `mode`, `group`, `networks`, `permit`, \
-                                     `ether_types`, `ipv6`",
+                                     `ether_types`, `ipv6`, `host`, `forward`",
             ),
             (
                 "{ permit = ['rooter'] }",
@@ -207,7 +207,8 @@ fn a_policy_that_cannot_be_has_line_and_column() {
             ("{ ether_types = [46] }", "3:62: 0x002e is a length; expected an EtherType of 0x0600 or more"),
             (
                 "{ networks = ['10.1.0.0/16', '10.2.0.0/16', '10.3.0.0/16', '10.4.0.0/16', '10.5.0.0/16'] }",
-                "3:45: a port has at most 4 networks of each family and 4 EtherTypes of its own; expected fewer",
+                "3:45: a port has at most 4 networks of each family, 4 EtherTypes of its own, and 8 services of the \
+                 host; expected fewer",
             ),
         ] {
             let text = format!(

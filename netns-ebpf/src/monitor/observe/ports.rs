@@ -157,10 +157,10 @@ impl Observer<'_> {
                 let info = Arc::new(PortIdentity { ifindex, slot, name, mac, behind });
                 self.search.hasten();
                 self.news.push(PortChange::Came(Arc::clone(&info)));
-                self.look_at_offloads(&info);
                 if attachment.is_some() {
                     self.news.extend(self.judging.remark(policy.as_ref(), &info));
                 }
+                self.look_at_offloads(&info);
                 let (learnt, stats) = (Learnt::default(), link.stats);
                 let peer_namespace = behind::id_of_link(link);
                 let observed = ObservedPort { peer_namespace, attachment, learnt, info, stats };
