@@ -5,7 +5,7 @@
 //! against the port: its hardware address, the address that it says it has, and the one that it declines. What comes by a
 //! relay, the server believes too, and sends its answer where the message says.
 
-use super::transport::{UDP_HEADER, header};
+use super::header::{UDP_HEADER, header};
 use super::{Below, Bytes, Mac, Permissions, Reason, Rules, Span, Steps, Verdict};
 
 /// Where servers and relays listen, and clients.

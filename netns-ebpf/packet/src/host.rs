@@ -6,49 +6,11 @@
 //! A copy of a frame to many that the host may not have is kept from it and is no violation: others may have theirs, and
 //! every honest stack reports its groups and asks who has an address.
 
-use core::fmt;
-use core::str::FromStr;
-
 use super::fragment::OFFSET;
+use super::service::{HostAccess, Service};
 use super::{
     Facts, Permissions, Reason, Rules, Span, Steps, Verdict, dhcp, ethernet, icmp, ipv6, neighbour, protocol,
 };
-
-/// Services of the host that a port can be let to.
-pub const SERVICES: usize = 8;
-
-/// What a port may send to the host itself, to whichever of its addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum HostAccess {
-    /// Everything that it may send at all.
-    #[default]
-    Everything,
-    /// Nothing, not even the question who has the host's address. What it sends to others, it may send.
-    Nothing,
-    /// What hosts of one link need to find each other: ARP, neighbour discovery, and a DHCP client's messages.
-    Neighbours,
-    /// That, what goes to the services that are named, and what belongs to a connection that a socket of the host has:
-    /// answers to the host, so that it reaches the port as before. Of ICMP, answers and errors.
-    Services,
-}
-
-/// A service of the host: a port of TCP or UDP, all of TCP or UDP, or ICMP.
-///
-/// ```
-/// use netns_packet::Service;
-///
-/// let dns: Service = "udp/53".parse()?;
-/// assert_eq!(dns, Service::udp(53));
-/// assert_eq!(["tcp".parse::<Service>()?, "icmp".parse()?].map(|service| service.to_string()), ["tcp", "icmp"]);
-/// # Ok::<(), netns_packet::NoService>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct Service(u32);
-
-/// The protocol's bits of a service.
-const PROTOCOL: u32 = 0xFFFF_0000;
 
 impl Rules {
     /// Whether the port is let to a service of the host, or, in a later fragment, which shows no port, to any of its
@@ -56,111 +18,14 @@ impl Rules {
     #[inline(always)]
     #[must_use]
     pub fn lets(&self, service: Service, is_any_port: bool) -> bool {
-        let all = service.0 & PROTOCOL;
-        let mask = if is_any_port { PROTOCOL } else { u32::MAX };
-        let is_it = |place: &Service| (place.0 ^ service.0) & mask == 0 || place.0 == all;
+        let all = service.to_word() & Service::PROTOCOL;
+        let mask = if is_any_port { Service::PROTOCOL } else { u32::MAX };
+        let is_it =
+            |place: &Service| (place.to_word() ^ service.to_word()) & mask == 0 || place.to_word() == all;
         // An unused place has protocol 0. Every place is looked at, so that no loop is left: one whose body runs into its
         // head without a jump, Linux 6.1 refuses (`check_cfg` in
         // <https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c>).
         all != 0 && self.services().iter().fold(false, |found, place| found | is_it(place))
-    }
-}
-
-impl Service {
-    /// An unused place: protocol 0 is no service's.
-    pub(super) const NONE: Self = Self(0);
-    /// Echo requests and all else of ICMP and ICMPv6 that a port may send.
-    pub const ICMP: Self = Self::new(protocol::ICMP, 0);
-
-    /// What listens to this port of TCP; 0 stands for every port.
-    #[must_use]
-    pub const fn tcp(port: u16) -> Self {
-        Self::new(protocol::TCP, port)
-    }
-
-    /// What listens to this port of UDP; 0 stands for every port.
-    #[must_use]
-    pub const fn udp(port: u16) -> Self {
-        Self::new(protocol::UDP, port)
-    }
-
-    const fn new(protocol: u8, port: u16) -> Self {
-        Self((protocol as u32) << 16 | port as u32)
-    }
-
-    const fn protocol(self) -> u8 {
-        (self.0 >> 16) as u8
-    }
-
-    const fn port(self) -> u16 {
-        self.0 as u16
-    }
-
-    /// As it lies in memory.
-    #[must_use]
-    pub const fn to_word(self) -> u32 {
-        self.0
-    }
-
-    /// What lies in memory as this.
-    #[must_use]
-    pub const fn from_word(word: u32) -> Self {
-        Self(word)
-    }
-}
-
-/// A text that names no [`Service`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoService;
-
-impl fmt::Display for NoService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no service of a host; expected one such as \"tcp/22\", \"udp/53\", \"tcp\", \"udp\" or \"icmp\"",
-        )
-    }
-}
-
-impl core::error::Error for NoService {}
-
-impl FromStr for Service {
-    type Err = NoService;
-
-    fn from_str(text: &str) -> Result<Self, NoService> {
-        match text.split_once('/') {
-            None => match text {
-                "icmp" => Ok(Self::ICMP),
-                "tcp" => Ok(Self::tcp(0)),
-                "udp" => Ok(Self::udp(0)),
-                _ => Err(NoService),
-            },
-            Some((protocol, port)) => {
-                let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
-                let port = port.parse().ok().filter(|port| *port != 0 && is_number).ok_or(NoService)?;
-                match protocol {
-                    "tcp" => Ok(Self::tcp(port)),
-                    "udp" => Ok(Self::udp(port)),
-                    _ => Err(NoService),
-                }
-            }
-        }
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.protocol() {
-            protocol::TCP => "tcp",
-            protocol::UDP => "udp",
-            _ => "icmp",
-        };
-        if self.port() == 0 { f.write_str(name) } else { write!(f, "{name}/{}", self.port()) }
-    }
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Service({self})")
     }
 }
 
@@ -248,7 +113,7 @@ fn ethernet<B: Host + ?Sized>(frame: &B, facts: Facts, rules: &Rules, is_to_many
 
 /// What a packet carries.
 #[derive(Clone, Copy)]
-struct Carried {
+struct HostCarried {
     /// Whether it is the middle or the end of a packet, without a transport header.
     is_later: bool,
     /// Of ICMP and ICMPv6, the message's type.
@@ -256,7 +121,7 @@ struct Carried {
 }
 
 #[inline(always)]
-fn flow4<B: Host + ?Sized>(frame: &B, at: u32) -> Result<(Flow, Carried), Reason> {
+fn flow4<B: Host + ?Sized>(frame: &B, at: u32) -> Result<(Flow, HostCarried), Reason> {
     let [first, fragment, lifetime, source, destination] = frame.words::<5, 20>(at).ok_or(Reason::Host)?;
     let [first, ..] = first.to_ne_bytes();
     let [_, _, f0, f1] = fragment.to_ne_bytes();
@@ -274,7 +139,7 @@ fn flow4<B: Host + ?Sized>(frame: &B, at: u32) -> Result<(Flow, Carried), Reason
 }
 
 #[inline(always)]
-fn flow6<B: Host + ?Sized>(frame: &B, at: u32, facts: Facts) -> Result<(Flow, Carried), Reason> {
+fn flow6<B: Host + ?Sized>(frame: &B, at: u32, facts: Facts) -> Result<(Flow, HostCarried), Reason> {
     let header = frame.words::<10, 40>(at).ok_or(Reason::Host)?;
     let [_, lengths, s0, s1, s2, s3, d0, d1, d2, d3] = header;
     let [_, _, next, _] = lengths.to_ne_bytes();
@@ -302,7 +167,7 @@ fn carried<B: Host + ?Sized>(
     mut flow: Flow,
     start: u32,
     is_later: bool,
-) -> Result<(Flow, Carried), Reason> {
+) -> Result<(Flow, HostCarried), Reason> {
     let mut kind = 0;
     if !is_later && matches!(flow.protocol, protocol::TCP | protocol::UDP | protocol::ICMP | protocol::ICMPV6)
     {
@@ -313,12 +178,12 @@ fn carried<B: Host + ?Sized>(
         }
         kind = a;
     }
-    Ok((flow, Carried { is_later, kind }))
+    Ok((flow, HostCarried { is_later, kind }))
 }
 
 /// Whether it is what hosts of a link find each other by.
 #[inline(always)]
-fn is_neighbours(flow: &Flow, carried: Carried, rules: &Rules) -> bool {
+fn is_neighbours(flow: &Flow, carried: HostCarried, rules: &Rules) -> bool {
     if carried.is_later {
         return false;
     }
@@ -336,7 +201,7 @@ fn is_neighbours(flow: &Flow, carried: Carried, rules: &Rules) -> bool {
 
 /// Whether it is for a service that the port may use, or an answer to the host.
 #[inline(always)]
-fn is_for_service<B: Host + ?Sized>(frame: &B, flow: &Flow, carried: Carried, rules: &Rules) -> bool {
+fn is_for_service<B: Host + ?Sized>(frame: &B, flow: &Flow, carried: HostCarried, rules: &Rules) -> bool {
     let is_icmp = flow.protocol == if flow.is_v6 { protocol::ICMPV6 } else { protocol::ICMP };
     let protocol = if is_icmp { protocol::ICMP } else { flow.protocol };
     let [_, to] = flow.ports.map(u16::from_be);

@@ -4,8 +4,8 @@
 //! "unreachable" ends connections. The sender of an error is anybody on the way, so only the packet that it is about says
 //! whose business it was. A host that is no router received that packet, so the packet went to one of its addresses.
 
+use super::header::header;
 use super::ipv6::double;
-use super::transport::header;
 use super::{Below, Permissions, Reason, Rules, Span, Steps, Verdict};
 
 const UNREACHABLE: u8 = 3;

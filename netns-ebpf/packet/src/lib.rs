@@ -39,6 +39,7 @@ mod checksum;
 mod dhcp;
 mod ethernet;
 mod fragment;
+mod header;
 mod host;
 mod icmp;
 mod ipv4;
@@ -50,11 +51,12 @@ mod neighbour;
 mod plain;
 mod reason;
 mod rules;
+mod service;
 mod transport;
 
 pub use checksum::ChecksumPlace;
 pub use dhcp::options as dhcp_options;
-pub use host::{Admission, Flow, Host, HostAccess, NoService, SERVICES, Service, admit};
+pub use host::{Admission, Flow, Host, admit};
 pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
 pub use message::judge as message;
@@ -62,6 +64,7 @@ pub use neighbour::{Owners, options as discovery_options};
 pub use plain::is_plain;
 pub use reason::{REASONS, Reason};
 pub use rules::{ETHER_TYPES, Mac, NETS, Permissions, Rules, RulesFull};
+pub use service::{HostAccess, NoService, SERVICES, Service};
 
 /// What comes of judging: nothing, or the reason why the frame is not one that its port may send.
 pub type Verdict = Result<(), Reason>;

@@ -10,7 +10,7 @@
 //!
 //! [`br_multicast_ipv4_rcv`]: https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_multicast.c
 
-use super::transport::header;
+use super::header::header;
 use super::{Below, Bytes, Permissions, Reason, Rules, Span, Verdict, ipv4, ipv6, protocol};
 
 /// Reports and leaves of IGMP.

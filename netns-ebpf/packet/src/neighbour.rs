@@ -1,8 +1,8 @@
 //! ICMPv6, and in it neighbour discovery ([RFC 4861](https://www.rfc-editor.org/rfc/rfc4861)): the messages by which
 //! hosts of a link learn each other's MAC addresses and their routers.
 
+use super::header::header;
 use super::ipv6::double;
-use super::transport::header;
 use super::{Below, Bytes, Mac, Permissions, Reason, Rules, Span, Steps, Verdict, icmp, ipv6, multicast};
 
 const ROUTER_SOLICITATION: u8 = 133;

@@ -5,7 +5,7 @@
 //! fetch anew for each frame. Whatever is not this is judged.
 
 use super::fragment::{MORE, OFFSET};
-use super::{Bytes, Facts, Mac, Rules, Span, checksum, ethernet, ipv4, protocol, transport};
+use super::{Bytes, Facts, Mac, Rules, Span, checksum, ethernet, header, ipv4, protocol, transport};
 
 /// Headers of Ethernet, IPv4 and UDP; TCP's is longer.
 const HEADERS: usize = 42;
@@ -62,7 +62,7 @@ pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bo
             // To port 67 too: what a client says to a server is looked at.
             let is_dhcp =
                 [from0, from1] == 67_u16.to_be_bytes() || matches!(u16::from_be_bytes([to0, to1]), 67 | 68);
-            length >= transport::UDP_HEADER && CARRIED + length <= end && !is_dhcp && is_own(checksum::IN_UDP)
+            length >= header::UDP_HEADER && CARRIED + length <= end && !is_dhcp && is_own(checksum::IN_UDP)
         }
         _ => false,
     }

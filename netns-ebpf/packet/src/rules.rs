@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::Reason;
-use crate::host::{HostAccess, SERVICES, Service};
+use crate::service::{HostAccess, SERVICES, Service};
 
 /// Networks of a family that a port can have.
 pub const NETS: usize = 4;

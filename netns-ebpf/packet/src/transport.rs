@@ -1,5 +1,6 @@
 //! TCP and UDP headers, and which way a packet goes from there.
 
+use super::header::{UDP_HEADER, header};
 use super::{Below, Bytes, Permissions, Reason, Rules, Span, Steps, Verdict, checksum, dhcp, protocol};
 
 #[inline(always)]
@@ -23,18 +24,6 @@ pub(super) fn judge<B: Steps + ?Sized>(
         _ => {}
     }
     if below.is_unspecified && !below.is_v6 { Err(Reason::Ipv4SourceInvalid) } else { Ok(()) }
-}
-
-/// The first `N` words of a packet, which are `LENGTH` bytes; `None` if it has not that many.
-#[inline(always)]
-pub(super) fn header<const N: usize, const LENGTH: usize>(
-    frame: &(impl Bytes + ?Sized),
-    payload: Span,
-) -> Option<[[u8; 4]; N]> {
-    if payload.start + LENGTH as u32 > payload.end {
-        return None;
-    }
-    frame.words::<N, LENGTH>(payload.start).map(|words| words.map(u32::to_ne_bytes))
 }
 
 /// The flags of a TCP header; `None` if it is none.
@@ -82,8 +71,6 @@ const SENT: u64 = 1 << SYN
 pub(super) const fn is_sent(flags: u8) -> bool {
     SENT >> (flags & (FIN | SYN | RST | ACK | URG)) & 1 != 0
 }
-
-pub(super) const UDP_HEADER: u32 = 8;
 
 #[inline(always)]
 fn udp<B: Steps + ?Sized>(frame: &B, payload: Span, below: Below, rules: &Rules) -> Verdict {

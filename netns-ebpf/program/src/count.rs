@@ -12,11 +12,11 @@
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use netns_packet::layout::{BY_TRUNK, NEAR_LINKS, NO_SLOT, OF_HOST, PortCounters, Traffic, counter_index};
 
-use crate::atomic;
+use crate::add::add;
 use crate::frame::Frame;
 use crate::log;
-use crate::maps::{COUNTERS, CPUS, NEAR, PORTS, PREEMPTIBLE};
-use crate::{pairs, validate};
+use crate::maps::{COUNTERS, CPUS, NEAR, PORTS};
+use crate::{pairs, rules};
 
 /// Counts a frame that the port received from its namespace.
 #[inline(always)]
@@ -82,28 +82,6 @@ unsafe fn add_traffic(traffic: *mut Traffic, frame: &Frame) -> u64 {
     }
 }
 
-/// Adds to counters that only this CPU writes, and says what the last is now (where runs interleave: about that).
-///
-/// # Safety
-/// The counters are aligned, lie in a map's element that only this CPU writes, and are valid while the program runs.
-#[inline(always)]
-pub(crate) unsafe fn add<const N: usize>(amounts: [(*mut u64, u64); N]) -> u64 {
-    let (mut sum, is_preemptible) = (0, PREEMPTIBLE.load() != 0);
-    for (counter, amount) in amounts {
-        // SAFETY: valid and aligned by the caller's promise. Where another run can come in between, both add by the
-        // atomic instruction; user space may read meanwhile, so the accesses are volatile: whole, and exactly these.
-        unsafe {
-            sum = counter.read_volatile().wrapping_add(amount);
-            if is_preemptible {
-                atomic::add(counter, amount);
-            } else {
-                counter.write_volatile(sum);
-            }
-        }
-    }
-    sum
-}
-
 /// The slot of the port that a frame came in by, on whichever bridge of the network that was; [`NO_SLOT`] for the
 /// host and for ports without one.
 ///
@@ -114,7 +92,7 @@ pub(crate) fn sender(frame: &Frame) -> u32 {
     if frame.from_ifindex == 0 {
         return NO_SLOT;
     }
-    if frame.carried != NO_SLOT && validate::ifindex_of(frame.carried) == frame.from_ifindex {
+    if frame.carried != NO_SLOT && rules::ifindex_of(frame.carried) == frame.from_ifindex {
         return frame.carried;
     }
     match slot_of(frame.from_ifindex) {

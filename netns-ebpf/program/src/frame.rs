@@ -1,6 +1,7 @@
 //! What the kernel says of a frame.
 
 use aya_ebpf::programs::TcContext;
+use netns_packet::{ChecksumPlace, Facts};
 
 use super::maps::STAMP;
 
@@ -116,5 +117,16 @@ pub(crate) fn unstamp(context: &TcContext) {
         if stamp != 0 && (*context.skb.skb).priority == stamp {
             (&raw mut (*context.skb.skb).priority).write_volatile(0);
         }
+    }
+}
+
+/// What is known of a frame beside its bytes, with a checksum left as [`crate::checksum::left`] says.
+#[inline(always)]
+pub(crate) const fn facts(frame: &Frame, left: u32) -> Facts {
+    Facts {
+        length: frame.bytes as u32,
+        is_train: frame.is_train,
+        has_tag: frame.tag != 0,
+        checksum_at: ChecksumPlace::from_bits(left),
     }
 }

@@ -15,9 +15,10 @@ use netns_packet::layout::control;
 use netns_packet::{Admission, ChecksumPlace, Flow, Host, Rules, Service, admit};
 
 use crate::frame::{self, Frame};
+use crate::rules;
 use crate::skb::Skb;
 use crate::steps::Judged;
-use crate::validate::{self, NO_REASON};
+use crate::violation::{self, NO_REASON};
 
 /// No code of a reason, either: the frame is kept from the host without one.
 const KEPT: u32 = NO_REASON - 1;
@@ -28,7 +29,7 @@ const KEPT: u32 = NO_REASON - 1;
 #[inline(never)]
 pub(crate) extern "C" fn at_host(skb: *mut __sk_buff) -> u32 {
     let slot = frame::carried(&TcContext::new(skb));
-    let control = validate::control_at(slot);
+    let control = rules::control_at(slot);
     let mode = control & control::MODE;
     if !matches!(mode, control::OBSERVE | control::ENFORCE) {
         return 0;
@@ -36,21 +37,21 @@ pub(crate) extern "C" fn at_host(skb: *mut __sk_buff) -> u32 {
     let is_dropped = match admitted(skb, slot, control) {
         NO_REASON => false,
         KEPT => mode == control::ENFORCE,
-        reason => validate::counted(skb, slot, control, reason) != 0,
+        reason => violation::counted(skb, slot, control, reason) != 0,
     };
     u32::from(is_dropped)
 }
 
 /// Judges what a port may send to the host: the code of a reason, [`KEPT`] or [`NO_REASON`]. A function of its own in the
-/// kernel too, as [`validate`] has them.
+/// kernel too, as those of `validate`.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn admitted(skb: *mut __sk_buff, slot: u32, control: u32) -> u32 {
     let frame = Frame::read(&TcContext::new(skb), slot);
-    let Some(rules) = validate::rules_at(slot, control) else { return NO_REASON };
+    let Some(rules) = rules::rules_at(slot, control) else { return NO_REASON };
     match admit(
         &Judged { skb: Skb(skb), slot, control },
-        validate::facts(&frame, ChecksumPlace::NONE.to_bits()),
+        frame::facts(&frame, ChecksumPlace::NONE.to_bits()),
         rules,
     ) {
         Admission::Admitted => NO_REASON,
@@ -104,7 +105,7 @@ impl Host for Judged {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn lets(slot: u32, control: u32, service: u32, is_any_port: u32) -> u32 {
-    let Some(rules) = validate::rules_at(slot, control) else { return 0 };
+    let Some(rules) = rules::rules_at(slot, control) else { return 0 };
     u32::from(rules.lets(Service::from_word(service), is_any_port != 0))
 }
 

@@ -12,6 +12,7 @@
     reason = "a call costs stack, of which there are 512 bytes, and what the verifier knows of the arguments"
 )]
 
+mod add;
 mod atomic;
 mod checksum;
 mod copy;
@@ -22,9 +23,11 @@ mod host;
 mod log;
 mod maps;
 mod pairs;
+mod rules;
 mod skb;
 mod steps;
 mod validate;
+mod violation;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;

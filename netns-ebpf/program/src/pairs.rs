@@ -6,9 +6,10 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{PAIR_GROUP, PairKey, PairLine, PairSender, PairUse, first_come, pair_home};
 
+use crate::add;
 use crate::frame::Frame;
 use crate::maps::{LOST, PAIR_BITS, PAIRS};
-use crate::{atomic, count, log};
+use crate::{atomic, log};
 
 /// What each sender has of [`PAIRS`]. Mapped like it.
 #[btf_map]
@@ -128,8 +129,7 @@ fn lose(frame: &Frame, key: PairKey) {
     // SAFETY: the helper has no preconditions.
     let Some(lost) = LOST.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) else { return };
     // SAFETY: `lost` is this CPU's element, valid while the program runs, its fields aligned by their layout.
-    let packets =
-        unsafe { count::add([(&raw mut (*lost).bytes, frame.bytes), (&raw mut (*lost).packets, 1)]) };
+    let packets = unsafe { add::add([(&raw mut (*lost).bytes, frame.bytes), (&raw mut (*lost).packets, 1)]) };
     if packets.is_power_of_two() {
         log::no_room(key, packets);
     }

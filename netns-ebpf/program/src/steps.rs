@@ -13,8 +13,8 @@ use netns_packet::{
     Verdict,
 };
 
+use crate::rules;
 use crate::skb::Skb;
-use crate::validate;
 
 /// A frame that is being judged, and by which rules: a port's slot and its policy's control word.
 ///
@@ -229,7 +229,7 @@ const fn unpack_place(place: u64, length: u32) -> (u32, Facts) {
 extern "C" fn ipv4_packet(context: *mut __sk_buff, place: u64, length: u32, slot: u32, control: u32) -> u64 {
     let (at, facts) = unpack_place(place, length);
     // Those by which the frame is being judged, so that there are some. So it is below.
-    let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
+    let Some(rules) = rules::rules_at(slot, control) else { return pack(Ok(())).into() };
     pack(netns_packet::ipv4(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
 }
 
@@ -238,7 +238,7 @@ extern "C" fn ipv4_packet(context: *mut __sk_buff, place: u64, length: u32, slot
 #[inline(never)]
 extern "C" fn ipv6_packet(context: *mut __sk_buff, place: u64, length: u32, slot: u32, control: u32) -> u64 {
     let (at, facts) = unpack_place(place, length);
-    let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
+    let Some(rules) = rules::rules_at(slot, control) else { return pack(Ok(())).into() };
     pack(netns_packet::ipv6(&Judged { skb: Skb(context), slot, control }, at, facts, rules)).into()
 }
 
@@ -262,7 +262,7 @@ extern "C" fn message(context: *mut __sk_buff, span: u64, below: u64, slot: u32,
     let (is_v6, is_unspecified, is_train, is_fragment) = (is(0), is(1), is(2), is(3));
     let checksum_at = ChecksumPlace::from_bits((below >> 40) as u32);
     let below = Below { is_v6, is_unspecified, is_train, is_fragment, hop_limit, at, checksum_at };
-    let Some(rules) = validate::rules_at(slot, control) else { return pack(Ok(())).into() };
+    let Some(rules) = rules::rules_at(slot, control) else { return pack(Ok(())).into() };
     let frame = Judged { skb: Skb(context), slot, control };
     pack(netns_packet::message(&frame, payload, number, below, rules)).into()
 }

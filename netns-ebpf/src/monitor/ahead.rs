@@ -5,8 +5,8 @@ use std::fmt;
 use netns_core::tc::{self, Direction, FilterInfo};
 use netns_core::{Error, RouteSocket};
 
-use super::attach::AT_HOST;
-use super::{Monitor, MonitorError, hook};
+use super::hook::{self, AT_HOST};
+use super::{Monitor, MonitorError};
 
 /// Something of somebody else's that runs before a program of ours at a port's hook. What it lets pass, drops or redirects,
 /// ours does not see, unless it says that the next one is to decide.

@@ -9,6 +9,7 @@ use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
 use super::ahead::{Ahead, Standing};
+use super::hook::AT_HOST;
 use super::load::LoadedProgram;
 use super::{Monitor, MonitorError, Owner, Policy, Slot};
 
@@ -34,9 +35,6 @@ pub struct Attachment {
     /// Filters of others that run before ours.
     ahead: Vec<Ahead>,
 }
-
-/// Where the program is on a bridge.
-pub(super) const AT_HOST: &[Direction] = &[Direction::Ingress];
 
 impl Attachment {
     /// The port.

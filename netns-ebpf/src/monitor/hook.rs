@@ -2,6 +2,11 @@
 
 use std::io;
 
+use netns_core::tc::Direction;
+
+/// Where the program is on a bridge.
+pub(super) const AT_HOST: &[Direction] = &[Direction::Ingress];
+
 /// [The attach types](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h), ingress first.
 pub(super) const TCX: [u32; 2] = [46, 47];
 /// The command, in the same file.

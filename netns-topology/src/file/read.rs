@@ -6,8 +6,8 @@ use super::group::{apart, apart_from_host};
 use super::options::read_options;
 use super::policy::read_policy;
 use super::tables::{
-    self, BridgeTable, FileTable, Host, Interface, NamespaceTable, OptionsTable, PolicyEntry, RouteTable,
-    Scalar, Text,
+    self, BridgeTable, FileTable, HostTable, Interface, NamespaceTable, OptionsTable, PolicyEntry,
+    RouteTable, Scalar, Text,
 };
 use super::values::{if_name, in_order, mac, mtu, net};
 use crate::group::Group;
@@ -43,7 +43,7 @@ pub(super) fn read(file: FileTable) -> Wrong<Described> {
         namespace_name(name)?;
         into.topology.namespaces.push(name.get_ref().clone());
     }
-    let Host { interface, routes, sysctl } = host;
+    let HostTable { interface, routes, sysctl } = host;
     let mut tables = vec![(Place::Host, interface, routes, sysctl)];
     for (name, table) in namespaces {
         let NamespaceTable { interface, routes, sysctl, run } = table;

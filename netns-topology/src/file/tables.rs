@@ -15,7 +15,7 @@ pub(super) type Text = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct FileTable {
     #[serde(default)]
-    pub(super) host: Host,
+    pub(super) host: HostTable,
     #[serde(default)]
     pub(super) namespace: BTreeMap<Text, NamespaceTable>,
     #[serde(default)]
@@ -27,7 +27,7 @@ pub(super) struct FileTable {
 /// `[host]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Host {
+pub(super) struct HostTable {
     #[serde(default)]
     pub(super) interface: BTreeMap<Text, Interface>,
     #[serde(default)]
