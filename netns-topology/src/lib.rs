@@ -48,8 +48,9 @@
 //! An interface with a `policy` may send from its own MAC address, from its `addresses`, its IPv6 link-local address and
 //! the `networks` of the policy, what no honest stack would not send ([`netns_ebpf::packet`]). Other frames are counted
 //! (`"observe"`, the default of a table) or counted and dropped (`"enforce"`) at its port, from its first frame on.
-//! Enforcement does not hold against root inside a namespace who can make an `ifb` device: see
-//! [`Mode::Enforce`](netns_ebpf::Mode::Enforce).
+//! An enforced port has a barrier too, which drops what root inside sends past the program by an `ifb` device
+//! ([`netns_core::barrier`]); a kernel without `CONFIG_NF_TABLES_BRIDGE` has none:
+//! [`Mode::Enforce`](netns_ebpf::Mode::Enforce) says what that means.
 //!
 //! `ether_types` are numbers; `permit` lists what else it may send:
 //!

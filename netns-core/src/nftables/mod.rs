@@ -7,7 +7,7 @@
 //! ```
 //! use netns_core::Namespace;
 //! use netns_core::nftables::{
-//!     Base, Chain, Comparison, Family, MetaKey, NftSocket, Register, Table, Transaction, Verdict, chain, rule, table,
+//!     Base, Chain, Comparison, Family, MetaKey, NftSocket, Register, Table, Transaction, RuleVerdict, chain, rule, table,
 //! };
 //!
 //! # if !netns_core::is_privileged() { return Ok(()); }
@@ -22,7 +22,7 @@
 //!     rule.meta(MetaKey::Mark, Register::One);
 //!     rule.compare(Register::One, Comparison::Equal, &7_u32.to_ne_bytes());
 //!     rule.counter();
-//!     rule.verdict(Verdict::Drop);
+//!     rule.verdict(RuleVerdict::Drop);
 //! });
 //! # let outcome =
 //! socket.commit(&mut transaction)

@@ -126,7 +126,9 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
         let shown = |screen: &str| {
             let (_, pane) = screen.split_once(" veth-ns1 ─")?;
             let words: Vec<&str> = pane.split_whitespace().collect();
-            let reasons = words.iter().filter_map(|word| Reason::from_name(word)).count();
+            // "host" is a reason, and an end of pairs.
+            let is_counted = |words: &&[&str]| Reason::from_name(words[0]).is_some() && words[1] == "1";
+            let reasons = words.windows(2).filter(is_counted).count();
             let others = words.windows(3).find_map(|words| match words {
                 ["and", others, "more"] => others.parse().ok(),
                 _ => None,
@@ -137,11 +139,14 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
         let all = judged().count();
         terminal.shows("eleven reasons, and three pairs", |screen| shown(screen) == Some((11, all - 11, 3)));
         // With a line for each, over time.
-        terminal.resize(80, 100);
+        terminal.resize(80, 120);
         let screen = terminal.shows("all reasons", |screen| {
             shown(screen).is_some_and(|(reasons, others, _)| (reasons, others) == (all, 0))
         });
-        let is_one = |line: &&str| line.split_whitespace().next().and_then(Reason::from_name).is_some();
+        let is_one = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().take(2).collect();
+            matches!(words[..], [reason, "1"] if Reason::from_name(reason).is_some())
+        };
         assert_eq!(screen.lines().filter(is_one).count(), all, "{screen}");
         terminal.press(&["q"]);
         let screen = terminal.shows("the end", |screen| screen.contains("ended with"));
