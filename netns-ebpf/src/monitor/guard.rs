@@ -50,8 +50,8 @@ impl NetworkGuard {
     /// With policies that this function makes of those that the addresses give: other groups, more networks, permissions. It
     /// is called while a sandbox is made, from whichever thread makes it; if it answers an error, there is no sandbox.
     ///
-    /// What it says of the host ([`Rules::with_host`] and its like) holds once [`Monitor::attach_host`] was called with the
-    /// network's bridge.
+    /// What it says of the host ([`Rules::with_host`] and its like) is held by the network's bridge: call
+    /// [`Monitor::attach_host`] with it first, or there is no sandbox with such a policy.
     ///
     /// ```no_run
     /// # use netns_ebpf::{NetworkGuard, Mode, Monitor, Policy};
@@ -111,6 +111,11 @@ impl PortProgram for NetworkGuard {
         };
         // Before the slot, so that nothing is to be taken back.
         let policy = self.policy(port).map_err(|full| failed(full.into()))?;
+        if policy.rules.restricts_host() && !self.monitor.has_host() {
+            let why = "its policy says what may reach the host, and the network's bridge is not attached to yet \
+                       (Monitor::attach_host)";
+            return Err(failed(why.into()));
+        }
         let number = PortProgram::assign(&*self.monitor, port)?;
         let judged = Slot::new(number).ok_or(MonitorError::NoSlots);
         let judged = judged.and_then(|slot| self.monitor.set_policy(slot, &policy));

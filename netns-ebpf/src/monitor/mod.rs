@@ -363,6 +363,11 @@ impl Monitor {
         }
     }
 
+    /// Whether any bridge is attached to. It is mostly the first that has a slot.
+    fn has_host(&self) -> bool {
+        self.lock().slots.used().any(|(slot, _)| self.is_of_host(slot))
+    }
+
     /// Whether a slot is a bridge's own.
     fn is_of_host(&self, slot: Slot) -> bool {
         self.validation.is_of_host(slot)

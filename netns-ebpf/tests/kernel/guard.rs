@@ -107,6 +107,8 @@ fn groups_and_rules_for_the_host_hold_from_birth_too() {
     guarded(guard, |network, monitor| {
         let host = Namespace::current().unwrap();
         let mut socket = RouteSocket::open_in(&host).unwrap();
+        let error = network.create_sandbox().unwrap_err().to_string();
+        assert!(error.contains("Monitor::attach_host"), "{error}");
         let _ = monitor.attach_host(&mut socket, network.bridge()).unwrap();
         let sandboxes: Vec<Sandbox> = (0..4).map(|_| network.create_sandbox().unwrap()).collect();
         let group = |sandbox: &Sandbox| monitor.policy(slot(sandbox)).unwrap().group;
