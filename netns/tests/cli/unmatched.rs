@@ -182,6 +182,28 @@ fn nobody_gets_another_policy_or_none_by_moving_the_interface() {
 }
 
 #[test]
+fn moving_the_interface_away_and_back_does_not_end_the_count() {
+    in_host(|_| {
+        with_namespaces(&[1, 2]);
+        ip("netns add elsewhere");
+        let mut observe = Watched::start(&ENFORCE.replace("--enforce ", ""));
+        observe.line("counters", |line| line["type"] == "counters");
+        ip("-n ns1 link set eth0 netns elsewhere");
+        event(&mut observe, "unjudged", "v1");
+        ip("-n elsewhere link set eth0 netns ns1");
+        ip("-n ns1 link set eth0 up");
+        tests::eventually("it forwards again", || {
+            only(&ip_json("-d link show v1"))["linkinfo"]["info_slave_data"]["state"] == "forwarding"
+        });
+        let counted = |port: &Value| port["rx_packets"].as_u64().unwrap();
+        let before = counted(&observe.port("v1", |_| true));
+        assert_eq!(arrive("ns1", "ns2"), 5, "nothing is enforced");
+        observe.port("v1", |port| counted(port) >= before + 5);
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+#[test]
 fn a_cable_that_is_made_on_the_host_first_is_known_by_where_it_is_brought() {
     in_host(|_| {
         make_bridge();
