@@ -9,9 +9,10 @@ use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
 use super::ahead::{Ahead, Standing};
+use super::assign::Owner;
 use super::hook::AT_HOST;
 use super::load::LoadedProgram;
-use super::{Monitor, MonitorError, Owner, Policy, Slot};
+use super::{Monitor, MonitorError, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
 pub(super) const NAME: &str = "netns-ebpf";

@@ -1,9 +1,11 @@
 //! User space: loads the programs, hands out slots, reads what was counted.
 
 mod ahead;
+mod assign;
 mod attach;
 mod byte_order;
 mod compare;
+mod count;
 mod ends;
 mod error;
 mod events;
@@ -31,12 +33,11 @@ mod violation;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData};
 
 pub use ahead::Ahead;
 pub use attach::Attachment;
@@ -59,7 +60,7 @@ pub use test_run::{TestRun, test_run};
 pub use violation::Violation;
 
 pub use crate::layout::Lost;
-use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Traffic, Violations};
+use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Violations};
 use events::EventReader;
 use load::LoadedProgram;
 use log::LogReader;
@@ -67,9 +68,6 @@ use mapped::MappedArray;
 use pairs::PairTable;
 use policy::Validation;
 use slots::Slots;
-
-/// `BPF_NOEXIST`: insert, and refuse to replace.
-const NO_EXIST: u64 = 1;
 
 /// How large a [`Monitor`] is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,14 +149,6 @@ pub struct Snapshot {
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair: as [`Monitor::lost_pairs`].
     pub lost: Lost,
-}
-
-/// What a slot is given to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    Port,
-    /// A bridge, at which the host receives.
-    Host,
 }
 
 /// The programs in the kernel and the maps they count in.
@@ -266,193 +256,6 @@ impl Monitor {
         self.egress.fd()
     }
 
-    /// Gives a port a slot, with counters at zero. The port need not exist yet; if its first frame is to be counted
-    /// for the right pair, it must not.
-    ///
-    /// # Errors
-    /// [`MonitorError::SlotsExhausted`] names the limit; [`MonitorError::Assigned`] if the port has a slot.
-    pub fn assign(&self, ifindex: u32) -> Result<Slot, MonitorError> {
-        self.give_slot(ifindex, Owner::Port)
-    }
-
-    /// Gives a port or a bridge a slot.
-    fn give_slot(&self, ifindex: u32, owner: Owner) -> Result<Slot, MonitorError> {
-        let mut ports = self.lock();
-        let Some((slot, stale)) = ports.slots.next() else {
-            return Err(MonitorError::SlotsExhausted { limit: ports.limit });
-        };
-        if stale && let Some(pairs) = &self.pairs {
-            pairs.sweep(&ports.slots);
-            ports.slots.cleared();
-        }
-        for line in self.lines(slot) {
-            self.counters.zero(line);
-        }
-        self.validation.reset(slot);
-        let mark = if owner == Owner::Host { layout::OF_HOST } else { 0 };
-        match ports.map.insert(ifindex, u32::from(slot.get()) | mark, NO_EXIST) {
-            Ok(()) => ports.slots.take(ifindex),
-            Err(error) => return Err(assign_error(&ports.slots, ifindex, error)),
-        };
-        if let Some(pairs) = &self.pairs {
-            pairs.forget_lost_of(slot.get().into());
-            pairs.share(ports.slots.count());
-        }
-        match owner {
-            Owner::Port => {
-                ports.set_near(ifindex, Some(slot));
-                self.validation.set_port(slot, Some(ifindex));
-            }
-            // A frame's sender is looked for by neither.
-            Owner::Host => self.validation.judge_for_host(slot),
-        }
-        Ok(slot)
-    }
-
-    /// Takes a slot back, when its port is gone or carries our programs no more.
-    ///
-    /// Its counters can still be read until the slot is given out again, which is as late as possible: slots are reused
-    /// first in, first out. Its pairs are gone from [`Self::pairs`] at once.
-    ///
-    /// # Errors
-    /// [`MonitorError::NotAssigned`] if the slot is not in use.
-    pub fn release(&self, slot: Slot) -> Result<(), MonitorError> {
-        let mut ports = self.lock();
-        let ifindex = ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
-        ports.map.remove(&ifindex).map_err(|error| MonitorError::Load {
-            operation: format!("remove the port with ifindex {ifindex} from the map {}", layout::PORTS),
-            source: error.into(),
-        })?;
-        self.validation.set_port(slot, None);
-        ports.set_near(ifindex, None);
-        ports.slots.release(slot);
-        if let Some(pairs) = &self.pairs {
-            pairs.share(ports.slots.count());
-        }
-        Ok(())
-    }
-
-    /// Knows a trunk, which joins two bridges of a network, by the ifindexes of its ends: who sent a frame that comes in
-    /// by one of them the frame carries. The program for the egress hook of its end on the network's first bridge, where
-    /// the host's own frames join the others.
-    ///
-    /// # Errors
-    /// [`MonitorError::Load`] if the map has no more room, after some thousand trunks; or if this monitor was opened
-    /// again ([`Self::reopen`]).
-    pub fn join(&self, ends: [u32; 2]) -> Result<BorrowedFd<'_>, MonitorError> {
-        let trunk = self.trunk.as_ref().ok_or_else(|| MonitorError::Load {
-            operation: "join bridges".to_owned(),
-            source: "the monitor was opened again, which does not find the program for trunks".into(),
-        })?;
-        let mut ports = self.lock();
-        for ifindex in ends {
-            ports.map.insert(ifindex, layout::BY_TRUNK, 0).map_err(|error| MonitorError::Load {
-                operation: format!("enter the trunk with ifindex {ifindex} into the map {}", layout::PORTS),
-                source: error.into(),
-            })?;
-        }
-        Ok(trunk.fd())
-    }
-
-    /// Forgets a trunk, which is gone. One that is not known is no error.
-    pub fn part(&self, ends: [u32; 2]) {
-        let mut ports = self.lock();
-        for ifindex in ends {
-            // Whoever is not in the map need not be removed.
-            let _ = ports.map.remove(&ifindex);
-        }
-    }
-
-    /// Whether any bridge is attached to. It is mostly the first that has a slot.
-    fn has_host(&self) -> bool {
-        self.lock().slots.used().any(|(slot, _)| self.is_of_host(slot))
-    }
-
-    /// Whether a slot is a bridge's own.
-    fn is_of_host(&self, slot: Slot) -> bool {
-        self.validation.is_of_host(slot)
-    }
-
-    /// The ports that have a slot, and the bridges that have one ([`Self::attach_host`]), with their ifindex, in the slots'
-    /// order.
-    #[must_use]
-    pub fn ports(&self) -> Vec<(Slot, u32)> {
-        self.lock().slots.used().collect()
-    }
-
-    /// The slot of a port, if it has one.
-    #[must_use]
-    pub fn slot(&self, ifindex: u32) -> Option<Slot> {
-        self.lock().slots.of_port(ifindex)
-    }
-
-    /// What was counted for a port since it was assigned; zero for a slot that no port ever had.
-    ///
-    /// Loads from memory, one cache line per CPU, and no system call. While frames pass, its numbers can be a frame
-    /// apart: packets are counted after bytes.
-    ///
-    /// # Panics
-    /// If the slot is not one of this monitor's.
-    #[must_use]
-    pub fn counters(&self, slot: Slot) -> PortCounters {
-        self.sum(self.lines(slot))
-    }
-
-    /// What was counted of frames that passed a filter of ours whose class id was no slot. Always zero, unless somebody
-    /// else uses our programs.
-    #[must_use]
-    pub fn unassigned(&self) -> PortCounters {
-        self.sum(0..self.cpus as usize)
-    }
-
-    /// What passed between each pair of ports, in no order; nothing if pairs are not counted.
-    ///
-    /// Loads from memory, all of the table, and no system call. Pairs of ports that were released are left out, and
-    /// their lines are free again.
-    #[must_use]
-    pub fn pairs(&self) -> Vec<Pair> {
-        self.sweep(&self.lock().slots)
-    }
-
-    /// Everything at once, without a system call.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let ports = self.lock();
-        Snapshot {
-            ports: ports
-                .slots
-                .used()
-                .filter(|(slot, _)| !self.is_of_host(*slot))
-                .map(|(slot, ifindex)| CountedPort {
-                    slot,
-                    ifindex,
-                    counters: self.counters(slot),
-                    violations: self.violations(slot),
-                })
-                .collect(),
-            pairs: self.sweep(&ports.slots),
-            lost: self.lost_pairs(),
-        }
-    }
-
-    /// What was counted for its port and for no pair, because the table had no room: [`MonitorOptions::pairs`] makes it
-    /// larger.
-    #[must_use]
-    pub fn lost_pairs(&self) -> Lost {
-        pairs::sum(&self.lost)
-    }
-
-    /// As [`Self::lost_pairs`], of what one port sent, or the host (`None`, which ports without a slot count as).
-    ///
-    /// A port that sends to very many others, as a broadcast does, takes a line of the table for each. Half of the table is
-    /// first come, first served; of the other half each port has an equal share, which nobody else can take. What a port
-    /// sends beyond that is counted here, and for no pair.
-    #[must_use]
-    pub fn lost_pairs_of(&self, from: Option<Slot>) -> Lost {
-        let sender = from.map_or(layout::NO_SLOT, |slot| slot.get().into());
-        self.pairs.as_ref().map_or_else(Lost::default, |pairs| pairs.lost_of(sender))
-    }
-
     /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full table of pairs, a filter
     /// without a slot.
     ///
@@ -470,34 +273,6 @@ impl Monitor {
     fn lock(&self) -> MutexGuard<'_, AttachedPorts> {
         // Nothing between the lock and its release can panic and leave the ports half changed.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sweep(&self, slots: &Slots) -> Vec<Pair> {
-        self.pairs.as_ref().map_or_else(Vec::new, |pairs| pairs.sweep(slots))
-    }
-
-    /// Where a slot's counters are: one line per CPU.
-    fn lines(&self, slot: Slot) -> Range<usize> {
-        let first = usize::from(slot.get()) * self.cpus as usize;
-        first..first + self.cpus as usize
-    }
-
-    fn sum(&self, lines: Range<usize>) -> PortCounters {
-        lines.fold(PortCounters::default(), |sum, line| {
-            let [a, b, c, d, e, f, cut, tagged] = self.counters.read(line);
-            let line = PortCounters {
-                rx: Traffic { packets: a, bytes: b, segments: c },
-                tx: Traffic { packets: d, bytes: e, segments: f },
-                cut,
-                tagged,
-            };
-            PortCounters {
-                rx: add(sum.rx, line.rx),
-                tx: add(sum.tx, line.tx),
-                cut: sum.cut + line.cut,
-                tagged: sum.tagged + line.tagged,
-            }
-        })
     }
 }
 
@@ -519,24 +294,4 @@ impl fmt::Debug for Monitor {
 fn new_stamp() -> u32 {
     let random = RandomState::new().build_hasher().finish() as u32;
     0x4000_0000 | random & 0x3FFF_FFF0
-}
-
-/// Counters wrap, as the kernel's do; after 2⁶⁴ bytes.
-fn add(a: Traffic, b: Traffic) -> Traffic {
-    Traffic {
-        packets: a.packets.wrapping_add(b.packets),
-        bytes: a.bytes.wrapping_add(b.bytes),
-        segments: a.segments.wrapping_add(b.segments),
-    }
-}
-
-/// Why a port could not be entered into the map of ports.
-fn assign_error(slots: &Slots, ifindex: u32, error: MapError) -> MonitorError {
-    if let Some(slot) = slots.of_port(ifindex) {
-        return MonitorError::Assigned { ifindex, slot };
-    }
-    MonitorError::Load {
-        operation: format!("enter the port with ifindex {ifindex} into the map {}", layout::PORTS),
-        source: error.into(),
-    }
 }
