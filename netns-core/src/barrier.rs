@@ -12,7 +12,7 @@
 //! - at input, for 01:80:c2:00:00:00 to 0f (STP, LACP, LLDP), which do not pass prerouting.
 //!
 //! LLDP always, and BPDUs where STP is on, `br_handle_frame` hands to the host before either hook, unless their port is to
-//! forward them. So the ports that a barrier is behind are told to ([`FORWARDED`]): then those frames pass prerouting, and
+//! forward them. So enforced ports are set to do that ([`FORWARDED`]): then those frames pass prerouting, and
 //! are dropped there.
 //!
 //! A sandbox cannot write a stamp: a frame that crosses a veth arrives with priority 0 (`____dev_forward_skb` in

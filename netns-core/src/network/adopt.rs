@@ -87,7 +87,7 @@ impl RecordedNetwork {
                     let claim = Claim::adopt(shared, port);
                     sandboxes.push(take_over(shared, claim, &namespace, name)?);
                 }
-                // Its port is not deleted, whoever made the namespace.
+                // Its port is not deleted, no matter who made the namespace.
                 None => others.push(Claim::adopt(shared, RecordedPort { lent: false, ..port })),
             }
         }

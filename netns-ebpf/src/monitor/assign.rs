@@ -112,7 +112,7 @@ impl Monitor {
     pub fn part(&self, ends: [u32; 2]) {
         let mut ports = self.lock();
         for ifindex in ends {
-            // Whoever is not in the map need not be removed.
+            // A link that is not in the map need not be removed.
             let _ = ports.map.remove(&ifindex);
         }
     }

@@ -27,7 +27,7 @@ pub enum Behind {
     /// A namespace of which nothing is known but the id that the kernel gave it.
     Id(i32),
     /// Another namespace than the one that was behind it at first: the interface was moved there while the port was
-    /// observed. Whoever is root inside can do that, so where it is now says nothing of who it is, and it stays moved
+    /// observed. Anyone who is root inside can do that, so where it is now says nothing of who it is, and it stays moved
     /// until the port leaves the bridge.
     Moved {
         /// Who was behind the port before.

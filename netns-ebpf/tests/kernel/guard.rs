@@ -120,7 +120,7 @@ fn groups_and_rules_for_the_host_hold_from_birth_too() {
                     assert!(!reaches(from, to, SHORT));
                 }
             }
-            // By its trunk as well, the host is told who sent what.
+            // By its trunk as well, the host knows who sent what.
             let before = monitor.violations(slot(from)).of(Reason::Host);
             let address = SocketAddr::from((network.addresses().next().unwrap().address(), 9));
             let listener = UdpSocket::bind(address).unwrap();

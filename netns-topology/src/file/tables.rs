@@ -164,7 +164,7 @@ pub(super) enum GroupTable {
     Name(String),
 }
 
-/// By hand, as [`PolicyEntry`], so that what is neither is told where it stands.
+/// By hand, as [`PolicyEntry`], so that an error about what is neither says where it stands.
 impl<'de> Deserialize<'de> for GroupTable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;

@@ -1,4 +1,4 @@
-//! A setting that several need is put back by the last of them, whoever that is, and whoever was killed.
+//! A setting that several need is put back by the last of them, whichever that is, and also after kills.
 
 use crate::ours::run_traced;
 use crate::topology::{edit, fine, topology};
