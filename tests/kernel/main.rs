@@ -25,6 +25,7 @@ mod network_pool;
 mod network_process;
 mod network_recorded;
 mod network_settings;
+mod network_slots;
 mod nftables;
 mod ping;
 mod ping_answers;

@@ -13,9 +13,12 @@ pub(super) struct Books {
     pub(super) reclaimed: Option<Instant>,
     /// By bridge: whether notices do not say everything, so that somebody has to look which ports are there.
     pub(super) unsure: Box<[bool]>,
-    /// Slots that are free, and that the program has not been given back yet. It is not called while this is locked, so that
-    /// it may use the network. There is room for all of them.
-    pub(super) released: Vec<u16>,
+    /// Numbers that are free, and whose slots the program has not been given back yet. It is not called while this is locked,
+    /// so that it may use the network. There is room for all of them.
+    released: Vec<(u32, u16)>,
+    /// How many numbers nobody can take because the program has not been given back their slots: it would be asked for a
+    /// slot for a port that has one.
+    held: u32,
 }
 
 impl Books {
@@ -23,7 +26,32 @@ impl Books {
         let bridges = capacity.div_ceil(per_bridge) as usize;
         let ledger = Ledger::new(capacity, per_bridge);
         let released = Vec::with_capacity(if has_slots { capacity as usize } else { 0 });
-        Self { ledger, taken: 0, reclaimed: None, unsure: vec![false; bridges].into(), released }
+        Self { ledger, taken: 0, reclaimed: None, unsure: vec![false; bridges].into(), released, held: 0 }
+    }
+
+    /// How many numbers will be free: the kernel has not reclaimed them, or the program has not been given back their slots.
+    pub(super) const fn coming(&self) -> u32 {
+        self.ledger.leaving() + self.held
+    }
+
+    /// Notes that a number is free, if there was a slot for it and so something to do before somebody takes it.
+    pub(super) fn hold(&mut self, number: u32, slot: Option<u16>) {
+        if let Some(slot) = slot {
+            self.ledger.hold(number);
+            self.released.push((number, slot));
+            self.held += 1;
+        }
+    }
+
+    /// A number whose slot is to be given back.
+    pub(super) fn next_released(&mut self) -> Option<(u32, u16)> {
+        self.released.pop()
+    }
+
+    /// The slot of a number was given back.
+    pub(super) fn let_go(&mut self, number: u32) {
+        self.ledger.let_go(number);
+        self.held -= 1;
     }
 
     /// Whether reading notices of a bridge can tell anything that matters.

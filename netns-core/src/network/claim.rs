@@ -76,12 +76,14 @@ impl Drop for Claim {
             && matches!(self.port, PortProgress::Perhaps | PortProgress::Made | PortProgress::Used)
             && shared.unplug(ticket.number).is_err();
         match self.port {
-            PortProgress::None | PortProgress::Clash => shared.note(|ledger| ledger.give_back(ticket)),
+            PortProgress::None | PortProgress::Clash => {
+                shared.note(ticket.number, |ledger| ledger.give_back(ticket))
+            }
             // The kernel's notice of its end will find the number waiting for it, or has come already.
-            PortProgress::Used => shared.note(|ledger| ledger.leave(ticket)),
+            PortProgress::Used => shared.note(ticket.number, |ledger| ledger.leave(ticket)),
             // Its end may have been announced, and looked for, while it was being made.
             PortProgress::Made | PortProgress::Perhaps => {
-                shared.note(|ledger| ledger.leave(ticket));
+                shared.note(ticket.number, |ledger| ledger.leave(ticket));
                 shared.doubt(shared.recipe.plan.shard(ticket.number));
             }
         }

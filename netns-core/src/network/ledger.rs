@@ -209,6 +209,17 @@ impl Ledger {
         self.entries[number as usize].slot.take()
     }
 
+    /// Keeps the number that was given back last from being taken, until [`Ledger::let_go`].
+    pub(super) fn hold(&mut self, number: u32) {
+        let held = self.free.pop_back();
+        debug_assert_eq!(held, Some(number), "it was given back just now");
+    }
+
+    /// Lets a number be taken that was held.
+    pub(super) fn let_go(&mut self, number: u32) {
+        self.free.push_back(number);
+    }
+
     /// Whether its sandbox was dropped, and the kernel may still have its port.
     pub(super) fn is_leaving(&self, ticket: Ticket) -> bool {
         let entry = self.entries.get(ticket.number as usize);

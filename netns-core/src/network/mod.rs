@@ -244,7 +244,7 @@ impl Network {
         self.shared.remove_left_names()?;
         self.shared.unplug_left()?;
         self.shared.read_notices()?;
-        Ok(self.shared.books().ledger.leaving())
+        Ok(self.shared.books().coming())
     }
 
     /// Waits until the kernel has reclaimed all dropped sandboxes.

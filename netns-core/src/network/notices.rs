@@ -49,8 +49,11 @@ impl Shared {
                     return Ok(ticket);
                 }
             }
-            let (used, waiting) = (books.ledger.used(), books.ledger.leaving());
+            let (used, waiting) = (books.ledger.used(), books.coming());
             drop(books);
+            if self.release_slots() {
+                continue;
+            }
             let left = deadline.left();
             if left.is_zero() || waiting == 0 {
                 let why = format!(
@@ -70,7 +73,7 @@ impl Shared {
     /// Waits a little for the kernel to reclaim something; whether it makes sense to try again.
     pub(super) fn wait_for_room(&self, deadline: &mut Deadline) -> Result<bool> {
         let books = self.books();
-        let coming = books.ledger.leaving() > 0 || books.reclaimed.is_some_and(|at| at.elapsed() < LINGERS);
+        let coming = books.coming() > 0 || books.reclaimed.is_some_and(|at| at.elapsed() < LINGERS);
         drop(books);
         if !coming || !deadline.sleep(LOOK_AGAIN) {
             return Ok(false);
@@ -79,12 +82,13 @@ impl Shared {
         Ok(true)
     }
 
-    /// Changes the ledger, and gives a slot that is free now back to the program.
-    pub(super) fn note(&self, change: impl FnOnce(&mut Ledger) -> Option<u16>) {
-        let slot = change(&mut self.books().ledger);
-        if let Some((program, slot)) = self.program.as_ref().zip(slot) {
-            program.release(slot);
-        }
+    /// Changes the ledger, of this number, and gives a slot that is free now back to the program.
+    pub(super) fn note(&self, number: u32, change: impl FnOnce(&mut Ledger) -> Option<u16>) {
+        let mut books = self.books();
+        let slot = change(&mut books.ledger);
+        books.hold(number, slot);
+        drop(books);
+        self.release_slots();
     }
 
     /// Has somebody look at the ports of a bridge when notices are read next.
@@ -92,12 +96,15 @@ impl Shared {
         self.books().unsure[bridge as usize] = true;
     }
 
-    /// Gives the program back the slots of ports that are gone.
-    fn release_slots(&self) {
-        let Some(program) = &self.program else { return };
+    /// Gives the program back the slots of ports that are gone, and lets their numbers be taken; whether there were any.
+    fn release_slots(&self) -> bool {
+        let Some(program) = &self.program else { return false };
+        let mut any = false;
         loop {
-            let Some(slot) = self.books().released.pop() else { return };
+            let Some((number, slot)) = self.books().next_released() else { return any };
             program.release(slot);
+            self.books().let_go(number);
+            any = true;
         }
     }
 
@@ -177,7 +184,8 @@ impl Shared {
                 let number = self.recipe.plan.number(port);
                 if let Some(number) = number.filter(|&number| self.recipe.plan.port_name(number) == name) {
                     heard_any = true;
-                    books.released.extend(books.ledger.gone(number));
+                    let slot = books.ledger.gone(number);
+                    books.hold(number, slot);
                 }
             }
         })? {}
@@ -204,7 +212,8 @@ impl Shared {
         self.read_notices_of(place, bridge, books)?;
         for ticket in expected.into_iter().filter(|ticket| !there.contains(&ticket.number)) {
             books.reclaimed = Some(Instant::now());
-            books.released.extend(books.ledger.absent(ticket));
+            let slot = books.ledger.absent(ticket);
+            books.hold(ticket.number, slot);
         }
         Ok(())
     }
