@@ -35,7 +35,7 @@ impl PortProgram for Slow {
                 Cause::Program("it has one".into()),
             ));
         }
-        let slot = (1..).find(|slot| !ports.contains_key(slot)).unwrap();
+        let slot = (1..=u16::MAX).find(|slot| !ports.contains_key(slot)).unwrap();
         ports.insert(slot, port.index);
         Ok(slot)
     }

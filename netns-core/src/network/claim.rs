@@ -77,7 +77,7 @@ impl Drop for Claim {
             && shared.unplug(ticket.number).is_err();
         match self.port {
             PortProgress::None | PortProgress::Clash => {
-                shared.note(ticket.number, |ledger| ledger.give_back(ticket))
+                shared.note(ticket.number, |ledger| ledger.give_back(ticket));
             }
             // The kernel's notice of its end will find the number waiting for it, or has come already.
             PortProgress::Used => shared.note(ticket.number, |ledger| ledger.leave(ticket)),

@@ -100,7 +100,7 @@ pub(super) fn check(
     host: &Namespace,
 ) -> Result<(), Failure> {
     let bridge = observer.bridge();
-    let mut wrong = missing(policies, observer, host)?;
+    let wrong = missing(policies, observer, host)?;
     if unmatched != Unmatched::Refuse {
         // They may come later, and a name that was misspelt never does.
         for wrong in wrong {
@@ -110,8 +110,26 @@ pub(super) fn check(
     }
     let is_closed =
         |port: &&Arc<PortIdentity>| monitor.policy(port.slot).is_some_and(|policy| policy.rules.is_closed());
-    let closed = observer.ports().filter(is_closed);
-    wrong.extend(closed.map(|port| format!("{port}: {}", watch::unmatched(port))));
+    refuse(wrong, observer.ports().filter(is_closed), bridge)
+}
+
+/// Refuses what [`check`] will refuse, before anything is changed: while what a killed observer enforced is still enforced.
+pub(super) fn foresee(policies: &Policies, bridge: &Link, host: &Namespace) -> Result<(), Failure> {
+    let observer = Observer::start_without_program(host, bridge.name)?;
+    let socket = RouteSocket::open_in(host)?;
+    let mut entries = Entries { policies, bridge: bridge.index, socket, taken: HashMap::new() };
+    let wrong = missing(policies, &observer, host)?;
+    let unmatched: Vec<_> = observer.ports().filter(|port| entries.policy_of(port).is_none()).collect();
+    refuse(wrong, unmatched.into_iter(), bridge)
+}
+
+/// An error that names what does not match, if anything does not.
+fn refuse<'a>(
+    mut wrong: Vec<String>,
+    unmatched: impl Iterator<Item = &'a Arc<PortIdentity>>,
+    bridge: &Link,
+) -> Result<(), Failure> {
+    wrong.extend(unmatched.map(|port| format!("{port}: {}", watch::unmatched(port))));
     if wrong.is_empty() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 mod cleanup;
 mod judge;
 
-use crate::cli::ObserveArguments;
+use crate::cli::{ObserveArguments, Unmatched};
 use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
@@ -120,8 +120,14 @@ impl Watching<'_> {
             // It is of another bridge.
             say(format_args!("warning: {error}"));
         }
-        let journal = JournalFile::begin(folder, host, &place)?;
         let unmatched = judge::unmatched(self.arguments);
+        if unmatched == Unmatched::Refuse
+            && JournalFile::is_there(folder, &place)
+            && let Some(policies) = policies
+        {
+            judge::foresee(policies, bridge, host)?;
+        }
+        let journal = JournalFile::begin(folder, host, &place)?;
         let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,

@@ -182,6 +182,27 @@ fn nobody_gets_another_policy_or_none_by_moving_the_interface() {
 }
 
 #[test]
+fn a_start_that_is_refused_leaves_what_a_killed_observer_enforces() {
+    in_host(|_| {
+        with_namespaces(&[1, 2]);
+        let v2 = only(&ip_json("-n ns2 link show eth0"))["address"].to_string();
+        let ns1 = std::fs::read_to_string("/run/ports.toml").unwrap();
+        write(&format!("{ns1}[port.v2]\nmac = {v2}\n"));
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        let _ = observe.end("KILL");
+        assert_eq!(arrive("ns1", "ns2"), 0);
+        plug_in(3);
+        let refused = done(&mut xtask(&ENFORCE.replace("--interval", "--once --interval")));
+        assert_eq!(refused.code, Some(1), "{}", refused.err);
+        assert!(refused.err.contains("not every port of br0 can be judged: v3"), "{}", refused.err);
+        assert_eq!(arrive("ns1", "ns2"), 0, "it is still enforced");
+        assert_eq!(done(&mut xtask("observe br0 --cleanup")).code, Some(0));
+        assert_eq!(arrive("ns1", "ns2"), 5);
+    });
+}
+
+#[test]
 fn moving_the_interface_away_and_back_does_not_end_the_count() {
     in_host(|_| {
         with_namespaces(&[1, 2]);

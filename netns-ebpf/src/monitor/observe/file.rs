@@ -242,6 +242,18 @@ impl JournalFile {
         Ok(read(path, &lines)?.place)
     }
 
+    /// Whether there is one of a bridge: it is being observed, or its observer was killed.
+    #[must_use]
+    pub fn is_there(folder: &Path, place: &JournalPlace) -> bool {
+        // What cannot be looked at may be there.
+        Self::path_in(folder, place).try_exists().unwrap_or(true)
+    }
+
+    fn path_in(folder: &Path, place: &JournalPlace) -> PathBuf {
+        let namespace = place.namespace.cookie.unwrap_or(place.namespace.id.inode);
+        folder.join(format!("{PREFIX}{namespace}-{}", place.index.unwrap_or_default()))
+    }
+
     /// Begins the journal of a bridge in `host`. If there is one of an observer that was killed, what that left is removed
     /// first.
     ///
@@ -260,8 +272,7 @@ impl JournalFile {
                 journal.end()?;
             }
         }
-        let namespace = place.namespace.cookie.unwrap_or(place.namespace.id.inode);
-        let path = folder.join(format!("{PREFIX}{namespace}-{}", place.index.unwrap_or_default()));
+        let path = Self::path_in(folder, place);
         let record = RecordFile::create(&path, KIND).map_err(|error| locked(&path, error))?;
         let journal = Self::of_record(path, record)?;
         // What is of a namespace that is gone went with it.
