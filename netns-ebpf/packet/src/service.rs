@@ -15,7 +15,8 @@ pub enum HostAccess {
     /// Everything that it may send at all.
     #[default]
     Everything,
-    /// Nothing, not even the question who has the host's address. What it sends to others, it may send.
+    /// Nothing, not even the question who has the host's address. What it sends to other ports, it may send; whether the
+    /// host forwards for it is a question of its own ([`Rules::without_forwarding`](crate::Rules::without_forwarding)).
     Nothing,
     /// What hosts of one link need to find each other: ARP, neighbour discovery, and a DHCP client's messages.
     Neighbours,
