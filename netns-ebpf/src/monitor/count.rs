@@ -57,7 +57,7 @@ impl Monitor {
         }
     }
 
-    /// What was counted for its port and for no pair, because the table had no room: [`MonitorOptions::pairs`] makes it
+    /// What was counted for its port and for no pair, because the table had no room: [`MonitorOptions::pairs`](super::MonitorOptions::pairs) makes it
     /// larger.
     #[must_use]
     pub fn lost_pairs(&self) -> Lost {
