@@ -228,6 +228,14 @@ impl RunReport {
         Ok(writeln!(self.out, "\nno way past the program was tried: {why}")?)
     }
 
+    /// Why one of them was not tried.
+    pub(crate) fn way_left_out(&mut self, way: &str, why: &str) -> Result<(), Failure> {
+        if self.json {
+            return Ok(json_line(&mut self.out, &json!({ "type": "way", "way": way, "left_out": why }))?);
+        }
+        Ok(writeln!(self.out, "{way}: not tried: {why}")?)
+    }
+
     pub(crate) fn summary(&mut self, summary: &RunSummary) -> Result<(), Failure> {
         self.line.clear();
         let RunSummary {
