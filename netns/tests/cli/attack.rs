@@ -65,6 +65,10 @@ fn every_way_around_works_without_the_guard_and_not_with_it() {
         let ways = attack.lines("way");
         assert_eq!(ways.len(), 9, "{}", attack.out);
         for way in &ways {
+            if !way["left_out"].is_null() {
+                assert!(tests::kernel_version() < (6, 5), "{way}");
+                continue;
+            }
             assert!(way["unguarded"].as_u64() > Some(0) && way["guarded"] == 0, "{way}");
             let counted = if way["way"] == "a page written to once it is sent" { 0 } else { 10 };
             assert_eq!(way["counted"], counted, "{way}");
