@@ -150,6 +150,13 @@ impl Namespace {
         Self { fd }
     }
 
+    /// The one that a socket is in; `what` is the socket, for errors.
+    pub(crate) fn of_socket(socket: BorrowedFd<'_>, what: &'static str) -> Result<Self> {
+        let fd = sys::socket::namespace_of(socket);
+        let failed = Error::system(Operation::FindSocketNamespace, what, SystemCall::IoctlNamespace);
+        fd.map(Self::from_kernel).map_err(failed)
+    }
+
     /// What tells this namespace apart from others.
     ///
     /// # Errors

@@ -74,12 +74,7 @@ impl NftSocket {
     /// # Errors
     /// `EPERM` without `CAP_NET_ADMIN` over the namespace.
     pub fn namespace(&self) -> Result<Namespace> {
-        let fd = sys::socket::namespace_of(self.socket.as_fd());
-        fd.map(Namespace::from_kernel).map_err(Error::system(
-            Operation::FindSocketNamespace,
-            "an nftables socket",
-            SystemCall::IoctlNamespace,
-        ))
+        Namespace::of_socket(self.socket.as_fd(), "an nftables socket")
     }
 
     /// Carries out a transaction: all of its requests, or none. It is to be cleared before it is filled again.

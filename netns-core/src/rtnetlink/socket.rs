@@ -112,12 +112,7 @@ impl RouteSocket {
     /// # Errors
     /// `EPERM` without `CAP_NET_ADMIN` over the namespace.
     pub fn namespace(&self) -> Result<Namespace> {
-        let fd = sys::socket::namespace_of(self.socket.as_fd());
-        fd.map(Namespace::from_kernel).map_err(Error::system(
-            Operation::FindSocketNamespace,
-            "a route socket",
-            SystemCall::IoctlNamespace,
-        ))
+        Namespace::of_socket(self.socket.as_fd(), "a route socket")
     }
 
     /// The number that this socket's namespace has until the machine is started anew, and no other ever has: unlike an

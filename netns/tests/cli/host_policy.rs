@@ -76,9 +76,9 @@ fn what_a_file_says_of_the_host_holds_while_it_is_observed() {
         assert!(hears("ns1", HOST, 53) && connects("ns1", 22));
         assert!(misses("ns1", HOST, 99) && is_refused("ns1", 23));
         assert!(hears("ns2", HOST, 99) && connects("ns2", 23), "of the second it says nothing");
-        let told = observe.line("it is told", |line| line["type"] == "violation");
+        let violation = observe.line("a violation", |line| line["type"] == "violation");
         assert_eq!(
-            (&told["port"], &told["reason"], &told["dropped"]),
+            (&violation["port"], &violation["reason"], &violation["dropped"]),
             (&json!("v1"), &json!("host"), &json!(true))
         );
         let port = observe.port("v1", |port| port["violations"]["host"].as_u64() >= Some(2));
