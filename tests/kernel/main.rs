@@ -15,6 +15,7 @@ mod link;
 mod list;
 mod name;
 mod namespace;
+mod nat;
 mod neighbour;
 mod network;
 mod network_clash;
