@@ -120,10 +120,12 @@ impl GlobalForwarding {
         [IPV4, IPV6].into_iter().find(|global| global.name == name)
     }
 
-    /// Whether a setting is one that writing this changes.
+    /// Whether a setting is one that switching this off changes: for IPv6 `force_forwarding`, too
+    /// (<https://github.com/torvalds/linux/blob/v6.18/Documentation/networking/ip-sysctl.rst>).
     pub(crate) fn changes(self, setting: &str) -> bool {
         let rest = setting.strip_prefix(self.interfaces);
-        setting != self.name && rest.is_some_and(|rest| rest.ends_with("/forwarding"))
+        let names = ["/forwarding", "/force_forwarding"];
+        setting != self.name && rest.is_some_and(|rest| names.iter().any(|name| rest.ends_with(name)))
     }
 
     fn setting(self, interface: &str) -> String {
