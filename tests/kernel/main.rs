@@ -16,6 +16,7 @@ mod list;
 mod name;
 mod namespace;
 mod nat;
+mod nat_blocks;
 mod neighbour;
 mod network;
 mod network_clash;

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 use tests::{Host, in_fork, in_host, ip, needs_option, oracle, until};
 
-const PROVIDER_V4: &str = "192.0.2.2";
-const PROVIDER_V6: &str = "2001:db8::2";
-const HOST_V4: &str = "192.0.2.1";
+pub(super) const PROVIDER_V4: &str = "192.0.2.2";
+pub(super) const PROVIDER_V6: &str = "2001:db8::2";
+pub(super) const HOST_V4: &str = "192.0.2.1";
 const HOST_V6: &str = "2001:db8::1";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long what is dropped is waited for.
@@ -22,7 +22,7 @@ const DROPPED: Duration = Duration::from_secs(1);
 const FOLDER: &str = RecordedNetwork::FOLDER;
 
 /// Skips the test where the kernel cannot change addresses by nftables in tables of both families.
-fn needs_nat() {
+pub(super) fn needs_nat() {
     needs_option("CONFIG_NFT_MASQ", "nftables with nat", || {
         let script = "add table inet probe; add chain inet probe c { type nat hook postrouting priority 0; }; \
                       add rule inet probe c masquerade; delete table inet probe";
@@ -31,7 +31,7 @@ fn needs_nat() {
 }
 
 /// A host with a provider, by which its default routes lead and which has no route back but to the host's own addresses.
-fn provider() -> Namespace {
+pub(super) fn provider() -> Namespace {
     for command in [
         "netns add provider",
         "link add up0 type veth peer name eth0 netns provider",
@@ -50,7 +50,7 @@ fn provider() -> Namespace {
     Namespace::open("provider").unwrap()
 }
 
-fn options() -> NetworkOptions {
+pub(super) fn options() -> NetworkOptions {
     NetworkOptions {
         subnet_v4: Some(net("10.99.0.0/24")),
         subnet_v6: Some(net("fd99::/64")),
@@ -59,11 +59,11 @@ fn options() -> NetworkOptions {
     }
 }
 
-fn at(address: &str, port: u16) -> SocketAddr {
+pub(super) fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip_address(address), port)
 }
 
-fn listen(inside: &Namespace, port: u16) -> TcpListener {
+pub(super) fn listen(inside: &Namespace, port: u16) -> TcpListener {
     let listener = inside.enter(|| TcpListener::bind(at("::", port))).unwrap().unwrap();
     listener.set_nonblocking(true).unwrap();
     listener
@@ -71,7 +71,7 @@ fn listen(inside: &Namespace, port: u16) -> TcpListener {
 
 /// Connects, and passes a byte in each direction; the address that the server sees.
 #[track_caller]
-fn exchange(from: &Namespace, to: SocketAddr, server: &TcpListener) -> IpAddr {
+pub(super) fn exchange(from: &Namespace, to: SocketAddr, server: &TcpListener) -> IpAddr {
     let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
     let mut client = client.unwrap_or_else(|error| panic!("{to}: {error}"));
     let (mut accepted, peer) = until("the server accepts", || server.accept().ok());
@@ -89,20 +89,20 @@ fn exchange(from: &Namespace, to: SocketAddr, server: &TcpListener) -> IpAddr {
 }
 
 /// Whether a connection is dropped on its way, and not refused by somebody.
-fn is_dropped(from: &Namespace, to: SocketAddr) -> bool {
+pub(super) fn is_dropped(from: &Namespace, to: SocketAddr) -> bool {
     let outcome = from.enter(|| TcpStream::connect_timeout(&to, DROPPED)).unwrap();
     matches!(outcome, Err(error) if error.kind() == Io::TimedOut)
 }
 
-fn tcp(port: u16, to: SocketAddr) -> Publication {
+pub(super) fn tcp(port: u16, to: SocketAddr) -> Publication {
     Publication::new(PortProtocol::Tcp, port, to)
 }
 
-fn to_v4(sandbox: &Sandbox, port: u16) -> SocketAddr {
+pub(super) fn to_v4(sandbox: &Sandbox, port: u16) -> SocketAddr {
     SocketAddr::new(sandbox.address_v4().unwrap().address(), port)
 }
 
-fn to_v6(sandbox: &Sandbox, port: u16) -> SocketAddr {
+pub(super) fn to_v6(sandbox: &Sandbox, port: u16) -> SocketAddr {
     SocketAddr::new(sandbox.address_v6().unwrap().address(), port)
 }
 

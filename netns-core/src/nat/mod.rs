@@ -45,7 +45,8 @@
 //!
 //! # What does not
 //!
-//! - What others' rules drop: a packet that any chain drops is gone, whatever others say.
+//! - What others' rules drop: a packet that any chain drops is gone, whatever others say. [`Nat::blocks`] has the chains whose
+//!   policy it is, with the commands that help; [`Nat::open_blocks`] puts rules of ours into them.
 //! - `[::1]`: the kernel does not let packets from or to it leave the host. 127.0.0.1 only with [`NatOptions::loopback`].
 //! - A port that a process of the host listens at cannot be published, but one can begin to listen at a port that is. It
 //!   gets nothing.
@@ -54,6 +55,8 @@
 mod conflict;
 mod forwarding;
 mod key;
+mod legacy;
+mod obstacle;
 mod options;
 mod publication;
 mod publish;
@@ -61,6 +64,7 @@ mod rules;
 mod stale;
 
 pub use forwarding::{Forwarding, ForwardingNeeds};
+pub use obstacle::ForwardBlock;
 pub use options::NatOptions;
 pub use publication::{PortProtocol, Publication, Published};
 
@@ -264,12 +268,14 @@ pub fn remove(namespace: &Namespace, name: &str) -> Result<bool> {
 }
 
 fn remove_from(socket: &mut NftSocket, name: &str) -> Result<bool> {
-    match table::delete(socket, table_of(name)) {
+    let removed = match table::delete(socket, table_of(name)) {
         Ok(()) => Ok(true),
         Err(error) if error.errno() == Some(libc::ENOENT) => Ok(false),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(false),
         Err(error) => Err(error),
-    }
+    }?;
+    obstacle::close(socket, name)?;
+    Ok(removed)
 }
 
 /// In the caller's own namespace that takes no capability over others, which entering one does.

@@ -40,6 +40,8 @@ pub struct NetworkOptions {
     pub uplinks: Option<Vec<IfName>>,
     /// Whether published IPv4 ports are reached at 127.0.0.1, too: [`crate::nat::NatOptions::loopback`].
     pub published_on_loopback: bool,
+    /// Whether rules of ours are put into chains of others that drop what the host forwards: [`crate::nat::Nat::open_blocks`].
+    pub open_forward_chains: bool,
     /// How many connections a sandbox may have at once: [`crate::nat::NatOptions::connection_limit`].
     pub connection_limit: Option<u32>,
     /// Who answers the sandboxes' questions for names: [`crate::nat::NatOptions::resolvers`].
@@ -110,6 +112,7 @@ impl NetworkOptions {
             masquerade: false,
             uplinks: None,
             published_on_loopback: false,
+            open_forward_chains: false,
             connection_limit: None,
             resolvers: Vec::new(),
             isolated: false,

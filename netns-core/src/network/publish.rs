@@ -6,7 +6,7 @@ use super::sandbox::Sandbox;
 use super::shared::Shared;
 use super::way_out::{nat_options, table_name};
 use crate::error::{Cause, Operation};
-use crate::nat::{self, Nat, Publication, Published};
+use crate::nat::{self, ForwardBlock, Nat, Publication, Published};
 use crate::{Error, Result};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,9 +21,18 @@ impl Shared {
     pub(super) fn open_way_out(&self, options: &NetworkOptions) -> Result<()> {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
-        let nat = Nat::create(self.home(), &table_name(plan), nat_options(plan, options))?;
+        let mut nat = Nat::create(self.home(), &table_name(plan), nat_options(plan, options))?;
+        self.open_blocks(&mut nat, options)?;
         self.way_out.nat.get_or_init(|| Mutex::new(nat));
         record.claim_forwarding(self.home())
+    }
+
+    fn open_blocks(&self, nat: &mut Nat, options: &NetworkOptions) -> Result<()> {
+        self.way_out.opens.store(options.open_forward_chains, Ordering::Relaxed);
+        if options.open_forward_chains {
+            nat.open_blocks(self.recipe.plan.name)?;
+        }
+        Ok(())
     }
 
     /// Takes over the way out that a process which is gone made, with what is published of the sandboxes that are
@@ -31,9 +40,11 @@ impl Shared {
     pub(super) fn reopen_way_out(&self, options: &NetworkOptions, sandboxes: &[Sandbox]) -> Result<()> {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
-        let nat = Nat::take_over(self.home(), &table_name(plan), nat_options(plan, options), |published| {
-            sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
-        })?;
+        let mut nat =
+            Nat::take_over(self.home(), &table_name(plan), nat_options(plan, options), |published| {
+                sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
+            })?;
+        self.open_blocks(&mut nat, options)?;
         self.way_out.used.store(true, Ordering::Relaxed);
         self.way_out.nat.get_or_init(|| Mutex::new(nat));
         record.claim_forwarding(self.home())
@@ -127,17 +138,36 @@ impl Network {
     /// Makes the rules of the way out anew with all that is published, if somebody took them away or changed them (`nft flush
     /// ruleset`, a firewall that was started again); whether that was so. While they were away the sandboxes could send under
     /// their own addresses, and could be sent to. Unless somebody changed rules of the host since the last call, it costs one
-    /// system call.
+    /// system call; with [`NetworkOptions::open_forward_chains`] those chains are looked at each time.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn restore_way_out(&self) -> Result<bool> {
         self.shared.check_process(Operation::MakeNat)?;
         let Some(mut nat) = self.shared.way_out.nat() else { return Ok(false) };
-        if nat.is_whole()? {
-            return Ok(false);
+        let whole = nat.is_whole()?;
+        if !whole {
+            nat.restore()?;
         }
-        nat.restore().map(|()| true)
+        if !self.shared.way_out.opens.load(Ordering::Relaxed) {
+            return Ok(!whole);
+        }
+        let bridge = self.shared.recipe.plan.name;
+        let closed = nat.blocks(bridge)?.iter().any(ForwardBlock::can_be_opened);
+        if closed {
+            nat.open_blocks(bridge)?;
+        }
+        Ok(!whole || closed)
+    }
+
+    /// The chains of others that drop what comes from the sandboxes or goes to them: [`Nat::blocks`].
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn forward_blocks(&self) -> Result<Vec<ForwardBlock>> {
+        self.shared.check_process(Operation::LookAtChains)?;
+        let nat = self.shared.way_out.nat();
+        nat.map_or_else(|| Ok(Vec::new()), |mut nat| nat.blocks(self.shared.recipe.plan.name))
     }
 
     fn nat(

@@ -449,7 +449,7 @@ fn is_unwritable(error: &Error) -> bool {
 fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -> Vec<Line> {
     let NetworkOptions { default_route, isolated, broadcast, ipv6_link_local, permanent_neighbours, .. } =
         *options;
-    let NetworkOptions { masquerade, published_on_loopback, .. } = *options;
+    let NetworkOptions { masquerade, published_on_loopback, open_forward_chains, .. } = *options;
     let is = [
         ("default-route", default_route),
         ("isolated", isolated),
@@ -459,6 +459,7 @@ fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -
         ("program", options.program.is_some()),
         ("masquerade", masquerade),
         ("published-on-loopback", published_on_loopback),
+        ("open-forward-chains", open_forward_chains),
     ];
     let is = is.into_iter().filter(|(_, on)| *on);
     let mut lines = vec![
@@ -519,6 +520,7 @@ fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
         default_route: is("default-route"),
         masquerade: is("masquerade"),
         published_on_loopback: is("published-on-loopback"),
+        open_forward_chains: is("open-forward-chains"),
         connection_limit,
         resolvers: resolvers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
         isolated: is("isolated"),

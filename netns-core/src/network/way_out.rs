@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 #[derive(Debug, Default)]
 pub(super) struct WayOut {
     pub(super) nat: OnceLock<Mutex<Nat>>,
+    /// Whether rules of ours are put into chains of others.
+    pub(super) opens: AtomicBool,
     /// Whether anything was ever published: a sandbox of which nothing was is dropped without a look.
     pub(super) used: AtomicBool,
     /// Sandboxes that are gone whose ports could not be withdrawn.
