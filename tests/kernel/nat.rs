@@ -6,9 +6,11 @@ use netns_core::nat::{self, Forwarding, ForwardingNeeds, Nat, NatOptions, PortPr
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork, Sandbox};
 use netns_core::record::SharedSetting;
 use netns_core::{ErrorKind, Namespace, sysctl};
+use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 use std::io::{ErrorKind as Io, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tests::{Host, in_fork, in_host, ip, needs_option, oracle, until};
 
@@ -609,5 +611,38 @@ fn a_link_forwards_for_as_long_as_somebody_needs_it() {
         assert!(other.is_on(host.namespace()).unwrap(), "somebody needs it");
         assert!(other.release(host.namespace(), theirs).unwrap().is_empty());
         assert_eq!(settings(host), before);
+    });
+}
+
+/// The programs on the ports, with what they mark frames with, let pass what the rules do.
+#[test]
+fn a_policy_that_is_enforced_lets_sandboxes_out_and_others_in() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let monitor = match Monitor::load(&MonitorOptions { slots: 8, ..MonitorOptions::default() }) {
+            Err(error) => tests::skip(&error.to_string()),
+            Ok(monitor) => Arc::new(monitor),
+        };
+        let network =
+            Network::create(&NetworkOptions { program: Some(monitor.clone()), ..options() }).unwrap();
+        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+        for sandbox in [&one, &two] {
+            let addresses = [sandbox.address_v4(), sandbox.address_v6()].into_iter().flatten();
+            let own: Vec<IpAddr> = addresses.map(|net| net.address()).collect();
+            let policy = Policy::of_host(sandbox.mac(), &own).unwrap().enforced();
+            monitor.set_policy(sandbox.slot().and_then(Slot::new).unwrap(), &policy).unwrap();
+        }
+        let (inside, server) = (one.namespace().unwrap(), listen(&provider, 80));
+        let inward = listen(inside, 80);
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            let _ = exchange(inside, to, &server);
+        }
+        for (host, to) in [(HOST_V4, to_v4(&one, 80)), (HOST_V6, to_v6(&one, 80))] {
+            network.publish(&one, &tcp(8080, to)).unwrap();
+            let _ = exchange(&provider, at(host, 8080), &inward);
+            let _ = exchange(two.namespace().unwrap(), at(host, 8080), &inward);
+        }
+        assert!(network.take_unjudged().unwrap().unjudged.is_empty());
     });
 }
