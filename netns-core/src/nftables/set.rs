@@ -13,6 +13,8 @@ use super::transaction::Transaction;
 pub enum KeyType {
     /// An interface index, in host order.
     InterfaceIndex,
+    /// The name of an interface, filled up with zeros.
+    InterfaceName,
     /// An IPv4 address.
     Ipv4Address,
     /// An IPv6 address.
@@ -26,6 +28,7 @@ impl KeyType {
     const fn number(self) -> u32 {
         match self {
             Self::InterfaceIndex => 20,
+            Self::InterfaceName => 41,
             Self::Ipv4Address => 7,
             Self::Ipv6Address => 8,
             Self::EthernetAddress => 9,
@@ -35,7 +38,7 @@ impl KeyType {
     /// `BYTEORDER_HOST_ENDIAN` or `BYTEORDER_BIG_ENDIAN` of the same file.
     const fn order(self) -> u32 {
         match self {
-            Self::InterfaceIndex => 1,
+            Self::InterfaceIndex | Self::InterfaceName => 1,
             Self::Ipv4Address | Self::Ipv6Address | Self::EthernetAddress => 2,
         }
     }
@@ -45,7 +48,7 @@ impl KeyType {
     pub const fn length(self) -> u32 {
         match self {
             Self::InterfaceIndex | Self::Ipv4Address => 4,
-            Self::Ipv6Address => 16,
+            Self::Ipv6Address | Self::InterfaceName => 16,
             Self::EthernetAddress => 6,
         }
     }
