@@ -26,6 +26,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Where nothing can be closed before it is known.
+const OPEN_AT_FIRST: &str = "rules of this kernel cannot ask for a frame's bridge (CONFIG_NFT_BRIDGE_META): what a port sends \
+    that comes later is judged once the port is attached to, some milliseconds after it came";
+
 pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure> {
     let bridge = match &arguments.bridge {
         Some(bridge) if !arguments.cleanup => bridge,
@@ -138,6 +142,9 @@ impl Watching<'_> {
                 return Err(error.into());
             }
         };
+        if monitor.stamp().is_some() && !observer.closes_new_ports() {
+            say(format_args!("warning: {OPEN_AT_FIRST}"));
+        }
         let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
         let matches = |policies| judge::check(policies, unmatched, &bridge.observer, monitor, host);
         let outcome = policies.map_or(Ok(()), matches).and_then(|()| self.watch(&mut bridge));

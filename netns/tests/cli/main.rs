@@ -13,6 +13,7 @@ mod input;
 mod interrupt;
 mod keys;
 mod keys_lists;
+mod late_ports;
 mod limits;
 mod live;
 mod manual;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use netns_core::barrier::{self, Barrier, BarrierPorts, FORWARDED};
-use netns_core::{Namespace, RouteSocket};
+use netns_core::{Error, ErrorKind, Namespace, RouteSocket};
 
 use super::barred::{Barred, forwarding, learns, put_back, set_forwarding, set_learning};
 use super::judge::Judging;
@@ -39,7 +39,13 @@ impl Raised {
         journal
             .note_barrier(&barred)
             .map_err(|source| MonitorError::Kernel { operation: "write down the barrier".into(), source })?;
-        let raised = Barrier::create(&host, &barred.name, BarrierPorts::Listed, stamp).and_then(|barrier| {
+        let create = |ports| Barrier::create(&host, &barred.name, ports, stamp);
+        let made = match create(BarrierPorts::ListedAndNew) {
+            // It may have rules for bridges and yet none that ask which bridge it is.
+            Err(error) if error.kind() == ErrorKind::Unsupported => create(BarrierPorts::Listed),
+            other => other,
+        };
+        let raised = made.and_then(|barrier| {
             if has_learnt { set_learning(socket, bridge, false) } else { Ok(()) }.map(|()| barrier)
         });
         match raised {
@@ -80,12 +86,23 @@ impl Raised {
         changed.into_iter().try_for_each(set).map_err(failed)
     }
 
-    /// Takes it away from a port.
+    /// Lets everything pass that comes in by a port on which nothing is enforced.
+    fn pass(&mut self, socket: &mut RouteSocket, bridge: u32, port: u32) -> Result<(), MonitorError> {
+        let put_back = self.put_back(socket, bridge, port);
+        put_back.and(self.barrier.pass(&[port])).map_err(MonitorError::Barrier)
+    }
+
+    /// Forgets a port that is about to lose its program.
     fn remove(&mut self, socket: &mut RouteSocket, bridge: u32, port: u32) -> Result<(), MonitorError> {
+        let put_back = self.put_back(socket, bridge, port);
+        put_back.and(self.barrier.remove(port)).map_err(MonitorError::Barrier)
+    }
+
+    /// Lets a port forward as before.
+    fn put_back(&mut self, socket: &mut RouteSocket, bridge: u32, port: u32) -> Result<(), Error> {
         // What stays on record of it is looked for in vain.
         let before = self.barred.forwarding.remove(&port);
-        let put_back = before.map_or(Ok(()), |before| put_back(socket, bridge, port, before));
-        put_back.and(self.barrier.remove(port)).map_err(MonitorError::Barrier)
+        before.map_or(Ok(()), |before| put_back(socket, bridge, port, before))
     }
 
     /// Takes all of it away.
@@ -102,8 +119,8 @@ impl Raised {
 }
 
 impl Observer<'_> {
-    /// Puts the barrier behind those ports on which a policy is enforced now, or was to be, and behind no others. Restores
-    /// it if somebody took it away.
+    /// Puts the barrier behind those ports on which a policy is enforced now, or was to be, and lets others pass that were
+    /// looked at. Ports that come are closed until then, from the first call on. Restores it if somebody took it away.
     pub(super) fn keep_barrier(&mut self) -> Result<(), MonitorError> {
         let (Counts::Program(monitor), Some(raised)) = (&self.counts, &mut self.barrier) else {
             return Ok(());
@@ -119,17 +136,45 @@ impl Observer<'_> {
             (index, monitor.mode(port.info.slot) == Some(Mode::Enforce))
         };
         let refused = self.refused.iter().map(|(&index, &enforced)| (index, enforced));
-        let (mut to_add, mut to_remove) = (Vec::new(), Vec::new());
+        let closes_new = *barrier.ports() == BarrierPorts::ListedAndNew;
+        let (mut to_add, mut to_pass) = (Vec::new(), Vec::new());
         for (index, is_enforced) in self.ports.iter().map(is_enforced).chain(refused) {
-            match (is_enforced, barrier.is_behind(index)) {
-                (true, false) => to_add.push(index),
-                (false, true) => to_remove.push(index),
-                _ => {}
+            let is_behind = barrier.is_behind(index);
+            if is_enforced && !is_behind {
+                to_add.push(index);
+            } else if !is_enforced && (is_behind || closes_new && !barrier.is_open(index)) {
+                to_pass.push(index);
             }
         }
         let (socket, bridge) = (&mut self.socket, self.bridge.index);
-        to_remove.into_iter().try_for_each(|index| raised.remove(socket, bridge, index))?;
-        raised.add(socket, bridge, &mut *self.journal, &to_add)
+        to_pass.into_iter().try_for_each(|index| raised.pass(socket, bridge, index))?;
+        raised.add(socket, bridge, &mut *self.journal, &to_add)?;
+        if closes_new && raised.barrier.closed_bridge() != Some(self.bridge.name) {
+            raised.barrier.close_new(self.bridge.name).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Closes ports that come to the bridge by the name that it has now.
+    pub(super) fn follow_name(&mut self) -> Result<(), MonitorError> {
+        let Some(Raised { barrier, .. }) = &mut self.barrier else { return Ok(()) };
+        match barrier.closed_bridge() {
+            Some(before) if before != self.bridge.name => match barrier.close_new(self.bridge.name) {
+                // Somebody took it away, which the next look at it finds out.
+                Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
+                other => other.map_err(MonitorError::Barrier),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a port that comes to the bridge is closed until it is attached to, so that no frame of it goes by unjudged:
+    /// where policies are enforced with [`MonitorOptions::barrier`](crate::MonitorOptions::barrier), on a kernel with
+    /// `CONFIG_NFT_BRIDGE_META`.
+    #[must_use]
+    pub fn closes_new_ports(&self) -> bool {
+        let barrier = self.barrier.as_ref().map(|raised| raised.barrier.ports());
+        barrier == Some(&BarrierPorts::ListedAndNew)
     }
 
     /// Takes the barrier away from a port that is about to lose its program.

@@ -290,13 +290,16 @@ impl<'m> Observer<'m> {
 
     fn take_event(&mut self, event: Event) -> Result<(), MonitorError> {
         match event {
-            Event::Link(link) if link.index == self.bridge.index => self.bridge.name = link.name,
+            Event::Link(link) if link.index == self.bridge.index => {
+                self.bridge.name = link.name;
+                self.follow_name()?;
+            }
             Event::Link(link) => self.unseen.push_back(*link),
             Event::LinkGone(link) if link.index == self.bridge.index => {
                 self.news.push(PortChange::BridgeGone);
             }
             Event::LinkGone(link) => {
-                self.refused.remove(&link.index);
+                self.forget_refused(link.index)?;
                 self.unseen.retain(|other| other.index != link.index);
                 self.leave(link.index)?;
                 // It may have left another bridge for ours, or be another link of the same index by now.
