@@ -16,8 +16,8 @@ use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
-    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity, Reading,
-    Violation,
+    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity,
+    Predecessors, Reading, Violation,
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
@@ -53,7 +53,12 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
     let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
     let barrier = enforces && counting::can_bar(probe.as_ref());
-    let options = MonitorOptions { slots, barrier, ..MonitorOptions::default() };
+    let predecessors = if barrier {
+        JournalFile::predecessors(Path::new(JournalFile::FOLDER), &host, &found)
+    } else {
+        Predecessors::default()
+    };
+    let options = MonitorOptions { slots, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -131,7 +136,7 @@ impl Watching<'_> {
         {
             judge::foresee(policies, bridge, host)?;
         }
-        let journal = JournalFile::begin(folder, host, &place)?;
+        let journal = JournalFile::take_over(folder, host, &place, monitor)?;
         let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,

@@ -26,6 +26,7 @@ mod ours;
 mod ours_topology;
 mod run;
 mod shared_settings;
+mod takeover;
 mod topology;
 mod topology_drawn;
 mod topology_drift;

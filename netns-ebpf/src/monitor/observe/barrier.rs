@@ -1,6 +1,6 @@
 //! The barrier behind the ports on which a policy is enforced, and that it is lost and restored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netns_core::barrier::{self, Barrier, BarrierPorts, FORWARDED};
 use netns_core::{Error, ErrorKind, Namespace, RouteSocket};
@@ -29,16 +29,28 @@ impl Raised {
         socket: &mut RouteSocket,
         bridge: u32,
         journal: &mut dyn Journal,
+        inherited: Option<Barred>,
     ) -> Result<Option<Self>, MonitorError> {
         let (Counts::Program(monitor), Judging::Given(_)) = (counts, judging) else { return Ok(None) };
         let Some(stamp) = monitor.stamp() else { return Ok(None) };
         let failed = MonitorError::Barrier;
         let host = host.try_clone().map_err(failed)?;
-        let has_learnt = learns(socket, bridge).map_err(failed)? == Some(true);
-        let barred = Barred { name: barrier::unused_name(), has_learnt, forwarding: BTreeMap::new() };
-        journal
-            .note_barrier(&barred)
-            .map_err(|source| MonitorError::Kernel { operation: "write down the barrier".into(), source })?;
+        let barred = if let Some(barred) = inherited {
+            if let Some(mut barrier) = Barrier::open(&host, &barred.name, stamp).map_err(failed)? {
+                // What it dropped while nobody looked is in no reading. If this is refused, so is the next look.
+                let _ = barrier.unjudged();
+                return Ok(Some(Self { barrier, barred, host }));
+            }
+            // Somebody took it away. What was changed with it is on record.
+            barred
+        } else {
+            let noted = |source| MonitorError::Kernel { operation: "write down the barrier".into(), source };
+            let has_learnt = learns(socket, bridge).map_err(failed)? == Some(true);
+            let (name, stamp) = (barrier::unused_name(), Some(stamp));
+            let barred = Barred { name, has_learnt, stamp, forwarding: BTreeMap::new() };
+            journal.note_barrier(&barred).map_err(noted)?;
+            barred
+        };
         let create = |ports| Barrier::create(&host, &barred.name, ports, stamp);
         let made = match create(BarrierPorts::ListedAndNew) {
             // It may have rules for bridges and yet none that ask which bridge it is.
@@ -46,7 +58,7 @@ impl Raised {
             other => other,
         };
         let raised = made.and_then(|barrier| {
-            if has_learnt { set_learning(socket, bridge, false) } else { Ok(()) }.map(|()| barrier)
+            if barred.has_learnt { set_learning(socket, bridge, false) } else { Ok(()) }.map(|()| barrier)
         });
         match raised {
             Ok(barrier) => Ok(Some(Self { barrier, barred, host })),
@@ -103,6 +115,21 @@ impl Raised {
         // What stays on record of it is looked for in vain.
         let before = self.barred.forwarding.remove(&port);
         before.map_or(Ok(()), |before| put_back(socket, bridge, port, before))
+    }
+
+    /// Forgets ports that are none of these.
+    fn keep_only(
+        &mut self,
+        socket: &mut RouteSocket,
+        bridge: u32,
+        is_there: impl Fn(u32) -> bool,
+    ) -> Result<(), MonitorError> {
+        let forwarding = self.barred.forwarding.keys().copied();
+        let known: BTreeSet<u32> = self.barrier.known_ports().chain(forwarding).collect();
+        known
+            .into_iter()
+            .filter(|&port| !is_there(port))
+            .try_for_each(|port| self.remove(socket, bridge, port))
     }
 
     /// Takes all of it away.
@@ -175,6 +202,13 @@ impl Observer<'_> {
     pub fn closes_new_ports(&self) -> bool {
         let barrier = self.barrier.as_ref().map(|raised| raised.barrier.ports());
         barrier == Some(&BarrierPorts::ListedAndNew)
+    }
+
+    /// Takes the barrier away from ports that there are no more.
+    pub(super) fn bar_only_present(&mut self) -> Result<(), MonitorError> {
+        let Some(raised) = &mut self.barrier else { return Ok(()) };
+        let is_there = |port| self.ports.contains_key(&port) || self.refused.contains_key(&port);
+        raised.keep_only(&mut self.socket, self.bridge.index, is_there)
     }
 
     /// Takes the barrier away from a port that is about to lose its program.

@@ -5,6 +5,7 @@ mod barrier;
 mod behind;
 mod file;
 mod host;
+mod inherit;
 mod judge;
 mod kernel;
 mod noted;
@@ -29,7 +30,7 @@ pub use barred::Barred;
 pub use file::{JournalFile, JournalPlace};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
-pub use trace::{Clsact, Journal, Trace};
+pub use trace::{Clsact, Inheritance, Journal, Trace};
 
 use super::reading::{Behind, PortIdentity, PortReading, Reading};
 use super::{Attachment, CountedApart, Monitor, MonitorError};
@@ -147,6 +148,8 @@ pub struct Observer<'m> {
     lost_enforcement: u64,
     /// Links of which a qdisc or a filter has changed.
     touched: HashSet<u32>,
+    /// What a killed observer left on ports and the bridge, until all of it is taken over or removed.
+    inherited: BTreeMap<u32, Trace>,
 }
 
 struct ObservedPort {
@@ -209,7 +212,9 @@ impl<'m> Observer<'m> {
             let error = Error::invalid("observe", bridge.name.to_string(), "this is no bridge");
             return Err(failed(error));
         }
-        let barrier = Raised::raise(&counts, &judging, host, &mut socket, bridge.index, &mut *journal)?;
+        let Inheritance { traces, barred } = journal.inheritance();
+        let barrier =
+            Raised::raise(&counts, &judging, host, &mut socket, bridge.index, &mut *journal, barred)?;
         let mut observer = Self {
             counts,
             socket,
@@ -230,9 +235,12 @@ impl<'m> Observer<'m> {
             others: Others::new(host.try_clone().map_err(failed)?),
             lost_enforcement: 0,
             touched: HashSet::new(),
+            inherited: traces.into_iter().map(|trace| (trace.ifindex, trace)).collect(),
         };
         observer.list_all()?;
+        observer.take_over()?;
         observer.look_at_unseen(None)?;
+        observer.settle()?;
         observer.identify()?;
         observer.keep_barrier()?;
         Ok(observer)

@@ -65,7 +65,7 @@ impl JournalFile {
             if let Some(barred) = &barred {
                 barrier::remove_port(host, &barred.name, trace.ifindex).map_err(refused)?;
             }
-            trace.remove(&mut socket, place.programs).map_err(refused)?;
+            self.remove_trace(&mut socket, place, &trace).map_err(refused)?;
             let mut journal = self;
             journal.forget(trace.ifindex);
         }
