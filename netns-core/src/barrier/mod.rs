@@ -413,6 +413,23 @@ fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
     if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) }
 }
 
+/// The names of the tables in `namespace` that are called as [`unused_name`] calls them: barriers, as far as names say.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn names(namespace: &Namespace) -> Result<Vec<String>> {
+    let is_ours = |name: &str| {
+        let random = name.strip_prefix("netns-barrier-");
+        random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let tables = match open(namespace).and_then(|mut socket| table::list(&mut socket, Family::Bridge)) {
+        // Where there can be none there is none.
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Vec::new()),
+        other => other?,
+    };
+    Ok(tables.into_iter().map(|table| table.name).filter(|name| is_ours(name)).collect())
+}
+
 /// Whether the kernel can make a barrier, as tried in a namespace that goes at once.
 ///
 /// # Errors

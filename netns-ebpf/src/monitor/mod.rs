@@ -49,8 +49,8 @@ pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
 pub use observe::{
-    Barred, Clsact, Inheritance, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange,
-    Station, Trace, stations,
+    Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
+    PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,
 };
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};

@@ -37,6 +37,7 @@ mod topology_many;
 mod topology_policy;
 mod unit;
 mod unmatched;
+mod unrecorded;
 mod vlan;
 mod watched;
 

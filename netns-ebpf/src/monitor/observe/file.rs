@@ -190,6 +190,15 @@ pub struct JournalFile {
     book: Mutex<Book>,
 }
 
+/// What a journal says is its observer's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalClaims {
+    /// The programs that may be on ports, as [`Monitor::program_ids`].
+    pub programs: Vec<[u32; 2]>,
+    /// The name of its barrier's table.
+    pub barrier: Option<String>,
+}
+
 /// What was done to ports, by their index, and where that is written.
 #[derive(Debug)]
 struct Book {
@@ -246,6 +255,21 @@ impl JournalFile {
         }
         let lines = RecordFile::peek(path, KIND).map_err(kept)?.unwrap_or_default();
         Ok(read(path, &lines)?.place)
+    }
+
+    /// What a journal says is its observer's, whether or not that lives; nothing of one that is gone or was torn.
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn claims(path: &Path) -> Result<JournalClaims, MonitorError> {
+        if let Some(text) = EarlierJournal::text(path)? {
+            let programs = EarlierJournal::read(path, &text)?.0.map(|place| place.programs);
+            return Ok(JournalClaims { programs: programs.into_iter().collect(), barrier: None });
+        }
+        let lines = RecordFile::peek(path, KIND).map_err(kept)?.unwrap_or_default();
+        let JournalLine { place, barred, mut earlier, .. } = read(path, &lines)?;
+        earlier.extend(place.map(|place| place.programs));
+        Ok(JournalClaims { programs: earlier, barrier: barred.map(|barred| barred.name) })
     }
 
     /// Whether there is one of a bridge: it is being observed, or its observer was killed.

@@ -12,6 +12,7 @@ mod noted;
 mod ports;
 mod programs;
 mod station;
+mod stray;
 mod tidy;
 mod trace;
 
@@ -27,9 +28,10 @@ use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
 pub use barred::Barred;
-pub use file::{JournalFile, JournalPlace};
+pub use file::{JournalClaims, JournalFile, JournalPlace};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
+pub use stray::{StrayFilter, StrayFilters, programs_of_processes};
 pub use trace::{Clsact, Inheritance, Journal, Trace};
 
 use super::reading::{Behind, PortIdentity, PortReading, Reading};
