@@ -223,6 +223,16 @@ impl Record {
         self.bridges.iter().filter_map(LinkEntry::link)
     }
 
+    /// The programs that may be on its ports, as `Monitor::program_ids` of netns-ebpf.
+    pub fn programs(&self) -> impl Iterator<Item = [u32; 2]> {
+        self.programs.values().flatten().copied()
+    }
+
+    /// The names of the barriers behind its ports.
+    pub fn barriers(&self) -> impl Iterator<Item = &str> {
+        self.barriers.values().map(String::as_str)
+    }
+
     fn empty(file: PathBuf) -> Self {
         Self {
             file,

@@ -65,6 +65,13 @@ impl StateFile {
         Ok(RecordFile::open(PATH, KIND).map_err(refused)?.map(Self))
     }
 
+    /// The barrier of the run that is going on, or has ended and left one.
+    pub(crate) fn barrier() -> Option<String> {
+        let lines = RecordFile::peek(PATH, KIND).ok()??;
+        let line = lines.iter().rfind(|line| line.key() == RecordedBarrier::KEY)?;
+        RecordedBarrier::read(line).map(|barrier| barrier.0)
+    }
+
     /// What it says.
     pub(crate) fn read(&self) -> Result<State, Failure> {
         let mut state = State::default();
