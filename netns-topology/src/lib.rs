@@ -106,12 +106,14 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod converge;
 pub mod draw;
 mod error;
 mod fault;
 mod file;
 mod forwarding;
 mod group;
+mod held;
 mod lab;
 mod observe;
 mod options;
@@ -119,12 +121,14 @@ mod plan;
 mod policy;
 mod processes;
 mod record;
+mod scope;
 mod topology;
 
 pub use apply::Progress;
 pub use error::{Error, Result};
 pub use fault::Fault;
 pub use file::{Policies, parse};
+pub use held::HeldLab;
 pub use lab::{Done, Lab};
 pub use observe::{JudgedPort, Observed, ObservedInside};
 pub use plan::{Change, plan};
