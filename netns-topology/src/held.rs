@@ -133,7 +133,13 @@ impl<'m> HeldLab<'m> {
         let mut changes = Vec::new();
         let ports = self.record.cables.iter().flatten().filter(|end| end.place.is_host());
         let ports: Vec<u32> = ports.filter_map(|end| end.index).collect();
-        let taken = self.work(&Topology::default(), &mut changes, tell);
+        let nothing = Topology::default();
+        let mut taken = self.work(&nothing, &mut changes, tell);
+        if let Err(failure) = &taken {
+            // What was refused for a moment must not stay for good: few look for it once this process is gone.
+            log::warn!("take down: {failure}; trying again");
+            taken = self.work(&nothing, &mut changes, tell);
+        }
         if let Some(monitor) = self.monitor {
             for slot in ports.into_iter().filter_map(|index| monitor.slot(index)) {
                 monitor.release(slot)?;

@@ -7,6 +7,7 @@ use crate::state::{self, EarlierState, RunBefore, release_forwarding};
 use netns_core::record::{RecordFile, RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, Namespace, RouteSocket};
 use netns_topology::{Change, HeldLab};
+use std::collections::HashSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -39,9 +40,10 @@ fn take_down(record: RecordFile) -> Result<(), Failure> {
     let Some(lab) = HeldLab::left_by(record)? else { return Ok(()) };
     let done = lab.down(&mut |_| ControlFlow::Continue(()))?;
     let removed = |is_of_kind: fn(&Change) -> Option<&str>| {
-        let mut names: Vec<&str> = done.changes.iter().filter_map(is_of_kind).collect();
-        names.dedup();
-        names
+        // What was tried twice was removed once.
+        let mut seen = HashSet::new();
+        let names = done.changes.iter().filter_map(is_of_kind).filter(|name| seen.insert(*name));
+        names.collect::<Vec<&str>>()
     };
     let ports = removed(|change| match change {
         Change::RemoveLink { link, other: Some(_), .. } => Some(link.name.as_str()),
