@@ -23,6 +23,11 @@
 //! that until there is nothing left to change. Going back after a failure and taking down are the same with another
 //! aim: the topology that was up before, and the empty one.
 //!
+//! # Without a file
+//!
+//! [`HeldLab`] brings up a [`Topology`] that a program has made by itself, and takes it down: with a record of the program's,
+//! or without one and without names, so that all goes with the program. `netns run` is built on it.
+//!
 //! # The file
 //!
 //! | table | keys |

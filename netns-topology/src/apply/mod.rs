@@ -88,10 +88,13 @@ impl<'a, 'w> Executor<'a, 'w> {
         }
     }
 
-    /// Carries out a plan for what was observed. What it has opened and made is at hand afterwards: [`Work::held`].
+    /// Carries out a plan for what was observed. What it has opened and made is at hand afterwards, where a process holds it
+    /// ([`Work::held`]); in a round after this one that of a file is looked for by its name.
     pub(crate) fn execute(mut self, changes: &[Change], observed: &Observed) -> Result<()> {
         let outcome = self.make_all(changes, observed);
-        (self.work.held, self.work.barriers) = (self.namespaces, self.barriers);
+        if !self.work.store.is_of_file() {
+            (self.work.held, self.work.barriers) = (self.namespaces, self.barriers);
+        }
         outcome
     }
 

@@ -161,3 +161,77 @@ fn name_of(place: &Place) -> Option<&str> {
         Place::Namespace(name) => Some(name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{StepKind, steps};
+    use crate::observe::{Observed, ObservedInside};
+    use crate::plan::plan;
+    use crate::record::Record;
+    use crate::topology::Place;
+    use std::path::{Path, PathBuf};
+
+    const LAB: &str = r#"
+[bridge.br0]
+addresses = ["10.0.0.254/24"]
+[namespace.plain]
+interface.eth0 = { bridge = "br0", addresses = ["10.0.0.1/24", "fd00::1/64"] }
+routes = [{ to = "default", via = "10.0.0.254" }]
+[namespace.set]
+interface.eth0 = { bridge = "br0", addresses = ["10.0.0.2/24"] }
+sysctl = { "net.ipv4.conf.eth0.rp_filter" = 1 }
+[namespace.two]
+interface.eth0 = { bridge = "br0", addresses = ["10.0.0.3/24"] }
+interface.eth1 = { bridge = "br0", addresses = ["10.0.0.4/24"] }
+routes = [{ to = "default", via = "10.0.0.254" }]
+[namespace.inner]
+interface.eth0 = { bridge = "br1" }
+[namespace.outer]
+[bridge.br1]
+namespace = "outer"
+"#;
+
+    #[test]
+    fn what_a_namespace_on_a_bridge_gets_is_made_with_it_unless_something_has_to_come_between() {
+        let topology = crate::parse(Path::new("lab.toml"), LAB).unwrap();
+        let mut observed = Observed::default();
+        observed.places.insert(Place::Host, ObservedInside::default());
+        let changes = plan(&topology, &Record::empty(PathBuf::from("/lab.toml")), &observed).unwrap();
+        let steps = steps(&changes);
+        let all: usize = steps.iter().map(|step| step.changes.len()).sum();
+        assert_eq!(all, changes.len(), "each is made once");
+        let of = |kind: StepKind| -> Vec<Vec<String>> {
+            let of_kind = steps.iter().filter(|step| step.kind == kind);
+            of_kind.map(|step| step.changes.iter().map(ToString::to_string).collect()).collect()
+        };
+        assert_eq!(
+            of(StepKind::Member),
+            [
+                vec![
+                    "+ namespace plain",
+                    "+ cable plain/eth0 - host/plain-eth0 (on br0)",
+                    "+ plain/eth0: address 10.0.0.1/24",
+                    "+ plain/eth0: address fd00::1/64",
+                    "+ plain/eth0: link-local address",
+                    "+ plain: route default via 10.0.0.254",
+                ],
+                vec!["+ namespace inner", "+ cable inner/eth0 - outer/inner-eth0 (on br1)"],
+            ]
+        );
+        let bridges = of(StepKind::Bridge);
+        assert!(
+            bridges.contains(&vec![
+                "+ bridge host/br0".to_owned(),
+                "+ host/br0: address 10.0.0.254/24".to_owned()
+            ])
+        );
+        assert_eq!(
+            of(StepKind::Together),
+            [
+                vec!["+ set/eth0: address 10.0.0.2/24"],
+                vec!["+ two/eth0: address 10.0.0.3/24", "+ two/eth1: address 10.0.0.4/24"],
+                vec!["+ two: route default via 10.0.0.254"],
+            ]
+        );
+    }
+}

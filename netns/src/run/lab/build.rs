@@ -52,7 +52,13 @@ impl<'a> RunLab<'a> {
             let topology = topology::of_bridge(plan, wishes, forwards)?;
             self.bring_up(&topology, &mut |progress| {
                 steps.take(progress);
-                if stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                // Between two namespaces: what they need is there by then.
+                let is_between = matches!(progress.change, Change::AddCable(_));
+                if is_between && stop.requested() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })
         };
         let lab = match bring_up(true)? {
