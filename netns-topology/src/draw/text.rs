@@ -27,7 +27,7 @@ pub fn text(topology: &Topology) -> String {
     // Writing to a `String` cannot fail.
     for bridge in &topology.bridges {
         let _ = writeln!(out, "bridge {}", named(&bridge.link));
-        for Cable { ends: [port, far], policy } in &topology.cables {
+        for Cable { ends: [port, far], policy, .. } in &topology.cables {
             if is_on(port, &bridge.link) {
                 let policy = policy
                     .as_ref()

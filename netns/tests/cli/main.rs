@@ -7,6 +7,7 @@ mod clean;
 mod commands;
 mod counting;
 mod enforcement;
+mod held;
 mod host_policy;
 mod hosts;
 mod input;
