@@ -1,5 +1,7 @@
 //! A topology file and what is up of it: up, down, diff.
 
+mod keep;
+
 use crate::apply::{Executor, Progress};
 use crate::error::{Error, Result};
 use crate::file;
