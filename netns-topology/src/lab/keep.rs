@@ -14,7 +14,7 @@ impl Lab {
     /// ports and bridges, barriers, groups that are kept apart. It becomes as it was brought up last, whatever the file says
     /// by now; nothing else is changed. What was put back, or `None` if the topology is not up.
     ///
-    /// Where all is there nothing is locked. Where it is not, this waits for whoever is changing the topology, and looks
+    /// Where all is there nothing is locked. Where it is not, this waits until nobody else changes the topology, and looks
     /// again.
     ///
     /// # Errors
