@@ -6,7 +6,9 @@ use crate::net::TuntapArguments;
 use crate::net::cli::{
     AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
 };
-use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
+use crate::topology::cli::{
+    DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments, WatchLabArguments,
+};
 use crate::watch::arguments::{WatchArguments, interval, seconds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Tell what `up` would change.
     Diff(DiffArguments),
+    /// See to it that the policies of a topology that is up are enforced: report what somebody takes away, and put it back.
+    Watch(WatchLabArguments),
     /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
     Observe(ObserveArguments),
     /// Remove what a run left that was kept or killed.

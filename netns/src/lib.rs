@@ -87,6 +87,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Logs(arguments) => topology::logs(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
+        Command::Watch(arguments) => topology::watch(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),
         Command::Clean => clean::clean(),
         Command::Netns(command) => netns::netns(command),

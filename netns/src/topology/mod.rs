@@ -2,6 +2,7 @@
 
 pub(crate) mod cli;
 mod progress;
+mod watch;
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+pub(crate) use watch::watch;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;

@@ -36,6 +36,7 @@ mod topology_groups;
 mod topology_labs;
 mod topology_many;
 mod topology_policy;
+mod topology_watch;
 mod unit;
 mod unmatched;
 mod unrecorded;
