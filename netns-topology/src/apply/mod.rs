@@ -8,6 +8,7 @@ mod note;
 mod policy;
 mod remove;
 mod together;
+mod way_out;
 
 use self::remove::Leaving;
 use crate::error::{Error, Result};
@@ -207,6 +208,10 @@ impl<'a> Executor<'a> {
             Change::SetSysctl { sysctl, .. } => {
                 sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
             }
+            Change::OpenWayOut { .. }
+            | Change::CloseWayOut { .. }
+            | Change::Publish { .. }
+            | Change::Withdraw { .. } => self.make_way_out(change)?,
             Change::AddRoute(route) => {
                 let request = self.request(route)?;
                 route::add(self.socket(&route.place)?, &request)?;

@@ -95,6 +95,7 @@ impl Executor<'_> {
                 });
                 self.record.cables.push(ends);
             }
+            Change::OpenWayOut { spec, .. } => self.note_way_out(spec)?,
             Change::AddAddress(address) if !self.record.has_address(address) => {
                 self.record.addresses.push((RecordedName::new(&address.link), address.net.to_string()));
             }
@@ -238,6 +239,8 @@ const fn removes(change: &Change) -> bool {
             | Change::RemovePolicy { .. }
             | Change::LeaveHost { .. }
             | Change::JoinGroups { .. }
+            | Change::CloseWayOut { .. }
+            | Change::Withdraw { .. }
     )
 }
 

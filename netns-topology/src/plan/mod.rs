@@ -8,6 +8,7 @@ mod change;
 mod host;
 mod owner;
 mod remove;
+mod way_out;
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ mod topology_faults;
 mod topology_groups;
 mod topology_labs;
 mod topology_many;
+mod topology_nat;
 mod topology_policy;
 mod unit;
 mod unmatched;
