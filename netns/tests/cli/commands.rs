@@ -107,7 +107,7 @@ fn link_show_says_what_ip_says() {
         let gone = done(&mut xtask("link delete port"));
         assert_eq!(
             (gone.code, gone.err.as_str()),
-            (Some(2), "error: delete link port: No such device (os error 19)\n")
+            (Some(2), "error: get link port: No such device (os error 19)\n")
         );
         assert_eq!(only(&ip_json("link show br0"))["ifname"], "br0");
     });
