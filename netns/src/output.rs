@@ -1,6 +1,7 @@
 //! What goes to stdout.
 
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -25,7 +26,7 @@ fn json_text(out: &mut impl Write, mut text: String) -> io::Result<()> {
         let mut escaped = String::new();
         for letter in text.chars() {
             if is_obeyed(letter) {
-                escaped += &format!("\\u{:04x}", u32::from(letter));
+                let _ = write!(escaped, "\\u{:04x}", u32::from(letter));
             } else {
                 escaped.push(letter);
             }
@@ -38,6 +39,7 @@ fn json_text(out: &mut impl Write, mut text: String) -> io::Result<()> {
 
 /// stdout, flushed line by line even into a pipe. A reader who has had enough (`| head`) is no error: the command does
 /// what it is to do, and its exit code says how that went.
+#[must_use]
 pub fn stdout() -> Printer {
     Printer { is_patient: true, ..stream() }
 }
@@ -113,11 +115,11 @@ pub(crate) fn shown(bytes: &[u8]) -> Option<String> {
             if is_plain(letter) {
                 text.push(letter);
             } else {
-                text += &format!("\\x{:02x}", u32::from(letter));
+                let _ = write!(text, "\\x{:02x}", u32::from(letter));
             }
         }
         for byte in chunk.invalid() {
-            text += &format!("\\x{byte:02x}");
+            let _ = write!(text, "\\x{byte:02x}");
         }
     }
     Some(text)

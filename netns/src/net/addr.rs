@@ -1,15 +1,16 @@
 //! `netns addr`.
 
 use super::addr_change::{self, AddrVerb};
-use super::line::Line;
+use super::line::WordLine;
 use super::link::{self, LinkFilter};
-use super::words::{Family, Phrase, Takes, Word, other, short, whole};
+use super::words::{IpFamily, Keyword, Phrase, Takes, other, short, whole};
 use crate::failure::Failure;
 use crate::output::stdout;
 use netns_core::address::{self, Address, Scope};
 use netns_core::link::{self as links, Link};
 use netns_core::{IpNet, RouteSocket};
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ const FLAGS: [(u32, &str); 11] = [
 /// The flag that `ip` tells the lack of, as "dynamic".
 const PERMANENT: u32 = 0x080;
 
-pub(super) const VERBS: &[Word<AddrVerb>] = &[
+pub(super) const VERBS: &[Keyword<AddrVerb>] = &[
     short("add", Takes::Nothing, AddrVerb::Add),
     short("change", Takes::Nothing, AddrVerb::Change),
     whole("chg", Takes::Nothing, AddrVerb::Change),
@@ -60,7 +61,7 @@ pub(super) enum AddrFilter {
 /// `IFA_F_SECONDARY`, which is `IFA_F_TEMPORARY` of IPv6.
 const SECONDARY: u32 = 0x01;
 
-pub(super) const SHOW: &[Word<AddrFilter>] = &[
+pub(super) const SHOW: &[Keyword<AddrFilter>] = &[
     whole("to", Takes::Value, AddrFilter::To),
     whole("scope", Takes::Value, AddrFilter::Scope),
     whole("up", Takes::Nothing, AddrFilter::Link(LinkFilter::Up)),
@@ -84,7 +85,7 @@ pub(super) const SHOW: &[Word<AddrFilter>] = &[
     other(Takes::Value, AddrFilter::Link(LinkFilter::Dev)),
 ];
 
-pub(super) fn addr(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn addr(line: &mut WordLine) -> Result<(), Failure> {
     match line.verb(VERBS, AddrVerb::Show)? {
         AddrVerb::Show => {
             let phrases = line.phrases(SHOW)?;
@@ -126,8 +127,8 @@ pub(super) fn addr(line: &mut Line) -> Result<(), Failure> {
             for _ in 0..10 {
                 let mut found = address::list(&mut socket)?;
                 found.retain(|address| {
-                    let link = links.iter().find(|link| link.index == address.index);
-                    link.is_some_and(|link| wanted.lets(link, address))
+                    let of = links.iter().find(|link| link.index == address.index);
+                    of.is_some_and(|link| wanted.lets(link, address))
                 });
                 if found.is_empty() {
                     break;
@@ -145,7 +146,7 @@ pub(super) fn addr(line: &mut Line) -> Result<(), Failure> {
 /// Which addresses are meant.
 #[derive(Default)]
 struct WantedAddresses {
-    family: Option<Family>,
+    family: Option<IpFamily>,
     to: Option<IpNet>,
     scope: Option<Scope>,
     label: Option<String>,
@@ -167,7 +168,7 @@ impl WantedAddresses {
 
 /// The links and the addresses that the words are about.
 fn select(
-    line: &Line,
+    line: &WordLine,
     socket: &mut RouteSocket,
     phrases: &[Phrase<AddrFilter>],
 ) -> Result<(Vec<Link>, WantedAddresses), Failure> {
@@ -177,7 +178,7 @@ fn select(
         match phrase.act {
             AddrFilter::To => {
                 let net = phrase.net(wanted.family)?;
-                wanted.family = Some(Family::of(net.address()));
+                wanted.family = Some(IpFamily::of(net.address()));
                 wanted.to = Some(net);
             }
             AddrFilter::Scope if phrase.value() == "all" => {}
@@ -196,7 +197,7 @@ fn select(
 
 /// `all` are those that a link may name as its bridge. Where a label chooses, `ip` says nothing of links.
 fn show<'a>(
-    line: &Line,
+    line: &WordLine,
     links: &[Link],
     all: &[Link],
     of_links: bool,
@@ -257,14 +258,14 @@ fn oneline(address: &Address) -> String {
     let family = if address.net.address().is_ipv4() { "inet" } else { "inet6" };
     let mut text = format!("{family} {} ", with_peer(address));
     if let Some(metric) = address.metric {
-        text += &format!("metric {metric} ");
+        let _ = write!(text, "metric {metric} ");
     }
     if let Some(broadcast) = address.broadcast {
-        text += &format!("brd {broadcast} ");
+        let _ = write!(text, "brd {broadcast} ");
     }
-    text += &format!("scope {} ", address.scope);
+    let _ = write!(text, "scope {} ", address.scope);
     for flag in flags(address) {
-        text += &format!("{flag} ");
+        let _ = write!(text, "{flag} ");
     }
     if let Some(label) = address.label {
         text += label.as_str();

@@ -1,8 +1,8 @@
 //! Requests made of words: `addr add`, `change`, `replace`, `delete`.
 
 use super::index;
-use super::line::Line;
-use super::words::{Family, Phrase, Takes, Word, other, short, whole};
+use super::line::WordLine;
+use super::words::{IpFamily, Keyword, Phrase, Takes, other, short, whole};
 use crate::failure::Failure;
 use netns_core::address::{Address, Scope};
 use netns_core::wire::{Batch, IFA_RT_PRIORITY, IfAddrMsg, IfaCacheInfo};
@@ -48,7 +48,7 @@ pub(super) enum AddrWord {
 }
 
 /// In the order of `ipaddr_modify`.
-pub(super) const ADDR_WORDS: &[Word<AddrWord>] = &[
+pub(super) const ADDR_WORDS: &[Keyword<AddrWord>] = &[
     whole("peer", Takes::Value, AddrWord::Peer),
     whole("remote", Takes::Value, AddrWord::Peer),
     short("broadcast", Takes::Value, AddrWord::Broadcast),
@@ -85,7 +85,7 @@ const AUTOJOIN: u32 = 0x400;
 /// What the words say.
 #[derive(Default)]
 struct AddrRequest {
-    family: Option<Family>,
+    family: Option<IpFamily>,
     local: Option<IpNet>,
     /// Whether the length of the prefix was said.
     is_wide: bool,
@@ -99,7 +99,7 @@ struct AddrRequest {
     flags: u32,
 }
 
-pub(super) fn change(line: &mut Line, verb: AddrVerb) -> Result<(), Failure> {
+pub(super) fn change(line: &mut WordLine, verb: AddrVerb) -> Result<(), Failure> {
     let phrases = line.phrases(ADDR_WORDS)?;
     let Some(dev) = phrases.iter().find(|phrase| phrase.act == AddrWord::Dev) else {
         return Err(Failure::Usage(format!("`{}`: `dev` and a link are missing", line.about)));
@@ -113,20 +113,20 @@ pub(super) fn change(line: &mut Line, verb: AddrVerb) -> Result<(), Failure> {
 }
 
 impl AddrRequest {
-    fn read(line: &Line, phrases: &[Phrase<AddrWord>], verb: AddrVerb) -> Result<Self, Failure> {
+    fn read(line: &WordLine, phrases: &[Phrase<AddrWord>], verb: AddrVerb) -> Result<Self, Failure> {
         let mut request = Self { family: line.manner.family, ..Self::default() };
         let mut broadcast = None;
         for phrase in phrases {
             match phrase.act {
                 AddrWord::Peer => {
                     let peer = phrase.net(request.family)?;
-                    request.family = Some(Family::of(peer.address()));
+                    request.family = Some(IpFamily::of(peer.address()));
                     request.peer = Some(peer);
                 }
                 AddrWord::Broadcast if matches!(phrase.value(), "+" | "-") => broadcast = Some(phrase),
                 AddrWord::Broadcast => {
                     let address = phrase.address(request.family)?;
-                    request.family = Some(Family::of(address));
+                    request.family = Some(IpFamily::of(address));
                     request.broadcast = Some(address);
                 }
                 AddrWord::Scope => request.scope = Some(scope(phrase)?),
@@ -135,7 +135,7 @@ impl AddrRequest {
                 AddrWord::Valid => request.valid = Some(lifetime(phrase)?),
                 AddrWord::Preferred => request.preferred = Some(lifetime(phrase)?),
                 // `ip` warns, and leaves the word out.
-                AddrWord::Flag(_, true) if request.family != Some(Family::Inet6) => {
+                AddrWord::Flag(_, true) if request.family != Some(IpFamily::Inet6) => {
                     return Err(Failure::Usage(format!(
                         "`{}`: {} is for IPv6 addresses, and goes after the address",
                         line.about, phrase.name
@@ -144,7 +144,7 @@ impl AddrRequest {
                 AddrWord::Flag(flag, _) => request.flags |= flag,
                 AddrWord::Local => {
                     let net = phrase.net(request.family)?;
-                    request.family = Some(Family::of(net.address()));
+                    request.family = Some(IpFamily::of(net.address()));
                     request.is_wide = phrase.value().contains('/');
                     request.local = Some(net);
                 }
@@ -158,8 +158,9 @@ impl AddrRequest {
         {
             // `ip` warns, and deletes the first address that begins so.
             return Err(Failure::Usage(format!(
-                "`{}`: the length of the prefix is missing: {0}/32, or what `addr show` says",
-                line.about
+                "`{}`: the length of the prefix is missing: {}/32, or what `addr show` says",
+                line.about,
+                local.address()
             )));
         }
         if let (Some(phrase), false) = (broadcast, verb == AddrVerb::Delete) {
@@ -207,7 +208,7 @@ impl AddrRequest {
         };
         let prefix = self.peer.map_or(0, |peer| peer.prefix());
         let header = IfAddrMsg {
-            family: Family::of(local.address()).number(),
+            family: IpFamily::of(local.address()).number(),
             prefix: if prefix == 0 { local.prefix() } else { prefix },
             flags: u8::try_from(self.flags).unwrap_or(0),
             scope: self.scope.unwrap_or(if verb == AddrVerb::Delete { Scope::GLOBAL } else { default }).0,

@@ -1,9 +1,9 @@
 //! `netns bridge`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::link::{port_identity, title};
 use super::option::{self, Keys};
-use super::words::{Takes, Word, find, short, whole};
+use super::words::{Keyword, Takes, find, short, whole};
 use super::{PORT, fdb, index, name_of, names_of};
 use crate::failure::Failure;
 use crate::output::stdout;
@@ -21,7 +21,7 @@ pub(super) enum BridgeThing {
 }
 
 /// In the order of `bridge`.
-pub(super) const THINGS: &[Word<BridgeThing>] = &[
+pub(super) const THINGS: &[Keyword<BridgeThing>] = &[
     short("link", Takes::Nothing, BridgeThing::Link),
     short("fdb", Takes::Nothing, BridgeThing::Fdb),
     short("mdb", Takes::Refused, BridgeThing::Fdb),
@@ -36,7 +36,7 @@ pub(super) enum PortVerb {
     Show,
 }
 
-pub(super) const PORT_VERBS: &[Word<PortVerb>] = &[
+pub(super) const PORT_VERBS: &[Keyword<PortVerb>] = &[
     short("set", Takes::Nothing, PortVerb::Set),
     short("change", Takes::Nothing, PortVerb::Set),
     short("show", Takes::Nothing, PortVerb::Show),
@@ -45,7 +45,7 @@ pub(super) const PORT_VERBS: &[Word<PortVerb>] = &[
 ];
 
 /// Which port is shown.
-pub(super) const SHOW: &[Word<()>] = &[whole("dev", Takes::Value, ())];
+pub(super) const SHOW: &[Keyword<()>] = &[whole("dev", Takes::Value, ())];
 
 /// What `bridge link set` knows beside the options of ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) enum PortWord {
 }
 
 /// Beside the names of the options of ports, which have to be written out as well.
-pub(super) const PORT_WORDS: &[Word<PortWord>] = &[
+pub(super) const PORT_WORDS: &[Keyword<PortWord>] = &[
     whole("dev", Takes::Value, PortWord::Dev),
     whole("learning_sync", Takes::Refused, PortWord::Refused),
     whole("hwmode", Takes::Refused, PortWord::Refused),
@@ -71,7 +71,7 @@ pub(super) const PORT_WORDS: &[Word<PortWord>] = &[
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_bridge.h>.
 const IFLA_BRIDGE_FLAGS: u16 = 0;
 
-pub(super) fn bridge(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn bridge(line: &mut WordLine) -> Result<(), Failure> {
     let Some(word) = line.next()? else {
         return Err(Failure::usage("`bridge`: `link` or `fdb` is missing"));
     };
@@ -89,7 +89,7 @@ pub(super) fn bridge(line: &mut Line) -> Result<(), Failure> {
     }
 }
 
-fn set_port(line: &mut Line) -> Result<(), Failure> {
+fn set_port(line: &mut WordLine) -> Result<(), Failure> {
     let (mut dev, mut which, mut settings) = (None, 0, Vec::new());
     let mut has_no_backup = false;
     while let Some(word) = line.next()? {
@@ -135,7 +135,7 @@ fn set_port(line: &mut Line) -> Result<(), Failure> {
     Ok(socket.execute(&mut batch)?)
 }
 
-fn show_ports(line: &mut Line) -> Result<(), Failure> {
+fn show_ports(line: &mut WordLine) -> Result<(), Failure> {
     let phrases = line.phrases(SHOW)?;
     let mut socket = line.manner.open()?;
     let only = phrases.first().map(|phrase| index(&mut socket, phrase.value())).transpose()?;

@@ -1,7 +1,7 @@
 //! `netns bridge fdb`: which MAC address is behind which port.
 
-use super::line::Line;
-use super::words::{Phrase, Takes, Word, find, mac, other, short, whole};
+use super::line::WordLine;
+use super::words::{Keyword, Phrase, Takes, find, mac, other, short, whole};
 use super::{index, name_of, names};
 use crate::failure::Failure;
 use crate::output::stdout;
@@ -33,7 +33,7 @@ pub(super) enum FdbVerb {
     Show,
 }
 
-pub(super) const VERBS: &[Word<FdbVerb>] = &[
+pub(super) const VERBS: &[Keyword<FdbVerb>] = &[
     short("add", Takes::Nothing, FdbVerb::Add),
     short("append", Takes::Nothing, FdbVerb::Append),
     short("replace", Takes::Nothing, FdbVerb::Replace),
@@ -68,7 +68,7 @@ const SELF: u8 = 0x02;
 const MASTER: u8 = 0x04;
 
 /// In the order of `fdb_modify`.
-pub(super) const FDB_WORDS: &[Word<FdbWord>] = &[
+pub(super) const FDB_WORDS: &[Keyword<FdbWord>] = &[
     whole("dev", Takes::Value, FdbWord::Dev),
     whole("dst", Takes::Value, FdbWord::Destination),
     whole("nhid", Takes::Refused, FdbWord::Refused),
@@ -93,7 +93,7 @@ pub(super) const FDB_WORDS: &[Word<FdbWord>] = &[
 ];
 
 /// In the order of `fdb_show`.
-pub(super) const SHOW: &[Word<FdbWord>] = &[
+pub(super) const SHOW: &[Keyword<FdbWord>] = &[
     whole("brport", Takes::Value, FdbWord::Dev),
     whole("dev", Takes::Value, FdbWord::Dev),
     whole("br", Takes::Value, FdbWord::Bridge),
@@ -102,14 +102,14 @@ pub(super) const SHOW: &[Word<FdbWord>] = &[
     whole("dynamic", Takes::Nothing, FdbWord::Dynamic),
 ];
 
-pub(super) fn fdb(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn fdb(line: &mut WordLine) -> Result<(), Failure> {
     match line.verb(VERBS, FdbVerb::Show)? {
         FdbVerb::Show => list(line),
         verb => change(line, verb),
     }
 }
 
-fn change(line: &mut Line, verb: FdbVerb) -> Result<(), Failure> {
+fn change(line: &mut WordLine, verb: FdbVerb) -> Result<(), Failure> {
     let phrases = line.phrases(FDB_WORDS)?;
     let mut header = NdMsg { family: libc::AF_BRIDGE as u8, state: NOARP, ..NdMsg::default() };
     let (mut address, mut dev, mut destination, mut vlan) = (None, None, None, None);
@@ -126,7 +126,7 @@ fn change(line: &mut Line, verb: FdbVerb) -> Result<(), Failure> {
                 return Err(Failure::Usage(format!("{:?} is one address too many", phrase.value())));
             }
             FdbWord::Mac => {
-                address = Some(mac(phrase.value()).ok_or_else(|| phrase.wrong("no MAC address"))?)
+                address = Some(mac(phrase.value()).ok_or_else(|| phrase.wrong("no MAC address"))?);
             }
             _ => {}
         }
@@ -159,7 +159,7 @@ fn change(line: &mut Line, verb: FdbVerb) -> Result<(), Failure> {
     Ok(socket.execute(&mut batch)?)
 }
 
-fn list(line: &mut Line) -> Result<(), Failure> {
+fn list(line: &mut WordLine) -> Result<(), Failure> {
     let phrases = line.phrases(SHOW)?;
     let mut socket = line.manner.open()?;
     let mut entries = neighbour::list_fdb_all(&mut socket)?;
@@ -237,7 +237,7 @@ fn choose(
             entries.retain(|entry| vlan == 0 || entry.vlan.map(u64::from) == Some(vlan));
         }
         FdbWord::ShownState => {
-            const STATES: &[Word<u16>] = &[
+            const STATES: &[Keyword<u16>] = &[
                 short("permanent", Takes::Nothing, PERMANENT),
                 short("static", Takes::Nothing, NOARP),
                 short("temp", Takes::Nothing, NOARP),

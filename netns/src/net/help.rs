@@ -1,7 +1,7 @@
 //! What help, man pages and completions say of the words, made from the same tables that read them.
 
-use super::object::Thing;
-use super::words::{Takes, Word};
+use super::thing::Thing;
+use super::words::{Keyword, Takes};
 use super::{
     addr, addr_change, bridge, fdb, link, neigh, option, request, route, route_change, route_get, stats,
     tuntap,
@@ -14,7 +14,7 @@ use std::ffi::OsString;
 struct VerbHelp(&'static str, &'static str, &'static str, Vec<&'static str>);
 
 /// The names of a table's words.
-fn names<A>(table: &'static [Word<A>]) -> Vec<&'static str> {
+fn names<A>(table: &'static [Keyword<A>]) -> Vec<&'static str> {
     let known = table.iter().filter(|row| !row.name.is_empty() && row.takes != Takes::Refused);
     known.map(|row| row.name).collect()
 }
@@ -53,161 +53,180 @@ const FDB_SET: &str = "netns bridge fdb add|append|replace|delete MAC dev LINK [
 
 fn verbs(thing: Thing) -> Vec<VerbHelp> {
     match thing {
-        Thing::Link => vec![
-            VerbHelp(
-                "show",
-                "List links.",
-                "netns link show [[dev] NAME] [up] [type KIND] [master BRIDGE] [group N]",
-                names(link::SHOW),
-            ),
-            VerbHelp(
-                "add",
-                "Make a link.",
-                "netns link add [link LINK] [name] NAME type KIND [OPTION VALUE ..]; a pair: \
-                netns link add NAME type veth peer [name] NAME [netns NS]",
-                link_words(),
-            ),
-            VerbHelp("set", "Change a link.", LINK_SET, link_words()),
-            VerbHelp("replace", "Make a link, or change the one that is there.", LINK_SET, link_words()),
-            VerbHelp(
-                "delete",
-                "Delete a link, or those of a group.",
-                "netns link delete [dev] NAME, or group N",
-                link_words(),
-            ),
-        ],
-        Thing::Addr => vec![
-            VerbHelp(
-                "show",
-                "List addresses.",
-                "netns addr show [[dev] NAME] [to NET] [scope S] [label NAME] [up]",
-                names(addr::SHOW),
-            ),
-            VerbHelp("add", "Add an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-            VerbHelp("change", "Change an address that is there.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-            VerbHelp("replace", "Add an address, or change it.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-            VerbHelp("delete", "Delete an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-            VerbHelp(
-                "flush",
-                "Delete all that are chosen.",
-                "netns addr flush [dev] NAME [to NET] [scope S]",
-                names(addr::SHOW),
-            ),
-        ],
-        Thing::Route => vec![
-            VerbHelp(
-                "show",
-                "List routes.",
-                "netns route show [[root|match|exact] NET] [table T|all] [dev LINK] [via ADDRESS] \
-                [protocol P] [type TYPE] [scope S]",
-                names(route::SHOW),
-            ),
-            VerbHelp("add", "Add a route.", ROUTE_SET, route_words()),
-            VerbHelp("change", "Change a route that is there.", ROUTE_SET, route_words()),
-            VerbHelp("replace", "Add a route, or change it.", ROUTE_SET, route_words()),
-            VerbHelp(
-                "prepend",
-                "Add a route before those to the same destination.",
-                ROUTE_SET,
-                route_words(),
-            ),
-            VerbHelp("append", "Add a route after those to the same destination.", ROUTE_SET, route_words()),
-            VerbHelp("test", "Say whether there is such a route.", ROUTE_SET, route_words()),
-            VerbHelp("delete", "Delete a route.", ROUTE_SET, route_words()),
-            VerbHelp(
-                "get",
-                "Say which way a packet would go.",
-                "netns route get ADDRESS [from ADDRESS] [oif LINK] [iif LINK] \
-                [mark N] [uid N] [fibmatch]",
-                names(route_get::GET_WORDS),
-            ),
-            VerbHelp(
-                "flush",
-                "Delete all that are chosen.",
-                "netns route flush [NET] [table T] [dev LINK] ..",
-                names(route::SHOW),
-            ),
-        ],
-        Thing::Neigh => vec![
-            VerbHelp(
-                "show",
-                "List neighbours.",
-                "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]",
-                names(neigh::SHOW),
-            ),
-            VerbHelp("add", "Add a neighbour.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
-            VerbHelp("change", "Change a neighbour that is there.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
-            VerbHelp("replace", "Add a neighbour, or change it.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
-            VerbHelp(
-                "delete",
-                "Delete a neighbour.",
-                "netns neigh delete ADDRESS dev LINK",
-                names(neigh::NEIGH_WORDS),
-            ),
-            VerbHelp("get", "Show one neighbour.", "netns neigh get ADDRESS dev LINK", names(neigh::GET)),
-            VerbHelp(
-                "flush",
-                "Delete all that are chosen.",
-                "netns neigh flush [NET] [dev LINK] [nud STATE]",
-                names(neigh::SHOW),
-            ),
-        ],
-        Thing::Netns => vec![
-            VerbHelp("list", "List named namespaces.", "netns netns list", Vec::new()),
-            VerbHelp("add", "Make named namespaces.", "netns netns add NAME ..", Vec::new()),
-            VerbHelp(
-                "delete",
-                "Remove named namespaces.",
-                "netns netns delete NAME .., or netns -all netns delete",
-                Vec::new(),
-            ),
-            VerbHelp("attach", "Name the namespace of a process.", "netns netns attach NAME PID", Vec::new()),
-            VerbHelp("set", "Give a namespace an id here.", "netns netns set NAME ID|auto", vec!["auto"]),
-            VerbHelp(
-                "identify",
-                "Print the names of a process's namespace.",
-                "netns netns identify [PID]",
-                Vec::new(),
-            ),
-            VerbHelp(
-                "list-id",
-                "List the ids by which this namespace knows others.",
-                "netns netns list-id",
-                Vec::new(),
-            ),
-            VerbHelp("pids", "List the processes in a named namespace.", "netns netns pids NAME", Vec::new()),
-            VerbHelp(
-                "exec",
-                "Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME \
-                in /etc.",
-                "netns netns exec [--no-mounts] NAME COMMAND ..; --no-mounts leaves /sys and /etc as they are",
-                Vec::new(),
-            ),
-            VerbHelp(
-                "monitor",
-                "Print which names come and go, until Ctrl-C.",
-                "netns netns monitor",
-                Vec::new(),
-            ),
-        ],
-        Thing::Tuntap => vec![
-            VerbHelp("show", "List TAPs and TUNs.", "netns tuntap show", Vec::new()),
-            VerbHelp(
-                "add",
-                "Make one that stays until it is deleted.",
-                "netns tuntap add [dev] NAME mode tap|tun [user UID] \
-                [group GID] [vnet_hdr] [multi_queue] [pi]",
-                names(tuntap::TUNTAP_WORDS),
-            ),
-            VerbHelp(
-                "delete",
-                "Delete one.",
-                "netns tuntap delete [dev] NAME mode tap|tun",
-                names(tuntap::TUNTAP_WORDS),
-            ),
-        ],
+        Thing::Link => link_verbs(),
+        Thing::Addr => addr_verbs(),
+        Thing::Route => route_verbs(),
+        Thing::Neigh => neigh_verbs(),
+        Thing::Netns => netns_verbs(),
+        Thing::Tuntap => tuntap_verbs(),
         Thing::Bridge | Thing::Stats => Vec::new(),
     }
+}
+
+fn link_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List links.",
+            "netns link show [[dev] NAME] [up] [type KIND] [master BRIDGE] [group N]",
+            names(link::SHOW),
+        ),
+        VerbHelp(
+            "add",
+            "Make a link.",
+            "netns link add [link LINK] [name] NAME type KIND [OPTION VALUE ..]; a pair: \
+                netns link add NAME type veth peer [name] NAME [netns NS]",
+            link_words(),
+        ),
+        VerbHelp("set", "Change a link.", LINK_SET, link_words()),
+        VerbHelp("replace", "Make a link, or change the one that is there.", LINK_SET, link_words()),
+        VerbHelp(
+            "delete",
+            "Delete a link, or those of a group.",
+            "netns link delete [dev] NAME, or group N",
+            link_words(),
+        ),
+    ]
+}
+
+fn addr_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List addresses.",
+            "netns addr show [[dev] NAME] [to NET] [scope S] [label NAME] [up]",
+            names(addr::SHOW),
+        ),
+        VerbHelp("add", "Add an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp("change", "Change an address that is there.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp("replace", "Add an address, or change it.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp("delete", "Delete an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp(
+            "flush",
+            "Delete all that are chosen.",
+            "netns addr flush [dev] NAME [to NET] [scope S]",
+            names(addr::SHOW),
+        ),
+    ]
+}
+
+fn route_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List routes.",
+            "netns route show [[root|match|exact] NET] [table T|all] [dev LINK] [via ADDRESS] \
+                [protocol P] [type TYPE] [scope S]",
+            names(route::SHOW),
+        ),
+        VerbHelp("add", "Add a route.", ROUTE_SET, route_words()),
+        VerbHelp("change", "Change a route that is there.", ROUTE_SET, route_words()),
+        VerbHelp("replace", "Add a route, or change it.", ROUTE_SET, route_words()),
+        VerbHelp("prepend", "Add a route before those to the same destination.", ROUTE_SET, route_words()),
+        VerbHelp("append", "Add a route after those to the same destination.", ROUTE_SET, route_words()),
+        VerbHelp("test", "Say whether there is such a route.", ROUTE_SET, route_words()),
+        VerbHelp("delete", "Delete a route.", ROUTE_SET, route_words()),
+        VerbHelp(
+            "get",
+            "Say which way a packet would go.",
+            "netns route get ADDRESS [from ADDRESS] [oif LINK] [iif LINK] \
+                [mark N] [uid N] [fibmatch]",
+            names(route_get::GET_WORDS),
+        ),
+        VerbHelp(
+            "flush",
+            "Delete all that are chosen.",
+            "netns route flush [NET] [table T] [dev LINK] ..",
+            names(route::SHOW),
+        ),
+    ]
+}
+
+fn neigh_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List neighbours.",
+            "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]",
+            names(neigh::SHOW),
+        ),
+        VerbHelp("add", "Add a neighbour.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+        VerbHelp("change", "Change a neighbour that is there.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+        VerbHelp("replace", "Add a neighbour, or change it.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+        VerbHelp(
+            "delete",
+            "Delete a neighbour.",
+            "netns neigh delete ADDRESS dev LINK",
+            names(neigh::NEIGH_WORDS),
+        ),
+        VerbHelp("get", "Show one neighbour.", "netns neigh get ADDRESS dev LINK", names(neigh::GET)),
+        VerbHelp(
+            "flush",
+            "Delete all that are chosen.",
+            "netns neigh flush [NET] [dev LINK] [nud STATE]",
+            names(neigh::SHOW),
+        ),
+    ]
+}
+
+fn netns_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp("list", "List named namespaces.", "netns netns list", Vec::new()),
+        VerbHelp("add", "Make named namespaces.", "netns netns add NAME ..", Vec::new()),
+        VerbHelp(
+            "delete",
+            "Remove named namespaces.",
+            "netns netns delete NAME .., or netns -all netns delete",
+            Vec::new(),
+        ),
+        VerbHelp("attach", "Name the namespace of a process.", "netns netns attach NAME PID", Vec::new()),
+        VerbHelp("set", "Give a namespace an id here.", "netns netns set NAME ID|auto", vec!["auto"]),
+        VerbHelp(
+            "identify",
+            "Print the names of a process's namespace.",
+            "netns netns identify [PID]",
+            Vec::new(),
+        ),
+        VerbHelp(
+            "list-id",
+            "List the ids by which this namespace knows others.",
+            "netns netns list-id",
+            Vec::new(),
+        ),
+        VerbHelp("pids", "List the processes in a named namespace.", "netns netns pids NAME", Vec::new()),
+        VerbHelp(
+            "exec",
+            "Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME \
+                in /etc.",
+            "netns netns exec [--no-mounts] NAME COMMAND ..; --no-mounts leaves /sys and /etc as they are",
+            Vec::new(),
+        ),
+        VerbHelp(
+            "monitor",
+            "Print which names come and go, until Ctrl-C.",
+            "netns netns monitor",
+            Vec::new(),
+        ),
+    ]
+}
+
+fn tuntap_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp("show", "List TAPs and TUNs.", "netns tuntap show", Vec::new()),
+        VerbHelp(
+            "add",
+            "Make one that stays until it is deleted.",
+            "netns tuntap add [dev] NAME mode tap|tun [user UID] \
+                [group GID] [vnet_hdr] [multi_queue] [pi]",
+            names(tuntap::TUNTAP_WORDS),
+        ),
+        VerbHelp(
+            "delete",
+            "Delete one.",
+            "netns tuntap delete [dev] NAME mode tap|tun",
+            names(tuntap::TUNTAP_WORDS),
+        ),
+    ]
 }
 
 fn bridge_verbs() -> [(&'static str, &'static str, Vec<VerbHelp>); 2] {

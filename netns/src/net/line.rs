@@ -1,11 +1,11 @@
 //! A command line, read word by word.
 
 use super::manner::Manner;
-use super::words::{Family, Phrase, Takes, Word, find, kind_of_routes};
+use super::words::{IpFamily, Keyword, Phrase, Takes, find, kind_of_routes};
 use crate::failure::Failure;
 
 /// What is left of a command line, and the options that were in it.
-pub(super) struct Line {
+pub(super) struct WordLine {
     words: std::vec::IntoIter<String>,
     /// What it is of, for messages: `link add`.
     pub(super) about: String,
@@ -14,7 +14,7 @@ pub(super) struct Line {
     pub(super) is_plain: bool,
 }
 
-impl Line {
+impl WordLine {
     pub(super) fn new(words: Vec<String>, about: &str, manner: Manner) -> Self {
         Self { words: words.into_iter(), about: about.to_owned(), manner, is_plain: false }
     }
@@ -34,7 +34,7 @@ impl Line {
     }
 
     /// The verb that a word is, by the table of those of this object; with no word, the default.
-    pub(super) fn verb<A: Copy>(&mut self, table: &[Word<A>], default: A) -> Result<A, Failure> {
+    pub(super) fn verb<A: Copy>(&mut self, table: &[Keyword<A>], default: A) -> Result<A, Failure> {
         let Some(word) = self.next()? else { return Ok(default) };
         match find(table, &word) {
             Some(row) if row.takes != Takes::Refused => {
@@ -81,7 +81,7 @@ impl Line {
     }
 
     /// Reads the rest by a table.
-    pub(super) fn phrases<A: Copy>(&mut self, table: &[Word<A>]) -> Result<Vec<Phrase<A>>, Failure> {
+    pub(super) fn phrases<A: Copy>(&mut self, table: &[Keyword<A>]) -> Result<Vec<Phrase<A>>, Failure> {
         let mut phrases: Vec<Phrase<A>> = Vec::new();
         while let Some(word) = self.next()? {
             let phrase = self.phrase(table, word)?;
@@ -100,7 +100,7 @@ impl Line {
         Ok(phrases)
     }
 
-    fn phrase<A: Copy>(&mut self, table: &[Word<A>], word: String) -> Result<Phrase<A>, Failure> {
+    fn phrase<A: Copy>(&mut self, table: &[Keyword<A>], word: String) -> Result<Phrase<A>, Failure> {
         let about = self.about.clone();
         let (row, mut values) = match find(table, &word) {
             Some(row) => (row, Vec::new()),
@@ -131,7 +131,7 @@ impl Line {
                 }
                 let first = values[0].as_str();
                 let has_more = match row.takes {
-                    Takes::Via => Family::named(first).is_some(),
+                    Takes::Via => IpFamily::named(first).is_some(),
                     Takes::Lockable => first == "lock",
                     Takes::Typed => kind_of_routes(first).is_some(),
                     Takes::Selector => ["root", "match", "exact"].iter().any(|word| word.starts_with(first)),

@@ -1,9 +1,9 @@
 //! `netns link`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::option::{self, Keys};
 use super::request::{self, LinkVerb};
-use super::words::{Phrase, Takes, Word, other, short, whole};
+use super::words::{Keyword, Phrase, Takes, other, short, whole};
 use super::{PORT, index, names_of};
 use crate::failure::Failure;
 use crate::output::{human, stdout};
@@ -12,7 +12,7 @@ use netns_core::{RouteSocket, link as links};
 use serde_json::{Map, Value, json};
 use std::io::Write;
 
-pub(super) const VERBS: &[Word<LinkVerb>] = &[
+pub(super) const VERBS: &[Keyword<LinkVerb>] = &[
     short("add", Takes::Nothing, LinkVerb::Add),
     short("set", Takes::Nothing, LinkVerb::Set),
     short("change", Takes::Nothing, LinkVerb::Set),
@@ -37,7 +37,7 @@ pub(super) enum LinkFilter {
     Dev,
 }
 
-pub(super) const SHOW: &[Word<LinkFilter>] = &[
+pub(super) const SHOW: &[Keyword<LinkFilter>] = &[
     whole("up", Takes::Nothing, LinkFilter::Up),
     whole("group", Takes::Value, LinkFilter::Group),
     whole("master", Takes::Value, LinkFilter::Master),
@@ -48,7 +48,7 @@ pub(super) const SHOW: &[Word<LinkFilter>] = &[
     other(Takes::Value, LinkFilter::Dev),
 ];
 
-pub(super) fn link(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn link(line: &mut WordLine) -> Result<(), Failure> {
     match line.verb(VERBS, LinkVerb::Show)? {
         LinkVerb::Show => {
             let phrases = line.phrases(SHOW)?;
@@ -101,7 +101,7 @@ pub(super) fn select(socket: &mut RouteSocket, phrases: &[Phrase<LinkFilter>]) -
 }
 
 /// `all` are those that a link may name as its bridge or its other end.
-fn show(line: &Line, links: &[Link], all: &[Link]) -> Result<(), Failure> {
+fn show(line: &WordLine, links: &[Link], all: &[Link]) -> Result<(), Failure> {
     let mut out = stdout();
     let manner = &line.manner;
     if manner.json {

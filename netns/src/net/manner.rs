@@ -1,6 +1,6 @@
 //! The options that stand before `ip`'s objects, and may stand after them here.
 
-use super::words::{Family, Takes, Word, find, short, whole};
+use super::words::{IpFamily, Keyword, Takes, find, short, whole};
 use crate::failure::Failure;
 use crate::messages::set_verbose;
 use crate::output::{json_line, json_pretty};
@@ -13,7 +13,7 @@ use std::io::Write;
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Manner {
     pub(super) netns: Option<String>,
-    pub(super) family: Option<Family>,
+    pub(super) family: Option<IpFamily>,
     pub(super) json: bool,
     pub(super) pretty: bool,
     pub(super) brief: bool,
@@ -43,7 +43,7 @@ enum OptionAct {
 }
 
 /// In the order in which `ip` compares them; ours at the end.
-const OPTIONS: &[Word<OptionAct>] = &[
+const OPTIONS: &[Keyword<OptionAct>] = &[
     short("loops", Takes::Refused, OptionAct::Nothing),
     short("family", Takes::Value, OptionAct::Family),
     whole("4", Takes::Nothing, OptionAct::Inet),
@@ -101,14 +101,14 @@ impl Manner {
         match row.act {
             OptionAct::Family => {
                 let word = value()?;
-                let family = Family::named(&word).ok_or_else(|| {
+                let family = IpFamily::named(&word).ok_or_else(|| {
                     Failure::Usage(format!("-family {word:?}: it is neither inet nor inet6"))
                 })?;
                 self.family = Some(family);
             }
             OptionAct::Netns => self.netns = Some(value()?),
-            OptionAct::Inet => self.family = Some(Family::Inet),
-            OptionAct::Inet6 => self.family = Some(Family::Inet6),
+            OptionAct::Inet => self.family = Some(IpFamily::Inet),
+            OptionAct::Inet6 => self.family = Some(IpFamily::Inet6),
             OptionAct::Nothing => {}
             OptionAct::Details => self.details = true,
             OptionAct::Oneline => self.oneline = true,
@@ -152,7 +152,7 @@ impl Manner {
 #[cfg(test)]
 mod tests {
     use super::Manner;
-    use crate::net::words::Family;
+    use crate::net::words::IpFamily;
 
     fn read(options: &str) -> Result<Manner, String> {
         let mut manner = Manner::default();
@@ -169,7 +169,7 @@ mod tests {
         assert!(
             manner.brief && manner.json && manner.details && manner.pretty && manner.oneline && manner.all
         );
-        assert_eq!((manner.netns.as_deref(), manner.family), (Some("ns1"), Some(Family::Inet6)));
+        assert_eq!((manner.netns.as_deref(), manner.family), (Some("ns1"), Some(IpFamily::Inet6)));
         assert_eq!(read("--netns=ns2 --json -stat").unwrap().netns.as_deref(), Some("ns2"));
         assert_eq!(read("-b x").unwrap_err(), "the option -batch is ip's, and is not here");
         assert_eq!(read("-N").unwrap_err(), "the option -Numeric is ip's, and is not here");

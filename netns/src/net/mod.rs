@@ -18,6 +18,7 @@ mod route_change;
 mod route_get;
 mod route_show;
 mod stats;
+mod thing;
 mod tuntap;
 mod words;
 

@@ -1,9 +1,9 @@
 //! `netns neigh`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::manner::Manner;
 use super::route_change::protocol;
-use super::words::{Family, Phrase, Takes, Word, mac, other, short, whole};
+use super::words::{IpFamily, Keyword, Phrase, Takes, mac, other, short, whole};
 use super::{index, name_of, names};
 use crate::failure::Failure;
 use crate::output::stdout;
@@ -53,7 +53,7 @@ pub(super) enum NeighVerb {
     Flush,
 }
 
-pub(super) const VERBS: &[Word<NeighVerb>] = &[
+pub(super) const VERBS: &[Keyword<NeighVerb>] = &[
     short("add", Takes::Nothing, NeighVerb::Add),
     short("change", Takes::Nothing, NeighVerb::Change),
     whole("chg", Takes::Nothing, NeighVerb::Change),
@@ -83,7 +83,7 @@ pub(super) enum NeighWord {
 }
 
 /// In the order of `ipneigh_modify`.
-pub(super) const NEIGH_WORDS: &[Word<NeighWord>] = &[
+pub(super) const NEIGH_WORDS: &[Keyword<NeighWord>] = &[
     short("lladdr", Takes::Value, NeighWord::Mac),
     whole("nud", Takes::Value, NeighWord::State),
     short("proxy", Takes::Value, NeighWord::Proxy),
@@ -98,7 +98,7 @@ pub(super) const NEIGH_WORDS: &[Word<NeighWord>] = &[
 ];
 
 /// In the order of `ipneigh_get`.
-pub(super) const GET: &[Word<NeighWord>] = &[
+pub(super) const GET: &[Keyword<NeighWord>] = &[
     whole("dev", Takes::Value, NeighWord::Dev),
     short("proxy", Takes::Value, NeighWord::Proxy),
     whole("to", Takes::Value, NeighWord::To),
@@ -106,7 +106,7 @@ pub(super) const GET: &[Word<NeighWord>] = &[
 ];
 
 /// In the order of `do_show_or_flush`.
-pub(super) const SHOW: &[Word<NeighWord>] = &[
+pub(super) const SHOW: &[Keyword<NeighWord>] = &[
     whole("dev", Takes::Value, NeighWord::Dev),
     whole("master", Takes::Value, NeighWord::Master),
     whole("vrf", Takes::Refused, NeighWord::Refused),
@@ -119,7 +119,7 @@ pub(super) const SHOW: &[Word<NeighWord>] = &[
     other(Takes::Value, NeighWord::To),
 ];
 
-pub(super) fn neigh(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn neigh(line: &mut WordLine) -> Result<(), Failure> {
     match line.verb(VERBS, NeighVerb::Show)? {
         NeighVerb::Show => {
             let phrases = line.phrases(SHOW)?;
@@ -144,7 +144,7 @@ pub(super) fn neigh(line: &mut Line) -> Result<(), Failure> {
     }
 }
 
-fn flush(line: &mut Line) -> Result<(), Failure> {
+fn flush(line: &mut WordLine) -> Result<(), Failure> {
     let phrases = line.phrases(SHOW)?;
     if phrases.is_empty() {
         return Err(Failure::Usage(format!("`{}`: of which link, or which neighbours?", line.about)));
@@ -154,7 +154,7 @@ fn flush(line: &mut Line) -> Result<(), Failure> {
     // One that is in use becomes a failed one first, and goes in its own time.
     for neighbour in wanted.list(&mut socket)? {
         let flags = if wanted.is_proxy { PROXY } else { 0 };
-        let family = Family::of(neighbour.address).number();
+        let family = IpFamily::of(neighbour.address).number();
         let header = NdMsg { family, index: neighbour.index, flags, ..NdMsg::default() };
         let mut batch = Batch::new();
         batch.message(libc::RTM_DELNEIGH, 0, &header, |attributes| {
@@ -175,7 +175,11 @@ struct NeighRequest {
 }
 
 impl NeighRequest {
-    fn read(line: &Line, socket: &mut RouteSocket, phrases: &[Phrase<NeighWord>]) -> Result<Self, Failure> {
+    fn read(
+        line: &WordLine,
+        socket: &mut RouteSocket,
+        phrases: &[Phrase<NeighWord>],
+    ) -> Result<Self, Failure> {
         let (mut address, mut has_dev) = (None, false);
         let mut header = NdMsg { state: libc::NUD_PERMANENT, ..NdMsg::default() };
         for phrase in phrases {
@@ -202,12 +206,12 @@ impl NeighRequest {
         let Some(address) = address.filter(|_| has_dev) else {
             return Err(Failure::Usage(format!("`{}`: an address, `dev` and a link are needed", line.about)));
         };
-        header.family = Family::of(address).number();
+        header.family = IpFamily::of(address).number();
         Ok(Self { header, address })
     }
 }
 
-fn change(line: &mut Line, verb: NeighVerb) -> Result<(), Failure> {
+fn change(line: &mut WordLine, verb: NeighVerb) -> Result<(), Failure> {
     let phrases = line.phrases(NEIGH_WORDS)?;
     let mut socket = line.manner.open()?;
     let request = NeighRequest::read(line, &mut socket, &phrases)?;
@@ -239,7 +243,7 @@ fn change(line: &mut Line, verb: NeighVerb) -> Result<(), Failure> {
 
 /// A state by its name, of which some may be shortened, or by its number, of one bit.
 fn state(phrase: &Phrase<NeighWord>) -> Result<u16, Failure> {
-    const NAMES: &[Word<u16>] = &[
+    const NAMES: &[Keyword<u16>] = &[
         short("permanent", Takes::Nothing, 0x80),
         short("reachable", Takes::Nothing, 0x02),
         whole("noarp", Takes::Nothing, NOARP),
@@ -262,7 +266,7 @@ fn state(phrase: &Phrase<NeighWord>) -> Result<u16, Failure> {
 
 /// Which neighbours are meant.
 struct WantedNeighbours {
-    family: Option<Family>,
+    family: Option<IpFamily>,
     index: Option<u32>,
     to: Option<IpNet>,
     /// `NUD_*`; with 0x100, those that have none of them too.
@@ -275,7 +279,7 @@ struct WantedNeighbours {
 
 impl WantedNeighbours {
     fn read(
-        line: &Line,
+        line: &WordLine,
         socket: &mut RouteSocket,
         phrases: &[Phrase<NeighWord>],
         is_flush: bool,
@@ -308,7 +312,7 @@ impl WantedNeighbours {
                 NeighWord::Protocol => wanted.protocol = Some(protocol(phrase)?),
                 NeighWord::To => {
                     let net = phrase.net(family)?;
-                    wanted.family = Some(Family::of(net.address()));
+                    wanted.family = Some(IpFamily::of(net.address()));
                     wanted.to = Some(net);
                 }
                 _ => {}

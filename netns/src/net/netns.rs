@@ -1,8 +1,8 @@
 //! `netns netns`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::manner::Manner;
-use super::words::{Takes, Word, short};
+use super::words::{Keyword, Takes, short};
 use crate::failure::{self, Failure};
 use crate::messages::say;
 use crate::output::{json_line, stdout, stream};
@@ -32,7 +32,7 @@ pub(super) enum NetnsVerb {
 }
 
 /// In the order of `do_netns`.
-pub(super) const VERBS: &[Word<NetnsVerb>] = &[
+pub(super) const VERBS: &[Keyword<NetnsVerb>] = &[
     short("list", Takes::Nothing, NetnsVerb::List),
     short("show", Takes::Nothing, NetnsVerb::List),
     short("lst", Takes::Nothing, NetnsVerb::List),
@@ -50,7 +50,7 @@ pub(super) const VERBS: &[Word<NetnsVerb>] = &[
 /// `all` is the words after the object; a command that `exec` runs need not be UTF-8.
 pub(super) fn netns(manner: Manner, all: &[OsString]) -> Result<ExitCode, Failure> {
     let words = all.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut line = Line::new(words, "netns", manner);
+    let mut line = WordLine::new(words, "netns", manner);
     let verb = line.verb(VERBS, NetnsVerb::List)?;
     if line.manner.netns.is_some() && verb != NetnsVerb::List {
         return Err(Failure::Usage(format!("`{}`: names are the machine's, whatever -n says", line.about)));
@@ -61,12 +61,12 @@ pub(super) fn netns(manner: Manner, all: &[OsString]) -> Result<ExitCode, Failur
         NetnsVerb::Add => {
             let names = some_names(&mut line)?;
             require::rights("netns add", &[require::SYS_ADMIN])?;
-            each(&names, |name| Namespace::create(name).map(drop))
+            Ok(each(&names, |name| Namespace::create(name).map(drop)))
         }
         NetnsVerb::Delete => {
             let names = if line.manner.all { Namespace::list()? } else { some_names(&mut line)? };
             require::rights("netns delete", &[require::SYS_ADMIN])?;
-            each(&names, Namespace::delete)
+            Ok(each(&names, Namespace::delete))
         }
         NetnsVerb::Set => set(&mut line),
         NetnsVerb::Identify => identify(&mut line),
@@ -87,12 +87,12 @@ pub(super) fn netns(manner: Manner, all: &[OsString]) -> Result<ExitCode, Failur
     }
 }
 
-fn a_name(line: &mut Line) -> Result<String, Failure> {
+fn a_name(line: &mut WordLine) -> Result<String, Failure> {
     line.next()?
         .ok_or_else(|| Failure::Usage(format!("`{}`: the name of a namespace is missing", line.about)))
 }
 
-fn some_names(line: &mut Line) -> Result<Vec<String>, Failure> {
+fn some_names(line: &mut WordLine) -> Result<Vec<String>, Failure> {
     let mut names = vec![a_name(line)?];
     while let Some(name) = line.next()? {
         names.push(name);
@@ -105,20 +105,19 @@ fn some_names(line: &mut Line) -> Result<Vec<String>, Failure> {
 }
 
 /// What fails for one is said, and keeps none of the others from it.
-fn each(names: &[String], act: impl Fn(&str) -> netns_core::Result<()>) -> Result<ExitCode, Failure> {
-    let mut last = None;
+fn each(names: &[String], act: impl Fn(&str) -> netns_core::Result<()>) -> ExitCode {
+    let mut code = failure::FINE;
     for name in names {
         if let Err(error) = act(name) {
             let failure = Failure::from(error);
-            if let Some(earlier) = last.replace(failure) {
-                say(format_args!("error: {earlier}"));
-            }
+            say(format_args!("error: {failure}"));
+            code = code.max(failure.code());
         }
     }
-    last.map_or(Ok(ExitCode::SUCCESS), Err)
+    ExitCode::from(code)
 }
 
-fn list(line: &mut Line) -> Result<ExitCode, Failure> {
+fn list(line: &mut WordLine) -> Result<ExitCode, Failure> {
     line.end()?;
     let names = Namespace::list()?;
     let mut socket = line.manner.open()?;
@@ -145,13 +144,13 @@ fn id(socket: &mut RouteSocket, name: &str) -> Option<i32> {
     nsid::get(socket, &Namespace::open(name).ok()?).ok()?
 }
 
-fn list_ids(line: &mut Line) -> Result<ExitCode, Failure> {
+fn list_ids(line: &mut WordLine) -> Result<ExitCode, Failure> {
     line.end()?;
     let mut socket = RouteSocket::open()?;
     let names = Namespace::list()?;
-    let named: Vec<(Option<i32>, &String)> = names.iter().map(|name| (id(&mut socket, name), name)).collect();
+    let known: Vec<(Option<i32>, &String)> = names.iter().map(|name| (id(&mut socket, name), name)).collect();
     let ids = nsid::list(&mut socket)?;
-    let name_of = |id: i32| named.iter().find(|(of, _)| *of == Some(id)).map(|(_, name)| name.as_str());
+    let name_of = |id: i32| known.iter().find(|(of, _)| *of == Some(id)).map(|(_, name)| name.as_str());
     let mut out = stdout();
     if line.manner.json {
         let ids = ids.iter().map(|&id| match name_of(id) {
@@ -168,7 +167,7 @@ fn list_ids(line: &mut Line) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn set(line: &mut Line) -> Result<ExitCode, Failure> {
+fn set(line: &mut WordLine) -> Result<ExitCode, Failure> {
     let name = a_name(line)?;
     let word = line.value(&name)?;
     line.end()?;
@@ -183,7 +182,7 @@ fn set(line: &mut Line) -> Result<ExitCode, Failure> {
 }
 
 /// Prints the names of the namespace that a process is in, or this one.
-fn identify(line: &mut Line) -> Result<ExitCode, Failure> {
+fn identify(line: &mut WordLine) -> Result<ExitCode, Failure> {
     let namespace = match line.next()? {
         Some(word) => Namespace::of_pid(process(line, &word)?)?,
         None => Namespace::current()?,
@@ -201,7 +200,7 @@ fn identify(line: &mut Line) -> Result<ExitCode, Failure> {
 }
 
 /// Gives the namespace of a process a name.
-fn attach(line: &mut Line) -> Result<ExitCode, Failure> {
+fn attach(line: &mut WordLine) -> Result<ExitCode, Failure> {
     let name = a_name(line)?;
     let word = line.value(&name)?;
     let process = process(line, &word)?;
@@ -211,12 +210,12 @@ fn attach(line: &mut Line) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn process(line: &Line, word: &str) -> Result<u32, Failure> {
+fn process(line: &WordLine, word: &str) -> Result<u32, Failure> {
     let process = word.parse().ok().filter(|process| *process > 0);
     process.ok_or_else(|| Failure::Usage(format!("`{}`: {word:?} is no process", line.about)))
 }
 
-fn pids(line: &mut Line) -> Result<ExitCode, Failure> {
+fn pids(line: &mut WordLine) -> Result<ExitCode, Failure> {
     let name = a_name(line)?;
     line.end()?;
     let pids = Namespace::open(&name)?.pids()?;

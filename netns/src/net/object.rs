@@ -1,55 +1,16 @@
 //! Which object a command line is of, and who does what it says.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::manner::Manner;
-use super::words::{Takes, Word, find, short, whole};
+use super::thing::Thing;
+use super::words::{Keyword, Takes, find, short, whole};
 use super::{addr, bridge, link, neigh, netns, route, stats, tuntap};
 use crate::failure::Failure;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// What a command line is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Thing {
-    Link,
-    Addr,
-    Route,
-    Neigh,
-    Netns,
-    Tuntap,
-    Bridge,
-    Stats,
-}
-
-impl Thing {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Netns,
-        Self::Link,
-        Self::Addr,
-        Self::Route,
-        Self::Neigh,
-        Self::Bridge,
-        Self::Tuntap,
-        Self::Stats,
-    ];
-
-    /// The name of its command.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Link => "link",
-            Self::Addr => "addr",
-            Self::Route => "route",
-            Self::Neigh => "neigh",
-            Self::Netns => "netns",
-            Self::Tuntap => "tuntap",
-            Self::Bridge => "bridge",
-            Self::Stats => "stats",
-        }
-    }
-}
-
 /// `ip`'s objects, in the order in which it compares them; then what is not `ip`'s.
-const OBJECTS: &[Word<Thing>] = &[
+const OBJECTS: &[Keyword<Thing>] = &[
     short("address", Takes::Nothing, Thing::Addr),
     short("addrlabel", Takes::Refused, Thing::Addr),
     short("maddress", Takes::Refused, Thing::Addr),
@@ -119,7 +80,7 @@ pub(crate) fn understand(
     let Some(words) = words else {
         return Understood::Done(Err(Failure::usage("a word is not in UTF-8")));
     };
-    let mut line = Line::new(words, object.act.name(), manner);
+    let mut line = WordLine::new(words, object.act.name(), manner);
     let done = match object.act {
         Thing::Link => link::link(&mut line),
         Thing::Addr => addr::addr(&mut line),

@@ -1,8 +1,8 @@
 //! Requests made of words: `link add`, `set`, `replace`, `delete`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::option;
-use super::words::{Phrase, Takes, Word, other, short, whole};
+use super::words::{Keyword, Phrase, Takes, other, short, whole};
 use super::{PORT, index};
 use crate::failure::Failure;
 use netns_core::bridge::PortOptions;
@@ -46,7 +46,7 @@ const IFLA_PROTO_DOWN: u16 = 39;
 const IFLA_NEW_IFINDEX: u16 = 49;
 
 /// The words of `link add`, `set` and `delete`, in the order of `iplink_parse`.
-pub(super) const LINK_WORDS: &[Word<LinkWord>] = &[
+pub(super) const LINK_WORDS: &[Keyword<LinkWord>] = &[
     whole("up", Takes::Nothing, LinkWord::Up),
     whole("down", Takes::Nothing, LinkWord::Down),
     whole("name", Takes::Value, LinkWord::Name),
@@ -148,7 +148,7 @@ struct LinkEnd {
 }
 
 /// Reads the rest of a line, sends what it asks for, and says nothing.
-pub(super) fn change(line: &mut Line, verb: LinkVerb) -> Result<(), Failure> {
+pub(super) fn change(line: &mut WordLine, verb: LinkVerb) -> Result<(), Failure> {
     let phrases = line.phrases(LINK_WORDS)?;
     let (kind, words) = match phrases.last().filter(|phrase| phrase.act == LinkWord::Kind) {
         Some(phrase) => kind_words(line, phrase)?,
@@ -160,8 +160,8 @@ pub(super) fn change(line: &mut Line, verb: LinkVerb) -> Result<(), Failure> {
     let mut socket = line.manner.open()?;
     let mut end = LinkEnd::read(&mut socket, &phrases)?;
     let name = end.settle(&mut socket, verb, &line.about)?;
-    let link = match &end.link {
-        Some(link) if verb.creates() => Some(index(&mut socket, link)?),
+    let below = match &end.link {
+        Some(name) if verb.creates() => Some(index(&mut socket, name)?),
         _ => None,
     };
     let peer = match &words {
@@ -179,24 +179,24 @@ pub(super) fn change(line: &mut Line, verb: LinkVerb) -> Result<(), Failure> {
             if kind == PORT { port.insert(PortOptions::NONE) } else { known.as_mut().ok_or_else(missing)? };
         option::set(&mut socket, options, kind, settings)?;
     }
-    if let (Some(LinkKind::Vxlan(options)), true) = (&known, verb.creates()) {
-        if options.id.is_none() {
-            return Err(Failure::usage("vxlan: its `id` is missing"));
-        }
+    if let (Some(LinkKind::Vxlan(options)), true) = (&known, verb.creates())
+        && options.id.is_none()
+    {
+        return Err(Failure::usage("vxlan: its `id` is missing"));
     }
     let mut batch = Batch::new();
     let (message, flags) = verb.request();
     let header = end.header();
     batch.message(message, flags, &header, |attributes| {
         end.write(attributes, name);
-        attributes.optional(libc::IFLA_LINK, link);
+        attributes.optional(libc::IFLA_LINK, below);
         let Some(kind) = &kind else { return };
         attributes.nest(libc::IFLA_LINKINFO, |info| {
             info.text(libc::IFLA_INFO_KIND, kind);
             match (&peer, &port, &known) {
                 (Some((peer, name)), ..) => info.nest(libc::IFLA_INFO_DATA, |data| {
                     data.nest_after(VETH_INFO_PEER, &peer.header(), |attributes| {
-                        peer.write(attributes, *name)
+                        peer.write(attributes, *name);
                     });
                 }),
                 (_, Some(port), _) => info.nest(libc::IFLA_INFO_SLAVE_DATA, |data| port.write(data)),
@@ -211,7 +211,10 @@ pub(super) fn change(line: &mut Line, verb: LinkVerb) -> Result<(), Failure> {
 }
 
 /// What is after `type`.
-fn kind_words(line: &mut Line, phrase: &Phrase<LinkWord>) -> Result<(Option<String>, KindWords), Failure> {
+fn kind_words(
+    line: &mut WordLine,
+    phrase: &Phrase<LinkWord>,
+) -> Result<(Option<String>, KindWords), Failure> {
     line.resume(phrase.values.clone());
     let Some(kind) = line.next()? else {
         return Err(Failure::Usage(format!("`{}`: a kind is missing after \"type\"", line.about)));
@@ -222,10 +225,10 @@ fn kind_words(line: &mut Line, phrase: &Phrase<LinkWord>) -> Result<(Option<Stri
             return Err(Failure::Usage(format!("`type veth`: \"peer\" is expected, not {first:?}")));
         }
         let phrases = line.phrases(LINK_WORDS)?;
-        return match phrases.iter().any(|phrase| phrase.act == LinkWord::Kind) {
-            true => Err(Failure::usage("`peer`: its kind is veth, and is not said")),
-            false => Ok((Some(kind), KindWords::Peer(phrases))),
-        };
+        if phrases.iter().any(|phrase| phrase.act == LinkWord::Kind) {
+            return Err(Failure::usage("`peer`: its kind is veth, and is not said"));
+        }
+        return Ok((Some(kind), KindWords::Peer(phrases)));
     }
     let rows = match LinkKind::named(&kind) {
         _ if kind == PORT => PortOptions::ROWS,

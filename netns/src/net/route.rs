@@ -1,8 +1,8 @@
 //! `netns route`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::route_change::{self, RouteVerb};
-use super::words::{Family, Phrase, Takes, Word, kind_of_routes, other, short, whole};
+use super::words::{IpFamily, Keyword, Phrase, Takes, kind_of_routes, other, short, whole};
 use super::{index, names, route_get, route_show};
 use crate::failure::Failure;
 use netns_core::route::{self, DescribedRoute, Protocol, RouteKind, Scope};
@@ -14,7 +14,7 @@ const MAIN: u32 = 254;
 /// `RTM_F_CLONED`: what a cache has.
 const CLONED: u32 = 0x200;
 
-pub(super) const VERBS: &[Word<RouteVerb>] = &[
+pub(super) const VERBS: &[Keyword<RouteVerb>] = &[
     short("add", Takes::Nothing, RouteVerb::Add),
     short("change", Takes::Nothing, RouteVerb::Change),
     whole("chg", Takes::Nothing, RouteVerb::Change),
@@ -48,7 +48,7 @@ pub(super) enum RouteFilter {
     Refused,
 }
 
-pub(super) const SHOW: &[Word<RouteFilter>] = &[
+pub(super) const SHOW: &[Keyword<RouteFilter>] = &[
     short("table", Takes::Value, RouteFilter::Table),
     short("vrf", Takes::Refused, RouteFilter::Refused),
     short("cached", Takes::Refused, RouteFilter::Refused),
@@ -73,7 +73,7 @@ pub(super) const SHOW: &[Word<RouteFilter>] = &[
     other(Takes::Selector, RouteFilter::To),
 ];
 
-pub(super) fn route(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn route(line: &mut WordLine) -> Result<(), Failure> {
     match line.verb(VERBS, RouteVerb::Show)? {
         RouteVerb::Show => {
             let phrases = line.phrases(SHOW)?;
@@ -120,7 +120,7 @@ pub(super) fn route(line: &mut Line) -> Result<(), Failure> {
 #[derive(Default)]
 struct WantedRoutes {
     /// `None` for both.
-    family: Option<Family>,
+    family: Option<IpFamily>,
     /// `None` for all.
     table: Option<u32>,
     protocol: Option<Protocol>,
@@ -137,7 +137,11 @@ struct WantedRoutes {
 }
 
 impl WantedRoutes {
-    fn read(line: &Line, socket: &mut RouteSocket, phrases: &[Phrase<RouteFilter>]) -> Result<Self, Failure> {
+    fn read(
+        line: &WordLine,
+        socket: &mut RouteSocket,
+        phrases: &[Phrase<RouteFilter>],
+    ) -> Result<Self, Failure> {
         let family = line.manner.family;
         let mut wanted = Self { family, table: Some(MAIN), ..Self::default() };
         for phrase in phrases {
@@ -157,7 +161,8 @@ impl WantedRoutes {
                 RouteFilter::Dev => wanted.index = Some(index(socket, phrase.value())?),
                 RouteFilter::Metric => wanted.metric = Some(phrase.number32()?),
                 RouteFilter::Via => {
-                    let said = if let [said, _] = &phrase.values[..] { Family::named(said) } else { family };
+                    let said =
+                        if let [said, _] = &phrase.values[..] { IpFamily::named(said) } else { family };
                     wanted.via = Some(phrase.net(said)?);
                 }
                 RouteFilter::Source => wanted.source = Some(phrase.net(family)?),
@@ -167,18 +172,18 @@ impl WantedRoutes {
         }
         // What `ip` asks the kernel for.
         if wanted.family.is_none() && wanted.table.is_some() {
-            wanted.family = Some(Family::Inet);
+            wanted.family = Some(IpFamily::Inet);
         }
         Ok(wanted)
     }
 
-    fn destination(&mut self, phrase: &Phrase<RouteFilter>, family: Option<Family>) -> Result<(), Failure> {
+    fn destination(&mut self, phrase: &Phrase<RouteFilter>, family: Option<IpFamily>) -> Result<(), Failure> {
         let selector = if let [selector, _] = &phrase.values[..] { selector.as_str() } else { "exact" };
         let net = match phrase.value() {
             "default" => {
-                let like: IpAddr = match family.unwrap_or(Family::Inet) {
-                    Family::Inet => [0; 4].into(),
-                    Family::Inet6 => [0_u16; 8].into(),
+                let like: IpAddr = match family.unwrap_or(IpFamily::Inet) {
+                    IpFamily::Inet => [0; 4].into(),
+                    IpFamily::Inet6 => [0_u16; 8].into(),
                 };
                 IpNet::everything(like)
             }

@@ -1,8 +1,8 @@
 //! Requests made of words: `route add`, `change`, `replace`, `prepend`, `append`, `delete`.
 
 use super::index;
-use super::line::Line;
-use super::words::{Family, Phrase, Takes, Word, kind_of_routes, number, other, short, whole};
+use super::line::WordLine;
+use super::words::{IpFamily, Keyword, Phrase, Takes, kind_of_routes, number, other, short, whole};
 use crate::failure::Failure;
 use netns_core::route::{DescribedRoute, ONLINK, Preference, Protocol, RouteKind, Scope};
 use netns_core::wire::{AttributeWriter, Batch, RTA_NH_ID, RTA_PREF, RTA_VIA, RtMsg};
@@ -66,9 +66,11 @@ const RTA_EXPIRES: u16 = 23;
 /// `RTAX_LOCK` and the others, of the same file.
 const RTAX_LOCK: u16 = 1;
 const RTAX_HOPLIMIT: u16 = 10;
+const RTAX_QUICKACK: u16 = 15;
+const RTAX_FASTOPEN_NO_COOKIE: u16 = 17;
 
 /// In the order of `iproute_modify`.
-pub(super) const ROUTE_WORDS: &[Word<RouteWord>] = &[
+pub(super) const ROUTE_WORDS: &[Keyword<RouteWord>] = &[
     whole("src", Takes::Value, RouteWord::Source),
     whole("as", Takes::Refused, RouteWord::Refused),
     whole("via", Takes::Via, RouteWord::Via),
@@ -91,7 +93,7 @@ pub(super) const ROUTE_WORDS: &[Word<RouteWord>] = &[
     short("initcwnd", Takes::Lockable, RouteWord::Metric(11)),
     short("initrwnd", Takes::Lockable, RouteWord::Metric(14)),
     short("features", Takes::Refused, RouteWord::Refused),
-    short("quickack", Takes::Value, RouteWord::Metric(15)),
+    short("quickack", Takes::Value, RouteWord::Metric(RTAX_QUICKACK)),
     short("congctl", Takes::Refused, RouteWord::Refused),
     short("rttvar", Takes::Refused, RouteWord::Refused),
     short("ssthresh", Takes::Lockable, RouteWord::Metric(6)),
@@ -107,7 +109,7 @@ pub(super) const ROUTE_WORDS: &[Word<RouteWord>] = &[
     short("pref", Takes::Value, RouteWord::Preference),
     whole("encap", Takes::Refused, RouteWord::Refused),
     whole("ttl-propagate", Takes::Refused, RouteWord::Refused),
-    short("fastopen_no_cookie", Takes::Refused, RouteWord::Refused),
+    short("fastopen_no_cookie", Takes::Value, RouteWord::Metric(RTAX_FASTOPEN_NO_COOKIE)),
     whole("to", Takes::Typed, RouteWord::To),
     other(Takes::Typed, RouteWord::To),
 ];
@@ -124,7 +126,7 @@ pub(super) enum HopWord {
 }
 
 /// In the order of `parse_one_nh`; another `nexthop` begins the next one.
-pub(super) const HOP_WORDS: &[Word<HopWord>] = &[
+pub(super) const HOP_WORDS: &[Keyword<HopWord>] = &[
     whole("via", Takes::Via, HopWord::Via),
     whole("dev", Takes::Value, HopWord::Dev),
     whole("weight", Takes::Value, HopWord::Weight),
@@ -137,8 +139,8 @@ pub(super) const HOP_WORDS: &[Word<HopWord>] = &[
 
 /// What the words say.
 #[derive(Default)]
-struct RouteRequest {
-    family: Option<Family>,
+struct RouteWords {
+    family: Option<IpFamily>,
     to: Option<IpNet>,
     /// Whether the destination is everything.
     is_default: bool,
@@ -161,7 +163,7 @@ struct RouteRequest {
     hops: Vec<u8>,
 }
 
-pub(super) fn change(line: &mut Line, verb: RouteVerb) -> Result<(), Failure> {
+pub(super) fn change(line: &mut WordLine, verb: RouteVerb) -> Result<(), Failure> {
     let phrases = line.phrases(ROUTE_WORDS)?;
     let mut hops = Vec::new();
     if let Some(phrase) = phrases.last().filter(|phrase| phrase.act == RouteWord::NextHop) {
@@ -179,7 +181,7 @@ pub(super) fn change(line: &mut Line, verb: RouteVerb) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("`{}`: the destination is missing", line.about)));
     }
     let mut socket = line.manner.open()?;
-    let mut request = RouteRequest { family: line.manner.family, ..RouteRequest::default() };
+    let mut request = RouteWords { family: line.manner.family, ..RouteWords::default() };
     for phrase in &phrases {
         request.read(&mut socket, phrase)?;
     }
@@ -194,8 +196,8 @@ pub(super) fn change(line: &mut Line, verb: RouteVerb) -> Result<(), Failure> {
 /// Deletes a route as it was listed.
 pub(super) fn delete(socket: &mut RouteSocket, described: &DescribedRoute) -> Result<(), Failure> {
     let route = &described.route;
-    let request = RouteRequest {
-        family: Some(Family::of(route.destination.address())),
+    let request = RouteWords {
+        family: Some(IpFamily::of(route.destination.address())),
         to: Some(route.destination).filter(|to| to.prefix() > 0),
         kind: Some(route.kind),
         source: route.source,
@@ -207,7 +209,7 @@ pub(super) fn delete(socket: &mut RouteSocket, described: &DescribedRoute) -> Re
         numbers: route.index.map(|index| (libc::RTA_OIF, index)).into_iter().collect(),
         protocol: Some(route.protocol),
         table: Some(route.table),
-        ..RouteRequest::default()
+        ..RouteWords::default()
     };
     let mut batch = Batch::new();
     request.write(&mut batch, RouteVerb::Delete);
@@ -217,7 +219,7 @@ pub(super) fn delete(socket: &mut RouteSocket, described: &DescribedRoute) -> Re
     }
 }
 
-impl RouteRequest {
+impl RouteWords {
     fn read(&mut self, socket: &mut RouteSocket, phrase: &Phrase<RouteWord>) -> Result<(), Failure> {
         match phrase.act {
             RouteWord::To => {
@@ -231,7 +233,7 @@ impl RouteRequest {
                     self.is_default = true;
                 } else {
                     let net = phrase.net(self.family)?;
-                    self.family = Some(Family::of(net.address()));
+                    self.family = Some(IpFamily::of(net.address()));
                     self.to = Some(net);
                 }
             }
@@ -241,12 +243,12 @@ impl RouteRequest {
             }
             RouteWord::Via => {
                 let via = via(phrase, self.family)?;
-                self.family.get_or_insert(Family::of(via));
+                self.family.get_or_insert(IpFamily::of(via));
                 self.via = Some(via);
             }
             RouteWord::From => {
                 let net = phrase.net(self.family)?;
-                self.family = Some(Family::of(net.address()));
+                self.family = Some(IpFamily::of(net.address()));
                 self.from = Some(net);
             }
             RouteWord::Tos => self.tos = tos(phrase)?,
@@ -254,7 +256,11 @@ impl RouteRequest {
             RouteWord::Priority => self.priority = Some(phrase.number32()?),
             RouteWord::Scope => self.scope = Some(scope(phrase)?),
             RouteWord::Metric(metric) => {
-                let most = if metric == RTAX_HOPLIMIT { 255 } else { u32::MAX.into() };
+                let most = match metric {
+                    RTAX_HOPLIMIT => 255,
+                    RTAX_QUICKACK | RTAX_FASTOPEN_NO_COOKIE => 1,
+                    _ => u32::MAX.into(),
+                };
                 let value = phrase.number(most)?;
                 self.metrics.push((metric, u32::try_from(value).unwrap_or(u32::MAX)));
                 if phrase.values.len() > 1 {
@@ -281,7 +287,7 @@ impl RouteRequest {
 
     fn address(&mut self, phrase: &Phrase<RouteWord>) -> Result<IpAddr, Failure> {
         let address = phrase.address(self.family)?;
-        self.family = Some(Family::of(address));
+        self.family = Some(IpFamily::of(address));
         Ok(address)
     }
 
@@ -294,7 +300,7 @@ impl RouteRequest {
             match phrase.act {
                 HopWord::Via => {
                     let via = via(phrase, self.family)?;
-                    let family = *self.family.get_or_insert(Family::of(via));
+                    let family = *self.family.get_or_insert(IpFamily::of(via));
                     let bytes = gateway(family, via);
                     self.attribute(bytes.0, &bytes.1);
                 }
@@ -330,7 +336,7 @@ impl RouteRequest {
 
     fn write(&self, batch: &mut Batch, verb: RouteVerb) {
         let is_deleting = verb == RouteVerb::Delete;
-        let family = self.family.unwrap_or(Family::Inet);
+        let family = self.family.unwrap_or(IpFamily::Inet);
         let unsaid = if is_deleting { RouteKind::UNSPEC } else { RouteKind::UNICAST };
         let kind = self.kind.unwrap_or(unsaid);
         let table = self.table.unwrap_or(u32::from(match kind {
@@ -393,9 +399,9 @@ impl RouteRequest {
     }
 
     /// How far the destination is, where nobody says it.
-    fn default_scope(&self, family: Family, kind: RouteKind, is_deleting: bool) -> Scope {
+    fn default_scope(&self, family: IpFamily, kind: RouteKind, is_deleting: bool) -> Scope {
         match kind {
-            _ if family == Family::Inet6 => Scope::GLOBAL,
+            _ if family == IpFamily::Inet6 => Scope::GLOBAL,
             RouteKind::LOCAL | RouteKind::NAT => Scope::HOST,
             RouteKind::BROADCAST | RouteKind::MULTICAST | RouteKind::ANYCAST => Scope::LINK,
             _ if is_deleting => Scope::NOWHERE,
@@ -410,15 +416,15 @@ impl RouteRequest {
 }
 
 /// The address of a router, of the route's family or of the one that is said before it.
-fn via<A>(phrase: &Phrase<A>, family: Option<Family>) -> Result<IpAddr, Failure> {
+fn via<A>(phrase: &Phrase<A>, family: Option<IpFamily>) -> Result<IpAddr, Failure> {
     match &phrase.values[..] {
-        [said, _] => phrase.address(Family::named(said)),
+        [said, _] => phrase.address(IpFamily::named(said)),
         _ => phrase.address(family),
     }
 }
 
 /// `RTA_GATEWAY`, or where the router is of another family than the route, `RTA_VIA`, which says its family.
-fn gateway(family: Family, via: IpAddr) -> (u16, Vec<u8>) {
+fn gateway(family: IpFamily, via: IpAddr) -> (u16, Vec<u8>) {
     let octets = match via {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -426,7 +432,7 @@ fn gateway(family: Family, via: IpAddr) -> (u16, Vec<u8>) {
     if family.is_of(via) {
         return (libc::RTA_GATEWAY, octets);
     }
-    let mut bytes = u16::from(Family::of(via).number()).to_ne_bytes().to_vec();
+    let mut bytes = u16::from(IpFamily::of(via).number()).to_ne_bytes().to_vec();
     bytes.extend(octets);
     (RTA_VIA, bytes)
 }

@@ -1,9 +1,9 @@
 //! `route get`: where a packet would go.
 
 use super::index;
-use super::line::Line;
+use super::line::WordLine;
 use super::route_change::tos;
-use super::words::{Family, Phrase, Takes, Word, other, short, whole};
+use super::words::{IpFamily, Keyword, Phrase, Takes, other, short, whole};
 use crate::failure::Failure;
 use netns_core::wire::{Batch, RTA_UID, RtMsg};
 use netns_core::{IpNet, RouteSocket};
@@ -23,7 +23,7 @@ pub(super) enum GetWord {
 }
 
 /// In the order of `iproute_get`.
-pub(super) const GET_WORDS: &[Word<GetWord>] = &[
+pub(super) const GET_WORDS: &[Keyword<GetWord>] = &[
     whole("tos", Takes::Value, GetWord::Tos),
     short("dsfield", Takes::Value, GetWord::Tos),
     short("from", Takes::Value, GetWord::From),
@@ -51,7 +51,7 @@ const RTA_MARK: u16 = 16;
 
 /// The request for the route of a packet.
 pub(super) fn get(
-    line: &Line,
+    line: &WordLine,
     socket: &mut RouteSocket,
     phrases: &[Phrase<GetWord>],
 ) -> Result<Batch, Failure> {
@@ -63,7 +63,7 @@ pub(super) fn get(
             GetWord::Tos => header.tos = tos(phrase)?,
             GetWord::From | GetWord::To => {
                 let net = phrase.net(family)?;
-                family = Some(Family::of(net.address()));
+                family = Some(IpFamily::of(net.address()));
                 // `ip` warns, and asks for the address alone.
                 if net != IpNet::single(net.address()) {
                     return Err(phrase.wrong("no single address"));
@@ -81,11 +81,11 @@ pub(super) fn get(
     let Some(to) = to else {
         return Err(Failure::Usage(format!("`{}`: the destination is missing", line.about)));
     };
-    let family = family.unwrap_or(Family::Inet);
+    let family = family.unwrap_or(IpFamily::Inet);
     header.family = family.number();
     header.destination_prefix = to.prefix();
     header.source_prefix = from.map_or(0, |from: IpNet| from.prefix());
-    if family == Family::Inet {
+    if family == IpFamily::Inet {
         header.flags |= LOOKUP_TABLE;
     }
     let mut batch = Batch::new();

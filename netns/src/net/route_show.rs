@@ -272,7 +272,7 @@ fn metrics(route: &DescribedRoute) -> String {
     for (number, name) in METRICS {
         if let Some(value) = value(number).filter(|value| number != HOP_LIMIT || *value != u32::MAX) {
             let lock = if locked & (1 << number) == 0 { "" } else { "lock " };
-            text += &format!("{name} {lock}{value} ");
+            let _ = write!(text, "{name} {lock}{value} ");
         }
     }
     text
@@ -281,17 +281,17 @@ fn metrics(route: &DescribedRoute) -> String {
 fn hop_text(hop: &Value) -> String {
     let mut text = String::new();
     if let Some(gateway) = hop.get("gateway") {
-        text += &format!("via {} ", plain(gateway));
+        let _ = write!(text, "via {} ", plain(gateway));
     }
     if let Some(via) = hop.get("via") {
-        text += &format!("via inet6 {} ", plain(&via["host"]));
+        let _ = write!(text, "via inet6 {} ", plain(&via["host"]));
     }
     if let Some(flow) = hop.get("flow") {
-        text += &format!("realm {} ", plain(&flow["to"]));
+        let _ = write!(text, "realm {} ", plain(&flow["to"]));
     }
-    text += &format!("dev {} weight {} ", plain(&hop["dev"]), hop["weight"]);
+    let _ = write!(text, "dev {} weight {} ", plain(&hop["dev"]), hop["weight"]);
     for flag in hop["flags"].as_array().into_iter().flatten() {
-        text += &format!("{} ", plain(flag));
+        let _ = write!(text, "{} ", plain(flag));
     }
     text
 }

@@ -1,17 +1,17 @@
 //! `netns stats`.
 
-use super::line::Line;
+use super::line::WordLine;
 use super::link::{self, LinkFilter, stats64};
-use super::words::{Takes, Word, other, whole};
+use super::words::{Keyword, Takes, other, whole};
 use crate::failure::Failure;
 use crate::output::{human, stdout};
 use serde_json::{Value, json};
 use std::io::Write;
 
-pub(super) const WORDS: &[Word<LinkFilter>] =
+pub(super) const WORDS: &[Keyword<LinkFilter>] =
     &[whole("dev", Takes::Value, LinkFilter::Dev), other(Takes::Value, LinkFilter::Dev)];
 
-pub(super) fn stats(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn stats(line: &mut WordLine) -> Result<(), Failure> {
     let phrases = line.phrases(WORDS)?;
     let links = link::select(&mut line.manner.open()?, &phrases)?;
     let mut out = stdout();

@@ -1,13 +1,13 @@
 //! `netns tuntap`: TAPs and TUNs, in `ip tuntap`'s words.
 
 use super::index;
-use super::line::Line;
+use super::line::WordLine;
 use super::option::{self, Keys};
-use super::words::{Takes, Word, find, other, short};
+use super::words::{Keyword, Takes, find, other, short};
 use crate::failure::Failure;
 use crate::output::stdout;
 use netns_core::IfName;
-use netns_core::link::{self, Link, LinkKind};
+use netns_core::link::{self, Link, LinkKind, TunType};
 use netns_core::tap::{Tap, TapMode, TapOptions};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub(super) enum TuntapVerb {
     Show,
 }
 
-pub(super) const VERBS: &[Word<TuntapVerb>] = &[
+pub(super) const VERBS: &[Keyword<TuntapVerb>] = &[
     short("add", Takes::Nothing, TuntapVerb::Add),
     short("delete", Takes::Nothing, TuntapVerb::Delete),
     short("show", Takes::Nothing, TuntapVerb::Show),
@@ -42,7 +42,7 @@ pub(super) enum TuntapWord {
 }
 
 /// In the order of `parse_args` of `ip/iptuntap.c`.
-pub(super) const TUNTAP_WORDS: &[Word<TuntapWord>] = &[
+pub(super) const TUNTAP_WORDS: &[Keyword<TuntapWord>] = &[
     short("mode", Takes::Value, TuntapWord::Mode),
     short("user", Takes::Value, TuntapWord::User),
     short("group", Takes::Value, TuntapWord::Group),
@@ -55,7 +55,7 @@ pub(super) const TUNTAP_WORDS: &[Word<TuntapWord>] = &[
     other(Takes::Value, TuntapWord::Name),
 ];
 
-pub(super) fn tuntap(line: &mut Line) -> Result<(), Failure> {
+pub(super) fn tuntap(line: &mut WordLine) -> Result<(), Failure> {
     let verb = line.verb(VERBS, TuntapVerb::Show)?;
     if verb == TuntapVerb::Show {
         line.end()?;
@@ -73,7 +73,7 @@ pub(super) fn tuntap(line: &mut Line) -> Result<(), Failure> {
     for phrase in &phrases {
         match phrase.act {
             TuntapWord::Mode => {
-                const MODES: &[Word<TapMode>] =
+                const MODES: &[Keyword<TapMode>] =
                     &[short("tun", Takes::Nothing, TapMode::Tun), short("tap", Takes::Nothing, TapMode::Tap)];
                 options.mode =
                     find(MODES, phrase.value()).ok_or_else(|| phrase.wrong("neither tun nor tap"))?.act;
@@ -107,7 +107,7 @@ pub(super) fn tuntap(line: &mut Line) -> Result<(), Failure> {
     Ok(tap.set_persistent(true)?)
 }
 
-fn delete(line: &Line, name: IfName, mode: TapMode) -> Result<(), Failure> {
+fn delete(line: &WordLine, name: IfName, mode: TapMode) -> Result<(), Failure> {
     let mut socket = line.manner.open()?;
     let index = index(&mut socket, name.as_str())?;
     let found = link::get(&mut socket, index)?;
@@ -122,10 +122,10 @@ fn delete(line: &Line, name: IfName, mode: TapMode) -> Result<(), Failure> {
 /// `tun` or `tap`.
 fn kind_word(link: &Link) -> Option<&'static str> {
     let Some(LinkKind::Tun(options)) = link.details else { return None };
-    options.tun_type.and_then(|kind| kind.word())
+    options.tun_type.and_then(TunType::word)
 }
 
-fn show(line: &Line, links: &[Link]) -> Result<(), Failure> {
+fn show(line: &WordLine, links: &[Link]) -> Result<(), Failure> {
     let taps = links
         .iter()
         .filter_map(|link| Some((link, link.details.filter(|details| matches!(details, LinkKind::Tun(_)))?)));

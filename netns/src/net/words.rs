@@ -10,7 +10,7 @@ use netns_core::{IpNet, MacAddress};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A row of a table.
-pub(super) struct Word<A: 'static> {
+pub(super) struct Keyword<A: 'static> {
     /// The word; empty for what is none of the others.
     pub(super) name: &'static str,
     /// How many of its letters are enough.
@@ -19,7 +19,7 @@ pub(super) struct Word<A: 'static> {
     pub(super) act: A,
 }
 
-impl<A> Word<A> {
+impl<A> Keyword<A> {
     pub(super) fn is_refused(&self) -> bool {
         self.takes == Takes::Refused
     }
@@ -47,22 +47,22 @@ pub(super) enum Takes {
 }
 
 /// A word that has to be written out.
-pub(super) const fn whole<A>(name: &'static str, takes: Takes, act: A) -> Word<A> {
-    Word { name, least: name.len(), takes, act }
+pub(super) const fn whole<A>(name: &'static str, takes: Takes, act: A) -> Keyword<A> {
+    Keyword { name, least: name.len(), takes, act }
 }
 
 /// A word of which any beginning will do.
-pub(super) const fn short<A>(name: &'static str, takes: Takes, act: A) -> Word<A> {
-    Word { name, least: 1, takes, act }
+pub(super) const fn short<A>(name: &'static str, takes: Takes, act: A) -> Keyword<A> {
+    Keyword { name, least: 1, takes, act }
 }
 
 /// What is none of the other words is itself a value.
-pub(super) const fn other<A>(takes: Takes, act: A) -> Word<A> {
-    Word { name: "", least: 0, takes, act }
+pub(super) const fn other<A>(takes: Takes, act: A) -> Keyword<A> {
+    Keyword { name: "", least: 0, takes, act }
 }
 
 /// The row that a word fits.
-pub(super) fn find<'t, A>(table: &'t [Word<A>], word: &str) -> Option<&'t Word<A>> {
+pub(super) fn find<'t, A>(table: &'t [Keyword<A>], word: &str) -> Option<&'t Keyword<A>> {
     table.iter().find(|row| {
         !row.name.is_empty() && !word.is_empty() && word.len() >= row.least && row.name.starts_with(word)
     })
@@ -137,27 +137,27 @@ impl<A> Phrase<A> {
     }
 
     /// An address of this family, if that is known.
-    pub(super) fn address(&self, family: Option<Family>) -> Result<IpAddr, Failure> {
+    pub(super) fn address(&self, family: Option<IpFamily>) -> Result<IpAddr, Failure> {
         let address =
             address(self.value()).filter(|address| family.is_none_or(|family| family.is_of(*address)));
-        address.ok_or_else(|| self.wrong(&format!("no {} address", Family::words(family))))
+        address.ok_or_else(|| self.wrong(&format!("no {} address", IpFamily::words(family))))
     }
 
     /// An address with the length of its prefix; without one it is single.
-    pub(super) fn net(&self, family: Option<Family>) -> Result<IpNet, Failure> {
+    pub(super) fn net(&self, family: Option<IpFamily>) -> Result<IpNet, Failure> {
         let net = net(self.value()).filter(|net| family.is_none_or(|family| family.is_of(net.address())));
-        net.ok_or_else(|| self.wrong(&format!("no {} address or network", Family::words(family))))
+        net.ok_or_else(|| self.wrong(&format!("no {} address or network", IpFamily::words(family))))
     }
 }
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum IpFamily {
     Inet,
     Inet6,
 }
 
-impl Family {
+impl IpFamily {
     pub(super) const fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::Inet } else { Self::Inet6 }
     }
@@ -193,7 +193,7 @@ impl Family {
 
 /// The type of routes that a word is, as `ip` reads it: some may be shortened.
 pub(super) fn kind_of_routes(word: &str) -> Option<RouteKind> {
-    const TYPES: &[Word<RouteKind>] = &[
+    const TYPES: &[Keyword<RouteKind>] = &[
         whole("local", Takes::Nothing, RouteKind::LOCAL),
         whole("nat", Takes::Nothing, RouteKind::NAT),
         short("broadcast", Takes::Nothing, RouteKind::BROADCAST),

@@ -90,3 +90,28 @@ fn help_calls_the_program_by_its_name() {
         assert!(help.out.contains("Usage: netns") && !help.out.contains("xtask"), "{}", help.out);
     }
 }
+
+#[test]
+fn each_command_has_its_own_exit_codes() {
+    let down = done(&mut xtask("down --help")).out;
+    let up = done(&mut xtask("up --help")).out;
+    assert!(down.contains("`down` goes on") && !down.contains("what was done is undone"), "{down}");
+    assert!(up.contains("what was done is undone") && !up.contains("`down` goes on"), "{up}");
+}
+
+#[test]
+fn help_of_words_is_that_of_their_verb() {
+    for (line, text) in [
+        ("link --help", "Change a link."),
+        ("l help", "Change a link."),
+        ("link add --help", "type veth peer [name] NAME"),
+        ("-n ns1 route help", "Say which way a packet would go."),
+        ("bridge fdb add --help", "[sticky]"),
+        ("bridge link --help", "Change options of a port."),
+        ("netns --help", "Run a command in a named namespace"),
+    ] {
+        let help = done(&mut xtask(line));
+        assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{line}");
+        assert!(help.out.contains(text), "{line}: {}", help.out);
+    }
+}
