@@ -1,7 +1,7 @@
 //! Results: what a plugin says that it made.
 
 use crate::failure::Outcome;
-use crate::keys::{Keys, wrong};
+use crate::keys::{ConfigKeys, wrong};
 use crate::version::SpecVersion;
 use netns_core::IpNet;
 use serde_json::{Map, Value, json};
@@ -62,7 +62,7 @@ pub(crate) struct ResultDns {
 impl AttachmentResult {
     /// Reads a result of any version.
     pub(crate) fn read(path: &str, value: &Value) -> Outcome<Self> {
-        let keys = Keys::of_entry(path.to_owned(), value)?;
+        let keys = ConfigKeys::of_entry(path.to_owned(), value)?;
         Ok(Self {
             interfaces: each(&keys, "interfaces", ResultInterface::read)?,
             ips: each(&keys, "ips", ResultAddress::read)?,
@@ -97,14 +97,15 @@ impl AttachmentResult {
     }
 }
 
-fn each<'a, T>(keys: &Keys<'a>, key: &str, read: fn(&Keys<'a>) -> Outcome<T>) -> Outcome<Vec<T>> {
+fn each<'a, T>(keys: &ConfigKeys<'a>, key: &str, read: fn(&ConfigKeys<'a>) -> Outcome<T>) -> Outcome<Vec<T>> {
     let entries = keys.list(key)?.iter().enumerate();
-    let entry = |(number, entry)| read(&Keys::of_entry(format!("{}[{number}]", keys.path(key)), entry)?);
+    let entry =
+        |(number, entry)| read(&ConfigKeys::of_entry(format!("{}[{number}]", keys.path(key)), entry)?);
     entries.map(entry).collect()
 }
 
 impl ResultInterface {
-    fn read(keys: &Keys<'_>) -> Outcome<Self> {
+    fn read(keys: &ConfigKeys<'_>) -> Outcome<Self> {
         let text = |key: &str| keys.text(key).map(|text| text.unwrap_or_default().to_owned());
         Ok(Self {
             name: text("name")?,
@@ -129,7 +130,7 @@ impl ResultInterface {
 }
 
 impl ResultAddress {
-    fn read(keys: &Keys<'_>) -> Outcome<Self> {
+    fn read(keys: &ConfigKeys<'_>) -> Outcome<Self> {
         let Some(address) = keys.parse("address")? else {
             return Err(wrong(&keys.path("address"), &Value::Null, "an address"));
         };
@@ -153,11 +154,11 @@ impl ResultAddress {
 
 impl ResultRoute {
     /// The list `routes` of a result or of a configuration.
-    pub(crate) fn read_all(keys: &Keys<'_>) -> Outcome<Vec<Self>> {
+    pub(crate) fn read_all(keys: &ConfigKeys<'_>) -> Outcome<Vec<Self>> {
         each(keys, "routes", Self::read)
     }
 
-    fn read(keys: &Keys<'_>) -> Outcome<Self> {
+    fn read(keys: &ConfigKeys<'_>) -> Outcome<Self> {
         let Some(dst) = keys.parse("dst")? else {
             return Err(wrong(&keys.path("dst"), &Value::Null, "a network"));
         };
@@ -193,7 +194,7 @@ impl ResultRoute {
 }
 
 impl ResultDns {
-    pub(crate) fn read(keys: &Keys<'_>) -> Outcome<Self> {
+    pub(crate) fn read(keys: &ConfigKeys<'_>) -> Outcome<Self> {
         Ok(Self {
             nameservers: keys.texts("nameservers")?,
             domain: keys.text("domain")?.unwrap_or_default().to_owned(),

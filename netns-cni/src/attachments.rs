@@ -5,7 +5,7 @@
 //! command works on the attachment.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::request::Request;
+use crate::request::PluginRequest;
 use netns_core::record::RecordFile;
 use std::fs;
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ fn folder(network: &str) -> PathBuf {
 }
 
 /// Neither part has a `:`.
-fn path(request: &Request, plugin: &str) -> Outcome<PathBuf> {
+fn path(request: &PluginRequest, plugin: &str) -> Outcome<PathBuf> {
     let invocation = &request.invocation;
     let name = format!("{}:{}.{plugin}", invocation.container, invocation.interface);
     if name.len() > LONGEST {
@@ -41,7 +41,7 @@ fn path(request: &Request, plugin: &str) -> Outcome<PathBuf> {
 /// # Errors
 /// Code 100 if there is one: the container has this attachment, or one that failed and was not deleted. 11 if another
 /// call works on it.
-pub(crate) fn begin(request: &Request, plugin: &str) -> Outcome<RecordFile> {
+pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile> {
     let path = path(request, plugin)?;
     let record = loop {
         make(path.parent().unwrap_or(Path::new(FOLDER)))?;
@@ -67,24 +67,19 @@ pub(crate) fn begin(request: &Request, plugin: &str) -> Outcome<RecordFile> {
 }
 
 /// An attachment's record, locked; `None` if there is none. A call that works on it is waited for.
-pub(crate) fn find(request: &Request, plugin: &str) -> Outcome<Option<RecordFile>> {
+pub(crate) fn find(request: &PluginRequest, plugin: &str) -> Outcome<Option<RecordFile>> {
     open(&path(request, plugin)?)
 }
 
 /// Whether there is a record of the attachment, without waiting for anybody.
-pub(crate) fn peek(request: &Request, plugin: &str) -> Outcome<Option<Vec<netns_core::record::Line>>> {
+pub(crate) fn peek(request: &PluginRequest, plugin: &str) -> Outcome<Option<Vec<netns_core::record::Line>>> {
     Ok(RecordFile::peek(path(request, plugin)?, KIND)?)
 }
 
-/// Removes a record, and the network's folder if it was the last.
-pub(crate) fn finish(record: RecordFile) -> Outcome<()> {
-    let folder = record.path().parent().map(Path::to_path_buf);
-    record.remove()?;
-    if let Some(folder) = folder {
-        // It stays if there are others.
-        let _ = fs::remove_dir(folder);
-    }
-    Ok(())
+/// Removes a network's folder if it is empty: the last record of it went.
+pub(crate) fn tidy(network: &str) {
+    // It stays if there are others, or if it was not there.
+    let _ = fs::remove_dir(folder(network));
 }
 
 /// The attachments of the network that this plugin has on record, each a container and its interface.

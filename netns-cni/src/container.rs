@@ -2,7 +2,7 @@
 
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::request::Request;
+use crate::request::PluginRequest;
 use netns_core::address::{self, Address};
 use netns_core::link::{self, Link};
 use netns_core::route::{self, Route};
@@ -17,7 +17,7 @@ use std::path::Path;
 /// # Errors
 /// Code 3 if there is none, so that the runtime has nothing to clean up; 4 if the file is something else; 8 if it is the
 /// plugin's own, in which an interface of the container would be one of the host's.
-pub(crate) fn open(request: &Request) -> Outcome<Namespace> {
+pub(crate) fn open(request: &PluginRequest) -> Outcome<Namespace> {
     let path = request.invocation.netns.as_str();
     let namespace = Namespace::of_path(path).map_err(|error| {
         let code = match Path::new(path).metadata() {
@@ -37,7 +37,7 @@ pub(crate) fn open(request: &Request) -> Outcome<Namespace> {
 ///
 /// # Errors
 /// As [`open`], but for a namespace that is gone, or whose path is a file that nothing is mounted on any more.
-pub(crate) fn find(request: &Request) -> Outcome<Option<Namespace>> {
+pub(crate) fn find(request: &PluginRequest) -> Outcome<Option<Namespace>> {
     if request.invocation.netns.is_empty() {
         return Ok(None);
     }
@@ -49,7 +49,7 @@ pub(crate) fn find(request: &Request) -> Outcome<Option<Namespace>> {
 }
 
 /// The name of `CNI_IFNAME`.
-pub(crate) fn interface(request: &Request) -> Outcome<IfName> {
+pub(crate) fn interface(request: &PluginRequest) -> Outcome<IfName> {
     let name = &request.invocation.interface;
     IfName::new(name).map_err(|error| {
         CniFailure::new(FailureCode::InvalidEnvironment, format!("CNI_IFNAME is {name:?}: {error}"))

@@ -1,8 +1,8 @@
 //! Plugins that this one hands work to: `ipam.type`, found on `CNI_PATH`.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::keys::Keys;
-use crate::request::Request;
+use crate::keys::ConfigKeys;
+use crate::request::PluginRequest;
 use serde_json::Value;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 ///
 /// # Errors
 /// What the plugin failed with; code 4 if `CNI_PATH` is needed and missing, 7 if there is no such plugin.
-pub(crate) fn delegate(request: &Request, plugin: &str, command: &str) -> Outcome<Option<Value>> {
+pub(crate) fn delegate(request: &PluginRequest, plugin: &str, command: &str) -> Outcome<Option<Value>> {
     let path = find(request, plugin)?;
     let failed = |error: &std::io::Error| CniFailure::of_file("run", &path, error);
     let mut child = Command::new(&path)
@@ -51,13 +51,17 @@ pub(crate) fn delegate(request: &Request, plugin: &str, command: &str) -> Outcom
 }
 
 fn read_failure(plugin: &str, json: &Value) -> Option<CniFailure> {
-    let keys = Keys::of(json.as_object()?);
+    let keys = ConfigKeys::of(json.as_object()?);
     let text = |key: &str| keys.text(key).ok().flatten().unwrap_or_default();
     let message = format!("the plugin {plugin:?} failed: {}", text("msg"));
     Some(CniFailure { code: keys.number("code").ok()??, message, details: text("details").to_owned() })
 }
 
-fn find(request: &Request, plugin: &str) -> Outcome<PathBuf> {
+/// Where a plugin is.
+///
+/// # Errors
+/// As [`delegate`], before it runs anything.
+pub(crate) fn find(request: &PluginRequest, plugin: &str) -> Outcome<PathBuf> {
     if plugin.contains('/') || matches!(plugin, "." | "..") {
         let why = format!("ipam.type is {plugin:?}: it is no name of a plugin");
         return Err(CniFailure::new(FailureCode::InvalidConfig, why));

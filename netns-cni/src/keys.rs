@@ -10,12 +10,12 @@ use std::str::FromStr;
 /// As in the reference plugins, `null` is the same as no key, names of keys are compared without regard to case where the
 /// exact one is not there, and keys that nobody asks for are passed over.
 #[derive(Debug, Clone)]
-pub(crate) struct Keys<'a> {
+pub(crate) struct ConfigKeys<'a> {
     path: String,
     map: Option<&'a Map<String, Value>>,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> ConfigKeys<'a> {
     /// Of the whole document.
     pub(crate) fn of(document: &'a Map<String, Value>) -> Self {
         Self { path: String::new(), map: Some(document) }
@@ -36,8 +36,12 @@ impl<'a> Keys<'a> {
 
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         let map = self.map?;
-        let alike = || map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value);
-        map.get(key).or_else(alike).filter(|value| !value.is_null())
+        let alike = || {
+            let named =
+                |(name, value): &(&String, &Value)| name.eq_ignore_ascii_case(key) && !value.is_null();
+            map.iter().find(named).map(|(_, value)| value)
+        };
+        map.get(key).filter(|value| !value.is_null()).or_else(alike)
     }
 
     pub(crate) fn inside(&self, key: &str) -> Outcome<Self> {

@@ -23,7 +23,7 @@ pub use invocation::{CniCommand, Invocation};
 pub use plugin::PluginKind;
 pub use version::SpecVersion;
 
-use request::Request;
+use request::PluginRequest;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -43,30 +43,28 @@ pub fn run(
     log: &mut dyn Write,
 ) -> u8 {
     let mut version = SpecVersion::NEWEST.to_string();
+    // Also what is wrong with the environment is said in the version of the configuration, so that is read first.
+    let input = match variable("CNI_COMMAND") {
+        Some(command) if !command.is_empty() => input(),
+        _ => Ok(Vec::new()),
+    };
+    if let Some(known) = input.as_deref().ok().and_then(version_of) {
+        version = known;
+    }
     let answer = Invocation::read(variable).and_then(|invocation| match invocation {
         None => {
-            let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
-            let about = format!(
-                "CNI plugin {} {}\nCNI protocol versions supported: {versions}",
-                plugin.name(),
-                env!("CARGO_PKG_VERSION")
-            );
-            let _ = writeln!(log, "{about}");
+            let _ = writeln!(log, "{}", about(plugin));
             Ok(None)
         }
         Some(invocation) => {
-            let read = |error: std::io::Error| {
-                CniFailure::new(
-                    FailureCode::InputOutput,
-                    format!("read the configuration from stdin: {error}"),
-                )
-            };
-            let input = input().map_err(read)?;
-            version = version_of(&input).unwrap_or_else(|| version.clone());
-            if invocation.command == CniCommand::Version {
-                return Ok(Some(versions(&version)));
+            let input = input.map_err(|error| {
+                let why = format!("read the configuration from stdin: {error}");
+                CniFailure::new(FailureCode::InputOutput, why)
+            })?;
+            match invocation.command {
+                CniCommand::Version => Ok(Some(versions(&version))),
+                _ => plugin.run(&PluginRequest::read(invocation, input)?),
             }
-            plugin.run(&Request::read(invocation, input)?)
         }
     });
     let (json, code) = match answer {
@@ -104,6 +102,12 @@ pub fn read_stdin() -> std::io::Result<Vec<u8>> {
 fn version_of(input: &[u8]) -> Option<String> {
     let json: Value = serde_json::from_slice(input).ok()?;
     json.get("cniVersion")?.as_str().map(str::to_owned)
+}
+
+fn about(plugin: PluginKind) -> String {
+    let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
+    let number = env!("CARGO_PKG_VERSION");
+    format!("CNI plugin {} {number}\nCNI protocol versions supported: {versions}", plugin.name())
 }
 
 fn versions(version: &str) -> Value {

@@ -3,7 +3,7 @@
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
-use crate::request::Request;
+use crate::request::PluginRequest;
 use crate::version::SpecVersion;
 use crate::{bridge, host_local, loopback};
 use serde_json::Value;
@@ -45,7 +45,7 @@ impl PluginKind {
     }
 
     /// Does what is asked, and gives what to write on stdout.
-    pub(crate) fn run(self, request: &Request) -> Outcome<Option<Value>> {
+    pub(crate) fn run(self, request: &PluginRequest) -> Outcome<Option<Value>> {
         let command = request.invocation.command;
         allowed(command, request.version)?;
         match (command, self) {
@@ -69,7 +69,7 @@ impl PluginKind {
         }
     }
 
-    fn add(self, request: &Request) -> Outcome<AttachmentResult> {
+    fn add(self, request: &PluginRequest) -> Outcome<AttachmentResult> {
         match self {
             Self::Everything | Self::Bridge => bridge::add(request),
             Self::HostLocal => host_local::add(request),

@@ -2,14 +2,14 @@
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::{Invocation, is_plain};
-use crate::keys::Keys;
+use crate::keys::ConfigKeys;
 use crate::version::SpecVersion;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// One call of the plugin.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
+pub(crate) struct PluginRequest {
     pub(crate) invocation: Invocation,
     /// The configuration's version, in which results are written.
     pub(crate) version: SpecVersion,
@@ -28,7 +28,7 @@ pub(crate) struct GenericArguments {
     pub(crate) ip: Option<String>,
 }
 
-impl Request {
+impl PluginRequest {
     /// Reads the configuration.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Request {
             Ok(other) => return Err(decoding(format!("it is {other}, not an object"))),
             Err(error) => return Err(decoding(error.to_string())),
         };
-        let keys = Keys::of(&document);
+        let keys = ConfigKeys::of(&document);
         let network = keys.text("name")?.unwrap_or_default().to_owned();
         if network.is_empty() {
             return Err(CniFailure::new(FailureCode::InvalidConfig, "missing network name"));
@@ -63,8 +63,8 @@ impl Request {
     }
 
     /// The configuration's keys.
-    pub(crate) fn keys(&self) -> Keys<'_> {
-        Keys::of(&self.document)
+    pub(crate) fn keys(&self) -> ConfigKeys<'_> {
+        ConfigKeys::of(&self.document)
     }
 
     /// The result of the plugin before this one.
@@ -119,7 +119,7 @@ impl Request {
         })?;
         let mut valid = BTreeSet::new();
         for (number, entry) in keys.list(key)?.iter().enumerate() {
-            let entry = Keys::of_entry(format!("{key}[{number}]"), entry)?;
+            let entry = ConfigKeys::of_entry(format!("{key}[{number}]"), entry)?;
             let text = |key: &str| entry.text(key).map(|text| text.unwrap_or_default().to_owned());
             valid.insert((text("containerID")?, text("ifname")?));
         }

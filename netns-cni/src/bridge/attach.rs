@@ -5,10 +5,10 @@ use super::detach::{self, PLUGIN, address_line};
 use super::shared_bridge;
 use super::spoof::SpoofTable;
 use crate::attachment_result::{AttachmentResult, ResultInterface, ResultRoute};
-use crate::delegate::delegate;
+use crate::delegate::{self, delegate};
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::host_local::HostLocal;
-use crate::request::Request;
+use crate::request::PluginRequest;
 use crate::{attachments, container, random};
 use netns_core::announce::{Announcement, announce};
 use netns_core::bridge::{self, PortOptions};
@@ -28,12 +28,13 @@ const ATTEMPTS: u32 = 8;
 /// The container's position among the interfaces of the result: after the bridge and the port.
 const CONTAINER: u32 = 2;
 
-pub(super) fn attach(request: &Request) -> Outcome<AttachmentResult> {
+pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
     let config = BridgeConfig::read(request)?;
     let addresses = match config.ipam {
-        // What is wrong with the ranges is said before anything is made.
+        // What is wrong with it is said before anything is made.
         Ipam::HostLocal => Some(HostLocal::read(request)?),
-        _ => None,
+        Ipam::Foreign(ref plugin) => delegate::find(request, plugin).map(|_| None)?,
+        Ipam::Without => None,
     };
     let inside = container::open(request)?;
     let mut attaching = Attaching {
@@ -58,7 +59,7 @@ pub(super) fn attach(request: &Request) -> Outcome<AttachmentResult> {
 }
 
 struct Attaching<'a> {
-    request: &'a Request,
+    request: &'a PluginRequest,
     config: &'a BridgeConfig,
     /// Our own IPAM, if the configuration names it.
     addresses: Option<HostLocal>,

@@ -1,18 +1,18 @@
 //! `CHECK`: whether the attachment is as `ADD` left it.
 
 use super::config::{BridgeConfig, Ipam};
-use super::detach::{Made, PLUGIN};
+use super::detach::{AttachmentParts, PLUGIN};
 use super::shared_bridge;
 use crate::attachment_result::{AttachmentResult, ResultInterface};
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::request::Request;
+use crate::request::PluginRequest;
 use crate::{attachments, container, host_local};
 use netns_core::link::{self, Link};
 use netns_core::route::Route;
 use netns_core::{IfName, IpNet, RouteSocket, address, route, sysctl};
 
-pub(super) fn check(request: &Request) -> Outcome<()> {
+pub(super) fn check(request: &PluginRequest) -> Outcome<()> {
     let config = BridgeConfig::read(request)?;
     let Some(previous) = request.previous() else {
         return Err(CniFailure::new(FailureCode::InvalidConfig, "CHECK without the key \"prevResult\""));
@@ -77,7 +77,7 @@ const PROMISCUOUS: u32 = 0x100;
 
 fn check_interface(
     socket: &mut RouteSocket,
-    request: &Request,
+    request: &PluginRequest,
     config: &BridgeConfig,
     expected: &AttachmentResult,
 ) -> Outcome<Link> {
@@ -127,7 +127,7 @@ fn check_port(port: &Link, config: &BridgeConfig, expected: &AttachmentResult) -
 }
 
 /// What is not in the result: that there is a record, by which `DEL` and `GC` find everything, and its filter.
-fn check_record(request: &Request, config: &BridgeConfig) -> Outcome<()> {
+fn check_record(request: &PluginRequest, config: &BridgeConfig) -> Outcome<()> {
     let Some(lines) = attachments::peek(request, PLUGIN)? else {
         // Another plugin may have made it.
         return if config.spoof_check {
@@ -136,7 +136,7 @@ fn check_record(request: &Request, config: &BridgeConfig) -> Outcome<()> {
             Ok(())
         };
     };
-    let made = Made::read(&lines);
+    let made = AttachmentParts::read(&lines);
     if config.spoof_check && made.spoof.is_empty() {
         return damaged("the filter of MAC addresses is not on record".to_owned());
     }

@@ -2,7 +2,7 @@
 
 use crate::attachment_result::ResultDns;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::request::Request;
+use crate::request::PluginRequest;
 use netns_core::{IfName, MacAddress};
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ pub(super) enum Ipam {
 
 impl Ipam {
     /// All that `DEL`, `GC` and `STATUS` have to know.
-    pub(super) fn read(request: &Request) -> Outcome<Self> {
+    pub(super) fn read(request: &PluginRequest) -> Outcome<Self> {
         let kind = request.keys().inside("ipam")?.text("type")?.unwrap_or_default();
         Ok(match kind {
             "" => Self::Without,
@@ -55,7 +55,7 @@ impl Ipam {
 }
 
 impl BridgeConfig {
-    pub(super) fn read(request: &Request) -> Outcome<Self> {
+    pub(super) fn read(request: &PluginRequest) -> Outcome<Self> {
         let keys = request.keys();
         refuse(request)?;
         let name = keys.text("bridge")?.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_BRIDGE);
@@ -88,7 +88,7 @@ impl BridgeConfig {
 }
 
 /// Keys that the reference's plugin honours and this one cannot.
-fn refuse(request: &Request) -> Outcome<()> {
+fn refuse(request: &PluginRequest) -> Outcome<()> {
     let keys = request.keys();
     let why = "VLANs of bridges are not supported";
     for (key, nothing) in [("vlan", Value::from(0)), ("vlanTrunk", Value::from(Vec::<Value>::new()))] {
@@ -108,7 +108,7 @@ fn refuse(request: &Request) -> Outcome<()> {
 }
 
 /// By `CNI_ARGS`, `args.cni.mac` and the capability `mac`, of which the last counts.
-fn requested_mac(request: &Request) -> Outcome<Option<MacAddress>> {
+fn requested_mac(request: &PluginRequest) -> Outcome<Option<MacAddress>> {
     let keys = request.keys();
     let mut mac = None;
     if let Some(text) = request.arguments()?.mac.filter(|text| !text.is_empty()) {

@@ -4,7 +4,7 @@ use super::config::Ipam;
 use super::spoof::SpoofTable;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
-use crate::request::Request;
+use crate::request::PluginRequest;
 use crate::{attachments, container, host_local};
 use netns_core::link;
 use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
@@ -19,13 +19,13 @@ const ADDRESS: &str = "address";
 
 /// What is on record of an attachment.
 #[derive(Debug, Default)]
-pub(super) struct Made {
+pub(super) struct AttachmentParts {
     pub(super) links: Vec<RecordedLink>,
     pub(super) spoof: Vec<SpoofTable>,
     pub(super) addresses: Vec<IpAddr>,
 }
 
-impl Made {
+impl AttachmentParts {
     pub(super) fn read(lines: &[Line]) -> Self {
         Self {
             links: lines.iter().filter_map(RecordedLink::read).collect(),
@@ -45,20 +45,21 @@ pub(super) fn address_line(address: IpAddr) -> Line {
 
 /// Undoes an `ADD` that failed, as far as it came. What fails is added to the failure: `DEL` will come to it again.
 pub(super) fn roll_back(
-    request: &Request,
+    request: &PluginRequest,
     socket: &mut RouteSocket,
     record: RecordFile,
     ipam: Option<&Ipam>,
     failure: CniFailure,
 ) -> CniFailure {
-    let made = Made::read(record.lines());
+    let made = AttachmentParts::read(record.lines());
     let mut failures = vec![failure];
     failures.extend(remove_made(socket, &made));
     if let Some(ipam) = ipam {
         failures.extend(release(request, ipam, &made.addresses).err());
     }
     if failures.len() == 1 {
-        failures.extend(attachments::finish(record).err());
+        failures.extend(record.remove().map_err(CniFailure::from).err());
+        attachments::tidy(&request.network);
     }
     match CniFailure::all(failures) {
         Err(failure) => failure,
@@ -67,12 +68,12 @@ pub(super) fn roll_back(
 }
 
 /// `DEL`: the interface first, so that nobody else can have its addresses while it does.
-pub(super) fn detach(request: &Request) -> Outcome<()> {
+pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     let ipam = Ipam::read(request)?;
     // A namespace that is the host's own is refused before anything is deleted.
     let inside = container::find(request)?;
     let record = attachments::find(request, PLUGIN)?;
-    let made = record.as_ref().map(|record| Made::read(record.lines())).unwrap_or_default();
+    let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
     let mut failures = match RouteSocket::open() {
         Ok(mut socket) => remove_made(&mut socket, &made),
         Err(error) => vec![error.into()],
@@ -87,12 +88,14 @@ pub(super) fn detach(request: &Request) -> Outcome<()> {
     if failures.is_empty()
         && let Some(record) = record
     {
-        failures.extend(attachments::finish(record).err());
+        failures.extend(record.remove().map_err(CniFailure::from).err());
     }
+    // Also where there was no record: a kill may have come between it and its folder.
+    attachments::tidy(&request.network);
     CniFailure::all(failures)
 }
 
-fn remove_made(socket: &mut RouteSocket, made: &Made) -> Vec<CniFailure> {
+fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
     let mut failures = Vec::new();
     match remove_links_of(socket, &made.links) {
         Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
@@ -123,7 +126,7 @@ fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<
     Ok(left.collect())
 }
 
-fn delete_inside(request: &Request, inside: &Namespace) -> Outcome<()> {
+fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {
     let name = container::interface(request)?;
     match link::delete(&mut RouteSocket::open_in(inside)?, name) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
@@ -132,7 +135,7 @@ fn delete_inside(request: &Request, inside: &Namespace) -> Outcome<()> {
 }
 
 /// Gives addresses back, `known` ones where our own `host-local` gave them.
-fn release(request: &Request, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
+fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
     match ipam {
         Ipam::Without => Ok(()),
         Ipam::HostLocal => host_local::release(request, known),
@@ -141,7 +144,7 @@ fn release(request: &Request, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
 }
 
 /// `GC`: everything that is on record of this network and not in the list, and what the IPAM plugin has.
-pub(super) fn collect(request: &Request) -> Outcome<()> {
+pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
     let valid = request.valid_attachments()?;
     let mut socket = RouteSocket::open()?;
     let mut failures = Vec::new();
@@ -156,20 +159,21 @@ pub(super) fn collect(request: &Request) -> Outcome<()> {
         }
     }
     // All links by one request: the kernel takes as long for one as for a hundred.
-    let mut all = Made::default();
-    for made in stale.iter().map(|record| Made::read(record.lines())) {
+    let mut all = AttachmentParts::default();
+    for made in stale.iter().map(|record| AttachmentParts::read(record.lines())) {
         all.links.extend(made.links);
         all.spoof.extend(made.spoof);
     }
     failures.extend(remove_made(&mut socket, &all));
     failures.extend(collect_addresses(request, &valid).err());
     if failures.is_empty() {
-        failures.extend(stale.into_iter().filter_map(|record| attachments::finish(record).err()));
+        failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }
+    attachments::tidy(&request.network);
     CniFailure::all(failures)
 }
 
-fn collect_addresses(request: &Request, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
+fn collect_addresses(request: &PluginRequest, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
     match Ipam::read(request)? {
         Ipam::Without => Ok(()),
         Ipam::HostLocal => host_local::collect(request, valid),

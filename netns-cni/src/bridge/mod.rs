@@ -11,24 +11,24 @@ use crate::attachment_result::AttachmentResult;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::host_local::HostLocal;
-use crate::request::Request;
+use crate::request::PluginRequest;
 use config::{BridgeConfig, Ipam};
 use netns_core::{RouteSocket, bridge as kernel_bridge, link};
 
-pub(crate) fn add(request: &Request) -> Outcome<AttachmentResult> {
+pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     attach::attach(request)
 }
 
-pub(crate) fn del(request: &Request) -> Outcome<()> {
+pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
     detach::detach(request)
 }
 
-pub(crate) fn check(request: &Request) -> Outcome<()> {
+pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     check::check(request)
 }
 
 /// `GC`; of a network without attachments the bridge goes too.
-pub(crate) fn collect(request: &Request) -> Outcome<()> {
+pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     detach::collect(request)?;
     if request.valid_attachments()?.is_empty() {
         shared_bridge::remove(&mut RouteSocket::open()?, BridgeConfig::read(request)?.bridge)?;
@@ -37,7 +37,7 @@ pub(crate) fn collect(request: &Request) -> Outcome<()> {
 }
 
 /// `STATUS`: whether the next `ADD` would find privileges, a place on the bridge, and an address.
-pub(crate) fn status(request: &Request) -> Outcome<()> {
+pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     let config = BridgeConfig::read(request)?;
     crate::unavailable_without_privilege()?;
     let mut socket = RouteSocket::open()?;

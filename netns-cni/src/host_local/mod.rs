@@ -5,8 +5,8 @@ mod store;
 
 use crate::attachment_result::{AttachmentResult, ResultAddress, ResultDns, ResultRoute};
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::keys::Keys;
-use crate::request::Request;
+use crate::keys::ConfigKeys;
+use crate::request::PluginRequest;
 use netns_core::IpNet;
 use range::{AddressRange, RangeSet};
 use std::collections::BTreeSet;
@@ -28,13 +28,13 @@ pub(crate) struct HostLocal {
 }
 
 /// Where a network's addresses are, which is all that giving them back needs.
-fn data(request: &Request) -> Outcome<PathBuf> {
+fn data(request: &PluginRequest) -> Outcome<PathBuf> {
     let folder = request.keys().inside("ipam")?.text("dataDir")?.filter(|folder| !folder.is_empty());
     Ok(PathBuf::from(folder.unwrap_or(FOLDER)))
 }
 
 impl HostLocal {
-    pub(crate) fn read(request: &Request) -> Outcome<Self> {
+    pub(crate) fn read(request: &PluginRequest) -> Outcome<Self> {
         let keys = request.keys();
         if keys.get("ipam").is_none() {
             return Err(CniFailure::new(FailureCode::InvalidConfig, "the key \"ipam\" is missing"));
@@ -65,7 +65,7 @@ impl HostLocal {
 
     /// Reserves one address of each set for the container and its interface: all of them, or none. Where `is_new`, the
     /// caller knows that they have none yet; else one that they have already is an error.
-    pub(crate) fn reserve(&self, request: &Request, is_new: bool) -> Outcome<AttachmentResult> {
+    pub(crate) fn reserve(&self, request: &PluginRequest, is_new: bool) -> Outcome<AttachmentResult> {
         let dns = self.resolv_conf.as_deref().map(read_resolv_conf).transpose()?.unwrap_or_default();
         let store = AddressStore::open(&data(request)?, &request.network)?;
         let owner = owner(&request.invocation.container, &request.invocation.interface);
@@ -113,7 +113,7 @@ impl HostLocal {
     }
 
     /// Whether an address is left in each set.
-    pub(crate) fn status(&self, request: &Request) -> Outcome<()> {
+    pub(crate) fn status(&self, request: &PluginRequest) -> Outcome<()> {
         let Some(store) = AddressStore::find(&data(request)?, &request.network)? else { return Ok(()) };
         for set in &self.sets {
             if store.count(|address| set.range_of(address).is_some())? >= set.size() {
@@ -165,7 +165,7 @@ fn reserve_next<'a>(
 
 /// Gives back what the container and its interface have. `known` are their addresses where the caller has them on record,
 /// which saves reading the files of all others.
-pub(crate) fn release(request: &Request, known: &[IpAddr]) -> Outcome<()> {
+pub(crate) fn release(request: &PluginRequest, known: &[IpAddr]) -> Outcome<()> {
     let Some(store) = AddressStore::find(&data(request)?, &request.network)? else { return Ok(()) };
     let owner = owner(&request.invocation.container, &request.invocation.interface);
     let addresses = if known.is_empty() {
@@ -179,7 +179,7 @@ pub(crate) fn release(request: &Request, known: &[IpAddr]) -> Outcome<()> {
 }
 
 /// Whether the container and its interface have an address.
-pub(crate) fn check(request: &Request) -> Outcome<()> {
+pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     let store = AddressStore::find(&data(request)?, &request.network)?;
     let has = store.as_ref().map(|store| of_owner(store, request)).transpose()?;
     if has.is_some_and(|addresses| !addresses.is_empty()) {
@@ -190,7 +190,7 @@ pub(crate) fn check(request: &Request) -> Outcome<()> {
 }
 
 /// Gives back what belongs to no attachment of these.
-pub(crate) fn collect(request: &Request, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
+pub(crate) fn collect(request: &PluginRequest, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
     let Some(store) = AddressStore::find(&data(request)?, &request.network)? else { return Ok(()) };
     let mut failures: Vec<CniFailure> = store.sweep().err().into_iter().collect();
     for (address, contents) in store.reservations()? {
@@ -208,7 +208,7 @@ pub(crate) fn collect(request: &Request, valid: &BTreeSet<(String, String)>) -> 
 
 /// The addresses of the container and its interface; if there are none, those of the container alone, as versions before
 /// 0.8 wrote them.
-fn of_owner(store: &AddressStore, request: &Request) -> Outcome<Vec<IpAddr>> {
+fn of_owner(store: &AddressStore, request: &PluginRequest) -> Outcome<Vec<IpAddr>> {
     let container = request.invocation.container.as_str();
     let owner = owner(container, &request.invocation.interface);
     let all = store.reservations()?;
@@ -219,7 +219,7 @@ fn of_owner(store: &AddressStore, request: &Request) -> Outcome<Vec<IpAddr>> {
     Ok(if theirs.is_empty() { of(container) } else { theirs })
 }
 
-fn read_sets(keys: &Keys<'_>, key: &str) -> Outcome<Vec<RangeSet>> {
+fn read_sets(keys: &ConfigKeys<'_>, key: &str) -> Outcome<Vec<RangeSet>> {
     let mut sets = Vec::new();
     for (number, set) in keys.list(key)?.iter().enumerate() {
         let path = format!("{}[{number}]", keys.path(key));
@@ -228,7 +228,7 @@ fn read_sets(keys: &Keys<'_>, key: &str) -> Outcome<Vec<RangeSet>> {
         };
         let mut ranges = Vec::new();
         for (position, entry) in entries.iter().enumerate() {
-            let entry = Keys::of_entry(format!("{path}[{position}]"), entry)?;
+            let entry = ConfigKeys::of_entry(format!("{path}[{position}]"), entry)?;
             let Some(range) = AddressRange::read(&entry)? else {
                 let why = format!("{} is missing", entry.path("subnet"));
                 return Err(CniFailure::new(FailureCode::InvalidConfig, why));
@@ -242,7 +242,7 @@ fn read_sets(keys: &Keys<'_>, key: &str) -> Outcome<Vec<RangeSet>> {
 
 /// The addresses that are asked for, by `CNI_ARGS`, `args.cni.ips` and the capability `ips`. They may have prefixes, which
 /// say nothing here.
-fn requested(request: &Request) -> Outcome<Vec<IpAddr>> {
+fn requested(request: &PluginRequest) -> Outcome<Vec<IpAddr>> {
     let keys = request.keys();
     let mut texts: Vec<String> = request.arguments()?.ip.into_iter().filter(|ip| !ip.is_empty()).collect();
     texts.extend(keys.inside("args")?.inside("cni")?.texts("ips")?);
@@ -276,11 +276,11 @@ fn read_resolv_conf(path: &Path) -> Outcome<ResultDns> {
 }
 
 /// `ADD` of the plugin by itself.
-pub(crate) fn add(request: &Request) -> Outcome<AttachmentResult> {
+pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     HostLocal::read(request)?.reserve(request, false)
 }
 
 /// `STATUS` of the plugin by itself.
-pub(crate) fn status(request: &Request) -> Outcome<()> {
+pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     HostLocal::read(request)?.status(request)
 }

@@ -1,7 +1,7 @@
 //! Ranges of addresses that containers are given addresses from.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::keys::Keys;
+use crate::keys::ConfigKeys;
 use netns_core::IpNet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,7 +21,7 @@ pub(super) struct RangeSet(Vec<AddressRange>);
 
 impl AddressRange {
     /// Reads `subnet`, `rangeStart`, `rangeEnd`, `gateway`; `None` if there is no subnet.
-    pub(super) fn read(keys: &Keys<'_>) -> Outcome<Option<Self>> {
+    pub(super) fn read(keys: &ConfigKeys<'_>) -> Outcome<Option<Self>> {
         let Some(subnet) = keys.parse::<IpNet>("subnet")? else { return Ok(None) };
         let refused = |key: &str, why: String| {
             Err(CniFailure::new(FailureCode::InvalidConfig, format!("{}: {why}", keys.path(key))))

@@ -91,9 +91,12 @@ fn two_interfaces_of_one_container() {
     });
 }
 
+/// What is done to an attachment, of which it is given the result.
+type Break = fn(&Value);
+
 #[test]
 fn del_succeeds_with_anything_missing() {
-    let missing: [(&str, fn(&Value)); 8] = [
+    let missing: [(&str, Break); 8] = [
         ("nothing", |_| {}),
         ("the namespace", |_| drop(ip("netns delete one"))),
         ("the bridge", |_| drop(ip("link delete cni0"))),

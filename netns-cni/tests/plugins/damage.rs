@@ -4,16 +4,19 @@ use crate::{ONE, TWO, containers, ours};
 use serde_json::{Value, json};
 use tests::{in_host, ip, oracle, run};
 
+/// What is done to an attachment, of which it is given the result.
+type Damage = fn(&Value);
+
 #[test]
 fn check_sees_each_damage() {
-    let damages: [(&str, fn(&Value)); 20] = [
+    let damages: [(&str, Damage); 20] = [
         ("the bridge cni0 is gone", |_| drop(ip("link delete cni0"))),
         ("the bridge cni0 is down", |_| drop(ip("link set cni0 down"))),
         ("cni0 has the MAC address", |_| drop(ip("link set cni0 address 02:00:00:00:00:99"))),
         ("has not the address 10.88.1.1/24", |_| drop(ip("addr delete 10.88.1.1/24 dev cni0"))),
         ("has not the address fd00:88::1/64", |_| drop(ip("addr delete fd00:88::1/64 dev cni0"))),
-        ("net/ipv4/ip_forward", |_| set("net.ipv4.ip_forward=0")),
-        ("net/ipv6/conf/all/forwarding", |_| set("net.ipv6.conf.all.forwarding=0")),
+        ("net/ipv4/ip_forward", |_| switch_off("ipv4/ip_forward")),
+        ("net/ipv6/conf/all/forwarding", |_| switch_off("ipv6/conf/all/forwarding")),
         ("eth0 is gone", |result| drop(ip(&format!("link delete {}", port(result))))),
         ("is no port of cni0", |result| drop(ip(&format!("link set {} nomaster", port(result))))),
         ("is down", |result| drop(ip(&format!("link set {} down", port(result))))),
@@ -21,7 +24,7 @@ fn check_sees_each_damage() {
             drop(ip(&format!("link set {} address 02:00:00:00:00:98", port(result))));
         }),
         ("hairpinMode", |result| {
-            drop(run(oracle("bridge").args(["link", "set", "dev", &port(result), "hairpin", "on"])))
+            drop(run(oracle("bridge").args(["link", "set", "dev", &port(result), "hairpin", "on"])));
         }),
         ("portIsolation", |result| {
             drop(run(oracle("bridge").args(["link", "set", "dev", &port(result), "isolated", "on"])));
@@ -48,8 +51,8 @@ fn check_sees_each_damage() {
     }
 }
 
-fn set(setting: &str) {
-    let _ = run(oracle("sysctl").args(["-w", setting]));
+fn switch_off(setting: &str) {
+    std::fs::write(format!("/proc/sys/net/{setting}"), "0").expect("a setting");
 }
 
 fn port(result: &Value) -> String {

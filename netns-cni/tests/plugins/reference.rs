@@ -59,7 +59,10 @@ fn lists() -> Vec<Value> {
     };
     let mut lists: Vec<Value> = ["0.3.1", "0.4.0", "1.0.0"].into_iter().map(network).collect();
     lists.push(with("mtu", json!(1400)));
-    lists.push(with("isDefaultGateway", json!(true)));
+    // With a default route of its own the reference fails on adding the second one.
+    let mut default = with("isDefaultGateway", json!(true));
+    default["plugins"][0]["ipam"]["routes"] = json!([{"dst": "192.0.2.0/24"}]);
+    lists.push(default);
     lists.push(with("isGateway", json!(false)));
     lists.push(with("hairpinMode", json!(true)));
     lists.push(with("dns", json!({"nameservers": ["10.1.1.1"]})));
@@ -83,7 +86,7 @@ fn lists() -> Vec<Value> {
 fn results_and_containers_are_the_same() {
     for list in lists() {
         let mut seen = Vec::new();
-        for plugins in [Plugins::ours(), Plugins::debians()] {
+        for (is_ours, plugins) in [(true, Plugins::ours()), (false, Plugins::debians())] {
             in_host(|_| {
                 containers(&["one", "two"]);
                 let runtime = Runtime::new(plugins, list.clone());
@@ -97,14 +100,9 @@ fn results_and_containers_are_the_same() {
                         reaches(Some("one"), address.split('/').next().unwrap());
                     }
                 }
-                if list["cniVersion"] != "0.3.1" {
-                    let checked = runtime.check(ONE, &first.out);
-                    // The reference's refuses a list without ipam.
-                    assert!(
-                        checked.code == Some(0) || list["plugins"][0].get("ipam").is_none(),
-                        "{}",
-                        checked.out
-                    );
+                // The reference's does not find routes that it added without a gateway, and refuses a list without ipam.
+                if list["cniVersion"] != "0.3.1" && is_ours {
+                    runtime.check(ONE, &first.out).fine();
                 }
                 seen.push((comparable(first.out.clone()), comparable(second.out.clone()), state("one")));
                 for (attachment, result) in [(ONE, &first.out), (TWO, &second.out), (ONE, &first.out)] {

@@ -20,6 +20,7 @@ fn gc_removes_exactly_what_is_not_listed() {
         other.list["plugins"][0]["ipam"]["ranges"] =
             json!([[{"subnet": "10.88.1.128/25", "gateway": "10.88.1.1"}]]);
         other.list["plugins"][0]["isGateway"] = json!(false);
+        other.list["plugins"][0]["ipam"]["routes"] = json!([]);
         let elsewhere = other.add(fourth).fine();
         ip("netns delete three");
         runtime.gc(&[ONE]).fine();
@@ -57,83 +58,134 @@ fn gc_without_a_list_removes_nothing() {
     });
 }
 
-/// A program of `strace` that kills ours at its `number`th system call; whether it came so far.
-fn killed_at(number: u32, mut command: Command, input: &[u8]) -> bool {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject=all:signal=KILL:when={number}")]);
-    strace.arg(command.get_program());
-    strace.env_clear();
+/// A system call: its name, and the how manieth of that name it is.
+type Call = (String, u32);
+
+/// Those of them that change something; each of these is met in every run.
+const CHANGES: [&str; 8] = ["sendto", "write", "link", "linkat", "unlink", "rename", "mkdir", "ftruncate"];
+/// Of the others every nth, which differs from run to run.
+const STEP: usize = 17;
+
+fn strace(options: &[&str], command: &Command, input: &[u8]) -> Option<i32> {
+    let mut strace = tests::oracle("strace");
+    strace.args(["-f", "-qq"]).args(options).arg(command.get_program()).env_clear();
     for (name, value) in command.get_envs() {
         strace.env(name, value.unwrap_or_default());
     }
-    let _ = &mut command;
-    let output = output(&mut strace, input);
-    output.status.code() != Some(0)
+    output(&mut strace, input).status.code()
 }
 
-/// Every nth, so that all are met in a few runs of the tests, and each run takes seconds.
-const STEP: u32 = 7;
+/// The system calls of a command that is run to its end.
+fn calls(command: &Command, input: &[u8]) -> Vec<Call> {
+    assert_eq!(strace(&["-o", "/run/trace"], command, input), Some(0));
+    let trace = std::fs::read_to_string("/run/trace").expect("a trace");
+    let mut counts = std::collections::BTreeMap::new();
+    let names = trace.lines().filter_map(|line| {
+        let (_, call) = line.split_once(' ')?;
+        let (name, _) = call.trim_start().split_once('(')?;
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then_some(name)
+    });
+    let all: Vec<Call> = names
+        .map(|name| {
+            let count = counts.entry(name.to_owned()).or_insert(0);
+            *count += 1;
+            (name.to_owned(), *count)
+        })
+        .collect();
+    assert!(all.len() > 50, "{all:?}");
+    let start = std::process::id() as usize % STEP;
+    let is_met =
+        |(position, (name, _)): &(usize, Call)| CHANGES.contains(&name.as_str()) || position % STEP == start;
+    all.into_iter().enumerate().filter(is_met).map(|(_, call)| call).collect()
+}
+
+/// Runs a command that is killed as it makes this call.
+fn kill_at((name, number): &Call, command: &Command, input: &[u8]) {
+    let inject = format!("inject={name}:signal=KILL:when={number}");
+    let code = strace(&["-o", "/dev/null", "-e", "trace=all", "-e", &inject], command, input);
+    assert_ne!(code, Some(0), "it was not killed at {name} {number}");
+}
+
+/// Whether the next one is to clean up after the call at this position: half of them in each run of the tests.
+fn is_collected(position: usize) -> bool {
+    (position + std::process::id() as usize).is_multiple_of(2)
+}
 
 #[test]
 fn a_kill_in_add_leaves_nothing_that_del_or_gc_does_not_find() {
-    let start = 1 + std::process::id() % STEP;
-    for collected in [false, true] {
-        in_host(|_| {
-            containers(&["one"]);
-            let mut runtime = ours("1.1.0");
-            runtime.list["plugins"][0]["macspoofchk"] = json!(true);
-            let mut number = start;
-            loop {
-                let (command, input) = runtime.prepare_first("ADD", ONE, &Value::Null);
-                let was_killed = killed_at(number, command, &input);
-                let cleaned: Answer =
-                    if collected { runtime.gc(&[]) } else { runtime.del(ONE, &Value::Null) };
-                assert_eq!((cleaned.code, &cleaned.out), (Some(0), &Value::Null), "at {number}: {cleaned:?}");
-                assert_eq!(reserved(), Vec::<String>::new(), "at {number}");
-                assert_eq!(files("/run/netns-cni/networks"), Vec::<String>::new(), "at {number}");
-                assert!(!files("/run/cni-data/net1").contains(&".netns-cni.new".to_owned()), "at {number}");
-                let tables = tests::run(tests::oracle("nft").args(["list", "tables"]));
-                assert_eq!(tables, "", "at {number}");
-                if collected {
-                    assert_nothing();
-                } else {
-                    assert!(links().iter().all(|link| link == "cni0"), "at {number}: {:?}", links());
-                }
-                if !was_killed {
-                    break;
-                }
-                number += STEP;
+    in_host(|_| {
+        containers(&["one"]);
+        let mut runtime = ours("1.1.0");
+        runtime.list["plugins"][0]["macspoofchk"] = json!(true);
+        let (command, input) = runtime.prepare_first("ADD", ONE, &Value::Null);
+        // Not the first one, which makes folders that stay.
+        runtime.add(ONE).fine();
+        runtime.gc(&[]).fine();
+        let calls = calls(&command, &input);
+        runtime.gc(&[]).fine();
+        for (position, call) in calls.iter().enumerate() {
+            kill_at(call, &command, &input);
+            let is_collected = is_collected(position);
+            let cleaned: Answer = if is_collected { runtime.gc(&[]) } else { runtime.del(ONE, &Value::Null) };
+            assert_eq!((cleaned.code, &cleaned.out), (Some(0), &Value::Null), "{call:?}: {cleaned:?}");
+            assert!(!files("/run/cni-data/net1").contains(&".netns-cni.new".to_owned()), "{call:?}");
+            let tables = tests::run(tests::oracle("nft").args(["list", "tables"]));
+            assert_eq!(tables, "", "{call:?}");
+            assert_eq!(ip("-n one link show type veth"), "", "{call:?}");
+            if !is_collected {
+                assert_eq!(reserved(), Vec::<String>::new(), "{call:?}");
+                assert_eq!(files("/run/netns-cni/networks"), Vec::<String>::new(), "{call:?}");
+                assert!(links().iter().all(|link| link == "cni0"), "{call:?}: {:?}", links());
+                runtime.gc(&[]).fine();
             }
-            assert!(number > 100, "only {number} system calls");
-        });
-    }
+            assert_nothing();
+        }
+    });
 }
 
 #[test]
 fn a_kill_in_del_leaves_nothing_that_del_or_gc_does_not_find() {
-    let start = 1 + std::process::id() % STEP;
-    for collected in [false, true] {
-        in_host(|_| {
-            containers(&["one"]);
-            let runtime = ours("1.1.0");
-            let mut number = start;
-            loop {
-                let result = runtime.add(ONE).fine();
-                let (command, input) = runtime.prepare_first("DEL", ONE, &result);
-                let was_killed = killed_at(number, command, &input);
-                if collected {
-                    runtime.gc(&[]).fine();
-                    assert_nothing();
-                } else {
-                    runtime.del(ONE, &result).fine();
-                    assert_only_the_bridge();
-                }
-                if !was_killed {
-                    break;
-                }
-                number += STEP;
+    in_host(|_| {
+        containers(&["one"]);
+        let runtime = ours("1.1.0");
+        let result = runtime.add(ONE).fine();
+        let (command, input) = runtime.prepare_first("DEL", ONE, &result);
+        for (position, call) in calls(&command, &input).into_iter().enumerate() {
+            let result = runtime.add(ONE).fine();
+            kill_at(&call, &command, &input);
+            if is_collected(position) {
+                runtime.gc(&[]).fine();
+                assert_nothing();
+            } else {
+                runtime.del(ONE, &result).fine();
+                assert_only_the_bridge();
             }
-            assert!(number > 50, "only {number} system calls");
-        });
-    }
+        }
+    });
+}
+
+/// Not even a `GC` of nothing that is killed leaves what the next one does not find.
+#[test]
+fn a_kill_in_gc_leaves_nothing_that_gc_does_not_find() {
+    in_host(|_| {
+        containers(&["one", "two"]);
+        let runtime = ours("1.1.0");
+        let attach = || [ONE, TWO].map(|one| runtime.add(one).fine());
+        // Not the first one, which finds a namespace that never forwarded.
+        attach();
+        runtime.gc(&[]).fine();
+        attach();
+        let command = runtime.plugins.command("bridge", [("CNI_COMMAND", "GC")]);
+        let mut config = runtime.list["plugins"][0].clone();
+        config["name"] = json!("net1");
+        config["cniVersion"] = json!("1.1.0");
+        config["cni.dev/valid-attachments"] = json!([]);
+        let input = config.to_string().into_bytes();
+        for call in calls(&command, &input) {
+            attach();
+            kill_at(&call, &command, &input);
+            runtime.gc(&[]).fine();
+            assert_nothing();
+        }
+    });
 }

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::{Value, json};
 
 fn range(json: &Value) -> Outcome<Option<AddressRange>> {
-    AddressRange::read(&Keys::of_entry("ipam".to_owned(), json)?)
+    AddressRange::read(&ConfigKeys::of_entry("ipam".to_owned(), json)?)
 }
 
 fn set(ranges: &[Value]) -> RangeSet {
