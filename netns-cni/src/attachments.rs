@@ -71,11 +71,6 @@ pub(crate) fn find(request: &PluginRequest, plugin: &str) -> Outcome<Option<Reco
     open(&path(request, plugin)?)
 }
 
-/// Whether there is a record of the attachment, without waiting for anybody.
-pub(crate) fn peek(request: &PluginRequest, plugin: &str) -> Outcome<Option<Vec<netns_core::record::Line>>> {
-    Ok(RecordFile::peek(path(request, plugin)?, KIND)?)
-}
-
 /// Removes a network's folder if it is empty: the last record of it went.
 pub(crate) fn tidy(network: &str) {
     // It stays if there are others, or if it was not there.

@@ -80,19 +80,27 @@ impl CniFailure {
         Self::new(FailureCode::InputOutput, format!("{what} {}: {error}", path.display()))
     }
 
+    /// The same failure with the words of others after its own.
+    #[must_use]
+    pub fn with_others(mut self, others: Vec<Self>) -> Self {
+        let more: Vec<String> = others.into_iter().map(|failure| failure.to_string()).collect();
+        if !more.is_empty() {
+            let before = if self.details.is_empty() { "" } else { "; " };
+            self.details = format!("{}{before}{}", self.details, more.join("; "));
+        }
+        self
+    }
+
     /// Several failures as one, with the code of the first; `Ok` if there are none.
     ///
     /// # Errors
     /// If there are any.
     pub fn all(failures: Vec<Self>) -> Outcome<()> {
         let mut failures = failures.into_iter();
-        let Some(mut first) = failures.next() else { return Ok(()) };
-        let more: Vec<String> = failures.map(|failure| failure.to_string()).collect();
-        if !more.is_empty() {
-            let before = if first.details.is_empty() { "" } else { "; " };
-            first.details = format!("{}{before}{}", first.details, more.join("; "));
+        match failures.next() {
+            None => Ok(()),
+            Some(first) => Err(first.with_others(failures.collect())),
         }
-        Err(first)
     }
 
     /// As the specification has it on stdout.

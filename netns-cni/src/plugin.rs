@@ -1,17 +1,16 @@
 //! Which plugin the program is, by the name that it was started with, and what each does for a command.
 
-use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
 use crate::request::PluginRequest;
 use crate::version::SpecVersion;
-use crate::{bridge, host_local, loopback};
+use crate::{bridge, host_local, loopback, portmap};
 use serde_json::Value;
 
 /// A plugin that this program answers as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginKind {
-    /// `netns-cni`, and every name that is none of the others: `bridge`.
+    /// `netns-cni`, and every name that is none of the others: `bridge` and `portmap` in one.
     Everything,
     /// `bridge`.
     Bridge,
@@ -19,6 +18,8 @@ pub enum PluginKind {
     HostLocal,
     /// `loopback`.
     Loopback,
+    /// `portmap`.
+    Portmap,
 }
 
 impl PluginKind {
@@ -29,6 +30,7 @@ impl PluginKind {
             "bridge" => Self::Bridge,
             "host-local" => Self::HostLocal,
             "loopback" => Self::Loopback,
+            "portmap" => Self::Portmap,
             _ => Self::Everything,
         }
     }
@@ -41,6 +43,7 @@ impl PluginKind {
             Self::Bridge => "bridge",
             Self::HostLocal => "host-local",
             Self::Loopback => "loopback",
+            Self::Portmap => "portmap",
         }
     }
 
@@ -48,34 +51,85 @@ impl PluginKind {
     pub(crate) fn run(self, request: &PluginRequest) -> Outcome<Option<Value>> {
         let command = request.invocation.command;
         allowed(command, request.version)?;
-        match (command, self) {
-            (CniCommand::Add, _) => self.add(request).map(|result| Some(result.json(request.version))),
-            (CniCommand::Del, Self::Everything | Self::Bridge) => bridge::del(request).map(|()| None),
-            (CniCommand::Del, Self::HostLocal) => host_local::release(request, &[]).map(|()| None),
-            (CniCommand::Del, Self::Loopback) => loopback::del(request).map(|()| None),
-            (CniCommand::Check, Self::Everything | Self::Bridge) => bridge::check(request).map(|()| None),
-            (CniCommand::Check, Self::HostLocal) => host_local::check(request).map(|()| None),
-            (CniCommand::Check, Self::Loopback) => loopback::check(request).map(|()| None),
-            (CniCommand::Gc, Self::Everything | Self::Bridge) => bridge::collect(request).map(|()| None),
-            (CniCommand::Gc, Self::HostLocal) => {
-                host_local::collect(request, &request.valid_attachments()?).map(|()| None)
-            }
-            // Its `lo` goes with the container's namespace.
-            (CniCommand::Gc, Self::Loopback) => request.valid_attachments().map(|_| None),
-            (CniCommand::Status, Self::Everything | Self::Bridge) => bridge::status(request).map(|()| None),
-            (CniCommand::Status, Self::HostLocal) => host_local::status(request).map(|()| None),
-            (CniCommand::Status, Self::Loopback) => crate::unavailable_without_privilege().map(|()| None),
-            (CniCommand::Version, _) => Ok(None),
+        match command {
+            CniCommand::Add => self.add(request).map(Some),
+            CniCommand::Del => self.del(request).map(|()| None),
+            CniCommand::Check => self.check(request).map(|()| None),
+            CniCommand::Gc => self.collect(request).map(|()| None),
+            CniCommand::Status => self.status(request).map(|()| None),
+            CniCommand::Version => Ok(None),
         }
     }
 
-    fn add(self, request: &PluginRequest) -> Outcome<AttachmentResult> {
+    fn add(self, request: &PluginRequest) -> Outcome<Value> {
+        let result = match self {
+            Self::Everything => {
+                let result = bridge::add(request)?.json(request.version);
+                let next = request.after(result.clone());
+                return match portmap::add(&next) {
+                    Ok(()) => Ok(result),
+                    Err(failure) => {
+                        let undone = [portmap::del(&next).err(), bridge::del(&next).err()];
+                        Err(CniFailure::with_others(failure, undone.into_iter().flatten().collect()))
+                    }
+                };
+            }
+            Self::Bridge => bridge::add(request)?,
+            Self::HostLocal => host_local::add(request)?,
+            Self::Loopback => loopback::add(request)?,
+            Self::Portmap => {
+                portmap::add(request)?;
+                return request.pass_on();
+            }
+        };
+        Ok(result.json(request.version))
+    }
+
+    fn del(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            Self::Everything | Self::Bridge => bridge::add(request),
-            Self::HostLocal => host_local::add(request),
-            Self::Loopback => loopback::add(request),
+            // Each is done, whatever fails of the others.
+            Self::Everything => both(portmap::del(request), bridge::del(request)),
+            Self::Bridge => bridge::del(request),
+            Self::HostLocal => host_local::release(request, &[]),
+            Self::Loopback => loopback::del(request),
+            Self::Portmap => portmap::del(request),
         }
     }
+
+    fn check(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            Self::Everything => both(bridge::check(request), portmap::check(request)),
+            Self::Bridge => bridge::check(request),
+            Self::HostLocal => host_local::check(request),
+            Self::Loopback => loopback::check(request),
+            Self::Portmap => portmap::check(request),
+        }
+    }
+
+    fn collect(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            Self::Everything => both(portmap::collect(request), bridge::collect(request)),
+            Self::Bridge => bridge::collect(request),
+            Self::HostLocal => host_local::collect(request, &request.valid_attachments()?),
+            // Its `lo` goes with the container's namespace.
+            Self::Loopback => request.valid_attachments().map(drop),
+            Self::Portmap => portmap::collect(request),
+        }
+    }
+
+    fn status(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            Self::Everything => both(bridge::status(request), portmap::status()),
+            Self::Bridge => bridge::status(request),
+            Self::HostLocal => host_local::status(request),
+            Self::Loopback => crate::unavailable_without_privilege(),
+            Self::Portmap => portmap::status(),
+        }
+    }
+}
+
+fn both(first: Outcome<()>, second: Outcome<()>) -> Outcome<()> {
+    CniFailure::all([first, second].into_iter().filter_map(Result::err).collect())
 }
 
 /// Commands that the configuration's version does not have yet are refused.

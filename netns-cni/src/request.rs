@@ -1,5 +1,6 @@
 //! What a plugin is asked to do: the environment and the configuration together.
 
+use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::{Invocation, is_plain};
 use crate::keys::ConfigKeys;
@@ -60,6 +61,28 @@ impl PluginRequest {
     pub(crate) fn about(&self, container: String, interface: String) -> Self {
         let invocation = Invocation { container, interface, ..self.invocation.clone() };
         Self { invocation, ..self.clone() }
+    }
+
+    /// The same request, after a plugin that gave this result.
+    pub(crate) fn after(&self, result: Value) -> Self {
+        let mut next = self.clone();
+        next.document.insert("prevResult".to_owned(), result);
+        next
+    }
+
+    /// The result of the plugin before this one as this one's, in the configuration's version.
+    ///
+    /// # Errors
+    /// If it makes no sense.
+    pub(crate) fn pass_on(&self) -> Outcome<Value> {
+        let Some(previous) = self.previous() else {
+            let why = "the key \"prevResult\" is missing: this plugin comes after others";
+            return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+        };
+        let is_same = previous.get("cniVersion").and_then(Value::as_str) == Some(self.version.as_str());
+        let result = AttachmentResult::read("prevResult", previous)?;
+        // What it has that is not known here stays, if it is of this version.
+        Ok(if is_same { previous.clone() } else { result.json(self.version) })
     }
 
     /// The configuration's keys.

@@ -2,8 +2,8 @@
 
 use super::config::{BridgeConfig, Ipam};
 use super::detach::{self, PLUGIN, address_line};
+use super::hiding;
 use super::shared_bridge;
-use super::spoof::SpoofTable;
 use crate::attachment_result::{AttachmentResult, ResultInterface, ResultRoute};
 use crate::delegate::{self, delegate};
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -13,7 +13,7 @@ use crate::{attachments, container, random};
 use netns_core::announce::{Announcement, announce};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, Link};
-use netns_core::record::{Line, RecordFile, RecordedLink};
+use netns_core::record::{RecordFile, RecordedLink};
 use netns_core::veth::{self, Veth};
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, Namespace, RouteSocket};
 use std::net::IpAddr;
@@ -99,6 +99,9 @@ impl Attaching<'_> {
         if self.config.is_gateway {
             shared_bridge::be_gateway(&mut self.socket, &bridge, &gateways, self.config.force_address)?;
         }
+        if self.config.masquerade {
+            hiding::hide(self.request, bridge.index, &result)?;
+        }
         link::wait_up(&mut self.socket, port.index, PATIENCE)?;
         self.announce(&interface, mac, &result);
         Ok(result)
@@ -106,8 +109,7 @@ impl Attaching<'_> {
 
     /// Makes the pair, with its port on the bridge.
     fn make_pair(&mut self, bridge: &Link, mac: MacAddress) -> Outcome<Link> {
-        let spoof = self.config.spoof_check.then(SpoofTable::unused);
-        let port = self.try_names(bridge, mac, spoof.as_ref())?;
+        let port = self.try_names(bridge, mac)?;
         let (hairpin, isolated) = (self.config.hairpin, self.config.isolated);
         if hairpin || isolated {
             let on = |option: bool| option.then_some(true);
@@ -115,19 +117,18 @@ impl Attaching<'_> {
                 PortOptions { hairpin: on(hairpin), isolated: on(isolated), ..PortOptions::default() };
             bridge::set_port(&mut self.socket, port.index, &options)?;
         }
-        if let Some(spoof) = spoof {
-            spoof.make(port.index, mac)?;
+        if self.config.spoof_check {
+            hiding::check_source(self.request, port.index, mac)?;
         }
         Ok(port)
     }
 
-    fn try_names(&mut self, bridge: &Link, mac: MacAddress, spoof: Option<&SpoofTable>) -> Outcome<Link> {
+    fn try_names(&mut self, bridge: &Link, mac: MacAddress) -> Outcome<Link> {
         for attempt in 1.. {
             let name = IfName::new(&format!("veth{:08x}", random::number() as u32))?;
             let port_mac = random::mac();
             let link = RecordedLink { name, index: None, mac: port_mac }.line();
-            let lines: Vec<Line> = [link].into_iter().chain(spoof.map(SpoofTable::line)).collect();
-            self.record.append(&lines)?;
+            self.record.append(&[link])?;
             let pair = Veth {
                 mac: Some(port_mac),
                 peer_mac: Some(mac),

@@ -1,13 +1,13 @@
 //! `CHECK`: whether the attachment is as `ADD` left it.
 
 use super::config::{BridgeConfig, Ipam};
-use super::detach::{AttachmentParts, PLUGIN};
+use super::hiding;
 use super::shared_bridge;
 use crate::attachment_result::{AttachmentResult, ResultInterface};
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
-use crate::{attachments, container, host_local};
+use crate::{container, host_local};
 use netns_core::link::{self, Link};
 use netns_core::route::Route;
 use netns_core::{IfName, IpNet, RouteSocket, address, route, sysctl};
@@ -36,7 +36,10 @@ pub(super) fn check(request: &PluginRequest) -> Outcome<()> {
         return damaged(format!("the other end of {} is no port of {}", interface.name, bridge.name));
     };
     check_port(port, &config, &expected)?;
-    check_record(request, &config)?;
+    let indexes = (bridge.index, port.index);
+    if let Some(words) = hiding::missing(request, &config, indexes, interface.mac, &expected)? {
+        return damaged(format!("{words} is missing"));
+    }
     check_addresses(&mut within, &interface, &expected)?;
     check_routes(&mut within, &interface, &config, &expected)?;
     if config.is_gateway { check_gateway(&mut host, &bridge, &expected) } else { Ok(()) }
@@ -121,28 +124,6 @@ fn check_port(port: &Link, config: &BridgeConfig, expected: &AttachmentResult) -
     ] {
         if is.is_some_and(|is| is != wanted) {
             return damaged(format!("the port {} is not as {key} says, {wanted}", port.name));
-        }
-    }
-    Ok(())
-}
-
-/// What is not in the result: that there is a record, by which `DEL` and `GC` find everything, and its filter.
-fn check_record(request: &PluginRequest, config: &BridgeConfig) -> Outcome<()> {
-    let Some(lines) = attachments::peek(request, PLUGIN)? else {
-        // Another plugin may have made it.
-        return if config.spoof_check {
-            damaged("there is no record of the attachment, nor of its filter of MAC addresses".to_owned())
-        } else {
-            Ok(())
-        };
-    };
-    let made = AttachmentParts::read(&lines);
-    if config.spoof_check && made.spoof.is_empty() {
-        return damaged("the filter of MAC addresses is not on record".to_owned());
-    }
-    for table in &made.spoof {
-        if !table.is_there()? {
-            return damaged("the filter of MAC addresses is gone".to_owned());
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ pub(super) struct BridgeConfig {
     pub(super) is_gateway: bool,
     pub(super) is_default_gateway: bool,
     pub(super) force_address: bool,
+    pub(super) masquerade: bool,
     /// In bytes; `None` is the kernel's default.
     pub(super) mtu: Option<u32>,
     pub(super) hairpin: bool,
@@ -67,6 +68,7 @@ impl BridgeConfig {
             is_gateway: keys.boolean("isGateway")? || is_default_gateway,
             is_default_gateway,
             force_address: keys.boolean("forceAddress")?,
+            masquerade: keys.boolean("ipMasq")?,
             mtu: keys.number("mtu")?.filter(|&mtu| mtu != 0),
             hairpin: keys.boolean("hairpinMode")?,
             promiscuous: keys.boolean("promiscMode")?,
@@ -96,13 +98,9 @@ fn refuse(request: &PluginRequest) -> Outcome<()> {
             return Err(CniFailure::unsupported(key, value, why));
         }
     }
-    for (key, why) in [
-        ("enabledad", "addresses are used at once, without asking the network for duplicates"),
-        ("ipMasq", "masquerading is not supported yet"),
-    ] {
-        if keys.boolean(key)? {
-            return Err(CniFailure::unsupported(key, &Value::Bool(true), why));
-        }
+    if keys.boolean("enabledad")? {
+        let why = "addresses are used at once, without asking the network for duplicates";
+        return Err(CniFailure::unsupported("enabledad", &Value::Bool(true), why));
     }
     Ok(())
 }

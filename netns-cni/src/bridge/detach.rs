@@ -1,7 +1,7 @@
 //! Taking a container off its network: what `DEL`, `GC` and an `ADD` that failed have in common.
 
 use super::config::Ipam;
-use super::spoof::SpoofTable;
+use super::hiding;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
 use crate::request::PluginRequest;
@@ -21,7 +21,6 @@ const ADDRESS: &str = "address";
 #[derive(Debug, Default)]
 pub(super) struct AttachmentParts {
     pub(super) links: Vec<RecordedLink>,
-    pub(super) spoof: Vec<SpoofTable>,
     pub(super) addresses: Vec<IpAddr>,
 }
 
@@ -29,7 +28,6 @@ impl AttachmentParts {
     pub(super) fn read(lines: &[Line]) -> Self {
         Self {
             links: lines.iter().filter_map(RecordedLink::read).collect(),
-            spoof: lines.iter().filter_map(SpoofTable::read).collect(),
             addresses: lines
                 .iter()
                 .filter(|line| line.key() == ADDRESS)
@@ -52,19 +50,16 @@ pub(super) fn roll_back(
     failure: CniFailure,
 ) -> CniFailure {
     let made = AttachmentParts::read(record.lines());
-    let mut failures = vec![failure];
-    failures.extend(remove_made(socket, &made));
+    let mut failures = remove_made(socket, &made);
+    failures.extend(hiding::remove(request).err());
     if let Some(ipam) = ipam {
         failures.extend(release(request, ipam, &made.addresses).err());
     }
-    if failures.len() == 1 {
+    if failures.is_empty() {
         failures.extend(record.remove().map_err(CniFailure::from).err());
         attachments::tidy(&request.network);
     }
-    match CniFailure::all(failures) {
-        Err(failure) => failure,
-        Ok(()) => unreachable!("there is one failure at least"),
-    }
+    failure.with_others(failures)
 }
 
 /// `DEL`: the interface first, so that nobody else can have its addresses while it does.
@@ -84,6 +79,7 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
         // Nothing is on record: it was made by another plugin, or the record was lost.
         failures.extend(delete_inside(request, &inside).err());
     }
+    failures.extend(hiding::remove(request).err());
     failures.extend(release(request, &ipam, &made.addresses).err());
     if failures.is_empty()
         && let Some(record) = record
@@ -101,7 +97,6 @@ fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailu
         Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
         Err(failure) => failures.push(failure),
     }
-    failures.extend(made.spoof.iter().filter_map(|table| table.remove().err()));
     failures
 }
 
@@ -162,9 +157,9 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
     let mut all = AttachmentParts::default();
     for made in stale.iter().map(|record| AttachmentParts::read(record.lines())) {
         all.links.extend(made.links);
-        all.spoof.extend(made.spoof);
     }
     failures.extend(remove_made(&mut socket, &all));
+    failures.extend(hiding::collect(&request.network, &valid).err());
     failures.extend(collect_addresses(request, &valid).err());
     if failures.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));

@@ -4,12 +4,13 @@ mod attach;
 mod check;
 mod config;
 mod detach;
+mod hiding;
 mod shared_bridge;
-mod spoof;
 
 use crate::attachment_result::AttachmentResult;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::filters::unavailable_without_filters;
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
 use config::{BridgeConfig, Ipam};
@@ -40,6 +41,9 @@ pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
 pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     let config = BridgeConfig::read(request)?;
     crate::unavailable_without_privilege()?;
+    if config.masquerade || config.spoof_check {
+        unavailable_without_filters()?;
+    }
     let mut socket = RouteSocket::open()?;
     if let Ok(link) = link::get(&mut socket, config.bridge) {
         let refused = |why: &str| {

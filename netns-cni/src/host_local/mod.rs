@@ -75,8 +75,7 @@ impl HostLocal {
             Ok(ips) => Ok(AttachmentResult { interfaces: Vec::new(), ips, routes: self.routes.clone(), dns }),
             Err(failure) => {
                 let back = reserved.into_iter().filter_map(|address| store.release(address).err());
-                CniFailure::all([failure].into_iter().chain(back).collect())?;
-                unreachable!("there is one failure at least")
+                Err(failure.with_others(back.collect()))
             }
         }
     }

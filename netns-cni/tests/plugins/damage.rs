@@ -1,8 +1,9 @@
 //! `CHECK` sees what is not as `ADD` left it, and `STATUS` what `ADD` would meet.
 
+use crate::in_host;
 use crate::{ONE, TWO, containers, ours};
 use serde_json::{Value, json};
-use tests::{in_host, ip, oracle, run};
+use tests::{ip, oracle, run};
 
 /// What is done to an attachment, of which it is given the result.
 type Damage = fn(&Value);
@@ -75,7 +76,7 @@ fn check_asks_for_the_result_and_the_namespace() {
         let result = runtime.add(TWO).fine();
         runtime.check(TWO, &result).fine();
         let _ = run(oracle("nft").args(["flush", "ruleset"]));
-        assert!(runtime.check(TWO, &result).failure().1.contains("filter of MAC addresses is gone"));
+        assert!(runtime.check(TWO, &result).failure().1.contains("the check of the MAC address"));
     });
 }
 

@@ -1,11 +1,11 @@
 //! The front door: variables, versions, codes, streams.
 
+use crate::in_host;
 use crate::runtime::{Answer, Plugins, answer};
 use crate::{ONE, containers, ours};
 use serde_json::{Value, json};
-use tests::in_host;
 
-const NAMES: [&str; 4] = ["netns-cni", "bridge", "host-local", "loopback"];
+const NAMES: [&str; 5] = ["netns-cni", "bridge", "host-local", "loopback", "portmap"];
 
 fn call(plugin: &str, variables: &[(&str, &str)], input: &str) -> Answer {
     answer(&mut Plugins::ours().command(plugin, variables.iter().copied()), input.as_bytes())

@@ -1,12 +1,12 @@
 //! `host-local` by itself, and beside the reference's on the same folder.
 
+use crate::in_host;
 use crate::runtime::Runtime;
 use crate::runtime::{Plugins, answer};
 use crate::{Attachment, DATA, ONE, TWO, containers, files, network, reserved};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use tests::in_host;
 
 fn alone(plugins: Plugins, ipam: Value) -> Runtime {
     let mut ipam = ipam;

