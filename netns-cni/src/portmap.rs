@@ -4,7 +4,7 @@ use crate::attachment_result::AttachmentResult;
 use crate::container;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{
-    ADDRESSED, ElementOwner, HAIRPIN, HostTable, LOCALNET, NamedSet, PORTS, SetEntry, VEILED, is_of_network,
+    ADDRESSED, ElementOwner, FilterTable, HAIRPIN, LOCALNET, NamedSet, PORTS, SetEntry, VEILED, is_of_network,
 };
 use crate::keys::ConfigKeys;
 use crate::request::PluginRequest;
@@ -162,7 +162,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     {
         let_localhost_out(address)?;
     }
-    HostTable::Inet.add(&ElementOwner::of(request), &request.network, &entries)?;
+    FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &entries)?;
     forget_connections(&config);
     Ok(())
 }
@@ -177,7 +177,7 @@ fn let_localhost_out(address: IpAddr) -> Outcome<()> {
     else {
         return Ok(());
     };
-    HostTable::Inet.add_common(&SetEntry::link(LOCALNET, index))?;
+    FilterTable::Inet.add_common(&SetEntry::link(LOCALNET, index))?;
     let name = match link::get(&mut socket, index) {
         Ok(link) => link.name,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -220,7 +220,7 @@ fn forget_connections(config: &PortmapConfig) {
 
 pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
     let owner = ElementOwner::of(request);
-    HostTable::Inet.remove(&SETS, |comment| comment == owner.comment())?;
+    FilterTable::Inet.remove(&SETS, |comment| comment == owner.comment())?;
     // What goes on sending would go on being answered from nowhere.
     if let Ok(config) = PortmapConfig::read(request) {
         forget_connections(&config);
@@ -235,7 +235,7 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     }
     container::open(request)?;
     let entries = entries(&config, &addresses(request, &result));
-    match HostTable::Inet.missing(&ElementOwner::of(request), &entries)? {
+    match FilterTable::Inet.missing(&ElementOwner::of(request), &entries)? {
         None => Ok(()),
         Some(words) => Err(CniFailure::new(FailureCode::Damaged, format!("{words} is not published"))),
     }
@@ -247,8 +247,9 @@ pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
         .iter()
         .map(|(container, interface)| ElementOwner::new(network, container, interface).comment().to_owned())
         .collect();
-    HostTable::Inet.remove(&SETS, |comment| is_of_network(comment, network) && !owners.contains(comment))?;
-    HostTable::Inet.tidy()
+    FilterTable::Inet
+        .remove(&SETS, |comment| is_of_network(comment, network) && !owners.contains(comment))?;
+    FilterTable::Inet.tidy()
 }
 
 pub(crate) fn status() -> Outcome<()> {

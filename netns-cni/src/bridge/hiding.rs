@@ -4,7 +4,7 @@ use super::config::BridgeConfig;
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, Outcome};
 use crate::filters::{
-    ALLOWED, CHECKED, ElementOwner, HIDDEN, HostTable, NEAR, NamedSet, SetEntry, is_of_network,
+    ALLOWED, CHECKED, ElementOwner, FilterTable, HIDDEN, NEAR, NamedSet, SetEntry, is_of_network,
 };
 use crate::request::PluginRequest;
 use netns_core::MacAddress;
@@ -15,7 +15,7 @@ const BRIDGE: [NamedSet; 2] = [CHECKED, ALLOWED];
 
 /// Lets the container's packets leave the host under the host's address, but on its own network.
 pub(super) fn hide(request: &PluginRequest, bridge: u32, result: &AttachmentResult) -> Outcome<()> {
-    HostTable::Inet.add(&ElementOwner::of(request), &request.network, &hidden(bridge, result))
+    FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &hidden(bridge, result))
 }
 
 fn hidden(bridge: u32, result: &AttachmentResult) -> Vec<SetEntry> {
@@ -27,7 +27,7 @@ fn hidden(bridge: u32, result: &AttachmentResult) -> Vec<SetEntry> {
 
 /// Lets no frame pass the container's port that is not from its own MAC address.
 pub(super) fn check_source(request: &PluginRequest, port: u32, mac: MacAddress) -> Outcome<()> {
-    HostTable::Bridge.add(&ElementOwner::of(request), &request.network, &checked(port, mac))
+    FilterTable::Bridge.add(&ElementOwner::of(request), &request.network, &checked(port, mac))
 }
 
 fn checked(port: u32, mac: MacAddress) -> [SetEntry; 2] {
@@ -44,13 +44,13 @@ pub(super) fn missing(
 ) -> Outcome<Option<String>> {
     let owner = ElementOwner::of(request);
     if config.masquerade
-        && let Some(words) = HostTable::Inet.missing(&owner, &hidden(bridge, result))?
+        && let Some(words) = FilterTable::Inet.missing(&owner, &hidden(bridge, result))?
     {
         return Ok(Some(format!("masquerading of {words}")));
     }
     if config.spoof_check
         && let Some(mac) = mac
-        && let Some(words) = HostTable::Bridge.missing(&owner, &checked(port, mac))?
+        && let Some(words) = FilterTable::Bridge.missing(&owner, &checked(port, mac))?
     {
         return Ok(Some(format!("the check of {words}")));
     }
@@ -63,7 +63,7 @@ pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
     let is_its = |comment: &str| comment == owner.comment();
     let mut failures = Vec::new();
     for (key, table, sets) in
-        [("ipMasq", HostTable::Inet, &INET[..]), ("macspoofchk", HostTable::Bridge, &BRIDGE)]
+        [("ipMasq", FilterTable::Inet, &INET[..]), ("macspoofchk", FilterTable::Bridge, &BRIDGE)]
     {
         if keys.boolean(key)? {
             failures.extend(table.remove(sets, is_its).err());
@@ -80,7 +80,7 @@ pub(super) fn collect(network: &str, valid: &BTreeSet<(String, String)>) -> Outc
         .collect();
     let is_stale = |comment: &str| is_of_network(comment, network) && !owners.contains(comment);
     let mut failures = Vec::new();
-    for (table, sets) in [(HostTable::Inet, &INET[..]), (HostTable::Bridge, &BRIDGE)] {
+    for (table, sets) in [(FilterTable::Inet, &INET[..]), (FilterTable::Bridge, &BRIDGE)] {
         failures.extend(table.remove(sets, is_stale).err());
         failures.extend(table.tidy().err());
     }

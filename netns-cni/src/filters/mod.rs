@@ -25,14 +25,14 @@ const ATTEMPTS: u32 = 64;
 
 /// One of the two tables, in the namespace of the calling thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HostTable {
+pub(crate) enum FilterTable {
     /// Of IP packets.
     Inet,
     /// Of bridges' frames.
     Bridge,
 }
 
-impl HostTable {
+impl FilterTable {
     const fn table(self) -> Table<'static> {
         let family = match self {
             Self::Inet => Family::Inet,
