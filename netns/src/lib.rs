@@ -26,6 +26,7 @@ mod run;
 pub mod signals;
 mod state;
 mod topology;
+mod unrecorded;
 mod watch;
 
 use clap::{CommandFactory, FromArgMatches};

@@ -4,6 +4,7 @@
 //! come. Of TCP a connection ends; of UDP one that somebody goes on sending has no end, and keeps going where the rules sent it
 //! when it began. So it has to be forgotten when those change.
 
+use super::constants::{IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_NEW};
 use super::socket::NftSocket;
 use super::{Family, header};
 use crate::Result;
@@ -11,13 +12,8 @@ use crate::dump::dump;
 use crate::wire::{Attribute, Attributes, Batch, Message, NfGenMsg};
 use std::net::{IpAddr, SocketAddr};
 
-/// `IPCTNL_MSG_CT_*` of
-/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nfnetlink_conntrack.h>, whose subsystem is 1.
-const NEW: u16 = 1 << 8;
-pub(super) const GET: u16 = 1 << 8 | 1;
-pub(super) const DELETE: u16 = 1 << 8 | 2;
-
-/// The attributes, of the same file.
+/// The attributes, of
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nfnetlink_conntrack.h>.
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_ID: u16 = 12;
@@ -34,7 +30,7 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 /// A connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Connection {
+pub struct TrackedConnection {
     /// Its family, [`Family::Ip`] or [`Family::Ip6`].
     pub family: Family,
     /// `IPPROTO_*`.
@@ -56,10 +52,10 @@ pub struct Connection {
 pub fn list(
     socket: &mut NftSocket,
     family: Family,
-    mut wanted: impl FnMut(&Connection) -> bool,
-) -> Result<Vec<Connection>> {
+    mut wanted: impl FnMut(&TrackedConnection) -> bool,
+) -> Result<Vec<TrackedConnection>> {
     let mut batch = Batch::new();
-    batch.message(GET, libc::NLM_F_DUMP, &header(family), |_| {});
+    batch.message(IPCTNL_MSG_CT_GET, libc::NLM_F_DUMP, &header(family), |_| {});
     dump(socket, &mut batch, |message, connections| {
         connections.extend(parse(message, family).filter(&mut wanted));
         Ok(())
@@ -71,9 +67,9 @@ pub fn list(
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn forget(socket: &mut NftSocket, connection: &Connection) -> Result<()> {
+pub fn forget(socket: &mut NftSocket, connection: &TrackedConnection) -> Result<()> {
     let mut batch = Batch::new();
-    batch.message(DELETE, 0, &header(connection.family), |attributes| {
+    batch.message(IPCTNL_MSG_CT_DELETE, 0, &header(connection.family), |attributes| {
         attributes.bytes(CTA_TUPLE_ORIG | libc::NLA_F_NESTED as u16, &connection.tuple);
         attributes.optional(CTA_ID, connection.id);
     });
@@ -83,14 +79,14 @@ pub fn forget(socket: &mut NftSocket, connection: &Connection) -> Result<()> {
     }
 }
 
-fn parse(message: &Message<'_>, family: Family) -> Option<Connection> {
-    if message.header.kind != NEW {
+fn parse(message: &Message<'_>, family: Family) -> Option<TrackedConnection> {
+    if message.header.kind != IPCTNL_MSG_CT_NEW {
         return None;
     }
     let attributes = message.attributes_after::<NfGenMsg>();
     let (original, reply) = (attributes.find(CTA_TUPLE_ORIG)?, attributes.find(CTA_TUPLE_REPLY)?);
     let proto = original.nested().find(CTA_TUPLE_PROTO)?.nested();
-    Some(Connection {
+    Some(TrackedConnection {
         family,
         protocol: proto.find(CTA_PROTO_NUM)?.value()?,
         original: ends(&original.nested())?,

@@ -58,3 +58,9 @@ attributes!(NFTA_FWD_SREG_DEV);
 pub(super) const NFTA_GEN_ID: u16 = 1;
 /// `NFNL_BATCH_GENID`, of the generation that a batch is meant for.
 pub(super) const NFNL_BATCH_GENID: u16 = 1;
+
+/// The types of messages about connections, of
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nfnetlink_conntrack.h>, whose subsystem is 1.
+pub(super) const IPCTNL_MSG_CT_NEW: u16 = 1 << 8;
+pub(super) const IPCTNL_MSG_CT_GET: u16 = 1 << 8 | 1;
+pub(super) const IPCTNL_MSG_CT_DELETE: u16 = 1 << 8 | 2;

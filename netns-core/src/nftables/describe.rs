@@ -1,10 +1,10 @@
 //! Putting a request into words, from its bytes, when it was refused.
 
 use super::constants::{
-    NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_CHAIN, NFTA_SET_ELEM_LIST_SET, NFTA_SET_NAME,
-    NFTA_TABLE_NAME,
+    IPCTNL_MSG_CT_DELETE, IPCTNL_MSG_CT_GET, NFTA_CHAIN_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_CHAIN,
+    NFTA_SET_ELEM_LIST_SET, NFTA_SET_NAME, NFTA_TABLE_NAME,
 };
-use super::{Family, conntrack, kind};
+use super::{Family, kind};
 use crate::error::{Description, Operation};
 use crate::wire::{Message, NfGenMsg};
 
@@ -26,8 +26,8 @@ pub(super) fn describe(request: &Message<'_>) -> Description {
         other if other == kind(libc::NFT_MSG_GETCHAIN) => (Operation::ListChains, NFTA_CHAIN_NAME),
         other if other == kind(libc::NFT_MSG_DELRULE) => (Operation::DeleteRule, NFTA_RULE_CHAIN),
         other if other == kind(libc::NFT_MSG_DELSET) => (Operation::DeleteSet, NFTA_SET_NAME),
-        other if other == conntrack::GET => (Operation::ListConnections, NFTA_TABLE_NAME),
-        other if other == conntrack::DELETE => (Operation::ForgetConnection, NFTA_TABLE_NAME),
+        other if other == IPCTNL_MSG_CT_GET => (Operation::ListConnections, NFTA_TABLE_NAME),
+        other if other == IPCTNL_MSG_CT_DELETE => (Operation::ForgetConnection, NFTA_TABLE_NAME),
         other if other == kind(libc::NFT_MSG_GETGEN) => (Operation::GetGeneration, NFTA_TABLE_NAME),
         _ => (Operation::ChangeNftables, NFTA_TABLE_NAME),
     };
@@ -37,7 +37,7 @@ pub(super) fn describe(request: &Message<'_>) -> Description {
     // The table's name is the first attribute of all of them.
     let table = text(NFTA_CHAIN_TABLE);
     let object = if object == NFTA_TABLE_NAME { None } else { text(object) };
-    if matches!(request.header.kind, conntrack::GET | conntrack::DELETE) {
+    if matches!(request.header.kind, IPCTNL_MSG_CT_GET | IPCTNL_MSG_CT_DELETE) {
         // Its first attribute is no name.
         return Description { operation, object: String::new() };
     }

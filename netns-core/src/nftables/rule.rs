@@ -83,7 +83,11 @@ pub fn list(socket: &mut NftSocket, table: Table<'_>) -> Result<Vec<RuleInfo>> {
     Ok(rules)
 }
 
-fn list_family(socket: &mut NftSocket, family: Family) -> Result<Vec<RuleInfo>> {
+/// Lists the rules of the tables of a family.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list_family(socket: &mut NftSocket, family: Family) -> Result<Vec<RuleInfo>> {
     socket.dump(
         libc::NFT_MSG_GETRULE,
         family,
