@@ -147,11 +147,11 @@ fn masquerading(plugins: Plugins) -> Runtime {
 /// Containers reach the world under the host's address, and each other under their own: by ours as by Debian's.
 #[test]
 fn the_world_sees_the_host() {
-    for (is_ours, plugins) in [(true, Plugins::ours()), (false, Plugins::debians())] {
+    for (is_ours, plugins) in [(true, Plugins::ours as fn() -> Plugins), (false, Plugins::debians)] {
         in_host(|_| {
             let world = world();
             containers(&["one", "two"]);
-            let runtime = masquerading(plugins);
+            let runtime = masquerading(plugins());
             let first = runtime.add(ONE).out;
             let second = runtime.add(TWO).out;
             let one = Namespace::open("one").unwrap();

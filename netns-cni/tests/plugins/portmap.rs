@@ -31,11 +31,11 @@ fn two_ports() -> Value {
 /// From the world, from the host, from the host by 127.0.0.1, from the container itself; by ours as by Debian's.
 #[test]
 fn ports_lead_to_the_container_from_everywhere() {
-    for (is_ours, plugins) in [(true, Plugins::ours()), (false, Plugins::debians())] {
+    for (is_ours, plugins) in [(true, Plugins::ours as fn() -> Plugins), (false, Plugins::debians)] {
         in_host(|host| {
             let world = world();
             containers(&["one"]);
-            let runtime = published(plugins, &two_ports());
+            let runtime = published(plugins(), &two_ports());
             let result = runtime.add(ONE).out;
             assert_eq!(result["ips"][0]["address"], "10.88.1.2/24", "{result}");
             let one = Namespace::open("one").unwrap();

@@ -87,10 +87,10 @@ fn lists() -> Vec<Value> {
 fn results_and_containers_are_the_same() {
     for list in lists() {
         let mut seen = Vec::new();
-        for (is_ours, plugins) in [(true, Plugins::ours()), (false, Plugins::debians())] {
+        for (is_ours, plugins) in [(true, Plugins::ours as fn() -> Plugins), (false, Plugins::debians)] {
             in_host(|_| {
                 containers(&["one", "two"]);
-                let runtime = Runtime::new(plugins, list.clone());
+                let runtime = Runtime::new(plugins(), list.clone());
                 let first = runtime.add(ONE);
                 assert_eq!(first.code, Some(0), "{list}: {}", first.out);
                 let second = runtime.add(TWO);
@@ -114,7 +114,10 @@ fn results_and_containers_are_the_same() {
                 assert_eq!(crate::reserved(), Vec::<String>::new());
             });
         }
-        assert_eq!(seen[0], seen[1], "left ours, right Debian's: {list}");
+        // Where Debian's are missing, the test was skipped.
+        if let [ours, theirs] = &seen[..] {
+            assert_eq!(ours, theirs, "left ours, right Debian's: {list}");
+        }
     }
 }
 

@@ -65,10 +65,9 @@ impl Plugins {
     /// The reference's, as Debian has them.
     pub(crate) fn debians() -> Self {
         let folder = "/usr/lib/cni";
-        assert!(
-            Path::new(folder).is_dir(),
-            "{folder} is missing: apt-get install containernetworking-plugins"
-        );
+        if !Path::new(folder).is_dir() {
+            tests::skip(&format!("{folder} missing; run: apt-get install containernetworking-plugins"));
+        }
         Self { folders: folder.to_owned(), _scratch: None }
     }
 
