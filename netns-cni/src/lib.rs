@@ -1,4 +1,4 @@
-//! A CNI plugin: the reference's `bridge`, `host-local` and `loopback` in one program, on [`netns_core`].
+//! A CNI plugin: the reference's `bridge`, `host-local`, `loopback`, `portmap` and `tuning` in one program, on [`netns_core`].
 //!
 //! The program's `main` calls [`run`] with its name, its environment and its three streams.
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ mod plugin;
 mod portmap;
 mod random;
 mod request;
+mod tuning;
 mod version;
 
 pub use failure::{CniFailure, FailureCode, Outcome};
@@ -30,7 +31,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 
-/// Answers one call: what a runtime starts the program for.
+/// Answers one call: what a runtime starts the program for, by this file name.
 ///
 /// `variable` reads the environment. The result or the error goes to `out`, as the specification has it; `log` is for
 /// people. The answer is the exit code: 0, or 1 if `out` has an error.
@@ -38,7 +39,7 @@ use std::io::{Read, Write};
 /// It changes the host's network and the container's, by the calling thread, which is in the host's namespace before and
 /// after. Calls about different attachments may run at the same time, in any number of processes.
 pub fn run(
-    plugin: PluginKind,
+    program: &str,
     variable: impl Fn(&str) -> Option<OsString>,
     input: impl FnOnce() -> std::io::Result<Vec<u8>>,
     out: &mut dyn Write,
@@ -53,22 +54,23 @@ pub fn run(
     if let Some(known) = input.as_deref().ok().and_then(version_of) {
         version = known;
     }
-    let answer = Invocation::read(variable).and_then(|invocation| match invocation {
-        None => {
-            let _ = writeln!(log, "{}", about(plugin));
-            Ok(None)
-        }
-        Some(invocation) => {
-            let input = input.map_err(|error| {
-                let why = format!("read the configuration from stdin: {error}");
-                CniFailure::new(FailureCode::InputOutput, why)
-            })?;
-            match invocation.command {
-                CniCommand::Version => Ok(Some(versions(&version))),
-                _ => plugin.run(&PluginRequest::read(invocation, input)?),
+    let answer =
+        Invocation::read(variable).and_then(|invocation| match (PluginKind::named(program)?, invocation) {
+            (plugin, None) => {
+                let _ = writeln!(log, "{}", about(plugin));
+                Ok(None)
             }
-        }
-    });
+            (plugin, Some(invocation)) => {
+                let input = input.map_err(|error| {
+                    let why = format!("read the configuration from stdin: {error}");
+                    CniFailure::new(FailureCode::InputOutput, why)
+                })?;
+                match invocation.command {
+                    CniCommand::Version => Ok(Some(versions(&version))),
+                    _ => plugin.run(&PluginRequest::read(invocation, input)?),
+                }
+            }
+        });
     let (json, code) = match answer {
         Ok(None) => return 0,
         Ok(Some(json)) => (json, 0),

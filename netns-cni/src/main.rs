@@ -1,6 +1,6 @@
 //! The program. What it does is in the library.
 
-use netns_cni::{PluginKind, read_stdin, run};
+use netns_cni::{read_stdin, run};
 use std::io::{stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +8,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let program = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
-    let plugin = PluginKind::named(&name);
-    ExitCode::from(run(plugin, |name| std::env::var_os(name), read_stdin, &mut stdout(), &mut stderr()))
+    ExitCode::from(run(&name, |name| std::env::var_os(name), read_stdin, &mut stdout(), &mut stderr()))
 }

@@ -4,13 +4,13 @@ use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
 use crate::request::PluginRequest;
 use crate::version::SpecVersion;
-use crate::{bridge, host_local, loopback, portmap};
+use crate::{bridge, host_local, loopback, portmap, tuning};
 use serde_json::Value;
 
 /// A plugin that this program answers as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginKind {
-    /// `netns-cni`, and every name that is none of the others: `bridge` and `portmap` in one.
+    /// `netns-cni`, whatever follows in the name: `bridge` and `portmap` in one.
     Everything,
     /// `bridge`.
     Bridge,
@@ -20,19 +20,28 @@ pub enum PluginKind {
     Loopback,
     /// `portmap`.
     Portmap,
+    /// `tuning`.
+    Tuning,
 }
 
 impl PluginKind {
     /// The plugin of this file name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        match name {
+    ///
+    /// # Errors
+    /// Code 7 if it is the name of none: a link `firewall` must not become a bridge.
+    pub fn named(name: &str) -> Outcome<Self> {
+        Ok(match name {
             "bridge" => Self::Bridge,
             "host-local" => Self::HostLocal,
             "loopback" => Self::Loopback,
             "portmap" => Self::Portmap,
-            _ => Self::Everything,
-        }
+            "tuning" => Self::Tuning,
+            name if name.starts_with(Self::Everything.name()) => Self::Everything,
+            other => {
+                let why = format!("netns-cni has no plugin {other:?}");
+                return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+            }
+        })
     }
 
     /// The name that it is known by.
@@ -44,6 +53,7 @@ impl PluginKind {
             Self::HostLocal => "host-local",
             Self::Loopback => "loopback",
             Self::Portmap => "portmap",
+            Self::Tuning => "tuning",
         }
     }
 
@@ -81,6 +91,7 @@ impl PluginKind {
                 portmap::add(request)?;
                 return request.pass_on();
             }
+            Self::Tuning => return tuning::add(request),
         };
         Ok(result.json(request.version))
     }
@@ -93,6 +104,7 @@ impl PluginKind {
             Self::HostLocal => host_local::release(request, &[]),
             Self::Loopback => loopback::del(request),
             Self::Portmap => portmap::del(request),
+            Self::Tuning => tuning::del(request),
         }
     }
 
@@ -103,6 +115,7 @@ impl PluginKind {
             Self::HostLocal => host_local::check(request),
             Self::Loopback => loopback::check(request),
             Self::Portmap => portmap::check(request),
+            Self::Tuning => tuning::check(request),
         }
     }
 
@@ -114,6 +127,7 @@ impl PluginKind {
             // Its `lo` goes with the container's namespace.
             Self::Loopback => request.valid_attachments().map(drop),
             Self::Portmap => portmap::collect(request),
+            Self::Tuning => tuning::collect(request),
         }
     }
 
@@ -122,7 +136,7 @@ impl PluginKind {
             Self::Everything => both(bridge::status(request), portmap::status()),
             Self::Bridge => bridge::status(request),
             Self::HostLocal => host_local::status(request),
-            Self::Loopback => crate::unavailable_without_privilege(),
+            Self::Loopback | Self::Tuning => crate::unavailable_without_privilege(),
             Self::Portmap => portmap::status(),
         }
     }

@@ -5,7 +5,7 @@ use crate::runtime::{Answer, Plugins, answer};
 use crate::{ONE, containers, ours};
 use serde_json::{Value, json};
 
-const NAMES: [&str; 5] = ["netns-cni", "bridge", "host-local", "loopback", "portmap"];
+const NAMES: [&str; 6] = ["netns-cni", "bridge", "host-local", "loopback", "portmap", "tuning"];
 
 fn call(plugin: &str, variables: &[(&str, &str)], input: &str) -> Answer {
     answer(&mut Plugins::ours().command(plugin, variables.iter().copied()), input.as_bytes())
@@ -151,4 +151,18 @@ fn the_hosts_own_namespace_is_refused() {
         }
         assert_eq!(crate::links(), ["eth1", "eth0"]);
     });
+}
+
+#[test]
+fn a_name_that_is_no_plugin_of_ours_is_refused() {
+    let scratch = tests::Scratch::new();
+    let link = |name: &str| {
+        let path = scratch.path().join(name);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_netns-cni"), &path).expect("a link");
+        let mut command = std::process::Command::new(path);
+        answer(command.env_clear().env("CNI_COMMAND", "VERSION"), b"{}")
+    };
+    let (code, text) = link("firewall").failure();
+    assert_eq!((code, text.contains("\"firewall\"")), (7, true), "{text}");
+    link("netns-cni-0.1").fine();
 }

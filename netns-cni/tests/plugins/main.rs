@@ -10,6 +10,7 @@ mod portmap;
 mod reference;
 mod runtime;
 mod stale;
+mod tuning;
 
 use netns_core::Namespace;
 use runtime::{Attachment, Plugins, Runtime};
