@@ -4,6 +4,7 @@ pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::LinkKind;
+use netns_core::nat::Publication;
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -104,6 +105,8 @@ pub struct Topology {
     pub commands: Vec<ShellCommand>,
     /// Groups whose ports do not talk to each other, neither way.
     pub apart: Vec<[Group; 2]>,
+    /// What of bridges is let out of the host, and in.
+    pub ways_out: Vec<WayOutSpec>,
 }
 
 impl Topology {
@@ -134,6 +137,10 @@ pub struct Cable {
     pub ends: [CableEnd; 2],
     /// What the second end may send, if the first is a port of a bridge; `None`: it is not judged.
     pub policy: Option<PortPolicy>,
+    /// Whether the bridge has a fixed entry that the second end is at the first, and its own link permanent neighbours for
+    /// the addresses which the second end is given together with the cable. They are entered when the cable is made, and not
+    /// looked after. No file says it.
+    pub is_known: bool,
 }
 
 /// An end of a veth pair.
@@ -147,6 +154,9 @@ pub struct CableEnd {
     pub mtu: u32,
     /// The bridge that it is a port of, in the same place.
     pub port: Option<PortSpec>,
+    /// Those of its neighbours that it knows for good, which it never asks for: entered when the cable is made, and not looked
+    /// after. No file says it.
+    pub neighbours: Vec<(IpAddr, MacAddress)>,
 }
 
 /// A link of a kind that has one end.
@@ -216,6 +226,25 @@ impl fmt::Display for RouteSpec {
         }
         formatter.write_str(if self.onlink { " onlink" } else { "" })
     }
+}
+
+/// The way out and in of the namespaces on a bridge of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayOutSpec {
+    /// The bridge.
+    pub bridge: LinkName,
+    /// Its networks, by its addresses.
+    pub subnets: Vec<IpNet>,
+    /// Whether they are let out, under the host's addresses.
+    pub masquerade: bool,
+    /// Whether published ports are reached at 127.0.0.1, too.
+    pub loopback: bool,
+    /// Whether rules are put into chains of others that drop what the host forwards.
+    pub open_forward_chains: bool,
+    /// How many connections each may have at once.
+    pub connection_limit: Option<u32>,
+    /// Ports of the host that are published.
+    pub published: Vec<Publication>,
 }
 
 /// A kernel setting of a namespace.

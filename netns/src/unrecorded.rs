@@ -3,13 +3,13 @@
 
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::state::StateFile;
+use crate::state::{self, RunBefore};
 use netns_core::barrier::{self, Barrier, FORWARDED};
 use netns_core::link::{self, Link};
 use netns_core::tc::{self, Direction};
 use netns_core::{ErrorKind, Namespace, RouteSocket};
 use netns_ebpf::{JournalFile, StrayFilters, programs_of_processes};
-use netns_topology::Lab;
+use netns_topology::{Lab, Record};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -28,11 +28,14 @@ impl Accounted {
             programs.extend(claims.programs.into_iter().flatten());
             barriers.extend(claims.barrier);
         }
-        for record in Lab::all().unwrap_or_default().into_iter().flatten() {
+        let run = state::peek().unwrap_or_default();
+        let before = RunBefore::read(&run).ok().flatten();
+        barriers.extend(before.and_then(|before| before.barrier).map(|barrier| barrier.0));
+        let labs = Lab::all().unwrap_or_default().into_iter().flatten();
+        for record in labs.chain(Record::of_lines(&run).ok().flatten()) {
             programs.extend(record.programs().flatten());
             barriers.extend(record.barriers().map(str::to_owned));
         }
-        barriers.extend(StateFile::barrier());
         Ok(Self { programs, barriers })
     }
 }

@@ -67,6 +67,7 @@ impl RecordedNetwork {
         // What the new programs mark passes from now on; until now it was dropped.
         let stamp = shared.program.as_ref().and_then(|program| program.stamp());
         shared.place(0)?.replace_barrier(&self.plan, stamp)?;
+        shared.reopen_way_out(&options, &sandboxes)?;
         shared.own();
         // Their numbers wait for the kernel.
         drop(others);

@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
 use super::requests::Recipe;
+use super::way_out::WayOut;
 use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub(super) left_names: Mutex<Vec<LeftName>>,
     /// Dropped sandboxes, of namespaces that somebody else made, whose ports could not be deleted.
     left_ports: Mutex<Vec<Ticket>>,
+    /// Of a network that lets them out.
+    pub(super) way_out: WayOut,
 }
 
 impl Shared {
@@ -55,6 +58,7 @@ impl Shared {
             Ok((home_id, (fabric, plan, first))) => {
                 let shared = Self::assemble(home_id, options, plan, (fabric, first), record, true)?;
                 shared.introduce_bridge()?;
+                shared.open_way_out(options)?;
                 Ok(shared)
             }
             Err(error) => {
@@ -91,6 +95,7 @@ impl Shared {
             names: OnceLock::new(),
             left_names: Mutex::default(),
             left_ports: Mutex::default(),
+            way_out: WayOut::default(),
         })
     }
 
@@ -104,6 +109,10 @@ impl Shared {
 
     pub(super) const fn is_recorded(&self) -> bool {
         self.record.is_some()
+    }
+
+    pub(super) const fn record(&self) -> Option<&NetworkRecord> {
+        self.record.as_ref()
     }
 
     /// From now on, what is dropped is removed.
@@ -234,13 +243,15 @@ impl Drop for Shared {
         // What cannot be removed now is left, and stays on record.
         let (names, ports) = (self.remove_left_names(), self.unplug_left());
         let plan = self.recipe.plan;
+        let way_out = self.close_way_out();
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
         let barrier = match self.home_barrier() {
             Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
             None => Ok(()),
         };
-        if let (Ok(()), Ok(()), Ok(()), Some(record)) = (names, ports, barrier, self.record.take()) {
+        let gone = names.and(ports).and(barrier).and(way_out);
+        if let (Ok(()), Some(record)) = (gone, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {

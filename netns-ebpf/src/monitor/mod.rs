@@ -4,6 +4,7 @@ mod ahead;
 mod assign;
 mod attach;
 mod byte_order;
+mod cast;
 mod compare;
 mod count;
 mod ends;

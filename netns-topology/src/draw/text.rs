@@ -27,13 +27,21 @@ pub fn text(topology: &Topology) -> String {
     // Writing to a `String` cannot fail.
     for bridge in &topology.bridges {
         let _ = writeln!(out, "bridge {}", named(&bridge.link));
-        for Cable { ends: [port, far], policy } in &topology.cables {
+        for Cable { ends: [port, far], policy, .. } in &topology.cables {
             if is_on(port, &bridge.link) {
                 let policy = policy
                     .as_ref()
                     .map_or_else(|| otherwise.to_owned(), |policy| format!(", policy {policy}"));
                 let _ = writeln!(out, "  {} by {}{policy}", named(&far.link), port.link.name);
             }
+        }
+    }
+    for way in &topology.ways_out {
+        if way.masquerade {
+            let _ = writeln!(out, "{}: masquerade", way.bridge);
+        }
+        for publication in &way.published {
+            let _ = writeln!(out, "{}: publish {publication}", way.bridge);
         }
     }
     for [near, far] in topology.cables.iter().map(|cable| &cable.ends) {

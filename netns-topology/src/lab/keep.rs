@@ -1,13 +1,14 @@
 //! Putting back what enforces policies, where somebody took it away.
 
 use super::Lab;
-use crate::apply::Executor;
+use crate::apply::{Executor, Progress, Work};
 use crate::error::Result;
 use crate::file;
 use crate::observe::Observed;
 use crate::plan::{Change, plan};
 use crate::record::{Record, Store};
 use crate::topology::LinkName;
+use std::ops::ControlFlow;
 
 impl Lab {
     /// Puts back what judges interfaces of the topology that is up, where somebody took it away or changed it: programs at
@@ -29,7 +30,8 @@ impl Lab {
         let Some(mut record) = Store::read(&self.path)? else { return Ok(None) };
         let (observed, lost) = self.lost(&record)?;
         if !lost.is_empty() {
-            Executor::new(&store, &mut record, &mut |_| {}).execute(&lost, &observed)?;
+            let tell = &mut |_: &Progress<'_>| ControlFlow::Continue(());
+            Executor::new(&mut Work::new(&store, tell), &mut record).execute(&lost, &observed)?;
             store.write(&record)?;
         }
         Ok(Some(lost))

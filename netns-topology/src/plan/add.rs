@@ -29,6 +29,7 @@ impl Planner<'_> {
         self.set_sysctls(true);
         self.add_addresses();
         self.add_link_locals();
+        self.open_ways_out();
         self.add_routes();
         for command in &self.topology.commands {
             let known =
@@ -261,7 +262,7 @@ impl Planner<'_> {
                 .topology
                 .addresses
                 .iter()
-                .any(|address| address.link == *link && is_link_local(address.net.address()));
+                .any(|address| is_link_local(address.net.address()) && address.link == *link);
             let index = self.observed.link(link).map(|now| now.index);
             let present = self.observed.inside(&link.place).is_some_and(|inside| {
                 inside

@@ -12,7 +12,10 @@ mod store;
 use crate::error::Result;
 use crate::group::GroupNumbers;
 use crate::topology::{AddressSpec, LinkName, Place, RouteSpec, Sysctl};
-use netns_core::record::{NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, SettingBefore};
+use netns_core::nat::Forwarding;
+use netns_core::record::{
+    Line, NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, RecordedLink, SettingBefore,
+};
 use netns_core::{Folder, IfName, MacAddress};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,19 @@ pub struct Record {
     pub(crate) barriers: BTreeMap<Place, String>,
     /// The numbers of groups that have names.
     pub(crate) groups: GroupNumbers,
+    /// The ways out of bridges of the host.
+    pub(crate) ways_out: Vec<RecordedWayOut>,
+}
+
+/// A way out of a bridge, and of which settings the host forwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedWayOut {
+    pub(crate) bridge: String,
+    /// The name of its table, which no other has.
+    pub(crate) table: String,
+    /// Of the options that the table was made with.
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) forwarding: Forwarding,
 }
 
 /// A link by place and name.
@@ -73,9 +89,9 @@ pub(crate) struct LinkEntry {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
-    /// The index that the kernel gave it, once all is up. The kernel counts on and gives none twice (`dev_index_reserve`
-    /// in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>), so it finds a link that somebody has given
-    /// another name or another MAC address since.
+    /// The index that it was made with, or that the kernel gave it, once all is up. It finds a link that somebody has given
+    /// another name or another MAC address since: the kernel, for its part, counts on and gives none twice
+    /// (`dev_index_reserve` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>).
     pub(crate) index: Option<u32>,
 }
 
@@ -105,6 +121,17 @@ pub(crate) struct RecordedCommand {
     pub(crate) namespace: String,
     pub(crate) command: String,
     pub(crate) group: u32,
+}
+
+impl RecordedWayOut {
+    pub(crate) fn is(&self, bridge: IfName) -> bool {
+        self.bridge == bridge.as_str()
+    }
+
+    /// The bridge; `None` if the record was tampered with.
+    pub(crate) fn name(&self) -> Option<IfName> {
+        IfName::new(&self.bridge).ok()
+    }
 }
 
 impl RecordedName {
@@ -137,6 +164,12 @@ impl LinkEntry {
 
     pub(crate) fn has_mac(&self, mac: Option<MacAddress>) -> bool {
         mac.is_some_and(|mac| mac.to_string() == self.mac)
+    }
+
+    /// What distinguishes it from others of its place; `None` if the record was tampered with.
+    pub(crate) fn recorded(&self) -> Option<RecordedLink> {
+        let (name, mac) = (IfName::new(&self.name).ok()?, self.mac.parse().ok()?);
+        Some(RecordedLink { name, index: self.index, mac })
     }
 
     /// Its place and name; `None` if the record was tampered with.
@@ -177,6 +210,27 @@ impl SysctlEntry {
 }
 
 impl Record {
+    /// An empty record of a topology that a process holds.
+    pub(crate) fn of_process(path: &Path) -> Result<Self> {
+        let topologies = Store::all()?.into_iter().flatten().map(|other| RecordedFolder(other.folder));
+        let RecordedFolder(folder) = RecordedFolder(Folder::observe()?).of_first(topologies);
+        Ok(Self { folder, ..Self::empty(path.to_owned()) })
+    }
+
+    /// Reads the record of a [`HeldLab`](crate::HeldLab); `None` if it says nothing.
+    ///
+    /// # Errors
+    /// Which line makes no sense.
+    pub fn of_lines(lines: &[Line]) -> Result<Option<Self>, String> {
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let unknown = |line: Option<&Line>| {
+            line.map_or_else(|| "it names no file".to_owned(), |line| format!("this makes no sense: {line}"))
+        };
+        Self::read(lines).map(Some).map_err(unknown)
+    }
+
     /// An empty record.
     pub(crate) fn new(file: &Path) -> Result<Self> {
         // A `run` may be going on, or have been killed.
@@ -233,7 +287,7 @@ impl Record {
         self.barriers.values().map(String::as_str)
     }
 
-    fn empty(file: PathBuf) -> Self {
+    pub(crate) fn empty(file: PathBuf) -> Self {
         Self {
             file,
             first_file: None,
@@ -250,7 +304,13 @@ impl Record {
             programs: BTreeMap::new(),
             barriers: BTreeMap::new(),
             groups: GroupNumbers::new(),
+            ways_out: Vec::new(),
         }
+    }
+
+    /// Whether there are links.
+    pub(crate) fn has_links(&self) -> bool {
+        self.every_link().next().is_some()
     }
 
     /// All links.
@@ -269,6 +329,10 @@ impl Record {
 
     pub(crate) fn has_route(&self, route: &RouteSpec) -> bool {
         self.routes.contains(&RecordedRoute::new(route))
+    }
+
+    pub(crate) fn way_out_mut(&mut self, bridge: IfName) -> Option<&mut RecordedWayOut> {
+        self.ways_out.iter_mut().find(|way| way.is(bridge))
     }
 
     pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&SysctlEntry> {

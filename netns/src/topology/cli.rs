@@ -9,6 +9,10 @@ use std::time::Duration;
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, an error in the file (told with line and \
      column), or something in the way, and nothing was changed; 2 the kernel refused, or a command of the file \
      ended with an error at once, and what was done is undone.";
+/// The same for `down`.
+pub(crate) const DOWN_EXIT_CODES: &str = "Exit codes: 0 nothing of it is left, whether or not it was up; 1 wrong usage, \
+     or neither the file nor a topology of it is there; 2 the kernel refused, and what is left is on record: `down` \
+     goes on.";
 /// The same for `diff`.
 pub(crate) const DIFF_EXIT_CODES: &str = "Exit codes: 0 `up` would change nothing; 1 it would change what is listed, \
      or, with a message on stderr, it would refuse; 2 the kernel does not tell.";
