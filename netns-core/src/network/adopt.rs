@@ -61,6 +61,7 @@ impl RecordedNetwork {
         options.program = program;
         let reopened = Fabric::reopen(home, &self.plan, &options)?;
         let shared = Arc::new(Shared::assemble(home_id, &options, self.plan, reopened, Some(record), false)?);
+        shared.introduce_bridge()?;
         // Until everything is taken over, what is dropped is left as it is.
         let (sandboxes, others) = self.adopt(&shared)?;
         // What the new programs mark passes from now on; until now it was dropped.

@@ -56,9 +56,10 @@ impl Shared {
         });
         match made {
             Ok((home_id, (fabric, plan, first))) => {
-                let made = Self::assemble(home_id, options, plan, (fabric, first), record, true)?;
-                made.open_way_out(options)?;
-                Ok(made)
+                let shared = Self::assemble(home_id, options, plan, (fabric, first), record, true)?;
+                shared.introduce_bridge()?;
+                shared.open_way_out(options)?;
+                Ok(shared)
             }
             Err(error) => {
                 // The reason that matters is the first one.
@@ -96,6 +97,14 @@ impl Shared {
             left_ports: Mutex::default(),
             way_out: WayOut::default(),
         })
+    }
+
+    /// Lets the program know the first bridge.
+    pub(super) fn introduce_bridge(&self) -> Result<()> {
+        match &self.program {
+            Some(program) => program.bridge(self.home(), self.recipe.plan.root()),
+            None => Ok(()),
+        }
     }
 
     pub(super) const fn is_recorded(&self) -> bool {
@@ -248,6 +257,7 @@ impl Drop for Shared {
         if let Some(program) = &self.program {
             let further = (0..).zip(&self.places).skip(1).filter(|(_, place)| place.get().is_some());
             further.for_each(|(shard, _)| program.part(plan.leaf(shard).ends()));
+            program.bridge_gone(plan.root());
         }
     }
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub enum KeyType {
     /// An interface index, in host order.
     InterfaceIndex,
+    /// The name of an interface, filled up with zeros.
+    InterfaceName,
     /// An IPv4 address.
     Ipv4Address,
     /// An IPv6 address.
@@ -37,6 +39,7 @@ impl KeyType {
     const fn number(self) -> u32 {
         match self {
             Self::InterfaceIndex => 20,
+            Self::InterfaceName => 41,
             Self::Ipv4Address => 7,
             Self::Ipv6Address => 8,
             Self::EthernetAddress => 9,
@@ -58,7 +61,7 @@ impl KeyType {
     /// thing.
     const fn order(self) -> u32 {
         match self {
-            Self::InterfaceIndex | Self::Mark => 1,
+            Self::InterfaceIndex | Self::InterfaceName | Self::Mark => 1,
             Self::Ipv4Address
             | Self::Ipv6Address
             | Self::EthernetAddress
@@ -73,7 +76,7 @@ impl KeyType {
     pub const fn length(self) -> u32 {
         match self {
             Self::InterfaceIndex | Self::Ipv4Address | Self::Mark => 4,
-            Self::Ipv6Address => 16,
+            Self::Ipv6Address | Self::InterfaceName => 16,
             Self::EthernetAddress => 6,
             Self::InternetProtocol => 1,
             Self::Port => 2,

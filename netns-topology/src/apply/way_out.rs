@@ -3,7 +3,7 @@
 use super::Executor;
 use crate::error::Result;
 use crate::plan::Change;
-use crate::record::{RecordedWayOut, Store};
+use crate::record::RecordedWayOut;
 use crate::topology::{LinkName, Place, WayOutSpec};
 use crate::way_out::fingerprint;
 use netns_core::nat::{self, Forwarding, ForwardingNeeds, Nat, Publication};
@@ -12,14 +12,14 @@ use netns_core::{IfName, link};
 /// The owner of a topology's ports.
 const OWNER: &str = "topology";
 
-impl Executor<'_> {
+impl Executor<'_, '_> {
     /// Writes down the tables that are going to be made, and the settings of the host that are going to be set.
     pub(super) fn note_way_out(&mut self, spec: &WayOutSpec) -> Result<()> {
-        let claimant = Store::path(&self.record.file);
+        let claimant = self.work.store.claimant(self.record);
         let [ipv4, ipv6] = spec.families();
         let (bridge, loopback) = (spec.bridge.name, spec.loopback);
         let needs = ForwardingNeeds { bridge, uplinks: None, ipv4, ipv6, loopback };
-        let forwarding = Forwarding::plan(&self.entry(&Place::Host)?.0, &needs, &claimant)?;
+        let forwarding = Forwarding::plan(self.entry(&Place::Host)?.0, &needs, &claimant)?;
         match self.record.way_out_mut(bridge) {
             // What was needed by then is put back with the rest.
             Some(known) => known.forwarding.extend(forwarding),
@@ -36,7 +36,7 @@ impl Executor<'_> {
     /// Makes the rules, in place of those that are there, and sets the host's settings.
     pub(super) fn open_way_out(&mut self, spec: &WayOutSpec) -> Result<()> {
         let bridge = spec.bridge.name;
-        let claimant = Store::path(&self.record.file);
+        let claimant = self.work.store.claimant(self.record);
         let (host, socket) = self.entry(&Place::Host)?;
         let link = link::get(socket, bridge)?;
         let options = spec.options(link.index, link.mac.unwrap_or_default());
@@ -54,7 +54,7 @@ impl Executor<'_> {
 
     /// Sets the host's settings back that nothing else of the topology needs, and takes the rules away.
     pub(super) fn close_way_out(&mut self, bridge: IfName) -> Result<()> {
-        let claimant = Store::path(&self.record.file);
+        let claimant = self.work.store.claimant(self.record);
         let host = self.entry(&Place::Host)?.0.try_clone()?;
         let (ours, others): (Vec<_>, Vec<_>) =
             self.record.ways_out.iter().partition(|way| way.bridge == bridge.as_str());

@@ -2,20 +2,22 @@
 
 pub(crate) mod cli;
 mod progress;
+mod watch;
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
-use crate::output::{json_line, stdout};
+use crate::output::{copy, json_line, stdout};
 use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, CommandState, Error, Lab, LinkName, Record, ShellCommand, draw};
+use netns_topology::{Change, CommandState, Done, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+pub(crate) use watch::watch;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
@@ -24,10 +26,11 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let done = lab.up_with(&mut |progress| shown.show(progress))?;
     let told = shown.is_verbose;
     drop(shown);
+    report_left_alone(&done);
     if done.was_up && done.changes.is_empty() && !arguments.quiet {
         say(format_args!("{} is up: there is nothing to change", arguments.file.display()));
     }
-    tell(&done.changes, arguments.quiet || told)
+    tell_done(&done.changes, arguments.quiet || told)
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
@@ -36,6 +39,7 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let done = lab.down_with(&mut |progress| shown.show(progress)).inspect_err(|_| report_left(&lab))?;
     let told = shown.is_verbose;
     drop(shown);
+    report_left_alone(&done);
     if !done.was_up {
         let file = arguments.file.display();
         // A slip of the pen, rather than what a script takes down to be sure.
@@ -48,7 +52,14 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
             say(format_args!("{file} is not up: there is nothing to take down"));
         }
     }
-    tell(&done.changes, arguments.quiet || told)
+    tell_done(&done.changes, arguments.quiet || told)
+}
+
+/// Reports what was to go and stays, because something of somebody else has taken its place.
+fn report_left_alone(done: &Done) {
+    for why in &done.left {
+        say(format_args!("left alone: {why}"));
+    }
 }
 
 /// Reports what is left of a lab that could not be taken down as a whole.
@@ -99,6 +110,12 @@ fn describe_lab(record: &Record) -> Value {
         "complete": record.is_complete(),
         "namespaces": record.namespace_names().collect::<Vec<_>>(), "bridges": bridges,
     })
+}
+
+/// Prints what was changed. It stays changed if nobody can read of it: taking it back could fail as well.
+fn tell_done(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
+    tell(changes, quiet)
+        .map_err(|failure| Failure::Kernel(format!("{failure}; the changes that it would list are made")))
 }
 
 fn tell(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
@@ -171,7 +188,7 @@ pub(crate) fn logs(arguments: &LogsArguments) -> Result<ExitCode, Failure> {
             arguments.namespace.as_ref().map_or_else(String::new, |name| format!(" in namespace {name}"));
         return Err(Failure::usage(format!("nothing that {file} runs{what} was started")));
     }
-    let (mut out, several) = (stdout(), files.len() > 1);
+    let (mut out, several) = (copy(), files.len() > 1);
     for (namespace, path) in files {
         let text =
             fs::read(&path).map_err(|error| Failure::usage(format!("read {}: {error}", path.display())))?;

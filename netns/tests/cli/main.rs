@@ -7,12 +7,14 @@ mod clean;
 mod commands;
 mod counting;
 mod enforcement;
+mod held;
 mod host_policy;
 mod hosts;
 mod input;
 mod interrupt;
 mod keys;
 mod keys_lists;
+mod late_ports;
 mod limits;
 mod live;
 mod manual;
@@ -25,6 +27,7 @@ mod ours;
 mod ours_topology;
 mod run;
 mod shared_settings;
+mod takeover;
 mod topology;
 mod topology_drawn;
 mod topology_drift;
@@ -34,18 +37,26 @@ mod topology_labs;
 mod topology_many;
 mod topology_nat;
 mod topology_policy;
+mod topology_watch;
 mod unit;
 mod unmatched;
+mod unrecorded;
 mod vlan;
 mod watched;
+mod words;
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 use tests::{ip, run as run_tool, tc};
 
+/// `netns`, without arguments.
+fn bare() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_netns"))
+}
+
 /// `netns ARGUMENTS`, split at white space.
 fn xtask(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netns"));
+    let mut command = bare();
     command.args(arguments.split_whitespace()).stdin(Stdio::null());
     command
 }
