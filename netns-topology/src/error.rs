@@ -41,6 +41,8 @@ pub enum Error {
     /// After every change was made, the kernel's state still differs: somebody else changes it too, or a value is not
     /// what the kernel makes of it.
     Unstable(Vec<String>),
+    /// Taking down failed in several places; what is left is on record.
+    Undoing(Vec<Error>),
     /// Bringing it up failed, and what was done is undone.
     RolledBack(Box<Error>),
     /// Bringing it up failed, and so did undoing it; what is left is on record, and `down` takes it down.
@@ -70,6 +72,7 @@ impl Error {
             Self::System { error, .. } => ErrorKind::of(error),
             Self::Command { .. } => ErrorKind::Other,
             Self::Unstable(_) => ErrorKind::Interrupted,
+            Self::Undoing(failures) => failures.first().map_or(ErrorKind::Other, Self::kind),
             Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.kind(),
         }
     }
@@ -82,6 +85,7 @@ impl Error {
             Self::Kernel(error) => error.errno(),
             Self::Program(error) => error.errno(),
             Self::System { error, .. } => error.raw_os_error(),
+            Self::Undoing(failures) => failures.first().and_then(Self::errno),
             Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.errno(),
         }
     }
@@ -122,6 +126,10 @@ impl fmt::Display for Error {
             Self::Unstable(left) => {
                 write!(formatter, "the kernel does not keep what it was given: {}", left.join("; "))
             }
+            Self::Undoing(failures) => {
+                let failures: Vec<String> = failures.iter().map(ToString::to_string).collect();
+                formatter.write_str(&failures.join("; "))
+            }
             Self::RolledBack(why) => write!(formatter, "{why}; what was done is undone"),
             Self::NotRolledBack { why, rollback } => write!(
                 formatter,
@@ -139,6 +147,7 @@ impl std::error::Error for Error {
             Self::Kernel(error) => error.source(),
             Self::Program(error) => error.source(),
             Self::System { error, .. } => error.source(),
+            Self::Undoing(failures) => failures.first().and_then(|first| first.source()),
             Self::RolledBack(why) | Self::NotRolledBack { why, .. } => why.source(),
         }
     }

@@ -1,24 +1,21 @@
 //! A topology file and what is up of it: up, down, diff.
 
-use crate::apply::{Executor, Progress};
+mod keep;
+
+use crate::apply::{Progress, Work};
+use crate::converge::{converge, finish};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::forwarding;
 use crate::observe::Observed;
-use crate::plan::{Change, number_groups, plan};
+use crate::plan::{Change, plan};
 use crate::processes::{self, CommandState};
-use crate::record::{LinkEntry, Record, RecordedRoute, Store, SysctlEntry};
-use crate::topology::{LinkName, Place, ShellCommand, Sysctl, Topology};
-use netns_core::record::SharedSetting;
-use netns_core::{Namespace, barrier};
-use netns_ebpf::Mode;
+use crate::record::{Record, Store};
+use crate::topology::{LinkName, ShellCommand, Topology};
 use netns_ebpf::layout::Violations;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-
-/// How often a plan is made anew. Some changes take others with them: with an address the kernel removes routes and
-/// the secondary addresses of its network, with a bridge its ports leave.
-const ROUNDS: usize = 4;
 
 /// A topology file. It belongs to the namespace of the calling thread, which is the host of its topology.
 #[derive(Debug, Clone)]
@@ -36,6 +33,8 @@ pub struct Done {
     pub changes: Vec<Change>,
     /// Whether it was up before, or some of it.
     pub was_up: bool,
+    /// What was to go and was left alone, because something of somebody else is in its place: a sentence each.
+    pub left: Vec<String>,
 }
 
 impl Lab {
@@ -150,16 +149,21 @@ impl Lab {
         let before = record.applied.clone();
         let was_up = Store::has(&record.file);
         let mut changes = Vec::new();
-        let outcome = converge(&store, &topology, &mut record, &mut changes, tell).and_then(|()| {
+        let mut go_on = |progress: &Progress<'_>| going_on(tell, progress);
+        let mut work = Work::new(&store, &mut go_on);
+        let outcome = converge(&mut work, &topology, &mut record, &mut changes).and_then(|()| {
             let applied = record.applied.replace(text);
             // What is up and not on record as such would be neither: it is undone then, as after any refusal.
             store.write(&record).inspect_err(|_| record.applied = applied)
         });
+        let left = std::mem::take(&mut work.left);
+        // Its namespaces are found by their names from here on.
+        drop(work);
         match outcome {
             Ok(()) => {
                 // Only now: it may take half a minute, and all is on record.
                 forwarding::wait(&topology)?;
-                Ok(Done { changes, was_up })
+                Ok(Done { changes, was_up, left })
             }
             // Refused before anything was made.
             Err(error) if changes.is_empty() => {
@@ -181,7 +185,12 @@ impl Lab {
             Some(text) => file::parse(&self.path, text)?,
             None => Topology::default(),
         };
-        converge(&store, &topology, &mut record, &mut Vec::new(), &mut |_| {})?;
+        converge(
+            &mut Work::new(&store, &mut |_| ControlFlow::Continue(())),
+            &topology,
+            &mut record,
+            &mut Vec::new(),
+        )?;
         if before.is_none() {
             return finish(store, &record);
         }
@@ -206,12 +215,16 @@ impl Lab {
         let store = self.lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
             store.tidy_up(&self.path)?;
-            return Ok(Done { changes: Vec::new(), was_up: false });
+            return Ok(Done { changes: Vec::new(), was_up: false, left: Vec::new() });
         };
         let mut changes = Vec::new();
-        converge(&store, &Topology::default(), &mut record, &mut changes, tell)?;
+        let mut go_on = |progress: &Progress<'_>| going_on(tell, progress);
+        let mut work = Work::new(&store, &mut go_on);
+        converge(&mut work, &Topology::default(), &mut record, &mut changes)?;
+        let left = std::mem::take(&mut work.left);
+        drop(work);
         finish(store, &record)?;
-        Ok(Done { changes, was_up: true })
+        Ok(Done { changes, was_up: true, left })
     }
 
     /// What interfaces sent that their policies do not let them, each by the name of the port that found it, since the
@@ -282,124 +295,7 @@ fn followed(mut path: PathBuf) -> PathBuf {
     path
 }
 
-/// Plans and executes until there is nothing left to change.
-fn converge(
-    store: &Store,
-    topology: &Topology,
-    record: &mut Record,
-    done: &mut Vec<Change>,
-    tell: &mut dyn FnMut(&Progress<'_>),
-) -> Result<()> {
-    for _ in 0..ROUNDS {
-        let observed = Observed::look(topology, record)?;
-        let changes = plan(topology, record, &observed)?;
-        record.groups = number_groups(topology, record)?;
-        if changes.is_empty() {
-            lower_barriers(record, topology)?;
-            settle_settings(store, record, topology)?;
-            tidy(record, topology, &observed);
-            return Ok(());
-        }
-        done.extend_from_slice(&changes);
-        Executor::new(store, record, tell).execute(&changes, &observed)?;
-    }
-    let left = plan(topology, record, &Observed::look(topology, record)?)?;
-    Err(Error::Unstable(left.iter().map(ToString::to_string).collect()))
-}
-
-/// Takes away the barriers of places where nothing is enforced any more. Those of namespaces that are gone went with them.
-fn lower_barriers(record: &mut Record, topology: &Topology) -> Result<()> {
-    let is_needed = |place: &Place| {
-        let is_enforced = |cable: &crate::topology::Cable| {
-            cable.ends[0].link.place == *place
-                && cable.policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce)
-        };
-        topology.cables.iter().any(is_enforced)
-    };
-    let of_no_use: Vec<Place> = record.barriers.keys().filter(|place| !is_needed(place)).cloned().collect();
-    for place in of_no_use {
-        let namespace = match &place {
-            Place::Host => Some(Namespace::current()?),
-            Place::Namespace(name) => Namespace::open(name).ok(),
-        };
-        if let (Some(namespace), Some(name)) = (namespace, record.barriers.get(&place)) {
-            barrier::remove(&namespace, name)?;
-        }
-        record.barriers.remove(&place);
-    }
-    Ok(())
-}
-
-/// Claims what the host is already set to, for others may be about to put it back, and releases what is not needed any more.
-fn settle_settings(store: &Store, record: &mut Record, topology: &Topology) -> Result<()> {
-    let wanted = || topology.sysctls.iter().filter(|sysctl| sysctl.is_shared());
-    if wanted().next().is_none() && !record.sysctls.iter().any(SysctlEntry::is_shared) {
-        return Ok(());
-    }
-    let (host, claimant) = (Namespace::current()?, Store::path(&record.file));
-    let setting = |name| SharedSetting { namespace: &host, name, claimant: &claimant };
-    let is_new = |record: &Record, sysctl: &Sysctl| record.sysctl(sysctl).is_none();
-    let before = record.sysctls.len();
-    for sysctl in wanted() {
-        if is_new(record, sysctl) {
-            record.sysctls.push(SysctlEntry::shared(sysctl, setting(&sysctl.key).before()?));
-        }
-    }
-    if record.sysctls.len() > before {
-        store.write(record)?;
-    }
-    for sysctl in wanted() {
-        setting(&sysctl.key).claim(&sysctl.value)?;
-    }
-    let of_no_use = |recorded: &&SysctlEntry| !topology.sysctls.iter().any(|wanted| recorded.is(wanted));
-    for recorded in record.sysctls.iter().filter(|recorded| recorded.is_shared()).filter(of_no_use) {
-        setting(&recorded.key).release(&recorded.before(), &recorded.value)?;
-    }
-    Ok(())
-}
-
-/// Nothing is left of what the record says.
-fn finish(store: Store, record: &Record) -> Result<()> {
-    record.folder.restore()?;
-    store.remove(record)
-}
-
-/// Drops from the record what is gone.
-fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
-    let there = |link: &LinkEntry| observed.ours(link).is_some();
-    let is = |recorded: &LinkEntry, link: &LinkName| recorded.is(link);
-    for known in record.every_link_mut() {
-        known.index = observed.ours(known).map(|now| now.index);
-    }
-    record.namespaces.retain(|name, _| topology.namespaces.contains(name));
-    record.bridges.retain(|link| there(link) && topology.bridges.iter().any(|bridge| is(link, &bridge.link)));
-    record.links.retain(|link| there(link) && topology.links.iter().any(|single| is(link, &single.link)));
-    record.cables.retain(|ends| {
-        let wanted = |link: &LinkEntry| {
-            topology.cables.iter().flat_map(|cable| &cable.ends).any(|end| is(link, &end.link))
-        };
-        ends.iter().all(|end| there(end) && wanted(end))
-    });
-    record.addresses.retain(|(link, net)| {
-        topology.addresses.iter().any(|address| link.is(&address.link) && address.net.to_string() == *net)
-    });
-    record.routes.retain(|route| topology.routes.iter().any(|wanted| RecordedRoute::new(wanted) == *route));
-    record.sysctls.retain(|sysctl| topology.sysctls.iter().any(|wanted| sysctl.is(wanted)));
-    let judged = |place: &Place| {
-        let in_place =
-            |cable: &crate::topology::Cable| cable.policy.is_some() && cable.ends[0].link.place == *place;
-        topology.cables.iter().any(in_place)
-    };
-    record.programs.retain(|place, programs| {
-        let present = programs.last().copied().filter(|_| judged(place));
-        // Of the others those are known for as long as a filter may hold them.
-        programs.retain(|ids| Some(*ids) == present || netns_ebpf::are_loaded(*ids));
-        !programs.is_empty()
-    });
-    record.commands.retain(|started| {
-        let is = |wanted: &crate::topology::ShellCommand| {
-            wanted.namespace == started.namespace && wanted.command == started.command
-        };
-        topology.commands.iter().any(is)
-    });
+fn going_on(tell: &mut dyn FnMut(&Progress<'_>), progress: &Progress<'_>) -> ControlFlow<()> {
+    tell(progress);
+    ControlFlow::Continue(())
 }

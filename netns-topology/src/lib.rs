@@ -23,6 +23,11 @@
 //! that until there is nothing left to change. Going back after a failure and taking down are the same with another
 //! aim: the topology that was up before, and the empty one.
 //!
+//! # Without a file
+//!
+//! [`HeldLab`] brings up a [`Topology`] that a program has made by itself, and takes it down: with a record of the program's,
+//! or without one and without names, so that all goes with the program. `netns run` is built on it.
+//!
 //! # The file
 //!
 //! | table | keys |
@@ -106,12 +111,14 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod converge;
 pub mod draw;
 mod error;
 mod fault;
 mod file;
 mod forwarding;
 mod group;
+mod held;
 mod lab;
 mod observe;
 mod options;
@@ -119,12 +126,14 @@ mod plan;
 mod policy;
 mod processes;
 mod record;
+mod scope;
 mod topology;
 
 pub use apply::Progress;
 pub use error::{Error, Result};
 pub use fault::Fault;
 pub use file::{Policies, parse};
+pub use held::HeldLab;
 pub use lab::{Done, Lab};
 pub use observe::{JudgedPort, Observed, ObservedInside};
 pub use plan::{Change, plan};

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::processes;
 use crate::record::{LinkEntry, Record, Store};
+use crate::scope::Scope;
 use crate::topology::{LinkName, Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
@@ -12,6 +13,7 @@ use netns_ebpf::layout::Violations;
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Ahead, Clsact, Mode, Monitor, MonitorError, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
@@ -68,30 +70,66 @@ impl Observed {
     /// # Errors
     /// If the kernel does not tell.
     pub fn look(topology: &Topology, record: &Record) -> Result<Self> {
+        let scope = Scope::of_file(record);
+        let mut observed = Self::look_at(topology, record, &scope)?;
+        observed.look_at_policies(record)?;
+        observed.look_at_commands(record, &scope)?;
+        Ok(observed)
+    }
+
+    /// As [`Self::look`], as far as a change asks for it: what is judged does not matter where all is taken down,
+    /// and nothing is where nothing was made.
+    pub(crate) fn look_for(topology: &Topology, record: &Record, scope: &Scope<'_>) -> Result<Self> {
+        let mut observed = Self::look_at(topology, record, scope)?;
+        if !topology.cables.is_empty() && record.has_links() {
+            observed.look_at_policies(record)?;
+        }
+        observed.look_at_commands(record, scope)?;
+        Ok(observed)
+    }
+
+    fn look_at_commands(&mut self, record: &Record, scope: &Scope<'_>) -> Result<()> {
+        if !scope.has_commands {
+            return Ok(());
+        }
+        let running = processes::running(&record.mark(), record)?;
+        self.running = running.into_iter().map(|process| (process.namespace, process.command)).collect();
+        Ok(())
+    }
+
+    fn look_at(topology: &Topology, record: &Record, scope: &Scope<'_>) -> Result<Self> {
+        let unnamed = scope.unnamed;
         let mut observed = Self::default();
         let host = Namespace::current()?;
         let mut socket = RouteSocket::open_in(&host)?;
         let inside = look_inside(&host, &mut socket, &Place::Host, topology, record)?;
         observed.places.insert(Place::Host, inside);
         let names: BTreeSet<&String> = topology.namespaces.iter().chain(record.namespaces.keys()).collect();
-        let present = Namespace::list()?;
-        for name in names.into_iter().filter(|name| present.contains(name)) {
-            let namespace = match Namespace::open(name) {
-                // Somebody has taken it away meanwhile.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                // A name without a namespace was left by somebody who was killed while making it.
-                Err(error) if error.kind() == ErrorKind::Invalid => {
-                    observed.namespaces.insert(name.clone(), None);
-                    continue;
-                }
-                // Whatever else: what is there must not be taken for what is not.
-                other => other?,
+        let present = if unnamed.is_none() { Namespace::list()? } else { Vec::new() };
+        for name in names {
+            let place = Place::Namespace(name.clone());
+            let namespace = match unnamed.map(|held| held.get(&place)) {
+                Some(Some(namespace)) => Arc::clone(namespace),
+                Some(None) => continue,
+                None if present.binary_search(name).is_err() => continue,
+                None => match Namespace::open(name) {
+                    // Somebody has taken it away meanwhile.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    // A name without a namespace was left by somebody who was killed while making it.
+                    Err(error) if error.kind() == ErrorKind::Invalid => {
+                        observed.namespaces.insert(name.clone(), None);
+                        continue;
+                    }
+                    // Whatever else: what is there must not be taken for what is not.
+                    other => Arc::new(other?),
+                },
             };
             let mut socket = RouteSocket::open_in(&namespace)?;
             let identity = NamespaceIdentity::with_socket(&namespace, &mut socket)?;
             observed.namespaces.insert(name.clone(), Some(identity));
-            if record.namespaces.get(name).is_some_and(|ours| ours.is(&identity)) {
-                let place = Place::Namespace(name.clone());
+            // Where all goes, what is inside goes along; of a file the changes say what that is.
+            let goes_unseen = !scope.has_commands && topology.namespaces.is_empty();
+            if !goes_unseen && record.namespaces.get(name).is_some_and(|ours| ours.is(&identity)) {
                 let inside = look_inside(&namespace, &mut socket, &place, topology, record)?;
                 observed.places.insert(place, inside);
             }
@@ -101,17 +139,11 @@ impl Observed {
             observed.others = Store::all()?.into_iter().flatten().collect();
             observed.others.retain(|other| other.file != record.file);
         }
-        observed.look_at_policies(record)?;
-        for sysctl in record.sysctls.iter().filter(|sysctl| sysctl.is_shared()) {
-            let claimant = Store::path(&record.file);
-            let setting = SharedSetting { namespace: &host, name: &sysctl.key, claimant: &claimant };
+        for sysctl in record.sysctls.iter().filter(|sysctl| sysctl.is_shared() && unnamed.is_none()) {
+            let setting = SharedSetting { namespace: &host, name: &sysctl.key, claimant: &scope.claimant };
             let needed = setting.needed_by_others()?.map(|needed| (sysctl.key.clone(), needed));
             observed.needed_by_others.extend(needed);
         }
-        observed.running = processes::running(&record.mark(), record)?
-            .into_iter()
-            .map(|process| (process.namespace, process.command))
-            .collect();
         Ok(observed)
     }
 

@@ -134,6 +134,10 @@ pub struct Cable {
     pub ends: [CableEnd; 2],
     /// What the second end may send, if the first is a port of a bridge; `None`: it is not judged.
     pub policy: Option<PortPolicy>,
+    /// Whether the bridge has a fixed entry that the second end is at the first, and its own link permanent neighbours for
+    /// the addresses which the second end is given together with the cable. They are entered when the cable is made, and not
+    /// looked after. No file says it.
+    pub is_known: bool,
 }
 
 /// An end of a veth pair.
@@ -147,6 +151,9 @@ pub struct CableEnd {
     pub mtu: u32,
     /// The bridge that it is a port of, in the same place.
     pub port: Option<PortSpec>,
+    /// Those of its neighbours that it knows for good, which it never asks for: entered when the cable is made, and not looked
+    /// after. No file says it.
+    pub neighbours: Vec<(IpAddr, MacAddress)>,
 }
 
 /// A link of a kind that has one end.

@@ -3,17 +3,26 @@
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::stdout;
-use crate::state::{EarlierState, State, StateFile, release_forwarding};
-use netns_core::record::{RecordedForwarding, RecordedLink, Removal, remove_links};
+use crate::state::{self, EarlierState, RunBefore, release_forwarding};
+use crate::unrecorded;
+use netns_core::record::{RecordFile, RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, Namespace, RouteSocket};
+use netns_topology::{Change, HeldLab};
+use std::collections::HashSet;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 pub(crate) fn clean() -> Result<ExitCode, Failure> {
     let mut cleaner = Cleaner { socket: RouteSocket::open()?, nothing: true };
-    if let Some(file) = StateFile::ended()? {
-        cleaner.remove(&file.read()?)?;
-        file.remove()?;
+    if let Some(record) = state::ended()? {
+        match RunBefore::read(record.lines())? {
+            Some(before) => {
+                cleaner.remove(&before)?;
+                record.remove()?;
+            }
+            None => take_down(record)?,
+        }
         cleaner.nothing = false;
     }
     if let Some(earlier) = EarlierState::open()? {
@@ -21,10 +30,43 @@ pub(crate) fn clean() -> Result<ExitCode, Failure> {
         earlier.remove()?;
         cleaner.nothing = false;
     }
+    unrecorded::report(&Namespace::current()?, None, None)?;
     if cleaner.nothing {
         writeln!(stdout(), "nothing to remove")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the topology of a run down, and reports each thing.
+fn take_down(record: RecordFile) -> Result<(), Failure> {
+    let Some(lab) = HeldLab::left_by(record)? else { return Ok(()) };
+    let done = lab.down(&mut |_| ControlFlow::Continue(()))?;
+    let removed = |is_of_kind: fn(&Change) -> Option<&str>| {
+        // What was tried twice was removed once.
+        let mut seen = HashSet::new();
+        let names = done.changes.iter().filter_map(is_of_kind).filter(|name| seen.insert(*name));
+        names.collect::<Vec<&str>>()
+    };
+    let ports = removed(|change| match change {
+        Change::RemoveLink { link, other: Some(_), .. } => Some(link.name.as_str()),
+        _ => None,
+    });
+    let bridges = removed(|change| match change {
+        Change::RemoveLink { link, other: None, .. } => Some(link.name.as_str()),
+        _ => None,
+    });
+    let mut namespaces = removed(|change| match change {
+        Change::RemoveNamespace(name) => Some(name),
+        _ => None,
+    });
+    namespaces.reverse();
+    for name in ports.into_iter().chain(bridges).chain(namespaces) {
+        writeln!(stdout(), "removed {name}")?;
+    }
+    for why in done.left {
+        report("", Removal::Left(why))?;
+    }
+    Ok(())
 }
 
 struct Cleaner {
@@ -34,7 +76,7 @@ struct Cleaner {
 
 impl Cleaner {
     /// Removes what is there of it, and reports each thing.
-    fn remove(&mut self, state: &State) -> Result<(), Failure> {
+    fn remove(&mut self, state: &RunBefore) -> Result<(), Failure> {
         self.remove_links(&state.links)?;
         if let Some(barrier) = &state.barrier {
             report(&barrier.0, barrier.remove(&Namespace::current()?)?)?;

@@ -5,6 +5,7 @@ use crate::name::NETNS;
 use crate::net::help;
 use crate::topology::cli::{
     DOWN_EXIT_CODES, DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments,
+    WatchLabArguments,
 };
 use crate::watch::arguments::{WatchArguments, interval, seconds};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Tell what `up` would change.
     Diff(DiffArguments),
+    /// See to it that the policies of a topology that is up are enforced: report what somebody takes away, and put it back.
+    Watch(WatchLabArguments),
     /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
     Observe(ObserveArguments),
     /// Remove what a run left that was kept or killed.

@@ -25,6 +25,7 @@ mod run;
 pub mod signals;
 mod state;
 mod topology;
+mod unrecorded;
 mod watch;
 
 use clap::FromArgMatches;
@@ -95,6 +96,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Logs(arguments) => topology::logs(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
+        Command::Watch(arguments) => topology::watch(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),
         Command::Clean => clean::clean(),
         Command::Completions(arguments) => manual::completions(&arguments, &mut cli::command()),

@@ -76,6 +76,7 @@ fn kinds_follow_from_the_kernels_numbers_and_from_our_own_conditions() {
         (Cause::Exhausted("".into()), ErrorKind::Exhausted),
         (Cause::Busy("".into()), ErrorKind::Busy),
         (Cause::Exists("".into()), ErrorKind::Exists),
+        (Cause::NotFound("".into()), ErrorKind::NotFound),
         (Cause::Reply("".into()), ErrorKind::Reply),
         (Cause::Changed("".into()), ErrorKind::Interrupted),
         (Cause::TimedOut(Duration::ZERO), ErrorKind::TimedOut),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(2);
 
-impl Executor<'_> {
+impl Executor<'_, '_> {
     /// Announces the addresses that were added, if there was anybody before who may have learnt of others: a part of the
     /// topology that stayed, or what somebody has put on its bridges.
     pub(super) fn announce(&mut self, changes: &[Change], observed: &Observed) -> Result<()> {
@@ -49,7 +49,7 @@ impl Executor<'_> {
             places.entry(&link.place).or_default().extend(announcements);
         }
         for (place, announcements) in places {
-            match announce(&self.entry(place)?.0, &announcements) {
+            match announce(self.entry(place)?.0, &announcements) {
                 // It takes CAP_NET_RAW, which nothing else here does. Without it, and of a link that somebody has just
                 // put down, the neighbours find out in time.
                 Err(error)
@@ -87,7 +87,7 @@ impl Executor<'_> {
         let with_ipv6 = addresses.iter().any(|address| address.is_none_or(|address| address.is_ipv6()));
         // As the kernel says it of itself in `ndisc_send_unsol_na`.
         let key = format!("net/ipv6/conf/{}/forwarding", link.name);
-        let namespace = &self.entry(&link.place)?.0;
+        let namespace = self.entry(&link.place)?.0;
         let router = with_ipv6 && sysctl::get(namespace, &key).is_ok_and(|value| value.trim() != "0");
         let announcement = |address: &Option<IpAddr>| {
             let address = address.unwrap_or_else(|| link_local(mac).into());

@@ -2,16 +2,14 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::options::{defaults, differing};
-use crate::plan::link_local;
-use crate::topology::{BridgeSpec, Cable, CableEnd, LinkName, SingleLink};
+use crate::plan::{Change, link_local};
+use crate::topology::{Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
-use netns_core::bridge::{self, PortOptions};
-use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink};
-use netns_core::veth::{self, Veth};
+use netns_core::bridge;
+use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink, OperationalState};
+use netns_core::neighbour::{self, Neighbour};
 use netns_core::wire::Batch;
-use netns_core::{ErrorKind, IfName, IpNet, MacAddress, RouteSocket};
-use std::os::fd::AsFd;
+use netns_core::{ErrorKind, IfName, IpNet, RouteSocket};
 
 /// Makes a change of a link, and lets it have no IPv6 address but those that are given, and none of those that wait. A
 /// link may have no IPv6 at all: the kernel has none, or the MTU is below 1,280.
@@ -25,24 +23,36 @@ pub(super) fn silence(socket: &mut RouteSocket, name: IfName, change: &LinkChang
 /// `IPV6_MIN_MTU`: a link of less has no IPv6.
 const LEAST_IPV6_MTU: u32 = 1280;
 
-impl Executor<'_> {
-    pub(super) fn add_bridge(&mut self, wanted: &BridgeSpec) -> Result<()> {
-        let name = wanted.link.name;
-        let socket = self.socket(&wanted.link.place)?;
+impl Executor<'_, '_> {
+    /// Makes a bridge, up, with the addresses that are among the changes.
+    pub(super) fn make_bridge(&mut self, changes: &[&Change]) -> Result<()> {
+        let Some((Change::AddBridge(wanted), given)) = changes.split_first() else { return Ok(()) };
+        let (name, mac) = (wanted.link.name, wanted.mac.unwrap_or_default());
+        let index = self.choose(&wanted.link);
+        self.indexes.insert(wanted.link.clone(), index);
         let request = bridge::Bridge {
+            index: Some(index),
             options: bridge::BridgeOptions {
                 // LLDP passes no chain of a barrier.
                 no_linklocal_learn: wanted.options.no_linklocal_learn.or(Some(true)),
                 ..wanted.options
             },
-            ..bridge::Bridge::new(name, wanted.mac.unwrap_or_default())
+            ..bridge::Bridge::new(name, mac)
         };
-        bridge::create(socket, &request)?;
+        let mut batch = Batch::new();
+        bridge::encode_create(&mut batch, &request);
         // An MTU that it is made with gives way to those of its ports; one that it is given, does not.
-        let sized = LinkChange { mtu: Some(wanted.mtu), ..LinkChange::NONE };
-        silence(socket, name, &sized)?;
-        link::set_up(socket, name)?;
-        Ok(())
+        link::encode_set(&mut batch, index, &LinkChange { mtu: Some(wanted.mtu), ..LinkChange::NONE });
+        self.encode_silent(&mut batch, index, wanted.mtu);
+        link::encode_set(&mut batch, index, &LinkChange { up: Some(true), ..LinkChange::NONE });
+        self.encode_given(&mut batch, &wanted.link, mac, given)?;
+        Ok(self.socket(&wanted.link.place)?.execute(&mut batch)?)
+    }
+
+    /// The index that a link is going to have.
+    pub(super) fn choose(&self, link: &LinkName) -> u32 {
+        // 0 lets the kernel choose; each has one: see `index`.
+        self.chosen.get(link).copied().unwrap_or_default()
     }
 
     pub(super) fn add_single(&mut self, wanted: &SingleLink) -> Result<()> {
@@ -60,58 +70,37 @@ impl Executor<'_> {
 
     pub(super) fn add_cable(&mut self, cable: &Cable) -> Result<()> {
         let [near, far] = &cable.ends;
-        // Each end is born where it belongs. The port is the near one: it joins its bridge in the same request.
-        let peer_namespace = self.entry(&far.link.place)?.0.try_clone()?;
-        let master = match &near.port {
-            Some(port) => Some(self.index(&LinkName { place: near.link.place.clone(), name: port.bridge })?),
-            None => None,
-        };
-        let socket = self.socket(&near.link.place)?;
-        let request = Veth {
-            mac: Some(near.mac.unwrap_or_else(MacAddress::default)),
-            peer_mac: Some(far.mac.unwrap_or_else(MacAddress::default)),
-            mtu: Some(near.mtu),
-            bridge: master,
-            peer_namespace: Some(peer_namespace.as_fd()),
-            ..Veth::new(near.link.name, far.link.name)
-        };
-        veth::create(socket, &request)?;
+        let [index, inside] = self.make_cable(cable, &[])?;
+        let mut batch = Batch::new();
         if far.mtu != near.mtu {
-            self.set_mtu(&far.link, far.mtu)?;
+            link::encode_set(&mut batch, inside, &LinkChange { mtu: Some(far.mtu), ..LinkChange::NONE });
         }
-        self.silence_and_set_up(far)?;
-        if let Some(port) = &near.port {
-            let index = self.index(&near.link)?;
-            let socket = self.socket(&near.link.place)?;
-            let options = differing(&port.options, &defaults());
-            if options != PortOptions::default() {
-                bridge::set_port(socket, index, &options)?;
+        self.encode_silent(&mut batch, inside, far.mtu);
+        link::encode_set(&mut batch, inside, &LinkChange { up: Some(true), ..LinkChange::NONE });
+        for (address, mac) in &far.neighbours {
+            neighbour::encode_set(&mut batch, &Neighbour::permanent(inside, *address, *mac));
+        }
+        link::encode_get(&mut batch, inside, false);
+        self.socket(&far.link.place)?.execute(&mut batch)?;
+        // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
+        self.set_port_up(&near.link.place, index)?;
+        for (link, index) in [(&near.link, index), (&far.link, inside)] {
+            if link::get(self.socket(&link.place)?, index)?.state != OperationalState::Up {
+                self.slow.push((link.place.clone(), index));
             }
         }
-        // From the first frame on.
-        if let Some(policy) = &cable.policy {
-            self.set_policy(&near.link, &far.link, policy)?;
-        }
-        // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
-        self.silence_and_set_up(near)?;
-        let far_index = link::get(self.socket(&far.link.place)?, far.link.name)?.index;
-        self.indexes.insert(far.link.clone(), far_index);
         Ok(())
     }
 
-    /// The kernel makes an address of its own as soon as a link is up, so it is kept from that before; asking for the link
-    /// afterwards lets it forward at once.
-    fn silence_and_set_up(&mut self, end: &CableEnd) -> Result<()> {
-        let has_ipv6 = end.mtu >= LEAST_IPV6_MTU && self.has_ipv6;
-        let (socket, name) = (self.socket(&end.link.place)?, end.link.name);
-        let mut batch = Batch::new();
-        if has_ipv6 {
+    /// Appends that the kernel is to give a link no IPv6 address of its own making, which it does as soon as the link is up.
+    /// Otherwise every new interface would announce itself to the whole bridge, and a few of those announcements, copied to
+    /// hundreds of ports at once, are more than a CPU's receive queue holds (`net.core.netdev_max_backlog`): the kernel would
+    /// drop some that the program has counted.
+    pub(super) fn encode_silent(&self, batch: &mut Batch, index: u32, mtu: u32) {
+        if mtu >= LEAST_IPV6_MTU && self.has_ipv6 {
             let silent = LinkChange { addrgenmode: Some(AddrGenMode::None), ..LinkChange::NONE };
-            link::encode_set(&mut batch, name, &silent);
+            link::encode_set(batch, index, &silent);
         }
-        link::encode_set(&mut batch, name, &LinkChange { up: Some(true), ..LinkChange::NONE });
-        link::encode_get(&mut batch, name, false);
-        Ok(socket.execute(&mut batch)?)
     }
 
     /// By the MAC address, as the kernel would, but used at once.

@@ -2,39 +2,55 @@
 //! so that after a kill at any moment all of it is found again.
 
 mod announce;
+mod carrier;
+mod index;
 mod links;
 mod mac;
+mod member;
 mod note;
 mod policy;
 mod remove;
+mod step;
 mod together;
+mod work;
+
+pub use self::work::Progress;
+pub(crate) use self::work::{Tell, Work};
 
 use self::remove::Leaving;
+use self::step::{Step, StepKind, steps};
 use crate::error::{Error, Result};
 use crate::observe::Observed;
 use crate::plan::Change;
 use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
+use crate::scope::OpenNamespaces;
 use crate::topology::{LinkName, Place, RouteSpec, ShellCommand, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::barrier::Barrier;
 use netns_core::link::LinkChange;
-use netns_core::record::{RecordedNamespace, SharedSetting};
+use netns_core::record::{NamespaceIdentity, RecordedNamespace, Removal, SharedSetting};
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Carries out changes, and holds what that takes.
-pub(crate) struct Executor<'a> {
-    store: &'a Store,
+pub(crate) struct Executor<'a, 'w> {
+    work: &'a mut Work<'w>,
     record: &'a mut Record,
-    /// Namespaces that were opened or made, with a socket in each.
-    open: BTreeMap<Place, (Namespace, RouteSocket)>,
-    /// Of links that were asked for.
+    /// Namespaces that were opened or made.
+    namespaces: OpenNamespaces,
+    /// A socket in each of those that are at work.
+    sockets: BTreeMap<Place, RouteSocket>,
+    /// Of links that were asked for, or made.
     indexes: BTreeMap<LinkName, u32>,
-    /// Names of those that were made and do not have them yet: see `note`.
+    /// Those that links are going to have.
+    chosen: BTreeMap<LinkName, u32>,
+    /// Names of namespaces that were made in advance and do not have them yet: see `note`.
     unnamed: BTreeSet<String>,
     /// Whether the kernel has IPv6.
     has_ipv6: bool,
@@ -42,53 +58,55 @@ pub(crate) struct Executor<'a> {
     monitors: BTreeMap<Place, Monitor>,
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
     barriers: BTreeMap<Place, Barrier>,
+    /// Ports that are going to be behind a barrier, until they are.
+    to_bar: BTreeMap<Place, Vec<u32>>,
+    /// Bridges that got ports, and links that did not carry packets yet when they were asked.
+    new_ports: BTreeSet<(Place, u32)>,
+    slow: Vec<(Place, u32)>,
     /// Commands that were started, with the files of how they end.
     started: Vec<(ShellCommand, PathBuf)>,
-    /// Hears of each change that was made.
-    tell: &'a mut dyn FnMut(&Progress<'_>),
 }
 
-/// How far it is with changes.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Progress<'a> {
-    /// The change that was just made.
-    pub change: &'a Change,
-    /// How many of this round were made.
-    pub done: usize,
-    /// How many this round has. Some changes take others with them, which come back in another round.
-    pub total: usize,
-}
-
-impl<'a> Executor<'a> {
-    pub(crate) const fn new(
-        store: &'a Store,
-        record: &'a mut Record,
-        tell: &'a mut dyn FnMut(&Progress<'_>),
-    ) -> Self {
+impl<'a, 'w> Executor<'a, 'w> {
+    pub(crate) fn new(work: &'a mut Work<'w>, record: &'a mut Record) -> Self {
+        let (namespaces, barriers) = (std::mem::take(&mut work.held), std::mem::take(&mut work.barriers));
         Self {
-            store,
+            work,
             record,
-            open: BTreeMap::new(),
+            namespaces,
+            sockets: BTreeMap::new(),
             indexes: BTreeMap::new(),
+            chosen: BTreeMap::new(),
             unnamed: BTreeSet::new(),
             has_ipv6: true,
             monitors: BTreeMap::new(),
-            barriers: BTreeMap::new(),
+            barriers,
+            to_bar: BTreeMap::new(),
+            new_ports: BTreeSet::new(),
+            slow: Vec::new(),
             started: Vec::new(),
-            tell,
         }
     }
 
-    /// Carries out a plan for what was observed.
-    pub(crate) fn execute(&mut self, changes: &[Change], observed: &Observed) -> Result<()> {
+    /// Carries out a plan for what was observed. What it has opened and made is at hand afterwards, where a process holds it
+    /// ([`Work::held`]); in a round after this one that of a file is looked for by its name.
+    pub(crate) fn execute(mut self, changes: &[Change], observed: &Observed) -> Result<()> {
+        let outcome = self.make_all(changes, observed);
+        if !self.work.store.is_of_file() {
+            (self.work.held, self.work.barriers) = (self.namespaces, self.barriers);
+        }
+        outcome
+    }
+
+    fn make_all(&mut self, changes: &[Change], observed: &Observed) -> Result<()> {
         // What is gone leaves first: a namespace that is made anew has none of what the old one had.
         let stopped: BTreeSet<&ShellCommand> = changes
             .iter()
             .filter_map(|change| if let Change::Stop(command) = change { Some(command) } else { None })
             .collect();
         if !stopped.is_empty() {
-            processes::stop(&self.record.mark(), self.record, &stopped)?;
+            let ended = processes::stop(&self.record.mark(), self.record, &stopped);
+            self.work.attempt(ended)?;
         }
         // `lo` has it, if there is any.
         let lo = observed.inside(&Place::Host).and_then(|inside| inside.links.get("lo"));
@@ -96,26 +114,40 @@ impl<'a> Executor<'a> {
         let changes = self.note(changes, observed)?;
         let total = changes.len();
         let (mut leaving, mut done) = (Leaving::of(&changes), 0);
-        let mut rest = &changes[..];
-        while let Some(change) = rest.first() {
-            if !remove::removes(change) {
+        let steps = steps(&changes);
+        self.expect_barred(&steps);
+        for step in &steps {
+            let began = Instant::now();
+            if !step.changes.iter().all(|change| remove::removes(change)) {
                 self.finish_leaving(&mut leaving)?;
             }
-            let together = together::count(rest);
-            if together > 1 {
-                self.make_together(&rest[..together])?;
-            } else if !leaving.takes(change, observed, self.record) {
-                self.make(change)?;
-            }
-            for change in &rest[..together] {
+            let made = self.make_step(step, &mut leaving, observed);
+            self.work.attempt(made)?;
+            let mut took = began.elapsed();
+            for change in &step.changes {
                 done += 1;
-                (self.tell)(&Progress { change, done, total });
+                self.work.tell(&Progress { change, done, total, took });
+                took = Duration::ZERO;
             }
-            rest = &rest[together..];
+            if self.work.is_stopped {
+                break;
+            }
         }
         self.finish_leaving(&mut leaving)?;
+        self.wait_for_carriers()?;
         self.announce(&changes, observed)?;
         self.look_at_started()
+    }
+
+    fn make_step(&mut self, step: &Step<'_>, leaving: &mut Leaving, observed: &Observed) -> Result<()> {
+        match (step.kind, &step.changes[..]) {
+            (StepKind::Single, changes) => changes.iter().try_for_each(|change| {
+                if leaving.takes(change, observed, self.record) { Ok(()) } else { self.make(change) }
+            }),
+            (StepKind::Together, changes) => self.make_together(changes),
+            (StepKind::Bridge, changes) => self.make_bridge(changes),
+            (StepKind::Member, changes) => self.make_member(changes),
+        }
     }
 
     /// A command that ends at once, and not well, was not started.
@@ -152,19 +184,17 @@ impl<'a> Executor<'a> {
                 // What is to have the name next is open already.
                 if !self.unnamed.contains(name) {
                     let place = Place::Namespace(name.clone());
-                    self.open.remove(&place);
+                    self.sockets.remove(&place);
+                    self.namespaces.remove(&place);
                     self.barriers.remove(&place);
                 }
                 self.remove_name(name)?;
             }
             Change::AddNamespace(name) => {
-                let place = Place::Namespace(name.clone());
-                let (namespace, socket) = self.entry(&place)?;
-                namespace.bind(name)?;
-                link::set_up(socket, LO)?;
-                self.unnamed.remove(name);
+                self.make_namespace(name)?;
+                link::set_up(self.socket(&Place::Namespace(name.clone()))?, LO)?;
             }
-            Change::AddBridge(bridge) => self.add_bridge(bridge)?,
+            Change::AddBridge(_) => self.make_bridge(&[change])?,
             Change::AddSingle(single) => self.add_single(single)?,
             Change::AddCable(cable) => self.add_cable(cable)?,
             Change::Rename { link, index, .. } => {
@@ -199,13 +229,13 @@ impl<'a> Executor<'a> {
             Change::PartGroups { place, numbers, .. } => self.set_groups(place, *numbers, false)?,
             Change::JoinGroups { place, numbers, .. } => self.set_groups(place, *numbers, true)?,
             Change::AddLinkLocal(link) => self.add_link_local(link)?,
-            Change::SetSysctl { sysctl, .. } if sysctl.is_shared() => {
-                let claimant = Store::path(&self.record.file);
-                let namespace = &self.entry(&Place::Host)?.0;
+            Change::SetSysctl { sysctl, .. } if self.is_shared(sysctl) => {
+                let claimant = self.work.store.claimant(self.record);
+                let namespace = self.entry(&Place::Host)?.0;
                 SharedSetting { namespace, name: &sysctl.key, claimant: &claimant }.claim(&sysctl.value)?;
             }
             Change::SetSysctl { sysctl, .. } => {
-                sysctl::set(&self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
+                sysctl::set(self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
             }
             Change::AddRoute(route) => {
                 let request = self.request(route)?;
@@ -216,35 +246,68 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// A place that is there, or was made.
-    fn entry(&mut self, place: &Place) -> Result<&mut (Namespace, RouteSocket)> {
-        if !self.open.contains_key(place) {
+    /// Whether others may need a setting too. Nobody else is where there is no record.
+    fn is_shared(&self, sysctl: &Sysctl) -> bool {
+        sysctl.is_shared() && !self.work.store.is_nowhere()
+    }
+
+    /// A place that is there, or was made, and a socket in it.
+    fn entry(&mut self, place: &Place) -> Result<(&Arc<Namespace>, &mut RouteSocket)> {
+        if !self.namespaces.contains_key(place) {
             let namespace = match place {
                 Place::Host => Namespace::current()?,
                 Place::Namespace(name) => Namespace::open(name)?,
             };
-            self.enter(place.clone(), namespace)?;
+            self.namespaces.insert(place.clone(), Arc::new(namespace));
         }
         let missing = || Error::system(format!("open {place}"))(std::io::ErrorKind::NotFound.into());
-        self.open.get_mut(place).ok_or_else(missing)
+        let namespace = self.namespaces.get(place).ok_or_else(missing)?;
+        if !self.sockets.contains_key(place) {
+            self.sockets.insert(place.clone(), RouteSocket::open_in(namespace)?);
+        }
+        Ok((namespace, self.sockets.get_mut(place).ok_or_else(missing)?))
     }
 
-    fn enter(&mut self, place: Place, namespace: Namespace) -> Result<()> {
-        let socket = RouteSocket::open_in(&namespace)?;
-        self.open.insert(place, (namespace, socket));
+    /// Makes a namespace, without a name and not yet on record; its identity.
+    fn make_unnamed(&mut self, name: &str) -> Result<NamespaceIdentity> {
+        let place = Place::Namespace(name.to_owned());
+        self.namespaces.insert(place.clone(), Arc::new(Namespace::anonymous()?));
+        self.sockets.remove(&place);
+        let (namespace, socket) = self.entry(&place)?;
+        let identity = NamespaceIdentity::of_new(namespace, socket)?;
+        self.record.namespaces.insert(name.to_owned(), identity);
+        self.unnamed.insert(name.to_owned());
+        Ok(identity)
+    }
+
+    /// Makes a namespace, unless it was made in advance, and gives it its name, if there is a record from which that can be
+    /// taken away again. It is written down before it has the name: until then it goes with this process.
+    fn make_namespace(&mut self, name: &str) -> Result<()> {
+        if !self.unnamed.contains(name) {
+            let identity = self.make_unnamed(name)?;
+            self.work.store.append(RecordedNamespace { name: name.to_owned(), identity }.line())?;
+        }
+        if !self.work.store.is_nowhere() {
+            self.entry(&Place::Namespace(name.to_owned()))?.0.bind(name)?;
+        }
+        self.unnamed.remove(name);
         Ok(())
     }
 
     /// Takes a name away that is ours, or that stands for no namespace. What has it by now, and was not there when the
     /// plan was made, is somebody else's: it stays.
-    fn remove_name(&self, name: &str) -> Result<()> {
+    fn remove_name(&mut self, name: &str) -> Result<()> {
         let Some(&identity) = self.record.namespaces.get(name) else { return Ok(()) };
-        RecordedNamespace { name: name.to_owned(), identity }.remove()?;
+        if self.work.store.is_nowhere() {
+            return Ok(());
+        }
+        let removal = RecordedNamespace { name: name.to_owned(), identity }.remove()?;
+        self.work.leave(removal);
         Ok(())
     }
 
     fn socket(&mut self, place: &Place) -> Result<&mut RouteSocket> {
-        Ok(&mut self.entry(place)?.1)
+        Ok(self.entry(place)?.1)
     }
 
     /// Asked for once a round: within that, what is removed is forgotten here.
@@ -271,18 +334,18 @@ impl<'a> Executor<'a> {
 
     fn restore_sysctl(&mut self, sysctl: &Sysctl, before: &str) -> Result<()> {
         let recorded = self.record.sysctl(sysctl).cloned();
-        let claimant = Store::path(&self.record.file);
-        let namespace = &self.entry(&sysctl.place)?.0;
-        if let Some(recorded) = recorded.as_ref().filter(|_| sysctl.is_shared()) {
+        let (claimant, is_shared) = (self.work.store.claimant(self.record), self.is_shared(sysctl));
+        let namespace = self.entry(&sysctl.place)?.0;
+        let removal = if let Some(recorded) = recorded.as_ref().filter(|_| is_shared) {
             let setting = SharedSetting { namespace, name: &sysctl.key, claimant: &claimant };
-            drop(setting.release(&recorded.before(), &recorded.value)?);
-            return Ok(());
-        }
-        let forwarding = recorded.and_then(|recorded| recorded.forwarding());
-        match forwarding {
-            Some(forwarding) => drop(forwarding.restore(namespace)?),
-            None => sysctl::set(namespace, &sysctl.key, before)?,
-        }
+            setting.release(&recorded.before(), &recorded.value)?
+        } else if let Some(forwarding) = recorded.and_then(|recorded| recorded.forwarding()) {
+            forwarding.restore(namespace)?
+        } else {
+            sysctl::set(namespace, &sysctl.key, before)?;
+            Removal::Removed
+        };
+        self.work.leave(removal);
         Ok(())
     }
 
@@ -297,7 +360,7 @@ impl<'a> Executor<'a> {
         self.started.push((command.clone(), exit));
         let ShellCommand { namespace, command } = command.clone();
         self.record.commands.push(RecordedCommand { namespace, command, group });
-        self.store.write(self.record)
+        self.work.store.write(self.record)
     }
 }
 

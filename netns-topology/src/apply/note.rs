@@ -5,31 +5,44 @@ use super::mac::MacSource;
 use crate::error::Result;
 use crate::observe::Observed;
 use crate::plan::Change;
-use crate::record::{LinkEntry, RecordedName, RecordedRoute, Store, SysctlEntry};
+use crate::record::{LinkEntry, Record, RecordedName, RecordedRoute, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl};
-use netns_core::record::{NamespaceIdentity, SharedSetting};
+use netns_core::record::SharedSetting;
 use netns_core::sysctl::{self, Ipv4Forwarding};
-use netns_core::{ErrorKind, MacAddress, Namespace};
+use netns_core::{ErrorKind, MacAddress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-impl Executor<'_> {
+impl Executor<'_, '_> {
     /// Writes down what the changes are going to make; the changes, with the MAC addresses that were made up.
     ///
-    /// Namespaces are made already, without a name: their cookies are known then, and should we be killed now, they
-    /// go with us. Entries of what is removed stay until all is done: they are of no consequence when it is gone.
+    /// Namespaces are written down when they are made, one by one, before they have a name: until then they go with us. Those
+    /// with settings are made already: what the settings are at first is written down too. Entries of what is removed stay
+    /// until all is done: they are of no consequence when it is gone.
     pub(super) fn note(&mut self, changes: &[Change], observed: &Observed) -> Result<Vec<Change>> {
         let mut changes = changes.to_vec();
         self.choose_macs(&mut changes)?;
+        self.choose_indexes(&changes, observed)?;
+        let with_settings: BTreeSet<&Place> = changes.iter().filter_map(set_in).collect();
+        for change in &changes {
+            if let Change::AddNamespace(name) = change {
+                let place = Place::Namespace(name.clone());
+                self.forget_inside(&place);
+                if with_settings.contains(&place) && !self.unnamed.contains(name) {
+                    self.make_unnamed(name)?;
+                }
+            }
+        }
+        let known = NotedBefore::of(self.record);
         for change in &mut changes {
-            self.note_one(change, observed)?;
+            self.note_one(change, observed, &known);
         }
         for change in &changes {
             if let Change::SetSysctl { sysctl, from } = change {
                 self.note_sysctl(sysctl, from.as_deref(), observed, &changes)?;
             }
         }
-        match self.store.write(self.record) {
+        match self.work.store.write(self.record) {
             // Taking down never needs space: what the record says beside it is of no consequence.
             Err(_) if changes.iter().all(removes) => {}
             other => other?,
@@ -61,49 +74,44 @@ impl Executor<'_> {
         Ok(())
     }
 
-    fn note_one(&mut self, change: &mut Change, observed: &Observed) -> Result<()> {
+    fn note_one(&mut self, change: &mut Change, observed: &Observed, before: &NotedBefore) {
         match change {
-            Change::AddNamespace(name) => {
-                let place = Place::Namespace(name.clone());
-                self.enter(place.clone(), Namespace::anonymous()?)?;
-                let (namespace, socket) = self.entry(&place)?;
-                let identity = NamespaceIdentity::of_new(namespace, socket)?;
-                self.unnamed.insert(name.clone());
-                self.forget_inside(&place);
-                self.record.namespaces.insert(name.clone(), identity);
-            }
             Change::AddBridge(bridge) => {
-                let mac = *bridge.mac.get_or_insert_with(any_mac);
-                let new = LinkEntry::new(&bridge.link, mac);
+                let new = self.new_entry(&bridge.link, &mut bridge.mac);
                 forget_gone(&mut self.record.bridges, &new, observed);
                 self.record.bridges.push(new);
             }
             Change::AddSingle(single) => {
-                let mac = *single.mac.get_or_insert_with(any_mac);
-                let new = LinkEntry::new(&single.link, mac);
+                let new = self.new_entry(&single.link, &mut single.mac);
                 forget_gone(&mut self.record.links, &new, observed);
                 self.record.links.push(new);
             }
             Change::AddCable(cable) => {
-                let ends = cable.ends.each_mut();
-                let ends = ends.map(|end| LinkEntry::new(&end.link, *end.mac.get_or_insert_with(any_mac)));
-                self.record.cables.retain(|known| {
-                    let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
-                    let is_there = known.iter().any(|end| observed.ours(end).is_some());
-                    let is_same = known.iter().zip(&ends).all(|(known, new)| known.is_same(new));
-                    (!has_name || is_there) && !is_same
-                });
+                let ends = cable.ends.each_mut().map(|end| self.new_entry(&end.link, &mut end.mac));
+                if before.has_cables {
+                    self.record.cables.retain(|known| {
+                        let has_name = known.iter().any(|end| ends.iter().any(|new| new.has_name_of(end)));
+                        let is_there = known.iter().any(|end| observed.ours(end).is_some());
+                        let is_same = known.iter().zip(&ends).all(|(known, new)| known.is_same(new));
+                        (!has_name || is_there) && !is_same
+                    });
+                }
                 self.record.cables.push(ends);
             }
-            Change::AddAddress(address) if !self.record.has_address(address) => {
+            Change::AddAddress(address) if !(before.has_addresses && self.record.has_address(address)) => {
                 self.record.addresses.push((RecordedName::new(&address.link), address.net.to_string()));
             }
-            Change::AddRoute(route) if !self.record.has_route(route) => {
+            Change::AddRoute(route) if !(before.has_routes && self.record.has_route(route)) => {
                 self.record.routes.push(RecordedRoute::new(route));
             }
             _ => {}
         }
-        Ok(())
+    }
+
+    /// The entry of a link that is going to be made.
+    fn new_entry(&self, link: &LinkName, mac: &mut Option<MacAddress>) -> LinkEntry {
+        let entry = LinkEntry::new(link, *mac.get_or_insert_with(any_mac));
+        LinkEntry { index: self.chosen.get(link).copied(), ..entry }
     }
 
     /// What a setting was before is what it was before the first time.
@@ -119,12 +127,12 @@ impl Executor<'_> {
             recorded.value.clone_from(&sysctl.value);
             return Ok(());
         }
-        if sysctl.is_shared() {
+        if self.is_shared(sysctl) {
             return self.note_shared(sysctl);
         }
         let is_there = observed.places.contains_key(&sysctl.place);
         let interfaces = if sysctl.key == "net/ipv4/ip_forward" && is_there {
-            Ipv4Forwarding::observe(&self.entry(&sysctl.place)?.0)?.interfaces
+            Ipv4Forwarding::observe(self.entry(&sysctl.place)?.0)?.interfaces
         } else {
             None
         };
@@ -148,8 +156,8 @@ impl Executor<'_> {
 
     /// A setting of the host was what it was before the first topology or run needed it.
     fn note_shared(&mut self, sysctl: &Sysctl) -> Result<()> {
-        let claimant = Store::path(&self.record.file);
-        let namespace = &self.entry(&Place::Host)?.0;
+        let claimant = self.work.store.claimant(self.record);
+        let namespace = self.entry(&Place::Host)?.0;
         let before = SharedSetting { namespace, name: &sysctl.key, claimant: &claimant }.before();
         match before {
             // Of a setting that there is not, the error comes when it is set.
@@ -190,7 +198,7 @@ impl Executor<'_> {
     }
 
     fn present_value(&mut self, sysctl: &Sysctl, key: &str) -> Result<Option<String>> {
-        match sysctl::get(&self.entry(&sysctl.place)?.0, key) {
+        match sysctl::get(self.entry(&sysctl.place)?.0, key) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             other => Ok(Some(crate::words(&other?))),
         }
@@ -207,6 +215,28 @@ impl Executor<'_> {
         self.record.sysctls.retain(|sysctl| sysctl.place != *place);
         self.record.commands.retain(|command| *place != Place::Namespace(command.namespace.clone()));
     }
+}
+
+/// What a record has before anything is noted: a plan makes nothing twice.
+struct NotedBefore {
+    has_cables: bool,
+    has_addresses: bool,
+    has_routes: bool,
+}
+
+impl NotedBefore {
+    fn of(record: &Record) -> Self {
+        Self {
+            has_cables: !record.cables.is_empty(),
+            has_addresses: !record.addresses.is_empty(),
+            has_routes: !record.routes.is_empty(),
+        }
+    }
+}
+
+/// The place of a setting that is set.
+fn set_in(change: &Change) -> Option<&Place> {
+    if let Change::SetSysctl { sysctl, .. } = change { Some(&sysctl.place) } else { None }
 }
 
 /// Drops the entries of links of a name that is going to be another's: of what is gone nothing is to be found.

@@ -1,13 +1,15 @@
 //! Judging what interfaces send, at their ports.
 
 use super::Executor;
+use super::step::Step;
 use crate::error::{Error, Result};
-use crate::topology::{LinkName, Place, PortPolicy};
+use crate::plan::Change;
+use crate::topology::{Cable, LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
 use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
-impl Executor<'_> {
+impl Executor<'_, '_> {
     pub(super) fn set_policy(
         &mut self,
         port: &LinkName,
@@ -22,7 +24,7 @@ impl Executor<'_> {
         let index = self.index(port)?;
         self.judge(port, index, &policy)?;
         if policy.mode == Mode::Enforce {
-            return self.bar(&port.place, index);
+            return self.bar(&port.place, &[index]);
         }
         self.unbar(&port.place, index)
     }
@@ -83,9 +85,21 @@ impl Executor<'_> {
         }
     }
 
-    /// Puts the barrier of a place behind a port, from which frames are to get no further unless the programs have seen
+    /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
+    pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
+        for change in steps.iter().flat_map(|step| &step.changes) {
+            if let Change::AddCable(Cable { ends: [port, _], policy: Some(policy), .. }) = change
+                && policy.mode == Mode::Enforce
+            {
+                let index = self.choose(&port.link);
+                self.to_bar.entry(port.link.place.clone()).or_default().push(index);
+            }
+        }
+    }
+
+    /// Puts the barrier of a place behind ports, from which frames are to get no further unless the programs have seen
     /// them. It is written down before it is made.
-    fn bar(&mut self, place: &Place, index: u32) -> Result<()> {
+    pub(super) fn bar(&mut self, place: &Place, indexes: &[u32]) -> Result<()> {
         let (monitor, _) = self.monitor(place)?;
         // Programs of a version before there were barriers.
         let Some(stamp) = monitor.stamp() else { return Ok(()) };
@@ -101,7 +115,7 @@ impl Executor<'_> {
             } else {
                 let name = known.unwrap_or_else(barrier::unused_name);
                 self.record.barriers.insert(place.clone(), name.clone());
-                self.store.write(self.record)?;
+                self.work.store.write(self.record)?;
                 Barrier::create(&namespace, &name, BarrierPorts::Listed, stamp)?
             };
             self.barriers.insert(place.clone(), barrier);
@@ -110,16 +124,20 @@ impl Executor<'_> {
         if !barrier.is_whole()? {
             barrier.restore()?;
         }
-        Ok(barrier.add(&[index])?)
+        let missing: Vec<u32> = indexes.iter().copied().filter(|index| !barrier.is_behind(*index)).collect();
+        Ok(barrier.add(&missing)?)
     }
 
-    /// Takes the barrier of a place away from a port.
+    /// Takes the barrier of a place away from a port. Where all goes, the barrier goes as a whole, in the end.
     pub(super) fn unbar(&mut self, place: &Place, index: u32) -> Result<()> {
+        if self.work.is_undoing {
+            return Ok(());
+        }
         if let Some(barrier) = self.barriers.get_mut(place) {
             return Ok(barrier.remove(index)?);
         }
         let Some(name) = self.record.barriers.get(place).cloned() else { return Ok(()) };
-        Ok(barrier::remove_port(&self.entry(place)?.0, &name, index)?)
+        Ok(barrier::remove_port(self.entry(place)?.0, &name, index)?)
     }
 
     /// Takes the filters of those of our programs that are meant off a port. The qdisc was made for them, and goes if
@@ -143,8 +161,9 @@ impl Executor<'_> {
 
     /// The programs of a place: those that its ports' filters hold, or new ones, which are written down before any
     /// port has them.
-    fn monitor(&mut self, place: &Place) -> Result<(&Monitor, &mut RouteSocket)> {
-        if !self.monitors.contains_key(place) {
+    pub(super) fn monitor(&mut self, place: &Place) -> Result<(&Monitor, &mut RouteSocket)> {
+        let lent = self.work.monitor.filter(|_| place.is_host());
+        if lent.is_none() && !self.monitors.contains_key(place) {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
             let monitor = match held {
@@ -161,11 +180,11 @@ impl Executor<'_> {
                     let monitor = Monitor::load(&options)?;
                     // A barrier of earlier programs wants their mark.
                     if let Some(name) = self.record.barriers.get(place).cloned() {
-                        barrier::remove(&self.entry(place)?.0, &name)?;
+                        barrier::remove(self.entry(place)?.0, &name)?;
                     }
                     // Beside those before: one of their filters may be left.
                     self.record.programs.entry(place.clone()).or_default().push(monitor.program_ids());
-                    self.store.write(self.record)?;
+                    self.work.store.write(self.record)?;
                     monitor
                 }
                 Some(held) => {
@@ -178,15 +197,16 @@ impl Executor<'_> {
         }
         self.entry(place)?;
         let missing = || Error::system(format!("open {place}"))(std::io::ErrorKind::NotFound.into());
-        let (monitors, open) = (&self.monitors, &mut self.open);
-        let monitor = monitors.get(place).ok_or_else(missing)?;
-        let (_, socket) = open.get_mut(place).ok_or_else(missing)?;
-        Ok((monitor, socket))
+        let monitor = match lent {
+            Some(lent) => lent,
+            None => self.monitors.get(place).ok_or_else(missing)?,
+        };
+        Ok((monitor, self.sockets.get_mut(place).ok_or_else(missing)?))
     }
 }
 
 /// Takes a port's slot back.
-fn release(monitor: &Monitor, index: u32) -> Result<()> {
+pub(super) fn release(monitor: &Monitor, index: u32) -> Result<()> {
     match monitor.slot(index) {
         Some(slot) => Ok(monitor.release(slot)?),
         None => Ok(()),

@@ -96,29 +96,13 @@ pub(super) const fn removes(change: &Change) -> bool {
     )
 }
 
-impl Executor<'_> {
+impl Executor<'_, '_> {
     /// Waits until what leaves with its namespaces has left, and removes the bridges.
     pub(super) fn finish_leaving(&mut self, leaving: &mut Leaving) -> Result<()> {
         let mut progress = Instant::now();
         for (end, index, namespace) in leaving.ends.drain(..) {
-            let (began, mut looked) = (Instant::now(), false);
-            while self.is_there(&end, index)? {
-                let mut holder = None;
-                if !looked && began.elapsed() >= LOOK {
-                    (looked, holder) = (true, self.holder(&namespace));
-                }
-                if let Some(pid) = holder {
-                    log::warn!(
-                        "namespace {namespace} lives on without its name: process {pid} is in it; its cable to {end} is \
-                         removed"
-                    );
-                }
-                if holder.is_some() || progress.elapsed() >= PATIENCE {
-                    gone(link::delete(self.socket(&end.place)?, index))?;
-                    break;
-                }
-                thread::sleep(TICK);
-            }
+            let left = self.see_off(&end, index, &namespace, progress);
+            self.work.attempt(left)?;
             if progress.elapsed() < PATIENCE {
                 progress = Instant::now();
             }
@@ -126,7 +110,30 @@ impl Executor<'_> {
             self.unbar(&end.place, index)?;
         }
         for (bridge, index) in leaving.bridges.drain(..) {
-            gone(link::delete(self.socket(&bridge.place)?, index))?;
+            let removed = self.socket(&bridge.place).and_then(|socket| gone(link::delete(socket, index)));
+            self.work.attempt(removed)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a cable has left with its namespace; removes it where that lives on.
+    fn see_off(&mut self, end: &LinkName, index: u32, namespace: &Place, progress: Instant) -> Result<()> {
+        let (began, mut looked) = (Instant::now(), false);
+        while self.is_there(end, index)? {
+            let mut holder = None;
+            if !looked && began.elapsed() >= LOOK {
+                (looked, holder) = (true, self.holder(namespace));
+            }
+            if let Some(pid) = holder {
+                log::warn!(
+                    "namespace {namespace} lives on without its name: process {pid} is in it; its cable to {end} is \
+                     removed"
+                );
+            }
+            if holder.is_some() || progress.elapsed() >= PATIENCE {
+                return gone(link::delete(self.socket(&end.place)?, index));
+            }
+            thread::sleep(TICK);
         }
         Ok(())
     }

@@ -2,45 +2,56 @@
 
 use super::Executor;
 use crate::error::Result;
-use crate::plan::Change;
-use crate::topology::{self, Place};
+use crate::plan::{Change, link_local};
+use crate::topology::{AddressSpec, LinkName};
 use netns_core::address::{self, Address};
-use netns_core::route;
 use netns_core::wire::Batch;
+use netns_core::{IpNet, MacAddress, route};
 
-/// So many requests fit into a batch with room to spare.
-const MOST: usize = 32;
-
-/// How many of these changes, from the first on, can be made together: one, if it has to be made by itself.
-pub(super) fn count(changes: &[Change]) -> usize {
-    let place = changes.first().and_then(place_of);
-    let same = |change: &&Change| place.is_some() && place_of(change) == place;
-    changes.iter().take(MOST).take_while(same).count().max(1)
-}
-
-fn place_of(change: &Change) -> Option<&Place> {
-    match change {
-        Change::AddAddress(address) => Some(&address.link.place),
-        Change::AddRoute(route) => Some(&route.place),
-        _ => None,
-    }
-}
-
-impl Executor<'_> {
+impl Executor<'_, '_> {
     /// Makes changes of one place. Should one be refused, the others are made all the same: what is undone then is what is on
     /// record, so it makes no difference.
-    pub(super) fn make_together(&mut self, changes: &[Change]) -> Result<()> {
-        let Some(place) = changes.first().and_then(place_of) else { return Ok(()) };
+    pub(super) fn make_together(&mut self, changes: &[&Change]) -> Result<()> {
         let mut batch = Batch::new();
+        let mut place = None;
         for change in changes {
             match change {
-                Change::AddAddress(topology::AddressSpec { link, net }) => {
+                Change::AddAddress(AddressSpec { link, net }) => {
                     address::encode_add(&mut batch, &Address::new(self.index(link)?, *net));
+                    place = Some(&link.place);
                 }
-                Change::AddRoute(route) => route::encode_add(&mut batch, &self.request(route)?),
+                Change::AddRoute(route) => {
+                    route::encode_add(&mut batch, &self.request(route)?);
+                    place = Some(&route.place);
+                }
                 _ => {}
             }
         }
-        Ok(self.socket(place)?.execute(&mut batch)?)
+        place.map_or(Ok(()), |place| Ok(self.socket(place)?.execute(&mut batch)?))
+    }
+
+    /// Appends what a link that was just made, and has this MAC address, is given: its addresses, its link-local one, routes.
+    pub(super) fn encode_given(
+        &mut self,
+        batch: &mut Batch,
+        link: &LinkName,
+        mac: MacAddress,
+        changes: &[&Change],
+    ) -> Result<()> {
+        let index = self.index(link)?;
+        for change in changes {
+            let net = match change {
+                Change::AddAddress(AddressSpec { net, .. }) => *net,
+                Change::AddLinkLocal(_) => IpNet::new(link_local(mac).into(), 64)?,
+                Change::AddRoute(route) => {
+                    route::encode_add(batch, &self.request(route)?);
+                    continue;
+                }
+                _ => continue,
+            };
+            address::encode_add(batch, &Address::new(index, net));
+            address::encode_local_route(batch, index, net.address());
+        }
+        Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub fn dot(topology: &Topology) -> String {
             let _ = writeln!(out, "  {owner} -- {} [style=dashed]", node(&bridge.link));
         }
     }
-    for Cable { ends: [near, far], policy } in &topology.cables {
+    for Cable { ends: [near, far], policy, .. } in &topology.cables {
         let label = |link: &LinkName| {
             let mut lines = vec![link.name.to_string()];
             lines.extend(addresses(topology, link));

@@ -38,7 +38,7 @@ pub fn svg(topology: &Topology) -> String {
     out
 }
 
-fn write_cable(out: &mut String, layout: &Layout, Cable { ends: [near, far], policy }: &Cable) {
+fn write_cable(out: &mut String, layout: &Layout, Cable { ends: [near, far], policy, .. }: &Cable) {
     let Some(node) = layout.node(&far.link.place) else { return };
     let Some(port) = near.port else {
         let Some(other) = layout.node(&near.link.place) else { return };

@@ -205,6 +205,7 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
             mac: end.table.mac.as_ref().map(mac).transpose()?,
             mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
             port: None,
+            neighbours: Vec::new(),
         };
         if let Some((key, _)) = end.table.options.first_key_value() {
             return Err((key.span(), "the end of a cable has no options; expected `type`".to_owned()));
@@ -228,7 +229,7 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                     // They are to pass the port's barrier.
                     options.group_fwd_mask = Some(options.group_fwd_mask.unwrap_or_default() | FORWARDED);
                 }
-                into.push_cable(Cable { ends: [port, near], policy }, end.span.clone())?;
+                into.push_cable(Cable { ends: [port, near], policy, is_known: false }, end.span.clone())?;
             }
             (None, Some(peer)) => {
                 if let Some(port) = &end.table.port {
@@ -249,8 +250,12 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                         mac: far.table.mac.as_ref().map(mac).transpose()?,
                         mtu: mtu(far.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
                         port: None,
+                        neighbours: Vec::new(),
                     };
-                    into.push_cable(Cable { ends: [near, far], policy: None }, end.span.clone())?;
+                    into.push_cable(
+                        Cable { ends: [near, far], policy: None, is_known: false },
+                        end.span.clone(),
+                    )?;
                 }
             }
             (Some(_), Some(peer)) => {
@@ -293,6 +298,7 @@ fn read_port(into: &Described, end: &End, bridge: &Text) -> Wrong<CableEnd> {
         mac: None,
         mtu: mtu(end.table.mtu.as_ref())?.unwrap_or(DEFAULT_MTU),
         port: Some(topology::PortSpec { bridge: on.name, options }),
+        neighbours: Vec::new(),
     })
 }
 

@@ -261,7 +261,7 @@ impl Planner<'_> {
                 .topology
                 .addresses
                 .iter()
-                .any(|address| address.link == *link && is_link_local(address.net.address()));
+                .any(|address| is_link_local(address.net.address()) && address.link == *link);
             let index = self.observed.link(link).map(|now| now.index);
             let present = self.observed.inside(&link.place).is_some_and(|inside| {
                 inside

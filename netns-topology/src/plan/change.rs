@@ -195,7 +195,7 @@ impl fmt::Display for Change {
                 }
                 write_values(f, kind)
             }
-            Self::AddCable(Cable { ends: [near, far], policy }) => match &near.port {
+            Self::AddCable(Cable { ends: [near, far], policy, .. }) => match &near.port {
                 Some(PortSpec { bridge, .. }) => {
                     write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
                     policy.as_ref().map_or(Ok(()), |policy| write!(f, " policy {policy}"))

@@ -6,6 +6,7 @@ mod add;
 mod apart;
 mod change;
 mod host;
+mod left;
 mod owner;
 mod remove;
 
@@ -14,6 +15,7 @@ mod tests;
 
 pub(crate) use add::link_local;
 pub use change::Change;
+pub(crate) use left::left;
 
 use crate::error::{Error, Result};
 use crate::group::{GroupNumbers, number};
@@ -167,6 +169,9 @@ impl Planner<'_> {
 
     /// Whether a link that is wanted is there already.
     fn keeps_link(&self, link: &LinkName) -> bool {
+        if !self.record.has_links() {
+            return false;
+        }
         let bridges = self.topology.bridges.iter().filter(|bridge| bridge.link == *link);
         let mut cables =
             self.topology.cables.iter().filter(|cable| cable.ends.iter().any(|end| end.link == *link));

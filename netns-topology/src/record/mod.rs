@@ -12,7 +12,9 @@ mod store;
 use crate::error::Result;
 use crate::group::GroupNumbers;
 use crate::topology::{AddressSpec, LinkName, Place, RouteSpec, Sysctl};
-use netns_core::record::{NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, SettingBefore};
+use netns_core::record::{
+    Line, NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, RecordedLink, SettingBefore,
+};
 use netns_core::{Folder, IfName, MacAddress};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,9 +75,9 @@ pub(crate) struct LinkEntry {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
-    /// The index that the kernel gave it, once all is up. The kernel counts on and gives none twice (`dev_index_reserve`
-    /// in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>), so it finds a link that somebody has given
-    /// another name or another MAC address since.
+    /// The index that it was made with, or that the kernel gave it, once all is up. It finds a link that somebody has given
+    /// another name or another MAC address since: the kernel, for its part, counts on and gives none twice
+    /// (`dev_index_reserve` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>).
     pub(crate) index: Option<u32>,
 }
 
@@ -139,6 +141,12 @@ impl LinkEntry {
         mac.is_some_and(|mac| mac.to_string() == self.mac)
     }
 
+    /// What distinguishes it from others of its place; `None` if the record was tampered with.
+    pub(crate) fn recorded(&self) -> Option<RecordedLink> {
+        let (name, mac) = (IfName::new(&self.name).ok()?, self.mac.parse().ok()?);
+        Some(RecordedLink { name, index: self.index, mac })
+    }
+
     /// Its place and name; `None` if the record was tampered with.
     pub(crate) fn link(&self) -> Option<LinkName> {
         Some(LinkName { place: self.place.clone(), name: IfName::new(&self.name).ok()? })
@@ -177,6 +185,27 @@ impl SysctlEntry {
 }
 
 impl Record {
+    /// An empty record of a topology that a process holds.
+    pub(crate) fn of_process(path: &Path) -> Result<Self> {
+        let topologies = Store::all()?.into_iter().flatten().map(|other| RecordedFolder(other.folder));
+        let RecordedFolder(folder) = RecordedFolder(Folder::observe()?).of_first(topologies);
+        Ok(Self { folder, ..Self::empty(path.to_owned()) })
+    }
+
+    /// Reads the record of a [`HeldLab`](crate::HeldLab); `None` if it says nothing.
+    ///
+    /// # Errors
+    /// Which line makes no sense.
+    pub fn of_lines(lines: &[Line]) -> Result<Option<Self>, String> {
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let unknown = |line: Option<&Line>| {
+            line.map_or_else(|| "it names no file".to_owned(), |line| format!("this makes no sense: {line}"))
+        };
+        Self::read(lines).map(Some).map_err(unknown)
+    }
+
     /// An empty record.
     pub(crate) fn new(file: &Path) -> Result<Self> {
         // A `run` may be going on, or have been killed.
@@ -223,7 +252,17 @@ impl Record {
         self.bridges.iter().filter_map(LinkEntry::link)
     }
 
-    fn empty(file: PathBuf) -> Self {
+    /// The programs that may be on its ports, as `Monitor::program_ids` of netns-ebpf.
+    pub fn programs(&self) -> impl Iterator<Item = [u32; 2]> {
+        self.programs.values().flatten().copied()
+    }
+
+    /// The names of the barriers behind its ports.
+    pub fn barriers(&self) -> impl Iterator<Item = &str> {
+        self.barriers.values().map(String::as_str)
+    }
+
+    pub(crate) fn empty(file: PathBuf) -> Self {
         Self {
             file,
             first_file: None,
@@ -241,6 +280,11 @@ impl Record {
             barriers: BTreeMap::new(),
             groups: GroupNumbers::new(),
         }
+    }
+
+    /// Whether there are links.
+    pub(crate) fn has_links(&self) -> bool {
+        self.every_link().next().is_some()
     }
 
     /// All links.

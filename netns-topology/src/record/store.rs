@@ -2,7 +2,8 @@
 
 use super::{FOLDER, Record, earlier};
 use crate::error::{Error, Result};
-use netns_core::record::{RecordFile, SharedSetting};
+use netns_core::record::{Line, RecordFile, SharedSetting};
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -11,14 +12,45 @@ use std::path::{Path, PathBuf};
 
 const KIND: &str = "topology";
 
-/// The folder of records, locked for as long as this is held: only one topology is changed at a time.
+/// Where the record of a topology is kept.
 #[derive(Debug)]
 pub(crate) struct Store {
-    /// Held for its lock, which goes with the process, even by SIGKILL.
-    folder: File,
+    /// The folder of records, locked for as long as this is held: only one topology is changed at a time. The lock goes with
+    /// the process, even by SIGKILL. `None` of a record that a process holds by itself, or that there is not.
+    folder: Option<File>,
+    /// The record, from when it was first written to; one that a process holds, from the beginning.
+    record: RefCell<Option<RecordFile>>,
+    /// Where the record is that a process holds.
+    held: Option<PathBuf>,
 }
 
 impl Store {
+    /// A record that this process holds, and nobody else changes meanwhile.
+    pub(crate) fn held(record: RecordFile) -> Self {
+        let held = Some(record.path().to_owned());
+        Self { folder: None, record: RefCell::new(Some(record)), held }
+    }
+
+    /// No record: what is made goes with this process, and namespaces get no names.
+    pub(crate) const fn nowhere() -> Self {
+        Self { folder: None, record: RefCell::new(None), held: None }
+    }
+
+    /// Whether there is no record.
+    pub(crate) const fn is_nowhere(&self) -> bool {
+        self.folder.is_none() && self.held.is_none()
+    }
+
+    /// Whether it is of a topology file, which may start commands.
+    pub(crate) const fn is_of_file(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The path under which settings that others may need are claimed.
+    pub(crate) fn claimant(&self, record: &Record) -> PathBuf {
+        self.held.clone().unwrap_or_else(|| Self::path(&record.file))
+    }
+
     /// Waits for the lock; makes the folder if it is not there.
     pub(crate) fn lock() -> Result<Self> {
         let failed = || Error::system(format!("lock {FOLDER}"));
@@ -33,7 +65,7 @@ impl Store {
             let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let locked = folder.metadata().map(inode).map_err(failed())?;
             if fs::metadata(FOLDER).is_ok_and(|now| inode(now) == locked) {
-                return Ok(Self { folder });
+                return Ok(Self { folder: Some(folder), record: RefCell::new(None), held: None });
             }
         }
     }
@@ -101,19 +133,29 @@ impl Store {
     }
 
     /// Replaces a record, by one step that either happens or does not. One that would say the same is left as it is.
-    #[expect(clippy::unused_self, reason = "only the holder of the lock may write")]
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
-        let mut file = RecordFile::create(Self::path(&record.file), KIND)?;
+        if self.is_nowhere() {
+            return Ok(());
+        }
+        let mut open = self.record.borrow_mut();
+        let file = match &mut *open {
+            Some(file) => file,
+            none => none.insert(RecordFile::create(Self::path(&record.file), KIND)?),
+        };
         let (lines, is_new) = (record.lines(), file.lines().is_empty());
-        if file.lines() != lines
-            && let Err(error) = file.replace(lines)
-        {
-            if is_new {
-                file.remove()?;
+        let written = match (file.lines() == lines, is_new) {
+            (true, _) => Ok(()),
+            // Nobody can have read half of what said nothing before.
+            (false, true) => file.append(&lines),
+            (false, false) => file.replace(lines),
+        };
+        if let Err(error) = written {
+            if is_new && self.is_of_file() {
+                open.take().map_or(Ok(()), RecordFile::remove)?;
             }
             return Err(error.into());
         }
-        if is_new {
+        if is_new && self.is_of_file() {
             // From here on this one counts.
             gone(fs::remove_file(Self::mark(&record.file)))
                 .map_err(Error::system(format!("remove {}", Self::mark(&record.file).display())))?;
@@ -121,23 +163,39 @@ impl Store {
         Ok(())
     }
 
+    /// Adds a line to a record that was written before.
+    pub(crate) fn append(&self, line: Line) -> Result<()> {
+        match &mut *self.record.borrow_mut() {
+            Some(file) => Ok(file.append(&[line])?),
+            None => Ok(()),
+        }
+    }
+
     /// Removes a record, the output of its commands, and the folder if that was the last.
     pub(crate) fn remove(self, record: &Record) -> Result<()> {
-        let failed = || Error::system(format!("remove {}", Self::path(&record.file).display()));
-        for folder in [Self::output(&record.file), Self::exits(&record.file)] {
-            gone(fs::remove_dir_all(folder)).map_err(failed())?;
+        let open = self.record.take();
+        if self.is_of_file() {
+            let failed = || Error::system(format!("remove {}", Self::path(&record.file).display()));
+            for folder in [Self::output(&record.file), Self::exits(&record.file)] {
+                gone(fs::remove_dir_all(folder)).map_err(failed())?;
+            }
+            let open = match open {
+                None => RecordFile::open(Self::path(&record.file), KIND)?,
+                open => open,
+            };
+            open.map_or(Ok(()), RecordFile::remove)?;
+            gone(fs::remove_file(Self::mark(&record.file))).map_err(failed())?;
+            self.tidy();
+            return Ok(());
         }
-        if let Some(file) = RecordFile::open(Self::path(&record.file), KIND)? {
-            file.remove()?;
-        }
-        gone(fs::remove_file(Self::mark(&record.file))).map_err(failed())?;
-        self.tidy();
-        Ok(())
+        Ok(open.map_or(Ok(()), RecordFile::remove)?)
     }
 
     /// Removes what says nothing: a record that was begun by somebody who was killed before it said anything, or that an
     /// earlier boot wrote. And the folder, if that is empty then.
     pub(crate) fn tidy_up(self, file: &Path) -> Result<()> {
+        // Only its holder can open it.
+        drop(self.record.take());
         if let Some(record) =
             RecordFile::open(Self::path(file), KIND)?.filter(|record| record.lines().is_empty())
         {
@@ -149,9 +207,11 @@ impl Store {
 
     /// Removes the folder if it is empty.
     pub(crate) fn tidy(self) {
-        // Others may have their records in it.
-        let _ = fs::remove_dir(FOLDER);
-        drop(self.folder);
+        if let Some(folder) = self.folder {
+            // Others may have their records in it.
+            let _ = fs::remove_dir(FOLDER);
+            drop(folder);
+        }
     }
 
     /// The record of a file: its name for people, and a hash of its full path to tell it from others of that name.
@@ -187,16 +247,10 @@ impl Store {
 /// The record at this path; `None` if there is none, or it says nothing.
 fn read_at(path: &Path) -> Result<Option<Record>> {
     let lines = RecordFile::peek(path, KIND)?.unwrap_or_default();
-    if lines.is_empty() {
-        return Ok(None);
-    }
-    let record = Record::read(&lines).map_err(|line| {
-        let line =
-            line.map_or_else(|| "it names no file".to_owned(), |line| format!("this makes no sense: {line}"));
-        let error = io::Error::new(io::ErrorKind::InvalidData, line);
+    Record::of_lines(&lines).map_err(|why| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, why);
         Error::system(format!("read record {}", path.display()))(error)
-    })?;
-    Ok(Some(record))
+    })
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

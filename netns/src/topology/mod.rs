@@ -2,6 +2,7 @@
 
 pub(crate) mod cli;
 mod progress;
+mod watch;
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
@@ -10,12 +11,13 @@ use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::layout::Violations;
-use netns_topology::{Change, CommandState, Error, Lab, LinkName, Record, ShellCommand, draw};
+use netns_topology::{Change, CommandState, Done, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+pub(crate) use watch::watch;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
@@ -24,6 +26,7 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let done = lab.up_with(&mut |progress| shown.show(progress))?;
     let told = shown.is_verbose;
     drop(shown);
+    report_left_alone(&done);
     if done.was_up && done.changes.is_empty() && !arguments.quiet {
         say(format_args!("{} is up: there is nothing to change", arguments.file.display()));
     }
@@ -36,6 +39,7 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let done = lab.down_with(&mut |progress| shown.show(progress)).inspect_err(|_| report_left(&lab))?;
     let told = shown.is_verbose;
     drop(shown);
+    report_left_alone(&done);
     if !done.was_up {
         let file = arguments.file.display();
         // A slip of the pen, rather than what a script takes down to be sure.
@@ -49,6 +53,13 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         }
     }
     tell_done(&done.changes, arguments.quiet || told)
+}
+
+/// Reports what was to go and stays, because something of somebody else has taken its place.
+fn report_left_alone(done: &Done) {
+    for why in &done.left {
+        say(format_args!("left alone: {why}"));
+    }
 }
 
 /// Reports what is left of a lab that could not be taken down as a whole.

@@ -59,17 +59,13 @@ fn a_filter_of_a_killed_up_does_not_go_on_judging() {
     in_host(|_| {
         let file = lab();
         let before = state_of_the_host();
-        // Killed between the two filters of the first port: the program of the second goes with the process.
-        let seen = std::cell::Cell::new(0);
-        let second = |call: &str| {
-            seen.set(seen.get() + usize::from(call.contains("RTM_NEWTFILTER")));
-            // Looked at from the last on: four in all.
-            seen.get() == 3
-        };
-        let number = last("sendto", second, "up --quiet /run/lab.toml");
+        // Killed before the second port, whose filters come with it; and the first one has lost a filter, and with it a program.
+        let number = last("sendto", |call| call.contains("RTM_NEWTFILTER"), "up --quiet /run/lab.toml");
         fine("down", &file);
         let kill = format!("-e trace=sendto -e inject=sendto:signal=KILL:when={number}");
         run_traced(&kill, "up --quiet /run/lab.toml");
+        assert_eq!(filters("a-eth0"), 2);
+        tc("filter del dev a-eth0 egress");
         assert_eq!(filters("a-eth0"), 1);
         edit(&file, "10.1.1.1/24", "10.1.1.11/24");
         fine("up", &file);
@@ -254,5 +250,49 @@ fn a_record_of_another_version_is_refused_and_stays() {
         assert_eq!(fs::read_to_string(&path).unwrap(), later);
         fs::write(&path, text).unwrap();
         fine("down", &file);
+    });
+}
+
+#[test]
+fn what_others_have_put_in_the_place_of_something_is_left_alone_and_reported() {
+    in_host(|_| {
+        let file = lab();
+        fine("up", &file);
+        ip("netns del a");
+        eventually("its cable is gone", || !ip("link show").contains("a-eth0"));
+        ip("netns add a");
+        ip("link del b-eth0");
+        ip("link add b-eth0 type veth peer name other");
+        let down = topology("down", &file);
+        assert_eq!(down.code, Some(0), "{}", down.err);
+        let lines: Vec<&str> = down.err.lines().collect();
+        assert_eq!(lines.len(), 2, "{}", down.err);
+        assert_eq!(lines[0], "left alone: a is another namespace by now");
+        assert!(lines[1].starts_with("left alone: b-eth0 (index "), "{}", down.err);
+        assert!(lines[1].contains(" is not the b-eth0 that was made "), "{}", down.err);
+        assert_eq!(ip("netns list"), "a\n");
+        assert_eq!(records(), [""; 0]);
+        let _ = ip("link show b-eth0");
+    });
+}
+
+/// Of what the kernel refuses, every refusal is reported, and the rest goes all the same.
+#[test]
+fn a_refusal_does_not_keep_the_rest_from_being_taken_down() {
+    in_host(|_| {
+        let file = lab();
+        let before = state_of_the_host();
+        fine("up", &file);
+        // The names of both namespaces stay.
+        let refuse = "-e trace=umount2 -e inject=umount2:error=EBUSY:when=1..2";
+        let (down, _) = run_traced(refuse, "down --quiet /run/lab.toml");
+        let err = String::from_utf8_lossy(&down.stderr).into_owned();
+        assert_eq!(down.status.code(), Some(2), "{err}");
+        assert_eq!(err.matches("Device or resource busy").count(), 2, "{err}");
+        assert_eq!(Namespace::list().unwrap(), ["a", "b"]);
+        let links = ip("-o link show");
+        assert!(!links.contains("br0") && !links.contains("-eth0"), "{links}");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
     });
 }

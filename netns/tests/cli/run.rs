@@ -1,5 +1,6 @@
 //! `netns run`: what it makes, what it prints, and that nothing is left.
 
+use crate::ours::run_traced;
 use crate::watched::Watched;
 use crate::{done, state_of_the_host, xtask};
 use serde_json::{Value, json};
@@ -262,5 +263,48 @@ fn on_a_terminal_a_line_says_how_far_many_namespaces_are() {
         assert!(all.contains("ms  ns60 on veth-ns60") && !all.contains("of 60 namespaces"), "{all}");
         let run = done(&mut xtask("run --namespaces 60 --duration 0.2"));
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "not into a pipe");
+    });
+}
+
+/// The signal comes before the first namespace, between namespaces, and when all are made.
+#[test]
+fn a_signal_while_it_builds_ends_a_run_in_order() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        for when in [1, 2, 3, 7] {
+            let signal = format!("-e trace=unshare -e inject=unshare:signal=INT:when={when}");
+            let (run, _) = run_traced(&signal, "run --namespaces 5 --duration 0.2 --json");
+            let err = String::from_utf8_lossy(&run.stderr).into_owned();
+            assert_eq!((run.status.code(), err.as_str()), (Some(0), ""), "{when}");
+            let summary = String::from_utf8_lossy(&run.stdout).lines().last().unwrap().to_owned();
+            let summary: Value = serde_json::from_str(&summary).unwrap();
+            assert_eq!((&summary["exact"], &summary["changed"]), (&json!(true), &json!([])), "{when}");
+            assert_eq!(state_of_the_host(), before, "{when}");
+        }
+    });
+}
+
+/// Every refusal is reported, the rest goes, and `clean` removes what is left.
+#[test]
+fn what_cannot_be_taken_down_is_reported_and_cleaned_later() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let refuse = "-e trace=umount2 -e inject=umount2:error=EBUSY:when=1+";
+        let (run, _) = run_traced(refuse, "run --duration 0.2 --json");
+        let err = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(2), "{err}");
+        for what in ["ns1: ", "ns2: ", "what could not be removed is on record: `netns clean` removes it\n"] {
+            assert!(err.contains(what), "{err}");
+        }
+        let links = ip("-o link show");
+        assert!(!links.contains("br0") && !links.contains("veth-ns"), "{links}");
+        let clean = done(&mut xtask("clean"));
+        assert_eq!(
+            (clean.code, clean.out.as_str()),
+            (Some(0), "removed ns1\nremoved ns2\n"),
+            "{}",
+            clean.err
+        );
+        assert_eq!(state_of_the_host(), before);
     });
 }

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::watch;
 use netns_core::ErrorKind;
 use netns_ebpf::{Ahead, Monitor, MonitorError};
+use netns_topology::HeldLab;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,8 @@ impl RunLab<'_> {
 
     /// Counts what the barrier has dropped, if there is one, and restores what enforces where somebody took it away.
     pub(crate) fn read_barrier(&mut self) -> Result<(), Failure> {
-        let (Some(barrier), Some(monitor)) = (&mut self.barrier, self.monitor) else { return Ok(()) };
+        let barrier = self.lab.as_mut().and_then(HeldLab::barrier);
+        let (Some(barrier), Some(monitor)) = (barrier, self.monitor) else { return Ok(()) };
         if !barrier.is_whole()? {
             barrier.restore()?;
             self.enforcement.lose("the barrier behind the ports", true);

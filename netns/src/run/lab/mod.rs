@@ -2,23 +2,25 @@
 
 mod build;
 mod enforcement;
+mod topology;
 
 use super::plan::RunPlan;
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::state::{StateFile, release_forwarding};
 use enforcement::Enforcement;
 use netns_core::barrier::{Barrier, FORWARDED};
 use netns_core::bridge::{self, BridgeOptions, PortOptions, PortState};
 use netns_core::link::{Link, LinkStats};
-use netns_core::record::{RecordedFolder, RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::tap::{Tap, TapOptions};
-use netns_core::{Folder, IfName, MacAddress, Namespace, RouteSocket, link};
+use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Monitor, Policy, Slot};
+use netns_topology::HeldLab;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
@@ -30,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) name: String,
-    pub(crate) namespace: Namespace,
+    pub(crate) namespace: Arc<Namespace>,
     /// The link that the program counts on: the host's end of the cable.
     pub(crate) port: IfName,
     pub(crate) port_index: u32,
@@ -49,25 +51,18 @@ pub(crate) struct RunLab<'a> {
     topology: RunShape,
     host: Namespace,
     socket: RouteSocket,
+    /// What was made, once it is.
+    lab: Option<HeldLab<'a>>,
     members: Vec<Member>,
-    /// What is made on the host, known by index and MAC address.
-    links: Vec<RecordedLink>,
-    /// How the folder of named namespaces was found.
-    folder: Folder,
-    /// The record for `netns clean`, unless all of this is in a host namespace that goes with the process.
-    record: Option<StateFile>,
-    /// If it was off.
-    forwarding: Option<RecordedForwarding>,
-    /// Behind the ports, if the program marks what it sees.
-    barrier: Option<Barrier>,
+    /// The bridge's index and MAC address.
+    bridge: Option<(u32, MacAddress)>,
     enforcement: Enforcement,
-    /// Whether the kernel has IPv6.
-    ipv6: bool,
-    down: bool,
+    /// Whether all of this is in a host namespace that goes with the process. Then there is no record for `netns clean`.
+    private: bool,
 }
 
 impl<'a> RunLab<'a> {
-    /// Begins the record.
+    /// Nothing so far.
     pub(crate) fn begin(
         host: Namespace,
         plan: &RunPlan,
@@ -76,32 +71,25 @@ impl<'a> RunLab<'a> {
         private: bool,
     ) -> Result<Self, Failure> {
         let mut socket = RouteSocket::open_in(&host)?;
-        let links = link::list(&mut socket)?;
         // `lo` has it, if there is any.
-        let ipv6 = links.iter().any(|link| link.addrgenmode.is_some());
-        if let Some(subnet) = plan.subnets.iter().find(|subnet| !ipv6 && subnet.net.address().is_ipv6()) {
+        let has_ipv6 = link::get(&mut socket, LO)?.addrgenmode.is_some();
+        if let Some(subnet) = plan.subnets.iter().find(|subnet| !has_ipv6 && subnet.net.address().is_ipv6()) {
             return Err(Failure::usage(format!(
                 "--subnet6 {}: this kernel has no IPv6 (CONFIG_IPV6, or ipv6.disable=1 on its command line)",
                 subnet.net
             )));
         }
-        let folder = if private { Folder::observe()? } else { folder_before()? };
-        let record = if private { None } else { Some(StateFile::begin(folder)?) };
         Ok(Self {
             monitor,
             mode,
             topology: plan.topology,
             host,
             socket,
+            lab: None,
             members: Vec::new(),
-            links: Vec::new(),
-            folder,
-            record,
-            forwarding: None,
-            barrier: None,
+            bridge: None,
             enforcement: Enforcement::new(),
-            ipv6,
-            down: false,
+            private,
         })
     }
 
@@ -126,7 +114,7 @@ impl<'a> RunLab<'a> {
 
     /// Whether all of this is in a host namespace of its own, which goes with the process.
     pub(crate) fn is_private(&self) -> bool {
-        self.record.is_none()
+        self.private
     }
 
     /// Hands on what the program has to say.
@@ -137,20 +125,23 @@ impl<'a> RunLab<'a> {
     }
 
     /// Whether nothing gets past the program.
-    pub(crate) fn has_barrier(&self) -> bool {
-        self.barrier.is_some()
+    pub(crate) fn has_barrier(&mut self) -> bool {
+        self.barrier().is_some()
+    }
+
+    fn barrier(&mut self) -> Option<&mut Barrier> {
+        self.lab.as_mut()?.barrier()
     }
 
     /// The bridge's index and MAC address; `None` of two namespaces that are joined by a cable.
     pub(crate) fn bridge(&self) -> Option<(u32, MacAddress)> {
-        let bridge = self.links.last().filter(|_| self.topology == RunShape::Bridge)?;
-        Some((bridge.index?, bridge.mac))
+        self.bridge
     }
 
     /// Takes the guard away from the first member, or restores it: its policy, the barrier, and that its port forwards what
     /// is to meet that.
     pub(crate) fn guard(&mut self, is_guarded: bool) -> Result<(), Failure> {
-        if let Some(barrier) = &mut self.barrier {
+        if let Some(barrier) = self.barrier() {
             if is_guarded { barrier.restore()? } else { barrier.lower()? }
         }
         let (Some(member), Some(monitor)) = (self.members.first(), self.monitor) else { return Ok(()) };
@@ -233,7 +224,7 @@ impl<'a> RunLab<'a> {
 
     /// Leaves everything in place; the names of it.
     pub(crate) fn keep(mut self) -> Vec<String> {
-        self.down = true;
+        drop(self.lab.take());
         let names = self.members.iter().map(|member| member.name.clone());
         names.collect()
     }
@@ -243,80 +234,34 @@ impl<'a> RunLab<'a> {
         self.unmake()
     }
 
-    /// Tries every step, whatever becomes of those before it; the first failure. The others are reported here.
     fn unmake(&mut self) -> Result<(), Failure> {
-        self.down = true;
-        let mut outcome = Ok(());
-        let mut attempt = |result: Result<(), Failure>| match (&outcome, result) {
-            (Ok(()), result) => outcome = result,
-            (Err(_), Err(failure)) => say(format_args!("error: take down: {failure}")),
-            (Err(_), Ok(())) => {}
-        };
-        match remove_links(&mut self.socket, &self.links) {
-            Err(error) => attempt(Err(error.into())),
-            Ok(removals) => removals.into_iter().for_each(report_left),
-        }
-        if let Some(barrier) = self.barrier.take() {
-            attempt(barrier.delete().map_err(Failure::from));
-        }
-        for member in self.members.drain(..) {
-            if let (Some(monitor), Some(slot)) = (self.monitor, member.slot) {
-                attempt(monitor.release(slot).map_err(Failure::from));
-            }
-            if self.record.is_some() {
-                match member.namespace.unbind(&member.name) {
-                    Err(error) => attempt(Err(error.into())),
-                    Ok(true) => {}
-                    // It is gone, or is somebody else's.
-                    Ok(false) if Namespace::open(&member.name).is_err() => {}
-                    Ok(false) => {
-                        report_left(Removal::Left(format!("{} is another namespace by now", member.name)));
-                    }
+        let Some(lab) = self.lab.take() else { return Ok(()) };
+        // The last handles on namespaces are the lab's.
+        self.members.clear();
+        match self.host.enter(|| lab.down(&mut |_| ControlFlow::Continue(())))? {
+            Ok(done) => {
+                for why in done.left {
+                    say(format_args!("left alone: {why}"));
                 }
+                Ok(())
+            }
+            Err(error) => {
+                if !self.private {
+                    say(format_args!("what could not be removed is on record: `netns clean` removes it"));
+                }
+                Err(error.into())
             }
         }
-        let forwarding = self.forwarding.take();
-        let put_back = match (&self.record, &forwarding) {
-            (Some(_), _) => release_forwarding(&self.host, forwarding.as_ref()),
-            (None, Some(forwarding)) => forwarding.restore(&self.host).map_err(Failure::from),
-            (None, None) => Ok(Removal::Gone),
-        };
-        match put_back {
-            Err(failure) => attempt(Err(failure)),
-            Ok(removal) => report_left(removal),
-        }
-        if let Some(record) = self.record.take() {
-            attempt(self.folder.restore().map_err(Failure::from));
-            // If something could not be removed, the record stays.
-            if outcome.is_ok() {
-                outcome = record.remove();
-            } else {
-                say(format_args!("what could not be removed is on record: `netns clean` removes it"));
-            }
-        }
-        outcome
     }
 }
 
 impl Drop for RunLab<'_> {
     fn drop(&mut self) {
-        if !self.down
-            && let Err(failure) = self.unmake()
-        {
+        if let Err(failure) = self.unmake() {
             say(format_args!("error: take down: {failure}"));
         }
     }
 }
 
-/// How the folder of named namespaces was found before the first topology that is up.
-fn folder_before() -> Result<Folder, Failure> {
-    let topologies = netns_topology::Lab::all()?.into_iter().flatten().map(|record| record.folder());
-    Ok(RecordedFolder(Folder::observe()?).of_first(topologies).0)
-}
-
-/// What took the place of something of ours was left alone.
-fn report_left(removal: Removal) {
-    if let Removal::Left(why) = removal {
-        say(format_args!("left alone: {why}"));
-    }
-}
+/// `lo` has the first index of every namespace.
+const LO: u32 = 1;
