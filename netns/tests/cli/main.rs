@@ -37,6 +37,7 @@ mod topology_labs;
 mod topology_many;
 mod topology_policy;
 mod topology_watch;
+mod tutorial;
 mod unit;
 mod unmatched;
 mod unrecorded;
