@@ -79,6 +79,8 @@ pub enum Cause {
     Busy(Cow<'static, str>),
     /// It is there already.
     Exists(Cow<'static, str>),
+    /// It is not there.
+    NotFound(Cow<'static, str>),
     /// The kernel was built without what was asked for.
     Unsupported(Cow<'static, str>),
     /// The kernel's answer was cut off, came from somebody else, or made no sense.
@@ -159,6 +161,7 @@ impl Error {
             Cause::System { error, .. } => ErrorKind::of(error),
             Cause::Invalid(_) => ErrorKind::Invalid,
             Cause::Exhausted(_) => ErrorKind::Exhausted,
+            Cause::NotFound(_) => ErrorKind::NotFound,
             Cause::Unsupported(_) => ErrorKind::Unsupported,
             Cause::Busy(_) => ErrorKind::Busy,
             Cause::Exists(_) => ErrorKind::Exists,
@@ -179,6 +182,7 @@ impl Error {
             | Cause::Exhausted(_)
             | Cause::Busy(_)
             | Cause::Exists(_)
+            | Cause::NotFound(_)
             | Cause::Unsupported(_)
             | Cause::Reply(_)
             | Cause::Changed(_)
@@ -236,9 +240,12 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            // "open record X: open: No such file" says the same twice.
+            Cause::System { call, error } if operation.begins_with(*call) => write!(formatter, ": {error}"),
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
             Cause::Invalid(why)
             | Cause::Exhausted(why)
+            | Cause::NotFound(why)
             | Cause::Unsupported(why)
             | Cause::Busy(why)
             | Cause::Exists(why)

@@ -55,6 +55,7 @@
 //! | many sandboxes, fast | [`network`] | - |
 //! | programs on ports | [`tc`] | `tc qdisc`, `tc filter` |
 //! | packet filters | [`nftables`] | `nft` |
+//! | the way out, published ports | [`nat`] | `nft`, `iptables` |
 //! | no way around the program on a port | [`barrier`] | - |
 //! | what happens | [`events`] | `ip monitor` |
 //! | settings | [`sysctl`] | `sysctl` |
@@ -77,6 +78,7 @@ mod error;
 mod mac;
 mod name;
 mod namespace;
+pub mod nat;
 mod net;
 pub mod network;
 pub mod nftables;

@@ -99,8 +99,70 @@ fn path(operation: Operation, name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from("/proc/sys").join(relative))
 }
 
-const IP_FORWARD: &str = "net/ipv4/ip_forward";
-const INTERFACES: &str = "/proc/sys/net/ipv4/conf";
+/// Forwarding of a namespace as a whole, which sets that of all its interfaces when it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GlobalForwarding {
+    /// The setting.
+    pub(crate) name: &'static str,
+    /// The folder of the interfaces' settings.
+    interfaces: &'static str,
+}
+
+/// `inet_forward_change` in <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c>.
+const IPV4: GlobalForwarding = GlobalForwarding { name: "net/ipv4/ip_forward", interfaces: "net/ipv4/conf" };
+/// `addrconf_fixup_forwarding` in <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/addrconf.c>.
+const IPV6: GlobalForwarding =
+    GlobalForwarding { name: "net/ipv6/conf/all/forwarding", interfaces: "net/ipv6/conf" };
+
+impl GlobalForwarding {
+    /// The one of this name, if it is one.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [IPV4, IPV6].into_iter().find(|global| global.name == name)
+    }
+
+    /// Whether a setting is one that switching this off changes: for IPv6 `force_forwarding`, too
+    /// (<https://github.com/torvalds/linux/blob/v6.18/Documentation/networking/ip-sysctl.rst>).
+    pub(crate) fn changes(self, setting: &str) -> bool {
+        let rest = setting.strip_prefix(self.interfaces);
+        let names = ["/forwarding", "/force_forwarding"];
+        setting != self.name && rest.is_some_and(|rest| names.iter().any(|name| rest.ends_with(name)))
+    }
+
+    fn setting(self, interface: &str) -> String {
+        format!("{}/{interface}/forwarding", self.interfaces)
+    }
+
+    /// The interfaces that forward although the namespace does not; `None` if it does.
+    pub(crate) fn interfaces(self, namespace: &Namespace) -> Result<Option<Vec<String>>> {
+        if get(namespace, self.name)? == "1" {
+            return Ok(None);
+        }
+        let folder = format!("/proc/sys/{}", self.interfaces);
+        let names = namespace.enter(|| -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&folder)? {
+                names.extend(entry?.file_name().into_string());
+            }
+            Ok(names)
+        })?;
+        let mut names =
+            names.map_err(Error::system(Operation::ListInterfaces, folder, SystemCall::Readdir))?;
+        names.retain(|name| get(namespace, &self.setting(name)).is_ok_and(|value| value == "1"));
+        Ok(Some(names))
+    }
+
+    /// Switches it off, but for these interfaces. Those that are gone are passed over.
+    pub(crate) fn restore(self, namespace: &Namespace, interfaces: &[String]) -> Result<()> {
+        set(namespace, self.name, "0")?;
+        for name in interfaces {
+            match set(namespace, &self.setting(name), "1") {
+                Err(error) if error.errno() != Some(libc::ENOENT) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
 
 /// IPv4 forwarding of a namespace, switched on, and what it was before.
 ///
@@ -118,20 +180,7 @@ impl Ipv4Forwarding {
     /// # Errors
     /// If the settings cannot be read.
     pub fn observe(namespace: &Namespace) -> Result<Self> {
-        if get(namespace, IP_FORWARD)? == "1" {
-            return Ok(Self { interfaces: None });
-        }
-        let names = namespace.enter(|| -> io::Result<Vec<String>> {
-            let mut names = Vec::new();
-            for entry in fs::read_dir(INTERFACES)? {
-                names.extend(entry?.file_name().into_string());
-            }
-            Ok(names)
-        })?;
-        let mut names =
-            names.map_err(Error::system(Operation::ListInterfaces, INTERFACES, SystemCall::Readdir))?;
-        names.retain(|name| get(namespace, &setting(name)).is_ok_and(|value| value == "1"));
-        Ok(Self { interfaces: Some(names) })
+        Ok(Self { interfaces: IPV4.interfaces(namespace)? })
     }
 
     /// Switches forwarding on, if it is not.
@@ -141,7 +190,7 @@ impl Ipv4Forwarding {
     pub fn enable(namespace: &Namespace) -> Result<Self> {
         let before = Self::observe(namespace)?;
         if before.interfaces.is_some() {
-            set(namespace, IP_FORWARD, "1")?;
+            set(namespace, IPV4.name, "1")?;
         }
         Ok(before)
     }
@@ -151,18 +200,6 @@ impl Ipv4Forwarding {
     /// # Errors
     /// If the settings cannot be written.
     pub fn restore(self, namespace: &Namespace) -> Result<()> {
-        let Some(names) = self.interfaces else { return Ok(()) };
-        set(namespace, IP_FORWARD, "0")?;
-        for name in names {
-            match set(namespace, &setting(&name), "1") {
-                Err(error) if error.errno() != Some(libc::ENOENT) => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        self.interfaces.map_or(Ok(()), |names| IPV4.restore(namespace, &names))
     }
-}
-
-fn setting(interface: &str) -> String {
-    format!("net/ipv4/conf/{interface}/forwarding")
 }

@@ -40,6 +40,7 @@
 //! | `policy`, of an interface on a bridge | `"observe"`, `"enforce"`, or a table: `mode`, `group`, `networks`, `permit`, `ether_types`, `ipv6`, `host`, `forward` |
 //! | `apart`, at the top | pairs of groups, one of which may be `"host"`: `[["red", "blue"], ["red", "host"]]` |
 //! | `[bridge.NAME]` | `namespace` (default: the host), `addresses`, `mac`, `mtu`, `stp`, `ageing` (seconds), `multicast_snooping`; `options`, by `ip`'s names: all of [`BridgeOptions`](netns_core::bridge::BridgeOptions) |
+//! | the same, of a bridge on the host | `masquerade = true`, `publish` (`["8080:ns1:80"]`), `publish_on_loopback`, `open_forward_chains`, `connection_limit` |
 //! | an entry of `routes` | `to` (`"default"` or a network), `via`, `dev`, `metric`; `onlink = true` where the router is on `dev` and in none of its networks |
 //! | `sysctl` | settings with their values: `"net.ipv4.ip_forward" = 1` |
 //! | `run` | commands for `/bin/sh -c`, started once everything is there, and ended by `down` with all they started; one that ends with an error at once, in some tenth of a second, is an error of `up` |
@@ -91,6 +92,17 @@
 //! redirected from there (DNAT, a published port) is judged as going to the host. Answers to UDP sockets of the host that
 //! are not connected to the sender are not known as such; they take a service.
 //!
+//! # The way out, and the way in
+//!
+//! With `masquerade = true`, what the namespaces on a bridge send elsewhere goes out under the host's addresses; they need
+//! a default route (`routes`) to the bridge's address. `publish` lets others in: `"8080:ns1:80"` is port 80 of `ns1` at port
+//! 8080 of all addresses of the host, in each family that `ns1` has an address of on the bridge;
+//! `"192.0.2.1:8000-8010:ns1:8000/udp"` is a range of UDP, at one address. It is one table of nftables for each bridge,
+//! and the host forwards for its links only: see [`netns_core::nat`]. `publish_on_loopback = true` publishes at 127.0.0.1,
+//! too; `connection_limit` says how many connections each namespace may have; `open_forward_chains = true` puts rules into
+//! chains of others that drop what the host forwards (Docker's), of which there is a warning otherwise. A namespace reaches
+//! a port that is published for itself only if its `port` has `hairpin = true`, where `br_netfilter` is loaded.
+//!
 //! # Groups
 //!
 //! `group` is a name, or a number below 64; a port whose policy has none is in group 0. Groups that are listed in `apart`
@@ -128,6 +140,7 @@ mod processes;
 mod record;
 mod scope;
 mod topology;
+mod way_out;
 
 pub use apply::Progress;
 pub use error::{Error, Result};
@@ -135,13 +148,13 @@ pub use fault::Fault;
 pub use file::{Policies, parse};
 pub use held::HeldLab;
 pub use lab::{Done, Lab};
-pub use observe::{JudgedPort, Observed, ObservedInside};
+pub use observe::{JudgedPort, Observed, ObservedInside, ObservedWayOut};
 pub use plan::{Change, plan};
 pub use processes::CommandState;
 pub use record::{FOLDER, Record};
 pub use topology::{
     AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place,
-    PortPolicy, PortSpec, RouteSpec, ShellCommand, Sysctl, Topology,
+    PortPolicy, PortSpec, RouteSpec, ShellCommand, Sysctl, Topology, WayOutSpec,
 };
 
 /// A text with its words divided by one space, as settings of several numbers are compared.

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::messages::say;
 use crate::output::stdout;
 use crate::state::{self, EarlierState, RunBefore, release_forwarding};
+use crate::unrecorded;
 use netns_core::record::{RecordFile, RecordedForwarding, RecordedLink, Removal, remove_links};
 use netns_core::{Folder, Namespace, RouteSocket};
 use netns_topology::{Change, HeldLab};
@@ -29,6 +30,7 @@ pub(crate) fn clean() -> Result<ExitCode, Failure> {
         earlier.remove()?;
         cleaner.nothing = false;
     }
+    unrecorded::report(&Namespace::current()?, None, None)?;
     if cleaner.nothing {
         writeln!(stdout(), "nothing to remove")?;
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::PingArguments;
 use crate::failure::Failure;
-use crate::output::{json_line, micros, stdout};
+use crate::output::{json_line, micros, stream};
 use crate::signals::Stop;
 use netns_core::Namespace;
 use netns_core::ping::{Ping, PingOutcome, PingReport, ping_each};
@@ -21,7 +21,7 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
         ..Ping::new(arguments.address)
     };
     let stop = Stop::on_signals()?;
-    let mut out = stdout();
+    let mut out = stream();
     let (mut outcomes, mut written) = (Vec::new(), Ok(()));
     ping_each(&namespace, &request, |outcome| {
         if !arguments.json {

@@ -32,6 +32,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("lxc-execute", "lxc"),
     ("iptables-legacy", "iptables"),
     ("iptables-nft", "iptables"),
+    ("ip6tables-nft", "iptables"),
+    ("ip6tables-legacy", "iptables"),
     ("nft", "nftables"),
     ("ethtool", "ethtool"),
     ("python3", "python3-scapy"),

@@ -102,6 +102,62 @@ fn all_ports_of_a_window_are_behind_it_and_no_others() {
     });
 }
 
+/// Ports that came to a bridge and were not looked at yet.
+#[test]
+#[ignore = "needs CONFIG_NFT_BRIDGE_META, as distributions' kernels have: cargo xtask vm-test --full"]
+fn new_ports_of_one_bridge_are_closed_until_they_are_known() {
+    in_host(|host| {
+        tests::needs_option("CONFIG_NFT_BRIDGE_META", "nftables' rules for bridges by name", || {
+            barrier::knows_bridges().unwrap()
+        });
+        build();
+        let name = |name: &str| super::name(name);
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::ListedAndNew, STAMP).unwrap();
+        assert!(reaches("ns1", "10.1.1.2"), "no bridge is named yet");
+        wall.pass(&[102]).unwrap();
+        wall.add(&[103]).unwrap();
+        wall.close_new(name("br0")).unwrap();
+        assert_eq!(wall.closed_bridge(), Some(name("br0")));
+        assert!(!reaches("ns1", "10.1.1.254") && !reaches("ns3", "10.1.1.254"));
+        assert!(reaches("ns2", "10.1.1.254"));
+        // What a new port sent is no violation of its, and the listed one's is.
+        let dropped = wall.unjudged().unwrap();
+        assert!(matches!(dropped[..], [one] if one.port == 103), "{dropped:?}");
+        // Another process finds all of it.
+        let found = Barrier::open(host.namespace(), "test", STAMP).unwrap().unwrap();
+        assert_eq!(found.ports(), &BarrierPorts::ListedAndNew);
+        assert_eq!(found.closed_bridge(), Some(name("br0")));
+        assert!(found.is_open(102) && found.is_behind(103) && !found.is_open(101) && !found.is_behind(101));
+        assert_eq!(found.known_ports().collect::<Vec<_>>(), [102, 103]);
+
+        wall.pass(&[103, 101]).unwrap();
+        assert!(reaches("ns1", "10.1.1.3"));
+        wall.add(&[101]).unwrap();
+        assert!(!reaches("ns1", "10.1.1.3"));
+        wall.pass(&[101]).unwrap();
+        wall.remove(103).unwrap();
+        assert!(!reaches("ns3", "10.1.1.1"), "it is new again");
+        assert!(wall.is_whole().unwrap());
+        for loss in [
+            "flush set bridge test bridges",
+            "add element bridge test open { \"p3\" }",
+            "flush chain bridge test input",
+            "flush ruleset",
+        ] {
+            let _ = nft(loss);
+            assert!(!wall.is_whole().unwrap(), "{loss}");
+            wall.restore().unwrap();
+            assert!(wall.is_whole().unwrap(), "{loss}");
+            assert!(reaches("ns1", "10.1.1.2") && !reaches("ns3", "10.1.1.2"), "{loss}");
+        }
+        // Of another name it is another bridge; the ports that are known are as they were.
+        wall.close_new(name("br1")).unwrap();
+        assert!(reaches("ns3", "10.1.1.1"));
+        wall.delete().unwrap();
+        assert_eq!(nft("list ruleset"), "");
+    });
+}
+
 /// A frame to an address that bridges keep for themselves, from a made-up one.
 fn reserved(last: u8) -> [u8; 60] {
     let mut frame = [0; 60];

@@ -15,6 +15,8 @@ mod link;
 mod list;
 mod name;
 mod namespace;
+mod nat;
+mod nat_blocks;
 mod neighbour;
 mod network;
 mod network_clash;

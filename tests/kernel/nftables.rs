@@ -46,24 +46,82 @@ const ELEMENTS: &str = "add element bridge t s { 7, 8 }";
 const REMOVED: &str = "delete element bridge t s { 7 }";
 const TABLE_GONE: &str = "delete table bridge t";
 
+const NAT: &str = "
+add table inet n
+add set inet n c4 { type ipv4_addr; size 65535; flags dynamic; }
+add map inet n m4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+add map inet n m6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+add map inet n v { type inet_service : verdict; }
+add set inet n i { type ipv4_addr . inet_service; flags interval; }
+add set inet n t { type ipv4_addr; flags interval,timeout; timeout 10s; }
+add chain inet n pre { type nat hook prerouting priority -100; policy accept; }
+add chain inet n post { type nat hook postrouting priority 100; policy accept; }
+add chain inet n forward { type filter hook forward priority 0; policy accept; }
+add chain inet n raw { type filter hook prerouting priority -300; policy accept; }
+add chain inet n sub
+add rule inet n pre fib daddr type local jump sub
+add rule inet n pre dnat ip to ip daddr . meta l4proto . th dport map @m4
+add rule inet n pre dnat ip6 to ip6 daddr . meta l4proto . th dport map @m6
+add rule inet n pre meta l4proto tcp redirect to :8080
+add rule inet n post oif != 1 masquerade
+add rule inet n post masquerade fully-random
+add rule inet n post snat ip to 192.0.2.1
+add rule inet n forward ct state established,related accept
+add rule inet n forward ct status dnat accept
+add rule inet n forward meta l4proto tcp reject with tcp reset
+add rule inet n forward reject with icmpx admin-prohibited
+add rule inet n forward limit rate 10/second burst 5 packets return
+add rule inet n forward limit rate over 1000 bytes/second burst 20 bytes drop
+add rule inet n forward ct count over 7 drop
+add rule inet n forward th dport vmap @v
+add rule inet n raw meta l4proto udp notrack
+add rule inet n raw meta l4proto tcp tproxy ip to 127.0.0.1:9000
+insert rule inet n forward iifname \"br0\" counter accept comment \"ours\"
+";
+const NAT_ELEMENTS: &str = "
+add element inet n m4 { 192.0.2.1 . tcp . 8080 comment \"me\" : 10.99.0.2 . 80 }
+add element inet n v { 22 : drop }
+add element inet n i { 10.0.0.0/8 . 80-90 }
+add element inet n t { 10.0.0.0/8 timeout 5s }
+";
+const RULE_GONE: &str = "delete rule inet n pre handle 3";
+const SET_GONE: &str = "delete set inet n c4";
+
 /// A golden file and the script that it is captured with.
-const CAPTURES: [(&str, &str); 5] = [
+const CAPTURES: [(&str, &str); 9] = [
     ("barrier", BARRIER),
     ("window", WINDOW),
     ("elements", ELEMENTS),
     ("elements-removed", REMOVED),
     ("table-deleted", TABLE_GONE),
+    ("nat", NAT),
+    ("nat-elements", NAT_ELEMENTS),
+    ("rule-deleted", RULE_GONE),
+    ("set-deleted", SET_GONE),
 ];
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../netns-core/src/nftables/tests/golden"))
 }
 
+/// The tables and sets of a script.
+fn sets(script: &str) -> String {
+    let is_set = |line: &&str| ["add table", "add set", "add map"].iter().any(|word| line.starts_with(word));
+    script.lines().filter(is_set).collect::<Vec<_>>().join("\n")
+}
+
 fn capture(version: &str, script: &str) -> String {
     let mut text = String::new();
     in_host(|_| {
         needs_nftables();
-        if script.contains("element") || script.contains("delete") {
+        if script == NAT_ELEMENTS {
+            nft(&sets(NAT));
+        }
+        if script == RULE_GONE || script == SET_GONE {
+            nft("add table inet n; add set inet n c4 { type ipv4_addr; }; add chain inet n pre");
+            nft("add rule inet n pre accept");
+        }
+        if script.contains("element bridge") || script == TABLE_GONE {
             nft("add table bridge t; add set bridge t s { type iface_index; }; add element bridge t s { 7 }");
         }
         fs::write("/run/rules.nft", script).unwrap();

@@ -69,11 +69,20 @@ named! {
         ListTables "list tables";
         CreateChain "create chain";
         AddRule "add rule";
+        DeleteRule "delete rule";
         ListRules "list rules";
+        ListChains "list chains";
+        DeleteSet "delete set";
         CreateSet "create set";
         AddElements "add elements";
         RemoveElements "remove elements";
         ListElements "list elements";
+        ListConnections "list connections";
+        ForgetConnection "forget connection";
+        MakeNat "make the way out of";
+        PublishPort "publish";
+        UnpublishPort "withdraw";
+        LookAtChains "look at the chains of forwarded packets";
         MakeBarrier "make a barrier behind ports";
         SendRequests "send netlink requests";
         FindSocketNamespace "get the namespace of";
@@ -147,6 +156,15 @@ named! {
         Netlink(u16),
         /// What something else than this crate tried, in its words: a [`PortProgram`](crate::network::PortProgram), say.
         Other(&'static str),
+    }
+}
+
+impl Operation {
+    /// Whether it begins with the name of the system call, which then says nothing new.
+    pub(super) fn begins_with(self, call: SystemCall) -> bool {
+        let words = self.to_string();
+        let rest = call.fixed().and_then(|call| words.strip_prefix(call));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     }
 }
 

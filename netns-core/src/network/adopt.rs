@@ -61,11 +61,13 @@ impl RecordedNetwork {
         options.program = program;
         let reopened = Fabric::reopen(home, &self.plan, &options)?;
         let shared = Arc::new(Shared::assemble(home_id, &options, self.plan, reopened, Some(record), false)?);
+        shared.introduce_bridge()?;
         // Until everything is taken over, what is dropped is left as it is.
         let (sandboxes, others) = self.adopt(&shared)?;
         // What the new programs mark passes from now on; until now it was dropped.
         let stamp = shared.program.as_ref().and_then(|program| program.stamp());
         shared.place(0)?.replace_barrier(&self.plan, stamp)?;
+        shared.reopen_way_out(&options, &sandboxes)?;
         shared.own();
         // Their numbers wait for the kernel.
         drop(others);

@@ -71,6 +71,9 @@ impl Drop for Claim {
         if !shared.is_ours() {
             return;
         }
+        if self.port == PortProgress::Used {
+            shared.withdraw_of(ticket.number);
+        }
         // While the number is not given back, no other port has its index and MAC address.
         let is_left = self.lent
             && matches!(self.port, PortProgress::Perhaps | PortProgress::Made | PortProgress::Used)

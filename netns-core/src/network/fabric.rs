@@ -51,6 +51,7 @@ struct FabricOptions {
     mtu: Option<u32>,
     ipv6: bool,
     broadcast: bool,
+    hairpins: bool,
     isolated: bool,
     permanent_neighbours: bool,
     /// What the program marks frames with.
@@ -144,6 +145,7 @@ impl Fabric {
             mtu: options.mtu,
             ipv6,
             broadcast: options.broadcast,
+            hairpins: options.has_hairpins(),
             isolated: options.isolated,
             permanent_neighbours: options.permanent_neighbours,
             stamp,
@@ -210,7 +212,9 @@ impl Fabric {
         let broadcast = Some(self.options.broadcast);
         // Isolated sandboxes are isolated from those on other bridges by the trunks, which are so on the first one.
         let isolated = self.options.isolated.then_some(true);
-        let port = PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, isolated, ..silent() };
+        let hairpin = self.options.hairpins.then_some(true);
+        let port =
+            PortOptions { mcast_flood: broadcast, bcast_flood: broadcast, hairpin, isolated, ..silent() };
         bridge::encode_set_port(&mut batch, down, &port);
         link::encode_set(&mut batch, down, &UP);
         self.socket.execute(&mut batch)

@@ -61,6 +61,7 @@ mod place;
 mod plan;
 mod pool;
 mod program;
+mod publish;
 mod reclaim;
 mod recorded;
 mod requests;
@@ -69,6 +70,7 @@ mod root;
 mod sandbox;
 mod settings;
 mod shared;
+mod way_out;
 
 pub use options::{NetworkOptions, RecordPlace};
 pub use pool::{Pool, PoolOptions};
@@ -243,6 +245,7 @@ impl Network {
         self.shared.check_process(Operation::ReclaimSandboxes)?;
         self.shared.remove_left_names()?;
         self.shared.unplug_left()?;
+        self.shared.withdraw_left()?;
         self.shared.read_notices()?;
         Ok(self.shared.books().coming())
     }

@@ -2,6 +2,7 @@
 
 use super::program::PortProgram;
 use crate::{IfName, IpNet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,23 @@ pub struct NetworkOptions {
     /// MTU of all links in bytes; `None` is the kernel's 1,500.
     pub mtu: Option<u32>,
     /// Whether sandboxes have default routes to the host. What the host then does with the packets is the user's
-    /// affair: no forwarding is switched on.
+    /// affair, unless [`NetworkOptions::masquerade`] says so: no forwarding is switched on.
     pub default_route: bool,
+    /// Whether sandboxes are let out under the host's addresses, of IPv4 and IPv6, and ports of the host can be published
+    /// for them ([`super::Network::publish`]): see [`crate::nat`]. It makes one table of nftables, and switches forwarding on
+    /// for the bridge and for [`NetworkOptions::uplinks`] ([`crate::nat::Forwarding`]), so it takes a record: see
+    /// [`NetworkOptions::record`].
+    pub masquerade: bool,
+    /// The links that lead elsewhere; `None` for those that have a default route when the network is made.
+    pub uplinks: Option<Vec<IfName>>,
+    /// Whether published IPv4 ports are reached at 127.0.0.1, too: [`crate::nat::NatOptions::loopback`].
+    pub published_on_loopback: bool,
+    /// Whether rules of ours are put into chains of others that drop what the host forwards: [`crate::nat::Nat::open_blocks`].
+    pub open_forward_chains: bool,
+    /// How many connections a sandbox may have at once: [`crate::nat::NatOptions::connection_limit`].
+    pub connection_limit: Option<u32>,
+    /// Who answers the sandboxes' questions for names: [`crate::nat::NatOptions::resolvers`].
+    pub resolvers: Vec<IpAddr>,
     /// Whether sandboxes reach the host only, and not each other.
     pub isolated: bool,
     /// Whether sandboxes receive the broadcasts and multicasts of others. Address resolution does not need it, and
@@ -75,6 +91,13 @@ impl RecordPlace {
 }
 
 impl NetworkOptions {
+    /// Whether ports hand back what came in by them. Where `br_netfilter` is loaded, the bridge itself passes on what a sandbox
+    /// sends to a published port that leads to it (`br_nf_pre_routing_finish` in
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_netfilter_hooks.c>). Broadcasts would come back, too.
+    pub(super) const fn has_hairpins(&self) -> bool {
+        self.masquerade && !self.broadcast
+    }
+
     /// A network without subnets yet.
     #[must_use]
     pub const fn new(name: IfName) -> Self {
@@ -86,6 +109,12 @@ impl NetworkOptions {
             per_bridge: 256,
             mtu: None,
             default_route: true,
+            masquerade: false,
+            uplinks: None,
+            published_on_loopback: false,
+            open_forward_chains: false,
+            connection_limit: None,
+            resolvers: Vec::new(),
             isolated: false,
             broadcast: false,
             ipv6_link_local: false,

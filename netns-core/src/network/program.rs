@@ -1,6 +1,6 @@
 //! What a network needs to know of the program on its ports.
 
-use crate::{IfName, MacAddress, Result};
+use crate::{IfName, MacAddress, Namespace, Result};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
@@ -66,6 +66,23 @@ pub trait PortProgram: Send + Sync {
     fn join(&self, ends: [u32; 2]) -> Result<Option<BorrowedFd<'_>>> {
         let _ = ends;
         Ok(None)
+    }
+
+    /// Takes note of the network's first bridge, at which the host receives what sandboxes send it, by its index in `home`.
+    /// No sandbox has been made yet; of a network that is opened again none has been taken over.
+    ///
+    /// By default it does not care.
+    ///
+    /// # Errors
+    /// Whatever it likes: the network is not made, or not opened, then.
+    fn bridge(&self, home: &Namespace, bridge: u32) -> Result<()> {
+        let _ = (home, bridge);
+        Ok(())
+    }
+
+    /// Takes note that this bridge is gone, and what was on it.
+    fn bridge_gone(&self, bridge: u32) {
+        let _ = bridge;
     }
 
     /// Is told that a trunk is gone, or was never made.

@@ -7,8 +7,10 @@
 use super::options::{DEFAULT_FOLDER, NetworkOptions, RecordPlace};
 use super::place::barrier_name;
 use super::plan::{Plan, WINDOW};
+use super::way_out;
 use crate::barrier;
 use crate::link::{self, Link};
+use crate::nat::{Forwarding, ForwardingNeeds};
 use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
 use crate::{
     Cause, Error, ErrorKind, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid,
@@ -29,6 +31,8 @@ const ATTEMPTS: usize = 16;
 pub(super) struct NetworkRecord {
     file: RecordFile,
     namespace: NamespaceIdentity,
+    /// What is set on the host for it.
+    forwarding: Forwarding,
 }
 
 impl NetworkRecord {
@@ -39,8 +43,15 @@ impl NetworkRecord {
     /// If a process has a network of this name, or one that is gone left one. If a folder was asked for and the record
     /// cannot be there.
     pub(super) fn begin(home: &Namespace, options: &NetworkOptions) -> Result<Option<Self>> {
-        let Some(folder) = options.record.folder() else { return Ok(None) };
         let refused = |cause| Error::new(Operation::CreateNetwork, options.name.to_string(), cause);
+        let unrecorded = || {
+            if options.masquerade {
+                let why = "a way out changes settings of the host, which have to be on record";
+                return Err(refused(Cause::Invalid(why.into())));
+            }
+            Ok(None)
+        };
+        let Some(folder) = options.record.folder() else { return unrecorded() };
         let namespace = NamespaceIdentity::of(home)?;
         let path = path_of(folder, options.name, &namespace);
         let file = match begin_file(folder, &path) {
@@ -49,7 +60,7 @@ impl NetworkRecord {
                 return Err(refused(Cause::Busy(why.into())));
             }
             Err(error) if matches!(options.record, RecordPlace::Default) && is_unwritable(&error) => {
-                return Ok(None);
+                return unrecorded();
             }
             other => other?,
         };
@@ -63,18 +74,37 @@ impl NetworkRecord {
             }
             // A kill between the end of its bridge and that of its barrier.
             barrier::remove(home, &barrier_name(&left.plan))?;
+            left.close_way_out(&file)?;
         }
-        Ok(Some(Self { file, namespace }))
+        let forwarding = if options.masquerade {
+            Forwarding::plan(home, &forwarding_needs(options), file.path())?
+        } else {
+            Forwarding::default()
+        };
+        Ok(Some(Self { file, namespace, forwarding }))
+    }
+
+    /// Claims what is set on the host for it.
+    pub(super) fn claim_forwarding(&self, home: &Namespace) -> Result<()> {
+        self.forwarding.claim(home, self.file.path())
+    }
+
+    /// Puts it back. What somebody else has set since is left.
+    pub(super) fn release_forwarding(&self, home: &Namespace) -> Result<()> {
+        self.forwarding.release(home, self.file.path()).map(drop)
     }
 
     /// The record of a network that is taken over.
-    pub(super) const fn of(file: RecordFile, namespace: NamespaceIdentity) -> Self {
-        Self { file, namespace }
+    pub(super) fn of(file: RecordFile, namespace: NamespaceIdentity) -> Self {
+        let forwarding = Forwarding::read(file.lines());
+        Self { file, namespace, forwarding }
     }
 
     /// Writes down what is going to be made.
     pub(super) fn write(&mut self, plan: &Plan, options: &NetworkOptions) -> Result<()> {
-        self.file.replace(lines(plan, options, &self.namespace))
+        let mut lines = lines(plan, options, &self.namespace);
+        lines.extend(self.forwarding.lines());
+        self.file.replace(lines)
     }
 
     /// Ends the record, if the first bridge is gone. The kernel may still have ports: those go by themselves.
@@ -201,7 +231,15 @@ impl RecordedNetwork {
             }
         }
         barrier::remove(&Namespace::current()?, &barrier_name(&self.plan))?;
+        left.extend(self.close_way_out(&file)?);
         remove_file(file)?;
+        Ok(left)
+    }
+
+    /// Puts back what was set on the host for it, and takes its rules away.
+    fn close_way_out(&self, file: &RecordFile) -> Result<Vec<String>> {
+        let left = Forwarding::read(file.lines()).release(&Namespace::current()?, file.path())?;
+        way_out::remove_left(&self.plan)?;
         Ok(left)
     }
 
@@ -411,6 +449,7 @@ fn is_unwritable(error: &Error) -> bool {
 fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -> Vec<Line> {
     let NetworkOptions { default_route, isolated, broadcast, ipv6_link_local, permanent_neighbours, .. } =
         *options;
+    let NetworkOptions { masquerade, published_on_loopback, open_forward_chains, .. } = *options;
     let is = [
         ("default-route", default_route),
         ("isolated", isolated),
@@ -418,9 +457,12 @@ fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -
         ("ipv6-link-local", ipv6_link_local),
         ("permanent-neighbours", permanent_neighbours),
         ("program", options.program.is_some()),
+        ("masquerade", masquerade),
+        ("published-on-loopback", published_on_loopback),
+        ("open-forward-chains", open_forward_chains),
     ];
     let is = is.into_iter().filter(|(_, on)| *on);
-    vec![
+    let mut lines = vec![
         Line::new("network").with(plan.name).with(namespace),
         Line::new("subnets").with_option(plan.v4).with_option(plan.v6),
         Line::new("plan").with(plan.window).with(plan.salt).with(plan.per_bridge).with(plan.capacity),
@@ -429,7 +471,23 @@ fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -
             .with(millis(options.patience))
             .with(options.reclaim_backlog),
         is.fold(Line::new("with"), |line, (word, _)| line.with(word)),
-    ]
+    ];
+    if masquerade {
+        let nat = Line::new("nat").with_option(options.connection_limit);
+        lines.push(options.resolvers.iter().fold(nat, Line::with));
+    }
+    lines
+}
+
+/// What a network needs of the host.
+fn forwarding_needs(options: &NetworkOptions) -> ForwardingNeeds<'_> {
+    ForwardingNeeds {
+        bridge: options.name,
+        uplinks: options.uplinks.as_deref(),
+        ipv4: options.subnet_v4.is_some(),
+        ipv6: options.subnet_v6.is_some(),
+        loopback: options.published_on_loopback,
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -442,6 +500,12 @@ fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
         (line("network")?, line("subnets")?, line("plan")?, line("limits")?);
     let with = line("with")?.texts(0)?;
     let is = |word: &str| with.iter().any(|one| one == word);
+    let (connection_limit, resolvers) = if is("masquerade") {
+        let nat = line("nat")?;
+        (nat.optional(0)?, nat.texts(1)?)
+    } else {
+        (None, Vec::new())
+    };
     let name: IfName = network.parse(0)?;
     let (subnet_v4, subnet_v6) = (subnets.optional(0)?, subnets.optional(1)?);
     let (per_bridge, maximum): (u32, u32) = (numbers.parse(2)?, numbers.parse(3)?);
@@ -454,6 +518,11 @@ fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
         per_bridge,
         mtu: limits.optional(0)?,
         default_route: is("default-route"),
+        masquerade: is("masquerade"),
+        published_on_loopback: is("published-on-loopback"),
+        open_forward_chains: is("open-forward-chains"),
+        connection_limit,
+        resolvers: resolvers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
         isolated: is("isolated"),
         broadcast: is("broadcast"),
         ipv6_link_local: is("ipv6-link-local"),

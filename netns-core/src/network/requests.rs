@@ -87,6 +87,7 @@ impl Recipe {
             isolated: options.isolated.then_some(true),
             mcast_flood: broadcast,
             bcast_flood: broadcast,
+            hairpin: options.has_hairpins().then_some(true),
             // There is a barrier then, which they are to pass.
             group_fwd_mask: options.program.as_ref().and_then(|program| program.stamp()).map(|_| FORWARDED),
             ..silent()

@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
 use super::requests::Recipe;
+use super::way_out::WayOut;
 use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub(super) left_names: Mutex<Vec<LeftName>>,
     /// Dropped sandboxes, of namespaces that somebody else made, whose ports could not be deleted.
     left_ports: Mutex<Vec<Ticket>>,
+    /// Of a network that lets them out.
+    pub(super) way_out: WayOut,
 }
 
 impl Shared {
@@ -53,7 +56,10 @@ impl Shared {
         });
         match made {
             Ok((home_id, (fabric, plan, first))) => {
-                Self::assemble(home_id, options, plan, (fabric, first), record, true)
+                let shared = Self::assemble(home_id, options, plan, (fabric, first), record, true)?;
+                shared.introduce_bridge()?;
+                shared.open_way_out(options)?;
+                Ok(shared)
             }
             Err(error) => {
                 // The reason that matters is the first one.
@@ -89,11 +95,24 @@ impl Shared {
             names: OnceLock::new(),
             left_names: Mutex::default(),
             left_ports: Mutex::default(),
+            way_out: WayOut::default(),
         })
+    }
+
+    /// Lets the program know the first bridge.
+    pub(super) fn introduce_bridge(&self) -> Result<()> {
+        match &self.program {
+            Some(program) => program.bridge(self.home(), self.recipe.plan.root()),
+            None => Ok(()),
+        }
     }
 
     pub(super) const fn is_recorded(&self) -> bool {
         self.record.is_some()
+    }
+
+    pub(super) const fn record(&self) -> Option<&NetworkRecord> {
+        self.record.as_ref()
     }
 
     /// From now on, what is dropped is removed.
@@ -224,18 +243,21 @@ impl Drop for Shared {
         // What cannot be removed now is left, and stays on record.
         let (names, ports) = (self.remove_left_names(), self.unplug_left());
         let plan = self.recipe.plan;
+        let way_out = self.close_way_out();
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
         let barrier = match self.home_barrier() {
             Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
             None => Ok(()),
         };
-        if let (Ok(()), Ok(()), Ok(()), Some(record)) = (names, ports, barrier, self.record.take()) {
+        let gone = names.and(ports).and(barrier).and(way_out);
+        if let (Ok(()), Some(record)) = (gone, self.record.take()) {
             let _ = self.fabric().end(record);
         }
         if let Some(program) = &self.program {
             let further = (0..).zip(&self.places).skip(1).filter(|(_, place)| place.get().is_some());
             further.for_each(|(shard, _)| program.part(plan.leaf(shard).ends()));
+            program.bridge_gone(plan.root());
         }
     }
 }

@@ -4,9 +4,12 @@ use super::constants::{
     NESTED, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE,
     NFTA_HOOK_DEV, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
 };
+use super::socket::NftSocket;
 use super::table::Table;
 use super::transaction::Transaction;
-use crate::IfName;
+use super::{Family, family_of};
+use crate::wire::{Attribute, NfGenMsg};
+use crate::{IfName, Result};
 
 /// A chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,19 @@ impl Base<'_> {
         Self { kind: "filter", hook, priority, device: None, drops: false }
     }
 
+    /// A chain that says where the first packet of a connection goes, or comes from, and with it all others: it sees no
+    /// others. In a table of [`super::Family::Inet`] from Linux 5.2 on.
+    #[must_use]
+    pub const fn nat(hook: InetHook, priority: i32) -> Self {
+        Self { kind: "nat", ..Self::filter(hook.number(), priority) }
+    }
+
+    /// A filter of IP packets at a hook.
+    #[must_use]
+    pub const fn inet(hook: InetHook, priority: i32) -> Self {
+        Self::filter(hook.number(), priority)
+    }
+
     /// A filter of what comes in, before it is known where it goes: `NF_INET_PRE_ROUTING`, `NF_BR_PRE_ROUTING`.
     #[must_use]
     pub const fn prerouting(priority: i32) -> Self {
@@ -65,6 +81,74 @@ impl Base<'_> {
     pub const fn egress(device: IfName, priority: i32) -> Self {
         Self { device: Some(device), ..Self::filter(1, priority) }
     }
+}
+
+/// Where IP packets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InetHook {
+    /// What comes in.
+    Prerouting,
+    /// What is for this host.
+    Input,
+    /// What goes through.
+    Forward,
+    /// What this host sends.
+    Output,
+    /// What goes out.
+    Postrouting,
+}
+
+impl InetHook {
+    /// `NF_INET_*`.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        (match self {
+            Self::Prerouting => libc::NF_INET_PRE_ROUTING,
+            Self::Input => libc::NF_INET_LOCAL_IN,
+            Self::Forward => libc::NF_INET_FORWARD,
+            Self::Output => libc::NF_INET_LOCAL_OUT,
+            Self::Postrouting => libc::NF_INET_POST_ROUTING,
+        }) as u32
+    }
+}
+
+/// A chain as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChainInfo {
+    /// Which packets its table sees.
+    pub family: Family,
+    /// The table that it is in.
+    pub table: String,
+    /// Its name in that.
+    pub name: String,
+    /// The hook that the kernel calls it at, and whether a packet that reaches its end is dropped; `None` of one that
+    /// other chains jump to.
+    pub hook: Option<(u32, bool)>,
+}
+
+/// Lists the chains of the tables of a family.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list(socket: &mut NftSocket, family: Family) -> Result<Vec<ChainInfo>> {
+    socket.dump(
+        libc::NFT_MSG_GETCHAIN,
+        family,
+        |_| {},
+        |message, chains| {
+            let Some(family) = family_of(message, libc::NFT_MSG_NEWCHAIN) else { return };
+            let attributes = message.attributes_after::<NfGenMsg>();
+            let text = |kind| Some(attributes.find(kind)?.text()?.to_owned());
+            let number = |attribute: Option<Attribute<'_>>| attribute?.value::<u32>().map(u32::from_be);
+            let hook = attributes.find(NFTA_CHAIN_HOOK);
+            let hook = number(hook.and_then(|hook| hook.nested().find(NFTA_HOOK_HOOKNUM)));
+            let drops = number(attributes.find(NFTA_CHAIN_POLICY)) == Some(libc::NF_DROP as u32);
+            if let (Some(table), Some(name)) = (text(NFTA_CHAIN_TABLE), text(NFTA_CHAIN_NAME)) {
+                chains.push(ChainInfo { family, table, name, hook: hook.map(|hook| (hook, drops)) });
+            }
+        },
+    )
 }
 
 /// Appends the making of a chain; refused with `EEXIST` if there is one of its name.

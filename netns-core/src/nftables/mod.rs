@@ -1,8 +1,8 @@
 //! nftables by hand: tables, chains, rules, sets and their elements, in atomic batches over nfnetlink.
 //!
 //! A [`Transaction`] holds the requests; [`NftSocket::commit`] sends them, and the kernel carries out all of them or
-//! none. Writing takes no heap, as with [`crate::wire::Batch`]. A rule is a list of [`Expressions`], of which each kind
-//! is a file of its own.
+//! none. A rule is a list of [`Expressions`], of which each kind is a file of its own. [`conntrack`] has the connections
+//! that the kernel keeps track of.
 //!
 //! ```
 //! use netns_core::Namespace;
@@ -36,6 +36,8 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod comment;
+pub mod conntrack;
 mod constants;
 mod describe;
 pub mod element;
@@ -50,10 +52,14 @@ mod transaction;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{Base, Chain};
-pub use expression::{ByteOrder, Comparison, Expressions, Header, MetaKey, Register, RuleVerdict};
+pub use chain::{Base, Chain, InetHook};
+pub use element::Element;
+pub use expression::{
+    ByteOrder, Comparison, CtKey, CtState, DESTINATION_CHANGED, Expressions, FibAddress, Header,
+    LOCAL_ADDRESS, MetaKey, NatFlags, NatKind, RateLimit, Register, Rejection, RuleVerdict,
+};
 pub use notices::RuleNotices;
-pub use set::{KeyType, Set};
+pub use set::{KeyType, MapData, Set, SetOptions};
 pub use socket::NftSocket;
 pub use table::Table;
 pub use transaction::Transaction;

@@ -1,7 +1,10 @@
 //! Rules: expressions that run one after the other until one of them ends the rule.
 
 use super::chain::Chain;
-use super::constants::{NESTED, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_TABLE};
+use super::comment;
+use super::constants::{
+    NESTED, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_HANDLE, NFTA_RULE_TABLE, NFTA_RULE_USERDATA,
+};
 use super::expression::Expressions;
 use super::socket::NftSocket;
 use super::table::Table;
@@ -20,6 +23,8 @@ pub struct RuleInfo {
     pub chain: String,
     /// Its number in the table.
     pub handle: u64,
+    /// What its maker wrote beside it.
+    pub comment: Option<String>,
 }
 
 /// Appends a rule to the end of a chain.
@@ -28,11 +33,43 @@ pub fn encode_append(
     chain: &Chain<'_>,
     expressions: impl FnOnce(&mut Expressions<'_, '_>),
 ) {
-    let flags = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
+    encode(transaction, libc::NLM_F_APPEND, chain, None, expressions);
+}
+
+/// Appends a rule to the beginning of a chain, with a comment of at most [`comment::MAX`] bytes, which `nft` shows.
+pub fn encode_insert(
+    transaction: &mut Transaction,
+    chain: &Chain<'_>,
+    comment: &str,
+    expressions: impl FnOnce(&mut Expressions<'_, '_>),
+) {
+    encode(transaction, 0, chain, Some(comment), expressions);
+}
+
+fn encode(
+    transaction: &mut Transaction,
+    flags: libc::c_int,
+    chain: &Chain<'_>,
+    comment: Option<&str>,
+    expressions: impl FnOnce(&mut Expressions<'_, '_>),
+) {
+    let flags = libc::NLM_F_CREATE | flags;
     transaction.request(libc::NFT_MSG_NEWRULE, flags, chain.table.family, |attributes| {
         attributes.text(NFTA_RULE_TABLE, chain.table.name);
         attributes.text(NFTA_RULE_CHAIN, chain.name);
         attributes.nest(NFTA_RULE_EXPRESSIONS | NESTED, |list| expressions(&mut Expressions::new(list)));
+        if let Some(text) = comment {
+            attributes.bytes(NFTA_RULE_USERDATA, &comment::encode(text));
+        }
+    });
+}
+
+/// Appends the deletion of a rule by its number; refused with `ENOENT` if there is none in the chain.
+pub fn encode_delete(transaction: &mut Transaction, table: Table<'_>, chain: &str, handle: u64) {
+    transaction.request(libc::NFT_MSG_DELRULE, 0, table.family, |attributes| {
+        attributes.text(NFTA_RULE_TABLE, table.name);
+        attributes.text(NFTA_RULE_CHAIN, chain);
+        attributes.value(NFTA_RULE_HANDLE, handle.to_be());
     });
 }
 
@@ -46,7 +83,11 @@ pub fn list(socket: &mut NftSocket, table: Table<'_>) -> Result<Vec<RuleInfo>> {
     Ok(rules)
 }
 
-fn list_family(socket: &mut NftSocket, family: Family) -> Result<Vec<RuleInfo>> {
+/// Lists the rules of the tables of a family.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list_family(socket: &mut NftSocket, family: Family) -> Result<Vec<RuleInfo>> {
     socket.dump(
         libc::NFT_MSG_GETRULE,
         family,
@@ -61,7 +102,9 @@ fn list_family(socket: &mut NftSocket, family: Family) -> Result<Vec<RuleInfo>> 
             if let (Some(table), Some(chain), Some(handle)) =
                 (text(NFTA_RULE_TABLE), text(NFTA_RULE_CHAIN), handle)
             {
-                rules.push(RuleInfo { table, chain, handle: u64::from_be(handle) });
+                let comment =
+                    attributes.find(NFTA_RULE_USERDATA).and_then(|data| comment::decode(data.bytes));
+                rules.push(RuleInfo { table, chain, handle: u64::from_be(handle), comment });
             }
         },
     )

@@ -89,22 +89,19 @@ impl NftSocket {
         }
         let requests = transaction.requests();
         let first = self.sequence;
-        let batch = transaction.seal(first);
-        if batch.overflowed() {
-            return Err(Error::invalid(Operation::ChangeNftables, "", "the requests do not fit"));
-        }
+        let sent = transaction.seal(first);
         // Begin and end have a number, too.
-        self.send(batch, requests + 2)?;
+        self.send(sent, requests + 2)?;
         let last = first.wrapping_add(requests);
         let (mut outcome, mut acknowledged) = (Ok(()), false);
         let mut buffer = [0; REPLY_CAPACITY];
         // The kernel has answered all of it by now. A batch that could not be carried out as a whole is answered by an
         // error with the number of its beginning, beside acknowledgements of what was accepted.
         loop {
-            let length = match self.receive(batch.bytes(), &mut buffer)? {
+            let length = match self.receive(sent, &mut buffer)? {
                 Some(Received::Whole(length)) => length,
                 Some(Received::Cut(_)) => {
-                    return Err(reply_error(batch.bytes(), first, "its answer is too long"));
+                    return Err(reply_error(sent, first, "its answer is too long"));
                 }
                 None => break,
             };
@@ -117,16 +114,16 @@ impl NftSocket {
                 match message.error() {
                     Some((0, _)) => acknowledged |= message.header.sequence == last,
                     Some((errno, _)) if outcome.is_ok() => {
-                        outcome = Err(refusal(batch.bytes(), &message, errno));
+                        outcome = Err(refusal(sent, &message, errno));
                     }
                     _ => {}
                 }
             }
-            check_complete(batch.bytes(), first, messages.remaining())?;
+            check_complete(sent, first, messages.remaining())?;
         }
         self.settled = true;
         match outcome {
-            Ok(()) if !acknowledged => Err(reply_error(batch.bytes(), last, "the kernel did not answer")),
+            Ok(()) if !acknowledged => Err(reply_error(sent, last, "the kernel did not answer")),
             outcome => outcome,
         }
     }
@@ -138,9 +135,21 @@ impl NftSocket {
     pub fn generation(&mut self) -> Result<u32> {
         let mut batch = Batch::new();
         batch.message(kind(libc::NFT_MSG_GETGEN), 0, &NfGenMsg::default(), |_| {});
+        self.ask(&mut batch, |message| {
+            let id = message.attributes_after::<NfGenMsg>().find(NFTA_GEN_ID)?;
+            id.value::<u32>().map(u32::from_be)
+        })
+    }
+
+    /// Sends one request that the kernel answers with one message, and returns what `read` makes of it.
+    pub(in crate::nftables) fn ask<T>(
+        &mut self,
+        batch: &mut Batch,
+        read: impl FnOnce(&Message<'_>) -> Option<T>,
+    ) -> Result<T> {
         batch.seal(self.sequence, 0);
         let sequence = self.sequence;
-        self.send(&batch, 1)?;
+        self.send(batch.bytes(), 1)?;
         let mut buffer = [0; REPLY_CAPACITY];
         loop {
             let length = match self.receive(batch.bytes(), &mut buffer)? {
@@ -161,21 +170,42 @@ impl NftSocket {
                     let errno = message.error().map_or(libc::EPROTO, |(errno, _)| errno);
                     return Err(refusal(batch.bytes(), &message, errno));
                 }
-                let id = message.attributes_after::<NfGenMsg>().find(NFTA_GEN_ID);
-                let id = id.and_then(|id| id.value::<u32>()).map(u32::from_be);
-                return id.ok_or_else(|| reply_error(batch.bytes(), sequence, "its answer is malformed"));
+                return read(&message)
+                    .ok_or_else(|| reply_error(batch.bytes(), sequence, "its answer is malformed"));
             }
         }
     }
 
+    /// Sends one request, and waits for its acknowledgement.
+    pub(in crate::nftables) fn execute(&mut self, batch: &mut Batch) -> Result<()> {
+        batch.seal(self.sequence, libc::NLM_F_ACK);
+        let sequence = self.sequence;
+        self.send(batch.bytes(), 1)?;
+        let mut buffer = [0; REPLY_CAPACITY];
+        while let Some(received) = self.receive(batch.bytes(), &mut buffer)? {
+            let Received::Whole(length) = received else {
+                return Err(reply_error(batch.bytes(), sequence, "its answer is too long"));
+            };
+            for message in Messages::new(&buffer[..length]) {
+                if message.header.sequence != sequence || !self.is_ours(&message.header) {
+                    continue;
+                }
+                let Some((errno, _)) = message.error() else { continue };
+                self.settled = true;
+                return if errno == 0 { Ok(()) } else { Err(refusal(batch.bytes(), &message, errno)) };
+            }
+        }
+        Err(reply_error(batch.bytes(), sequence, "the kernel did not answer"))
+    }
+
     /// Sends a batch of `messages` messages that was numbered.
-    fn send(&mut self, batch: &Batch, messages: u32) -> Result<()> {
+    fn send(&mut self, requests: &[u8], messages: u32) -> Result<()> {
         self.settle();
         let first = self.sequence;
         self.sequence = self.sequence.wrapping_add(messages);
         self.settled = false;
-        sys::retry(|| sys::socket::send(self.socket.as_fd(), batch.bytes())).map_err(|error| {
-            let words = in_words(batch.bytes(), first);
+        sys::retry(|| sys::socket::send(self.socket.as_fd(), requests)).map_err(|error| {
+            let words = in_words(requests, first);
             Error::new(words.operation, words.object, Cause::System { call: SystemCall::Send, error })
         })?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Tables: what holds chains and sets, and goes with all of them.
 
-use super::constants::{NFTA_TABLE_FLAGS, NFTA_TABLE_HANDLE, NFTA_TABLE_NAME};
+use super::constants::{NFTA_TABLE_FLAGS, NFTA_TABLE_HANDLE, NFTA_TABLE_NAME, NFTA_TABLE_OWNER};
 use super::socket::NftSocket;
 use super::transaction::Transaction;
 use super::{Family, family_of};
@@ -25,6 +25,8 @@ pub struct TableInfo {
     pub name: String,
     /// Its number, which no other table of its namespace ever has, not even a later one of its name (Linux 4.15).
     pub handle: Option<u64>,
+    /// The port id of the socket that it ends with, if it does ([`encode_create_owned`]).
+    pub owner: Option<u32>,
 }
 
 /// Appends the making of a table; refused with `EEXIST` if there is one of its name.
@@ -35,6 +37,20 @@ pub fn encode_create(transaction: &mut Transaction, table: Table<'_>) {
         attributes.value(NFTA_TABLE_FLAGS, 0_u32);
     });
 }
+
+/// Appends the making of a table that is the socket's which sends this: nobody else can change it, and it goes when the socket
+/// is closed, by whatever that happens (`NFT_TABLE_F_OWNER`, Linux 5.12).
+pub fn encode_create_owned(transaction: &mut Transaction, table: Table<'_>) {
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    transaction.request(libc::NFT_MSG_NEWTABLE, flags, table.family, |attributes| {
+        attributes.text(NFTA_TABLE_NAME, table.name);
+        attributes.value(NFTA_TABLE_FLAGS, OWNER.to_be());
+    });
+}
+
+/// `NFT_TABLE_F_OWNER` of
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter/nf_tables.h>.
+const OWNER: u32 = 1 << 1;
 
 /// Appends the making of a table unless there is one of its name.
 pub fn encode_ensure(transaction: &mut Transaction, table: Table<'_>) {
@@ -48,6 +64,14 @@ pub fn encode_ensure(transaction: &mut Transaction, table: Table<'_>) {
 pub fn encode_delete(transaction: &mut Transaction, table: Table<'_>) {
     transaction.request(libc::NFT_MSG_DELTABLE, 0, table.family, |attributes| {
         attributes.text(NFTA_TABLE_NAME, table.name);
+    });
+}
+
+/// Appends the deletion of the table with this number, whatever its name; refused with `ENOENT` if there is none
+/// ([`TableInfo::handle`]).
+pub fn encode_delete_handle(transaction: &mut Transaction, family: Family, handle: u64) {
+    transaction.request(libc::NFT_MSG_DELTABLE, 0, family, |attributes| {
+        attributes.value(NFTA_TABLE_HANDLE, handle.to_be());
     });
 }
 
@@ -75,7 +99,9 @@ pub fn list(socket: &mut NftSocket, family: Family) -> Result<Vec<TableInfo>> {
             let attributes = message.attributes_after::<crate::wire::NfGenMsg>();
             let Some(name) = attributes.find(NFTA_TABLE_NAME).and_then(|name| name.text()) else { return };
             let handle = attributes.find(NFTA_TABLE_HANDLE).and_then(|handle| handle.value::<u64>());
-            tables.push(TableInfo { family, name: name.to_owned(), handle: handle.map(u64::from_be) });
+            let owner = attributes.find(NFTA_TABLE_OWNER).and_then(|owner| owner.value::<u32>());
+            let (handle, owner) = (handle.map(u64::from_be), owner.map(u32::from_be));
+            tables.push(TableInfo { family, name: name.to_owned(), handle, owner });
         },
     )
 }

@@ -3,6 +3,8 @@
 //! `tests/golden` holds what `nft` sends; `tests/kernel/nftables.rs` of the workspace captures it:
 //! `RECAPTURE=1 cargo test -p tests --test kernel nftables`.
 
+mod nat;
+
 use super::{
     ByteOrder, Chain, Comparison, Family, MetaKey, Register, Table, Transaction, element, rule, table,
 };
@@ -49,7 +51,7 @@ fn compare(file: &str, encode: impl FnOnce(&mut Transaction), meant: &[(&str, &s
     let theirs = bytes_of(file);
     let mut transaction = Transaction::new();
     encode(&mut transaction);
-    let ours = transaction.seal(0).bytes().to_vec();
+    let ours = transaction.seal(0).to_vec();
     let mut different = Vec::new();
     let (mut left, mut right) = (Messages::new(&theirs), Messages::new(&ours));
     loop {

@@ -2,64 +2,77 @@
 
 use super::constants::NFNL_BATCH_GENID;
 use super::{Family, header, kind};
-use crate::wire::{AttributeWriter, Batch, NfGenMsg};
+use crate::wire::{AttributeWriter, BATCH_CAPACITY, Batch, NfGenMsg, NlMsgHdr, align};
+use bytemuck::{bytes_of, pod_read_unaligned};
 
 /// Requests that the kernel carries out together or not at all, unlike those of a [`Batch`]
 /// (`nfnetlink_rcv_batch` in <https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nfnetlink.c>).
 ///
-/// As with a [`Batch`], what does not fit is noticed when it is sent.
+/// There may be any number of requests. One that does not fit into a [`Batch`] by itself is noticed when the transaction is
+/// sent.
 #[derive(Debug)]
 pub struct Transaction {
+    /// One request at a time.
     batch: Batch,
+    /// All of them, with the beginning.
+    bytes: Vec<u8>,
+    messages: u32,
+    overflowed: bool,
+    /// Whether it is numbered and has its end.
+    sealed: bool,
 }
 
 impl Transaction {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        let mut transaction = Self { batch: Batch::new() };
-        transaction.begin(None);
-        transaction
+        Self::beginning(None)
     }
 
     /// An empty one that the kernel refuses with `ERESTART` if its rules are of another generation by then
     /// ([`super::NftSocket::generation`]).
     #[must_use]
     pub fn for_generation(generation: u32) -> Self {
-        let mut transaction = Self { batch: Batch::new() };
-        transaction.begin(Some(generation));
+        Self::beginning(Some(generation))
+    }
+
+    fn beginning(generation: Option<u32>) -> Self {
+        let bytes = Vec::with_capacity(BATCH_CAPACITY);
+        let mut transaction =
+            Self { batch: Batch::new(), bytes, messages: 0, overflowed: false, sealed: false };
+        transaction.begin(generation);
         transaction
     }
 
     fn begin(&mut self, generation: Option<u32>) {
-        let subsystem = NfGenMsg { resource: SUBSYSTEM.to_be(), ..NfGenMsg::default() };
-        self.batch.message(libc::NFNL_MSG_BATCH_BEGIN as u16, 0, &subsystem, |attributes| {
+        self.message(libc::NFNL_MSG_BATCH_BEGIN as u16, 0, SUBSYSTEM, |attributes| {
             attributes.optional(NFNL_BATCH_GENID, generation.map(u32::to_be));
         });
     }
 
     /// Empties it, to be filled anew.
     pub fn clear(&mut self) {
-        self.batch.clear();
+        self.bytes.clear();
+        (self.messages, self.overflowed, self.sealed) = (0, false, false);
         self.begin(None);
     }
 
     /// How many requests there are.
     #[must_use]
     pub const fn requests(&self) -> u32 {
-        self.batch.messages().saturating_sub(1)
+        self.messages.saturating_sub(1)
     }
 
-    /// Whether something did not fit. Such a transaction cannot be sent.
+    /// Whether a request did not fit. Such a transaction cannot be sent.
     #[must_use]
     pub const fn overflowed(&self) -> bool {
-        self.batch.overflowed()
+        self.overflowed
     }
 
     /// The messages so far.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.batch.bytes()
+        &self.bytes
     }
 
     /// Appends a request: `message` is `NFT_MSG_*`.
@@ -70,17 +83,52 @@ impl Transaction {
         family: Family,
         attributes: impl FnOnce(&mut AttributeWriter<'_>),
     ) {
-        self.batch.message(kind(message), flags, &header(family), attributes);
+        self.message(kind(message), flags, header(family), attributes);
+    }
+
+    fn message(
+        &mut self,
+        kind: u16,
+        flags: i32,
+        header: NfGenMsg,
+        attributes: impl FnOnce(&mut AttributeWriter<'_>),
+    ) {
+        self.batch.clear();
+        self.batch.message(kind, flags, &header, attributes);
+        self.overflowed |= self.batch.overflowed();
+        if !self.batch.overflowed() {
+            self.bytes.extend_from_slice(self.batch.bytes());
+            self.messages += 1;
+        }
     }
 
     /// Numbers the messages from `first` on, asks for an acknowledgement of the last request, and appends the end. The
-    /// batch to be sent.
-    pub(super) fn seal(&mut self, first: u32) -> &Batch {
-        self.batch.seal(first, libc::NLM_F_ACK);
-        let subsystem = NfGenMsg { resource: SUBSYSTEM.to_be(), ..NfGenMsg::default() };
-        self.batch.message(libc::NFNL_MSG_BATCH_END as u16, 0, &subsystem, |_| {});
-        self.batch.seal(first, 0);
-        &self.batch
+    /// bytes to be sent.
+    pub(super) fn seal(&mut self, first: u32) -> &[u8] {
+        if !self.sealed {
+            self.sealed = true;
+            let last = self.messages.saturating_sub(1);
+            self.number(first, last);
+            self.message(libc::NFNL_MSG_BATCH_END as u16, 0, SUBSYSTEM, |_| {});
+        }
+        self.number(first, u32::MAX);
+        &self.bytes
+    }
+
+    /// Numbers the messages, and lets the one at the place `acknowledged` be acknowledged.
+    fn number(&mut self, first: u32, acknowledged: u32) {
+        const HEADER: usize = size_of::<NlMsgHdr>();
+        let (mut at, mut place) = (0, 0_u32);
+        while let Some(bytes) = self.bytes.get_mut(at..at + HEADER) {
+            let mut header: NlMsgHdr = pod_read_unaligned(bytes);
+            header.sequence = first.wrapping_add(place);
+            if place == acknowledged {
+                header.flags |= libc::NLM_F_ACK as u16;
+            }
+            bytes.copy_from_slice(bytes_of(&header));
+            at += align(header.length as usize);
+            place += 1;
+        }
     }
 }
 
@@ -90,4 +138,6 @@ impl Default for Transaction {
     }
 }
 
-const SUBSYSTEM: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
+/// The header of the beginning and the end.
+const SUBSYSTEM: NfGenMsg =
+    NfGenMsg { family: 0, version: 0, resource: (libc::NFNL_SUBSYS_NFTABLES as u16).to_be() };

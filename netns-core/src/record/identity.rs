@@ -4,7 +4,7 @@ use super::line::Line;
 use super::removal::Removal;
 use crate::barrier;
 use crate::link::{self, Link};
-use crate::sysctl::{self, Ipv4Forwarding};
+use crate::sysctl::{self, GlobalForwarding, Ipv4Forwarding};
 use crate::wire::Batch;
 use crate::{Folder, IfName, MacAddress, Namespace, NamespaceId, Result, RouteSocket};
 use std::fmt;
@@ -360,13 +360,23 @@ impl RecordedForwarding {
     /// # Errors
     /// If the kernel refuses.
     pub fn restore(&self, namespace: &Namespace) -> Result<Removal> {
-        match state(namespace, IP_FORWARD, "0", "1")? {
-            Removal::Removed => {}
-            other => return Ok(other),
-        }
-        Ipv4Forwarding { interfaces: Some(self.interfaces.clone()) }.restore(namespace)?;
-        Ok(Removal::Removed)
+        let global = GlobalForwarding::of(IP_FORWARD);
+        global.map_or(Ok(Removal::Gone), |global| restore_forwarding(namespace, global, &self.interfaces))
     }
+}
+
+/// Switches forwarding off but for these interfaces, unless somebody did so already.
+pub(super) fn restore_forwarding(
+    namespace: &Namespace,
+    global: GlobalForwarding,
+    interfaces: &[String],
+) -> Result<Removal> {
+    match state(namespace, global.name, "0", "1")? {
+        Removal::Removed => {}
+        other => return Ok(other),
+    }
+    global.restore(namespace, interfaces)?;
+    Ok(Removal::Removed)
 }
 
 /// Whether a setting is still what was written ([`Removal::Removed`]: it can be put back).

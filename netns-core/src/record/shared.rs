@@ -1,7 +1,8 @@
 //! Settings that several programs need at once, as `ip_forward` of a host: the last of them puts it back.
 
-use super::{Line, NamespaceIdentity, RecordFile, RecordedForwarding, RecordedSysctl, Removal};
-use crate::sysctl::{self, Ipv4Forwarding};
+use super::identity::restore_forwarding;
+use super::{Line, NamespaceIdentity, RecordFile, RecordedSysctl, Removal};
+use crate::sysctl::{self, GlobalForwarding};
 use crate::{ErrorKind, Namespace, Result};
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +13,6 @@ use std::time::{Duration, Instant};
 
 const PATH: &str = "/run/netns-settings.record";
 const KIND: &str = "settings";
-const IP_FORWARD: &str = "net/ipv4/ip_forward";
 /// How long others may lock the record: they write a few lines or a setting meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(1);
@@ -38,7 +38,7 @@ pub struct SharedSetting<'a> {
 pub struct SettingBefore {
     /// Its value, words divided by one blank.
     pub value: String,
-    /// Of `ip_forward`, if it was off: the interfaces that forwarded nevertheless.
+    /// Of `ip_forward` and IPv6's `conf/all/forwarding`, if it was off: the interfaces that forwarded nevertheless.
     pub interfaces: Option<Vec<String>>,
 }
 
@@ -123,10 +123,11 @@ impl SharedSetting<'_> {
         let others = claims.of_others(&key, self.claimant).map(str::to_owned);
         let removal = match (others, &before.interfaces) {
             (Some(value), _) => self.put_back(&value, written)?,
-            (None, Some(interfaces)) if self.name == IP_FORWARD => {
-                RecordedForwarding { interfaces: interfaces.clone() }.restore(self.namespace)?
-            }
-            (None, _) => self.put_back(&before.value, written)?,
+            (None, Some(interfaces)) => match GlobalForwarding::of(self.name) {
+                Some(global) => self.switch_off(global, interfaces, &claims, &key)?,
+                None => self.put_back(&before.value, written)?,
+            },
+            (None, None) => self.put_back(&before.value, written)?,
         };
         record.take().map_or(Ok(()), |record| self.drop_claim(record, claims, &key))?;
         Ok(removal)
@@ -169,6 +170,29 @@ impl SharedSetting<'_> {
         if record.lines() == lines { Ok(()) } else { record.replace(lines) }
     }
 
+    /// Switches forwarding off as a whole, which switches it off for each interface, too: on again where it was on before, or
+    /// where it is claimed for the interface by itself.
+    fn switch_off(
+        &self,
+        global: GlobalForwarding,
+        interfaces: &[String],
+        claims: &Claims,
+        key: &Key,
+    ) -> Result<Removal> {
+        let removal = restore_forwarding(self.namespace, global, interfaces)?;
+        if removal == Removal::Removed {
+            for (Key(namespace, name), _, value) in &claims.claims {
+                if namespace.is(&key.0) && global.changes(name) {
+                    match sysctl::set(self.namespace, name, value) {
+                        Err(error) if error.errno() != Some(libc::ENOENT) => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(removal)
+    }
+
     fn put_back(&self, value: &str, written: &str) -> Result<Removal> {
         let (name, before, written) = (self.name.to_owned(), value.to_owned(), written.to_owned());
         RecordedSysctl { name, before, written }.restore(self.namespace)
@@ -176,9 +200,9 @@ impl SharedSetting<'_> {
 
     fn now(&self) -> Result<SettingBefore> {
         let value = words(&sysctl::get(self.namespace, self.name)?);
-        let interfaces = match self.name {
-            IP_FORWARD => Ipv4Forwarding::observe(self.namespace)?.interfaces,
-            _ => None,
+        let interfaces = match GlobalForwarding::of(self.name) {
+            Some(global) => global.interfaces(self.namespace)?,
+            None => None,
         };
         Ok(SettingBefore { value, interfaces })
     }

@@ -207,6 +207,18 @@ pub fn add_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Puts a filter in the place of the one with its priority and handle, whatever that runs: each frame meets the one or the
+/// other (`cls_bpf_change` in <https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c>). If there is none it is
+/// added.
+///
+/// # Errors
+/// What the kernel refused. The one that is there stays.
+pub fn replace_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<()> {
+    let mut batch = Batch::new();
+    encode_replace_filter(&mut batch, filter);
+    socket.execute(&mut batch)
+}
+
 /// Appends the deletion of the bpf filter with this priority and handle, neither of them 0.
 pub fn encode_delete_filter(batch: &mut Batch, index: u32, direction: Direction, priority: u16, handle: u32) {
     let header = filter_header(index, direction, priority, handle);

@@ -8,6 +8,7 @@ pub(crate) mod ethtool;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod inotify;
+pub(crate) mod iptables;
 pub(crate) mod namespace;
 pub(crate) mod notify;
 pub(crate) mod packet;

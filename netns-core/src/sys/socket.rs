@@ -3,6 +3,7 @@
 use super::{check, check_length};
 use std::io;
 use std::mem::{size_of, zeroed};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `SIOCGSKNS`, which libc does not declare: the namespace of a socket, as an fd.
@@ -171,4 +172,34 @@ pub(crate) fn namespace_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         let fd = check(libc::ioctl(socket.as_raw_fd(), SIOCGSKNS))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// `bind(2)` of an IPv4 or IPv6 socket.
+pub(crate) fn bind_ip(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(address) => {
+            // SAFETY: all zeroes is a valid `sockaddr_in`.
+            let mut name: libc::sockaddr_in = unsafe { zeroed() };
+            name.sin_family = libc::AF_INET as libc::sa_family_t;
+            name.sin_port = address.port().to_be();
+            name.sin_addr.s_addr = u32::from(*address.ip()).to_be();
+            bind(socket, &name)
+        }
+        SocketAddr::V6(address) => {
+            // SAFETY: all zeroes is a valid `sockaddr_in6`.
+            let mut name: libc::sockaddr_in6 = unsafe { zeroed() };
+            name.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            name.sin6_port = address.port().to_be();
+            name.sin6_addr.s6_addr = address.ip().octets();
+            bind(socket, &name)
+        }
+    }
+}
+
+fn bind<T>(socket: BorrowedFd<'_>, address: &T) -> io::Result<()> {
+    // SAFETY: pointer and length are those of `address`, which outlives the call.
+    check(unsafe {
+        libc::bind(socket.as_raw_fd(), std::ptr::from_ref(address).cast(), size_of::<T>() as libc::socklen_t)
+    })?;
+    Ok(())
 }

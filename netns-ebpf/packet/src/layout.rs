@@ -8,7 +8,7 @@ mod pairs;
 mod validation;
 mod violations;
 
-pub use checksum::{CHECKSUM_FIELDS, ChecksumFields};
+pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
     PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,

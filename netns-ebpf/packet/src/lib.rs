@@ -61,7 +61,7 @@ pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
 pub use message::judge as message;
 pub use neighbour::{Owners, options as discovery_options};
-pub use plain::is_plain;
+pub use plain::{is_plain, is_plain_asking};
 pub use reason::{REASONS, Reason};
 pub use rules::{ETHER_TYPES, Mac, NETS, Permissions, Rules, RulesFull};
 pub use service::{HostAccess, NoService, SERVICES, Service};

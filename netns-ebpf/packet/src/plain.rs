@@ -5,7 +5,9 @@
 //! fetch anew for each frame. Whatever is not this is judged.
 
 use super::fragment::{MORE, OFFSET};
-use super::{Bytes, Facts, Mac, Rules, Span, checksum, ethernet, header, ipv4, protocol, transport};
+use super::{
+    Bytes, ChecksumPlace, Facts, Mac, Rules, Span, checksum, ethernet, header, ipv4, protocol, transport,
+};
 
 /// Headers of Ethernet, IPv4 and UDP; TCP's is longer.
 const HEADERS: usize = 42;
@@ -18,6 +20,18 @@ const CARRIED: u32 = 34;
 /// it is not says nothing.
 #[inline(always)]
 pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bool {
+    is_plain_asking(frame, facts, rules, || facts.checksum_at)
+}
+
+/// As [`is_plain`], for who has to ask where a checksum is to be written: that is asked last, when nothing else need be kept
+/// any more, and not at all of most frames that are not plain. [`Facts::checksum_at`] is not looked at.
+#[inline(always)]
+pub fn is_plain_asking<B: Bytes + ?Sized>(
+    frame: &B,
+    facts: Facts,
+    rules: &Rules,
+    checksum_at: impl FnOnce() -> ChecksumPlace,
+) -> bool {
     let Some(words) = frame.words::<WORDS, HEADERS>(0) else { return false };
     let [ethernet @ .., _] = words.map(u32::to_ne_bytes);
     let [[d0, d1, d2, d3], [d4, d5, s0, s1], [s2, s3, s4, s5], ip @ ..] = ethernet;
@@ -51,19 +65,25 @@ pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bo
     if end > facts.length {
         return false;
     }
-    let is_own = |place| facts.checksum_at.is(CARRIED + place);
-    match number {
+    let own = match number {
         protocol::TCP => {
             let header = transport::tcp_flags(frame, Span { start: CARRIED, end });
-            header.is_some_and(transport::is_sent) && is_own(checksum::IN_TCP)
+            if !header.is_some_and(transport::is_sent) {
+                return false;
+            }
+            checksum::IN_TCP
         }
         protocol::UDP => {
             let length = u32::from(u16::from_be_bytes([u0, u1]));
             // To port 67 too: what a client says to a server is looked at.
             let is_dhcp =
                 [from0, from1] == 67_u16.to_be_bytes() || matches!(u16::from_be_bytes([to0, to1]), 67 | 68);
-            length >= header::UDP_HEADER && CARRIED + length <= end && !is_dhcp && is_own(checksum::IN_UDP)
+            if length < header::UDP_HEADER || CARRIED + length > end || is_dhcp {
+                return false;
+            }
+            checksum::IN_UDP
         }
-        _ => false,
-    }
+        _ => return false,
+    };
+    checksum_at().is(CARRIED + own)
 }

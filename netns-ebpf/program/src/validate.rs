@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::TcContext;
 use netns_packet::layout::{MAX_GROUPS, NO_SLOT, control};
-use netns_packet::{Reason, Rules, is_plain, judge_at_open};
+use netns_packet::{ChecksumPlace, Reason, Rules, is_plain_asking, judge_at_open};
 
 use crate::Fate;
 use crate::checksum;
@@ -25,12 +25,13 @@ pub(crate) fn received(context: &TcContext, frame: &Frame) -> Fate {
     }
     // SAFETY: `policy` points at an element of the map, valid while the program runs.
     let rules = unsafe { rules_of(policy, control) };
-    let left = checksum::left(context.skb.skb);
-    if is_plain(&Skb(context.skb.skb), facts(frame, left), rules) {
+    let skb = context.skb.skb;
+    let checksum_at = || ChecksumPlace::from_bits(checksum::left(skb));
+    if is_plain_asking(&Skb(skb), facts(frame, ChecksumPlace::NONE.to_bits()), rules, checksum_at) {
         return Fate::Pass;
     }
-    let reason = judged(context.skb.skb, frame.slot, control, left);
-    if reason == NO_REASON || violated(context.skb.skb, frame.slot, control, reason) == 0 {
+    let reason = judged(skb, frame.slot, control, checksum::left(skb));
+    if reason == NO_REASON || violated(skb, frame.slot, control, reason) == 0 {
         Fate::Pass
     } else {
         Fate::Drop

@@ -32,7 +32,7 @@ impl Monitor {
     /// Gives a port or a bridge a slot.
     pub(super) fn give_slot(&self, ifindex: u32, owner: Owner) -> Result<Slot, MonitorError> {
         let mut ports = self.lock();
-        let Some((slot, stale)) = ports.slots.next() else {
+        let Some((slot, stale)) = ports.slots.next(ifindex) else {
             return Err(MonitorError::SlotsExhausted { limit: ports.limit });
         };
         if stale && let Some(pairs) = &self.pairs {

@@ -17,7 +17,7 @@ use super::{Monitor, MonitorError, Policy, Slot};
 /// What `tc filter show` calls our filters.
 pub(super) const NAME: &str = "netns-ebpf";
 /// A filter's number within its priority, which is ours alone.
-const HANDLE: u32 = 1;
+pub(super) const HANDLE: u32 = 1;
 /// The priority of the first filter to run.
 const FIRST: u16 = 1;
 
@@ -54,6 +54,11 @@ impl Attachment {
     #[must_use]
     pub const fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// The qdisc was made for programs whose place these have taken, and goes with these.
+    pub(super) const fn keep_clsact(&mut self) {
+        self.made_clsact = true;
     }
 
     /// Filters of others that were there when it was made, and run before ours.
@@ -112,7 +117,8 @@ impl Monitor {
         ifindex: u32,
         policy: Option<&Policy>,
     ) -> Result<Attachment, MonitorError> {
-        let slot = self.assign(ifindex)?;
+        let prepared = self.lock().prepared.remove(&ifindex);
+        let slot = self.slot(ifindex).filter(|_| prepared).map_or_else(|| self.assign(ifindex), Ok)?;
         if let Some(policy) = policy
             && let Err(error) = self.set_policy(slot, policy)
         {
@@ -177,17 +183,23 @@ impl Monitor {
             {
                 continue;
             }
-            let free = lowest_free(&others);
-            if free > FIRST {
-                let before = others.iter().filter(|other| other.priority < free);
-                attachment.ahead.extend(before.map(|other| Ahead::filter(other, direction)));
+            // They are listed as they run.
+            let theirs = others.iter().position(|filter| self.is_of_predecessor(filter, direction));
+            let free = theirs.map_or_else(|| lowest_free(&others), |theirs| others[theirs].priority);
+            let is_before = |(place, other): (usize, &FilterInfo)| {
+                theirs.map_or(other.priority < free, |theirs| place < theirs)
+            };
+            let before: Vec<_> = others.iter().enumerate().filter(|&other| is_before(other)).collect();
+            if !before.is_empty() {
+                attachment.ahead.extend(before.iter().map(|(_, other)| Ahead::filter(other, direction)));
                 log::warn!(
                     "interface {ifindex}, {direction:?}: {} other filter(s) run before ours, at priority {free}; frames \
                      that they decide on are not counted",
-                    others.iter().filter(|other| other.priority < free).count()
+                    before.len()
                 );
             }
-            tc::add_filter(socket, &self.filter(ifindex, attachment.slot, direction, free))
+            let ours = self.filter(ifindex, attachment.slot, direction, free);
+            if theirs.is_some() { tc::replace_filter(socket, &ours) } else { tc::add_filter(socket, &ours) }
                 .map_err(failed)?;
             *priority = Some(free);
         }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netns_core::barrier::Unjudged;
 use netns_core::network::{PortInfo, PortProgram};
-use netns_core::{Cause, Error, Result};
+use netns_core::tc::{self, Direction};
+use netns_core::{Cause, Error, Namespace, Result, RouteSocket};
 
+use super::attach::NAME;
 use super::{Mode, Monitor, MonitorError, Policy, Slot};
 use crate::packet::{Rules, RulesFull};
 
@@ -38,20 +40,29 @@ pub struct NetworkGuard {
     monitor: Arc<Monitor>,
     mode: Mode,
     amend: Option<Amend>,
+    /// The bridge where the host receives.
+    bridge: Mutex<Option<HostBridge>>,
+}
+
+/// The first bridge of a network, and whether the program is on it.
+struct HostBridge {
+    home: Namespace,
+    index: u32,
+    slot: Option<Slot>,
 }
 
 impl NetworkGuard {
     /// What the sandboxes of a network may not send is observed or dropped.
     #[must_use]
     pub const fn new(monitor: Arc<Monitor>, mode: Mode) -> Self {
-        Self { monitor, mode, amend: None }
+        Self { monitor, mode, amend: None, bridge: Mutex::new(None) }
     }
 
     /// With policies that this function makes of those that the addresses give: other groups, more networks, permissions. It
     /// is called while a sandbox is made, from whichever thread makes it; if it answers an error, there is no sandbox.
     ///
-    /// What it says of the host ([`Rules::with_host`] and its like) is held by the network's bridge: call
-    /// [`Monitor::attach_host`] with it first, or there is no sandbox with such a policy.
+    /// What it says of the host ([`Rules::with_host`] and its like) is held by the program at the network's bridge, which is
+    /// put there before the first sandbox with such a policy is made ([`Monitor::attach_host`]).
     ///
     /// ```no_run
     /// # use netns_ebpf::{NetworkGuard, Mode, Monitor, Policy};
@@ -71,6 +82,37 @@ impl NetworkGuard {
     ) -> Self {
         self.amend = Some(Box::new(amend));
         self
+    }
+
+    /// Sees to it that the program is where the host receives.
+    fn watch_host(&self) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut bridge = self.lock_bridge();
+        let Some(HostBridge { home, index, slot }) = &mut *bridge else {
+            // It is the program of no network.
+            return if self.monitor.has_host() {
+                Ok(())
+            } else {
+                Err("its policy says what may reach the host, and no bridge is known (Monitor::attach_host)"
+                    .into())
+            };
+        };
+        if self.monitor.slot(*index).is_some() {
+            return Ok(());
+        }
+        let mut socket = RouteSocket::open_in(home)?;
+        // Of a network that is opened again, the program of the process before, which knows other slots.
+        let before = tc::list_filters(&mut socket, *index, Direction::Ingress)?;
+        let attachment = self.monitor.attach_host(&mut socket, *index)?;
+        *slot = Some(attachment.slot());
+        for filter in before.into_iter().filter(|filter| filter.name.as_deref() == Some(NAME)) {
+            tc::delete_filter(&mut socket, *index, Direction::Ingress, filter.priority, filter.handle)?;
+        }
+        Ok(())
+    }
+
+    fn lock_bridge(&self) -> MutexGuard<'_, Option<HostBridge>> {
+        // Nothing in between panics.
+        self.bridge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a sandbox may send.
@@ -111,10 +153,8 @@ impl PortProgram for NetworkGuard {
         };
         // Before the slot, so that nothing is to be taken back.
         let policy = self.policy(port).map_err(|full| failed(full.into()))?;
-        if policy.rules.restricts_host() && !self.monitor.has_host() {
-            let why = "its policy says what may reach the host, and the network's bridge is not attached to yet \
-                       (Monitor::attach_host)";
-            return Err(failed(why.into()));
+        if policy.rules.restricts_host() {
+            self.watch_host().map_err(failed)?;
         }
         let number = PortProgram::assign(&*self.monitor, port)?;
         let judged = Slot::new(number).ok_or(MonitorError::NoSlots);
@@ -136,6 +176,20 @@ impl PortProgram for NetworkGuard {
 
     fn join(&self, ends: [u32; 2]) -> Result<Option<BorrowedFd<'_>>> {
         PortProgram::join(&*self.monitor, ends)
+    }
+
+    fn bridge(&self, home: &Namespace, bridge: u32) -> Result<()> {
+        let home = home.try_clone()?;
+        *self.lock_bridge() = Some(HostBridge { home, index: bridge, slot: None });
+        Ok(())
+    }
+
+    fn bridge_gone(&self, bridge: u32) {
+        if let Some(HostBridge { slot: Some(slot), .. }) =
+            self.lock_bridge().take_if(|known| known.index == bridge)
+        {
+            PortProgram::release(&*self.monitor, slot.get());
+        }
     }
 
     fn part(&self, ends: [u32; 2]) {

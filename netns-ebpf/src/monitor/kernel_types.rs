@@ -1,5 +1,5 @@
 //! The kernel's own types, as far as a program has to know a structure that it is not meant to see: where `sk_buff` has the
-//! fields of [`ChecksumFields`].
+//! fields of [`ChecksumFields`], and how a program may read them.
 //!
 //! [The format](https://docs.kernel.org/bpf/btf.html): a header, types one after the other, each with a name, its kind and
 //! its members, and the names. The file has some megabytes, so it is read once a process.
@@ -7,42 +7,60 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use crate::layout::ChecksumFields;
+use super::cast;
+use crate::layout::{ChecksumFields, SkbAccess};
 
 /// The kernel's types; anybody may read them.
-const TYPES: &str = "/sys/kernel/btf/vmlinux";
+const FILE: &str = "/sys/kernel/btf/vmlinux";
 
 /// Kinds of types.
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const FUNCTION: u32 = 12;
 /// A member's offset has the width of a bit field above these bits, if its structure says so.
 const OFFSET: u32 = 0xFF_FFFF;
 /// Anonymous structures and unions lie in each other no deeper than this.
 const DEPTH: usize = 8;
 
-/// Where the fields are; the reason why that is not known.
-pub(super) fn checksum_fields() -> Result<ChecksumFields, &'static str> {
-    static FIELDS: OnceLock<Result<ChecksumFields, &'static str>> = OnceLock::new();
-    *FIELDS.get_or_init(|| {
+/// What is known of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KernelTypes {
+    pub(super) fields: ChecksumFields,
+    /// The number of the function that lets a program read `sk_buff` in place, where it can be called.
+    pub(super) cast: Option<u32>,
+}
+
+/// Where the fields are, and how they are read; the reason why that is not known.
+pub(super) fn kernel_types() -> Result<KernelTypes, &'static str> {
+    static TYPES: OnceLock<Result<KernelTypes, &'static str>> = OnceLock::new();
+    *TYPES.get_or_init(|| {
+        let bytes = fs::read(FILE)
+            .map_err(|_| "/sys/kernel/btf/vmlinux, the kernel's types (CONFIG_DEBUG_INFO_BTF), cannot be read")?;
+        let types = Types::parse(&bytes);
+        let fields = types.as_ref().and_then(fields_in);
+        let fields = fields.ok_or("the kernel's types do not have sk_buff as it is known here")?;
+        let cast = types.and_then(|types| types.function(cast::FUNCTION));
+        if let Some(cast) = cast.filter(|&cast| cast::is_allowed(cast, fields.start + u16::from(fields.kind))) {
+            return Ok(KernelTypes { fields: ChecksumFields { access: SkbAccess::Direct, ..fields }, cast: Some(cast) });
+        }
         // aya puts another helper in its place where the kernel does not let programs read its memory (lockdown).
         if !aya::features().bpf_probe_read_kernel() {
             return Err("this kernel does not let programs read its memory (bpf_probe_read_kernel; lockdown forbids it)");
         }
-        let bytes = fs::read(TYPES)
-            .map_err(|_| "/sys/kernel/btf/vmlinux, the kernel's types (CONFIG_DEBUG_INFO_BTF), cannot be read")?;
-        fields_in(&bytes).ok_or("the kernel's types do not have sk_buff as it is known here")
+        Ok(KernelTypes { fields, cast: None })
     })
 }
 
 /// Where they are, as these types say.
-fn fields_in(bytes: &[u8]) -> Option<ChecksumFields> {
-    let types = Types::parse(bytes)?;
+fn fields_in(types: &Types<'_>) -> Option<ChecksumFields> {
     let buffer = types.structure("sk_buff")?;
     let bit = |name| types.member(buffer, name, DEPTH);
-    let byte = |name| bit(name).filter(|bit| bit % 8 == 0).map(|bit| bit / 8);
+    // Two bytes, aligned.
+    let short = |name| bit(name).filter(|bit| bit % 16 == 0).map(|bit| bit / 8);
     let kind = bit("ip_summed")?;
-    let [sum_start, sum_offset, frame] = [byte("csum_start")?, byte("csum_offset")?, byte("mac_header")?];
-    let start = (kind / 8).min(sum_start).min(sum_offset).min(frame);
+    let [sum_start, sum_offset, frame] = [short("csum_start")?, short("csum_offset")?, short("mac_header")?];
+    // What is aligned in the structure is so in a copy of a part of it, too.
+    let start = (kind / 8).min(sum_start).min(sum_offset).min(frame) & !1;
     // Two bytes each, and of the first only one.
     let end = (kind / 8 + 1).max(sum_start + 2).max(sum_offset + 2).max(frame + 2);
     if end - start > ChecksumFields::SPAN as u32 || kind % 8 > 6 {
@@ -56,6 +74,7 @@ fn fields_in(bytes: &[u8]) -> Option<ChecksumFields> {
         sum_start: from_start(sum_start)?,
         sum_offset: from_start(sum_offset)?,
         frame: from_start(frame)?,
+        access: SkbAccess::Copied,
     })
 }
 
@@ -101,6 +120,17 @@ impl<'a> Types<'a> {
                 && word(self.descriptions, *start).and_then(|at| self.name(at)) == Some(name.as_bytes())
         };
         self.starts.iter().copied().find(is_it)
+    }
+
+    /// The number of the function of this name.
+    fn function(&self, name: &str) -> Option<u32> {
+        let is_it = |&start: &usize| {
+            self.header(start).is_some_and(|(kind, ..)| kind == FUNCTION)
+                && word(self.descriptions, start).and_then(|at| self.name(at)) == Some(name.as_bytes())
+        };
+        // Functions come last.
+        let at = self.starts.iter().rposition(is_it)?;
+        u32::try_from(at + 1).ok()
     }
 
     fn name(&self, at: u32) -> Option<&'a [u8]> {

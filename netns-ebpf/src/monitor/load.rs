@@ -9,11 +9,11 @@ use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
-use super::{MonitorError, MonitorOptions, byte_order, kernel_types, machine, probe, refusal};
-use crate::layout::{self, ChecksumFields};
+use super::{MonitorError, MonitorOptions, byte_order, cast, kernel_types, machine, probe, refusal};
+use crate::layout;
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
 
 /// Room in the ring buffer of events: a power of two, as the kernel wants it, for some 3,000.
 const EVENTS_BYTES: u32 = 1 << 19;
@@ -114,7 +114,9 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
     let preemptible = u8::from(machine::is_preemptible());
-    let checksum_fields = kernel_types::checksum_fields().map_or(0, ChecksumFields::to_word);
+    let types = kernel_types::kernel_types().ok();
+    let checksum_fields = types.map_or(0, |types| types.fields.to_word());
+    let object = types.and_then(|types| types.cast).map(|function| cast::with_calls(OBJECT, function));
     EbpfLoader::new()
         // The one kernel structure that the program follows is looked up once a process (`kernel_types`).
         .btf(None)
@@ -132,7 +134,7 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::LOST, cpus)
         .map_max_entries(layout::SENDERS, slots + 1)
-        .load(OBJECT)
+        .load(object.as_deref().unwrap_or(OBJECT))
 }
 
 /// Whether aya found out that the kernel has what the object cannot be loaded without.

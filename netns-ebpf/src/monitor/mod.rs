@@ -4,6 +4,7 @@ mod ahead;
 mod assign;
 mod attach;
 mod byte_order;
+mod cast;
 mod compare;
 mod count;
 mod ends;
@@ -27,10 +28,12 @@ mod refusal;
 mod reopen;
 mod since;
 mod slots;
+mod succession;
 mod tcx;
 mod test_run;
 mod violation;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::BorrowedFd;
@@ -47,14 +50,15 @@ pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
 pub use observe::{
-    Barred, Clsact, Journal, JournalFile, JournalPlace, Judging, Observer, PolicyOf, PortChange, Station,
-    Trace, stations,
+    Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
+    PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,
 };
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
+pub use succession::Predecessors;
 pub use tcx::TcxAttachment;
 pub use test_run::{TestRun, test_run};
 pub use violation::Violation;
@@ -106,11 +110,15 @@ pub struct MonitorOptions {
     /// ports it is made 0 again. On a link of the bridge that is not one of those, and on the bridge itself, the frames
     /// have it: a `prio` or `pfifo_fast` qdisc treats it as it treats 0, and `htb` as a class that there is not.
     pub barrier: bool,
+    /// Programs whose place these are to take at the ports that have them, so that each frame is judged by those or by
+    /// these; by default none. It takes [`Self::barrier`], and [`JournalFile::take_over`].
+    pub predecessors: Predecessors,
 }
 
 impl Default for MonitorOptions {
     fn default() -> Self {
-        Self { slots: DEFAULT_SLOTS, pairs: DEFAULT_PAIRS, tcx: false, barrier: false }
+        let (slots, pairs, predecessors) = (DEFAULT_SLOTS, DEFAULT_PAIRS, Predecessors::default());
+        Self { slots, pairs, tcx: false, barrier: false, predecessors }
     }
 }
 
@@ -174,6 +182,8 @@ pub struct Monitor {
     validation: Validation,
     events: EventReader,
     log: LogReader,
+    /// The programs whose place ours take, where they are.
+    predecessors: Vec<[u32; 2]>,
 }
 
 /// The slots, and the kernel's map from ports to them. They change together.
@@ -184,6 +194,8 @@ struct AttachedPorts {
     map: HashMap<MapData, u32, u32>,
     /// Where the programs of TCX links look first; `None` in a monitor that was opened again.
     near: Option<MappedArray>,
+    /// Ports that have a slot and a policy and are about to be attached to.
+    prepared: HashSet<u32>,
 }
 
 impl AttachedPorts {
@@ -215,11 +227,16 @@ impl Monitor {
         if options.slots == 0 {
             return Err(MonitorError::NoSlots);
         }
-        let stamp = if options.barrier { new_stamp() } else { 0 };
+        let before = options.predecessors.stamp.filter(|_| options.barrier);
+        let stamp = before.unwrap_or_else(|| if options.barrier { new_stamp() } else { 0 });
         // The verifier gives up when a signal is pending.
         let loaded = netns_core::without_signals(|| load::load(options, stamp));
-        let monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
+        let mut monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
         monitor.validation.set_stamp(stamp);
+        if before.is_some() {
+            monitor.predecessors.clone_from(&options.predecessors.programs);
+            monitor.reserve_slots(&options.predecessors.programs);
+        }
         Ok(monitor)
     }
 

@@ -327,7 +327,7 @@ impl Monitor {
 /// What is enforced must see where a checksum will be written. Asked once a process.
 fn check_mode(mode: Mode) -> Result<(), MonitorError> {
     if mode == Mode::Enforce {
-        kernel_types::checksum_fields().map_err(|why| MonitorError::ChecksumsUnseen { why })?;
+        kernel_types::kernel_types().map_err(|why| MonitorError::ChecksumsUnseen { why })?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A monitor out of what is in the kernel: just loaded, or still there because filters hold it.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType};
@@ -102,13 +103,14 @@ impl Monitor {
             tcx,
             counters,
             cpus: lines / (u32::from(limit) + 1),
-            ports: Mutex::new(AttachedPorts { slots, limit, map, near }),
+            ports: Mutex::new(AttachedPorts { slots, limit, map, near, prepared: HashSet::new() }),
             // Where pairs are not counted, the table is a line that no group has.
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
+            predecessors: Vec::new(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which port has which slot.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroU16;
 
@@ -49,6 +49,8 @@ enum SlotState {
 #[derive(Debug)]
 pub(super) struct Slots {
     free: VecDeque<Slot>,
+    /// Slots that are free for one port alone, by its ifindex.
+    reserved: HashMap<u32, Slot>,
     /// By number, from 1.
     states: Vec<SlotState>,
 }
@@ -57,6 +59,7 @@ impl Slots {
     pub(super) fn new(limit: u16) -> Self {
         Self {
             free: (1..=limit).filter_map(Slot::new).collect(),
+            reserved: HashMap::new(),
             states: vec![SlotState::Clean; usize::from(limit)],
         }
     }
@@ -69,6 +72,26 @@ impl Slots {
         self.set(slot, SlotState::Used { ifindex });
     }
 
+    /// Keeps a slot that is free for a port, which is given no other.
+    pub(super) fn reserve(&mut self, slot: Slot, ifindex: u32) {
+        if let Some(place) = self.free.iter().position(|&free| free == slot) {
+            self.free.remove(place);
+            if let Some(other) = self.reserved.insert(ifindex, slot) {
+                self.free.push_back(other);
+            }
+        }
+    }
+
+    /// Whether a slot is kept for a port.
+    pub(super) fn is_reserved(&self, ifindex: u32) -> bool {
+        self.reserved.contains_key(&ifindex)
+    }
+
+    /// Keeps no slot for anybody any more.
+    pub(super) fn end_reservations(&mut self) {
+        self.free.extend(self.reserved.drain().map(|(_, slot)| slot));
+    }
+
     fn state(&self, slot: Slot) -> Option<SlotState> {
         self.states.get(usize::from(slot.get()) - 1).copied()
     }
@@ -77,15 +100,15 @@ impl Slots {
         self.states[usize::from(slot.get()) - 1] = state;
     }
 
-    /// The slot that is to be given out next, and whether the pairs must be cleared before; `None` if all are in use.
-    pub(super) fn next(&self) -> Option<(Slot, bool)> {
-        let slot = *self.free.front()?;
+    /// The slot that this port is to be given, and whether the pairs must be cleared before; `None` if all are in use.
+    pub(super) fn next(&self, ifindex: u32) -> Option<(Slot, bool)> {
+        let slot = *self.reserved.get(&ifindex).or_else(|| self.free.front())?;
         Some((slot, self.state(slot) == Some(SlotState::Stale)))
     }
 
-    /// Gives the next slot to a port.
+    /// Gives the next slot to a port, or the one that is kept for it.
     pub(super) fn take(&mut self, ifindex: u32) -> Option<Slot> {
-        let slot = self.free.pop_front()?;
+        let slot = self.reserved.remove(&ifindex).or_else(|| self.free.pop_front())?;
         self.set(slot, SlotState::Used { ifindex });
         Some(slot)
     }
@@ -122,7 +145,7 @@ impl Slots {
 
     /// How many slots are in use.
     pub(super) fn count(&self) -> usize {
-        self.states.len() - self.free.len()
+        self.states.len() - self.free.len() - self.reserved.len()
     }
 
     /// A pair's ends as ports that are there, the sender `None` for the host; `None` if one is no more.

@@ -4,7 +4,8 @@ use super::addresses;
 use crate::topology::{Cable, CableEnd, LinkName, Topology};
 use std::fmt::Write;
 
-/// A topology as lines of text: bridges with what is on them, cables, other links, routes, settings, commands.
+/// A topology as lines of text: bridges with what is on them, cables, other links, routes, settings, commands. Where some
+/// interfaces have a policy, those on bridges that have none are marked too.
 ///
 /// ```
 /// # use std::path::Path;
@@ -21,14 +22,26 @@ pub fn text(topology: &Topology) -> String {
         words.extend(addresses(topology, link));
         words.join(" ")
     };
+    let judges = topology.cables.iter().any(|cable| cable.policy.is_some());
+    let otherwise = if judges { ", no policy" } else { "" };
     // Writing to a `String` cannot fail.
     for bridge in &topology.bridges {
         let _ = writeln!(out, "bridge {}", named(&bridge.link));
         for Cable { ends: [port, far], policy, .. } in &topology.cables {
             if is_on(port, &bridge.link) {
-                let policy = policy.as_ref().map_or_else(String::new, |policy| format!(", policy {policy}"));
+                let policy = policy
+                    .as_ref()
+                    .map_or_else(|| otherwise.to_owned(), |policy| format!(", policy {policy}"));
                 let _ = writeln!(out, "  {} by {}{policy}", named(&far.link), port.link.name);
             }
+        }
+    }
+    for way in &topology.ways_out {
+        if way.masquerade {
+            let _ = writeln!(out, "{}: masquerade", way.bridge);
+        }
+        for publication in &way.published {
+            let _ = writeln!(out, "{}: publish {publication}", way.bridge);
         }
     }
     for [near, far] in topology.cables.iter().map(|cable| &cable.ends) {

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::messages::say;
 use crate::name;
 use crate::output::stdout;
+use crate::unrecorded;
 use netns_core::link::Link;
 use netns_core::{Namespace, RouteSocket, link};
 use netns_ebpf::{JournalFile, JournalPlace};
@@ -54,6 +55,15 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
             }
         }
         journal.end()?;
+    }
+    // What is on no record any more.
+    let (host, found) = match wanted {
+        Some(Wanted { host, found, .. }) => (host, found),
+        None => (Namespace::current()?, None),
+    };
+    // A bridge that is gone took all of it along.
+    if bridge.is_none() || found.is_some() {
+        unrecorded::report(&host, found.as_ref(), netns)?;
     }
     if nothing && outcome.is_ok() {
         writeln!(out, "nothing to remove")?;

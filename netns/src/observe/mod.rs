@@ -7,7 +7,7 @@ use crate::cli::{ObserveArguments, Unmatched};
 use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::output::{json_line, stdout};
+use crate::output::{json_line, stream};
 use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
@@ -16,8 +16,8 @@ use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
-    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity, Reading,
-    Violation,
+    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity,
+    Predecessors, Reading, Violation,
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
@@ -25,6 +25,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// Where nothing can be closed before it is known.
+const OPEN_AT_FIRST: &str = "rules of this kernel cannot ask for a frame's bridge (CONFIG_NFT_BRIDGE_META): what a port sends \
+    that comes later is judged once the port is attached to, some milliseconds after it came";
 
 pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure> {
     let bridge = match &arguments.bridge {
@@ -49,7 +53,12 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
     let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
     let barrier = enforces && counting::can_bar(probe.as_ref());
-    let options = MonitorOptions { slots, barrier, ..MonitorOptions::default() };
+    let predecessors = if barrier {
+        JournalFile::predecessors(Path::new(JournalFile::FOLDER), &host, &found)
+    } else {
+        Predecessors::default()
+    };
+    let options = MonitorOptions { slots, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -127,7 +136,7 @@ impl Watching<'_> {
         {
             judge::foresee(policies, bridge, host)?;
         }
-        let journal = JournalFile::begin(folder, host, &place)?;
+        let journal = JournalFile::take_over(folder, host, &place, monitor)?;
         let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,
@@ -138,6 +147,9 @@ impl Watching<'_> {
                 return Err(error.into());
             }
         };
+        if monitor.stamp().is_some() && !observer.closes_new_ports() {
+            say(format_args!("warning: {OPEN_AT_FIRST}"));
+        }
         let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
         let matches = |policies| judge::check(policies, unmatched, &bridge.observer, monitor, host);
         let outcome = policies.map_or(Ok(()), matches).and_then(|()| self.watch(&mut bridge));
@@ -160,7 +172,7 @@ impl Watching<'_> {
     }
 
     fn watch(&self, bridge: &mut ObservedBridge<'_>) -> Result<(), Failure> {
-        let mut out = stdout();
+        let mut out = stream();
         if self.arguments.watch.json {
             let ports: Vec<Value> = bridge.observer.ports().map(|port| port.name.as_str().into()).collect();
             json_line(&mut out, &json!({ "type": "observe", "bridge": bridge.name, "ports": ports }))?;

@@ -9,7 +9,7 @@ use crate::name;
 pub(crate) use before::{RunBefore, release_forwarding};
 pub(crate) use earlier::EarlierState;
 use netns_core::Namespace;
-use netns_core::record::{RecordFile, SharedSetting};
+use netns_core::record::{Line, RecordFile, SharedSetting};
 use std::path::Path;
 
 const PATH: &str = "/run/netns-xtask.record";
@@ -35,6 +35,11 @@ pub(crate) fn begin() -> Result<RecordFile, Failure> {
 /// The record of a run that has ended; `None` if there is none.
 pub(crate) fn ended() -> Result<Option<RecordFile>, Failure> {
     RecordFile::open(PATH, KIND).map_err(refused)
+}
+
+/// What the record of a run says that is going on, or has ended; `None` if there is none that can be read.
+pub(crate) fn peek() -> Option<Vec<Line>> {
+    RecordFile::peek(PATH, KIND).ok()?
 }
 
 /// A host's forwarding, which topologies may need too.

@@ -146,7 +146,7 @@ fn what_the_kernel_refuses_is_rolled_back() {
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
         assert_eq!(
             run.err,
-            "error: write sysctl net/ipv4/no_such_setting=1: write: No such file or directory (os error 2); what was \
+            "error: write sysctl net/ipv4/no_such_setting=1: No such file or directory (os error 2); what was \
              done is undone\n"
         );
         assert_eq!(state_of_the_host(), before);

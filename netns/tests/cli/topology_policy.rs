@@ -73,6 +73,7 @@ fn a_policy_holds_while_the_topology_is_up() {
         assert!(
             fine("show", &file).contains("good/eth0 10.1.1.1/24 fd00:1::1/64 by good-eth0, policy enforce")
         );
+        assert!(fine("show", &file).contains("by free-eth0, no policy\n"));
 
         // From an address that is not theirs: dropped at one port, passed at the other, counted at both.
         for namespace in ["good", "bad", "free"] {

@@ -15,14 +15,21 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/lies.py"
 const LIE4: [u8; 4] = [10, 1, 1, 66];
 /// How many readings the lies of a way may take.
 const PATIENCE: usize = 30;
+/// How often a way is tried that has no effect at all.
+const ATTEMPTS: usize = 3;
 /// How many each way sends.
 pub(crate) const COUNT: u64 = 10;
 /// What each command can use: `lies WAY LINK` sends by one of the ways of `lies.py`, `inner` makes a pair of links of which
-/// what `a0` sends comes in by `b0`, `catch DEVICE HOOK ACTION` does this with everything there, and so does `nft_fwd`.
+/// what `a0` sends comes in by `b0`, `catch DEVICE HOOK ACTION` does this with everything there, and so does `nft_fwd`. `deeper`
+/// makes a namespace inside, whose process is in `$STATE`.
 const WORDS: &str = r#"
 lies() { python3 "$SCRIPT" "$1" "$2" "$NUMBER"; }
 inner() { ip link add a0 type veth peer name b0; ip link set a0 up; ip link set b0 up; settle b0; }
 settle() { until ip -o link show "$1" | grep -q 'state UP'; do sleep 0.05; done; }
+deeper() {
+  unshare -n sleep 600 >/dev/null 2>&1 & echo $! > $STATE
+  until [ "$(readlink /proc/$(cat $STATE)/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+}
 catch() { dev=$1; hook=$2; shift 2; tc qdisc add dev $dev clsact; tc filter add dev $dev $hook bpf bytecode '1,6 0 0 4294967295' action "$@"; }
 nft_fwd() { nft add table netdev way; nft "add chain netdev way c { type filter hook $1 device $2 priority 0; }"; nft add rule netdev way c "$3"; }
 loader() { mkdir -p /run/programs; mountpoint -q /run/programs || mount -t bpf programs /run/programs; python3 "$SCRIPT" load "$@"; }
@@ -111,7 +118,7 @@ pub(crate) const WAYS: &[Way] = &[
     user("nftables: snat", "nft add table ip way; nft 'add chain ip way c { type nat hook postrouting priority 100; }'; nft add rule ip way c snat to $LIE4", "lies routed eth0", "nft delete table ip way"),
     // Newer kernels (7.3) do not let root of a user namespace write headers there.
     root("nftables: the source written at egress", "nft_fwd egress eth0 'ip saddr set 10.1.1.66'", "lies routed eth0", "nft delete table netdev way"),
-    user("forwarding for a namespace inside", "sysctl -qw net.ipv4.ip_forward=1; unshare -n sleep 60 >/dev/null 2>&1 & echo $! > $STATE; sleep 0.3; ip link add a0 type veth peer name b0 netns $(cat $STATE); ip link set a0 up; ip addr add 10.1.1.65/32 dev a0; ip route add $LIE4 dev a0; nsenter -n -t $(cat $STATE) sh -c \"ip link set b0 up; ip addr add $LIE4/32 dev b0; ip route add 10.1.1.65 dev b0; ip route add default via 10.1.1.65\"; settle a0", "nsenter -n -t $(cat $STATE) python3 $SCRIPT routed b0 $NUMBER", "kill $(cat $STATE); ip link del a0; sysctl -qw net.ipv4.ip_forward=0"),
+    user("forwarding for a namespace inside", "sysctl -qw net.ipv4.ip_forward=1; deeper; ip link add a0 type veth peer name b0 netns $(cat $STATE); ip link set a0 up; ip addr add 10.1.1.65/32 dev a0; ip route add $LIE4 dev a0; nsenter -n -t $(cat $STATE) sh -c \"ip link set b0 up; ip addr add $LIE4/32 dev b0; ip route add 10.1.1.65 dev b0; ip route add default via 10.1.1.65\"; settle a0", "nsenter -n -t $(cat $STATE) python3 $SCRIPT routed b0 $NUMBER", "kill $(cat $STATE); ip link del a0; sysctl -qw net.ipv4.ip_forward=0"),
     // Devices and actions that hand frames on.
     user("mirred: redirected from a veth pair", "inner; catch b0 ingress mirred egress redirect dev eth0", "lies plain a0", NO_INNER),
     user("mirred: mirrored from a veth pair", "inner; catch b0 ingress mirred egress mirror dev eth0", "lies plain a0", NO_INNER),
@@ -130,7 +137,7 @@ pub(crate) const WAYS: &[Way] = &[
     user("ifb with a forged class id and mark", "ip link add i0 type ifb; ip link set i0 up; tc qdisc add dev i0 clsact; tc filter add dev i0 egress bpf bytecode '1,6 0 0 4294967295' classid 1:2; nft_fwd egress eth0 'meta mark set 7 meta priority set 1:2 fwd to i0'", "lies plain eth0", "nft delete table netdev way; ip link del i0").by("unjudged"),
     // The link itself.
     user("eth0 renamed", "ip link set eth0 down; ip link set eth0 name x0; ip link set x0 up; settle x0", "lies plain x0", "ip link set x0 down; ip link set x0 name eth0; ip link set eth0 up; settle eth0"),
-    user("eth0 moved to a namespace inside", "unshare -n sleep 60 >/dev/null 2>&1 & echo $! > $STATE; sleep 0.3; ip link set eth0 netns $(cat $STATE) name x0; nsenter -n -t $(cat $STATE) sh -c 'ip link set x0 up; sleep 0.3'", "nsenter -n -t $(cat $STATE) python3 $SCRIPT plain x0 $NUMBER", "nsenter -n -t $(cat $STATE) ip link set x0 netns $$ name eth0; kill $(cat $STATE); ip link set eth0 up; ip addr add $OWN4/24 dev eth0; settle eth0"),
+    user("eth0 moved to a namespace inside", "deeper; ip link set eth0 netns $(cat $STATE) name x0; nsenter -n -t $(cat $STATE) sh -c 'ip link set x0 up'; until nsenter -n -t $(cat $STATE) ip -o link show x0 | grep -q 'state UP'; do sleep 0.05; done", "nsenter -n -t $(cat $STATE) python3 $SCRIPT plain x0 $NUMBER", "nsenter -n -t $(cat $STATE) ip link set x0 netns $$ name eth0; kill $(cat $STATE); ip link set eth0 up; ip addr add $OWN4/24 dev eth0; settle eth0"),
     user("eth0 down and up before each", "", "lies flapping eth0", ""),
     user("an MTU of 100", "ip link set eth0 mtu 100", "lies plain eth0", "ip link set eth0 mtu 1500"),
     user("no checksum and segment offload", "python3 $SCRIPT offload eth0 0", "lies plain eth0", "python3 $SCRIPT offload eth0 1"),
@@ -251,6 +258,38 @@ fn is_lie(frame: &[u8], number: usize) -> bool {
     ends && !is_quoted && !is_to_sandbox && frame.windows(4).any(|bytes| bytes == LIE4)
 }
 
+/// Makes a way, sends by it and takes it away.
+fn try_once(
+    way: &Way,
+    number: usize,
+    attacker: &Attacker,
+    receivers: &[Receiver],
+    observed: &mut Observed,
+) -> Result<Became, String> {
+    receivers.iter().for_each(Receiver::forget);
+    let before = counted(observed);
+    let made = attacker.shell(way.who, number, way.set).output().expect("sh starts");
+    let mut result = Err(String::from_utf8_lossy(&made.stderr).into_owned());
+    if made.status.success() {
+        let sent = attacker.shell(way.who, number, way.send).output().expect("sh starts");
+        let why = String::from_utf8_lossy(&sent.stderr).into_owned();
+        let (mut became, mut heard) = (Became { arrived: 0, counted: Vec::new() }, Vec::new());
+        // What is asked for neighbours first goes in its own time, on a machine that does other things too.
+        for _ in 0..PATIENCE {
+            became.counted = since(&before, counted(observed));
+            heard.extend(receivers.iter().flat_map(Receiver::all));
+            became.arrived = heard.iter().filter(|frame| is_lie(frame, number)).count() as u64;
+            if became.arrived >= COUNT || became.by(way.reason) >= COUNT {
+                break;
+            }
+        }
+        result = if sent.status.success() { Ok(became) } else { Err(why) };
+    }
+    // What was made in part is taken away in part.
+    let _ = attacker.shell(way.who, number, &way.undo.replace(';', " || true;")).output();
+    result
+}
+
 /// Tries every one of these ways: what became of its lies, or why there were none.
 fn try_all(
     ways: &[&'static Way],
@@ -262,27 +301,15 @@ fn try_all(
     let mut results = Vec::new();
     for (number, way) in ways.iter().enumerate() {
         let number = number + if enforces { 100 } else { 0 };
-        receivers.iter().for_each(Receiver::forget);
-        let before = counted(&mut observed);
-        let made = attacker.shell(way.who, number, way.set).output().expect("sh starts");
-        let mut result = Err(String::from_utf8_lossy(&made.stderr).into_owned());
-        if made.status.success() {
-            let sent = attacker.shell(way.who, number, way.send).output().expect("sh starts");
-            let why = String::from_utf8_lossy(&sent.stderr).into_owned();
-            let (mut became, mut heard) = (Became { arrived: 0, counted: Vec::new() }, Vec::new());
-            // What is asked for neighbours first goes in its own time, on a machine that does other things too.
-            for _ in 0..PATIENCE {
-                became.counted = since(&before, counted(&mut observed));
-                heard.extend(receivers.iter().flat_map(Receiver::all));
-                became.arrived = heard.iter().filter(|frame| is_lie(frame, number)).count() as u64;
-                if became.arrived >= COUNT || became.by(way.reason) >= COUNT {
-                    break;
-                }
+        // What neither arrives nor is counted did not happen: a busy machine's time-outs, and nothing about the guard.
+        let mut result = try_once(way, number, attacker, &receivers, &mut observed);
+        for _ in 1..ATTEMPTS {
+            if result.as_ref().is_ok_and(|became| became.arrived > 0 || became.by(way.reason) > 0) {
+                break;
             }
-            result = if sent.status.success() { Ok(became) } else { Err(why) };
+            eprintln!("{}: once more, after {result:?}", way.name);
+            result = try_once(way, number, attacker, &receivers, &mut observed);
         }
-        // What was made in part is taken away in part.
-        let _ = attacker.shell(way.who, number, &way.undo.replace(';', " || true;")).output();
         results.push((*way, result));
     }
     observed.end();

@@ -17,6 +17,11 @@ fn options() -> NetworkOptions {
         mtu: Some(9000),
         isolated: true,
         default_route: false,
+        masquerade: true,
+        published_on_loopback: true,
+        open_forward_chains: true,
+        connection_limit: Some(100),
+        resolvers: vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
         patience: Duration::from_millis(1234),
         ..NetworkOptions::new(IfName::new("sb").unwrap())
     }

@@ -17,6 +17,14 @@ pub enum MetaKey {
     OutputIndex,
     /// The name of the bridge that the packet came in by a port of, 16 bytes; of [`super::super::Family::Bridge`].
     InputBridge,
+    /// `NFPROTO_*` of the packet, one byte.
+    Protocol,
+    /// `IPPROTO_*` of what the IP packet carries, one byte, after IPv6's extension headers.
+    Transport,
+    /// The name of the link that the packet came in by, 16 bytes.
+    InputName,
+    /// The name of the link that it goes out by, 16 bytes.
+    OutputName,
 }
 
 impl MetaKey {
@@ -27,6 +35,10 @@ impl MetaKey {
             Self::InputIndex => libc::NFT_META_IIF,
             Self::OutputIndex => libc::NFT_META_OIF,
             Self::InputBridge => libc::NFT_META_BRI_IIFNAME,
+            Self::Protocol => libc::NFT_META_NFPROTO,
+            Self::Transport => libc::NFT_META_L4PROTO,
+            Self::InputName => libc::NFT_META_IIFNAME,
+            Self::OutputName => libc::NFT_META_OIFNAME,
         }) as u32
     }
 }

@@ -29,7 +29,7 @@ impl Dumps for NftSocket {
     fn request(&mut self, batch: &mut Batch) -> Result<u32> {
         let number = self.sequence;
         batch.seal(number, 0);
-        self.send(batch, 1)?;
+        self.send(batch.bytes(), 1)?;
         Ok(number)
     }
 

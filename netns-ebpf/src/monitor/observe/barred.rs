@@ -15,6 +15,8 @@ pub struct Barred {
     /// Whether the bridge learnt from frames to the addresses that bridges keep for themselves, and does not now: LLDP, and
     /// STP where it is on, pass no chain of nftables.
     pub has_learnt: bool,
+    /// What it lets pass; `None` in what an earlier version wrote.
+    pub stamp: Option<u32>,
     /// Which frames to reserved addresses its ports forwarded (`group_fwd_mask`), of those ports that forward LLDP and BPDUs
     /// now, by their index. Where these are not to be forwarded they pass no chain of nftables.
     pub forwarding: BTreeMap<u32, u16>,
@@ -26,7 +28,7 @@ impl Barred {
     pub(super) const FORWARDING: &'static str = "forwarding";
 
     pub(super) fn lines(&self) -> impl Iterator<Item = Line> {
-        let first = Line::new(Self::KEY).with(&self.name).with(self.has_learnt);
+        let first = Line::new(Self::KEY).with(&self.name).with(self.has_learnt).with_option(self.stamp);
         let forwarding = self.forwarding.iter().map(|(&port, &before)| (port, before));
         std::iter::once(first).chain(forwarding.map(Self::forwarding_line))
     }
@@ -36,7 +38,8 @@ impl Barred {
     }
 
     pub(super) fn read(line: &Line) -> Option<Self> {
-        Some(Self { name: line.parse(0)?, has_learnt: line.parse(1)?, forwarding: BTreeMap::new() })
+        let (name, has_learnt) = (line.parse(0)?, line.parse(1)?);
+        Some(Self { name, has_learnt, stamp: line.parse(2), forwarding: BTreeMap::new() })
     }
 
     /// Takes the barrier away, and lets the bridge with this index learn and its ports forward as before; whether there was a

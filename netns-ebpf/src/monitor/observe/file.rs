@@ -5,147 +5,27 @@
 //! done to a port; the last of a port counts.
 
 mod earlier;
+mod lines;
+mod place;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netns_core::record::{Line, NamespaceIdentity, RecordFile};
 use netns_core::{IfName, Namespace, RouteSocket, link::Link};
 
-use super::super::{Monitor, MonitorError};
+use super::super::{Monitor, MonitorError, Predecessors, are_loaded};
 use super::barred::Barred;
-use super::trace::{Clsact, Journal, Trace};
+use super::trace::{Inheritance, Journal, Trace};
 use earlier::EarlierJournal;
+use lines::{EARLIER, JournalLine, LEFT, LOWERED, read};
+pub use place::JournalPlace;
 
 const PREFIX: &str = "netns-observe-";
 const KIND: &str = "observe";
-/// Of an observer that detached from a port for good.
-const LEFT: &str = "left";
-/// Of one that took its barrier away.
-const LOWERED: &str = "lowered";
-
-/// Where an observer is, and what its filters are known by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalPlace {
-    /// The namespace of the bridge.
-    pub namespace: NamespaceIdentity,
-    /// The bridge's index in that namespace, by which it is known: its name and its MAC address may change. `None` in
-    /// what version 0.1.0 wrote.
-    pub index: Option<u32>,
-    /// The bridge's name when it was written down.
-    pub bridge: IfName,
-    /// The programs: [`Monitor::program_ids`](crate::Monitor::program_ids).
-    pub programs: [u32; 2],
-    /// The namespace's name, if it was opened by one, to find it by.
-    pub name: Option<String>,
-}
-
-impl JournalPlace {
-    /// The place of a bridge in `host`, which was opened by a name if there is one.
-    ///
-    /// # Errors
-    /// [`MonitorError::Bridge`] if the namespace cannot be identified.
-    pub fn of(
-        host: &Namespace,
-        bridge: &Link,
-        monitor: &Monitor,
-        name: Option<String>,
-    ) -> Result<Self, MonitorError> {
-        let identified = NamespaceIdentity::of(host);
-        let namespace = identified.map_err(|source| MonitorError::Bridge { bridge: bridge.name, source })?;
-        let (index, programs) = (Some(bridge.index), monitor.program_ids());
-        Ok(Self { namespace, index, bridge: bridge.name, programs, name })
-    }
-
-    /// The namespace, if it is the calling thread's own or has a name.
-    #[must_use]
-    pub fn find(&self) -> Option<Namespace> {
-        if let Some(current) = Namespace::current().ok().filter(|namespace| self.is_in(namespace)) {
-            return Some(current);
-        }
-        // By the name that it had, and by any other: it may have another by now.
-        let others = Namespace::list().unwrap_or_default();
-        let names = self.name.iter().chain(&others);
-        names.filter_map(|name| Namespace::open(name).ok()).find(|namespace| self.is_in(namespace))
-    }
-
-    /// Whether this is the place's namespace.
-    #[must_use]
-    pub fn is_in(&self, namespace: &Namespace) -> bool {
-        match self.namespace.cookie {
-            Some(_) => NamespaceIdentity::of(namespace).is_ok_and(|identity| identity.is(&self.namespace)),
-            None => namespace.id().is_ok_and(|id| id == self.namespace.id),
-        }
-    }
-
-    /// Whether somebody who says `bridge`, or has found it to be `found`, in the place's namespace means this bridge.
-    /// A bridge that is gone is known by the name that it had.
-    ///
-    /// # Errors
-    /// If the kernel does not say whether it is gone.
-    pub fn is_of(
-        &self,
-        socket: &mut RouteSocket,
-        bridge: &str,
-        found: Option<&Link>,
-    ) -> Result<bool, MonitorError> {
-        let Some(index) = self.index else { return Ok(self.bridge.as_str() == bridge) };
-        if found.is_some_and(|found| found.index == index) {
-            return Ok(true);
-        }
-        if self.bridge.as_str() != bridge {
-            return Ok(false);
-        }
-        match netns_core::link::get(socket, index) {
-            Ok(_) => Ok(false),
-            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(true),
-            Err(source) => Err(MonitorError::Bridge { bridge: self.bridge, source }),
-        }
-    }
-
-    fn line(&self) -> Line {
-        let Self { namespace, index, bridge, programs: [ingress, egress], name } = self;
-        let line = Line::new("bridge").with(bridge).with_option(*index).with(namespace);
-        line.with(ingress).with(egress).with_option(name.as_ref())
-    }
-
-    fn read(line: &Line) -> Option<Self> {
-        Some(Self {
-            bridge: line.parse(0)?,
-            index: line.optional(1)?,
-            namespace: line.parse(2)?,
-            programs: [line.parse(3)?, line.parse(4)?],
-            name: line.optional(5)?,
-        })
-    }
-}
-
-impl Trace {
-    fn line(&self) -> Line {
-        let clsact = match self.clsact {
-            Clsact::Unsure => "unsure",
-            Clsact::Ours => "ours",
-            Clsact::Leaving => "leaving",
-            Clsact::NotOurs => "others",
-        };
-        Line::new("port").with(self.ifindex).with(clsact).with(self.name).with_option(self.mac)
-    }
-
-    fn read(line: &Line) -> Option<Self> {
-        let clsact = match line.text(1)? {
-            "unsure" => Clsact::Unsure,
-            "ours" => Clsact::Ours,
-            "leaving" => Clsact::Leaving,
-            "others" => Clsact::NotOurs,
-            _ => return None,
-        };
-        Some(Self { ifindex: line.parse(0)?, clsact, name: line.parse(2)?, mac: line.optional(3)? })
-    }
-}
-
 /// A journal that outlives its observer, in a record that is locked for as long as this lives.
 ///
 /// ```no_run
@@ -188,12 +68,25 @@ pub struct JournalFile {
     book: Mutex<Book>,
 }
 
+/// What a journal says is its observer's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalClaims {
+    /// The programs that may be on ports, as [`Monitor::program_ids`].
+    pub programs: Vec<[u32; 2]>,
+    /// The name of its barrier's table.
+    pub barrier: Option<String>,
+}
+
 /// What was done to ports, by their index, and where that is written.
 #[derive(Debug)]
 struct Book {
     file: JournalPart,
     traces: BTreeMap<u32, Trace>,
     barred: Option<Barred>,
+    /// Programs of observers before, of which some may be on ports.
+    earlier: Vec<[u32; 2]>,
+    /// What those left, as long as it is not taken over.
+    inheritance: Inheritance,
 }
 
 #[derive(Debug)]
@@ -242,6 +135,21 @@ impl JournalFile {
         Ok(read(path, &lines)?.place)
     }
 
+    /// What a journal says is its observer's, whether or not that lives; nothing of one that is gone or was torn.
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn claims(path: &Path) -> Result<JournalClaims, MonitorError> {
+        if let Some(text) = EarlierJournal::text(path)? {
+            let programs = EarlierJournal::read(path, &text)?.0.map(|place| place.programs);
+            return Ok(JournalClaims { programs: programs.into_iter().collect(), barrier: None });
+        }
+        let lines = RecordFile::peek(path, KIND).map_err(kept)?.unwrap_or_default();
+        let JournalLine { place, barred, mut earlier, .. } = read(path, &lines)?;
+        earlier.extend(place.map(|place| place.programs));
+        Ok(JournalClaims { programs: earlier, barrier: barred.map(|barred| barred.name) })
+    }
+
     /// Whether there is one of a bridge: it is being observed, or its observer was killed.
     #[must_use]
     pub fn is_there(folder: &Path, place: &JournalPlace) -> bool {
@@ -250,8 +158,11 @@ impl JournalFile {
     }
 
     fn path_in(folder: &Path, place: &JournalPlace) -> PathBuf {
-        let namespace = place.namespace.cookie.unwrap_or(place.namespace.id.inode);
-        folder.join(format!("{PREFIX}{namespace}-{}", place.index.unwrap_or_default()))
+        Self::path_of(folder, &place.namespace, place.index.unwrap_or_default())
+    }
+
+    fn path_of(folder: &Path, namespace: &NamespaceIdentity, bridge: u32) -> PathBuf {
+        folder.join(format!("{PREFIX}{}-{bridge}", namespace.cookie.unwrap_or(namespace.id.inode)))
     }
 
     /// Begins the journal of a bridge in `host`. If there is one of an observer that was killed, what that left is removed
@@ -261,6 +172,47 @@ impl JournalFile {
     /// [`MonitorError::Observed`] if the bridge is being observed, [`MonitorError::Kernel`] if the file cannot be written;
     /// as [`Self::clean`].
     pub fn begin(folder: &Path, host: &Namespace, place: &JournalPlace) -> Result<Self, MonitorError> {
+        Self::begin_with(folder, host, place, None)
+    }
+
+    /// As [`Self::begin`], for an observer with this monitor. If its programs take the place of all that are left
+    /// ([`Self::predecessors`]), nothing is removed: the observer takes over, and is enforcing at every moment what the one
+    /// before enforced, or what it enforces itself, even if it is killed over that.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn take_over(
+        folder: &Path,
+        host: &Namespace,
+        place: &JournalPlace,
+        monitor: &Monitor,
+    ) -> Result<Self, MonitorError> {
+        Self::begin_with(folder, host, place, Some(monitor))
+    }
+
+    /// What an observer of this bridge left that was killed, for the monitor of the next one. That it cannot be read
+    /// [`Self::begin`] reports.
+    #[must_use]
+    pub fn predecessors(folder: &Path, host: &Namespace, bridge: &Link) -> Predecessors {
+        let find = || {
+            let namespace = NamespaceIdentity::of(host).ok()?;
+            let path = Self::path_of(folder, &namespace, bridge.index);
+            let lines = RecordFile::peek(&path, KIND).ok()??;
+            let said = read(&path, &lines).ok()?;
+            said.place.as_ref().filter(|place| place.is_in(host))?;
+            let JournalLine { place, barred, earlier, .. } = said;
+            let last = place?.programs;
+            Some(predecessors(earlier.into_iter().chain([last]), barred.as_ref()))
+        };
+        find().unwrap_or_default()
+    }
+
+    fn begin_with(
+        folder: &Path,
+        host: &Namespace,
+        place: &JournalPlace,
+        monitor: Option<&Monitor>,
+    ) -> Result<Self, MonitorError> {
         let earlier_form = Self::list(folder)?.into_iter().filter_map(|path| {
             let text = EarlierJournal::text(&path).ok()??;
             let found = EarlierJournal::read(&path, &text).ok()?.0?;
@@ -276,20 +228,34 @@ impl JournalFile {
         let record = RecordFile::create(&path, KIND).map_err(|error| locked(&path, error))?;
         let journal = Self::of_record(path, record)?;
         // What is of a namespace that is gone went with it.
-        if journal.place.as_ref().is_some_and(|earlier| earlier.is_in(host)) {
+        let left = journal.place.as_ref().filter(|earlier| earlier.is_in(host));
+        let left = left.map(|earlier| journal.book().predecessors(earlier.programs));
+        let takes_over =
+            left.as_ref().is_some_and(|left| monitor.is_some_and(|monitor| monitor.succeeds(left)));
+        if left.is_some() && !takes_over {
             journal.clean(host)?;
         }
         let path = journal.path.clone();
         {
             let mut book = journal.book();
-            book.traces.clear();
-            book.barred = None;
+            if let Some(left) = left.filter(|_| takes_over) {
+                let traces = book.traces.values().cloned().collect();
+                book.inheritance = Inheritance { traces, barred: book.barred.clone() };
+                book.earlier = left.programs;
+            } else {
+                book.traces.clear();
+                book.barred = None;
+                book.earlier.clear();
+            }
+            let lines = book.lines(Some(place));
             if let JournalPart::Record(record) = &mut book.file
-                && let Err(error) = record.replace(vec![place.line()])
+                && let Err(error) = record.replace(lines)
             {
                 drop(book);
-                // Nothing is left that it would speak of.
-                journal.end()?;
+                if !takes_over {
+                    // Nothing is left that it would speak of.
+                    journal.end()?;
+                }
                 return Err(kept(error));
             }
         }
@@ -306,8 +272,14 @@ impl JournalFile {
         if EarlierJournal::text(&path)?.is_some() {
             let Some(earlier) = EarlierJournal::open(&path)? else { return Ok(None) };
             let (place, traces) = EarlierJournal::read(&path, earlier.content())?;
-            let book = Mutex::new(Book { file: JournalPart::Earlier(earlier), traces, barred: None });
-            return Ok(Some(Self { path, place, book }));
+            let book = Book {
+                file: JournalPart::Earlier(earlier),
+                traces,
+                barred: None,
+                earlier: Vec::new(),
+                inheritance: Inheritance::default(),
+            };
+            return Ok(Some(Self { path, place, book: Mutex::new(book) }));
         }
         match RecordFile::open(&path, KIND).map_err(|error| locked(&path, error))? {
             Some(record) => Self::of_record(path, record).map(Some),
@@ -316,8 +288,9 @@ impl JournalFile {
     }
 
     fn of_record(path: PathBuf, record: RecordFile) -> Result<Self, MonitorError> {
-        let JournalLine { place, traces, barred } = read(&path, record.lines())?;
-        Ok(Self { path, place, book: Mutex::new(Book { file: JournalPart::Record(record), traces, barred }) })
+        let JournalLine { place, traces, barred, earlier } = read(&path, record.lines())?;
+        let (file, inheritance) = (JournalPart::Record(record), Inheritance::default());
+        Ok(Self { path, place, book: Mutex::new(Book { file, traces, barred, earlier, inheritance }) })
     }
 
     /// Where it is of; `None` if its observer was killed before it had written that down, and so had done nothing.
@@ -343,11 +316,23 @@ impl JournalFile {
             barred.remove(host, &mut socket, place.index.unwrap_or_default()).map_err(refused)?;
         }
         for trace in traces {
-            if trace.remove(&mut socket, place.programs).map_err(refused)? {
+            if self.remove_trace(&mut socket, place, &trace).map_err(refused)? {
                 removed.push(trace.name);
             }
         }
         Ok(removed)
+    }
+
+    /// Removes from a port what is left there, of whichever of its programs; whether there was something.
+    pub(super) fn remove_trace(
+        &self,
+        socket: &mut RouteSocket,
+        place: &JournalPlace,
+        trace: &Trace,
+    ) -> Result<bool, netns_core::Error> {
+        let earlier = self.book().earlier.clone();
+        let mut pairs = std::iter::once(place.programs).chain(earlier);
+        pairs.try_fold(false, |removed, programs| Ok(trace.remove(socket, programs)? || removed))
     }
 
     /// What it says is left.
@@ -381,17 +366,35 @@ impl Book {
     }
 
     fn append_all(&mut self, lines: &[Line], place: Option<&JournalPlace>) -> io::Result<()> {
-        let Self { file: JournalPart::Record(record), traces, barred } = self else { return Ok(()) };
+        let JournalPart::Record(record) = &mut self.file else { return Ok(()) };
         record.append(lines)?;
-        let forwarding = barred.as_ref().map_or(0, |barred| barred.forwarding.len());
-        if record.is_worth_compacting(traces.len() + forwarding) {
-            let lines = place.map(JournalPlace::line).into_iter();
-            let lines = lines.chain(barred.iter().flat_map(Barred::lines));
-            let lines = lines.chain(traces.values().map(Trace::line));
-            // Where there is no room for a second file the first goes on.
-            let _ = record.replace(lines.collect());
+        let forwarding = self.barred.as_ref().map_or(0, |barred| barred.forwarding.len());
+        if record.is_worth_compacting(self.earlier.len() + self.traces.len() + forwarding) {
+            self.rewrite(place);
         }
         Ok(())
+    }
+
+    /// Writes all that counts into a new file. Where there is no room for a second file the first goes on.
+    fn rewrite(&mut self, place: Option<&JournalPlace>) {
+        let lines = self.lines(place);
+        if let JournalPart::Record(record) = &mut self.file {
+            let _ = record.replace(lines);
+        }
+    }
+
+    /// All that counts.
+    fn lines(&self, place: Option<&JournalPlace>) -> Vec<Line> {
+        let lines = place.map(JournalPlace::line).into_iter();
+        let earlier =
+            self.earlier.iter().map(|[ingress, egress]| Line::new(EARLIER).with(ingress).with(egress));
+        let lines = lines.chain(earlier).chain(self.barred.iter().flat_map(Barred::lines));
+        lines.chain(self.traces.values().map(Trace::line)).collect()
+    }
+
+    /// The programs that may be on its ports, of which the last are these.
+    fn predecessors(&self, last: [u32; 2]) -> Predecessors {
+        predecessors(self.earlier.iter().copied().chain([last]), self.barred.as_ref())
     }
 }
 
@@ -423,6 +426,17 @@ impl Journal for &JournalFile {
         book.append_all(&lines, self.place.as_ref())
     }
 
+    fn inheritance(&mut self) -> Inheritance {
+        std::mem::take(&mut self.book().inheritance)
+    }
+
+    fn settle(&mut self) {
+        let mut book = self.book();
+        book.earlier.clear();
+        // Programs that stay on record are looked for in vain.
+        book.rewrite(self.place.as_ref());
+    }
+
     fn forget_barrier(&mut self) {
         let mut book = self.book();
         book.barred = None;
@@ -439,45 +453,10 @@ impl Journal for &JournalFile {
     }
 }
 
-/// What a record says.
-#[derive(Default)]
-struct JournalLine {
-    place: Option<JournalPlace>,
-    traces: BTreeMap<u32, Trace>,
-    barred: Option<Barred>,
-}
-
-fn read(path: &Path, lines: &[Line]) -> Result<JournalLine, MonitorError> {
-    let unknown = |line: &Line| MonitorError::Kernel {
-        operation: format!("read {}", path.display()),
-        source: io::Error::new(ErrorKind::InvalidData, format!("this makes no sense: {line}")),
-    };
-    let mut said = JournalLine::default();
-    let Some((first, rest)) = lines.split_first() else { return Ok(said) };
-    let place =
-        JournalPlace::read(first).filter(|_| first.key() == "bridge").ok_or_else(|| unknown(first))?;
-    for line in rest {
-        match line.key() {
-            LEFT => {
-                let index: u32 = line.parse(0).ok_or_else(|| unknown(line))?;
-                said.traces.remove(&index);
-            }
-            LOWERED => said.barred = None,
-            Barred::FORWARDING => {
-                let barred = said.barred.as_mut().ok_or_else(|| unknown(line))?;
-                let (port, before) = line.parse(0).zip(line.parse(1)).ok_or_else(|| unknown(line))?;
-                barred.forwarding.insert(port, before);
-            }
-            Barred::KEY => said.barred = Some(Barred::read(line).ok_or_else(|| unknown(line))?),
-            "port" => {
-                let trace = Trace::read(line).ok_or_else(|| unknown(line))?;
-                said.traces.insert(trace.ifindex, trace);
-            }
-            _ => return Err(unknown(line)),
-        }
-    }
-    said.place = Some(place);
-    Ok(said)
+/// Those of these programs that something holds.
+fn predecessors(programs: impl Iterator<Item = [u32; 2]>, barred: Option<&Barred>) -> Predecessors {
+    let programs = programs.filter(|&programs| are_loaded(programs)).collect();
+    Predecessors { programs, stamp: barred.and_then(|barred| barred.stamp) }
 }
 
 fn locked(path: &Path, error: netns_core::Error) -> MonitorError {

@@ -11,7 +11,8 @@ impl Observer<'_> {
     pub(super) fn watch_host(&mut self, policy: Option<&Policy>) -> Result<(), MonitorError> {
         let Counts::Program(monitor) = self.counts else { return Ok(()) };
         if self.host.is_none() && policy.is_some_and(|policy| policy.rules.restricts_host()) {
-            let attachment = noted::attach_host(monitor, &mut self.socket, &mut *self.journal, &self.bridge)?;
+            let bridge = (&self.bridge, self.inherited.get(&self.bridge.index));
+            let attachment = noted::attach_host(monitor, &mut self.socket, &mut *self.journal, bridge)?;
             self.host = Some(attachment);
         }
         Ok(())

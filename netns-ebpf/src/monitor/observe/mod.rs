@@ -5,12 +5,14 @@ mod barrier;
 mod behind;
 mod file;
 mod host;
+mod inherit;
 mod judge;
 mod kernel;
 mod noted;
 mod ports;
 mod programs;
 mod station;
+mod stray;
 mod tidy;
 mod trace;
 
@@ -26,10 +28,11 @@ use netns_core::{Error, IfName, Namespace, RouteSocket};
 use std::net::IpAddr;
 
 pub use barred::Barred;
-pub use file::{JournalFile, JournalPlace};
+pub use file::{JournalClaims, JournalFile, JournalPlace};
 pub use judge::{Judging, PolicyOf};
 pub use station::{Station, stations};
-pub use trace::{Clsact, Journal, Trace};
+pub use stray::{StrayFilter, StrayFilters, programs_of_processes};
+pub use trace::{Clsact, Inheritance, Journal, Trace};
 
 use super::reading::{Behind, PortIdentity, PortReading, Reading};
 use super::{Attachment, CountedApart, Monitor, MonitorError};
@@ -147,6 +150,8 @@ pub struct Observer<'m> {
     lost_enforcement: u64,
     /// Links of which a qdisc or a filter has changed.
     touched: HashSet<u32>,
+    /// What a killed observer left on ports and the bridge, until all of it is taken over or removed.
+    inherited: BTreeMap<u32, Trace>,
 }
 
 struct ObservedPort {
@@ -209,7 +214,9 @@ impl<'m> Observer<'m> {
             let error = Error::invalid("observe", bridge.name.to_string(), "this is no bridge");
             return Err(failed(error));
         }
-        let barrier = Raised::raise(&counts, &judging, host, &mut socket, bridge.index, &mut *journal)?;
+        let Inheritance { traces, barred } = journal.inheritance();
+        let barrier =
+            Raised::raise(&counts, &judging, host, &mut socket, bridge.index, &mut *journal, barred)?;
         let mut observer = Self {
             counts,
             socket,
@@ -230,9 +237,12 @@ impl<'m> Observer<'m> {
             others: Others::new(host.try_clone().map_err(failed)?),
             lost_enforcement: 0,
             touched: HashSet::new(),
+            inherited: traces.into_iter().map(|trace| (trace.ifindex, trace)).collect(),
         };
         observer.list_all()?;
+        observer.take_over()?;
         observer.look_at_unseen(None)?;
+        observer.settle()?;
         observer.identify()?;
         observer.keep_barrier()?;
         Ok(observer)
@@ -290,13 +300,16 @@ impl<'m> Observer<'m> {
 
     fn take_event(&mut self, event: Event) -> Result<(), MonitorError> {
         match event {
-            Event::Link(link) if link.index == self.bridge.index => self.bridge.name = link.name,
+            Event::Link(link) if link.index == self.bridge.index => {
+                self.bridge.name = link.name;
+                self.follow_name()?;
+            }
             Event::Link(link) => self.unseen.push_back(*link),
             Event::LinkGone(link) if link.index == self.bridge.index => {
                 self.news.push(PortChange::BridgeGone);
             }
             Event::LinkGone(link) => {
-                self.refused.remove(&link.index);
+                self.forget_refused(link.index)?;
                 self.unseen.retain(|other| other.index != link.index);
                 self.leave(link.index)?;
                 // It may have left another bridge for ours, or be another link of the same index by now.

@@ -6,15 +6,16 @@ use netns_core::{RouteSocket, tc};
 use super::trace::{Clsact, Journal, Trace};
 use crate::monitor::{Attachment, Monitor, MonitorError, Policy};
 
-/// Attaches to a port. If that fails, nothing stays on it that is not on record.
+/// Attaches to a port, on which there may be something of before. If that fails, nothing stays on it that is not on record.
 pub(super) fn attach(
     monitor: &Monitor,
     socket: &mut RouteSocket,
     journal: &mut dyn Journal,
-    link: &Link,
+    link: (&Link, Option<&Trace>),
     policy: Option<&Policy>,
 ) -> Result<Attachment, MonitorError> {
-    attach_by(monitor, socket, journal, link, |socket| monitor.attach_with(socket, link.index, policy))
+    let index = link.0.index;
+    attach_by(monitor, socket, journal, link, |socket| monitor.attach_with(socket, index, policy))
 }
 
 /// Attaches to a bridge itself, in the same way.
@@ -22,35 +23,44 @@ pub(super) fn attach_host(
     monitor: &Monitor,
     socket: &mut RouteSocket,
     journal: &mut dyn Journal,
-    bridge: &Link,
+    bridge: (&Link, Option<&Trace>),
 ) -> Result<Attachment, MonitorError> {
-    attach_by(monitor, socket, journal, bridge, |socket| monitor.attach_host(socket, bridge.index))
+    let index = bridge.0.index;
+    attach_by(monitor, socket, journal, bridge, |socket| monitor.attach_host(socket, index))
 }
 
 fn attach_by(
     monitor: &Monitor,
     socket: &mut RouteSocket,
     journal: &mut dyn Journal,
-    link: &Link,
+    (link, inherited): (&Link, Option<&Trace>),
     attach: impl FnOnce(&mut RouteSocket) -> Result<Attachment, MonitorError>,
 ) -> Result<Attachment, MonitorError> {
     let port = |source| MonitorError::Port { operation: "attach to", ifindex: link.index, source };
     let noted = |source| MonitorError::Kernel { operation: "write down what is attached".into(), source };
     let has_clsact = tc::has_clsact(socket, link.index).map_err(port)?;
-    let clsact = if has_clsact { Clsact::NotOurs } else { Clsact::Unsure };
+    let clsact = match inherited {
+        _ if !has_clsact => Clsact::Unsure,
+        Some(trace) if trace.has_clsact(socket, monitor.predecessors()).map_err(port)? => Clsact::Ours,
+        _ => Clsact::NotOurs,
+    };
     let mut trace = Trace { ifindex: link.index, name: link.name, mac: link.mac, clsact };
     journal.note(&trace).map_err(noted)?;
-    let attachment = match attach(socket) {
+    let mut attachment = match attach(socket) {
         Ok(attachment) => attachment,
         Err(error) => {
             // The kernel may have done what it did not answer for: a qdisc that was not there before is ours then.
-            match trace.remove(socket, monitor.program_ids()) {
-                Ok(_) => journal.forget(link.index),
+            let mut programs = monitor.predecessors().iter().copied().chain([monitor.program_ids()]);
+            match programs.try_for_each(|programs| trace.remove(socket, programs).map(drop)) {
+                Ok(()) => journal.forget(link.index),
                 Err(left) => log::warn!("{} could not be left as it was: {left}", link.name),
             }
             return Err(error);
         }
     };
+    if clsact == Clsact::Ours {
+        attachment.keep_clsact();
+    }
     if clsact == Clsact::Unsure {
         trace.clsact = if attachment.made_clsact() { Clsact::Ours } else { Clsact::NotOurs };
         if let Err(error) = journal.note(&trace) {

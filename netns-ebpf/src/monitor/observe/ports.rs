@@ -63,7 +63,7 @@ impl Observer<'_> {
 
     /// Who is behind those of the links that are new, if judging asks for that; all at once, since it takes a look at
     /// every namespace.
-    fn find_out(&mut self) -> HashMap<i32, Behind> {
+    pub(super) fn find_out(&mut self) -> HashMap<i32, Behind> {
         if !self.judging.asks_who() {
             return HashMap::new();
         }
@@ -198,6 +198,7 @@ impl Observer<'_> {
     ) -> Result<(Slot, Option<Attachment>), MonitorError> {
         match &mut self.counts {
             Counts::Program(monitor) => {
+                let link = (link, self.inherited.get(&link.index));
                 let attachment = noted::attach(monitor, &mut self.socket, &mut *self.journal, link, policy)?;
                 Ok((attachment.slot(), Some(attachment)))
             }
@@ -206,7 +207,7 @@ impl Observer<'_> {
     }
 
     /// What is given for a port, before it has a slot.
-    fn given(&self, link: &Link, behind: &Behind) -> Option<Policy> {
+    pub(super) fn given(&self, link: &Link, behind: &Behind) -> Option<Policy> {
         let Counts::Program(monitor) = &self.counts else { return None };
         // Its slot is not known yet, and no part of who it is.
         let slot = monitor.slot(link.index).or(Slot::new(1))?;

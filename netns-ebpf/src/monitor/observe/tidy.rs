@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use netns_core::{Error, Namespace, RouteSocket, barrier, link};
+use netns_core::barrier::{self, Barrier};
+use netns_core::{Error, Namespace, RouteSocket, link};
 
 use super::file::JournalFile;
 use super::trace::{Journal, Trace};
@@ -45,6 +46,17 @@ impl JournalFile {
             return self.end();
         }
         let (traces, barred) = self.left();
+        if let Some(barred) = &barred
+            && let Some(mut barrier) = Barrier::open(host, &barred.name, 0).map_err(refused)?
+        {
+            let known: Vec<u32> = barrier.known_ports().collect();
+            for port in known {
+                let found = get(&mut socket, port).map_err(refused)?;
+                if found.is_none_or(|link| link.master != Some(bridge)) {
+                    barrier.remove(port).map_err(refused)?;
+                }
+            }
+        }
         for trace in traces {
             let found = get(&mut socket, trace.ifindex).map_err(refused)?;
             if found.is_some_and(|link| link.master == Some(bridge) && is_same(&trace, &link)) {
@@ -53,7 +65,7 @@ impl JournalFile {
             if let Some(barred) = &barred {
                 barrier::remove_port(host, &barred.name, trace.ifindex).map_err(refused)?;
             }
-            trace.remove(&mut socket, place.programs).map_err(refused)?;
+            self.remove_trace(&mut socket, place, &trace).map_err(refused)?;
             let mut journal = self;
             journal.forget(trace.ifindex);
         }

@@ -36,6 +36,15 @@ pub struct Trace {
     pub clsact: Clsact,
 }
 
+/// What an observer that was killed left, of which another takes over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inheritance {
+    /// On ports, and on the bridge itself.
+    pub traces: Vec<Trace>,
+    /// The barrier.
+    pub barred: Option<Barred>,
+}
+
 /// Where an observer writes down what it is about to do to a port, and what it did, so that it can be undone should it
 /// be killed. What is noted last of a port counts. [`JournalFile`](super::JournalFile) is one.
 pub trait Journal {
@@ -63,6 +72,15 @@ pub trait Journal {
         let _ = ports;
         Ok(())
     }
+
+    /// What it says is left of an observer whose place this one takes
+    /// ([`MonitorOptions::predecessors`](crate::MonitorOptions::predecessors)).
+    fn inheritance(&mut self) -> Inheritance {
+        Inheritance::default()
+    }
+
+    /// Nothing is left of that any more but what is this observer's now.
+    fn settle(&mut self) {}
 
     /// The barrier is gone.
     fn forget_barrier(&mut self) {}
@@ -126,6 +144,19 @@ impl Trace {
             removed = true;
         }
         Ok(removed)
+    }
+
+    /// Whether the clsact qdisc that is on the port is ours, with the filters of one of these pairs of programs.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub(super) fn has_clsact(&self, socket: &mut RouteSocket, pairs: &[[u32; 2]]) -> Result<bool, Error> {
+        match self.clsact {
+            Clsact::NotOurs => Ok(false),
+            Clsact::Unsure | Clsact::Leaving => Ok(true),
+            // Without a filter of ours in it, somebody may have made it anew.
+            Clsact::Ours => pairs.iter().try_fold(false, |is, &pair| Ok(is || self.carries(socket, pair)?)),
+        }
     }
 
     /// Whether it is this port, as far as its name and its MAC address say.

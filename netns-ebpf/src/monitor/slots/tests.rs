@@ -19,7 +19,7 @@ fn slots_come_in_order_and_end() {
     let mut slots = Slots::new(2);
     assert_eq!(slots.take(10), Some(slot(1)));
     assert_eq!(slots.take(11), Some(slot(2)));
-    assert_eq!(slots.next(), None);
+    assert_eq!(slots.next(99), None);
     assert_eq!(slots.take(12), None);
     assert_eq!(slots.used().collect::<Vec<_>>(), [(slot(1), 10), (slot(2), 11)]);
 }
@@ -31,7 +31,7 @@ fn a_released_slot_waits_behind_all_others() {
     assert_eq!(slots.release(slot(1)), Some(()));
     assert_eq!(slots.take(11), Some(slot(2)));
     assert_eq!(slots.take(12), Some(slot(3)));
-    assert_eq!(slots.next(), Some((slot(1), true)), "and has to be cleared of pairs");
+    assert_eq!(slots.next(99), Some((slot(1), true)), "and has to be cleared of pairs");
 }
 
 #[test]
@@ -80,7 +80,26 @@ fn clearing_spares_the_slots_released_last() {
     }
     slots.cleared();
     for (number, stale) in [(1, false), (2, false), (3, true), (4, true)] {
-        assert_eq!(slots.next(), Some((slot(number), stale)));
+        assert_eq!(slots.next(99), Some((slot(number), stale)));
         slots.take(20);
     }
+}
+
+#[test]
+fn a_slot_is_kept_for_its_port_until_nobody_is_waited_for() {
+    let mut slots = Slots::new(3);
+    slots.reserve(slot(1), 10);
+    slots.reserve(slot(9), 11);
+    assert!(slots.is_reserved(10) && !slots.is_reserved(11));
+    assert_eq!((slots.take(12), slots.count()), (Some(slot(2)), 1));
+    assert_eq!(slots.next(10), Some((slot(1), false)));
+    assert_eq!((slots.take(10), slots.take(11), slots.take(13)), (Some(slot(1)), Some(slot(3)), None));
+
+    let mut slots = Slots::new(2);
+    slots.reserve(slot(2), 10);
+    slots.reserve(slot(1), 10);
+    assert_eq!(slots.take(11), Some(slot(2)), "a port has one");
+    assert_eq!(slots.take(12), None);
+    slots.end_reservations();
+    assert_eq!(slots.take(12), Some(slot(1)));
 }

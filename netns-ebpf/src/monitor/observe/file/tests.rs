@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::observe::trace::Clsact;
 use netns_core::{MacAddress, NamespaceId};
 
 fn place(name: Option<&str>) -> JournalPlace {
@@ -37,8 +38,8 @@ fn the_last_line_of_a_port_counts() {
         trace(7, Clsact::Ours).line(),
         Line::new(LEFT).with(8),
     ];
-    let JournalLine { place: found, traces, barred } = read(Path::new("j"), &lines).ok().unwrap();
-    assert_eq!((found, barred), (Some(place(None)), None));
+    let JournalLine { place: found, traces, barred, earlier } = read(Path::new("j"), &lines).ok().unwrap();
+    assert_eq!((found, barred, earlier), (Some(place(None)), None, Vec::new()));
     assert_eq!(traces.into_values().collect::<Vec<_>>(), [trace(7, Clsact::Ours)]);
     for lines in [&lines[1..], &[place(None).line(), Line::new("what")]] {
         assert!(read(Path::new("j"), lines).is_err());
@@ -48,12 +49,22 @@ fn the_last_line_of_a_port_counts() {
 #[test]
 fn a_barrier_is_on_record_until_it_was_lowered() {
     let name = "netns-barrier-1".to_owned();
-    let barred = Barred { name, has_learnt: true, forwarding: [(7, 0), (8, 0x10)].into() };
+    let barred = Barred { name, has_learnt: true, stamp: Some(5), forwarding: [(7, 0), (8, 0x10)].into() };
     let [first, second, third] = barred.lines().collect::<Vec<_>>().try_into().unwrap();
     let written = [&first, &second, &third].map(Line::to_string);
-    assert_eq!(written, ["barrier netns-barrier-1 true", "forwarding 7 0", "forwarding 8 16"]);
+    assert_eq!(written, ["barrier netns-barrier-1 true 5", "forwarding 7 0", "forwarding 8 16"]);
     let lines = [place(None).line(), first, second, third, Line::new(LOWERED)];
     let found = |lines| read(Path::new("j"), lines).ok().unwrap().barred;
     assert_eq!((found(&lines[..4]), found(&lines)), (Some(barred), None));
     assert!(read(Path::new("j"), &[lines[0].clone(), lines[2].clone()]).is_err());
+    // Without a stamp, as it was written before there was one.
+    let earlier = [lines[0].clone(), Line::new("barrier").with("b").with(false)];
+    assert_eq!(found(&earlier).map(|barred| barred.stamp), Some(None));
+}
+
+#[test]
+fn programs_of_before_are_on_record_beside_those_that_take_their_place() {
+    let lines = [place(None).line(), Line::new(EARLIER).with(3).with(4), Line::new(EARLIER).with(5).with(6)];
+    assert_eq!(read(Path::new("j"), &lines).ok().unwrap().earlier, [[3, 4], [5, 6]]);
+    assert!(read(Path::new("j"), &[lines[0].clone(), Line::new(EARLIER).with(3)]).is_err());
 }

@@ -18,37 +18,30 @@
 //! A sandbox cannot write a stamp: a frame that crosses a veth arrives with priority 0 (`____dev_forward_skb` in
 //! <https://github.com/torvalds/linux/blob/v6.18/include/linux/netdevice.h>), whatever the inside has set.
 //!
+//! A port that comes to a bridge is not known yet, and could send before anybody has looked at it. So a barrier can close
+//! all ports of a bridge but those that are known ([`BarrierPorts::ListedAndNew`]).
+//!
 //! The chains are in a table of their own, whose name nobody else has. They stay when the process ends, as the programs'
 //! filters do, so the name belongs on record before the table is made.
 #![forbid(unsafe_code)]
 
+mod rules;
+
 use crate::error::Cause;
-use crate::nftables::{
-    Base, ByteOrder, Chain, Comparison, Expressions, Family, Header, KeyType, MetaKey, NftSocket, Register,
-    RuleNotices, RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
-};
-use crate::{Error, ErrorKind, Namespace, Operation, Result};
+use crate::nftables::{Family, NftSocket, RuleNotices, Table, Transaction, element, rule, table};
+use crate::{Error, ErrorKind, IfName, Namespace, Operation, Result};
+pub(crate) use rules::encode;
+use rules::{BRIDGES, OPEN, PORTS, UNJUDGED};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::RangeInclusive;
 
-/// Before all other chains at the hook.
-const FIRST: i32 = i32::MIN;
-/// For how many ports frames are counted one by one: more than a network has. The rest is in [`Barrier::total`].
-const COUNTED_PORTS: u32 = 1 << 16;
 /// How many indexes go into one request.
 const PORTS_AT_ONCE: usize = 100;
-/// The rules of a barrier: one in each of the two base chains, two in the chain that drops.
-const RULES: usize = 4;
 
 /// What is to be in the `group_fwd_mask` of each port that a barrier is behind: the bits of BPDUs (01:80:c2:00:00:00) and
 /// LLDP (01:80:c2:00:00:0e). Otherwise these get to the host past every chain.
 pub const FORWARDED: u16 = 1 << 0x0 | 1 << 0xE;
-
-/// The set of the ports that the barrier is behind.
-const PORTS: &str = "ports";
-/// The set of what it dropped, by port.
-const UNJUDGED: &str = "unjudged";
 
 /// Which links a barrier is behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +50,11 @@ pub enum BarrierPorts {
     Indexes(RangeInclusive<u32>),
     /// Those that [`Barrier::add`] is called for.
     Listed,
+    /// Those, and from [`Barrier::close_new`] on every port of one bridge that [`Barrier::pass`] was not called for: a port
+    /// that comes to the bridge is closed until somebody has looked at it.
+    ///
+    /// It takes a kernel with `CONFIG_NFT_BRIDGE_META`, as distributions' are.
+    ListedAndNew,
 }
 
 /// What was dropped since the last look.
@@ -77,6 +75,10 @@ pub struct Barrier {
     ports: BarrierPorts,
     stamp: u32,
     listed: BTreeSet<u32>,
+    /// Ports that pass, of [`BarrierPorts::ListedAndNew`].
+    open: BTreeSet<u32>,
+    /// The bridge whose new ports are closed.
+    bridge: Option<IfName>,
     /// What was counted by the last look, by port.
     counted: HashMap<u32, u64>,
     /// Notices of changes since the barrier was last found whole; `None` if it is not known to be.
@@ -130,30 +132,38 @@ impl Barrier {
             ports,
             stamp,
             listed: BTreeSet::new(),
+            open: BTreeSet::new(),
+            bridge: None,
             counted: HashMap::new(),
             notices: None,
         })
     }
 
-    /// Opens one of [`BarrierPorts::Listed`] that another process has made; `None` if there is none of this name. What is missing
-    /// of it, [`Self::is_whole`] says.
+    /// Opens one of [`BarrierPorts::Listed`] or [`BarrierPorts::ListedAndNew`] that another process has made; `None` if there
+    /// is none of this name. What is missing of it, [`Self::is_whole`] says.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn open(namespace: &Namespace, name: &str, stamp: u32) -> Result<Option<Self>> {
-        let mut socket = open(namespace)?;
-        let tables = match table::list(&mut socket, Family::Bridge) {
+        let mut barrier = Self::new(namespace, name, BarrierPorts::Listed, stamp)?;
+        let tables = match table::list(&mut barrier.socket, Family::Bridge) {
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
             other => other?,
         };
         if tables.iter().all(|table| table.name != name) {
             return Ok(None);
         }
-        let elements = element::list(&mut socket, table_of(name), PORTS).or_else(missing)?;
-        let listed = elements.into_iter().filter_map(|element| element.key.try_into().ok());
-        let listed = listed.map(u32::from_ne_bytes).collect();
-        let (name, ports, counted) = (name.to_owned(), BarrierPorts::Listed, HashMap::new());
-        Ok(Some(Self { socket, name, ports, stamp, listed, counted, notices: None }))
+        barrier.listed = barrier.ports_in(PORTS)?;
+        match element::list(&mut barrier.socket, table_of(name), BRIDGES) {
+            Ok(bridges) => {
+                barrier.ports = BarrierPorts::ListedAndNew;
+                barrier.open = barrier.ports_in(OPEN)?;
+                barrier.bridge = bridges.first().and_then(|bridge| rules::bridge_of(&bridge.key));
+            }
+            Err(error) if error.errno() == Some(libc::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Some(barrier))
     }
 
     /// Makes its table.
@@ -185,7 +195,68 @@ impl Barrier {
             self.socket.commit(&mut transaction)?;
             self.listed.extend(some);
         }
+        ports.iter().try_for_each(|&port| self.take_from(OPEN, port))
+    }
+
+    /// Lets everything pass that comes in by these ports, of [`BarrierPorts::ListedAndNew`], and takes the barrier away from
+    /// those that it is behind. Of [`BarrierPorts::Listed`] it does that alone: every other port passes.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn pass(&mut self, ports: &[u32]) -> Result<()> {
+        if self.ports == BarrierPorts::ListedAndNew {
+            for some in ports.chunks(PORTS_AT_ONCE) {
+                let keys: Vec<[u8; 4]> = some.iter().map(|port| port.to_ne_bytes()).collect();
+                let mut transaction = Transaction::new();
+                element::encode_add(&mut transaction, self.table(), OPEN, keys.iter().map(|key| &key[..]));
+                self.socket.commit(&mut transaction)?;
+                self.open.extend(some);
+            }
+        }
+        ports.iter().try_for_each(|&port| self.take_from(PORTS, port))
+    }
+
+    /// Closes the ports of the bridge of this name that neither [`Self::add`] nor [`Self::pass`] was called for, of
+    /// [`BarrierPorts::ListedAndNew`]. nftables knows bridges by name: to be called again as soon as the bridge has another.
+    /// Until then its known ports are as they were, and new ones pass.
+    ///
+    /// # Errors
+    /// What the kernel refused; `ENOENT` if somebody took the barrier away, or if it is not of this kind.
+    pub fn close_new(&mut self, bridge: IfName) -> Result<()> {
+        let mut transaction = Transaction::new();
+        let key = rules::bridge_key(bridge);
+        element::encode_add(&mut transaction, self.table(), BRIDGES, std::iter::once(&key[..]));
+        if let Some(before) = self.bridge.filter(|before| *before != bridge) {
+            // Another bridge may have the name by now.
+            let key = rules::bridge_key(before);
+            element::encode_remove(&mut transaction, self.table(), BRIDGES, std::iter::once(&key[..]));
+        }
+        self.socket.commit(&mut transaction)?;
+        self.bridge = Some(bridge);
         Ok(())
+    }
+
+    /// The bridge whose new ports are closed ([`Self::close_new`]).
+    #[must_use]
+    pub const fn closed_bridge(&self) -> Option<IfName> {
+        self.bridge
+    }
+
+    /// Whether it lets a port of [`BarrierPorts::ListedAndNew`] pass because [`Self::pass`] was called for it.
+    #[must_use]
+    pub fn is_open(&self, port: u32) -> bool {
+        self.open.contains(&port)
+    }
+
+    /// The ports that are known to it: those that it is behind and those that pass.
+    pub fn known_ports(&self) -> impl Iterator<Item = u32> + '_ {
+        self.listed.union(&self.open).copied()
+    }
+
+    /// Which of the links with indexes are its.
+    #[must_use]
+    pub const fn ports(&self) -> &BarrierPorts {
+        &self.ports
     }
 
     /// Whether it is behind this port, of [`BarrierPorts::Listed`].
@@ -194,22 +265,37 @@ impl Barrier {
         self.listed.contains(&port)
     }
 
-    /// Takes it away from a port. One that it is not behind is no error.
+    /// Forgets a port: takes the barrier away from it, and of [`BarrierPorts::ListedAndNew`] closes it, if it is one of the
+    /// bridge. One that is not known is no error.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn remove(&mut self, port: u32) -> Result<()> {
-        if !self.listed.remove(&port) {
+        self.take_from(PORTS, port)?;
+        self.take_from(OPEN, port)
+    }
+
+    /// Takes a port out of a set, if it is in it.
+    fn take_from(&mut self, set: &'static str, port: u32) -> Result<()> {
+        let known = if set == OPEN { &mut self.open } else { &mut self.listed };
+        if !known.remove(&port) {
             return Ok(());
         }
         let mut transaction = Transaction::new();
         let key = port.to_ne_bytes();
-        element::encode_remove(&mut transaction, self.table(), PORTS, std::iter::once(&key[..]));
+        element::encode_remove(&mut transaction, self.table(), set, std::iter::once(&key[..]));
         match self.socket.commit(&mut transaction) {
             // Somebody emptied the set, or took the table away.
             Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
             other => other,
         }
+    }
+
+    /// The ports in one of its sets.
+    fn ports_in(&mut self, set: &str) -> Result<BTreeSet<u32>> {
+        let elements = element::list(&mut self.socket, table_of(&self.name), set).or_else(missing)?;
+        let ports = elements.into_iter().filter_map(|element| element.key.try_into().ok());
+        Ok(ports.map(u32::from_ne_bytes).collect())
     }
 
     /// What it dropped since the last call, by port.
@@ -252,31 +338,57 @@ impl Barrier {
             None => RuleNotices::open_beside(&self.socket)?,
         };
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
-        let whole = rules == RULES
-            && match self.ports {
-                BarrierPorts::Indexes(_) => true,
-                BarrierPorts::Listed => {
-                    let found =
-                        element::list(&mut self.socket, table_of(&self.name), PORTS).or_else(missing)?;
-                    let found: BTreeSet<_> = found.into_iter().map(|element| element.key).collect();
-                    self.listed.iter().all(|port| found.contains(&port.to_ne_bytes()[..]))
-                }
-            };
+        let whole = rules == rules::count(&self.ports) && self.is_filled()?;
         self.notices = whole.then_some(notices);
         Ok(whole)
     }
 
-    /// Makes it anew, after somebody took it away or changed it.
+    /// Whether its sets have what they were given.
+    fn is_filled(&mut self) -> Result<bool> {
+        if let BarrierPorts::Indexes(_) = self.ports {
+            return Ok(true);
+        }
+        let listed = self.ports_in(PORTS)?;
+        if !self.listed.is_subset(&listed) || self.ports == BarrierPorts::Listed {
+            return Ok(self.listed.is_subset(&listed));
+        }
+        let open = self.ports_in(OPEN)?;
+        let bridges = element::list(&mut self.socket, table_of(&self.name), BRIDGES).or_else(missing)?;
+        let is_closed = |bridge| bridges.iter().any(|found| rules::bridge_of(&found.key) == Some(bridge));
+        // One port more would be one that passes.
+        Ok(open.is_subset(&self.open) && self.bridge.is_none_or(is_closed))
+    }
+
+    /// Makes it anew, after somebody took it away or changed it. What is left of it holds until then.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn restore(&mut self) -> Result<()> {
-        remove_from(&mut self.socket, &self.name)?;
-        self.make()?;
+        // Known are the ports that requests succeeded for.
+        let (listed, open) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.open));
+        let bridge = self.bridge;
+        let mut transaction = Transaction::new();
+        // Deleting is refused where there is nothing.
+        table::encode_ensure(&mut transaction, self.table());
+        table::encode_delete(&mut transaction, self.table());
+        encode(&mut transaction, &self.name, &self.ports, self.stamp);
+        if let Some(bridge) = bridge {
+            // All of its ports are closed until those that pass are known again.
+            let key = rules::bridge_key(bridge);
+            element::encode_add(&mut transaction, self.table(), BRIDGES, std::iter::once(&key[..]));
+        }
+        let made = self.socket.commit(&mut transaction).map_err(explain);
         // It counts from zero.
         self.counted.clear();
-        let listed: Vec<u32> = self.listed.iter().copied().collect();
-        self.add(&listed)
+        let listed: Vec<u32> = listed.into_iter().collect();
+        let open: Vec<u32> = open.into_iter().collect();
+        let filled = made.and_then(|()| self.add(&listed)).and_then(|()| self.pass(&open));
+        if filled.is_err() {
+            // For the next attempt.
+            self.listed.extend(listed);
+            self.open.extend(open);
+        }
+        filled
     }
 
     /// Takes it away until [`Self::restore`]. That somebody did so before is no error.
@@ -301,12 +413,41 @@ fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
     if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) }
 }
 
+/// The names of the tables in `namespace` that are called as [`unused_name`] calls them: barriers, as far as names say.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn names(namespace: &Namespace) -> Result<Vec<String>> {
+    let is_ours = |name: &str| {
+        let random = name.strip_prefix("netns-barrier-");
+        random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let tables = match open(namespace).and_then(|mut socket| table::list(&mut socket, Family::Bridge)) {
+        // Where there can be none there is none.
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Vec::new()),
+        other => other?,
+    };
+    Ok(tables.into_iter().map(|table| table.name).filter(|name| is_ours(name)).collect())
+}
+
 /// Whether the kernel can make a barrier, as tried in a namespace that goes at once.
 ///
 /// # Errors
 /// If there is no namespace to try it in, or the kernel refuses for another reason.
 pub fn is_supported() -> Result<bool> {
-    match Barrier::create(&Namespace::anonymous()?, "probe", BarrierPorts::Listed, 1) {
+    can_make(BarrierPorts::Listed)
+}
+
+/// Whether the kernel can make one of [`BarrierPorts::ListedAndNew`], as tried in a namespace that goes at once.
+///
+/// # Errors
+/// As [`is_supported`].
+pub fn knows_bridges() -> Result<bool> {
+    can_make(BarrierPorts::ListedAndNew)
+}
+
+fn can_make(ports: BarrierPorts) -> Result<bool> {
+    match Barrier::create(&Namespace::anonymous()?, "probe", ports, 1) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
@@ -369,55 +510,4 @@ fn explain(error: Error) -> Error {
         ),
         _ => error,
     }
-}
-
-/// Appends the making of a barrier.
-pub(crate) fn encode(transaction: &mut Transaction, name: &str, ports: &BarrierPorts, stamp: u32) {
-    let table = table_of(name);
-    let listed =
-        Set { table, name: PORTS, id: 1, key: KeyType::InterfaceIndex, size: None, is_dynamic: false };
-    let unjudged = Set { name: UNJUDGED, id: 2, size: Some(COUNTED_PORTS), is_dynamic: true, ..listed };
-    let drop = Chain { table, name: UNJUDGED, base: None };
-    let prerouting = Chain { table, name: "prerouting", base: Some(Base::prerouting(FIRST)) };
-    let input = Chain { table, name: "input", base: Some(Base::input(FIRST)) };
-    table::encode_create(transaction, table);
-    if *ports == BarrierPorts::Listed {
-        set::encode_create(transaction, &listed);
-    }
-    set::encode_create(transaction, &unjudged);
-    for chain in [&drop, &prerouting, &input] {
-        chain::encode_create(transaction, chain);
-    }
-    // Two rules: one that finds the set full ends there, and the frame is to be dropped all the same.
-    rule::encode_append(transaction, &drop, |rule| {
-        rule.meta(MetaKey::InputIndex, Register::One);
-        rule.update(Register::One, &unjudged);
-    });
-    rule::encode_append(transaction, &drop, |rule| {
-        rule.counter();
-        rule.verdict(RuleVerdict::Drop);
-    });
-    let unstamped = |rule: &mut Expressions<'_, '_>| {
-        rule.meta(MetaKey::Priority, Register::One);
-        rule.compare(Register::One, Comparison::NotEqual, &stamp.to_ne_bytes());
-        rule.meta(MetaKey::InputIndex, Register::One);
-        match ports {
-            BarrierPorts::Listed => rule.lookup(Register::One, &listed),
-            BarrierPorts::Indexes(indexes) => {
-                rule.byte_order(Register::One, ByteOrder::Network);
-                let (first, last) = (indexes.start().to_be_bytes(), indexes.end().to_be_bytes());
-                rule.compare(Register::One, Comparison::GreaterOrEqual, &first);
-                rule.compare(Register::One, Comparison::LessOrEqual, &last);
-            }
-        }
-        rule.verdict(RuleVerdict::GoTo(UNJUDGED));
-    };
-    rule::encode_append(transaction, &prerouting, unstamped);
-    rule::encode_append(transaction, &input, |rule| {
-        // What others' rules did to a frame's priority since prerouting is not to be held against it.
-        rule.payload(Header::Link, 0, 6, Register::One);
-        rule.mask(Register::One, [0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]);
-        rule.compare(Register::One, Comparison::Equal, &[0x01, 0x80, 0xc2, 0, 0, 0]);
-        unstamped(rule);
-    });
 }

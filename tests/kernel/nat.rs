@@ -1,0 +1,648 @@
+//! The way out of sandboxes, and the way in: to a provider that knows nothing of their addresses.
+
+use super::nftables::nft;
+use crate::{ip_address, name, net};
+use netns_core::nat::{self, Forwarding, ForwardingNeeds, Nat, NatOptions, PortProtocol, Publication};
+use netns_core::network::{Network, NetworkOptions, RecordedNetwork, Sandbox};
+use netns_core::record::SharedSetting;
+use netns_core::{ErrorKind, Namespace, sysctl};
+use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
+use std::io::{ErrorKind as Io, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tests::{Host, in_fork, in_host, ip, needs_option, oracle, until};
+
+pub(super) const PROVIDER_V4: &str = "192.0.2.2";
+pub(super) const PROVIDER_V6: &str = "2001:db8::2";
+pub(super) const HOST_V4: &str = "192.0.2.1";
+const HOST_V6: &str = "2001:db8::1";
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long what is dropped is waited for.
+const DROPPED: Duration = Duration::from_secs(1);
+const FOLDER: &str = RecordedNetwork::FOLDER;
+
+/// Skips the test where the kernel cannot change addresses by nftables in tables of both families.
+pub(super) fn needs_nat() {
+    needs_option("CONFIG_NFT_MASQ", "nftables with nat", || {
+        let script = "add table inet probe; add chain inet probe c { type nat hook postrouting priority 0; }; \
+                      add rule inet probe c masquerade; delete table inet probe";
+        oracle("nft").arg(script).output().is_ok_and(|output| output.status.success())
+    });
+}
+
+/// A host with a provider, by which its default routes lead and which has no route back but to the host's own addresses.
+pub(super) fn provider() -> Namespace {
+    for command in [
+        "netns add provider",
+        "link add up0 type veth peer name eth0 netns provider",
+        "addr add 192.0.2.1/24 dev up0",
+        "addr add 2001:db8::1/64 dev up0 nodad",
+        "link set up0 up",
+        "-n provider addr add 192.0.2.2/24 dev eth0",
+        "-n provider addr add 2001:db8::2/64 dev eth0 nodad",
+        "-n provider link set eth0 up",
+        "-n provider link set lo up",
+        "route add default via 192.0.2.2",
+        "route add default via 2001:db8::2",
+    ] {
+        ip(command);
+    }
+    Namespace::open("provider").unwrap()
+}
+
+pub(super) fn options() -> NetworkOptions {
+    NetworkOptions {
+        subnet_v4: Some(net("10.99.0.0/24")),
+        subnet_v6: Some(net("fd99::/64")),
+        masquerade: true,
+        ..NetworkOptions::new(name("sb"))
+    }
+}
+
+pub(super) fn at(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(ip_address(address), port)
+}
+
+pub(super) fn listen(inside: &Namespace, port: u16) -> TcpListener {
+    let listener = inside.enter(|| TcpListener::bind(at("::", port))).unwrap().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// Connects, and passes a byte in each direction; the address that the server sees.
+#[track_caller]
+pub(super) fn exchange(from: &Namespace, to: SocketAddr, server: &TcpListener) -> IpAddr {
+    let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
+    let mut client = client.unwrap_or_else(|error| panic!("{to}: {error}"));
+    let (mut accepted, peer) = until("the server accepts", || server.accept().ok());
+    accepted.set_nonblocking(false).unwrap();
+    for stream in [&client, &accepted] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    let mut byte = [0];
+    client.write_all(b"?").unwrap();
+    accepted.read_exact(&mut byte).unwrap();
+    accepted.write_all(b"!").unwrap();
+    client.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"!");
+    peer.ip().to_canonical()
+}
+
+/// Whether a connection is dropped on its way, and not refused by somebody.
+pub(super) fn is_dropped(from: &Namespace, to: SocketAddr) -> bool {
+    let outcome = from.enter(|| TcpStream::connect_timeout(&to, DROPPED)).unwrap();
+    matches!(outcome, Err(error) if error.kind() == Io::TimedOut)
+}
+
+pub(super) fn tcp(port: u16, to: SocketAddr) -> Publication {
+    Publication::new(PortProtocol::Tcp, port, to)
+}
+
+pub(super) fn to_v4(sandbox: &Sandbox, port: u16) -> SocketAddr {
+    SocketAddr::new(sandbox.address_v4().unwrap().address(), port)
+}
+
+pub(super) fn to_v6(sandbox: &Sandbox, port: u16) -> SocketAddr {
+    SocketAddr::new(sandbox.address_v6().unwrap().address(), port)
+}
+
+/// The settings of a host that a way out changes.
+fn settings(host: &Host) -> Vec<String> {
+    let names = [
+        "net/ipv4/ip_forward",
+        "net/ipv4/conf/up0/forwarding",
+        "net/ipv6/conf/all/forwarding",
+        "net/ipv6/conf/up0/forwarding",
+        "net/ipv6/conf/up0/accept_ra",
+    ];
+    let value = |name: &&str| format!("{name}={}", sysctl::get(host.namespace(), name).unwrap());
+    let mut values: Vec<_> = names.iter().map(value).collect();
+    let force = sysctl::get(host.namespace(), "net/ipv6/conf/up0/force_forwarding");
+    values.extend(force.map(|value| format!("force={value}")));
+    values
+}
+
+fn nothing_is_left(host: &Host, before: &[String]) {
+    assert_eq!(nft("list ruleset"), "");
+    assert_eq!(settings(host), before);
+    assert!(!Path::new(FOLDER).exists());
+    assert!(!Path::new("/run/netns-settings.record").exists());
+}
+
+#[test]
+fn sandboxes_get_out_under_the_hosts_addresses_and_nobody_gets_in() {
+    in_host(|host| {
+        needs_nat();
+        let provider = provider();
+        let before = settings(host);
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let inside = sandbox.namespace().unwrap();
+        let server = listen(&provider, 80);
+        for (to, seen) in [(PROVIDER_V4, HOST_V4), (PROVIDER_V6, HOST_V6)] {
+            assert_eq!(exchange(inside, at(to, 80), &server), ip_address(seen));
+        }
+        // Somebody who routes to the sandbox by the host does not reach it, although the host forwards.
+        ip("-n provider route add 10.99.0.0/24 via 192.0.2.1");
+        ip("-n provider route add fd99::/64 via 2001:db8::1");
+        let _listening = listen(inside, 80);
+        for to in [to_v4(&sandbox, 80), to_v6(&sandbox, 80)] {
+            assert!(is_dropped(&provider, to), "{to}");
+        }
+        drop((sandbox, network));
+        nothing_is_left(host, &before);
+    });
+}
+
+/// Where `br_netfilter` is loaded, the host's rules see what a bridge passes on.
+#[test]
+fn sandboxes_reach_each_other_over_the_bridge_and_not_by_the_host() {
+    in_host(|_| {
+        needs_nat();
+        let _provider = provider();
+        for isolated in [false, true] {
+            let network = Network::create(&NetworkOptions { isolated, ..options() }).unwrap();
+            let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+            let server = listen(two.namespace().unwrap(), 80);
+            let from = one.namespace().unwrap();
+            for to in [to_v4(&two, 80), to_v6(&two, 80)] {
+                if isolated {
+                    let failed = from.enter(|| TcpStream::connect_timeout(&to, DROPPED)).unwrap();
+                    let _ = failed.unwrap_err();
+                } else {
+                    let _ = exchange(from, to, &server);
+                }
+            }
+            let inside = |command: &str| {
+                let mut ip = oracle("ip");
+                ip.args(command.split(' '));
+                assert!(from.run(&mut ip).unwrap().success());
+            };
+            inside("route add 10.99.0.3/32 via 10.99.0.1");
+            inside("-6 route add fd99::3/128 via fd99::1");
+            for to in [to_v4(&two, 80), to_v6(&two, 80)] {
+                assert!(is_dropped(from, to), "{to}");
+            }
+        }
+    });
+}
+
+#[test]
+fn published_ports_lead_to_the_sandbox_from_everywhere() {
+    in_host(|host| {
+        needs_nat();
+        let provider = provider();
+        let before = settings(host);
+        let network = Network::create(&options()).unwrap();
+        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+        let inside = one.namespace().unwrap();
+        let server = listen(inside, 80);
+        for to in [to_v4(&one, 80), to_v6(&one, 80)] {
+            network.publish(&one, &tcp(8080, to)).unwrap();
+        }
+        for address in [HOST_V4, HOST_V6] {
+            let to = at(address, 8080);
+            let from = if to.is_ipv4() { PROVIDER_V4 } else { PROVIDER_V6 };
+            assert_eq!(exchange(&provider, to, &server), ip_address(from), "the source is kept");
+            // From the host itself, from another sandbox, and from the same one.
+            let _ = exchange(host.namespace(), to, &server);
+            let _ = exchange(two.namespace().unwrap(), to, &server);
+            let _ = exchange(inside, to, &server);
+        }
+        // The host's address on the bridge is one of its own, too.
+        let _ = exchange(two.namespace().unwrap(), at("10.99.0.1", 8080), &server);
+        let refused = host.namespace().enter(|| TcpStream::connect(at("127.0.0.1", 8080))).unwrap();
+        assert_eq!(refused.unwrap_err().kind(), Io::ConnectionRefused);
+
+        // One address, and a range.
+        let range =
+            Publication { address: Some(ip_address(HOST_V4)), count: 3, ..tcp(9000, to_v4(&one, 79)) };
+        network.publish(&one, &range).unwrap();
+        let _ = exchange(&provider, at(HOST_V4, 9001), &server);
+        assert_eq!(network.published().unwrap().len(), 5);
+        network.withdraw(&one, &range).unwrap();
+        assert_eq!(network.published().unwrap().len(), 2);
+        let after = provider.enter(|| TcpStream::connect(at(HOST_V4, 9001))).unwrap();
+        assert_eq!(after.unwrap_err().kind(), Io::ConnectionRefused);
+
+        // They go with their sandbox: its address will be another's.
+        drop((one, server));
+        assert!(network.published().unwrap().is_empty());
+        drop((two, network));
+        nothing_is_left(host, &before);
+    });
+}
+
+fn udp(port: u16, to: SocketAddr) -> Publication {
+    Publication::new(PortProtocol::Udp, port, to)
+}
+
+fn datagrams(inside: &Namespace, at: SocketAddr) -> UdpSocket {
+    let socket = inside.enter(|| UdpSocket::bind(at)).unwrap().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// Without a look at the kernel's connections, one that goes on would go where it went before.
+#[test]
+fn datagrams_go_where_they_are_published_even_in_connections_that_go_on() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let inside = sandbox.namespace().unwrap();
+        for (host, from, to) in
+            [(HOST_V4, PROVIDER_V4, to_v4(&sandbox, 53)), (HOST_V6, PROVIDER_V6, to_v6(&sandbox, 53))]
+        {
+            let (client, server) = (datagrams(&provider, at(from, 4000)), datagrams(inside, to));
+            client.connect(at(host, 5300)).unwrap();
+            let refused = || {
+                until("the host itself answers that nobody listens", || {
+                    let _ = client.send(b"?");
+                    client.recv(&mut [0]).err().filter(|error| error.kind() == Io::ConnectionRefused)
+                });
+            };
+            refused();
+            let publication = udp(5300, to);
+            network.publish(&sandbox, &publication).unwrap();
+            let mut asked = [0];
+            let (_, peer) = until("the sandbox is asked", || {
+                let _ = client.send(b"!");
+                server.recv_from(&mut asked).ok()
+            });
+            assert_eq!(peer, at(from, 4000));
+            server.send_to(b"+", peer).unwrap();
+            until("the answer is from the port that was asked", || client.recv(&mut asked).ok());
+            network.withdraw(&sandbox, &publication).unwrap();
+            refused();
+        }
+    });
+}
+
+#[test]
+fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
+    in_host(|host| {
+        needs_nat();
+        let provider = provider();
+        let first = Network::create(&options()).unwrap();
+        let other = NetworkOptions {
+            subnet_v4: Some(net("10.98.0.0/24")),
+            subnet_v6: None,
+            ..NetworkOptions { name: name("other"), ..options() }
+        };
+        let second = Network::create(&other).unwrap();
+        let (one, two) = (first.create_sandbox().unwrap(), first.create_sandbox().unwrap());
+        let foreign = second.create_sandbox().unwrap();
+        first.publish(&one, &tcp(80, to_v4(&one, 80))).unwrap();
+        let published = first.published().unwrap();
+        let specific = |port, to| Publication { address: Some(ip_address(HOST_V4)), ..tcp(port, to) };
+        first.publish(&one, &specific(81, to_v4(&one, 80))).unwrap();
+
+        let _listener = host.namespace().enter(|| TcpListener::bind(at(HOST_V4, 443))).unwrap().unwrap();
+        let _bound = datagrams(host.namespace(), at("0.0.0.0", 53));
+        let refusals = [
+            (
+                first.publish(&two, &tcp(80, to_v4(&two, 80))),
+                ErrorKind::Exists,
+                "is published by \"sandbox 0\"",
+            ),
+            (second.publish(&foreign, &tcp(80, to_v4(&foreign, 80))), ErrorKind::Exists, "\"sandbox 0\""),
+            (
+                second.publish(&foreign, &specific(80, to_v4(&foreign, 80))),
+                ErrorKind::Exists,
+                "\"sandbox 0\"",
+            ),
+            (second.publish(&foreign, &tcp(81, to_v4(&foreign, 80))), ErrorKind::Exists, "\"sandbox 0\""),
+            // A range of which the last port is taken: none of it is published.
+            (
+                first.publish(&two, &Publication { count: 3, ..tcp(78, to_v4(&two, 78)) }),
+                ErrorKind::Exists,
+                "tcp *:80 -> 10.99.0.2:80 is published",
+            ),
+            (
+                first.publish(&one, &tcp(443, to_v4(&one, 80))),
+                ErrorKind::Exists,
+                "a process of the host has port 443",
+            ),
+            (
+                first.publish(&one, &udp(53, to_v4(&one, 80))),
+                ErrorKind::Exists,
+                "a process of the host has port 53",
+            ),
+            (
+                first.publish(&one, &tcp(82, to_v4(&two, 80))),
+                ErrorKind::Invalid,
+                "not lead to an address of the",
+            ),
+            (first.publish(&foreign, &tcp(82, to_v4(&one, 80))), ErrorKind::Invalid, "another network's"),
+            (
+                first.publish(
+                    &one,
+                    &Publication { address: Some(ip_address("192.0.2.9")), ..tcp(82, to_v4(&one, 80)) },
+                ),
+                ErrorKind::Invalid,
+                "the host has no address 192.0.2.9",
+            ),
+            (
+                first.publish(
+                    &one,
+                    &Publication { address: Some(ip_address("127.0.0.1")), ..tcp(82, to_v4(&one, 80)) },
+                ),
+                ErrorKind::Invalid,
+                "at 127.0.0.1",
+            ),
+            (
+                first.publish(
+                    &one,
+                    &Publication { address: Some(ip_address("::1")), ..tcp(82, to_v6(&one, 80)) },
+                ),
+                ErrorKind::Invalid,
+                "[::1]",
+            ),
+            (
+                first.withdraw(&two, &tcp(80, to_v4(&two, 80))),
+                ErrorKind::Busy,
+                "is published by \"sandbox 0\"",
+            ),
+            (first.withdraw(&one, &tcp(80, to_v4(&one, 81))), ErrorKind::Busy, "leads to 10.99.0.2:80"),
+            (first.withdraw(&one, &tcp(99, to_v4(&one, 80))), ErrorKind::NotFound, "it is not published"),
+        ];
+        for (outcome, kind, why) in refusals {
+            let error = outcome.unwrap_err();
+            assert!(error.kind() == kind && error.to_string().contains(why), "{error} does not say {why}");
+        }
+        let now = first.published().unwrap();
+        assert_eq!(now.len(), 2);
+        assert!(published.iter().all(|one| now.contains(one)) && second.published().unwrap().is_empty());
+        drop(provider);
+    });
+}
+
+#[test]
+fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
+    in_host(|host| {
+        needs_nat();
+        let _provider = provider();
+        let before = settings(host);
+        let network = Network::create(&NetworkOptions { published_on_loopback: true, ..options() }).unwrap();
+        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+        let server = listen(one.namespace().unwrap(), 80);
+        network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();
+        assert_eq!(exchange(host.namespace(), at("127.0.0.1", 8080), &server), ip_address("10.99.0.1"));
+        let only = Publication { address: Some(ip_address("127.0.0.2")), ..tcp(8081, to_v4(&one, 80)) };
+        network.publish(&one, &only).unwrap();
+        let _ = exchange(host.namespace(), at("127.0.0.2", 8081), &server);
+
+        // What listens there stays the host's alone, although its kernel would let such packets in now.
+        let _private = host.namespace().enter(|| TcpListener::bind(at("127.0.0.1", 7000))).unwrap().unwrap();
+        let inside = two.namespace().unwrap();
+        inside.enter(|| std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1")).unwrap().unwrap();
+        for command in ["addr del 127.0.0.1/8 dev lo", "route add 127.0.0.1 via 10.99.0.1 src 10.99.0.3"] {
+            assert!(inside.run(oracle("ip").args(command.split(' '))).unwrap().success());
+        }
+        assert!(is_dropped(inside, at("127.0.0.1", 7000)));
+        drop((one, two, network));
+        nothing_is_left(host, &before);
+    });
+}
+
+#[test]
+fn a_sandbox_has_as_many_connections_as_it_may() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let made = Network::create(&NetworkOptions { connection_limit: Some(3), ..options() });
+        let network = match made {
+            // CONFIG_NFT_CONNLIMIT is an option of its own.
+            Err(error) if error.kind() == ErrorKind::Unsupported => tests::skip("no limits of connections"),
+            other => other.unwrap(),
+        };
+        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+        let server = listen(&provider, 80);
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            let inside = one.namespace().unwrap();
+            let open = |_| inside.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap().unwrap();
+            let _held: Vec<TcpStream> = (0..3).map(open).collect();
+            assert!(is_dropped(inside, to));
+            for _ in 0..3 {
+                until("the server accepts", || server.accept().ok());
+            }
+            let _ = exchange(two.namespace().unwrap(), to, &server);
+        }
+    });
+}
+
+#[test]
+fn questions_for_names_go_to_the_resolver() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let resolvers = vec![ip_address(PROVIDER_V4), ip_address(PROVIDER_V6)];
+        let network = Network::create(&NetworkOptions { resolvers, ..options() }).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        for (asked, own, resolver) in [
+            ("198.51.100.53", to_v4(&sandbox, 0), at(PROVIDER_V4, 53)),
+            ("2001:db8:53::53", to_v6(&sandbox, 0), at(PROVIDER_V6, 53)),
+        ] {
+            let server = datagrams(&provider, resolver);
+            let client = datagrams(sandbox.namespace().unwrap(), own);
+            client.connect(at(asked, 53)).unwrap();
+            let mut byte = [0];
+            let (_, peer) = until("the resolver is asked", || {
+                let _ = client.send(b"?");
+                server.recv_from(&mut byte).ok()
+            });
+            server.send_to(b"!", peer).unwrap();
+            until("the answer is from whom was asked", || client.recv(&mut byte).ok());
+        }
+        let server = listen(&provider, 53);
+        let _ = exchange(sandbox.namespace().unwrap(), at("198.51.100.53", 53), &server);
+    });
+}
+
+const THEIRS: &str = "
+add table ip nat
+add chain ip nat POSTROUTING { type nat hook postrouting priority 100; policy accept; }
+add rule ip nat POSTROUTING ip saddr 172.17.0.0/16 oifname != \"docker0\" counter masquerade
+add table inet firewalld
+add map inet firewalld published4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+add element inet firewalld published4 { 192.0.2.1 . tcp . 9999 : 10.0.0.1 . 80 }
+add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; policy accept; }
+add rule inet firewalld filter_FORWARD ct state established,related accept
+";
+
+#[test]
+fn after_a_kill_it_holds_and_one_call_removes_it_and_nothing_of_others() {
+    in_host(|host| {
+        needs_nat();
+        let provider = provider();
+        nft(THEIRS);
+        let (theirs, before) = (nft("list ruleset"), settings(host));
+        in_fork(|| {
+            let network = Network::create(&options()).unwrap();
+            let (kept, lost) =
+                (network.create_named_sandbox("kept").unwrap(), network.create_sandbox().unwrap());
+            network.publish(&kept, &tcp(8080, to_v4(&kept, 80))).unwrap();
+            network.publish(&lost, &tcp(8081, to_v4(&lost, 80))).unwrap();
+            // As if killed: nothing is dropped.
+            std::mem::forget((network, kept, lost));
+            Ok(())
+        })
+        .unwrap();
+        assert_ne!(settings(host), before);
+        let kept = Namespace::open("kept").unwrap();
+        let (inward, outward) = (listen(&kept, 80), listen(&provider, 80));
+        let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
+        assert_eq!(exchange(&kept, at(PROVIDER_V4, 80), &outward), ip_address(HOST_V4));
+        ip("-n provider route add 10.99.0.0/24 via 192.0.2.1");
+        assert!(is_dropped(&provider, at("10.99.0.2", 80)), "it is as closed as before");
+
+        let recorded = || RecordedNetwork::list(FOLDER).unwrap().remove(0);
+        let (network, sandboxes) = recorded().open(None).unwrap();
+        let published = network.published().unwrap();
+        assert_eq!(published.len(), 1, "of the sandbox that is gone nothing is published: {published:?}");
+        let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
+        network.withdraw(&sandboxes[0], &tcp(8080, to_v4(&sandboxes[0], 80))).unwrap();
+        drop((network, sandboxes, kept, inward));
+        assert_eq!((nft("list ruleset"), settings(host)), (theirs.clone(), before.clone()));
+
+        in_fork(|| {
+            let network = Network::create(&options()).unwrap();
+            let sandbox = network.create_sandbox().unwrap();
+            network.publish(&sandbox, &tcp(8080, to_v4(&sandbox, 80))).unwrap();
+            std::mem::forget((network, sandbox));
+            Ok(())
+        })
+        .unwrap();
+        assert_ne!(nft("list ruleset"), theirs);
+        assert_eq!(recorded().remove().unwrap(), [""; 0]);
+        assert_eq!((nft("list ruleset"), settings(host)), (theirs, before));
+        assert!(!Path::new(FOLDER).exists() && !Path::new("/run/netns-settings.record").exists());
+    });
+}
+
+#[test]
+fn rules_that_somebody_flushed_are_made_again() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let inside = sandbox.namespace().unwrap();
+        let (inward, outward) = (listen(inside, 80), listen(&provider, 80));
+        network.publish(&sandbox, &tcp(8080, to_v4(&sandbox, 80))).unwrap();
+        assert!(!network.restore_way_out().unwrap());
+        let whole = nft("list ruleset");
+        for damage in ["flush ruleset", "flush map inet {} published-any4", "flush chain inet {} forward"] {
+            let table = whole.split(' ').nth(2).unwrap();
+            nft(&damage.replace("{}", table));
+            assert!(network.restore_way_out().unwrap(), "{damage}");
+            assert_eq!(nft("list ruleset"), whole, "{damage}");
+            assert!(!network.restore_way_out().unwrap());
+        }
+        let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
+        let _ = exchange(inside, at(PROVIDER_V4, 80), &outward);
+    });
+}
+
+/// Two processes, of which neither has a network: as plugins of a container engine are.
+#[test]
+fn a_table_is_opened_by_its_name() {
+    in_host(|host| {
+        needs_nat();
+        let before = nft("list ruleset");
+        ip("link add br0 address 02:00:00:00:00:07 type bridge");
+        let bridge = crate::index(&mut host.socket(), "br0");
+        let options = || NatOptions {
+            masquerade: true,
+            ..NatOptions::new(bridge, crate::mac_address("02:00:00:00:00:07"), vec![net("10.99.0.0/24")])
+        };
+        let table = nat::unused_name();
+        assert!(Nat::open(host.namespace(), &table, options()).unwrap().is_none());
+        let made = Nat::create(host.namespace(), &table, options()).unwrap();
+        drop(made);
+        let mut add = Nat::open(host.namespace(), &table, options()).unwrap().unwrap();
+        let many = Publication { count: 2000, ..tcp(10_000, at("10.99.0.2", 1)) };
+        add.publish(&many, "one").unwrap();
+        add.publish(&tcp(80, at("10.99.0.3", 80)), "two").unwrap();
+        let mut delete = Nat::open(host.namespace(), &table, options()).unwrap().unwrap();
+        assert_eq!(delete.published().unwrap().len(), 2001);
+        assert_eq!(delete.withdraw_all("one").unwrap().len(), 2000);
+        assert_eq!(delete.published().unwrap()[0].owner, "two");
+        assert!(nat::remove(host.namespace(), &table).unwrap());
+        assert!(!nat::remove(host.namespace(), &table).unwrap());
+        assert_eq!(nft("list ruleset"), before);
+    });
+}
+
+/// Forwarding as a whole, which others need for a while, takes that of single links with it when it is switched off.
+#[test]
+fn a_link_forwards_for_as_long_as_somebody_needs_it() {
+    in_host(|host| {
+        let _provider = provider();
+        let before = settings(host);
+        ip("link add br0 type bridge");
+        let claim = |path: &'static str| {
+            std::fs::write(path, "").unwrap();
+            Path::new(path)
+        };
+        let (ours, theirs, whole) = (claim("/run/ours"), claim("/run/theirs"), claim("/run/whole"));
+        let needs =
+            ForwardingNeeds { bridge: name("br0"), uplinks: None, ipv4: true, ipv6: true, loopback: false };
+        let plan = |claimant| Forwarding::plan(host.namespace(), &needs, claimant).unwrap();
+        let planned = plan(ours);
+        assert_eq!(Forwarding::read(&planned.lines()), planned);
+        planned.claim(host.namespace(), ours).unwrap();
+        assert!(planned.is_on(host.namespace()).unwrap());
+        let other = plan(theirs);
+        other.claim(host.namespace(), theirs).unwrap();
+
+        for global in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            let setting = SharedSetting { namespace: host.namespace(), name: global, claimant: whole };
+            let found = setting.before().unwrap();
+            setting.claim("1").unwrap();
+            setting.release(&found, "1").unwrap();
+            assert!(planned.is_on(host.namespace()).unwrap(), "{global} took it away");
+        }
+        assert!(planned.release(host.namespace(), ours).unwrap().is_empty());
+        assert!(other.is_on(host.namespace()).unwrap(), "somebody needs it");
+        assert!(other.release(host.namespace(), theirs).unwrap().is_empty());
+        assert_eq!(settings(host), before);
+    });
+}
+
+/// The programs on the ports, with what they mark frames with, let pass what the rules do.
+#[test]
+fn a_policy_that_is_enforced_lets_sandboxes_out_and_others_in() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let monitor = match Monitor::load(&MonitorOptions { slots: 8, ..MonitorOptions::default() }) {
+            Err(error) => tests::skip(&error.to_string()),
+            Ok(monitor) => Arc::new(monitor),
+        };
+        let network =
+            Network::create(&NetworkOptions { program: Some(monitor.clone()), ..options() }).unwrap();
+        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+        for sandbox in [&one, &two] {
+            let addresses = [sandbox.address_v4(), sandbox.address_v6()].into_iter().flatten();
+            let own: Vec<IpAddr> = addresses.map(|net| net.address()).collect();
+            let policy = Policy::of_host(sandbox.mac(), &own).unwrap().enforced();
+            monitor.set_policy(sandbox.slot().and_then(Slot::new).unwrap(), &policy).unwrap();
+        }
+        let (inside, server) = (one.namespace().unwrap(), listen(&provider, 80));
+        let inward = listen(inside, 80);
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            let _ = exchange(inside, to, &server);
+        }
+        for (host, to) in [(HOST_V4, to_v4(&one, 80)), (HOST_V6, to_v6(&one, 80))] {
+            network.publish(&one, &tcp(8080, to)).unwrap();
+            let _ = exchange(&provider, at(host, 8080), &inward);
+            let _ = exchange(two.namespace().unwrap(), at(host, 8080), &inward);
+        }
+        assert!(network.take_unjudged().unwrap().unjudged.is_empty());
+    });
+}

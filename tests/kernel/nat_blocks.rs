@@ -1,0 +1,158 @@
+//! Chains of others that drop what the host forwards: found, named with the command that helps, and opened where that is asked
+//! for.
+
+use super::nat::{
+    HOST_V4, PROVIDER_V4, PROVIDER_V6, at, exchange, is_dropped, listen, needs_nat, options, provider, tcp,
+    to_v4,
+};
+use super::nftables::nft;
+use netns_core::nat::ForwardBlock;
+use netns_core::network::{Network, NetworkOptions};
+use tests::{in_host, oracle, run, skip};
+
+/// Docker's, as it makes them by iptables-nft.
+const DOCKER: [&str; 4] = [
+    "iptables-nft -N DOCKER-USER",
+    "iptables-nft -A FORWARD -j DOCKER-USER",
+    "iptables-nft -P FORWARD DROP",
+    "ip6tables-nft -P FORWARD DROP",
+];
+
+fn command(line: &str) {
+    let mut words = line.split(' ');
+    let _ = run(oracle(words.next().unwrap()).args(words));
+}
+
+/// Without what counters have.
+fn ruleset() -> String {
+    run(oracle("nft").args(["-s", "list", "ruleset"]))
+}
+
+fn commands(blocks: &[ForwardBlock]) -> Vec<String> {
+    blocks.iter().flat_map(|block| block.commands.clone()).collect()
+}
+
+#[test]
+fn a_policy_of_dockers_is_named_and_opened_where_that_is_asked_for() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        for line in DOCKER {
+            command(line);
+        }
+        let theirs = ruleset();
+        let server = listen(&provider, 80);
+
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            assert!(is_dropped(sandbox.namespace().unwrap(), to));
+        }
+        let blocks = network.forward_blocks().unwrap();
+        assert!(blocks.iter().all(ForwardBlock::can_be_opened));
+        assert_eq!(
+            commands(&blocks),
+            [
+                "iptables-nft -I DOCKER-USER -i sb -j ACCEPT",
+                "iptables-nft -I DOCKER-USER -o sb -j ACCEPT",
+                "ip6tables-nft -I FORWARD -i sb -j ACCEPT",
+                "ip6tables-nft -I FORWARD -o sb -j ACCEPT",
+            ]
+        );
+        assert!(
+            blocks[0]
+                .to_string()
+                .starts_with("chain FORWARD of the table ip filter drops what is forwarded;")
+        );
+        drop((sandbox, network));
+        assert_eq!(ruleset(), theirs);
+
+        let network = Network::create(&NetworkOptions { open_forward_chains: true, ..options() }).unwrap();
+        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
+        assert!(network.forward_blocks().unwrap().is_empty());
+        let inside = one.namespace().unwrap();
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            let _ = exchange(inside, to, &server);
+        }
+        let inward = listen(inside, 80);
+        network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();
+        let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
+        // With br_netfilter, their chains judge what passes over the bridge, too.
+        let _ = exchange(two.namespace().unwrap(), to_v4(&one, 80), &inward);
+
+        // It is iptables' own kind of rules, so that goes on as before; and what it does is noticed.
+        let shown = run(oracle("iptables-nft").args(["-S", "DOCKER-USER"]));
+        assert_eq!(
+            shown.lines().filter(|line| line.contains(" sb ") && line.contains("ACCEPT")).count(),
+            2,
+            "{shown}"
+        );
+        assert!(!network.restore_way_out().unwrap());
+        command("iptables-nft -F DOCKER-USER");
+        assert!(network.restore_way_out().unwrap());
+        assert!(network.forward_blocks().unwrap().is_empty());
+        drop((one, two, network));
+        assert_eq!(ruleset(), theirs);
+    });
+}
+
+#[test]
+fn a_policy_that_no_dump_of_nftables_shows_is_named() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let server = listen(&provider, 80);
+        let network = Network::create(&NetworkOptions { open_forward_chains: true, ..options() }).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let inside = sandbox.namespace().unwrap();
+        assert!(network.forward_blocks().unwrap().is_empty());
+        let legacy =
+            |tool: &str| oracle(tool).args(["-P", "FORWARD", "DROP"]).output().unwrap().status.success();
+        if !(legacy("iptables-legacy") && legacy("ip6tables-legacy")) {
+            skip("the kernel has no tables of iptables-legacy");
+        }
+        let blocks = network.forward_blocks().unwrap();
+        assert!(blocks.len() == 2 && !blocks.iter().any(ForwardBlock::can_be_opened), "{blocks:?}");
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            assert!(is_dropped(inside, to));
+        }
+        // What it says helps.
+        for line in commands(&blocks) {
+            command(&line);
+        }
+        for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
+            let _ = exchange(inside, to, &server);
+        }
+        command("iptables-legacy -N DOCKER-USER");
+        let now = network.forward_blocks().unwrap();
+        assert_eq!(now[0].commands[0], "iptables-legacy -I DOCKER-USER -i sb -j ACCEPT");
+        command("iptables-legacy -P FORWARD ACCEPT");
+        assert_eq!(network.forward_blocks().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn firewalld_is_named_by_its_own_command_and_others_by_nfts() {
+    in_host(|_| {
+        needs_nat();
+        let _provider = provider();
+        nft(
+            "add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }",
+        );
+        nft(
+            "add table inet own; add chain inet own through { type filter hook forward priority 5; policy drop; }",
+        );
+        let network = Network::create(&options()).unwrap();
+        let mut named = commands(&network.forward_blocks().unwrap());
+        named.sort();
+        assert_eq!(
+            named,
+            [
+                "firewall-cmd --zone=trusted --add-interface=sb",
+                "nft insert rule inet own through iifname sb accept",
+                "nft insert rule inet own through oifname sb accept",
+            ]
+        );
+        nft(&named[1][4..]);
+    });
+}
