@@ -3,6 +3,7 @@
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::name::NETNS;
 use crate::net::help;
+use crate::sysctl::SysctlArguments;
 use crate::topology::cli::{
     DOWN_EXIT_CODES, DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments,
     WatchLabArguments,
@@ -58,8 +59,10 @@ pub(crate) enum Command {
     Observe(ObserveArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
-    /// Send ICMP echo requests from inside a namespace.
+    /// Send ICMP echo requests, from inside a namespace or from here.
     Ping(PingArguments),
+    /// Read and write settings of a namespace, as `sysctl` does.
+    Sysctl(SysctlArguments),
     /// Measure what sandboxes cost, beside what others take; print a table and write a report with plots.
     Bench(BenchArguments),
     /// Write completions for a shell to stdout: `source <(netns completions bash)`.
@@ -168,13 +171,15 @@ pub(crate) enum Unmatched {
 
 #[derive(Debug, Args)]
 #[command(
+    allow_missing_positional = true,
     after_help = "Exit codes: 0 every request was answered, 1 not every one was or wrong usage, 2 the kernel refused."
 )]
 pub(crate) struct PingArguments {
-    /// The named namespace to ping from.
-    pub(crate) netns: String,
+    /// The named namespace to ping from [default: this one].
+    pub(crate) netns: Option<String>,
     /// Whom.
-    pub(crate) address: IpAddr,
+    #[arg(required = true)]
+    pub(crate) address: Option<IpAddr>,
     /// How many requests.
     #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,

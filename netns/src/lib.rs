@@ -24,6 +24,7 @@ mod rights;
 mod run;
 pub mod signals;
 mod state;
+mod sysctl;
 mod topology;
 mod unrecorded;
 mod watch;
@@ -102,6 +103,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Completions(arguments) => manual::completions(&arguments, &mut cli::command()),
         Command::Man(arguments) => manual::man(&arguments, cli::command()),
         Command::Ping(arguments) => ping::ping(&arguments),
+        Command::Sysctl(arguments) => sysctl::sysctl(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     }
 }

@@ -38,6 +38,7 @@ mod topology_many;
 mod topology_nat;
 mod topology_policy;
 mod topology_watch;
+mod tutorial;
 mod unit;
 mod unmatched;
 mod unrecorded;
