@@ -240,6 +240,8 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            // "open record X: open: No such file" says the same twice.
+            Cause::System { call, error } if operation.begins_with(*call) => write!(formatter, ": {error}"),
             Cause::System { call, error } => write!(formatter, ": {call}: {error}"),
             Cause::Invalid(why)
             | Cause::Exhausted(why)

@@ -1,5 +1,7 @@
 //! A topology file and what is up of it: up, down, diff.
 
+mod keep;
+
 use crate::apply::{Progress, Work};
 use crate::converge::{converge, finish};
 use crate::error::{Error, Result};

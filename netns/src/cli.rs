@@ -2,15 +2,15 @@
 
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::name::NETNS;
-use crate::net::TuntapArguments;
-use crate::net::cli::{
-    AddrArguments, BridgeArguments, LinkArguments, NeighArguments, RouteArguments, StatsArguments,
+use crate::net::help;
+use crate::sysctl::SysctlArguments;
+use crate::topology::cli::{
+    DOWN_EXIT_CODES, DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments,
+    WatchLabArguments,
 };
-use crate::topology::cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use crate::watch::arguments::{WatchArguments, interval, seconds};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +31,12 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// All of it, with the objects of `ip` and `bridge`, which are understood elsewhere.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command().mut_subcommand("down", |down| down.after_help(DOWN_EXIT_CODES));
+    command.subcommands(help::commands())
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
@@ -47,31 +53,16 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Tell what `up` would change.
     Diff(DiffArguments),
+    /// See to it that the policies of a topology that is up are enforced: report what somebody takes away, and put it back.
+    Watch(WatchLabArguments),
     /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
     Observe(ObserveArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
-    /// Named network namespaces, as `ip netns` has them.
-    #[command(subcommand)]
-    Netns(NetnsCommand),
-    /// Links, as `ip link` has them.
-    Link(LinkArguments),
-    /// Addresses, as `ip addr` has them.
-    #[command(visible_alias = "address")]
-    Addr(AddrArguments),
-    /// Routes, as `ip route` has them.
-    Route(RouteArguments),
-    /// Neighbours, as `ip neigh` has them.
-    #[command(visible_alias = "neighbour")]
-    Neigh(NeighArguments),
-    /// Ports and forwarding entries of bridges, as `bridge` has them.
-    Bridge(BridgeArguments),
-    /// TAPs and TUNs, as `ip tuntap` has them.
-    Tuntap(TuntapArguments),
-    /// Counters of links.
-    Stats(StatsArguments),
-    /// Send ICMP echo requests from inside a namespace.
+    /// Send ICMP echo requests, from inside a namespace or from here.
     Ping(PingArguments),
+    /// Read and write settings of a namespace, as `sysctl` does.
+    Sysctl(SysctlArguments),
     /// Measure what sandboxes cost, beside what others take; print a table and write a report with plots.
     Bench(BenchArguments),
     /// Write completions for a shell to stdout: `source <(netns completions bash)`.
@@ -178,64 +169,17 @@ pub(crate) enum Unmatched {
     Pass,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum NetnsCommand {
-    /// Make named namespaces.
-    Add {
-        /// Their names.
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
-    /// List named namespaces.
-    #[command(visible_alias = "show")]
-    List {
-        /// As JSON, like `ip -json netns`.
-        #[arg(short, long)]
-        json: bool,
-    },
-    /// Remove named namespaces.
-    #[command(visible_alias = "del")]
-    Delete {
-        /// Their names.
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
-    /// List the processes in a named namespace.
-    Pids {
-        /// The namespace.
-        name: String,
-        /// As a JSON array.
-        #[arg(short, long)]
-        json: bool,
-    },
-    /// Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME in /etc.
-    Exec {
-        /// Leave /sys and /etc as they are.
-        #[arg(long)]
-        no_mounts: bool,
-        /// The namespace.
-        name: String,
-        /// The command and its arguments.
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        command: Vec<OsString>,
-    },
-    /// Tell which names come and go, until Ctrl-C.
-    Monitor {
-        /// One JSON object a line.
-        #[arg(short, long)]
-        json: bool,
-    },
-}
-
 #[derive(Debug, Args)]
 #[command(
+    allow_missing_positional = true,
     after_help = "Exit codes: 0 every request was answered, 1 not every one was or wrong usage, 2 the kernel refused."
 )]
 pub(crate) struct PingArguments {
-    /// The named namespace to ping from.
-    pub(crate) netns: String,
+    /// The named namespace to ping from [default: this one].
+    pub(crate) netns: Option<String>,
     /// Whom.
-    pub(crate) address: IpAddr,
+    #[arg(required = true)]
+    pub(crate) address: Option<IpAddr>,
     /// How many requests.
     #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,

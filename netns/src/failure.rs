@@ -12,6 +12,8 @@ pub const FINE: u8 = 0;
 pub const USAGE: u8 = 1;
 /// The kernel refused.
 pub const KERNEL: u8 = 2;
+/// The reader of a command that has no end of its own is gone: what a shell reports of one that ended by `SIGPIPE`.
+pub const READER_GONE: u8 = 141;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ impl Failure {
     pub const fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Verdict => USAGE,
-            Self::Kernel(_) | Self::Closed => KERNEL,
+            Self::Kernel(_) => KERNEL,
+            Self::Closed => READER_GONE,
         }
     }
 

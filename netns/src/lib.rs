@@ -13,7 +13,6 @@ mod manual;
 pub mod messages;
 mod name;
 mod net;
-mod netns;
 mod observe;
 mod outlet;
 pub mod output;
@@ -25,11 +24,12 @@ mod rights;
 mod run;
 pub mod signals;
 mod state;
+mod sysctl;
 mod topology;
 mod unrecorded;
 mod watch;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 use cli::{Cli, Command};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,17 +42,22 @@ pub use program::Program;
 /// The first argument is the program's name. The process's log is set up, so this can be called once.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) -> ExitCode {
     name::set(program.name);
-    let ours = Cli::command().name(program.name).bin_name(program.name);
+    let ours = cli::command().name(program.name).bin_name(program.name);
     // Adding commands that are derived brings their type's description along.
     let about = ours.get_about().cloned().unwrap_or_default();
     let command = (program.commands)(ours).about(about);
-    let matches = match command.try_get_matches_from(net::keywords::with_keywords(arguments)) {
-        Ok(matches) => matches,
-        Err(error) => return refused(&error),
-    };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
         .target(env_logger::Target::Pipe(Box::new(messages::MessageSink)))
         .init();
+    let understood = net::understand(arguments, |word| command.find_subcommand(word).is_some());
+    let arguments = match understood {
+        net::Understood::Done(done) => return ended(done),
+        net::Understood::Clap(arguments) => arguments,
+    };
+    let matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return refused(&error),
+    };
     messages::set_verbose(matches.get_flag(cli::VERBOSE));
     let done = match (program.run)(&matches) {
         Some(done) => done,
@@ -61,6 +66,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
             Err(error) => return refused(&error),
         },
     };
+    ended(done)
+}
+
+/// Prints what went wrong, if anything; the exit code of the process.
+fn ended(done: Result<ExitCode, Failure>) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(failure) => {
@@ -87,19 +97,13 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Logs(arguments) => topology::logs(&arguments),
         Command::Show(arguments) => topology::show(&arguments),
         Command::Diff(arguments) => topology::diff(&arguments),
+        Command::Watch(arguments) => topology::watch(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),
         Command::Clean => clean::clean(),
-        Command::Netns(command) => netns::netns(command),
-        Command::Link(arguments) => net::link(arguments),
-        Command::Addr(arguments) => net::addr(arguments),
-        Command::Route(arguments) => net::route(arguments),
-        Command::Neigh(arguments) => net::neigh(arguments),
-        Command::Bridge(arguments) => net::bridge(arguments),
-        Command::Tuntap(arguments) => net::tuntap(arguments),
-        Command::Stats(arguments) => net::stats(&arguments),
-        Command::Completions(arguments) => manual::completions(&arguments, &mut Cli::command()),
-        Command::Man(arguments) => manual::man(&arguments, Cli::command()),
+        Command::Completions(arguments) => manual::completions(&arguments, &mut cli::command()),
+        Command::Man(arguments) => manual::man(&arguments, cli::command()),
         Command::Ping(arguments) => ping::ping(&arguments),
+        Command::Sysctl(arguments) => sysctl::sysctl(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
     }
 }

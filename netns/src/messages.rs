@@ -1,6 +1,7 @@
 //! What the log has to say: on stderr, except while the live view has the screen; then it is kept for the view.
 
 use crate::outlet::Outlet;
+use crate::output::shown;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
@@ -9,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Says something on stderr. Where that is gone nobody misses it; `eprintln!` would panic, and what was made would stay.
 pub fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let text = line.to_string();
+    let _ = writeln!(io::stderr(), "{}", shown(text.as_bytes()).unwrap_or(text));
 }
 
 /// Whether `--verbose` was given.
@@ -43,7 +45,10 @@ impl Write for MessageSink {
             None => match &mut *aside() {
                 // What cannot be written any more is missed by nobody.
                 Some(outlet) => outlet.write_all(bytes).and_then(|()| outlet.flush())?,
-                None => io::stderr().write_all(bytes)?,
+                None => match shown(bytes) {
+                    Some(text) => io::stderr().write_all(text.as_bytes())?,
+                    None => io::stderr().write_all(bytes)?,
+                },
             },
             Some(lines) => {
                 let text = String::from_utf8_lossy(bytes);

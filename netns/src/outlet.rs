@@ -4,6 +4,7 @@
 //! judges no port that comes and restores no enforcement. So a thread writes and waits, and the watcher goes on: while a
 //! lot is waiting, readings are left out, and in the end other lines too.
 
+use crate::output::shown;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -121,6 +122,9 @@ impl Write for Outlet {
 
     /// Hands over what was written since the last time, all of it or nothing.
     fn flush(&mut self) -> io::Result<()> {
+        if let Some(text) = shown(&self.line) {
+            self.line = text.into_bytes();
+        }
         let mut queue = self.shared.lock();
         if let Some(error) = queue.error.take() {
             return Err(error);

@@ -1,7 +1,9 @@
 //! What goes to stdout.
 
 use serde_json::Value;
-use std::io::{self, StdoutLock, Write};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, StdoutLock, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Writes one JSON object on a line of its own.
@@ -9,13 +11,118 @@ use std::time::Duration;
 /// # Errors
 /// Those of `out`.
 pub fn json_line(out: &mut impl Write, value: &Value) -> io::Result<()> {
-    writeln!(out, "{value}")?;
+    json_text(out, value.to_string())
+}
+
+/// Writes a JSON document on several lines.
+pub(crate) fn json_pretty(out: &mut impl Write, value: &Value) -> io::Result<()> {
+    json_text(out, format!("{value:#}"))
+}
+
+fn json_text(out: &mut impl Write, mut text: String) -> io::Result<()> {
+    // JSON leaves DEL and C1 as they are, and a terminal obeys some of them.
+    let is_obeyed = |letter: char| letter.is_control() && letter != '\n';
+    if text.contains(is_obeyed) {
+        let mut escaped = String::new();
+        for letter in text.chars() {
+            if is_obeyed(letter) {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(letter));
+            } else {
+                escaped.push(letter);
+            }
+        }
+        text = escaped;
+    }
+    writeln!(out, "{text}")?;
     out.flush()
 }
 
-/// stdout, flushed line by line even into a pipe.
-pub fn stdout() -> StdoutLock<'static> {
-    io::stdout().lock()
+/// stdout, flushed line by line even into a pipe. A reader who has had enough (`| head`) is no error: the command does
+/// what it is to do, and its exit code says how that went.
+#[must_use]
+pub fn stdout() -> Printer {
+    Printer { is_patient: true, ..stream() }
+}
+
+/// stdout of a command that has no end of its own: that its reader is gone ends it.
+pub(crate) fn stream() -> Printer {
+    Printer { out: io::stdout().lock(), is_patient: false, is_raw: false, is_gone: false }
+}
+
+/// stdout for what others wrote, which goes into a pipe as it is, and to a terminal like everything else.
+pub(crate) fn copy() -> Printer {
+    Printer { is_raw: !io::stdout().is_terminal(), ..stdout() }
+}
+
+/// stdout, with control characters shown and not sent: links, namespaces and files have names that others chose, and a
+/// terminal obeys what is in them. Line feeds and tabs are ours.
+#[derive(Debug)]
+pub struct Printer {
+    out: StdoutLock<'static>,
+    /// Whether a reader who is gone is no error.
+    is_patient: bool,
+    is_raw: bool,
+    is_gone: bool,
+}
+
+impl Printer {
+    fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.out.write_all(bytes) {
+            Err(error) if self.is_patient && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_gone = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// What is written there is not looked at.
+impl AsFd for Printer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.out.as_fd()
+    }
+}
+
+impl Write for Printer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_gone {
+            match (self.is_raw, shown(bytes)) {
+                (false, Some(text)) => self.pass(text.as_bytes())?,
+                _ => self.pass(bytes)?,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.out.flush() {
+            Err(error) if self.is_patient && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// The text with its control characters shown, `\x1b` say; `None` if it has none. What is not UTF-8 is shown so, too.
+pub(crate) fn shown(bytes: &[u8]) -> Option<String> {
+    let is_plain = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
+    if std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_plain)) {
+        return None;
+    }
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            if is_plain(letter) {
+                text.push(letter);
+            } else {
+                let _ = write!(text, "\\x{:02x}", u32::from(letter));
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    Some(text)
 }
 
 /// Whole microseconds.
@@ -48,7 +155,25 @@ pub(crate) fn human(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::human;
+    use super::{human, json_line, shown};
+
+    #[test]
+    fn control_characters_are_shown() {
+        for (text, expected) in [
+            ("eth0\n\tup", None),
+            ("br\u{e9}", None),
+            ("a\x1b[31mb", Some("a\\x1b[31mb")),
+            ("a\u{9b}m", Some("a\\x9bm")),
+            ("a\rb\x7f\x07", Some("a\\x0db\\x7f\\x07")),
+        ] {
+            assert_eq!(shown(text.as_bytes()).as_deref(), expected, "{text:?}");
+        }
+        assert_eq!(shown(b"a\xffb").as_deref(), Some("a\\xffb"));
+        let mut line = Vec::new();
+        json_line(&mut line, &"\x1b\x7f\u{9b}".into()).unwrap();
+        assert_eq!(line, b"\"\\u001b\\u007f\\u009b\"\n");
+        assert_eq!(serde_json::from_slice::<String>(&line).unwrap(), "\x1b\x7f\u{9b}");
+    }
 
     #[test]
     fn numbers_keep_three_digits() {

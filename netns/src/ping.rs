@@ -2,30 +2,35 @@
 
 use crate::cli::PingArguments;
 use crate::failure::Failure;
-use crate::output::{json_line, micros, stdout};
+use crate::output::{json_line, micros, stream};
 use crate::signals::Stop;
 use netns_core::Namespace;
 use netns_core::ping::{Ping, PingOutcome, PingReport, ping_each};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
-    let namespace = Namespace::open(&arguments.netns)?;
+    let namespace = match &arguments.netns {
+        Some(name) => Namespace::open(name)?,
+        None => Namespace::current()?,
+    };
+    let address = arguments.address.ok_or_else(|| Failure::usage("no address to ping"))?;
     let request = Ping {
         count: arguments.count,
         interval: arguments.interval,
         timeout: arguments.timeout,
-        ..Ping::new(arguments.address)
+        ..Ping::new(address)
     };
     let stop = Stop::on_signals()?;
-    let mut out = stdout();
+    let mut out = stream();
     let (mut outcomes, mut written) = (Vec::new(), Ok(()));
     ping_each(&namespace, &request, |outcome| {
         if !arguments.json {
-            written = tell(&mut out, arguments, outcomes.len() + 1, &outcome);
+            written = tell(&mut out, address, outcomes.len() + 1, &outcome);
         }
         outcomes.push(outcome);
         if stop.requested() || written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -33,7 +38,7 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
     written?;
     let report = PingReport { outcomes };
     if arguments.json {
-        json_line(&mut out, &describe(arguments, &report))?;
+        json_line(&mut out, &describe(arguments, address, &report))?;
     } else {
         sum_up(&mut out, &report)?;
     }
@@ -41,16 +46,11 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
 }
 
 /// One request, as soon as it is known what became of it.
-fn tell(
-    out: &mut impl Write,
-    arguments: &PingArguments,
-    number: usize,
-    outcome: &PingOutcome,
-) -> io::Result<()> {
+fn tell(out: &mut impl Write, address: IpAddr, number: usize, outcome: &PingOutcome) -> io::Result<()> {
     match outcome {
         PingOutcome::Reply(time) => {
             let time = time.as_secs_f64() * 1e3;
-            writeln!(out, "reply from {}: icmp_seq={number} time={time:.3} ms", arguments.address)?;
+            writeln!(out, "reply from {address}: icmp_seq={number} time={time:.3} ms")?;
         }
         PingOutcome::TimedOut => writeln!(out, "no answer: icmp_seq={number}")?,
         PingOutcome::Unreachable(why) => writeln!(out, "unreachable: icmp_seq={number}: {why}")?,
@@ -69,7 +69,7 @@ fn sum_up(out: &mut impl Write, report: &PingReport) -> io::Result<()> {
     writeln!(out)
 }
 
-fn describe(arguments: &PingArguments, report: &PingReport) -> Value {
+fn describe(arguments: &PingArguments, address: IpAddr, report: &PingReport) -> Value {
     let times: Vec<Value> = report
         .outcomes
         .iter()
@@ -79,7 +79,7 @@ fn describe(arguments: &PingArguments, report: &PingReport) -> Value {
         })
         .collect();
     json!({
-        "from": arguments.netns, "to": arguments.address.to_string(),
+        "from": arguments.netns, "to": address.to_string(),
         "sent": report.outcomes.len(), "received": report.received(), "rtt_us": times,
     })
 }

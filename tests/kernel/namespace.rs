@@ -87,7 +87,7 @@ fn a_missing_name_is_an_error_that_names_it() {
     in_host(|_| {
         let path = "/var/run/netns/none";
         let error = Namespace::open("none").unwrap_err().to_string();
-        assert_eq!(error, format!("open namespace {path}: open: No such file or directory (os error 2)"));
+        assert_eq!(error, format!("open namespace {path}: No such file or directory (os error 2)"));
         let error = Namespace::delete("none").unwrap_err().to_string();
         assert_eq!(error, "delete namespace none: unlink: No such file or directory (os error 2)");
         assert_eq!(Namespace::list().unwrap(), [""; 0]);

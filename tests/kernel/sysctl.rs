@@ -92,15 +92,15 @@ fn refusals_name_the_setting() {
         let words = |result: netns_core::Result<()>| result.unwrap_err().to_string();
         assert_eq!(
             words(sysctl::set(namespace, "net.ipv4.no_such_thing", "1")),
-            "write sysctl net.ipv4.no_such_thing=1: write: No such file or directory (os error 2)"
+            "write sysctl net.ipv4.no_such_thing=1: No such file or directory (os error 2)"
         );
         assert_eq!(
             words(sysctl::set(namespace, "net.ipv4.ip_forward", "many")),
-            "write sysctl net.ipv4.ip_forward=many: write: Invalid argument (os error 22)"
+            "write sysctl net.ipv4.ip_forward=many: Invalid argument (os error 22)"
         );
         assert_eq!(
             words(sysctl::get(namespace, "net.ipv4.no_such_thing").map(drop)),
-            "read sysctl net.ipv4.no_such_thing: read: No such file or directory (os error 2)"
+            "read sysctl net.ipv4.no_such_thing: No such file or directory (os error 2)"
         );
         for name in
             ["kernel.hostname", "net/../kernel/hostname", "net//ipv4", "net.ipv4..x", "", "/net/ipv4", "net"]

@@ -159,6 +159,15 @@ named! {
     }
 }
 
+impl Operation {
+    /// Whether it begins with the name of the system call, which then says nothing new.
+    pub(super) fn begins_with(self, call: SystemCall) -> bool {
+        let words = self.to_string();
+        let rest = call.fixed().and_then(|call| words.strip_prefix(call));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

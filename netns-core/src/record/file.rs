@@ -121,6 +121,24 @@ impl RecordFile {
         if !is_at(&file, path).map_err(failed(Operation::LookAtRecord, path, SystemCall::Fstat))? {
             return Ok(None);
         }
+        match Self::read_locked(path, kind, &file) {
+            Ok(Parsed { lines, length }) => {
+                let (path, kind, process) = (path.to_owned(), kind.to_owned(), std::process::id());
+                Ok(Some(Self { path, kind, file, lines, process, length }))
+            }
+            Err(error) => {
+                // One that was begun just now, or that says nothing, is not to stay. A process that waits for its lock
+                // looks whether it is still there.
+                if file.metadata().is_ok_and(|now| now.is_file() && now.len() == 0) {
+                    let _ = fs::remove_file(path);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What a record says that is locked.
+    fn read_locked(path: &Path, kind: &str, mut file: &File) -> Result<Parsed> {
         // What was being written when its writer was killed. Only the holder of the lock writes there.
         remove_if_there(&successor(path)).map_err(failed(
             Operation::RemoveRecord,
@@ -128,10 +146,8 @@ impl RecordFile {
             SystemCall::Unlink,
         ))?;
         let mut text = Vec::new();
-        (&file).read_to_end(&mut text).map_err(failed(Operation::ReadRecord, path, SystemCall::Read))?;
-        let Parsed { lines, length } = parse(path, kind, &text)?;
-        let (path, kind, process) = (path.to_owned(), kind.to_owned(), std::process::id());
-        Ok(Some(Self { path, kind, file, lines, process, length }))
+        file.read_to_end(&mut text).map_err(failed(Operation::ReadRecord, path, SystemCall::Read))?;
+        parse(path, kind, &text)
     }
 
     /// Where it is.

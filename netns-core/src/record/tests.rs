@@ -48,6 +48,22 @@ fn a_line_is_read_as_it_was_written() {
 }
 
 #[test]
+fn one_that_cannot_be_begun_leaves_no_file() {
+    let folder = Folder::new("record-begun");
+    let path = folder.path();
+    // In the way of the next version, and not to be removed as a file.
+    fs::create_dir(folder.0.join("a.record.new")).unwrap();
+    let _ = RecordFile::create(&path, "test").unwrap_err();
+    assert!(!path.exists());
+    // One that says something stays.
+    fs::remove_dir(folder.0.join("a.record.new")).unwrap();
+    RecordFile::create(&path, "test").unwrap().append(&[line(1)]).unwrap();
+    fs::create_dir(folder.0.join("a.record.new")).unwrap();
+    let _ = RecordFile::create(&path, "test").unwrap_err();
+    assert_eq!(RecordFile::peek(&path, "test").unwrap(), Some(vec![line(1)]));
+}
+
+#[test]
 fn after_a_kill_at_any_byte_it_says_what_was_finished() {
     let folder = Folder::new("record-kill");
     let path = folder.path();

@@ -2,7 +2,7 @@
 
 use super::socket::RouteSocket;
 pub use super::words::Scope;
-use crate::wire::{Batch, IfAddrMsg, IfaCacheInfo, Message, RtMsg};
+use crate::wire::{Batch, IFA_RT_PRIORITY, IfAddrMsg, IfaCacheInfo, Message, RtMsg};
 use crate::{IpNet, Result};
 use std::fmt;
 use std::net::IpAddr;
@@ -34,6 +34,8 @@ pub struct Address {
     pub valid: Option<Duration>,
     /// How much longer new connections may use it, likewise.
     pub preferred: Option<Duration>,
+    /// The metric of the route to its network; `None` is the kernel's default. Only in descriptions.
+    pub metric: Option<u32>,
 }
 
 impl Address {
@@ -52,6 +54,7 @@ impl Address {
             flags: 0,
             valid: None,
             preferred: None,
+            metric: None,
         }
     }
 
@@ -230,6 +233,10 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Address> {
         flags,
         valid: lifetimes.and_then(|lifetimes| lifetime(lifetimes.valid)),
         preferred: lifetimes.and_then(|lifetimes| lifetime(lifetimes.preferred)),
+        metric: attributes
+            .find(IFA_RT_PRIORITY)
+            .and_then(|metric| metric.value())
+            .filter(|&metric| metric != 0),
     })
 }
 

@@ -7,9 +7,9 @@ use super::link::LinkKind;
 use super::link::names::LINK;
 use crate::error::{Description, Operation};
 use crate::wire::{
-    IfAddrMsg, IfInfoMsg, Message, NDA_MASTER, NETNSA_FD, NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RtGenMsg,
-    RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME,
-    TcMsg,
+    IFA_RT_PRIORITY, IfAddrMsg, IfInfoMsg, Message, NDA_FLAGS_EXT, NDA_MASTER, NDA_PROTOCOL, NETNSA_FD,
+    NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RTA_NH_ID, RTA_PREF, RTA_VIA, RtGenMsg, RtMsg, TC_H_MIN_EGRESS,
+    TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TcMsg,
 };
 use crate::wire::{Name, leaf, name as name_in, nest, path};
 
@@ -143,7 +143,10 @@ const ADDRESS: &[Name] = &[
     leaf(libc::IFA_ADDRESS, "IFA_ADDRESS"),
     leaf(libc::IFA_LOCAL, "IFA_LOCAL"),
     leaf(libc::IFA_BROADCAST, "IFA_BROADCAST"),
+    leaf(libc::IFA_LABEL, "IFA_LABEL"),
+    leaf(libc::IFA_CACHEINFO, "IFA_CACHEINFO"),
     leaf(libc::IFA_FLAGS, "IFA_FLAGS"),
+    leaf(IFA_RT_PRIORITY, "IFA_RT_PRIORITY"),
 ];
 const ROUTE: &[Name] = &[
     leaf(libc::RTA_DST, "RTA_DST"),
@@ -152,12 +155,21 @@ const ROUTE: &[Name] = &[
     leaf(libc::RTA_PRIORITY, "RTA_PRIORITY"),
     leaf(libc::RTA_PREFSRC, "RTA_PREFSRC"),
     leaf(libc::RTA_TABLE, "RTA_TABLE"),
+    leaf(libc::RTA_SRC, "RTA_SRC"),
+    leaf(libc::RTA_METRICS, "RTA_METRICS"),
+    leaf(libc::RTA_MULTIPATH, "RTA_MULTIPATH"),
+    leaf(libc::RTA_FLOW, "RTA_FLOW"),
+    leaf(RTA_VIA, "RTA_VIA"),
+    leaf(RTA_PREF, "RTA_PREF"),
+    leaf(RTA_NH_ID, "RTA_NH_ID"),
 ];
 const NEIGHBOUR: &[Name] = &[
     leaf(libc::NDA_DST, "NDA_DST"),
     leaf(libc::NDA_LLADDR, "NDA_LLADDR"),
     leaf(libc::NDA_VLAN, "NDA_VLAN"),
     leaf(NDA_MASTER, "NDA_MASTER"),
+    leaf(NDA_PROTOCOL, "NDA_PROTOCOL"),
+    leaf(NDA_FLAGS_EXT, "NDA_FLAGS_EXT"),
 ];
 const NAMESPACE_ID: &[Name] =
     &[leaf(NETNSA_NSID, "NETNSA_NSID"), leaf(NETNSA_PID, "NETNSA_PID"), leaf(NETNSA_FD, "NETNSA_FD")];

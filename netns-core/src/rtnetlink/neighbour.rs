@@ -3,9 +3,10 @@
 
 use super::socket::RouteSocket;
 pub use super::words::Protocol;
+use crate::error::Operation;
 use crate::net::family;
 use crate::wire::{Attributes, Batch, Message, NDA_FLAGS_EXT, NDA_MASTER, NDA_PROTOCOL, NdMsg};
-use crate::{MacAddress, Result};
+use crate::{Cause, Error, MacAddress, Result};
 use std::net::IpAddr;
 
 /// A neighbour of an interface.
@@ -118,6 +119,34 @@ pub fn list(socket: &mut RouteSocket) -> Result<Vec<Neighbour>> {
     socket.dump(&mut batch, |message| Ok(parse(message)))
 }
 
+/// Lists the addresses that the links of the socket's namespace answer for in place of others (`NTF_PROXY`).
+///
+/// # Errors
+/// As [`list`].
+pub fn list_proxies(socket: &mut RouteSocket) -> Result<Vec<Neighbour>> {
+    let mut batch = Batch::new();
+    let header = NdMsg { flags: libc::NTF_PROXY, ..NdMsg::default() };
+    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &header, |_| {});
+    socket.dump(&mut batch, |message| Ok(parse(message)))
+}
+
+/// Describes the neighbour with this address.
+///
+/// # Errors
+/// `ENOENT` if there is none.
+#[doc(alias = "RTM_GETNEIGH")]
+pub fn get(socket: &mut RouteSocket, index: u32, address: IpAddr, is_proxy: bool) -> Result<Neighbour> {
+    let mut batch = Batch::new();
+    let flags = if is_proxy { libc::NTF_PROXY } else { 0 };
+    let header = NdMsg { family: family(address), index, flags, ..NdMsg::default() };
+    batch.message(libc::RTM_GETNEIGH, 0, &header, |attributes| attributes.ip(libc::NDA_DST, address));
+    socket.query(&mut batch, |message| {
+        parse(message).ok_or_else(|| {
+            Error::new(Operation::GetNeighbour, "", Cause::Reply("the kernel's answer is malformed".into()))
+        })
+    })
+}
+
 pub(super) fn parse(message: &Message<'_>) -> Option<Neighbour> {
     let header: NdMsg = message.family_header()?;
     let attributes = message.attributes_after::<NdMsg>();
@@ -157,6 +186,8 @@ pub struct FdbEntry {
     /// ([`BridgeOptions::vlan_filtering`](crate::bridge::BridgeOptions::vlan_filtering)), and one in every VLAN that the
     /// port is in at that time, which is VLAN 1 unless told otherwise.
     pub vlan: Option<u16>,
+    /// The host that a VXLAN has the address behind; only in descriptions.
+    pub destination: Option<IpAddr>,
     /// As [`Neighbour::flags`]: `NTF_SELF` is an address that the link itself listens to; only in descriptions.
     pub flags: u32,
 }
@@ -165,7 +196,7 @@ impl FdbEntry {
     /// An address that stays behind this port (`bridge fdb add MAC dev PORT master static`).
     #[must_use]
     pub const fn fixed(port: u32, mac: MacAddress) -> Self {
-        Self { port, mac, state: libc::NUD_NOARP, bridge: None, vlan: None, flags: 0 }
+        Self { port, mac, state: libc::NUD_NOARP, bridge: None, vlan: None, destination: None, flags: 0 }
     }
 
     fn header(&self) -> NdMsg {
@@ -255,6 +286,19 @@ pub fn list_fdb(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<FdbEntry>> 
     Ok(entries)
 }
 
+/// Lists the forwarding entries of all bridges, those of the links themselves (`NTF_SELF`) included, as `bridge fdb show`
+/// has them.
+///
+/// # Errors
+/// As [`list_fdb`].
+#[doc(alias = "RTM_GETNEIGH")]
+pub fn list_fdb_all(socket: &mut RouteSocket) -> Result<Vec<FdbEntry>> {
+    let mut batch = Batch::new();
+    let header = NdMsg { family: libc::AF_BRIDGE as u8, ..NdMsg::default() };
+    batch.message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, &header, |_| {});
+    socket.dump(&mut batch, |message| Ok(parse_fdb(message)))
+}
+
 pub(super) fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
     let header: NdMsg = message.family_header()?;
     let attributes = message.attributes_after::<NdMsg>();
@@ -264,6 +308,7 @@ pub(super) fn parse_fdb(message: &Message<'_>) -> Option<FdbEntry> {
         state: header.state,
         bridge: attributes.find(NDA_MASTER).and_then(|bridge| bridge.value()),
         vlan: attributes.find(libc::NDA_VLAN).and_then(|vlan| vlan.value()),
+        destination: attributes.find(libc::NDA_DST).and_then(|host| host.ip()),
         flags: flags(&header, &attributes),
     })
 }

@@ -57,6 +57,31 @@ pub fn get(socket: &mut RouteSocket, namespace: &Namespace) -> Result<Option<i32
     Ok((id >= 0).then_some(id))
 }
 
+/// The ids by which the socket's namespace knows others, as `ip netns list-id` has them.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list(socket: &mut RouteSocket) -> Result<Vec<i32>> {
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_GETNSID, libc::NLM_F_DUMP, &RtGenMsg::default(), |_| {});
+    socket.dump(&mut batch, |message| Ok(parse(message)))
+}
+
+/// Gives `namespace` an id in the socket's namespace: this one, or with `None` the first that is free.
+///
+/// # Errors
+/// `EEXIST` if it has one, `ENOSPC` if another has this one.
+#[doc(alias = "RTM_NEWNSID")]
+pub fn assign(socket: &mut RouteSocket, namespace: &Namespace, id: Option<i32>) -> Result<()> {
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_NEWNSID, 0, &RtGenMsg::default(), |attributes| {
+        attributes.value(NETNSA_FD, namespace.as_fd().as_raw_fd());
+        // `NETNSA_NSID_NOT_ASSIGNED` asks for a free one.
+        attributes.value(NETNSA_NSID, id.unwrap_or(-1));
+    });
+    socket.execute(&mut batch)
+}
+
 /// The id in an `RTM_NEWNSID`.
 fn parse(message: &Message<'_>) -> Option<i32> {
     if message.header.kind != libc::RTM_NEWNSID {

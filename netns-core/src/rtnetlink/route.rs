@@ -1,11 +1,14 @@
 //! Routes: `ip route`.
 
+mod described;
+
 use super::socket::RouteSocket;
 pub use super::words::{Preference, Protocol, RouteKind, Scope};
 use crate::error::Operation;
 use crate::net::family;
 use crate::wire::{Batch, Message, RTA_PREF, RTA_VIA, RtMsg, RtaCacheInfo};
 use crate::{Error, IpNet, Result};
+pub use described::{DescribedRoute, NextHop, find, list_described};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -233,10 +236,12 @@ pub fn list_all(socket: &mut RouteSocket) -> Result<Vec<Route>> {
 fn list_where(socket: &mut RouteSocket, wanted: impl Fn(RouteKind) -> bool) -> Result<Vec<Route>> {
     let mut batch = Batch::new();
     encode_list(&mut batch);
-    socket.dump(&mut batch, |message| Ok(parse(message).filter(|route| wanted(route.kind))))
+    let is_local = |route: &Route| route.table == u32::from(libc::RT_TABLE_LOCAL);
+    socket
+        .dump(&mut batch, |message| Ok(parse(message).filter(|route| !is_local(route) && wanted(route.kind))))
 }
 
-/// Reads an `RTM_NEWROUTE`; `None` if it is something else, neither IPv4 nor IPv6, or of the local table.
+/// Reads an `RTM_NEWROUTE`; `None` if it is something else, or neither IPv4 nor IPv6.
 fn parse(message: &Message<'_>) -> Option<Route> {
     let header: RtMsg = message.family_header()?;
     if message.header.kind != libc::RTM_NEWROUTE {
@@ -252,7 +257,6 @@ fn parse(message: &Message<'_>) -> Option<Route> {
     let destination = attributes.find(libc::RTA_DST).map_or(Some(any), |destination| destination.ip())?;
     let table = attributes.find(libc::RTA_TABLE).and_then(|table| table.value());
     let table = table.unwrap_or(header.table.into());
-    (table != u32::from(libc::RT_TABLE_LOCAL)).then_some(())?;
     let info = attributes.find(libc::RTA_CACHEINFO).and_then(|info| info.prefix::<RtaCacheInfo>());
     Some(Route {
         destination: IpNet::new(destination, header.destination_prefix).ok()?,

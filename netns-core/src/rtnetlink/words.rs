@@ -58,6 +58,15 @@ macro_rules! words {
                     _ => None,
                 }
             }
+
+            /// The value of this word, if iproute2 has it.
+            #[must_use]
+            pub fn named(word: &str) -> Option<Self> {
+                match word {
+                    $( $word => Some(Self($value)), )*
+                    _ => None,
+                }
+            }
         }
 
         /// As iproute2 writes it: its word, or else the number.

@@ -12,6 +12,9 @@ pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 /// Leave statistics out of a link's description.
 pub const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
+// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_addr.h>
+pub const IFA_RT_PRIORITY: u16 = 9;
+
 // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/neighbour.h>
 pub const NDA_MASTER: u16 = 9;
 pub const NDA_PROTOCOL: u16 = 12;
@@ -20,6 +23,9 @@ pub const NDA_FLAGS_EXT: u16 = 15;
 // <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>
 pub const RTA_VIA: u16 = 18;
 pub const RTA_PREF: u16 = 20;
+pub const RTA_ENCAP_TYPE: u16 = 21;
+pub const RTA_UID: u16 = 25;
+pub const RTA_NH_ID: u16 = 30;
 
 // `TCA_BPF_*`, `TC_H_*`: <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_cls.h>
 // and <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/pkt_sched.h>

@@ -21,7 +21,7 @@ pub struct Predecessors {
 }
 
 impl Monitor {
-    /// Keeps the slots that ports have with other programs for the same ports here. Programs with other maps tell none.
+    /// Keeps the slots that ports have with other programs for the same ports here. Programs with other maps have none.
     pub(super) fn reserve_slots(&self, predecessors: &[[u32; 2]]) {
         for &programs in predecessors {
             let Ok(before) = Self::reopen(programs) else { continue };

@@ -1,74 +1,159 @@
 //! `netns bridge`.
 
-use super::cli::{BridgeArguments, BridgeCommand, FdbCommand, PORT, PortCommand};
+use super::line::WordLine;
 use super::link::{port_identity, title};
 use super::option::{self, Keys};
-use super::{index, name_of, names, some};
+use super::words::{Keyword, Takes, find, short, whole};
+use super::{PORT, fdb, index, name_of, names_of};
 use crate::failure::Failure;
-use crate::output::{json_line, stdout};
+use crate::output::stdout;
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, Link};
-use netns_core::neighbour::{self, FdbEntry};
-use netns_core::{IfName, RouteSocket};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use netns_core::wire::{Batch, IfInfoMsg};
+use serde_json::Value;
 use std::io::Write;
-use std::process::ExitCode;
 
-/// `NTF_*`, and `NTF_EXT_*` eight bits higher, with the names and in the order of `bridge fdb`:
-/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/neighbour.h>.
-const FLAGS: [(u32, &str); 7] = [
-    (0x02, "self"),
-    (0x80, "router"),
-    (0x10, "extern_learn"),
-    (0x20, "offload"),
-    (0x04, "master"),
-    (0x40, "sticky"),
-    (0x200, "locked"),
-];
-
-pub(crate) fn bridge(arguments: BridgeArguments) -> Result<ExitCode, Failure> {
-    let mut socket = arguments.common.open()?;
-    let json = arguments.common.json;
-    match arguments.command {
-        BridgeCommand::Link { command } => match command.unwrap_or(PortCommand::Show { dev: None }) {
-            PortCommand::Show { dev } => show_ports(&mut socket, dev, json)?,
-            PortCommand::Set(change) => {
-                let index = index(&mut socket, change.dev)?;
-                let mut options = PortOptions::NONE;
-                option::set(&mut socket, &mut options, PORT, &change.options.settings)?;
-                bridge::set_port(&mut socket, index, &options)?;
-            }
-        },
-        BridgeCommand::Fdb { command } => match command.unwrap_or(FdbCommand::Show { br: None }) {
-            FdbCommand::Show { br } => show_fdb(&mut socket, br, json)?,
-            FdbCommand::Replace { mac, dev } => {
-                let port = index(&mut socket, dev)?;
-                neighbour::set_fdb(&mut socket, &FdbEntry::fixed(port, mac))?;
-            }
-            FdbCommand::Delete { mac, dev } => {
-                let port = index(&mut socket, dev)?;
-                neighbour::delete_fdb(&mut socket, port, mac)?;
-            }
-        },
-    }
-    Ok(ExitCode::SUCCESS)
+/// What of bridges a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BridgeThing {
+    Link,
+    Fdb,
 }
 
-fn show_ports(socket: &mut RouteSocket, dev: Option<IfName>, json: bool) -> Result<(), Failure> {
-    let links = some(socket, dev)?;
-    let all = link::list(socket)?;
-    let names: BTreeMap<u32, String> = all.iter().map(|link| (link.index, link.name.to_string())).collect();
-    let ports: Vec<(&Link, PortOptions)> = links.iter().filter_map(|link| Some((link, link.port?))).collect();
+/// In the order of `bridge`.
+pub(super) const THINGS: &[Keyword<BridgeThing>] = &[
+    short("link", Takes::Nothing, BridgeThing::Link),
+    short("fdb", Takes::Nothing, BridgeThing::Fdb),
+    short("mdb", Takes::Refused, BridgeThing::Fdb),
+    short("vlan", Takes::Refused, BridgeThing::Fdb),
+    short("vni", Takes::Refused, BridgeThing::Fdb),
+    short("monitor", Takes::Refused, BridgeThing::Fdb),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortVerb {
+    Set,
+    Show,
+}
+
+pub(super) const PORT_VERBS: &[Keyword<PortVerb>] = &[
+    short("set", Takes::Nothing, PortVerb::Set),
+    short("change", Takes::Nothing, PortVerb::Set),
+    short("show", Takes::Nothing, PortVerb::Show),
+    short("lst", Takes::Nothing, PortVerb::Show),
+    short("list", Takes::Nothing, PortVerb::Show),
+];
+
+/// Which port is shown.
+pub(super) const SHOW: &[Keyword<()>] = &[whole("dev", Takes::Value, ())];
+
+/// What `bridge link set` knows beside the options of ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortWord {
+    Dev,
+    /// `BRIDGE_FLAGS_*`.
+    Which(u16),
+    NoBackupPort,
+    Refused,
+}
+
+/// Beside the names of the options of ports, which have to be written out as well.
+pub(super) const PORT_WORDS: &[Keyword<PortWord>] = &[
+    whole("dev", Takes::Value, PortWord::Dev),
+    whole("learning_sync", Takes::Refused, PortWord::Refused),
+    whole("hwmode", Takes::Refused, PortWord::Refused),
+    whole("self", Takes::Nothing, PortWord::Which(2)),
+    whole("master", Takes::Nothing, PortWord::Which(1)),
+    whole("nobackup_port", Takes::Nothing, PortWord::NoBackupPort),
+];
+
+/// In `IFLA_AF_SPEC`: `IFLA_BRIDGE_FLAGS` of
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_bridge.h>.
+const IFLA_BRIDGE_FLAGS: u16 = 0;
+
+pub(super) fn bridge(line: &mut WordLine) -> Result<(), Failure> {
+    let Some(word) = line.next()? else {
+        return Err(Failure::usage("`bridge`: `link` or `fdb` is missing"));
+    };
+    let thing = find(THINGS, &word).filter(|row| !row.is_refused());
+    let Some(thing) = thing else {
+        return Err(Failure::Usage(format!("`bridge {word}` is not here; expected link or fdb")));
+    };
+    line.about = format!("bridge {}", thing.name);
+    if thing.act == BridgeThing::Fdb {
+        return fdb::fdb(line);
+    }
+    match line.verb(PORT_VERBS, PortVerb::Show)? {
+        PortVerb::Show => show_ports(line),
+        PortVerb::Set => set_port(line),
+    }
+}
+
+fn set_port(line: &mut WordLine) -> Result<(), Failure> {
+    let (mut dev, mut which, mut settings) = (None, 0, Vec::new());
+    let mut has_no_backup = false;
+    while let Some(word) = line.next()? {
+        match find(PORT_WORDS, &word) {
+            Some(row) if row.is_refused() => {
+                return Err(Failure::Usage(format!(
+                    "`{} {}` is bridge's, and is not here",
+                    line.about, row.name
+                )));
+            }
+            Some(row) => match row.act {
+                PortWord::Dev => dev = Some(line.value(&word)?),
+                PortWord::Which(flag) => which |= flag,
+                PortWord::NoBackupPort => has_no_backup = true,
+                PortWord::Refused => {}
+            },
+            None if PortOptions::ROWS.iter().any(|row| row.name == word) => {
+                let value = line.value(&word)?;
+                settings.push((word, value));
+            }
+            None => return Err(option::unknown(&line.about, &word, PortOptions::ROWS)),
+        }
+    }
+    let Some(dev) = dev else {
+        return Err(Failure::Usage(format!("`{}`: `dev` and a port are missing", line.about)));
+    };
+    let mut socket = line.manner.open()?;
+    let mut options = PortOptions::NONE;
+    option::set(&mut socket, &mut options, PORT, &settings)?;
+    if has_no_backup {
+        options.backup_port = Some(0);
+    }
+    let index = index(&mut socket, &dev)?;
+    if which == 0 {
+        return Ok(bridge::set_port(&mut socket, index, &options)?);
+    }
+    let header = IfInfoMsg { family: libc::AF_BRIDGE as u8, index, ..IfInfoMsg::default() };
+    let mut batch = Batch::new();
+    batch.message(libc::RTM_SETLINK, 0, &header, |attributes| {
+        attributes.nest(libc::IFLA_PROTINFO | libc::NLA_F_NESTED as u16, |info| options.write(info));
+        attributes.nest(libc::IFLA_AF_SPEC, |spec| spec.value(IFLA_BRIDGE_FLAGS, which));
+    });
+    Ok(socket.execute(&mut batch)?)
+}
+
+fn show_ports(line: &mut WordLine) -> Result<(), Failure> {
+    let phrases = line.phrases(SHOW)?;
+    let mut socket = line.manner.open()?;
+    let only = phrases.first().map(|phrase| index(&mut socket, phrase.value())).transpose()?;
+    let all = link::list(&mut socket)?;
+    let names = names_of(&all);
+    let ports: Vec<(&Link, PortOptions)> = all
+        .iter()
+        .filter(|link| only.is_none_or(|only| only == link.index))
+        .filter_map(|link| Some((link, link.port?)))
+        .collect();
     let mut out = stdout();
-    if json {
+    if line.manner.json {
         let ports = ports.iter().map(|(link, options)| {
             let mut object = port_identity(link, &all);
             object.extend(option::json(options, &names, Keys::Bridge));
             Value::Object(object)
         });
-        json_line(&mut out, &ports.collect())?;
-        return Ok(());
+        return line.manner.print_json(&mut out, &ports.collect());
     }
     for (link, options) in &ports {
         let master = name_of(&names, link.master.unwrap_or(0));
@@ -76,69 +161,4 @@ fn show_ports(socket: &mut RouteSocket, dev: Option<IfName>, json: bool) -> Resu
         writeln!(out, "{}", option::text(options, &names))?;
     }
     Ok(())
-}
-
-fn show_fdb(socket: &mut RouteSocket, br: Option<IfName>, json: bool) -> Result<(), Failure> {
-    let names = names(socket)?;
-    let bridges = if let Some(name) = br {
-        vec![index(socket, name)?]
-    } else {
-        let links = link::list(socket)?;
-        links.iter().filter(|link| link.bridge().is_some()).map(|link| link.index).collect()
-    };
-    let mut entries = Vec::new();
-    for bridge in bridges {
-        entries.extend(neighbour::list_fdb(socket, bridge)?);
-    }
-    show_entries(&entries, &names, json)
-}
-
-fn show_entries(entries: &[FdbEntry], names: &BTreeMap<u32, String>, json: bool) -> Result<(), Failure> {
-    let mut out = stdout();
-    if json {
-        let entries = entries.iter().map(|entry| {
-            let mut value = json!({
-                "mac": entry.mac.to_string(), "ifname": name_of(names, entry.port), "state": state(entry),
-                "flags": flags(entry).collect::<Vec<_>>(),
-            });
-            if let Some(vlan) = entry.vlan {
-                value["vlan"] = vlan.into();
-            }
-            if let Some(bridge) = entry.bridge {
-                value["master"] = name_of(names, bridge).into();
-            }
-            value
-        });
-        json_line(&mut out, &entries.collect::<Value>())?;
-        return Ok(());
-    }
-    for entry in entries {
-        write!(out, "{} dev {}", entry.mac, name_of(names, entry.port))?;
-        if let Some(vlan) = entry.vlan {
-            write!(out, " vlan {vlan}")?;
-        }
-        for flag in flags(entry) {
-            write!(out, " {flag}")?;
-        }
-        if let Some(bridge) = entry.bridge {
-            write!(out, " master {}", name_of(names, bridge))?;
-        }
-        writeln!(out, " {}", state(entry))?;
-    }
-    Ok(())
-}
-
-fn flags(entry: &FdbEntry) -> impl Iterator<Item = &'static str> {
-    let flags = entry.flags;
-    FLAGS.iter().filter(move |(bit, _)| flags & bit != 0).map(|&(_, name)| name)
-}
-
-/// As `bridge` has it: `NUD_PERMANENT`, `NUD_NOARP`; a learnt one has no word.
-fn state(entry: &FdbEntry) -> &'static str {
-    match entry.state {
-        state if state & 0x80 != 0 => "permanent",
-        state if state & 0x40 != 0 => "static",
-        state if state & 0x04 != 0 => "stale",
-        _ => "",
-    }
 }

@@ -1,188 +1,195 @@
 //! `netns link`.
 
-use super::cli::{LinkAdd, LinkArguments, LinkCommand, LinkSet, PORT};
+use super::line::WordLine;
 use super::option::{self, Keys};
-use super::{index, some};
+use super::request::{self, LinkVerb};
+use super::words::{Keyword, Phrase, Takes, other, short, whole};
+use super::{PORT, index, names_of};
 use crate::failure::Failure;
-use crate::output::{human, json_line, stdout};
-use netns_core::bridge::{self, PortOptions};
-use netns_core::link::{
-    AddrGenMode, Link, LinkChange, LinkKind, LinkMode, LinkStats, NewLink, OperationalState,
-};
-use netns_core::veth::{self, Veth};
-use netns_core::{MacAddress, Namespace, RouteSocket, link as links};
+use crate::output::{human, stdout};
+use netns_core::link::{AddrGenMode, Link, LinkMode, LinkStats, OperationalState};
+use netns_core::{RouteSocket, link as links};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
-use std::os::fd::AsFd;
-use std::process::ExitCode;
 
-pub(crate) fn link(arguments: LinkArguments) -> Result<ExitCode, Failure> {
-    let mut socket = arguments.common.open()?;
-    match arguments.command.unwrap_or(LinkCommand::Show { name: None }) {
-        LinkCommand::Show { name } => {
-            let links = some(&mut socket, name)?;
-            let how = How { json: arguments.common.json, details: arguments.details };
-            show(&links, &links::list(&mut socket)?, how)?;
+pub(super) const VERBS: &[Keyword<LinkVerb>] = &[
+    short("add", Takes::Nothing, LinkVerb::Add),
+    short("set", Takes::Nothing, LinkVerb::Set),
+    short("change", Takes::Nothing, LinkVerb::Set),
+    short("replace", Takes::Nothing, LinkVerb::Replace),
+    short("delete", Takes::Nothing, LinkVerb::Delete),
+    short("show", Takes::Nothing, LinkVerb::Show),
+    short("lst", Takes::Nothing, LinkVerb::Show),
+    short("list", Takes::Nothing, LinkVerb::Show),
+    short("xstats", Takes::Refused, LinkVerb::Show),
+    short("afstats", Takes::Refused, LinkVerb::Show),
+    short("property", Takes::Refused, LinkVerb::Show),
+];
+
+/// Which links are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkFilter {
+    Up,
+    Group,
+    Master,
+    NoMaster,
+    Kind,
+    Dev,
+}
+
+pub(super) const SHOW: &[Keyword<LinkFilter>] = &[
+    whole("up", Takes::Nothing, LinkFilter::Up),
+    whole("group", Takes::Value, LinkFilter::Group),
+    whole("master", Takes::Value, LinkFilter::Master),
+    whole("vrf", Takes::Refused, LinkFilter::Master),
+    whole("nomaster", Takes::Nothing, LinkFilter::NoMaster),
+    whole("type", Takes::Value, LinkFilter::Kind),
+    whole("dev", Takes::Value, LinkFilter::Dev),
+    other(Takes::Value, LinkFilter::Dev),
+];
+
+pub(super) fn link(line: &mut WordLine) -> Result<(), Failure> {
+    match line.verb(VERBS, LinkVerb::Show)? {
+        LinkVerb::Show => {
+            let phrases = line.phrases(SHOW)?;
+            let mut socket = line.manner.open()?;
+            let shown = select(&mut socket, &phrases)?;
+            show(line, &shown, &links::list(&mut socket)?)
         }
-        LinkCommand::Add(new) => add(&mut socket, &new)?,
-        LinkCommand::Set(change) => set(&mut socket, &change)?,
-        LinkCommand::Delete { name } => links::delete(&mut socket, name)?,
+        verb => request::change(line, verb),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn add(socket: &mut RouteSocket, new: &LinkAdd) -> Result<(), Failure> {
-    let LinkAdd { name, mut kind, peer, .. } = *new;
-    let what = kind.name();
-    if let (LinkKind::Veth(_), Some(peer)) = (kind, peer) {
-        option::set(socket, &mut kind, what, &new.option)?;
-        let inside = new.into.as_deref().map(Namespace::open).transpose()?;
-        let peer_namespace = inside.as_ref().map(AsFd::as_fd);
-        let pair = Veth { mac: new.address, mtu: new.mtu, peer_namespace, ..Veth::new(name, peer) };
-        return Ok(veth::create(socket, &pair)?);
+/// The links that a filter lets through.
+pub(super) fn select(socket: &mut RouteSocket, phrases: &[Phrase<LinkFilter>]) -> Result<Vec<Link>, Failure> {
+    let mut chosen = None;
+    for phrase in phrases.iter().filter(|phrase| phrase.act == LinkFilter::Dev) {
+        if chosen.is_some() {
+            return Err(Failure::Usage(format!("{:?} is one name too many", phrase.value())));
+        }
+        let index = index(socket, phrase.value())?;
+        chosen = Some(links::get(socket, index)?);
     }
-    match (kind, peer, new.link) {
-        (LinkKind::Veth(_), ..) => return Err(missing("--peer <PEER>", "veth")),
-        (_, Some(_), _) => return Err(Failure::Usage(format!("a link of kind {what} has no peer"))),
-        (_, None, None) if kind.needs_link() => return Err(missing("--link <LINK>", what)),
-        _ => {}
-    }
-    option::set(socket, &mut kind, what, &new.option)?;
-    let mac = match kind {
-        // A bridge without a MAC address of its own would change it as ports come and go.
-        LinkKind::Bridge(_) => Some(new.address.unwrap_or_else(any_mac)),
-        _ => new.address,
+    let mut links = match chosen {
+        Some(link) => vec![link],
+        None => links::list(socket)?,
     };
-    let link = new.link.map(|link| index(socket, link)).transpose()?;
-    Ok(links::create(socket, &NewLink { link, mac, mtu: new.mtu, ..NewLink::new(name, kind) })?)
-}
-
-fn missing(argument: &str, kind: &str) -> Failure {
-    Failure::Usage(format!(
-        "the following required arguments were not provided: {argument}, of a link of kind {kind}"
-    ))
-}
-
-/// A MAC address that nobody else has, in all likelihood: 40 bits out of the standard library's source of randomness.
-fn any_mac() -> MacAddress {
-    MacAddress::local(RandomState::new().build_hasher().finish())
-}
-
-fn set(socket: &mut RouteSocket, change: &LinkSet) -> Result<(), Failure> {
-    let target = change.into.as_deref().map(Namespace::open).transpose()?;
-    let link = index(socket, change.name)?;
-    let master = match change.master {
-        Some(bridge) => Some(index(socket, bridge)?),
-        None => change.nomaster.then_some(0),
-    };
-    if let Some(kind) = &change.kind {
-        set_options(socket, link, kind, &change.option)?;
+    for phrase in phrases {
+        match phrase.act {
+            LinkFilter::Up => links.retain(Link::is_up),
+            LinkFilter::Group => {
+                let group = request::group(phrase)?;
+                links.retain(|link| link.group == group);
+            }
+            LinkFilter::Master => {
+                let master = index(socket, phrase.value())?;
+                links.retain(|link| link.master == Some(master));
+            }
+            LinkFilter::NoMaster => links.retain(|link| link.master.is_none()),
+            LinkFilter::Kind => {
+                let kind = phrase.value();
+                match kind.strip_suffix("_slave") {
+                    Some("bridge") => links.retain(|link| link.port.is_some()),
+                    Some(_) => return Err(phrase.wrong("no kind of ports here")),
+                    None => links.retain(|link| link.kind.as_deref() == Some(kind)),
+                }
+            }
+            LinkFilter::Dev => {}
+        }
     }
-    let change = LinkChange {
-        up: match (change.up, change.down) {
-            (true, _) => Some(true),
-            (_, true) => Some(false),
-            _ => None,
-        },
-        name: change.rename,
-        mac: change.address,
-        mtu: change.mtu,
-        master,
-        namespace: target.as_ref().map(AsFd::as_fd),
-        ..LinkChange::default()
-    };
-    Ok(links::set(socket, link, &change)?)
-}
-
-fn set_options(socket: &mut RouteSocket, link: u32, kind: &str, settings: &[String]) -> Result<(), Failure> {
-    if kind == PORT {
-        let mut options = PortOptions::NONE;
-        option::set(socket, &mut options, kind, settings)?;
-        return Ok(bridge::set_port(socket, link, &options)?);
-    }
-    let mut options = LinkKind::named(kind)
-        .ok_or_else(|| Failure::Usage(format!("there is no kind of links {kind:?} here")))?;
-    option::set(socket, &mut options, kind, settings)?;
-    Ok(links::set_options(socket, link, &options)?)
-}
-
-/// How links are shown.
-#[derive(Clone, Copy)]
-struct How {
-    json: bool,
-    details: bool,
+    Ok(links)
 }
 
 /// `all` are those that a link may name as its bridge or its other end.
-fn show(links: &[Link], all: &[Link], how: How) -> Result<(), Failure> {
+fn show(line: &WordLine, links: &[Link], all: &[Link]) -> Result<(), Failure> {
     let mut out = stdout();
-    if how.json {
-        json_line(&mut out, &links.iter().map(|link| describe(link, all)).collect())?;
-        return Ok(());
+    let manner = &line.manner;
+    if manner.json {
+        let describe = |link| if manner.brief { describe_briefly(link, all) } else { describe(link, all) };
+        return manner.print_json(&mut out, &links.iter().map(describe).collect());
     }
     for link in links {
-        write!(out, "{} mtu {}", title(link, all), link.mtu)?;
-        if let Some(qdisc) = &link.qdisc {
-            write!(out, " qdisc {qdisc}")?;
+        if manner.brief {
+            let mac = link.mac.map_or_else(String::new, |mac| format!("{mac} "));
+            let flags = flags(link, all).join(",");
+            writeln!(out, "{:<16} {:<14} {mac}<{flags}> ", name_and_peer(link, all), state(link.state))?;
+            continue;
         }
-        if let Some(master) = link.master {
-            write!(out, " master {}", name_of(master, all))?;
+        let text = text(link, all, manner.details);
+        if manner.oneline {
+            writeln!(out, "{}", text.trim_end().replace('\n', "\\"))?;
+        } else {
+            write!(out, "{text}")?;
         }
-        write!(out, " state {} mode {} group {}", state(link.state), link.mode, group(link))?;
-        if link.tx_queue_length != 0 {
-            write!(out, " qlen {}", link.tx_queue_length)?;
-        }
-        write!(out, "\n    link/{}", link.link_type)?;
-        if let Some(mac) = link.mac {
-            write!(out, " {mac}")?;
-        }
-        if let Some(broadcast) = link.broadcast {
-            write!(out, " {} {broadcast}", if is_point_to_point(link) { "peer" } else { "brd" })?;
-        }
-        if let Some(id) = link.peer_namespace_id {
-            write!(out, " link-netnsid {id}")?;
-        }
-        if let Some(kind) = &link.kind {
-            write!(out, " type {kind}")?;
-        }
-        writeln!(out)?;
-        if how.details {
-            let names = names(all);
-            if let (Some(kind), Some(details)) = (&link.kind, &link.details) {
-                writeln!(out, "    {kind}{}", option::text(details, &names))?;
-            }
-            if let Some(port) = &link.port {
-                writeln!(out, "    {PORT}{}", option::text(port, &names))?;
-            }
-        }
-        let stats = &link.stats;
-        writeln!(
-            out,
-            "    rx {} bytes {} packets, tx {} bytes {} packets",
-            human(stats.rx_bytes),
-            human(stats.rx_packets),
-            human(stats.tx_bytes),
-            human(stats.tx_packets),
-        )?;
     }
     Ok(())
 }
 
+fn text(link: &Link, all: &[Link], details: bool) -> String {
+    let mut text = format!("{} mtu {}", title(link, all), link.mtu);
+    let mut put = |more: String| text += &more;
+    if let Some(qdisc) = &link.qdisc {
+        put(format!(" qdisc {qdisc}"));
+    }
+    if let Some(master) = link.master {
+        put(format!(" master {}", name_of(master, all)));
+    }
+    put(format!(" state {} mode {} group {}", state(link.state), link.mode, group(link)));
+    if link.tx_queue_length != 0 {
+        put(format!(" qlen {}", link.tx_queue_length));
+    }
+    put(format!("\n    link/{}", link.link_type));
+    if let Some(mac) = link.mac {
+        put(format!(" {mac}"));
+    }
+    if let Some(broadcast) = link.broadcast {
+        put(format!(" {} {broadcast}", if is_point_to_point(link) { "peer" } else { "brd" }));
+    }
+    if let Some(id) = link.peer_namespace_id {
+        put(format!(" link-netnsid {id}"));
+    }
+    if let Some(kind) = &link.kind {
+        put(format!(" type {kind}"));
+    }
+    put("\n".to_owned());
+    if let Some(alias) = &link.alias {
+        put(format!("    alias {alias}\n"));
+    }
+    for name in &link.alternative_names {
+        put(format!("    altname {name}\n"));
+    }
+    if details {
+        let names = names_of(all);
+        if let (Some(kind), Some(details)) = (&link.kind, &link.details) {
+            put(format!("    {kind}{}\n", option::text(details, &names)));
+        }
+        if let Some(port) = &link.port {
+            put(format!("    {PORT}{}\n", option::text(port, &names)));
+        }
+    }
+    let stats = &link.stats;
+    put(format!(
+        "    rx {} bytes {} packets, tx {} bytes {} packets\n",
+        human(stats.rx_bytes),
+        human(stats.rx_packets),
+        human(stats.tx_bytes),
+        human(stats.tx_packets),
+    ));
+    text
+}
+
 /// How a line about a link begins: `3: port@eth0: <BROADCAST,UP>`.
 pub(super) fn title(link: &Link, all: &[Link]) -> String {
+    format!("{}: {}: <{}>", link.index, name_and_peer(link, all), flags(link, all).join(","))
+}
+
+pub(super) fn name_and_peer(link: &Link, all: &[Link]) -> String {
     let peer = match link.peer {
         Some(peer) if link.peer_namespace_id.is_some() => format!("@if{peer}"),
         Some(peer) => format!("@{}", name_of(peer, all)),
         None => String::new(),
     };
-    format!("{}: {}{peer}: <{}>", link.index, link.name, flags(link, all).join(","))
-}
-
-/// Names of links by index.
-fn names(all: &[Link]) -> BTreeMap<u32, String> {
-    all.iter().map(|link| (link.index, link.name.to_string())).collect()
+    format!("{}{peer}", link.name)
 }
 
 fn name_of(index: u32, all: &[Link]) -> String {
@@ -193,6 +200,22 @@ fn name_of(index: u32, all: &[Link]) -> String {
 /// Other groups than 0 have names in a file of iproute2's only; as a text they are told by their number.
 fn group(link: &Link) -> String {
     if link.group == 0 { "default".to_owned() } else { link.group.to_string() }
+}
+
+/// With the keys of `ip -json -brief link`.
+fn describe_briefly(link: &Link, all: &[Link]) -> Value {
+    let mut object = brief_identity(link, all);
+    let mac = link.mac.map(|mac| mac.to_string().into());
+    object.extend(mac.map(|mac| ("address".to_owned(), mac)));
+    object.insert("flags".to_owned(), flags(link, all).into());
+    Value::Object(object)
+}
+
+/// What `ip -json -brief` says of a link.
+pub(super) fn brief_identity(link: &Link, all: &[Link]) -> Map<String, Value> {
+    let mut object = identity(link, all);
+    object.retain(|key, _| matches!(key.as_str(), "ifname" | "link" | "link_index" | "operstate"));
+    object
 }
 
 /// With the keys of `ip -json -statistics link`, and some of `-details`.
@@ -210,6 +233,9 @@ fn describe(link: &Link, all: &[Link]) -> Value {
     if !info.is_empty() {
         put("linkinfo", info.into());
     }
+    if let Some(alias) = &link.alias {
+        put("ifalias", alias.as_str().into());
+    }
     put("num_tx_queues", link.tx_queues.into());
     put("num_rx_queues", link.rx_queues.into());
     put("stats64", stats64(&link.stats));
@@ -223,7 +249,7 @@ fn info(link: &Link, all: &[Link]) -> Map<String, Value> {
     if let Some(kind) = &link.kind {
         put("info_kind", kind.as_str().into());
     }
-    let names = names(all);
+    let names = names_of(all);
     if let Some(details) = &link.details {
         let data = option::json(details, &names, Keys::Ip);
         if !data.is_empty() {
@@ -259,10 +285,13 @@ pub(super) fn identity(link: &Link, all: &[Link]) -> Map<String, Value> {
             put("link_pointtopoint", true.into());
         }
     }
+    if !link.alternative_names.is_empty() {
+        put("altnames", link.alternative_names.iter().map(String::as_str).collect());
+    }
     object
 }
 
-/// What `bridge -json link` tells of it too.
+/// What `bridge -json link` says of it too.
 pub(super) fn port_identity(link: &Link, all: &[Link]) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
@@ -295,7 +324,7 @@ pub(super) fn stats64(stats: &LinkStats) -> Value {
     })
 }
 
-fn state(state: OperationalState) -> &'static str {
+pub(super) fn state(state: OperationalState) -> &'static str {
     match state {
         OperationalState::NotPresent => "NOTPRESENT",
         OperationalState::Down => "DOWN",

@@ -1,57 +1,58 @@
-//! What `ip` and `bridge` do: `link`, `addr`, `route`, `neigh`, `bridge`, `stats`.
+//! What `ip` and `bridge` do, in their words: `link`, `addr`, `route`, `neigh`, `netns`, `tuntap`, `bridge`; and `stats`.
 
 mod addr;
+mod addr_change;
 mod bridge;
-pub(crate) mod cli;
-pub(crate) mod keywords;
+mod fdb;
+pub(crate) mod help;
+mod line;
 mod link;
+mod manner;
 mod neigh;
+mod netns;
+mod object;
 mod option;
+mod request;
 mod route;
+mod route_change;
+mod route_get;
+mod route_show;
 mod stats;
+mod thing;
 mod tuntap;
+mod words;
 
-pub(crate) use addr::addr;
-pub(crate) use bridge::bridge;
-pub(crate) use link::link;
-pub(crate) use neigh::neigh;
-pub(crate) use route::route;
-pub(crate) use stats::stats;
-pub(crate) use tuntap::{TuntapArguments, tuntap};
+pub(crate) use object::{Understood, understand};
 
 use crate::failure::Failure;
-use cli::Common;
 use netns_core::link::Link;
-use netns_core::{IfName, Namespace, RouteSocket, link as links};
+use netns_core::{ErrorKind, RouteSocket, link as links};
 use std::collections::BTreeMap;
 
-impl Common {
-    /// A socket in the named namespace, or in our own.
-    fn open(&self) -> Result<RouteSocket, Failure> {
-        Ok(match &self.netns {
-            Some(name) => RouteSocket::open_in(&Namespace::open(name)?)?,
-            None => RouteSocket::open()?,
-        })
+/// What `ip` calls the options of a port of a bridge.
+const PORT: &str = "bridge_slave";
+
+/// The index of a link, by its name, by one of its other names, or by `if` and the index, as iproute2 has it.
+fn index(socket: &mut RouteSocket, name: &str) -> Result<u32, Failure> {
+    match links::get_named(socket, name) {
+        Ok(link) => Ok(link.index),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let digits =
+                name.strip_prefix("if").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| error.into())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-/// The index of a link.
-fn index(socket: &mut RouteSocket, name: IfName) -> Result<u32, Failure> {
-    Ok(links::get(socket, name)?.index)
-}
-
-/// All links of a namespace, or one.
-fn some(socket: &mut RouteSocket, name: Option<IfName>) -> Result<Vec<Link>, Failure> {
-    Ok(match name {
-        Some(name) => vec![links::get(socket, name)?],
-        None => links::list(socket)?,
-    })
+/// Names of links by index.
+fn names_of(links: &[Link]) -> BTreeMap<u32, String> {
+    links.iter().map(|link| (link.index, link.name.to_string())).collect()
 }
 
 /// Names of links by index.
 fn names(socket: &mut RouteSocket) -> Result<BTreeMap<u32, String>, Failure> {
-    let links = links::list(socket)?;
-    Ok(links.into_iter().map(|link| (link.index, link.name.to_string())).collect())
+    Ok(names_of(&links::list(socket)?))
 }
 
 /// The name of the link with this index.

@@ -2,9 +2,9 @@
 
 use super::{index, name_of};
 use crate::failure::Failure;
+use netns_core::RouteSocket;
 use netns_core::link::LinkKind;
 use netns_core::option::{OptionForm, OptionRow, OptionValue, Options};
-use netns_core::{IfName, RouteSocket};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,24 +24,39 @@ const fn is_flag(row: &OptionRow) -> bool {
     matches!(row.form, OptionForm::Flag | OptionForm::QuietFlag)
 }
 
-/// Sets options from `NAME=VALUE`.
+/// The option's name as it was typed: a `remote` is a `group` of one host.
+pub(super) fn spelt(row: &OptionRow, word: &str) -> String {
+    if row.is_called(word) { word.to_owned() } else { row.name.to_owned() }
+}
+
+/// That a kind has no such option.
+pub(super) fn unknown(of: &str, name: &str, rows: &[OptionRow]) -> Failure {
+    let known: Vec<_> = rows.iter().map(|row| row.name).collect();
+    let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
+    Failure::Usage(format!("{of}: there is no option {name:?}; expected one of: {known}"))
+}
+
+/// Sets options by their names and values.
 pub(super) fn set(
     socket: &mut RouteSocket,
     options: &mut dyn Options,
     of: &str,
-    settings: &[String],
+    settings: &[(String, String)],
 ) -> Result<(), Failure> {
-    for setting in settings {
-        let (name, text) = setting.split_once('=').unwrap_or((setting, "on"));
+    for (name, text) in settings {
         let rows = options.rows();
         let mut found = None;
         for row in (0..rows.len()).filter(|&row| rows[row].is_called(name)) {
             let value = match rows[row].form {
-                OptionForm::Link => {
-                    let link = text.parse::<IfName>().map_err(Failure::from)?;
-                    Some(OptionValue::Number(index(socket, link)?.into()))
+                OptionForm::Link => Some(OptionValue::Number(index(socket, text)?.into())),
+                // For `ip` this is octal, and for the table it is not.
+                _ if text.len() > 1
+                    && text.starts_with('0')
+                    && text.bytes().all(|byte| byte.is_ascii_digit()) =>
+                {
+                    None
                 }
-                _ => rows[row].parse(text),
+                _ => rows[row].parse(text).filter(|value| fits(&rows[row], name, *value)),
             };
             let set = value.is_some_and(|value| options.set(row, value));
             found = if set { Some(Ok(())) } else { found.or(Some(Err(&rows[row]))) };
@@ -55,16 +70,15 @@ pub(super) fn set(
                 let expected = row.expected();
                 return Err(Failure::Usage(format!("{of}: {name} is {text:?}; expected {expected}")));
             }
-            None => {
-                let known: Vec<_> = rows.iter().map(|row| row.name).collect();
-                let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
-                return Err(Failure::Usage(format!(
-                    "{of}: there is no option {name:?}; expected one of: {known}"
-                )));
-            }
+            None => return Err(unknown(of, name, rows)),
         }
     }
     Ok(())
+}
+
+/// Whether an option that goes by two names has the right one: a `group` is of many, a `remote` is one host.
+fn fits(row: &OptionRow, name: &str, value: OptionValue) -> bool {
+    row.alias.is_none() || row.word(value) == name
 }
 
 /// What `ip` leaves out: a flag that is off, no link, no address.
@@ -142,8 +156,7 @@ pub(super) enum Keys {
 
 /// The kinds of links and their options, for `--help`.
 pub(super) fn help() -> String {
-    let mut text =
-        "Kinds and their options, as `ip` has them (`type vlan id 10`, or `--option id=10`):\n".to_owned();
+    let mut text = "Kinds and their options, as `ip` has them (`type vlan id 10`):\n".to_owned();
     for kind in LinkKind::ALL {
         let _ = writeln!(text, "\n{}", kind.name());
         for row in kind.rows() {

@@ -1,160 +1,232 @@
 //! `netns route`.
 
-use super::cli::{RouteArguments, RouteChange, RouteCommand};
-use super::{index, name_of, names};
+use super::line::WordLine;
+use super::route_change::{self, RouteVerb};
+use super::words::{IpFamily, Keyword, Phrase, Takes, kind_of_routes, other, short, whole};
+use super::{index, names, route_get, route_show};
 use crate::failure::Failure;
-use crate::output::{json_line, stdout};
-use netns_core::route::{self, Protocol, Route, RouteKind, Scope};
+use netns_core::route::{self, DescribedRoute, Protocol, RouteKind, Scope};
 use netns_core::{IpNet, RouteSocket};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::ExitCode;
+use std::net::IpAddr;
 
 /// `RT_TABLE_MAIN`.
 const MAIN: u32 = 254;
-/// `RTNH_F_*` and `RTM_F_*` with the names that `ip` has for them, in its order:
-/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
-const FLAGS: [(u32, &str); 11] = [
-    (1 << 0, "dead"),
-    (1 << 2, "onlink"),
-    (1 << 1, "pervasive"),
-    (1 << 3, "offload"),
-    (1 << 6, "trap"),
-    (0x100, "notify"),
-    (1 << 4, "linkdown"),
-    (1 << 5, "unresolved"),
-    (0x4000, "rt_offload"),
-    (0x8000, "rt_trap"),
-    (0x2000_0000, "rt_offload_failed"),
+/// `RTM_F_CLONED`: what a cache has.
+const CLONED: u32 = 0x200;
+
+pub(super) const VERBS: &[Keyword<RouteVerb>] = &[
+    short("add", Takes::Nothing, RouteVerb::Add),
+    short("change", Takes::Nothing, RouteVerb::Change),
+    whole("chg", Takes::Nothing, RouteVerb::Change),
+    short("replace", Takes::Nothing, RouteVerb::Replace),
+    short("prepend", Takes::Nothing, RouteVerb::Prepend),
+    short("append", Takes::Nothing, RouteVerb::Append),
+    short("test", Takes::Nothing, RouteVerb::Test),
+    short("delete", Takes::Nothing, RouteVerb::Delete),
+    short("list", Takes::Nothing, RouteVerb::Show),
+    short("show", Takes::Nothing, RouteVerb::Show),
+    short("lst", Takes::Nothing, RouteVerb::Show),
+    short("get", Takes::Nothing, RouteVerb::Get),
+    short("flush", Takes::Nothing, RouteVerb::Flush),
+    short("save", Takes::Refused, RouteVerb::Show),
+    short("restore", Takes::Refused, RouteVerb::Show),
+    short("showdump", Takes::Refused, RouteVerb::Show),
 ];
 
-pub(crate) fn route(arguments: RouteArguments) -> Result<ExitCode, Failure> {
-    let mut socket = arguments.common.open()?;
-    match arguments.command.unwrap_or(RouteCommand::Show) {
-        RouteCommand::Show => {
-            let mut routes = route::list_all(&mut socket)?;
-            routes.retain(|route| {
-                route.table == MAIN && route.destination.address().is_ipv6() == arguments.six
-            });
-            show(&routes, &names(&mut socket)?, arguments.common.json)?;
-        }
-        RouteCommand::Add(change) => {
-            let route = read(&mut socket, &change, arguments.six)?;
-            route::add(&mut socket, &route)?;
-        }
-        RouteCommand::Delete(change) => {
-            let route = read(&mut socket, &change, arguments.six)?;
-            route::delete(&mut socket, &route)?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+/// Which routes are shown, or flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RouteFilter {
+    Table,
+    Protocol,
+    Scope,
+    Kind,
+    Dev,
+    Metric,
+    Via,
+    Source,
+    To,
+    Refused,
 }
 
-fn read(socket: &mut RouteSocket, change: &RouteChange, six: bool) -> Result<Route, Failure> {
-    let any: IpAddr = if six { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let to = match change.to.as_str() {
-        "default" => IpNet::everything(change.via.unwrap_or(any)),
-        to => to.parse()?,
-    };
-    let index = change.dev.map(|dev| index(socket, dev)).transpose()?;
-    Ok(Route { metric: change.metric, ..Route::new(to, change.via, index) })
-}
+pub(super) const SHOW: &[Keyword<RouteFilter>] = &[
+    short("table", Takes::Value, RouteFilter::Table),
+    short("vrf", Takes::Refused, RouteFilter::Refused),
+    short("cached", Takes::Refused, RouteFilter::Refused),
+    short("cloned", Takes::Refused, RouteFilter::Refused),
+    whole("tos", Takes::Refused, RouteFilter::Refused),
+    short("dsfield", Takes::Refused, RouteFilter::Refused),
+    short("protocol", Takes::Value, RouteFilter::Protocol),
+    short("scope", Takes::Value, RouteFilter::Scope),
+    short("type", Takes::Value, RouteFilter::Kind),
+    whole("dev", Takes::Value, RouteFilter::Dev),
+    whole("oif", Takes::Value, RouteFilter::Dev),
+    whole("iif", Takes::Refused, RouteFilter::Refused),
+    whole("mark", Takes::Refused, RouteFilter::Refused),
+    short("metric", Takes::Value, RouteFilter::Metric),
+    short("priority", Takes::Value, RouteFilter::Metric),
+    whole("preference", Takes::Value, RouteFilter::Metric),
+    whole("via", Takes::Via, RouteFilter::Via),
+    whole("src", Takes::Value, RouteFilter::Source),
+    short("realms", Takes::Refused, RouteFilter::Refused),
+    short("from", Takes::Refused, RouteFilter::Refused),
+    short("to", Takes::Selector, RouteFilter::To),
+    other(Takes::Selector, RouteFilter::To),
+];
 
-fn show(routes: &[Route], names: &BTreeMap<u32, String>, json: bool) -> Result<(), Failure> {
-    let mut out = stdout();
-    if json {
-        let routes = routes.iter().map(|route| describe(route, names));
-        json_line(&mut out, &routes.collect())?;
-        return Ok(());
-    }
-    for route in routes {
-        if route.kind != RouteKind::UNICAST {
-            write!(out, "{} ", route.kind)?;
+pub(super) fn route(line: &mut WordLine) -> Result<(), Failure> {
+    match line.verb(VERBS, RouteVerb::Show)? {
+        RouteVerb::Show => {
+            let phrases = line.phrases(SHOW)?;
+            let mut socket = line.manner.open()?;
+            let wanted = WantedRoutes::read(line, &mut socket, &phrases)?;
+            let mut routes = route::list_described(&mut socket)?;
+            routes.retain(|route| wanted.lets(route));
+            let names = names(&mut socket)?;
+            route_show::show(&line.manner, &routes, &names, wanted.hidden())
         }
-        write!(out, "{}", destination(route))?;
-        if let Some(gateway) = route.gateway {
-            write!(out, " via {gateway}")?;
+        RouteVerb::Flush => {
+            let phrases = line.phrases(SHOW)?;
+            if phrases.is_empty() {
+                return Err(Failure::Usage(format!("`{}`: which routes?", line.about)));
+            }
+            let mut socket = line.manner.open()?;
+            let wanted = WantedRoutes::read(line, &mut socket, &phrases)?;
+            // Some go with others.
+            for _ in 0..10 {
+                let mut routes = route::list_described(&mut socket)?;
+                routes.retain(|route| wanted.lets(route));
+                if routes.is_empty() {
+                    break;
+                }
+                for route in &routes {
+                    route_change::delete(&mut socket, route)?;
+                }
+            }
+            Ok(())
         }
-        if let Some(via) = route.via {
-            write!(out, " via inet6 {via}")?;
+        RouteVerb::Get => {
+            let phrases = line.phrases(route_get::GET_WORDS)?;
+            let mut socket = line.manner.open()?;
+            let mut request = route_get::get(line, &mut socket, &phrases)?;
+            let found = route::find(&mut socket, &mut request)?;
+            let names = names(&mut socket)?;
+            route_show::show(&line.manner, &[found], &names, route_show::Hidden::default())
         }
-        if let Some(index) = route.index {
-            write!(out, " dev {}", name_of(names, index))?;
-        }
-        if route.protocol != Protocol::BOOT {
-            write!(out, " proto {}", route.protocol)?;
-        }
-        if route.scope != Scope::GLOBAL {
-            write!(out, " scope {}", route.scope)?;
-        }
-        if let Some(source) = route.source {
-            write!(out, " src {source}")?;
-        }
-        if let Some(metric) = route.metric {
-            write!(out, " metric {metric}")?;
-        }
-        for flag in flags(route) {
-            write!(out, " {flag}")?;
-        }
-        if let Some(left) = route.expires {
-            write!(out, " expires {}sec", left.as_secs())?;
-        }
-        if let Some(preference) = route.preference {
-            write!(out, " pref {preference}")?;
-        }
-        writeln!(out)?;
-    }
-    Ok(())
-}
-
-/// As `ip` prints it: a single address has no prefix length.
-fn destination(route: &Route) -> String {
-    let net = route.destination;
-    match net.prefix() {
-        0 => "default".to_owned(),
-        _ if net == IpNet::single(net.address()) => net.address().to_string(),
-        _ => net.to_string(),
+        verb => route_change::change(line, verb),
     }
 }
 
-fn flags(route: &Route) -> impl Iterator<Item = &'static str> {
-    let flags = route.flags;
-    FLAGS.iter().filter(move |(bit, _)| flags & bit != 0).map(|&(_, name)| name)
+/// Which routes are meant.
+#[derive(Default)]
+struct WantedRoutes {
+    /// `None` for both.
+    family: Option<IpFamily>,
+    /// `None` for all.
+    table: Option<u32>,
+    protocol: Option<Protocol>,
+    scope: Option<Scope>,
+    kind: Option<RouteKind>,
+    index: Option<u32>,
+    metric: Option<u32>,
+    via: Option<IpNet>,
+    source: Option<IpNet>,
+    /// The destination is within this network, ...
+    root: Option<IpNet>,
+    /// ... and contains this one.
+    matching: Option<IpNet>,
 }
 
-/// With the keys of `ip -json route`, which leaves out what goes without saying.
-fn describe(route: &Route, names: &BTreeMap<u32, String>) -> Value {
-    let mut value = json!({ "dst": destination(route), "flags": flags(route).collect::<Vec<_>>() });
-    let mut put = |key: &str, said: bool, other: Value| {
-        if said {
-            value[key] = other;
+impl WantedRoutes {
+    fn read(
+        line: &WordLine,
+        socket: &mut RouteSocket,
+        phrases: &[Phrase<RouteFilter>],
+    ) -> Result<Self, Failure> {
+        let family = line.manner.family;
+        let mut wanted = Self { family, table: Some(MAIN), ..Self::default() };
+        for phrase in phrases {
+            let is_all = phrase.value() == "all";
+            match phrase.act {
+                RouteFilter::Table if is_all => wanted.table = None,
+                RouteFilter::Table => {
+                    wanted.table = Some(route_change::table(phrase)?).filter(|&table| table != 0);
+                }
+                RouteFilter::Protocol | RouteFilter::Scope if is_all => {}
+                RouteFilter::Protocol => wanted.protocol = Some(route_change::protocol(phrase)?),
+                RouteFilter::Scope => wanted.scope = Some(route_change::scope(phrase)?),
+                RouteFilter::Kind => {
+                    let kind = kind_of_routes(phrase.value());
+                    wanted.kind = Some(kind.ok_or_else(|| phrase.wrong("no type of routes"))?);
+                }
+                RouteFilter::Dev => wanted.index = Some(index(socket, phrase.value())?),
+                RouteFilter::Metric => wanted.metric = Some(phrase.number32()?),
+                RouteFilter::Via => {
+                    let said =
+                        if let [said, _] = &phrase.values[..] { IpFamily::named(said) } else { family };
+                    wanted.via = Some(phrase.net(said)?);
+                }
+                RouteFilter::Source => wanted.source = Some(phrase.net(family)?),
+                RouteFilter::To => wanted.destination(phrase, family)?,
+                RouteFilter::Refused => {}
+            }
         }
-    };
-    put("type", route.kind != RouteKind::UNICAST, route.kind.to_string().into());
-    put("protocol", route.protocol != Protocol::BOOT, route.protocol.to_string().into());
-    put("scope", route.scope != Scope::GLOBAL, route.scope.to_string().into());
-    if let Some(gateway) = route.gateway {
-        put("gateway", true, gateway.to_string().into());
+        // What `ip` asks the kernel for.
+        if wanted.family.is_none() && wanted.table.is_some() {
+            wanted.family = Some(IpFamily::Inet);
+        }
+        Ok(wanted)
     }
-    if let Some(via) = route.via {
-        put("via", true, json!({ "family": "inet6", "host": via.to_string() }));
+
+    fn destination(&mut self, phrase: &Phrase<RouteFilter>, family: Option<IpFamily>) -> Result<(), Failure> {
+        let selector = if let [selector, _] = &phrase.values[..] { selector.as_str() } else { "exact" };
+        let net = match phrase.value() {
+            "default" => {
+                let like: IpAddr = match family.unwrap_or(IpFamily::Inet) {
+                    IpFamily::Inet => [0; 4].into(),
+                    IpFamily::Inet6 => [0_u16; 8].into(),
+                };
+                IpNet::everything(like)
+            }
+            _ => phrase.net(family)?,
+        };
+        let (is_root, is_match) = ("root".starts_with(selector), "match".starts_with(selector));
+        self.root = (is_root || !is_match).then_some(net);
+        self.matching = (is_match || !is_root).then_some(net);
+        Ok(())
     }
-    if let Some(index) = route.index {
-        put("dev", true, name_of(names, index).into());
+
+    fn lets(&self, described: &DescribedRoute) -> bool {
+        let route = &described.route;
+        let to = route.destination;
+        let gateway = route.gateway.or(route.via.map(IpAddr::from));
+        let holds = |net: Option<IpNet>, address: Option<IpAddr>| {
+            net.is_none_or(|net| address.is_some_and(|address| net.contains(address)))
+        };
+        route.flags & CLONED == 0
+            && self.family.is_none_or(|family| family.is_of(to.address()))
+            && self.table.is_none_or(|table| table == route.table)
+            && self.protocol.is_none_or(|protocol| protocol == route.protocol)
+            && self.scope.is_none_or(|scope| scope == route.scope)
+            && self.kind.is_none_or(|kind| kind == route.kind)
+            && self.index.is_none_or(|index| Some(index) == route.index)
+            && self.metric.is_none_or(|metric| metric == route.metric.unwrap_or(0))
+            && holds(self.via, gateway)
+            && holds(self.source, route.source)
+            && self.root.is_none_or(|net| net.prefix() <= to.prefix() && net.contains(to.address()))
+            && self.matching.is_none_or(|net| to.prefix() <= net.prefix() && to.contains(net.address()))
     }
-    if let Some(source) = route.source {
-        put("prefsrc", true, source.to_string().into());
+
+    /// What `ip` leaves out where it was asked for.
+    fn hidden(&self) -> route_show::Hidden {
+        let is_single = |net: Option<IpNet>| net.is_some_and(|net| net == IpNet::single(net.address()));
+        route_show::Hidden {
+            protocol: self.protocol.is_some(),
+            scope: self.scope.is_some(),
+            dev: self.index.is_some(),
+            metric: self.metric.is_some(),
+            gateway: is_single(self.via),
+            source: is_single(self.source),
+            table: self.table.is_some(),
+        }
     }
-    if let Some(metric) = route.metric {
-        put("metric", true, metric.into());
-    }
-    if let Some(left) = route.expires {
-        put("expires", true, left.as_secs().into());
-    }
-    if let Some(preference) = route.preference {
-        put("pref", true, preference.to_string().into());
-    }
-    value
 }

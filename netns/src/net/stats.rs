@@ -1,23 +1,25 @@
 //! `netns stats`.
 
-use super::cli::StatsArguments;
-use super::link::stats64;
-use super::some;
+use super::line::WordLine;
+use super::link::{self, LinkFilter, stats64};
+use super::words::{Keyword, Takes, other, whole};
 use crate::failure::Failure;
-use crate::output::{human, json_line, stdout};
+use crate::output::{human, stdout};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::process::ExitCode;
 
-pub(crate) fn stats(arguments: &StatsArguments) -> Result<ExitCode, Failure> {
-    let links = some(&mut arguments.common.open()?, arguments.name)?;
+pub(super) const WORDS: &[Keyword<LinkFilter>] =
+    &[whole("dev", Takes::Value, LinkFilter::Dev), other(Takes::Value, LinkFilter::Dev)];
+
+pub(super) fn stats(line: &mut WordLine) -> Result<(), Failure> {
+    let phrases = line.phrases(WORDS)?;
+    let links = link::select(&mut line.manner.open()?, &phrases)?;
     let mut out = stdout();
-    if arguments.common.json {
+    if line.manner.json {
         let links = links.iter().map(|link| {
             json!({ "ifindex": link.index, "ifname": link.name.as_str(), "stats64": stats64(&link.stats) })
         });
-        json_line(&mut out, &links.collect::<Value>())?;
-        return Ok(ExitCode::SUCCESS);
+        return line.manner.print_json(&mut out, &links.collect::<Value>());
     }
     writeln!(
         out,
@@ -34,5 +36,5 @@ pub(crate) fn stats(arguments: &StatsArguments) -> Result<ExitCode, Failure> {
             link.name
         )?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

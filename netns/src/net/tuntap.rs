@@ -1,130 +1,142 @@
 //! `netns tuntap`: TAPs and TUNs, in `ip tuntap`'s words.
 
-use super::cli::Common;
+use super::index;
+use super::line::WordLine;
 use super::option::{self, Keys};
+use super::words::{Keyword, Takes, find, other, short};
 use crate::failure::Failure;
-use crate::output::{json_line, stdout};
-use clap::{Args, Subcommand, ValueEnum};
-use netns_core::link::{self, Link, LinkKind};
+use crate::output::stdout;
+use netns_core::IfName;
+use netns_core::link::{self, Link, LinkKind, TunType};
 use netns_core::tap::{Tap, TapMode, TapOptions};
-use netns_core::{IfName, Namespace};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::ExitCode;
 
-#[derive(Debug, Args)]
-pub(crate) struct TuntapArguments {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Option<TuntapCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-enum TuntapCommand {
-    /// List TAPs and TUNs.
-    #[command(visible_alias = "list")]
+/// What a line does with TAPs and TUNs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TuntapVerb {
+    Add,
+    Delete,
     Show,
-    /// Make one that stays until it is deleted: `tuntap add dev tap0 mode tap user 1000`.
-    Add(TuntapAdd),
-    /// Delete one.
-    #[command(visible_alias = "del")]
-    Delete {
-        /// Its name.
-        name: IfName,
-        /// Frames or packets; it is known by its name.
-        #[arg(long, value_enum)]
-        mode: Option<TuntapMode>,
-    },
 }
 
-#[derive(Debug, Args)]
-struct TuntapAdd {
-    /// Its name.
-    name: IfName,
-    /// Frames or packets.
-    #[arg(long, value_enum)]
-    mode: TuntapMode,
-    /// The user that may attach to it, by number.
-    #[arg(long, value_name = "UID")]
-    user: Option<u32>,
-    /// The group that may attach to it, by number.
-    #[arg(long, value_name = "GID")]
-    group: Option<u32>,
-    /// Each frame begins with a virtio header.
-    #[arg(long = "vnet_hdr")]
-    vnet_hdr: bool,
-    /// Several queues.
-    #[arg(long = "multi_queue")]
-    multi_queue: bool,
-    /// Each frame begins with flags and a protocol.
-    #[arg(long)]
-    pi: bool,
+pub(super) const VERBS: &[Keyword<TuntapVerb>] = &[
+    short("add", Takes::Nothing, TuntapVerb::Add),
+    short("delete", Takes::Nothing, TuntapVerb::Delete),
+    short("show", Takes::Nothing, TuntapVerb::Show),
+    short("lst", Takes::Nothing, TuntapVerb::Show),
+    short("list", Takes::Nothing, TuntapVerb::Show),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TuntapWord {
+    Mode,
+    User,
+    Group,
+    PacketInfo,
+    VnetHeader,
+    MultiQueue,
+    Name,
+    Refused,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum TuntapMode {
-    /// Ethernet frames.
-    Tap,
-    /// IP packets.
-    Tun,
-}
+/// In the order of `parse_args` of `ip/iptuntap.c`.
+pub(super) const TUNTAP_WORDS: &[Keyword<TuntapWord>] = &[
+    short("mode", Takes::Value, TuntapWord::Mode),
+    short("user", Takes::Value, TuntapWord::User),
+    short("group", Takes::Value, TuntapWord::Group),
+    short("pi", Takes::Nothing, TuntapWord::PacketInfo),
+    short("one_queue", Takes::Refused, TuntapWord::Refused),
+    short("vnet_hdr", Takes::Nothing, TuntapWord::VnetHeader),
+    short("multi_queue", Takes::Nothing, TuntapWord::MultiQueue),
+    short("dev", Takes::Value, TuntapWord::Name),
+    short("name", Takes::Value, TuntapWord::Name),
+    other(Takes::Value, TuntapWord::Name),
+];
 
-pub(crate) fn tuntap(arguments: TuntapArguments) -> Result<ExitCode, Failure> {
-    let mut socket = arguments.common.open()?;
-    match arguments.command.unwrap_or(TuntapCommand::Show) {
-        TuntapCommand::Show => show(&link::list(&mut socket)?, arguments.common.json)?,
-        TuntapCommand::Add(new) => add(&new, arguments.common.netns.as_deref())?,
-        TuntapCommand::Delete { name, .. } => {
-            let found = link::get(&mut socket, name)?;
-            if !matches!(found.details, Some(LinkKind::Tun(_))) {
-                return Err(Failure::Usage(format!("{name} is no TAP and no TUN")));
+pub(super) fn tuntap(line: &mut WordLine) -> Result<(), Failure> {
+    let verb = line.verb(VERBS, TuntapVerb::Show)?;
+    if verb == TuntapVerb::Show {
+        line.end()?;
+        return show(line, &link::list(&mut line.manner.open()?)?);
+    }
+    let phrases = line.phrases(TUNTAP_WORDS)?;
+    let mut names = phrases.iter().filter(|phrase| phrase.act == TuntapWord::Name);
+    let name: IfName = match (names.next(), names.next()) {
+        (Some(name), None) => name.value().parse()?,
+        (None, _) => return Err(Failure::Usage(format!("`{}`: the name is missing", line.about))),
+        (_, Some(name)) => return Err(Failure::Usage(format!("{:?} is one name too many", name.value()))),
+    };
+    let mut options = TapOptions { mode: TapMode::Tap, ..TapOptions::new(name) };
+    let (mut has_mode, mut user, mut group) = (false, None, None);
+    for phrase in &phrases {
+        match phrase.act {
+            TuntapWord::Mode => {
+                const MODES: &[Keyword<TapMode>] =
+                    &[short("tun", Takes::Nothing, TapMode::Tun), short("tap", Takes::Nothing, TapMode::Tap)];
+                options.mode =
+                    find(MODES, phrase.value()).ok_or_else(|| phrase.wrong("neither tun nor tap"))?.act;
+                has_mode = true;
             }
-            link::delete(&mut socket, found.index)?;
+            TuntapWord::User => user = Some(phrase.number32()?),
+            TuntapWord::Group => group = Some(phrase.number32()?),
+            TuntapWord::PacketInfo => options.packet_info = true,
+            TuntapWord::VnetHeader => options.vnet_hdr = true,
+            TuntapWord::MultiQueue => options.multi_queue = true,
+            TuntapWord::Name | TuntapWord::Refused => {}
         }
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn add(new: &TuntapAdd, netns: Option<&str>) -> Result<(), Failure> {
-    let options = TapOptions {
-        mode: match new.mode {
-            TuntapMode::Tap => TapMode::Tap,
-            TuntapMode::Tun => TapMode::Tun,
-        },
-        vnet_hdr: new.vnet_hdr,
-        multi_queue: new.multi_queue,
-        packet_info: new.pi,
-        ..TapOptions::new(new.name)
-    };
-    let tap = match netns {
-        Some(name) => Tap::create_in(&Namespace::open(name)?, &options)?,
+    if !has_mode {
+        return Err(Failure::Usage(format!("`{}`: \"mode\" and tun or tap are missing", line.about)));
+    }
+    if verb == TuntapVerb::Delete {
+        return delete(line, name, options.mode);
+    }
+    let tap = match line.manner.namespace()? {
+        Some(namespace) => Tap::create_in(&namespace, &options)?,
         None => Tap::create(&options)?,
     };
-    if let Some(user) = new.user {
+    if let Some(user) = user {
         tap.set_owner(user)?;
     }
-    if let Some(group) = new.group {
+    if let Some(group) = group {
         tap.set_group(group)?;
     }
     // Last: what fails before leaves nothing.
     Ok(tap.set_persistent(true)?)
 }
 
-fn show(links: &[Link], json: bool) -> Result<(), Failure> {
+fn delete(line: &WordLine, name: IfName, mode: TapMode) -> Result<(), Failure> {
+    let mut socket = line.manner.open()?;
+    let index = index(&mut socket, name.as_str())?;
+    let found = link::get(&mut socket, index)?;
+    let is = |word: &str| found.kind.as_deref() == Some("tun") && kind_word(&found) == Some(word);
+    let (word, what) = if mode == TapMode::Tap { ("tap", "TAP") } else { ("tun", "TUN") };
+    if !is(word) {
+        return Err(Failure::Usage(format!("{name} is no {what}")));
+    }
+    Ok(link::delete(&mut socket, index)?)
+}
+
+/// `tun` or `tap`.
+fn kind_word(link: &Link) -> Option<&'static str> {
+    let Some(LinkKind::Tun(options)) = link.details else { return None };
+    options.tun_type.and_then(TunType::word)
+}
+
+fn show(line: &WordLine, links: &[Link]) -> Result<(), Failure> {
     let taps = links
         .iter()
         .filter_map(|link| Some((link, link.details.filter(|details| matches!(details, LinkKind::Tun(_)))?)));
     let mut out = stdout();
-    if json {
+    if line.manner.json {
         let taps = taps.map(|(link, details)| {
             let mut object = option::json(&details, &BTreeMap::new(), Keys::Ip);
             object.insert("ifname".to_owned(), link.name.as_str().into());
             Value::Object(object)
         });
-        json_line(&mut out, &taps.collect())?;
-        return Ok(());
+        return line.manner.print_json(&mut out, &taps.collect());
     }
     for (link, details) in taps {
         writeln!(out, "{}:{}", link.name, option::text(&details, &BTreeMap::new()))?;

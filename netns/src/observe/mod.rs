@@ -7,7 +7,7 @@ use crate::cli::{ObserveArguments, Unmatched};
 use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::output::{json_line, stdout};
+use crate::output::{json_line, stream};
 use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
@@ -172,7 +172,7 @@ impl Watching<'_> {
     }
 
     fn watch(&self, bridge: &mut ObservedBridge<'_>) -> Result<(), Failure> {
-        let mut out = stdout();
+        let mut out = stream();
         if self.arguments.watch.json {
             let ports: Vec<Value> = bridge.observer.ports().map(|port| port.name.as_str().into()).collect();
             json_line(&mut out, &json!({ "type": "observe", "bridge": bridge.name, "ports": ports }))?;

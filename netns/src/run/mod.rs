@@ -14,13 +14,14 @@ mod report;
 mod source;
 mod steps;
 mod traffic;
+mod trunk;
 mod ways;
 
 use crate::cli::{RunArguments, RunShape};
 use crate::counting::{self, Counting};
 use crate::failure::{self, Failure};
 use crate::messages::say;
-use crate::output::stdout;
+use crate::output::stream;
 use crate::signals::Stop;
 use crate::watch::{self, Teller, metrics::Metrics};
 use counters::verify;
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     // Before anything is made: the address may be taken.
     let metrics = arguments.watch.metrics(&plan.network())?;
-    let mut report = RunReport::new(stdout(), arguments.watch.json, plan.members.len());
+    let mut report = RunReport::new(stream(), arguments.watch.json, plan.members.len());
 
     let mut probe = preflight::check_kernel()?;
     // Between two namespaces that are joined by a cable there is no bridge.

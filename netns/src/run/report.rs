@@ -8,13 +8,13 @@ use super::steps::BuildSteps;
 use crate::failure::Failure;
 use crate::messages::{is_verbose, say};
 use crate::name;
-use crate::output::{json_line, micros, millis};
+use crate::output::{Printer, json_line, micros, millis};
 use crate::progress::ProgressLine;
 use crate::watch::reasons;
 use netns_ebpf::attack::TrialOutcome;
 use netns_ebpf::layout::Violations;
 use serde_json::{Value, json};
-use std::io::{StdoutLock, Write};
+use std::io::Write;
 use std::time::Duration;
 
 /// Up to this many steps beside the first four are printed.
@@ -25,7 +25,7 @@ const FEW: usize = 8;
 /// Prints.
 #[derive(Debug)]
 pub(crate) struct RunReport {
-    out: StdoutLock<'static>,
+    out: Printer,
     json: bool,
     steps: Vec<(String, Duration)>,
     /// Of the steps, those that set up a namespace.
@@ -78,7 +78,7 @@ impl BuildSteps for RunReport {
 
 impl RunReport {
     /// Of a run with so many namespaces.
-    pub(crate) fn new(out: StdoutLock<'static>, json: bool, total: usize) -> Self {
+    pub(crate) fn new(out: Printer, json: bool, total: usize) -> Self {
         let line = ProgressLine::new(!is_verbose() || json);
         Self { out, json, steps: Vec::new(), namespaces: Vec::new(), total, line }
     }
@@ -101,7 +101,7 @@ impl RunReport {
     }
 
     /// Where it goes.
-    pub(crate) fn out(&mut self) -> &mut StdoutLock<'static> {
+    pub(crate) fn out(&mut self) -> &mut Printer {
         &mut self.out
     }
 

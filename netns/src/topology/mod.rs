@@ -2,10 +2,11 @@
 
 pub(crate) mod cli;
 mod progress;
+mod watch;
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
-use crate::output::{json_line, stdout};
+use crate::output::{copy, json_line, stdout};
 use crate::require;
 use crate::rights;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+pub(crate) use watch::watch;
 
 pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
@@ -28,7 +30,7 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     if done.was_up && done.changes.is_empty() && !arguments.quiet {
         say(format_args!("{} is up: there is nothing to change", arguments.file.display()));
     }
-    tell(&done.changes, arguments.quiet || told)
+    tell_done(&done.changes, arguments.quiet || told)
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
@@ -50,7 +52,7 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
             say(format_args!("{file} is not up: there is nothing to take down"));
         }
     }
-    tell(&done.changes, arguments.quiet || told)
+    tell_done(&done.changes, arguments.quiet || told)
 }
 
 /// Reports what was to go and stays, because something of somebody else has taken its place.
@@ -108,6 +110,12 @@ fn describe_lab(record: &Record) -> Value {
         "complete": record.is_complete(),
         "namespaces": record.namespace_names().collect::<Vec<_>>(), "bridges": bridges,
     })
+}
+
+/// Prints what was changed. It stays changed if nobody can read of it: taking it back could fail as well.
+fn tell_done(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
+    tell(changes, quiet)
+        .map_err(|failure| Failure::Kernel(format!("{failure}; the changes that it would list are made")))
 }
 
 fn tell(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
@@ -180,7 +188,7 @@ pub(crate) fn logs(arguments: &LogsArguments) -> Result<ExitCode, Failure> {
             arguments.namespace.as_ref().map_or_else(String::new, |name| format!(" in namespace {name}"));
         return Err(Failure::usage(format!("nothing that {file} runs{what} was started")));
     }
-    let (mut out, several) = (stdout(), files.len() > 1);
+    let (mut out, several) = (copy(), files.len() > 1);
     for (namespace, path) in files {
         let text =
             fs::read(&path).map_err(|error| Failure::usage(format!("read {}: {error}", path.display())))?;

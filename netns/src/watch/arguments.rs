@@ -27,7 +27,7 @@ pub(crate) struct WatchArguments {
     /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
     #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
     pub(crate) pairs: PairLimit,
-    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's.
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's, :PORT every address's, and 0 one that the kernel chooses and that is printed.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<ListenAddress>,
     /// Metrics of pairs too: of the N busiest.

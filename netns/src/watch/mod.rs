@@ -13,11 +13,12 @@ mod violation;
 use crate::failure::Failure;
 use crate::messages::Aside;
 use crate::outlet::Outlet;
+use crate::output::Printer;
 use crate::signals::Stop;
 use arguments::WatchArguments;
 use metrics::Metrics;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
-use std::io::{StdoutLock, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -91,7 +92,7 @@ pub(crate) fn watch(
     source: &mut impl Source,
     arguments: &WatchArguments,
     stop: &Stop,
-    out: &mut StdoutLock<'_>,
+    out: &mut Printer,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
     let publish = |network: &str, reading: &Arc<Reading>, lost: Losses| {

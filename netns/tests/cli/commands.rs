@@ -107,7 +107,7 @@ fn link_show_says_what_ip_says() {
         let gone = done(&mut xtask("link delete port"));
         assert_eq!(
             (gone.code, gone.err.as_str()),
-            (Some(2), "error: delete link port: No such device (os error 19)\n")
+            (Some(2), "error: get link port: No such device (os error 19)\n")
         );
         assert_eq!(only(&ip_json("link show br0"))["ifname"], "br0");
     });
@@ -122,7 +122,7 @@ fn ping_tells_whether_all_was_answered() {
         ip("link set port up");
         ip("-n ns1 addr add 10.5.0.2/24 dev eth0");
         ip("-n ns1 link set eth0 up");
-        let answered = done(&mut xtask("ping ns1 10.5.0.1 --count 2 --interval 0.1 --json"));
+        let answered = done(&mut xtask("ping ns1 10.5.0.1 --count 2 --interval 0.1 --timeout 20 --json"));
         assert_eq!(answered.code, Some(0), "{}", answered.err);
         let answered: Value = serde_json::from_str(&answered.out).unwrap();
         assert_eq!((&answered["sent"], &answered["received"]), (&json!(2), &json!(2)));
@@ -134,5 +134,110 @@ fn ping_tells_whether_all_was_answered() {
         let nowhere = done(&mut xtask("ping ns1 10.6.0.1 --count 1"));
         assert_eq!(nowhere.code, Some(2));
         assert!(nowhere.err.contains("Network is unreachable"), "{}", nowhere.err);
+    });
+}
+
+/// What a terminal obeys: it would turn what follows red, and ring.
+const ODD: &str = "a\x1b[31m\x07";
+
+#[test]
+fn names_that_a_terminal_would_obey_are_shown() {
+    in_host(|_| {
+        for line in [
+            &format!("link add name br{ODD} type bridge")[..],
+            &format!("link add name {ODD} type veth peer name b{ODD}"),
+            &format!("link set dev {ODD} up master br{ODD}"),
+            &format!("link set dev b{ODD} up alias {ODD}"),
+            &format!("addr add 10.1.1.1/24 dev b{ODD}"),
+            &format!("route add 10.2.0.0/16 dev b{ODD}"),
+            &format!("neigh add 10.1.1.2 lladdr 02:00:00:00:00:02 dev b{ODD}"),
+            &format!("netns add {ODD}"),
+        ] {
+            ip(line);
+        }
+        for line in [
+            "link",
+            "-br link",
+            "-o link",
+            "-d link",
+            "addr",
+            "-br addr",
+            "-o addr",
+            "route",
+            "neigh",
+            "bridge link",
+            "bridge fdb",
+            "stats",
+            "netns",
+        ] {
+            let shown = done(&mut xtask(line));
+            assert_eq!(shown.code, Some(0), "{line}: {}", shown.err);
+            let is_plain = |letter: char| !letter.is_control() || letter == '\n' || letter == '\t';
+            assert!(
+                shown.out.chars().all(is_plain) && shown.out.contains(r"\x1b[31m\x07"),
+                "{line}: {:?}",
+                shown.out
+            );
+        }
+        let listed: Value = serde_json::from_str(&done(&mut xtask("-j netns")).out).unwrap();
+        assert_eq!(listed[0]["name"], ODD);
+        let gone = done(&mut xtask(&format!("link del no{ODD}")));
+        assert_eq!(gone.err, "error: get link noa\\x1b[31m\\x07: No such device (os error 19)\n");
+    });
+}
+
+#[test]
+fn each_of_several_names_is_tried() {
+    in_host(|_| {
+        ip("netns add b");
+        let made = done(&mut xtask("netns add a b c d/e f"));
+        let said = "error: create namespace b: open: File exists (os error 17)\n";
+        assert!(made.code == Some(2) && made.err.starts_with(said), "{:?} {}", made.code, made.err);
+        assert_eq!(done(&mut xtask("netns")).out, "a\nb\nc\nf\n");
+        let gone = done(&mut xtask("netns delete f nowhere a b"));
+        assert_eq!((gone.code, gone.err.lines().count()), (Some(2), 1), "{}", gone.err);
+        assert_eq!(done(&mut xtask("netns")).out, "c\n");
+        ip("netns delete c");
+    });
+}
+
+#[test]
+fn what_cannot_be_written_undoes_nothing() {
+    in_host(|host| {
+        let file = crate::topology::example("bridge");
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let up = done(xtask(&format!("up {}", file.display())).stdout(full()));
+        assert_eq!(
+            (up.code, up.err.as_str()),
+            (
+                Some(2),
+                "error: write output: No space left on device (os error 28); the changes that it would list are made\n"
+            )
+        );
+        assert!(done(&mut xtask("labs")).out.contains(": up, "));
+        // Somebody who has seen enough is no error.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let down = done(xtask(&format!("down {}", file.display())).stdout(writer));
+        assert_eq!((down.code, down.err.as_str()), (Some(0), ""));
+        assert_eq!(done(&mut xtask("labs")).out, "");
+        let list = done(xtask("link").stdout(full()));
+        assert_eq!(
+            (list.code, list.err.as_str()),
+            (Some(2), "error: write output: No space left on device (os error 28)\n")
+        );
+        host.assert_clean();
+    });
+}
+
+#[test]
+fn a_command_without_an_end_ends_with_its_reader() {
+    in_host(|_| {
+        ip("netns add ns1");
+        ip("-n ns1 link set lo up");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ping = done(xtask("ping ns1 127.0.0.1 --count 9").stdout(writer));
+        assert_eq!((ping.code, ping.err.as_str()), (Some(141), ""));
     });
 }

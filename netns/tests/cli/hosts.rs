@@ -28,7 +28,7 @@ fn with_read_only_settings_a_run_warns_and_goes_on() {
             let run = unchanged(&mut xtask(&format!("{arguments} --duration 0.5 --json")));
             assert_eq!(run.code, Some(0), "{arguments}: {}{}", run.out, run.err);
             let warning = "warning: ip_forward stays off; the host routes nothing for them: write sysctl \
-                           net/ipv4/ip_forward=1: write: Read-only file system (os error 30)\n";
+                           net/ipv4/ip_forward=1: Read-only file system (os error 30)\n";
             // Between two namespaces and a cable there is no host.
             assert_eq!(run.err, if arguments.contains("pair") { "" } else { warning }, "{arguments}");
             let summary = summary(&run);

@@ -85,7 +85,7 @@ fn a_reader_that_goes_away_ends_a_run() {
         let before = state_of_the_host();
         let (mut child, out) = watching("run --json --interval 0.2");
         drop(out);
-        assert_eq!(child.wait().unwrap().code(), Some(2));
+        assert_eq!(child.wait().unwrap().code(), Some(141));
         assert_eq!(state_of_the_host(), before);
     });
 }

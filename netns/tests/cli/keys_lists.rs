@@ -16,8 +16,6 @@ pub(crate) struct Pair {
 
 const LINK_LAYER: &str = "of the driver, or of who listens in; netns-core makes no use of it";
 
-const OTHER_NAMES: &str = "told where a link has further names; netns-core knows it by its first";
-
 pub(crate) const LINKS: Pair = Pair {
     ours: "link show",
     theirs: "ip -details -statistics link show",
@@ -28,7 +26,6 @@ pub(crate) const LINKS: Pair = Pair {
              gso_ipv4_max_size gro_ipv4_max_size parentbus parentdev",
             LINK_LAYER,
         ),
-        ("altnames", OTHER_NAMES),
         (
             "linkinfo.info_data.user linkinfo.info_data.group",
             "the names of those that may attach to a TAP; we have their numbers, as `owner` and `owner_group`",
@@ -74,10 +71,10 @@ pub(crate) const ADDRESSES: Pair = Pair {
     ours: "addr show",
     theirs: "ip addr show",
     names: &["ifindex"],
-    missing: &[
-        ("altnames", OTHER_NAMES),
-        ("addr_info.protocol", "told since iproute2 6.3: who made the address, which netns-core never says"),
-    ],
+    missing: &[(
+        "addr_info.protocol",
+        "told since iproute2 6.3: who made the address, which netns-core never says",
+    )],
     more: &[],
 };
 
@@ -85,13 +82,7 @@ pub(crate) const ROUTES: Pair = Pair {
     ours: "route show",
     theirs: "ip -4 route show",
     names: &["type", "dst", "metric", "dev"],
-    missing: &[
-        ("metrics", "limits of a route (mtu, hoplimit): netns-core sets none"),
-        (
-            "nexthops",
-            "of routes over several routers, which netns-core does not make; `Route` has room for one",
-        ),
-    ],
+    missing: &[],
     more: &[],
 };
 
@@ -121,7 +112,10 @@ pub(crate) const FORWARDING: Pair = Pair {
     ours: "bridge fdb show",
     theirs: "bridge -statistics fdb show",
     names: &["mac", "ifname", "master", "vlan"],
-    missing: &[("used updated", "ages; a bridge forgets an address after its `ageing`")],
+    missing: &[
+        ("used updated", "ages; a bridge forgets an address after its `ageing`"),
+        ("viaIf", "of VXLANs; the link says what it is on"),
+    ],
     more: &[],
 };
 
@@ -131,7 +125,7 @@ pub(crate) const STATS: Pair = Pair {
     names: &["ifindex"],
     missing: &[(
         "flags mtu qdisc operstate linkmode group txqlen link_type address broadcast master link link_index \
-         link_netnsid altnames",
+         link_netnsid altnames ifalias",
         "`link show` tells it",
     )],
     more: &[],

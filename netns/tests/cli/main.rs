@@ -35,20 +35,29 @@ mod topology_faults;
 mod topology_groups;
 mod topology_labs;
 mod topology_many;
+mod topology_nat;
 mod topology_policy;
+mod topology_watch;
+mod tutorial;
 mod unit;
 mod unmatched;
 mod unrecorded;
 mod vlan;
 mod watched;
+mod words;
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 use tests::{ip, run as run_tool, tc};
 
+/// `netns`, without arguments.
+fn bare() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_netns"))
+}
+
 /// `netns ARGUMENTS`, split at white space.
 fn xtask(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netns"));
+    let mut command = bare();
     command.args(arguments.split_whitespace()).stdin(Stdio::null());
     command
 }

@@ -52,7 +52,9 @@ fn man_pages_of_every_command() {
     let mut pages: Vec<String> =
         fs::read_dir(folder).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
     pages.sort_unstable();
-    for page in ["netns.1", "netns-up.1", "netns-netns-exec.1", "netns-bridge-fdb-replace.1"] {
+    for page in
+        ["netns.1", "netns-up.1", "netns-netns-exec.1", "netns-bridge-fdb-replace.1", "netns-route-get.1"]
+    {
         assert!(pages.iter().any(|known| known == page), "{page} of {pages:?}");
     }
     let up = fs::read_to_string(folder.join("netns-up.1")).unwrap();
@@ -73,9 +75,7 @@ fn man_pages_of_every_command() {
 
 #[test]
 fn a_slip_of_the_pen_is_put_right() {
-    for (slip, meant) in
-        [("nets", "netns"), ("brigde", "bridge"), ("netns lst", "list"), ("completions bsh", "bash")]
-    {
+    for (slip, meant) in [("nets", "netns"), ("brigde", "bridge"), ("completions bsh", "bash")] {
         let run = done(&mut xtask(slip));
         assert_eq!(run.code, Some(1));
         assert!(run.err.contains("tip: a similar") && run.err.contains(&format!("'{meant}'")), "{}", run.err);
@@ -88,5 +88,30 @@ fn help_calls_the_program_by_its_name() {
         let help = done(&mut xtask(arguments));
         assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
         assert!(help.out.contains("Usage: netns") && !help.out.contains("xtask"), "{}", help.out);
+    }
+}
+
+#[test]
+fn each_command_has_its_own_exit_codes() {
+    let down = done(&mut xtask("down --help")).out;
+    let up = done(&mut xtask("up --help")).out;
+    assert!(down.contains("`down` goes on") && !down.contains("what was done is undone"), "{down}");
+    assert!(up.contains("what was done is undone") && !up.contains("`down` goes on"), "{up}");
+}
+
+#[test]
+fn help_of_words_is_that_of_their_verb() {
+    for (line, text) in [
+        ("link --help", "Change a link."),
+        ("l help", "Change a link."),
+        ("link add --help", "type veth peer [name] NAME"),
+        ("-n ns1 route help", "Say which way a packet would go."),
+        ("bridge fdb add --help", "[sticky]"),
+        ("bridge link --help", "Change options of a port."),
+        ("netns --help", "Run a command in a named namespace"),
+    ] {
+        let help = done(&mut xtask(line));
+        assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{line}");
+        assert!(help.out.contains(text), "{line}: {}", help.out);
     }
 }

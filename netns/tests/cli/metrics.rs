@@ -185,6 +185,7 @@ fn bad_and_slow_clients_do_no_harm() {
         };
         assert_eq!(send(b"\x16\x03\x01\x02\x00\x01"), "HTTP/1.1 400 Bad Request");
         assert_eq!(send(b"POST /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
+        assert_eq!(send(b"HEAD /metrics HTTP/1.1\r\n\r\n"), "HTTP/1.1 200 OK");
         assert_eq!(send(b"GET /metr"), "HTTP/1.1 400 Bad Request");
         send(&vec![b'x'; 100_000]);
 
@@ -289,5 +290,60 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
         }
         assert!(seen >= 10);
         assert_eq!(run.end("INT").code, Some(0));
+    });
+}
+
+#[test]
+fn what_is_asked_for_beside_get_and_a_port_that_the_kernel_chooses() {
+    in_host(|_| {
+        ip("link add br0 type bridge");
+        let mut observe = crate::bare();
+        let observe = observe.args("observe br0 --duration 20 --json --metrics 0".split(' '));
+        let mut observe =
+            observe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = std::io::BufReader::new(observe.stderr.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+        let port = line
+            .strip_prefix("metrics at http://127.0.0.1:")
+            .and_then(|rest| rest.strip_suffix("/metrics\n"));
+        let port: u16 = port.unwrap_or_else(|| panic!("{line}")).parse().unwrap();
+        let ask = |request: &str| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            write!(stream, "{request} HTTP/1.1\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            (head.to_owned(), body.to_owned())
+        };
+        let (head, body) = ask("GET /metrics");
+        assert!(head.starts_with("HTTP/1.1 200") && body.contains("netns_build_info"), "{head}");
+        let (head, body) = ask("HEAD /metrics");
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.contains("Content-Length: ") && body.is_empty(),
+            "{head}"
+        );
+        let (head, _) = ask("HEAD /elsewhere");
+        assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+        let (head, _) = ask("DELETE /metrics");
+        assert!(head.starts_with("HTTP/1.1 405") && head.contains("\r\nAllow: GET, HEAD\r\n"), "{head}");
+        let _ = tests::run(std::process::Command::new("kill").args(["-INT", &observe.id().to_string()]));
+        assert_eq!(observe.wait().unwrap().code(), Some(0));
+    });
+}
+
+#[test]
+fn names_cannot_give_a_terminal_orders() {
+    in_host(|_| {
+        ip("link add br0 type bridge mcast_snooping 0");
+        ip("link set br0 up");
+        ip("link add v\u{1b}[2J\u{9b}1m type veth peer name inside");
+        ip("link set v\u{1b}[2J\u{9b}1m master br0 up");
+        let mut observe = Watched::start(&format!("observe br0 --json --interval 0.1 --metrics {PORT}"));
+        observe.line("counters", |line| line["ports"].as_array().is_some_and(|ports| ports.len() == 1));
+        let text = until("a reading", || Some(metrics()).filter(|text| text.contains("netns_port_receive")));
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+        assert!(text.contains(r#"port="v\\x1b[2J\\x9b1m""#), "{text}");
+        assert_eq!(observe.end("INT").code, Some(0));
     });
 }

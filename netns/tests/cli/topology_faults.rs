@@ -126,7 +126,11 @@ fn a_thing_of_our_name_that_is_not_ours_any_more_stays() {
             "{}",
             run.err
         );
-        fine("down", &file);
+        let down = topology("down", &file);
+        assert_eq!(down.code, Some(0), "{}", down.err);
+        let left: Vec<&str> = down.err.lines().collect();
+        assert_eq!((left.len(), left[0]), (2, "left alone: ns1 is another namespace by now"));
+        assert!(left[1].starts_with("left alone: br0 (index "), "{}", down.err);
         assert_eq!(ip("netns list"), "ns1\n");
         assert_eq!(only(&ip_json("link show br0"))["address"], "02:00:00:00:00:07");
     });
@@ -142,7 +146,7 @@ fn what_the_kernel_refuses_is_rolled_back() {
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
         assert_eq!(
             run.err,
-            "error: write sysctl net/ipv4/no_such_setting=1: write: No such file or directory (os error 2); what was \
+            "error: write sysctl net/ipv4/no_such_setting=1: No such file or directory (os error 2); what was \
              done is undone\n"
         );
         assert_eq!(state_of_the_host(), before);

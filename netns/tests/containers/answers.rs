@@ -23,12 +23,12 @@ pub(crate) const AS_NOBODY_UNROUTED: Answer = (
     0,
     "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of the \
      program's counters\nwarning: ip_forward stays off; the host routes nothing for them: write sysctl \
-     net/ipv4/ip_forward=1: write: Read-only file system (os error 30)",
+     net/ipv4/ip_forward=1: Read-only file system (os error 30)",
 );
 /// `run` where only that is missing.
 pub(crate) const UNROUTED: Answer = (
     0,
-    "warning: ip_forward stays off; the host routes nothing for them: write sysctl net/ipv4/ip_forward=1: write: \
+    "warning: ip_forward stays off; the host routes nothing for them: write sysctl net/ipv4/ip_forward=1: \
      Read-only file system (os error 30)",
 );
 /// `run`, by the root of a user namespace.
@@ -145,19 +145,19 @@ pub(crate) const NETNS_WITHOUT_MOUNTS: Answer = (
 pub(crate) const RUN_WITHOUT_NET_ADMIN: Answer = (
     1,
     "error: this takes CAP_NET_ADMIN, which root does not have here (in a container: --cap-add=NET_ADMIN, or --privileged); a user \
-     namespace, which would do too, cannot be made: write /proc/self/uid_map: write: Operation not permitted (os error 1)",
+     namespace, which would do too, cannot be made: write /proc/self/uid_map: Operation not permitted (os error 1)",
 );
 /// `run` without one of its capabilities, by a root that has no others either.
 pub(crate) const RUN_WITHOUT_NET_RAW: Answer = (
     1,
     "error: this takes CAP_NET_RAW, which root does not have here (in a container: --cap-add=NET_RAW, or --privileged); a user \
-     namespace, which would do too, cannot be made: write /proc/self/uid_map: write: Operation not permitted (os error 1)",
+     namespace, which would do too, cannot be made: write /proc/self/uid_map: Operation not permitted (os error 1)",
 );
 /// `run` without one of its capabilities, by a root that has no others either.
 pub(crate) const RUN_WITHOUT_SYS_ADMIN: Answer = (
     1,
     "error: this takes CAP_SYS_ADMIN, which root does not have here (in a container: --cap-add=SYS_ADMIN, or --privileged); a user \
-     namespace, which would do too, cannot be made: write /proc/self/uid_map: write: Operation not permitted (os error 1)",
+     namespace, which would do too, cannot be made: write /proc/self/uid_map: Operation not permitted (os error 1)",
 );
 
 /// `Monitor::load`.

@@ -54,7 +54,7 @@ macro_rules! options {
                 &[ $( $crate::wire::leaf($number, stringify!($constant)), )* $($extra)? ];
 
             /// Writes those that have a value, in the order of their attributes.
-            pub(crate) fn write(&self, attributes: &mut $crate::wire::AttributeWriter<'_>) {
+            pub fn write(&self, attributes: &mut $crate::wire::AttributeWriter<'_>) {
                 // There are kinds without options.
                 let _ = &attributes;
                 $(

@@ -35,6 +35,7 @@ fn vlan_and_extended_flags_of_a_forwarding_entry() {
         mac: mac("02:00:00:00:00:05"),
         state: libc::NUD_REACHABLE,
         bridge: Some(2),
+        destination: None,
         vlan: Some(7),
         flags: 0x380,
     };

@@ -5,10 +5,12 @@
 //! done to a port; the last of a port counts.
 
 mod earlier;
+mod lines;
+mod place;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,137 +19,13 @@ use netns_core::{IfName, Namespace, RouteSocket, link::Link};
 
 use super::super::{Monitor, MonitorError, Predecessors, are_loaded};
 use super::barred::Barred;
-use super::trace::{Clsact, Inheritance, Journal, Trace};
+use super::trace::{Inheritance, Journal, Trace};
 use earlier::EarlierJournal;
+use lines::{EARLIER, JournalLine, LEFT, LOWERED, read};
+pub use place::JournalPlace;
 
 const PREFIX: &str = "netns-observe-";
 const KIND: &str = "observe";
-/// Of an observer that detached from a port for good.
-const LEFT: &str = "left";
-/// Of one that took its barrier away.
-const LOWERED: &str = "lowered";
-/// Of programs that were there before.
-const EARLIER: &str = "earlier";
-
-/// Where an observer is, and what its filters are known by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalPlace {
-    /// The namespace of the bridge.
-    pub namespace: NamespaceIdentity,
-    /// The bridge's index in that namespace, by which it is known: its name and its MAC address may change. `None` in
-    /// what version 0.1.0 wrote.
-    pub index: Option<u32>,
-    /// The bridge's name when it was written down.
-    pub bridge: IfName,
-    /// The programs: [`Monitor::program_ids`](crate::Monitor::program_ids).
-    pub programs: [u32; 2],
-    /// The namespace's name, if it was opened by one, to find it by.
-    pub name: Option<String>,
-}
-
-impl JournalPlace {
-    /// The place of a bridge in `host`, which was opened by a name if there is one.
-    ///
-    /// # Errors
-    /// [`MonitorError::Bridge`] if the namespace cannot be identified.
-    pub fn of(
-        host: &Namespace,
-        bridge: &Link,
-        monitor: &Monitor,
-        name: Option<String>,
-    ) -> Result<Self, MonitorError> {
-        let identified = NamespaceIdentity::of(host);
-        let namespace = identified.map_err(|source| MonitorError::Bridge { bridge: bridge.name, source })?;
-        let (index, programs) = (Some(bridge.index), monitor.program_ids());
-        Ok(Self { namespace, index, bridge: bridge.name, programs, name })
-    }
-
-    /// The namespace, if it is the calling thread's own or has a name.
-    #[must_use]
-    pub fn find(&self) -> Option<Namespace> {
-        if let Some(current) = Namespace::current().ok().filter(|namespace| self.is_in(namespace)) {
-            return Some(current);
-        }
-        // By the name that it had, and by any other: it may have another by now.
-        let others = Namespace::list().unwrap_or_default();
-        let names = self.name.iter().chain(&others);
-        names.filter_map(|name| Namespace::open(name).ok()).find(|namespace| self.is_in(namespace))
-    }
-
-    /// Whether this is the place's namespace.
-    #[must_use]
-    pub fn is_in(&self, namespace: &Namespace) -> bool {
-        match self.namespace.cookie {
-            Some(_) => NamespaceIdentity::of(namespace).is_ok_and(|identity| identity.is(&self.namespace)),
-            None => namespace.id().is_ok_and(|id| id == self.namespace.id),
-        }
-    }
-
-    /// Whether somebody who says `bridge`, or has found it to be `found`, in the place's namespace means this bridge.
-    /// A bridge that is gone is known by the name that it had.
-    ///
-    /// # Errors
-    /// If the kernel does not say whether it is gone.
-    pub fn is_of(
-        &self,
-        socket: &mut RouteSocket,
-        bridge: &str,
-        found: Option<&Link>,
-    ) -> Result<bool, MonitorError> {
-        let Some(index) = self.index else { return Ok(self.bridge.as_str() == bridge) };
-        if found.is_some_and(|found| found.index == index) {
-            return Ok(true);
-        }
-        if self.bridge.as_str() != bridge {
-            return Ok(false);
-        }
-        match netns_core::link::get(socket, index) {
-            Ok(_) => Ok(false),
-            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(true),
-            Err(source) => Err(MonitorError::Bridge { bridge: self.bridge, source }),
-        }
-    }
-
-    fn line(&self) -> Line {
-        let Self { namespace, index, bridge, programs: [ingress, egress], name } = self;
-        let line = Line::new("bridge").with(bridge).with_option(*index).with(namespace);
-        line.with(ingress).with(egress).with_option(name.as_ref())
-    }
-
-    fn read(line: &Line) -> Option<Self> {
-        Some(Self {
-            bridge: line.parse(0)?,
-            index: line.optional(1)?,
-            namespace: line.parse(2)?,
-            programs: [line.parse(3)?, line.parse(4)?],
-            name: line.optional(5)?,
-        })
-    }
-}
-
-impl Trace {
-    fn line(&self) -> Line {
-        let clsact = match self.clsact {
-            Clsact::Unsure => "unsure",
-            Clsact::Ours => "ours",
-            Clsact::Leaving => "leaving",
-            Clsact::NotOurs => "others",
-        };
-        Line::new("port").with(self.ifindex).with(clsact).with(self.name).with_option(self.mac)
-    }
-
-    fn read(line: &Line) -> Option<Self> {
-        let clsact = match line.text(1)? {
-            "unsure" => Clsact::Unsure,
-            "ours" => Clsact::Ours,
-            "leaving" => Clsact::Leaving,
-            "others" => Clsact::NotOurs,
-            _ => return None,
-        };
-        Some(Self { ifindex: line.parse(0)?, clsact, name: line.parse(2)?, mac: line.optional(3)? })
-    }
-}
-
 /// A journal that outlives its observer, in a record that is locked for as long as this lives.
 ///
 /// ```no_run
@@ -573,52 +451,6 @@ impl Journal for &JournalFile {
             let _ = book.append(Line::new(LEFT).with(ifindex), self.place.as_ref());
         }
     }
-}
-
-/// What a record says.
-#[derive(Default)]
-struct JournalLine {
-    place: Option<JournalPlace>,
-    traces: BTreeMap<u32, Trace>,
-    barred: Option<Barred>,
-    earlier: Vec<[u32; 2]>,
-}
-
-fn read(path: &Path, lines: &[Line]) -> Result<JournalLine, MonitorError> {
-    let unknown = |line: &Line| MonitorError::Kernel {
-        operation: format!("read {}", path.display()),
-        source: io::Error::new(ErrorKind::InvalidData, format!("this makes no sense: {line}")),
-    };
-    let mut said = JournalLine::default();
-    let Some((first, rest)) = lines.split_first() else { return Ok(said) };
-    let place =
-        JournalPlace::read(first).filter(|_| first.key() == "bridge").ok_or_else(|| unknown(first))?;
-    for line in rest {
-        match line.key() {
-            LEFT => {
-                let index: u32 = line.parse(0).ok_or_else(|| unknown(line))?;
-                said.traces.remove(&index);
-            }
-            LOWERED => said.barred = None,
-            Barred::FORWARDING => {
-                let barred = said.barred.as_mut().ok_or_else(|| unknown(line))?;
-                let (port, before) = line.parse(0).zip(line.parse(1)).ok_or_else(|| unknown(line))?;
-                barred.forwarding.insert(port, before);
-            }
-            Barred::KEY => said.barred = Some(Barred::read(line).ok_or_else(|| unknown(line))?),
-            EARLIER => {
-                let programs = line.parse(0).zip(line.parse(1)).ok_or_else(|| unknown(line))?;
-                said.earlier.push(programs.into());
-            }
-            "port" => {
-                let trace = Trace::read(line).ok_or_else(|| unknown(line))?;
-                said.traces.insert(trace.ifindex, trace);
-            }
-            _ => return Err(unknown(line)),
-        }
-    }
-    said.place = Some(place);
-    Ok(said)
 }
 
 /// Those of these programs that something holds.

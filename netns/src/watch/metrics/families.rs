@@ -190,8 +190,17 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
 fn label(name: &str, value: &str) -> LabelPair {
     let mut label = LabelPair::default();
     label.set_name(name.to_owned());
-    label.set_value(value.to_owned());
+    label.set_value(shown(value));
     label
+}
+
+/// A name with its control characters shown: the format takes them as they are, and a terminal that somebody reads it in
+/// obeys them.
+fn shown(name: &str) -> String {
+    let show = |letter: char| {
+        if letter.is_control() { format!("\\x{:02x}", u32::from(letter)) } else { letter.to_string() }
+    };
+    name.chars().map(show).collect()
 }
 
 #[expect(

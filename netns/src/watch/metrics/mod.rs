@@ -5,6 +5,7 @@ mod server;
 
 use super::Losses;
 use crate::failure::Failure;
+use crate::messages::say;
 use families::PortFamilies;
 use netns_ebpf::Reading;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGaugeVec, Opts, Registry};
@@ -25,7 +26,15 @@ impl FromStr for ListenAddress {
         if let Ok(port) = text.parse() {
             return Ok(Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
         }
-        text.parse().map(Self).map_err(|_| "neither PORT nor ADDRESS:PORT, such as 127.0.0.1:9753".to_owned())
+        // As other exporters have it: no address is every one.
+        let text = match text.split_once(':') {
+            Some(("", port)) => format!("0.0.0.0:{port}"),
+            Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+            _ => text.to_owned(),
+        };
+        text.parse()
+            .map(Self)
+            .map_err(|_| "neither PORT nor ADDRESS:PORT, such as 127.0.0.1:9753 or :9753".to_owned())
     }
 }
 
@@ -72,6 +81,9 @@ impl Metrics {
         registry.register(Box::new(build)).map_err(failed)?;
         let server = Server::start(address, registry)
             .map_err(|error| Failure::usage(format!("serve metrics on {address}: {error}")))?;
+        if address.port() == 0 {
+            say(format_args!("metrics at http://{}/metrics", server.address));
+        }
         Ok(Self { ports, setup, lost, lost_enforcement, _server: server })
     }
 
@@ -98,7 +110,9 @@ mod tests {
         assert_eq!("9753".parse(), Ok(ListenAddress("127.0.0.1:9753".parse().unwrap())));
         assert_eq!("[::1]:80".parse(), Ok(ListenAddress("[::1]:80".parse().unwrap())));
         assert_eq!("0.0.0.0:80".parse(), Ok(ListenAddress("0.0.0.0:80".parse().unwrap())));
-        for wrong in ["", "localhost", "99999", "1.2.3.4"] {
+        assert_eq!("localhost:80".parse(), Ok(ListenAddress("127.0.0.1:80".parse().unwrap())));
+        assert_eq!(":80".parse(), Ok(ListenAddress("0.0.0.0:80".parse().unwrap())));
+        for wrong in ["", ":", "localhost:", "localhost", "99999", "1.2.3.4"] {
             assert!(wrong.parse::<ListenAddress>().is_err(), "{wrong}");
         }
     }

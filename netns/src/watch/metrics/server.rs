@@ -1,5 +1,5 @@
 //! As much of an HTTP server as Prometheus needs. It answers `GET /metrics`, each connection once, and has no patience:
-//! whoever is slow, sends much, or comes in crowds, is hung up on.
+//! a client that is slow, sends much, or is one of a crowd, is hung up on.
 
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 use std::io::{self, ErrorKind, Read, Write};
@@ -24,17 +24,20 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) struct Server {
     stop: Arc<AtomicBool>,
     listener: Option<JoinHandle<()>>,
+    /// Where it listens; of port 0, the one that the kernel chose.
+    pub(super) address: SocketAddr,
 }
 
 impl Server {
     pub(super) fn start(address: SocketAddr, registry: Registry) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("metrics".to_owned());
         let listener = thread.spawn(move || listen(&listener, &registry, &stopped))?;
-        Ok(Self { stop, listener: Some(listener) })
+        Ok(Self { stop, listener: Some(listener), address })
     }
 }
 
@@ -90,27 +93,36 @@ fn serve(mut stream: TcpStream, registry: &Registry) -> io::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let (status, kind, body) = match read_request(&mut stream, deadline)? {
-        Request::Get(path) if path == "/metrics" => {
+    let (mut allow, mut has_body) = ("", true);
+    let request = read_request(&mut stream, deadline)?;
+    let (status, kind, body) = match request {
+        Request::Get { path, is_head } if path == "/metrics" => {
+            has_body = !is_head;
             match TextEncoder::new().encode_to_string(&registry.gather()) {
                 Ok(text) => ("200 OK", TEXT_FORMAT, text),
                 Err(error) => ("500 Internal Server Error", "text/plain", format!("{error}\n")),
             }
         }
-        Request::Get(_) => ("404 Not Found", "text/plain", "there is /metrics\n".to_owned()),
-        Request::Other => ("405 Method Not Allowed", "text/plain", "GET /metrics\n".to_owned()),
+        Request::Get { is_head, .. } => {
+            has_body = !is_head;
+            ("404 Not Found", "text/plain", "there is /metrics\n".to_owned())
+        }
+        Request::Other => {
+            allow = "Allow: GET, HEAD\r\n";
+            ("405 Method Not Allowed", "text/plain", "GET /metrics\n".to_owned())
+        }
         Request::Bad => ("400 Bad Request", "text/plain", "GET /metrics\n".to_owned()),
     };
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\n{allow}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     write_all(&mut stream, head.as_bytes(), deadline)?;
-    write_all(&mut stream, body.as_bytes(), deadline)
+    if has_body { write_all(&mut stream, body.as_bytes(), deadline) } else { Ok(()) }
 }
 
 enum Request {
-    Get(String),
+    Get { path: String, is_head: bool },
     Other,
     Bad,
 }
@@ -129,7 +141,9 @@ fn read_request(stream: &mut TcpStream, deadline: Instant) -> io::Result<Request
             Ok(httparse::Status::Complete(_)) => {
                 let path = request.path.and_then(|path| path.split('?').next()).unwrap_or_default();
                 return Ok(match request.method {
-                    Some("GET") => Request::Get(path.to_owned()),
+                    Some(method @ ("GET" | "HEAD")) => {
+                        Request::Get { path: path.to_owned(), is_head: method == "HEAD" }
+                    }
                     _ => Request::Other,
                 });
             }

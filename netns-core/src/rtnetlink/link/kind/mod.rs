@@ -58,8 +58,8 @@ macro_rules! kinds {
                 }
             }
 
-            /// Writes `IFLA_INFO_DATA`.
-            pub(crate) fn write(&self, data: &mut AttributeWriter<'_>) {
+            /// Writes those options that have a value, as `IFLA_INFO_DATA` has them.
+            pub fn write(&self, data: &mut AttributeWriter<'_>) {
                 match self {
                     $( Self::$variant(options) => options.write(data), )*
                 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::observe::trace::Clsact;
 use netns_core::{MacAddress, NamespaceId};
 
 fn place(name: Option<&str>) -> JournalPlace {

@@ -1,0 +1,59 @@
+//! Putting back what enforces policies, where somebody took it away.
+
+use super::Lab;
+use crate::apply::{Executor, Progress, Work};
+use crate::error::Result;
+use crate::file;
+use crate::observe::Observed;
+use crate::plan::{Change, plan};
+use crate::record::{Record, Store};
+use crate::topology::LinkName;
+use std::ops::ControlFlow;
+
+impl Lab {
+    /// Puts back what judges interfaces of the topology that is up, where somebody took it away or changed it: programs at
+    /// ports and bridges, barriers, groups that are kept apart. It becomes as it was brought up last, whatever the file says
+    /// by now; nothing else is changed. What was put back, or `None` if the topology is not up.
+    ///
+    /// Where all is there nothing is locked. Where it is not, this waits until nobody else changes the topology, and looks
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](crate::Error::Conflict) if something is in the way, such as a filter of somebody else's before
+    /// ours; if the kernel refuses.
+    pub fn keep_policies(&self) -> Result<Option<Vec<Change>>> {
+        let Some(record) = self.record()? else { return Ok(None) };
+        if self.lost(&record)?.1.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let store = self.lock()?;
+        let Some(mut record) = Store::read(&self.path)? else { return Ok(None) };
+        let (observed, lost) = self.lost(&record)?;
+        if !lost.is_empty() {
+            let tell = &mut |_: &Progress<'_>| ControlFlow::Continue(());
+            Executor::new(&mut Work::new(&store, tell), &mut record).execute(&lost, &observed)?;
+            store.write(&record)?;
+        }
+        Ok(Some(lost))
+    }
+
+    /// What of the policies is not as it was brought up last.
+    fn lost(&self, record: &Record) -> Result<(Observed, Vec<Change>)> {
+        // Of one that is half up nothing is known to be lost.
+        let Some(applied) = &record.applied else { return Ok((Observed::default(), Vec::new())) };
+        let topology = file::parse(&self.path, applied)?;
+        let observed = Observed::look(&topology, record)?;
+        let mut changes = plan(&topology, record, &observed)?;
+        let is_there = |link: &LinkName| {
+            record.every_link().any(|known| known.is(link) && observed.ours(known).is_some())
+        };
+        changes.retain(|change| match change {
+            // A port that is gone is not the policy's to bring back.
+            Change::SetPolicy { port, inside, .. } => is_there(port) && is_there(inside),
+            Change::JudgeHost { bridge } => is_there(bridge),
+            Change::PartGroups { .. } => true,
+            _ => false,
+        });
+        Ok((observed, changes))
+    }
+}

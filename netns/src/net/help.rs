@@ -1,0 +1,360 @@
+//! What help, man pages and completions say of the words, made from the same tables that read them.
+
+use super::thing::Thing;
+use super::words::{Keyword, Takes};
+use super::{
+    addr, addr_change, bridge, fdb, link, neigh, option, request, route, route_change, route_get, stats,
+    tuntap,
+};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command};
+use std::ffi::OsString;
+
+/// A verb: its name, what it does, how it is written, and its words.
+struct VerbHelp(&'static str, &'static str, &'static str, Vec<&'static str>);
+
+/// The names of a table's words.
+fn names<A>(table: &'static [Keyword<A>]) -> Vec<&'static str> {
+    let known = table.iter().filter(|row| !row.name.is_empty() && row.takes != Takes::Refused);
+    known.map(|row| row.name).collect()
+}
+
+/// The words of `link set`, and the kinds of links.
+fn link_words() -> Vec<&'static str> {
+    let mut words = names(request::LINK_WORDS);
+    words.extend(netns_core::link::LinkKind::ALL.iter().map(netns_core::link::LinkKind::name));
+    words.extend(["peer", super::PORT]);
+    words
+}
+
+fn route_words() -> Vec<&'static str> {
+    let mut words = names(route_change::ROUTE_WORDS);
+    words.extend(["default", "blackhole", "unreachable", "prohibit", "throw", "local", "weight"]);
+    words
+}
+
+fn port_words() -> Vec<&'static str> {
+    let mut words = names(bridge::PORT_WORDS);
+    words.extend(netns_core::bridge::PortOptions::ROWS.iter().map(|row| row.name));
+    words
+}
+
+const LINK_SET: &str = "netns link set [dev] NAME [up|down] [mtu BYTES] [address MAC] [name NEW] [master BRIDGE|nomaster] \
+     [netns NS|PATH|PID] [group N] [alias TEXT] [type KIND OPTION VALUE ..]";
+const NEIGH_SET: &str = "netns neigh add|change|replace ADDRESS [lladdr MAC] dev LINK [nud STATE] [router] [protocol P]; \
+     or proxy ADDRESS dev LINK";
+const ROUTE_SET: &str = "netns route add|change|replace|prepend|append|delete [TYPE] NET|default [via [inet6] ADDRESS] \
+     [dev LINK] [src ADDRESS] [metric N] [table T] [protocol P] [scope S] [onlink] [mtu [lock] N] \
+     [nexthop via ADDRESS dev LINK weight N ..]; TYPE is unicast, blackhole, unreachable, prohibit, throw, local, ..";
+const ADDR_SET: &str = "netns addr add|change|replace|delete ADDRESS/LENGTH dev LINK [peer ADDRESS] [broadcast ADDRESS|+|-] \
+     [label NAME] [scope S] [metric N] [valid_lft SECONDS] [preferred_lft SECONDS] [nodad] [noprefixroute]";
+const FDB_SET: &str = "netns bridge fdb add|append|replace|delete MAC dev LINK [self] [master] \
+     [local|permanent|static|temp|dynamic] [vlan ID] [dst ADDRESS] [sticky] [extern_learn]";
+
+fn verbs(thing: Thing) -> Vec<VerbHelp> {
+    match thing {
+        Thing::Link => link_verbs(),
+        Thing::Addr => addr_verbs(),
+        Thing::Route => route_verbs(),
+        Thing::Neigh => neigh_verbs(),
+        Thing::Netns => netns_verbs(),
+        Thing::Tuntap => tuntap_verbs(),
+        Thing::Bridge | Thing::Stats => Vec::new(),
+    }
+}
+
+fn link_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List links.",
+            "netns link show [[dev] NAME] [up] [type KIND] [master BRIDGE] [group N]",
+            names(link::SHOW),
+        ),
+        VerbHelp(
+            "add",
+            "Make a link.",
+            "netns link add [link LINK] [name] NAME type KIND [OPTION VALUE ..]; a pair: \
+                netns link add NAME type veth peer [name] NAME [netns NS]",
+            link_words(),
+        ),
+        VerbHelp("set", "Change a link.", LINK_SET, link_words()),
+        VerbHelp("replace", "Make a link, or change the one that is there.", LINK_SET, link_words()),
+        VerbHelp(
+            "delete",
+            "Delete a link, or those of a group.",
+            "netns link delete [dev] NAME, or group N",
+            link_words(),
+        ),
+    ]
+}
+
+fn addr_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List addresses.",
+            "netns addr show [[dev] NAME] [to NET] [scope S] [label NAME] [up]",
+            names(addr::SHOW),
+        ),
+        VerbHelp("add", "Add an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp("change", "Change an address that is there.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp("replace", "Add an address, or change it.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp("delete", "Delete an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
+        VerbHelp(
+            "flush",
+            "Delete all that are chosen.",
+            "netns addr flush [dev] NAME [to NET] [scope S]",
+            names(addr::SHOW),
+        ),
+    ]
+}
+
+fn route_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List routes.",
+            "netns route show [[root|match|exact] NET] [table T|all] [dev LINK] [via ADDRESS] \
+                [protocol P] [type TYPE] [scope S]",
+            names(route::SHOW),
+        ),
+        VerbHelp("add", "Add a route.", ROUTE_SET, route_words()),
+        VerbHelp("change", "Change a route that is there.", ROUTE_SET, route_words()),
+        VerbHelp("replace", "Add a route, or change it.", ROUTE_SET, route_words()),
+        VerbHelp("prepend", "Add a route before those to the same destination.", ROUTE_SET, route_words()),
+        VerbHelp("append", "Add a route after those to the same destination.", ROUTE_SET, route_words()),
+        VerbHelp("test", "Say whether there is such a route.", ROUTE_SET, route_words()),
+        VerbHelp("delete", "Delete a route.", ROUTE_SET, route_words()),
+        VerbHelp(
+            "get",
+            "Say which way a packet would go.",
+            "netns route get ADDRESS [from ADDRESS] [oif LINK] [iif LINK] \
+                [mark N] [uid N] [fibmatch]",
+            names(route_get::GET_WORDS),
+        ),
+        VerbHelp(
+            "flush",
+            "Delete all that are chosen.",
+            "netns route flush [NET] [table T] [dev LINK] ..",
+            names(route::SHOW),
+        ),
+    ]
+}
+
+fn neigh_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp(
+            "show",
+            "List neighbours.",
+            "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]",
+            names(neigh::SHOW),
+        ),
+        VerbHelp("add", "Add a neighbour.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+        VerbHelp("change", "Change a neighbour that is there.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+        VerbHelp("replace", "Add a neighbour, or change it.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+        VerbHelp(
+            "delete",
+            "Delete a neighbour.",
+            "netns neigh delete ADDRESS dev LINK",
+            names(neigh::NEIGH_WORDS),
+        ),
+        VerbHelp("get", "Show one neighbour.", "netns neigh get ADDRESS dev LINK", names(neigh::GET)),
+        VerbHelp(
+            "flush",
+            "Delete all that are chosen.",
+            "netns neigh flush [NET] [dev LINK] [nud STATE]",
+            names(neigh::SHOW),
+        ),
+    ]
+}
+
+fn netns_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp("list", "List named namespaces.", "netns netns list", Vec::new()),
+        VerbHelp("add", "Make named namespaces.", "netns netns add NAME ..", Vec::new()),
+        VerbHelp(
+            "delete",
+            "Remove named namespaces.",
+            "netns netns delete NAME .., or netns -all netns delete",
+            Vec::new(),
+        ),
+        VerbHelp("attach", "Name the namespace of a process.", "netns netns attach NAME PID", Vec::new()),
+        VerbHelp("set", "Give a namespace an id here.", "netns netns set NAME ID|auto", vec!["auto"]),
+        VerbHelp(
+            "identify",
+            "Print the names of a process's namespace.",
+            "netns netns identify [PID]",
+            Vec::new(),
+        ),
+        VerbHelp(
+            "list-id",
+            "List the ids by which this namespace knows others.",
+            "netns netns list-id",
+            Vec::new(),
+        ),
+        VerbHelp("pids", "List the processes in a named namespace.", "netns netns pids NAME", Vec::new()),
+        VerbHelp(
+            "exec",
+            "Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME \
+                in /etc.",
+            "netns netns exec [--no-mounts] NAME COMMAND ..; --no-mounts leaves /sys and /etc as they are",
+            Vec::new(),
+        ),
+        VerbHelp(
+            "monitor",
+            "Print which names come and go, until Ctrl-C.",
+            "netns netns monitor",
+            Vec::new(),
+        ),
+    ]
+}
+
+fn tuntap_verbs() -> Vec<VerbHelp> {
+    vec![
+        VerbHelp("show", "List TAPs and TUNs.", "netns tuntap show", Vec::new()),
+        VerbHelp(
+            "add",
+            "Make one that stays until it is deleted.",
+            "netns tuntap add [dev] NAME mode tap|tun [user UID] \
+                [group GID] [vnet_hdr] [multi_queue] [pi]",
+            names(tuntap::TUNTAP_WORDS),
+        ),
+        VerbHelp(
+            "delete",
+            "Delete one.",
+            "netns tuntap delete [dev] NAME mode tap|tun",
+            names(tuntap::TUNTAP_WORDS),
+        ),
+    ]
+}
+
+fn bridge_verbs() -> [(&'static str, &'static str, Vec<VerbHelp>); 2] {
+    [
+        (
+            "link",
+            "The ports of bridges and their options.",
+            vec![
+                VerbHelp("show", "List ports.", "netns bridge link show [dev LINK]", names(bridge::SHOW)),
+                VerbHelp(
+                    "set",
+                    "Change options of a port.",
+                    "netns bridge link set dev LINK [OPTION VALUE ..] [self] [master]",
+                    port_words(),
+                ),
+            ],
+        ),
+        (
+            "fdb",
+            "Which MAC address is behind which port.",
+            vec![
+                VerbHelp(
+                    "show",
+                    "List entries.",
+                    "netns bridge fdb show [br BRIDGE] [dev LINK] [vlan ID] [state STATE] [dynamic]",
+                    names(fdb::SHOW),
+                ),
+                VerbHelp("add", "Add an entry.", FDB_SET, names(fdb::FDB_WORDS)),
+                VerbHelp("append", "Add an entry beside others.", FDB_SET, names(fdb::FDB_WORDS)),
+                VerbHelp("replace", "Add an entry, or change it.", FDB_SET, names(fdb::FDB_WORDS)),
+                VerbHelp("delete", "Delete an entry.", FDB_SET, names(fdb::FDB_WORDS)),
+            ],
+        ),
+    ]
+}
+
+/// What each object is.
+const fn about(thing: Thing) -> &'static str {
+    match thing {
+        Thing::Link => "Links, in the words of `ip link`.",
+        Thing::Addr => "Addresses, in the words of `ip addr`.",
+        Thing::Route => "Routes, in the words of `ip route`.",
+        Thing::Neigh => "Neighbours, in the words of `ip neigh`.",
+        Thing::Netns => "Named network namespaces, in the words of `ip netns`.",
+        Thing::Tuntap => "TAPs and TUNs, in the words of `ip tuntap`.",
+        Thing::Bridge => "Ports and forwarding entries of bridges, in the words of `bridge`.",
+        Thing::Stats => "Counters of links.",
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, 2 the kernel refused.";
+
+/// The commands as clap shows them. Their words are read by [`super::understand`], which is asked first.
+pub(crate) fn commands() -> Vec<Command> {
+    Thing::ALL.into_iter().map(command).collect()
+}
+
+fn command(thing: Thing) -> Command {
+    let mut command = Command::new(thing.name()).about(about(thing)).args(options()).after_help(EXIT_CODES);
+    command = match thing {
+        Thing::Addr => command.visible_alias("address"),
+        Thing::Neigh => command.visible_alias("neighbour"),
+        Thing::Stats => {
+            return command.override_usage("netns stats [[dev] NAME]").arg(words(names(stats::WORDS)));
+        }
+        Thing::Bridge => {
+            for (name, about, verbs) in bridge_verbs() {
+                let verbs = verbs.into_iter().map(verb);
+                command = command.subcommand(Command::new(name).about(about).subcommands(verbs));
+            }
+            return command;
+        }
+        _ => command,
+    };
+    command.subcommands(verbs(thing).into_iter().map(verb))
+}
+
+fn verb(VerbHelp(name, about, usage, known): VerbHelp) -> Command {
+    let command =
+        Command::new(name).about(about).override_usage(usage).arg(words(known)).after_help(EXIT_CODES);
+    if name == "add" && usage.contains("type KIND") {
+        return command.after_long_help(format!("{}\n{EXIT_CODES}", option::help()));
+    }
+    command
+}
+
+fn words(known: Vec<&'static str>) -> Arg {
+    let words = Arg::new("words").value_name("WORDS").num_args(0..).hide_possible_values(true);
+    if known.is_empty() { words } else { words.value_parser(PossibleValuesParser::new(known)) }
+}
+
+/// The options before and after these objects, for help and completions.
+fn options() -> Vec<Arg> {
+    let flag = |id: &'static str, help: &'static str| {
+        Arg::new(id).action(ArgAction::SetTrue).global(true).help(help)
+    };
+    vec![
+        Arg::new("netns")
+            .short('n')
+            .long("netns")
+            .value_name("NS")
+            .global(true)
+            .help("In this named namespace"),
+        flag("json", "As JSON, with the keys of `ip -json` and `bridge -json`").short('j').long("json"),
+        flag("pretty", "JSON on several lines").short('p').long("pretty"),
+        flag("inet", "IPv4").short('4'),
+        flag("inet6", "IPv6").short('6'),
+        flag("details", "With what goes without saying, and the options of kinds and ports")
+            .short('d')
+            .long("details"),
+        flag("brief", "A line a link; `-br`").long("brief"),
+        flag("oneline", "A line an address, a link or a route").short('o').long("oneline"),
+    ]
+}
+
+/// The command line that makes clap print the help that was asked for.
+pub(super) fn request(program: &OsString, thing: Thing, words: &[OsString]) -> Vec<OsString> {
+    let mut all = vec![program.clone(), thing.name().into()];
+    let command = command(thing);
+    let mut place = &command;
+    for word in words {
+        let known = place.get_subcommands().find(|known| {
+            word.to_str().is_some_and(|word| !word.is_empty() && known.get_name().starts_with(word))
+        });
+        let Some(known) = known else { break };
+        all.push(known.get_name().into());
+        place = known;
+    }
+    all.push("--help".into());
+    all
+}
