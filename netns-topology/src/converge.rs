@@ -161,6 +161,7 @@ fn tidy(record: &mut Record, topology: &Topology, observed: &Observed) {
         programs.retain(|ids| Some(*ids) == present || netns_ebpf::are_loaded(*ids));
         !programs.is_empty()
     });
+    record.ways_out.retain(|known| topology.ways_out.iter().any(|way| known.is(way.bridge.name)));
     record.commands.retain(|started| {
         let is = |wanted: &crate::topology::ShellCommand| {
             wanted.namespace == started.namespace && wanted.command == started.command

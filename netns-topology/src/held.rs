@@ -140,17 +140,16 @@ impl<'m> HeldLab<'m> {
             log::warn!("take down: {failure}; trying again");
             taken = self.work(&nothing, &mut changes, tell);
         }
+        let done = Done { changes, was_up: true, left: taken? };
+        if !self.store.is_nowhere() {
+            finish(self.store, &self.record)?;
+        }
         if let Some(monitor) = self.monitor {
             for slot in ports.into_iter().filter_map(|index| monitor.slot(index)) {
                 monitor.release(slot)?;
             }
         }
-        let left = taken?;
-        if self.store.is_nowhere() {
-            return Ok(Done { changes, was_up: true, left });
-        }
-        finish(self.store, &self.record)?;
-        Ok(Done { changes, was_up: true, left })
+        Ok(done)
     }
 
     fn work(

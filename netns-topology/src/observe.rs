@@ -2,11 +2,13 @@
 
 use crate::error::Result;
 use crate::processes;
-use crate::record::{LinkEntry, Record, Store};
+use crate::record::{LinkEntry, Record, RecordedWayOut, Store};
 use crate::scope::Scope;
-use crate::topology::{LinkName, Place, Topology};
+use crate::topology::{LinkName, Place, Topology, WayOutSpec};
+use crate::way_out::fingerprint;
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
+use netns_core::nat::{ForwardBlock, Nat, Publication};
 use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
@@ -34,6 +36,8 @@ pub struct Observed {
     pub hosts: BTreeMap<LinkName, bool>,
     /// Of the places of those ports: the numbers of groups that may not send to others, senders first.
     pub apart: BTreeMap<Place, BTreeSet<(u8, u8)>>,
+    /// The ways out of bridges of the host that are on record and wanted.
+    pub ways_out: BTreeMap<LinkName, ObservedWayOut>,
     /// The records of other topologies, if there is something in the way that may be one's.
     pub others: Vec<Record>,
     /// What others need settings of the host to be, of those that are on record.
@@ -49,6 +53,15 @@ pub struct JudgedPort {
     pub policy: Policy,
     /// What was found wrong.
     pub violations: Violations,
+}
+
+/// A way out of a bridge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedWayOut {
+    /// Whether its rules are those that are wanted, and the host forwards for it.
+    pub is_whole: bool,
+    /// What is published, each port by itself.
+    pub published: Vec<Publication>,
 }
 
 /// What is in a namespace.
@@ -139,12 +152,47 @@ impl Observed {
             observed.others = Store::all()?.into_iter().flatten().collect();
             observed.others.retain(|other| other.file != record.file);
         }
+        for spec in &topology.ways_out {
+            if let Some(known) = record.ways_out.iter().find(|known| known.is(spec.bridge.name)) {
+                let way = observed.look_at_way_out(&host, spec, known)?;
+                observed.ways_out.insert(spec.bridge.clone(), way);
+            }
+        }
         for sysctl in record.sysctls.iter().filter(|sysctl| sysctl.is_shared() && unnamed.is_none()) {
             let setting = SharedSetting { namespace: &host, name: &sysctl.key, claimant: &scope.claimant };
             let needed = setting.needed_by_others()?.map(|needed| (sysctl.key.clone(), needed));
             observed.needed_by_others.extend(needed);
         }
         Ok(observed)
+    }
+
+    fn look_at_way_out(
+        &self,
+        host: &Namespace,
+        spec: &WayOutSpec,
+        known: &RecordedWayOut,
+    ) -> Result<ObservedWayOut> {
+        let Some(bridge) = self.link(&spec.bridge) else { return Ok(ObservedWayOut::default()) };
+        let options = spec.options(bridge.index, bridge.mac.unwrap_or_default());
+        if known.fingerprint.as_ref() != Some(&fingerprint(&options)) {
+            return Ok(ObservedWayOut::default());
+        }
+        let Some(mut nat) = Nat::open(host, &known.table, options)? else {
+            return Ok(ObservedWayOut::default());
+        };
+        let is_closed = || -> Result<bool> {
+            let mut nat =
+                Nat::open(host, &known.table, spec.options(bridge.index, bridge.mac.unwrap_or_default()))?;
+            let blocks = nat.as_mut().map_or_else(|| Ok(Vec::new()), |nat| nat.blocks(spec.bridge.name))?;
+            Ok(blocks.iter().any(ForwardBlock::can_be_opened))
+        };
+        let is_whole =
+            nat.is_whole()? && known.forwarding.is_on(host)? && !(spec.open_forward_chains && is_closed()?);
+        let published = nat.published().or_else(|error| match error.kind() {
+            ErrorKind::NotFound => Ok(Vec::new()),
+            _ => Err(error),
+        })?;
+        Ok(ObservedWayOut { is_whole, published: published.into_iter().map(|one| one.publication).collect() })
     }
 
     /// Whether anything has a name that the topology speaks of and is not on record.

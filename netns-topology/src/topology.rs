@@ -4,6 +4,7 @@ pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::LinkKind;
+use netns_core::nat::Publication;
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -104,6 +105,8 @@ pub struct Topology {
     pub commands: Vec<ShellCommand>,
     /// Groups whose ports do not talk to each other, neither way.
     pub apart: Vec<[Group; 2]>,
+    /// What of bridges is let out of the host, and in.
+    pub ways_out: Vec<WayOutSpec>,
 }
 
 impl Topology {
@@ -223,6 +226,25 @@ impl fmt::Display for RouteSpec {
         }
         formatter.write_str(if self.onlink { " onlink" } else { "" })
     }
+}
+
+/// The way out and in of the namespaces on a bridge of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayOutSpec {
+    /// The bridge.
+    pub bridge: LinkName,
+    /// Its networks, by its addresses.
+    pub subnets: Vec<IpNet>,
+    /// Whether they are let out, under the host's addresses.
+    pub masquerade: bool,
+    /// Whether published ports are reached at 127.0.0.1, too.
+    pub loopback: bool,
+    /// Whether rules are put into chains of others that drop what the host forwards.
+    pub open_forward_chains: bool,
+    /// How many connections each may have at once.
+    pub connection_limit: Option<u32>,
+    /// Ports of the host that are published.
+    pub published: Vec<Publication>,
 }
 
 /// A kernel setting of a namespace.

@@ -21,7 +21,7 @@ pub(crate) struct SysctlArguments {
     /// Print nothing of what is written.
     #[arg(short, long)]
     quiet: bool,
-    /// What to read, or to write: net.ipv4.ip_forward, net.ipv4.ip_forward=1. A dot in a link's name is a slash:
+    /// A setting to read, or SETTING=VALUE to write. A dot in a link's name is a slash:
     /// net.ipv4.conf.eth0/5.forwarding.
     #[arg(required = true, value_name = "KEY[=VALUE]")]
     settings: Vec<String>,

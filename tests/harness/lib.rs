@@ -49,7 +49,8 @@ pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};
 pub use wait::{eventually, until};
 
-/// The examples of the front page are compiled.
+/// The examples of the front page, and of the page on the libraries, are compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/library.md")]
 struct Readme;

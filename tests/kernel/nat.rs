@@ -646,3 +646,37 @@ fn a_policy_that_is_enforced_lets_sandboxes_out_and_others_in() {
         assert!(network.take_unjudged().unwrap().unjudged.is_empty());
     });
 }
+
+/// Forwarding as a whole, which IPv6 takes before Linux 6.17, lets the kernel drop what routers have announced.
+#[test]
+fn the_host_keeps_the_default_route_that_a_router_announced() {
+    in_host(|host| {
+        needs_nat();
+        let provider = provider();
+        ip("-6 route del default");
+        ip("-n provider addr add fe80::1/64 dev eth0 nodad");
+        for setting in ["accept_ra", "accept_ra_defrtr"] {
+            sysctl::set(host.namespace(), &format!("net/ipv6/conf/up0/{setting}"), "1").unwrap();
+        }
+        let announce = "from scapy.all import *; sendp(Ether(dst='33:33:00:00:00:01')\
+                        /IPv6(src='fe80::1', dst='ff02::1', hlim=255)/ICMPv6ND_RA(routerlifetime=1800), iface='eth0', \
+                        verbose=0)";
+        let announced = || ip("-6 route show default").contains("proto ra");
+        until("the host has a default route", || {
+            assert!(provider.run(oracle("python3").args(["-c", announce])).unwrap().success());
+            announced().then_some(())
+        });
+        let before = settings(host);
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        assert!(announced(), "switching forwarding on has taken it away");
+        let server = listen(&provider, 80);
+        let _ = exchange(sandbox.namespace().unwrap(), at(PROVIDER_V6, 80), &server);
+        drop((sandbox, network));
+        assert!(announced(), "switching forwarding off has taken it away");
+        assert_eq!(settings(host), before);
+        // This is what it is about.
+        sysctl::set(host.namespace(), "net/ipv6/conf/all/forwarding", "1").unwrap();
+        assert!(!announced());
+    });
+}

@@ -19,9 +19,10 @@ const KNOWN: [(&str, &[&str]); 1] = [
 /// What every crate may have one of.
 const CUSTOMARY: [&str; 3] = ["Error", "Result", "Readme"];
 /// The workspace's crates, but for those of tests.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "benches",
     "netns",
+    "netns-cni",
     "netns-core",
     "netns-ebpf",
     "netns-ebpf/packet",

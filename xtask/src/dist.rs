@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: a static binary of `netns`, which runs on any distribution.
+//! `cargo xtask dist`: static binaries of `netns` and `netns-cni`, which run on any distribution.
 
 use crate::cross::require;
 use crate::cross::target::Target;
@@ -8,9 +8,11 @@ use clap::Args;
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Endianness, elf};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What the binary links: musl, since glibc loads parts of itself at run time even into static programs.
+/// The packages, each of which has a binary of its name.
+const BINARIES: [&str; 2] = ["netns", "netns-cni"];
+/// What a binary links: musl, since glibc loads parts of itself at run time even into static programs.
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
 #[derive(Debug, Args)]
@@ -19,12 +21,12 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 the target x86_64-unknown-linux-musl, and musl-tools."
 )]
 pub(crate) struct DistArguments {
-    /// Where to write it [default: target/dist/netns].
+    /// Where to write netns [default: target/dist/netns]; netns-cni is written beside it.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// Builds the binary, and makes sure that it is static.
+/// Builds the binaries, and makes sure that they are static.
 pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
     let root = root();
     let target = Target::find(TARGET).ok_or("the target is not known")?;
@@ -33,28 +35,32 @@ pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
     require([run.linker, run.library].into_iter().chain(toolchain.builds_std().then_some(UNWINDER)))?;
     let folder = root.join("target/cross");
     let mut cargo = toolchain.linking_cargo("build", target, run, &folder)?;
-    cargo.current_dir(&root).args([
-        "--release",
-        "--package",
-        "netns",
-        "--config",
-        "profile.release.strip=true",
-    ]);
+    cargo.current_dir(&root).args(["--release", "--config", "profile.release.strip=true"]);
+    for binary in BINARIES {
+        cargo.args(["--package", binary]);
+    }
     match cargo.status() {
         Ok(status) if status.success() => {}
         Ok(status) => return Err(format!("cargo could not build it ({status}); its words are above")),
         Err(error) => return Err(format!("run cargo: {error}")),
     }
-    let built = folder.join(TARGET).join("release/netns");
-    let bytes = fs::read(&built).map_err(|error| format!("read {}: {error}", built.display()))?;
+    let output = arguments.output.clone().unwrap_or_else(|| root.join("target/dist/netns"));
+    let beside = output.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(beside).map_err(|error| format!("create {}: {error}", beside.display()))?;
+    for binary in BINARIES {
+        let built = folder.join(TARGET).join("release").join(binary);
+        let target = if binary == BINARIES[0] { output.clone() } else { beside.join(binary) };
+        write(&built, &target)?;
+    }
+    Ok(())
+}
+
+fn write(built: &Path, output: &Path) -> Result<(), String> {
+    let bytes = fs::read(built).map_err(|error| format!("read {}: {error}", built.display()))?;
     if !is_static(&bytes)? {
         return Err(format!("{} is not static: it names a program interpreter", built.display()));
     }
-    let output = arguments.output.clone().unwrap_or_else(|| root.join("target/dist/netns"));
-    let folder = output.parent().map_or(Ok(()), fs::create_dir_all);
-    folder
-        .and_then(|()| fs::copy(&built, &output))
-        .map_err(|error| format!("write {}: {error}", output.display()))?;
+    fs::copy(built, output).map_err(|error| format!("write {}: {error}", output.display()))?;
     println!("{}: {} bytes, static", output.display(), bytes.len());
     Ok(())
 }

@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, bool)] = &[
     ("netns-ebpf", true),
     ("netns-topology", true),
     ("netns", false),
+    ("netns-cni", false),
 ];
 
 /// Packs, unpacks, builds and tests.

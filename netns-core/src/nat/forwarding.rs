@@ -90,6 +90,24 @@ impl Forwarding {
         Ok(Self { settings: plan.settings })
     }
 
+    /// Adds what others need, as far as it is not needed already.
+    pub fn extend(&mut self, other: Self) {
+        for setting in other.settings {
+            if self.settings.iter().all(|known| known.name != setting.name) {
+                self.settings.push(setting);
+            }
+        }
+    }
+
+    /// Those of its settings that none of the others needs.
+    #[must_use]
+    pub fn except<'a>(&self, others: impl Iterator<Item = &'a Self>) -> Self {
+        let needed: Vec<&str> =
+            others.flat_map(|other| &other.settings).map(|setting| setting.name.as_str()).collect();
+        let settings = self.settings.iter().filter(|setting| !needed.contains(&setting.name.as_str()));
+        Self { settings: settings.cloned().collect() }
+    }
+
     /// What belongs on record.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {

@@ -139,9 +139,12 @@ impl Nat {
         Ok(tables.iter().any(|table| table.name == name).then_some(nat))
     }
 
-    /// Makes it anew in place of the one that a process which is gone has made by this name, if there is one, with what was
-    /// published in that as far as it is to be kept.
-    pub(crate) fn take_over(
+    /// As [`Nat::create`], in place of the one of this name, if there is one, between two packets; with what was published in
+    /// that as far as it is to be kept.
+    ///
+    /// # Errors
+    /// As [`Nat::create`].
+    pub fn replace(
         namespace: &Namespace,
         name: &str,
         options: NatOptions,
@@ -153,7 +156,7 @@ impl Nat {
             other => other?,
         };
         published.retain(keep);
-        nat.replace(&published)?;
+        nat.remake(&published)?;
         nat.ours = published;
         Ok(nat)
     }
@@ -215,11 +218,11 @@ impl Nat {
         };
         let missing: Vec<_> = self.ours.iter().filter(|ours| !all.contains(ours)).cloned().collect();
         all.extend(missing);
-        self.replace(&all)
+        self.remake(&all)
     }
 
     /// Makes the table anew, between two packets, with nothing else published in it than this.
-    fn replace(&mut self, all: &[Published]) -> Result<()> {
+    fn remake(&mut self, all: &[Published]) -> Result<()> {
         let mut transaction = Transaction::new();
         // Deleting is refused where there is nothing.
         table::encode_ensure(&mut transaction, self.table());

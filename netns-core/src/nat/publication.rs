@@ -85,18 +85,21 @@ impl Publication {
         Self { address: None, port, count: 1, protocol, to }
     }
 
-    /// Each of its ports by itself.
-    pub(super) fn each(self) -> impl Iterator<Item = Self> {
+    /// Each of its ports by itself; of one that [`Self::check`] refuses, those that there are.
+    pub fn each(self) -> impl Iterator<Item = Self> {
         (0..self.count).map(move |number| Self {
-            port: self.port + number,
+            port: self.port.saturating_add(number),
             count: 1,
-            to: SocketAddr::new(self.to.ip(), self.to.port() + number),
+            to: SocketAddr::new(self.to.ip(), self.to.port().saturating_add(number)),
             ..self
         })
     }
 
     /// Whether it makes sense by itself.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn check(&self) -> Result<()> {
         let refused = |why: &'static str| Err(Error::invalid(Operation::PublishPort, self.to_string(), why));
         let ends = |first: u16| first.checked_add(self.count.saturating_sub(1));
         if self.count == 0 || self.port == 0 || self.to.port() == 0 {

@@ -41,7 +41,7 @@ impl Shared {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
         let mut nat =
-            Nat::take_over(self.home(), &table_name(plan), nat_options(plan, options), |published| {
+            Nat::replace(self.home(), &table_name(plan), nat_options(plan, options), |published| {
                 sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
             })?;
         self.open_blocks(&mut nat, options)?;

@@ -145,6 +145,34 @@ pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     socket.execute(&mut batch)
 }
 
+/// Adds a route beside one to the same destination, if there is one: `ip route prepend`. A new IPv4 route is looked at
+/// first then; an IPv6 one is used in turn with those that are there.
+///
+/// # Errors
+/// `EEXIST` if there is the very same route; else as [`add`].
+///
+/// ```
+/// use netns_core::address::{self, Address};
+/// use netns_core::route::{self, Route};
+/// use netns_core::{Namespace, RouteSocket, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// link::set_up(&mut socket, 1)?;
+/// address::add(&mut socket, &Address::new(1, "10.1.1.1/24".parse()?))?;
+/// route::add(&mut socket, &Route::default_via("10.1.1.254".parse().unwrap()))?;
+/// assert!(route::add(&mut socket, &Route::default_via("10.1.1.253".parse().unwrap())).is_err());
+/// route::prepend(&mut socket, &Route::default_via("10.1.1.253".parse().unwrap()))?;
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[doc(alias = "RTM_NEWROUTE")]
+pub fn prepend(socket: &mut RouteSocket, route: &Route) -> Result<()> {
+    same_family(route)?;
+    let mut batch = Batch::new();
+    route.write(&mut batch, libc::RTM_NEWROUTE, libc::NLM_F_CREATE);
+    socket.execute(&mut batch)
+}
+
 /// Appends the deletion of the route that matches in all that is given.
 pub fn encode_delete(batch: &mut Batch, route: &Route) {
     route.write(batch, libc::RTM_DELROUTE, 0);

@@ -12,6 +12,7 @@ mod policy;
 mod remove;
 mod step;
 mod together;
+mod way_out;
 mod work;
 
 pub use self::work::Progress;
@@ -237,6 +238,10 @@ impl<'a, 'w> Executor<'a, 'w> {
             Change::SetSysctl { sysctl, .. } => {
                 sysctl::set(self.entry(&sysctl.place)?.0, &sysctl.key, &sysctl.value)?;
             }
+            Change::OpenWayOut { .. }
+            | Change::CloseWayOut { .. }
+            | Change::Publish { .. }
+            | Change::Withdraw { .. } => self.make_way_out(change)?,
             Change::AddRoute(route) => {
                 let request = self.request(route)?;
                 route::add(self.socket(&route.place)?, &request)?;

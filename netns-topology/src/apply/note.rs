@@ -35,7 +35,7 @@ impl Executor<'_, '_> {
         }
         let known = NotedBefore::of(self.record);
         for change in &mut changes {
-            self.note_one(change, observed, &known);
+            self.note_one(change, observed, &known)?;
         }
         for change in &changes {
             if let Change::SetSysctl { sysctl, from } = change {
@@ -74,7 +74,7 @@ impl Executor<'_, '_> {
         Ok(())
     }
 
-    fn note_one(&mut self, change: &mut Change, observed: &Observed, before: &NotedBefore) {
+    fn note_one(&mut self, change: &mut Change, observed: &Observed, before: &NotedBefore) -> Result<()> {
         match change {
             Change::AddBridge(bridge) => {
                 let new = self.new_entry(&bridge.link, &mut bridge.mac);
@@ -98,6 +98,7 @@ impl Executor<'_, '_> {
                 }
                 self.record.cables.push(ends);
             }
+            Change::OpenWayOut { spec, .. } => self.note_way_out(spec)?,
             Change::AddAddress(address) if !(before.has_addresses && self.record.has_address(address)) => {
                 self.record.addresses.push((RecordedName::new(&address.link), address.net.to_string()));
             }
@@ -106,6 +107,7 @@ impl Executor<'_, '_> {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// The entry of a link that is going to be made.
@@ -268,6 +270,8 @@ const fn removes(change: &Change) -> bool {
             | Change::RemovePolicy { .. }
             | Change::LeaveHost { .. }
             | Change::JoinGroups { .. }
+            | Change::CloseWayOut { .. }
+            | Change::Withdraw { .. }
     )
 }
 

@@ -93,6 +93,8 @@ pub(super) const fn removes(change: &Change) -> bool {
             | Change::RemoveLink { .. }
             | Change::RemoveSingle { .. }
             | Change::RemoveNamespace(_)
+            | Change::CloseWayOut { .. }
+            | Change::Withdraw { .. }
     )
 }
 

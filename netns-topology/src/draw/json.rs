@@ -64,6 +64,12 @@ pub fn json(topology: &Topology) -> Value {
             "policy": policy.to_string(),
         }))
     });
+    let ways_out = topology.ways_out.iter().map(|way| {
+        json!({
+            "ifname": way.bridge.name.as_str(), "masquerade": way.masquerade,
+            "publish": way.published.iter().map(ToString::to_string).collect::<Value>(),
+        })
+    });
     json!({
         "namespaces": topology.namespaces,
         "bridges": bridges.collect::<Value>(),
@@ -71,6 +77,7 @@ pub fn json(topology: &Topology) -> Value {
         "links": links.collect::<Value>(),
         "policies": policies.collect::<Value>(),
         "apart": topology.apart.iter().map(|[one, other]| json!([group(one), group(other)])).collect::<Value>(),
+        "ways_out": ways_out.collect::<Value>(),
         "routes": routes.collect::<Value>(),
         "sysctls": sysctls.collect::<Value>(),
         "commands": commands.collect::<Value>(),

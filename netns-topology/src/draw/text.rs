@@ -36,6 +36,14 @@ pub fn text(topology: &Topology) -> String {
             }
         }
     }
+    for way in &topology.ways_out {
+        if way.masquerade {
+            let _ = writeln!(out, "{}: masquerade", way.bridge);
+        }
+        for publication in &way.published {
+            let _ = writeln!(out, "{}: publish {publication}", way.bridge);
+        }
+    }
     for [near, far] in topology.cables.iter().map(|cable| &cable.ends) {
         if near.port.is_none() {
             let _ = writeln!(out, "cable {} - {}", named(&near.link), named(&far.link));

@@ -8,6 +8,7 @@ mod ports;
 mod read;
 mod tables;
 mod values;
+mod way_out;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::tables::{
     RouteTable, Scalar, Text,
 };
 use super::values::{if_name, in_order, mac, mtu, net};
+use super::way_out::read_way_out;
 use crate::group::Group;
 use crate::options::defaults;
 use crate::topology::{
@@ -58,8 +59,9 @@ pub(super) fn read(file: FileTable) -> Wrong<Described> {
         }
         tables.push((Place::Namespace(name), interface, routes, sysctl));
     }
+    let mut bridges = Vec::new();
     for (name, table) in in_order(bridge) {
-        read_bridge(&mut into, &name, &table)?;
+        bridges.push((read_bridge(&mut into, &name, &table)?, table));
     }
     for (place, interfaces, routes, sysctls) in tables {
         for (name, table) in in_order(interfaces) {
@@ -90,6 +92,9 @@ pub(super) fn read(file: FileTable) -> Wrong<Described> {
         }
     }
     read_cables(&mut into, &ends, &apart_from_host(&pairs)?)?;
+    for (link, table) in &bridges {
+        read_way_out(&mut into, link, table)?;
+    }
     // Numbers come later: those that are up keep theirs.
     (into.topology.apart, _) = apart(ends.iter().filter_map(group_of), &pairs)?;
     Ok(into)
@@ -114,7 +119,7 @@ fn namespace_name(name: &Text) -> Wrong<()> {
     }
 }
 
-fn read_bridge(into: &mut Described, name: &Text, table: &BridgeTable) -> Wrong<()> {
+fn read_bridge(into: &mut Described, name: &Text, table: &BridgeTable) -> Wrong<LinkName> {
     let place = match &table.namespace {
         None => Place::Host,
         Some(namespace) => into.place(namespace)?,
@@ -143,7 +148,8 @@ fn read_bridge(into: &mut Described, name: &Text, table: &BridgeTable) -> Wrong<
         mtu: mtu(table.mtu.as_ref())?.unwrap_or(0),
         options,
     };
-    into.push_bridge(bridge, name.span())
+    let link = bridge.link.clone();
+    into.push_bridge(bridge, name.span()).map(|()| link)
 }
 
 fn read_addresses(into: &mut Described, link: &LinkName, addresses: &[Text]) -> Wrong<()> {

@@ -202,6 +202,12 @@ pub(super) struct BridgeTable {
     pub(super) stp: bool,
     pub(super) ageing: Option<Spanned<u32>>,
     pub(super) multicast_snooping: Option<bool>,
+    pub(super) masquerade: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) publish: Vec<Text>,
+    pub(super) publish_on_loopback: Option<Spanned<bool>>,
+    pub(super) open_forward_chains: Option<Spanned<bool>>,
+    pub(super) connection_limit: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) options: OptionsTable,
 }

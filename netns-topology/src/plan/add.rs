@@ -29,6 +29,7 @@ impl Planner<'_> {
         self.set_sysctls(true);
         self.add_addresses();
         self.add_link_locals();
+        self.open_ways_out();
         self.add_routes();
         for command in &self.topology.commands {
             let known =

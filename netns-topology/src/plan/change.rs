@@ -2,10 +2,11 @@
 
 use crate::topology::{
     AddressSpec, BridgeSpec, Cable, Group, LinkName, Place, PortPolicy, PortSpec, RouteSpec, ShellCommand,
-    SingleLink, Sysctl,
+    SingleLink, Sysctl, WayOutSpec,
 };
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::AddrGenMode;
+use netns_core::nat::Publication;
 use netns_core::option::Options;
 use netns_core::{IfName, MacAddress};
 use std::fmt;
@@ -167,6 +168,32 @@ pub enum Change {
         /// What it is now, if it is there.
         from: Option<String>,
     },
+    /// Let what is on a bridge out of the host, or in.
+    OpenWayOut {
+        /// How.
+        spec: WayOutSpec,
+        /// Whether there are rules that are not as they are to be.
+        again: bool,
+    },
+    /// Let what is on a bridge neither out of the host nor in any more.
+    CloseWayOut {
+        /// The bridge.
+        bridge: LinkName,
+    },
+    /// Publish ports of the host.
+    Publish {
+        /// The bridge that they lead to.
+        bridge: LinkName,
+        /// The ports.
+        publication: Publication,
+    },
+    /// Withdraw a port of the host.
+    Withdraw {
+        /// The bridge that it leads to.
+        bridge: LinkName,
+        /// The port.
+        publication: Publication,
+    },
     /// Add a route.
     AddRoute(RouteSpec),
     /// Start a command.
@@ -229,6 +256,13 @@ impl fmt::Display for Change {
                 Some(from) => write!(f, "~ {}: {} {from} -> {}", sysctl.place, sysctl.key, sysctl.value),
                 None => write!(f, "+ {}: {} {}", sysctl.place, sysctl.key, sysctl.value),
             },
+            Self::OpenWayOut { spec, again } => {
+                let what = if spec.masquerade { "masquerade" } else { "way in" };
+                write!(f, "{} {}: {what}", if *again { '~' } else { '+' }, spec.bridge)
+            }
+            Self::CloseWayOut { bridge } => write!(f, "- {bridge}: way out and in"),
+            Self::Publish { bridge, publication } => write!(f, "+ {bridge}: publish {publication}"),
+            Self::Withdraw { bridge, publication } => write!(f, "- {bridge}: publish {publication}"),
             Self::AddRoute(route) => write!(f, "+ {}: route {route}", route.place),
             Self::Start(ShellCommand { namespace, command }) => write!(f, "+ {namespace}: run {command}"),
         }

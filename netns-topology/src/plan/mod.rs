@@ -9,6 +9,7 @@ mod host;
 mod left;
 mod owner;
 mod remove;
+mod way_out;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use netns_core::{IfName, IpNet};
 
 impl Planner<'_> {
     pub(super) fn remove(&mut self) {
+        self.close_ways_out();
         self.stop_commands();
         self.remove_routes();
         self.remove_addresses();

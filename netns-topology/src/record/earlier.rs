@@ -121,5 +121,6 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>> {
         programs: said.programs.into_iter().map(|(place, ids)| (place, vec![ids])).collect(),
         barriers: BTreeMap::new(),
         groups: said.groups,
+        ways_out: Vec::new(),
     }))
 }

@@ -1,7 +1,8 @@
 //! A record as lines, one a thing, and back.
 
-use super::{LinkEntry, Record, RecordedCommand, RecordedName, RecordedRoute, SysctlEntry};
+use super::{LinkEntry, Record, RecordedCommand, RecordedName, RecordedRoute, RecordedWayOut, SysctlEntry};
 use crate::topology::Place;
+use netns_core::nat::Forwarding;
 use netns_core::record::{Line, RecordedFolder, RecordedNamespace};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,7 @@ const COMMAND: &str = "command";
 const PROGRAMS: &str = "programs";
 const BARRIER: &str = "barrier";
 const GROUP: &str = "group";
+const WAY_OUT: &str = "way-out";
 
 impl Record {
     /// The lines that say the same.
@@ -70,6 +72,11 @@ impl Record {
         }));
         lines.extend(self.barriers.iter().map(|(place, name)| Line::new(BARRIER).with(place).with(name)));
         lines.extend(self.groups.iter().map(|(name, number)| Line::new(GROUP).with(name).with(number)));
+        for way in &self.ways_out {
+            let line = Line::new(WAY_OUT).with(&way.bridge).with(&way.table);
+            lines.push(line.with_option(way.fingerprint.as_ref()));
+            lines.extend(way.forwarding.lines());
+        }
         lines
     }
 
@@ -133,6 +140,17 @@ impl Record {
             GROUP => {
                 self.groups.insert(text(0)?, line.parse(1)?);
             }
+            WAY_OUT => self.ways_out.push(RecordedWayOut {
+                bridge: text(0)?,
+                table: text(1)?,
+                fingerprint: line.optional(2)?,
+                forwarding: Forwarding::default(),
+            }),
+            // Of the way out before it.
+            Forwarding::KEY => {
+                let forwarding = Forwarding::read(std::slice::from_ref(line));
+                self.ways_out.last_mut()?.forwarding.extend(forwarding);
+            }
             _ => return None,
         }
         Some(())
@@ -174,6 +192,13 @@ mod tests {
             before: String::new(),
             interfaces,
         };
+        let forwarding = |links: &[&str]| {
+            let forwards = |link: &&str| {
+                let name = format!("net/ipv4/conf/{link}/forwarding");
+                Line::new(Forwarding::KEY).with(name).with(1).with(0).with(false)
+            };
+            Forwarding::read(&links.iter().map(forwards).collect::<Vec<_>>())
+        };
         let id = NamespaceId { device: 4, inode: 5 };
         let identity = NamespaceIdentity { cookie: Some(7), id };
         let record = Record {
@@ -208,6 +233,20 @@ mod tests {
             programs: [(host.clone(), vec![[1, 2], [3, 4]])].into(),
             barriers: [(host.clone(), "netns-barrier-1".to_owned())].into(),
             groups: [("red".to_owned(), 3)].into(),
+            ways_out: vec![
+                RecordedWayOut {
+                    bridge: "br0".to_owned(),
+                    table: "netns-nat-1".to_owned(),
+                    fingerprint: Some("00ff".to_owned()),
+                    forwarding: forwarding(&["br0", "up0"]),
+                },
+                RecordedWayOut {
+                    bridge: "br1".to_owned(),
+                    table: "netns-nat-2".to_owned(),
+                    fingerprint: None,
+                    forwarding: forwarding(&["br1"]),
+                },
+            ],
         };
         let lines = record.lines();
         assert_eq!(Record::read(&lines), Ok(record));

@@ -12,6 +12,7 @@ mod store;
 use crate::error::Result;
 use crate::group::GroupNumbers;
 use crate::topology::{AddressSpec, LinkName, Place, RouteSpec, Sysctl};
+use netns_core::nat::Forwarding;
 use netns_core::record::{
     Line, NamespaceIdentity, RecordFile, RecordedFolder, RecordedForwarding, RecordedLink, SettingBefore,
 };
@@ -60,6 +61,19 @@ pub struct Record {
     pub(crate) barriers: BTreeMap<Place, String>,
     /// The numbers of groups that have names.
     pub(crate) groups: GroupNumbers,
+    /// The ways out of bridges of the host.
+    pub(crate) ways_out: Vec<RecordedWayOut>,
+}
+
+/// A way out of a bridge, and of which settings the host forwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedWayOut {
+    pub(crate) bridge: String,
+    /// The name of its table, which no other has.
+    pub(crate) table: String,
+    /// Of the options that the table was made with.
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) forwarding: Forwarding,
 }
 
 /// A link by place and name.
@@ -107,6 +121,17 @@ pub(crate) struct RecordedCommand {
     pub(crate) namespace: String,
     pub(crate) command: String,
     pub(crate) group: u32,
+}
+
+impl RecordedWayOut {
+    pub(crate) fn is(&self, bridge: IfName) -> bool {
+        self.bridge == bridge.as_str()
+    }
+
+    /// The bridge; `None` if the record was tampered with.
+    pub(crate) fn name(&self) -> Option<IfName> {
+        IfName::new(&self.bridge).ok()
+    }
 }
 
 impl RecordedName {
@@ -279,6 +304,7 @@ impl Record {
             programs: BTreeMap::new(),
             barriers: BTreeMap::new(),
             groups: GroupNumbers::new(),
+            ways_out: Vec::new(),
         }
     }
 
@@ -303,6 +329,10 @@ impl Record {
 
     pub(crate) fn has_route(&self, route: &RouteSpec) -> bool {
         self.routes.contains(&RecordedRoute::new(route))
+    }
+
+    pub(crate) fn way_out_mut(&mut self, bridge: IfName) -> Option<&mut RecordedWayOut> {
+        self.ways_out.iter_mut().find(|way| way.is(bridge))
     }
 
     pub(crate) fn sysctl(&self, sysctl: &Sysctl) -> Option<&SysctlEntry> {

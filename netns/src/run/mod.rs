@@ -14,6 +14,7 @@ mod report;
 mod source;
 mod steps;
 mod traffic;
+mod trunk;
 mod ways;
 
 use crate::cli::{RunArguments, RunShape};

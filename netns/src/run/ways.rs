@@ -4,6 +4,7 @@ use super::attack::open;
 use super::lab::RunLab;
 use super::outcomes::{Unseen, Way};
 use super::report::RunReport;
+use super::trunk;
 use crate::failure::Failure;
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, neighbour};
 use netns_ebpf::attack::{
@@ -96,6 +97,7 @@ pub(crate) fn ways(lab: &mut RunLab<'_>, report: &mut RunReport) -> Result<(bool
     )?;
     attacker.checksum(&us)?;
     attacker.pages(&inside, &lies, &receiver)?;
+    attacker.trunk()?;
     Ok((attacker.all_stopped, attacker.unseen))
 }
 
@@ -188,6 +190,17 @@ impl WayAttacker<'_, '_> {
             })?;
         }
         Ok(pages.end()?)
+    }
+
+    /// Over a trunk, with somebody else's slot.
+    fn trunk(&mut self) -> Result<(), Failure> {
+        match trunk::forged_sender() {
+            Ok(way) => {
+                self.all_stopped &= way.is_ok();
+                self.report.way(&way)
+            }
+            Err(error) => self.report.way_left_out(trunk::FORGED, &error.to_string()),
+        }
     }
 
     /// Tries a way without the guard and with it.

@@ -33,7 +33,9 @@ fn attacked(mode: &str) -> Done {
     let ways = attack.lines("way");
     let begin = |what: &str| ways.iter().filter(|way| way["way"].as_str().unwrap().starts_with(what)).count();
     let counted = violations.remove("unjudged").map_or(0, |counted| counted.as_u64().unwrap());
-    assert_eq!(counted, begin("ifb") as u64 * 10, "{}", attack.out);
+    // The one over a trunk is counted in a network of its own.
+    let here = begin("ifb") - begin("ifb, a forged sender, over a trunk");
+    assert_eq!(counted, here as u64 * 10, "{}", attack.out);
     let sent = |reason: &str| {
         let of_ways = if reason == "checksum-place" { begin("a checksum") * 10 } else { 0 };
         of_ways + lines.iter().filter(|line| line["reason"] == reason).count()
@@ -63,7 +65,7 @@ fn every_way_around_works_without_the_guard_and_not_with_it() {
         tests::needs_kernel((5, 16), "nftables at egress");
         let attack = attacked("--enforce");
         let ways = attack.lines("way");
-        assert_eq!(ways.len(), 9, "{}", attack.out);
+        assert_eq!(ways.len(), 10, "{}", attack.out);
         for way in &ways {
             if !way["left_out"].is_null() {
                 assert!(tests::kernel_version() < (6, 5), "{way}");

@@ -330,7 +330,7 @@ fn a_port_that_leaves_is_left_as_it_was() {
         two();
         let mut observe = Watched::start(ENFORCE);
         observe.line("counters", |line| line["type"] == "counters");
-        let listed = || nft("list ruleset").matches("\"v").count();
+        let listed = || nft("list ruleset").matches("\"v1\"").count();
         assert!(nft("list ruleset").contains("elements = { \"v1\" }"), "{}", nft("list ruleset"));
         ip("link set v1 nomaster");
         eventually("it is not listed", || listed() == 0);

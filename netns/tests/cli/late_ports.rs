@@ -2,12 +2,13 @@
 
 use crate::barrier::{ENFORCE, nft, two};
 use crate::observe::plug_in;
+use crate::topology::fine;
 use crate::watched::Watched;
 use crate::{done, xtask};
 use netns_core::{IfName, Namespace, RouteSocket, bridge, link};
 use netns_ebpf::attack::FrameSocket;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::{Host, eventually, in_host, ip, ip_json, needs_option, only, oracle};
 
 /// How often the port comes. With a barrier behind known ports alone 13,829 of 417,270 frames arrived (Linux 6.12, in qemu).
@@ -180,5 +181,61 @@ fn a_port_that_comes_after_a_kill_is_closed_until_it_is_cleaned_up() {
         assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
         assert_eq!(nft("list ruleset"), "");
         assert!(flood(host, 10).0 > 0);
+    });
+}
+
+/// Of a topology, the port is judged before it is up: with a process inside that sends from when its interface is there.
+#[test]
+fn a_port_that_a_topology_adds_is_judged_from_its_first_frame() {
+    const LAB: &str = "[bridge.br0]\n\
+        [namespace.ns1]\n\
+        interface.eth0 = { bridge = \"br0\", addresses = [\"10.1.1.1/24\"] }\n\
+        [namespace.ns2]\n\
+        interface.eth0 = { bridge = \"br0\", addresses = [\"10.1.1.2/24\"] }\n";
+    in_host(|_| {
+        let file = std::path::PathBuf::from("/run/lab.toml");
+        let victim = || socket("ns2");
+        for (policy, is_judged) in [("", false), (", policy = \"enforce\"", true)] {
+            std::fs::write(&file, LAB).unwrap();
+            fine("up", &file);
+            let (victim, arrived) = (victim(), AtomicUsize::new(0));
+            let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let inside = Namespace::open("ns1").unwrap();
+                    let mut routes = RouteSocket::open_in(&inside).unwrap();
+                    // Without a pause, and not for ever if it never comes.
+                    let deadline = Instant::now() + Duration::from_mins(1);
+                    let goes_on = || !over.load(Ordering::Relaxed) && Instant::now() < deadline;
+                    let eth1 = loop {
+                        if !goes_on() {
+                            return;
+                        }
+                        if let Ok(found) = link::get(&mut routes, "eth1".parse::<IfName>().unwrap()) {
+                            break found;
+                        }
+                    };
+                    let attacker = inside.enter(|| FrameSocket::open(eth1.index)).unwrap().unwrap();
+                    while goes_on() {
+                        // It is down at first.
+                        if attacker.send(&forged()).is_ok() {
+                            sent.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+                let interface = format!("interface.eth1 = {{ bridge = \"br0\"{policy} }}\n");
+                let text = LAB.replace("[namespace.ns2]", &(interface + "[namespace.ns2]"));
+                std::fs::write(&file, text).unwrap();
+                fine("up", &file);
+                eventually("frames are sent", || sent.load(Ordering::Relaxed) > 1000);
+                over.store(true, Ordering::Relaxed);
+            });
+            while let Some(heard) = victim.receive(Duration::from_millis(100)).unwrap() {
+                arrived.fetch_add(usize::from(heard == forged()), Ordering::Relaxed);
+            }
+            let (arrived, sent) = (arrived.into_inner(), sent.into_inner());
+            assert_eq!(arrived == 0, is_judged, "{arrived} of {sent}");
+            fine("down", &file);
+        }
     });
 }

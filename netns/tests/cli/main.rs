@@ -35,6 +35,7 @@ mod topology_faults;
 mod topology_groups;
 mod topology_labs;
 mod topology_many;
+mod topology_nat;
 mod topology_policy;
 mod topology_watch;
 mod tutorial;

@@ -26,8 +26,9 @@ fn is_killed_at(call: &str, number: u32) -> bool {
     if !line.is_empty() {
         // The traced process has no other child of strace beside it.
         let children = format!("/proc/{0}/task/{0}/children", child.id());
-        let process = std::fs::read_to_string(children).unwrap();
-        let _ = tests::run(Command::new("kill").args(["-KILL", process.trim()]));
+        let process = std::fs::read_to_string(children).unwrap_or_default();
+        // It may be killed by now, at the call that was meant: then nobody is there to be killed.
+        let _ = Command::new("kill").args(["-KILL", process.trim()]).stderr(Stdio::null()).status();
     }
     child.wait().unwrap();
     line.is_empty()

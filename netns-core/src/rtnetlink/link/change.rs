@@ -12,6 +12,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub struct LinkChange<'a> {
     /// Raise it or take it down.
     pub up: Option<bool>,
+    /// Whether it hands up frames for other MAC addresses too (`promisc on`).
+    pub promiscuous: Option<bool>,
+    /// Whether it hands up all multicast frames (`allmulticast on`).
+    pub all_multicast: Option<bool>,
     /// A new name. The link must be known by index then; most kernels want it down (before 6.2).
     pub name: Option<IfName>,
     /// A new MAC address.
@@ -35,6 +39,8 @@ impl LinkChange<'_> {
     /// No change: the default, for constants.
     pub const NONE: Self = Self {
         up: None,
+        promiscuous: None,
+        all_multicast: None,
         name: None,
         mac: None,
         mtu: None,
@@ -50,9 +56,15 @@ impl LinkChange<'_> {
 pub fn encode_set(batch: &mut Batch, link: impl Into<LinkId>, change: &LinkChange<'_>) {
     let link = link.into();
     let mut header = link.header();
-    if let Some(up) = change.up {
-        header.change = libc::IFF_UP as u32;
-        header.flags = if up { header.change } else { 0 };
+    for (flag, on) in [
+        (libc::IFF_UP, change.up),
+        (libc::IFF_PROMISC, change.promiscuous),
+        (libc::IFF_ALLMULTI, change.all_multicast),
+    ] {
+        if let Some(on) = on {
+            header.change |= flag as u32;
+            header.flags |= if on { flag as u32 } else { 0 };
+        }
     }
     batch.message(libc::RTM_NEWLINK, 0, &header, |attributes| {
         link.write(attributes);

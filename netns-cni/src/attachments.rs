@@ -1,0 +1,145 @@
+//! What was made for a container, on record: a file for each attachment and plugin, so that containers do not wait for
+//! each other.
+//!
+//! The file is there, with identities, before the thing that it speaks of is made, and goes after it. It is locked while a
+//! command works on the attachment.
+
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::request::PluginRequest;
+use netns_core::record::RecordFile;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const FOLDER: &str = "/run/netns-cni";
+const KIND: &str = "cni";
+/// How long another call may work on the same attachment or bridge.
+const PATIENCE: Duration = Duration::from_secs(30);
+const TICK: Duration = Duration::from_millis(1);
+/// Of a file's name, with room for what [`RecordFile`] appends while it replaces one.
+const LONGEST: usize = 250;
+
+fn folder(network: &str) -> PathBuf {
+    Path::new(FOLDER).join("networks").join(network)
+}
+
+/// Neither part has a `:`.
+fn path(request: &PluginRequest, plugin: &str) -> Outcome<PathBuf> {
+    let invocation = &request.invocation;
+    let name = format!("{}:{}.{plugin}", invocation.container, invocation.interface);
+    if name.len() > LONGEST {
+        let why = format!("CNI_CONTAINERID is too long: its record would be the file {name:?}");
+        return Err(CniFailure::new(FailureCode::InvalidEnvironment, why));
+    }
+    Ok(folder(&request.network).join(name))
+}
+
+/// Begins an attachment's record, and locks it.
+///
+/// # Errors
+/// Code 100 if there is one: the container has this attachment, or one that failed and was not deleted. 11 if another
+/// call works on it.
+pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile> {
+    let path = path(request, plugin)?;
+    let record = loop {
+        make(path.parent().unwrap_or(Path::new(FOLDER)))?;
+        match RecordFile::create(&path, KIND) {
+            Err(error) if RecordFile::is_held(&error) => {
+                let why = format!("another call works on this attachment: {} is locked", path.display());
+                return Err(CniFailure::new(FailureCode::TryLater, why));
+            }
+            // The last attachment of the network went just now, and its folder with it.
+            Err(error) if error.kind() == netns_core::ErrorKind::NotFound => {}
+            other => break other?,
+        }
+    };
+    if record.lines().is_empty() {
+        return Ok(record);
+    }
+    let invocation = &request.invocation;
+    let why = format!(
+        "{} is attached to the network {} by {} already",
+        invocation.container, request.network, invocation.interface
+    );
+    Err(CniFailure::new(FailureCode::Exists, why).with_details("call DEL first"))
+}
+
+/// An attachment's record, locked; `None` if there is none. A call that works on it is waited for.
+pub(crate) fn find(request: &PluginRequest, plugin: &str) -> Outcome<Option<RecordFile>> {
+    open(&path(request, plugin)?)
+}
+
+/// Removes a network's folder if it is empty: the last record of it went.
+pub(crate) fn tidy(network: &str) {
+    // It stays if there are others, or if it was not there.
+    let _ = fs::remove_dir(folder(network));
+}
+
+/// The attachments of the network that this plugin has on record, each a container and its interface.
+pub(crate) fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>> {
+    let folder = folder(network);
+    let failed = |error: std::io::Error| CniFailure::of_file("read", &folder, &error);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut attachments = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let parts = name.to_str().and_then(|name| {
+            let (container, rest) = name.split_once(':')?;
+            let interface = rest.strip_suffix(plugin)?.strip_suffix('.')?;
+            Some((container.to_owned(), interface.to_owned()))
+        });
+        attachments.extend(parts);
+    }
+    Ok(attachments)
+}
+
+/// The record of a bridge that was made for networks.
+pub(crate) fn path_of_bridge(bridge: &str) -> PathBuf {
+    Path::new(FOLDER).join("bridges").join(format!("{bridge}.record"))
+}
+
+/// What is on record of a bridge, without waiting for anybody.
+pub(crate) fn peek_bridge(bridge: &str) -> Outcome<Vec<netns_core::record::Line>> {
+    Ok(RecordFile::peek(path_of_bridge(bridge), KIND)?.unwrap_or_default())
+}
+
+/// The record of a bridge, begun if there is none, and locked. A call that works on it is waited for.
+pub(crate) fn begin_bridge(bridge: &str) -> Outcome<RecordFile> {
+    let path = path_of_bridge(bridge);
+    make(path.parent().unwrap_or(Path::new(FOLDER)))?;
+    patiently(|| RecordFile::create(&path, KIND))
+}
+
+/// The record of a bridge, if there is one, likewise.
+pub(crate) fn find_bridge(bridge: &str) -> Outcome<Option<RecordFile>> {
+    open(&path_of_bridge(bridge))
+}
+
+fn open(path: &Path) -> Outcome<Option<RecordFile>> {
+    patiently(|| RecordFile::open(path, KIND))
+}
+
+fn patiently<T>(mut open: impl FnMut() -> netns_core::Result<T>) -> Outcome<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match open() {
+            Err(error) if RecordFile::is_held(&error) => {
+                if Instant::now() > deadline {
+                    let why = format!("{error}; it was locked for {} seconds", PATIENCE.as_secs());
+                    return Err(CniFailure::new(FailureCode::TryLater, why));
+                }
+                thread::sleep(TICK);
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn make(folder: &Path) -> Outcome<()> {
+    fs::create_dir_all(folder).map_err(|error| CniFailure::of_file("make", folder, &error))
+}

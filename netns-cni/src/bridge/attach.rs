@@ -1,0 +1,244 @@
+//! `ADD`: attaching a container to a bridge.
+
+use super::config::{BridgeConfig, Ipam};
+use super::detach::{self, PLUGIN, address_line};
+use super::hiding;
+use super::shared_bridge;
+use crate::attachment_result::{AttachmentResult, ResultInterface, ResultRoute};
+use crate::delegate::{self, delegate};
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::host_local::HostLocal;
+use crate::request::PluginRequest;
+use crate::{attachments, container, random};
+use netns_core::announce::{Announcement, announce};
+use netns_core::bridge::{self, PortOptions};
+use netns_core::link::{self, Link};
+use netns_core::record::{RecordFile, RecordedLink};
+use netns_core::veth::{self, Veth};
+use netns_core::{ErrorKind, IfName, IpNet, MacAddress, Namespace, RouteSocket};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long the kernel may take until a port forwards, on kernels before 6.8 (`link::wait_up`).
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a random name may be taken already.
+const ATTEMPTS: u32 = 8;
+
+/// The container's position among the interfaces of the result: after the bridge and the port.
+const CONTAINER: u32 = 2;
+
+pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
+    let config = BridgeConfig::read(request)?;
+    let addresses = match config.ipam {
+        // What is wrong with it is said before anything is made.
+        Ipam::HostLocal => Some(HostLocal::read(request)?),
+        Ipam::Foreign(ref plugin) => delegate::find(request, plugin).map(|_| None)?,
+        Ipam::Without => None,
+    };
+    let inside = container::open(request)?;
+    let mut attaching = Attaching {
+        request,
+        config: &config,
+        addresses,
+        inside_socket: RouteSocket::open_in(&inside)?,
+        inside: &inside,
+        name: container::interface(request)?,
+        socket: RouteSocket::open()?,
+        record: attachments::begin(request, PLUGIN)?,
+        asked_ipam: false,
+    };
+    match attaching.run() {
+        Ok(result) => Ok(result),
+        Err(failure) => {
+            let Attaching { record, mut socket, asked_ipam, .. } = attaching;
+            let ipam = asked_ipam.then_some(&config.ipam);
+            Err(detach::roll_back(request, &mut socket, record, ipam, failure))
+        }
+    }
+}
+
+struct Attaching<'a> {
+    request: &'a PluginRequest,
+    config: &'a BridgeConfig,
+    /// Our own IPAM, if the configuration names it.
+    addresses: Option<HostLocal>,
+    inside: &'a Namespace,
+    inside_socket: RouteSocket,
+    /// The interface's name in the container.
+    name: IfName,
+    socket: RouteSocket,
+    record: RecordFile,
+    /// Whether there may be addresses to give back.
+    asked_ipam: bool,
+}
+
+impl Attaching<'_> {
+    fn run(&mut self) -> Outcome<AttachmentResult> {
+        if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
+            return Err(self.taken());
+        }
+        let bridge = shared_bridge::ensure(&mut self.socket, self.config)?;
+        let mac = self.config.mac.unwrap_or_else(random::mac);
+        let port = self.make_pair(&bridge, mac)?;
+        let interface = link::get(&mut self.inside_socket, self.name)?;
+        let mut result = self.ask_for_addresses()?;
+        result.interfaces = vec![
+            described(&bridge, ""),
+            described(&port, ""),
+            described(&interface, &self.request.invocation.netns),
+        ];
+        if let Some(dns) = &self.config.dns {
+            result.dns = dns.clone();
+        }
+        let gateways = self.find_gateways(&mut result)?;
+        if self.config.without_interface {
+            return Ok(result);
+        }
+        container::configure(self.inside, &mut self.inside_socket, &interface, &result)?;
+        if self.config.is_gateway {
+            shared_bridge::be_gateway(&mut self.socket, &bridge, &gateways, self.config.force_address)?;
+        }
+        if self.config.masquerade {
+            hiding::hide(self.request, bridge.index, &result)?;
+        }
+        link::wait_up(&mut self.socket, port.index, PATIENCE)?;
+        self.announce(&interface, mac, &result);
+        Ok(result)
+    }
+
+    /// Makes the pair, with its port on the bridge.
+    fn make_pair(&mut self, bridge: &Link, mac: MacAddress) -> Outcome<Link> {
+        let port = self.try_names(bridge, mac)?;
+        let (hairpin, isolated) = (self.config.hairpin, self.config.isolated);
+        if hairpin || isolated {
+            let on = |option: bool| option.then_some(true);
+            let options =
+                PortOptions { hairpin: on(hairpin), isolated: on(isolated), ..PortOptions::default() };
+            bridge::set_port(&mut self.socket, port.index, &options)?;
+        }
+        if self.config.spoof_check {
+            hiding::check_source(self.request, port.index, mac)?;
+        }
+        Ok(port)
+    }
+
+    fn try_names(&mut self, bridge: &Link, mac: MacAddress) -> Outcome<Link> {
+        for attempt in 1.. {
+            let name = IfName::new(&format!("veth{:08x}", random::number() as u32))?;
+            let port_mac = random::mac();
+            let link = RecordedLink { name, index: None, mac: port_mac }.line();
+            self.record.append(&[link])?;
+            let pair = Veth {
+                mac: Some(port_mac),
+                peer_mac: Some(mac),
+                mtu: self.config.mtu,
+                bridge: Some(bridge.index),
+                up: true,
+                peer_namespace: Some(self.inside.as_fd()),
+                ..Veth::new(name, self.name)
+            };
+            match veth::create(&mut self.socket, &pair) {
+                Ok(()) => return Ok(link::get(&mut self.socket, name)?),
+                Err(error) if error.kind() == ErrorKind::Exists => {
+                    if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
+                        return Err(self.taken());
+                    }
+                    if attempt == ATTEMPTS {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn taken(&self) -> CniFailure {
+        let why =
+            format!("CNI_IFNAME is {:?}: the container has an interface of this name", self.name.as_str());
+        CniFailure::new(FailureCode::Exists, why)
+    }
+
+    fn ask_for_addresses(&mut self) -> Outcome<AttachmentResult> {
+        let result = match &self.config.ipam {
+            Ipam::Without => return Ok(AttachmentResult::default()),
+            Ipam::HostLocal => {
+                let Some(addresses) = &self.addresses else { return Ok(AttachmentResult::default()) };
+                self.asked_ipam = true;
+                let result = addresses.reserve(self.request, true)?;
+                let lines: Vec<_> = result.ips.iter().map(|ip| address_line(ip.address.address())).collect();
+                self.record.append(&lines)?;
+                result
+            }
+            Ipam::Foreign(plugin) => {
+                self.asked_ipam = true;
+                let json = delegate(self.request, plugin, "ADD")?.ok_or_else(|| {
+                    CniFailure::new(FailureCode::Decoding, format!("the plugin {plugin:?} wrote no result"))
+                })?;
+                AttachmentResult::read("the IPAM plugin's result", &json)?
+            }
+        };
+        if result.ips.is_empty() {
+            return Err(CniFailure::new(FailureCode::Internal, "the IPAM plugin gave no address"));
+        }
+        Ok(result)
+    }
+
+    /// Says which interface has the addresses, and gives the gateways that the bridge is to be.
+    fn find_gateways(&self, result: &mut AttachmentResult) -> Outcome<Vec<IpNet>> {
+        let mut gateways = Vec::new();
+        for position in 0..result.ips.len() {
+            let ip = &mut result.ips[position];
+            ip.interface = Some(CONTAINER);
+            if ip.gateway.is_none() && self.config.is_gateway {
+                ip.gateway = ip.address.host(1);
+            }
+            let (gateway, prefix) = (ip.gateway, ip.address.prefix());
+            let everything = IpNet::everything(ip.address.address());
+            if self.config.is_gateway
+                && let Some(gateway) = gateway
+            {
+                gateways.push(IpNet::new(gateway, prefix)?);
+            }
+            let has_default = |route: &ResultRoute| route.dst == everything && route.gw.is_some();
+            if self.config.is_default_gateway && !result.routes.iter().any(has_default) {
+                // One without a gateway would be the same route.
+                result.routes.retain(|route| route.dst != everything);
+                result.routes.push(default_route(everything, gateway));
+            }
+        }
+        Ok(gateways)
+    }
+
+    /// Neighbours may remember another MAC address of somebody who had the address before. That they learn it now is a
+    /// help, which they could do without.
+    fn announce(&self, interface: &Link, mac: MacAddress, result: &AttachmentResult) {
+        let one = |address: IpAddr| Announcement { index: interface.index, mac, address, router: false };
+        let all: Vec<_> = result.ips.iter().map(|ip| one(ip.address.address())).collect();
+        if let Err(error) = announce(self.inside, &all) {
+            eprintln!("netns-cni: {error}");
+        }
+    }
+}
+
+fn default_route(everything: IpNet, gateway: Option<IpAddr>) -> ResultRoute {
+    ResultRoute {
+        dst: everything,
+        gw: gateway,
+        mtu: None,
+        advmss: None,
+        priority: None,
+        table: None,
+        scope: None,
+    }
+}
+
+fn described(link: &Link, sandbox: &str) -> ResultInterface {
+    ResultInterface {
+        name: link.name.to_string(),
+        mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        mtu: Some(link.mtu),
+        sandbox: sandbox.to_owned(),
+    }
+}

@@ -1,0 +1,128 @@
+//! The keys of `bridge`.
+
+use crate::attachment_result::ResultDns;
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::request::PluginRequest;
+use netns_core::{IfName, MacAddress};
+use serde_json::Value;
+
+const DEFAULT_BRIDGE: &str = "cni0";
+
+/// What the configuration asks for. Each field is a key of the reference's plugin.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
+pub(super) struct BridgeConfig {
+    pub(super) bridge: IfName,
+    pub(super) is_gateway: bool,
+    pub(super) is_default_gateway: bool,
+    pub(super) force_address: bool,
+    pub(super) masquerade: bool,
+    /// In bytes; `None` is the kernel's default.
+    pub(super) mtu: Option<u32>,
+    pub(super) hairpin: bool,
+    pub(super) promiscuous: bool,
+    pub(super) spoof_check: bool,
+    /// Whether the interface in the container stays down.
+    pub(super) without_interface: bool,
+    pub(super) isolated: bool,
+    /// The MAC address that is asked for.
+    pub(super) mac: Option<MacAddress>,
+    pub(super) ipam: Ipam,
+    /// What takes the place of what the IPAM plugin says of resolvers.
+    pub(super) dns: Option<ResultDns>,
+}
+
+/// Where addresses come from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ipam {
+    /// There are none.
+    Without,
+    /// From this program itself.
+    HostLocal,
+    /// From another plugin.
+    Foreign(String),
+}
+
+impl Ipam {
+    /// All that `DEL`, `GC` and `STATUS` have to know.
+    pub(super) fn read(request: &PluginRequest) -> Outcome<Self> {
+        let kind = request.keys().inside("ipam")?.text("type")?.unwrap_or_default();
+        Ok(match kind {
+            "" => Self::Without,
+            "host-local" => Self::HostLocal,
+            other => Self::Foreign(other.to_owned()),
+        })
+    }
+}
+
+impl BridgeConfig {
+    pub(super) fn read(request: &PluginRequest) -> Outcome<Self> {
+        let keys = request.keys();
+        refuse(request)?;
+        let name = keys.text("bridge")?.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_BRIDGE);
+        let bridge = IfName::new(name).map_err(|error| invalid(&format!("bridge: {error}")))?;
+        let is_default_gateway = keys.boolean("isDefaultGateway")?;
+        let dns = ResultDns::read(&keys.inside("dns")?)?;
+        let config = Self {
+            bridge,
+            is_gateway: keys.boolean("isGateway")? || is_default_gateway,
+            is_default_gateway,
+            force_address: keys.boolean("forceAddress")?,
+            masquerade: keys.boolean("ipMasq")?,
+            mtu: keys.number("mtu")?.filter(|&mtu| mtu != 0),
+            hairpin: keys.boolean("hairpinMode")?,
+            promiscuous: keys.boolean("promiscMode")?,
+            spoof_check: keys.boolean("macspoofchk")?,
+            without_interface: keys.boolean("disableContainerInterface")?,
+            isolated: keys.boolean("portIsolation")?,
+            mac: requested_mac(request)?,
+            ipam: Ipam::read(request)?,
+            dns: (dns != ResultDns::default()).then_some(dns),
+        };
+        if config.hairpin && config.promiscuous {
+            return Err(invalid("hairpinMode and promiscMode exclude each other"));
+        }
+        if config.without_interface && config.ipam != Ipam::Without {
+            return Err(invalid("disableContainerInterface and ipam exclude each other"));
+        }
+        Ok(config)
+    }
+}
+
+/// Keys that the reference's plugin honours and this one cannot.
+fn refuse(request: &PluginRequest) -> Outcome<()> {
+    let keys = request.keys();
+    let why = "VLANs of bridges are not supported";
+    for (key, nothing) in [("vlan", Value::from(0)), ("vlanTrunk", Value::from(Vec::<Value>::new()))] {
+        if let Some(value) = keys.get(key).filter(|&value| *value != nothing) {
+            return Err(CniFailure::unsupported(key, value, why));
+        }
+    }
+    if keys.boolean("enabledad")? {
+        let why = "addresses are used at once, without asking the network for duplicates";
+        return Err(CniFailure::unsupported("enabledad", &Value::Bool(true), why));
+    }
+    Ok(())
+}
+
+/// By `CNI_ARGS`, `args.cni.mac` and the capability `mac`, of which the last counts.
+fn requested_mac(request: &PluginRequest) -> Outcome<Option<MacAddress>> {
+    let keys = request.keys();
+    let mut mac = None;
+    if let Some(text) = request.arguments()?.mac.filter(|text| !text.is_empty()) {
+        let failed = |error| invalid(&format!("MAC in CNI_ARGS is {text:?}: {error}"));
+        mac = Some(text.parse::<MacAddress>().map_err(failed)?);
+    }
+    mac = keys.inside("args")?.inside("cni")?.parse("mac")?.or(mac);
+    mac = keys.inside("runtimeConfig")?.parse("mac")?.or(mac);
+    match mac {
+        Some(mac) if mac.is_multicast() || mac == MacAddress::default() => {
+            Err(invalid(&format!("mac is {mac}: no interface can have this address")))
+        }
+        other => Ok(other),
+    }
+}
+
+fn invalid(why: &str) -> CniFailure {
+    CniFailure::new(FailureCode::InvalidConfig, why)
+}

@@ -1,0 +1,177 @@
+//! Taking a container off its network: what `DEL`, `GC` and an `ADD` that failed have in common.
+
+use super::config::Ipam;
+use super::hiding;
+use crate::delegate::delegate;
+use crate::failure::{CniFailure, Outcome};
+use crate::request::PluginRequest;
+use crate::{attachments, container, host_local};
+use netns_core::link;
+use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
+use netns_core::{ErrorKind, Namespace, RouteSocket};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// The name of the records here.
+pub(super) const PLUGIN: &str = "bridge";
+/// The line of an address that our own `host-local` gave.
+const ADDRESS: &str = "address";
+
+/// What is on record of an attachment.
+#[derive(Debug, Default)]
+pub(super) struct AttachmentParts {
+    pub(super) links: Vec<RecordedLink>,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+impl AttachmentParts {
+    pub(super) fn read(lines: &[Line]) -> Self {
+        Self {
+            links: lines.iter().filter_map(RecordedLink::read).collect(),
+            addresses: lines
+                .iter()
+                .filter(|line| line.key() == ADDRESS)
+                .filter_map(|line| line.parse(0))
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn address_line(address: IpAddr) -> Line {
+    Line::new(ADDRESS).with(address)
+}
+
+/// Undoes an `ADD` that failed, as far as it came. What fails is added to the failure: `DEL` will come to it again.
+pub(super) fn roll_back(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    record: RecordFile,
+    ipam: Option<&Ipam>,
+    failure: CniFailure,
+) -> CniFailure {
+    let made = AttachmentParts::read(record.lines());
+    let mut failures = remove_made(socket, &made);
+    failures.extend(hiding::remove(request).err());
+    if let Some(ipam) = ipam {
+        failures.extend(release(request, ipam, &made.addresses).err());
+    }
+    if failures.is_empty() {
+        failures.extend(record.remove().map_err(CniFailure::from).err());
+        attachments::tidy(&request.network);
+    }
+    failure.with_others(failures)
+}
+
+/// `DEL`: the interface first, so that nobody else can have its addresses while it does.
+pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
+    let ipam = Ipam::read(request)?;
+    // A namespace that is the host's own is refused before anything is deleted.
+    let inside = container::find(request)?;
+    let record = attachments::find(request, PLUGIN)?;
+    let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
+    let mut failures = match RouteSocket::open() {
+        Ok(mut socket) => remove_made(&mut socket, &made),
+        Err(error) => vec![error.into()],
+    };
+    if made.links.is_empty()
+        && let Some(inside) = inside
+    {
+        // Nothing is on record: it was made by another plugin, or the record was lost.
+        failures.extend(delete_inside(request, &inside).err());
+    }
+    failures.extend(hiding::remove(request).err());
+    failures.extend(release(request, &ipam, &made.addresses).err());
+    if failures.is_empty()
+        && let Some(record) = record
+    {
+        failures.extend(record.remove().map_err(CniFailure::from).err());
+    }
+    // Also where there was no record: a kill may have come between it and its folder.
+    attachments::tidy(&request.network);
+    CniFailure::all(failures)
+}
+
+fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
+    let mut failures = Vec::new();
+    match remove_links_of(socket, &made.links) {
+        Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
+        Err(failure) => failures.push(failure),
+    }
+    failures
+}
+
+/// Removes links on record, and gives what is there in their place.
+fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<String>> {
+    if let [one] = links {
+        // One need not be looked for among all.
+        return match one.find(socket)? {
+            Found::Gone => Ok(Vec::new()),
+            Found::Other(why) => Ok(vec![why]),
+            Found::Ours(link) => match link::delete(socket, link.index) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(Vec::new()),
+            },
+        };
+    }
+    let removals = remove_links(socket, links)?;
+    let left = removals.into_iter().filter_map(|removal| match removal {
+        Removal::Left(why) => Some(why),
+        Removal::Removed | Removal::Gone => None,
+    });
+    Ok(left.collect())
+}
+
+fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {
+    let name = container::interface(request)?;
+    match link::delete(&mut RouteSocket::open_in(inside)?, name) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Gives addresses back, `known` ones where our own `host-local` gave them.
+fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
+    match ipam {
+        Ipam::Without => Ok(()),
+        Ipam::HostLocal => host_local::release(request, known),
+        Ipam::Foreign(plugin) => delegate(request, plugin, "DEL").map(drop),
+    }
+}
+
+/// `GC`: everything that is on record of this network and not in the list, and what the IPAM plugin has.
+pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
+    let valid = request.valid_attachments()?;
+    let mut socket = RouteSocket::open()?;
+    let mut failures = Vec::new();
+    let mut stale = Vec::new();
+    for (container, interface) in attachments::list(&request.network, PLUGIN)? {
+        if valid.contains(&(container.clone(), interface.clone())) {
+            continue;
+        }
+        match attachments::find(&request.about(container, interface), PLUGIN) {
+            Ok(record) => stale.extend(record),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    // All links by one request: the kernel takes as long for one as for a hundred.
+    let mut all = AttachmentParts::default();
+    for made in stale.iter().map(|record| AttachmentParts::read(record.lines())) {
+        all.links.extend(made.links);
+    }
+    failures.extend(remove_made(&mut socket, &all));
+    failures.extend(hiding::collect(&request.network, &valid).err());
+    failures.extend(collect_addresses(request, &valid).err());
+    if failures.is_empty() {
+        failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
+    }
+    attachments::tidy(&request.network);
+    CniFailure::all(failures)
+}
+
+fn collect_addresses(request: &PluginRequest, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
+    match Ipam::read(request)? {
+        Ipam::Without => Ok(()),
+        Ipam::HostLocal => host_local::collect(request, valid),
+        Ipam::Foreign(plugin) => delegate(request, &plugin, "GC").map(drop),
+    }
+}

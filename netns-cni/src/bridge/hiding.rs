@@ -1,0 +1,88 @@
+//! `ipMasq` and `macspoofchk`: what the packet filter has of a container.
+
+use super::config::BridgeConfig;
+use crate::attachment_result::AttachmentResult;
+use crate::failure::{CniFailure, Outcome};
+use crate::filters::{
+    ALLOWED, CHECKED, ElementOwner, FilterTable, HIDDEN, NEAR, NamedSet, SetEntry, is_of_network,
+};
+use crate::request::PluginRequest;
+use netns_core::MacAddress;
+use std::collections::BTreeSet;
+
+const INET: [NamedSet; 4] = [HIDDEN.v4, HIDDEN.v6, NEAR.v4, NEAR.v6];
+const BRIDGE: [NamedSet; 2] = [CHECKED, ALLOWED];
+
+/// Lets the container's packets leave the host under the host's address, but on its own network.
+pub(super) fn hide(request: &PluginRequest, bridge: u32, result: &AttachmentResult) -> Outcome<()> {
+    FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &hidden(bridge, result))
+}
+
+fn hidden(bridge: u32, result: &AttachmentResult) -> Vec<SetEntry> {
+    let addresses = result.ips.iter().map(|ip| ip.address.address());
+    addresses
+        .flat_map(|address| [SetEntry::address(HIDDEN, address), SetEntry::near(address, bridge)])
+        .collect()
+}
+
+/// Lets no frame pass the container's port that is not from its own MAC address.
+pub(super) fn check_source(request: &PluginRequest, port: u32, mac: MacAddress) -> Outcome<()> {
+    FilterTable::Bridge.add(&ElementOwner::of(request), &request.network, &checked(port, mac))
+}
+
+fn checked(port: u32, mac: MacAddress) -> [SetEntry; 2] {
+    [SetEntry::source(port, mac), SetEntry::link(CHECKED, port)]
+}
+
+/// The words of what is missing of it.
+pub(super) fn missing(
+    request: &PluginRequest,
+    config: &BridgeConfig,
+    (bridge, port): (u32, u32),
+    mac: Option<MacAddress>,
+    result: &AttachmentResult,
+) -> Outcome<Option<String>> {
+    let owner = ElementOwner::of(request);
+    if config.masquerade
+        && let Some(words) = FilterTable::Inet.missing(&owner, &hidden(bridge, result))?
+    {
+        return Ok(Some(format!("masquerading of {words}")));
+    }
+    if config.spoof_check
+        && let Some(mac) = mac
+        && let Some(words) = FilterTable::Bridge.missing(&owner, &checked(port, mac))?
+    {
+        return Ok(Some(format!("the check of {words}")));
+    }
+    Ok(None)
+}
+
+/// Removes what there is of the container, if the configuration asks for any of it.
+pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
+    let (keys, owner) = (request.keys(), ElementOwner::of(request));
+    let is_its = |comment: &str| comment == owner.comment();
+    let mut failures = Vec::new();
+    for (key, table, sets) in
+        [("ipMasq", FilterTable::Inet, &INET[..]), ("macspoofchk", FilterTable::Bridge, &BRIDGE)]
+    {
+        if keys.boolean(key)? {
+            failures.extend(table.remove(sets, is_its).err());
+        }
+    }
+    CniFailure::all(failures)
+}
+
+/// Removes what there is of the network's containers that are not among these.
+pub(super) fn collect(network: &str, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
+    let owners: BTreeSet<String> = valid
+        .iter()
+        .map(|(container, interface)| ElementOwner::new(network, container, interface).comment().to_owned())
+        .collect();
+    let is_stale = |comment: &str| is_of_network(comment, network) && !owners.contains(comment);
+    let mut failures = Vec::new();
+    for (table, sets) in [(FilterTable::Inet, &INET[..]), (FilterTable::Bridge, &BRIDGE)] {
+        failures.extend(table.remove(sets, is_stale).err());
+        failures.extend(table.tidy().err());
+    }
+    CniFailure::all(failures)
+}

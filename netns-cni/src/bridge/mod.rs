@@ -1,0 +1,66 @@
+//! `bridge`: a veth pair with its port on a bridge of the host, as the reference's plugin of this name has it.
+
+mod attach;
+mod check;
+mod config;
+mod detach;
+mod hiding;
+mod shared_bridge;
+
+use crate::attachment_result::AttachmentResult;
+use crate::delegate::delegate;
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::filters::unavailable_without_filters;
+use crate::host_local::HostLocal;
+use crate::request::PluginRequest;
+use config::{BridgeConfig, Ipam};
+use netns_core::{RouteSocket, bridge as kernel_bridge, link};
+
+pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
+    attach::attach(request)
+}
+
+pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
+    detach::detach(request)
+}
+
+pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
+    check::check(request)
+}
+
+/// `GC`; of a network without attachments the bridge goes too.
+pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
+    detach::collect(request)?;
+    if request.valid_attachments()?.is_empty() {
+        shared_bridge::remove(&mut RouteSocket::open()?, BridgeConfig::read(request)?.bridge)?;
+    }
+    Ok(())
+}
+
+/// `STATUS`: whether the next `ADD` would find privileges, a place on the bridge, and an address.
+pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
+    let config = BridgeConfig::read(request)?;
+    crate::unavailable_without_privilege()?;
+    if config.masquerade || config.spoof_check {
+        unavailable_without_filters()?;
+    }
+    let mut socket = RouteSocket::open()?;
+    if let Ok(link) = link::get(&mut socket, config.bridge) {
+        let refused = |why: &str| {
+            let why = format!("{}: {why}", config.bridge);
+            Err(CniFailure::new(FailureCode::Unavailable, why))
+        };
+        if link.bridge().is_none() {
+            return refused("there is such a link, and it is no bridge");
+        }
+        let ports = link::list_ports(&mut socket, link.index)?.len();
+        if ports >= kernel_bridge::MAX_PORTS as usize {
+            return refused("the bridge has all the ports that it can have");
+        }
+    }
+    match &config.ipam {
+        Ipam::Without => Ok(()),
+        Ipam::HostLocal => HostLocal::read(request)?.status(request),
+        Ipam::Foreign(plugin) => delegate(request, plugin, "STATUS").map(drop),
+    }
+}

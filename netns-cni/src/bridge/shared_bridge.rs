@@ -1,0 +1,200 @@
+//! The bridge of a network, which its containers share, and what the host needs to be their gateway.
+//!
+//! It is made by the first container and stays after the last one, as the reference's does, until `GC` finds that the
+//! network has no attachments. A bridge that was there before is used and never removed.
+
+use super::config::BridgeConfig;
+use crate::attachments;
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::random;
+use netns_core::address::{self, Address};
+use netns_core::bridge::{self, Bridge};
+use netns_core::link::{self, Link, LinkChange};
+use netns_core::record::{Found, Line, RecordFile, RecordedLink, SettingBefore, SharedSetting};
+use netns_core::wire::Batch;
+use netns_core::{ErrorKind, IfName, IpNet, Namespace, RouteSocket, sysctl};
+use std::net::IpAddr;
+
+/// A setting that the network needs: its name, what it was before, and the interfaces that forwarded.
+const SETTING: &str = "setting";
+
+/// The bridge, which is made if it is not there, and up.
+pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<Link> {
+    let link = loop {
+        match link::get(socket, config.bridge) {
+            Ok(link) => break link,
+            Err(error) if error.kind() == ErrorKind::NotFound => make(socket, config)?,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if link.bridge().is_none() {
+        let why = format!("bridge is {:?}: there is such a link, and it is no bridge", link.name.as_str());
+        return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+    }
+    let change = LinkChange {
+        up: (!link.is_up()).then_some(true),
+        promiscuous: config.promiscuous.then_some(true),
+        ..LinkChange::NONE
+    };
+    if change.up.is_some() || change.promiscuous.is_some() {
+        link::set(socket, link.index, &change)?;
+    }
+    Ok(link)
+}
+
+fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
+    let name = config.bridge;
+    let mut record = attachments::begin_bridge(name.as_str())?;
+    // Another call may have made it before we got the lock.
+    match link::get(socket, name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        other => return Ok(other.map(drop)?),
+    }
+    let mac = random::mac();
+    record.append(&[RecordedLink { name, index: None, mac }.line()])?;
+    match bridge::create(socket, &Bridge { mtu: config.mtu, up: true, ..Bridge::new(name, mac) }) {
+        // Somebody else's, who made it just now.
+        Err(error) if error.kind() == ErrorKind::Exists => return Ok(()),
+        Err(error) => {
+            // If nothing else is on record, nothing is left.
+            if record.lines().len() == 1 {
+                record.remove()?;
+            }
+            return Err(error.into());
+        }
+        Ok(()) => {}
+    }
+    // Routers on the network are none of the host's. Where there is no IPv6 there is no such setting.
+    let _ = sysctl::set(&socket.namespace()?, &format!("net/ipv6/conf/{name}/accept_ra"), "0");
+    Ok(())
+}
+
+/// Gives the bridge the gateway's address, and lets the host forward.
+pub(super) fn be_gateway(
+    socket: &mut RouteSocket,
+    bridge: &Link,
+    gateways: &[IpNet],
+    force: bool,
+) -> Outcome<()> {
+    let addresses = address::list(socket)?;
+    let of_bridge: Vec<IpNet> =
+        addresses.iter().filter(|address| address.index == bridge.index).map(|address| address.net).collect();
+    for &gateway in gateways {
+        if of_bridge.contains(&gateway) {
+            continue;
+        }
+        for other in of_bridge.iter().filter(|other| is_in_the_way(gateway, **other)) {
+            if !force {
+                let why = format!(
+                    "{} has the address {other} already, and cannot have {gateway} without forceAddress",
+                    bridge.name
+                );
+                return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+            }
+            match address::delete(socket, bridge.index, *other) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let mut batch = Batch::new();
+        address::encode_add(&mut batch, &Address::new(bridge.index, gateway));
+        match socket.execute(&mut batch) {
+            // By another call, just now.
+            Err(error) if error.kind() == ErrorKind::Exists => {}
+            other => other?,
+        }
+        let mut batch = Batch::new();
+        address::encode_local_route(&mut batch, bridge.index, gateway.address());
+        if batch.messages() > 0 {
+            match socket.execute(&mut batch) {
+                Err(error) if error.kind() == ErrorKind::Exists => {}
+                other => other?,
+            }
+        }
+        if let Some(mac) = bridge.mac {
+            // One that was made without a MAC address takes another one with each port that comes or goes.
+            link::set(socket, bridge.index, &LinkChange { mac: Some(mac), ..LinkChange::NONE })?;
+        }
+    }
+    for is_ipv4 in [true, false] {
+        if gateways.iter().any(|gateway| gateway.address().is_ipv4() == is_ipv4) {
+            forward(socket, bridge.name, is_ipv4)?;
+        }
+    }
+    Ok(())
+}
+
+/// A bridge has one IPv4 address, and IPv6 ones of networks that do not overlap.
+fn is_in_the_way(gateway: IpNet, other: IpNet) -> bool {
+    let is_link_local = matches!(other.address(), IpAddr::V6(address) if address.is_unicast_link_local());
+    other.address().is_ipv4() == gateway.address().is_ipv4()
+        && !is_link_local
+        && (gateway.address().is_ipv4() || gateway.overlaps(&other))
+}
+
+/// The setting by which the host forwards packets of a family.
+pub(super) const fn forwarding(is_ipv4: bool) -> &'static str {
+    if is_ipv4 { "net/ipv4/ip_forward" } else { "net/ipv6/conf/all/forwarding" }
+}
+
+fn forward(socket: &RouteSocket, bridge: IfName, is_ipv4: bool) -> Outcome<()> {
+    let name = forwarding(is_ipv4);
+    let is_claimed = |lines: &[Line]| lines.iter().any(|line| is_setting(line, name));
+    let namespace = socket.namespace()?;
+    if is_claimed(&attachments::peek_bridge(bridge.as_str())?) && sysctl::get(&namespace, name)? == "1" {
+        return Ok(());
+    }
+    let mut record = attachments::begin_bridge(bridge.as_str())?;
+    let path = record.path().to_path_buf();
+    let setting = SharedSetting { namespace: &namespace, name, claimant: &path };
+    if !is_claimed(record.lines()) {
+        let before = setting.before()?;
+        let line = Line::new(SETTING).with(name).with(&before.value);
+        let line = match before.interfaces {
+            None => line.with(0),
+            Some(interfaces) => interfaces.into_iter().fold(line.with(1), Line::with),
+        };
+        record.append(&[line])?;
+    }
+    Ok(setting.claim("1")?)
+}
+
+fn is_setting(line: &Line, name: &str) -> bool {
+    line.key() == SETTING && line.text(0) == Some(name)
+}
+
+/// Removes the bridge, if it is ours and has no ports, and puts the settings back.
+pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
+    let Some(record) = attachments::find_bridge(name.as_str())? else { return Ok(()) };
+    let made: Vec<RecordedLink> = record.lines().iter().filter_map(RecordedLink::read).collect();
+    if let Ok(link) = link::get(socket, name) {
+        if !link::list_ports(socket, link.index)?.is_empty() {
+            return Ok(());
+        }
+        if let Some(Found::Ours(link)) =
+            made.iter().map(|made| made.find_in(std::slice::from_ref(&link))).find(is_ours)
+        {
+            match link::delete(socket, link.index) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    put_settings_back(socket, &record)?;
+    Ok(record.remove()?)
+}
+
+fn is_ours(found: &Found) -> bool {
+    matches!(found, Found::Ours(_))
+}
+
+fn put_settings_back(socket: &RouteSocket, record: &RecordFile) -> Outcome<()> {
+    let namespace: Namespace = socket.namespace()?;
+    for line in record.lines().iter().filter(|line| line.key() == SETTING) {
+        let (Some(name), Some(value)) = (line.text(0), line.text(1)) else { continue };
+        let interfaces = (line.text(2) == Some("1")).then(|| line.texts(3)).flatten();
+        let before = SettingBefore { value: value.to_owned(), interfaces };
+        SharedSetting { namespace: &namespace, name, claimant: record.path() }.release(&before, "1")?;
+    }
+    Ok(())
+}

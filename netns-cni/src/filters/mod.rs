@@ -1,0 +1,227 @@
+//! What the host's packet filter has of containers: published ports, masquerading, MAC addresses.
+//!
+//! There is one table of IP packets and one of bridges' frames, whose rules stay the same. A container has elements of their
+//! sets, each with the container's name as its comment. So nothing else is on record: what is a container's is known from the
+//! kernel itself, a transaction adds all of it or nothing, and `DEL` and `GC` remove what has its comment.
+
+mod layout;
+mod owner;
+mod sets;
+
+pub(crate) use owner::{ElementOwner, is_of_network};
+pub(crate) use sets::{
+    ADDRESSED, ALLOWED, CHECKED, HAIRPIN, HIDDEN, LOCALNET, NEAR, NamedSet, PORTS, SetEntry, VEILED,
+};
+
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use netns_core::nftables::element::{self, Element, ElementInfo};
+use netns_core::nftables::{Family, NftSocket, Table, Transaction, table};
+use netns_core::{Error, ErrorKind};
+
+/// What both tables are called.
+const NAME: &str = "netns-cni";
+/// How often others may change the tables while we do.
+const ATTEMPTS: u32 = 64;
+
+/// One of the two tables, in the namespace of the calling thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FilterTable {
+    /// Of IP packets.
+    Inet,
+    /// Of bridges' frames.
+    Bridge,
+}
+
+impl FilterTable {
+    const fn table(self) -> Table<'static> {
+        let family = match self {
+            Self::Inet => Family::Inet,
+            Self::Bridge => Family::Bridge,
+        };
+        Table { family, name: NAME }
+    }
+
+    const fn sets(self) -> &'static [NamedSet] {
+        match self {
+            Self::Inet => &layout::INET_SETS,
+            Self::Bridge => &layout::BRIDGE_SETS,
+        }
+    }
+
+    /// Adds a container's elements, all or none of them; the table is made if it is not there.
+    ///
+    /// # Errors
+    /// Code 100 if one of them is another's: a port that is published already.
+    pub(crate) fn add(self, owner: &ElementOwner, network: &str, entries: &[SetEntry]) -> Outcome<()> {
+        let mut socket = NftSocket::open()?;
+        let mut replaced: Vec<&SetEntry> = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let mut transaction = Transaction::new();
+            for entry in &replaced {
+                self.encode_remove(&mut transaction, entry.set, entry.key.bytes());
+            }
+            for entry in entries {
+                let element = Element {
+                    key: entry.key.bytes(),
+                    data: entry.data.as_ref().map(sets::Parts::bytes),
+                    comment: Some(owner.comment()),
+                    ..Element::default()
+                };
+                element::encode_create(&mut transaction, self.table(), entry.set.name, [element].into_iter());
+            }
+            match socket.commit(&mut transaction) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.ensure(&mut socket)?;
+                    replaced.clear();
+                }
+                Err(error) if error.kind() == ErrorKind::Exists => {
+                    replaced = self.stale(&mut socket, owner, network, entries)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Those that are there already and may be replaced.
+    fn stale<'e>(
+        self,
+        socket: &mut NftSocket,
+        owner: &ElementOwner,
+        network: &str,
+        entries: &'e [SetEntry],
+    ) -> Outcome<Vec<&'e SetEntry>> {
+        let mut stale = Vec::new();
+        for (position, entry) in entries.iter().enumerate() {
+            if entries[..position].iter().any(|other| (other.set, &other.key) == (entry.set, &entry.key)) {
+                let why = format!("{} is there twice", entry.words);
+                return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+            }
+            let Some(found) = self.get(socket, entry)? else { continue };
+            let whose = found.comment.unwrap_or_default();
+            if whose != owner.comment() && !(entry.set.replaces && is_of_network(&whose, network)) {
+                let why = format!("{} is taken by {whose}", entry.words);
+                return Err(CniFailure::new(FailureCode::Exists, why));
+            }
+            stale.push(entry);
+        }
+        Ok(stale)
+    }
+
+    fn get(self, socket: &mut NftSocket, entry: &SetEntry) -> Outcome<Option<ElementInfo>> {
+        Ok(element::get(socket, self.table(), entry.set.name, entry.key.bytes())?)
+    }
+
+    /// Adds an element that is nobody's own, unless it is there.
+    pub(crate) fn add_common(self, entry: &SetEntry) -> Outcome<()> {
+        let mut socket = NftSocket::open()?;
+        for _ in 0..ATTEMPTS {
+            let mut transaction = Transaction::new();
+            let element = Element { key: entry.key.bytes(), ..Element::default() };
+            element::encode_create(&mut transaction, self.table(), entry.set.name, [element].into_iter());
+            match socket.commit(&mut transaction) {
+                Err(error) if error.kind() == ErrorKind::Exists => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound => self.ensure(&mut socket)?,
+                other => return Ok(other?),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Makes the table with its rules, unless it is there.
+    fn ensure(self, socket: &mut NftSocket) -> Outcome<()> {
+        let mut transaction = Transaction::new();
+        match self {
+            Self::Inet => layout::encode_inet(&mut transaction, self.table()),
+            Self::Bridge => layout::encode_bridge(&mut transaction, self.table()),
+        }
+        match socket.commit(&mut transaction) {
+            Err(error) if error.kind() != ErrorKind::Exists => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The words of the first that is missing, or leads elsewhere.
+    pub(crate) fn missing(self, owner: &ElementOwner, entries: &[SetEntry]) -> Outcome<Option<String>> {
+        let mut socket = NftSocket::open()?;
+        for entry in entries {
+            let found = self.get(&mut socket, entry)?;
+            let is_ours = found.is_some_and(|found| {
+                found.comment.as_deref() == Some(owner.comment())
+                    && found.data.as_deref() == entry.data.as_ref().map(sets::Parts::bytes)
+            });
+            if !is_ours {
+                return Ok(Some(entry.words.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the elements of these sets whose comment is meant.
+    pub(crate) fn remove(self, sets: &[NamedSet], is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
+        let mut socket = NftSocket::open()?;
+        for _ in 0..ATTEMPTS {
+            let mut transaction = Transaction::new();
+            for set in sets {
+                let elements = match element::list(&mut socket, self.table(), set.name) {
+                    Err(error) if is_nothing(&error) => return Ok(()),
+                    other => other?,
+                };
+                for element in
+                    elements.iter().filter(|element| element.comment.as_deref().is_some_and(&is_meant))
+                {
+                    self.encode_remove(&mut transaction, *set, &element.key);
+                }
+            }
+            if transaction.requests() == 0 {
+                return Ok(());
+            }
+            match socket.commit(&mut transaction) {
+                // Somebody else removed one meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(busy())
+    }
+
+    fn encode_remove(self, transaction: &mut Transaction, set: NamedSet, key: &[u8]) {
+        element::encode_remove(transaction, self.table(), set.name, [key].into_iter());
+    }
+
+    /// Removes the table if no container has an element of it. If somebody changes any table meanwhile, it stays.
+    pub(crate) fn tidy(self) -> Outcome<()> {
+        let mut socket = NftSocket::open()?;
+        let generation = socket.generation()?;
+        for set in self.sets() {
+            match element::list(&mut socket, self.table(), set.name) {
+                Err(error) if is_nothing(&error) => return Ok(()),
+                Err(error) => return Err(error.into()),
+                Ok(elements) if elements.iter().any(|element| element.comment.is_some()) => return Ok(()),
+                Ok(_) => {}
+            }
+        }
+        let mut transaction = Transaction::for_generation(generation);
+        table::encode_delete(&mut transaction, self.table());
+        match socket.commit(&mut transaction) {
+            Err(error) if is_nothing(&error) || error.kind() == ErrorKind::Interrupted => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+/// No such table, or a kernel without any.
+fn is_nothing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported)
+}
+
+fn busy() -> CniFailure {
+    CniFailure::new(FailureCode::TryLater, "the tables of the packet filter kept changing")
+}
+
+/// Code 50 where the kernel has no packet filter.
+pub(crate) fn unavailable_without_filters() -> Outcome<()> {
+    let asked = NftSocket::open().and_then(|mut socket| socket.generation());
+    asked.map(drop).map_err(|error| CniFailure::new(FailureCode::Unavailable, error.to_string()))
+}

@@ -1,0 +1,48 @@
+//! Whose an element of a set is, written as its comment.
+
+use crate::request::PluginRequest;
+
+/// How many bytes a comment has at most (`nftables::comment`).
+const LONGEST: usize = 127;
+
+/// The attachment that an element was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ElementOwner {
+    comment: String,
+}
+
+impl ElementOwner {
+    pub(crate) fn of(request: &PluginRequest) -> Self {
+        let invocation = &request.invocation;
+        Self::new(&request.network, &invocation.container, &invocation.interface)
+    }
+
+    /// Neither a network's name nor a container's has a `/`. Where the comment would be too long, hashes take its place.
+    pub(crate) fn new(network: &str, container: &str, interface: &str) -> Self {
+        let plain = format!("{network}/{container}/{interface}");
+        if plain.len() <= LONGEST {
+            return Self { comment: plain };
+        }
+        let rest = format!("{container}/{interface}");
+        Self { comment: format!("{:016x}/{:016x}", hash(network), hash(&rest)) }
+    }
+
+    pub(crate) fn comment(&self) -> &str {
+        &self.comment
+    }
+}
+
+/// Whether a comment is of an attachment of this network.
+pub(crate) fn is_of_network(comment: &str, network: &str) -> bool {
+    let begins = |prefix: &str| comment.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+    begins(network) || begins(&format!("{:016x}", hash(network)))
+}
+
+/// FNV-1a, which stays the same from version to version: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>.
+fn hash(text: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The folder in which reserved addresses are files, shared with the reference's `host-local`: the same folder, names,
+//! contents and lock.
+//!
+//! A file is named by its address and contains the container and the interface that have it. It appears with its contents
+//! or not at all: it is written under another name and linked, since a kill in the middle would leave an address that
+//! belongs to nobody.
+
+use crate::failure::{CniFailure, Outcome};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What a reservation is written as before it has its name; no address is called so.
+const UNFINISHED: &str = ".netns-cni.new";
+const LAST: &str = "last_reserved_ip.";
+
+/// A network's reserved addresses, locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct AddressStore {
+    folder: PathBuf,
+    _lock: File,
+}
+
+/// The contents of a reservation.
+pub(super) fn owner(container: &str, interface: &str) -> String {
+    format!("{container}\r\n{interface}")
+}
+
+impl AddressStore {
+    /// Opens a network's, which is made if it is not there, and waits for its lock.
+    pub(super) fn open(data: &Path, network: &str) -> Outcome<Self> {
+        let folder = data.join(network);
+        let failed = |what: &str, error: &io::Error| CniFailure::of_file(what, &folder, error);
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o755).create(&folder).map_err(|error| failed("make", &error))?;
+        Self::lock(folder)
+    }
+
+    /// Opens a network's, if it is there.
+    pub(super) fn find(data: &Path, network: &str) -> Outcome<Option<Self>> {
+        let folder = data.join(network);
+        if folder.is_dir() { Self::lock(folder).map(Some) } else { Ok(None) }
+    }
+
+    fn lock(folder: PathBuf) -> Outcome<Self> {
+        let path = folder.join("lock");
+        let opened = OpenOptions::new().read(true).create(true).append(true).mode(0o600).open(&path);
+        let lock = opened.and_then(|file| file.lock().map(|()| file));
+        let lock = lock.map_err(|error| CniFailure::of_file("lock", &path, &error))?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Reserves an address; false if somebody has it.
+    pub(super) fn reserve(&self, address: IpAddr, owner: &str) -> Outcome<bool> {
+        let path = self.folder.join(address.to_string());
+        if path.symlink_metadata().is_ok() {
+            return Ok(false);
+        }
+        let unfinished = self.folder.join(UNFINISHED);
+        let made = (|| {
+            remove_if_there(&unfinished)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+            file.write_all(owner.as_bytes())?;
+            // Not `rename`, which would replace somebody's reservation.
+            let linked = fs::hard_link(&unfinished, &path);
+            remove_if_there(&unfinished)?;
+            linked
+        })();
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(CniFailure::of_file("reserve", &path, &error)),
+        }
+    }
+
+    /// The address that this set of ranges gave last, if that is known.
+    pub(super) fn last(&self, set: usize) -> Option<IpAddr> {
+        fs::read_to_string(self.folder.join(format!("{LAST}{set}"))).ok()?.parse().ok()
+    }
+
+    /// Writes down which address this set of ranges gave last. Should a kill leave the file empty, the search begins at
+    /// the first address again.
+    pub(super) fn set_last(&self, set: usize, address: IpAddr) -> Outcome<()> {
+        let path = self.folder.join(format!("{LAST}{set}"));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options.open(&path).and_then(|mut file| file.write_all(address.to_string().as_bytes()));
+        written.map_err(|error| CniFailure::of_file("write", &path, &error))
+    }
+
+    /// All reservations: each with its address and what its file contains.
+    pub(super) fn reservations(&self) -> Outcome<Vec<(IpAddr, String)>> {
+        let failed = |error: io::Error| CniFailure::of_file("read", &self.folder, &error);
+        let mut reservations = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(address) = name.to_str().and_then(|name| name.parse::<IpAddr>().ok()) else { continue };
+            // One that goes meanwhile is none.
+            if let Ok(contents) = fs::read_to_string(self.folder.join(&name)) {
+                reservations.push((address, contents.trim().to_owned()));
+            }
+        }
+        Ok(reservations)
+    }
+
+    /// How many addresses of those are reserved for which `is_meant` says so.
+    pub(super) fn count(&self, is_meant: impl Fn(IpAddr) -> bool) -> Outcome<u128> {
+        let failed = |error: io::Error| CniFailure::of_file("read", &self.folder, &error);
+        let mut count = 0;
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let address = name.to_str().and_then(|name| name.parse().ok());
+            count += u128::from(address.is_some_and(&is_meant));
+        }
+        Ok(count)
+    }
+
+    /// Who has an address, if anybody.
+    pub(super) fn owner_of(&self, address: IpAddr) -> Option<String> {
+        let contents = fs::read_to_string(self.folder.join(address.to_string())).ok()?;
+        Some(contents.trim().to_owned())
+    }
+
+    /// Gives an address back.
+    pub(super) fn release(&self, address: IpAddr) -> Outcome<()> {
+        let path = self.folder.join(address.to_string());
+        remove_if_there(&path).map_err(|error| CniFailure::of_file("release", &path, &error))
+    }
+
+    /// Removes what a kill in the middle of a reservation left. We have the lock, so nobody is writing it now.
+    pub(super) fn sweep(&self) -> Outcome<()> {
+        let path = self.folder.join(UNFINISHED);
+        remove_if_there(&path).map_err(|error| CniFailure::of_file("remove", &path, &error))
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,128 @@
+//! A CNI plugin: the reference's `bridge`, `host-local`, `loopback`, `portmap` and `tuning` in one program, on [`netns_core`].
+//!
+//! The program's `main` calls [`run`] with its name, its environment and its three streams.
+#![forbid(unsafe_code)]
+
+mod attachment_result;
+mod attachments;
+mod bridge;
+mod container;
+mod delegate;
+mod failure;
+mod filters;
+mod host_local;
+mod invocation;
+mod keys;
+mod loopback;
+mod plugin;
+mod portmap;
+mod random;
+mod request;
+mod tuning;
+mod version;
+
+pub use failure::{CniFailure, FailureCode, Outcome};
+pub use invocation::{CniCommand, Invocation};
+pub use plugin::PluginKind;
+pub use version::SpecVersion;
+
+use request::PluginRequest;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::{Read, Write};
+
+/// Answers one call: what a runtime starts the program for, by this file name.
+///
+/// `variable` reads the environment. The result or the error goes to `out`, as the specification has it; `log` is for
+/// people. The answer is the exit code: 0, or 1 if `out` has an error.
+///
+/// It changes the host's network and the container's, by the calling thread, which is in the host's namespace before and
+/// after. Calls about different attachments may run at the same time, in any number of processes.
+pub fn run(
+    program: &str,
+    variable: impl Fn(&str) -> Option<OsString>,
+    input: impl FnOnce() -> std::io::Result<Vec<u8>>,
+    out: &mut dyn Write,
+    log: &mut dyn Write,
+) -> u8 {
+    let mut version = SpecVersion::NEWEST.to_string();
+    // Also what is wrong with the environment is said in the version of the configuration, so that is read first.
+    let input = match variable("CNI_COMMAND") {
+        Some(command) if !command.is_empty() => input(),
+        _ => Ok(Vec::new()),
+    };
+    if let Some(known) = input.as_deref().ok().and_then(version_of) {
+        version = known;
+    }
+    let answer =
+        Invocation::read(variable).and_then(|invocation| match (PluginKind::named(program)?, invocation) {
+            (plugin, None) => {
+                let _ = writeln!(log, "{}", about(plugin));
+                Ok(None)
+            }
+            (plugin, Some(invocation)) => {
+                let input = input.map_err(|error| {
+                    let why = format!("read the configuration from stdin: {error}");
+                    CniFailure::new(FailureCode::InputOutput, why)
+                })?;
+                match invocation.command {
+                    CniCommand::Version => Ok(Some(versions(&version))),
+                    _ => plugin.run(&PluginRequest::read(invocation, input)?),
+                }
+            }
+        });
+    let (json, code) = match answer {
+        Ok(None) => return 0,
+        Ok(Some(json)) => (json, 0),
+        Err(failure) => (failure.json(&version), 1),
+    };
+    match serde_json::to_vec_pretty(&json).map(|mut text| {
+        text.push(b'\n');
+        out.write_all(&text).and_then(|()| out.flush())
+    }) {
+        Ok(Ok(())) => code,
+        failed => {
+            let _ = writeln!(log, "netns-cni: write the answer to stdout: {failed:?}");
+            1
+        }
+    }
+}
+
+/// What [`run`] reads as its input, from stdin: nothing from a terminal.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_stdin() -> std::io::Result<Vec<u8>> {
+    use std::io::IsTerminal;
+    let mut input = Vec::new();
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        stdin.lock().read_to_end(&mut input)?;
+    }
+    Ok(input)
+}
+
+/// The version that an input is of, whatever else is wrong with it.
+fn version_of(input: &[u8]) -> Option<String> {
+    let json: Value = serde_json::from_slice(input).ok()?;
+    json.get("cniVersion")?.as_str().map(str::to_owned)
+}
+
+fn about(plugin: PluginKind) -> String {
+    let versions = SpecVersion::ALL.map(SpecVersion::as_str).join(", ");
+    let number = env!("CARGO_PKG_VERSION");
+    format!("CNI plugin {} {number}\nCNI protocol versions supported: {versions}", plugin.name())
+}
+
+fn versions(version: &str) -> Value {
+    json!({ "cniVersion": version, "supportedVersions": SpecVersion::ALL.map(SpecVersion::as_str) })
+}
+
+/// Code 50 without the capabilities that `ADD` needs.
+pub(crate) fn unavailable_without_privilege() -> Outcome<()> {
+    let missing = netns_core::missing_capabilities()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(CniFailure::new(FailureCode::Unavailable, format!("missing: {}", missing.join(", "))))
+}

@@ -1,0 +1,162 @@
+//! Which plugin the program is, by the name that it was started with, and what each does for a command.
+
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::invocation::CniCommand;
+use crate::request::PluginRequest;
+use crate::version::SpecVersion;
+use crate::{bridge, host_local, loopback, portmap, tuning};
+use serde_json::Value;
+
+/// A plugin that this program answers as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginKind {
+    /// `netns-cni`, whatever follows in the name: `bridge` and `portmap` in one.
+    Everything,
+    /// `bridge`.
+    Bridge,
+    /// `host-local`.
+    HostLocal,
+    /// `loopback`.
+    Loopback,
+    /// `portmap`.
+    Portmap,
+    /// `tuning`.
+    Tuning,
+}
+
+impl PluginKind {
+    /// The plugin of this file name.
+    ///
+    /// # Errors
+    /// Code 7 if it is the name of none: a link `firewall` must not become a bridge.
+    pub fn named(name: &str) -> Outcome<Self> {
+        Ok(match name {
+            "bridge" => Self::Bridge,
+            "host-local" => Self::HostLocal,
+            "loopback" => Self::Loopback,
+            "portmap" => Self::Portmap,
+            "tuning" => Self::Tuning,
+            name if name.starts_with(Self::Everything.name()) => Self::Everything,
+            other => {
+                let why = format!("netns-cni has no plugin {other:?}");
+                return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+            }
+        })
+    }
+
+    /// The name that it is known by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Everything => "netns-cni",
+            Self::Bridge => "bridge",
+            Self::HostLocal => "host-local",
+            Self::Loopback => "loopback",
+            Self::Portmap => "portmap",
+            Self::Tuning => "tuning",
+        }
+    }
+
+    /// Does what is asked, and gives what to write on stdout.
+    pub(crate) fn run(self, request: &PluginRequest) -> Outcome<Option<Value>> {
+        let command = request.invocation.command;
+        allowed(command, request.version)?;
+        match command {
+            CniCommand::Add => self.add(request).map(Some),
+            CniCommand::Del => self.del(request).map(|()| None),
+            CniCommand::Check => self.check(request).map(|()| None),
+            CniCommand::Gc => self.collect(request).map(|()| None),
+            CniCommand::Status => self.status(request).map(|()| None),
+            CniCommand::Version => Ok(None),
+        }
+    }
+
+    fn add(self, request: &PluginRequest) -> Outcome<Value> {
+        let result = match self {
+            Self::Everything => {
+                let result = bridge::add(request)?.json(request.version);
+                let next = request.after(result.clone());
+                return match portmap::add(&next) {
+                    Ok(()) => Ok(result),
+                    Err(failure) => {
+                        let undone = [portmap::del(&next).err(), bridge::del(&next).err()];
+                        Err(CniFailure::with_others(failure, undone.into_iter().flatten().collect()))
+                    }
+                };
+            }
+            Self::Bridge => bridge::add(request)?,
+            Self::HostLocal => host_local::add(request)?,
+            Self::Loopback => loopback::add(request)?,
+            Self::Portmap => {
+                portmap::add(request)?;
+                return request.pass_on();
+            }
+            Self::Tuning => return tuning::add(request),
+        };
+        Ok(result.json(request.version))
+    }
+
+    fn del(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            // Each is done, whatever fails of the others.
+            Self::Everything => both(portmap::del(request), bridge::del(request)),
+            Self::Bridge => bridge::del(request),
+            Self::HostLocal => host_local::release(request, &[]),
+            Self::Loopback => loopback::del(request),
+            Self::Portmap => portmap::del(request),
+            Self::Tuning => tuning::del(request),
+        }
+    }
+
+    fn check(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            Self::Everything => both(bridge::check(request), portmap::check(request)),
+            Self::Bridge => bridge::check(request),
+            Self::HostLocal => host_local::check(request),
+            Self::Loopback => loopback::check(request),
+            Self::Portmap => portmap::check(request),
+            Self::Tuning => tuning::check(request),
+        }
+    }
+
+    fn collect(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            Self::Everything => both(portmap::collect(request), bridge::collect(request)),
+            Self::Bridge => bridge::collect(request),
+            Self::HostLocal => host_local::collect(request, &request.valid_attachments()?),
+            // Its `lo` goes with the container's namespace.
+            Self::Loopback => request.valid_attachments().map(drop),
+            Self::Portmap => portmap::collect(request),
+            Self::Tuning => tuning::collect(request),
+        }
+    }
+
+    fn status(self, request: &PluginRequest) -> Outcome<()> {
+        match self {
+            Self::Everything => both(bridge::status(request), portmap::status()),
+            Self::Bridge => bridge::status(request),
+            Self::HostLocal => host_local::status(request),
+            Self::Loopback | Self::Tuning => crate::unavailable_without_privilege(),
+            Self::Portmap => portmap::status(),
+        }
+    }
+}
+
+fn both(first: Outcome<()>, second: Outcome<()>) -> Outcome<()> {
+    CniFailure::all([first, second].into_iter().filter_map(Result::err).collect())
+}
+
+/// Commands that the configuration's version does not have yet are refused.
+fn allowed(command: CniCommand, version: SpecVersion) -> Outcome<()> {
+    let (name, since) = match command {
+        CniCommand::Check => ("CHECK", SpecVersion::V0_4_0),
+        CniCommand::Gc => ("GC", SpecVersion::V1_1_0),
+        CniCommand::Status => ("STATUS", SpecVersion::V1_1_0),
+        CniCommand::Add | CniCommand::Del | CniCommand::Version => return Ok(()),
+    };
+    if version >= since {
+        return Ok(());
+    }
+    let why = format!("the configuration's version {version} has no {name}, which came with {since}");
+    Err(CniFailure::new(FailureCode::IncompatibleVersion, why))
+}

@@ -1,0 +1,245 @@
+//! `tuning`: settings of the container's namespace and of its interface, after a plugin that made that.
+
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::keys::{ConfigKeys, wrong};
+use crate::request::PluginRequest;
+use crate::version::SpecVersion;
+use crate::{attachments, container};
+use netns_core::link::{self, Link, LinkChange};
+use netns_core::record::Line;
+use netns_core::{IfName, MacAddress, Namespace, RouteSocket, sysctl};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const PLUGIN: &str = "tuning";
+/// `IFF_PROMISC` and `IFF_ALLMULTI`.
+const PROMISCUOUS: u32 = 0x100;
+const ALL_MULTICAST: u32 = 0x200;
+
+/// What the configuration asks for; what is `None` stays.
+#[derive(Debug, Default)]
+struct TuningConfig {
+    settings: BTreeMap<String, String>,
+    mac: Option<MacAddress>,
+    mtu: Option<u32>,
+    promiscuous: Option<bool>,
+    all_multicast: Option<bool>,
+}
+
+impl TuningConfig {
+    /// By the configuration, `CNI_ARGS`, the capability `mac` and `args.cni`, of which the last counts.
+    fn read(request: &PluginRequest) -> Outcome<Self> {
+        let keys = request.keys();
+        let mut config = Self::default();
+        config.read_keys(request, &keys)?;
+        if let Some(text) = request.arguments()?.mac.filter(|text| !text.is_empty()) {
+            let refused = |error| {
+                CniFailure::new(FailureCode::InvalidConfig, format!("MAC in CNI_ARGS is {text:?}: {error}"))
+            };
+            config.mac = Some(text.parse().map_err(refused)?);
+        }
+        config.mac = keys.inside("runtimeConfig")?.parse("mac")?.or(config.mac);
+        config.read_keys(request, &keys.inside("args")?.inside("cni")?)?;
+        Ok(config)
+    }
+
+    fn read_keys(&mut self, request: &PluginRequest, keys: &ConfigKeys<'_>) -> Outcome<()> {
+        if let Some(value) = keys.get("txQLen") {
+            let why = "lengths of queues are not supported";
+            return Err(CniFailure::unsupported(&keys.path("txQLen"), value, why));
+        }
+        if let Some(settings) = keys.get("sysctl") {
+            let path = keys.path("sysctl");
+            for (name, value) in settings.as_object().ok_or_else(|| wrong(&path, settings, "an object"))? {
+                let value =
+                    value.as_str().ok_or_else(|| wrong(&format!("{path}.{name}"), value, "a text"))?;
+                // With dots between its parts, or slashes where a part has dots.
+                let name = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+                let name = name.replace("IFNAME", &request.invocation.interface);
+                let is_clean = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+                if !name.starts_with("net/") || !is_clean {
+                    let why = "only settings of the network can be a container's";
+                    return Err(CniFailure::unsupported(&format!("{path}.{name}"), &value.into(), why));
+                }
+                self.settings.insert(name, value.to_owned());
+            }
+        }
+        self.mac = keys.parse("mac")?.or(self.mac);
+        self.mtu = keys.number("mtu")?.filter(|&mtu| mtu != 0).or(self.mtu);
+        // That it is to be off is the same as nothing, as with the reference.
+        self.promiscuous = keys.boolean("promisc")?.then_some(true).or(self.promiscuous);
+        if keys.get("allmulti").is_some() {
+            self.all_multicast = Some(keys.boolean("allmulti")?);
+        }
+        Ok(())
+    }
+
+    const fn change(&self) -> LinkChange<'static> {
+        LinkChange {
+            mac: self.mac,
+            mtu: self.mtu,
+            promiscuous: self.promiscuous,
+            all_multicast: self.all_multicast,
+            ..LinkChange::NONE
+        }
+    }
+
+    const fn changes_link(&self) -> bool {
+        self.mac.is_some() || self.mtu.is_some() || self.promiscuous.is_some() || self.all_multicast.is_some()
+    }
+
+    /// What of it an interface has, and what is not as asked.
+    fn fault(&self, link: &Link) -> Option<String> {
+        let has = |flag: u32| link.flags & flag != 0;
+        if self.mac.is_some_and(|mac| link.mac != Some(mac)) {
+            return Some("mac".to_owned());
+        }
+        if self.mtu.is_some_and(|mtu| link.mtu != mtu) {
+            return Some(format!("mtu: it is {}", link.mtu));
+        }
+        if self.promiscuous.is_some_and(|on| has(PROMISCUOUS) != on) {
+            return Some("promisc".to_owned());
+        }
+        self.all_multicast.is_some_and(|on| has(ALL_MULTICAST) != on).then(|| "allmulti".to_owned())
+    }
+}
+
+pub(crate) fn add(request: &PluginRequest) -> Outcome<Value> {
+    let config = TuningConfig::read(request)?;
+    let mut result = request.pass_on()?;
+    let (inside, name) = (container::open(request)?, container::interface(request)?);
+    for (setting, value) in &config.settings {
+        sysctl::set(&inside, setting, value)?;
+    }
+    if !config.changes_link() {
+        return Ok(result);
+    }
+    let mut socket = RouteSocket::open_in(&inside)?;
+    let before = link::get(&mut socket, name)?;
+    let mut record = attachments::begin(request, PLUGIN)?;
+    let changed = record.append(&lines(&config, &before)).and_then(|()| {
+        link::set(&mut socket, before.index, &config.change())?;
+        link::get(&mut socket, before.index)
+    });
+    match changed {
+        Ok(link) => describe(&mut result, request, &link),
+        Err(error) => {
+            // One request changes one thing after the other; what it came to is put back.
+            let undone = restore(&inside, name, record.lines()).err();
+            let removed = record.remove().err().map(CniFailure::from);
+            attachments::tidy(&request.network);
+            return Err(CniFailure::from(error).with_others(undone.into_iter().chain(removed).collect()));
+        }
+    }
+    Ok(result)
+}
+
+/// The interface in the result is as it is by now.
+fn describe(result: &mut Value, request: &PluginRequest, link: &Link) {
+    for interface in result["interfaces"].as_array_mut().into_iter().flatten() {
+        let is_inside = interface["sandbox"].as_str().is_some_and(|sandbox| !sandbox.is_empty());
+        if is_inside && interface["name"] == link.name.as_str() {
+            interface["mac"] = link.mac.map(|mac| mac.to_string()).unwrap_or_default().into();
+            if request.version >= SpecVersion::V1_1_0 {
+                interface["mtu"] = link.mtu.into();
+            }
+        }
+    }
+}
+
+/// A line for each change: what is changed, what it was, and what it becomes.
+fn lines(config: &TuningConfig, before: &Link) -> Vec<Line> {
+    let number = |on: bool| u32::from(on);
+    let flag = |flag: u32| u32::from(before.flags & flag != 0);
+    let mut lines = Vec::new();
+    if let (Some(mac), Some(was)) = (config.mac, before.mac) {
+        lines.push(Line::new("mac").with(was).with(mac));
+    }
+    lines.extend(config.mtu.map(|mtu| Line::new("mtu").with(before.mtu).with(mtu)));
+    lines.extend(config.promiscuous.map(|on| Line::new("promisc").with(flag(PROMISCUOUS)).with(number(on))));
+    lines.extend(
+        config.all_multicast.map(|on| Line::new("allmulti").with(flag(ALL_MULTICAST)).with(number(on))),
+    );
+    lines
+}
+
+/// Puts back what is still as it was written.
+fn restore(inside: &Namespace, name: IfName, lines: &[Line]) -> Outcome<()> {
+    let mut socket = RouteSocket::open_in(inside)?;
+    let Some(now) = container::find_link(&mut socket, name)? else { return Ok(()) };
+    let has = |flag: u32| u32::from(now.flags & flag != 0);
+    let mut change = LinkChange::NONE;
+    for line in lines {
+        let is_as_written = |now: u32| line.parse::<u32>(1) == Some(now);
+        match line.key() {
+            "mac" if line.parse(1) == now.mac => change.mac = line.parse(0),
+            "mtu" if is_as_written(now.mtu) => change.mtu = line.parse(0),
+            "promisc" if is_as_written(has(PROMISCUOUS)) => change.promiscuous = on(line),
+            "allmulti" if is_as_written(has(ALL_MULTICAST)) => change.all_multicast = on(line),
+            _ => {}
+        }
+    }
+    Ok(link::set(&mut socket, now.index, &change)?)
+}
+
+fn on(line: &Line) -> Option<bool> {
+    line.parse::<u32>(0).map(|number| number != 0)
+}
+
+/// Puts the interface back as it was, where there is still one.
+pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
+    let inside = container::find(request)?;
+    let record = attachments::find(request, PLUGIN)?;
+    if let (Some(inside), Some(record)) = (inside, &record) {
+        restore(&inside, container::interface(request)?, record.lines())?;
+    }
+    if let Some(record) = record {
+        record.remove()?;
+    }
+    attachments::tidy(&request.network);
+    Ok(())
+}
+
+pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
+    let config = TuningConfig::read(request)?;
+    if request.previous().is_none() {
+        let why = "CHECK without the key \"prevResult\"";
+        return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+    }
+    let inside = container::open(request)?;
+    let damaged = |why: String| Err(CniFailure::new(FailureCode::Damaged, why));
+    for (setting, wanted) in &config.settings {
+        let now = sysctl::get(&inside, setting)?;
+        if !now.split_whitespace().eq(wanted.split_whitespace()) {
+            return damaged(format!("{setting} is {now}, not {wanted}"));
+        }
+    }
+    let name = container::interface(request)?;
+    let Some(link) = container::find_link(&mut RouteSocket::open_in(&inside)?, name)? else {
+        return damaged(format!("the container's {name} is gone"));
+    };
+    match config.fault(&link) {
+        Some(key) => damaged(format!("the container's {name} is not as asked for by {key}")),
+        None => Ok(()),
+    }
+}
+
+/// Forgets what belongs to no attachment: their interfaces are gone.
+pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
+    let valid = request.valid_attachments()?;
+    let mut failures = Vec::new();
+    for attachment in attachments::list(&request.network, PLUGIN)? {
+        if valid.contains(&attachment) {
+            continue;
+        }
+        let (container, interface) = attachment;
+        match attachments::find(&request.about(container, interface), PLUGIN) {
+            Ok(record) => {
+                failures.extend(record.and_then(|record| record.remove().err()).map(CniFailure::from));
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    attachments::tidy(&request.network);
+    CniFailure::all(failures)
+}

@@ -1,0 +1,216 @@
+//! Topologies that let their namespaces out, and others in.
+
+use crate::ours::run_traced;
+use crate::state_of_the_host;
+use crate::topology::{edit, fine, topology};
+use netns_core::Namespace;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+use tests::{in_host, ip, needs_option, oracle, run, until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const DROPPED: Duration = Duration::from_secs(1);
+
+fn ruleset() -> String {
+    run(oracle("nft").args(["-s", "list", "ruleset"]))
+}
+
+/// The host, with the rules of its packets.
+fn state() -> (String, [String; 6]) {
+    (ruleset(), state_of_the_host())
+}
+
+fn needs_nat() {
+    needs_option("CONFIG_NFT_MASQ", "nftables with nat", || {
+        let script = "add table inet probe; add chain inet probe c { type nat hook postrouting priority 0; }; \
+                      add rule inet probe c masquerade; delete table inet probe";
+        oracle("nft").arg(script).output().is_ok_and(|output| output.status.success())
+    });
+}
+
+/// A provider that knows the host alone.
+fn provider() -> Namespace {
+    for command in [
+        "netns add provider",
+        "link add up0 type veth peer name eth0 netns provider",
+        "addr add 192.0.2.1/24 dev up0",
+        "link set up0 up",
+        "-n provider addr add 192.0.2.2/24 dev eth0",
+        "-n provider link set eth0 up",
+        "route add default via 192.0.2.2",
+    ] {
+        ip(command);
+    }
+    Namespace::open("provider").unwrap()
+}
+
+fn lab() -> PathBuf {
+    let file = PathBuf::from("/run/lab.toml");
+    let text = "\
+[bridge.br0]
+addresses = ['10.1.1.254/24', 'fd11::ffff/64']
+masquerade = true
+publish = ['8080:ns1:80', '192.0.2.1:9000-9002:ns2:79']
+[namespace.ns1]
+interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24', 'fd11::1/64'] }
+routes = [{ to = 'default', via = '10.1.1.254' }]
+[namespace.ns2]
+interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.2/24'] }
+routes = [{ to = 'default', via = '10.1.1.254' }]
+";
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn listen(namespace: &str, port: u16) -> TcpListener {
+    let inside = Namespace::open(namespace).unwrap();
+    let listener = inside.enter(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// The address that a server sees of a client.
+fn seen(from: &Namespace, to: &str, server: &TcpListener) -> IpAddr {
+    let to: SocketAddr = to.parse().unwrap();
+    let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
+    let _client = client.unwrap_or_else(|error| panic!("{to}: {error}"));
+    until("the server accepts", || server.accept().ok()).1.ip()
+}
+
+#[test]
+fn namespaces_get_out_and_published_ports_lead_in() {
+    in_host(|_| {
+        needs_nat();
+        let (provider, file) = (provider(), lab());
+        let before = state();
+        let made = fine("up", &file);
+        for line in [
+            "+ host/br0: masquerade\n",
+            "+ host/br0: publish tcp *:8080 -> 10.1.1.1:80\n",
+            "+ host/br0: publish tcp *:8080 -> [fd11::1]:80\n",
+            "+ host/br0: publish tcp 192.0.2.1:9000-9002 -> 10.1.1.2:79\n",
+        ] {
+            assert!(made.contains(line), "{line} is not in\n{made}");
+        }
+        assert_eq!(fine("diff", &file), "");
+        assert!(fine("show", &file).contains("host/br0: publish tcp *:8080 -> 10.1.1.1:80\n"));
+        let (one, two, outside) = (listen("ns1", 80), listen("ns2", 80), listen("provider", 80));
+        let ns1 = Namespace::open("ns1").unwrap();
+        assert_eq!(seen(&ns1, "192.0.2.2:80", &outside).to_string(), "192.0.2.1");
+        assert_eq!(seen(&provider, "192.0.2.1:8080", &one).to_string(), "192.0.2.2");
+        let _ = seen(&provider, "192.0.2.1:9001", &two);
+        let _ = seen(&ns1, "192.0.2.1:9001", &two);
+
+        // What somebody did to the rules is seen and put right.
+        let whole = ruleset();
+        let _ = run(oracle("nft").args(["flush", "ruleset"]));
+        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", &file);
+        let table = |rules: &str| rules.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(table(&ruleset()), table(&whole));
+        fs::write("/proc/sys/net/ipv4/conf/up0/forwarding", "0").unwrap();
+        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", &file);
+        let _ = seen(&provider, "192.0.2.1:8080", &one);
+
+        // Edits: ports come and go by themselves, the rest stays.
+        edit(
+            &file,
+            "'8080:ns1:80', '192.0.2.1:9000-9002:ns2:79'",
+            "'8081:ns1:80', '192.0.2.1:9001-9003:ns2:80'",
+        );
+        let changed = fine("up", &file);
+        assert!(
+            !changed.contains("masquerade") && changed.contains("- host/br0: publish tcp *:8080"),
+            "{changed}"
+        );
+        let _ = seen(&provider, "192.0.2.1:8081", &one);
+        let gone = provider.enter(|| TcpStream::connect("192.0.2.1:8080")).unwrap();
+        assert_eq!(gone.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        edit(&file, "masquerade = true", "masquerade = false");
+        assert!(fine("up", &file).starts_with("~ host/br0: way in\n"));
+        let dropped = ns1.enter(|| TcpStream::connect_timeout(&"192.0.2.2:80".parse().unwrap(), DROPPED));
+        assert_eq!(dropped.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+        let _ = seen(&provider, "192.0.2.1:8081", &one);
+        drop((one, two, ns1));
+        assert!(fine("down", &file).contains("- host/br0: way out and in\n"));
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn a_port_that_is_anothers_lets_all_of_it_be_undone() {
+    in_host(|host| {
+        needs_nat();
+        let (_provider, file) = (provider(), lab());
+        let before = state();
+        let _listener = host.namespace().enter(|| TcpListener::bind("192.0.2.1:9002")).unwrap().unwrap();
+        let refused = topology("up", &file);
+        assert_eq!(refused.code, Some(2));
+        assert!(refused.err.contains("a process of the host has port 9002"), "{}", refused.err);
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn after_a_kill_down_takes_all_of_it_away() {
+    in_host(|_| {
+        needs_nat();
+        let (_provider, file) = (provider(), lab());
+        let before = state();
+        for arguments in ["up --quiet /run/lab.toml", "down --quiet /run/lab.toml"] {
+            for call in ["rename", "unlink", "write"] {
+                for number in 1.. {
+                    if arguments.starts_with("down") {
+                        fine("up", &file);
+                    }
+                    let kill = format!("-e trace={call} -e inject={call}:signal=KILL:when={number}");
+                    let (output, _) = run_traced(&kill, arguments);
+                    fine("down", &file);
+                    assert_eq!(state(), before, "{arguments}: {call} {number}");
+                    if output.status.success() {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_where_it_stands() {
+    in_host(|_| {
+        for (from, to, why) in [
+            ("'8080:ns1:80'", "'8080:ns3:80'", "4:12: there is no namespace \"ns3\""),
+            ("'8080:ns1:80'", "'8080:80'", "4:12: \"8080:80\" is no published port; expected"),
+            ("'8080:ns1:80'", "'0:ns1:80'", "4:12: \"0:ns1:80\" is no published port; expected"),
+            (
+                "'8080:ns1:80'",
+                "'9001:ns1:80/sctp', '9001:ns1:80/sctp'",
+                "4:32: sctp *:9001 -> 10.1.1.1:80 is published already",
+            ),
+            ("'8080:ns1:80'", "'[::1]:8080:ns1:80'", "4:12: publish"),
+            (
+                "'8080:ns1:80'",
+                "'127.0.0.1:8080:ns1:80'",
+                "4:12: a loopback address; expected `publish_on_loopback",
+            ),
+            ("addresses = ['10.1.1.254/24', 'fd11::ffff/64']\n", "", "2:14: host/br0 has no address"),
+            ("masquerade = true\npublish", "open_forward_chains = true\n#", "3:23: nothing is let out or in"),
+            (
+                "masquerade = true",
+                "namespace = 'ns1'\nmasquerade = true",
+                "4:14: only the host lets anything out",
+            ),
+        ] {
+            let file = lab();
+            edit(&file, from, to);
+            let refused = topology("diff", &file);
+            assert_eq!(refused.code, Some(1), "{to}");
+            assert!(refused.err.contains(why), "{} does not say {why}", refused.err);
+        }
+    });
+}
