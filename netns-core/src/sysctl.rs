@@ -55,6 +55,30 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
     io::Write::write_all(&mut file, value.as_bytes())
 }
 
+/// A setting that is written often: its file, and what is written.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedSysctl {
+    path: PathBuf,
+    name: String,
+    value: String,
+}
+
+impl PreparedSysctl {
+    /// Whether there is such a setting is seen when it is written.
+    pub(crate) fn new(name: &str, value: &str) -> Result<Self> {
+        let path = path(Operation::WriteSysctl, name)?;
+        Ok(Self { path, name: name.to_owned(), value: value.to_owned() })
+    }
+
+    /// Writes it in the namespace of the calling thread, by three system calls and without heap.
+    pub(crate) fn write(&self) -> Result<()> {
+        write(&self.path, &self.value).map_err(|error| {
+            let object = format!("{}={}", self.name, self.value);
+            Error::system(Operation::WriteSysctl, object, SystemCall::Write)(error)
+        })
+    }
+}
+
 /// As [`set`], for the settings of a link or a namespace that this crate has made itself.
 ///
 /// Container engines mount `/proc/sys` read-only, so that nobody in the container changes what belongs to the machine. A

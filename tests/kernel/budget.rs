@@ -69,6 +69,29 @@ fn making_and_dropping_a_sandbox_takes_nothing_from_the_heap() {
 }
 
 #[test]
+fn settings_of_a_sandbox_take_nothing_from_the_heap() {
+    in_host(|_| {
+        let network = Network::create(&NetworkOptions { sysctls: sysctls(), ..options() }).unwrap();
+        let first = network.create_sandbox().unwrap();
+        let before = allocations();
+        let second = network.create_sandbox().unwrap();
+        assert_eq!(allocations() - before, 0);
+        for (name, value) in sysctls() {
+            for sandbox in [&first, &second] {
+                let now = netns_core::sysctl::get(sandbox.namespace().unwrap(), &name).unwrap();
+                assert_eq!(now.split_whitespace().collect::<Vec<_>>().join(" "), value, "{name}");
+            }
+        }
+        let wrong = vec![("net.ipv4.no_such_setting".to_owned(), "1".to_owned())];
+        let named = NetworkOptions { sysctls: wrong, name: "wrong".parse().unwrap(), ..options() };
+        let subnets =
+            NetworkOptions { subnet_v4: Some("10.97.0.0/24".parse().unwrap()), subnet_v6: None, ..named };
+        let refused = Network::create(&subnets).unwrap().create_sandbox().unwrap_err();
+        assert!(refused.to_string().contains("net.ipv4.no_such_setting=1"), "{refused}");
+    });
+}
+
+#[test]
 fn taking_from_a_pool_takes_nothing_from_the_heap() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
@@ -100,6 +123,13 @@ impl PortProgram for Pass {
     fn release(&self, _slot: u16) {}
 }
 
+/// Two settings of a sandbox: a job that is not root's may ping, and listen at any port.
+fn sysctls() -> Vec<(String, String)> {
+    [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
 /// Shows in the trace where something begins and ends: nobody else asks for such files.
 fn mark(what: &str) {
     assert!(!Path::new("/mark").join(what).exists());
@@ -126,6 +156,16 @@ fn traced() {
         sandboxes.clear();
         mark("end");
         drop(first);
+        drop(network);
+
+        let network = Network::create(&NetworkOptions { sysctls: sysctls(), ..options() }).unwrap();
+        sandboxes.push(network.create_sandbox().unwrap());
+        mark("set");
+        for _ in 0..MADE {
+            sandboxes.push(network.create_sandbox().unwrap());
+        }
+        mark("end");
+        sandboxes.clear();
         drop(network);
 
         let program = Arc::new(Pass(load_program(Verdict::Pass).unwrap()));
@@ -177,7 +217,7 @@ fn system_calls_per_sandbox() {
     let Ok(text) = fs::read_to_string(&trace) else { return };
     fs::remove_file(&trace).unwrap();
     let sections = sections(&text);
-    for section in ["anonymous", "drop", "named", "pool"] {
+    for section in ["anonymous", "drop", "set", "named", "pool"] {
         println!("{section}: {:?}", counts(&sections[section]));
     }
     let per = |section: &str| sections[section].iter().map(|_| 1.0).sum::<f64>() / f64::from(MADE);
@@ -189,6 +229,7 @@ fn system_calls_per_sandbox() {
         }
     } else {
         assert!(per("anonymous") <= 8.0, "anonymous: {}", per("anonymous"));
+        assert!(per("set") <= 8.0 + 2.0 * 3.0, "with two settings: {}", per("set"));
         assert!(per("named") <= 10.0, "named and observed: {}", per("named"));
     }
     assert!(per("drop") <= 1.0, "drop: {}", per("drop"));

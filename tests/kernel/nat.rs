@@ -662,10 +662,18 @@ fn the_host_keeps_the_default_route_that_a_router_announced() {
                         /IPv6(src='fe80::1', dst='ff02::1', hlim=255)/ICMPv6ND_RA(routerlifetime=1800), iface='eth0', \
                         verbose=0)";
         let announced = || ip("-6 route show default").contains("proto ra");
-        until("the host has a default route", || {
-            assert!(provider.run(oracle("python3").args(["-c", announce])).unwrap().success());
-            announced().then_some(())
-        });
+        let wait_for_route = || {
+            until("the host has a default route", || {
+                assert!(provider.run(oracle("python3").args(["-c", announce])).unwrap().success());
+                announced().then_some(())
+            });
+        };
+        // This is what it is about.
+        wait_for_route();
+        sysctl::set(host.namespace(), "net/ipv6/conf/all/forwarding", "1").unwrap();
+        assert!(!announced());
+        sysctl::set(host.namespace(), "net/ipv6/conf/all/forwarding", "0").unwrap();
+        wait_for_route();
         let before = settings(host);
         let network = Network::create(&options()).unwrap();
         let sandbox = network.create_sandbox().unwrap();
@@ -675,8 +683,5 @@ fn the_host_keeps_the_default_route_that_a_router_announced() {
         drop((sandbox, network));
         assert!(announced(), "switching forwarding off has taken it away");
         assert_eq!(settings(host), before);
-        // This is what it is about.
-        sysctl::set(host.namespace(), "net/ipv6/conf/all/forwarding", "1").unwrap();
-        assert!(!announced());
     });
 }

@@ -6,7 +6,7 @@ use crate::nftables::Family;
 use crate::nftables::conntrack::{self, TrackedConnection};
 use crate::{ErrorKind, Result};
 
-/// After something was published: whoever sends to the port already would go on being answered by the host.
+/// After something was published: anyone who sends to the port already would go on being answered by the host.
 pub(super) fn forget_unpublished(nat: &mut Nat, publication: &Publication) -> Result<()> {
     if publication.protocol != PortProtocol::Udp {
         return Ok(());
@@ -22,7 +22,8 @@ pub(super) fn forget_unpublished(nat: &mut Nat, publication: &Publication) -> Re
     })
 }
 
-/// After something was withdrawn: whoever sends to the port would go on reaching the sandbox, or who has its address next.
+/// After something was withdrawn: anyone who sends to the port would go on reaching the sandbox, or the next one that has its
+/// address.
 pub(super) fn forget_withdrawn(nat: &mut Nat, publication: &Publication) -> Result<()> {
     if publication.protocol != PortProtocol::Udp {
         return Ok(());

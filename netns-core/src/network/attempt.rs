@@ -12,6 +12,7 @@ use super::shared::Shared;
 use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::{Reserved, Return, this_thread};
 use crate::sys::deadline::Deadline;
+use crate::sysctl::PreparedSysctl;
 use crate::wire::{Batch, IfInfoMsg, Message};
 use crate::{Error, Namespace, Result, RouteSocket, link, nsid, sys};
 use std::os::fd::AsFd;
@@ -122,6 +123,10 @@ impl Shared {
         let is_port = claim.port != PortProgress::Made;
         let named = |error: Error| if is_port { error.about(this.port_name(number)) } else { error };
         answer.map_err(named)?;
+        if matches!(target, Where::New(_)) {
+            // Before anything can run in it.
+            this.recipe.sysctls.iter().try_for_each(PreparedSysctl::write)?;
+        }
         batch.clear();
         let may_fail = this.recipe.encode_port(&mut batch, number, (this_thread(), eth0), programs);
         let works = both_work(&mut place.socket(), &mut batch, &may_fail)?;

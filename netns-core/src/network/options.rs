@@ -55,6 +55,10 @@ pub struct NetworkOptions {
     pub ipv6_link_local: bool,
     /// Whether host and sandboxes know each other's MAC addresses from the beginning.
     pub permanent_neighbours: bool,
+    /// Settings of each new sandbox, with their values: `net.ipv4.ping_group_range`, `net.ipv4.ip_unprivileged_port_start`,
+    /// those of `lo` and `eth0`. Each takes three system calls a sandbox. A namespace that somebody else has made keeps
+    /// its own.
+    pub sysctls: Vec<(String, String)>,
     /// How long making a sandbox may wait for the kernel to reclaim dropped ones, if all numbers or namespaces are
     /// used up or more than [`NetworkOptions::reclaim_backlog`] wait; zero makes it an error at once.
     pub patience: Duration,
@@ -119,6 +123,7 @@ impl NetworkOptions {
             broadcast: false,
             ipv6_link_local: false,
             permanent_neighbours: true,
+            sysctls: Vec::new(),
             patience: Duration::from_secs(5),
             reclaim_backlog: 4096,
             program: None,

@@ -472,6 +472,7 @@ fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -
             .with(options.reclaim_backlog),
         is.fold(Line::new("with"), |line, (word, _)| line.with(word)),
     ];
+    lines.extend(options.sysctls.iter().map(|(name, value)| Line::new("sysctl").with(name).with(value)));
     if masquerade {
         let nat = Line::new("nat").with_option(options.connection_limit);
         lines.push(options.resolvers.iter().fold(nat, Line::with));
@@ -521,6 +522,11 @@ fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
         masquerade: is("masquerade"),
         published_on_loopback: is("published-on-loopback"),
         open_forward_chains: is("open-forward-chains"),
+        sysctls: lines
+            .iter()
+            .filter(|line| line.key() == "sysctl")
+            .map(|line| Some((line.text(0)?.to_owned(), line.text(1)?.to_owned())))
+            .collect::<Option<_>>()?,
         connection_limit,
         resolvers: resolvers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
         isolated: is("isolated"),

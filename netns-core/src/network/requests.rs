@@ -24,6 +24,7 @@ use crate::link::{self, AddrGenMode, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::nsid;
 use crate::route::{self, Route};
+use crate::sysctl::PreparedSysctl;
 use crate::tc::{self, Direction, Filter};
 use crate::veth::{self, Veth};
 use crate::wire::{Batch, IfInfoMsg, RTEXT_FILTER_SKIP_STATS};
@@ -46,7 +47,7 @@ pub(super) const OUTSIDE: i32 = 0;
 const FILTER: (u16, u32) = (1, 1);
 
 /// What is the same for every sandbox of a network.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, with a name")]
 pub(super) struct Recipe {
     pub(super) plan: Plan,
@@ -58,6 +59,8 @@ pub(super) struct Recipe {
     /// Whether the kernel has IPv6 at all.
     pub(super) ipv6: bool,
     pub(super) ipv6_link_local: bool,
+    /// The settings of a new sandbox.
+    pub(super) sysctls: Box<[PreparedSysctl]>,
 }
 
 impl Recipe {
@@ -101,6 +104,11 @@ impl Recipe {
             port,
             ipv6,
             ipv6_link_local: options.ipv6_link_local,
+            sysctls: options
+                .sysctls
+                .iter()
+                .map(|(name, value)| PreparedSysctl::new(name, value))
+                .collect::<Result<_>>()?,
         })
     }
 }
