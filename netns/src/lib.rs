@@ -31,6 +31,7 @@ mod watch;
 
 use clap::FromArgMatches;
 use cli::{Cli, Command};
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -42,10 +43,13 @@ pub use program::Program;
 /// The first argument is the program's name. The process's log is set up, so this can be called once.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) -> ExitCode {
     name::set(program.name);
-    let ours = cli::command().name(program.name).bin_name(program.name);
-    // Adding commands that are derived brings their type's description along.
-    let about = ours.get_about().cloned().unwrap_or_default();
-    let command = (program.commands)(ours).about(about);
+    // Clap's description of all commands takes longer to make than most of `ip`'s words to do.
+    let command = LazyCell::new(|| {
+        let ours = cli::command().name(program.name).bin_name(program.name);
+        // Adding commands that are derived brings their type's description along.
+        let about = ours.get_about().cloned().unwrap_or_default();
+        (program.commands)(ours).about(about)
+    });
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,aya=error"))
         .target(env_logger::Target::Pipe(Box::new(messages::MessageSink)))
         .init();
@@ -54,7 +58,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
         net::Understood::Done(done) => return ended(done),
         net::Understood::Clap(arguments) => arguments,
     };
-    let matches = match command.try_get_matches_from(arguments) {
+    let matches = match LazyCell::force(&command).clone().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return refused(&error),
     };

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::name::NETNS;
+use crate::net::help;
 use crate::output::stdout;
 use clap::{Args, ValueHint};
 use clap_complete::{Shell, generate};
@@ -29,6 +30,16 @@ pub(crate) fn completions(
 ) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     generate(arguments.shell, command, NETNS, &mut script);
+    // What is there only the machine knows.
+    match arguments.shell {
+        Shell::Bash => script.extend(include_bytes!("completions/names.bash")),
+        Shell::Zsh => script.extend(include_bytes!("completions/names.zsh")),
+        Shell::Fish => {
+            script.extend(include_bytes!("completions/names.fish"));
+            script.extend(help::fish().as_bytes());
+        }
+        _ => {}
+    }
     stdout().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }

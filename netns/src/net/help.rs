@@ -9,6 +9,7 @@ use super::{
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
 /// A verb: its name, what it does, how it is written, and its words.
 struct VerbHelp(&'static str, &'static str, &'static str, Vec<&'static str>);
@@ -340,6 +341,35 @@ fn options() -> Vec<Arg> {
         flag("brief", "A line a link; `-br`").long("brief"),
         flag("oneline", "A line an address, a link or a route").short('o').long("oneline"),
     ]
+}
+
+/// The words for fish, which clap has nothing for: after which object and verb.
+pub(crate) fn fish() -> String {
+    let mut script = "\n# Words.\n".to_owned();
+    for thing in Thing::ALL {
+        let mut add = |seen: &str, VerbHelp(verb, _, _, known): VerbHelp| {
+            if !known.is_empty() {
+                let _ = writeln!(
+                    script,
+                    "complete -c netns -n \"__fish_seen_subcommand_from {seen}; and __fish_seen_subcommand_from {verb}\" \
+                     -f -a \"{}\"",
+                    known.join(" ")
+                );
+            }
+        };
+        for verb in verbs(thing) {
+            add(thing.name(), verb);
+        }
+        if thing == Thing::Bridge {
+            for (name, _, verbs) in bridge_verbs() {
+                let seen = format!("bridge; and __fish_seen_subcommand_from {name}");
+                for verb in verbs {
+                    add(&seen, verb);
+                }
+            }
+        }
+    }
+    script
 }
 
 /// The command line that makes clap print the help that was asked for.

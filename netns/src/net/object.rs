@@ -60,7 +60,7 @@ pub(crate) fn understand(
     }
     let word = all.get(at).and_then(|word| word.to_str()).unwrap_or_default();
     let is_object = Thing::ALL.iter().any(|thing| thing.name() == word);
-    if is_command(word) && !is_object && !OBJECTS.iter().any(|row| row.name == word) {
+    if !is_object && !OBJECTS.iter().any(|row| row.name == word) && is_command(word) {
         return Understood::Clap(all);
     }
     let Some(object) = find(OBJECTS, word).filter(|object| object.takes != Takes::Refused) else {

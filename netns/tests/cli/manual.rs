@@ -2,8 +2,9 @@
 
 use crate::{done, xtask};
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use tests::Scratch;
+use tests::{Scratch, in_host, ip, oracle};
 
 #[test]
 fn completions_of_three_shells() {
@@ -24,9 +25,10 @@ fn completions_of_three_shells() {
     // Those that are there load theirs and know the command.
     let zsh = "autoload -U compinit; compinit -u -D; source $0; print -r -- $_comps[netns]";
     let fish = "source $argv[1]; complete -C 'netns net'";
-    for (shell, plain, code, expected) in
-        [("zsh", "-f", zsh, "_netns\n"), ("fish", "--no-config", fish, "netns\tNamed network namespaces")]
-    {
+    for (shell, plain, code, expected) in [
+        ("zsh", "-f", zsh, "_netns_names\n"),
+        ("fish", "--no-config", fish, "netns\tNamed network namespaces"),
+    ] {
         let mut command = Command::new(shell);
         command.args([plain, "-c", code]).arg(script(shell)).env("HOME", scratch.path());
         let Ok(loaded) = command.output() else {
@@ -114,4 +116,48 @@ fn help_of_words_is_that_of_their_verb() {
         assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{line}");
         assert!(help.out.contains(text), "{line}: {}", help.out);
     }
+}
+
+/// What bash offers at the end of a line.
+fn offered(script: &Path, line: &str) -> Vec<String> {
+    let offer = "source $0; COMP_WORDS=($1 \"$2\"); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); \
+        _netns_names netns \"$2\" \"${COMP_WORDS[COMP_CWORD-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let (words, last) = line.rsplit_once(' ').unwrap();
+    let offered = tests::run(Command::new("bash").arg("-c").arg(offer).arg(script).args([words, last]));
+    offered.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn words_and_names_that_are_there_are_completed() {
+    in_host(|_| {
+        let script = Path::new("/run/netns.bash");
+        fs::write(script, done(&mut xtask("completions bash")).out).unwrap();
+        ip("netns add green");
+        // What /sys shows is of the namespace that it was mounted in: the links of another one are in `green`.
+        for (line, wanted) in [
+            ("netns link set nom", &["nomaster"][..]),
+            ("netns route add 10.0.0.0/8 onl", &["onlink"]),
+            ("netns bridge fdb add st", &["static", "sticky"]),
+            ("netns addr add 10.0.0.1/8 nop", &["noprefixroute"]),
+            ("netns -n gr", &["green"]),
+            ("netns netns exec gr", &["green"]),
+            ("netns link set eth0 netns gr", &["green"]),
+            ("netns ne", &["netns", "neigh", "neighbour"]),
+        ] {
+            assert_eq!(offered(script, line), wanted, "{line}");
+        }
+        ip("netns add yellow");
+        let mut inside = oracle("ip");
+        let offer = format!(
+            "source {}; COMP_WORDS=(netns link show l); COMP_CWORD=3; _netns_names netns l show; echo ${{COMPREPLY[@]}}",
+            script.display()
+        );
+        let offered = tests::run(inside.args(["netns", "exec", "yellow", "bash", "-c", &offer]));
+        assert_eq!(offered, "lo\n");
+        let fish = done(&mut xtask("completions fish")).out;
+        assert!(
+            fish.contains("__fish_seen_subcommand_from route; and __fish_seen_subcommand_from add"),
+            "{fish}"
+        );
+    });
 }

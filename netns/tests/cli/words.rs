@@ -102,6 +102,7 @@ const SHOWN: [&str; 3] = ["-d", "-s", "-j"];
 
 fn run_scene(scene: &Scene, command: fn(&str, &[&str]) -> Command) -> Vec<Step> {
     let steps = Mutex::new(Vec::new());
+    let has_bridges = scene.lines.iter().any(|(_, line)| line.contains("bridge") || line.contains("vxlan"));
     in_host(|_| {
         // What depends on a random MAC address, or comes in its own time, would differ between the two.
         for (setting, value) in
@@ -123,7 +124,7 @@ fn run_scene(scene: &Scene, command: fn(&str, &[&str]) -> Command) -> Vec<Step> 
             // `ip neigh get` and `ip netns list-id nsid N` write text whatever they are asked for.
             let document =
                 (*mark == Mark::Show && status.success()).then(|| serde_json::from_str(text).ok()).flatten();
-            let state = if *mark == Mark::Show { State::new() } else { state() };
+            let state = if *mark == Mark::Show { State::new() } else { state(has_bridges) };
             steps.lock().expect("one thread").push(Step { code: status.code(), document, message, state });
         }
     });
@@ -131,7 +132,7 @@ fn run_scene(scene: &Scene, command: fn(&str, &[&str]) -> Command) -> Vec<Step> 
 }
 
 /// The host and its named namespaces, as iproute2 sees them.
-fn state() -> State {
+fn state(has_bridges: bool) -> State {
     let mut names: Vec<String> = fs::read_dir("/run/netns")
         .map(|folder| {
             folder.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
@@ -142,7 +143,9 @@ fn state() -> State {
     for space in std::iter::once(None).chain(names.iter().map(|name| Some(name.as_str()))) {
         let lists = ["addr show", "route show table all", "neigh show nud all", "neigh show proxy"];
         list("ip", space, &lists, &mut state);
-        list("bridge", space, &["link show", "fdb show"], &mut state);
+        if has_bridges {
+            list("bridge", space, &["link show", "fdb show"], &mut state);
+        }
     }
     state
 }

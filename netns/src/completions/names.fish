@@ -1,0 +1,5 @@
+
+# Names that are there, after a word that a name follows.
+complete -c netns -n "__fish_prev_arg_in -n --netns exec pids" -f -a "(command ls /run/netns 2> /dev/null)"
+complete -c netns -n "__fish_prev_arg_in dev name master br brport oif iif" -f -a "(command ls /sys/class/net)"
+complete -c netns -n "__fish_prev_arg_in observe" -f -a "(string replace -r '.*/([^/]*)/bridge' '\$1' /sys/class/net/*/bridge)"
