@@ -9,6 +9,7 @@
 
 pub mod allocations;
 pub mod churn;
+pub mod cni;
 pub mod compare;
 pub mod empty;
 pub mod encode;

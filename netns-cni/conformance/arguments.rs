@@ -7,7 +7,7 @@ const USAGE: &str = "usage: cni-conformance PLUGIN --conf FILE [--path FOLDERS] 
   PLUGIN    the plugin's file
   --conf    a JSON object: the plugin's part of a network configuration
   --path    where plugins that it delegates to are, besides its own folder
-  --only    only cases whose names contain this
+  --only    only the case of this name, or those whose names contain it
   --stop    not any case after the first that fails";
 
 /// What is to be tested.

@@ -54,7 +54,11 @@ fn run(arguments: &ConformanceArguments) -> Result<bool, String> {
     let mut counts = [0_u32; 3];
     println!("TAP version 13");
     'cases: for case in &cases {
-        if arguments.only.as_ref().is_some_and(|only| !case.id.contains(only.as_str())) {
+        let is_meant = |only: &String| {
+            let is_a_name = cases.iter().any(|case| case.id == *only);
+            if is_a_name { case.id == *only } else { case.id.contains(only.as_str()) }
+        };
+        if !arguments.only.as_ref().is_none_or(is_meant) {
             continue;
         }
         let wanted: Vec<&str> = VERSIONS.into_iter().filter(|version| case.is_of(version)).collect();

@@ -50,7 +50,7 @@ pub(crate) struct ResultRoute {
     pub(crate) scope: Option<u32>,
 }
 
-/// What a resolver is to be told; nothing here does so.
+/// What a resolver has to know; nothing here sets one up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResultDns {
     pub(crate) nameservers: Vec<String>,

@@ -74,6 +74,7 @@ impl PluginKind {
     fn add(self, request: &PluginRequest) -> Outcome<Value> {
         let result = match self {
             Self::Everything => {
+                refuse_of_everything(request)?;
                 let result = bridge::add(request)?.json(request.version);
                 let next = request.after(result.clone());
                 return match portmap::add(&next) {
@@ -140,6 +141,19 @@ impl PluginKind {
             Self::Portmap => portmap::status(),
         }
     }
+}
+
+/// What one call does not do, though a list of plugins could.
+fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
+    let keys = request.keys();
+    let runtime = keys.inside("runtimeConfig")?;
+    let asked = [("guard", &keys), ("sysctl", &keys), ("bandwidth", &runtime)];
+    for (key, keys) in asked {
+        if let Some(value) = keys.get(key) {
+            return Err(CniFailure::unsupported(&keys.path(key), value, "netns-cni does not do this"));
+        }
+    }
+    Ok(())
 }
 
 fn both(first: Outcome<()>, second: Outcome<()>) -> Outcome<()> {

@@ -1,4 +1,4 @@
-//! Each case of `cni-conformance` fails against a plugin with one defect: ours, behind a script that has it.
+//! Each case of `cni-conformance` fails against a plugin with one defect: ours, wrapped in a script that has it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -103,6 +103,8 @@ impl Attaching<'_> {
             hiding::hide(self.request, bridge.index, &result)?;
         }
         link::wait_up(&mut self.socket, port.index, PATIENCE)?;
+        // One that was there before, and was given no MAC address, takes the lowest of its ports'.
+        result.interfaces[0] = described(&link::get(&mut self.socket, bridge.index)?, "");
         self.announce(&interface, mac, &result);
         Ok(result)
     }

@@ -74,6 +74,27 @@ fn a_second_add_is_an_error_that_leaves_the_first_whole() {
     });
 }
 
+/// A bridge of somebody else's, which takes its MAC address from its ports, is used and stays.
+#[test]
+fn a_bridge_that_was_there_is_used_and_left() {
+    in_host(|_| {
+        containers(&["one", "two"]);
+        ip("link add cni0 type bridge");
+        for is_gateway in [true, false] {
+            let mut runtime = ours("1.1.0");
+            runtime.list["plugins"][0]["isGateway"] = json!(is_gateway);
+            runtime.list["plugins"][0]["ipam"]["routes"] = json!([]);
+            let first = runtime.add(ONE).fine();
+            runtime.check(ONE, &first).fine();
+            runtime.del(ONE, &first).fine();
+            runtime.gc(&[]).fine();
+            assert_eq!(links(), ["cni0"]);
+            assert_eq!(crate::files("/run/netns-cni/bridges"), Vec::<String>::new());
+            ip("addr flush dev cni0");
+        }
+    });
+}
+
 /// One container may have several interfaces in one network.
 #[test]
 fn two_interfaces_of_one_container() {

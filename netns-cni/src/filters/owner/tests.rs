@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn owners_are_told_apart_however_long_their_names_are() {
+fn owners_differ_however_long_their_names_are() {
     let short = ElementOwner::new("net1", "one", "eth0");
     assert_eq!(short.comment(), "net1/one/eth0");
     assert!(is_of_network(short.comment(), "net1"));

@@ -1,0 +1,194 @@
+//! CNI plugins, called as a runtime calls them: ours and the reference's, in the same chains.
+
+use crate::Result;
+use netns_core::Namespace;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where Debian's package has them.
+const DEBIANS: &str = "/usr/lib/cni";
+/// Where links to ours are made; `/run` is the bench's own.
+const OURS: &str = "/run/cni-bench";
+
+/// Whose plugins, and which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CniChainKind {
+    /// `netns-cni` alone, which publishes a port too.
+    OursInOne,
+    /// Our `bridge`, `host-local` and `portmap`.
+    Ours,
+    /// Debian's `bridge`, `host-local` and `portmap`.
+    Debians,
+}
+
+impl CniChainKind {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::OursInOne, Self::Ours, Self::Debians];
+
+    /// For a table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OursInOne => "ours in one call",
+            Self::Ours => "ours, bridge and portmap",
+            Self::Debians => "Debian's, bridge and portmap",
+        }
+    }
+
+    const fn plugins(self) -> &'static [&'static str] {
+        match self {
+            Self::OursInOne => &["netns-cni"],
+            Self::Ours | Self::Debians => &["bridge", "portmap"],
+        }
+    }
+}
+
+/// A network by a chain of plugins, and the containers in it.
+#[derive(Debug)]
+pub struct CniChain {
+    kind: CniChainKind,
+    folder: PathBuf,
+    serial: u32,
+    /// The containers that are there, the oldest first, with the result of each one's `ADD`.
+    alive: Vec<(String, u32, Value)>,
+}
+
+impl CniChain {
+    /// A network without containers.
+    ///
+    /// # Errors
+    /// If the plugins are not there: ours are built by `cargo build --release -p netns-cni`.
+    pub fn new(kind: CniChainKind) -> Result<Self> {
+        let folder = match kind {
+            CniChainKind::Debians => PathBuf::from(DEBIANS),
+            _ => PathBuf::from(OURS),
+        };
+        if kind != CniChainKind::Debians {
+            // target/release/deps/BENCH: the programs are two folders above.
+            let program = std::env::current_exe()?;
+            let built = program.ancestors().nth(2).map(|folder| folder.join("netns-cni")).unwrap_or_default();
+            if !built.is_file() {
+                return Err(
+                    format!("{} is missing: cargo build --release -p netns-cni", built.display()).into()
+                );
+            }
+            std::fs::create_dir_all(&folder)?;
+            for name in ["netns-cni", "bridge", "host-local", "portmap"] {
+                let link = folder.join(name);
+                if !link.exists() {
+                    symlink(&built, link)?;
+                }
+            }
+        }
+        if !folder.join("bridge").exists() {
+            return Err(format!(
+                "{} is missing: apt-get install containernetworking-plugins",
+                folder.display()
+            )
+            .into());
+        }
+        Ok(Self { kind, folder, serial: 0, alive: Vec::new() })
+    }
+
+    /// Attaches a container; how long the chain's processes took, without the namespace.
+    ///
+    /// # Errors
+    /// If a plugin fails.
+    pub fn add(&mut self) -> Result<Duration> {
+        self.serial += 1;
+        let name = format!("c{}x{}", self.kind as u32, self.serial);
+        Namespace::create(&name)?;
+        let begin = Instant::now();
+        let mut result = Value::Null;
+        for plugin in self.kind.plugins() {
+            result = self.call("ADD", plugin, (&name, self.serial), &result)?;
+        }
+        let time = begin.elapsed();
+        self.alive.push((name, self.serial, result));
+        Ok(time)
+    }
+
+    /// Detaches the oldest container, likewise.
+    ///
+    /// # Errors
+    /// If a plugin fails, or there is no container.
+    pub fn del(&mut self) -> Result<Duration> {
+        if self.alive.is_empty() {
+            return Err("there is no container".into());
+        }
+        let (name, number, result) = self.alive.remove(0);
+        let begin = Instant::now();
+        for plugin in self.kind.plugins().iter().rev() {
+            self.call("DEL", plugin, (&name, number), &result)?;
+        }
+        let time = begin.elapsed();
+        Namespace::delete(&name)?;
+        Ok(time)
+    }
+
+    /// Attaches and detaches until so many are there.
+    ///
+    /// # Errors
+    /// As [`Self::add`] and [`Self::del`].
+    pub fn keep(&mut self, count: usize) -> Result<()> {
+        while self.alive.len() < count {
+            self.add()?;
+        }
+        while self.alive.len() > count {
+            self.del()?;
+        }
+        Ok(())
+    }
+
+    fn call(
+        &self,
+        command: &str,
+        plugin: &str,
+        (name, number): (&str, u32),
+        previous: &Value,
+    ) -> Result<Value> {
+        // Each has a bridge and a port of its own kind's.
+        let kind = self.kind as u32;
+        let port = 10_000 + kind * 15_000 + number % 15_000;
+        let mut conf = json!({
+            "cniVersion": "1.0.0", "name": format!("bench{kind}"), "type": plugin,
+            "bridge": format!("cnibench{kind}"), "isGateway": true,
+            "ipam": {
+                "type": "host-local", "dataDir": "/run/cni-bench-data", "subnet": format!("10.{}.0.0/16", 93 + kind),
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+            "runtimeConfig": {"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]},
+        });
+        if !previous.is_null() {
+            conf["prevResult"] = previous.clone();
+        }
+        run(&self.folder, command, plugin, name, &conf)
+    }
+}
+
+fn run(folder: &Path, command: &str, plugin: &str, name: &str, conf: &Value) -> Result<Value> {
+    let mut child = Command::new(folder.join(plugin))
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("CNI_COMMAND", command)
+        .env("CNI_CONTAINERID", name)
+        .env("CNI_NETNS", format!("/run/netns/{name}"))
+        .env("CNI_IFNAME", "eth0")
+        .env("CNI_PATH", folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(conf.to_string().as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(format!("{command} by {plugin}: {}", text.trim()).into());
+    }
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
