@@ -357,11 +357,15 @@ pub(crate) fn fish() -> String {
                 );
             }
         };
-        verbs(thing).into_iter().for_each(|verb| add(thing.name(), verb));
+        for verb in verbs(thing) {
+            add(thing.name(), verb);
+        }
         if thing == Thing::Bridge {
             for (name, _, verbs) in bridge_verbs() {
                 let seen = format!("bridge; and __fish_seen_subcommand_from {name}");
-                verbs.into_iter().for_each(|verb| add(&seen, verb));
+                for verb in verbs {
+                    add(&seen, verb);
+                }
             }
         }
     }
