@@ -53,6 +53,7 @@ mod options;
 mod plan;
 mod policy;
 mod processes;
+mod publish;
 mod record;
 mod scope;
 mod topology;
@@ -67,6 +68,7 @@ pub use lab::{Done, Lab};
 pub use observe::{JudgedPort, Observed, ObservedInside, ObservedWayOut};
 pub use plan::{Change, plan};
 pub use processes::CommandState;
+pub use publish::PublishedPorts;
 pub use record::{FOLDER, Record};
 pub use topology::{
     AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place,

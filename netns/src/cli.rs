@@ -11,6 +11,7 @@ use crate::topology::cli::{
 use crate::watch::arguments::{WatchArguments, interval, seconds};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
+use netns_topology::PublishedPorts;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,6 +114,13 @@ pub(crate) struct RunArguments {
     /// Leave everything in place in the end; `netns clean` removes it.
     #[arg(long, conflicts_with = "isolated")]
     pub(crate) keep: bool,
+    /// Let the namespaces out under the host's addresses, by rules of nftables that go with them.
+    #[arg(long, conflicts_with = "isolated")]
+    pub(crate) masquerade: bool,
+    /// Let others in: `8080:ns1:80` is port 80 of ns1 at port 8080 of the host; ADDRESS:PORT-PORT:NS:PORT/udp is a range
+    /// of UDP at one address. May be given several times.
+    #[arg(long, value_name = "PORTS", conflicts_with = "isolated")]
+    pub(crate) publish: Vec<PublishedPorts>,
     /// Do all of it inside a private host namespace; the machine's own network is not touched.
     #[arg(long)]
     pub(crate) isolated: bool,

@@ -3,14 +3,11 @@
 use super::Wrong;
 use super::check::Described;
 use super::tables::{BridgeTable, Text};
+use crate::publish::PublishedPorts;
 use crate::topology::{LinkName, Place, WayOutSpec};
-use netns_core::nat::{PortProtocol, Publication};
-use std::net::{IpAddr, SocketAddr};
+use netns_core::nat::Publication;
+use std::net::IpAddr;
 use toml::Spanned;
-
-/// What the file expects of `publish`.
-const EXPECTED: &str =
-    "expected \"[ADDRESS:]PORT[-PORT]:NAMESPACE:PORT[/tcp|/udp|/sctp]\", such as \"8080:ns1:80\"";
 
 /// Reads what of a bridge's namespaces is let out and in; of a bridge without, nothing.
 pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &BridgeTable) -> Wrong<()> {
@@ -78,50 +75,15 @@ pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &Brid
     Ok(())
 }
 
-/// Without an address one for each family that the namespace has.
 fn read_publication(into: &Described, bridge: &LinkName, text: &Text) -> Wrong<Vec<Publication>> {
     let wrong = |message: String| (text.span(), message);
-    let nonsense = || wrong(format!("{:?} is no published port; {EXPECTED}", text.get_ref()));
-    let (rest, protocol) = match text.get_ref().split_once('/') {
-        Some((rest, protocol)) => (rest, protocol.parse().map_err(|_| nonsense())?),
-        None => (text.get_ref().as_str(), PortProtocol::Tcp),
-    };
-    let (rest, inner) = rest.rsplit_once(':').ok_or_else(nonsense)?;
-    let (rest, namespace) = rest.rsplit_once(':').ok_or_else(nonsense)?;
-    let (address, ports) = match rest.rsplit_once(':') {
-        Some((address, ports)) => (Some(address), ports),
-        None => (None, rest),
-    };
-    let address: Option<IpAddr> = address
-        .map(|address| {
-            let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']'));
-            bare.unwrap_or(address).parse().map_err(|_| nonsense())
-        })
-        .transpose()?;
-    let number = |text: &str| text.parse::<u16>().ok().filter(|&port| port > 0).ok_or_else(nonsense);
-    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let (first, last, inner) = (number(first)?, number(last)?, number(inner)?);
-    let count = last.checked_sub(first).and_then(|more| more.checked_add(1)).ok_or_else(nonsense)?;
-    let place = into.place(&Spanned::new(text.span(), namespace.to_owned()))?;
-    let inside: Vec<IpAddr> = addresses_on(into, bridge, &place);
+    let ports: PublishedPorts = text.get_ref().parse().map_err(wrong)?;
+    let place = into.place(&Spanned::new(text.span(), ports.namespace().to_owned()))?;
+    let inside = addresses_on(into, bridge, &place);
     if inside.is_empty() {
         return Err(wrong(format!("{place} has no address on {bridge}; expected a namespace that has")));
     }
-    let mut found = Vec::new();
-    for is_ipv4 in [true, false] {
-        let to = inside.iter().find(|to| to.is_ipv4() == is_ipv4);
-        let Some(to) = to.filter(|_| address.is_none_or(|address| address.is_ipv4() == is_ipv4)) else {
-            continue;
-        };
-        let to = SocketAddr::new(*to, inner);
-        let publication = Publication { address, count, ..Publication::new(protocol, first, to) };
-        publication.check().map_err(|error| wrong(error.to_string()))?;
-        found.push(publication);
-    }
-    if found.is_empty() {
-        return Err(wrong(format!("{place} has no address of this family on {bridge}; {EXPECTED}")));
-    }
-    Ok(found)
+    ports.publications(&inside).map_err(wrong)
 }
 
 /// The addresses of a place by which it is on a bridge.

@@ -50,6 +50,11 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         Privilege::Root | Privilege::Nobody | Privilege::RootOfUserNamespace => Namespace::current()?,
     };
     let private = arguments.isolated || privilege != Privilege::Root;
+    if private && plan.has_way_out() {
+        return Err(Failure::usage(
+            "--masquerade and --publish are of the machine's own network, which takes its root",
+        ));
+    }
     if !private {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }

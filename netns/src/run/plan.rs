@@ -3,7 +3,9 @@
 use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
 use crate::name;
+use netns_core::nat::Publication;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
+use netns_topology::PublishedPorts;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
@@ -21,6 +23,10 @@ pub(crate) struct RunPlan {
     pub(crate) bridge_mac: MacAddress,
     /// The IPv4 network, and the IPv6 one if asked for.
     pub(crate) subnets: Vec<Subnet>,
+    /// Whether the namespaces are let out of the host.
+    pub(crate) masquerade: bool,
+    /// The ports of the host that lead in.
+    pub(crate) published: Vec<Publication>,
 }
 
 /// A network and the host's address in it.
@@ -79,8 +85,20 @@ impl RunPlan {
                 addresses: subnets.iter().filter_map(|subnet| nth(subnet.net, number as u128)).collect(),
             });
         }
-        let (topology, bridge) = (arguments.topology, arguments.bridge);
-        Ok(Self { topology, members, bridge, bridge_mac: MacAddress::local(random), subnets })
+        let (topology, bridge, masquerade) = (arguments.topology, arguments.bridge, arguments.masquerade);
+        let published = published(&arguments.publish, &members)?;
+        if !has_host && (masquerade || !published.is_empty()) {
+            return Err(Failure::usage(
+                "--topology pair has no host, which alone can let anything out (--masquerade) or in (--publish)",
+            ));
+        }
+        let bridge_mac = MacAddress::local(random);
+        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published })
+    }
+
+    /// Whether anything is let out of the host, or in.
+    pub(crate) fn has_way_out(&self) -> bool {
+        self.masquerade || !self.published.is_empty()
     }
 
     /// How many ports there will be.
@@ -167,6 +185,23 @@ impl RunPlan {
         }
         Ok(())
     }
+}
+
+/// The ports of the host that lead to namespaces of the run.
+fn published(all: &[PublishedPorts], members: &[PlannedMember]) -> Result<Vec<Publication>, Failure> {
+    let mut published = Vec::new();
+    for ports in all {
+        let name = ports.namespace();
+        let Some(member) = members.iter().find(|member| member.name == name) else {
+            let count = members.len();
+            return Err(Failure::usage(format!(
+                "--publish: there is no {name}; the namespaces are ns1 to ns{count}"
+            )));
+        };
+        let some = ports.publications(&member.addresses);
+        published.extend(some.map_err(|why| Failure::usage(format!("--publish: {why}")))?);
+    }
+    Ok(published)
 }
 
 fn subnet(

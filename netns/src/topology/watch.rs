@@ -2,7 +2,7 @@
 
 use super::cli::WatchLabArguments;
 use crate::failure::Failure;
-use crate::output::{json_line, stdout};
+use crate::output::{json_line, stream};
 use crate::require;
 use crate::signals::Stop;
 use netns_core::events::Events;
@@ -64,9 +64,9 @@ struct WatchedLab {
 impl WatchedLab {
     fn begin(&self, file: &str) -> Result<(), Failure> {
         if self.json {
-            json_line(&mut stdout(), &json!({ "type": "watch", "file": file }))?;
+            json_line(&mut stream(), &json!({ "type": "watch", "file": file }))?;
         } else {
-            writeln!(stdout(), "{file}: its policies are watched")?;
+            writeln!(stream(), "{file}: its policies are watched")?;
         }
         Ok(())
     }
@@ -76,10 +76,10 @@ impl WatchedLab {
         if self.json {
             let line = json!({ "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
                 "lost": self.lost });
-            json_line(&mut stdout(), &line)?;
+            json_line(&mut stream(), &line)?;
         } else {
             let state = if is_restored { "put back" } else { "lost" };
-            writeln!(stdout(), "{state}: {what}")?;
+            writeln!(stream(), "{state}: {what}")?;
         }
         Ok(())
     }

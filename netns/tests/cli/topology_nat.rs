@@ -1,8 +1,9 @@
 //! Topologies that let their namespaces out, and others in.
 
 use crate::ours::run_traced;
-use crate::state_of_the_host;
 use crate::topology::{edit, fine, topology};
+use crate::watched::Watched;
+use crate::{done, state_of_the_host, xtask};
 use netns_core::Namespace;
 use std::fs;
 use std::io::ErrorKind;
@@ -210,6 +211,45 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
             edit(&file, from, to);
             let refused = topology("diff", &file);
             assert_eq!(refused.code, Some(1), "{to}");
+            assert!(refused.err.contains(why), "{} does not say {why}", refused.err);
+        }
+    });
+}
+
+#[test]
+fn a_run_lets_its_namespaces_out_and_others_in() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let before = state();
+        let outside = listen("provider", 80);
+        for end in ["INT", "KILL"] {
+            let mut run = Watched::start(
+                "run --json --interval 0.2 --subnet6 fd00:7::/64 --masquerade --publish 8080:ns1:80 \
+                 --publish 192.0.2.1:9000-9001:ns2:79/udp",
+            );
+            run.line("counters", |line| line["type"] == "counters");
+            let inward = listen("ns1", 80);
+            let ns2 = Namespace::open("ns2").unwrap();
+            assert_eq!(seen(&ns2, "192.0.2.2:80", &outside).to_string(), "192.0.2.1");
+            assert_eq!(seen(&provider, "192.0.2.1:8080", &inward).to_string(), "192.0.2.2");
+            drop((inward, ns2));
+            run.end(end);
+            if end == "KILL" {
+                assert!(ruleset().contains("masquerade"));
+                assert_eq!(done(&mut xtask("clean")).code, Some(0));
+            }
+            assert_eq!(state(), before, "{end}");
+        }
+        for (arguments, why) in [
+            ("--publish 8080:ns3:80", "--publish: there is no ns3; the namespaces are ns1 to ns2"),
+            ("--publish 8080", "is no published port; expected"),
+            ("--publish [::1]:8080:ns1:80 --subnet6 fd00:7::/64", "[::1]"),
+            ("--masquerade --topology pair", "--topology pair has no host"),
+            ("--masquerade --isolated", "cannot be used with"),
+        ] {
+            let refused = done(&mut xtask(&format!("run --duration 0.2 {arguments}")));
+            assert_eq!(refused.code, Some(1), "{arguments}");
             assert!(refused.err.contains(why), "{} does not say {why}", refused.err);
         }
     });

@@ -180,6 +180,10 @@ impl StepReport<'_> {
             Change::SetSysctl { sysctl, .. } if sysctl.key == IP_FORWARD => {
                 self.report.step("ip_forward on", progress.took);
             }
+            Change::OpenWayOut { .. } => self.report.step("the way out", progress.took),
+            Change::Publish { publication, .. } => {
+                self.report.step(&format!("publish {publication}"), progress.took);
+            }
             Change::AddNamespace(_) => self.spent = progress.took,
             Change::AddCable(_) => {
                 if let Some(planned) = self.plan.members.get(self.made) {

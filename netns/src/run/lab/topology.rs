@@ -9,7 +9,7 @@ use netns_ebpf::Mode;
 use netns_ebpf::packet::Permissions;
 use netns_topology::{
     AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_MTU, LinkName, Place, PortPolicy, PortSpec, RouteSpec,
-    Sysctl, Topology,
+    Sysctl, Topology, WayOutSpec,
 };
 
 pub(super) const IP_FORWARD: &str = "net/ipv4/ip_forward";
@@ -41,6 +41,17 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
     for subnet in &plan.subnets {
         let net = IpNet::new(subnet.host, subnet.net.prefix())?;
         topology.addresses.push(AddressSpec { link: bridge.clone(), net });
+    }
+    if plan.has_way_out() {
+        topology.ways_out.push(WayOutSpec {
+            bridge: bridge.clone(),
+            subnets: plan.subnets.iter().map(|subnet| subnet.net).collect(),
+            masquerade: plan.masquerade,
+            loopback: false,
+            open_forward_chains: false,
+            connection_limit: None,
+            published: plan.published.clone(),
+        });
     }
     if forwards {
         let (place, key, value) = (Place::Host, IP_FORWARD.to_owned(), "1".to_owned());

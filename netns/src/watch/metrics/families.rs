@@ -1,5 +1,6 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
+use crate::output::shown;
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
@@ -190,17 +191,9 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
 fn label(name: &str, value: &str) -> LabelPair {
     let mut label = LabelPair::default();
     label.set_name(name.to_owned());
-    label.set_value(shown(value));
+    // The format takes control characters as they are, and a terminal that somebody reads it in obeys them.
+    label.set_value(shown(value.as_bytes()).unwrap_or_else(|| value.to_owned()));
     label
-}
-
-/// A name with its control characters shown: the format takes them as they are, and a terminal that somebody reads it in
-/// obeys them.
-fn shown(name: &str) -> String {
-    let show = |letter: char| {
-        if letter.is_control() { format!("\\x{:02x}", u32::from(letter)) } else { letter.to_string() }
-    };
-    name.chars().map(show).collect()
 }
 
 #[expect(

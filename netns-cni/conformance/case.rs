@@ -1,0 +1,45 @@
+//! A case of the table.
+
+use serde_json::Value;
+
+/// What is done and what has to come of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConformanceCase {
+    pub(crate) id: String,
+    /// The section of the specification.
+    pub(crate) section: String,
+    /// Its sentence.
+    pub(crate) says: String,
+    since: String,
+    before: Option<String>,
+    /// The version that a plugin has to speak for the case to be about it.
+    pub(crate) speaks: Option<String>,
+    /// Whether it is run for each version, not for the newest alone.
+    pub(crate) each: bool,
+    pub(crate) steps: Vec<Value>,
+}
+
+impl ConformanceCase {
+    pub(crate) fn read(value: &Value) -> Result<Self, String> {
+        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        let needed = |key: &str| text(key).ok_or_else(|| format!("a case has no {key:?}: {value}"));
+        Ok(Self {
+            id: needed("id")?,
+            section: needed("section")?,
+            says: needed("says")?,
+            since: text("since").unwrap_or_else(|| "0.3.0".to_owned()),
+            before: text("before"),
+            speaks: text("speaks"),
+            each: value["each"] == true,
+            steps: value["steps"]
+                .as_array()
+                .cloned()
+                .ok_or_else(|| format!("a case has no steps: {value}"))?,
+        })
+    }
+
+    /// Whether it is about this version. Versions are ordered as their texts are, as long as each part has one digit.
+    pub(crate) fn is_of(&self, version: &str) -> bool {
+        version >= self.since.as_str() && self.before.as_ref().is_none_or(|before| version < before.as_str())
+    }
+}

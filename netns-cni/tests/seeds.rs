@@ -1,0 +1,209 @@
+//! Each case of `cni-conformance` fails against a plugin with one defect: ours, behind a script that has it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+use tests::{Scratch, in_host, oracle};
+
+/// Runs the plugin, unless the defect did something else.
+const SCRIPT: &str = r#"#!/usr/bin/python3
+import json, os, subprocess, sys, time
+real, environment = "REAL", os.environ
+command, data = environment.get("CNI_COMMAND", ""), sys.stdin.buffer.read()
+try:
+    conf = json.loads(data)
+except ValueError:
+    conf = {}
+def run(conf=None, **changed):
+    given = data if conf is None else json.dumps(conf).encode()
+    done = subprocess.run([real], input=given, env={**environment, **changed}, stdout=subprocess.PIPE)
+    return done.returncode, done.stdout.decode()
+def end(code=0, text=""):
+    sys.stdout.write(text)
+    sys.exit(code)
+def fail(code=999, message="no"):
+    end(1, json.dumps({"cniVersion": conf.get("cniVersion"), "code": code, "msg": message}))
+def changed(change):
+    code, text = run()
+    if code == 0 and text:
+        answer = json.loads(text)
+        change(answer)
+        text = json.dumps(answer)
+    end(code, text)
+def wrong(change):
+    code, text = run()
+    if code:
+        answer = json.loads(text)
+        change(answer)
+        text = json.dumps(answer)
+    end(code, text)
+def sh(line):
+    return subprocess.run(["sh", "-c", line], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+DEFECT
+end(*run())
+"#;
+
+/// A defect, and the cases that have to fail for it.
+const SEEDS: [(&str, &[&str]); 43] = [
+    ("#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit 0\nexec REAL\n", &["kill-add-del"]),
+    ("#!/bin/sh\n[ $CNI_COMMAND = GC ] && exit 0\nexec REAL\n", &["kill-add-gc"]),
+    ("if command == 'VERSION': changed(lambda a: a.update(cniVersion='1.0.0'))", &["version-echo"]),
+    ("if command == 'PUT': end()", &["command-unknown"]),
+    (
+        "if not environment.get('CNI_CONTAINERID') and command in ('ADD', 'DEL', 'CHECK'): end(0, '{}')",
+        &["containerid-missing-add", "containerid-missing-del", "containerid-missing-check"],
+    ),
+    (
+        "if not environment.get('CNI_IFNAME') and command in ('ADD', 'DEL', 'CHECK'): fail(4, 'CNI_ARGS')",
+        &["ifname-missing-add", "ifname-missing-del", "ifname-missing-check"],
+    ),
+    (
+        "if not environment.get('CNI_NETNS') and command in ('ADD', 'CHECK'): fail(7, 'CNI_NETNS')",
+        &["netns-missing-add", "netns-missing-check"],
+    ),
+    (
+        "if not environment.get('CNI_CONTAINERID', 'a').isalnum(): end(*run(CNI_CONTAINERID='a'))",
+        &["containerid-invalid", "containerid-invalid-named"],
+    ),
+    ("if len(environment.get('CNI_IFNAME', '')) > 15: end(*run(CNI_IFNAME='eth0'))", &["ifname-invalid"]),
+    ("if not conf: fail(7)", &["stdin-no-json"]),
+    ("if not conf: end(1, 'panic')", &["stdin-no-json"]),
+    ("wrong(lambda a: a.update(code=999))", &["name-missing", "version-unsupported"]),
+    ("if '/' in conf.get('name', ''): end(*run({**conf, 'name': 'x'}))", &["name-invalid"]),
+    (
+        "if conf.get('cniVersion') == '9.9.9': end(*run({**conf, 'cniVersion': '1.0.0'}))",
+        &["version-unsupported"],
+    ),
+    ("wrong(lambda a: a.pop('cniVersion'))", &["error-version"]),
+    (
+        "code, text = run()\nif code: sh('ip link add left0 type veth peer name left1')\nend(code, text)",
+        &["error-leaves-nothing"],
+    ),
+    ("if 'cni.example/color' in conf: fail(2)", &["unknown-keys"]),
+    ("if command == 'ADD': changed(lambda a: a.update(cniVersion='1.0.0'))", &["add"]),
+    ("if command == 'ADD': changed(lambda a: [ip.pop('version', 0) for ip in a['ips']])", &["add"]),
+    ("if command == 'ADD': changed(lambda a: [ip.update(version='4') for ip in a['ips']])", &["add"]),
+    ("if command == 'ADD': changed(lambda a: [ip.pop('interface') for ip in a['ips']])", &["add"]),
+    ("if command == 'ADD': changed(lambda a: [i.pop('sandbox', 0) for i in a['interfaces']])", &["add"]),
+    ("if command == 'ADD': changed(lambda a: a['routes'].append({'dst': '1.2.3.0/24'}))", &["add"]),
+    ("if command == 'DEL': end()", &["add"]),
+    (
+        "code, text = run()\nif command == 'ADD' and code: run(CNI_COMMAND='DEL')\nend(code, text)",
+        &["add-twice", "add-twice-check"],
+    ),
+    ("if command == 'ADD': sh('ip -n a link delete eth0')", &["add-name-taken"]),
+    (
+        "if command == 'ADD':\n  try: os.mkdir('/run/busy')\n  except OSError: fail(11)\n  time.sleep(0.3)\n  answer = run()\n  os.rmdir('/run/busy')\n  end(*answer)",
+        &["add-parallel"],
+    ),
+    (
+        "if command == 'DEL' and sh('ip -n a link show eth0'): fail()",
+        &["del-twice", "del-never-added", "del-interface-gone"],
+    ),
+    ("if command == 'DEL' and 'prevResult' not in conf: fail()", &["del-no-prevresult"]),
+    (
+        "if command == 'DEL' and not os.path.exists(environment.get('CNI_NETNS', '/')): fail()",
+        &["del-namespace-gone"],
+    ),
+    ("if command == 'DEL' and 'CNI_NETNS' not in environment: fail()", &["del-without-netns"]),
+    ("if command == 'DEL' and 'CNI_NETNS' not in environment: end()", &["del-without-netns-cleans"]),
+    ("if command == 'CHECK': fail()", &["check", "gc-keeps"]),
+    (
+        "if command == 'CHECK': end()",
+        &[
+            "check-no-prevresult",
+            "check-interface-gone",
+            "check-interface-down",
+            "check-interface-mac",
+            "check-address-gone",
+            "check-routes-gone",
+            "check-host-end-down",
+            "check-old",
+            "ipam-check",
+        ],
+    ),
+    ("if command == 'GC': end(*run({**conf, 'cni.dev/valid-attachments': []}))", &["gc-keeps"]),
+    ("if command == 'GC': end()", &["gc-removes", "gc-frees-addresses", "gc-old", "ipam-gc"]),
+    ("if command == 'GC': end(run()[0], '{}')", &["gc-twice"]),
+    ("if command == 'STATUS': fail(50)", &["status"]),
+    ("if command == 'STATUS': end()", &["ipam-status"]),
+    ("if 'cni.example/k' in conf: conf.pop('cni.example/k'); end(*run(conf))", &["ipam-add"]),
+    (
+        "if command == 'ADD' and os.path.exists('/run/ipam/fail-ADD'): run(); sh('sed -i /DEL/d /run/ipam/calls'); fail()",
+        &["ipam-add-fails"],
+    ),
+    (
+        "if command == 'DEL' and conf.get('ipam', {}).get('type') == 'conformance-ipam': run(); end()",
+        &["ipam-del-fails"],
+    ),
+    (
+        "if command == 'ADD' and conf.get('ipam', {}).get('type') in ('nobody-has-this', 'conformance-ipam'):\n  sh('ip link add left0 type veth peer name left1'); end(0, '{}')",
+        &["ipam-missing", "ipam-add-fails-clean"],
+    ),
+];
+
+/// A configuration that every seed is tried with.
+const CONF: &str = r#"{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipam": {"type": "host-local",
+  "ranges": [[{"subnet": "10.88.1.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}"#;
+
+/// The lines of TAP that the program writes for the plugin with this defect, of these cases.
+fn tap(defect: &str, only: Option<&str>) -> Vec<String> {
+    let scratch = Scratch::new();
+    let (plugin, conf) = (scratch.path().join("bridge"), scratch.path().join("conf.json"));
+    if defect.is_empty() {
+        symlink(env!("CARGO_BIN_EXE_netns-cni"), &plugin).expect("a link");
+    } else {
+        // Traced, a shell is done sooner than Python.
+        let whole = defect.starts_with("#!");
+        let script = if whole { defect.to_owned() } else { SCRIPT.replace("DEFECT", defect) };
+        let script = script.replace("REAL", env!("CARGO_BIN_EXE_netns-cni"));
+        fs::write(&plugin, script).expect("a script");
+        fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+    fs::write(&conf, CONF).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
+    command.arg(&plugin).arg("--conf").arg(&conf);
+    if let Some(only) = only {
+        command.args(["--only", only, "--stop"]);
+    }
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_case_fails_for_a_defect_of_its_own() {
+    in_host(|_| {
+        // They are what the program itself calls.
+        let _ = (oracle("unshare"), oracle("strace"), oracle("mount"));
+        for (defect, cases) in SEEDS {
+            for case in cases {
+                let lines = tap(defect, Some(case));
+                let failed = lines.iter().any(|line| {
+                    let id = line.strip_prefix("not ok ").and_then(|rest| rest.split(' ').nth(2));
+                    id == Some(case)
+                });
+                assert!(failed, "{case} does not fail for: {defect}\n{}", lines.join("\n"));
+            }
+        }
+    });
+}
+
+/// Without a defect none fails, and each case has a seed above.
+#[test]
+fn no_case_fails_for_ours_and_each_has_a_seed() {
+    in_host(|_| {
+        let lines = tap("", None);
+        let failed: Vec<&String> = lines.iter().filter(|line| line.starts_with("not ok")).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        let mut ids: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("ok ")?.split(' ').nth(2))
+            .filter(|id| !SEEDS.iter().any(|(_, cases)| cases.contains(id)))
+            .collect();
+        ids.dedup();
+        // Of the list that decides what is run at all: a version that is left out there is not tried.
+        assert_eq!(ids, ["version"], "cases without a seed");
+    });
+}
