@@ -3,6 +3,7 @@
 use super::addr_change::{self, AddrVerb};
 use super::line::WordLine;
 use super::link::{self, LinkFilter};
+use super::route_values;
 use super::words::{IpFamily, Keyword, Phrase, Takes, other, short, whole};
 use crate::failure::Failure;
 use crate::output::stdout;
@@ -182,7 +183,7 @@ fn select(
                 wanted.to = Some(net);
             }
             AddrFilter::Scope if phrase.value() == "all" => {}
-            AddrFilter::Scope => wanted.scope = Some(addr_change::scope(phrase)?),
+            AddrFilter::Scope => wanted.scope = Some(route_values::scope(phrase)?),
             // `ip` takes a pattern, as a shell does.
             AddrFilter::Label if phrase.value().contains(['*', '?', '[', '\\']) => {
                 return Err(phrase.wrong("a pattern, which is ip's and is not here"));

@@ -2,6 +2,7 @@
 
 use super::index;
 use super::line::WordLine;
+use super::route_values::scope;
 use super::words::{IpFamily, Keyword, Phrase, Takes, other, short, whole};
 use crate::failure::Failure;
 use netns_core::address::{Address, Scope};
@@ -249,11 +250,6 @@ pub(super) fn delete(socket: &mut RouteSocket, address: &Address) -> Result<(), 
         Err(error) if error.errno() == Some(libc::EADDRNOTAVAIL) => Ok(()),
         other => Ok(other?),
     }
-}
-
-/// A scope by its name or number.
-pub(super) fn scope<A>(phrase: &Phrase<A>) -> Result<Scope, Failure> {
-    Scope::named(phrase.value()).map_or_else(|| phrase.number8().map(Scope), Ok)
 }
 
 /// Seconds, of which all ones are for ever.

@@ -197,7 +197,7 @@ fn name_of(index: u32, all: &[Link]) -> String {
     link.map_or_else(|| format!("if{index}"), |link| link.name.to_string())
 }
 
-/// Other groups than 0 have names in a file of iproute2's only; as a text they are told by their number.
+/// Other groups than 0 have names in a file of iproute2's only; as a text they are their number.
 fn group(link: &Link) -> String {
     if link.group == 0 { "default".to_owned() } else { link.group.to_string() }
 }
@@ -263,7 +263,7 @@ fn info(link: &Link, all: &[Link]) -> Map<String, Value> {
     object
 }
 
-/// What `ip -json` tells of a link wherever it names one.
+/// What `ip -json` says of a link wherever it names one.
 pub(super) fn identity(link: &Link, all: &[Link]) -> Map<String, Value> {
     let mut object = port_identity(link, all);
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);

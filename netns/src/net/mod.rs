@@ -17,6 +17,7 @@ mod route;
 mod route_change;
 mod route_get;
 mod route_show;
+mod route_values;
 mod stats;
 mod thing;
 mod tuntap;

@@ -2,7 +2,7 @@
 
 use super::line::WordLine;
 use super::manner::Manner;
-use super::route_change::protocol;
+use super::route_values::protocol;
 use super::words::{IpFamily, Keyword, Phrase, Takes, mac, other, short, whole};
 use super::{index, name_of, names};
 use crate::failure::Failure;

@@ -3,7 +3,7 @@
 use super::line::WordLine;
 use super::route_change::{self, RouteVerb};
 use super::words::{IpFamily, Keyword, Phrase, Takes, kind_of_routes, other, short, whole};
-use super::{index, names, route_get, route_show};
+use super::{index, names, route_get, route_show, route_values};
 use crate::failure::Failure;
 use netns_core::route::{self, DescribedRoute, Protocol, RouteKind, Scope};
 use netns_core::{IpNet, RouteSocket};
@@ -149,11 +149,11 @@ impl WantedRoutes {
             match phrase.act {
                 RouteFilter::Table if is_all => wanted.table = None,
                 RouteFilter::Table => {
-                    wanted.table = Some(route_change::table(phrase)?).filter(|&table| table != 0);
+                    wanted.table = Some(route_values::table(phrase)?).filter(|&table| table != 0);
                 }
                 RouteFilter::Protocol | RouteFilter::Scope if is_all => {}
-                RouteFilter::Protocol => wanted.protocol = Some(route_change::protocol(phrase)?),
-                RouteFilter::Scope => wanted.scope = Some(route_change::scope(phrase)?),
+                RouteFilter::Protocol => wanted.protocol = Some(route_values::protocol(phrase)?),
+                RouteFilter::Scope => wanted.scope = Some(route_values::scope(phrase)?),
                 RouteFilter::Kind => {
                     let kind = kind_of_routes(phrase.value());
                     wanted.kind = Some(kind.ok_or_else(|| phrase.wrong("no type of routes"))?);

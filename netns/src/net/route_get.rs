@@ -2,7 +2,7 @@
 
 use super::index;
 use super::line::WordLine;
-use super::route_change::tos;
+use super::route_values::tos;
 use super::words::{IpFamily, Keyword, Phrase, Takes, other, short, whole};
 use crate::failure::Failure;
 use netns_core::wire::{Batch, RTA_UID, RtMsg};

@@ -2,7 +2,7 @@
 
 use super::manner::Manner;
 use super::name_of;
-use super::route_change::TOS;
+use super::route_values::TOS;
 use crate::failure::Failure;
 use crate::output::stdout;
 use netns_core::IpNet;
