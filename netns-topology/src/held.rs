@@ -47,17 +47,18 @@ impl<'m> HeldLab<'m> {
     /// What fails is undone, and the record is removed.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if something is in the way; [`Error::RolledBack`] if the kernel refuses a change.
+    /// [`Error::Conflict`] if something is in the way, or the topology has commands; [`Error::RolledBack`] if the kernel
+    /// refuses a change.
     pub fn up(
         topology: &Topology,
         record: Option<RecordFile>,
         monitor: Option<&'m Monitor>,
         tell: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let entry = match &record {
+        let entry = refuse_commands(topology).and_then(|()| match &record {
             Some(file) => Record::of_process(file.path()),
             None => Ok(Record::empty(Path::new("/").to_owned())),
-        };
+        });
         let mut entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -119,6 +120,7 @@ impl<'m> HeldLab<'m> {
         topology: &Topology,
         tell: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<Change>> {
+        refuse_commands(topology)?;
         let mut changes = Vec::new();
         self.work(topology, &mut changes, tell)?;
         Ok(changes)
@@ -183,5 +185,16 @@ impl<'m> HeldLab<'m> {
     /// The barrier behind the host's ports, if a policy is enforced at one.
     pub fn barrier(&mut self) -> Option<&mut Barrier> {
         self.barriers.get_mut(&Place::Host)
+    }
+}
+
+/// Commands are found again by the record of a file.
+fn refuse_commands(topology: &Topology) -> Result<()> {
+    match topology.commands.first() {
+        Some(command) => Err(Error::Conflict(vec![format!(
+            "{}: run {}: only the topology of a file runs commands",
+            command.namespace, command.command
+        )])),
+        None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! What changing a topology takes, whoever has its record.
+//! What changing a topology takes, of a file or of a process.
 
 use crate::error::{Error, Result};
 use crate::plan::Change;

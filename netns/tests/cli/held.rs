@@ -5,7 +5,7 @@ use netns_core::record::RecordFile;
 use netns_core::{IfName, IpNet, MacAddress, Namespace};
 use netns_topology::{
     AddressSpec, BridgeSpec, Cable, CableEnd, Change, DEFAULT_MTU, HeldLab, LinkName, Place, PortSpec,
-    Progress, RouteSpec, Topology,
+    Progress, RouteSpec, ShellCommand, Topology,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
@@ -146,6 +146,12 @@ fn what_is_refused_in_the_middle_is_undone() {
         wrong.routes.last_mut().unwrap().via = Some(Ipv4Addr::new(10, 9, 9, 9).into());
         let error = HeldLab::up(&wrong, Some(record), None, &mut go_on).unwrap_err();
         assert!(error.to_string().ends_with("; what was done is undone"), "{error}");
+        assert_eq!(state_of_the_host(), before);
+        let mut runs = lab(&["a"]);
+        runs.commands.push(ShellCommand { namespace: "a".to_owned(), command: "true".to_owned() });
+        let record = RecordFile::create("/run/held.record", "held").unwrap();
+        let error = HeldLab::up(&runs, Some(record), None, &mut go_on).unwrap_err();
+        assert!(error.to_string().contains("only the topology of a file runs commands"), "{error}");
         assert_eq!(state_of_the_host(), before);
         // In the way of it, and nothing is made.
         ip("link add port2 type veth peer name other");

@@ -148,6 +148,11 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("", "umount2", ""),
     ("", "unlink", ""),
     ("", "rmdir", ""),
+    ("run", "sendto", "RTM_DELLINK"),
+    // Links are put into a group that is then deleted.
+    ("run", "sendto", "RTM_NEWLINK"),
+    ("run", "sendto", "NFT_MSG_DELTABLE"),
+    ("run", "bpf", "BPF_MAP_DELETE_ELEM"),
     // An empty folder for records.
     ("up", "openat", "/run/netns-topology"),
     ("up", "flock", ""),
@@ -165,6 +170,7 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("observe", "flock", ""),
     ("observe", "sendto", "RTM_DEL"),
     // Whether it was done is not known.
+    ("run", "recvmsg", "answer to"),
     ("observe", "recvmsg", "answer to"),
     ("observe", "bpf", "BPF_MAP_DELETE_ELEM"),
     // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl<'a> RunLab<'a> {
-    /// Makes all of it, telling each step.
+    /// Makes all of it, and reports each step.
     pub(crate) fn build(
         &mut self,
         plan: &RunPlan,
