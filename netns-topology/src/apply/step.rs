@@ -229,8 +229,11 @@ namespace = "outer"
             of(StepKind::Together),
             [
                 vec!["+ set/eth0: address 10.0.0.2/24"],
-                vec!["+ two/eth0: address 10.0.0.3/24", "+ two/eth1: address 10.0.0.4/24"],
-                vec!["+ two: route default via 10.0.0.254"],
+                vec![
+                    "+ two/eth0: address 10.0.0.3/24",
+                    "+ two/eth1: address 10.0.0.4/24",
+                    "+ two: route default via 10.0.0.254",
+                ],
             ]
         );
     }
