@@ -183,7 +183,10 @@ fn check_page(count: usize, both: usize, refused: &[(&str, String)], more: &[&st
     let page = fs::read_to_string(path).expect("the page");
     let (start, rest) = page.split_once(MARKS[0]).expect("a mark");
     let (_, end) = rest.split_once(MARKS[1]).expect("a mark");
-    let mut found = format!("\nOf {count} lines both accept {both}. iproute2 accepts {}", refused.len());
+    let mut found = format!(
+        "\nOf {count} lines both accept {both} (Linux 6.18 of the development machine). iproute2 accepts {}",
+        refused.len()
+    );
     found += " that netns refuses:\n\n| line | netns |\n| --- | --- |\n";
     for (line, message) in refused {
         let message = message.trim_start_matches("error: ").split("; expected").next().unwrap_or_default();
