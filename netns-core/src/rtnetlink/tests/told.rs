@@ -35,7 +35,7 @@ fn vlan_and_extended_flags_of_a_forwarding_entry() {
         mac: mac("02:00:00:00:00:05"),
         state: libc::NUD_REACHABLE,
         bridge: Some(2),
-        destination: None,
+        destination: Some("10.1.1.1".parse().unwrap()),
         vlan: Some(7),
         flags: 0x380,
     };
