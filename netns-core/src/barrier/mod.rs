@@ -117,9 +117,7 @@ impl Barrier {
     ) -> Result<Self> {
         let mut barrier = Self::new(namespace, name, ports, stamp)?;
         let mut transaction = Transaction::new();
-        // Deleting is refused where there is nothing.
-        table::encode_ensure(&mut transaction, barrier.table());
-        table::encode_delete(&mut transaction, barrier.table());
+        table::encode_clear(&mut transaction, barrier.table());
         encode(&mut transaction, &barrier.name, &barrier.ports, stamp);
         barrier.socket.commit(&mut transaction).map_err(explain)?;
         Ok(barrier)
@@ -127,7 +125,7 @@ impl Barrier {
 
     fn new(namespace: &Namespace, name: &str, ports: BarrierPorts, stamp: u32) -> Result<Self> {
         Ok(Self {
-            socket: open(namespace)?,
+            socket: NftSocket::open_in(namespace)?,
             name: name.to_owned(),
             ports,
             stamp,
@@ -327,16 +325,11 @@ impl Barrier {
     /// If the kernel does not say.
     pub fn is_whole(&mut self) -> Result<bool> {
         // Before the look, so that no change is missed after it.
-        let notices = match self.notices.take() {
-            Some(mut notices) => {
-                if !notices.is_changed(self.socket.port_id())? {
-                    self.notices = Some(notices);
-                    return Ok(true);
-                }
-                notices
-            }
-            None => RuleNotices::open_beside(&self.socket)?,
-        };
+        let (notices, is_unchanged) = RuleNotices::resume(self.notices.take(), &self.socket)?;
+        if is_unchanged {
+            self.notices = Some(notices);
+            return Ok(true);
+        }
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
         let whole = rules == rules::count(&self.ports) && self.is_filled()?;
         self.notices = whole.then_some(notices);
@@ -368,9 +361,7 @@ impl Barrier {
         let (listed, open) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.open));
         let bridge = self.bridge;
         let mut transaction = Transaction::new();
-        // Deleting is refused where there is nothing.
-        table::encode_ensure(&mut transaction, self.table());
-        table::encode_delete(&mut transaction, self.table());
+        table::encode_clear(&mut transaction, self.table());
         encode(&mut transaction, &self.name, &self.ports, self.stamp);
         if let Some(bridge) = bridge {
             // All of its ports are closed until those that pass are known again.
@@ -422,11 +413,12 @@ pub fn names(namespace: &Namespace) -> Result<Vec<String>> {
         let random = name.strip_prefix("netns-barrier-");
         random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    let tables = match open(namespace).and_then(|mut socket| table::list(&mut socket, Family::Bridge)) {
-        // Where there can be none there is none.
-        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Vec::new()),
-        other => other?,
-    };
+    let tables =
+        match NftSocket::open_in(namespace).and_then(|mut socket| table::list(&mut socket, Family::Bridge)) {
+            // Where there can be none there is none.
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Vec::new()),
+            other => other?,
+        };
     Ok(tables.into_iter().map(|table| table.name).filter(|name| is_ours(name)).collect())
 }
 
@@ -470,7 +462,7 @@ pub fn remove_port(namespace: &Namespace, name: &str, port: u32) -> Result<()> {
 /// # Errors
 /// What the kernel refused.
 pub fn remove(namespace: &Namespace, name: &str) -> Result<bool> {
-    match open(namespace) {
+    match NftSocket::open_in(namespace) {
         Ok(mut socket) => remove_from(&mut socket, name),
         // Where there can be none there is none.
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
@@ -484,15 +476,6 @@ fn remove_from(socket: &mut NftSocket, name: &str) -> Result<bool> {
         Err(error) if error.errno() == Some(libc::ENOENT) => Ok(false),
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// In the caller's own namespace that takes no capability over others, which entering one does.
-fn open(namespace: &Namespace) -> Result<NftSocket> {
-    if Namespace::current()?.id()? == namespace.id()? {
-        NftSocket::open()
-    } else {
-        NftSocket::open_in(namespace)
     }
 }
 

@@ -164,7 +164,14 @@ impl Nat {
     fn new(namespace: &Namespace, name: &str, options: NatOptions) -> Result<Self> {
         options.check()?;
         let (name, ours, notices) = (name.to_owned(), Vec::new(), None);
-        Ok(Self { socket: open(namespace)?, namespace: namespace.try_clone()?, name, options, ours, notices })
+        Ok(Self {
+            socket: NftSocket::open_in(namespace)?,
+            namespace: namespace.try_clone()?,
+            name,
+            options,
+            ours,
+            notices,
+        })
     }
 
     /// The name of its table, of nftables' family "inet".
@@ -190,16 +197,11 @@ impl Nat {
     /// If the kernel does not say.
     pub fn is_whole(&mut self) -> Result<bool> {
         // Before the look, so that no change is missed after it.
-        let notices = match self.notices.take() {
-            Some(mut notices) => {
-                if !notices.is_changed(self.socket.port_id())? {
-                    self.notices = Some(notices);
-                    return Ok(true);
-                }
-                notices
-            }
-            None => RuleNotices::open_beside(&self.socket)?,
-        };
+        let (notices, is_unchanged) = RuleNotices::resume(self.notices.take(), &self.socket)?;
+        if is_unchanged {
+            self.notices = Some(notices);
+            return Ok(true);
+        }
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
         let whole = rules == rules::count(&self.options) && self.has_ours()?;
         self.notices = whole.then_some(notices);
@@ -224,9 +226,7 @@ impl Nat {
     /// Makes the table anew, between two packets, with nothing else published in it than this.
     fn remake(&mut self, all: &[Published]) -> Result<()> {
         let mut transaction = Transaction::new();
-        // Deleting is refused where there is nothing.
-        table::encode_ensure(&mut transaction, self.table());
-        table::encode_delete(&mut transaction, self.table());
+        table::encode_clear(&mut transaction, self.table());
         rules::encode(&mut transaction, self.table(), &self.options);
         let (first, rest) = all.split_at(all.len().min(ELEMENTS_AT_ONCE));
         for published in first {
@@ -262,7 +262,7 @@ impl Nat {
 /// # Errors
 /// What the kernel refused.
 pub fn remove(namespace: &Namespace, name: &str) -> Result<bool> {
-    match open(namespace) {
+    match NftSocket::open_in(namespace) {
         Ok(mut socket) => remove_from(&mut socket, name),
         // Where there can be none there is none.
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
@@ -279,15 +279,6 @@ fn remove_from(socket: &mut NftSocket, name: &str) -> Result<bool> {
     }?;
     obstacle::close(socket, name)?;
     Ok(removed)
-}
-
-/// In the caller's own namespace that takes no capability over others, which entering one does.
-fn open(namespace: &Namespace) -> Result<NftSocket> {
-    if Namespace::current()?.id()? == namespace.id()? {
-        NftSocket::open()
-    } else {
-        NftSocket::open_in(namespace)
-    }
 }
 
 const fn table_of(name: &str) -> Table<'_> {

@@ -49,6 +49,22 @@ impl RuleNotices {
         socket.namespace()?.enter(Self::open)?
     }
 
+    /// Goes on with the notices that somebody keeps who has found everything as it was to be, and whether nobody but `socket`
+    /// has changed anything since; or opens them, and then everything is to be looked at after this call, so that no change
+    /// is missed.
+    ///
+    /// # Errors
+    /// As [`Self::open_beside`] and [`Self::is_changed`].
+    pub(crate) fn resume(kept: Option<Self>, socket: &NftSocket) -> Result<(Self, bool)> {
+        match kept {
+            Some(mut notices) => {
+                let is_changed = notices.is_changed(socket.port_id())?;
+                Ok((notices, !is_changed))
+            }
+            None => Ok((Self::open_beside(socket)?, false)),
+        }
+    }
+
     /// Whether anybody has changed rules since the last call, but for the socket with the port id `except`
     /// ([`NftSocket::port_id`]).
     ///

@@ -54,12 +54,17 @@ impl NftSocket {
         Ok(Self { socket, port: None, sequence: 1, settled: true })
     }
 
-    /// Opens a socket in `namespace`.
+    /// Opens a socket in `namespace`. If the calling thread is in it, that takes no capability over others, which entering
+    /// one does.
     ///
     /// # Errors
     /// As [`NftSocket::open`] and [`Namespace::enter`].
     pub fn open_in(namespace: &Namespace) -> Result<Self> {
-        namespace.enter(Self::open)?
+        if Namespace::current()?.id()? == namespace.id()? {
+            Self::open()
+        } else {
+            namespace.enter(Self::open)?
+        }
     }
 
     /// The port id that the kernel knows this socket by, which notices of what it did have too ([`super::RuleNotices`]);

@@ -60,6 +60,13 @@ pub fn encode_ensure(transaction: &mut Transaction, table: Table<'_>) {
     });
 }
 
+/// Appends the deletion of a table if there is one: what the transaction makes after it comes in its place between two
+/// packets. ([`encode_delete`] is refused where there is nothing.)
+pub fn encode_clear(transaction: &mut Transaction, table: Table<'_>) {
+    encode_ensure(transaction, table);
+    encode_delete(transaction, table);
+}
+
 /// Appends the deletion of a table with all that is in it; refused with `ENOENT` if there is none.
 pub fn encode_delete(transaction: &mut Transaction, table: Table<'_>) {
     transaction.request(libc::NFT_MSG_DELTABLE, 0, table.family, |attributes| {
