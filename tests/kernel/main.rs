@@ -17,6 +17,7 @@ mod name;
 mod namespace;
 mod nat;
 mod nat_blocks;
+mod nat_neighbours;
 mod neighbour;
 mod network;
 mod network_clash;

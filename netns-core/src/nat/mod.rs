@@ -70,7 +70,7 @@ pub use publication::{PortProtocol, Publication, Published};
 
 use crate::error::{Cause, Operation};
 use crate::nftables::{Family, NftSocket, RuleNotices, Table, Transaction, rule, table};
-use crate::{Error, ErrorKind, Namespace, Result};
+use crate::{Error, ErrorKind, IfName, Namespace, Result, RouteSocket, link};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// What the names of all tables begin with.
@@ -109,12 +109,12 @@ impl Nat {
     /// Makes the table of this name ([`unused_name`]) in `namespace`, where the bridge is.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if the kernel cannot change addresses by nftables in tables of both families (Linux 5.2);
+    /// [`ErrorKind::Unsupported`] if the kernel cannot change addresses by nftables in tables of both families (Linux 5.10);
     /// what it refused. Nothing is left then.
     pub fn create(namespace: &Namespace, name: &str, options: NatOptions) -> Result<Self> {
         let mut nat = Self::new(namespace, name, options)?;
         let mut transaction = Transaction::new();
-        rules::encode(&mut transaction, nat.table(), &nat.options);
+        rules::encode(&mut transaction, nat.table(), &nat.options, Some(nat.device()?));
         let made = nat.socket.commit(&mut transaction).map_err(explain);
         if made
             .as_ref()
@@ -186,6 +186,11 @@ impl Nat {
         &self.options
     }
 
+    /// What the bridge is called now.
+    fn device(&self) -> Result<IfName> {
+        Ok(link::get(&mut RouteSocket::open_in(&self.namespace)?, self.options.bridge)?.name)
+    }
+
     fn table(&self) -> Table<'_> {
         table_of(&self.name)
     }
@@ -227,7 +232,7 @@ impl Nat {
     fn remake(&mut self, all: &[Published]) -> Result<()> {
         let mut transaction = Transaction::new();
         table::encode_clear(&mut transaction, self.table());
-        rules::encode(&mut transaction, self.table(), &self.options);
+        rules::encode(&mut transaction, self.table(), &self.options, Some(self.device()?));
         let (first, rest) = all.split_at(all.len().min(ELEMENTS_AT_ONCE));
         for published in first {
             key::encode_create(&mut transaction, self.table(), published);
@@ -290,7 +295,7 @@ fn explain(error: Error) -> Error {
     match error.errno() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => {
             let why = format!(
-                "the kernel refuses to {error}: it takes Linux 5.2 with CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, \
+                "the kernel refuses to {error}: it takes Linux 5.10 with CONFIG_NETFILTER_INGRESS, CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, \
                  CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET and, for a limit of connections, CONFIG_NFT_CONNLIMIT"
             );
             Error::new(Operation::MakeNat, "", Cause::Unsupported(why.into()))

@@ -2,13 +2,13 @@
 
 use super::key::{MAPS, PortMap};
 use super::options::NatOptions;
-use crate::IpNet;
 use crate::nftables::{
     Base, Chain, Comparison, CtKey, CtState, DESTINATION_CHANGED, Expressions, Family, FibAddress, Header,
     InetHook, KeyType, LOCAL_ADDRESS, MetaKey, NatFlags, NatKind, Register, RuleVerdict, Set, Table,
     Transaction, chain, rule, set, table,
 };
 use crate::wire::Messages;
+use crate::{IfName, IpNet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The priorities by the names that `nft` has for them: `dstnat`, `srcnat`, `filter`; and between conntrack (-200) and
@@ -21,13 +21,20 @@ const BEFORE_DSTNAT: i32 = -150;
 /// How many addresses connections are counted of.
 const COUNTED_ADDRESSES: u32 = 1 << 16;
 
-/// Appends the making of the table with all that is in it but elements.
-pub(super) fn encode(transaction: &mut Transaction, table: Table<'_>, options: &NatOptions) {
+/// Appends the making of the table with all that is in it but elements. Without the bridge's name a chain is at no hook, which is
+/// for counting.
+pub(super) fn encode(
+    transaction: &mut Transaction,
+    table: Table<'_>,
+    options: &NatOptions,
+    bridge: Option<IfName>,
+) {
     table::encode_create(transaction, table);
     for map in MAPS {
         set::encode_create_with(transaction, &map.set(table), &map.options());
     }
     let mut rules = NatRules { transaction, table, options };
+    rules.addressed(bridge);
     rules.published();
     rules.prerouting();
     rules.output();
@@ -39,7 +46,7 @@ pub(super) fn encode(transaction: &mut Transaction, table: Table<'_>, options: &
 /// How many rules there are.
 pub(super) fn count(options: &NatOptions) -> usize {
     let mut transaction = Transaction::new();
-    encode(&mut transaction, super::table_of("count"), options);
+    encode(&mut transaction, super::table_of("count"), options, None);
     let rule = (libc::NFNL_SUBSYS_NFTABLES as u16) << 8 | libc::NFT_MSG_NEWRULE as u16;
     Messages::new(transaction.bytes()).filter(|message| message.header.kind == rule).count()
 }
@@ -59,6 +66,22 @@ impl<'o> NatRules<'_, 'o> {
 
     fn rule(&mut self, chain: &Chain<'_>, expressions: impl FnOnce(&mut Expressions<'_, '_>)) {
         rule::encode_append(self.transaction, chain, expressions);
+    }
+
+    /// The host takes what is sent to the bridge's own MAC address. The bridge hands it what is sent to one of a port's, too
+    /// (`br_handle_frame_finish` in <https://github.com/torvalds/linux/blob/v6.18/net/bridge/br_input.c>), by which nobody
+    /// honest knows it, and which the rules at the forward hook could not distinguish from what the bridge passes on.
+    fn addressed(&mut self, bridge: Option<IfName>) {
+        const PACKET_HOST: u8 = 0;
+        let mac = self.options.mac;
+        let chain = self.chain("addressed", bridge.map(|bridge| Base::inet_ingress(bridge, FILTER)));
+        self.rule(&chain, |rule| {
+            rule.meta(MetaKey::PacketType, Register::One);
+            rule.compare(Register::One, Comparison::Equal, &[PACKET_HOST]);
+            rule.payload(Header::Link, 0, 6, Register::One);
+            rule.compare(Register::One, Comparison::NotEqual, &mac.0);
+            rule.verdict(RuleVerdict::Drop);
+        });
     }
 
     /// What is sent to an address of this host goes where the maps say.

@@ -31,7 +31,7 @@ pub struct Base<'a> {
     pub hook: u32,
     /// Chains of a hook run in the order of their priorities, lowest first.
     pub priority: i32,
-    /// The device, of a chain of [`super::Family::Netdev`].
+    /// The device, of a chain of [`super::Family::Netdev`] or at [`InetHook::Ingress`].
     pub device: Option<IfName>,
     /// Whether a packet that reaches the end of the chain is dropped; else it goes on.
     pub drops: bool,
@@ -75,6 +75,12 @@ impl Base<'_> {
         Self { device: Some(device), ..Self::filter(0, priority) }
     }
 
+    /// A filter of IP packets that a device has received, in a table of [`super::Family::Inet`].
+    #[must_use]
+    pub const fn inet_ingress(device: IfName, priority: i32) -> Self {
+        Self { device: Some(device), ..Self::inet(InetHook::Ingress, priority) }
+    }
+
     /// A filter of what a device is about to send, in a table of [`super::Family::Netdev`]: `NF_NETDEV_EGRESS`
     /// (Linux 5.16).
     #[must_use]
@@ -96,7 +102,12 @@ pub enum InetHook {
     Output,
     /// What goes out.
     Postrouting,
+    /// What one device has received, before anything else looks at it (Linux 5.10).
+    Ingress,
 }
+
+/// Of <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter.h>.
+const NF_INET_INGRESS: libc::c_int = 5;
 
 impl InetHook {
     /// `NF_INET_*`.
@@ -108,6 +119,7 @@ impl InetHook {
             Self::Forward => libc::NF_INET_FORWARD,
             Self::Output => libc::NF_INET_LOCAL_OUT,
             Self::Postrouting => libc::NF_INET_POST_ROUTING,
+            Self::Ingress => NF_INET_INGRESS,
         }) as u32
     }
 }

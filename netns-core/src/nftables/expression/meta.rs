@@ -25,6 +25,8 @@ pub enum MetaKey {
     InputName,
     /// The name of the link that it goes out by, 16 bytes.
     OutputName,
+    /// To whom it was sent, as seen from the link that it came in by: `PACKET_HOST`, `PACKET_OTHERHOST` and so on, one byte.
+    PacketType,
 }
 
 impl MetaKey {
@@ -39,6 +41,7 @@ impl MetaKey {
             Self::Transport => libc::NFT_META_L4PROTO,
             Self::InputName => libc::NFT_META_IIFNAME,
             Self::OutputName => libc::NFT_META_OIFNAME,
+            Self::PacketType => libc::NFT_META_PKTTYPE,
         }) as u32
     }
 }
