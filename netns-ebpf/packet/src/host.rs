@@ -60,6 +60,18 @@ pub struct Flow {
     pub ports: [u16; 2],
 }
 
+impl Flow {
+    /// Whether it goes to a multicast address, or to everybody (255.255.255.255): the host takes such a packet itself, whatever
+    /// its routes say, which may have a default for all addresses (`ip_route_input_slow` in
+    /// <https://github.com/torvalds/linux/blob/v6.18/net/ipv4/route.c>), also where the frame is for the host alone.
+    #[inline(always)]
+    const fn is_to_many(&self) -> bool {
+        let [word, ..] = self.destination;
+        let [first, ..] = word.to_ne_bytes();
+        if self.is_v6 { first == 0xFF } else { first & 0xF0 == 0xE0 || word == u32::MAX }
+    }
+}
+
 /// What becomes of a frame that is about to reach the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -97,7 +109,7 @@ fn ethernet<B: Host + ?Sized>(frame: &B, facts: Facts, rules: &Rules, is_to_many
         _ if rules.host_access() == HostAccess::Everything => return Ok(()),
         _ => return Err(Reason::Host),
     };
-    if !is_to_many && frame.passes_on(&flow) {
+    if !is_to_many && frame.passes_on(&flow) && !flow.is_to_many() {
         return if rules.forwards() { Ok(()) } else { Err(Reason::Forward) };
     }
     let may = match rules.host_access() {

@@ -95,6 +95,58 @@ fn what_a_file_says_of_the_host_holds_while_it_is_observed() {
     });
 }
 
+/// Datagrams to UDP port 5353 of everybody and of a group, each in a frame to the host alone.
+const TO_MANY: &str = r#"
+import socket, struct, sys
+own, host = (bytes.fromhex(mac.replace(":", "")) for mac in sys.argv[1:3])
+sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sender.bind(("eth0", 0))
+for to in ("255.255.255.255", "224.0.0.1"):
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 33, 7, 0, 64, 17, 0, socket.inet_aton("10.1.1.1"), socket.inet_aton(to))
+    total = sum(struct.unpack("!10H", head))
+    total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    head = head[:10] + struct.pack("!H", total) + head[12:]
+    sender.send(host + own + b"\x08\0" + head + struct.pack("!HHHH", 999, 5353, 13, 0) + b"hello")
+"#;
+
+#[test]
+fn what_is_for_everybody_is_for_the_host_too_though_it_has_a_default_route() {
+    in_host(|_| {
+        with_policies("host = [\"udp/53\"]", "", "");
+        for command in [
+            "link add up0 type veth peer name e0",
+            "link set e0 up",
+            "link set up0 up",
+            "addr add 192.0.2.1/24 dev up0",
+            "route add default via 192.0.2.2",
+        ] {
+            ip(command);
+        }
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        let listener = UdpSocket::bind("0.0.0.0:5353").unwrap();
+        listener.set_read_timeout(Some(LONG)).unwrap();
+        let mac = |link: &str| only(&ip_json(link))["address"].as_str().unwrap().to_owned();
+        let [own, host] = [mac("-n ns1 link show eth0"), mac("link show br0")];
+        let send = || {
+            let python = oracle("python3").get_program().to_owned();
+            let mut send = oracle("ip");
+            let _ = run(send.args(["netns", "exec", "ns1"]).arg(python).args(["-c", TO_MANY, &own, &host]));
+        };
+        send();
+        for _ in 0..2 {
+            assert_eq!(listener.recv(&mut [0; 16]).unwrap(), 5, "nobody keeps it from the host yet");
+        }
+        let mut observe = Watched::start(ENFORCE);
+        observe.line("counters", |line| line["type"] == "counters");
+        send();
+        let port = observe.port("v1", |port| port["violations"]["host"].as_u64() >= Some(2));
+        assert_eq!(port["violations"]["host"], 2, "{port}");
+        listener.set_read_timeout(Some(SHORT)).unwrap();
+        assert!(listener.recv(&mut [0; 16]).is_err());
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
 #[test]
 fn a_killed_observer_leaves_the_rules_for_the_host_until_cleanup() {
     in_host(|_| {

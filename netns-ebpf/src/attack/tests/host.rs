@@ -135,6 +135,22 @@ fn to_host() -> Vec<(&'static str, Vec<u8>, HostAccess)> {
         ("tcp/53, where only UDP is let", to_v4(TO.v4, 6, &segment(53, SYN)), Everything),
         ("udp/22, where only TCP is let", to_v6(TO.v6, 17, &udp(1000, 22, b"")), Everything),
         ("an echo request", to_v4(TO.v4, 1, &echo(8)), Everything),
+        // The host's default route is for these as well, and the host takes them itself.
+        (
+            "to everybody, in a frame to one",
+            to_v4(Ipv4Addr::BROADCAST, 17, &udp(1000, 5353, b"")),
+            Everything,
+        ),
+        (
+            "to a group, in a frame to one",
+            to_v4(Ipv4Addr::new(224, 0, 0, 1), 17, &udp(1000, 5353, b"")),
+            Everything,
+        ),
+        (
+            "to a group, in a frame to one, IPv6",
+            to_v6(Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1), 17, &udp(1000, 5353, b"")),
+            Everything,
+        ),
         ("an echo request, IPv6", to_v6(TO.v6, 58, &icmpv6(128, &[0, 1, 0, 1])), Everything),
         (
             "to the link-local address",
