@@ -1,4 +1,4 @@
-//! Putting back what enforces policies, where somebody took it away.
+//! Putting back what keeps others out and apart, where somebody took it away.
 
 use super::Lab;
 use crate::apply::{Executor, Progress, Work};
@@ -12,8 +12,8 @@ use std::ops::ControlFlow;
 
 impl Lab {
     /// Puts back what judges interfaces of the topology that is up, where somebody took it away or changed it: programs at
-    /// ports and bridges, barriers, groups that are kept apart. It becomes as it was brought up last, whatever the file says
-    /// by now; nothing else is changed. What was put back, or `None` if the topology is not up.
+    /// ports and bridges, barriers, groups that are kept apart; and the rules of its ways out, which say what its host passes
+    /// on. It becomes as it was brought up last, whatever the file says by now; nothing else is changed. What was put back, or `None` if the topology is not up.
     ///
     /// Where all is there nothing is locked. Where it is not, this waits until nobody else changes the topology, and looks
     /// again.
@@ -52,6 +52,9 @@ impl Lab {
             Change::SetPolicy { port, inside, .. } => is_there(port) && is_there(inside),
             Change::JudgeHost { bridge } => is_there(bridge),
             Change::PartGroups { .. } => true,
+            // Without it the host, which goes on forwarding, is a router for everybody.
+            Change::OpenWayOut { spec, .. } => is_there(&spec.bridge),
+            Change::Publish { bridge, .. } => is_there(bridge),
             _ => false,
         });
         Ok((observed, changes))

@@ -74,6 +74,31 @@ fn what_is_taken_away_is_reported_and_put_back() {
     });
 }
 
+/// Without the rules of its way out the host, which goes on forwarding, routes for everybody.
+#[test]
+fn the_rules_of_a_way_out_are_put_back_with_what_is_published() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        let published = "addresses = [\"10.1.1.254/24\"]\nmasquerade = true\npublish = [\"8080:good:80\"]";
+        std::fs::write(&file, LAB.replacen("addresses = [\"10.1.1.254/24\"]", published, 1)).unwrap();
+        fine("up", &file);
+        let mut watch = Watched::start("watch /run/lab.toml --json");
+        watch.line("the beginning", |line| line["type"] == "watch");
+        let _ = nft("flush ruleset");
+        watch.line("the way out", |line| {
+            line["restored"] == true && line["what"].as_str().is_some_and(|what| what.contains("masquerade"))
+        });
+        eventually("all is there", || {
+            let rules = nft("list ruleset");
+            rules.contains("masquerade") && rules.contains("8080") && rules.contains("netns-barrier-")
+        });
+        assert_eq!(watch.end("TERM").code, Some(2));
+        assert_eq!(topology("diff", &file).out, "");
+        fine("down", &file);
+        assert_eq!(nft("list ruleset"), "");
+    });
+}
+
 /// What somebody else changes on purpose, by the file or beside it, is no loss.
 #[test]
 fn what_is_changed_by_the_file_or_is_no_policy_is_left_alone() {
