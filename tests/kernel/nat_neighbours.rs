@@ -56,6 +56,10 @@ fn the_host_is_no_router_between_sandboxes_whatever_mac_address_it_is_known_by()
         let _provider = provider();
         let [_, ns2] = two_apart();
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        // It would say, after the first packet, that they reach each other without it.
+        for device in ["all", "br0"] {
+            std::fs::write(format!("/proc/sys/net/ipv4/conf/{device}/send_redirects"), "0").unwrap();
+        }
         host_is_at(|_| mac_of("br0"));
         assert!(arrives(&ns2), "the host routes, and nobody keeps it from that");
 
