@@ -6,7 +6,7 @@ use netns_core::nat::{self, Nat, NatOptions};
 use netns_core::ping::{Ping, ping};
 use netns_core::{Namespace, RouteSocket, link};
 use std::time::Duration;
-use tests::{in_host, ip, only, oracle};
+use tests::{eventually, in_host, ip, only, oracle};
 
 /// Two namespaces that their ports keep apart, with routes to each other by the host.
 fn two_apart() -> [Namespace; 2] {
@@ -61,7 +61,7 @@ fn the_host_is_no_router_between_sandboxes_whatever_mac_address_it_is_known_by()
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{device}/send_redirects"), "0").unwrap();
         }
         host_is_at(|_| mac_of("br0"));
-        assert!(arrives(&ns2), "the host routes, and nobody keeps it from that");
+        eventually("the host routes, and nobody keeps it from that", || arrives(&ns2));
 
         let bridge = link::get(&mut RouteSocket::open().unwrap(), name("br0")).unwrap();
         let options = NatOptions::new(bridge.index, bridge.mac.unwrap(), vec![net("10.1.1.0/24")]);
@@ -72,7 +72,7 @@ fn the_host_is_no_router_between_sandboxes_whatever_mac_address_it_is_known_by()
         host_is_at(|number| mac_of(&format!("v{number}")));
         assert!(!arrives(&ns2), "by their ports' addresses");
         let _ = tests::run(oracle("nft").args(["flush", "chain", "inet", &table, "addressed"]));
-        assert!(arrives(&ns2), "that way is one");
+        eventually("that way is one", || arrives(&ns2));
         nat.delete().unwrap();
     });
 }

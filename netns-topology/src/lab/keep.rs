@@ -50,11 +50,10 @@ impl Lab {
         changes.retain(|change| match change {
             // A port that is gone is not the policy's to bring back.
             Change::SetPolicy { port, inside, .. } => is_there(port) && is_there(inside),
-            Change::JudgeHost { bridge } => is_there(bridge),
+            Change::JudgeHost { bridge } | Change::Publish { bridge, .. } => is_there(bridge),
             Change::PartGroups { .. } => true,
             // Without it the host, which goes on forwarding, is a router for everybody.
             Change::OpenWayOut { spec, .. } => is_there(&spec.bridge),
-            Change::Publish { bridge, .. } => is_there(bridge),
             _ => false,
         });
         Ok((observed, changes))
