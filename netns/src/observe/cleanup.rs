@@ -7,7 +7,7 @@ use crate::output::stdout;
 use crate::unrecorded;
 use netns_core::link::Link;
 use netns_core::{Namespace, RouteSocket, link};
-use netns_ebpf::{JournalFile, JournalPlace};
+use netns_ebpf::{JournalFile, JournalPlace, MonitorError};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +39,8 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
         let journal = match JournalFile::open(path) {
             Ok(Some(journal)) => journal,
             Ok(None) => continue,
+            // What a living observer has is no leftover.
+            Err(MonitorError::Observed { .. }) if wanted.is_none() => continue,
             Err(error) => {
                 failed(&error);
                 continue;
