@@ -387,7 +387,7 @@ fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
         needs_nat();
         let _provider = provider();
         let before = settings(host);
-        let network = Network::create(&NetworkOptions { published_on_loopback: true, ..options() }).unwrap();
+        let network = Network::create(&NetworkOptions { publish_on_loopback: true, ..options() }).unwrap();
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
         let server = listen(one.namespace().unwrap(), 80);
         network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();

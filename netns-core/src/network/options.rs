@@ -39,7 +39,7 @@ pub struct NetworkOptions {
     /// The links that lead elsewhere; `None` for those that have a default route when the network is made.
     pub uplinks: Option<Vec<IfName>>,
     /// Whether published IPv4 ports are reached at 127.0.0.1, too: [`crate::nat::NatOptions::loopback`].
-    pub published_on_loopback: bool,
+    pub publish_on_loopback: bool,
     /// Whether rules of ours are put into chains of others that drop what the host forwards: [`crate::nat::Nat::open_blocks`].
     pub open_forward_chains: bool,
     /// How many connections a sandbox may have at once: [`crate::nat::NatOptions::connection_limit`].
@@ -115,7 +115,7 @@ impl NetworkOptions {
             default_route: true,
             masquerade: false,
             uplinks: None,
-            published_on_loopback: false,
+            publish_on_loopback: false,
             open_forward_chains: false,
             connection_limit: None,
             resolvers: Vec::new(),

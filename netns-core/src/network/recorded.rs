@@ -449,7 +449,7 @@ fn is_unwritable(error: &Error) -> bool {
 fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -> Vec<Line> {
     let NetworkOptions { default_route, isolated, broadcast, ipv6_link_local, permanent_neighbours, .. } =
         *options;
-    let NetworkOptions { masquerade, published_on_loopback, open_forward_chains, .. } = *options;
+    let NetworkOptions { masquerade, publish_on_loopback, open_forward_chains, .. } = *options;
     let is = [
         ("default-route", default_route),
         ("isolated", isolated),
@@ -458,7 +458,7 @@ fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -
         ("permanent-neighbours", permanent_neighbours),
         ("program", options.program.is_some()),
         ("masquerade", masquerade),
-        ("published-on-loopback", published_on_loopback),
+        ("published-on-loopback", publish_on_loopback),
         ("open-forward-chains", open_forward_chains),
     ];
     let is = is.into_iter().filter(|(_, on)| *on);
@@ -487,7 +487,7 @@ fn forwarding_needs(options: &NetworkOptions) -> ForwardingNeeds<'_> {
         uplinks: options.uplinks.as_deref(),
         ipv4: options.subnet_v4.is_some(),
         ipv6: options.subnet_v6.is_some(),
-        loopback: options.published_on_loopback,
+        loopback: options.publish_on_loopback,
     }
 }
 
@@ -520,7 +520,7 @@ fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
         mtu: limits.optional(0)?,
         default_route: is("default-route"),
         masquerade: is("masquerade"),
-        published_on_loopback: is("published-on-loopback"),
+        publish_on_loopback: is("published-on-loopback"),
         open_forward_chains: is("open-forward-chains"),
         sysctls: lines
             .iter()

@@ -29,7 +29,7 @@ pub(super) fn table_name(plan: &Plan) -> String {
 pub(super) fn nat_options(plan: &Plan, options: &NetworkOptions) -> NatOptions {
     NatOptions {
         masquerade: options.masquerade,
-        loopback: options.published_on_loopback,
+        loopback: options.publish_on_loopback,
         connection_limit: options.connection_limit,
         resolvers: options.resolvers.clone(),
         ..NatOptions::new(plan.root(), plan.host_mac(), [plan.v4, plan.v6].into_iter().flatten().collect())

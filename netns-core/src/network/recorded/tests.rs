@@ -19,7 +19,7 @@ fn options() -> NetworkOptions {
         default_route: false,
         masquerade: true,
         sysctls: vec![("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned())],
-        published_on_loopback: true,
+        publish_on_loopback: true,
         open_forward_chains: true,
         connection_limit: Some(100),
         resolvers: vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
