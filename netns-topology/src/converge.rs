@@ -126,7 +126,9 @@ fn settle_settings(work: &mut Work<'_>, record: &mut Record, topology: &Topology
 /// Nothing is left of what the record says.
 pub(crate) fn finish(store: Store, record: &Record) -> Result<()> {
     record.folder.restore()?;
-    store.remove(record)
+    let is_recorded = !store.is_nowhere();
+    store.remove(record)?;
+    if is_recorded { Ok(SharedSetting::tidy()?) } else { Ok(()) }
 }
 
 /// Drops from the record what is gone.

@@ -5,7 +5,9 @@ use crate::messages::say;
 use crate::output::stdout;
 use crate::state::{self, EarlierState, RunBefore, release_forwarding};
 use crate::unrecorded;
-use netns_core::record::{RecordFile, RecordedForwarding, RecordedLink, Removal, remove_links};
+use netns_core::record::{
+    RecordFile, RecordedForwarding, RecordedLink, Removal, SharedSetting, remove_links,
+};
 use netns_core::{Folder, Namespace, RouteSocket};
 use netns_topology::{Change, HeldLab};
 use std::collections::HashSet;
@@ -30,6 +32,7 @@ pub(crate) fn clean() -> Result<ExitCode, Failure> {
         earlier.remove()?;
         cleaner.nothing = false;
     }
+    SharedSetting::tidy()?;
     unrecorded::report(&Namespace::current()?, None, None)?;
     if cleaner.nothing {
         writeln!(stdout(), "nothing to remove")?;

@@ -170,6 +170,18 @@ impl SharedSetting<'_> {
         if record.lines() == lines { Ok(()) } else { record.replace(lines) }
     }
 
+    /// Removes the record of claims if none of them counts any more: one that could not be taken out, for want of space, does not
+    /// once its claimant's record is gone.
+    ///
+    /// # Errors
+    /// If the record cannot be removed.
+    pub fn tidy() -> Result<()> {
+        match locked(RecordFile::open)? {
+            Some(record) if Claims::read(record.lines()).lines().is_empty() => record.remove(),
+            _ => Ok(()),
+        }
+    }
+
     /// Switches forwarding off as a whole, which switches it off for each interface, too: on again where it was on before, or
     /// where it is claimed for the interface by itself.
     fn switch_off(

@@ -40,7 +40,10 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
             Ok(Some(journal)) => journal,
             Ok(None) => continue,
             // What a living observer has is no leftover.
-            Err(MonitorError::Observed { .. }) if wanted.is_none() => continue,
+            Err(error @ MonitorError::Observed { .. }) if wanted.is_none() => {
+                say(format_args!("left alone: {error}"));
+                continue;
+            }
             Err(error) => {
                 failed(&error);
                 continue;

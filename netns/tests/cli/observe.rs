@@ -168,7 +168,15 @@ fn after_sigkill_cleanup_removes_exactly_what_is_left() {
         observe.line("counters", |line| line["type"] == "counters");
         let refused = done(&mut xtask("observe br0 --once"));
         assert_eq!(refused.code, Some(1), "{}", refused.err);
-        let refused = done(&mut xtask("observe --cleanup"));
+        // What a living observer has is no leftover.
+        let nothing = done(&mut xtask("observe --cleanup"));
+        assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), "nothing to remove\n"), "{}", nothing.err);
+        assert!(
+            nothing.err.starts_with("left alone: ") && nothing.err.contains("observed already"),
+            "{}",
+            nothing.err
+        );
+        let refused = done(&mut xtask("observe br0 --cleanup"));
         assert_eq!(refused.code, Some(1), "{}", refused.err);
         observe.end("KILL");
         assert_eq!([programs("v1"), programs("v2"), programs("v3")], [2, 2, 2]);

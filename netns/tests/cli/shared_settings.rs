@@ -106,6 +106,29 @@ fn a_kill_at_any_step_of_claiming_and_releasing() {
     });
 }
 
+/// One that found no space to take its claim out leaves it, and it counts for nothing once its record is gone.
+#[test]
+fn claims_of_nobody_are_no_leftover() {
+    in_host(|_| {
+        let (one, other) = (router("a"), router("b"));
+        let claimed = |file| {
+            fine("up", file);
+            fs::read(RECORD).unwrap()
+        };
+        let claims = claimed(&one);
+        fine("down", &one);
+        assert!(!Path::new(RECORD).exists());
+        fs::write(RECORD, &claims).unwrap();
+        let cleaned = done(&mut xtask("clean"));
+        assert_eq!((cleaned.code, cleaned.out.as_str()), (Some(0), "nothing to remove\n"), "{}", cleaned.err);
+        assert!(!Path::new(RECORD).exists(), "clean");
+        fs::write(RECORD, &claims).unwrap();
+        fine("up", &other);
+        fine("down", &other);
+        assert!(!Path::new(RECORD).exists(), "down of another");
+    });
+}
+
 #[test]
 fn each_may_need_another_value() {
     in_host(|_| {
