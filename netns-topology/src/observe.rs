@@ -304,7 +304,7 @@ impl Observed {
         self.places.get(place)
     }
 
-    /// A link, whoever made it.
+    /// A link, ours or not.
     pub(crate) fn link(&self, link: &LinkName) -> Option<&Link> {
         self.inside(&link.place)?.links.get(link.name.as_str())
     }

@@ -1,4 +1,4 @@
-//! The folder of named namespaces: made once whoever comes first, and put back as it was.
+//! The folder of named namespaces: made once, by the first who comes, and put back as it was.
 
 use netns_core::{Folder, Namespace};
 use std::fs;

@@ -22,7 +22,7 @@ pub use netavark::Netavark;
 pub use rtnetlink::Rtnetlink;
 pub use rtnetlink_tuned::RtnetlinkTuned;
 
-/// Whoever makes a sandbox.
+/// A way to make a sandbox.
 type Contenders = Vec<Box<dyn Contender>>;
 
 /// The peers that are installed, and what to say of those that are not.

@@ -28,7 +28,7 @@ pub enum NameEvent {
     Lost,
 }
 
-/// Watches the folder of named namespaces, whoever makes and removes them.
+/// Watches the folder of named namespaces, which anybody may make and remove.
 ///
 /// ```no_run
 /// use netns_core::{NameEvent, Namespace, Watch};

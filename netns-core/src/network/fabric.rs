@@ -278,7 +278,7 @@ impl Fabric {
 
     /// Deletes the first bridge and all trunks at once. The other bridges go with their namespaces.
     pub(super) fn delete(&mut self, plan: &Plan) {
-        // Whoever drops a network cannot do anything about a failure, and the likely one is that they are gone.
+        // A caller who drops a network cannot do anything about a failure, and the likely one is that the links are gone.
         let _ = link::delete_group(&mut self.socket, plan.fabric_group());
     }
 

@@ -154,7 +154,7 @@ pub fn encode_delete_clsact(batch: &mut Batch, index: u32) {
     });
 }
 
-/// Takes the hooks off the link with this index, and with them every filter, whoever made it.
+/// Takes the hooks off the link with this index, and with them every filter, ours or not.
 ///
 /// # Errors
 /// `EINVAL` or `ENOENT` if it has none.

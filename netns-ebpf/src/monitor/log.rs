@@ -1,6 +1,6 @@
 //! What the programs say of themselves, handed to the `log` facade.
 //!
-//! There is no thread behind it: whoever has a loop calls [`LogReader::flush`] in it. A thread would keep the network
+//! No thread does that: a program with a loop calls [`LogReader::flush`] in it. A thread would keep the network
 //! namespace alive that it was born in, and a process with two threads can no longer enter a user namespace.
 
 use std::fmt;

@@ -7,7 +7,7 @@ use std::{io, ptr, slice};
 
 /// A mapping of an array whose elements are 64-bit words, which lives as long as this does.
 ///
-/// Reading it is loading from memory: no syscall, and never a wait for whoever writes.
+/// Reading it is loading from memory: no syscall, and never a wait for a writer.
 #[derive(Debug)]
 pub(super) struct MappedArray {
     start: NonNull<AtomicU64>,

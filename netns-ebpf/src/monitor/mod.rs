@@ -276,7 +276,7 @@ impl Monitor {
     /// Hands what the programs had to say since the last call to the `log` facade. Rare: a full table of pairs, a filter
     /// without a slot.
     ///
-    /// There is no thread that does it; whoever has a loop calls this in it.
+    /// No thread does it: a program with a loop calls this in it.
     pub fn flush_log(&self) {
         self.log.flush();
     }

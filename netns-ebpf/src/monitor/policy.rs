@@ -156,7 +156,7 @@ impl Validation {
         let [a, b, c, d] = control.to_ne_bytes();
         let [e, f, g, h] = group.to_ne_bytes();
         let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-        // Whoever sees it sees what was written before.
+        // A CPU that sees it sees what was written before.
         self.policies.words(slot)[0].store(word, Ordering::Release);
     }
 

@@ -102,7 +102,7 @@ impl Monitor {
         let namespace = socket.namespace().map_err(|error| failed(io::Error::other(error)))?;
         let slot = self.assign(ifindex)?;
         let links = policy.map_or(Ok(()), |policy| self.set_policy(slot, policy)).and_then(|()| {
-            // The kernel looks for the port in the namespace of whoever asks.
+            // The kernel looks for the port in the caller's namespace.
             let links = namespace.enter(|| {
                 let [ingress, egress] = programs;
                 Ok([link(ingress.fd(), ifindex, TCX[0])?, link(egress.fd(), ifindex, TCX[1])?])

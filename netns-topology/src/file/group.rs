@@ -86,7 +86,7 @@ pub(super) fn apart<'a>(
     }
 }
 
-/// Reads a group that ports are in. Numbers are there, whoever is in them.
+/// Reads a group that ports are in. Numbers are there, also without a port.
 fn known_group(text: &Spanned<tables::GroupTable>, known: &[(Group, Range<usize>)]) -> Wrong<Group> {
     let group = group(text)?;
     let Group::Name(name) = &group else { return Ok(group) };

@@ -193,7 +193,7 @@ fn prove(
 impl RunSummary {
     /// 0 only if all is as it should be.
     fn exit_code(&self) -> Result<ExitCode, Failure> {
-        // Whoever attacks wants violations; of anybody else's run there are none.
+        // An attack wants violations; of any other run there are none.
         let as_it_should_be = self.attack.unwrap_or(true);
         if self.pings_ok == self.pings
             && self.traffic.is_empty()

@@ -137,7 +137,7 @@ impl RunPlan {
 
     /// Those that one talks with. They are made known to it beforehand, as the host is: the kernel's table of learnt
     /// neighbours is one for all namespaces of the machine, and has room for 1,024
-    /// (`net.ipv4.neigh.default.gc_thresh3`); when it is full, whoever has to ask for a neighbour is out of luck.
+    /// (`net.ipv4.neigh.default.gc_thresh3`); when it is full, nobody can ask for a neighbour any more.
     pub(crate) fn talks_with(&self, member: &PlannedMember) -> Vec<&PlannedMember> {
         let count = self.members.len();
         let Some(place) = self.members.iter().position(|other| other.name == member.name) else {

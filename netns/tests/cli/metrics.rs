@@ -213,7 +213,7 @@ fn a_run_serves_metrics_and_an_address_that_is_taken_is_told_before_anything_is_
         let counters = run.line("counters", |line| line["type"] == "counters");
         let text = metrics();
         assert_promtool_is_content(&text);
-        // Whoever attacks is seen by Prometheus as in the lines.
+        // Prometheus sees an attacker as the lines show it.
         let violations = counters["ports"][0]["violations"].as_object().unwrap();
         assert!(violations.len() > 20, "{violations:?}");
         for (reason, packets) in violations {

@@ -63,7 +63,7 @@ fn take() -> io::Result<DefaultTerminal> {
     Terminal::new(CrosstermBackend::new(stdout()))
 }
 
-/// Gives the terminal back, once: whoever leaves the other screen a second time has the cursor where it was before the
+/// Gives the terminal back, once: to leave the other screen a second time puts the cursor where it was before the
 /// first, and what comes then is written over a panic's message (DECRST 1049 in xterm and tmux).
 fn give_back() {
     if TAKEN.swap(false, Ordering::Relaxed) {
