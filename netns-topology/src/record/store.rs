@@ -15,11 +15,12 @@ const KIND: &str = "topology";
 /// Where the record of a topology is kept.
 #[derive(Debug)]
 pub(crate) struct Store {
+    /// The record, from when it was first written to; one that a process holds, from the beginning. It is dropped before the
+    /// folder: a process that waits for the folder's lock takes the record's next, and does not wait for that.
+    record: RefCell<Option<RecordFile>>,
     /// The folder of records, locked for as long as this is held: only one topology is changed at a time. The lock goes with
     /// the process, even by SIGKILL. `None` of a record that a process holds by itself, or that there is not.
     folder: Option<File>,
-    /// The record, from when it was first written to; one that a process holds, from the beginning.
-    record: RefCell<Option<RecordFile>>,
     /// Where the record is that a process holds.
     held: Option<PathBuf>,
 }

@@ -104,7 +104,7 @@ pub(super) const ALL: &[Operation] = &[
         setup: "ip netns add one",
         ..operation("netns delete", "netns delete one", Effect::Removes, "")
     },
-    operation("link add", "link add v0 --type veth --peer v1", Effect::Makes, "link delete v0"),
+    operation("link add", "link add v0 type veth peer name v1", Effect::Makes, "link delete v0"),
     library("library: network", "faults --library network"),
     library("library: sandbox", "faults --library sandbox"),
     library("library: sandbox that is deleted", "faults --library delete"),
