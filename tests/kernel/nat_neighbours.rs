@@ -10,7 +10,8 @@ use tests::{eventually, in_host, ip, only, oracle};
 
 /// Two namespaces that their ports keep apart, with routes to each other by the host.
 fn two_apart() -> [Namespace; 2] {
-    ip("link add br0 type bridge");
+    // Of its own: a bridge that was given no address takes the least of its ports'.
+    ip("link add br0 address 02:00:00:00:00:fe type bridge");
     ip("link set br0 up");
     ip("addr add 10.1.1.254/24 dev br0");
     for number in [1, 2] {

@@ -10,7 +10,8 @@ pub struct NatOptions {
     /// The index of the bridge that the sandboxes are reached by.
     pub bridge: u32,
     /// Its MAC address, by which what sandboxes send to the host is distinguished from what they send to each other: the rules
-    /// see that, too, where `br_netfilter` is loaded.
+    /// see that, too, where `br_netfilter` is loaded. It has to be one that the bridge was given: otherwise the bridge takes one
+    /// of its ports', and another when ports come and go; what is sent to that is dropped.
     pub mac: MacAddress,
     /// The sandboxes' subnets.
     pub subnets: Vec<IpNet>,
