@@ -38,7 +38,7 @@ pub use kernel::{
     has_tun, has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, needs_tun,
     vlans_of_an_entry, words_since,
 };
-pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, tc, tc_json};
+pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, signal, tc, tc_json};
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};
 pub use sys::{

@@ -70,6 +70,15 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8(stdout).expect("output in UTF-8")
 }
 
+/// Sends a signal by its name (`INT`) or number, by bash's own `kill`: the program is in a package that a small system lacks, and
+/// other shells do not know all names.
+///
+/// # Panics
+/// If there is no such process.
+pub fn signal(name: &str, process: impl std::fmt::Display) {
+    let _ = run(Command::new("bash").args(["-c", &format!("kill -{name} {process}")]));
+}
+
 fn words(tool: &str, options: &[&str], arguments: &str) -> String {
     run(oracle(tool).args(options).args(arguments.split_whitespace()))
 }

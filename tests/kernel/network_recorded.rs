@@ -40,7 +40,7 @@ impl Inhabitant {
 
 impl Drop for Inhabitant {
     fn drop(&mut self) {
-        let _ = run(Command::new("kill").args(["-9", &self.0.to_string()]));
+        tests::signal("9", self.0);
     }
 }
 

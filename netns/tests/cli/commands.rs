@@ -3,7 +3,7 @@
 use crate::{done, xtask};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use tests::{in_host, ip, ip_json, only};
 
 #[test]
@@ -53,7 +53,7 @@ fn netns_monitor_tells_what_ip_does() {
         ip("netns delete ns1");
         assert_eq!(lines.next().unwrap().unwrap(), "add ns1");
         assert_eq!(lines.next().unwrap().unwrap(), "delete ns1");
-        let _ = tests::run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+        tests::signal("INT", child.id());
         assert_eq!(child.wait().unwrap().code(), Some(0));
     });
 }

@@ -65,7 +65,7 @@ fn every_signal_that_would_be_deadly_ends_run_and_observe_in_order() {
         let commands = ["run --json --interval 0.1", "observe lan --json --interval 0.1"];
         // Each with one of the two; both take them by the same few lines.
         let signals = [
-            "QUIT", "HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "POLL", "XCPU", "XFSZ", "PWR", "STKFLT",
+            "QUIT", "HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "XCPU", "XFSZ", "PWR", "STKFLT",
             "34", "64",
         ];
         for (name, arguments) in signals.iter().zip(commands.iter().cycle()) {

@@ -3,7 +3,6 @@
 use crate::attack::judged;
 use crate::state_of_the_host;
 use netns_ebpf::packet::Reason;
-use std::process::Command;
 use tests::{Terminal, eventually, in_host, ip, without_capabilities};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_netns");
@@ -222,7 +221,7 @@ fn a_signal_ctrl_c_and_the_end_of_the_bridge_give_the_terminal_back() {
                 "gone" => drop(ip("link del br0")),
                 signal => {
                     let child = terminal.child().to_string();
-                    let _ = tests::run(Command::new("kill").args([&format!("-{signal}"), &child]));
+                    tests::signal(signal, &child);
                 }
             }
             let screen = terminal.shows("the end", |screen| screen.contains("ended with"));

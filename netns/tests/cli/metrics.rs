@@ -327,7 +327,7 @@ fn what_is_asked_for_beside_get_and_a_port_that_the_kernel_chooses() {
         assert!(head.starts_with("HTTP/1.1 404"), "{head}");
         let (head, _) = ask("DELETE /metrics");
         assert!(head.starts_with("HTTP/1.1 405") && head.contains("\r\nAllow: GET, HEAD\r\n"), "{head}");
-        let _ = tests::run(std::process::Command::new("kill").args(["-INT", &observe.id().to_string()]));
+        tests::signal("INT", observe.id());
         assert_eq!(observe.wait().unwrap().code(), Some(0));
     });
 }

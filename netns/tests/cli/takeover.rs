@@ -28,7 +28,8 @@ fn is_killed_at(call: &str, number: u32) -> bool {
         let children = format!("/proc/{0}/task/{0}/children", child.id());
         let process = std::fs::read_to_string(children).unwrap_or_default();
         // It may be killed by now, at the call that was meant: then nobody is there to be killed.
-        let _ = Command::new("kill").args(["-KILL", process.trim()]).stderr(Stdio::null()).status();
+        let kill = format!("kill -KILL {}", process.trim());
+        let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
     }
     child.wait().unwrap();
     line.is_empty()

@@ -3,7 +3,7 @@
 use crate::{Done, xtask};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes.
@@ -77,5 +77,5 @@ impl Drop for Watched {
 }
 
 pub(crate) fn signal(child: &Child, name: &str) {
-    let _ = tests::run(Command::new("kill").args([format!("-{name}"), child.id().to_string()]));
+    tests::signal(name, child.id());
 }

@@ -103,7 +103,7 @@ impl Observed {
     /// # Panics
     /// If its exit code is not 0.
     pub(crate) fn end(mut self) {
-        let _ = tests::run(Command::new("kill").args(["-INT", &self.child.id().to_string()]));
+        tests::signal("INT", self.child.id());
         let mut words = String::new();
         let _ = self.child.stderr.take().map(|mut err| err.read_to_string(&mut words));
         assert_eq!(self.child.wait().expect("it ends").code(), Some(0), "{words}");
