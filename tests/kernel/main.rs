@@ -18,6 +18,7 @@ mod namespace;
 mod nat;
 mod nat_blocks;
 mod nat_neighbours;
+mod nat_published;
 mod neighbour;
 mod network;
 mod network_clash;

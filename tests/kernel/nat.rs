@@ -17,8 +17,8 @@ use tests::{Host, in_fork, in_host, ip, needs_option, oracle, until};
 pub(super) const PROVIDER_V4: &str = "192.0.2.2";
 pub(super) const PROVIDER_V6: &str = "2001:db8::2";
 pub(super) const HOST_V4: &str = "192.0.2.1";
-const HOST_V6: &str = "2001:db8::1";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const HOST_V6: &str = "2001:db8::1";
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long what is dropped is waited for.
 const DROPPED: Duration = Duration::from_secs(1);
 const FOLDER: &str = RecordedNetwork::FOLDER;
@@ -108,8 +108,18 @@ pub(super) fn to_v6(sandbox: &Sandbox, port: u16) -> SocketAddr {
     SocketAddr::new(sandbox.address_v6().unwrap().address(), port)
 }
 
+pub(super) fn udp(port: u16, to: SocketAddr) -> Publication {
+    Publication::new(PortProtocol::Udp, port, to)
+}
+
+pub(super) fn datagrams(inside: &Namespace, at: SocketAddr) -> UdpSocket {
+    let socket = inside.enter(|| UdpSocket::bind(at)).unwrap().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
 /// The settings of a host that a way out changes.
-fn settings(host: &Host) -> Vec<String> {
+pub(super) fn settings(host: &Host) -> Vec<String> {
     let names = [
         "net/ipv4/ip_forward",
         "net/ipv4/conf/up0/forwarding",
@@ -124,7 +134,7 @@ fn settings(host: &Host) -> Vec<String> {
     values
 }
 
-fn nothing_is_left(host: &Host, before: &[String]) {
+pub(super) fn nothing_is_left(host: &Host, before: &[String]) {
     assert_eq!(nft("list ruleset"), "");
     assert_eq!(settings(host), before);
     assert!(!Path::new(FOLDER).exists());
@@ -186,226 +196,6 @@ fn sandboxes_reach_each_other_over_the_bridge_and_not_by_the_host() {
                 assert!(is_dropped(from, to), "{to}");
             }
         }
-    });
-}
-
-#[test]
-fn published_ports_lead_to_the_sandbox_from_everywhere() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
-        let before = settings(host);
-        let network = Network::create(&options()).unwrap();
-        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
-        let inside = one.namespace().unwrap();
-        let server = listen(inside, 80);
-        for to in [to_v4(&one, 80), to_v6(&one, 80)] {
-            network.publish(&one, &tcp(8080, to)).unwrap();
-        }
-        for address in [HOST_V4, HOST_V6] {
-            let to = at(address, 8080);
-            let from = if to.is_ipv4() { PROVIDER_V4 } else { PROVIDER_V6 };
-            assert_eq!(exchange(&provider, to, &server), ip_address(from), "the source is kept");
-            // From the host itself, from another sandbox, and from the same one.
-            let _ = exchange(host.namespace(), to, &server);
-            let _ = exchange(two.namespace().unwrap(), to, &server);
-            let _ = exchange(inside, to, &server);
-        }
-        // The host's address on the bridge is one of its own, too.
-        let _ = exchange(two.namespace().unwrap(), at("10.99.0.1", 8080), &server);
-        let refused = host.namespace().enter(|| TcpStream::connect(at("127.0.0.1", 8080))).unwrap();
-        assert_eq!(refused.unwrap_err().kind(), Io::ConnectionRefused);
-
-        // One address, and a range.
-        let range =
-            Publication { address: Some(ip_address(HOST_V4)), count: 3, ..tcp(9000, to_v4(&one, 79)) };
-        network.publish(&one, &range).unwrap();
-        let _ = exchange(&provider, at(HOST_V4, 9001), &server);
-        assert_eq!(network.published().unwrap().len(), 5);
-        network.withdraw(&one, &range).unwrap();
-        assert_eq!(network.published().unwrap().len(), 2);
-        let after = provider.enter(|| TcpStream::connect(at(HOST_V4, 9001))).unwrap();
-        assert_eq!(after.unwrap_err().kind(), Io::ConnectionRefused);
-
-        // They go with their sandbox: its address will be another's.
-        drop((one, server));
-        assert!(network.published().unwrap().is_empty());
-        drop((two, network));
-        nothing_is_left(host, &before);
-    });
-}
-
-fn udp(port: u16, to: SocketAddr) -> Publication {
-    Publication::new(PortProtocol::Udp, port, to)
-}
-
-fn datagrams(inside: &Namespace, at: SocketAddr) -> UdpSocket {
-    let socket = inside.enter(|| UdpSocket::bind(at)).unwrap().unwrap();
-    socket.set_nonblocking(true).unwrap();
-    socket
-}
-
-/// Without a look at the kernel's connections, one that goes on would go where it went before.
-#[test]
-fn datagrams_go_where_they_are_published_even_in_connections_that_go_on() {
-    in_host(|_| {
-        needs_nat();
-        let provider = provider();
-        let network = Network::create(&options()).unwrap();
-        let sandbox = network.create_sandbox().unwrap();
-        let inside = sandbox.namespace().unwrap();
-        for (host, from, to) in
-            [(HOST_V4, PROVIDER_V4, to_v4(&sandbox, 53)), (HOST_V6, PROVIDER_V6, to_v6(&sandbox, 53))]
-        {
-            let (client, server) = (datagrams(&provider, at(from, 4000)), datagrams(inside, to));
-            client.connect(at(host, 5300)).unwrap();
-            let refused = || {
-                until("the host itself answers that nobody listens", || {
-                    let _ = client.send(b"?");
-                    client.recv(&mut [0]).err().filter(|error| error.kind() == Io::ConnectionRefused)
-                });
-            };
-            refused();
-            let publication = udp(5300, to);
-            network.publish(&sandbox, &publication).unwrap();
-            let mut asked = [0];
-            let (_, peer) = until("the sandbox is asked", || {
-                let _ = client.send(b"!");
-                server.recv_from(&mut asked).ok()
-            });
-            assert_eq!(peer, at(from, 4000));
-            server.send_to(b"+", peer).unwrap();
-            until("the answer is from the port that was asked", || client.recv(&mut asked).ok());
-            network.withdraw(&sandbox, &publication).unwrap();
-            refused();
-        }
-    });
-}
-
-#[test]
-fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
-        let first = Network::create(&options()).unwrap();
-        let other = NetworkOptions {
-            subnet_v4: Some(net("10.98.0.0/24")),
-            subnet_v6: None,
-            ..NetworkOptions { name: name("other"), ..options() }
-        };
-        let second = Network::create(&other).unwrap();
-        let (one, two) = (first.create_sandbox().unwrap(), first.create_sandbox().unwrap());
-        let foreign = second.create_sandbox().unwrap();
-        first.publish(&one, &tcp(80, to_v4(&one, 80))).unwrap();
-        let published = first.published().unwrap();
-        let specific = |port, to| Publication { address: Some(ip_address(HOST_V4)), ..tcp(port, to) };
-        first.publish(&one, &specific(81, to_v4(&one, 80))).unwrap();
-
-        let _listener = host.namespace().enter(|| TcpListener::bind(at(HOST_V4, 443))).unwrap().unwrap();
-        let _bound = datagrams(host.namespace(), at("0.0.0.0", 53));
-        let refusals = [
-            (
-                first.publish(&two, &tcp(80, to_v4(&two, 80))),
-                ErrorKind::Exists,
-                "is published by \"sandbox 0\"",
-            ),
-            (second.publish(&foreign, &tcp(80, to_v4(&foreign, 80))), ErrorKind::Exists, "\"sandbox 0\""),
-            (
-                second.publish(&foreign, &specific(80, to_v4(&foreign, 80))),
-                ErrorKind::Exists,
-                "\"sandbox 0\"",
-            ),
-            (second.publish(&foreign, &tcp(81, to_v4(&foreign, 80))), ErrorKind::Exists, "\"sandbox 0\""),
-            // A range of which the last port is taken: none of it is published.
-            (
-                first.publish(&two, &Publication { count: 3, ..tcp(78, to_v4(&two, 78)) }),
-                ErrorKind::Exists,
-                "tcp *:80 -> 10.99.0.2:80 is published",
-            ),
-            (
-                first.publish(&one, &tcp(443, to_v4(&one, 80))),
-                ErrorKind::Exists,
-                "a process of the host has port 443",
-            ),
-            (
-                first.publish(&one, &udp(53, to_v4(&one, 80))),
-                ErrorKind::Exists,
-                "a process of the host has port 53",
-            ),
-            (
-                first.publish(&one, &tcp(82, to_v4(&two, 80))),
-                ErrorKind::Invalid,
-                "not lead to an address of the",
-            ),
-            (first.publish(&foreign, &tcp(82, to_v4(&one, 80))), ErrorKind::Invalid, "another network's"),
-            (
-                first.publish(
-                    &one,
-                    &Publication { address: Some(ip_address("192.0.2.9")), ..tcp(82, to_v4(&one, 80)) },
-                ),
-                ErrorKind::Invalid,
-                "the host has no address 192.0.2.9",
-            ),
-            (
-                first.publish(
-                    &one,
-                    &Publication { address: Some(ip_address("127.0.0.1")), ..tcp(82, to_v4(&one, 80)) },
-                ),
-                ErrorKind::Invalid,
-                "at 127.0.0.1",
-            ),
-            (
-                first.publish(
-                    &one,
-                    &Publication { address: Some(ip_address("::1")), ..tcp(82, to_v6(&one, 80)) },
-                ),
-                ErrorKind::Invalid,
-                "[::1]",
-            ),
-            (
-                first.withdraw(&two, &tcp(80, to_v4(&two, 80))),
-                ErrorKind::Busy,
-                "is published by \"sandbox 0\"",
-            ),
-            (first.withdraw(&one, &tcp(80, to_v4(&one, 81))), ErrorKind::Busy, "leads to 10.99.0.2:80"),
-            (first.withdraw(&one, &tcp(99, to_v4(&one, 80))), ErrorKind::NotFound, "it is not published"),
-        ];
-        for (outcome, kind, why) in refusals {
-            let error = outcome.unwrap_err();
-            assert!(error.kind() == kind && error.to_string().contains(why), "{error} does not say {why}");
-        }
-        let now = first.published().unwrap();
-        assert_eq!(now.len(), 2);
-        assert!(published.iter().all(|one| now.contains(one)) && second.published().unwrap().is_empty());
-        drop(provider);
-    });
-}
-
-#[test]
-fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
-    in_host(|host| {
-        needs_nat();
-        let _provider = provider();
-        let before = settings(host);
-        let network = Network::create(&NetworkOptions { publish_on_loopback: true, ..options() }).unwrap();
-        let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
-        let server = listen(one.namespace().unwrap(), 80);
-        network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();
-        assert_eq!(exchange(host.namespace(), at("127.0.0.1", 8080), &server), ip_address("10.99.0.1"));
-        let only = Publication { address: Some(ip_address("127.0.0.2")), ..tcp(8081, to_v4(&one, 80)) };
-        network.publish(&one, &only).unwrap();
-        let _ = exchange(host.namespace(), at("127.0.0.2", 8081), &server);
-
-        // What listens there stays the host's alone, although its kernel would let such packets in now.
-        let _private = host.namespace().enter(|| TcpListener::bind(at("127.0.0.1", 7000))).unwrap().unwrap();
-        let inside = two.namespace().unwrap();
-        inside.enter(|| std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1")).unwrap().unwrap();
-        for command in ["addr del 127.0.0.1/8 dev lo", "route add 127.0.0.1 via 10.99.0.1 src 10.99.0.3"] {
-            assert!(inside.run(oracle("ip").args(command.split(' '))).unwrap().success());
-        }
-        assert!(is_dropped(inside, at("127.0.0.1", 7000)));
-        drop((one, two, network));
-        nothing_is_left(host, &before);
     });
 }
 

@@ -4,6 +4,8 @@
 //! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
 //! gives the other end of such a port. Neither can be changed from inside a sandbox.
 
+mod lines;
+
 use super::options::{DEFAULT_FOLDER, NetworkOptions, RecordPlace};
 use super::place::barrier_name;
 use super::plan::{Plan, WINDOW};
@@ -19,7 +21,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The kind of these records.
 const KIND: &str = "network";
@@ -102,7 +103,7 @@ impl NetworkRecord {
 
     /// Writes down what is going to be made.
     pub(super) fn write(&mut self, plan: &Plan, options: &NetworkOptions) -> Result<()> {
-        let mut lines = lines(plan, options, &self.namespace);
+        let mut lines = lines::lines(plan, options, &self.namespace);
         lines.extend(self.forwarding.lines());
         self.file.replace(lines)
     }
@@ -347,8 +348,11 @@ impl RecordedNetwork {
 
     fn parse(path: PathBuf, lines: &[Line]) -> Result<Self> {
         let object = path.display().to_string();
-        let network = read(path, lines);
-        network.ok_or_else(|| Error::invalid(Operation::ReadRecord, object, "it does not describe a network"))
+        let described = path.parent().and_then(|folder| lines::read(folder, lines));
+        let described = described
+            .ok_or_else(|| Error::invalid(Operation::ReadRecord, object, "it does not describe a network"))?;
+        let lines::DescribedNetwork { namespace, plan, options, has_program } = described;
+        Ok(Self { path, namespace, plan, options, has_program })
     }
 }
 
@@ -446,40 +450,6 @@ fn is_unwritable(error: &Error) -> bool {
     matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ENOENT | libc::ENOTDIR))
 }
 
-fn lines(plan: &Plan, options: &NetworkOptions, namespace: &NamespaceIdentity) -> Vec<Line> {
-    let NetworkOptions { default_route, isolated, broadcast, ipv6_link_local, permanent_neighbours, .. } =
-        *options;
-    let NetworkOptions { masquerade, publish_on_loopback, open_forward_chains, .. } = *options;
-    let is = [
-        ("default-route", default_route),
-        ("isolated", isolated),
-        ("broadcast", broadcast),
-        ("ipv6-link-local", ipv6_link_local),
-        ("permanent-neighbours", permanent_neighbours),
-        ("program", options.program.is_some()),
-        ("masquerade", masquerade),
-        ("published-on-loopback", publish_on_loopback),
-        ("open-forward-chains", open_forward_chains),
-    ];
-    let is = is.into_iter().filter(|(_, on)| *on);
-    let mut lines = vec![
-        Line::new("network").with(plan.name).with(namespace),
-        Line::new("subnets").with_option(plan.v4).with_option(plan.v6),
-        Line::new("plan").with(plan.window).with(plan.salt).with(plan.per_bridge).with(plan.capacity),
-        Line::new("limits")
-            .with_option(options.mtu)
-            .with(millis(options.patience))
-            .with(options.reclaim_backlog),
-        is.fold(Line::new("with"), |line, (word, _)| line.with(word)),
-    ];
-    lines.extend(options.sysctls.iter().map(|(name, value)| Line::new("sysctl").with(name).with(value)));
-    if masquerade {
-        let nat = Line::new("nat").with_option(options.connection_limit);
-        lines.push(options.resolvers.iter().fold(nat, Line::with));
-    }
-    lines
-}
-
 /// What a network needs of the host.
 fn forwarding_needs(options: &NetworkOptions) -> ForwardingNeeds<'_> {
     ForwardingNeeds {
@@ -490,56 +460,3 @@ fn forwarding_needs(options: &NetworkOptions) -> ForwardingNeeds<'_> {
         loopback: options.publish_on_loopback,
     }
 }
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn read(path: PathBuf, lines: &[Line]) -> Option<RecordedNetwork> {
-    let line = |key: &str| lines.iter().find(|line| line.key() == key);
-    let (network, subnets, numbers, limits) =
-        (line("network")?, line("subnets")?, line("plan")?, line("limits")?);
-    let with = line("with")?.texts(0)?;
-    let is = |word: &str| with.iter().any(|one| one == word);
-    let (connection_limit, resolvers) = if is("masquerade") {
-        let nat = line("nat")?;
-        (nat.optional(0)?, nat.texts(1)?)
-    } else {
-        (None, Vec::new())
-    };
-    let name: IfName = network.parse(0)?;
-    let (subnet_v4, subnet_v6) = (subnets.optional(0)?, subnets.optional(1)?);
-    let (per_bridge, maximum): (u32, u32) = (numbers.parse(2)?, numbers.parse(3)?);
-    let (window, salt): (u32, u32) = (numbers.parse(0)?, numbers.parse(1)?);
-    let plan = Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window, salt).ok()?;
-    let options = NetworkOptions {
-        subnet_v4,
-        subnet_v6,
-        maximum,
-        per_bridge,
-        mtu: limits.optional(0)?,
-        default_route: is("default-route"),
-        masquerade: is("masquerade"),
-        publish_on_loopback: is("published-on-loopback"),
-        open_forward_chains: is("open-forward-chains"),
-        sysctls: lines
-            .iter()
-            .filter(|line| line.key() == "sysctl")
-            .map(|line| Some((line.text(0)?.to_owned(), line.text(1)?.to_owned())))
-            .collect::<Option<_>>()?,
-        connection_limit,
-        resolvers: resolvers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
-        isolated: is("isolated"),
-        broadcast: is("broadcast"),
-        ipv6_link_local: is("ipv6-link-local"),
-        permanent_neighbours: is("permanent-neighbours"),
-        patience: Duration::from_millis(limits.parse(1)?),
-        reclaim_backlog: limits.parse(2)?,
-        record: RecordPlace::Folder(path.parent()?.to_owned()),
-        ..NetworkOptions::new(name)
-    };
-    Some(RecordedNetwork { namespace: network.parse(1)?, plan, options, has_program: is("program"), path })
-}
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,7 @@ use crate::NamespaceId;
 use crate::network::plan::Plan;
 use crate::network::{NetworkOptions, RecordPlace};
 use crate::record::NamespaceIdentity;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 fn options() -> NetworkOptions {
@@ -35,8 +35,7 @@ const NAMESPACE: NamespaceIdentity =
 fn a_network_is_read_as_it_was_written() {
     let options = options();
     let plan = Plan::new(options.name, options.subnet_v4, None, 100, 1000, 1 << 30, 0x0abc_def0).unwrap();
-    let path = PathBuf::from("/folder/sb.7.record");
-    let network = read(path, &lines(&plan, &options, &NAMESPACE)).unwrap();
+    let network = read(Path::new("/folder"), &lines(&plan, &options, &NAMESPACE)).unwrap();
     assert!(network.namespace.is(&NAMESPACE) && !network.has_program);
     let (read, written) = (network.plan, plan);
     assert_eq!((read.window, read.salt, read.capacity), (written.window, written.salt, 1000));
@@ -55,6 +54,6 @@ fn half_a_record_is_none() {
         if some.remove(without).key() == "sysctl" {
             continue;
         }
-        assert!(read(PathBuf::from("/folder/x"), &some).is_none(), "without line {without}");
+        assert!(read(Path::new("/folder"), &some).is_none(), "without line {without}");
     }
 }
