@@ -81,7 +81,7 @@ impl Observed {
     /// Looks. Nothing is changed.
     ///
     /// # Errors
-    /// If the kernel does not tell.
+    /// If the kernel does not say.
     pub fn look(topology: &Topology, record: &Record) -> Result<Self> {
         let scope = Scope::of_file(record);
         let mut observed = Self::look_at(topology, record, &scope)?;

@@ -194,8 +194,8 @@ fn read_single(
     if let LinkKind::Macvlan(options) = kind
         && options.mode == Some(MacvlanMode::PASSTHRU)
     {
-        let message = "it would have the address of the link below, by which it could not be told from others; expected \
-                       another mode";
+        let message = "it would have the address of the link below, by which it could not be \
+                       distinguished from others; expected another mode";
         return Err((span, message.to_owned()));
     }
     let mac = table.mac.as_ref().map(mac).transpose()?;
