@@ -18,6 +18,7 @@ mod load;
 mod log;
 mod machine;
 mod mapped;
+mod meter;
 mod network;
 mod observe;
 mod pairs;
@@ -49,6 +50,7 @@ pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
+pub use meter::{Limits, NoLimit, OverLimits, Quota, QuotaEvent, RateLimit};
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
     PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,
@@ -69,6 +71,7 @@ use events::EventReader;
 use load::LoadedProgram;
 use log::LogReader;
 use mapped::MappedArray;
+use meter::{Meters, QuotaReader};
 use pairs::PairTable;
 use policy::Validation;
 use slots::Slots;
@@ -98,6 +101,9 @@ pub struct MonitorOptions {
     pub pairs: u32,
     /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,
+    /// Whether ports can have limits ([`Monitor::set_limits`]), by default not: then the programs have no code for it, and the
+    /// kernel keeps 448 bytes less for each slot.
+    pub limits: bool,
     /// Whether every frame that the programs see at a port is marked, so that a
     /// [`Barrier`](netns_core::barrier::Barrier) can drop those that got past them; by default not.
     ///
@@ -118,7 +124,7 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         let (slots, pairs, predecessors) = (DEFAULT_SLOTS, DEFAULT_PAIRS, Predecessors::default());
-        Self { slots, pairs, tcx: false, barrier: false, predecessors }
+        Self { slots, pairs, tcx: false, limits: false, barrier: false, predecessors }
     }
 }
 
@@ -180,6 +186,9 @@ pub struct Monitor {
     pairs: Option<PairTable>,
     lost: MappedArray,
     validation: Validation,
+    /// `None` if ports can have no limits.
+    meters: Option<Meters>,
+    quota_events: Option<QuotaReader>,
     events: EventReader,
     log: LogReader,
     /// The programs whose place ours take, where they are.

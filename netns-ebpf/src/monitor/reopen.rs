@@ -10,11 +10,12 @@ use super::events::EventReader;
 use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
 use super::mapped::MappedArray;
+use super::meter::{Meters, QuotaReader};
 use super::pairs::{Bounds, PairTable};
 use super::policy::Validation;
 use super::slots::Slots;
 use super::{AttachedPorts, Monitor, MonitorError};
-use crate::layout::{self, PairLine, PairSender, PairUse, PortCounters, PortRules, Violations};
+use crate::layout::{self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, Violations};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -60,6 +61,7 @@ impl Monitor {
             (layout::COUNTERS, size_of::<PortCounters>()),
             (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
+            (layout::METERS, size_of::<PortMeter>()),
         ];
         if !sizes.into_iter().all(is_laid_out) {
             return Err(MonitorError::OtherLayout { program: programs[0] });
@@ -87,6 +89,13 @@ impl Monitor {
         let senders = maps.take_mapped_if_there(layout::SENDERS, size_of::<PairSender>())?;
         let all = maps.take_mapped_if_there(layout::PAIR_USE, size_of::<PairUse>())?;
         let bounds = senders.zip(all).map(|(senders, all)| Bounds { senders, all });
+        // Without limits it has one element, and programs of 0.1.0 have none.
+        let meters = maps.take_mapped_if_there(layout::METERS, size_of::<PortMeter>())?;
+        let meters = meters.filter(|meters| meters.len() > 1).map(Meters);
+        let quota_events = match &meters {
+            Some(_) => Some(QuotaReader::new(maps.take(layout::QUOTA_EVENTS)?)?),
+            None => None,
+        };
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -108,6 +117,8 @@ impl Monitor {
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
+            meters,
+            quota_events,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
             predecessors: Vec::new(),

@@ -14,6 +14,7 @@ mod harness;
 mod host;
 mod journal;
 mod judging;
+mod limits;
 mod load;
 mod log;
 mod network;
