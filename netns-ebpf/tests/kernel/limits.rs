@@ -186,7 +186,8 @@ fn two_floods_do_not_pass_more_than_the_rate() {
     let monitor = load();
     let (mut network, slots) = network(&monitor, 3);
     for (rate, length) in [(1_000_000_u64, 1400), (50_000_000, 100), (500_000_000, 20_000)] {
-        let (incoming, outgoing) = (RateLimit::bits(rate), RateLimit::bits(rate / 2));
+        let of = |rate: u64| RateLimit::bits(rate).with_burst(rate / 200);
+        let (incoming, outgoing) = (of(rate), of(rate / 2));
         let burst = |rate: RateLimit| Limits::both(rate).chosen().incoming.burst.unwrap();
         let before: Vec<_> =
             slots.iter().map(|&slot| (monitor.counters(slot), monitor.over_limits(slot))).collect();

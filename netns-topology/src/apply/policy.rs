@@ -7,7 +7,7 @@ use crate::plan::Change;
 use crate::topology::{Cable, LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
-use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
+use netns_ebpf::{Clsact, Limits, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
 impl Executor<'_, '_> {
     pub(super) fn set_policy(
@@ -37,6 +37,9 @@ impl Executor<'_, '_> {
         self.take_off(port, index, |ids| ids != present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
+            if policy.limits.is_none() && monitor.has_limits() {
+                monitor.set_limits(slot, &Limits::default())?;
+            }
             return Ok(monitor.set_policy(slot, policy)?);
         }
         // Half of it may be there: somebody took a filter away.
@@ -166,7 +169,10 @@ impl Executor<'_, '_> {
         if lent.is_none() && !self.monitors.contains_key(place) {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
+            let limits = self.work.limits;
+            let held = held.filter(|held| !held.as_ref().is_ok_and(|held| limits && !held.has_limits()));
             let monitor = match held {
+                // Those that know no limits are left to the ports that have them, until those are judged anew.
                 None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
                     // Pairs are nobody's to read here.
                     let barrier = barrier::is_supported()?;
@@ -176,7 +182,7 @@ impl Executor<'_, '_> {
                              enforced, root inside who makes an ifb device there sends what is never judged"
                         );
                     }
-                    let options = MonitorOptions { pairs: 0, barrier, ..MonitorOptions::default() };
+                    let options = MonitorOptions { pairs: 0, limits, barrier, ..MonitorOptions::default() };
                     let monitor = Monitor::load(&options)?;
                     // A barrier of earlier programs wants their mark.
                     if let Some(name) = self.record.barriers.get(place).cloned() {

@@ -15,15 +15,19 @@ pub struct RateLimit {
     pub bits: Option<u64>,
     /// Packets a second, as they would be on a wire: a train of segments counts as so many.
     pub packets: Option<u64>,
-    /// How many bytes may pass at once after a pause, of the limit by bits. `None` is what passes at the rate in 50 ms, and
-    /// 256 KiB at least, by which TCP comes up to the rate.
+    /// How many bytes may pass at once after a pause, of the limit by bits. `None` is what passes at the rate in 250 ms, and
+    /// 256 KiB at least.
+    ///
+    /// TCP that is dropped stands still for 200 ms (`TCP_RTO_MIN`), and where the way is short, as over a bridge, even its
+    /// smallest window is faster than most rates, so it comes to that again and again. With a burst of less, what the rate
+    /// makes of that time is lost, and TCP does not come up to the rate.
     ///
     /// In any time no more passes than the rate makes of it and this. A frame is what the kernel hands through at once, a
     /// train of segments of up to 64 KiB, and passes while anything is left: so trains do not starve beside small frames. What
     /// they take too much is kept for that, 64 KiB of the burst or half of it, and is made up for before anything else passes.
     /// A train that is larger than the burst passes when the bucket is full.
     pub burst: Option<u64>,
-    /// As [`Self::burst`], of the limit by packets: by default what passes in 50 ms, and 128 at least. Of those 45, or half, are
+    /// As [`Self::burst`], of the limit by packets: by default what passes in 250 ms, and 128 at least. Of those 45, or half, are
     /// kept for trains.
     pub packet_burst: Option<u64>,
 }
@@ -127,7 +131,7 @@ pub(super) struct Asked(pub(super) [u64; 4]);
 
 impl Asked {
     /// So many parts of a second may pass at once unless it is said otherwise.
-    const BURSTS: u64 = 20;
+    const BURSTS: u64 = 4;
     const LEAST_BYTES: u64 = 256 * 1024;
     const LEAST_PACKETS: u64 = 128;
 

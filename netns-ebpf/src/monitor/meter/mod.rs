@@ -32,6 +32,22 @@ pub struct OverLimits {
 }
 
 impl OverLimits {
+    /// What was over since an earlier look at the same port; what quotas have had is as it is now.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let dropped = |now: Dropped, before: Dropped| Dropped {
+            packets: now.packets.saturating_sub(before.packets),
+            bytes: now.bytes.saturating_sub(before.bytes),
+        };
+        Self {
+            limited_rx: dropped(self.limited_rx, earlier.limited_rx),
+            limited_tx: dropped(self.limited_tx, earlier.limited_tx),
+            over_quota_rx: dropped(self.over_quota_rx, earlier.over_quota_rx),
+            over_quota_tx: dropped(self.over_quota_tx, earlier.over_quota_tx),
+            used: self.used,
+        }
+    }
+
     /// Frames that were over any limit.
     #[must_use]
     pub const fn packets(&self) -> u64 {
@@ -181,7 +197,21 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn limits(&self, slot: Slot) -> Limits {
-        self.meters.as_ref().map_or_else(Limits::default, |meters| meters.limits(slot.get().into()))
+        self.limits_of(slot.get().into())
+    }
+
+    pub(super) fn limits_of(&self, slot: usize) -> Limits {
+        self.meters.as_ref().map_or_else(Limits::default, |meters| meters.limits(slot))
+    }
+
+    /// Writes a policy's limits, if it has any to say.
+    pub(super) fn write_limits(&self, slot: usize, limits: Option<Limits>) -> Result<(), MonitorError> {
+        match limits {
+            // What cannot have limits has none.
+            Some(limits) if self.meters.is_some() || !limits.is_none() => self.meters()?.write(slot, &limits),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// As [`Self::set_limits`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
@@ -226,6 +256,13 @@ impl Monitor {
     #[must_use]
     pub fn over_limits(&self, slot: Slot) -> OverLimits {
         self.meters.as_ref().map_or_else(OverLimits::default, |meters| meters.over(slot.get().into()))
+    }
+
+    /// Both, of a port that has or had limits.
+    pub(super) fn limits_and_over(&self, slot: Slot) -> Option<(Limits, OverLimits)> {
+        self.meters.as_ref()?;
+        let (limits, over) = (self.limits(slot), self.over_limits(slot));
+        (!limits.is_none() || over != OverLimits::default()).then_some((limits, over))
     }
 
     /// As [`Self::over_limits`], of what [`Self::set_unassigned_limits`] is for.

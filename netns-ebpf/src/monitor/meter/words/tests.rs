@@ -74,5 +74,5 @@ fn what_is_written_is_read_as_the_same() {
     }
     assert_eq!(Limits::default().to_string(), "none");
     assert_eq!(read("1mbit").chosen().to_string(), "1mbit,burst=256kb");
-    assert_eq!(read("8gbit").chosen().outgoing.burst, Some(50_000_000), "of 50 ms");
+    assert_eq!(read("8gbit").chosen().outgoing.burst, Some(250_000_000), "of 250 ms");
 }
