@@ -284,7 +284,7 @@ fn port_json(port: &PortReading) -> Value {
 }
 
 /// What was over a port's limits.
-fn over_json(over: &OverLimits) -> Value {
+pub(crate) fn over_json(over: &OverLimits) -> Value {
     let OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used } = over;
     json!({
         "limited_rx_packets": limited_rx.packets, "limited_rx_bytes": limited_rx.bytes,
