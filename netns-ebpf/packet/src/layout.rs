@@ -6,6 +6,7 @@
 mod checksum;
 mod meter;
 mod pairs;
+mod scope;
 mod validation;
 mod violations;
 
@@ -18,6 +19,7 @@ pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
     PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,
 };
+pub use scope::{MAX_SCOPES, Passed, SCOPE_COUNTERS, SCOPED, SCOPES, ScopeCounters};
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
     ViolationRecord, Violations, WINDOW_SHIFT, control,

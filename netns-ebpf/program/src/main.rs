@@ -25,6 +25,7 @@ mod maps;
 mod meter;
 mod pairs;
 mod rules;
+mod scope;
 mod skb;
 mod steps;
 mod validate;
@@ -74,7 +75,9 @@ fn received(context: &TcContext, slot: u32) -> i32 {
     frame::stamp(context);
     count::received(&frame);
     let fate = validate::received(context, &frame);
-    action(meter::passing(context, &frame, Way::Out, fate))
+    let fate = meter::passing(context, &frame, Way::Out, fate);
+    scope::passed(context, &frame, Way::Out, fate);
+    action(fate)
 }
 
 #[inline(always)]
@@ -85,6 +88,7 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
         if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
     let fate = validate::sent(context, &frame, from);
     let fate = meter::passing(context, &frame, Way::In, fate);
+    scope::passed(context, &frame, Way::In, fate);
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);
