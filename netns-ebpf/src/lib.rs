@@ -46,6 +46,6 @@ pub use monitor::{
     Judging, Limits, Lost, Mode, Monitor, MonitorError, MonitorOptions, NetworkGuard, NoLimit, Observer,
     OverLimits, Pair, Policy, PolicyOf, PortChange, PortIdentity, PortRates, PortReading, Predecessors,
     Quota, QuotaEvent, Rate, RateLimit, Reading, Slot, Snapshot, Station, StrayFilter, StrayFilters,
-    TcxAttachment, TestRun, Trace, Violation, ViolationEvent, are_loaded, programs_of_processes, stations,
-    test_run,
+    TcxAttachment, TestRun, Trace, Violation, ViolationEvent, are_loaded, programs_of_processes, scopes_of,
+    stations, test_run,
 };

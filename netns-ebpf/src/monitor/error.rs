@@ -113,6 +113,8 @@ pub enum MonitorError {
     },
     /// A port was to have limits, and the programs were loaded without them: [`MonitorOptions::limits`](super::MonitorOptions::limits).
     Unlimited,
+    /// Scopes were asked for, and the programs were loaded without them: [`MonitorOptions::scopes`](super::MonitorOptions::scopes).
+    Unscoped,
     /// There is no group of this number.
     NoGroup {
         /// The number.
@@ -186,6 +188,7 @@ impl MonitorError {
             | Self::OtherLayout { .. }
             | Self::ChecksumsUnseen { .. }
             | Self::Unlimited
+            | Self::Unscoped
             | Self::Verifier { .. } => ErrorKind::Unsupported,
             Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
             Self::Gone { .. } | Self::NotAssigned { .. } | Self::NoPolicy { .. } => ErrorKind::NotFound,
@@ -304,6 +307,9 @@ impl fmt::Display for MonitorError {
             ),
             Self::Unlimited => {
                 write!(f, "limit a port: the programs were loaded without limits (MonitorOptions::limits)")
+            }
+            Self::Unscoped => {
+                write!(f, "count by scope: the programs were loaded without that (MonitorOptions::scopes)")
             }
             Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
             Self::Port { operation, ifindex, source } => {

@@ -27,6 +27,7 @@ mod probe;
 mod reading;
 mod refusal;
 mod reopen;
+mod scope;
 mod since;
 mod slots;
 mod succession;
@@ -58,6 +59,7 @@ pub use observe::{
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
+pub use scope::scopes_of;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use succession::Predecessors;
@@ -74,9 +76,11 @@ use mapped::MappedArray;
 use meter::{Meters, QuotaReader};
 use pairs::PairTable;
 use policy::Validation;
+use scope::Scopes;
 use slots::Slots;
 
 /// How large a [`Monitor`] is made.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask for")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
@@ -104,6 +108,9 @@ pub struct MonitorOptions {
     /// Whether ports can have limits ([`Monitor::set_limits`]), by default not: then the programs have no code for it, and the
     /// kernel keeps 448 bytes less for each slot.
     pub limits: bool,
+    /// Whether it is counted what passes ports by where it comes from and goes to ([`Monitor::scope_counters`]), by default not:
+    /// then the programs have no code for it, and the kernel keeps 192 bytes less for each slot and possible CPU.
+    pub scopes: bool,
     /// Whether every frame that the programs see at a port is marked, so that a
     /// [`Barrier`](netns_core::barrier::Barrier) can drop those that got past them; by default not.
     ///
@@ -124,7 +131,7 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         let (slots, pairs, predecessors) = (DEFAULT_SLOTS, DEFAULT_PAIRS, Predecessors::default());
-        Self { slots, pairs, tcx: false, limits: false, barrier: false, predecessors }
+        Self { slots, pairs, tcx: false, limits: false, scopes: false, barrier: false, predecessors }
     }
 }
 
@@ -189,6 +196,8 @@ pub struct Monitor {
     /// `None` if ports can have no limits.
     meters: Option<Meters>,
     quota_events: Option<QuotaReader>,
+    /// `None` if they are not counted.
+    scopes: Option<Scopes>,
     events: EventReader,
     log: LogReader,
     /// The programs whose place ours take, where they are.

@@ -13,9 +13,12 @@ use super::mapped::MappedArray;
 use super::meter::{Meters, QuotaReader};
 use super::pairs::{Bounds, PairTable};
 use super::policy::Validation;
+use super::scope::Scopes;
 use super::slots::Slots;
 use super::{AttachedPorts, Monitor, MonitorError};
-use crate::layout::{self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, Violations};
+use crate::layout::{
+    self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters, Violations,
+};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -62,6 +65,7 @@ impl Monitor {
             (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
             (layout::METERS, size_of::<PortMeter>()),
+            (layout::SCOPE_COUNTERS, size_of::<ScopeCounters>()),
         ];
         if !sizes.into_iter().all(is_laid_out) {
             return Err(MonitorError::OtherLayout { program: programs[0] });
@@ -96,6 +100,11 @@ impl Monitor {
             Some(_) => Some(QuotaReader::new(maps.take(layout::QUOTA_EVENTS)?)?),
             None => None,
         };
+        let counted = maps.take_mapped_if_there(layout::SCOPE_COUNTERS, size_of::<ScopeCounters>())?;
+        let scopes = match counted.filter(|counters| counters.len() > 1) {
+            Some(counters) => Some(Scopes { prefixes: Mutex::new(maps.take(layout::SCOPES)?), counters }),
+            None => None,
+        };
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -119,6 +128,7 @@ impl Monitor {
             validation,
             meters,
             quota_events,
+            scopes,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
             predecessors: Vec::new(),
@@ -181,6 +191,7 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
         MapType::Array => Map::Array(data),
         MapType::Hash => Map::HashMap(data),
         MapType::RingBuf => Map::RingBuf(data),
+        MapType::LpmTrie => Map::LpmTrie(data),
         other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
     };
     Ok(Some((name.to_owned(), map)))

@@ -21,6 +21,7 @@ mod network;
 mod offloads;
 mod pairs;
 mod reopen;
+mod scopes;
 mod slots;
 mod tcx;
 mod traffic;

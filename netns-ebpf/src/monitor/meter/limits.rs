@@ -96,6 +96,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// No limits at all, as by default.
+    pub const NONE: Self =
+        Self::both(RateLimit { bits: None, packets: None, burst: None, packet_burst: None });
+
     /// The same both ways.
     #[must_use]
     pub const fn both(rate: RateLimit) -> Self {
@@ -112,7 +116,7 @@ impl Limits {
     /// Whether nothing is limited.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        *self == Self::default()
+        *self == Self::NONE
     }
 
     /// With every burst as it is chosen where it was left to choose: as [`Monitor::limits`](crate::Monitor::limits) reads

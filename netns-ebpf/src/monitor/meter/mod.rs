@@ -108,8 +108,11 @@ impl Meters {
         words[CONTROL_AT].store(control, Ordering::Release);
     }
 
-    /// Says how much may pass; what has passed stays as it is. What is reached is told again.
+    /// Says how much may pass; what has passed stays as it is. What is reached then is told again, if that is something else.
     fn write_quota(&self, slot: usize, quota: Quota) {
+        if self.quota(slot) == quota {
+            return;
+        }
         let words = self.0.words(slot);
         for (kind, bytes) in quota.kinds() {
             let word = bytes.map_or(0, |bytes| bytes.saturating_add(1));
@@ -157,8 +160,9 @@ fn store<const N: usize>(words: &[std::sync::atomic::AtomicU64], values: [u64; N
 
 impl Monitor {
     /// Says how much may pass a port: from the next frame on what is over it is dropped, and counted
-    /// ([`Self::over_limits`]). No limits at all ([`Limits::default`]) take all of them back. Of a port that is about to be
-    /// made it is said between [`Self::assign`] and the making.
+    /// ([`Self::over_limits`]). [`Limits::NONE`] takes all of them back. Of a port that is about to be made it is said between
+    /// [`Self::assign`] and the making. A port that is judged has its limits from its [`Policy`](super::Policy), which the next
+    /// [`Self::set_policy`] says anew.
     ///
     /// Some two dozen stores to memory, and no system call. It works in a process that opened the programs again
     /// ([`Self::reopen`]) as in the one that loaded them. New rates begin with a full bucket; rates that are the same as
@@ -204,12 +208,10 @@ impl Monitor {
         self.meters.as_ref().map_or_else(Limits::default, |meters| meters.limits(slot))
     }
 
-    /// Writes a policy's limits, if it has any to say.
-    pub(super) fn write_limits(&self, slot: usize, limits: Option<Limits>) -> Result<(), MonitorError> {
-        match limits {
-            // What cannot have limits has none.
-            Some(limits) if self.meters.is_some() || !limits.is_none() => self.meters()?.write(slot, &limits),
-            _ => {}
+    /// Writes a policy's limits. What cannot have any has none.
+    pub(super) fn write_limits(&self, slot: usize, limits: &Limits) -> Result<(), MonitorError> {
+        if self.meters.is_some() || !limits.is_none() {
+            self.meters()?.write(slot, limits);
         }
         Ok(())
     }
