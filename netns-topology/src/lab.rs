@@ -247,7 +247,7 @@ impl Lab {
     pub fn over_limits(&self) -> Result<Vec<(LinkName, OverLimits)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let judged = Observed::look(&Topology::default(), &record)?.judged.into_iter();
-        let limited = judged.filter(|(_, judged)| judged.policy.limits.is_some());
+        let limited = judged.filter(|(_, judged)| !judged.policy.limits.is_none());
         Ok(limited.map(|(port, judged)| (port, judged.over)).collect())
     }
 

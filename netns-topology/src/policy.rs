@@ -78,7 +78,7 @@ impl PortPolicy {
         if self.no_forward {
             rules = rules.without_forwarding();
         }
-        let limits = (!self.limits.is_none()).then(|| self.limits.chosen());
+        let limits = self.limits.chosen();
         Ok(Policy { mode: self.mode, group, limits, ..Policy::new(rules) })
     }
 

@@ -7,7 +7,7 @@ use crate::plan::Change;
 use crate::topology::{Cable, LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
-use netns_ebpf::{Clsact, Limits, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
+use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
 impl Executor<'_, '_> {
     pub(super) fn set_policy(
@@ -37,9 +37,6 @@ impl Executor<'_, '_> {
         self.take_off(port, index, |ids| ids != present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
-            if policy.limits.is_none() && monitor.has_limits() {
-                monitor.set_limits(slot, &Limits::default())?;
-            }
             return Ok(monitor.set_policy(slot, policy)?);
         }
         // Half of it may be there: somebody took a filter away.

@@ -40,7 +40,7 @@ pub(super) fn enforces(policies: Option<&Policies>, unmatched: Unmatched) -> boo
 /// Whether any port is to have limits.
 pub(super) fn limits(policies: Option<&Policies>) -> bool {
     policies.is_some_and(|policies| {
-        policies.ports.values().chain(policies.namespaces.values()).any(|policy| policy.limits.is_some())
+        policies.ports.values().chain(policies.namespaces.values()).any(|policy| !policy.limits.is_none())
     })
 }
 

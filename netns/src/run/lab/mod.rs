@@ -103,7 +103,7 @@ impl<'a> RunLab<'a> {
     /// What a namespace with these addresses may send.
     pub(crate) fn policy(&self, mac: MacAddress, addresses: &[IpAddr]) -> Result<Policy, Failure> {
         let policy = Policy::of_host(mac, addresses).map_err(|full| Failure::usage(full.to_string()))?;
-        Ok(Policy { mode: self.mode, limits: (!self.limits.is_none()).then_some(self.limits), ..policy })
+        Ok(Policy { mode: self.mode, limits: self.limits, ..policy })
     }
 
     pub(crate) fn topology(&self) -> RunShape {
