@@ -42,7 +42,7 @@ pub(crate) fn command() -> clap::Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Bring up the topology that a file describes, or change what differs from it.
     Up(UpArguments),
     /// Take down what was brought up of a topology file.

@@ -88,7 +88,8 @@ impl Executor<'_, '_> {
     /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
     pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
         for change in steps.iter().flat_map(|step| &step.changes) {
-            if let Change::AddCable(Cable { ends: [port, _], policy: Some(policy), .. }) = change
+            if let Change::AddCable(cable) = change
+                && let Cable { ends: [port, _], policy: Some(policy), .. } = &**cable
                 && policy.mode == Mode::Enforce
             {
                 let index = self.choose(&port.link);

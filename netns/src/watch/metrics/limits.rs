@@ -1,7 +1,7 @@
 //! The metrics of ports that have limits.
 
 use super::families::{counter, family, label};
-use netns_ebpf::{OverLimits, PortReading, Reading};
+use netns_ebpf::{OverLimits, PortReading, Quota, Reading};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 /// A counter: its name, what it is, and where it is in what was over limits.
@@ -54,7 +54,7 @@ pub(super) fn families(
         let metrics = limited().map(|(port, (_, over))| counter(value(over), labels(port)));
         family(name, help, MetricType::COUNTER, metrics.collect())
     });
-    let used = limited().filter(|(_, (limits, _))| limits.quota != Default::default());
+    let used = limited().filter(|(_, (limits, _))| limits.quota != Quota::default());
     let used = used.flat_map(|(port, (_, over))| {
         let used = &over.used;
         [("in", used.incoming), ("out", used.outgoing), ("total", used.total)].map(|(quota, bytes)| {
