@@ -12,6 +12,7 @@ use crate::plan::{Change, plan};
 use crate::processes::{self, CommandState};
 use crate::record::{Record, Store};
 use crate::topology::{LinkName, ShellCommand, Topology};
+use netns_ebpf::OverLimits;
 use netns_ebpf::layout::Violations;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -237,6 +238,18 @@ impl Lab {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let judged = Observed::look(&Topology::default(), &record)?.judged;
         Ok(judged.into_iter().map(|(port, judged)| (port, judged.violations)).collect())
+    }
+
+    /// What was over the limits of interfaces, each by the name of its port, of those that have limits, since the policy was set
+    /// up. Nothing if the topology is not up.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn over_limits(&self) -> Result<Vec<(LinkName, OverLimits)>> {
+        let Some(record) = self.record()? else { return Ok(Vec::new()) };
+        let judged = Observed::look(&Topology::default(), &record)?.judged.into_iter();
+        let limited = judged.filter(|(_, judged)| !judged.policy.limits.is_none());
+        Ok(limited.map(|(port, judged)| (port, judged.over)).collect())
     }
 
     /// The commands that were started, and what has become of each. Nothing if the topology is not up.

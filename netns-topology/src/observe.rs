@@ -13,7 +13,7 @@ use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Ahead, Clsact, Mode, Monitor, MonitorError, Policy, Trace};
+use netns_ebpf::{Ahead, Clsact, Mode, Monitor, MonitorError, OverLimits, Policy, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -53,6 +53,8 @@ pub struct JudgedPort {
     pub policy: Policy,
     /// What was found wrong.
     pub violations: Violations,
+    /// What was over its limits.
+    pub over: OverLimits,
 }
 
 /// A way out of a bridge.
@@ -270,7 +272,7 @@ impl Observed {
                 if !ahead.is_empty() {
                     self.ahead.insert(name.clone(), ahead);
                 }
-                if let Some(JudgedPort { policy, violations }) = &mut judged {
+                if let Some(JudgedPort { policy, violations, .. }) = &mut judged {
                     let dropped = unjudged.iter().filter(|one| one.port == index).map(|one| one.packets);
                     violations.packets[usize::from(Reason::Unjudged.code())] += dropped.sum::<u64>();
                     // What is enforced takes both the programs and the barrier.
@@ -330,8 +332,11 @@ fn judged(
     let (Some(slot), Some(ahead)) = (monitor.slot(index), monitor.ahead(socket, index)?) else {
         return Ok((None, Vec::new()));
     };
-    let policy = monitor.policy(slot);
-    Ok((policy.map(|policy| JudgedPort { policy, violations: monitor.violations(slot) }), ahead))
+    let of = |policy| {
+        let (violations, over) = (monitor.violations(slot), monitor.over_limits(slot));
+        JudgedPort { policy, violations, over }
+    };
+    Ok((monitor.policy(slot).map(of), ahead))
 }
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC

@@ -3,10 +3,11 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, RingBuf};
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{
-    Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortRules, ViolationRecord, Violations,
+    Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortMeter, PortRules, QuotaRecord, ScopeCounters,
+    ViolationRecord, Violations,
 };
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
@@ -45,6 +46,30 @@ pub(crate) static GROUPS: Array<u64, { MAX_GROUPS as usize }, { BPF_F_MMAPABLE a
 /// Violations, told.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<ViolationRecord, 4096> = RingBuf::new();
+
+/// What limits each port. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static METERS: Array<PortMeter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Quotas that were reached, told.
+#[btf_map]
+pub(crate) static QUOTA_EVENTS: RingBuf<QuotaRecord, 4096> = RingBuf::new();
+
+/// Whether ports can have limits. A constant to the verifier, as [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static METERED: Global<u8> = Global::new(0);
+
+/// Which scope addresses are of, by prefix. Written by user space while frames pass.
+#[btf_map]
+pub(crate) static SCOPES: LpmTrie<[u32; 4], u32, 1> = LpmTrie::new();
+
+/// What passed each port, by scope. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static SCOPE_COUNTERS: Array<ScopeCounters, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Whether scopes are counted. A constant to the verifier, as [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static SCOPED: Global<u8> = Global::new(0);
 
 /// Counter lines per slot: one for each CPU that can ever be.
 #[unsafe(no_mangle)]

@@ -111,6 +111,10 @@ pub enum MonitorError {
         /// Why they cannot.
         why: &'static str,
     },
+    /// A port was to have limits, and the programs were loaded without them: [`MonitorOptions::limits`](super::MonitorOptions::limits).
+    Unlimited,
+    /// Scopes were asked for, and the programs were loaded without them: [`MonitorOptions::scopes`](super::MonitorOptions::scopes).
+    Unscoped,
     /// There is no group of this number.
     NoGroup {
         /// The number.
@@ -183,6 +187,8 @@ impl MonitorError {
             | Self::ByteOrder
             | Self::OtherLayout { .. }
             | Self::ChecksumsUnseen { .. }
+            | Self::Unlimited
+            | Self::Unscoped
             | Self::Verifier { .. } => ErrorKind::Unsupported,
             Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
             Self::Gone { .. } | Self::NotAssigned { .. } | Self::NoPolicy { .. } => ErrorKind::NotFound,
@@ -299,6 +305,12 @@ impl fmt::Display for MonitorError {
                 "enforce a policy: {why}; without that the programs do not see where a checksum is written after they \
                  have judged a frame, and a sender could change by it what was judged"
             ),
+            Self::Unlimited => {
+                write!(f, "limit a port: the programs were loaded without limits (MonitorOptions::limits)")
+            }
+            Self::Unscoped => {
+                write!(f, "count by scope: the programs were loaded without that (MonitorOptions::scopes)")
+            }
             Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
             Self::Port { operation, ifindex, source } => {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")

@@ -88,7 +88,8 @@ impl Executor<'_, '_> {
     /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
     pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
         for change in steps.iter().flat_map(|step| &step.changes) {
-            if let Change::AddCable(Cable { ends: [port, _], policy: Some(policy), .. }) = change
+            if let Change::AddCable(cable) = change
+                && let Cable { ends: [port, _], policy: Some(policy), .. } = &**cable
                 && policy.mode == Mode::Enforce
             {
                 let index = self.choose(&port.link);
@@ -166,7 +167,10 @@ impl Executor<'_, '_> {
         if lent.is_none() && !self.monitors.contains_key(place) {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
+            let limits = self.work.limits;
+            let held = held.filter(|held| !held.as_ref().is_ok_and(|held| limits && !held.has_limits()));
             let monitor = match held {
+                // Those that know no limits are left to the ports that have them, until those are judged anew.
                 None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
                     // Pairs are nobody's to read here.
                     let barrier = barrier::is_supported()?;
@@ -176,7 +180,7 @@ impl Executor<'_, '_> {
                              enforced, root inside who makes an ifb device there sends what is never judged"
                         );
                     }
-                    let options = MonitorOptions { pairs: 0, barrier, ..MonitorOptions::default() };
+                    let options = MonitorOptions { pairs: 0, limits, barrier, ..MonitorOptions::default() };
                     let monitor = Monitor::load(&options)?;
                     // A barrier of earlier programs wants their mark.
                     if let Some(name) = self.record.barriers.get(place).cloned() {

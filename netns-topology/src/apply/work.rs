@@ -34,6 +34,8 @@ pub(crate) struct Work<'w> {
     pub(crate) store: &'w Store,
     /// The programs that judge ports of the host; `None` loads some where a port is judged.
     pub(crate) monitor: Option<&'w Monitor>,
+    /// Whether programs that are loaded here are to know limits.
+    pub(crate) limits: bool,
     /// Namespaces that are open. Those of a topology without a record are found here alone.
     pub(crate) held: OpenNamespaces,
     /// What keeps frames from getting past the programs.
@@ -53,6 +55,7 @@ impl<'w> Work<'w> {
         Self {
             store,
             monitor: None,
+            limits: false,
             held: OpenNamespaces::new(),
             barriers: BTreeMap::new(),
             left: Vec::new(),

@@ -177,7 +177,11 @@ fn read_single(
         return Err((name.span(), message));
     };
     let other = [table.bridge.as_ref().map(Spanned::span), table.peer.as_ref().map(Spanned::span)];
-    let port = [table.port.as_ref().map(Spanned::span), table.policy.as_ref().map(Spanned::span)];
+    let port = [
+        table.port.as_ref().map(Spanned::span),
+        table.policy.as_ref().map(Spanned::span),
+        table.limit.as_ref().map(Spanned::span),
+    ];
     if let Some(wrong) = other.into_iter().chain(port).flatten().next() {
         return Err((
             wrong,
@@ -224,12 +228,8 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                 let mut port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of.map(|address| address.net));
-                let policy = end
-                    .table
-                    .policy
-                    .as_ref()
-                    .map(|policy| read_policy(policy, own, from_host))
-                    .transpose()?;
+                let policy =
+                    read_policy(end.table.policy.as_ref(), end.table.limit.as_ref(), own, from_host)?;
                 let is_enforced = policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
                 if let Some(topology::PortSpec { options, .. }) = port.port.as_mut().filter(|_| is_enforced) {
                     // They are to pass the port's barrier.
@@ -247,6 +247,10 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                 if let Some(policy) = &end.table.policy {
                     let message = "a policy is judged at the port of a bridge; expected `bridge`".to_owned();
                     return Err((policy.span(), message));
+                }
+                if let Some(limit) = &end.table.limit {
+                    let message = "a limit is one of a bridge's port; expected `bridge`".to_owned();
+                    return Err((limit.span(), message));
                 }
                 let far = other_end(into, ends, end, peer)?;
                 // Each end names the other: the first one makes the cable.

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::name;
 use netns_core::nat::Publication;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
+use netns_ebpf::Limits;
 use netns_topology::PublishedPorts;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -27,6 +28,8 @@ pub(crate) struct RunPlan {
     pub(crate) masquerade: bool,
     /// The ports of the host that lead in.
     pub(crate) published: Vec<Publication>,
+    /// How much may pass each port.
+    pub(crate) limits: Limits,
 }
 
 /// A network and the host's address in it.
@@ -92,8 +95,8 @@ impl RunPlan {
                 "--topology pair has no host, which alone can let anything out (--masquerade) or in (--publish)",
             ));
         }
-        let bridge_mac = MacAddress::local(random);
-        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published })
+        let (bridge_mac, limits) = (MacAddress::local(random), arguments.limit.unwrap_or_default());
+        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published, limits })
     }
 
     /// Whether anything is let out of the host, or in.
