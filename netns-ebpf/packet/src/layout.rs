@@ -4,11 +4,16 @@
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
 mod checksum;
+mod egress;
 mod pairs;
 mod validation;
 mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
+pub use egress::{
+    CONVERSATIONS, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS,
+    EGRESS_RANGES, EgressEntry, EgressKey, EgressPort, EgressRange, STREAM_TIME, is_tunnel,
+};
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
     PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,

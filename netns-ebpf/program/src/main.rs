@@ -18,6 +18,7 @@ mod checksum;
 mod copy;
 mod count;
 mod direct;
+mod egress;
 mod frame;
 mod host;
 mod log;
@@ -72,7 +73,8 @@ fn received(context: &TcContext, slot: u32) -> i32 {
     frame::carry_slot(context, slot);
     frame::stamp(context);
     count::received(&frame);
-    action(validate::received(context, &frame))
+    let fate = validate::received(context, &frame);
+    action(if matches!(fate, Fate::Pass) { egress::received(context, slot) } else { fate })
 }
 
 #[inline(always)]
@@ -85,6 +87,7 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);
+        egress::sent(context, slot);
     }
     action(fate)
 }
