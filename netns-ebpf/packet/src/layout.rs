@@ -12,7 +12,8 @@ mod violations;
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
 pub use egress::{
     CONVERSATIONS, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS,
-    EGRESS_RANGES, EgressEntry, EgressKey, EgressPort, EgressRange, STREAM_TIME, is_tunnel,
+    EGRESS_RANGES, EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME,
+    is_tunnel,
 };
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType};
 use aya::programs::loaded_programs;
 
+use super::egress::Egress;
 use super::events::EventReader;
 use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
@@ -108,6 +109,7 @@ impl Monitor {
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
+            destinations: Egress::take(&mut maps)?,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
             predecessors: Vec::new(),
@@ -123,7 +125,7 @@ pub fn are_loaded(programs: [u32; 2]) -> bool {
 
 impl Maps {
     /// A map that not every program has, mapped.
-    fn take_mapped_if_there(
+    pub(super) fn take_mapped_if_there(
         &mut self,
         name: &'static str,
         size: usize,
@@ -170,6 +172,7 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
         MapType::Array => Map::Array(data),
         MapType::Hash => Map::HashMap(data),
         MapType::RingBuf => Map::RingBuf(data),
+        MapType::ArrayOfMaps => Map::ArrayOfMaps(data),
         other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
     };
     Ok(Some((name.to_owned(), map)))

@@ -12,6 +12,9 @@ pub const CONVERSATIONS: &str = "CONVERSATIONS";
 /// The read-only global (`u32`) that says how many policies there can be; 0 if none is looked for.
 pub const EGRESS_LIMIT: &str = "EGRESS_LIMIT";
 
+/// For how many conversations there is room, of all ports together.
+pub const MAX_CONVERSATIONS: u32 = 65_536;
+
 /// How long answers to a datagram or an echo request pass, in nanoseconds: three minutes (RFC 4787 asks a NAT for two).
 pub const DATAGRAM_TIME: u64 = 180 * 1_000_000_000;
 /// How long segments pass after the last one of a TCP connection that somebody else opened: a little more than two hours
