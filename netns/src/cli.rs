@@ -121,6 +121,10 @@ pub(crate) struct RunArguments {
     /// of UDP at one address. May be given several times.
     #[arg(long, value_name = "PORTS", conflicts_with = "isolated")]
     pub(crate) publish: Vec<PublishedPorts>,
+    /// Where the namespaces may send to: an egress policy, with the keys of a topology's `[egress.NAME]`. What it refuses is
+    /// counted, and dropped with --enforce.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) egress: Option<PathBuf>,
     /// Do all of it inside a private host namespace; the machine's own network is not touched.
     #[arg(long)]
     pub(crate) isolated: bool,
