@@ -122,6 +122,10 @@ pub(crate) struct RunArguments {
     /// of UDP at one address. May be given several times.
     #[arg(long, value_name = "PORTS", conflicts_with = "isolated")]
     pub(crate) publish: Vec<PublishedPorts>,
+    /// Where the namespaces may send to: an egress policy, with the keys of a topology's `[egress.NAME]`. What it refuses is
+    /// counted, and dropped with --enforce.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) egress: Option<PathBuf>,
     /// How much may pass between each namespace and the bridge, in tc's words: 100mbit both ways, or
     /// in=1gbit,out=100mbit,out=10kpps,burst=1mb,quota=10gb. What is over it is dropped and counted.
     #[arg(long, value_name = "LIMITS")]

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType};
 use aya::programs::loaded_programs;
 
+use super::egress::Egress;
 use super::events::EventReader;
 use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
@@ -126,6 +127,7 @@ impl Monitor {
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
+            destinations: Egress::take(&mut maps)?,
             meters,
             quota_events,
             scopes,
@@ -144,7 +146,7 @@ pub fn are_loaded(programs: [u32; 2]) -> bool {
 
 impl Maps {
     /// A map that not every program has, mapped.
-    fn take_mapped_if_there(
+    pub(super) fn take_mapped_if_there(
         &mut self,
         name: &'static str,
         size: usize,
@@ -191,6 +193,7 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
         MapType::Array => Map::Array(data),
         MapType::Hash => Map::HashMap(data),
         MapType::RingBuf => Map::RingBuf(data),
+        MapType::ArrayOfMaps => Map::ArrayOfMaps(data),
         MapType::LpmTrie => Map::LpmTrie(data),
         other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
     };
