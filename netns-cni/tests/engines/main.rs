@@ -6,5 +6,6 @@ mod containerd;
 mod cri;
 mod image;
 mod installed;
+mod netavark;
 mod network;
 mod podman;
