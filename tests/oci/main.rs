@@ -5,3 +5,4 @@ mod docs;
 mod podman;
 mod recipes;
 mod spawn;
+mod systemd;
