@@ -54,7 +54,7 @@ fn published(installed: Installed, host: &Host, client: Option<&Path>) -> Vec<St
 
 fn many(host: &Host, client: Option<&Path>) {
     let network = network();
-    let node = Node::start(Installed::Ours, &network, client);
+    let mut node = Node::start(Installed::Ours, &network, client);
     let host: &Namespace = host.namespace();
     let pods = node.run(&["pod", &MANY.to_string()]);
     let addresses: BTreeSet<&str> = pods.iter().map(|pod| pod.address.as_str()).collect();
@@ -67,7 +67,9 @@ fn many(host: &Host, client: Option<&Path>) {
     assert_eq!(network.reserved().len(), kept.len());
     assert_eq!(links().len(), kept.len() + 1, "{:?}", links());
     serves(host, &format!("{}:80", kept[0].address), "pod-0");
-    // The node fails: the engine's namespaces have names, and stay until they are collected.
+    // More are on their way when the node fails. The engine's namespaces have names, and stay until they are collected.
+    node.begin(&["late", "20"]);
+    eventually("some are made", || network.reserved().len() > kept.len() + 3);
     node.machine().kill_everything();
     network.collect(node.machine(), &[]);
     assert_nothing_but(&[]);
@@ -108,6 +110,12 @@ impl Node {
 
     fn run(&self, arguments: &[&str]) -> Vec<Pod> {
         read(&self.machine().run(&self.client, &[&[SOCKET, "run"], arguments].concat()).fine())
+    }
+
+    /// As [`Node::run`], without waiting for them.
+    fn begin(&mut self, arguments: &[&str]) {
+        let command = [&["exec", &self.client, SOCKET, "run"], arguments].concat().join(" ");
+        self.containerd.machine.start("sh", &["-c", &command]);
     }
 
     fn stop(&self, pods: &[Pod]) {
