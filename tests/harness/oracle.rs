@@ -31,6 +31,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("bwrap", "bubblewrap"),
+    ("bird", "bird2"),
     ("newuidmap", "uidmap"),
     ("lxc-execute", "lxc"),
     ("iptables-legacy", "iptables"),

@@ -8,4 +8,5 @@ mod image;
 mod installed;
 mod netavark;
 mod network;
+mod nodes;
 mod podman;
