@@ -13,6 +13,7 @@ mod manual;
 pub mod messages;
 mod name;
 mod net;
+mod notify;
 mod observe;
 mod outlet;
 pub mod output;

@@ -7,6 +7,7 @@ use crate::cli::{ObserveArguments, Unmatched};
 use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::notify;
 use crate::output::{json_line, stream};
 use crate::require;
 use crate::signals::Stop;
@@ -180,6 +181,7 @@ impl Watching<'_> {
             let count = bridge.observer.ports().count();
             writeln!(out, "{}: {count} {}", bridge.name, if count == 1 { "port" } else { "ports" })?;
         }
+        notify::ready();
         watch::watch(bridge, &self.arguments.watch, &self.stop, &mut out, self.metrics.as_ref())
     }
 }

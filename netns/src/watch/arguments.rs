@@ -21,6 +21,9 @@ pub(crate) struct WatchArguments {
     /// Lines of text on stdout, on a terminal too.
     #[arg(long, conflicts_with = "json")]
     pub(crate) plain: bool,
+    /// No counters: only what happens to ports, and which frames may not be sent. For a service, beside `--metrics`.
+    #[arg(short, long, conflicts_with_all = ["once", "screenshot"])]
+    pub(crate) quiet: bool,
     /// Show the counters once, after one interval, and end.
     #[arg(long, conflicts_with = "duration")]
     pub(crate) once: bool,

@@ -22,6 +22,8 @@ const MATRIX: usize = 8;
 pub(super) struct Lines<'a> {
     pub(super) out: &'a mut Outlet,
     pub(super) json: bool,
+    /// Whether counters are left out.
+    pub(super) quiet: bool,
     /// How many pairs a reading lists in JSON.
     pub(super) pairs: PairLimit,
     pub(super) started: Instant,
@@ -89,6 +91,9 @@ impl Lines<'_> {
             return Ok(false);
         }
         self.left_out()?;
+        if self.quiet {
+            return Ok(true);
+        }
         let time = now.taken - self.started;
         if self.json {
             json_line(self.out, &json(now, time.as_secs_f64(), self.pairs))?;

@@ -25,6 +25,7 @@ mod observe_judged;
 mod observe_scale;
 mod ours;
 mod ours_topology;
+mod quiet;
 mod run;
 mod shared_settings;
 mod takeover;
