@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to show what passes. On a terminal: live, with keys; `?` tells which.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(crate) struct WatchArguments {
     /// How long to watch [default: until Ctrl-C].
