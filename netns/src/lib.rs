@@ -7,11 +7,13 @@
 mod bench;
 mod clean;
 mod cli;
+mod containers;
 mod counting;
 pub mod failure;
 mod manual;
 pub mod messages;
 mod name;
+mod namespace;
 mod net;
 mod notify;
 mod observe;

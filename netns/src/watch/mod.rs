@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 mod change;
+mod heads;
 mod lines;
 mod live;
 pub(crate) mod metrics;
@@ -18,6 +19,7 @@ use crate::signals::Stop;
 use arguments::WatchArguments;
 use metrics::Metrics;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -108,7 +110,8 @@ pub(crate) fn watch(
     out.flush()?;
     let mut outlet = Outlet::new(out)?;
     let WatchArguments { json, quiet, pairs, .. } = *arguments;
-    let mut lines = lines::Lines { out: &mut outlet, json, quiet, pairs, started: Instant::now() };
+    let (started, names) = (Instant::now(), HashMap::new());
+    let mut lines = lines::Lines { out: &mut outlet, json, quiet, pairs, started, names };
     let messages = Aside::begin()?;
     let outcome = watch_lines(source, arguments, stop, &mut lines, publish)
         // What happened in the end.

@@ -19,6 +19,7 @@ mod limits;
 mod live;
 mod manual;
 mod metrics;
+mod names;
 mod net;
 mod observe;
 mod observe_judged;
