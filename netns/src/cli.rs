@@ -156,8 +156,8 @@ pub(crate) struct ObserveArguments {
     /// The bridge, by its name or an alternative name.
     #[arg(required_unless_present = "cleanup")]
     pub(crate) bridge: Option<String>,
-    /// The named namespace that the bridge is in [default: this one].
-    #[arg(short = 'n', long, value_name = "NS")]
+    /// The namespace that the bridge is in: its name, the number of a process in it, or a path [default: this one].
+    #[arg(short = 'n', long, value_name = "NAME|PID|PATH")]
     pub(crate) netns: Option<String>,
     #[command(flatten)]
     pub(crate) watch: WatchArguments,
