@@ -3,6 +3,7 @@
 
 mod bridge;
 mod damage;
+mod firewall;
 mod front;
 mod host_local;
 mod outside;

@@ -122,6 +122,7 @@ fn a_kill_in_add_leaves_nothing_that_del_or_gc_does_not_find() {
         runtime.list["plugins"][0]["macspoofchk"] = json!(true);
         runtime.list["plugins"][0]["ipMasq"] = json!(true);
         runtime.list["plugins"][0]["type"] = json!("netns-cni");
+        runtime.list["plugins"][0]["firewall"] = json!({"ingressPolicy": "isolated"});
         runtime.list["plugins"][0]["capabilities"] = json!({"portMappings": true});
         runtime.capabilities =
             json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
@@ -159,6 +160,8 @@ fn a_kill_in_del_leaves_nothing_that_del_or_gc_does_not_find() {
         containers(&["one"]);
         let mut runtime = ours("1.1.0");
         runtime.list["plugins"][0]["ipMasq"] = json!(true);
+        runtime.list["plugins"][0]["type"] = json!("netns-cni");
+        runtime.list["plugins"][0]["firewall"] = json!({"ingressPolicy": "isolated"});
         let result = runtime.add(ONE).fine();
         let (command, input) = runtime.prepare_first("DEL", ONE, &result);
         let calls = calls(&command, &input);
