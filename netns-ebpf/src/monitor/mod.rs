@@ -11,6 +11,7 @@ mod ends;
 mod error;
 mod events;
 mod guard;
+mod held;
 mod hook;
 mod kernel_answer;
 mod kernel_types;
@@ -49,6 +50,7 @@ pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
+pub use held::HeldMonitor;
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
     PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,

@@ -93,7 +93,7 @@ impl Policy {
 }
 
 const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
-const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
+pub(super) const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
 const RULES_AT: usize = std::mem::offset_of!(PortRules, rules) / size_of::<u64>();
 
 /// The mapped arrays of validation.
@@ -152,7 +152,7 @@ impl Validation {
     }
 
     /// The first word: control and group, each half where the layout has it.
-    fn write_control(&self, slot: usize, control: u32, group: u32) {
+    pub(super) fn write_control(&self, slot: usize, control: u32, group: u32) {
         let [a, b, c, d] = control.to_ne_bytes();
         let [e, f, g, h] = group.to_ne_bytes();
         let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
@@ -166,7 +166,7 @@ impl Validation {
     }
 
     /// Writes the rules that do not hold, and lets them hold.
-    fn write(&self, slot: usize, policy: &Policy) {
+    pub(super) fn write(&self, slot: usize, policy: &Policy) {
         let active = !self.read_control(slot).0 & control::ACTIVE;
         let first = RULES_AT + usize::from(active != 0) * RULE_WORDS;
         let words = self.policies.words(slot)[first..][..RULE_WORDS].iter();
@@ -174,6 +174,21 @@ impl Validation {
             word.store(value, Ordering::Relaxed);
         }
         self.write_control(slot, policy.mode.bits() | active, policy.group.into());
+    }
+
+    /// What a slot's port may send.
+    pub(super) fn policy(&self, slot: Slot) -> Option<Policy> {
+        let slot = usize::from(slot.get());
+        let (control, group) = self.read_control(slot);
+        let mode = match control & control::MODE {
+            control::OBSERVE => Mode::Observe,
+            control::ENFORCE => Mode::Enforce,
+            _ => return None,
+        };
+        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
+        let words = self.policies.words(slot);
+        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
+        Some(Policy { rules: Rules::from_words(words), mode, group: u8::try_from(group).ok()? })
     }
 }
 
@@ -202,19 +217,8 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
-        let slot = usize::from(slot.get());
-        let (control, group) = self.validation.read_control(slot);
-        let mode = match control & control::MODE {
-            control::OBSERVE => Mode::Observe,
-            control::ENFORCE => Mode::Enforce,
-            _ => return None,
-        };
-        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
-        let words = self.validation.policies.words(slot);
-        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
-        Some(Policy { rules: Rules::from_words(words), mode, group: u8::try_from(group).ok()? })
+        self.validation.policy(slot)
     }
-
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
     ///
     /// # Errors
@@ -321,6 +325,13 @@ impl Monitor {
 
     fn violations_of(&self, slot: usize) -> Violations {
         Violations::from_words(&self.validation.violations.read(slot))
+    }
+
+    /// Whether the programs see where checksums will be written, without which nothing can be enforced. Asked once a
+    /// process.
+    #[must_use]
+    pub fn can_enforce() -> bool {
+        check_mode(Mode::Enforce).is_ok()
     }
 }
 
