@@ -179,7 +179,7 @@ impl PluginKind {
 fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
     let keys = request.keys();
     let runtime = keys.inside("runtimeConfig")?;
-    let asked = [("guard", &keys), ("sysctl", &keys), ("bandwidth", &runtime)];
+    let asked = [("sysctl", &keys), ("bandwidth", &runtime)];
     for (key, keys) in asked {
         if let Some(value) = keys.get(key) {
             return Err(CniFailure::unsupported(&keys.path(key), value, "netns-cni does not do this"));

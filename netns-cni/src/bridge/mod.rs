@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod config;
 mod detach;
+mod guard;
 mod hiding;
 mod shared_bridge;
 
@@ -31,17 +32,20 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
 /// `GC`; of a network without attachments the bridge goes too.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     detach::collect(request)?;
-    if request.valid_attachments()?.is_empty() {
-        shared_bridge::remove(&mut RouteSocket::open()?, BridgeConfig::read(request)?.bridge)?;
+    let is_last = request.valid_attachments()?.is_empty();
+    let config = BridgeConfig::read(request)?;
+    let mut socket = RouteSocket::open()?;
+    if config.guard.is_some() {
+        guard::collect(&mut socket, config.bridge, is_last)?;
     }
-    Ok(())
+    if is_last { shared_bridge::remove(&mut socket, config.bridge) } else { Ok(()) }
 }
 
 /// `STATUS`: whether the next `ADD` would find privileges, a place on the bridge, and an address.
 pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     let config = BridgeConfig::read(request)?;
     crate::unavailable_without_privilege()?;
-    if config.masquerade || config.spoof_check {
+    if config.masquerade || config.spoof_check || config.guard.is_some() {
         unavailable_without_filters()?;
     }
     let mut socket = RouteSocket::open()?;

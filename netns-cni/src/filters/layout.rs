@@ -2,8 +2,8 @@
 //! of a set.
 
 use super::sets::{
-    ADDRESSED, ALLOWED, APART, CHECKED, HAIRPIN, HIDDEN, KEPT, LOCALNET, NEAR, NamedSet, PARTED, PORTS, SAME,
-    SetPair, VEILED, WALLED,
+    ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
+    PARTED, PORTS, SAME, SetPair, VEILED, WALLED,
 };
 use netns_core::nftables::{
     Base, Chain, Comparison, CtKey, DESTINATION_CHANGED, Expressions, Family, FibAddress, Header, InetHook,
@@ -35,7 +35,7 @@ pub(super) const INET_SETS: [NamedSet; 18] = {
     let [m, n] = WALLED.both();
     [a, b, c, d, e, f, g, h, i, j, k, l, m, n, LOCALNET, KEPT, PARTED, SAME]
 };
-pub(super) const BRIDGE_SETS: [NamedSet; 3] = [CHECKED, ALLOWED, APART];
+pub(super) const BRIDGE_SETS: [NamedSet; 5] = [CHECKED, ALLOWED, APART, BARRED, JUDGED];
 
 /// A family of addresses: where they are in packets, and how many words of a register they take.
 #[derive(Debug, Clone, Copy)]
@@ -241,4 +241,36 @@ pub(super) fn encode_bridge(transaction: &mut Transaction, table: Table<'_>) {
         rule.counter();
         rule.verdict(RuleVerdict::Drop);
     });
+    encode_barrier(transaction, table);
+}
+
+/// What a port sent and no program has seen: see [`netns_core::barrier`], whose rules these are, with the mark in a set.
+fn encode_barrier(transaction: &mut Transaction, table: Table<'_>) {
+    let unjudged = |rule: &mut Expressions<'_, '_>| {
+        rule.meta(MetaKey::InputIndex, Register::One);
+        rule.lookup(Register::One, &BARRED.set(table));
+        rule.counter();
+        rule.verdict(RuleVerdict::Drop);
+    };
+    for (name, base) in [("barrier", Base::prerouting(i32::MIN)), ("reserved", Base::input(i32::MIN))] {
+        let chain = Chain { table, name, base: Some(base) };
+        chain::encode_create(transaction, &chain);
+        if name == "reserved" {
+            // At this hook others' rules may have changed the priority of all but those that bridges keep for themselves,
+            // 01:80:c2:00:00:00 to 0f.
+            rule::encode_append(transaction, &chain, |rule| {
+                rule.payload(Header::Link, 0, 6, Register::One);
+                rule.mask(Register::One, [0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]);
+                rule.compare(Register::One, Comparison::NotEqual, &[0x01, 0x80, 0xc2, 0, 0, 0]);
+                rule.verdict(RuleVerdict::Accept);
+            });
+        }
+        rule::encode_append(transaction, &chain, |rule| {
+            rule.meta(MetaKey::InputIndex, Register::Word(0));
+            rule.meta(MetaKey::Priority, Register::Word(1));
+            rule.lookup(Register::One, &JUDGED.set(table));
+            rule.verdict(RuleVerdict::Accept);
+        });
+        rule::encode_append(transaction, &chain, unjudged);
+    }
 }

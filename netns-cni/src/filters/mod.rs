@@ -10,8 +10,8 @@ mod sets;
 
 pub(crate) use owner::{ElementOwner, is_of_network};
 pub(crate) use sets::{
-    ADDRESSED, ALLOWED, APART, CHECKED, HAIRPIN, HIDDEN, KEPT, LOCALNET, NEAR, NamedSet, PARTED, PORTS, SAME,
-    SetEntry, VEILED, WALLED,
+    ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
+    PARTED, PORTS, SAME, SetEntry, VEILED, WALLED,
 };
 
 use crate::failure::{CniFailure, FailureCode, Outcome};

@@ -4,7 +4,7 @@ use netns_core::MacAddress;
 use netns_core::nftables::{KeyType, MapData, Set, SetOptions, Table};
 use std::net::{IpAddr, SocketAddr};
 
-use KeyType::{EthernetAddress, InterfaceIndex, InternetProtocol, Ipv4Address, Ipv6Address, Port};
+use KeyType::{EthernetAddress, InterfaceIndex, InternetProtocol, Ipv4Address, Ipv6Address, Mark, Port};
 
 /// A set or a map of one of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,10 @@ pub(crate) const SAME: NamedSet = named("same", 18, &[InterfaceIndex, InterfaceI
 pub(crate) const APART: NamedSet = NamedSet { key: InterfaceIndex, ..named("apart", 3, &[]) };
 /// Ports of bridges whose frames are looked at, and the source addresses that those may have.
 pub(crate) const CHECKED: NamedSet = NamedSet { key: InterfaceIndex, ..named("checked", 1, &[]) };
+/// Ports of bridges whose frames are dropped unless the program at the port has marked them.
+pub(crate) const BARRED: NamedSet = NamedSet { key: InterfaceIndex, ..named("barred", 4, &[]) };
+/// Each of them with the mark, which the frames have as their priority.
+pub(crate) const JUDGED: NamedSet = named("judged", 5, &[InterfaceIndex, Mark]);
 /// See [`CHECKED`].
 pub(crate) const ALLOWED: NamedSet = named("allowed", 2, &[InterfaceIndex, EthernetAddress]);
 
@@ -208,6 +212,12 @@ impl SetEntry {
     /// A link, of a set of links.
     pub(crate) fn link(set: NamedSet, index: u32) -> Self {
         Self { set, key: Parts::default().index(index), data: None, words: format!("the link {index}") }
+    }
+
+    /// A port of a bridge and the mark of its frames.
+    pub(crate) fn judged(port: u32, stamp: u32) -> Self {
+        let key = Parts::default().index(port).index(stamp);
+        Self { set: JUDGED, key, data: None, words: format!("the link {port}") }
     }
 
     /// A port of a bridge and the source address of its frames.

@@ -5,6 +5,7 @@ mod bridge;
 mod damage;
 mod firewall;
 mod front;
+mod guard;
 mod host_local;
 mod outside;
 mod portmap;
