@@ -7,17 +7,19 @@
 //! A slot belongs to whichever process writes its port into the map of policies first, by one exchange in memory that all of them
 //! have mapped. So processes need no lock among each other.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError};
+use aya::maps::{Array, HashMap as BpfHashMap, MapData, MapError};
 use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
 use super::load::{LoadedProgram, Maps};
-use super::policy::{PORT_AT, Validation};
+use super::mapped::MappedArray;
+use super::policy::{PORT_AT, PolicyTable};
 use super::reopen::{map_array, open_map, open_program, unreadable};
 use super::{Monitor, MonitorError, Policy, Slot};
 use crate::layout::{self, PortCounters, PortRules, Traffic, Violations, control};
@@ -27,12 +29,15 @@ use crate::layout::{self, PortCounters, PortRules, Traffic, Violations, control}
 const CHAIN: u32 = 0x0e65_7473;
 /// The lowest of priorities, so that no other filter of the bridge seems to be after them.
 const PRIORITY: u16 = u16::MAX;
+/// Of the filters at ports: after the first, which an observer of the bridge takes, so that it sees what is dropped here.
+const AT_PORTS: u16 = 2;
 /// The bit of the filters' class id that says that the programs see where checksums will be written; the others have
 /// [`layout::VERSION`].
 const SEES_CHECKSUMS: u16 = 1;
 
-/// A port's counters, as the map has them.
+/// A port's counters, as the map has them, and its violations.
 type CounterWords = [u64; size_of::<PortCounters>() / size_of::<u64>()];
+type ViolationWords = [u64; size_of::<Violations>() / size_of::<u64>()];
 
 /// Programs that a bridge holds.
 ///
@@ -40,7 +45,9 @@ type CounterWords = [u64; size_of::<PortCounters>() / size_of::<u64>()];
 /// programs: [`HeldMonitor::let_go`] ends the holding.
 pub struct HeldMonitor {
     programs: [LoadedProgram; 2],
-    validation: Validation,
+    /// Mapped. The others are read and written by system calls: a process of some milliseconds needs a line of each.
+    policies: MappedArray,
+    violations: Array<MapData, ViolationWords>,
     counters: Array<MapData, CounterWords>,
     ports: BpfHashMap<MapData, u32, u32>,
     /// How many slots there are, without slot 0.
@@ -49,6 +56,8 @@ pub struct HeldMonitor {
     cpus: u32,
     sees_checksums: bool,
 }
+
+const NO_VIOLATIONS: ViolationWords = [0; size_of::<Violations>() / size_of::<u64>()];
 
 impl HeldMonitor {
     /// Opens the programs that a bridge holds; `None` if it holds none of this name.
@@ -85,19 +94,17 @@ impl HeldMonitor {
         let mut maps = Maps(maps);
         let (policies, elements) =
             maps.take_with(layout::POLICIES, |map| map_array(&map, size_of::<PortRules>()))?;
-        let mut mapped = |name, size| maps.take_with(name, |map| map_array(&map, size));
-        let validation = Validation {
-            policies,
-            violations: mapped(layout::VIOLATIONS, size_of::<Violations>())?.0,
-            groups: mapped(layout::GROUPS, size_of::<u64>())?.0,
-        };
-        let lines = |map: Map| Array::try_from(map).map(|array: Array<MapData, CounterWords>| array);
-        let counters = maps.take_with(layout::COUNTERS, lines)?;
+        let violations = maps.take(layout::VIOLATIONS)?;
+        let counters: Array<MapData, CounterWords> = maps.take(layout::COUNTERS)?;
         let slots = u16::try_from(elements.saturating_sub(1)).unwrap_or(u16::MAX);
         let cpus = counters.len() / (u32::from(slots) + 1);
         let ports = maps.take(layout::PORTS)?;
         let programs = [ingress, egress];
-        Ok(Self { programs, validation, counters, ports, slots, cpus, sees_checksums })
+        Ok(Self { programs, policies, violations, counters, ports, slots, cpus, sees_checksums })
+    }
+
+    const fn table(&self) -> PolicyTable<'_> {
+        PolicyTable(&self.policies)
     }
 
     /// Whether [`Mode::Enforce`](super::Mode::Enforce) holds: the kernel let the programs see where checksums will be written.
@@ -109,7 +116,7 @@ impl HeldMonitor {
     /// As [`Monitor::stamp`].
     #[must_use]
     pub fn stamp(&self) -> Option<u32> {
-        Some(self.validation.stamp()).filter(|stamp| *stamp != 0)
+        Some(self.table().stamp()).filter(|stamp| *stamp != 0)
     }
 
     /// The ids of both programs, ingress first.
@@ -131,14 +138,17 @@ impl HeldMonitor {
         let Some(slot) = slots.find(|&slot| self.take(slot, ifindex)) else {
             return Err(MonitorError::SlotsExhausted { limit: self.slots });
         };
-        self.validation.reset(slot);
+        self.table().write_control(slot.get().into(), control::OFF, 0);
+        self.violations
+            .set(slot.get().into(), NO_VIOLATIONS, 0)
+            .map_err(|error| unreadable(layout::VIOLATIONS, error))?;
         let lines = u32::from(slot.get()) * self.cpus;
         for line in lines..lines + self.cpus {
             self.counters
                 .set(line, CounterWords::default(), 0)
                 .map_err(|error| unreadable(layout::COUNTERS, error))?;
         }
-        self.validation.write(slot.get().into(), policy);
+        self.table().write(slot.get().into(), policy);
         self.ports
             .insert(ifindex, u32::from(slot.get()), 0)
             .map_err(|error| unreadable(layout::PORTS, error))?;
@@ -147,19 +157,19 @@ impl HeldMonitor {
 
     /// Takes a slot that no port has; whether this was the one to get it.
     fn take(&self, slot: Slot, ifindex: u32) -> bool {
-        let word = &self.validation.policies.words(slot.get().into())[PORT_AT];
+        let word = &self.policies.words(slot.get().into())[PORT_AT];
         word.compare_exchange(0, port_word(ifindex), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Judges a port by another policy from the next frame on.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) {
-        self.validation.write(slot.get().into(), policy);
+        self.table().write(slot.get().into(), policy);
     }
 
     /// What a port may send; `None` if it is not judged.
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
-        self.validation.policy(slot)
+        self.table().policy(slot)
     }
 
     /// The slot of a port, if it has one.
@@ -171,7 +181,7 @@ impl HeldMonitor {
     }
 
     fn port(&self, slot: Slot) -> Option<u32> {
-        let word = self.validation.policies.words(slot.get().into())[PORT_AT].load(Ordering::Acquire);
+        let word = self.policies.words(slot.get().into())[PORT_AT].load(Ordering::Acquire);
         let [a, b, c, d, ..] = word.to_ne_bytes();
         Some(u32::from_ne_bytes([a, b, c, d])).filter(|&ifindex| ifindex != 0)
     }
@@ -201,8 +211,8 @@ impl HeldMonitor {
             Err(error) => return Err(unreadable(layout::PORTS, error)),
         }
         for slot in slots {
-            self.validation.write_control(slot.get().into(), control::OFF, 0);
-            let word = &self.validation.policies.words(slot.get().into())[PORT_AT];
+            self.table().write_control(slot.get().into(), control::OFF, 0);
+            let word = &self.policies.words(slot.get().into())[PORT_AT];
             let _ = word.compare_exchange(port_word(ifindex), 0, Ordering::AcqRel, Ordering::Relaxed);
         }
         Ok(())
@@ -215,7 +225,7 @@ impl HeldMonitor {
             let filter = Filter {
                 index: ifindex,
                 direction,
-                priority: 1,
+                priority: AT_PORTS,
                 handle: 1,
                 program: program.fd.as_fd(),
                 name,
@@ -270,9 +280,23 @@ impl HeldMonitor {
     }
 
     /// What was found wrong at a port since then.
-    #[must_use]
-    pub fn violations(&self, slot: Slot) -> Violations {
-        Violations::from_words(&self.validation.violations.read(slot.get().into()))
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn violations(&self, slot: Slot) -> Result<Violations, MonitorError> {
+        let words = self.violations.get(&slot.get().into(), 0);
+        words
+            .map(|words| Violations::from_words(&words))
+            .map_err(|error| unreadable(layout::VIOLATIONS, error))
+    }
+
+    /// The names under which a bridge holds programs: whose they are that may judge its ports.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn holders(socket: &mut RouteSocket, bridge: u32) -> Result<BTreeSet<String>, MonitorError> {
+        let held = held_filters(socket, bridge)?;
+        Ok(held.into_iter().filter_map(|filter| filter.name).collect())
     }
 
     /// Ends the holding: the programs are gone when no port has them. One that ended before is no error.
@@ -333,12 +357,19 @@ impl fmt::Debug for HeldMonitor {
     }
 }
 
-/// The filters by which a bridge holds programs.
+/// The filters by which a bridge holds programs of this name.
 fn held_by(socket: &mut RouteSocket, bridge: u32, name: &str) -> Result<Vec<FilterInfo>, MonitorError> {
-    let filters =
-        tc::list_filters(socket, bridge, Direction::Ingress).map_err(|error| failed_hold(bridge, error))?;
-    let is_held = |filter: &FilterInfo| filter.chain == CHAIN && filter.name.as_deref() == Some(name);
-    Ok(filters.into_iter().filter(is_held).collect())
+    let mut filters = held_filters(socket, bridge)?;
+    filters.retain(|filter| filter.name.as_deref() == Some(name));
+    Ok(filters)
+}
+
+/// Those of any name.
+fn held_filters(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<FilterInfo>, MonitorError> {
+    let filters = tc::list_filters(socket, bridge, Direction::Ingress);
+    let mut filters = filters.map_err(|error| failed_hold(bridge, error))?;
+    filters.retain(|filter| filter.chain == CHAIN);
+    Ok(filters)
 }
 
 const fn failed_hold(ifindex: u32, source: Error) -> MonitorError {

@@ -140,15 +140,44 @@ impl Validation {
         self.policies.words(NO_SLOT as usize)[PORT_AT].store(word, Ordering::Relaxed);
     }
 
-    pub(super) fn stamp(&self) -> u32 {
-        let word = self.policies.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
-        let [.., a, b, c, d] = word.to_ne_bytes();
-        u32::from_ne_bytes([a, b, c, d])
-    }
-
     /// Adds to the count of a reason, as the program does.
     pub(super) fn count(&self, slot: usize, reason: Reason, packets: u64) {
         self.violations.words(slot)[usize::from(reason.code())].fetch_add(packets, Ordering::Relaxed);
+    }
+
+    const fn table(&self) -> PolicyTable<'_> {
+        PolicyTable(&self.policies)
+    }
+
+    pub(super) fn stamp(&self) -> u32 {
+        self.table().stamp()
+    }
+
+    fn write_control(&self, slot: usize, control: u32, group: u32) {
+        self.table().write_control(slot, control, group);
+    }
+
+    fn read_control(&self, slot: usize) -> (u32, u32) {
+        self.table().read_control(slot)
+    }
+
+    fn write(&self, slot: usize, policy: &Policy) {
+        self.table().write(slot, policy);
+    }
+
+    fn policy(&self, slot: Slot) -> Option<Policy> {
+        self.table().policy(slot)
+    }
+}
+
+/// The map of policies, mapped.
+pub(super) struct PolicyTable<'a>(pub(super) &'a MappedArray);
+
+impl PolicyTable<'_> {
+    pub(super) fn stamp(&self) -> u32 {
+        let word = self.0.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
+        let [.., a, b, c, d] = word.to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d])
     }
 
     /// The first word: control and group, each half where the layout has it.
@@ -157,11 +186,11 @@ impl Validation {
         let [e, f, g, h] = group.to_ne_bytes();
         let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
         // A CPU that sees it sees what was written before.
-        self.policies.words(slot)[0].store(word, Ordering::Release);
+        self.0.words(slot)[0].store(word, Ordering::Release);
     }
 
-    fn read_control(&self, slot: usize) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = self.policies.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
+    pub(super) fn read_control(&self, slot: usize) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = self.0.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
         (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
     }
 
@@ -169,7 +198,7 @@ impl Validation {
     pub(super) fn write(&self, slot: usize, policy: &Policy) {
         let active = !self.read_control(slot).0 & control::ACTIVE;
         let first = RULES_AT + usize::from(active != 0) * RULE_WORDS;
-        let words = self.policies.words(slot)[first..][..RULE_WORDS].iter();
+        let words = self.0.words(slot)[first..][..RULE_WORDS].iter();
         for (word, value) in words.zip(policy.rules.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
@@ -186,7 +215,7 @@ impl Validation {
             _ => return None,
         };
         let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
-        let words = self.policies.words(slot);
+        let words = self.0.words(slot);
         let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
         Some(Policy { rules: Rules::from_words(words), mode, group: u8::try_from(group).ok()? })
     }
