@@ -166,6 +166,12 @@ impl Attaching<'_> {
                         return Err(error.into());
                     }
                 }
+                Err(error) if error.kind() == ErrorKind::Exhausted => {
+                    return Err(match shared_bridge::fullness(&mut self.socket, bridge)? {
+                        Some(why) => CniFailure::new(FailureCode::Unavailable, why),
+                        None => error.into(),
+                    });
+                }
                 Err(error) => return Err(error.into()),
             }
         }

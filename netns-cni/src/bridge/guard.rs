@@ -26,8 +26,8 @@ const NAME: &str = "netns-cni";
 const PORT: &str = "guard";
 /// The line of a clsact qdisc that was made for the programs, of a bridge's record: the bridge's index.
 const CLSACT: &str = "clsact";
-/// Twice as many as a bridge has ports: those of ports that went without `DEL` are free after `GC`.
-const SLOTS: u16 = 2046;
+/// A quarter more than a bridge has ports: those of ports that went without `DEL` are free after `GC`.
+const SLOTS: u16 = 1279;
 /// The sets of the bridges' table that a guarded port is in.
 pub(super) const SETS: [NamedSet; 2] = [JUDGED, BARRED];
 

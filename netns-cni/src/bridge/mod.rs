@@ -15,7 +15,7 @@ use crate::filters::unavailable_without_filters;
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
 use config::{BridgeConfig, Ipam};
-use netns_core::{RouteSocket, bridge as kernel_bridge, link};
+use netns_core::{RouteSocket, link};
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     attach::attach(request)
@@ -50,16 +50,13 @@ pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     }
     let mut socket = RouteSocket::open()?;
     if let Ok(link) = link::get(&mut socket, config.bridge) {
-        let refused = |why: &str| {
-            let why = format!("{}: {why}", config.bridge);
-            Err(CniFailure::new(FailureCode::Unavailable, why))
+        let why = if link.bridge().is_none() {
+            Some(format!("{}: there is such a link, and it is no bridge", link.name))
+        } else {
+            shared_bridge::fullness(&mut socket, &link)?
         };
-        if link.bridge().is_none() {
-            return refused("there is such a link, and it is no bridge");
-        }
-        let ports = link::list_ports(&mut socket, link.index)?.len();
-        if ports >= kernel_bridge::MAX_PORTS as usize {
-            return refused("the bridge has all the ports that it can have");
+        if let Some(why) = why {
+            return Err(CniFailure::new(FailureCode::Unavailable, why));
         }
     }
     match &config.ipam {

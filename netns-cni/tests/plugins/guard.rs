@@ -77,10 +77,10 @@ fn lies_are_counted_and_dropped() {
             }
             let monitor = held("cni0").expect("a program");
             let slot = monitor.slot(port_index(&results[0])).expect("a slot");
-            assert_eq!(monitor.violations(slot).total(), 0, "{mode}");
+            assert_eq!(monitor.violations(slot).unwrap().total(), 0, "{mode}");
             assert!(monitor.counters(slot).unwrap().rx.packets >= 4, "{mode}");
             assert_eq!(lies_arrive("one"), mode == "observe", "{mode}");
-            let violations = monitor.violations(slot);
+            let violations = monitor.violations(slot).unwrap();
             assert!(violations.packets[usize::from(Reason::Ipv4SourceForeign.code())] >= 5, "{violations:?}");
             assert_eq!(violations.dropped_rx.packets > 0, mode == "enforce", "{mode}: {violations:?}");
             for (one, result) in [ONE, TWO].into_iter().zip(&results) {
@@ -188,9 +188,12 @@ fn what_others_have_on_the_bridge_stays() {
     }
 }
 
+/// What is done to a port, of which it is given the name.
+type Damage = fn(&str);
+
 #[test]
 fn check_sees_what_was_taken_off() {
-    let damages: [(&str, fn(&str)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("the program at the port", |port| drop(tc(&format!("filter delete dev {port} ingress")))),
         ("the program at the port", |port| drop(tc(&format!("qdisc delete dev {port} clsact")))),
         ("the program that cni0 holds", |_| drop(tc("qdisc delete dev cni0 clsact"))),

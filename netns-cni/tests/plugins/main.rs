@@ -7,6 +7,7 @@ mod firewall;
 mod front;
 mod guard;
 mod host_local;
+mod many;
 mod outside;
 mod portmap;
 mod reference;
