@@ -12,8 +12,8 @@ mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
 pub use meter::{
-    Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, QUOTA_EVENTS, QuotaKind,
-    QuotaRecord, QuotaWords, TICK_SHIFT, Way, WayMeter, metering,
+    Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, PortWay, QUOTA_EVENTS,
+    QuotaKind, QuotaRecord, QuotaWords, TICK_SHIFT, WayMeter, metering,
 };
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,

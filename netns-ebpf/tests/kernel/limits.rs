@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use netns_core::tc::Direction;
 use netns_ebpf::layout::{QuotaKind, Traffic};
-use netns_ebpf::{Limits, Monitor, MonitorError, MonitorOptions, OverLimits, Quota, RateLimit, Slot};
+use netns_ebpf::{Limits, Monitor, MonitorError, MonitorOptions, OverLimits, PortRate, Quota, Slot};
 
 use crate::harness::{Network, privileged, seen, settled};
 
@@ -47,7 +47,7 @@ fn a_rate_is_exact() {
         // What passes in four seconds: so long a busy machine would have to stand still for the bucket to fill up again.
         let burst = rate / 8 * 4;
         let before = passed(&monitor);
-        let limits = Limits { outgoing: RateLimit::bits(rate).with_burst(burst), ..Limits::default() };
+        let limits = Limits { outgoing: PortRate::bits(rate).with_burst(burst), ..Limits::default() };
         monitor.set_unassigned_limits(&limits).unwrap();
         let start = Instant::now();
         run(1);
@@ -82,11 +82,11 @@ fn packets_are_limited_too_and_the_rest_waits_for_nothing() {
     let monitor = load();
     let run = |repeat| monitor.test_run(Direction::Ingress, &frame(60), repeat).unwrap();
     let limits = |packets, burst| {
-        let rate = RateLimit { packet_burst: Some(burst), ..RateLimit::packets(packets) };
+        let rate = PortRate { packet_burst: Some(burst), ..PortRate::packets(packets) };
         Limits { outgoing: rate, ..Limits::default() }
     };
     // One an hour, so that none passes for the time.
-    let hourly = Limits { outgoing: RateLimit::bits(8).with_burst(600), ..Limits::default() };
+    let hourly = Limits { outgoing: PortRate::bits(8).with_burst(600), ..Limits::default() };
     monitor.set_unassigned_limits(&hourly).unwrap();
     run(100);
     let (packets, _) = passed(&monitor);
@@ -189,9 +189,9 @@ fn two_floods_do_not_pass_more_than_the_rate() {
     let monitor = load();
     let (mut network, slots) = network(&monitor, 3);
     for (rate, length) in [(1_000_000_u64, 1400), (5_000_000, 100), (50_000_000, 20_000)] {
-        let of = |rate: u64| RateLimit::bits(rate).with_burst(rate / 200);
+        let of = |rate: u64| PortRate::bits(rate).with_burst(rate / 200);
         let (incoming, outgoing) = (of(rate), of(rate / 2));
-        let burst = |rate: RateLimit| Limits::both(rate).chosen().incoming.burst.unwrap();
+        let burst = |rate: PortRate| Limits::both(rate).chosen().incoming.burst.unwrap();
         let before: Vec<_> =
             slots.iter().map(|&slot| (monitor.counters(slot), monitor.over_limits(slot))).collect();
         let start = Instant::now();

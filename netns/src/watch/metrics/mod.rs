@@ -2,6 +2,7 @@
 
 mod families;
 mod limits;
+mod series;
 mod server;
 
 use super::Losses;
