@@ -1,5 +1,6 @@
 //! What an interface may send.
 
+use crate::egress::PortEgress;
 use crate::group::Group;
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::packet::{HostAccess, Permissions, Rules, RulesFull, Service};
@@ -47,6 +48,8 @@ pub struct PortPolicy {
     pub no_forward: bool,
     /// The group that its port is in.
     pub group: Group,
+    /// Where it may send to; `None` for everywhere.
+    pub egress: Option<PortEgress>,
     /// How much may pass its port, both ways, whatever the mode.
     pub limits: Limits,
 }
@@ -136,6 +139,7 @@ impl fmt::Display for PortPolicy {
             }
         }
         f.write_str(if self.no_forward { " no-forward" } else { "" })?;
+        self.egress.iter().try_for_each(|egress| write!(f, " egress {egress}"))?;
         if self.group != Group::default() {
             write!(f, " group {}", self.group)?;
         }

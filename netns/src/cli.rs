@@ -122,6 +122,10 @@ pub(crate) struct RunArguments {
     /// of UDP at one address. May be given several times.
     #[arg(long, value_name = "PORTS", conflicts_with = "isolated")]
     pub(crate) publish: Vec<PublishedPorts>,
+    /// Where the namespaces may send to: an egress policy, with the keys of a topology's `[egress.NAME]`. What it refuses is
+    /// counted, and dropped with --enforce.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) egress: Option<PathBuf>,
     /// How much may pass between each namespace and the bridge, in tc's words: 100mbit both ways, or
     /// in=1gbit,out=100mbit,out=10kpps,burst=1mb,quota=10gb. What is over it is dropped and counted.
     #[arg(long, value_name = "LIMITS")]
@@ -152,8 +156,8 @@ pub(crate) struct ObserveArguments {
     /// The bridge, by its name or an alternative name.
     #[arg(required_unless_present = "cleanup")]
     pub(crate) bridge: Option<String>,
-    /// The named namespace that the bridge is in [default: this one].
-    #[arg(short = 'n', long, value_name = "NS")]
+    /// The namespace that the bridge is in: its name, the number of a process in it, or a path [default: this one].
+    #[arg(short = 'n', long, value_name = "NAME|PID|PATH")]
     pub(crate) netns: Option<String>,
     #[command(flatten)]
     pub(crate) watch: WatchArguments,

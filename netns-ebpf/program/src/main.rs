@@ -18,6 +18,7 @@ mod checksum;
 mod copy;
 mod count;
 mod direct;
+mod egress;
 mod frame;
 mod host;
 mod log;
@@ -75,6 +76,7 @@ fn received(context: &TcContext, slot: u32) -> i32 {
     frame::stamp(context);
     count::received(&frame);
     let fate = validate::received(context, &frame);
+    let fate = if matches!(fate, Fate::Pass) { egress::received(context, slot) } else { fate };
     let fate = meter::passing(context, &frame, PortWay::Out, fate);
     scope::passed(context, &frame, PortWay::Out, fate);
     action(fate)
@@ -92,6 +94,7 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);
+        egress::sent(context, slot);
     }
     action(fate)
 }

@@ -43,6 +43,9 @@ impl Monitor {
             self.counters.zero(line);
         }
         self.validation.reset(slot);
+        if let Some(destinations) = &self.destinations {
+            destinations.reset(slot);
+        }
         if let Some(meters) = &self.meters {
             meters.reset(slot);
         }

@@ -7,10 +7,12 @@ mod byte_order;
 mod cast;
 mod compare;
 mod count;
+mod egress;
 mod ends;
 mod error;
 mod events;
 mod guard;
+mod held;
 mod hook;
 mod kernel_answer;
 mod kernel_types;
@@ -47,10 +49,12 @@ use aya::maps::{HashMap, MapData};
 pub use ahead::Ahead;
 pub use attach::Attachment;
 pub use compare::{CountedApart, Counter, CounterComparison, Difference};
+pub use egress::{EgressPolicy, EgressRules, EgressTable};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
+pub use held::HeldMonitor;
 pub use meter::{Limits, NoLimit, OverLimits, PortRate, Quota, QuotaEvent};
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
@@ -69,6 +73,7 @@ pub use violation::Violation;
 
 pub use crate::layout::Lost;
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Violations};
+use egress::Egress;
 use events::EventReader;
 use load::LoadedProgram;
 use log::LogReader;
@@ -103,6 +108,11 @@ pub struct MonitorOptions {
     /// Where ports come and go by the hundred each second, switching pairs off saves the work of clearing the table of
     /// those that went.
     pub pairs: u32,
+    /// How many egress policies there can be ([`Monitor::add_egress`]), by default 0: then the programs look for none.
+    ///
+    /// With any, the kernel keeps some 6 MB for what others begin with ports, 8 bytes for each slot, and some 150 bytes for each
+    /// network that a policy names.
+    pub egress: u16,
     /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,
     /// Whether ports can have limits ([`Monitor::set_limits`]), by default not: then the programs have no code for it, and the
@@ -131,7 +141,16 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         let (slots, pairs, predecessors) = (DEFAULT_SLOTS, DEFAULT_PAIRS, Predecessors::default());
-        Self { slots, pairs, tcx: false, limits: false, scopes: false, barrier: false, predecessors }
+        Self {
+            slots,
+            pairs,
+            egress: 0,
+            limits: false,
+            scopes: false,
+            tcx: false,
+            barrier: false,
+            predecessors,
+        }
     }
 }
 
@@ -193,6 +212,8 @@ pub struct Monitor {
     pairs: Option<PairTable>,
     lost: MappedArray,
     validation: Validation,
+    /// `None` if no egress policies are looked for.
+    destinations: Option<Egress>,
     /// `None` if ports can have no limits.
     meters: Option<Meters>,
     quota_events: Option<QuotaReader>,

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType};
 use aya::programs::loaded_programs;
 
+use super::egress::Egress;
 use super::events::EventReader;
 use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
@@ -126,6 +127,7 @@ impl Monitor {
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
+            destinations: Egress::take(&mut maps)?,
             meters,
             quota_events,
             scopes,
@@ -144,7 +146,7 @@ pub fn are_loaded(programs: [u32; 2]) -> bool {
 
 impl Maps {
     /// A map that not every program has, mapped.
-    fn take_mapped_if_there(
+    pub(super) fn take_mapped_if_there(
         &mut self,
         name: &'static str,
         size: usize,
@@ -157,7 +159,7 @@ impl Maps {
 }
 
 /// An array, mapped, if its elements have this size; and how many they are.
-fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
+pub(super) fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
     let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
     let info = map.info()?;
     if info.value_size() as usize != size {
@@ -167,7 +169,7 @@ fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
 }
 
 /// A program in the kernel, and the ids of its maps.
-fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
+pub(super) fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
     let gone = || MonitorError::Gone { program: id };
     // Others' programs come and go meanwhile.
     let info = loaded_programs().flatten().find(|info| info.id() == id).ok_or_else(gone)?;
@@ -183,7 +185,7 @@ fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
 }
 
 /// A map that we know, and its name.
-fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
+pub(super) fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
     let info = MapInfo::from_id(id)?;
     let Some(name) = info.name_as_str().filter(|name| Maps::NAMES.contains(name)) else { return Ok(None) };
     let data = MapData::from_id(id)?;
@@ -191,12 +193,13 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
         MapType::Array => Map::Array(data),
         MapType::Hash => Map::HashMap(data),
         MapType::RingBuf => Map::RingBuf(data),
+        MapType::ArrayOfMaps => Map::ArrayOfMaps(data),
         MapType::LpmTrie => Map::LpmTrie(data),
         other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
     };
     Ok(Some((name.to_owned(), map)))
 }
 
-fn unreadable(what: &str, error: MapError) -> MonitorError {
+pub(super) fn unreadable(what: &str, error: MapError) -> MonitorError {
     MonitorError::Load { operation: format!("read {what}"), source: error.into() }
 }

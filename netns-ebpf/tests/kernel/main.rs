@@ -9,6 +9,7 @@ mod claims;
 mod constants;
 mod copies;
 mod counters;
+mod egress;
 mod guard;
 mod harness;
 mod host;

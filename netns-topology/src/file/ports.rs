@@ -156,7 +156,9 @@ fn policy(
         })?;
         policy.networks.push(IpNet::single(ip));
     }
-    let table = PolicyTable { mode, group, networks, permit, ether_types, ipv6, host, forward, limit };
+    let egress = None;
+    let table =
+        PolicyTable { mode, group, networks, permit, ether_types, ipv6, host, forward, egress, limit };
     read_table(&table, from_host, &mut policy)?;
     let group = policy.group.number(numbers).unwrap_or_default();
     policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))

@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let options = MonitorOptions {
         slots,
         pairs,
+        egress: u16::from(plan.egress.is_some()),
         limits: arguments.limit.is_some(),
         barrier,
         ..MonitorOptions::default()
@@ -111,6 +112,7 @@ fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
     let options = [
         (arguments.enforce, "--enforce"),
         (arguments.attack, "--attack"),
+        (arguments.egress.is_some(), "--egress"),
         (arguments.limit.is_some(), "--limit"),
         (arguments.watch.pcap.is_some(), "--pcap"),
     ];

@@ -3,7 +3,7 @@
 use super::limits;
 use super::series::{counter, family, gauge, label};
 use netns_ebpf::layout::{Traffic, Violations};
-use netns_ebpf::{Pair, PortReading, Reading};
+use netns_ebpf::{Ends, Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,11 +106,15 @@ impl PortFamilies {
     }
 
     fn labels(&self, port: &PortReading) -> Vec<LabelPair> {
-        vec![
-            label("namespace", &port.info.behind.label()),
+        let behind = &port.info.behind;
+        let mut labels = vec![
+            label("namespace", &behind.namespace().label()),
             self.network(),
             label("port", port.info.name.as_str()),
-        ]
+        ];
+        // An empty label is none. In the labels' order.
+        labels.splice(0..0, behind.container().map(|name| label("container", name)));
+        labels
     }
 
     /// By port and reason, of reasons that there were: of each port and each reason would be fifty series a port.
@@ -147,8 +151,11 @@ impl PortFamilies {
         let known = reading.pairs.iter().filter(|pair| ends.port(pair.to).is_some());
         let left_out = known.clone().count().saturating_sub(self.pairs);
         let labels = |pair: &Pair| {
-            // Port names, of which there are no two alike.
-            let (from, to) = (ends.name(pair.from), ends.name(Some(pair.to)));
+            // Port names, of which there are no two alike; one that is the host's word gets what no link can be called.
+            let [from, to] = [pair.from, Some(pair.to)].map(|end| match ends.name(end) {
+                name if end.is_some() && name == Ends::HOST => format!("{name}/port"),
+                name => name,
+            });
             vec![label("from", &from), self.network(), label("to", &to)]
         };
         let metric = |pair: &Pair| counter(pair.bytes, labels(pair));
