@@ -33,6 +33,17 @@ pub struct ScopeCounters {
 }
 
 impl ScopeCounters {
+    /// What passed since an earlier look at the same port.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (now, before) in since.passed.iter_mut().flatten().zip(earlier.passed.iter().flatten()) {
+            now.packets = now.packets.saturating_sub(before.packets);
+            now.bytes = now.bytes.saturating_sub(before.bytes);
+        }
+        since
+    }
+
     /// From the namespace to places of a scope.
     #[must_use]
     pub const fn to(&self, scope: TrafficScope) -> Passed {

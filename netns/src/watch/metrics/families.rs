@@ -1,7 +1,7 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
-use super::limits;
 use super::series::{counter, family, gauge, label};
+use super::{limits, scopes};
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Ends, Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
@@ -97,6 +97,7 @@ impl PortFamilies {
         families.push(self.lost_pairs(reading));
         families.push(self.violations(reading));
         families.extend(limits::families(reading, |port| self.labels(port)));
+        families.extend(scopes::families(reading, |port| self.labels(port)));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }

@@ -2,6 +2,7 @@
 
 mod families;
 mod limits;
+mod scopes;
 mod series;
 mod server;
 
