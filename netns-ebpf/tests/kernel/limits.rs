@@ -324,3 +324,43 @@ fn limits_are_set_by_a_process_that_opens_the_programs_again() {
     assert_eq!(told, 1);
     monitor.detach(&mut network.socket, &attachment).unwrap();
 }
+
+/// What it costs a frame, in nanoseconds of program time: nothing where the programs were loaded without it.
+#[test]
+#[ignore = "it measures, and prints what"]
+fn what_limits_and_scopes_cost() {
+    if !privileged("what_limits_and_scopes_cost") {
+        return;
+    }
+    let options = |limits, scopes| MonitorOptions { slots: 16, limits, scopes, ..MonitorOptions::default() };
+    let load = |limits, scopes| Monitor::load(&options(limits, scopes)).unwrap();
+    let [without, unlimited, limited, quota, scoped] =
+        [load(false, false), load(true, false), load(true, false), load(true, false), load(false, true)];
+    limited.set_unassigned_limits(&Limits::both(PortRate::bits(1_000_000_000_000))).unwrap();
+    quota.set_unassigned_limits(&Limits::NONE.with_total(u64::MAX / 2)).unwrap();
+    for net in ["10.1.1.0/24", "10.1.1.254/32", "192.168.1.0/24", "fd00::/64"] {
+        scoped.set_scope(net.parse().unwrap(), netns_ebpf::packet::TrafficScope::Sandboxes).unwrap();
+    }
+    let mut frame = frame(1400);
+    frame[14] = 0x45;
+    frame[30..34].copy_from_slice(&[10, 1, 1, 7]);
+    let kinds = [
+        ("without", &without),
+        ("with limits, of which the port has none", &unlimited),
+        ("a rate", &limited),
+        ("a quota", &quota),
+        ("scopes, four prefixes", &scoped),
+    ];
+    let mut rounds = kinds.map(|_| Vec::new());
+    for _ in 0..15 {
+        for ((_, monitor), round) in kinds.iter().zip(&mut rounds) {
+            let run = monitor.test_run(Direction::Ingress, &frame, 200_000).unwrap();
+            assert!(!run.dropped);
+            round.push(run.duration.as_nanos());
+        }
+    }
+    for ((kind, _), round) in kinds.iter().zip(&mut rounds) {
+        round.sort_unstable();
+        eprintln!("{kind}: {} ns (least {})", round[round.len() / 2], round[0]);
+    }
+}
