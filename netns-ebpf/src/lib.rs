@@ -45,7 +45,7 @@ pub use monitor::{
     CounterComparison, Difference, EgressPolicy, EgressRules, EgressTable, Ends, HeldMonitor, Inheritance,
     Journal, JournalClaims, JournalFile, JournalPlace, Judging, Limits, Lost, Mode, Monitor, MonitorError,
     MonitorOptions, NetworkGuard, NoLimit, Observer, OverLimits, Pair, Policy, PolicyOf, PortChange,
-    PortIdentity, PortRates, PortReading, Predecessors, Quota, QuotaEvent, Rate, RateLimit, Reading, Slot,
+    PortIdentity, PortRate, PortRates, PortReading, Predecessors, Quota, QuotaEvent, Rate, Reading, Slot,
     Snapshot, Station, StrayFilter, StrayFilters, TcxAttachment, TestRun, Trace, Violation, ViolationEvent,
     are_loaded, programs_of_processes, scopes_of, stations, test_run,
 };

@@ -18,8 +18,8 @@ pub use egress::{
     is_tunnel,
 };
 pub use meter::{
-    Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, QUOTA_EVENTS, QuotaKind,
-    QuotaRecord, QuotaWords, TICK_SHIFT, Way, WayMeter, metering,
+    Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, PortWay, QUOTA_EVENTS,
+    QuotaKind, QuotaRecord, QuotaWords, TICK_SHIFT, WayMeter, metering,
 };
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,

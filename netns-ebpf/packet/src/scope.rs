@@ -1,13 +1,12 @@
 //! Where a frame comes from, or goes to: which of a few kinds of places, by the IP address of the far end.
 
 use super::ethernet::{self, IPV4, IPV6};
-use super::layout::Way;
 use super::{Bytes, ipv4};
 
 /// A kind of places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Scope {
+pub enum TrafficScope {
     /// The host: what user space has said is one of its addresses.
     Host = 0,
     /// Sandboxes: what user space has said is theirs.
@@ -21,7 +20,7 @@ pub enum Scope {
     Link = 4,
 }
 
-impl Scope {
+impl TrafficScope {
     /// How many there are.
     pub const COUNT: usize = 5;
     /// All, in the order of their numbers.
@@ -67,31 +66,30 @@ const MAPPED: u32 = 0xFFFF_u32.to_be();
 const NAT64: u32 = 0x0064_FF9B_u32.to_be();
 
 #[inline(always)]
-fn of_ipv4(address: u32) -> Scope {
+fn of_ipv4(address: u32) -> TrafficScope {
     let [a, b, ..] = address.to_ne_bytes();
     match (a, b) {
-        (169, 254) => Scope::Link,
-        _ if ipv4::is_nobodys(address) => Scope::Link,
-        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => Scope::Private,
-        _ => Scope::Internet,
+        (169, 254) => TrafficScope::Link,
+        _ if ipv4::is_nobodys(address) => TrafficScope::Link,
+        (10, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) => TrafficScope::Private,
+        _ => TrafficScope::Internet,
     }
 }
 
-/// The address at the far end of a frame that passes a port this way: where it goes to, from the port's namespace, or where it
-/// comes from, as words in the order of the network, an IPv4 address as the IPv6 address that it is mapped to. `None` of what
-/// is not IP.
+/// The address at the far end of a frame at a port: where it comes from, of one on its way to the port's namespace
+/// (`is_incoming`), or where it goes to. In words in the order of the network, an IPv4 address as the IPv6 address that it is
+/// mapped to. `None` of what is not IP.
 #[inline(always)]
-pub fn far_end<B: Bytes + ?Sized>(frame: &B, has_tag: bool, way: Way) -> Option<[u32; 4]> {
+pub fn far_end<B: Bytes + ?Sized>(frame: &B, has_tag: bool, is_incoming: bool) -> Option<[u32; 4]> {
     let (ether_type, at) = ethernet::payload_of(frame, has_tag)?;
-    let is_in = matches!(way, Way::In);
     match ether_type {
         IPV4 => {
             let [_, _, _, source, destination] = frame.words::<5, 20>(at)?;
-            Some([0, 0, MAPPED, if is_in { source } else { destination }])
+            Some([0, 0, MAPPED, if is_incoming { source } else { destination }])
         }
         IPV6 => {
             let [_, _, s0, s1, s2, s3, d0, d1, d2, d3] = frame.words::<10, 40>(at)?;
-            Some(if is_in { [s0, s1, s2, s3] } else { [d0, d1, d2, d3] })
+            Some(if is_incoming { [s0, s1, s2, s3] } else { [d0, d1, d2, d3] })
         }
         _ => None,
     }

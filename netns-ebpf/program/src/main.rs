@@ -36,7 +36,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
-use netns_packet::layout::{BY_TRUNK, NO_SLOT, OF_HOST, Way};
+use netns_packet::layout::{BY_TRUNK, NO_SLOT, OF_HOST, PortWay};
 
 use frame::Frame;
 
@@ -77,8 +77,8 @@ fn received(context: &TcContext, slot: u32) -> i32 {
     count::received(&frame);
     let fate = validate::received(context, &frame);
     let fate = if matches!(fate, Fate::Pass) { egress::received(context, slot) } else { fate };
-    let fate = meter::passing(context, &frame, Way::Out, fate);
-    scope::passed(context, &frame, Way::Out, fate);
+    let fate = meter::passing(context, &frame, PortWay::Out, fate);
+    scope::passed(context, &frame, PortWay::Out, fate);
     action(fate)
 }
 
@@ -89,8 +89,8 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
     let from =
         if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
     let fate = validate::sent(context, &frame, from);
-    let fate = meter::passing(context, &frame, Way::In, fate);
-    scope::passed(context, &frame, Way::In, fate);
+    let fate = meter::passing(context, &frame, PortWay::In, fate);
+    scope::passed(context, &frame, PortWay::In, fate);
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);

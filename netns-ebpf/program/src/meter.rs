@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use netns_packet::layout::{
-    Bucket, CLOCK_TRIES, PortMeter, QuotaKind, QuotaWords, TICK_SHIFT, Way, WayMeter, metering,
+    Bucket, CLOCK_TRIES, PortMeter, PortWay, QuotaKind, QuotaWords, TICK_SHIFT, WayMeter, metering,
 };
 
 use crate::Fate;
@@ -16,7 +16,7 @@ use crate::violation::drop_counted;
 /// Holds a frame that is about to pass against the limits of its port. Asked last, so that what is dropped for another
 /// reason uses up nothing.
 #[inline(always)]
-pub(crate) fn passing(context: &TcContext, frame: &Frame, way: Way, fate: Fate) -> Fate {
+pub(crate) fn passing(context: &TcContext, frame: &Frame, way: PortWay, fate: Fate) -> Fate {
     if METERED.load() == 0 || matches!(fate, Fate::Drop) {
         return fate;
     }
@@ -37,7 +37,7 @@ extern "C" fn metered(skb: *mut __sk_buff, slot: u32, way: u32) -> u32 {
     let frame = Frame::read(&TcContext::new(skb), slot);
     let Some(meter) = METERS.get_ptr_mut(slot) else { return 0 };
     let control = control_of(meter);
-    let is_in = way == Way::In as u32;
+    let is_in = way == PortWay::In as u32;
     let place = usize::from(is_in);
     // SAFETY: `meter` points at an element of the map, valid while the program runs, its fields aligned by their layout. User
     // space writes to the rates that do not hold only; clocks and quotas are changed by whole words.

@@ -4,8 +4,8 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::programs::TcContext;
-use netns_packet::layout::{ScopeCounters, Way, counter_index};
-use netns_packet::{Scope, far_end};
+use netns_packet::layout::{PortWay, ScopeCounters, counter_index};
+use netns_packet::{TrafficScope, far_end};
 
 use crate::Fate;
 use crate::add::add;
@@ -18,7 +18,7 @@ const HEADERS: u32 = 14 + 2 * 4 + 40;
 
 /// Counts a frame, if it passes.
 #[inline(always)]
-pub(crate) fn passed(context: &TcContext, frame: &Frame, way: Way, fate: Fate) {
+pub(crate) fn passed(context: &TcContext, frame: &Frame, way: PortWay, fate: Fate) {
     if SCOPED.load() != 0 && matches!(fate, Fate::Pass) {
         scoped(context.skb.skb, frame.slot, way as u32);
     }
@@ -31,7 +31,7 @@ pub(crate) fn passed(context: &TcContext, frame: &Frame, way: Way, fate: Fate) {
 #[inline(never)]
 extern "C" fn scoped(skb: *mut __sk_buff, slot: u32, way: u32) -> u32 {
     let frame = Frame::read(&TcContext::new(skb), slot);
-    let way = if way == Way::In as u32 { Way::In } else { Way::Out };
+    let way = if way == PortWay::In as u32 { PortWay::In } else { PortWay::Out };
     let scope = scope_of(skb, &frame, way);
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
@@ -47,20 +47,20 @@ extern "C" fn scoped(skb: *mut __sk_buff, slot: u32, way: u32) -> u32 {
 
 /// Where the far end of a frame is.
 #[inline(always)]
-fn scope_of(skb: *mut __sk_buff, frame: &Frame, way: Way) -> Scope {
+fn scope_of(skb: *mut __sk_buff, frame: &Frame, way: PortWay) -> TrafficScope {
     // What is read is what is delivered: as in `steps::Judged`.
     let end = HEADERS.min(frame.bytes as u32);
-    let far = steps::held(skb, end).and_then(|skb| far_end(&skb, frame.tag != 0, way));
-    let Some(address) = far else { return Scope::Link };
-    let scope = Scope::of_address(address);
-    if matches!(scope, Scope::Link) {
+    let far = steps::held(skb, end).and_then(|skb| far_end(&skb, frame.tag != 0, matches!(way, PortWay::In)));
+    let Some(address) = far else { return TrafficScope::Link };
+    let scope = TrafficScope::of_address(address);
+    if matches!(scope, TrafficScope::Link) {
         return scope;
     }
     match SCOPES.get(&Key::new(128, address)).map(|&number| number) {
-        Some(0) => Scope::Host,
-        Some(1) => Scope::Sandboxes,
-        Some(2) => Scope::Private,
-        Some(3) => Scope::Internet,
+        Some(0) => TrafficScope::Host,
+        Some(1) => TrafficScope::Sandboxes,
+        Some(2) => TrafficScope::Private,
+        Some(3) => TrafficScope::Internet,
         _ => scope,
     }
 }

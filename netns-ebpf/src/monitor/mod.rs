@@ -55,7 +55,7 @@ pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
 pub use held::HeldMonitor;
-pub use meter::{Limits, NoLimit, OverLimits, Quota, QuotaEvent, RateLimit};
+pub use meter::{Limits, NoLimit, OverLimits, PortRate, Quota, QuotaEvent};
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
     PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,

@@ -9,7 +9,7 @@ use netns_core::{IfName, MacAddress};
 
 use super::compare::kernel_counters;
 use super::{Limits, Lost, Monitor, OverLimits, Pair, Slot, Snapshot};
-use crate::layout::{PortCounters, Violations};
+use crate::layout::{PortCounters, ScopeCounters, Violations};
 
 /// Who is behind a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,6 +138,8 @@ pub struct PortReading {
     pub lost: Lost,
     /// How much may pass it, and what was over that; `None` if it has no limits.
     pub limits: Option<(Limits, OverLimits)>,
+    /// What passed it, by where it came from and went; `None` if that is not counted.
+    pub scopes: Option<ScopeCounters>,
 }
 
 /// What counted.
@@ -214,6 +216,7 @@ impl Monitor {
             violations: Some(self.violations(port.slot)),
             lost: self.lost_pairs_of(Some(port.slot)),
             limits: self.limits_and_over(port.slot),
+            scopes: self.scope_counters(port.slot),
         }
     }
 }
@@ -228,6 +231,7 @@ impl PortReading {
             violations: None,
             lost: Lost::default(),
             limits: None,
+            scopes: None,
         }
     }
 }

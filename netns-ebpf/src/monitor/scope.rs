@@ -11,7 +11,7 @@ use netns_core::{IpNet, RouteSocket, address};
 use super::mapped::MappedArray;
 use super::{Monitor, MonitorError, Slot};
 use crate::layout::{self, Passed, ScopeCounters};
-use crate::packet::Scope;
+use crate::packet::TrafficScope;
 
 /// The prefixes of scopes: an IPv6 address in the order of the network, and a scope's number.
 type Prefixes = LpmTrie<MapData, [u32; 4], u32>;
@@ -76,27 +76,27 @@ fn failed(what: &str, net: IpNet, error: MapError) -> MonitorError {
 ///
 /// # Errors
 /// If the kernel does not say.
-pub fn scopes_of(socket: &mut RouteSocket, bridge: u32) -> netns_core::Result<Vec<(IpNet, Scope)>> {
+pub fn scopes_of(socket: &mut RouteSocket, bridge: u32) -> netns_core::Result<Vec<(IpNet, TrafficScope)>> {
     let addresses = address::list(socket)?;
-    let own = addresses.iter().map(|address| (IpNet::single(address.net.address()), Scope::Host));
+    let own = addresses.iter().map(|address| (IpNet::single(address.net.address()), TrafficScope::Host));
     let networks = addresses.iter().filter(|address| address.index == bridge);
-    let networks = networks.map(|address| (address.net.network(), Scope::Sandboxes));
+    let networks = networks.map(|address| (address.net.network(), TrafficScope::Sandboxes));
     Ok(own.chain(networks).collect())
 }
 
 impl Monitor {
-    /// Says of which scope the addresses of a network are: [`Scope::Host`] of the host's own, [`Scope::Sandboxes`] of those on
-    /// its bridges; [`Scope::Private`] or [`Scope::Internet`] of networks that are something else than their addresses say. Of
+    /// Says of which scope the addresses of a network are: [`TrafficScope::Host`] of the host's own, [`TrafficScope::Sandboxes`] of those on
+    /// its bridges; [`TrafficScope::Private`] or [`TrafficScope::Internet`] of networks that are something else than their addresses say. Of
     /// several that an address is in the longest counts. It holds from the next frame on; one system call.
     ///
     /// What no network was said of is private or of the internet, by its address. What does not leave the link is of
-    /// [`Scope::Link`] in any case.
+    /// [`TrafficScope::Link`] in any case.
     ///
     /// # Errors
     /// [`MonitorError::Unscoped`] if the programs were loaded without
     /// [`MonitorOptions::scopes`](super::MonitorOptions::scopes); [`MonitorError::Load`] if there is no more room, after
     /// [`MAX_SCOPES`](layout::MAX_SCOPES).
-    pub fn set_scope(&self, net: IpNet, scope: Scope) -> Result<(), MonitorError> {
+    pub fn set_scope(&self, net: IpNet, scope: TrafficScope) -> Result<(), MonitorError> {
         let mut prefixes = self.prefixes()?.lock().unwrap_or_else(PoisonError::into_inner);
         prefixes.insert(&key(net), scope as u32, 0).map_err(|error| failed("set", net, error))
     }
@@ -120,7 +120,7 @@ impl Monitor {
     ///
     /// # Errors
     /// As [`Self::set_scope`].
-    pub fn scopes(&self) -> Result<Vec<(IpNet, Scope)>, MonitorError> {
+    pub fn scopes(&self) -> Result<Vec<(IpNet, TrafficScope)>, MonitorError> {
         let prefixes = self.prefixes()?.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scopes = Vec::new();
         for entry in prefixes.iter() {
@@ -128,7 +128,7 @@ impl Monitor {
                 operation: format!("read {}", layout::SCOPES),
                 source: error.into(),
             })?;
-            scopes.extend(net_of(&key).zip(Scope::ALL.get(number as usize).copied()));
+            scopes.extend(net_of(&key).zip(TrafficScope::ALL.get(number as usize).copied()));
         }
         Ok(scopes)
     }

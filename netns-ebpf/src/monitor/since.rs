@@ -83,6 +83,7 @@ impl PortReading {
                 let earlier = before.limits.filter(|_| !anew).map_or_else(Default::default, |(_, over)| over);
                 (limits, over.since(&earlier))
             }),
+            scopes: self.scopes.map(|now| now.since(&before.scopes.filter(|_| !anew).unwrap_or_default())),
         }
     }
 }

@@ -8,7 +8,7 @@ use netns_core::network::{Network, NetworkOptions, Sandbox};
 use netns_core::{Namespace, RouteSocket, link, sysctl};
 use netns_ebpf::attack::FrameSocket;
 use netns_ebpf::packet::{HostAccess, Reason, RulesFull};
-use netns_ebpf::{EgressRules, Mode, Monitor, MonitorOptions, NetworkGuard, Policy, Slot};
+use netns_ebpf::{EgressRules, Limits, Mode, Monitor, MonitorOptions, NetworkGuard, Policy, Slot};
 
 use crate::harness::{name, privileged, settled};
 
@@ -19,7 +19,7 @@ fn slot(sandbox: &Sandbox) -> Slot {
 /// Runs a test with a network, two sandboxes a bridge, in a host of its own.
 fn guarded(guard: impl Fn(Arc<Monitor>) -> NetworkGuard, body: impl FnOnce(&Network, &Monitor)) {
     let barrier = netns_core::barrier::is_supported().unwrap();
-    let options = MonitorOptions { slots: 64, egress: 1, barrier, ..MonitorOptions::default() };
+    let options = MonitorOptions { slots: 64, egress: 1, limits: true, barrier, ..MonitorOptions::default() };
     let monitor = Arc::new(Monitor::load(&options).unwrap());
     let host = Namespace::anonymous().unwrap();
     for key in ["all", "default"] {
@@ -51,6 +51,33 @@ fn reaches(from: &Sandbox, to: &Sandbox, limit: Duration) -> bool {
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_sandbox_has_its_limits_from_its_birth_on_every_bridge() {
+    if !privileged("a_sandbox_has_its_limits_from_its_birth_on_every_bridge") {
+        return;
+    }
+    let limits: Limits = "in=1gbit,quota-out=2000".parse().unwrap();
+    let guard = |monitor| {
+        NetworkGuard::new(monitor, Mode::Observe)
+            .with_policies(move |_, policy| Ok(Policy { limits, ..policy }))
+    };
+    guarded(guard, |network, monitor| {
+        let sandboxes: Vec<_> = (0..3).map(|_| network.create_sandbox().unwrap()).collect();
+        let [first, .., third] = &sandboxes[..] else { unreachable!() };
+        assert!(reaches(first, third, LONG), "the third is on another bridge");
+        assert_eq!(monitor.limits(slot(third)), limits.chosen());
+        let address = SocketAddr::from((third.address_v4().unwrap().address(), 9));
+        let sender = first.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
+        for _ in 0..10 {
+            let _ = sender.send_to(&[0; 1000], address);
+        }
+        settled(|| monitor.over_limits(slot(first)));
+        let over = monitor.over_limits(slot(first));
+        assert!(over.over_quota_rx.packets >= 8 && over.used.outgoing <= 2000, "{over:?}");
+        assert_eq!(monitor.over_limits(slot(third)).packets(), 0);
+    });
+}
 
 #[test]
 fn a_sandbox_has_its_egress_policy_from_its_birth() {

@@ -2,8 +2,8 @@
 
 use netns_core::IpNet;
 use netns_ebpf::layout::{Passed, PortCounters, ScopeCounters};
-use netns_ebpf::packet::Scope;
-use netns_ebpf::{Limits, Monitor, MonitorError, MonitorOptions, RateLimit, Slot, scopes_of};
+use netns_ebpf::packet::TrafficScope;
+use netns_ebpf::{Limits, Monitor, MonitorError, MonitorOptions, PortRate, Slot, scopes_of};
 
 use crate::harness::{Network, privileged, settled};
 
@@ -16,7 +16,7 @@ fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn sum(way: [Passed; Scope::COUNT]) -> (u64, u64) {
+fn sum(way: [Passed; TrafficScope::COUNT]) -> (u64, u64) {
     way.iter().fold((0, 0), |(packets, bytes), passed| (packets + passed.packets, bytes + passed.bytes))
 }
 
@@ -42,7 +42,10 @@ fn every_frame_is_of_one_scope() {
     }
     let mut said = monitor.scopes().unwrap();
     said.sort();
-    assert_eq!(said, [(net("10.1.1.0/24"), Scope::Sandboxes), (net("10.1.1.254/32"), Scope::Host)]);
+    assert_eq!(
+        said,
+        [(net("10.1.1.0/24"), TrafficScope::Sandboxes), (net("10.1.1.254/32"), TrafficScope::Host)]
+    );
 
     // ARP first: nobody knows anybody.
     network.datagrams(0, 1, 1, 100);
@@ -51,7 +54,7 @@ fn every_frame_is_of_one_scope() {
     network.datagrams(1, 2, 50, 1000);
     network.datagrams_from_host(2, 30, 10);
     // Some of it too much.
-    let limits = Limits { outgoing: RateLimit::bits(8_000).with_burst(1_000), ..Limits::default() };
+    let limits = Limits { outgoing: PortRate::bits(8_000).with_burst(1_000), ..Limits::default() };
     monitor.set_limits(slots[2], &limits).unwrap();
     network.broadcasts_from(2, 100);
     settled(|| slots.iter().map(|&slot| monitor.counters(slot)).collect::<Vec<_>>());
@@ -64,28 +67,31 @@ fn every_frame_is_of_one_scope() {
             (outgoing, incoming),
             "{slot}: {scopes:?}"
         );
-        for scope in [Scope::Private, Scope::Internet] {
+        for scope in [TrafficScope::Private, TrafficScope::Internet] {
             assert_eq!((scopes.to(scope), scopes.from(scope)), Default::default(), "{slot}");
         }
     }
     let of = |place: usize| monitor.scope_counters(slots[place]).unwrap();
     assert!(monitor.over_limits(slots[2]).limited_rx.packets > 0, "some were dropped, and are in no scope");
-    assert!(of(0).to(Scope::Link).packets >= 1, "the question who has the address: {:?}", of(0));
-    assert!(of(0).to(Scope::Sandboxes).bytes > 5_000_000 && of(1).from(Scope::Sandboxes).bytes > 5_000_000);
-    assert_eq!(of(2).from(Scope::Host), Passed { packets: 30, bytes: 30 * 52 });
-    assert_eq!(of(0).to(Scope::Host), Passed::default());
+    assert!(of(0).to(TrafficScope::Link).packets >= 1, "the question who has the address: {:?}", of(0));
+    assert!(
+        of(0).to(TrafficScope::Sandboxes).bytes > 5_000_000
+            && of(1).from(TrafficScope::Sandboxes).bytes > 5_000_000
+    );
+    assert_eq!(of(2).from(TrafficScope::Host), Passed { packets: 30, bytes: 30 * 52 });
+    assert_eq!(of(0).to(TrafficScope::Host), Passed::default());
     // To the subnet's broadcast address, which is one of the subnet.
-    assert!(of(2).to(Scope::Sandboxes).packets > 0);
+    assert!(of(2).to(TrafficScope::Sandboxes).packets > 0);
 
     // Another network's, and the internet's, by what is said of addresses and what is not.
     monitor.clear_scope(net("10.1.1.0/24")).unwrap();
     monitor.clear_scope(net("10.9.0.0/16")).unwrap();
     network.datagrams(0, 1, 5, 100);
-    monitor.set_scope(net("10.1.1.0/30"), Scope::Internet).unwrap();
+    monitor.set_scope(net("10.1.1.0/30"), TrafficScope::Internet).unwrap();
     network.datagrams(0, 1, 7, 100);
     settled(|| monitor.counters(slots[1]));
-    assert_eq!(of(1).from(Scope::Private).packets, 5);
-    assert_eq!(of(1).from(Scope::Internet), Passed { packets: 7, bytes: 7 * 142 });
+    assert_eq!(of(1).from(TrafficScope::Private).packets, 5);
+    assert_eq!(of(1).from(TrafficScope::Internet), Passed { packets: 7, bytes: 7 * 142 });
 
     // It can be read when the sandbox is gone, and until the slot is another's.
     let last = of(1);
@@ -113,15 +119,15 @@ fn scopes_are_asked_for_at_loading_and_known_to_who_opens_the_programs_again() {
     let without = Monitor::load(&MonitorOptions { slots: 4, ..MonitorOptions::default() }).unwrap();
     let slot = without.assign(7).unwrap();
     assert_eq!(without.scope_counters(slot), None);
-    let error = without.set_scope(net("10.0.0.0/8"), Scope::Host).unwrap_err();
+    let error = without.set_scope(net("10.0.0.0/8"), TrafficScope::Host).unwrap_err();
     assert!(matches!(error, MonitorError::Unscoped), "{error}");
 
     let monitor = load();
     let attachment = monitor.attach(&mut network.socket, 101).unwrap();
     let scopes = [
-        (net("10.1.1.2/32"), Scope::Host),
-        (net("fd00::/8"), Scope::Sandboxes),
-        (net("::/0"), Scope::Private),
+        (net("10.1.1.2/32"), TrafficScope::Host),
+        (net("fd00::/8"), TrafficScope::Sandboxes),
+        (net("::/0"), TrafficScope::Private),
     ];
     for (net, scope) in scopes {
         monitor.set_scope(net, scope).unwrap();
@@ -135,6 +141,6 @@ fn scopes_are_asked_for_at_loading_and_known_to_who_opens_the_programs_again() {
     network.datagrams(0, 1, 3, 100);
     settled(|| monitor.counters(attachment.slot()));
     let counted = monitor.scope_counters(attachment.slot()).unwrap();
-    assert_eq!(counted.to(Scope::Host), Passed { packets: 3, bytes: 3 * 142 });
+    assert_eq!(counted.to(TrafficScope::Host), Passed { packets: 3, bytes: 3 * 142 });
     monitor.detach(&mut network.socket, &attachment).unwrap();
 }

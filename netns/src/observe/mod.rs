@@ -20,7 +20,7 @@ use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
     HeldMonitor, JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange,
-    PortIdentity, Predecessors, Reading, Violation,
+    PortIdentity, Predecessors, Reading, Violation, scopes_of,
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
@@ -67,7 +67,9 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         Predecessors::default()
     };
     let limits = judge::limits(policies.as_ref());
-    let options = MonitorOptions { slots, limits, barrier, predecessors, ..MonitorOptions::default() };
+    let scopes = arguments.watch.scopes;
+    let options =
+        MonitorOptions { slots, limits, scopes, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -92,6 +94,7 @@ fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
         (arguments.enforce, "--enforce"),
         (arguments.policy.is_some(), "--policy"),
         (arguments.watch.pcap.is_some(), "--pcap"),
+        (arguments.watch.scopes, "--scopes"),
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
@@ -150,6 +153,11 @@ impl Watching<'_> {
         policies: Option<&Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
+        if self.arguments.watch.scopes {
+            for (net, scope) in scopes_of(&mut RouteSocket::open_in(host)?, bridge.index)? {
+                monitor.set_scope(net, scope)?;
+            }
+        }
         let place = JournalPlace::of(host, bridge, monitor, self.name.clone())?;
         let folder = Path::new(JournalFile::FOLDER);
         if let Err(error) = JournalFile::tidy(folder, host) {

@@ -27,8 +27,9 @@ use crate::watch::{self, Teller, metrics::Metrics};
 use counters::verify;
 use lab::RunLab;
 use leftovers::Before;
-use netns_core::{Namespace, RouteSocket};
-use netns_ebpf::{Mode, MonitorOptions};
+use netns_core::{IpNet, Namespace, RouteSocket};
+use netns_ebpf::packet::TrafficScope;
+use netns_ebpf::{Mode, Monitor, MonitorOptions};
 use outcomes::Unseen;
 use plan::RunPlan;
 use preflight::Privilege;
@@ -74,6 +75,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         pairs,
         egress: u16::from(plan.egress.is_some()),
         limits: arguments.limit.is_some(),
+        scopes: arguments.watch.scopes,
         barrier,
         ..MonitorOptions::default()
     };
@@ -84,6 +86,11 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     drop(probe);
     tell_what_is_less(privilege, &counting);
 
+    if arguments.watch.scopes
+        && let Some(monitor) = counting.monitor()
+    {
+        say_scopes(monitor, &host, &plan)?;
+    }
     let before = Before::observe(&host)?;
     let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
     let mut lab = RunLab::begin(host, &plan, counting.monitor(), mode, private)?;
@@ -115,8 +122,21 @@ fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
         (arguments.egress.is_some(), "--egress"),
         (arguments.limit.is_some(), "--limit"),
         (arguments.watch.pcap.is_some(), "--pcap"),
+        (arguments.watch.scopes, "--scopes"),
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+}
+
+/// Says which addresses are the host's and the namespaces', before there are any.
+fn say_scopes(monitor: &Monitor, host: &Namespace, plan: &RunPlan) -> Result<(), Failure> {
+    // There is no bridge yet.
+    let own = netns_ebpf::scopes_of(&mut RouteSocket::open_in(host)?, 0)?;
+    let host = plan.subnets.iter().map(|subnet| (IpNet::single(subnet.host), TrafficScope::Host));
+    let subnets = plan.subnets.iter().map(|subnet| (subnet.net, TrafficScope::Sandboxes));
+    for (net, scope) in own.into_iter().chain(host.filter(|_| plan.has_host())).chain(subnets) {
+        monitor.set_scope(net, scope)?;
+    }
+    Ok(())
 }
 
 /// Says in one line what is not as it would be for the machine's root on a kernel that takes the program.

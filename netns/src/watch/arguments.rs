@@ -37,6 +37,9 @@ pub(crate) struct WatchArguments {
     /// Metrics of pairs too: of the N busiest.
     #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
     pub(crate) metrics_pairs: Option<usize>,
+    /// Count too what passes by where it comes from and goes to: the host, sandboxes, private networks, the internet, the link.
+    #[arg(long)]
+    pub(crate) scopes: bool,
     /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,

@@ -9,10 +9,11 @@ use crate::outlet::Outlet;
 use crate::output::{human, json_line};
 use netns_core::IfName;
 use netns_ebpf::layout::{Traffic, Violations};
+use netns_ebpf::packet::TrafficScope;
 use netns_ebpf::{
     Ends, OverLimits, Pair, PortChange, PortIdentity, PortRates, PortReading, Rate, Reading, Slot, Violation,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -141,6 +142,7 @@ impl Lines<'_> {
         self.ports(&format!("{:.1} s", time.as_secs_f64()), now, before)?;
         self.violations(now)?;
         self.over_limits(now)?;
+        self.scopes(now)?;
         self.pairs(now)?;
         self.out.flush()?;
         Ok(true)
@@ -189,6 +191,22 @@ impl Lines<'_> {
                 let (name, packets) = (port.info.name, human(over.packets()));
                 writeln!(self.out, "{name:<15}{packets:>8}  over its limit, {limits}")?;
             }
+        }
+        Ok(())
+    }
+
+    /// Where it went and came from, of each port and scope of which there is anything.
+    fn scopes(&mut self, now: &Reading) -> io::Result<()> {
+        for port in &now.ports {
+            let Some(scopes) = &port.scopes else { continue };
+            write!(self.out, "{:<15}", port.info.name)?;
+            for scope in TrafficScope::ALL {
+                let (to, from) = (scopes.to(scope), scopes.from(scope));
+                if to.packets + from.packets > 0 {
+                    write!(self.out, "  {} {} out {} in", scope.name(), human(to.bytes), human(from.bytes))?;
+                }
+            }
+            writeln!(self.out)?;
         }
         Ok(())
     }
@@ -311,7 +329,7 @@ fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters, violations, lost, limits } = port;
+    let PortReading { info, counters, violations, lost, limits, scopes } = port;
     let mut json = json!({
         "port": info.name.as_str(), "namespace": info.behind.namespace().label(),
         "container": info.behind.container(), "ifindex": info.ifindex,
@@ -324,6 +342,16 @@ fn port_json(port: &PortReading) -> Value {
     if let Some((limits, over)) = limits {
         json["limits"] = limits.to_string().into();
         json["over_limits"] = over_json(over);
+    }
+    if let Some(scopes) = scopes {
+        let passed = |scope: TrafficScope| {
+            let (to, from) = (scopes.to(scope), scopes.from(scope));
+            let value = json!({
+                "out_packets": to.packets, "out_bytes": to.bytes, "in_packets": from.packets, "in_bytes": from.bytes,
+            });
+            (scope.name().to_owned(), value)
+        };
+        json["scopes"] = TrafficScope::ALL.into_iter().map(passed).collect::<Map<String, Value>>().into();
     }
     json
 }

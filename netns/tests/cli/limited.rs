@@ -7,7 +7,7 @@ use crate::watched::Watched;
 use crate::{done, state_of_the_host, xtask};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use tests::{eventually, in_host, oracle};
+use tests::{eventually, in_host, ip, oracle};
 
 /// Sends pings as fast as it goes, of 1,442 bytes a frame, whether they are answered or not.
 fn flood(from: &str, to: &str) {
@@ -50,6 +50,65 @@ fn a_run_with_limits_is_counted_exactly_and_says_them() {
             wrong.err
         );
         assert_eq!(state_of_the_host(), before);
+    });
+}
+
+/// What of a port's scopes there is, summed up.
+fn sum(port: &Value, way: &str) -> [u64; 2] {
+    let of = |what: &str| {
+        let scopes = port["scopes"].as_object().unwrap();
+        scopes.values().map(|scope| scope[format!("{way}_{what}")].as_u64().unwrap()).sum()
+    };
+    [of("packets"), of("bytes")]
+}
+
+#[test]
+fn scopes_of_a_run_add_up_to_what_passed() {
+    in_host(|_| {
+        let run = done(&mut xtask("run --scopes --duration 1 --json --subnet6 fd00::/64"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        let last = run.lines("counters").pop().unwrap();
+        for port in last["ports"].as_array().unwrap() {
+            for (way, counted) in [("out", "rx"), ("in", "tx")] {
+                let [packets, bytes] = sum(port, way);
+                let kernel =
+                    ["packets", "bytes"].map(|what| port[format!("{counted}_{what}")].as_u64().unwrap());
+                // The two are read one after the other, while traffic flows.
+                assert!(packets.abs_diff(kernel[0]) < 20 && bytes.abs_diff(kernel[1]) < 60_000, "{port}");
+            }
+            let scopes = &port["scopes"];
+            assert!(scopes["host"]["in_packets"].as_u64() > Some(0), "{scopes}");
+            assert!(scopes["sandboxes"]["out_bytes"].as_u64() > Some(100), "{scopes}");
+            assert_eq!(scopes["internet"]["out_packets"], 0, "{scopes}");
+        }
+        let text = done(&mut xtask("run --scopes --once"));
+        assert!(text.out.contains("  host ") && text.out.contains("  sandboxes "), "{}", text.out);
+    });
+}
+
+#[test]
+fn scopes_of_an_observed_bridge_are_in_its_metrics() {
+    in_host(|_| {
+        make_bridge();
+        ip("addr add 10.1.1.254/24 dev br0");
+        plug_in(1);
+        plug_in(2);
+        let mut observe =
+            Watched::start(&format!("observe br0 --scopes --json --interval 0.1 --metrics {PORT}"));
+        observe.port("v1", |port| port["scopes"].is_object());
+        flood("ns1", "10.1.1.2");
+        let port =
+            observe.port("v1", |port| port["scopes"]["sandboxes"]["out_packets"].as_u64() >= Some(200));
+        assert_eq!(port["scopes"]["private"]["out_packets"], 0, "{port}");
+        flood("ns1", "10.1.1.254");
+        observe.port("v1", |port| port["scopes"]["host"]["in_packets"].as_u64() >= Some(200));
+        let name = "netns_port_receive_scope_packets_total{namespace=\"ns1\",network=\"br0\",port=\"v1\",scope=\"host\"} ";
+        eventually("the metric", || {
+            let metrics = metrics();
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            line.is_some_and(|packets| packets.parse::<f64>().unwrap() >= 200.0)
+        });
+        assert_eq!(observe.end("INT").code, Some(0));
     });
 }
 

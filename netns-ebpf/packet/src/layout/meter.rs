@@ -29,7 +29,7 @@ pub const CLOCK_TRIES: u32 = 16;
 /// The two ways through a port, in the order in which arrays here have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
-pub enum Way {
+pub enum PortWay {
     /// From the namespace.
     Out = 0,
     /// To the namespace.
@@ -148,11 +148,11 @@ pub struct PortMeter {
     pub reached: u64,
     /// The quotas, by [`QuotaKind`].
     pub quotas: [QuotaWords; 3],
-    /// What was over a rate, by [`Way`].
+    /// What was over a rate, by [`PortWay`].
     pub limited: [Dropped; 2],
-    /// What was over a quota, by [`Way`].
+    /// What was over a quota, by [`PortWay`].
     pub over_quota: [Dropped; 2],
-    /// The rates, those that hold and the others, by [`Way`].
+    /// The rates, those that hold and the others, by [`PortWay`].
     pub rates: [[WayMeter; 2]; 2],
     /// What user space was asked for, for itself to read: of each way bits a second, packets a second, and how many bytes and
     /// packets at once.

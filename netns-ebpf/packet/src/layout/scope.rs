@@ -1,8 +1,8 @@
 //! What passes a port by where it comes from or goes to.
 
-use crate::Scope;
+use crate::TrafficScope;
 
-/// The map from prefixes to scopes: a [`Scope`]'s number by an IPv6 prefix, an IPv4 one as that which it is mapped to.
+/// The map from prefixes to scopes: a [`TrafficScope`]'s number by an IPv6 prefix, an IPv4 one as that which it is mapped to.
 pub const SCOPES: &str = "SCOPES";
 /// The map of what was counted: one [`ScopeCounters`] per slot and CPU, as the ports' counters are laid out, or a single one
 /// where [`SCOPED`] is 0.
@@ -22,26 +22,37 @@ pub struct Passed {
     pub bytes: u64,
 }
 
-/// What passed a port, by [`Way`](super::Way) and [`Scope`]. In the map: by one CPU, in cache lines that no other CPU writes.
+/// What passed a port, by [`PortWay`](super::PortWay) and [`TrafficScope`]. In the map: by one CPU, in cache lines that no other CPU writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ScopeCounters {
     /// By way, then by scope.
-    pub passed: [[Passed; Scope::COUNT]; 2],
+    pub passed: [[Passed; TrafficScope::COUNT]; 2],
     /// Zero.
     pub reserved: [u64; 4],
 }
 
 impl ScopeCounters {
+    /// What passed since an earlier look at the same port.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (now, before) in since.passed.iter_mut().flatten().zip(earlier.passed.iter().flatten()) {
+            now.packets = now.packets.saturating_sub(before.packets);
+            now.bytes = now.bytes.saturating_sub(before.bytes);
+        }
+        since
+    }
+
     /// From the namespace to places of a scope.
     #[must_use]
-    pub const fn to(&self, scope: Scope) -> Passed {
+    pub const fn to(&self, scope: TrafficScope) -> Passed {
         self.passed[0][scope as usize]
     }
 
     /// To the namespace from places of a scope.
     #[must_use]
-    pub const fn from(&self, scope: Scope) -> Passed {
+    pub const fn from(&self, scope: TrafficScope) -> Passed {
         self.passed[1][scope as usize]
     }
 }

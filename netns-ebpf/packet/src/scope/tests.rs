@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Scope, far_end};
-use crate::layout::Way;
+use super::{TrafficScope, far_end};
 
 fn words(address: &str) -> [u32; 4] {
     let address = match address.parse().unwrap() {
@@ -16,7 +15,7 @@ fn words(address: &str) -> [u32; 4] {
 
 #[test]
 fn every_address_is_of_a_place() {
-    use Scope::{Internet, Link, Private};
+    use TrafficScope::{Internet, Link, Private};
     for (scope, addresses) in [
         (
             Private,
@@ -36,7 +35,7 @@ fn every_address_is_of_a_place() {
         ),
     ] {
         for address in addresses.split_whitespace() {
-            assert_eq!(Scope::of_address(words(address)), scope, "{address}");
+            assert_eq!(TrafficScope::of_address(words(address)), scope, "{address}");
         }
     }
 }
@@ -46,25 +45,25 @@ fn the_far_end_is_where_a_frame_goes_to_or_comes_from() {
     let mut v4 = vec![0; 34];
     v4[12..15].copy_from_slice(&[8, 0, 0x45]);
     v4[26..34].copy_from_slice(&[10, 1, 1, 1, 8, 8, 4, 4]);
-    assert_eq!(far_end(&v4[..], false, Way::Out), Some(words("8.8.4.4")));
-    assert_eq!(far_end(&v4[..], false, Way::In), Some(words("10.1.1.1")));
+    assert_eq!(far_end(&v4[..], false, false), Some(words("8.8.4.4")));
+    assert_eq!(far_end(&v4[..], false, true), Some(words("10.1.1.1")));
     // Behind a tag that is in the bytes, and behind one that is not.
     let mut tagged = v4.clone();
     tagged.splice(12..12, [0x81, 0, 0, 5]);
-    assert_eq!(far_end(&tagged[..], false, Way::Out), Some(words("8.8.4.4")));
-    assert_eq!(far_end(&tagged[..], true, Way::Out), Some(words("8.8.4.4")));
+    assert_eq!(far_end(&tagged[..], false, false), Some(words("8.8.4.4")));
+    assert_eq!(far_end(&tagged[..], true, false), Some(words("8.8.4.4")));
 
     let mut v6 = vec![0; 54];
     v6[12..15].copy_from_slice(&[0x86, 0xDD, 0x60]);
     v6[22..38].copy_from_slice(&"fd00::1".parse::<Ipv6Addr>().unwrap().octets());
     v6[38..54].copy_from_slice(&"2001:db8::1".parse::<Ipv6Addr>().unwrap().octets());
-    assert_eq!(far_end(&v6[..], false, Way::Out), Some(words("2001:db8::1")));
-    assert_eq!(far_end(&v6[..], false, Way::In), Some(words("fd00::1")));
+    assert_eq!(far_end(&v6[..], false, false), Some(words("2001:db8::1")));
+    assert_eq!(far_end(&v6[..], false, true), Some(words("fd00::1")));
 
     let mut arp = v4.clone();
     arp[13] = 6;
-    assert_eq!(far_end(&arp[..], false, Way::Out), None);
+    assert_eq!(far_end(&arp[..], false, false), None);
     for (frame, length) in [(&v4, 33), (&v4, 13), (&v6, 53)] {
-        assert_eq!(far_end(&frame[..length], false, Way::Out), None, "{length}");
+        assert_eq!(far_end(&frame[..length], false, false), None, "{length}");
     }
 }

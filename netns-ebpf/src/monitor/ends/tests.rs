@@ -31,6 +31,7 @@ fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
             violations: None,
             lost: crate::Lost::default(),
             limits: None,
+            scopes: None,
         }
     };
     let ports = ports.iter().map(port).collect();

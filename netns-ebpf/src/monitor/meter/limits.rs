@@ -10,7 +10,7 @@ const TRAIN_SEGMENTS: u64 = 45;
 
 /// How fast frames may pass one way. No limit at all by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RateLimit {
+pub struct PortRate {
     /// Bits a second, at least 8; of frames with their Ethernet headers, as [`Traffic`](crate::layout::Traffic) counts them.
     pub bits: Option<u64>,
     /// Packets a second, as they would be on a wire: a train of segments counts as so many.
@@ -32,7 +32,7 @@ pub struct RateLimit {
     pub packet_burst: Option<u64>,
 }
 
-impl RateLimit {
+impl PortRate {
     /// So many bits a second.
     #[must_use]
     pub const fn bits(bits: u64) -> Self {
@@ -88,9 +88,9 @@ impl<T> Quota<T> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// What the sandbox sends: the port's `rx`.
-    pub outgoing: RateLimit,
+    pub outgoing: PortRate,
     /// What the sandbox receives: the port's `tx`.
-    pub incoming: RateLimit,
+    pub incoming: PortRate,
     /// Bytes in all, with Ethernet headers.
     pub quota: Quota,
 }
@@ -98,11 +98,11 @@ pub struct Limits {
 impl Limits {
     /// No limits at all, as by default.
     pub const NONE: Self =
-        Self::both(RateLimit { bits: None, packets: None, burst: None, packet_burst: None });
+        Self::both(PortRate { bits: None, packets: None, burst: None, packet_burst: None });
 
     /// The same both ways.
     #[must_use]
-    pub const fn both(rate: RateLimit) -> Self {
+    pub const fn both(rate: PortRate) -> Self {
         let quota = Quota { outgoing: None, incoming: None, total: None };
         Self { outgoing: rate, incoming: rate, quota }
     }
@@ -139,7 +139,7 @@ impl Asked {
     const LEAST_BYTES: u64 = 256 * 1024;
     const LEAST_PACKETS: u64 = 128;
 
-    pub(super) fn of(rate: RateLimit) -> Self {
+    pub(super) fn of(rate: PortRate) -> Self {
         let bits = rate.bits.map_or(0, |bits| bits.max(8));
         let packets = rate.packets.map_or(0, |packets| packets.max(1));
         let burst = rate.burst.unwrap_or((bits / 8 / Self::BURSTS).max(Self::LEAST_BYTES)).max(1);
@@ -154,9 +154,9 @@ impl Asked {
         bits != 0 || packets != 0
     }
 
-    pub(super) fn limit(self) -> RateLimit {
+    pub(super) fn limit(self) -> PortRate {
         let [bits, packets, burst, packet_burst] = self.0.map(|number| (number != 0).then_some(number));
-        RateLimit { bits, packets, burst, packet_burst }
+        PortRate { bits, packets, burst, packet_burst }
     }
 
     /// As the program reads it, with full buckets.

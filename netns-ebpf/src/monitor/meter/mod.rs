@@ -6,14 +6,14 @@ mod words;
 
 use std::sync::atomic::Ordering;
 
-pub use limits::{Limits, Quota, RateLimit};
+pub use limits::{Limits, PortRate, Quota};
 pub use quota::QuotaEvent;
 pub(super) use quota::QuotaReader;
 pub use words::NoLimit;
 
 use super::mapped::MappedArray;
 use super::{Monitor, MonitorError, Slot};
-use crate::layout::{Dropped, NO_SLOT, PortMeter, QuotaWords, Way, WayMeter, metering};
+use crate::layout::{Dropped, NO_SLOT, PortMeter, PortWay, QuotaWords, WayMeter, metering};
 use limits::Asked;
 
 /// What was over a port's limits since it was assigned, and what its quotas have had.
@@ -68,7 +68,7 @@ const ASKED_AT: usize = std::mem::offset_of!(PortMeter, asked) / size_of::<u64>(
 const QUOTA_WORDS: usize = size_of::<QuotaWords>() / size_of::<u64>();
 const WAY_WORDS: usize = size_of::<WayMeter>() / size_of::<u64>();
 const ASKED_WORDS: usize = 4;
-const WAYS: [Way; 2] = [Way::Out, Way::In];
+const WAYS: [PortWay; 2] = [PortWay::Out, PortWay::In];
 
 /// The mapped array of limits.
 #[derive(Debug)]
@@ -169,14 +169,14 @@ impl Monitor {
     /// before go on as they are, and so does what quotas have had ([`Self::reset_quota`]).
     ///
     /// ```no_run
-    /// use netns_ebpf::{Limits, Monitor, MonitorOptions, RateLimit};
+    /// use netns_ebpf::{Limits, Monitor, MonitorOptions, PortRate};
     ///
     /// let monitor = Monitor::load(&MonitorOptions { limits: true, ..MonitorOptions::default() })?;
     /// let slot = monitor.assign(7)?;
     /// // 100 Mbit/s to the sandbox, 10 Mbit/s from it, and 5 GB in all.
     /// let limits = Limits {
-    ///     incoming: RateLimit::bits(100_000_000),
-    ///     outgoing: RateLimit::bits(10_000_000),
+    ///     incoming: PortRate::bits(100_000_000),
+    ///     outgoing: PortRate::bits(10_000_000),
     ///     ..Limits::default()
     /// };
     /// monitor.set_limits(slot, &limits.with_total(5_000_000_000))?;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Limits, RateLimit};
+use super::{Limits, PortRate};
 
 /// A text is none that says limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl FromStr for Limits {
                 "quota-out" => once(&mut limits.quota.outgoing, size()?),
                 "" | "in" | "out" => {
                     let ways = [("in", &mut limits.incoming), ("out", &mut limits.outgoing)];
-                    let set = |rate: &mut RateLimit| match (number(value, BITS), number(value, PACKETS)) {
+                    let set = |rate: &mut PortRate| match (number(value, BITS), number(value, PACKETS)) {
                         (Some(bits), _) => Ok(once(&mut rate.bits, bits)),
                         (None, Some(packets)) => Ok(once(&mut rate.packets, packets)),
                         (None, None) => Err(no(RATE)),

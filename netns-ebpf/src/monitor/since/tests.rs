@@ -40,6 +40,7 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
             violations: Some(violations(packets / 2)),
             lost: Lost::default(),
             limits: None,
+            scopes: None,
         }
     };
     Reading { taken, ..Reading::of_kernel(ports.iter().map(port).collect()) }

@@ -1,11 +1,11 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
-use super::limits;
-use crate::output::shown;
+use super::series::{counter, family, gauge, label};
+use super::{limits, scopes};
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Ends, Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A counter of a port: its name, what it is, and where it is in a reading.
@@ -97,6 +97,7 @@ impl PortFamilies {
         families.push(self.lost_pairs(reading));
         families.push(self.violations(reading));
         families.extend(limits::families(reading, |port| self.labels(port)));
+        families.extend(scopes::families(reading, |port| self.labels(port)));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }
@@ -186,42 +187,4 @@ impl Collector for PortFamilies {
         let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner).clone();
         reading.map_or_else(Vec::new, |reading| self.families(&reading))
     }
-}
-
-pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-pub(super) fn label(name: &str, value: &str) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name(name.to_owned());
-    // The format takes control characters as they are, and a terminal that somebody reads it in obeys them.
-    label.set_value(shown(value.as_bytes()).unwrap_or_else(|| value.to_owned()));
-    label
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the format has floating-point numbers only: exact up to 2^53"
-)]
-pub(super) fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value as f64);
-    let mut metric = Metric::from_label(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-#[expect(clippy::cast_precision_loss, reason = "there are not that many")]
-fn gauge(value: usize, labels: Vec<LabelPair>) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value as f64);
-    let mut metric = Metric::from_label(labels);
-    metric.set_gauge(gauge);
-    metric
 }

@@ -1,6 +1,6 @@
 //! The metrics of ports that have limits.
 
-use super::families::{counter, family, label};
+use super::series::{counter, family, label};
 use netns_ebpf::{OverLimits, PortReading, Quota, Reading};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 

@@ -2,6 +2,8 @@
 
 mod families;
 mod limits;
+mod scopes;
+mod series;
 mod server;
 
 use super::Losses;

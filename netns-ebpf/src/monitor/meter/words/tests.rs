@@ -1,6 +1,6 @@
 //! Limits that are read, and written as they are read.
 
-use super::super::{Limits, Quota, RateLimit};
+use super::super::{Limits, PortRate, Quota};
 
 fn read(text: &str) -> Limits {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -8,23 +8,23 @@ fn read(text: &str) -> Limits {
 
 #[test]
 fn words_are_read_as_tc_reads_them() {
-    assert_eq!(read("100mbit"), Limits::both(RateLimit::bits(100_000_000)));
+    assert_eq!(read("100mbit"), Limits::both(PortRate::bits(100_000_000)));
     assert_eq!(read("1.5Gbit").incoming.bits, Some(1_500_000_000));
     assert_eq!(read("8bit").incoming.bits, Some(8));
     assert_eq!(read("1mbps").outgoing.bits, Some(8_000_000), "bytes a second");
     assert_eq!(read("1mibit").outgoing.bits, Some(1 << 20));
-    assert_eq!(read("10kpps"), Limits::both(RateLimit::packets(10_000)));
+    assert_eq!(read("10kpps"), Limits::both(PortRate::packets(10_000)));
     let mixed = read("in=1gbit, out=100mbit,out=20kpps,burst=1mb,quota=10gb,quota-in=8g,quota-out=512");
     assert_eq!(
         mixed,
         Limits {
-            outgoing: RateLimit {
+            outgoing: PortRate {
                 bits: Some(100_000_000),
                 packets: Some(20_000),
                 burst: Some(1 << 20),
                 packet_burst: None,
             },
-            incoming: RateLimit::bits(1_000_000_000).with_burst(1 << 20),
+            incoming: PortRate::bits(1_000_000_000).with_burst(1 << 20),
             quota: Quota { outgoing: Some(512), incoming: Some(8 << 30), total: Some(10 << 30) },
         }
     );
