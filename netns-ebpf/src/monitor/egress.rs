@@ -57,6 +57,8 @@ pub(super) struct Egress {
 #[derive(Debug)]
 struct EgressTries {
     array: ArrayOfMaps<MapData, EgressTrie>,
+    /// How often each was changed.
+    epochs: MappedArray,
     known: HashMap<EgressPolicy, KnownEgress>,
 }
 
@@ -75,6 +77,9 @@ impl Egress {
         let ports = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<u64>())?;
         let Some(ports) = ports.filter(|ports| ports.len() > 1) else { return Ok(None) };
         let array: ArrayOfMaps<MapData, EgressTrie> = maps.take(layout::EGRESS_POLICIES)?;
+        let Some(epochs) = maps.take_mapped_if_there(layout::EGRESS_EPOCHS, size_of::<u64>())? else {
+            return Ok(None);
+        };
         // Those of the process before.
         let mut known = HashMap::new();
         for number in 1..=u16::try_from(array.len()).unwrap_or(u16::MAX) {
@@ -89,7 +94,7 @@ impl Egress {
                 Err(error) => return Err(failed("open an egress policy", error)),
             }
         }
-        Ok(Some(Self { ports, policies: Mutex::new(EgressTries { array, known }) }))
+        Ok(Some(Self { ports, policies: Mutex::new(EgressTries { array, epochs, known }) }))
     }
 
     /// Forgets what was of a slot, and what others began with its port.
@@ -113,6 +118,11 @@ impl Egress {
 }
 
 impl EgressTries {
+    /// What the programs remember of a policy is of no use any more.
+    fn changed(&self, policy: EgressPolicy) {
+        self.epochs.words(policy.place() as usize)[0].fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Puts a policy's trie where the program looks for it, in the place of the one that was there.
     fn install(&mut self, policy: EgressPolicy, rules: &EgressRules) -> Result<(), MonitorError> {
         let table = rules.compile().map_err(|full| MonitorError::EgressFull { prefix: full })?;
@@ -127,6 +137,8 @@ impl EgressTries {
         }
         let stored = self.array.set(policy.place(), &trie, 0);
         self.known.insert(policy, KnownEgress { trie, lists: rules.lists().collect(), temporary });
+        // The kernel has waited until no program reads the trie of before.
+        self.changed(policy);
         stored.map_err(|error| failed("replace an egress policy", error))
     }
 }
@@ -223,7 +235,9 @@ impl Monitor {
         policies.known.remove(&policy).ok_or(MonitorError::NoEgressPolicy { policy: policy.get() })?;
         // An array of maps forgets none by aya; an empty one refuses everything and is small.
         let empty = trie::create(1, &[]).map_err(|error| failed("empty an egress policy", error))?;
-        policies.array.set(policy.place(), &empty, 0).map_err(|error| failed("empty an egress policy", error))
+        let emptied = policies.array.set(policy.place(), &empty, 0);
+        policies.changed(policy);
+        emptied.map_err(|error| failed("empty an egress policy", error))
     }
 
     /// What a policy says, read back from the kernel, without what is allowed for a while: what [`EgressRules::compile`] made of
@@ -295,6 +309,7 @@ impl Monitor {
             allow_until(&mut known.trie, no_tunnels, address, until)?;
             known.temporary.insert(address, until);
         }
+        policies.changed(policy);
         Ok(refused)
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 13] = [
+    pub(super) const NAMES: [&'static str; 14] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
@@ -63,6 +63,7 @@ impl Maps {
         layout::EVENTS,
         layout::EGRESS_PORTS,
         layout::EGRESS_POLICIES,
+        layout::EGRESS_EPOCHS,
     ];
 
     /// Takes a map.
@@ -134,6 +135,11 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .map_max_entries(layout::VIOLATIONS, slots + 1)
         .map_max_entries(layout::EGRESS_PORTS, if egress > 0 { slots + 1 } else { 1 })
         .map_max_entries(layout::EGRESS_POLICIES, egress.max(1))
+        .map_max_entries(layout::EGRESS_EPOCHS, egress.max(1))
+        .map_max_entries(
+            layout::EGRESS_CACHE,
+            if egress > 0 { cpus.saturating_mul(layout::EGRESS_CACHE_LINES) } else { 1 },
+        )
         .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::MAX_CONVERSATIONS } else { 1 })
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
         .map_max_entries(layout::PORTS, slots + 2 * layout::MAX_TRUNKS)
