@@ -13,7 +13,9 @@ use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Ahead, Clsact, EgressPolicy, EgressTable, Mode, Monitor, MonitorError, Policy, Trace};
+use netns_ebpf::{
+    Ahead, Clsact, EgressPolicy, EgressTable, Mode, Monitor, MonitorError, OverLimits, Policy, Trace,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -55,6 +57,8 @@ pub struct JudgedPort {
     pub egress: Option<(EgressTable, Mode)>,
     /// What was found wrong.
     pub violations: Violations,
+    /// What was over its limits.
+    pub over: OverLimits,
 }
 
 /// A way out of a bridge.
@@ -83,7 +87,7 @@ impl Observed {
     /// Looks. Nothing is changed.
     ///
     /// # Errors
-    /// If the kernel does not tell.
+    /// If the kernel does not say.
     pub fn look(topology: &Topology, record: &Record) -> Result<Self> {
         let scope = Scope::of_file(record);
         let mut observed = Self::look_at(topology, record, &scope)?;
@@ -346,7 +350,8 @@ fn judged(
         }
         None => None,
     };
-    Ok((Some(JudgedPort { policy, egress, violations: monitor.violations(slot) }), ahead))
+    let (violations, over) = (monitor.violations(slot), monitor.over_limits(slot));
+    Ok((Some(JudgedPort { policy, egress, violations, over }), ahead))
 }
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC

@@ -4,7 +4,7 @@ use crate::egress::PortEgress;
 use crate::group::Group;
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::packet::{HostAccess, Permissions, Rules, RulesFull, Service};
-use netns_ebpf::{Mode, Policy};
+use netns_ebpf::{Limits, Mode, Policy};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -50,6 +50,8 @@ pub struct PortPolicy {
     pub group: Group,
     /// Where it may send to; `None` for everywhere.
     pub egress: Option<PortEgress>,
+    /// How much may pass its port, both ways, whatever the mode.
+    pub limits: Limits,
 }
 
 impl PortPolicy {
@@ -79,7 +81,8 @@ impl PortPolicy {
         if self.no_forward {
             rules = rules.without_forwarding();
         }
-        Ok(Policy { mode: self.mode, group, ..Policy::new(rules) })
+        let limits = self.limits.chosen();
+        Ok(Policy { mode: self.mode, group, limits, ..Policy::new(rules) })
     }
 
     /// Whether the host is not wholly within reach, or is not to pass everything on.
@@ -137,7 +140,10 @@ impl fmt::Display for PortPolicy {
         }
         f.write_str(if self.no_forward { " no-forward" } else { "" })?;
         self.egress.iter().try_for_each(|egress| write!(f, " egress {egress}"))?;
-        if self.group == Group::default() { Ok(()) } else { write!(f, " group {}", self.group) }
+        if self.group != Group::default() {
+            write!(f, " group {}", self.group)?;
+        }
+        if self.limits.is_none() { Ok(()) } else { write!(f, " limit {}", self.limits) }
     }
 }
 

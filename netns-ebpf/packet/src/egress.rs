@@ -59,7 +59,7 @@ impl EgressPacket {
         if let Some(packet) = Self::plain(frame) {
             return Some(packet);
         }
-        let (ether_type, at) = ethernet::payload_of(frame, facts)?;
+        let (ether_type, at) = ethernet::payload_of(frame, facts.has_tag)?;
         let packet = match ether_type {
             ethernet::IPV4 => Self::v4(frame, at),
             ethernet::IPV6 => Self::v6(frame, at, facts),

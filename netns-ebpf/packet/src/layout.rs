@@ -5,7 +5,9 @@
 
 mod checksum;
 mod egress;
+mod meter;
 mod pairs;
+mod scope;
 mod validation;
 mod violations;
 
@@ -15,10 +17,15 @@ pub use egress::{
     EGRESS_CACHE_LINES, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, EGRESS_RANGES,
     EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME, is_tunnel,
 };
+pub use meter::{
+    Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, QUOTA_EVENTS, QuotaKind,
+    QuotaRecord, QuotaWords, TICK_SHIFT, Way, WayMeter, metering,
+};
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
     PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,
 };
+pub use scope::{MAX_SCOPES, Passed, SCOPE_COUNTERS, SCOPED, SCOPES, ScopeCounters};
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
     ViolationRecord, Violations, WINDOW_SHIFT, control,

@@ -52,6 +52,7 @@ mod neighbour;
 mod plain;
 mod reason;
 mod rules;
+mod scope;
 mod service;
 mod transport;
 
@@ -66,6 +67,7 @@ pub use neighbour::{Owners, options as discovery_options};
 pub use plain::{is_plain, is_plain_asking};
 pub use reason::{REASONS, Reason};
 pub use rules::{ETHER_TYPES, Mac, NETS, Permissions, Rules, RulesFull};
+pub use scope::{Scope, far_end};
 pub use service::{HostAccess, NoService, SERVICES, Service};
 
 /// What comes of judging: nothing, or the reason why the frame is not one that its port may send.

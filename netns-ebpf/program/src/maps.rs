@@ -7,7 +7,7 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, RingB
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{
     CachedDestination, ConversationKey, EgressEntry, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters,
-    PortRules, ViolationRecord, Violations,
+    PortMeter, PortRules, QuotaRecord, ScopeCounters, ViolationRecord, Violations,
 };
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
@@ -66,6 +66,30 @@ pub(crate) static CONVERSATIONS: LruHashMap<ConversationKey, u64, 1> = LruHashMa
 /// Violations, told.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<ViolationRecord, 4096> = RingBuf::new();
+
+/// What limits each port. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static METERS: Array<PortMeter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Quotas that were reached, told.
+#[btf_map]
+pub(crate) static QUOTA_EVENTS: RingBuf<QuotaRecord, 4096> = RingBuf::new();
+
+/// Whether ports can have limits. A constant to the verifier, as [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static METERED: Global<u8> = Global::new(0);
+
+/// Which scope addresses are of, by prefix. Written by user space while frames pass.
+#[btf_map]
+pub(crate) static SCOPES: LpmTrie<[u32; 4], u32, 1> = LpmTrie::new();
+
+/// What passed each port, by scope. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static SCOPE_COUNTERS: Array<ScopeCounters, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Whether scopes are counted. A constant to the verifier, as [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static SCOPED: Global<u8> = Global::new(0);
 
 /// Counter lines per slot: one for each CPU that can ever be.
 #[unsafe(no_mangle)]

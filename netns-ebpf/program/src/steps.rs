@@ -45,7 +45,7 @@ impl Bytes for Judged {
 
 /// A frame whose bytes before a place are in its first piece; `None` if that cannot be.
 #[inline(always)]
-fn held(context: *mut __sk_buff, end: u32) -> Option<Skb> {
+pub(crate) fn held(context: *mut __sk_buff, end: u32) -> Option<Skb> {
     let skb = Skb(context);
     (skb.direct(end, 0).is_some() || pull(context, end) == 0).then_some(skb)
 }

@@ -112,6 +112,10 @@ pub enum MonitorError {
         /// Why they cannot.
         why: &'static str,
     },
+    /// A port was to have limits, and the programs were loaded without them: [`MonitorOptions::limits`](super::MonitorOptions::limits).
+    Unlimited,
+    /// Scopes were asked for, and the programs were loaded without them: [`MonitorOptions::scopes`](super::MonitorOptions::scopes).
+    Unscoped,
     /// There is no group of this number.
     NoGroup {
         /// The number.
@@ -210,6 +214,8 @@ impl MonitorError {
             | Self::ByteOrder
             | Self::OtherLayout { .. }
             | Self::ChecksumsUnseen { .. }
+            | Self::Unlimited
+            | Self::Unscoped
             | Self::Verifier { .. } => ErrorKind::Unsupported,
             Self::Descriptors { .. } | Self::SlotsExhausted { .. } | Self::EgressPolicies { .. } => {
                 ErrorKind::Exhausted
@@ -331,6 +337,12 @@ impl fmt::Display for MonitorError {
                 "enforce a policy: {why}; without that the programs do not see where a checksum is written after they \
                  have judged a frame, and a sender could change by it what was judged"
             ),
+            Self::Unlimited => {
+                write!(f, "limit a port: the programs were loaded without limits (MonitorOptions::limits)")
+            }
+            Self::Unscoped => {
+                write!(f, "count by scope: the programs were loaded without that (MonitorOptions::scopes)")
+            }
             Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
             Self::EgressOff
             | Self::EgressPolicies { .. }

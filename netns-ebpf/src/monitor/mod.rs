@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod machine;
 mod mapped;
+mod meter;
 mod network;
 mod observe;
 mod pairs;
@@ -27,6 +28,7 @@ mod probe;
 mod reading;
 mod refusal;
 mod reopen;
+mod scope;
 mod since;
 mod slots;
 mod succession;
@@ -51,6 +53,7 @@ pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
+pub use meter::{Limits, NoLimit, OverLimits, Quota, QuotaEvent, RateLimit};
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
     PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,
@@ -58,6 +61,7 @@ pub use observe::{
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
+pub use scope::scopes_of;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use succession::Predecessors;
@@ -72,11 +76,14 @@ use events::EventReader;
 use load::LoadedProgram;
 use log::LogReader;
 use mapped::MappedArray;
+use meter::{Meters, QuotaReader};
 use pairs::PairTable;
 use policy::Validation;
+use scope::Scopes;
 use slots::Slots;
 
 /// How large a [`Monitor`] is made.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask for")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
@@ -106,6 +113,12 @@ pub struct MonitorOptions {
     pub egress: u16,
     /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,
+    /// Whether ports can have limits ([`Monitor::set_limits`]), by default not: then the programs have no code for it, and the
+    /// kernel keeps 448 bytes less for each slot.
+    pub limits: bool,
+    /// Whether it is counted what passes ports by where it comes from and goes to ([`Monitor::scope_counters`]), by default not:
+    /// then the programs have no code for it, and the kernel keeps 192 bytes less for each slot and possible CPU.
+    pub scopes: bool,
     /// Whether every frame that the programs see at a port is marked, so that a
     /// [`Barrier`](netns_core::barrier::Barrier) can drop those that got past them; by default not.
     ///
@@ -126,7 +139,16 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         let (slots, pairs, predecessors) = (DEFAULT_SLOTS, DEFAULT_PAIRS, Predecessors::default());
-        Self { slots, pairs, egress: 0, tcx: false, barrier: false, predecessors }
+        Self {
+            slots,
+            pairs,
+            egress: 0,
+            limits: false,
+            scopes: false,
+            tcx: false,
+            barrier: false,
+            predecessors,
+        }
     }
 }
 
@@ -190,6 +212,11 @@ pub struct Monitor {
     validation: Validation,
     /// `None` if no egress policies are looked for.
     destinations: Option<Egress>,
+    /// `None` if ports can have no limits.
+    meters: Option<Meters>,
+    quota_events: Option<QuotaReader>,
+    /// `None` if they are not counted.
+    scopes: Option<Scopes>,
     events: EventReader,
     log: LogReader,
     /// The programs whose place ours take, where they are.

@@ -17,7 +17,7 @@ mod way_out;
 mod work;
 
 pub use self::work::Progress;
-pub(crate) use self::work::{Tell, Work};
+pub(crate) use self::work::{ProgressReport, Work};
 
 use self::egress::KnownPolicy;
 use self::remove::Leaving;
@@ -135,7 +135,7 @@ impl<'a, 'w> Executor<'a, 'w> {
             let mut took = began.elapsed();
             for change in &step.changes {
                 done += 1;
-                self.work.tell(&Progress { change, done, total, took });
+                self.work.report(&Progress { change, done, total, took });
                 took = Duration::ZERO;
             }
             if self.work.is_stopped {

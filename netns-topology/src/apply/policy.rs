@@ -100,7 +100,8 @@ impl Executor<'_, '_> {
     /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
     pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
         for change in steps.iter().flat_map(|step| &step.changes) {
-            if let Change::AddCable(Cable { ends: [port, _], policy: Some(policy), .. }) = change
+            if let Change::AddCable(cable) = change
+                && let Cable { ends: [port, _], policy: Some(policy), .. } = &**cable
                 && policy.mode == Mode::Enforce
             {
                 let index = self.choose(&port.link);
@@ -178,8 +179,11 @@ impl Executor<'_, '_> {
         if lent.is_none() && !self.monitors.contains_key(place) {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
-            // Those that look for no egress policies make place for others that do.
-            let is_less = |held: &Monitor| self.wants_egress && !held.has_egress();
+            let (limits, wants_egress) = (self.work.limits, self.wants_egress);
+            // Those that know no limits, or look for no egress policies, are left to the ports that have them, until those
+            // are judged anew by others that do.
+            let is_less =
+                |held: &Monitor| (limits && !held.has_limits()) || (wants_egress && !held.has_egress());
             let monitor = match held.filter(|held| !held.as_ref().is_ok_and(is_less)) {
                 None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
                     // Pairs are nobody's to read here.
@@ -191,7 +195,8 @@ impl Executor<'_, '_> {
                         );
                     }
                     let egress = if self.wants_egress { MOST_POLICIES } else { 0 };
-                    let options = MonitorOptions { pairs: 0, egress, barrier, ..MonitorOptions::default() };
+                    let options =
+                        MonitorOptions { pairs: 0, egress, limits, barrier, ..MonitorOptions::default() };
                     let monitor = Monitor::load(&options)?;
                     // A barrier of earlier programs wants their mark.
                     if let Some(name) = self.record.barriers.get(place).cloned() {

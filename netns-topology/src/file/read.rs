@@ -186,7 +186,11 @@ fn read_single(
         return Err((name.span(), message));
     };
     let other = [table.bridge.as_ref().map(Spanned::span), table.peer.as_ref().map(Spanned::span)];
-    let port = [table.port.as_ref().map(Spanned::span), table.policy.as_ref().map(Spanned::span)];
+    let port = [
+        table.port.as_ref().map(Spanned::span),
+        table.policy.as_ref().map(Spanned::span),
+        table.limit.as_ref().map(Spanned::span),
+    ];
     if let Some(wrong) = other.into_iter().chain(port).flatten().next() {
         return Err((
             wrong,
@@ -203,8 +207,8 @@ fn read_single(
     if let LinkKind::Macvlan(options) = kind
         && options.mode == Some(MacvlanMode::PASSTHRU)
     {
-        let message = "it would have the address of the link below, by which it could not be told from others; expected \
-                       another mode";
+        let message = "it would have the address of the link below, by which it could not be \
+                       distinguished from others; expected another mode";
         return Err((span, message.to_owned()));
     }
     let mac = table.mac.as_ref().map(mac).transpose()?;
@@ -241,15 +245,14 @@ fn read_cables(
                 let on = LinkName { place: port.link.place.clone(), name: into.bridge(bridge)?.name };
                 let of_bridge = bridges.iter().find(|(link, _)| *link == on);
                 let of_bridge = of_bridge.and_then(|(_, table)| table.egress.as_ref());
-                let mut policy = match &end.table.policy {
-                    Some(policy) => Some(read_policy(policy, own, from_host)?),
+                let (said, limit) = (end.table.policy.as_ref(), end.table.limit.as_ref());
+                let mut policy = read_policy(said, limit, own.clone(), from_host)?;
+                if said.is_none() && of_bridge.is_some() {
                     // Where it may send to is worth little if it may pretend to be somebody else.
-                    None => of_bridge.map(|_| PortPolicy {
-                        mode: Mode::Enforce,
-                        networks: own,
-                        ..PortPolicy::default()
-                    }),
-                };
+                    let networks = own;
+                    policy.get_or_insert_with(|| PortPolicy { networks, ..PortPolicy::default() }).mode =
+                        Mode::Enforce;
+                }
                 if let Some((policy, name)) = policy.as_mut().zip(egress_of(end).or(of_bridge)) {
                     let is_of_link = |address: &&AddressSpec| address.link == end.link || address.link == on;
                     let link = into.topology.addresses.iter().filter(is_of_link).map(|address| address.net);
@@ -272,6 +275,10 @@ fn read_cables(
                 if let Some(policy) = &end.table.policy {
                     let message = "a policy is judged at the port of a bridge; expected `bridge`".to_owned();
                     return Err((policy.span(), message));
+                }
+                if let Some(limit) = &end.table.limit {
+                    let message = "a limit is one of a bridge's port; expected `bridge`".to_owned();
+                    return Err((limit.span(), message));
                 }
                 let far = other_end(into, ends, end, peer)?;
                 // Each end names the other: the first one makes the cable.

@@ -77,6 +77,8 @@ pub(super) struct Interface {
     /// The end that is on the bridge: its `name`, and its options.
     pub(super) port: Option<Spanned<OptionsTable>>,
     pub(super) policy: Option<Spanned<PolicyEntry>>,
+    /// How much may pass its port; without a `policy` it is judged as by `policy = "observe"`.
+    pub(super) limit: Option<Text>,
     /// A link of another kind than veth, the link that it is on, and its options.
     #[serde(rename = "type")]
     pub(super) kind: Option<Text>,
@@ -111,6 +113,7 @@ pub(super) struct PolicyTable {
     pub(super) host: Option<Spanned<HostWords>>,
     pub(super) forward: Option<bool>,
     pub(super) egress: Option<Text>,
+    pub(super) limit: Option<Text>,
 }
 
 /// What may be sent to the host: a word, or a list of services.

@@ -178,7 +178,7 @@ impl Planner<'_> {
         for end in &cable.ends {
             self.refuse_taken(&end.link);
         }
-        self.changes.push(Change::AddCable(cable.clone()));
+        self.changes.push(Change::AddCable(Box::new(cable.clone())));
     }
 
     fn refuse_taken(&mut self, link: &LinkName) {

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::name;
 use netns_core::nat::Publication;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
+use netns_ebpf::Limits;
 use netns_topology::{PortEgress, PublishedPorts, open_egress};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -29,6 +30,8 @@ pub(crate) struct RunPlan {
     pub(crate) published: Vec<Publication>,
     /// Where the namespaces may send to; `None` for everywhere.
     pub(crate) egress: Option<PortEgress>,
+    /// How much may pass each port.
+    pub(crate) limits: Limits,
 }
 
 /// A network and the host's address in it.
@@ -108,8 +111,8 @@ impl RunPlan {
             );
             return Err(Failure::usage(message));
         }
-        let bridge_mac = MacAddress::local(random);
-        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published, egress })
+        let (bridge_mac, limits) = (MacAddress::local(random), arguments.limit.unwrap_or_default());
+        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published, egress, limits })
     }
 
     /// Whether anything is let out of the host, or in.

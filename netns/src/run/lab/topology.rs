@@ -80,6 +80,7 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
             networks: planned.addresses.iter().map(|address| IpNet::single(*address)).collect(),
             permissions: Permissions::DHCP_CLIENT,
             egress: plan.egress.clone(),
+            limits: plan.limits,
             ..PortPolicy::default()
         });
         topology.cables.push(Cable { ends: [port, inside], policy, is_known: true });
