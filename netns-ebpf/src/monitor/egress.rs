@@ -178,7 +178,7 @@ impl Monitor {
         self.destinations.as_ref().ok_or(MonitorError::EgressOff)
     }
 
-    /// Makes an egress policy: where ports may send to that are given it ([`Self::set_egress`]).
+    /// Makes an egress policy: where ports may send to that are given it ([`Policy::egress`](super::Policy::egress)).
     ///
     /// ```no_run
     /// use netns_ebpf::{EgressRules, Mode, Monitor, MonitorOptions};
@@ -316,7 +316,8 @@ impl Monitor {
     /// Gives a port an egress policy, and says what is done about what it refuses; `None` takes it away. A store to memory, and no
     /// system call. Of a port that is about to be made it is said between [`Self::assign`] and the making.
     ///
-    /// It is a policy beside the port's [`Policy`](super::Policy), which need not have one: what that refuses is dropped before.
+    /// For ports that are not judged, and for a mode of its own: a [`Policy`](super::Policy) names one itself
+    /// ([`Policy::egress`](super::Policy::egress)), and [`Self::set_policy`] and [`Self::clear_policy`] take away what was given here.
     ///
     /// # Errors
     /// [`MonitorError::EgressOff`], [`MonitorError::NotAssigned`] and [`MonitorError::NoEgressPolicy`].
@@ -334,7 +335,14 @@ impl Monitor {
         self.write_egress(NO_SLOT as usize, egress)
     }
 
-    fn write_egress(&self, slot: usize, policy: Option<(EgressPolicy, Mode)>) -> Result<(), MonitorError> {
+    pub(super) fn write_egress(
+        &self,
+        slot: usize,
+        policy: Option<(EgressPolicy, Mode)>,
+    ) -> Result<(), MonitorError> {
+        if policy.is_none() && self.destinations.is_none() {
+            return Ok(());
+        }
         let egress = self.destinations()?;
         let before = egress.port(slot);
         let port = match policy {
@@ -357,7 +365,11 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn egress_of(&self, slot: Slot) -> Option<(EgressPolicy, Mode)> {
-        let EgressPort { policy, is_enforced, .. } = self.destinations.as_ref()?.port(slot.get().into());
+        self.egress_at(slot.get().into())
+    }
+
+    pub(super) fn egress_at(&self, slot: usize) -> Option<(EgressPolicy, Mode)> {
+        let EgressPort { policy, is_enforced, .. } = self.destinations.as_ref()?.port(slot);
         let mode = if is_enforced { Mode::Enforce } else { Mode::Observe };
         (policy != 0).then_some((EgressPolicy(policy), mode))
     }

@@ -13,7 +13,7 @@ use netns_core::tc::Direction;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::attack::{Party, egress_cases};
 use netns_ebpf::packet::{EgressPrefix, EgressRule, Facts, Reason};
-use netns_ebpf::{EgressPolicy, EgressRules, Mode, Monitor, MonitorError, MonitorOptions};
+use netns_ebpf::{EgressPolicy, EgressRules, Mode, Monitor, MonitorError, MonitorOptions, Policy};
 
 use crate::harness::{privileged, settled};
 use crate::host::{LONG, SHORT, World};
@@ -136,6 +136,15 @@ fn what_is_refused_is_not_reached_and_all_else_is() {
         assert!(World::connects(world.inside(0), &world.behind, address, 80), "{address}");
     }
     assert_eq!(outside.counted(), [before + REFUSED.len() as u64, dropped]);
+    // A policy of the port names one itself, and its mode holds for both.
+    let policy = Policy { egress: Some(outside.policy), ..World::policy(1) };
+    world.monitor.set_policy(world.slots[0], &policy).unwrap();
+    assert_eq!(world.monitor.policy(world.slots[0]), Some(policy));
+    assert!(world.misses(&world.behind, ip(REFUSED[0]), 99));
+    world.monitor.set_mode(world.slots[0], Mode::Observe).unwrap();
+    assert!(world.hears(&world.behind, ip(REFUSED[0]), 99));
+    world.monitor.clear_policy(world.slots[0]).unwrap();
+    assert_eq!(world.monitor.egress_of(world.slots[0]), None);
     let mut events = Vec::new();
     world.monitor.events(|event| events.push(event.reason));
     assert!(events.contains(&Reason::Egress) && events.iter().all(|reason| *reason == Reason::Egress));

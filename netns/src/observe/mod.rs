@@ -63,7 +63,9 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         Predecessors::default()
     };
     let limits = judge::limits(policies.as_ref());
-    let options = MonitorOptions { slots, limits, barrier, predecessors, ..MonitorOptions::default() };
+    let egress = judge::egress(policies.as_ref());
+    let options =
+        MonitorOptions { slots, limits, egress, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;

@@ -52,7 +52,7 @@ fn opens(from: &str, port: u16, limit: Duration) -> bool {
 }
 
 /// A bridge with an address and two namespaces, and a policy for both, to which these lines are added.
-fn with_policies(first: &str, second: &str, top: &str) {
+pub(crate) fn with_policies(first: &str, second: &str, top: &str) {
     make_bridge();
     ip(&format!("addr add {HOST}/24 dev br0"));
     let entries = [(1, first), (2, second)].map(|(number, lines)| {

@@ -1,5 +1,6 @@
 //! Where namespaces may send to, as a topology's file says it, or `run --egress`.
 
+use crate::host_policy::with_policies;
 use crate::topology::{edit, fine, topology};
 use crate::watched::Watched;
 use crate::{done, state_of_the_host, xtask};
@@ -159,6 +160,45 @@ fn what_cannot_be_said_of_destinations_has_line_and_column() {
             assert_eq!(refused.code, Some(1), "{}", refused.err);
             assert!(refused.err.starts_with(&format!("error: /run/lab.toml:{message}")), "{}", refused.err);
         }
+    });
+}
+
+#[test]
+fn a_file_says_where_the_ports_of_a_bridge_that_is_there_may_send_to() {
+    in_host(|_| {
+        world();
+        with_policies("egress = \"web\"", "", "[egress.web]\nrules = [\"allow 10.1.1.0/24\"]");
+        for namespace in ["ns1", "ns2"] {
+            ip(&format!("-n {namespace} route add default via 10.1.1.254"));
+        }
+        let before = state_of_the_host();
+        assert!(hears("ns1", METADATA[0]));
+        let mut observe =
+            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        observe.line("counters", |line| line["type"] == "counters");
+        assert!(misses("ns1", METADATA[0]) && hears("ns1", INTERNET[0]) && hears("ns1", "10.1.1.254"));
+        assert!(hears("ns2", METADATA[0]), "of the second it says nothing");
+        let violation = observe.line("a violation", |line| line["type"] == "violation");
+        assert_eq!(
+            (&violation["port"], &violation["reason"], &violation["dropped"]),
+            (&json!("v1"), &json!("egress"), &json!(true))
+        );
+        // A killed one leaves it, as it leaves all that is enforced.
+        let _ = observe.end("KILL");
+        assert!(misses("ns1", METADATA[0]) && hears("ns1", INTERNET[0]));
+        let cleanup = done(&mut xtask("observe --cleanup"));
+        assert_eq!(cleanup.code, Some(0), "{}", cleanup.err);
+        eventually("nothing is refused", || sends("ns1", METADATA[0], 99, SHORT));
+        assert_eq!(state_of_the_host(), before);
+        // What it names has to be there.
+        edit(&PathBuf::from("/run/ports.toml"), "egress = \"web\"", "egress = \"wob\"");
+        let refused = done(&mut xtask("observe br0 --once --policy /run/ports.toml"));
+        assert_eq!(refused.code, Some(1));
+        assert!(
+            refused.err.contains("there is no [egress.wob]; expected the name of one"),
+            "{}",
+            refused.err
+        );
     });
 }
 
