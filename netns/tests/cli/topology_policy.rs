@@ -190,7 +190,7 @@ fn a_policy_that_cannot_be_has_line_and_column() {
             (
                 "{ mod = 'enforce' }",
                 "3:47: unknown field `mod`, expected one of `mode`, `group`, `networks`, `permit`, \
-                                     `ether_types`, `ipv6`, `host`, `forward`, `egress`",
+                                     `ether_types`, `ipv6`, `host`, `forward`, `egress`, `limit`",
             ),
             (
                 "{ permit = ['rooter'] }",
