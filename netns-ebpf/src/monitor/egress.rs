@@ -1,6 +1,7 @@
 //! Egress policies: where ports may send to. Objects of their own, which any number of ports share.
 
 mod rules;
+mod temporary;
 mod trie;
 
 use std::collections::HashMap;
@@ -16,8 +17,9 @@ pub use rules::{EgressRules, EgressTable};
 use super::load::Maps;
 use super::mapped::MappedArray;
 use super::{Mode, Monitor, MonitorError, Slot};
-use crate::layout::{self, EGRESS_RANGES, EgressEntry, EgressPort, EgressRange, NO_SLOT};
+use crate::layout::{self, EgressEntry, EgressPort, NO_SLOT};
 use crate::packet::{EgressList, EgressPrefix};
+use temporary::TemporaryAddresses;
 use trie::EgressTrie;
 
 /// How many temporary entries a policy has room for beside those that it is made of.
@@ -67,8 +69,7 @@ struct EgressTries {
 struct KnownEgress {
     trie: EgressTrie,
     lists: Vec<EgressList>,
-    /// Addresses that are allowed for a while, and until when, in nanoseconds of `CLOCK_MONOTONIC`.
-    temporary: HashMap<IpAddr, u64>,
+    temporary: TemporaryAddresses,
 }
 
 impl Egress {
@@ -88,7 +89,7 @@ impl Egress {
                 // Which lists it refuses is not known any more: in doubt, all of them.
                 Ok(trie) => {
                     let lists = EgressList::ALL.to_vec();
-                    known.insert(policy, KnownEgress { trie, lists, temporary: HashMap::new() });
+                    known.insert(policy, KnownEgress { trie, lists, temporary: TemporaryAddresses::new() });
                 }
                 Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(failed("open an egress policy", error)),
@@ -127,46 +128,22 @@ impl EgressTries {
     fn install(&mut self, policy: EgressPolicy, rules: &EgressRules) -> Result<(), MonitorError> {
         let table = rules.compile().map_err(|full| MonitorError::EgressFull { prefix: full })?;
         let room = u32::try_from(table.entries().len()).unwrap_or(u32::MAX).saturating_add(TEMPORARY);
-        let mut trie =
-            trie::create(room, table.entries()).map_err(|error| failed("fill an egress policy", error))?;
-        let now = trie::now();
-        let mut temporary = self.known.remove(&policy).map_or_else(HashMap::new, |known| known.temporary);
-        temporary.retain(|address, until| *until > now && !rules.lists_contain(*address));
-        for (&address, &until) in &temporary {
-            allow_until(&mut trie, rules.refuses_tunnels(), address, until)?;
+        let failed = |error| failed("replace an egress policy", error);
+        let mut trie = trie::create(room, table.entries()).map_err(failed)?;
+        let (now, mut temporary) = (trie::now(), TemporaryAddresses::new());
+        for (&address, known) in self.known.get(&policy).iter().flat_map(|known| &known.temporary) {
+            if known.until > now && !rules.lists_contain(address) {
+                let until = (address, known.until);
+                temporary::allow(&mut trie, &mut temporary, until, rules.refuses_tunnels())
+                    .map_err(failed)?;
+            }
         }
-        let stored = self.array.set(policy.place(), &trie, 0);
-        self.known.insert(policy, KnownEgress { trie, lists: rules.lists().collect(), temporary });
+        self.array.set(policy.place(), &trie, 0).map_err(failed)?;
         // The kernel has waited until no program reads the trie of before.
         self.changed(policy);
-        stored.map_err(|error| failed("replace an egress policy", error))
+        self.known.insert(policy, KnownEgress { trie, lists: rules.lists().collect(), temporary });
+        Ok(())
     }
-}
-
-/// Allows what goes to an address until then. Afterwards it is as it was, without anybody having to take the entry out.
-fn allow_until(
-    trie: &mut EgressTrie,
-    no_tunnels: bool,
-    address: IpAddr,
-    until: u64,
-) -> Result<(), MonitorError> {
-    let key = trie::key(EgressPrefix::of(address).key());
-    // The entry of the smallest network that has the address, in which those of wider ones are.
-    let below = match trie.get(&key, 0) {
-        Ok(words) => EgressEntry::from_words(words),
-        Err(MapError::KeyNotFound) => EgressEntry::default(),
-        Err(error) => return Err(failed("look an address up in an egress policy", error)),
-    };
-    let flags = EgressRange::ALLOW | EgressRange::TEMPORARY;
-    let flags = if no_tunnels { flags | EgressRange::NO_TUNNELS } else { flags };
-    let mut entry = EgressEntry { until, ranges: [EgressRange::NONE; EGRESS_RANGES] };
-    let own = [EgressRange::new(0, flags, None)].into_iter();
-    let lasting = below.ranges.into_iter().filter(|range| !range.has(EgressRange::TEMPORARY));
-    for (place, range) in entry.ranges.iter_mut().zip(own.chain(lasting)) {
-        *place = range;
-    }
-    trie.insert(&key, entry.to_words(), 0)
-        .map_err(|error| failed(&format!("allow {address} in an egress policy"), error))
 }
 
 fn failed(operation: &str, error: MapError) -> MonitorError {
@@ -276,7 +253,8 @@ impl Monitor {
     /// answers of the DNS. It ends by itself; until then a later call can make it longer. All other rules stay.
     ///
     /// Returns the addresses that were not allowed, because they are in a list that the policy refuses
-    /// ([`EgressList`]): nobody may open `metadata` or `private` by a name that resolves to it.
+    /// ([`EgressList`]): nobody may open `metadata` or `private` by a name that resolves to it. A monitor that was opened again does
+    /// not know which lists that are, and takes it to be all until the policy is replaced.
     ///
     /// # Errors
     /// [`MonitorError::NoEgressPolicy`] if there is no such policy; what the kernel says, of more than 65,536 addresses at a
@@ -296,20 +274,21 @@ impl Monitor {
         let (refused, allowed): (Vec<IpAddr>, Vec<IpAddr>) =
             addresses.iter().partition(|address| is_listed(address));
         let no_tunnels = known.lists.contains(&EgressList::Tunnels);
-        if known.temporary.len() + allowed.len() > TEMPORARY as usize {
-            // What is over is taken out only when there is need for room.
-            let trie = &mut known.trie;
-            known.temporary.retain(|address, until| {
-                // One that is not there any more has gone with an earlier policy.
-                *until > now || trie.remove(&trie::key(EgressPrefix::of(*address).key())).is_err()
-            });
-        }
-        for address in allowed {
-            let until = known.temporary.get(&address).map_or(until, |known| until.max(*known));
-            allow_until(&mut known.trie, no_tunnels, address, until)?;
-            known.temporary.insert(address, until);
-        }
+        let allow = || {
+            let KnownEgress { trie, temporary, .. } = known;
+            if temporary.len() + allowed.len() > TEMPORARY as usize {
+                // What is over is taken out only when there is need for room.
+                temporary::sweep(trie, temporary, now)?;
+            }
+            for address in allowed {
+                let until = temporary.get(&address).map_or(until, |known| until.max(known.until));
+                temporary::allow(trie, temporary, (address, until), no_tunnels)?;
+            }
+            Ok(())
+        };
+        let outcome = allow();
         policies.changed(policy);
+        outcome.map_err(|error| failed("allow addresses in an egress policy", error))?;
         Ok(refused)
     }
 
