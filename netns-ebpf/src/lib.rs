@@ -42,8 +42,8 @@ pub use netns_packet::layout;
 
 pub use monitor::{
     Ahead, Attachment, Barred, Behind, Clsact, CountedApart, CountedBy, CountedPort, Counter,
-    CounterComparison, Difference, EgressPolicy, EgressRules, EgressTable, Ends, Inheritance, Journal,
-    JournalClaims, JournalFile, JournalPlace, Judging, Limits, Lost, Mode, Monitor, MonitorError,
+    CounterComparison, Difference, EgressPolicy, EgressRules, EgressTable, Ends, HeldMonitor, Inheritance,
+    Journal, JournalClaims, JournalFile, JournalPlace, Judging, Limits, Lost, Mode, Monitor, MonitorError,
     MonitorOptions, NetworkGuard, NoLimit, Observer, OverLimits, Pair, Policy, PolicyOf, PortChange,
     PortIdentity, PortRates, PortReading, Predecessors, Quota, QuotaEvent, Rate, RateLimit, Reading, Slot,
     Snapshot, Station, StrayFilter, StrayFilters, TcxAttachment, TestRun, Trace, Violation, ViolationEvent,

@@ -31,6 +31,10 @@ pub use validation::{
     ViolationRecord, Violations, WINDOW_SHIFT, control,
 };
 
+/// The version of all this, below 2^15: another one where a process could not use what one of another version loaded and a
+/// bridge holds.
+pub const VERSION: u16 = 1;
+
 /// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].
 pub const COUNTERS: &str = "COUNTERS";
 /// The map from a port's ifindex (`u32`) to its slot (`u32`), or a trunk's to [`BY_TRUNK`], by which the sender of a

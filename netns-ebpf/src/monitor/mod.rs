@@ -12,6 +12,7 @@ mod ends;
 mod error;
 mod events;
 mod guard;
+mod held;
 mod hook;
 mod kernel_answer;
 mod kernel_types;
@@ -53,6 +54,7 @@ pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
+pub use held::HeldMonitor;
 pub use meter::{Limits, NoLimit, OverLimits, Quota, QuotaEvent, RateLimit};
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,

@@ -99,7 +99,7 @@ impl Policy {
 }
 
 const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
-const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
+pub(super) const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
 const RULES_AT: usize = std::mem::offset_of!(PortRules, rules) / size_of::<u64>();
 
 /// The mapped arrays of validation.
@@ -146,40 +146,85 @@ impl Validation {
         self.policies.words(NO_SLOT as usize)[PORT_AT].store(word, Ordering::Relaxed);
     }
 
-    pub(super) fn stamp(&self) -> u32 {
-        let word = self.policies.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
-        let [.., a, b, c, d] = word.to_ne_bytes();
-        u32::from_ne_bytes([a, b, c, d])
-    }
-
     /// Adds to the count of a reason, as the program does.
     pub(super) fn count(&self, slot: usize, reason: Reason, packets: u64) {
         self.violations.words(slot)[usize::from(reason.code())].fetch_add(packets, Ordering::Relaxed);
     }
 
-    /// The first word: control and group, each half where the layout has it.
+    const fn table(&self) -> PolicyTable<'_> {
+        PolicyTable(&self.policies)
+    }
+
+    pub(super) fn stamp(&self) -> u32 {
+        self.table().stamp()
+    }
+
     fn write_control(&self, slot: usize, control: u32, group: u32) {
+        self.table().write_control(slot, control, group);
+    }
+
+    fn read_control(&self, slot: usize) -> (u32, u32) {
+        self.table().read_control(slot)
+    }
+
+    fn write(&self, slot: usize, policy: &Policy) {
+        self.table().write(slot, policy);
+    }
+
+    fn policy(&self, slot: Slot) -> Option<Policy> {
+        self.table().policy(slot)
+    }
+}
+
+/// The map of policies, mapped.
+pub(super) struct PolicyTable<'a>(pub(super) &'a MappedArray);
+
+impl PolicyTable<'_> {
+    pub(super) fn stamp(&self) -> u32 {
+        let word = self.0.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
+        let [.., a, b, c, d] = word.to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    /// The first word: control and group, each half where the layout has it.
+    pub(super) fn write_control(&self, slot: usize, control: u32, group: u32) {
         let [a, b, c, d] = control.to_ne_bytes();
         let [e, f, g, h] = group.to_ne_bytes();
         let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
         // A CPU that sees it sees what was written before.
-        self.policies.words(slot)[0].store(word, Ordering::Release);
+        self.0.words(slot)[0].store(word, Ordering::Release);
     }
 
-    fn read_control(&self, slot: usize) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = self.policies.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
+    pub(super) fn read_control(&self, slot: usize) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = self.0.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
         (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
     }
 
     /// Writes the rules that do not hold, and lets them hold.
-    fn write(&self, slot: usize, policy: &Policy) {
+    pub(super) fn write(&self, slot: usize, policy: &Policy) {
         let active = !self.read_control(slot).0 & control::ACTIVE;
         let first = RULES_AT + usize::from(active != 0) * RULE_WORDS;
-        let words = self.policies.words(slot)[first..][..RULE_WORDS].iter();
+        let words = self.0.words(slot)[first..][..RULE_WORDS].iter();
         for (word, value) in words.zip(policy.rules.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
         self.write_control(slot, policy.mode.bits() | active, policy.group.into());
+    }
+
+    /// What a slot's port may send; how much, and where to, is in other maps.
+    pub(super) fn policy(&self, slot: Slot) -> Option<Policy> {
+        let slot = usize::from(slot.get());
+        let (control, group) = self.read_control(slot);
+        let mode = match control & control::MODE {
+            control::OBSERVE => Mode::Observe,
+            control::ENFORCE => Mode::Enforce,
+            _ => return None,
+        };
+        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
+        let words = self.0.words(slot);
+        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
+        let (rules, group) = (Rules::from_words(words), u8::try_from(group).ok()?);
+        Some(Policy { rules, mode, group, limits: Limits::default(), egress: None })
     }
 }
 
@@ -212,19 +257,9 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
-        let slot = usize::from(slot.get());
-        let (control, group) = self.validation.read_control(slot);
-        let mode = match control & control::MODE {
-            control::OBSERVE => Mode::Observe,
-            control::ENFORCE => Mode::Enforce,
-            _ => return None,
-        };
-        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
-        let words = self.validation.policies.words(slot);
-        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
-        let (limits, egress) = (self.limits_of(slot), self.egress_at(slot).map(|(egress, _)| egress));
-        let rules = Rules::from_words(words);
-        Some(Policy { rules, mode, group: u8::try_from(group).ok()?, limits, egress })
+        let limits = self.limits_of(slot.get().into());
+        let egress = self.egress_of(slot).map(|(egress, _)| egress);
+        self.validation.policy(slot).map(|policy| Policy { limits, egress, ..policy })
     }
 
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
@@ -342,6 +377,13 @@ impl Monitor {
 
     fn violations_of(&self, slot: usize) -> Violations {
         Violations::from_words(&self.validation.violations.read(slot))
+    }
+
+    /// Whether the programs see where checksums will be written, without which nothing can be enforced. Asked once a
+    /// process.
+    #[must_use]
+    pub fn can_enforce() -> bool {
+        check_mode(Mode::Enforce).is_ok()
     }
 }
 

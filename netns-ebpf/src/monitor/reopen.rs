@@ -159,7 +159,7 @@ impl Maps {
 }
 
 /// An array, mapped, if its elements have this size; and how many they are.
-fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
+pub(super) fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
     let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
     let info = map.info()?;
     if info.value_size() as usize != size {
@@ -169,7 +169,7 @@ fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
 }
 
 /// A program in the kernel, and the ids of its maps.
-fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
+pub(super) fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
     let gone = || MonitorError::Gone { program: id };
     // Others' programs come and go meanwhile.
     let info = loaded_programs().flatten().find(|info| info.id() == id).ok_or_else(gone)?;
@@ -185,7 +185,7 @@ fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
 }
 
 /// A map that we know, and its name.
-fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
+pub(super) fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
     let info = MapInfo::from_id(id)?;
     let Some(name) = info.name_as_str().filter(|name| Maps::NAMES.contains(name)) else { return Ok(None) };
     let data = MapData::from_id(id)?;
@@ -200,6 +200,6 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
     Ok(Some((name.to_owned(), map)))
 }
 
-fn unreadable(what: &str, error: MapError) -> MonitorError {
+pub(super) fn unreadable(what: &str, error: MapError) -> MonitorError {
     MonitorError::Load { operation: format!("read {what}"), source: error.into() }
 }
