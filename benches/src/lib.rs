@@ -11,6 +11,7 @@ pub mod allocations;
 pub mod churn;
 pub mod cni;
 pub mod compare;
+pub mod egress;
 pub mod empty;
 pub mod encode;
 pub mod first_packet;

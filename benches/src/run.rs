@@ -2,6 +2,7 @@
 
 use crate::churn::{ChurnWay, GROUP, churn};
 use crate::compare::{Bare, Compared, Contender, OurContender, Turns, compare, duel, reclaim};
+use crate::egress::egress;
 use crate::encode;
 use crate::first_packet::first_packet;
 use crate::floor::{Floor, STEPS};
@@ -120,6 +121,7 @@ pub fn run(plan: BenchPlan, mut progress: impl FnMut(&str, usize, usize)) -> Res
     rows.extend(growth_rows(&grown));
     progress("program", 0, 1);
     rows.extend(packet()?);
+    rows.extend(egress()?);
     if plan.peers {
         rows.extend(throughput(plan.throughput, |ports| progress("throughput", ports.into(), 512))?);
     }

@@ -53,8 +53,8 @@ pub struct Observed {
 pub struct JudgedPort {
     /// By what.
     pub policy: Policy,
-    /// Where it may send to, and what is done about the rest; `None` for everywhere.
-    pub egress: Option<(EgressTable, Mode)>,
+    /// Where it may send to: what its egress policy says, if it has one.
+    pub egress: Option<EgressTable>,
     /// What was found wrong.
     pub violations: Violations,
     /// What was over its limits.
@@ -339,14 +339,13 @@ fn judged(
         return Ok((None, Vec::new()));
     };
     let Some(policy) = monitor.policy(slot) else { return Ok((None, ahead)) };
-    let egress = match monitor.egress_of(slot) {
-        Some((egress, mode)) => {
+    let egress = match policy.egress {
+        Some(egress) => {
             // Many ports share one.
-            let table = match tables.get(&egress) {
+            Some(match tables.get(&egress) {
                 Some(table) => table.clone(),
                 None => tables.entry(egress).insert_entry(monitor.egress_table(egress)?).get().clone(),
-            };
-            Some((table, mode))
+            })
         }
         None => None,
     };

@@ -55,8 +55,9 @@ pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};
 pub use wait::{eventually, until};
 
-/// The examples of the front page, and of the page on the libraries, are compiled.
+/// The examples of the front page, of the page on the libraries, and of that on egress policies are compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/library.md")]
+#[doc = include_str!("../../docs/egress.md")]
 struct Readme;

@@ -13,9 +13,9 @@ mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
 pub use egress::{
-    CONVERSATIONS, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS,
-    EGRESS_RANGES, EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME,
-    is_tunnel,
+    CONVERSATIONS, CachedDestination, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_CACHE,
+    EGRESS_CACHE_LINES, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, EGRESS_RANGES,
+    EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME, is_tunnel,
 };
 pub use meter::{
     Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, PortWay, QUOTA_EVENTS,

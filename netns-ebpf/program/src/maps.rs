@@ -6,8 +6,8 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{
-    ConversationKey, EgressEntry, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortMeter, PortRules,
-    QuotaRecord, ScopeCounters, ViolationRecord, Violations,
+    CachedDestination, ConversationKey, EgressEntry, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters,
+    PortMeter, PortRules, QuotaRecord, ScopeCounters, ViolationRecord, Violations,
 };
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
@@ -50,6 +50,14 @@ pub(crate) static EGRESS_PORTS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Arr
 /// The egress policies. Each is made by user space, however large it is to be.
 #[btf_map]
 pub(crate) static EGRESS_POLICIES: ArrayOfMaps<LpmTrie<[u32; 4], EgressEntry, 1>, 1> = ArrayOfMaps::new();
+
+/// How often each of them was changed. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static EGRESS_EPOCHS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// What was looked up in them last, per CPU.
+#[btf_map]
+pub(crate) static EGRESS_CACHE: Array<CachedDestination, 1> = Array::new();
 
 /// What others began with a port that may not begin anything with them.
 #[btf_map]

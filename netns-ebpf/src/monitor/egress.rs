@@ -1,6 +1,7 @@
 //! Egress policies: where ports may send to. Objects of their own, which any number of ports share.
 
 mod rules;
+mod temporary;
 mod trie;
 
 use std::collections::HashMap;
@@ -16,8 +17,9 @@ pub use rules::{EgressRules, EgressTable};
 use super::load::Maps;
 use super::mapped::MappedArray;
 use super::{Mode, Monitor, MonitorError, Slot};
-use crate::layout::{self, EGRESS_RANGES, EgressEntry, EgressPort, EgressRange, NO_SLOT};
+use crate::layout::{self, EgressEntry, EgressPort, NO_SLOT};
 use crate::packet::{EgressList, EgressPrefix};
+use temporary::TemporaryAddresses;
 use trie::EgressTrie;
 
 /// How many temporary entries a policy has room for beside those that it is made of.
@@ -57,6 +59,8 @@ pub(super) struct Egress {
 #[derive(Debug)]
 struct EgressTries {
     array: ArrayOfMaps<MapData, EgressTrie>,
+    /// How often each was changed.
+    epochs: MappedArray,
     known: HashMap<EgressPolicy, KnownEgress>,
 }
 
@@ -65,8 +69,7 @@ struct EgressTries {
 struct KnownEgress {
     trie: EgressTrie,
     lists: Vec<EgressList>,
-    /// Addresses that are allowed for a while, and until when, in nanoseconds of `CLOCK_MONOTONIC`.
-    temporary: HashMap<IpAddr, u64>,
+    temporary: TemporaryAddresses,
 }
 
 impl Egress {
@@ -75,6 +78,9 @@ impl Egress {
         let ports = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<u64>())?;
         let Some(ports) = ports.filter(|ports| ports.len() > 1) else { return Ok(None) };
         let array: ArrayOfMaps<MapData, EgressTrie> = maps.take(layout::EGRESS_POLICIES)?;
+        let Some(epochs) = maps.take_mapped_if_there(layout::EGRESS_EPOCHS, size_of::<u64>())? else {
+            return Ok(None);
+        };
         // Those of the process before.
         let mut known = HashMap::new();
         for number in 1..=u16::try_from(array.len()).unwrap_or(u16::MAX) {
@@ -83,13 +89,13 @@ impl Egress {
                 // Which lists it refuses is not known any more: in doubt, all of them.
                 Ok(trie) => {
                     let lists = EgressList::ALL.to_vec();
-                    known.insert(policy, KnownEgress { trie, lists, temporary: HashMap::new() });
+                    known.insert(policy, KnownEgress { trie, lists, temporary: TemporaryAddresses::new() });
                 }
                 Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(failed("open an egress policy", error)),
             }
         }
-        Ok(Some(Self { ports, policies: Mutex::new(EgressTries { array, known }) }))
+        Ok(Some(Self { ports, policies: Mutex::new(EgressTries { array, epochs, known }) }))
     }
 
     /// Forgets what was of a slot, and what others began with its port.
@@ -113,48 +119,31 @@ impl Egress {
 }
 
 impl EgressTries {
+    /// What the programs remember of a policy is of no use any more.
+    fn changed(&self, policy: EgressPolicy) {
+        self.epochs.words(policy.place() as usize)[0].fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Puts a policy's trie where the program looks for it, in the place of the one that was there.
     fn install(&mut self, policy: EgressPolicy, rules: &EgressRules) -> Result<(), MonitorError> {
         let table = rules.compile().map_err(|full| MonitorError::EgressFull { prefix: full })?;
         let room = u32::try_from(table.entries().len()).unwrap_or(u32::MAX).saturating_add(TEMPORARY);
-        let mut trie =
-            trie::create(room, table.entries()).map_err(|error| failed("fill an egress policy", error))?;
-        let now = trie::now();
-        let mut temporary = self.known.remove(&policy).map_or_else(HashMap::new, |known| known.temporary);
-        temporary.retain(|address, until| *until > now && !rules.lists_contain(*address));
-        for (&address, &until) in &temporary {
-            allow_until(&mut trie, rules.refuses_tunnels(), address, until)?;
+        let failed = |error| failed("replace an egress policy", error);
+        let mut trie = trie::create(room, table.entries()).map_err(failed)?;
+        let (now, mut temporary) = (trie::now(), TemporaryAddresses::new());
+        for (&address, known) in self.known.get(&policy).iter().flat_map(|known| &known.temporary) {
+            if known.until > now && !rules.lists_contain(address) {
+                let until = (address, known.until);
+                temporary::allow(&mut trie, &mut temporary, until, rules.refuses_tunnels())
+                    .map_err(failed)?;
+            }
         }
-        let stored = self.array.set(policy.place(), &trie, 0);
+        self.array.set(policy.place(), &trie, 0).map_err(failed)?;
+        // The kernel has waited until no program reads the trie of before.
+        self.changed(policy);
         self.known.insert(policy, KnownEgress { trie, lists: rules.lists().collect(), temporary });
-        stored.map_err(|error| failed("replace an egress policy", error))
+        Ok(())
     }
-}
-
-/// Allows what goes to an address until then. Afterwards it is as it was, without anybody having to take the entry out.
-fn allow_until(
-    trie: &mut EgressTrie,
-    no_tunnels: bool,
-    address: IpAddr,
-    until: u64,
-) -> Result<(), MonitorError> {
-    let key = trie::key(EgressPrefix::of(address).key());
-    // The entry of the smallest network that has the address, in which those of wider ones are.
-    let below = match trie.get(&key, 0) {
-        Ok(words) => EgressEntry::from_words(words),
-        Err(MapError::KeyNotFound) => EgressEntry::default(),
-        Err(error) => return Err(failed("look an address up in an egress policy", error)),
-    };
-    let flags = EgressRange::ALLOW | EgressRange::TEMPORARY;
-    let flags = if no_tunnels { flags | EgressRange::NO_TUNNELS } else { flags };
-    let mut entry = EgressEntry { until, ranges: [EgressRange::NONE; EGRESS_RANGES] };
-    let own = [EgressRange::new(0, flags, None)].into_iter();
-    let lasting = below.ranges.into_iter().filter(|range| !range.has(EgressRange::TEMPORARY));
-    for (place, range) in entry.ranges.iter_mut().zip(own.chain(lasting)) {
-        *place = range;
-    }
-    trie.insert(&key, entry.to_words(), 0)
-        .map_err(|error| failed(&format!("allow {address} in an egress policy"), error))
 }
 
 fn failed(operation: &str, error: MapError) -> MonitorError {
@@ -166,7 +155,7 @@ impl Monitor {
         self.destinations.as_ref().ok_or(MonitorError::EgressOff)
     }
 
-    /// Makes an egress policy: where ports may send to that are given it ([`Self::set_egress`]).
+    /// Makes an egress policy: where ports may send to that are given it ([`Policy::egress`](super::Policy::egress)).
     ///
     /// ```no_run
     /// use netns_ebpf::{EgressRules, Mode, Monitor, MonitorOptions};
@@ -223,7 +212,9 @@ impl Monitor {
         policies.known.remove(&policy).ok_or(MonitorError::NoEgressPolicy { policy: policy.get() })?;
         // An array of maps forgets none by aya; an empty one refuses everything and is small.
         let empty = trie::create(1, &[]).map_err(|error| failed("empty an egress policy", error))?;
-        policies.array.set(policy.place(), &empty, 0).map_err(|error| failed("empty an egress policy", error))
+        let emptied = policies.array.set(policy.place(), &empty, 0);
+        policies.changed(policy);
+        emptied.map_err(|error| failed("empty an egress policy", error))
     }
 
     /// What a policy says, read back from the kernel, without what is allowed for a while: what [`EgressRules::compile`] made of
@@ -262,7 +253,8 @@ impl Monitor {
     /// answers of the DNS. It ends by itself; until then a later call can make it longer. All other rules stay.
     ///
     /// Returns the addresses that were not allowed, because they are in a list that the policy refuses
-    /// ([`EgressList`]): nobody may open `metadata` or `private` by a name that resolves to it.
+    /// ([`EgressList`]): nobody may open `metadata` or `private` by a name that resolves to it. A monitor that was opened again does
+    /// not know which lists that are, and takes it to be all until the policy is replaced.
     ///
     /// # Errors
     /// [`MonitorError::NoEgressPolicy`] if there is no such policy; what the kernel says, of more than 65,536 addresses at a
@@ -282,26 +274,29 @@ impl Monitor {
         let (refused, allowed): (Vec<IpAddr>, Vec<IpAddr>) =
             addresses.iter().partition(|address| is_listed(address));
         let no_tunnels = known.lists.contains(&EgressList::Tunnels);
-        if known.temporary.len() + allowed.len() > TEMPORARY as usize {
-            // What is over is taken out only when there is need for room.
-            let trie = &mut known.trie;
-            known.temporary.retain(|address, until| {
-                // One that is not there any more has gone with an earlier policy.
-                *until > now || trie.remove(&trie::key(EgressPrefix::of(*address).key())).is_err()
-            });
-        }
-        for address in allowed {
-            let until = known.temporary.get(&address).map_or(until, |known| until.max(*known));
-            allow_until(&mut known.trie, no_tunnels, address, until)?;
-            known.temporary.insert(address, until);
-        }
+        let allow = || {
+            let KnownEgress { trie, temporary, .. } = known;
+            if temporary.len() + allowed.len() > TEMPORARY as usize {
+                // What is over is taken out only when there is need for room.
+                temporary::sweep(trie, temporary, now)?;
+            }
+            for address in allowed {
+                let until = temporary.get(&address).map_or(until, |known| until.max(known.until));
+                temporary::allow(trie, temporary, (address, until), no_tunnels)?;
+            }
+            Ok(())
+        };
+        let outcome = allow();
+        policies.changed(policy);
+        outcome.map_err(|error| failed("allow addresses in an egress policy", error))?;
         Ok(refused)
     }
 
     /// Gives a port an egress policy, and says what is done about what it refuses; `None` takes it away. A store to memory, and no
     /// system call. Of a port that is about to be made it is said between [`Self::assign`] and the making.
     ///
-    /// It is a policy beside the port's [`Policy`](super::Policy), which need not have one: what that refuses is dropped before.
+    /// For ports that are not judged, and for a mode of its own: a [`Policy`](super::Policy) names one itself
+    /// ([`Policy::egress`](super::Policy::egress)), and [`Self::set_policy`] and [`Self::clear_policy`] take away what was given here.
     ///
     /// # Errors
     /// [`MonitorError::EgressOff`], [`MonitorError::NotAssigned`] and [`MonitorError::NoEgressPolicy`].
@@ -319,7 +314,14 @@ impl Monitor {
         self.write_egress(NO_SLOT as usize, egress)
     }
 
-    fn write_egress(&self, slot: usize, policy: Option<(EgressPolicy, Mode)>) -> Result<(), MonitorError> {
+    pub(super) fn write_egress(
+        &self,
+        slot: usize,
+        policy: Option<(EgressPolicy, Mode)>,
+    ) -> Result<(), MonitorError> {
+        if policy.is_none() && self.destinations.is_none() {
+            return Ok(());
+        }
         let egress = self.destinations()?;
         let before = egress.port(slot);
         let port = match policy {
@@ -342,7 +344,11 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn egress_of(&self, slot: Slot) -> Option<(EgressPolicy, Mode)> {
-        let EgressPort { policy, is_enforced, .. } = self.destinations.as_ref()?.port(slot.get().into());
+        self.egress_at(slot.get().into())
+    }
+
+    pub(super) fn egress_at(&self, slot: usize) -> Option<(EgressPolicy, Mode)> {
+        let EgressPort { policy, is_enforced, .. } = self.destinations.as_ref()?.port(slot);
         let mode = if is_enforced { Mode::Enforce } else { Mode::Observe };
         (policy != 0).then_some((EgressPolicy(policy), mode))
     }

@@ -85,7 +85,8 @@ impl NetworkGuard {
         self
     }
 
-    /// With an egress policy for every sandbox ([`Monitor::add_egress`]), in the guard's mode. What the host and other sandboxes are
+    /// With an egress policy for every sandbox ([`Monitor::add_egress`]), in the policy's mode; one that
+    /// [`Self::with_policies`] names comes before it. What the host and other sandboxes are
     /// to be reached for, its rules allow: the network's own subnets.
     #[must_use]
     pub const fn with_egress(mut self, policy: EgressPolicy) -> Self {
@@ -168,8 +169,7 @@ impl PortProgram for NetworkGuard {
         let number = PortProgram::assign(&*self.monitor, port)?;
         let judged = Slot::new(number).ok_or(MonitorError::NoSlots);
         let judged = judged.and_then(|slot| {
-            self.monitor.set_policy(slot, &policy)?;
-            self.egress.map_or(Ok(()), |egress| self.monitor.set_egress(slot, Some((egress, self.mode))))
+            self.monitor.set_policy(slot, &Policy { egress: policy.egress.or(self.egress), ..policy })
         });
         if let Err(error) = judged {
             PortProgram::release(&*self.monitor, number);

@@ -161,7 +161,8 @@ impl HeldMonitor {
         word.compare_exchange(0, port_word(ifindex), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Judges a port by another policy from the next frame on.
+    /// Judges a port by another policy from the next frame on. Limits and egress policies, which the policy may name, are not
+    /// known to programs that a bridge holds.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) {
         self.table().write(slot.get().into(), policy);
     }

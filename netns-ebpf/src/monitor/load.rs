@@ -52,7 +52,7 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 17] = [
+    pub(super) const NAMES: [&'static str; 18] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
@@ -66,6 +66,7 @@ impl Maps {
         layout::EVENTS,
         layout::EGRESS_PORTS,
         layout::EGRESS_POLICIES,
+        layout::EGRESS_EPOCHS,
         layout::METERS,
         layout::QUOTA_EVENTS,
         layout::SCOPES,
@@ -143,6 +144,11 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .map_max_entries(layout::VIOLATIONS, slots + 1)
         .map_max_entries(layout::EGRESS_PORTS, if egress > 0 { slots + 1 } else { 1 })
         .map_max_entries(layout::EGRESS_POLICIES, egress.max(1))
+        .map_max_entries(layout::EGRESS_EPOCHS, egress.max(1))
+        .map_max_entries(
+            layout::EGRESS_CACHE,
+            if egress > 0 { cpus.saturating_mul(layout::EGRESS_CACHE_LINES) } else { 1 },
+        )
         .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::MAX_CONVERSATIONS } else { 1 })
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
         .map_max_entries(layout::METERS, if options.limits { slots + 1 } else { 1 })

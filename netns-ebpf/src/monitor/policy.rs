@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
-use super::{Limits, Monitor, MonitorError, Slot, kernel_types};
+use super::{EgressPolicy, Limits, Monitor, MonitorError, Slot, kernel_types};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
@@ -45,13 +45,16 @@ pub struct Policy {
     /// How much may pass the port, both ways, whatever the mode: as [`Monitor::set_limits`] says it, which is for ports that
     /// are not judged.
     pub limits: Limits,
+    /// Where it may send to, by the same mode: as [`Monitor::set_egress`] says it, which is for ports that are not judged. `None`
+    /// for everywhere.
+    pub egress: Option<EgressPolicy>,
 }
 
 impl Policy {
     /// Rules that are observed, in group 0.
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
-        Self { rules, mode: Mode::Observe, group: 0, limits: Limits::NONE }
+        Self { rules, mode: Mode::Observe, group: 0, limits: Limits::NONE, egress: None }
     }
 
     /// Rules of a host that has these addresses, observed, in group 0: it sends from them and from its link-local address
@@ -208,7 +211,7 @@ impl PolicyTable<'_> {
         self.write_control(slot, policy.mode.bits() | active, policy.group.into());
     }
 
-    /// What a slot's port may send; how much is in another map.
+    /// What a slot's port may send; how much, and where to, is in other maps.
     pub(super) fn policy(&self, slot: Slot) -> Option<Policy> {
         let slot = usize::from(slot.get());
         let (control, group) = self.read_control(slot);
@@ -221,7 +224,7 @@ impl PolicyTable<'_> {
         let words = self.0.words(slot);
         let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
         let (rules, group) = (Rules::from_words(words), u8::try_from(group).ok()?);
-        Some(Policy { rules, mode, group, limits: Limits::default() })
+        Some(Policy { rules, mode, group, limits: Limits::default(), egress: None })
     }
 }
 
@@ -235,12 +238,14 @@ impl Monitor {
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group;
     /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough;
-    /// [`MonitorError::Unlimited`] if it has limits and the programs know none.
+    /// [`MonitorError::Unlimited`] if it has limits and the programs know none; [`MonitorError::EgressOff`] and
+    /// [`MonitorError::NoEgressPolicy`] of an egress policy.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
         check_mode(policy.mode)?;
+        self.write_egress(slot.get().into(), policy.egress.map(|egress| (egress, policy.mode)))?;
         self.write_limits(slot.get().into(), &policy.limits)?;
         self.validation.write(slot.get().into(), policy);
         Ok(())
@@ -253,7 +258,8 @@ impl Monitor {
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
         let limits = self.limits_of(slot.get().into());
-        self.validation.policy(slot).map(|policy| Policy { limits, ..policy })
+        let egress = self.egress_of(slot).map(|(egress, _)| egress);
+        self.validation.policy(slot).map(|policy| Policy { limits, egress, ..policy })
     }
 
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
@@ -265,28 +271,32 @@ impl Monitor {
         let slot = NO_SLOT as usize;
         if let Some(policy) = policy {
             check_group(policy.group)?;
+            self.write_egress(slot, policy.egress.map(|egress| (egress, policy.mode)))?;
             self.write_limits(slot, &policy.limits)?;
             self.validation.write(slot, policy);
         } else {
+            self.write_egress(slot, None)?;
             self.write_limits(slot, &Limits::NONE)?;
             self.validation.write_control(slot, control::OFF, 0);
         }
         Ok(())
     }
 
-    /// Takes a port's policy back, with its limits: from the next frame on it is counted and not judged.
+    /// Takes a port's policy back, with its limits and its egress policy: from the next frame on it is counted and not judged.
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use.
     pub fn clear_policy(&self, slot: Slot) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        self.write_egress(slot.get().into(), None)?;
         self.write_limits(slot.get().into(), &Limits::NONE)?;
         self.validation.write_control(slot.get().into(), control::OFF, 0);
         Ok(())
     }
 
-    /// Changes what is done about a port's violations, by one store, while frames pass.
+    /// Changes what is done about a port's violations, by one store, while frames pass; and by another one about what its egress
+    /// policy refuses.
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use, [`MonitorError::NoPolicy`] if it has no policy,
@@ -299,6 +309,9 @@ impl Monitor {
             return Err(MonitorError::NoPolicy { slot });
         }
         check_mode(mode)?;
+        if let Some((egress, _)) = self.egress_of(slot) {
+            self.write_egress(slot.get().into(), Some((egress, mode)))?;
+        }
         self.validation.write_control(slot.get().into(), old & !control::MODE | mode.bits(), group);
         Ok(())
     }

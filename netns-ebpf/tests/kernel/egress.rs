@@ -13,7 +13,7 @@ use netns_core::tc::Direction;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::attack::{Party, egress_cases};
 use netns_ebpf::packet::{EgressPrefix, EgressRule, Facts, Reason};
-use netns_ebpf::{EgressPolicy, EgressRules, Mode, Monitor, MonitorError, MonitorOptions};
+use netns_ebpf::{EgressPolicy, EgressRules, Mode, Monitor, MonitorError, MonitorOptions, Policy};
 
 use crate::harness::{privileged, settled};
 use crate::host::{LONG, SHORT, World};
@@ -136,6 +136,15 @@ fn what_is_refused_is_not_reached_and_all_else_is() {
         assert!(World::connects(world.inside(0), &world.behind, address, 80), "{address}");
     }
     assert_eq!(outside.counted(), [before + REFUSED.len() as u64, dropped]);
+    // A policy of the port names one itself, and its mode holds for both.
+    let policy = Policy { egress: Some(outside.policy), ..World::policy(1) };
+    world.monitor.set_policy(world.slots[0], &policy).unwrap();
+    assert_eq!(world.monitor.policy(world.slots[0]), Some(policy));
+    assert!(world.misses(&world.behind, ip(REFUSED[0]), 99));
+    world.monitor.set_mode(world.slots[0], Mode::Observe).unwrap();
+    assert!(world.hears(&world.behind, ip(REFUSED[0]), 99));
+    world.monitor.clear_policy(world.slots[0]).unwrap();
+    assert_eq!(world.monitor.egress_of(world.slots[0]), None);
     let mut events = Vec::new();
     world.monitor.events(|event| events.push(event.reason));
     assert!(events.contains(&Reason::Egress) && events.iter().all(|reason| *reason == Reason::Egress));
@@ -263,6 +272,40 @@ fn what_is_allowed_for_a_while_ends_by_itself() {
     assert!(world.misses(&world.behind, addresses[1], 99));
     // What was allowed before and after still is.
     assert!(World::connects(world.inside(0), &world.behind, addresses[0], 80));
+}
+
+#[test]
+fn what_is_over_makes_room_and_leaves_the_rules() {
+    if !privileged("what_is_over_makes_room_and_leaves_the_rules") {
+        return;
+    }
+    let monitor = Monitor::load(&options()).unwrap();
+    let rules = EgressRules::new().with(rule("deny 203.0.113.9")).with(rule("deny 198.51.100.0/24"));
+    let policy = monitor.add_egress(&rules).unwrap();
+    let table = rules.compile().unwrap();
+    let short = Duration::from_millis(1);
+    let refused = monitor.allow_egress_for(policy, &[ip("203.0.113.9"), ip("198.51.100.1")], short).unwrap();
+    assert!(refused.is_empty());
+    // As many as there is room for, twice: the first ones are over by then.
+    for third in [16, 17] {
+        let many: Vec<IpAddr> = (0..=u16::MAX)
+            .map(|number| {
+                let [high, low] = number.to_be_bytes();
+                Ipv4Addr::new(20, third, high, low).into()
+            })
+            .collect();
+        monitor.allow_egress_for(policy, &many, short).unwrap();
+        thread::sleep(short);
+    }
+    monitor.allow_egress_for(policy, &[ip("203.0.113.10")], short).unwrap();
+    assert_eq!(monitor.egress_table(policy).unwrap(), table);
+    // By the NAT64 address of an IPv4 address, that one is allowed; and one in a list is not.
+    let by_nat64 = [ip("64:ff9b::203.0.113.9"), ip("64:ff9b::10.0.0.1")];
+    let refused = monitor.allow_egress_for(policy, &by_nat64, Duration::from_mins(1)).unwrap();
+    assert_eq!(refused, by_nat64[1..]);
+    monitor.set_unassigned_egress(Some((policy, Mode::Enforce))).unwrap();
+    let frame = &datagrams(&[Ipv4Addr::new(203, 0, 113, 9)])[0];
+    assert!(!monitor.test_run(Direction::Ingress, frame, 1).unwrap().dropped);
 }
 
 #[test]

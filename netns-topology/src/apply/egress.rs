@@ -5,7 +5,7 @@ use super::step::Step;
 use crate::error::{Error, Result};
 use crate::plan::Change;
 use crate::topology::{Place, PortPolicy};
-use netns_ebpf::{EgressPolicy, EgressTable, Mode, Monitor, MonitorError};
+use netns_ebpf::{EgressPolicy, EgressTable, Monitor, MonitorError};
 
 /// How many different egress policies the programs of a place have room for.
 pub(super) const MOST_POLICIES: u16 = 64;
@@ -29,18 +29,14 @@ impl Executor<'_, '_> {
         self.wants_egress |= steps.iter().flat_map(|step| &step.changes).any(|change| policy(change));
     }
 
-    /// The egress policy of the programs of a place that says what an interface's does, and its mode; a new one if there is none.
-    pub(super) fn egress(
-        &mut self,
-        place: &Place,
-        policy: &PortPolicy,
-    ) -> Result<Option<(EgressPolicy, Mode)>> {
+    /// The egress policy of the programs of a place that says what an interface's does; a new one if there is none.
+    pub(super) fn egress(&mut self, place: &Place, policy: &PortPolicy) -> Result<Option<EgressPolicy>> {
         let Some(egress) = &policy.egress else { return Ok(None) };
         let rules = egress.rules();
         let table = rules.compile().map_err(|prefix| MonitorError::EgressFull { prefix })?;
         let is_it = |known: &&KnownPolicy| known.place == *place && known.table == table;
         if let Some(known) = self.known_egress.iter().find(is_it) {
-            return Ok(Some((known.policy, policy.mode)));
+            return Ok(Some(known.policy));
         }
         let (monitor, _) = self.monitor(place)?;
         let found = match find(monitor, &table)? {
@@ -56,7 +52,7 @@ impl Executor<'_, '_> {
             },
         };
         self.known_egress.push(KnownPolicy { place: place.clone(), policy: found, table });
-        Ok(Some((found, policy.mode)))
+        Ok(Some(found))
     }
 }
 

@@ -11,7 +11,7 @@ use netns_core::neighbour::{self, FdbEntry, Neighbour};
 use netns_core::tc;
 use netns_core::veth::{self, Veth};
 use netns_core::wire::Batch;
-use netns_ebpf::{Mode, Slot};
+use netns_ebpf::{Mode, Policy, Slot};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
@@ -119,10 +119,7 @@ impl Executor<'_, '_> {
         let (monitor, _) = self.monitor(place)?;
         super::policy::release(monitor, index)?;
         let slot = monitor.assign(index)?;
-        monitor.set_policy(slot, &policy)?;
-        if egress.is_some() {
-            monitor.set_egress(slot, egress)?;
-        }
+        monitor.set_policy(slot, &Policy { egress, ..policy })?;
         if policy.mode == Mode::Enforce {
             let mut all = self.to_bar.remove(place).unwrap_or_default();
             all.push(index);

@@ -8,7 +8,7 @@ use crate::plan::Change;
 use crate::topology::{Cable, LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
-use netns_ebpf::{Clsact, EgressPolicy, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
+use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
 impl Executor<'_, '_> {
     pub(super) fn set_policy(
@@ -25,7 +25,8 @@ impl Executor<'_, '_> {
         let egress = self.egress(&port.place, policy)?;
         let policy = policy.of(mac, group);
         let policy = policy.map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
-        self.judge(port, index, &policy, egress)?;
+        let policy = Policy { egress, ..policy };
+        self.judge(port, index, &policy)?;
         if policy.mode == Mode::Enforce {
             return self.bar(&port.place, &[index]);
         }
@@ -33,29 +34,20 @@ impl Executor<'_, '_> {
     }
 
     /// Puts the programs on a port, with a policy.
-    fn judge(
-        &mut self,
-        port: &LinkName,
-        index: u32,
-        policy: &Policy,
-        egress: Option<(EgressPolicy, Mode)>,
-    ) -> Result<()> {
+    fn judge(&mut self, port: &LinkName, index: u32, policy: &Policy) -> Result<()> {
         let (monitor, _) = self.monitor(&port.place)?;
         let present = monitor.program_ids();
         // Filters of earlier programs judge by earlier rules, whatever the present ones do.
         self.take_off(port, index, |ids| ids != present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
-            if monitor.has_egress() {
-                monitor.set_egress(slot, egress)?;
-            }
             return Ok(monitor.set_policy(slot, policy)?);
         }
         // Half of it may be there: somebody took a filter away.
         self.take_off(port, index, |ids| ids == present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         release(monitor, index)?;
-        let _ = monitor.attach_judged(socket, index, policy, egress)?;
+        let _ = monitor.attach_with(socket, index, Some(policy))?;
         Ok(())
     }
 

@@ -1,16 +1,17 @@
 //! A file of policies for the ports of a bridge that somebody else made.
 
 use super::Wrong;
+use super::egress::{NamedEgress, port_egress, read_egress};
 use super::group::{apart, apart_from_host};
 use super::policy::read_table;
-use super::tables::{GroupTable, HostWords, PolicyTable, Text};
+use super::tables::{DestinationsTable, GroupTable, HostWords, PolicyTable, Text};
 use super::values::{in_order, mac};
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::group::GroupNumbers;
 use crate::policy::PortPolicy;
 use netns_core::IpNet;
-use netns_ebpf::Policy;
+use netns_ebpf::{EgressPolicy, EgressRules, Policy};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,9 @@ pub struct Policies {
     pub namespaces: BTreeMap<String, Policy>,
     /// Groups whose ports may not send to each other.
     pub apart: Vec<(u8, u8)>,
+    /// Where ports may send to: the egress policies that the others name, by the numbers that a monitor gives them which has none
+    /// and is asked for these in this order.
+    pub egress: Vec<EgressRules>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +40,8 @@ struct PortsFile {
     namespace: BTreeMap<Text, Spanned<PortEntry>>,
     #[serde(default)]
     apart: Vec<[Spanned<GroupTable>; 2]>,
+    #[serde(default)]
+    egress: BTreeMap<Text, DestinationsTable>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,13 +62,14 @@ struct PortEntry {
     host: Option<Spanned<HostWords>>,
     forward: Option<bool>,
     limit: Option<Text>,
+    egress: Option<Text>,
 }
 
 impl Policies {
     /// Reads policies from the text of a file.
     ///
     /// Each `[port.NAME]` and `[namespace.NAME]` has a `mac`, and can have `addresses` and the keys of a topology's
-    /// `policy`. `apart` lists pairs of groups whose ports may not send to each other, as in a topology.
+    /// `policy`; `egress` names an `[egress.NAME]`, as there. `apart` lists pairs of groups whose ports may not send to each other, as in a topology.
     ///
     /// # Errors
     /// [`Error::File`]: the first thing that is wrong, by line and column of `path`, and what was expected there.
@@ -113,24 +120,27 @@ fn read(file: PortsFile) -> Wrong<Policies> {
     let number = |group: &crate::group::Group| group.number(&numbers);
     // All have one: they were numbered.
     let apart = apart.iter().filter_map(|[one, other]| Some((number(one)?, number(other)?))).collect();
-    let of = |table| policies(table, &numbers, &from_host);
+    let egress = read_egress(&file.egress)?;
+    let of = |table| policies(table, &numbers, &from_host, &egress);
     let (ports, namespaces) = (of(file.port)?, of(file.namespace)?);
-    Ok(Policies { ports, namespaces, apart })
+    Ok(Policies { ports, namespaces, apart, egress: egress.into_values().collect() })
 }
 
 fn policies(
     table: BTreeMap<Text, Spanned<PortEntry>>,
     numbers: &GroupNumbers,
     from_host: &[crate::group::Group],
+    egress: &NamedEgress,
 ) -> Wrong<BTreeMap<String, Policy>> {
     let entries = in_order(table).into_iter();
-    entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers, from_host)?))).collect()
+    entries.map(|(name, entry)| Ok((name.into_inner(), policy(entry, numbers, from_host, egress)?))).collect()
 }
 
 fn policy(
     entry: Spanned<PortEntry>,
     numbers: &GroupNumbers,
     from_host: &[crate::group::Group],
+    named: &NamedEgress,
 ) -> Wrong<Policy> {
     let span = entry.span();
     let PortEntry {
@@ -145,6 +155,7 @@ fn policy(
         host,
         forward,
         limit,
+        egress,
     } = entry.into_inner();
     let mut policy = PortPolicy::default();
     for address in &addresses {
@@ -156,10 +167,20 @@ fn policy(
         })?;
         policy.networks.push(IpNet::single(ip));
     }
-    let egress = None;
+    let number = egress.as_ref().map(|name| number_of(name, named)).transpose()?;
     let table =
         PolicyTable { mode, group, networks, permit, ether_types, ipv6, host, forward, egress, limit };
     read_table(&table, from_host, &mut policy)?;
     let group = policy.group.number(numbers).unwrap_or_default();
-    policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))
+    let policy = policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))?;
+    Ok(Policy { egress: number, ..policy })
+}
+
+/// The number of an egress policy: its place among the names.
+fn number_of(name: &Text, named: &NamedEgress) -> Wrong<EgressPolicy> {
+    // The networks of the link are not in the file.
+    port_egress(name, named, [])?;
+    let place = named.keys().position(|known| known == name.get_ref());
+    let number = place.and_then(|place| u16::try_from(place + 1).ok());
+    number.map(EgressPolicy::new).ok_or((name.span(), "there are too many egress policies".to_owned()))
 }

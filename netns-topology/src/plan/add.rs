@@ -6,7 +6,7 @@ use crate::topology::{AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy,
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
-use netns_ebpf::{EgressTable, Mode};
+use netns_ebpf::{EgressTable, Mode, Policy};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -142,7 +142,8 @@ impl Planner<'_> {
     fn judge(&mut self, cable: &Cable) {
         let [port, inside] = &cable.ends;
         let judged = self.observed.judged.get(&port.link);
-        let now = judged.map(|judged| judged.policy);
+        // Whichever number its egress policy has.
+        let now = judged.map(|judged| Policy { egress: None, ..judged.policy });
         let egress_now = judged.and_then(|judged| judged.egress.clone());
         let mac = self.observed.link(&inside.link).and_then(|link| link.mac).unwrap_or_default();
         let (port, inside) = (port.link.clone(), inside.link.clone());
@@ -350,7 +351,6 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// Where a port may send to that has this policy, as the program has it. (That there is room was found when the file was read.)
-fn egress(policy: &PortPolicy) -> Option<(EgressTable, Mode)> {
-    let egress = policy.egress.as_ref()?;
-    Some((egress.rules().compile().ok()?, policy.mode))
+fn egress(policy: &PortPolicy) -> Option<EgressTable> {
+    policy.egress.as_ref()?.rules().compile().ok()
 }

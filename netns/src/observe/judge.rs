@@ -44,6 +44,11 @@ pub(super) fn limits(policies: Option<&Policies>) -> bool {
     })
 }
 
+/// How many egress policies there are to be.
+pub(super) fn egress(policies: Option<&Policies>) -> u16 {
+    policies.map_or(0, |policies| u16::try_from(policies.egress.len()).unwrap_or(u16::MAX))
+}
+
 /// By the file, or by what is learnt.
 pub(super) fn judging<'m>(
     policies: Option<&'m Policies>,
@@ -56,6 +61,10 @@ pub(super) fn judging<'m>(
     for &(one, other) in &policies.apart {
         monitor.set_group_pair(one, other, false)?;
         monitor.set_group_pair(other, one, false)?;
+    }
+    // They get the numbers that the policies name.
+    for rules in &policies.egress {
+        monitor.add_egress(rules)?;
     }
     let socket = RouteSocket::open_in(host)?;
     let entries = RefCell::new(Entries { policies, bridge, socket, taken: HashMap::new() });

@@ -67,9 +67,9 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         Predecessors::default()
     };
     let limits = judge::limits(policies.as_ref());
-    let scopes = arguments.watch.scopes;
+    let (egress, scopes) = (judge::egress(policies.as_ref()), arguments.watch.scopes);
     let options =
-        MonitorOptions { slots, limits, scopes, barrier, predecessors, ..MonitorOptions::default() };
+        MonitorOptions { slots, limits, egress, scopes, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;

@@ -34,6 +34,7 @@ mod takeover;
 mod topology;
 mod topology_drawn;
 mod topology_drift;
+mod topology_egress;
 mod topology_faults;
 mod topology_groups;
 mod topology_labs;

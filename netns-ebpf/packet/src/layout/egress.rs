@@ -5,6 +5,15 @@ pub const EGRESS_PORTS: &str = "EGRESS_PORTS";
 /// The array of the policies: in each place a trie from [`EgressKey`]s to [`EgressEntry`]s. To replace one is to store another
 /// trie in its place, so that each frame is judged by the old one or by the new one.
 pub const EGRESS_POLICIES: &str = "EGRESS_POLICIES";
+/// The array of how often each policy was changed: a word per place of [`EGRESS_POLICIES`]. What is remembered of a policy is
+/// of no use after a change.
+pub const EGRESS_EPOCHS: &str = "EGRESS_EPOCHS";
+/// The array of what was looked up last: [`EGRESS_CACHE_LINES`] of [`CachedDestination`] per CPU.
+pub const EGRESS_CACHE: &str = "EGRESS_CACHE";
+/// How many destinations a CPU remembers.
+pub const EGRESS_CACHE_LINES: u32 = 1 << EGRESS_CACHE_BITS;
+const EGRESS_CACHE_BITS: u32 = 10;
+
 /// The map of what others began with a port, from [`ConversationKey`]s to the nanosecond of `CLOCK_MONOTONIC` (`u64`) until
 /// which answers pass. Full, it forgets what was used least recently.
 pub const CONVERSATIONS: &str = "CONVERSATIONS";
@@ -209,6 +218,36 @@ pub const fn is_tunnel(protocol: u8) -> bool {
     matches!(protocol, 4 | 41 | 47)
 }
 
+/// What a policy says of a destination, as it was looked up by one CPU, which alone writes it. It is one that has a single
+/// range for all that is sent there, as most have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CachedDestination {
+    /// [`Self::tag`] of the policy as it was then; 0 in a line that is not in use.
+    pub tag: u64,
+    /// The address, in two words.
+    pub address: [u64; 2],
+    /// The range.
+    pub range: EgressRange,
+}
+
+impl CachedDestination {
+    /// A policy (its number, from 1), and how often it was changed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tag(policy: u16, epoch: u64) -> u64 {
+        policy as u64 | epoch << 16
+    }
+
+    /// Where a destination is remembered, of a policy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn home(policy: u16, [first, second]: [u64; 2]) -> u32 {
+        let key = (first ^ second.rotate_left(32)).wrapping_add(policy as u64);
+        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - EGRESS_CACHE_BITS)) as u32
+    }
+}
+
 /// Something that somebody else began with a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -231,6 +270,7 @@ const _: () = {
     assert!(size_of::<EgressKey>() == 20 && align_of::<EgressKey>() == 4);
     assert!(size_of::<EgressRange>() == 8 && size_of::<EgressEntry>() == 48);
     assert!(offset_of!(EgressEntry, ranges) == 8 && align_of::<EgressEntry>() == 8);
+    assert!(size_of::<CachedDestination>() == 32 && offset_of!(CachedDestination, range) == 24);
     assert!(size_of::<ConversationKey>() == 32 && align_of::<ConversationKey>() == 4);
     assert!(offset_of!(ConversationKey, peer) == 8 && offset_of!(ConversationKey, protocol) == 28);
 };
