@@ -84,7 +84,7 @@ fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
     let of_link = |line: &&str| line.contains("fe80:") || line.contains("ff00::/8");
     let text = text.filter(|line| !line.is_empty() && !of_link(line));
     // Whether a link carries packets the kernel notes in its own time, too.
-    all.extend(text.map(|line| format!("{what} {}", line.trim_end_matches(" linkdown"))));
+    all.extend(text.map(|line| format!("{what} {}", line.replace(" linkdown", ""))));
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {
