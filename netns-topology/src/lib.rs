@@ -41,6 +41,7 @@
 mod apply;
 mod converge;
 pub mod draw;
+mod egress;
 mod error;
 mod fault;
 mod file;
@@ -60,9 +61,10 @@ mod topology;
 mod way_out;
 
 pub use apply::Progress;
+pub use egress::PortEgress;
 pub use error::{Error, Result};
 pub use fault::Fault;
-pub use file::{Policies, parse};
+pub use file::{Policies, open_egress, parse};
 pub use held::HeldLab;
 pub use lab::{Done, Lab};
 pub use observe::{JudgedPort, Observed, ObservedInside, ObservedWayOut};

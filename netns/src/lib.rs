@@ -7,12 +7,15 @@
 mod bench;
 mod clean;
 mod cli;
+mod containers;
 mod counting;
 pub mod failure;
 mod manual;
 pub mod messages;
 mod name;
+mod namespace;
 mod net;
+mod notify;
 mod observe;
 mod outlet;
 pub mod output;

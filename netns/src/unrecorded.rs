@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::namespace::NamespaceWord;
 use crate::state::{self, RunBefore};
 use netns_core::barrier::{self, Barrier, FORWARDED};
 use netns_core::link::{self, Link};
@@ -45,7 +46,11 @@ impl Accounted {
 ///
 /// # Errors
 /// [`Failure::Kernel`] if there is something.
-pub(crate) fn report(host: &Namespace, bridge: Option<&Link>, netns: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn report(
+    host: &Namespace,
+    bridge: Option<&Link>,
+    netns: Option<&NamespaceWord>,
+) -> Result<(), Failure> {
     let mut socket = RouteSocket::open_in(host)?;
     let is_meant = |link: &Link| match bridge {
         Some(bridge) => link.index == bridge.index || link.master == Some(bridge.index),
@@ -53,7 +58,7 @@ pub(crate) fn report(host: &Namespace, bridge: Option<&Link>, netns: Option<&str
     };
     let links: Vec<Link> = link::list(&mut socket)?.into_iter().filter(is_meant).collect();
     let known = Accounted::find()?;
-    let inside = netns.map_or_else(String::new, |netns| format!("ip netns exec {} ", word(netns, "NAME")));
+    let inside = netns.map_or_else(String::new, |netns| netns.command(|text| word(text, "NAME")));
     let mut found = 0;
     // Before the programs, without which a barrier would stop everything.
     for name in barrier::names(host)?.into_iter().filter(|name| !known.barriers.contains(name)) {
@@ -126,7 +131,7 @@ fn setting(link: &Link) -> Option<String> {
 
 /// A name that a shell and a terminal take for nothing else, or what stands for it.
 fn word(name: &str, otherwise: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@/".contains(&byte);
     if name.bytes().all(is_plain) && !name.starts_with('-') { name } else { otherwise }.to_owned()
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
-use super::{Monitor, MonitorError, Slot, kernel_types};
+use super::{Limits, Monitor, MonitorError, Slot, kernel_types};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
@@ -33,7 +33,7 @@ impl Mode {
     }
 }
 
-/// What a port may send, and what is done about the rest.
+/// What a port may send, and what is done about the rest; and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What its frames may be.
@@ -42,13 +42,16 @@ pub struct Policy {
     pub mode: Mode,
     /// The group it is in, below [`MAX_GROUPS`].
     pub group: u8,
+    /// How much may pass the port, both ways, whatever the mode: as [`Monitor::set_limits`] says it, which is for ports that
+    /// are not judged.
+    pub limits: Limits,
 }
 
 impl Policy {
     /// Rules that are observed, in group 0.
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
-        Self { rules, mode: Mode::Observe, group: 0 }
+        Self { rules, mode: Mode::Observe, group: 0, limits: Limits::NONE }
     }
 
     /// Rules of a host that has these addresses, observed, in group 0: it sends from them and from its link-local address
@@ -205,7 +208,7 @@ impl PolicyTable<'_> {
         self.write_control(slot, policy.mode.bits() | active, policy.group.into());
     }
 
-    /// What a slot's port may send.
+    /// What a slot's port may send; how much is in another map.
     pub(super) fn policy(&self, slot: Slot) -> Option<Policy> {
         let slot = usize::from(slot.get());
         let (control, group) = self.read_control(slot);
@@ -217,7 +220,8 @@ impl PolicyTable<'_> {
         let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
         let words = self.0.words(slot);
         let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
-        Some(Policy { rules: Rules::from_words(words), mode, group: u8::try_from(group).ok()? })
+        let (rules, group) = (Rules::from_words(words), u8::try_from(group).ok()?);
+        Some(Policy { rules, mode, group, limits: Limits::default() })
     }
 }
 
@@ -230,12 +234,14 @@ impl Monitor {
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group;
-    /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough.
+    /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough;
+    /// [`MonitorError::Unlimited`] if it has limits and the programs know none.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
         check_mode(policy.mode)?;
+        self.write_limits(slot.get().into(), &policy.limits)?;
         self.validation.write(slot.get().into(), policy);
         Ok(())
     }
@@ -246,8 +252,10 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
-        self.validation.policy(slot)
+        let limits = self.limits_of(slot.get().into());
+        self.validation.policy(slot).map(|policy| Policy { limits, ..policy })
     }
+
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
     ///
     /// # Errors
@@ -255,23 +263,25 @@ impl Monitor {
     pub fn set_unassigned_policy(&self, policy: Option<&Policy>) -> Result<(), MonitorError> {
         let _ports = self.lock();
         let slot = NO_SLOT as usize;
-        match policy {
-            Some(policy) => {
-                check_group(policy.group)?;
-                self.validation.write(slot, policy);
-            }
-            None => self.validation.write_control(slot, control::OFF, 0),
+        if let Some(policy) = policy {
+            check_group(policy.group)?;
+            self.write_limits(slot, &policy.limits)?;
+            self.validation.write(slot, policy);
+        } else {
+            self.write_limits(slot, &Limits::NONE)?;
+            self.validation.write_control(slot, control::OFF, 0);
         }
         Ok(())
     }
 
-    /// Takes a port's policy back: from the next frame on it is counted and not judged.
+    /// Takes a port's policy back, with its limits: from the next frame on it is counted and not judged.
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use.
     pub fn clear_policy(&self, slot: Slot) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        self.write_limits(slot.get().into(), &Limits::NONE)?;
         self.validation.write_control(slot.get().into(), control::OFF, 0);
         Ok(())
     }

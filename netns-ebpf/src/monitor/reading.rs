@@ -8,7 +8,7 @@ use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
 use super::compare::kernel_counters;
-use super::{Lost, Monitor, Pair, Slot, Snapshot};
+use super::{Limits, Lost, Monitor, OverLimits, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Violations};
 
 /// Who is behind a port.
@@ -23,6 +23,14 @@ pub enum Behind {
         pid: u32,
         /// What it calls itself.
         command: String,
+    },
+    /// A container or a pod, by the name that its engine knows it by. The observer does not search for those: anyone who
+    /// shows a port and knows its container says so by this.
+    Container {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        inside: Box<Self>,
     },
     /// A namespace of which nothing is known but the id that the kernel gave it.
     Id(i32),
@@ -44,11 +52,29 @@ impl Behind {
     #[must_use]
     pub fn label(&self) -> String {
         match self {
-            Self::Named(name) => name.clone(),
+            Self::Named(name) | Self::Container { name, .. } => name.clone(),
             Self::Process { pid, command } => format!("{command}/{pid}"),
             Self::Id(id) => format!("nsid {id}"),
             Self::Moved { from } => format!("moved from {}", from.label()),
             Self::Here | Self::Nothing => String::new(),
+        }
+    }
+
+    /// The name of the container, if it is known to be one.
+    #[must_use]
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Self::Container { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The namespace by itself, whichever container is in it.
+    #[must_use]
+    pub fn namespace(&self) -> &Self {
+        match self {
+            Self::Container { inside, .. } => inside,
+            other => other,
         }
     }
 }
@@ -61,6 +87,7 @@ impl fmt::Display for Behind {
             Self::Process { pid, command } => {
                 write!(f, "a namespace without a name, of process {pid} ({command})")
             }
+            Self::Container { name, inside } => write!(f, "container {name}, {inside}"),
             Self::Id(id) => write!(f, "a namespace of which only the kernel's id is known, {id}"),
             Self::Moved { from } => {
                 write!(
@@ -109,6 +136,8 @@ pub struct PortReading {
     pub violations: Option<Violations>,
     /// What it sent that is in no pair, because it has its share of the table of pairs or the table is full.
     pub lost: Lost,
+    /// How much may pass it, and what was over that; `None` if it has no limits.
+    pub limits: Option<(Limits, OverLimits)>,
 }
 
 /// What counted.
@@ -184,6 +213,7 @@ impl Monitor {
             counters: self.counters(port.slot),
             violations: Some(self.violations(port.slot)),
             lost: self.lost_pairs_of(Some(port.slot)),
+            limits: self.limits_and_over(port.slot),
         }
     }
 }
@@ -197,6 +227,7 @@ impl PortReading {
             counters: kernel_counters(stats),
             violations: None,
             lost: Lost::default(),
+            limits: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::name;
+use crate::namespace::NamespaceWord;
 use crate::output::stdout;
 use crate::unrecorded;
 use netns_core::link::Link;
@@ -12,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Of one bridge, in this namespace or in one of a name, or of all that were observed anywhere.
+/// Of one bridge, in this namespace or in another, or of all that were observed anywhere.
 pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitCode, Failure> {
     let wanted = bridge.map(|bridge| Wanted::new(bridge, netns)).transpose()?;
     let mut out = stdout();
@@ -62,13 +63,13 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
         journal.end()?;
     }
     // What is on no record any more.
-    let (host, found) = match wanted {
-        Some(Wanted { host, found, .. }) => (host, found),
-        None => (Namespace::current()?, None),
+    let (word, host, found) = match wanted {
+        Some(Wanted { word, host, found, .. }) => (word, host, found),
+        None => (None, Namespace::current()?, None),
     };
     // A bridge that is gone took all of it along.
     if bridge.is_none() || found.is_some() {
-        unrecorded::report(&host, found.as_ref(), netns)?;
+        unrecorded::report(&host, found.as_ref(), word.as_ref())?;
     }
     if nothing && outcome.is_ok() {
         writeln!(out, "nothing to remove")?;
@@ -79,6 +80,8 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
 /// The bridge that is meant.
 struct Wanted<'a> {
     name: &'a str,
+    /// What stands for its namespace, if that is another one.
+    word: Option<NamespaceWord>,
     host: Namespace,
     socket: RouteSocket,
     /// `None` if it is gone.
@@ -87,13 +90,13 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn new(name: &'a str, netns: Option<&str>) -> Result<Self, Failure> {
-        let host = super::host(netns)?;
+        let (word, host) = super::host(netns)?;
         let mut socket = RouteSocket::open_in(&host)?;
         let found = match link::get_named(&mut socket, name) {
             Err(error) if error.kind() == netns_core::ErrorKind::NotFound => None,
             other => Some(other?),
         };
-        Ok(Self { name, host, socket, found })
+        Ok(Self { name, word, host, socket, found })
     }
 
     fn is(&mut self, place: &JournalPlace) -> Result<bool, Failure> {

@@ -2,11 +2,14 @@
 
 mod cleanup;
 mod judge;
+mod shown;
 
 use crate::cli::{ObserveArguments, Unmatched};
 use crate::counting::{self, Counting};
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::namespace::NamespaceWord;
+use crate::notify;
 use crate::output::{json_line, stream};
 use crate::require;
 use crate::signals::Stop;
@@ -21,6 +24,7 @@ use netns_ebpf::{
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
+use shown::ShownPorts;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,7 +42,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
             return cleanup::cleanup(bridge.as_deref(), arguments.netns.as_deref());
         }
     };
-    let host = host(arguments.netns.as_deref())?;
+    let (word, host) = host(arguments.netns.as_deref())?;
     let policies = judge::policies(arguments)?;
     // Where this process is already takes no capability.
     let socket = if arguments.netns.is_some() { RouteSocket::open_in(&host) } else { RouteSocket::open() };
@@ -62,11 +66,13 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     } else {
         Predecessors::default()
     };
-    let options = MonitorOptions { slots, barrier, predecessors, ..MonitorOptions::default() };
+    let limits = judge::limits(policies.as_ref());
+    let options = MonitorOptions { slots, limits, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
-    let watching = Watching { arguments, stop, metrics };
+    let name = word.and_then(|word| word.name().map(str::to_owned));
+    let watching = Watching { arguments, stop, metrics, name };
     match &counting {
         Counting::Program(monitor) => {
             watching.with_program(monitor, &host, &found, policies.as_ref(), teller)?;
@@ -90,11 +96,14 @@ fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-/// The namespace of this name, or the present one.
-fn host(netns: Option<&str>) -> Result<Namespace, Failure> {
+/// The namespace that a word stands for, or the present one.
+fn host(netns: Option<&str>) -> Result<(Option<NamespaceWord>, Namespace), Failure> {
     Ok(match netns {
-        Some(name) => Namespace::open(name)?,
-        None => Namespace::current()?,
+        Some(word) => {
+            let (word, host) = NamespaceWord::open(word)?;
+            (Some(word), host)
+        }
+        None => (None, Namespace::current()?),
     })
 }
 
@@ -127,6 +136,8 @@ struct Watching<'a> {
     arguments: &'a ObserveArguments,
     stop: Stop,
     metrics: Option<Metrics>,
+    /// The name of the namespace, if it was given by one.
+    name: Option<String>,
 }
 
 impl Watching<'_> {
@@ -139,7 +150,7 @@ impl Watching<'_> {
         policies: Option<&Policies>,
         teller: Teller,
     ) -> Result<(), Failure> {
-        let place = JournalPlace::of(host, bridge, monitor, self.arguments.netns.clone())?;
+        let place = JournalPlace::of(host, bridge, monitor, self.name.clone())?;
         let folder = Path::new(JournalFile::FOLDER);
         if let Err(error) = JournalFile::tidy(folder, host) {
             // It is of another bridge.
@@ -196,6 +207,7 @@ impl Watching<'_> {
             let count = bridge.observer.ports().count();
             writeln!(out, "{}: {count} {}", bridge.name, if count == 1 { "port" } else { "ports" })?;
         }
+        notify::ready();
         watch::watch(bridge, &self.arguments.watch, &self.stop, &mut out, self.metrics.as_ref())
     }
 }
@@ -204,6 +216,7 @@ impl Watching<'_> {
 struct ObservedBridge<'m> {
     name: String,
     observer: Observer<'m>,
+    shown: ShownPorts,
     /// `None` where the kernel alone counts.
     monitor: Option<&'m Monitor>,
     /// Whether a file says what ports may send, and not what was learnt of them.
@@ -228,14 +241,17 @@ impl<'m> ObservedBridge<'m> {
         let is_given = arguments.policy.is_some();
         let name = name.to_string();
         let (told, unenforced) = (Vec::new(), Vec::new());
-        Self { name, observer, monitor, is_given, teller, told, unenforced, lost: 0 }
+        let mut shown = ShownPorts::new();
+        shown.search(observer.ports());
+        Self { name, observer, shown, monitor, is_given, teller, told, unenforced, lost: 0 }
     }
 
     /// Takes what was told, as long as its ports are known.
     fn hear(&mut self) -> Result<(), Failure> {
         let Some(monitor) = self.monitor else { return Ok(()) };
-        let observer = &self.observer;
-        let told = self.teller.tell(monitor, |slot| observer.ports().find(|port| port.slot == slot))?;
+        let (observer, shown) = (&self.observer, &self.shown);
+        let port = |slot| observer.ports().find(|port| port.slot == slot).map(|port| shown.of(port));
+        let told = self.teller.tell(monitor, port)?;
         self.told.extend(told);
         Ok(())
     }
@@ -248,11 +264,12 @@ impl Source for ObservedBridge<'_> {
 
     fn changes(&mut self, limit: Duration) -> Result<Vec<PortChange>, Failure> {
         self.hear()?;
-        let changes = self.observer.changes(limit)?;
+        let mut changes = self.observer.changes(limit)?;
         if self.name != self.observer.bridge().name.as_str() {
             self.name = self.observer.bridge().name.to_string();
         }
-        for change in &changes {
+        for change in &mut changes {
+            self.shown.changed(change);
             match change {
                 PortChange::Refused { name, enforced: true, .. } => self.unenforced.push(name.to_string()),
                 // Its policy may be one that is to be enforced.
@@ -260,6 +277,7 @@ impl Source for ObservedBridge<'_> {
                 _ => {}
             }
         }
+        changes.extend(self.shown.search(self.observer.ports()).into_iter().map(PortChange::Known));
         Ok(changes)
     }
 
@@ -267,7 +285,9 @@ impl Source for ObservedBridge<'_> {
         if let Some(monitor) = self.monitor {
             monitor.flush_log();
         }
-        Ok(self.observer.read()?)
+        let mut reading = self.observer.read()?;
+        self.shown.rename(&mut reading);
+        Ok(reading)
     }
 
     fn violations(&mut self) -> Result<Vec<Violation>, Failure> {

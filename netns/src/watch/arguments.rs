@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to show what passes. On a terminal: live, with keys; `?` tells which.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(crate) struct WatchArguments {
     /// How long to watch [default: until Ctrl-C].
@@ -21,6 +22,9 @@ pub(crate) struct WatchArguments {
     /// Lines of text on stdout, on a terminal too.
     #[arg(long, conflicts_with = "json")]
     pub(crate) plain: bool,
+    /// No counters: only what happens to ports, and which frames may not be sent. For a service, beside `--metrics`.
+    #[arg(short, long, conflicts_with_all = ["once", "screenshot"])]
+    pub(crate) quiet: bool,
     /// Show the counters once, after one interval, and end.
     #[arg(long, conflicts_with = "duration")]
     pub(crate) once: bool,

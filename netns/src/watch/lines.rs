@@ -1,15 +1,20 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
 use super::change::{self, unmatched};
+use super::heads::{distinct, short};
 use super::pair_limit::PairLimit;
 use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::outlet::Outlet;
 use crate::output::{human, json_line};
+use netns_core::IfName;
 use netns_ebpf::layout::{Traffic, Violations};
-use netns_ebpf::{Ends, Pair, PortChange, PortRates, PortReading, Rate, Reading, Slot, Violation};
+use netns_ebpf::{
+    Ends, OverLimits, Pair, PortChange, PortIdentity, PortRates, PortReading, Rate, Reading, Slot, Violation,
+};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -18,13 +23,21 @@ const MANY: usize = 16;
 /// Up to this many ports, pairs are printed as a matrix.
 const MATRIX: usize = 8;
 
+/// How long the name of who is behind a port may be, and that of an end of a pair, in a line of 80 columns.
+const LABEL: usize = 15;
+const END: usize = 20;
+
 /// Prints what passes.
 pub(super) struct Lines<'a> {
     pub(super) out: &'a mut Outlet,
     pub(super) json: bool,
+    /// Whether counters are left out.
+    pub(super) quiet: bool,
     /// How many pairs a reading lists in JSON.
     pub(super) pairs: PairLimit,
     pub(super) started: Instant,
+    /// What the ports were called when they were spoken of last, by their index.
+    pub(super) names: HashMap<u32, IfName>,
 }
 
 impl Lines<'_> {
@@ -33,7 +46,10 @@ impl Lines<'_> {
         change::warn(change);
         let (event, port, why) = match change {
             PortChange::Came(port) => ("came", port, None),
-            PortChange::Known(port) => ("known", port, None),
+            PortChange::Known(port) => match self.renamed(port) {
+                Some(before) => return self.rename(port, before),
+                None => ("known", port, None),
+            },
             PortChange::Left(last) => ("left", &last.info, None),
             PortChange::Unjudged(port) => ("unjudged", port, Some(unmatched(port))),
             PortChange::Closed(port) => ("closed", port, Some(unmatched(port))),
@@ -55,6 +71,9 @@ impl Lines<'_> {
                 });
                 return Ok(json_line(self.out, &line)?);
             }
+            PortChange::BridgeGone if self.json => {
+                return Ok(json_line(self.out, &json!({ "type": "bridge", "event": "gone" }))?);
+            }
             PortChange::EnforcementLost { what, is_restored } if self.json => {
                 let line = json!({
                     "type": "enforcement", "event": "lost", "what": what, "restored": is_restored,
@@ -70,7 +89,8 @@ impl Lines<'_> {
         };
         if self.json {
             let mut line = json!({
-                "type": "port", "event": event, "port": port.name.as_str(), "namespace": port.behind.label(),
+                "type": "port", "event": event, "port": port.name.as_str(),
+                "namespace": port.behind.namespace().label(), "container": port.behind.container(),
                 "ifindex": port.ifindex,
             });
             if let Some(why) = why {
@@ -82,6 +102,24 @@ impl Lines<'_> {
         Ok(self.out.flush()?)
     }
 
+    /// The name that a port had before, if it has another one now.
+    fn renamed(&mut self, port: &PortIdentity) -> Option<IfName> {
+        self.names.insert(port.ifindex, port.name).filter(|before| *before != port.name)
+    }
+
+    fn rename(&mut self, port: &PortIdentity, before: IfName) -> Result<(), Failure> {
+        if self.json {
+            let line = json!({
+                "type": "port", "event": "renamed", "port": port.name.as_str(), "before": before.as_str(),
+                "namespace": port.behind.namespace().label(), "container": port.behind.container(),
+                "ifindex": port.ifindex,
+            });
+            return Ok(json_line(self.out, &line)?);
+        }
+        writeln!(self.out, "{port} was {before} before")?;
+        Ok(self.out.flush()?)
+    }
+
     /// The counters, with the rates since the last time; `false` if they are left out, because those before them are
     /// still waiting to be read.
     pub(super) fn counters(&mut self, now: &Reading, before: &Reading) -> Result<bool, Failure> {
@@ -89,6 +127,11 @@ impl Lines<'_> {
             return Ok(false);
         }
         self.left_out()?;
+        self.names.clear();
+        self.names.extend(now.ports.iter().map(|port| (port.info.ifindex, port.info.name)));
+        if self.quiet {
+            return Ok(true);
+        }
         let time = now.taken - self.started;
         if self.json {
             json_line(self.out, &json(now, time.as_secs_f64(), self.pairs))?;
@@ -97,6 +140,7 @@ impl Lines<'_> {
         writeln!(self.out)?;
         self.ports(&format!("{:.1} s", time.as_secs_f64()), now, before)?;
         self.violations(now)?;
+        self.over_limits(now)?;
         self.pairs(now)?;
         self.out.flush()?;
         Ok(true)
@@ -137,38 +181,53 @@ impl Lines<'_> {
         Ok(())
     }
 
-    fn ports(&mut self, heading: &str, now: &Reading, before: &Reading) -> io::Result<()> {
-        let columns = ["packets", "bytes", "pkt/s", "bit/s"];
-        writeln!(self.out, "{heading:>15}{:>26}{:>30}", "from the namespace", "to the namespace")?;
-        write!(self.out, "{:<15}", "port")?;
-        for column in columns.iter().chain(&columns) {
-            write!(self.out, "{column:>8}")?;
-        }
-        writeln!(self.out)?;
-        let mut rows: Vec<(&PortReading, PortRates)> = now.ports.iter().zip(now.rates(before)).collect();
-        if rows.len() > MANY {
-            rows.sort_by_key(|(port, _)| Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
-        }
-        for (port, rates) in rows.iter().take(MANY) {
-            write!(self.out, "{:<15}", port.info.name)?;
-            self.way(port.counters.rx, rates.rx)?;
-            self.way(port.counters.tx, rates.tx)?;
-            let label = port.info.behind.label();
-            if port.info.name.as_str().contains(&label) {
-                writeln!(self.out)?;
-            } else {
-                writeln!(self.out, "  {label}")?;
+    /// What ports had too much of; nothing, where nothing is limited.
+    fn over_limits(&mut self, now: &Reading) -> io::Result<()> {
+        for port in &now.ports {
+            let Some((limits, over)) = &port.limits else { continue };
+            if over.packets() > 0 {
+                let (name, packets) = (port.info.name, human(over.packets()));
+                writeln!(self.out, "{name:<15}{packets:>8}  over its limit, {limits}")?;
             }
-        }
-        if rows.len() > MANY {
-            writeln!(self.out, "and {} ports with less traffic", rows.len() - MANY)?;
         }
         Ok(())
     }
 
-    fn way(&mut self, traffic: Traffic, rate: Rate) -> io::Result<()> {
+    fn ports(&mut self, heading: &str, now: &Reading, before: &Reading) -> io::Result<()> {
+        let mut rows: Vec<(&PortReading, PortRates)> = now.ports.iter().zip(now.rates(before)).collect();
+        if rows.len() > MANY {
+            rows.sort_by_key(|(port, _)| Reverse(port.counters.rx.bytes + port.counters.tx.bytes));
+        }
+        let left_out = rows.len().saturating_sub(MANY);
+        rows.truncate(MANY);
+        let labels: Vec<String> = rows.iter().map(|(port, _)| label_beside(&port.info)).collect();
+        // Where the names of ports do not say who is behind them, numbers move together, so that a line has 80 columns.
+        let is_labelled = labels.iter().any(|label| !label.is_empty());
+        let (number, from, to, packets) =
+            if is_labelled { (6, 20, 26, "pkts") } else { (8, 26, 30, "packets") };
+        let columns = [packets, "bytes", "pkt/s", "bit/s"];
+        writeln!(self.out, "{heading:>15}{:>from$}{:>to$}", "from the namespace", "to the namespace")?;
+        write!(self.out, "{:<15}", "port")?;
+        for column in columns.iter().chain(&columns) {
+            write!(self.out, "{column:>number$}")?;
+        }
+        writeln!(self.out, "{}", if is_labelled { "  namespace" } else { "" })?;
+        for ((port, rates), label) in rows.into_iter().zip(distinct(&labels, LABEL)) {
+            write!(self.out, "{:<15}", port.info.name)?;
+            self.way(port.counters.rx, rates.rx, number)?;
+            self.way(port.counters.tx, rates.tx, number)?;
+            let gap = if label.is_empty() { "" } else { "  " };
+            writeln!(self.out, "{gap}{label}")?;
+        }
+        if left_out > 0 {
+            writeln!(self.out, "and {left_out} ports with less traffic")?;
+        }
+        Ok(())
+    }
+
+    fn way(&mut self, traffic: Traffic, rate: Rate, width: usize) -> io::Result<()> {
         for number in [traffic.packets, traffic.bytes, rate.packets, rate.bits] {
-            write!(self.out, "{:>8}", human(number))?;
+            write!(self.out, "{:>width$}", human(number))?;
         }
         Ok(())
     }
@@ -196,19 +255,21 @@ impl Lines<'_> {
             let ends = now.ends();
             writeln!(self.out, "{} pairs, the busiest:", now.pairs.len())?;
             for pair in Pair::busiest(now.pairs.iter().copied(), MATRIX) {
-                let (from, to) = (ends.title(pair.from), ends.title(Some(pair.to)));
+                let [from, to] =
+                    [ends.title(pair.from), ends.title(Some(pair.to))].map(|end| short(&end, END));
                 let (packets, bytes) = (pair.packets, human(pair.bytes));
                 writeln!(self.out, "{from:>8} -> {to:<8} {packets:>10} packets {bytes:>8} bytes")?;
             }
             return Ok(());
         }
         write!(self.out, "{:<15}", "bytes, to")?;
-        for to in &now.ports {
-            write!(self.out, "{:>8}", short(&to.info.title(), 7))?;
+        let titles: Vec<String> = now.ports.iter().map(|port| port.info.title()).collect();
+        for to in distinct(&titles, 7) {
+            write!(self.out, "{to:>8}")?;
         }
         writeln!(self.out)?;
-        for port in &now.ports {
-            self.matrix_row(&short(&port.info.title(), 10), Some(port.info.slot), now)?;
+        for (port, title) in now.ports.iter().zip(distinct(&titles, 10)) {
+            self.matrix_row(&title, Some(port.info.slot), now)?;
         }
         if now.pairs.iter().any(|pair| pair.from.is_none()) {
             self.matrix_row(Ends::HOST, None, now)?;
@@ -227,12 +288,10 @@ impl Lines<'_> {
     }
 }
 
-/// The first characters of a text, the last of them a mark if some are left out.
-pub(super) fn short(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+/// Who is behind a port, if its name does not say it.
+fn label_beside(port: &PortIdentity) -> String {
+    let label = port.behind.label();
+    if port.name.as_str().contains(&label) { String::new() } else { label }
 }
 
 fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
@@ -252,14 +311,32 @@ fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters, violations, lost } = port;
-    json!({
-        "port": info.name.as_str(), "namespace": info.behind.label(), "ifindex": info.ifindex,
+    let PortReading { info, counters, violations, lost, limits } = port;
+    let mut json = json!({
+        "port": info.name.as_str(), "namespace": info.behind.namespace().label(),
+        "container": info.behind.container(), "ifindex": info.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
         "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,
         "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
         "dropped": violations.as_ref().map(Violations::dropped),
         "lost_pairs": { "packets": lost.packets, "bytes": lost.bytes },
+    });
+    if let Some((limits, over)) = limits {
+        json["limits"] = limits.to_string().into();
+        json["over_limits"] = over_json(over);
+    }
+    json
+}
+
+/// What was over a port's limits.
+pub(crate) fn over_json(over: &OverLimits) -> Value {
+    let OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used } = over;
+    json!({
+        "limited_rx_packets": limited_rx.packets, "limited_rx_bytes": limited_rx.bytes,
+        "limited_tx_packets": limited_tx.packets, "limited_tx_bytes": limited_tx.bytes,
+        "over_quota_rx_packets": over_quota_rx.packets, "over_quota_rx_bytes": over_quota_rx.bytes,
+        "over_quota_tx_packets": over_quota_tx.packets, "over_quota_tx_bytes": over_quota_tx.bytes,
+        "quota_out_bytes": used.outgoing, "quota_in_bytes": used.incoming, "quota_bytes": used.total,
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod arguments;
 mod change;
+mod heads;
 mod lines;
 mod live;
 pub(crate) mod metrics;
@@ -18,12 +19,14 @@ use crate::signals::Stop;
 use arguments::WatchArguments;
 use metrics::Metrics;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use change::unmatched;
+pub(crate) use lines::over_json;
 pub(crate) use teller::Teller;
 pub(crate) use violation::reasons;
 
@@ -100,15 +103,16 @@ pub(crate) fn watch(
             metrics.publish(network, reading, lost);
         }
     };
-    let is_live = !(arguments.json || arguments.plain || arguments.once || arguments.screenshot.is_some())
-        && live::is_possible();
+    let is_lines = arguments.json || arguments.plain || arguments.quiet || arguments.once;
+    let is_live = !is_lines && arguments.screenshot.is_none() && live::is_possible();
     if is_live {
         return live::live(source, arguments, stop, publish);
     }
     out.flush()?;
     let mut outlet = Outlet::new(out)?;
-    let (json, pairs) = (arguments.json, arguments.pairs);
-    let mut lines = lines::Lines { out: &mut outlet, json, pairs, started: Instant::now() };
+    let WatchArguments { json, quiet, pairs, .. } = *arguments;
+    let (started, names) = (Instant::now(), HashMap::new());
+    let mut lines = lines::Lines { out: &mut outlet, json, quiet, pairs, started, names };
     let messages = Aside::begin()?;
     let outcome = watch_lines(source, arguments, stop, &mut lines, publish)
         // What happened in the end.

@@ -23,7 +23,11 @@ pub(super) fn line(violation: &Violation) -> String {
 }
 
 pub(super) fn json(violation: &Violation) -> Value {
-    let (port, namespace) = sender(violation);
+    let (port, title) = sender(violation);
+    let behind = violation.port.as_ref().map(|port| &port.behind);
+    let container = behind.and_then(|behind| behind.container());
+    // The namespace by itself, whichever container is in it.
+    let namespace = behind.filter(|_| container.is_some()).map_or(title, |behind| behind.namespace().label());
     let frame = violation.frame.iter().fold(String::new(), |mut hex, byte| {
         // Into a string, which cannot fail.
         let _ = write!(hex, "{byte:02x}");
@@ -31,7 +35,7 @@ pub(super) fn json(violation: &Violation) -> Value {
     });
     json!({
         "type": "violation", "time_ns": violation.time.as_nanos() as u64, "port": port,
-        "namespace": namespace, "reason": violation.reason.name(), "dropped": violation.dropped,
+        "namespace": namespace, "container": container, "reason": violation.reason.name(), "dropped": violation.dropped,
         "length": violation.length, "frame": frame,
     })
 }

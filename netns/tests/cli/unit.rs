@@ -1,4 +1,5 @@
-//! The unit for topologies at boot: systemd reads it, and what it says to run does what its comment says.
+//! The units for topologies and observers: systemd reads them, and what they say to run does what their comments say.
+//! `cargo xtask dist --try` starts them with systemd.
 
 use crate::topology::edit;
 use crate::{Done, finished, state_of_the_host};
@@ -8,13 +9,19 @@ use std::process::Command;
 use tests::{in_host, ip, oracle};
 
 const UNIT: &str = include_str!("../../systemd/netns-up@.service");
+const OBSERVER: &str = include_str!("../../systemd/netns-observe@.service");
+const TARGET: &str = include_str!("../../systemd/netns-labs.target");
 const FOLDER: &str = "/run/labs";
 
-/// The unit as it is here: this program, and another folder than the machine's.
-fn unit() -> String {
+/// A unit as it is here: this program, and another folder than the machine's.
+fn here(unit: &str, commands: usize) -> String {
     let netns = env!("CARGO_BIN_EXE_netns");
-    assert_eq!(UNIT.matches("=netns ").count(), 3);
-    UNIT.replace("=netns ", &format!("={netns} ")).replace("/etc/netns-topology", FOLDER)
+    assert_eq!(unit.matches("=netns ").count(), commands);
+    unit.replace("=netns ", &format!("={netns} ")).replace("/etc/netns-topology", FOLDER)
+}
+
+fn unit() -> String {
+    here(UNIT, 3)
 }
 
 /// Does what the unit says of this key, of the instance `lab`.
@@ -26,20 +33,33 @@ fn does(key: &str) -> Done {
     finished(Command::new(words.next().unwrap()).args(words).output().unwrap())
 }
 
+/// What systemd says of units in a folder.
+fn verified(folder: &Path, units: &[&str]) -> (bool, String) {
+    let mut analyze = oracle("systemd-analyze");
+    // The man pages are installed with the units.
+    let verified =
+        analyze.args(["verify", "--man=no"]).args(units.iter().map(|unit| folder.join(unit))).output();
+    let verified = verified.unwrap();
+    (verified.status.success(), String::from_utf8_lossy(&verified.stderr).into_owned())
+}
+
 #[test]
-fn systemd_reads_it_without_a_word() {
+fn systemd_reads_them_without_a_word() {
     in_host(|_| {
-        let file = Path::new("/run/netns-up@.service");
-        fs::write(file, unit()).unwrap();
-        let mut analyze = oracle("systemd-analyze");
-        let verified = analyze.args(["verify", "/run/netns-up@lab.service"]).output().unwrap();
-        let said = String::from_utf8_lossy(&verified.stderr);
-        assert!(verified.status.success() && said.is_empty(), "{said}");
-        // And it would say something.
-        fs::write(file, unit().replace("Type=oneshot", "Tpye=oneshot")).unwrap();
-        let mut analyze = oracle("systemd-analyze");
-        let verified = analyze.args(["verify", "/run/netns-up@lab.service"]).output().unwrap();
-        assert!(String::from_utf8_lossy(&verified.stderr).contains("Tpye"));
+        let folder = Path::new("/run/units");
+        fs::create_dir(folder).unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        write("netns-labs.target", TARGET);
+        for (name, text) in [("netns-up@", unit()), ("netns-observe@", here(OBSERVER, 1))] {
+            let units = [&format!("{name}lab.service")[..], "netns-labs.target"];
+            write(&format!("{name}.service"), &text);
+            assert_eq!(verified(folder, &units), (true, String::new()), "{name}");
+            // And it would say something.
+            write(&format!("{name}.service"), &text.replace("Type=", "Tpye="));
+            let (_, said) = verified(folder, &units);
+            assert!(said.contains("Tpye"), "{said}");
+            write(&format!("{name}.service"), &text);
+        }
     });
 }
 

@@ -3,7 +3,7 @@
 use crate::{Done, xtask};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes.
@@ -16,8 +16,11 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn start(arguments: &str) -> Self {
-        let mut child =
-            xtask(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("netns starts");
+        Self::start_command(&mut xtask(arguments))
+    }
+
+    pub(crate) fn start_command(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("netns starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
         Self { child, out }
     }

@@ -8,6 +8,7 @@ mod docs;
 mod few;
 mod first_sandbox;
 mod lxc;
+mod observed;
 mod podman;
 mod rows;
 mod unshared;

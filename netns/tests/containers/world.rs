@@ -14,7 +14,7 @@ const APPLETS: [&str; 8] = ["sh", "ip", "cut", "ls", "cat", "timeout", "sleep", 
 /// Runs its arguments among private mounts of all that an engine writes to outside of the folders that it is given:
 /// locks in `/dev/shm`, temporary files. crun refuses to run on the two generations of cgroups at once, so where there
 /// are both it sees the second only.
-const PREPARE: &str = r#"set -e
+pub(crate) const PREPARE: &str = r#"set -e
 for folder in /dev/shm /tmp /var/tmp /var/lib; do mount -t tmpfs -o mode=1777 engine $folder; done
 mkdir /tmp/engine
 mount --bind /run/engine /tmp/engine

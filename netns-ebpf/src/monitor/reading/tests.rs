@@ -3,7 +3,12 @@ use super::*;
 #[test]
 fn who_is_behind_a_port_has_a_word_and_words() {
     let process = Behind::Process { pid: 12, command: "sh".to_owned() };
+    let pod =
+        Behind::Container { name: "web".to_owned(), inside: Box::new(Behind::Named("cni-1".to_owned())) };
+    assert_eq!((pod.container(), &pod.namespace().label()[..]), (Some("web"), "cni-1"));
+    assert_eq!((process.container(), process.namespace()), (None, &process));
     for (behind, label, words) in [
+        (pod, "web", "container web, namespace cni-1"),
         (Behind::Named("ns1".to_owned()), "ns1", "namespace ns1"),
         (process, "sh/12", "a namespace without a name, of process 12 (sh)"),
         (Behind::Id(3), "nsid 3", "a namespace of which only the kernel's id is known, 3"),

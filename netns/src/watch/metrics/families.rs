@@ -1,8 +1,9 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
+use super::limits;
 use crate::output::shown;
 use netns_ebpf::layout::{Traffic, Violations};
-use netns_ebpf::{Pair, PortReading, Reading};
+use netns_ebpf::{Ends, Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,6 +96,7 @@ impl PortFamilies {
         ));
         families.push(self.lost_pairs(reading));
         families.push(self.violations(reading));
+        families.extend(limits::families(reading, |port| self.labels(port)));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }
@@ -104,11 +106,15 @@ impl PortFamilies {
     }
 
     fn labels(&self, port: &PortReading) -> Vec<LabelPair> {
-        vec![
-            label("namespace", &port.info.behind.label()),
+        let behind = &port.info.behind;
+        let mut labels = vec![
+            label("namespace", &behind.namespace().label()),
             self.network(),
             label("port", port.info.name.as_str()),
-        ]
+        ];
+        // An empty label is none. In the labels' order.
+        labels.splice(0..0, behind.container().map(|name| label("container", name)));
+        labels
     }
 
     /// By port and reason, of reasons that there were: of each port and each reason would be fifty series a port.
@@ -145,8 +151,11 @@ impl PortFamilies {
         let known = reading.pairs.iter().filter(|pair| ends.port(pair.to).is_some());
         let left_out = known.clone().count().saturating_sub(self.pairs);
         let labels = |pair: &Pair| {
-            // Port names, of which there are no two alike.
-            let (from, to) = (ends.name(pair.from), ends.name(Some(pair.to)));
+            // Port names, of which there are no two alike; one that is the host's word gets what no link can be called.
+            let [from, to] = [pair.from, Some(pair.to)].map(|end| match ends.name(end) {
+                name if end.is_some() && name == Ends::HOST => format!("{name}/port"),
+                name => name,
+            });
             vec![label("from", &from), self.network(), label("to", &to)]
         };
         let metric = |pair: &Pair| counter(pair.bytes, labels(pair));
@@ -179,7 +188,7 @@ impl Collector for PortFamilies {
     }
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -188,7 +197,7 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
+pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut label = LabelPair::default();
     label.set_name(name.to_owned());
     // The format takes control characters as they are, and a terminal that somebody reads it in obeys them.
@@ -200,7 +209,7 @@ fn label(name: &str, value: &str) -> LabelPair {
     clippy::cast_precision_loss,
     reason = "the format has floating-point numbers only: exact up to 2^53"
 )]
-fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
+pub(super) fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value as f64);
     let mut metric = Metric::from_label(labels);

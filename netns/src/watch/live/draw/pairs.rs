@@ -1,9 +1,8 @@
 //! The pane of the pairs: who sends how much to whom, as a heat map in the order of the table.
 
 use super::super::app::App;
-use super::super::column::TableRow;
 use crate::output::human;
-use crate::watch::lines::short;
+use crate::watch::heads::distinct;
 use netns_ebpf::{Ends, Slot};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -41,9 +40,11 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         reading.pairs.iter().map(|pair| ((pair.from, pair.to), pair.bytes)).collect();
     let hottest = bytes.values().copied().max().unwrap_or(0);
 
-    let names = receivers.iter().enumerate().map(|(number, row)| {
+    let titles: Vec<String> = app.rows.iter().map(|row| row.info.title()).collect();
+    let heads = distinct(&titles[..receivers.len()], WIDE - 2);
+    let names = heads.into_iter().enumerate().map(|(number, head)| {
         if cell == WIDE {
-            format!("{:>1$} ", short(&row.info.title(), WIDE - 2), WIDE - 1)
+            format!("{head:>0$} ", WIDE - 1)
         } else {
             // The lines are numbered alike.
             format!("{:>NARROW$}", (number + 1) % 100)
@@ -60,19 +61,14 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
         Line::from(spans)
     };
     lines.push(row(Ends::HOST.to_owned(), None));
-    for (number, sender) in senders.iter().enumerate() {
-        lines.push(row(sender_name(sender, number, cell), Some(sender.info.slot)));
+    // Beside a number there is less room.
+    let name = if cell == WIDE { NAME } else { NAME - 3 };
+    let heads = distinct(&titles[..senders.len()], name);
+    for (number, (sender, head)) in senders.iter().zip(heads).enumerate() {
+        let head = if cell == WIDE { head } else { format!("{:>2} {head}", (number + 1) % 100) };
+        lines.push(row(head, Some(sender.info.slot)));
     }
     lines
-}
-
-fn sender_name(row: &TableRow, number: usize, cell: usize) -> String {
-    let title = row.info.title();
-    if cell == WIDE {
-        short(&title, NAME)
-    } else {
-        format!("{:>2} {}", (number + 1) % 100, short(&title, NAME - 3))
-    }
 }
 
 fn one_cell(app: &App, value: u64, hottest: u64, width: usize) -> Span<'static> {

@@ -4,7 +4,7 @@ use super::super::app::App;
 use super::super::column::{Column, TableRow};
 use super::super::theme::Theme;
 use crate::output::human;
-use crate::watch::lines::short;
+use crate::watch::heads::short;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -15,24 +15,44 @@ const NUMBER: usize = 6;
 /// The longest name that a link can have.
 const PORT: usize = 15;
 
+/// So much of who is behind a port is worth more than a number.
+const LABEL: usize = 12;
+/// Columns that go where there is no room for names, the first ones first. Those of bits stay.
+const FIRST_TO_GO: [&[Column]; 3] =
+    [&[Column::RxBytes, Column::TxBytes], &[Column::RxPackets, Column::TxPackets], &[Column::Violations]];
+
 /// How wide the columns are.
 struct Widths {
     port: usize,
     namespace: usize,
     spark: usize,
+    /// The numbers that are shown.
+    numbers: Vec<Column>,
 }
 
 impl Widths {
     /// Names as wide as they are, as far as there is room; the sparkline takes the rest.
     fn of(app: &App, width: usize) -> Self {
         let longest = |name: fn(&TableRow) -> usize| app.rows.iter().map(name).max().unwrap_or(0);
-        let numbers = NUMBER * Column::NUMBERS.len();
-        let room = width.saturating_sub(numbers + 3);
-        let port = longest(|row| row.info.name.as_str().len()).clamp(4, PORT).min(room);
+        let port = longest(|row| row.info.name.as_str().len()).clamp(4, PORT);
         let namespace = longest(|row| row.info.behind.label().chars().count()).max(9);
+        let room = |numbers: &[Column]| width.saturating_sub(NUMBER * numbers.len() + 3);
+        let mut numbers = Column::NUMBERS.to_vec();
+        for columns in FIRST_TO_GO {
+            if room(&numbers) < port + namespace.min(LABEL) {
+                numbers.retain(|column| !columns.contains(column));
+            }
+        }
+        let room = room(&numbers);
+        let port = port.min(room);
         // A sparkline of eight is worth more than the end of a long name.
-        let namespace = namespace.min(room.saturating_sub(port + 8).max(9)).min(room - port);
-        Self { port, namespace, spark: room - port - namespace }
+        let namespace = namespace.min(room.saturating_sub(port + 8).max(LABEL)).min(room - port);
+        Self { port, namespace, spark: room - port - namespace, numbers }
+    }
+
+    /// How wide the numbers of one direction are.
+    fn way(&self) -> usize {
+        NUMBER * self.numbers.iter().filter(|&&column| column != Column::Violations).count() / 2
     }
 }
 
@@ -59,8 +79,9 @@ fn scroll(app: &mut App) {
 
 fn groups(app: &App, widths: &Widths) -> Line<'static> {
     let names = widths.port + widths.namespace + 1;
-    let way = NUMBER * 3;
-    let text = format!("{:names$}{:>way$}{:>way$}", "", "from namespace", "to namespace");
+    let way = widths.way();
+    let [from, to] = if way < NUMBER * 3 { ["from", "to"] } else { ["from namespace", "to namespace"] };
+    let text = format!("{:names$}{from:>way$}{to:>way$}", "");
     Line::styled(text, app.theme.heading())
 }
 
@@ -79,7 +100,8 @@ fn headings(app: &App, widths: &Widths) -> Line<'static> {
         };
         Span::styled(text, if sorted { app.theme.sorted() } else { app.theme.heading() })
     };
-    Line::from_iter(Column::ALL.map(heading))
+    let names = [Column::Port, Column::Namespace];
+    names.iter().chain(&widths.numbers).map(|&column| heading(column)).collect()
 }
 
 /// `selected` is what the selected line looks like; its sparkline is read more easily without.
@@ -91,9 +113,12 @@ fn line(app: &App, row: &TableRow, widths: &Widths, selected: Style) -> Line<'st
         short(&row.info.behind.label(), namespace),
     );
     let number = |column| format!("{:>NUMBER$}", human(Column::number(column, row)));
-    let traffic = Column::NUMBERS.into_iter().filter(|&column| column != Column::Violations);
-    let violations =
-        row.violations.map_or_else(|| format!("{:>NUMBER$}", "-"), |_| number(Column::Violations));
+    let traffic = widths.numbers.iter().copied().filter(|&column| column != Column::Violations);
+    let violations = match row.violations {
+        _ if !widths.numbers.contains(&Column::Violations) => String::new(),
+        None => format!("{:>NUMBER$}", "-"),
+        Some(_) => number(Column::Violations),
+    };
     let style = if row.violations > Some(0) { app.theme.warning() } else { app.theme.dim() };
     let history = app.history(row.info.slot);
     let spark = history.map_or_else(String::new, |history| history.sparkline(widths.spark));

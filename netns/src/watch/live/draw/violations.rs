@@ -1,7 +1,7 @@
 //! The pane of the latest frames that a port sent and may not.
 
 use super::super::app::App;
-use crate::watch::lines::short;
+use crate::watch::heads::short;
 use crate::watch::violation::{fate, sender, way};
 use ratatui::Frame;
 use ratatui::layout::Rect;
