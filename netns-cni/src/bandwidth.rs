@@ -103,7 +103,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     let mut socket = RouteSocket::open()?;
     let port = port(request, &mut socket)?;
     let bridge = bridge_of(&mut socket, &port)?;
-    let mut monitor = held::hold(&mut socket, &bridge)?;
+    let mut monitor = held::hold(&mut socket, &bridge, false)?;
     if let Some(slot) = monitor.slot(port.index) {
         // It is guarded.
         return monitor.set_limits(slot, &limits).map_err(|error| held::failed(&error));

@@ -19,11 +19,14 @@ const CLSACT: &str = "clsact";
 /// A quarter more than a bridge has ports: those of ports that went without `DEL` are free after `GC`.
 const SLOTS: u16 = 1279;
 
-/// The programs, which the bridge holds from now on if it did not.
-pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link) -> Outcome<HeldMonitor> {
+/// The programs, which the bridge holds from now on if it did not; `enforces` if something is to be enforced.
+///
+/// # Errors
+/// Code 2 if the kernel does not let the programs see enough for that. Then they are not held: it may be otherwise next time.
+pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link, enforces: bool) -> Outcome<HeldMonitor> {
     match find(socket, bridge.index)? {
-        Some(held) => Ok(held),
-        None => load(socket, bridge),
+        Some(held) if held.can_enforce() || !enforces => Ok(held),
+        _ => load(socket, bridge, enforces),
     }
 }
 
@@ -36,20 +39,34 @@ pub(crate) fn find(socket: &mut RouteSocket, bridge: u32) -> Outcome<Option<Held
     HeldMonitor::open(socket, bridge, NAME).map_err(|error| failed(&error))
 }
 
-fn load(socket: &mut RouteSocket, bridge: &Link) -> Outcome<HeldMonitor> {
+fn load(socket: &mut RouteSocket, bridge: &Link, enforces: bool) -> Outcome<HeldMonitor> {
     let mut record = attachments::begin_bridge(bridge.name.as_str())?;
     // Another call may have loaded them before we got the lock.
     if let Some(held) = find(socket, bridge.index)? {
-        return Ok(held);
+        if held.can_enforce() || !enforces {
+            return Ok(held);
+        }
+        // Others' counters and limits are theirs.
+        if !held.ports().is_empty() {
+            return Err(cannot_enforce());
+        }
     }
-    let loaded = load_locked(socket, bridge, &mut record);
+    let loaded = load_locked(socket, bridge, &mut record, enforces);
     if loaded.is_err() && record.lines().is_empty() {
         record.remove()?;
     }
     loaded
 }
 
-fn load_locked(socket: &mut RouteSocket, bridge: &Link, record: &mut RecordFile) -> Outcome<HeldMonitor> {
+fn load_locked(
+    socket: &mut RouteSocket,
+    bridge: &Link,
+    record: &mut RecordFile,
+    enforces: bool,
+) -> Outcome<HeldMonitor> {
+    if enforces && !Monitor::can_enforce() {
+        return Err(cannot_enforce());
+    }
     let options =
         MonitorOptions { slots: SLOTS, pairs: 0, barrier: true, limits: true, ..MonitorOptions::default() };
     let monitor = Monitor::load(&options).map_err(|error| failed(&error))?;
@@ -65,6 +82,12 @@ fn load_locked(socket: &mut RouteSocket, bridge: &Link, record: &mut RecordFile)
         let why = format!("somebody took the programs off {} at once", bridge.name);
         CniFailure::new(FailureCode::TryLater, why)
     })
+}
+
+fn cannot_enforce() -> CniFailure {
+    let why = "the kernel does not let the program see where checksums are written (kernel types, CAP_PERFMON, no \
+               confidentiality lockdown)";
+    CniFailure::unsupported("guard", &"enforce".into(), why)
 }
 
 /// The indexes of a port that has a slot, and of its bridge.

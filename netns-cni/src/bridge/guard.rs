@@ -32,13 +32,7 @@ pub(super) struct GuardedPort {
 
 /// The programs, which the bridge holds from now on if it did not.
 pub(super) fn hold(socket: &mut RouteSocket, bridge: &Link, mode: Mode) -> Outcome<HeldMonitor> {
-    let monitor = held::hold(socket, bridge)?;
-    if mode == Mode::Enforce && !monitor.can_enforce() {
-        let why = "the kernel does not let the program see where checksums are written (kernel types, CAP_PERFMON, no \
-                   confidentiality lockdown)";
-        return Err(CniFailure::unsupported("guard", &"enforce".into(), why));
-    }
-    Ok(monitor)
+    held::hold(socket, bridge, mode == Mode::Enforce)
 }
 
 impl GuardedPort {

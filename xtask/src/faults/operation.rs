@@ -219,6 +219,7 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
     ("observe", "flock", ""),
+    ("plugin", "flock", ""),
     ("observe", "sendto", "RTM_DEL"),
     // Whether it was done is not known.
     ("run", "recvmsg", "answer to"),
