@@ -52,7 +52,11 @@ pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile
             }
             // The last attachment of the network went just now, and its folder with it.
             Err(error) if error.kind() == netns_core::ErrorKind::NotFound => {}
-            other => break other?,
+            Err(error) => {
+                tidy(&request.network);
+                return Err(error.into());
+            }
+            Ok(record) => break record,
         }
     };
     if record.lines().is_empty() {

@@ -1,4 +1,4 @@
-//! A CNI plugin: the reference's `bridge`, `firewall`, `host-local`, `loopback`, `portmap` and `tuning` in one program, on
+//! A CNI plugin: the reference's `bandwidth`, `bridge`, `firewall`, `host-local`, `loopback`, `portmap` and `tuning` in one program, on
 //! [`netns_core`].
 //!
 //! The program's `main` calls [`run`] with its name, its environment and its three streams.
@@ -6,12 +6,14 @@
 
 mod attachment_result;
 mod attachments;
+mod bandwidth;
 mod bridge;
 mod container;
 mod delegate;
 mod failure;
 mod filters;
 mod firewall;
+mod held;
 mod host_local;
 mod invocation;
 mod keys;

@@ -4,14 +4,17 @@ use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
 use crate::request::PluginRequest;
 use crate::version::SpecVersion;
-use crate::{bridge, firewall, host_local, loopback, portmap, tuning};
+use crate::{bandwidth, bridge, firewall, host_local, loopback, portmap, tuning};
 use serde_json::Value;
 
 /// A plugin that this program answers as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginKind {
-    /// `netns-cni`, whatever follows in the name: `bridge`, `portmap` and, where the configuration has it, `firewall` in one.
+    /// `netns-cni`, whatever follows in the name: `bridge`, `portmap`, `bandwidth` and, where the configuration has it,
+    /// `firewall` in one.
     Everything,
+    /// `bandwidth`.
+    Bandwidth,
     /// `bridge`.
     Bridge,
     /// `firewall`.
@@ -30,9 +33,10 @@ impl PluginKind {
     /// The plugin of this file name.
     ///
     /// # Errors
-    /// Code 7 if it is the name of none: a link `bandwidth` must not become a bridge.
+    /// Code 7 if it is the name of none: a link `vlan` must not become a bridge.
     pub fn named(name: &str) -> Outcome<Self> {
         Ok(match name {
+            "bandwidth" => Self::Bandwidth,
             "bridge" => Self::Bridge,
             "firewall" => Self::Firewall,
             "host-local" => Self::HostLocal,
@@ -52,6 +56,7 @@ impl PluginKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Everything => "netns-cni",
+            Self::Bandwidth => "bandwidth",
             Self::Bridge => "bridge",
             Self::Firewall => "firewall",
             Self::HostLocal => "host-local",
@@ -81,12 +86,14 @@ impl PluginKind {
                 refuse_of_everything(request)?;
                 let result = bridge::add(request)?.json(request.version);
                 let next = request.after(result.clone());
-                return match portmap::add(&next)
+                let rest = portmap::add(&next)
                     .and_then(|()| firewall::add(&next, firewall::ConfigPlace::Inside))
-                {
+                    .and_then(|()| bandwidth::add(&next));
+                return match rest {
                     Ok(()) => Ok(result),
                     Err(failure) => {
                         let undone = [
+                            bandwidth::del(&next).err(),
                             firewall::del(&next, firewall::ConfigPlace::Inside).err(),
                             portmap::del(&next).err(),
                             bridge::del(&next).err(),
@@ -94,6 +101,10 @@ impl PluginKind {
                         Err(CniFailure::with_others(failure, undone.into_iter().flatten().collect()))
                     }
                 };
+            }
+            Self::Bandwidth => {
+                bandwidth::add(request)?;
+                return request.pass_on();
             }
             Self::Bridge => bridge::add(request)?,
             Self::HostLocal => host_local::add(request)?,
@@ -115,10 +126,12 @@ impl PluginKind {
         match self {
             // Each is done, whatever fails of the others.
             Self::Everything => all([
+                bandwidth::del(request),
                 firewall::del(request, firewall::ConfigPlace::Inside),
                 portmap::del(request),
                 bridge::del(request),
             ]),
+            Self::Bandwidth => bandwidth::del(request),
             Self::Bridge => bridge::del(request),
             Self::Firewall => firewall::del(request, firewall::ConfigPlace::Own),
             Self::HostLocal => host_local::release(request, &[]),
@@ -134,7 +147,9 @@ impl PluginKind {
                 bridge::check(request),
                 portmap::check(request),
                 firewall::check(request, firewall::ConfigPlace::Inside),
+                bandwidth::check(request),
             ]),
+            Self::Bandwidth => bandwidth::check(request),
             Self::Bridge => bridge::check(request),
             Self::Firewall => firewall::check(request, firewall::ConfigPlace::Own),
             Self::HostLocal => host_local::check(request),
@@ -146,9 +161,13 @@ impl PluginKind {
 
     fn collect(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            Self::Everything => {
-                all([firewall::collect(request), portmap::collect(request), bridge::collect(request)])
-            }
+            Self::Everything => all([
+                bandwidth::collect(request),
+                firewall::collect(request),
+                portmap::collect(request),
+                bridge::collect(request),
+            ]),
+            Self::Bandwidth => bandwidth::collect(request),
             Self::Bridge => bridge::collect(request),
             Self::Firewall => firewall::collect(request),
             Self::HostLocal => host_local::collect(request, &request.valid_attachments()?),
@@ -169,7 +188,7 @@ impl PluginKind {
             Self::Bridge => bridge::status(request),
             Self::Firewall => firewall::status(request, firewall::ConfigPlace::Own),
             Self::HostLocal => host_local::status(request),
-            Self::Loopback | Self::Tuning => crate::unavailable_without_privilege(),
+            Self::Bandwidth | Self::Loopback | Self::Tuning => crate::unavailable_without_privilege(),
             Self::Portmap => portmap::status(),
         }
     }
@@ -177,15 +196,10 @@ impl PluginKind {
 
 /// What one call does not do, though a list of plugins could.
 fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
-    let keys = request.keys();
-    let runtime = keys.inside("runtimeConfig")?;
-    let asked = [("sysctl", &keys), ("bandwidth", &runtime)];
-    for (key, keys) in asked {
-        if let Some(value) = keys.get(key) {
-            return Err(CniFailure::unsupported(&keys.path(key), value, "netns-cni does not do this"));
-        }
+    match request.keys().get("sysctl") {
+        None => Ok(()),
+        Some(value) => Err(CniFailure::unsupported("sysctl", value, "netns-cni does not do this")),
     }
-    Ok(())
 }
 
 fn all<const N: usize>(outcomes: [Outcome<()>; N]) -> Outcome<()> {

@@ -1,11 +1,11 @@
 //! Taking a container off its network: what `DEL`, `GC` and an `ADD` that failed have in common.
 
 use super::config::Ipam;
-use super::{guard, hiding};
+use super::hiding;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
 use crate::request::PluginRequest;
-use crate::{attachments, container, host_local};
+use crate::{attachments, container, held, host_local};
 use netns_core::link;
 use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
 use netns_core::{ErrorKind, Namespace, RouteSocket};
@@ -35,7 +35,7 @@ impl AttachmentParts {
                 .filter(|line| line.key() == ADDRESS)
                 .filter_map(|line| line.parse(0))
                 .collect(),
-            guarded: guard::read(lines).into_iter().collect(),
+            guarded: held::read(lines).into_iter().collect(),
         }
     }
 }
@@ -102,7 +102,7 @@ fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailu
     }
     // As long as a port may be there it keeps its slot.
     if failures.is_empty() {
-        failures.extend(guard::release(socket, &made.guarded).err());
+        failures.extend(held::release(socket, &made.guarded).err());
     }
     failures
 }

@@ -12,6 +12,7 @@ use crate::attachment_result::AttachmentResult;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::unavailable_without_filters;
+use crate::held;
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
 use config::{BridgeConfig, Ipam};
@@ -35,9 +36,7 @@ pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     let is_last = request.valid_attachments()?.is_empty();
     let config = BridgeConfig::read(request)?;
     let mut socket = RouteSocket::open()?;
-    if config.guard.is_some() {
-        guard::collect(&mut socket, config.bridge, is_last)?;
-    }
+    held::collect(&mut socket, config.bridge, is_last)?;
     if is_last { shared_bridge::remove(&mut socket, config.bridge) } else { Ok(()) }
 }
 

@@ -1,6 +1,7 @@
 //! The plugins as runtimes meet them: the program itself, in a host of its own, judged by its answers, by what Debian's
 //! tools see, and beside the reference's plugins.
 
+mod bandwidth;
 mod bridge;
 mod damage;
 mod firewall;

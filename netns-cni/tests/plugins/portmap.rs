@@ -158,9 +158,9 @@ fn everything_in_one_call() {
         runtime.capabilities = json!({ "portMappings": two_ports() });
         let mut refused = crate::ours("1.1.0");
         refused.list["plugins"][0]["type"] = json!("netns-cni");
-        refused.list["plugins"][0]["runtimeConfig"] = json!({"bandwidth": {"ingressRate": 7}});
+        refused.list["plugins"][0]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
         let (code, text) = refused.add(ONE).failure();
-        assert_eq!((code, text.contains("{\"ingressRate\":7}")), (2, true), "{text}");
+        assert_eq!((code, text.contains("\"sysctl\" with the value")), (2, true), "{text}");
         let result = runtime.add(ONE).fine();
         runtime.check(ONE, &result).fine();
         runtime.status().fine();

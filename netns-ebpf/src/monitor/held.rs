@@ -12,17 +12,18 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use aya::maps::{Array, HashMap as BpfHashMap, MapData, MapError};
+use aya::maps::{Array, HashMap as BpfHashMap, IterableMap, MapData, MapError};
 use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
 use super::load::{LoadedProgram, Maps};
 use super::mapped::MappedArray;
+use super::meter::Meters;
 use super::policy::{PORT_AT, PolicyTable};
 use super::reopen::{map_array, open_map, open_program, unreadable};
-use super::{Monitor, MonitorError, Policy, Slot};
-use crate::layout::{self, PortCounters, PortRules, Traffic, Violations, control};
+use super::{Limits, Monitor, MonitorError, Policy, Slot};
+use crate::layout::{self, PortCounters, PortMeter, PortRules, Traffic, Violations, control};
 
 /// The chain of the filters that hold: any but 0 up to `TC_ACT_EXT_VAL_MASK` of
 /// <https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/pkt_cls.h>.
@@ -38,6 +39,8 @@ const SEES_CHECKSUMS: u16 = 1;
 /// A port's counters, as the map has them, and its violations.
 type CounterWords = [u64; size_of::<PortCounters>() / size_of::<u64>()];
 type ViolationWords = [u64; size_of::<Violations>() / size_of::<u64>()];
+/// Its limits, and what was over them.
+type MeterWords = [u64; size_of::<PortMeter>() / size_of::<u64>()];
 
 /// Programs that a bridge holds.
 ///
@@ -49,6 +52,8 @@ pub struct HeldMonitor {
     policies: MappedArray,
     violations: Array<MapData, ViolationWords>,
     counters: Array<MapData, CounterWords>,
+    /// `None` if the programs know no limits.
+    meters: Option<Array<MapData, MeterWords>>,
     ports: BpfHashMap<MapData, u32, u32>,
     /// How many slots there are, without slot 0.
     slots: u16,
@@ -96,11 +101,14 @@ impl HeldMonitor {
             maps.take_with(layout::POLICIES, |map| map_array(&map, size_of::<PortRules>()))?;
         let violations = maps.take(layout::VIOLATIONS)?;
         let counters: Array<MapData, CounterWords> = maps.take(layout::COUNTERS)?;
+        // Without limits it has one element.
+        let meters: Array<MapData, MeterWords> = maps.take(layout::METERS)?;
+        let meters = Some(meters).filter(|meters| meters.len() > 1);
         let slots = u16::try_from(elements.saturating_sub(1)).unwrap_or(u16::MAX);
         let cpus = counters.len() / (u32::from(slots) + 1);
         let ports = maps.take(layout::PORTS)?;
         let programs = [ingress, egress];
-        Ok(Self { programs, policies, violations, counters, ports, slots, cpus, sees_checksums })
+        Ok(Self { programs, policies, violations, counters, meters, ports, slots, cpus, sees_checksums })
     }
 
     const fn table(&self) -> PolicyTable<'_> {
@@ -125,12 +133,12 @@ impl HeldMonitor {
         [self.programs[0].id, self.programs[1].id]
     }
 
-    /// Gives a port a slot, with counters at zero, in which it is judged by this policy. The port has to exist and be down,
-    /// so that its first frame meets the programs ([`Self::encode_filters`]).
+    /// Gives a port a slot, with counters at zero and without limits, in which it is judged by this policy, or counted alone.
+    /// The port has to exist; if its first frame is to meet the programs ([`Self::encode_filters`]), it has to be down.
     ///
     /// # Errors
     /// [`MonitorError::SlotsExhausted`]; what the kernel refused.
-    pub fn claim(&mut self, ifindex: u32, policy: &Policy) -> Result<Slot, MonitorError> {
+    pub fn claim(&mut self, ifindex: u32, policy: Option<&Policy>) -> Result<Slot, MonitorError> {
         // Indexes are given one after the other, so mostly the first one is free.
         let first = ifindex % u32::from(self.slots.max(1));
         let tried = (0..u32::from(self.slots)).map(|step| 1 + (first + step) % u32::from(self.slots));
@@ -148,7 +156,13 @@ impl HeldMonitor {
                 .set(line, CounterWords::default(), 0)
                 .map_err(|error| unreadable(layout::COUNTERS, error))?;
         }
-        self.table().write(slot.get().into(), policy);
+        if let Some(meters) = &mut self.meters {
+            let nothing = [0; size_of::<PortMeter>() / size_of::<u64>()];
+            meters.set(slot.get().into(), nothing, 0).map_err(|error| unreadable(layout::METERS, error))?;
+        }
+        if let Some(policy) = policy {
+            self.table().write(slot.get().into(), policy);
+        }
         self.ports
             .insert(ifindex, u32::from(slot.get()), 0)
             .map_err(|error| unreadable(layout::PORTS, error))?;
@@ -171,6 +185,31 @@ impl HeldMonitor {
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
         self.table().policy(slot)
+    }
+
+    /// As [`Monitor::set_limits`].
+    ///
+    /// # Errors
+    /// [`MonitorError::Unlimited`] if the programs were loaded without limits; what the kernel refused.
+    pub fn set_limits(&self, slot: Slot, limits: &Limits) -> Result<(), MonitorError> {
+        self.map_meters()?.write(slot.get().into(), limits);
+        Ok(())
+    }
+
+    /// As [`Monitor::limits`].
+    ///
+    /// # Errors
+    /// As [`Self::set_limits`].
+    pub fn limits(&self, slot: Slot) -> Result<Limits, MonitorError> {
+        Ok(self.map_meters()?.limits(slot.get().into()))
+    }
+
+    /// Few processes need it.
+    fn map_meters(&self) -> Result<Meters, MonitorError> {
+        let Some(meters) = &self.meters else { return Err(MonitorError::Unlimited) };
+        let mapped =
+            MappedArray::new(meters.map().fd().as_fd(), meters.len() as usize, size_of::<PortMeter>());
+        mapped.map(Meters).map_err(|error| unreadable(layout::METERS, error.into()))
     }
 
     /// The slot of a port, if it has one.

@@ -183,10 +183,15 @@ fn plain(line: &str) -> String {
     let mut words = Vec::new();
     for word in line.split(' ') {
         let long = |part: &str| part.len() >= 4 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let random = word.split(|character: char| !character.is_ascii_alphanumeric()).any(long);
+        let is_random = |part: &str| {
+            long(["veth", "0x"].iter().find_map(|start| part.strip_prefix(start)).unwrap_or(part))
+        };
+        let random = word.split(|character: char| !character.is_ascii_alphanumeric()).any(is_random);
         let is_mac = word.len() == 17 && word.matches(':').count() == 5;
         let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        words.push(if random || is_mac || is_number { "#" } else { word });
+        // A port's slot follows from its index.
+        let is_slot = words.last() == Some(&"flowid");
+        words.push(if random || is_mac || is_number || is_slot { "#" } else { word });
     }
     words.join(" ")
 }

@@ -99,14 +99,13 @@ fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
     let of_link = |line: &&str| line.contains("fe80:") || line.contains("ff00::/8");
     let text = text.filter(|line| !line.is_empty() && !of_link(line));
     // Whether a link carries packets the kernel notes in its own time, too. A new bridge has another MAC address each time.
-    let text =
-        text.map(|line| line.trim_end_matches(" linkdown")).map(|line| match line.split_once("!= 0x") {
-            Some((before, after)) if before.ends_with("@ll,0,48 ") => {
-                let rest = after.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
-                format!("{before}!= MAC{rest}")
-            }
-            _ => line.to_owned(),
-        });
+    let text = text.map(|line| line.replace(" linkdown", "")).map(|line| match line.split_once("!= 0x") {
+        Some((before, after)) if before.ends_with("@ll,0,48 ") => {
+            let rest = after.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+            format!("{before}!= MAC{rest}")
+        }
+        _ => line,
+    });
     all.extend(text.map(|line| format!("{what} {line}")));
 }
 

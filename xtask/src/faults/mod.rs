@@ -11,6 +11,7 @@ mod inventory;
 mod library;
 mod limits;
 mod operation;
+mod plugin;
 mod site;
 
 use case::{CaseFound, Injected};
@@ -63,6 +64,9 @@ pub(crate) struct FaultsArguments {
     /// One operation of the library, in the host of this process: what is refused and killed.
     #[arg(long, hide = true, value_name = "NAME")]
     library: Option<String>,
+    /// Commands of the network plugin, in the host of this process.
+    #[arg(long, hide = true, value_name = "COMMANDS")]
+    plugin: Option<String>,
 }
 
 /// What was tried of a command, and what was wrong.
@@ -84,6 +88,9 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
     }
     if let Some(name) = &arguments.library {
         return library::run(name).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(commands) = &arguments.plugin {
+        return plugin::call(commands).map(|()| ExitCode::SUCCESS);
     }
     if let Some(missing) =
         netns_core::missing_capabilities().ok().and_then(|missing| missing.first().copied())

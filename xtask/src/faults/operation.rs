@@ -154,6 +154,29 @@ pub(super) const ALL: &[Operation] = &[
         effect: Effect::Removes,
         ..library("library: network that is removed", LIBRARY_RECOVERY)
     },
+    Operation {
+        // The bridge is there, and holds the program.
+        setup: "ip netns add one; netns faults --plugin ADD,DEL",
+        ..operation("plugin: ADD", "faults --plugin ADD", Effect::Makes, "faults --plugin DEL")
+    },
+    Operation {
+        setup: "ip netns add one; netns faults --plugin ADD,GC",
+        // What the network's containers share stays where it fails.
+        ..operation(
+            "plugin: ADD of the first",
+            "faults --plugin ADD",
+            Effect::Removes,
+            "faults --plugin DEL,ADD",
+        )
+    },
+    Operation {
+        setup: "ip netns add one; netns faults --plugin ADD",
+        ..operation("plugin: DEL", "faults --plugin DEL", Effect::Removes, "")
+    },
+    Operation {
+        setup: "ip netns add one; netns faults --plugin ADD",
+        ..operation("plugin: GC", "faults --plugin GC", Effect::Removes, "")
+    },
 ];
 
 /// What an operation of the library leaves if it is killed is removed by `RecordedNetwork::remove_all`.
@@ -196,6 +219,7 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // An empty record, which another process may have locked at that moment.
     ("run", "flock", ""),
     ("observe", "flock", ""),
+    ("plugin", "flock", ""),
     ("observe", "sendto", "RTM_DEL"),
     // Whether it was done is not known.
     ("run", "recvmsg", "answer to"),

@@ -83,7 +83,7 @@ impl Meters {
     }
 
     /// Writes limits. Rates that are as they were go on as they are.
-    fn write(&self, slot: usize, limits: &Limits) {
+    pub(super) fn write(&self, slot: usize, limits: &Limits) {
         let words = self.0.words(slot);
         let before = words[CONTROL_AT].load(Ordering::Relaxed);
         let asked = [limits.outgoing, limits.incoming].map(Asked::of);
@@ -136,7 +136,7 @@ impl Meters {
         })
     }
 
-    fn limits(&self, slot: usize) -> Limits {
+    pub(super) fn limits(&self, slot: usize) -> Limits {
         let [outgoing, incoming] = self.asked(slot).map(Asked::limit);
         Limits { outgoing, incoming, quota: self.quota(slot) }
     }

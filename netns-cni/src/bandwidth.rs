@@ -1,0 +1,226 @@
+//! `bandwidth`: how fast frames may pass a container's port, after a plugin that put it on a bridge.
+//!
+//! The token buckets are the guard's: what is over a rate is dropped where the reference lets it wait. A port that is not
+//! guarded gets the programs for this alone, and is not judged.
+
+use crate::attachment_result::AttachmentResult;
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::keys::{ConfigKeys, wrong};
+use crate::request::PluginRequest;
+use crate::{attachments, container, held};
+use netns_core::link::{self, Link};
+use netns_core::record::RecordFile;
+use netns_core::wire::Batch;
+use netns_core::{ErrorKind, IfName, RouteSocket, tc};
+use netns_ebpf::{Limits, RateLimit};
+
+/// The name of the records here: of ports that have the programs for this alone.
+const PLUGIN: &str = "bandwidth";
+
+/// What the configuration asks for; `None` if it is nothing. The configuration's own keys come before the capability's, as
+/// with the reference.
+fn read(request: &PluginRequest) -> Outcome<Option<Limits>> {
+    const KEYS: [&str; 6] =
+        ["ingressRate", "ingressBurst", "egressRate", "egressBurst", "unshapedSubnets", "shapedSubnets"];
+    let own = request.keys();
+    let has_own = KEYS.iter().any(|key| own.get(key).is_some());
+    let keys = if has_own { own } else { own.inside("runtimeConfig")?.inside("bandwidth")? };
+    for key in ["unshapedSubnets", "shapedSubnets"] {
+        if !keys.list(key)?.is_empty() {
+            let value = keys.get(key).cloned().unwrap_or_default();
+            let why = "what passes is limited wherever it comes from and goes to";
+            return Err(CniFailure::unsupported(&keys.path(key), &value, why));
+        }
+    }
+    let limits = Limits {
+        outgoing: rate(&keys, "egressRate", "egressBurst")?,
+        incoming: rate(&keys, "ingressRate", "ingressBurst")?,
+        ..Limits::NONE
+    };
+    Ok((!limits.is_none()).then_some(limits))
+}
+
+/// Both are in bits.
+fn rate(keys: &ConfigKeys<'_>, rate: &str, burst: &str) -> Outcome<RateLimit> {
+    let number = |key: &str| match keys.get(key) {
+        None => Ok(0),
+        Some(value) => value.as_u64().ok_or_else(|| wrong(&keys.path(key), value, "a whole number")),
+    };
+    let refused = |why: String| Err(CniFailure::new(FailureCode::InvalidConfig, why));
+    let (rate_path, burst_path) = (keys.path(rate), keys.path(burst));
+    match (number(rate)?, number(burst)?) {
+        (0, 0) => Ok(RateLimit::default()),
+        (_, 0) => refused(format!("{rate_path} takes {burst_path}")),
+        (0, _) => refused(format!("{burst_path} takes {rate_path}")),
+        (_, bits) if bits / 8 >= u32::MAX.into() => {
+            refused(format!("{burst_path} is {bits}: it is 4 GB or more"))
+        }
+        (rate, bits) => Ok(RateLimit::bits(rate).with_burst((bits / 8).max(1))),
+    }
+}
+
+/// The host's end of the container's interface, on its bridge.
+fn port(request: &PluginRequest, socket: &mut RouteSocket) -> Outcome<Link> {
+    let previous = request.previous().ok_or_else(|| {
+        let why = "bandwidth comes after other plugins: the key \"prevResult\" is missing";
+        CniFailure::new(FailureCode::InvalidConfig, why)
+    })?;
+    let result = AttachmentResult::read("prevResult", previous)?;
+    let inside = container::open(request)?;
+    let name = container::interface(request)?;
+    let Some(interface) = container::find_link(&mut RouteSocket::open_in(&inside)?, name)? else {
+        return Err(CniFailure::new(
+            FailureCode::InvalidConfig,
+            format!("the container has no interface {name}"),
+        ));
+    };
+    for on_host in result.interfaces.iter().filter(|interface| interface.sandbox.is_empty()) {
+        let Ok(name) = IfName::new(&on_host.name) else { continue };
+        let link = container::find_link(socket, name)?;
+        let is_its = |link: &Link| Some(link.index) == interface.peer && link.peer == Some(interface.index);
+        if let Some(link) = link.filter(is_its) {
+            return Ok(link);
+        }
+    }
+    let why = format!("prevResult has no interface of the host that is the other end of {name}");
+    Err(CniFailure::new(FailureCode::InvalidConfig, why))
+}
+
+/// The bridge that a port is on.
+fn bridge_of(socket: &mut RouteSocket, port: &Link) -> Outcome<Link> {
+    let bridge = match port.master {
+        None => None,
+        Some(index) => Some(link::get(socket, index)?).filter(|link| link.bridge().is_some()),
+    };
+    bridge.ok_or_else(|| {
+        let why = format!("{} is no port of a bridge, which holds what limits it", port.name);
+        CniFailure::new(FailureCode::InvalidConfig, why)
+    })
+}
+
+pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
+    let Some(limits) = read(request)? else { return Ok(()) };
+    let mut socket = RouteSocket::open()?;
+    let port = port(request, &mut socket)?;
+    let bridge = bridge_of(&mut socket, &port)?;
+    let mut monitor = held::hold(&mut socket, &bridge, false)?;
+    if let Some(slot) = monitor.slot(port.index) {
+        // It is guarded.
+        return monitor.set_limits(slot, &limits).map_err(|error| held::failed(&error));
+    }
+    let mut record = attachments::begin(request, PLUGIN)?;
+    let made =
+        record.append(&[held::line(port.index, bridge.index)]).map_err(CniFailure::from).and_then(|()| {
+            let slot = monitor.claim(port.index, None).map_err(|error| held::failed(&error))?;
+            monitor.set_limits(slot, &limits).map_err(|error| held::failed(&error))?;
+            let mut batch = Batch::new();
+            monitor.encode_filters(&mut batch, port.index, slot, held::NAME);
+            Ok(socket.execute(&mut batch)?)
+        });
+    match made {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            Err(failure.with_others(undo(request, &mut socket, record).err().into_iter().collect()))
+        }
+    }
+}
+
+/// Takes the programs off a port that has them for its limits alone.
+fn undo(request: &PluginRequest, socket: &mut RouteSocket, record: RecordFile) -> Outcome<()> {
+    let line = held::read(record.lines());
+    if let Some((port, _)) = line {
+        take_off(socket, port)?;
+    }
+    held::release(socket, line.as_slice())?;
+    record.remove()?;
+    attachments::tidy(&request.network);
+    Ok(())
+}
+
+fn take_off(socket: &mut RouteSocket, port: u32) -> Outcome<()> {
+    let mut others = 0;
+    for direction in tc::Direction::BOTH {
+        let filters = match tc::list_filters(socket, port, direction) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for filter in filters {
+            if filter.name.as_deref() == Some(held::NAME) {
+                match tc::delete_filter(socket, port, direction, filter.priority, filter.handle) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
+            } else {
+                others += 1;
+            }
+        }
+    }
+    // It was made for them.
+    match tc::has_clsact(socket, port) {
+        Ok(true) if others == 0 => Ok(tc::delete_clsact(socket, port)?),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
+    let mut socket = RouteSocket::open()?;
+    if let Some(record) = attachments::find(request, PLUGIN)? {
+        return undo(request, &mut socket, record);
+    }
+    // A guarded port's go with its slot; until then it has none.
+    if request.previous().is_some()
+        && read(request).is_ok_and(|limits| limits.is_some())
+        && let Ok(port) = port(request, &mut socket)
+        && let Some(bridge) = port.master
+        && let Some(monitor) = held::find(&mut socket, bridge)?
+        && let Some(slot) = monitor.slot(port.index)
+    {
+        monitor.set_limits(slot, &Limits::NONE).map_err(|error| held::failed(&error))?;
+    }
+    attachments::tidy(&request.network);
+    Ok(())
+}
+
+pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
+    let Some(limits) = read(request)? else { return Ok(()) };
+    let mut socket = RouteSocket::open()?;
+    let port = port(request, &mut socket)?;
+    let damaged = |why: String| Err(CniFailure::new(FailureCode::Damaged, why));
+    let monitor = match port.master {
+        None => None,
+        Some(bridge) => held::find(&mut socket, bridge)?,
+    };
+    let Some(monitor) = monitor else {
+        return damaged(format!("no bridge holds the program of the port {}", port.name));
+    };
+    let is_on = monitor.is_on(&mut socket, port.index).map_err(|error| held::failed(&error))?;
+    let Some(slot) = monitor.slot(port.index).filter(|_| is_on) else {
+        return damaged(format!("the program at the port {} is missing", port.name));
+    };
+    let now = monitor.limits(slot).map_err(|error| held::failed(&error))?;
+    if now == limits.chosen() {
+        Ok(())
+    } else {
+        damaged(format!("the port {} has other limits: {now}", port.name))
+    }
+}
+
+pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
+    let valid = request.valid_attachments()?;
+    let mut socket = RouteSocket::open()?;
+    let mut failures = Vec::new();
+    for attachment in attachments::list(&request.network, PLUGIN)? {
+        if valid.contains(&attachment) {
+            continue;
+        }
+        let (container, interface) = attachment;
+        match attachments::find(&request.about(container, interface), PLUGIN) {
+            Ok(Some(record)) => failures.extend(undo(request, &mut socket, record).err()),
+            Ok(None) => {}
+            Err(failure) => failures.push(failure),
+        }
+    }
+    attachments::tidy(&request.network);
+    CniFailure::all(failures)
+}

@@ -1,0 +1,178 @@
+//! The eBPF programs of ports, which a bridge holds between calls: what `guard` and `bandwidth` have in common.
+//!
+//! The first container of a bridge loads them, and they go with the bridge ([`HeldMonitor`]).
+
+use crate::attachments;
+use crate::failure::{CniFailure, FailureCode, Outcome};
+use netns_core::link::{self, Link};
+use netns_core::record::{Line, RecordFile};
+use netns_core::{ErrorKind, IfName, RouteSocket, tc};
+use netns_ebpf::{HeldMonitor, Monitor, MonitorError, MonitorOptions};
+use std::collections::BTreeSet;
+
+/// What `tc filter show` calls the filters.
+pub(crate) const NAME: &str = "netns-cni";
+/// The line of a port that has a slot, of an attachment's record: the indexes of the port and of its bridge.
+const PORT: &str = "guard";
+/// The line of a clsact qdisc that was made for the programs, of a bridge's record: the bridge's index.
+const CLSACT: &str = "clsact";
+/// A quarter more than a bridge has ports: those of ports that went without `DEL` are free after `GC`.
+const SLOTS: u16 = 1279;
+
+/// The programs, which the bridge holds from now on if it did not; `enforces` if something is to be enforced.
+///
+/// # Errors
+/// Code 2 if the kernel does not let the programs see enough for that. Then they are not held: it may be otherwise next time.
+pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link, enforces: bool) -> Outcome<HeldMonitor> {
+    match find(socket, bridge.index)? {
+        Some(held) if held.can_enforce() || !enforces => Ok(held),
+        _ => load(socket, bridge, enforces),
+    }
+}
+
+/// The line of a port that gets a slot.
+pub(crate) fn line(port: u32, bridge: u32) -> Line {
+    Line::new(PORT).with(port).with(bridge)
+}
+
+pub(crate) fn find(socket: &mut RouteSocket, bridge: u32) -> Outcome<Option<HeldMonitor>> {
+    HeldMonitor::open(socket, bridge, NAME).map_err(|error| failed(&error))
+}
+
+fn load(socket: &mut RouteSocket, bridge: &Link, enforces: bool) -> Outcome<HeldMonitor> {
+    let mut record = attachments::begin_bridge(bridge.name.as_str())?;
+    // Another call may have loaded them before we got the lock.
+    if let Some(held) = find(socket, bridge.index)? {
+        if held.can_enforce() || !enforces {
+            return Ok(held);
+        }
+        // Others' counters and limits are theirs.
+        if !held.ports().is_empty() {
+            return Err(cannot_enforce());
+        }
+    }
+    let loaded = load_locked(socket, bridge, &mut record, enforces);
+    if loaded.is_err() && record.lines().is_empty() {
+        record.remove()?;
+    }
+    loaded
+}
+
+fn load_locked(
+    socket: &mut RouteSocket,
+    bridge: &Link,
+    record: &mut RecordFile,
+    enforces: bool,
+) -> Outcome<HeldMonitor> {
+    if enforces && !Monitor::can_enforce() {
+        return Err(cannot_enforce());
+    }
+    let options =
+        MonitorOptions { slots: SLOTS, pairs: 0, barrier: true, limits: true, ..MonitorOptions::default() };
+    let monitor = Monitor::load(&options).map_err(|error| failed(&error))?;
+    if !tc::has_clsact(socket, bridge.index)? {
+        record.append(&[Line::new(CLSACT).with(bridge.index)])?;
+        match tc::add_clsact(socket, bridge.index) {
+            Err(error) if error.kind() != ErrorKind::Exists => return Err(error.into()),
+            _ => {}
+        }
+    }
+    monitor.hold(socket, bridge.index, NAME).map_err(|error| failed(&error))?;
+    find(socket, bridge.index)?.ok_or_else(|| {
+        let why = format!("somebody took the programs off {} at once", bridge.name);
+        CniFailure::new(FailureCode::TryLater, why)
+    })
+}
+
+fn cannot_enforce() -> CniFailure {
+    let why = "the kernel does not let the program see where checksums are written (kernel types, CAP_PERFMON, no \
+               confidentiality lockdown)";
+    CniFailure::unsupported("guard", &"enforce".into(), why)
+}
+
+/// The indexes of a port that has a slot, and of its bridge.
+pub(crate) fn read(lines: &[Line]) -> Option<(u32, u32)> {
+    let line = lines.iter().find(|line| line.key() == PORT)?;
+    Some((line.parse(0)?, line.parse(1)?))
+}
+
+/// Takes the slots of ports back that are gone.
+pub(crate) fn release(socket: &mut RouteSocket, ports: &[(u32, u32)]) -> Outcome<()> {
+    let bridges: BTreeSet<u32> = ports.iter().map(|&(_, bridge)| bridge).collect();
+    for bridge in bridges {
+        let held = match HeldMonitor::open(socket, bridge, NAME) {
+            // What another version holds, this one cannot write into. It goes with the bridge.
+            Err(MonitorError::OtherLayout { .. } | MonitorError::Gone { .. }) => continue,
+            Err(MonitorError::Port { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+            other => other.map_err(|error| failed(&error))?,
+        };
+        let Some(mut held) = held else { continue };
+        for &(port, _) in ports.iter().filter(|(_, other)| *other == bridge) {
+            held.release(port).map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the slots of all ports back that are not on the bridge any more; if that is all and nobody is to come, the bridge
+/// lets the programs go.
+pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> Outcome<()> {
+    let Some(bridge) = crate::container::find_link(socket, name)? else { return Ok(()) };
+    let mut is_unused = true;
+    match HeldMonitor::open(socket, bridge.index, NAME) {
+        Ok(None) => {}
+        Ok(Some(mut held)) => {
+            // Before the ports: a slot is claimed for a port that is there.
+            let slots = held.ports();
+            let ports: BTreeSet<u32> =
+                link::list_ports(socket, bridge.index)?.iter().map(|port| port.index).collect();
+            for (_, port) in slots {
+                if ports.contains(&port) {
+                    is_unused = false;
+                } else {
+                    held.release(port).map_err(|error| failed(&error))?;
+                }
+            }
+        }
+        Err(MonitorError::OtherLayout { .. }) => {
+            is_unused = link::list_ports(socket, bridge.index)?.is_empty();
+        }
+        Err(error) => return Err(failed(&error)),
+    }
+    if !(is_last && is_unused) {
+        return Ok(());
+    }
+    let record = attachments::find_bridge(name.as_str())?;
+    HeldMonitor::let_go(socket, bridge.index, NAME).map_err(|error| failed(&error))?;
+    let Some(record) = record else { return Ok(()) };
+    let is_ours = |line: &Line| line.key() == CLSACT && line.parse(0) == Some(bridge.index);
+    let is_idle = tc::has_clsact(socket, bridge.index)? && has_no_filters(socket, bridge.index)?;
+    if is_idle && record.lines().iter().any(is_ours) {
+        tc::delete_clsact(socket, bridge.index)?;
+    }
+    Ok(())
+}
+
+fn has_no_filters(socket: &mut RouteSocket, index: u32) -> Outcome<bool> {
+    for direction in tc::Direction::BOTH {
+        if !tc::list_filters(socket, index, direction)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(crate) fn failed(error: &MonitorError) -> CniFailure {
+    let code = match error {
+        MonitorError::SlotsExhausted { .. } => FailureCode::Unavailable,
+        _ if error.is_refusal() => FailureCode::Unavailable,
+        _ => FailureCode::Internal,
+    };
+    let failure = CniFailure::new(code, error.to_string());
+    match error {
+        MonitorError::OtherLayout { .. } => failure.with_details(
+            "detach the containers of this bridge (DEL), and let GC remove what it holds, before this version is used",
+        ),
+        _ => failure,
+    }
+}
