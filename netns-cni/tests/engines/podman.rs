@@ -44,10 +44,14 @@ fn story(installed: Installed, host: &Host) -> Story {
     serves(host, "10.88.1.2:80", "one");
     serves(&world, "10.99.0.1:8080", "one");
     serves(host, "127.0.0.1:8080", "one");
-    // In two networks: both gateways, and the other container.
+    // In two networks: both gateways, and the other container. podman itself names their interfaces in any order.
     let look = "ping -c 1 -W 20 10.88.1.1 >/dev/null && ping -c 1 -W 20 10.88.2.1 >/dev/null && \
                 wget -qO- http://10.88.1.2 && ip -4 -o addr | grep -o 'eth.*/24' | sort && ip -4 route | sort; exit 7";
-    let two = run(&machine, &["--rm", "--network=first", "--network=second"], &["sh", "-c", look]);
+    let two = run(
+        &machine,
+        &["--rm", "--network=first:interface_name=eth0", "--network=second:interface_name=eth1"],
+        &["sh", "-c", look],
+    );
     assert_eq!((two.code, two.out.lines().next()), (Some(7), Some("one")), "{two:?}");
     assert!(two.out.contains("eth1"), "{two:?}");
     // A port is published for one container.
