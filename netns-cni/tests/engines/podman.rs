@@ -22,23 +22,26 @@ fn containers_of_podman() {
     with_both(story);
 }
 
-fn story(installed: Installed, host: &Host) -> Story {
+/// A machine with podman, and the files of its containers.
+pub(crate) fn boot(installed: Installed) -> Machine {
     for tool in ["podman", "crun"] {
         let _ = oracle(tool);
     }
     let machine = installed.boot();
     fs::write(CONFIG, config()).expect("a file");
     let _ = tests::busybox_root();
+    machine
+}
+
+fn story(installed: Installed, host: &Host) -> Story {
+    let machine = boot(installed);
     let first = Pods::new("first", "cni1", "10.88.1.0/24", ["10.88.1.2", "10.88.1.9"]);
     let second = Pods::new("second", "cni2", "10.88.2.0/24", ["10.88.2.2", "10.88.2.9"]);
     first.configure();
     second.configure();
     let (world, host) = (world(), host.namespace());
 
-    let network = podman(&machine, &["network", "inspect", "first"]).fine();
-    let mut network: Value = serde_json::from_str(&network).expect("JSON");
-    // It is the time of the file.
-    network[0].as_object_mut().expect("a network").remove("created");
+    let network = inspect_network(&machine, "first");
 
     serve(&machine, "one", &["--network=first", "--publish=8080:80"]);
     serves(host, "10.88.1.2:80", "one");
@@ -97,7 +100,7 @@ fn killed(machine: &Machine, host: &netns_core::Namespace, first: &Pods, second:
     assert_eq!((first.reserved(), second.reserved()), (Vec::new(), Vec::new()));
 }
 
-fn podman(machine: &Machine, arguments: &[&str]) -> Ran {
+pub(crate) fn podman(machine: &Machine, arguments: &[&str]) -> Ran {
     let folders = ["--root=/run/engine/store", "--runroot=/run/engine/run", "--tmpdir=/run/engine/tmp"];
     let config = format!("CONTAINERS_CONF={CONFIG}");
     let front = [&[&config, "podman"][..], &folders, &["--storage-driver=vfs"]].concat();
@@ -105,15 +108,24 @@ fn podman(machine: &Machine, arguments: &[&str]) -> Ran {
 }
 
 /// `podman run`. Without cgroups: they are not what is tested.
-fn run(machine: &Machine, options: &[&str], words: &[&str]) -> Ran {
+pub(crate) fn run(machine: &Machine, options: &[&str], words: &[&str]) -> Ran {
     let front = ["run", "--cgroups=disabled", "--cap-add=NET_RAW"];
     podman(machine, &[&front, options, &["--rootfs", "/run/engine/root"], words].concat())
 }
 
 /// Starts a container that serves its name.
-fn serve(machine: &Machine, name: &str, options: &[&str]) {
+pub(crate) fn serve(machine: &Machine, name: &str, options: &[&str]) {
     let [option, variable] = [format!("--name={name}"), format!("--env=NAME={name}")];
     run(machine, &[&["--detach", &option, &variable], options].concat(), &tests::SERVE).fine();
+}
+
+/// What podman shows of a network.
+pub(crate) fn inspect_network(machine: &Machine, name: &str) -> Value {
+    let network = podman(machine, &["network", "inspect", name]).fine();
+    let mut network: Value = serde_json::from_str(&network).expect("JSON");
+    // It is the time of the file.
+    network[0].as_object_mut().expect("a network").remove("created");
+    network
 }
 
 fn config() -> &'static str {
