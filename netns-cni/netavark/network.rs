@@ -10,7 +10,7 @@ use std::net::IpAddr;
 const RESERVED: &str = "/run/netns-netavark";
 
 /// Options that are honoured, each as `podman network create --opt NAME=VALUE` has it.
-const OPTIONS: [&str; 2] = ["mtu", "no_default_route"];
+const OPTIONS: [&str; 3] = ["guard", "mtu", "no_default_route"];
 
 /// `podman network create`: checks what was asked for and fills in what was not.
 pub(crate) fn create(mut network: Value) -> Outcome<Value> {
@@ -87,11 +87,15 @@ pub(crate) fn configuration(network: &Value) -> Outcome<Value> {
     if let Some(mtu) = options.mtu {
         config["mtu"] = mtu.into();
     }
+    if let Some(guard) = options.guard {
+        config["guard"] = guard.into();
+    }
     Ok(config)
 }
 
 #[derive(Debug, Default)]
 struct DriverOptions {
+    guard: Option<String>,
     mtu: Option<u32>,
     no_default_route: bool,
 }
@@ -102,6 +106,9 @@ fn read_options(network: &Value) -> Outcome<DriverOptions> {
         let value = text(Some(value))?.unwrap_or_default();
         let wrong = || format!("the option {name:?} cannot be {value:?}");
         match name.as_str() {
+            // As the plugin has them; `create` is when a mistake should be found.
+            "guard" if ["observe", "enforce"].contains(&value) => read.guard = Some(value.to_owned()),
+            "guard" => return Err(wrong()),
             "mtu" => read.mtu = Some(value.parse().map_err(|_| wrong())?),
             "no_default_route" => {
                 read.no_default_route = match value {

@@ -26,6 +26,26 @@ fn a_hundred_pods_at_once() {
     in_host(|host| many(host, client.as_deref()));
 }
 
+/// The first of a bridge's pods loads the guard's program; here several are the first.
+#[test]
+fn guarded_pods_at_once() {
+    let client = build_client();
+    in_host(|host| {
+        let network = Pods::guarded("pods", "cni0", "10.88.0.0/16", ["10.88.0.2", "10.88.0.254"]);
+        let node = Node::start(Installed::Ours, &network, client.as_deref());
+        // Without what the pod left that was tried.
+        network.collect(node.machine(), &[]);
+        assert_nothing_but(&[]);
+        let pods = node.run(&["pod", "20"]);
+        for (number, pod) in pods.iter().enumerate() {
+            serves(host.namespace(), &format!("{}:80", pod.address), &format!("pod-{number}"));
+        }
+        node.stop(&pods);
+        network.collect(node.machine(), &[]);
+        assert_nothing_but(&[]);
+    });
+}
+
 fn network() -> Pods {
     Pods::new("pods", "cni0", "10.88.0.0/16", ["10.88.0.2", "10.88.0.254"])
 }

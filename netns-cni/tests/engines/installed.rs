@@ -33,7 +33,7 @@ impl Installed {
             return symlink(Self::DEBIANS, folder).expect("a link");
         }
         fs::create_dir_all(folder).expect("a folder");
-        for name in ["netns-cni", "bridge", "host-local", "loopback", "portmap", "tuning"] {
+        for name in ["netns-cni", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"] {
             symlink(env!("CARGO_BIN_EXE_netns-cni"), folder.join(name)).expect("a link");
         }
     }

@@ -10,3 +10,4 @@ mod netavark;
 mod network;
 mod nodes;
 mod podman;
+mod podman_networks;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use tests::{Machine, SERVE, busybox_root, ip, oracle};
+use tests::{Machine, SERVE, busybox_root, eventually, ip, oracle};
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_netns-netavark");
 const NETNS: &str = "/run/netns/one";
@@ -187,6 +187,30 @@ fn an_internal_network_has_no_way_out() {
 }
 
 #[test]
+fn a_guarded_container_has_its_address_only() {
+    in_host(|_| {
+        let one = Namespace::create("one").expect("a namespace");
+        let mut asked = asked();
+        asked["options"] = json!({ "guard": "enforce" });
+        let (code, network) = plugin(&["create"], &asked);
+        assert_eq!(code, Some(0), "{network}");
+        let input = of_container(&network);
+        assert_eq!(plugin(&["setup", NETNS], &input).0, Some(0));
+        ip("-n one addr add 10.88.1.77/24 dev eth7");
+        let answered = |from: &str| {
+            let mut ping = oracle("ping");
+            ping.args(["-c", "3", "-W", "1", "-I", from, "10.88.1.1"]).stdout(Stdio::null());
+            one.enter(|| ping.status()).expect("inside").expect("it starts").success()
+        };
+        eventually("an answer", || answered("10.88.1.50"));
+        assert!(!answered("10.88.1.77"));
+        assert_eq!(plugin(&["teardown", NETNS], &input).0, Some(0));
+        collect();
+        assert_nothing_but(&[]);
+    });
+}
+
+#[test]
 fn what_cannot_be_honoured_is_refused() {
     in_host(|_| {
         let with = |key: &str, value: Value| {
@@ -199,6 +223,7 @@ fn what_cannot_be_honoured_is_refused() {
             (&["create"], with("subnets", json!([{ "subnet": "10.1.0.0/99" }])), "10.1.0.0/99"),
             (&["create"], with("options", json!({ "vlan": "7" })), "\"vlan\""),
             (&["create"], with("options", json!({ "mtu": "many" })), "\"many\""),
+            (&["create"], with("options", json!({ "guard": "on" })), "\"on\""),
             (&["create"], with("ipam_options", json!({ "driver": "dhcp" })), "\"dhcp\""),
             (&["create"], with("network_interface", json!("a name that is too long")), "network_interface"),
             (

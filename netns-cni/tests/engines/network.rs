@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::{Host, Machine, eventually, ip, ip_json, oracle, run};
@@ -60,11 +60,31 @@ impl Pods {
         Self { name, list }
     }
 
+    /// The same by one plugin of ours, which guards the ports, too.
+    pub(crate) fn guarded(name: &'static str, bridge: &'static str, subnet: &str, range: [&str; 2]) -> Self {
+        let mut pods = Self::new(name, bridge, subnet, range);
+        let plugins = pods.list["plugins"].as_array_mut().expect("plugins");
+        let portmap = plugins.pop().expect("a plugin");
+        plugins[0]["type"] = "netns-cni".into();
+        plugins[0]["guard"] = "enforce".into();
+        plugins[0]["firewall"] = json!({});
+        plugins[0]["capabilities"] = portmap["capabilities"].clone();
+        pods
+    }
+
+    /// A network that an engine has made.
+    pub(crate) fn made(name: &'static str) -> Self {
+        let list = fs::read_to_string(Self::file(name)).expect("a list");
+        Self { name, list: serde_json::from_str(&list).expect("JSON") }
+    }
+
+    fn file(name: &str) -> PathBuf {
+        Path::new(Machine::FOLDER).join("etc/cni/net.d").join(name).with_extension("conflist")
+    }
+
     /// Writes the list to where a machine's engines read lists.
     pub(crate) fn configure(&self) {
-        let file =
-            Path::new(Machine::FOLDER).join("etc/cni/net.d").join(self.name).with_extension("conflist");
-        fs::write(file, self.list.to_string()).expect("a file");
+        fs::write(Self::file(self.name), self.list.to_string()).expect("a file");
     }
 
     /// Addresses that are reserved.

@@ -22,32 +22,39 @@ fn containers_of_podman() {
     with_both(story);
 }
 
-fn story(installed: Installed, host: &Host) -> Story {
+/// A machine with podman, and the files of its containers.
+pub(crate) fn boot(installed: Installed) -> Machine {
     for tool in ["podman", "crun"] {
         let _ = oracle(tool);
     }
     let machine = installed.boot();
     fs::write(CONFIG, config()).expect("a file");
     let _ = tests::busybox_root();
+    machine
+}
+
+fn story(installed: Installed, host: &Host) -> Story {
+    let machine = boot(installed);
     let first = Pods::new("first", "cni1", "10.88.1.0/24", ["10.88.1.2", "10.88.1.9"]);
     let second = Pods::new("second", "cni2", "10.88.2.0/24", ["10.88.2.2", "10.88.2.9"]);
     first.configure();
     second.configure();
     let (world, host) = (world(), host.namespace());
 
-    let network = podman(&machine, &["network", "inspect", "first"]).fine();
-    let mut network: Value = serde_json::from_str(&network).expect("JSON");
-    // It is the time of the file.
-    network[0].as_object_mut().expect("a network").remove("created");
+    let network = inspect_network(&machine, "first");
 
     serve(&machine, "one", &["--network=first", "--publish=8080:80"]);
     serves(host, "10.88.1.2:80", "one");
     serves(&world, "10.99.0.1:8080", "one");
     serves(host, "127.0.0.1:8080", "one");
-    // In two networks: both gateways, and the other container.
+    // In two networks: both gateways, and the other container. podman itself names their interfaces in any order.
     let look = "ping -c 1 -W 20 10.88.1.1 >/dev/null && ping -c 1 -W 20 10.88.2.1 >/dev/null && \
                 wget -qO- http://10.88.1.2 && ip -4 -o addr | grep -o 'eth.*/24' | sort && ip -4 route | sort; exit 7";
-    let two = run(&machine, &["--rm", "--network=first", "--network=second"], &["sh", "-c", look]);
+    let two = run(
+        &machine,
+        &["--rm", "--network=first:interface_name=eth0", "--network=second:interface_name=eth1"],
+        &["sh", "-c", look],
+    );
     assert_eq!((two.code, two.out.lines().next()), (Some(7), Some("one")), "{two:?}");
     assert!(two.out.contains("eth1"), "{two:?}");
     // A port is published for one container.
@@ -93,7 +100,7 @@ fn killed(machine: &Machine, host: &netns_core::Namespace, first: &Pods, second:
     assert_eq!((first.reserved(), second.reserved()), (Vec::new(), Vec::new()));
 }
 
-fn podman(machine: &Machine, arguments: &[&str]) -> Ran {
+pub(crate) fn podman(machine: &Machine, arguments: &[&str]) -> Ran {
     let folders = ["--root=/run/engine/store", "--runroot=/run/engine/run", "--tmpdir=/run/engine/tmp"];
     let config = format!("CONTAINERS_CONF={CONFIG}");
     let front = [&[&config, "podman"][..], &folders, &["--storage-driver=vfs"]].concat();
@@ -101,15 +108,24 @@ fn podman(machine: &Machine, arguments: &[&str]) -> Ran {
 }
 
 /// `podman run`. Without cgroups: they are not what is tested.
-fn run(machine: &Machine, options: &[&str], words: &[&str]) -> Ran {
+pub(crate) fn run(machine: &Machine, options: &[&str], words: &[&str]) -> Ran {
     let front = ["run", "--cgroups=disabled", "--cap-add=NET_RAW"];
     podman(machine, &[&front, options, &["--rootfs", "/run/engine/root"], words].concat())
 }
 
 /// Starts a container that serves its name.
-fn serve(machine: &Machine, name: &str, options: &[&str]) {
+pub(crate) fn serve(machine: &Machine, name: &str, options: &[&str]) {
     let [option, variable] = [format!("--name={name}"), format!("--env=NAME={name}")];
     run(machine, &[&["--detach", &option, &variable], options].concat(), &tests::SERVE).fine();
+}
+
+/// What podman shows of a network.
+pub(crate) fn inspect_network(machine: &Machine, name: &str) -> Value {
+    let network = podman(machine, &["network", "inspect", name]).fine();
+    let mut network: Value = serde_json::from_str(&network).expect("JSON");
+    // It is the time of the file.
+    network[0].as_object_mut().expect("a network").remove("created");
+    network
 }
 
 fn config() -> &'static str {
