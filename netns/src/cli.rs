@@ -3,6 +3,7 @@
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::name::NETNS;
 use crate::net::help;
+use crate::reasons::ReasonsArguments;
 use crate::sysctl::SysctlArguments;
 use crate::topology::cli::{
     DOWN_EXIT_CODES, DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments,
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Watch(WatchLabArguments),
     /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
     Observe(ObserveArguments),
+    /// Say what the words mean by which frames are counted that may not be sent.
+    Reasons(ReasonsArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
     /// Send ICMP echo requests, from inside a namespace or from here.

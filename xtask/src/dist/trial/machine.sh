@@ -31,7 +31,7 @@ Type=oneshot
 ExecStart=/bin/bash /trial/booted.sh
 StandardOutput=file:/trial/report
 StandardError=inherit
-TimeoutStartSec=300
+TimeoutStartSec=1200
 END
 cat >etc/systemd/system/trial.target <<'END'
 [Unit]
