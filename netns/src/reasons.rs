@@ -22,7 +22,8 @@ pub(crate) struct ReasonsArguments {
 /// Each word with its meaning, which some shells show beside it.
 fn words() -> impl TypedValueParser<Value = Reason> {
     let word = |reason: &Reason| PossibleValue::new(reason.name()).help(reason.description());
-    PossibleValuesParser::new(Reason::ALL.iter().map(word)).try_map(|word| Reason::from_name(&word).ok_or("no such reason"))
+    PossibleValuesParser::new(Reason::ALL.iter().map(word))
+        .try_map(|word| Reason::from_name(&word).ok_or("no such reason"))
 }
 
 pub(crate) fn reasons(arguments: &ReasonsArguments) -> Result<ExitCode, Failure> {

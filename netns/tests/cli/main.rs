@@ -24,6 +24,7 @@ mod net;
 mod observe;
 mod observe_judged;
 mod observe_scale;
+mod observed_lab;
 mod ours;
 mod ours_topology;
 mod quiet;
