@@ -26,7 +26,7 @@ fn packet(criterion: &mut Criterion) {
                         "egress" => monitor.test_run(Direction::Egress, &frame, repeat),
                         _ => monitor.test_run(Direction::Ingress, &frame, repeat),
                     };
-                    // The kernel tells the mean, in whole nanoseconds.
+                    // The kernel gives the mean, in whole nanoseconds.
                     run.expect("a run").duration * repeat
                 });
             });

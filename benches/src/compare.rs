@@ -59,7 +59,7 @@ pub struct Turns {
 }
 
 /// Lets the contenders take turns, the first one of each turn being another one every time. The first turn is not
-/// counted: bridges, caches and files are made in it. `progress` is told of every turn.
+/// counted: bridges, caches and files are made in it. `progress` is called for every turn.
 ///
 /// # Errors
 /// If one of them fails, with its name.

@@ -40,7 +40,7 @@ pub fn within<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> 
     thread::scope(|scope| scope.spawn(body).join()).map_err(|_| "the measurement panicked")?
 }
 
-/// How many links there are in the namespace of the calling thread. Read where the kernel needs no RTNL lock to tell it
+/// How many links there are in the namespace of the calling thread. Read where the kernel needs no RTNL lock to say it
 /// (`dev_seq_start` in <https://github.com/torvalds/linux/blob/v6.12/net/core/net-procfs.c>): who waits must not be in
 /// the way of what is waited for.
 ///
@@ -54,9 +54,9 @@ pub fn links() -> Result<usize> {
 
 /// Waits until there are only `count` links, and the kernel is done with those that went.
 ///
-/// It takes links off the list first, and then, still holding the RTNL lock, does what takes long, and tells of it in the
-/// end (`unregister_netdevice_many_notify` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>). So asking
-/// for a link, which takes that lock, waits for the rest.
+/// It takes links off the list first, and then, still holding the RTNL lock, does what takes long, and reports it in
+/// the end (`unregister_netdevice_many_notify` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>). So
+/// asking for a link, which takes that lock, waits for the rest.
 ///
 /// # Errors
 /// If that takes longer than two minutes.

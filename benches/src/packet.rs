@@ -10,7 +10,7 @@ use netns_ebpf::packet::{Reason, Rules};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, test_run};
 use std::os::fd::AsFd;
 
-/// How often each is run, and over how many frames, of whose times the kernel tells the mean.
+/// How often each is run, and over how many frames, of whose times the kernel gives the mean.
 const TURNS: usize = 31;
 const FRAMES: u32 = 20_000;
 /// How long judging a TCP segment over IPv4 may take, in microseconds.

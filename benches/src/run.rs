@@ -83,7 +83,7 @@ const POOL: (usize, u32, usize) = (256, 300, 512);
 /// Where growth is looked at: the tenth is what the others are compared with.
 const CHECKPOINTS: [usize; 4] = [10, 1_000, 4_000, 10_000];
 
-/// Measures everything. `progress` is told what is being done, how much of it is done, and of how much.
+/// Measures everything. `progress` is given what is being done, how much of it is done, and of how much.
 ///
 /// # Errors
 /// If anything fails, with what it was.

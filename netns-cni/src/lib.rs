@@ -1,4 +1,5 @@
-//! A CNI plugin: the reference's `bridge`, `host-local`, `loopback`, `portmap` and `tuning` in one program, on [`netns_core`].
+//! A CNI plugin: the reference's `bridge`, `firewall`, `host-local`, `loopback`, `portmap` and `tuning` in one program, on
+//! [`netns_core`].
 //!
 //! The program's `main` calls [`run`] with its name, its environment and its three streams.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@ mod container;
 mod delegate;
 mod failure;
 mod filters;
+mod firewall;
 mod host_local;
 mod invocation;
 mod keys;

@@ -4,16 +4,18 @@ use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
 use crate::request::PluginRequest;
 use crate::version::SpecVersion;
-use crate::{bridge, host_local, loopback, portmap, tuning};
+use crate::{bridge, firewall, host_local, loopback, portmap, tuning};
 use serde_json::Value;
 
 /// A plugin that this program answers as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginKind {
-    /// `netns-cni`, whatever follows in the name: `bridge` and `portmap` in one.
+    /// `netns-cni`, whatever follows in the name: `bridge`, `portmap` and, where the configuration has it, `firewall` in one.
     Everything,
     /// `bridge`.
     Bridge,
+    /// `firewall`.
+    Firewall,
     /// `host-local`.
     HostLocal,
     /// `loopback`.
@@ -28,10 +30,11 @@ impl PluginKind {
     /// The plugin of this file name.
     ///
     /// # Errors
-    /// Code 7 if it is the name of none: a link `firewall` must not become a bridge.
+    /// Code 7 if it is the name of none: a link `bandwidth` must not become a bridge.
     pub fn named(name: &str) -> Outcome<Self> {
         Ok(match name {
             "bridge" => Self::Bridge,
+            "firewall" => Self::Firewall,
             "host-local" => Self::HostLocal,
             "loopback" => Self::Loopback,
             "portmap" => Self::Portmap,
@@ -50,6 +53,7 @@ impl PluginKind {
         match self {
             Self::Everything => "netns-cni",
             Self::Bridge => "bridge",
+            Self::Firewall => "firewall",
             Self::HostLocal => "host-local",
             Self::Loopback => "loopback",
             Self::Portmap => "portmap",
@@ -77,10 +81,16 @@ impl PluginKind {
                 refuse_of_everything(request)?;
                 let result = bridge::add(request)?.json(request.version);
                 let next = request.after(result.clone());
-                return match portmap::add(&next) {
+                return match portmap::add(&next)
+                    .and_then(|()| firewall::add(&next, firewall::ConfigPlace::Inside))
+                {
                     Ok(()) => Ok(result),
                     Err(failure) => {
-                        let undone = [portmap::del(&next).err(), bridge::del(&next).err()];
+                        let undone = [
+                            firewall::del(&next, firewall::ConfigPlace::Inside).err(),
+                            portmap::del(&next).err(),
+                            bridge::del(&next).err(),
+                        ];
                         Err(CniFailure::with_others(failure, undone.into_iter().flatten().collect()))
                     }
                 };
@@ -92,6 +102,10 @@ impl PluginKind {
                 portmap::add(request)?;
                 return request.pass_on();
             }
+            Self::Firewall => {
+                firewall::add(request, firewall::ConfigPlace::Own)?;
+                return request.pass_on();
+            }
             Self::Tuning => return tuning::add(request),
         };
         Ok(result.json(request.version))
@@ -100,8 +114,13 @@ impl PluginKind {
     fn del(self, request: &PluginRequest) -> Outcome<()> {
         match self {
             // Each is done, whatever fails of the others.
-            Self::Everything => both(portmap::del(request), bridge::del(request)),
+            Self::Everything => all([
+                firewall::del(request, firewall::ConfigPlace::Inside),
+                portmap::del(request),
+                bridge::del(request),
+            ]),
             Self::Bridge => bridge::del(request),
+            Self::Firewall => firewall::del(request, firewall::ConfigPlace::Own),
             Self::HostLocal => host_local::release(request, &[]),
             Self::Loopback => loopback::del(request),
             Self::Portmap => portmap::del(request),
@@ -111,8 +130,13 @@ impl PluginKind {
 
     fn check(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            Self::Everything => both(bridge::check(request), portmap::check(request)),
+            Self::Everything => all([
+                bridge::check(request),
+                portmap::check(request),
+                firewall::check(request, firewall::ConfigPlace::Inside),
+            ]),
             Self::Bridge => bridge::check(request),
+            Self::Firewall => firewall::check(request, firewall::ConfigPlace::Own),
             Self::HostLocal => host_local::check(request),
             Self::Loopback => loopback::check(request),
             Self::Portmap => portmap::check(request),
@@ -122,8 +146,11 @@ impl PluginKind {
 
     fn collect(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            Self::Everything => both(portmap::collect(request), bridge::collect(request)),
+            Self::Everything => {
+                all([firewall::collect(request), portmap::collect(request), bridge::collect(request)])
+            }
             Self::Bridge => bridge::collect(request),
+            Self::Firewall => firewall::collect(request),
             Self::HostLocal => host_local::collect(request, &request.valid_attachments()?),
             // Its `lo` goes with the container's namespace.
             Self::Loopback => request.valid_attachments().map(drop),
@@ -134,8 +161,13 @@ impl PluginKind {
 
     fn status(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            Self::Everything => both(bridge::status(request), portmap::status()),
+            Self::Everything => all([
+                bridge::status(request),
+                portmap::status(),
+                firewall::status(request, firewall::ConfigPlace::Inside),
+            ]),
             Self::Bridge => bridge::status(request),
+            Self::Firewall => firewall::status(request, firewall::ConfigPlace::Own),
             Self::HostLocal => host_local::status(request),
             Self::Loopback | Self::Tuning => crate::unavailable_without_privilege(),
             Self::Portmap => portmap::status(),
@@ -147,7 +179,7 @@ impl PluginKind {
 fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
     let keys = request.keys();
     let runtime = keys.inside("runtimeConfig")?;
-    let asked = [("guard", &keys), ("sysctl", &keys), ("bandwidth", &runtime)];
+    let asked = [("sysctl", &keys), ("bandwidth", &runtime)];
     for (key, keys) in asked {
         if let Some(value) = keys.get(key) {
             return Err(CniFailure::unsupported(&keys.path(key), value, "netns-cni does not do this"));
@@ -156,8 +188,8 @@ fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
     Ok(())
 }
 
-fn both(first: Outcome<()>, second: Outcome<()>) -> Outcome<()> {
-    CniFailure::all([first, second].into_iter().filter_map(Result::err).collect())
+fn all<const N: usize>(outcomes: [Outcome<()>; N]) -> Outcome<()> {
+    CniFailure::all(outcomes.into_iter().filter_map(Result::err).collect())
 }
 
 /// Commands that the configuration's version does not have yet are refused.

@@ -24,8 +24,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// It reads `create veth v0: File exists (os error 17)`, with the kernel's explanation and the attribute it points
 /// at where the kernel gives them: all that is known, so that [`source`](std::error::Error::source) has nothing left
-/// to add. [`Error::kind`] and [`Error::operation`] are for programs that want to tell cases apart, [`Error::errno`] is
-/// the kernel's own number:
+/// to add. [`Error::kind`] and [`Error::operation`] are for programs that want to distinguish cases, [`Error::errno`]
+/// is the kernel's own number:
 ///
 /// ```
 /// use netns_core::{ErrorKind, IfName, Operation, RouteSocket, link};

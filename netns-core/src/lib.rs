@@ -66,7 +66,7 @@
 //! # Privileges
 //!
 //! `CAP_SYS_ADMIN` to make and enter namespaces, `CAP_NET_ADMIN` to change them, `CAP_NET_RAW` to ping: root has them,
-//! and so does the root of a user namespace over what it made. [`missing_capabilities`] tells.
+//! and so does the root of a user namespace over what it made. [`missing_capabilities`] shows.
 
 #![cfg(target_os = "linux")]
 

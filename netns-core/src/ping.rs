@@ -120,14 +120,14 @@ pub fn ping(namespace: &Namespace, request: &Ping) -> Result<PingReport> {
     Ok(PingReport { outcomes })
 }
 
-/// As [`ping`], and tells what becomes of each request as soon as it is known. It ends early if `tell` says so.
+/// As [`ping`], and reports what becomes of each request as soon as it is known. It ends early if `report` says so.
 ///
 /// # Errors
 /// As [`ping`].
 pub fn ping_each(
     namespace: &Namespace,
     request: &Ping,
-    mut tell: impl FnMut(PingOutcome) -> ControlFlow<()>,
+    mut report: impl FnMut(PingOutcome) -> ControlFlow<()>,
 ) -> Result<()> {
     let Ping { destination, payload, .. } = *request;
     if !(NONCE..=MAX_PAYLOAD).contains(&payload) {
@@ -151,7 +151,7 @@ pub fn ping_each(
             Err(error) if is_unreachable(&error) => PingOutcome::Unreachable(error),
             other => other.map_err(failed(SystemCall::Send))?,
         };
-        if tell(outcome).is_break() {
+        if report(outcome).is_break() {
             break;
         }
         if sequence + 1 < request.count {
@@ -176,7 +176,7 @@ fn is_unreachable(error: &io::Error) -> bool {
     )
 }
 
-/// A raw socket that receives echo replies only, and is told of every ICMP error: without `IP_RECVERR` the kernel keeps
+/// A raw socket that receives echo replies only, and gets every ICMP error: without `IP_RECVERR` the kernel keeps
 /// "host unreachable" to itself, as one that may pass (`raw_err` in
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/raw.c>).
 fn open(destination: IpAddr) -> io::Result<OwnedFd> {
@@ -229,7 +229,7 @@ impl Exchange {
 
     fn once(&mut self, sequence: u16, timeout: Duration) -> io::Result<PingOutcome> {
         self.write_request(sequence);
-        // What became of an earlier request too late to be told.
+        // What became of an earlier request too late to be reported.
         while take_queued_error(self.socket.as_fd()).is_ok() {}
         let sent = Instant::now();
         match self.socket.send(&self.packet) {

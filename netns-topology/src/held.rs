@@ -1,6 +1,6 @@
 //! A topology that a process holds: made of what it says and not of a file, and at hand until it is taken down.
 
-use crate::apply::{Progress, Tell, Work};
+use crate::apply::{Progress, ProgressReport, Work};
 use crate::converge::{converge, finish};
 use crate::error::{Error, Result};
 use crate::lab::Done;
@@ -41,8 +41,8 @@ pub struct HeldLab<'m> {
 
 impl<'m> HeldLab<'m> {
     /// Brings a topology up. `monitor` judges the ports of the host, in place of one that is loaded for that; its other ports
-    /// are left alone. After each change `tell` is called, in the calling thread, and says whether to go on: if not, what
-    /// is made by then stays, and the rest is not made.
+    /// are left alone. After each change `report` is called, in the calling thread, and says whether to go on: if not,
+    /// what is made by then stays, and the rest is not made.
     ///
     /// What fails is undone, and the record is removed.
     ///
@@ -53,7 +53,7 @@ impl<'m> HeldLab<'m> {
         topology: &Topology,
         record: Option<RecordFile>,
         monitor: Option<&'m Monitor>,
-        tell: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+        report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Self> {
         let entry = refuse_commands(topology).and_then(|()| match &record {
             Some(file) => Record::of_process(file.path()),
@@ -74,7 +74,7 @@ impl<'m> HeldLab<'m> {
         let mut lab =
             Self { store, record: entry, monitor, held: OpenNamespaces::new(), barriers: BTreeMap::new() };
         let mut changes = Vec::new();
-        let Err(error) = lab.work(topology, &mut changes, tell).map(drop) else { return Ok(lab) };
+        let Err(error) = lab.work(topology, &mut changes, report).map(drop) else { return Ok(lab) };
         if changes.is_empty() {
             // Refused before anything was made.
             lab.store.remove(&lab.record)?;
@@ -118,11 +118,11 @@ impl<'m> HeldLab<'m> {
     pub fn change(
         &mut self,
         topology: &Topology,
-        tell: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+        report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<Change>> {
         refuse_commands(topology)?;
         let mut changes = Vec::new();
-        self.work(topology, &mut changes, tell)?;
+        self.work(topology, &mut changes, report)?;
         Ok(changes)
     }
 
@@ -131,16 +131,16 @@ impl<'m> HeldLab<'m> {
     ///
     /// # Errors
     /// What the kernel refused; what is left stays on record.
-    pub fn down(mut self, tell: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> Result<Done> {
+    pub fn down(mut self, report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> Result<Done> {
         let mut changes = Vec::new();
         let ports = self.record.cables.iter().flatten().filter(|end| end.place.is_host());
         let ports: Vec<u32> = ports.filter_map(|end| end.index).collect();
         let nothing = Topology::default();
-        let mut taken = self.work(&nothing, &mut changes, tell);
+        let mut taken = self.work(&nothing, &mut changes, report);
         if let Err(failure) = &taken {
             // What was refused for a moment must not stay for good: few look for it once this process is gone.
             log::warn!("take down: {failure}; trying again");
-            taken = self.work(&nothing, &mut changes, tell);
+            taken = self.work(&nothing, &mut changes, report);
         }
         let done = Done { changes, was_up: true, left: taken? };
         if !self.store.is_nowhere() {
@@ -158,9 +158,9 @@ impl<'m> HeldLab<'m> {
         &mut self,
         topology: &Topology,
         changes: &mut Vec<Change>,
-        tell: &mut Tell<'_>,
+        report: &mut ProgressReport<'_>,
     ) -> Result<Vec<String>> {
-        let mut work = Work::new(&self.store, tell);
+        let mut work = Work::new(&self.store, report);
         work.monitor = self.monitor;
         work.held = std::mem::take(&mut self.held);
         work.barriers = std::mem::take(&mut self.barriers);

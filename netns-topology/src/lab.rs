@@ -12,6 +12,7 @@ use crate::plan::{Change, plan};
 use crate::processes::{self, CommandState};
 use crate::record::{Record, Store};
 use crate::topology::{LinkName, ShellCommand, Topology};
+use netns_ebpf::OverLimits;
 use netns_ebpf::layout::Violations;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -114,7 +115,7 @@ impl Lab {
     /// What [`Lab::up`] would change. Some of it may take more with it: see there.
     ///
     /// # Errors
-    /// As [`Lab::topology`]; [`Error::Conflict`] if something is in the way; if the kernel does not tell what is
+    /// As [`Lab::topology`]; [`Error::Conflict`] if something is in the way; if the kernel does not say what is
     /// there.
     pub fn diff(&self) -> Result<Vec<Change>> {
         let topology = self.topology()?;
@@ -131,11 +132,12 @@ impl Lab {
         self.up_with(&mut |_| {})
     }
 
-    /// As [`Lab::up`], and calls `tell` after each change, in the calling thread; not for those that undo what failed.
+    /// As [`Lab::up`], and calls `report` after each change, in the calling thread; not for those that undo what
+    /// failed.
     ///
     /// # Errors
     /// As [`Lab::up`].
-    pub fn up_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
+    pub fn up_with(&self, report: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
         let text = file::text_of(&self.given)?;
         let topology = file::parse(&self.given, &text)?;
         let store = self.lock()?;
@@ -149,7 +151,7 @@ impl Lab {
         let before = record.applied.clone();
         let was_up = Store::has(&record.file);
         let mut changes = Vec::new();
-        let mut go_on = |progress: &Progress<'_>| going_on(tell, progress);
+        let mut go_on = |progress: &Progress<'_>| going_on(report, progress);
         let mut work = Work::new(&store, &mut go_on);
         let outcome = converge(&mut work, &topology, &mut record, &mut changes).and_then(|()| {
             let applied = record.applied.replace(text);
@@ -207,18 +209,18 @@ impl Lab {
         self.down_with(&mut |_| {})
     }
 
-    /// As [`Lab::down`], and calls `tell` after each change, in the calling thread.
+    /// As [`Lab::down`], and calls `report` after each change, in the calling thread.
     ///
     /// # Errors
     /// As [`Lab::down`].
-    pub fn down_with(&self, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
+    pub fn down_with(&self, report: &mut dyn FnMut(&Progress<'_>)) -> Result<Done> {
         let store = self.lock()?;
         let Some(mut record) = Store::read(&self.path)? else {
             store.tidy_up(&self.path)?;
             return Ok(Done { changes: Vec::new(), was_up: false, left: Vec::new() });
         };
         let mut changes = Vec::new();
-        let mut go_on = |progress: &Progress<'_>| going_on(tell, progress);
+        let mut go_on = |progress: &Progress<'_>| going_on(report, progress);
         let mut work = Work::new(&store, &mut go_on);
         converge(&mut work, &Topology::default(), &mut record, &mut changes)?;
         let left = std::mem::take(&mut work.left);
@@ -231,17 +233,29 @@ impl Lab {
     /// policy was set up. Nothing if the topology is not up.
     ///
     /// # Errors
-    /// If the kernel does not tell.
+    /// If the kernel does not say.
     pub fn violations(&self) -> Result<Vec<(LinkName, Violations)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let judged = Observed::look(&Topology::default(), &record)?.judged;
         Ok(judged.into_iter().map(|(port, judged)| (port, judged.violations)).collect())
     }
 
+    /// What was over the limits of interfaces, each by the name of its port, of those that have limits, since the policy was set
+    /// up. Nothing if the topology is not up.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn over_limits(&self) -> Result<Vec<(LinkName, OverLimits)>> {
+        let Some(record) = self.record()? else { return Ok(Vec::new()) };
+        let judged = Observed::look(&Topology::default(), &record)?.judged.into_iter();
+        let limited = judged.filter(|(_, judged)| !judged.policy.limits.is_none());
+        Ok(limited.map(|(port, judged)| (port, judged.over)).collect())
+    }
+
     /// The commands that were started, and what has become of each. Nothing if the topology is not up.
     ///
     /// # Errors
-    /// If the record cannot be read, or the kernel does not tell.
+    /// If the record cannot be read, or the kernel does not say.
     pub fn commands(&self) -> Result<Vec<(ShellCommand, CommandState)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let (running, stored) = (processes::running(&record.mark(), &record)?, self.stored()?);
@@ -295,7 +309,7 @@ fn followed(mut path: PathBuf) -> PathBuf {
     path
 }
 
-fn going_on(tell: &mut dyn FnMut(&Progress<'_>), progress: &Progress<'_>) -> ControlFlow<()> {
-    tell(progress);
+fn going_on(report: &mut dyn FnMut(&Progress<'_>), progress: &Progress<'_>) -> ControlFlow<()> {
+    report(progress);
     ControlFlow::Continue(())
 }

@@ -14,7 +14,9 @@ use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Ahead, Clsact, Mode, Monitor, MonitorError, Policy, Trace};
+use netns_ebpf::{
+    Ahead, Clsact, EgressPolicy, EgressTable, Mode, Monitor, MonitorError, OverLimits, Policy, Trace,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -52,8 +54,12 @@ pub struct Observed {
 pub struct JudgedPort {
     /// By what.
     pub policy: Policy,
+    /// Where it may send to, and what is done about the rest; `None` for everywhere.
+    pub egress: Option<(EgressTable, Mode)>,
     /// What was found wrong.
     pub violations: Violations,
+    /// What was over its limits.
+    pub over: OverLimits,
 }
 
 /// A way out of a bridge.
@@ -82,7 +88,7 @@ impl Observed {
     /// Looks. Nothing is changed.
     ///
     /// # Errors
-    /// If the kernel does not tell.
+    /// If the kernel does not say.
     pub fn look(topology: &Topology, record: &Record) -> Result<Self> {
         let scope = Scope::of_file(record);
         let mut observed = Self::look_at(topology, record, &scope)?;
@@ -263,15 +269,16 @@ impl Observed {
                     self.hosts.insert(name, is_present);
                 }
             }
+            let mut tables = BTreeMap::new();
             for (name, index) in ports {
                 let (mut judged, ahead) = match &monitor {
-                    Some(monitor) => judged(monitor, &mut socket, index)?,
+                    Some(monitor) => judged(monitor, &mut tables, &mut socket, index)?,
                     None => (None, Vec::new()),
                 };
                 if !ahead.is_empty() {
                     self.ahead.insert(name.clone(), ahead);
                 }
-                if let Some(JudgedPort { policy, violations }) = &mut judged {
+                if let Some(JudgedPort { policy, violations, .. }) = &mut judged {
                     let dropped = unjudged.iter().filter(|one| one.port == index).map(|one| one.packets);
                     violations.packets[usize::from(Reason::Unjudged.code())] += dropped.sum::<u64>();
                     // What is enforced takes both the programs and the barrier.
@@ -325,14 +332,27 @@ impl Observed {
 /// What a monitor knows of a port, if that carries both of its programs, and what runs before them.
 fn judged(
     monitor: &Monitor,
+    tables: &mut BTreeMap<EgressPolicy, EgressTable>,
     socket: &mut RouteSocket,
     index: u32,
 ) -> Result<(Option<JudgedPort>, Vec<Ahead>)> {
     let (Some(slot), Some(ahead)) = (monitor.slot(index), monitor.ahead(socket, index)?) else {
         return Ok((None, Vec::new()));
     };
-    let policy = monitor.policy(slot);
-    Ok((policy.map(|policy| JudgedPort { policy, violations: monitor.violations(slot) }), ahead))
+    let Some(policy) = monitor.policy(slot) else { return Ok((None, ahead)) };
+    let egress = match monitor.egress_of(slot) {
+        Some((egress, mode)) => {
+            // Many ports share one.
+            let table = match tables.get(&egress) {
+                Some(table) => table.clone(),
+                None => tables.entry(egress).insert_entry(monitor.egress_table(egress)?).get().clone(),
+            };
+            Some((table, mode))
+        }
+        None => None,
+    };
+    let (violations, over) = (monitor.violations(slot), monitor.over_limits(slot));
+    Ok((Some(JudgedPort { policy, egress, violations, over }), ahead))
 }
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC

@@ -1,4 +1,4 @@
-//! Options of bridges and ports: what they are unless told otherwise, and which differ.
+//! Options of bridges and ports: what they are by default, and which differ.
 
 use netns_core::option::{OptionValue, Options};
 

@@ -1,9 +1,10 @@
 //! What an interface may send.
 
+use crate::egress::PortEgress;
 use crate::group::Group;
 use netns_core::{IpNet, MacAddress};
 use netns_ebpf::packet::{HostAccess, Permissions, Rules, RulesFull, Service};
-use netns_ebpf::{Mode, Policy};
+use netns_ebpf::{Limits, Mode, Policy};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -47,6 +48,10 @@ pub struct PortPolicy {
     pub no_forward: bool,
     /// The group that its port is in.
     pub group: Group,
+    /// Where it may send to; `None` for everywhere.
+    pub egress: Option<PortEgress>,
+    /// How much may pass its port, both ways, whatever the mode.
+    pub limits: Limits,
 }
 
 impl PortPolicy {
@@ -76,7 +81,8 @@ impl PortPolicy {
         if self.no_forward {
             rules = rules.without_forwarding();
         }
-        Ok(Policy { mode: self.mode, group, ..Policy::new(rules) })
+        let limits = self.limits.chosen();
+        Ok(Policy { mode: self.mode, group, limits, ..Policy::new(rules) })
     }
 
     /// Whether the host is not wholly within reach, or is not to pass everything on.
@@ -133,7 +139,11 @@ impl fmt::Display for PortPolicy {
             }
         }
         f.write_str(if self.no_forward { " no-forward" } else { "" })?;
-        if self.group == Group::default() { Ok(()) } else { write!(f, " group {}", self.group) }
+        self.egress.iter().try_for_each(|egress| write!(f, " egress {egress}"))?;
+        if self.group != Group::default() {
+            write!(f, " group {}", self.group)?;
+        }
+        if self.limits.is_none() { Ok(()) } else { write!(f, " limit {}", self.limits) }
     }
 }
 

@@ -211,7 +211,7 @@ pub(crate) fn stop(record: &Path, known: &Record, commands: &BTreeSet<&ShellComm
         if !asked || waited > PATIENCE {
             let signal = if asked { Signal::KILL } else { Signal::TERM };
             for process in &left {
-                // What has ended since need not be told.
+                // What has ended since need not be reported.
                 let _ = pidfd_send_signal(&process.fd, signal);
             }
             asked = true;

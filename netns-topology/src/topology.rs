@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// The MTU of a link that is given none.
 pub const DEFAULT_MTU: u32 = 1500;
-/// How long a bridge remembers an address, unless told otherwise: the kernel's default.
+/// How long a bridge remembers an address: the kernel's default.
 pub const DEFAULT_AGEING: Duration = Duration::from_mins(5);
 
 /// Where something is: in the namespace that the topology is brought up from, or in one that is made for it.

@@ -12,6 +12,7 @@ use crate::topology::cli::{
 use crate::watch::arguments::{WatchArguments, interval, seconds};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use netns_core::{IfName, IpNet};
+use netns_ebpf::Limits;
 use netns_topology::PublishedPorts;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ pub(crate) fn command() -> clap::Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build a bridged set of namespaces, prove that they reach each other and the host, show what passes.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Bring up the topology that a file describes, or change what differs from it.
     Up(UpArguments),
     /// Take down what was brought up of a topology file.
@@ -124,6 +125,14 @@ pub(crate) struct RunArguments {
     /// of UDP at one address. May be given several times.
     #[arg(long, value_name = "PORTS", conflicts_with = "isolated")]
     pub(crate) publish: Vec<PublishedPorts>,
+    /// Where the namespaces may send to: an egress policy, with the keys of a topology's `[egress.NAME]`. What it refuses is
+    /// counted, and dropped with --enforce.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) egress: Option<PathBuf>,
+    /// How much may pass between each namespace and the bridge, in tc's words: 100mbit both ways, or
+    /// in=1gbit,out=100mbit,out=10kpps,burst=1mb,quota=10gb. What is over it is dropped and counted.
+    #[arg(long, value_name = "LIMITS")]
+    pub(crate) limit: Option<Limits>,
     /// Do all of it inside a private host namespace; the machine's own network is not touched.
     #[arg(long)]
     pub(crate) isolated: bool,

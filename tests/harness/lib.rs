@@ -20,7 +20,9 @@ mod capture;
 mod host;
 mod interrupt;
 mod kernel;
+mod machine;
 mod oracle;
+mod root;
 mod scratch;
 mod skip;
 mod sys;
@@ -38,7 +40,9 @@ pub use kernel::{
     has_tun, has_vlan_filtering, ipv4_words, kernel_version, needs_kernel, needs_option, needs_tun,
     vlans_of_an_entry, words_since,
 };
+pub use machine::{Machine, Ran};
 pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, signal, tc, tc_json};
+pub use root::{SERVE, busybox_root};
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};
 pub use sys::{

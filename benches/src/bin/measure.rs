@@ -1,4 +1,4 @@
-//! Measures everything, and says what it found: JSON objects on stdout, a line each. Those with `progress` tell how far
+//! Measures everything, and says what it found: JSON objects on stdout, a line each. Those with `progress` say how far
 //! it is; the last one has the `report`. `cargo xtask bench` makes something to look at of it.
 
 use benches::allocations::CountingAllocator;

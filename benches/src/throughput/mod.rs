@@ -25,7 +25,7 @@ const SLOWER: f64 = 1.053;
 /// For how many turns bridges of these sizes stay: the larger they are, the longer it takes to make them.
 const TURNS: [usize; 3] = [5, 10, 40];
 
-/// Measures with at least `turns` turns for each; `progress` is told of every size.
+/// Measures with at least `turns` turns for each; `progress` is called for every size.
 ///
 /// # Errors
 /// If the kernel refuses, or nft is not there.

@@ -2,6 +2,7 @@
 
 use super::config::{BridgeConfig, Ipam};
 use super::detach::{self, PLUGIN, address_line};
+use super::guard::{self, GuardedPort};
 use super::hiding;
 use super::shared_bridge;
 use crate::attachment_result::{AttachmentResult, ResultInterface, ResultRoute};
@@ -80,9 +81,23 @@ impl Attaching<'_> {
         }
         let bridge = shared_bridge::ensure(&mut self.socket, self.config)?;
         let mac = self.config.mac.unwrap_or_else(random::mac);
+        let held = match self.config.guard {
+            None => None,
+            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, mode)?, mode)),
+        };
         let port = self.make_pair(&bridge, mac)?;
+        let guarded = match held {
+            None => None,
+            Some((held, mode)) => {
+                let Self { request, config, socket, record, .. } = self;
+                Some(GuardedPort::make(request, config, held, socket, record, (&port, mode, mac))?)
+            }
+        };
         let interface = link::get(&mut self.inside_socket, self.name)?;
         let mut result = self.ask_for_addresses()?;
+        if let Some(guarded) = guarded {
+            guarded.allow(&result)?;
+        }
         result.interfaces = vec![
             described(&bridge, ""),
             described(&port, ""),
@@ -136,7 +151,8 @@ impl Attaching<'_> {
                 peer_mac: Some(mac),
                 mtu: self.config.mtu,
                 bridge: Some(bridge.index),
-                up: true,
+                // A port that is to be judged comes up when it is.
+                up: self.config.guard.is_none(),
                 peer_namespace: Some(self.inside.as_fd()),
                 ..Veth::new(name, self.name)
             };
@@ -149,6 +165,12 @@ impl Attaching<'_> {
                     if attempt == ATTEMPTS {
                         return Err(error.into());
                     }
+                }
+                Err(error) if error.kind() == ErrorKind::Exhausted => {
+                    return Err(match shared_bridge::fullness(&mut self.socket, bridge)? {
+                        Some(why) => CniFailure::new(FailureCode::Unavailable, why),
+                        None => error.into(),
+                    });
                 }
                 Err(error) => return Err(error.into()),
             }

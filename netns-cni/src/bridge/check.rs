@@ -1,8 +1,8 @@
 //! `CHECK`: whether the attachment is as `ADD` left it.
 
 use super::config::{BridgeConfig, Ipam};
-use super::hiding;
 use super::shared_bridge;
+use super::{guard, hiding};
 use crate::attachment_result::{AttachmentResult, ResultInterface};
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -38,6 +38,10 @@ pub(super) fn check(request: &PluginRequest) -> Outcome<()> {
     check_port(port, &config, &expected)?;
     let indexes = (bridge.index, port.index);
     if let Some(words) = hiding::missing(request, &config, indexes, interface.mac, &expected)? {
+        return damaged(format!("{words} is missing"));
+    }
+    let places = (bridge.index, port);
+    if let Some(words) = guard::missing(request, &config, &mut host, places, interface.mac, &expected)? {
         return damaged(format!("{words} is missing"));
     }
     check_addresses(&mut within, &interface, &expected)?;

@@ -4,6 +4,7 @@ use crate::attachment_result::ResultDns;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
 use netns_core::{IfName, MacAddress};
+use netns_ebpf::Mode;
 use serde_json::Value;
 
 const DEFAULT_BRIDGE: &str = "cni0";
@@ -25,6 +26,8 @@ pub(super) struct BridgeConfig {
     /// Whether the interface in the container stays down.
     pub(super) without_interface: bool,
     pub(super) isolated: bool,
+    /// What is done about frames that the container may not send; `None` if they are not looked at.
+    pub(super) guard: Option<Mode>,
     /// The MAC address that is asked for.
     pub(super) mac: Option<MacAddress>,
     pub(super) ipam: Ipam,
@@ -75,6 +78,7 @@ impl BridgeConfig {
             spoof_check: keys.boolean("macspoofchk")?,
             without_interface: keys.boolean("disableContainerInterface")?,
             isolated: keys.boolean("portIsolation")?,
+            guard: guard(request)?,
             mac: requested_mac(request)?,
             ipam: Ipam::read(request)?,
             dns: (dns != ResultDns::default()).then_some(dns),
@@ -85,8 +89,24 @@ impl BridgeConfig {
         if config.without_interface && config.ipam != Ipam::Without {
             return Err(invalid("disableContainerInterface and ipam exclude each other"));
         }
+        if config.guard.is_some() && config.ipam == Ipam::Without {
+            return Err(invalid("guard takes addresses, and there is no ipam to give any"));
+        }
         Ok(config)
     }
+}
+
+/// The key of our own.
+pub(super) fn guard(request: &PluginRequest) -> Outcome<Option<Mode>> {
+    Ok(match request.keys().text("guard")?.unwrap_or_default() {
+        "" => None,
+        "observe" => Some(Mode::Observe),
+        "enforce" => Some(Mode::Enforce),
+        other => {
+            let why = "the mode is none of observe, enforce";
+            return Err(CniFailure::unsupported("guard", &Value::from(other), why));
+        }
+    })
 }
 
 /// Keys that the reference's plugin honours and this one cannot.

@@ -1,7 +1,7 @@
 //! Taking a container off its network: what `DEL`, `GC` and an `ADD` that failed have in common.
 
 use super::config::Ipam;
-use super::hiding;
+use super::{guard, hiding};
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
 use crate::request::PluginRequest;
@@ -22,6 +22,8 @@ const ADDRESS: &str = "address";
 pub(super) struct AttachmentParts {
     pub(super) links: Vec<RecordedLink>,
     pub(super) addresses: Vec<IpAddr>,
+    /// Ports that have a slot of the program, each with its bridge, by index.
+    pub(super) guarded: Vec<(u32, u32)>,
 }
 
 impl AttachmentParts {
@@ -33,6 +35,7 @@ impl AttachmentParts {
                 .filter(|line| line.key() == ADDRESS)
                 .filter_map(|line| line.parse(0))
                 .collect(),
+            guarded: guard::read(lines).into_iter().collect(),
         }
     }
 }
@@ -97,6 +100,10 @@ fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailu
         Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
         Err(failure) => failures.push(failure),
     }
+    // As long as a port may be there it keeps its slot.
+    if failures.is_empty() {
+        failures.extend(guard::release(socket, &made.guarded).err());
+    }
     failures
 }
 
@@ -157,6 +164,7 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
     let mut all = AttachmentParts::default();
     for made in stale.iter().map(|record| AttachmentParts::read(record.lines())) {
         all.links.extend(made.links);
+        all.guarded.extend(made.guarded);
     }
     failures.extend(remove_made(&mut socket, &all));
     failures.extend(hiding::collect(&request.network, &valid).err());

@@ -1,6 +1,7 @@
 //! `ipMasq` and `macspoofchk`: what the packet filter has of a container.
 
-use super::config::BridgeConfig;
+use super::config::{self, BridgeConfig};
+use super::guard;
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, Outcome};
 use crate::filters::{
@@ -69,6 +70,9 @@ pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
             failures.extend(table.remove(sets, is_its).err());
         }
     }
+    if config::guard(request)?.is_some() {
+        failures.extend(FilterTable::Bridge.remove(&guard::SETS, is_its).err());
+    }
     CniFailure::all(failures)
 }
 
@@ -80,7 +84,9 @@ pub(super) fn collect(network: &str, valid: &BTreeSet<(String, String)>) -> Outc
         .collect();
     let is_stale = |comment: &str| is_of_network(comment, network) && !owners.contains(comment);
     let mut failures = Vec::new();
-    for (table, sets) in [(FilterTable::Inet, &INET[..]), (FilterTable::Bridge, &BRIDGE)] {
+    for (table, sets) in
+        [(FilterTable::Inet, &INET[..]), (FilterTable::Bridge, &BRIDGE), (FilterTable::Bridge, &guard::SETS)]
+    {
         failures.extend(table.remove(sets, is_stale).err());
         failures.extend(table.tidy().err());
     }

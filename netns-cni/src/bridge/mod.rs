@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod config;
 mod detach;
+mod guard;
 mod hiding;
 mod shared_bridge;
 
@@ -14,7 +15,7 @@ use crate::filters::unavailable_without_filters;
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
 use config::{BridgeConfig, Ipam};
-use netns_core::{RouteSocket, bridge as kernel_bridge, link};
+use netns_core::{RouteSocket, link};
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     attach::attach(request)
@@ -31,31 +32,31 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
 /// `GC`; of a network without attachments the bridge goes too.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     detach::collect(request)?;
-    if request.valid_attachments()?.is_empty() {
-        shared_bridge::remove(&mut RouteSocket::open()?, BridgeConfig::read(request)?.bridge)?;
+    let is_last = request.valid_attachments()?.is_empty();
+    let config = BridgeConfig::read(request)?;
+    let mut socket = RouteSocket::open()?;
+    if config.guard.is_some() {
+        guard::collect(&mut socket, config.bridge, is_last)?;
     }
-    Ok(())
+    if is_last { shared_bridge::remove(&mut socket, config.bridge) } else { Ok(()) }
 }
 
 /// `STATUS`: whether the next `ADD` would find privileges, a place on the bridge, and an address.
 pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     let config = BridgeConfig::read(request)?;
     crate::unavailable_without_privilege()?;
-    if config.masquerade || config.spoof_check {
+    if config.masquerade || config.spoof_check || config.guard.is_some() {
         unavailable_without_filters()?;
     }
     let mut socket = RouteSocket::open()?;
     if let Ok(link) = link::get(&mut socket, config.bridge) {
-        let refused = |why: &str| {
-            let why = format!("{}: {why}", config.bridge);
-            Err(CniFailure::new(FailureCode::Unavailable, why))
+        let why = if link.bridge().is_none() {
+            Some(format!("{}: there is such a link, and it is no bridge", link.name))
+        } else {
+            shared_bridge::fullness(&mut socket, &link)?
         };
-        if link.bridge().is_none() {
-            return refused("there is such a link, and it is no bridge");
-        }
-        let ports = link::list_ports(&mut socket, link.index)?.len();
-        if ports >= kernel_bridge::MAX_PORTS as usize {
-            return refused("the bridge has all the ports that it can have");
+        if let Some(why) = why {
+            return Err(CniFailure::new(FailureCode::Unavailable, why));
         }
     }
     match &config.ipam {

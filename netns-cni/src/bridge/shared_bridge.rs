@@ -42,6 +42,18 @@ pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome
     Ok(link)
 }
 
+/// The words of a bridge that takes no further port.
+pub(super) fn fullness(socket: &mut RouteSocket, bridge: &Link) -> Outcome<Option<String>> {
+    let ports = link::list_ports(socket, bridge.index)?.len();
+    let is_full = ports >= bridge::MAX_PORTS as usize;
+    Ok(is_full.then(|| {
+        format!(
+            "{} has all the ports that it can have, {ports}: further containers take another bridge",
+            bridge.name
+        )
+    }))
+}
+
 fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
     let name = config.bridge;
     let mut record = attachments::begin_bridge(name.as_str())?;

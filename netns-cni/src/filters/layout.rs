@@ -2,7 +2,8 @@
 //! of a set.
 
 use super::sets::{
-    ADDRESSED, ALLOWED, CHECKED, HAIRPIN, HIDDEN, LOCALNET, NEAR, NamedSet, PORTS, SetPair, VEILED,
+    ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
+    PARTED, PORTS, SAME, SetPair, VEILED, WALLED,
 };
 use netns_core::nftables::{
     Base, Chain, Comparison, CtKey, DESTINATION_CHANGED, Expressions, Family, FibAddress, Header, InetHook,
@@ -15,21 +16,26 @@ use netns_core::nftables::{
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
 const BEFORE_DSTNAT: i32 = -150;
+/// `filter`.
+const FILTER: i32 = 0;
 /// As the reference's filter of MAC addresses: before bridges look at what came in.
 const BRIDGE_FIRST: i32 = -300;
+/// `NF_BR_FORWARD`.
+const BRIDGE_FORWARD: u32 = 2;
 /// `lo` has it in every namespace.
 const LOOPBACK: u32 = 1;
 
-pub(super) const INET_SETS: [NamedSet; 13] = {
+pub(super) const INET_SETS: [NamedSet; 18] = {
     let [a, b] = PORTS.both();
     let [c, d] = ADDRESSED.both();
     let [e, f] = HIDDEN.both();
     let [g, h] = NEAR.both();
     let [i, j] = HAIRPIN.both();
     let [k, l] = VEILED.both();
-    [a, b, c, d, e, f, g, h, i, j, k, l, LOCALNET]
+    let [m, n] = WALLED.both();
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, LOCALNET, KEPT, PARTED, SAME]
 };
-pub(super) const BRIDGE_SETS: [NamedSet; 2] = [CHECKED, ALLOWED];
+pub(super) const BRIDGE_SETS: [NamedSet; 5] = [CHECKED, ALLOWED, APART, BARRED, JUDGED];
 
 /// A family of addresses: where they are in packets, and how many words of a register they take.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +112,29 @@ pub(super) fn encode_inet(transaction: &mut Transaction, table: Table<'_>) {
         rule.lookup(Register::One, &LOCALNET.set(table));
         rule.payload(Header::Network, V4.destination, 1, Register::One);
         rule.compare(Register::One, Comparison::Equal, &[127]);
+        rule.verdict(RuleVerdict::Drop);
+    });
+    encode_forward(transaction, table);
+}
+
+/// What `ingressPolicy` keeps out. A link that has both policies, of two networks, has the stricter one.
+fn encode_forward(transaction: &mut Transaction, table: Table<'_>) {
+    let chain = Chain { table, name: "forward", base: Some(Base::inet(InetHook::Forward, FILTER)) };
+    chain::encode_create(transaction, &chain);
+    for (set, verdict) in [(PARTED, RuleVerdict::Drop), (SAME, RuleVerdict::Return)] {
+        rule::encode_append(transaction, &chain, |rule| {
+            rule.meta(MetaKey::InputIndex, Register::Word(0));
+            rule.meta(MetaKey::OutputIndex, Register::Word(1));
+            rule.lookup(Register::One, &set.set(table));
+            rule.verdict(verdict);
+        });
+    }
+    rule::encode_append(transaction, &chain, |rule| {
+        for link in [MetaKey::InputIndex, MetaKey::OutputIndex] {
+            rule.meta(link, Register::One);
+            rule.lookup(Register::One, &KEPT.set(table));
+        }
+        rule.counter();
         rule.verdict(RuleVerdict::Drop);
     });
 }
@@ -201,4 +230,47 @@ pub(super) fn encode_bridge(transaction: &mut Transaction, table: Table<'_>) {
         rule.counter();
         rule.verdict(RuleVerdict::Drop);
     });
+    // Without br_netfilter, frames that stay on a bridge meet no rule of IP packets.
+    let chain = Chain { table, name: "forward", base: Some(Base::filter(BRIDGE_FORWARD, FILTER)) };
+    chain::encode_create(transaction, &chain);
+    rule::encode_append(transaction, &chain, |rule| {
+        for link in [MetaKey::InputIndex, MetaKey::OutputIndex] {
+            rule.meta(link, Register::One);
+            rule.lookup(Register::One, &APART.set(table));
+        }
+        rule.counter();
+        rule.verdict(RuleVerdict::Drop);
+    });
+    encode_barrier(transaction, table);
+}
+
+/// What a port sent and no program has seen: see [`netns_core::barrier`], whose rules these are, with the mark in a set.
+fn encode_barrier(transaction: &mut Transaction, table: Table<'_>) {
+    let unjudged = |rule: &mut Expressions<'_, '_>| {
+        rule.meta(MetaKey::InputIndex, Register::One);
+        rule.lookup(Register::One, &BARRED.set(table));
+        rule.counter();
+        rule.verdict(RuleVerdict::Drop);
+    };
+    for (name, base) in [("barrier", Base::prerouting(i32::MIN)), ("reserved", Base::input(i32::MIN))] {
+        let chain = Chain { table, name, base: Some(base) };
+        chain::encode_create(transaction, &chain);
+        if name == "reserved" {
+            // At this hook others' rules may have changed the priority of all but those that bridges keep for themselves,
+            // 01:80:c2:00:00:00 to 0f.
+            rule::encode_append(transaction, &chain, |rule| {
+                rule.payload(Header::Link, 0, 6, Register::One);
+                rule.mask(Register::One, [0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]);
+                rule.compare(Register::One, Comparison::NotEqual, &[0x01, 0x80, 0xc2, 0, 0, 0]);
+                rule.verdict(RuleVerdict::Accept);
+            });
+        }
+        rule::encode_append(transaction, &chain, |rule| {
+            rule.meta(MetaKey::InputIndex, Register::Word(0));
+            rule.meta(MetaKey::Priority, Register::Word(1));
+            rule.lookup(Register::One, &JUDGED.set(table));
+            rule.verdict(RuleVerdict::Accept);
+        });
+        rule::encode_append(transaction, &chain, unjudged);
+    }
 }

@@ -10,7 +10,8 @@ mod sets;
 
 pub(crate) use owner::{ElementOwner, is_of_network};
 pub(crate) use sets::{
-    ADDRESSED, ALLOWED, CHECKED, HAIRPIN, HIDDEN, LOCALNET, NEAR, NamedSet, PORTS, SetEntry, VEILED,
+    ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
+    PARTED, PORTS, SAME, SetEntry, VEILED, WALLED,
 };
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -19,7 +20,7 @@ use netns_core::nftables::{Family, NftSocket, Table, Transaction, table};
 use netns_core::{Error, ErrorKind};
 
 /// What both tables are called.
-const NAME: &str = "netns-cni";
+pub(crate) const NAME: &str = "netns-cni";
 /// How often others may change the tables while we do.
 const ATTEMPTS: u32 = 64;
 
@@ -53,6 +54,17 @@ impl FilterTable {
     /// # Errors
     /// Code 100 if one of them is another's: a port that is published already.
     pub(crate) fn add(self, owner: &ElementOwner, network: &str, entries: &[SetEntry]) -> Outcome<()> {
+        self.add_with(owner, network, entries, &[])
+    }
+
+    /// The same, with elements that are nobody's own and may be there.
+    pub(crate) fn add_with(
+        self,
+        owner: &ElementOwner,
+        network: &str,
+        entries: &[SetEntry],
+        common: &[SetEntry],
+    ) -> Outcome<()> {
         let mut socket = NftSocket::open()?;
         let mut replaced: Vec<&SetEntry> = Vec::new();
         for _ in 0..ATTEMPTS {
@@ -68,6 +80,10 @@ impl FilterTable {
                     ..Element::default()
                 };
                 element::encode_create(&mut transaction, self.table(), entry.set.name, [element].into_iter());
+            }
+            for entry in common {
+                let key = [entry.key.bytes()];
+                element::encode_add(&mut transaction, self.table(), entry.set.name, key.into_iter());
             }
             match socket.commit(&mut transaction) {
                 Ok(()) => return Ok(()),
@@ -158,6 +174,17 @@ impl FilterTable {
         Ok(None)
     }
 
+    /// The same of elements that are nobody's own.
+    pub(crate) fn missing_common(self, entries: &[SetEntry]) -> Outcome<Option<String>> {
+        let mut socket = NftSocket::open()?;
+        for entry in entries {
+            if self.get(&mut socket, entry)?.is_none() {
+                return Ok(Some(entry.words.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes the elements of these sets whose comment is meant.
     pub(crate) fn remove(self, sets: &[NamedSet], is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
         let mut socket = NftSocket::open()?;
@@ -186,6 +213,37 @@ impl FilterTable {
         Err(busy())
     }
 
+    /// Removes the links of sets of these, which are nobody's own, that no element of `used` has at the end of its key. If
+    /// somebody changes any table meanwhile, they stay.
+    pub(crate) fn remove_unused(self, common: &[NamedSet], used: &[NamedSet]) -> Outcome<()> {
+        let mut socket = NftSocket::open()?;
+        let generation = socket.generation()?;
+        let list =
+            |socket: &mut NftSocket, set: &NamedSet| match element::list(socket, self.table(), set.name) {
+                Err(error) if is_nothing(&error) => Ok(Vec::new()),
+                other => other,
+            };
+        let mut links = Vec::new();
+        for set in used {
+            links.extend(list(&mut socket, set)?.into_iter().filter_map(|element| link_of(&element.key)));
+        }
+        let mut transaction = Transaction::for_generation(generation);
+        for set in common {
+            for element in list(&mut socket, set)? {
+                if link_of(&element.key).is_some_and(|link| !links.contains(&link)) {
+                    self.encode_remove(&mut transaction, *set, &element.key);
+                }
+            }
+        }
+        if transaction.requests() == 0 {
+            return Ok(());
+        }
+        match socket.commit(&mut transaction) {
+            Err(error) if is_nothing(&error) || error.kind() == ErrorKind::Interrupted => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     fn encode_remove(self, transaction: &mut Transaction, set: NamedSet, key: &[u8]) {
         element::encode_remove(transaction, self.table(), set.name, [key].into_iter());
     }
@@ -209,6 +267,11 @@ impl FilterTable {
             other => Ok(other?),
         }
     }
+}
+
+/// The link at the end of a key.
+fn link_of(key: &[u8]) -> Option<[u8; 4]> {
+    key.last_chunk().copied()
 }
 
 /// No such table, or a kernel without any.

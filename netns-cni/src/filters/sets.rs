@@ -4,7 +4,7 @@ use netns_core::MacAddress;
 use netns_core::nftables::{KeyType, MapData, Set, SetOptions, Table};
 use std::net::{IpAddr, SocketAddr};
 
-use KeyType::{EthernetAddress, InterfaceIndex, InternetProtocol, Ipv4Address, Ipv6Address, Port};
+use KeyType::{EthernetAddress, InterfaceIndex, InternetProtocol, Ipv4Address, Ipv6Address, Mark, Port};
 
 /// A set or a map of one of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +75,26 @@ pub(crate) const VEILED: SetPair = SetPair {
 };
 /// Links on which the host lets packets from 127.0.0.0/8 out; none to it may come in there.
 pub(crate) const LOCALNET: NamedSet = NamedSet { key: InterfaceIndex, ..named("localnet", 13, &[]) };
+/// Containers whose network has an `ingressPolicy` of `firewall`, each with the link to it. No rule looks there: it says until
+/// when a link is in [`KEPT`] and [`PARTED`], which several containers share.
+pub(crate) const WALLED: SetPair = SetPair {
+    v4: named("walled4", 14, &[Ipv4Address, InterfaceIndex]),
+    v6: named("walled6", 15, &[Ipv6Address, InterfaceIndex]),
+};
+/// Links of networks between which nothing passes.
+pub(crate) const KEPT: NamedSet = NamedSet { key: InterfaceIndex, ..named("kept", 16, &[]) };
+/// Links of networks in which nothing passes from one container to another.
+pub(crate) const PARTED: NamedSet = named("parted", 17, &[InterfaceIndex, InterfaceIndex]);
+/// Each of [`KEPT`] with itself: what comes in by a network and leaves by it.
+pub(crate) const SAME: NamedSet = named("same", 18, &[InterfaceIndex, InterfaceIndex]);
+/// Ports of bridges between which nothing passes.
+pub(crate) const APART: NamedSet = NamedSet { key: InterfaceIndex, ..named("apart", 3, &[]) };
 /// Ports of bridges whose frames are looked at, and the source addresses that those may have.
 pub(crate) const CHECKED: NamedSet = NamedSet { key: InterfaceIndex, ..named("checked", 1, &[]) };
+/// Ports of bridges whose frames are dropped unless the program at the port has marked them.
+pub(crate) const BARRED: NamedSet = NamedSet { key: InterfaceIndex, ..named("barred", 4, &[]) };
+/// Each of them with the mark, which the frames have as their priority.
+pub(crate) const JUDGED: NamedSet = named("judged", 5, &[InterfaceIndex, Mark]);
 /// See [`CHECKED`].
 pub(crate) const ALLOWED: NamedSet = named("allowed", 2, &[InterfaceIndex, EthernetAddress]);
 
@@ -173,6 +191,18 @@ impl SetEntry {
         Self { set: NEAR.of(address), key, data: None, words: format!("the address {address}") }
     }
 
+    /// A container's address and the link to its network, whose `ingressPolicy` holds.
+    pub(crate) fn walled(address: IpAddr, link: u32) -> Self {
+        let key = Parts::default().address(address).index(link);
+        Self { set: WALLED.of(address), key, data: None, words: format!("the address {address}") }
+    }
+
+    /// A link twice, of a set of pairs of links.
+    pub(crate) fn pair(set: NamedSet, index: u32) -> Self {
+        let key = Parts::default().index(index).index(index);
+        Self { set, key, data: None, words: format!("the link {index}") }
+    }
+
     /// A source and a destination.
     pub(crate) fn hairpin(source: IpAddr, destination: IpAddr) -> Self {
         let key = Parts::default().address(source).address(destination);
@@ -182,6 +212,12 @@ impl SetEntry {
     /// A link, of a set of links.
     pub(crate) fn link(set: NamedSet, index: u32) -> Self {
         Self { set, key: Parts::default().index(index), data: None, words: format!("the link {index}") }
+    }
+
+    /// A port of a bridge and the mark of its frames.
+    pub(crate) fn judged(port: u32, stamp: u32) -> Self {
+        let key = Parts::default().index(port).index(stamp);
+        Self { set: JUDGED, key, data: None, words: format!("the link {port}") }
     }
 
     /// A port of a bridge and the source address of its frames.

@@ -5,7 +5,7 @@ use crate::runtime::{Answer, Plugins, answer};
 use crate::{ONE, containers, ours};
 use serde_json::{Value, json};
 
-const NAMES: [&str; 6] = ["netns-cni", "bridge", "host-local", "loopback", "portmap", "tuning"];
+const NAMES: [&str; 7] = ["netns-cni", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"];
 
 fn call(plugin: &str, variables: &[(&str, &str)], input: &str) -> Answer {
     answer(&mut Plugins::ours().command(plugin, variables.iter().copied()), input.as_bytes())
@@ -162,7 +162,7 @@ fn a_name_that_is_no_plugin_of_ours_is_refused() {
         let mut command = std::process::Command::new(path);
         answer(command.env_clear().env("CNI_COMMAND", "VERSION"), b"{}")
     };
-    let (code, text) = link("firewall").failure();
-    assert_eq!((code, text.contains("\"firewall\"")), (7, true), "{text}");
+    let (code, text) = link("bandwidth").failure();
+    assert_eq!((code, text.contains("\"bandwidth\"")), (7, true), "{text}");
     link("netns-cni-0.1").fine();
 }

@@ -3,8 +3,11 @@
 
 mod bridge;
 mod damage;
+mod firewall;
 mod front;
+mod guard;
 mod host_local;
+mod many;
 mod outside;
 mod portmap;
 mod reference;

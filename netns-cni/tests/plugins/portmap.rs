@@ -156,16 +156,11 @@ fn everything_in_one_call() {
         runtime.list["plugins"][0]["type"] = json!("netns-cni");
         runtime.list["plugins"][0]["capabilities"] = json!({"portMappings": true});
         runtime.capabilities = json!({ "portMappings": two_ports() });
-        for (key, value) in
-            [("guard", json!("enforce")), ("runtimeConfig", json!({"bandwidth": {"ingressRate": 7}}))]
-        {
-            let mut refused = crate::ours("1.1.0");
-            refused.list["plugins"][0]["type"] = json!("netns-cni");
-            refused.list["plugins"][0][key] = value;
-            let (code, text) = refused.add(ONE).failure();
-            assert_eq!(code, 2, "{text}");
-            assert!(text.contains("enforce") || text.contains("{\"ingressRate\":7}"), "{text}");
-        }
+        let mut refused = crate::ours("1.1.0");
+        refused.list["plugins"][0]["type"] = json!("netns-cni");
+        refused.list["plugins"][0]["runtimeConfig"] = json!({"bandwidth": {"ingressRate": 7}});
+        let (code, text) = refused.add(ONE).failure();
+        assert_eq!((code, text.contains("{\"ingressRate\":7}")), (2, true), "{text}");
         let result = runtime.add(ONE).fine();
         runtime.check(ONE, &result).fine();
         runtime.status().fine();

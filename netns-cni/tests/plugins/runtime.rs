@@ -56,7 +56,7 @@ impl Plugins {
     /// Ours, by each of its names. Other plugins are found in Debian's folder.
     pub(crate) fn ours() -> Self {
         let scratch = Scratch::new();
-        for name in ["netns-cni", "bridge", "host-local", "loopback", "portmap", "tuning"] {
+        for name in ["netns-cni", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"] {
             symlink(env!("CARGO_BIN_EXE_netns-cni"), scratch.path().join(name)).expect("a link");
         }
         Self { folders: format!("{}:/usr/lib/cni", scratch.path().display()), _scratch: Some(scratch) }

@@ -122,6 +122,7 @@ fn a_kill_in_add_leaves_nothing_that_del_or_gc_does_not_find() {
         runtime.list["plugins"][0]["macspoofchk"] = json!(true);
         runtime.list["plugins"][0]["ipMasq"] = json!(true);
         runtime.list["plugins"][0]["type"] = json!("netns-cni");
+        runtime.list["plugins"][0]["firewall"] = json!({"ingressPolicy": "isolated"});
         runtime.list["plugins"][0]["capabilities"] = json!({"portMappings": true});
         runtime.capabilities =
             json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]});
@@ -159,6 +160,9 @@ fn a_kill_in_del_leaves_nothing_that_del_or_gc_does_not_find() {
         containers(&["one"]);
         let mut runtime = ours("1.1.0");
         runtime.list["plugins"][0]["ipMasq"] = json!(true);
+        runtime.list["plugins"][0]["type"] = json!("netns-cni");
+        runtime.list["plugins"][0]["firewall"] = json!({"ingressPolicy": "isolated"});
+        runtime.list["plugins"][0]["guard"] = json!("enforce");
         let result = runtime.add(ONE).fine();
         let (command, input) = runtime.prepare_first("DEL", ONE, &result);
         let calls = calls(&command, &input);
@@ -172,6 +176,7 @@ fn a_kill_in_del_leaves_nothing_that_del_or_gc_does_not_find() {
             } else {
                 runtime.del(ONE, &result).fine();
                 assert_only_the_bridge();
+                assert_eq!(crate::guard::held("cni0").expect("a program").ports(), [], "{call:?}");
             }
         }
         assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
@@ -204,5 +209,46 @@ fn a_kill_in_gc_leaves_nothing_that_gc_does_not_find() {
             assert_nothing();
         }
         assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
+    });
+}
+
+/// The program's part: slots of ports, and the loading of it by the first container.
+#[test]
+fn a_kill_while_a_port_is_guarded_leaves_no_slot() {
+    in_host(|_| {
+        containers(&["one", "two"]);
+        let mut runtime = ours("1.1.0");
+        runtime.list["plugins"][0]["guard"] = json!("enforce");
+        let (command, input) = runtime.prepare_first("ADD", ONE, &Value::Null);
+        runtime.add(ONE).fine();
+        runtime.gc(&[]).fine();
+        // With the loading.
+        let of_first = calls(&command, &input);
+        runtime.gc(&[]).fine();
+        for call in of_first.iter().step_by(8) {
+            kill_at(call, &command, &input);
+            let _ = runtime.del(ONE, &Value::Null);
+            runtime.gc(&[]).fine();
+            assert_nothing();
+        }
+        // With the program loaded.
+        runtime.add(TWO).fine();
+        let calls = calls(&command, &input);
+        runtime.del(ONE, &Value::Null).fine();
+        let mut killed = 0;
+        for (position, call) in calls.iter().enumerate() {
+            killed += usize::from(kill_at(call, &command, &input));
+            if is_collected(position) {
+                runtime.gc(&[TWO]).fine();
+            } else {
+                runtime.del(ONE, &Value::Null).fine();
+            }
+            let ports = crate::guard::held("cni0").expect("a program").ports();
+            assert_eq!(ports.len(), 1, "{call:?}: {ports:?}");
+            assert_eq!(links().len(), 2, "{call:?}: {:?}", links());
+        }
+        assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
+        runtime.gc(&[]).fine();
+        assert_nothing();
     });
 }

@@ -157,7 +157,7 @@ impl Namespace {
         fd.map(Self::from_kernel).map_err(failed)
     }
 
-    /// What tells this namespace apart from others.
+    /// What distinguishes this namespace from others.
     ///
     /// # Errors
     /// If the fd cannot be looked at.

@@ -3,7 +3,7 @@
 //! A request can name a namespace by a thread that is in it (`IFLA_NET_NS_PID`), which takes no descriptor. A thread's
 //! id does not change while it lives, so it is asked for once. But a fork copies what a thread has remembered, and the
 //! id then is another thread's, or after that one has ended anybody's: an interface would end up in a stranger's
-//! namespace. So what is remembered holds only in the process that it was remembered in, which a word of memory tells
+//! namespace. So what is remembered holds only in the process that it was remembered in, which a word of memory shows
 //! that is wiped in every fork.
 
 use crate::sys::fork;
@@ -11,8 +11,8 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What tells this process from those that it was forked from; 0 while it has not been set since the fork. `None` where
-/// the kernel has no such memory: then every thread asks every time.
+/// What distinguishes this process from those that it was forked from; 0 while it has not been set since the fork.
+/// `None` where the kernel has no such memory: then every thread asks every time.
 static PROCESS: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
 /// The highest number that a process had in the line from the first one down to this: forks inherit it, so that none
 /// has the number of a forebear.
@@ -37,7 +37,7 @@ pub(crate) fn this_thread() -> u32 {
 }
 
 /// A number by which this process knows itself from those that it was forked from, without a system call; `None` where
-/// the kernel has nothing to tell them apart by.
+/// the kernel has nothing to distinguish them by.
 pub(crate) fn this_process() -> Option<u64> {
     let word = (*PROCESS.get_or_init(|| fork::word_wiped_on_fork().ok()))?;
     match word.load(Relaxed) {

@@ -22,7 +22,7 @@ impl Namespace {
     /// That is done by mounts that nobody else sees, in a thread that ends with `f`; so the calling thread stays
     /// where and as it is. The steps are those of `netns_switch` in
     /// <https://github.com/iproute2/iproute2/blob/v6.1.0/lib/namespace.c>. What of `/etc/netns/NAME` could not be put
-    /// in its place, commonly because `/etc` has no file of that name, is told to `f`; `ip` warns and goes on.
+    /// in its place, commonly because `/etc` has no file of that name, is reported to `f`; `ip` warns and goes on.
     ///
     /// # Errors
     /// If the namespace cannot be entered or the mounts cannot be made; `f` was not called then.

@@ -68,7 +68,7 @@ pub use obstacle::ForwardBlock;
 pub use options::NatOptions;
 pub use publication::{PortProtocol, Publication, Published};
 
-use crate::error::{Cause, Operation};
+use crate::error::{Cause, Operation, SystemCall};
 use crate::nftables::{Family, NftSocket, RuleNotices, Table, Transaction, rule, table};
 use crate::{Error, ErrorKind, IfName, Namespace, Result, RouteSocket, link};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -284,6 +284,17 @@ fn remove_from(socket: &mut NftSocket, name: &str) -> Result<bool> {
     }?;
     obstacle::close(socket, name)?;
     Ok(removed)
+}
+
+/// Whether the policy of the chain FORWARD of iptables-legacy is to drop, in the namespace of the calling thread. No rule of
+/// nftables lets pass what that drops.
+///
+/// # Errors
+/// If the kernel does not say.
+pub fn legacy_drops_forwarded(is_ipv4: bool) -> Result<bool> {
+    let command = if is_ipv4 { "iptables-legacy" } else { "ip6tables-legacy" };
+    let failed = Error::system(Operation::LookAtChains, command, SystemCall::Other("getsockopt"));
+    Ok(legacy::drops(is_ipv4).map_err(failed)?.is_some())
 }
 
 const fn table_of(name: &str) -> Table<'_> {

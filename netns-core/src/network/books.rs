@@ -54,7 +54,7 @@ impl Books {
         self.held -= 1;
     }
 
-    /// Whether reading notices of a bridge can tell anything that matters.
+    /// Whether reading notices of a bridge can show anything that matters.
     pub(super) fn is_interesting(&self, bridge: u32) -> bool {
         self.ledger.leaving_on(bridge) > 0 || self.unsure[bridge as usize]
     }

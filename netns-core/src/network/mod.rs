@@ -33,7 +33,7 @@
 //!
 //! Dropping a [`Sandbox`] only closes it. The kernel reclaims it some milliseconds later, together with others, and
 //! says so; only then is its number, with its address, MAC address, port name and slot, given out again.
-//! [`Network::reclaiming`] and [`Network::wait_reclaimed`] tell; [`Network::delete`] does not leave it to the kernel.
+//! [`Network::reclaiming`] and [`Network::wait_reclaimed`] say so; [`Network::delete`] does not leave it to the kernel.
 //!
 //! A process that is killed leaves the first bridge, the names of named sandboxes, and the sandboxes that processes or
 //! names hold. [`RecordedNetwork`] lists such networks, takes them over ([`RecordedNetwork::open`]) or removes them.

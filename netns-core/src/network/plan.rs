@@ -27,9 +27,9 @@ const FIRST_LEAF_MAC: u32 = 1 << 16;
 const FIRST_TRUNK_MAC: u32 = FIRST_LEAF_MAC + (1 << 10);
 /// That of the first sandbox's port, likewise.
 const FIRST_PORT_MAC: u32 = 1 << 17;
-/// How many bits of a MAC address tell its owner in a network.
+/// How many bits of a MAC address name its owner in a network.
 const OWNER_BITS: u32 = 18;
-/// How many bits tell the window: windows are numbered below 2^15, and those that networks choose from 2^14 on.
+/// How many bits name the window: windows are numbered below 2^15, and those that networks choose from 2^14 on.
 const WINDOW_BITS: u32 = 14;
 /// How many bits there are for a random number: a MAC address has 46 that say nothing of its kind.
 pub(super) const SALT_BITS: u32 = 46 - OWNER_BITS - WINDOW_BITS;

@@ -284,7 +284,7 @@ impl PoolShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a thread does: makes sandboxes until it is told to stop.
+    /// What a thread does: makes sandboxes until it is asked to stop.
     fn fill(&self) {
         let mut back_off = BACK_OFF.0;
         // Since when numbers or limits are waited for.

@@ -85,7 +85,7 @@ pub trait PortProgram: Send + Sync {
         let _ = bridge;
     }
 
-    /// Is told that a trunk is gone, or was never made.
+    /// Is called when a trunk is gone, or was never made.
     fn part(&self, ends: [u32; 2]) {
         let _ = ends;
     }

@@ -128,7 +128,7 @@ fn filter(window: u32) -> [Instruction; 6] {
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let step = |code, jt, jf, k| Instruction { code, jt, jf, k };
     let kind = offset_of!(NlMsgHdr, kind) as u32;
-    // A window is 2^16 indexes, so the higher half of an index tells it.
+    // A window is 2^16 indexes, so the higher half of an index says it.
     let index = size_of::<NlMsgHdr>() + offset_of!(IfInfoMsg, index);
     let higher = index as u32 + if cfg!(target_endian = "little") { 2 } else { 0 };
     let tag = (window / WINDOW) as u16;

@@ -1,8 +1,9 @@
 //! Chains: lists of rules, at a hook of the kernel or for others to jump to.
 
+use super::comment;
 use super::constants::{
     NESTED, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE,
-    NFTA_HOOK_DEV, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+    NFTA_CHAIN_USERDATA, NFTA_HOOK_DEV, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
 };
 use super::socket::NftSocket;
 use super::table::Table;
@@ -137,6 +138,8 @@ pub struct ChainInfo {
     /// The hook that the kernel calls it at, and whether a packet that reaches its end is dropped; `None` of one that
     /// other chains jump to.
     pub hook: Option<(u32, bool)>,
+    /// What its maker wrote beside it.
+    pub comment: Option<String>,
 }
 
 /// Lists the chains of the tables of a family.
@@ -156,8 +159,10 @@ pub fn list(socket: &mut NftSocket, family: Family) -> Result<Vec<ChainInfo>> {
             let hook = attributes.find(NFTA_CHAIN_HOOK);
             let hook = number(hook.and_then(|hook| hook.nested().find(NFTA_HOOK_HOOKNUM)));
             let drops = number(attributes.find(NFTA_CHAIN_POLICY)) == Some(libc::NF_DROP as u32);
+            let comment = attributes.find(NFTA_CHAIN_USERDATA).and_then(|data| comment::decode(data.bytes));
             if let (Some(table), Some(name)) = (text(NFTA_CHAIN_TABLE), text(NFTA_CHAIN_NAME)) {
-                chains.push(ChainInfo { family, table, name, hook: hook.map(|hook| (hook, drops)) });
+                let hook = hook.map(|hook| (hook, drops));
+                chains.push(ChainInfo { family, table, name, hook, comment });
             }
         },
     )
@@ -165,10 +170,22 @@ pub fn list(socket: &mut NftSocket, family: Family) -> Result<Vec<ChainInfo>> {
 
 /// Appends the making of a chain; refused with `EEXIST` if there is one of its name.
 pub fn encode_create(transaction: &mut Transaction, chain: &Chain<'_>) {
+    encode(transaction, chain, None);
+}
+
+/// The same, with a comment of at most [`comment::MAX`] bytes, which `nft` shows and Linux keeps from 5.10 on.
+pub fn encode_create_with(transaction: &mut Transaction, chain: &Chain<'_>, comment: &str) {
+    encode(transaction, chain, Some(comment));
+}
+
+fn encode(transaction: &mut Transaction, chain: &Chain<'_>, comment: Option<&str>) {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     transaction.request(libc::NFT_MSG_NEWCHAIN, flags, chain.table.family, |attributes| {
         attributes.text(NFTA_CHAIN_TABLE, chain.table.name);
         attributes.text(NFTA_CHAIN_NAME, chain.name);
+        if let Some(text) = comment {
+            attributes.bytes(NFTA_CHAIN_USERDATA, &comment::encode(text));
+        }
         let Some(base) = &chain.base else { return };
         attributes.text(NFTA_CHAIN_TYPE, base.kind);
         attributes.nest(NFTA_CHAIN_HOOK | NESTED, |hook| {
@@ -180,5 +197,14 @@ pub fn encode_create(transaction: &mut Transaction, chain: &Chain<'_>) {
         });
         let policy = if base.drops { libc::NF_DROP } else { libc::NF_ACCEPT };
         attributes.value(NFTA_CHAIN_POLICY, (policy as u32).to_be());
+    });
+}
+
+/// Appends the deletion of a chain with its rules; refused with `ENOENT` if there is none, and with `EBUSY` if a rule of
+/// another chain leads to it.
+pub fn encode_delete(transaction: &mut Transaction, chain: &Chain<'_>) {
+    transaction.request(libc::NFT_MSG_DELCHAIN, 0, chain.table.family, |attributes| {
+        attributes.text(NFTA_CHAIN_TABLE, chain.table.name);
+        attributes.text(NFTA_CHAIN_NAME, chain.name);
     });
 }

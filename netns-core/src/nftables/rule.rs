@@ -11,7 +11,7 @@ use super::table::Table;
 use super::transaction::Transaction;
 use super::{Family, family_of};
 use crate::Result;
-use crate::wire::NfGenMsg;
+use crate::wire::{AttributeWriter, NfGenMsg};
 
 /// A rule as the kernel describes it, without its expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,16 @@ pub fn encode_append(
     expressions: impl FnOnce(&mut Expressions<'_, '_>),
 ) {
     encode(transaction, libc::NLM_F_APPEND, chain, None, expressions);
+}
+
+/// Appends a rule to the end of a chain, with a comment of at most [`comment::MAX`] bytes, which `nft` shows.
+pub fn encode_append_with(
+    transaction: &mut Transaction,
+    chain: &Chain<'_>,
+    comment: &str,
+    expressions: impl FnOnce(&mut Expressions<'_, '_>),
+) {
+    encode(transaction, libc::NLM_F_APPEND, chain, Some(comment), expressions);
 }
 
 /// Appends a rule to the beginning of a chain, with a comment of at most [`comment::MAX`] bytes, which `nft` shows.
@@ -88,24 +98,37 @@ pub fn list(socket: &mut NftSocket, table: Table<'_>) -> Result<Vec<RuleInfo>> {
 /// # Errors
 /// If the kernel refuses, or the list kept changing.
 pub fn list_family(socket: &mut NftSocket, family: Family) -> Result<Vec<RuleInfo>> {
-    socket.dump(
-        libc::NFT_MSG_GETRULE,
-        family,
-        |_| {},
-        |message, rules| {
-            if family_of(message, libc::NFT_MSG_NEWRULE).is_none() {
-                return;
-            }
-            let attributes = message.attributes_after::<NfGenMsg>();
-            let text = |kind| Some(attributes.find(kind)?.text()?.to_owned());
-            let handle = attributes.find(NFTA_RULE_HANDLE).and_then(|handle| handle.value::<u64>());
-            if let (Some(table), Some(chain), Some(handle)) =
-                (text(NFTA_RULE_TABLE), text(NFTA_RULE_CHAIN), handle)
-            {
-                let comment =
-                    attributes.find(NFTA_RULE_USERDATA).and_then(|data| comment::decode(data.bytes));
-                rules.push(RuleInfo { table, chain, handle: u64::from_be(handle), comment });
-            }
-        },
-    )
+    dump(socket, family, |_| {})
+}
+
+/// Lists the rules of one chain; none if there is no such chain.
+///
+/// # Errors
+/// If the kernel refuses, or the list kept changing.
+pub fn list_chain(socket: &mut NftSocket, table: Table<'_>, chain: &str) -> Result<Vec<RuleInfo>> {
+    dump(socket, table.family, |attributes| {
+        attributes.text(NFTA_RULE_TABLE, table.name);
+        attributes.text(NFTA_RULE_CHAIN, chain);
+    })
+}
+
+fn dump(
+    socket: &mut NftSocket,
+    family: Family,
+    which: impl Fn(&mut AttributeWriter<'_>),
+) -> Result<Vec<RuleInfo>> {
+    socket.dump(libc::NFT_MSG_GETRULE, family, which, |message, rules| {
+        if family_of(message, libc::NFT_MSG_NEWRULE).is_none() {
+            return;
+        }
+        let attributes = message.attributes_after::<NfGenMsg>();
+        let text = |kind| Some(attributes.find(kind)?.text()?.to_owned());
+        let handle = attributes.find(NFTA_RULE_HANDLE).and_then(|handle| handle.value::<u64>());
+        if let (Some(table), Some(chain), Some(handle)) =
+            (text(NFTA_RULE_TABLE), text(NFTA_RULE_CHAIN), handle)
+        {
+            let comment = attributes.find(NFTA_RULE_USERDATA).and_then(|data| comment::decode(data.bytes));
+            rules.push(RuleInfo { table, chain, handle: u64::from_be(handle), comment });
+        }
+    })
 }

@@ -1,6 +1,9 @@
 //! Tables: what holds chains and sets, and goes with all of them.
 
-use super::constants::{NFTA_TABLE_FLAGS, NFTA_TABLE_HANDLE, NFTA_TABLE_NAME, NFTA_TABLE_OWNER};
+use super::comment;
+use super::constants::{
+    NFTA_TABLE_FLAGS, NFTA_TABLE_HANDLE, NFTA_TABLE_NAME, NFTA_TABLE_OWNER, NFTA_TABLE_USERDATA,
+};
 use super::socket::NftSocket;
 use super::transaction::Transaction;
 use super::{Family, family_of};
@@ -27,14 +30,28 @@ pub struct TableInfo {
     pub handle: Option<u64>,
     /// The port id of the socket that it ends with, if it does ([`encode_create_owned`]).
     pub owner: Option<u32>,
+    /// What its maker wrote beside it.
+    pub comment: Option<String>,
 }
 
 /// Appends the making of a table; refused with `EEXIST` if there is one of its name.
 pub fn encode_create(transaction: &mut Transaction, table: Table<'_>) {
+    encode(transaction, table, None);
+}
+
+/// The same, with a comment of at most [`comment::MAX`] bytes, which `nft` shows and Linux keeps from 5.10 on.
+pub fn encode_create_with(transaction: &mut Transaction, table: Table<'_>, comment: &str) {
+    encode(transaction, table, Some(comment));
+}
+
+fn encode(transaction: &mut Transaction, table: Table<'_>, comment: Option<&str>) {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     transaction.request(libc::NFT_MSG_NEWTABLE, flags, table.family, |attributes| {
         attributes.text(NFTA_TABLE_NAME, table.name);
         attributes.value(NFTA_TABLE_FLAGS, 0_u32);
+        if let Some(text) = comment {
+            attributes.bytes(NFTA_TABLE_USERDATA, &comment::encode(text));
+        }
     });
 }
 
@@ -108,7 +125,8 @@ pub fn list(socket: &mut NftSocket, family: Family) -> Result<Vec<TableInfo>> {
             let handle = attributes.find(NFTA_TABLE_HANDLE).and_then(|handle| handle.value::<u64>());
             let owner = attributes.find(NFTA_TABLE_OWNER).and_then(|owner| owner.value::<u32>());
             let (handle, owner) = (handle.map(u64::from_be), owner.map(u32::from_be));
-            tables.push(TableInfo { family, name: name.to_owned(), handle, owner });
+            let comment = attributes.find(NFTA_TABLE_USERDATA).and_then(|data| comment::decode(data.bytes));
+            tables.push(TableInfo { family, name: name.to_owned(), handle, owner, comment });
         },
     )
 }

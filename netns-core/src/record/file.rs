@@ -54,8 +54,8 @@ pub struct RecordFile {
 }
 
 impl RecordFile {
-    /// Opens the record of this path, or begins one, and locks it. `kind` is a plain word that tells this program's
-    /// records from other programs'.
+    /// Opens the record of this path, or begins one, and locks it. `kind` is a plain word that distinguishes this
+    /// program's records from other programs'.
     ///
     /// # Errors
     /// `EWOULDBLOCK` if another process has it locked: [`Self::is_held`]. If it cannot be made or read, is of another
@@ -286,7 +286,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What is known of this boot; empty where the kernel does not tell.
+/// What is known of this boot; empty where the kernel does not say.
 fn boot() -> String {
     fs::read_to_string(BOOT).map(|id| id.trim_end().to_owned()).unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use std::str::FromStr;
 /// <https://github.com/torvalds/linux/blob/v6.12/net/core/net_namespace.c>), since Linux 5.14. An older kernel has only
 /// the inode of nsfs, which it gives to another namespace as soon as this one has gone. So there
 /// [`NamespaceIdentity::of_new`] leaves a random number in a namespace of ours, as the alias of its `lo`, which takes the
-/// cookie's place. Two that have neither cookie nor number are told apart by their inodes alone.
+/// cookie's place. Two that have neither cookie nor number are distinguished by their inodes alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NamespaceIdentity {
     /// `SO_NETNS_COOKIE`. Before Linux 5.14 the number that was left in it, or `None`.
@@ -167,7 +167,7 @@ impl RecordedNamespace {
     }
 }
 
-/// A link of ours: its name when it was made, and what tells it from others.
+/// A link of ours: its name when it was made, and what distinguishes it from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedLink {
     /// The name that it was made with.

@@ -9,7 +9,7 @@ use crate::error::{Description, Operation};
 use crate::wire::{
     IFA_RT_PRIORITY, IfAddrMsg, IfInfoMsg, Message, NDA_FLAGS_EXT, NDA_MASTER, NDA_PROTOCOL, NETNSA_FD,
     NETNSA_NSID, NETNSA_PID, NdMsg, NlMsgHdr, RTA_NH_ID, RTA_PREF, RTA_VIA, RtGenMsg, RtMsg, TC_H_MIN_EGRESS,
-    TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TcMsg,
+    TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_FLAGS, TCA_BPF_NAME, TCA_CHAIN, TcMsg,
 };
 use crate::wire::{Name, leaf, name as name_in, nest, path};
 
@@ -175,6 +175,7 @@ const NAMESPACE_ID: &[Name] =
     &[leaf(NETNSA_NSID, "NETNSA_NSID"), leaf(NETNSA_PID, "NETNSA_PID"), leaf(NETNSA_FD, "NETNSA_FD")];
 const TC: &[Name] = &[
     leaf(libc::TCA_KIND, "TCA_KIND"),
+    leaf(TCA_CHAIN, "TCA_CHAIN"),
     nest(
         libc::TCA_OPTIONS,
         "TCA_OPTIONS",

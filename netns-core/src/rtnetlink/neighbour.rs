@@ -184,7 +184,7 @@ pub struct FdbEntry {
     /// The VLAN that the address is in. A kernel whose bridges know VLANs, as that of every distribution, has an entry for
     /// each: a request with `None` makes one that is in no VLAN, which is used while the bridge does not filter
     /// ([`BridgeOptions::vlan_filtering`](crate::bridge::BridgeOptions::vlan_filtering)), and one in every VLAN that the
-    /// port is in at that time, which is VLAN 1 unless told otherwise.
+    /// port is in at that time, which is VLAN 1 by default.
     pub vlan: Option<u16>,
     /// The host that a VXLAN has the address behind; only in descriptions.
     pub destination: Option<IpAddr>,

@@ -25,7 +25,7 @@ pub(crate) fn encode_assign(batch: &mut Batch, thread: u32, id: i32) {
 }
 
 /// The id by which the socket's namespace knows `namespace`; `None` if it has given it none, which it does when it
-/// first has to tell of a link with an end in there.
+/// first has to report a link with an end in there.
 ///
 /// An id is given to another namespace once the one that had it is gone.
 ///

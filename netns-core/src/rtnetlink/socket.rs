@@ -36,7 +36,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 #[derive(Debug)]
 pub struct RouteSocket {
     socket: OwnedFd,
-    /// The kernel chooses the port id when the first request is sent; the first answer tells it.
+    /// The kernel chooses the port id when the first request is sent; the first answer has it.
     port: Option<u32>,
     sequence: u32,
     /// Whether the kernel was asked for explanations.

@@ -9,7 +9,7 @@ use super::socket::RouteSocket;
 use crate::error::Operation;
 use crate::wire::{
     Batch, Message, TC_H_CLSACT, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_CLASSID, TCA_BPF_FD,
-    TCA_BPF_FLAG_ACT_DIRECT, TCA_BPF_FLAGS, TCA_BPF_ID, TCA_BPF_NAME, TcMsg,
+    TCA_BPF_FLAG_ACT_DIRECT, TCA_BPF_FLAGS, TCA_BPF_ID, TCA_BPF_NAME, TCA_CHAIN, TcMsg,
 };
 use crate::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -76,6 +76,8 @@ pub struct FilterInfo {
     pub class_id: Option<u32>,
     /// Its name, if its classifier is "bpf".
     pub name: Option<String>,
+    /// Its chain: packets meet those of chain 0 alone, unless one of them sends them on.
+    pub chain: u32,
 }
 
 /// A qdisc as the kernel describes it.
@@ -171,15 +173,27 @@ pub fn encode_add_filter(batch: &mut Batch, filter: &Filter<'_>) {
     encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
 }
 
+/// As [`encode_add_filter`], in a chain that no packet comes to unless a filter of chain 0 sends it there: the filter does not
+/// run, and holds its program for as long as the link and its clsact qdisc are there.
+#[doc(alias = "RTM_NEWTFILTER")]
+pub fn encode_add_held_filter(batch: &mut Batch, filter: &Filter<'_>, chain: u32) {
+    encode_filter_in(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_EXCL, chain);
+}
+
 /// Appends a filter that takes the place of the one with its priority and handle, if there is one, between two frames.
 pub(crate) fn encode_replace_filter(batch: &mut Batch, filter: &Filter<'_>) {
     encode_filter(batch, filter, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
 }
 
 fn encode_filter(batch: &mut Batch, filter: &Filter<'_>, flags: libc::c_int) {
+    encode_filter_in(batch, filter, flags, 0);
+}
+
+fn encode_filter_in(batch: &mut Batch, filter: &Filter<'_>, flags: libc::c_int, chain: u32) {
     let header = filter_header(filter.index, filter.direction, filter.priority, filter.handle);
     batch.message(libc::RTM_NEWTFILTER, flags, &header, |attributes| {
         attributes.text(libc::TCA_KIND, "bpf");
+        attributes.optional(TCA_CHAIN, Some(chain).filter(|&chain| chain != 0));
         attributes.nest(libc::TCA_OPTIONS, |options| {
             options.value(TCA_BPF_FD, filter.program.as_raw_fd());
             options.text(TCA_BPF_NAME, filter.name);
@@ -223,6 +237,15 @@ pub fn replace_filter(socket: &mut RouteSocket, filter: &Filter<'_>) -> Result<(
 pub fn encode_delete_filter(batch: &mut Batch, index: u32, direction: Direction, priority: u16, handle: u32) {
     let header = filter_header(index, direction, priority, handle);
     batch.message(libc::RTM_DELTFILTER, 0, &header, |attributes| attributes.text(libc::TCA_KIND, "bpf"));
+}
+
+/// Appends the deletion of a filter of [`encode_add_held_filter`].
+pub fn encode_delete_held_filter(batch: &mut Batch, index: u32, direction: Direction, filter: &FilterInfo) {
+    let header = filter_header(index, direction, filter.priority, filter.handle);
+    batch.message(libc::RTM_DELTFILTER, 0, &header, |attributes| {
+        attributes.text(libc::TCA_KIND, "bpf");
+        attributes.optional(TCA_CHAIN, Some(filter.chain).filter(|&chain| chain != 0));
+    });
 }
 
 /// Deletes the bpf filter with this priority and handle.
@@ -283,6 +306,7 @@ fn parse_filter(message: &Message<'_>) -> Option<FilterInfo> {
         program_id: option(TCA_BPF_ID).and_then(|id| id.value()),
         class_id: option(TCA_BPF_CLASSID).and_then(|id| id.value()),
         name: option(TCA_BPF_NAME).and_then(|name| name.text()).map(str::to_owned),
+        chain: attributes.find(TCA_CHAIN).and_then(|chain| chain.value()).unwrap_or(0),
         kind,
     })
 }

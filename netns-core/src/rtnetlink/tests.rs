@@ -7,7 +7,7 @@ mod describe;
 mod links;
 mod networks;
 mod programs;
-mod told;
+mod reported;
 mod tree;
 
 use crate::wire::{Batch, Message, Messages};

@@ -115,7 +115,7 @@ impl Tap {
     /// and somebody has it; [`Invalid`](crate::ErrorKind::Invalid) if it is of another mode, or another kind of link;
     /// [`Permission`](crate::ErrorKind::Permission) if it belongs to somebody else.
     pub fn attach(options: &TapOptions) -> Result<Self> {
-        // The same ioctl makes one where there is none, and nothing tells it not to. So it is looked for before and
+        // The same ioctl makes one where there is none, and it cannot be asked not to. So it is looked for before and
         // compared after; what was made in between goes with the descriptor.
         let mut socket = RouteSocket::open()?;
         let before = link::get(&mut socket, options.name)?.index;

@@ -34,6 +34,8 @@ pub const TCA_BPF_FD: u16 = 6;
 pub const TCA_BPF_NAME: u16 = 7;
 pub const TCA_BPF_FLAGS: u16 = 8;
 pub const TCA_BPF_ID: u16 = 11;
+/// `TCA_CHAIN` of <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
+pub const TCA_CHAIN: u16 = 11;
 pub const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 pub const TC_H_CLSACT: u32 = 0xFFFF_FFF1;
 pub const TC_H_MIN_INGRESS: u32 = 0xFFF2;

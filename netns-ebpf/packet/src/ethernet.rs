@@ -1,6 +1,6 @@
 //! The Ethernet header, and which way a frame goes from there.
 
-use super::{Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp};
+use super::{Bytes, Facts, Mac, Permissions, Reason, Rules, Steps, Verdict, arp};
 
 const HEADER: u32 = 14;
 const WORDS: usize = 4;
@@ -84,10 +84,10 @@ fn payload<B: Steps + ?Sized>(frame: &B, at: u32, ether_type: u16, facts: Facts,
 
 /// The EtherType of what is behind a frame's tags, and where that begins; `None` if the frame ends before.
 #[inline(always)]
-pub(super) fn payload_of<B: Steps + ?Sized>(frame: &B, facts: Facts) -> Option<(u16, u32)> {
+pub(super) fn payload_of<B: Bytes + ?Sized>(frame: &B, has_tag: bool) -> Option<(u16, u32)> {
     let [high, low] = frame.load(HEADER - 2)?;
     let (mut ether_type, mut at) = (u16::from_be_bytes([high, low]), HEADER);
-    for _ in u8::from(facts.has_tag)..2 {
+    for _ in u8::from(has_tag)..2 {
         if is_tag(ether_type) {
             let [_, _, high, low] = frame.load::<{ TAG as usize }>(at)?;
             ether_type = u16::from_be_bytes([high, low]);

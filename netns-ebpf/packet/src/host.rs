@@ -101,7 +101,7 @@ pub fn admit<B: Host + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> Admiss
 
 #[inline(always)]
 fn ethernet<B: Host + ?Sized>(frame: &B, facts: Facts, rules: &Rules, is_to_many: bool) -> Verdict {
-    let (ether_type, at) = ethernet::payload_of(frame, facts).ok_or(Reason::Host)?;
+    let (ether_type, at) = ethernet::payload_of(frame, facts.has_tag).ok_or(Reason::Host)?;
     let (flow, carried) = match ether_type {
         ethernet::IPV4 => flow4(frame, at)?,
         ethernet::IPV6 => flow6(frame, at, facts)?,

@@ -96,13 +96,15 @@ pub struct Carried {
     pub fragment: Option<u16>,
     /// Where behind the fragment header the fragment begins.
     pub part: u32,
+    /// Whether a routing header has a destination for it after the one in the IPv6 header.
+    pub is_routed: bool,
 }
 
 impl Carried {
     /// What a payload begins with.
     #[inline(always)]
     const fn directly(payload: Span, protocol: u8) -> Self {
-        Self { protocol, at: payload.start, fragment: None, part: payload.start }
+        Self { protocol, at: payload.start, fragment: None, part: payload.start, is_routed: false }
     }
 }
 
@@ -123,7 +125,7 @@ pub(super) const fn double(first: u32, second: u32) -> u64 {
 fn carried<B: Steps + ?Sized>(frame: &B, payload: Span, next: u8, below: Below, rules: &Rules) -> Verdict {
     let end = payload.end;
     // Nearly always there is none, and finding that out by walking would be dearer than all the rest.
-    let Carried { protocol, at, fragment, part } =
+    let Carried { protocol, at, fragment, part, .. } =
         if is_extension(next) { frame.extensions(payload, next)? } else { Carried::directly(payload, next) };
     below.checksum_at.after(at)?;
     if let Some(field) = fragment {
@@ -176,6 +178,7 @@ pub fn extensions<B: Bytes + ?Sized>(frame: &B, payload: Span, next: u8) -> Resu
         if carried.at > end {
             return Err(cut_off);
         }
+        carried.is_routed |= protocol == ROUTING && fourth != 0;
         if protocol == FRAGMENT {
             // The offset, two unused bits, and whether more follow.
             let bits = u16::from_be_bytes([third, fourth]);

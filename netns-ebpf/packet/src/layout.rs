@@ -4,19 +4,36 @@
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
 mod checksum;
+mod egress;
+mod meter;
 mod pairs;
+mod scope;
 mod validation;
 mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
+pub use egress::{
+    CONVERSATIONS, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS,
+    EGRESS_RANGES, EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME,
+    is_tunnel,
+};
+pub use meter::{
+    Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, QUOTA_EVENTS, QuotaKind,
+    QuotaRecord, QuotaWords, TICK_SHIFT, Way, WayMeter, metering,
+};
 pub use pairs::{
     DEFAULT_PAIRS, LOST, Lost, PAIR_BITS, PAIR_GROUP, PAIR_USE, PAIRS, PairKey, PairLine, PairSender,
     PairUse, SENDERS, first_come, pair_bits, pair_home, pair_share,
 };
+pub use scope::{MAX_SCOPES, Passed, SCOPE_COUNTERS, SCOPED, SCOPES, ScopeCounters};
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
     ViolationRecord, Violations, WINDOW_SHIFT, control,
 };
+
+/// The version of all this, below 2^15: another one where a process could not use what one of another version loaded and a
+/// bridge holds.
+pub const VERSION: u16 = 1;
 
 /// The map of the ports' counters: one [`PortCounters`] per slot and CPU, see [`counter_index`].
 pub const COUNTERS: &str = "COUNTERS";

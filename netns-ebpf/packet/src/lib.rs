@@ -37,6 +37,7 @@
 mod arp;
 mod checksum;
 mod dhcp;
+mod egress;
 mod ethernet;
 mod fragment;
 mod header;
@@ -51,11 +52,13 @@ mod neighbour;
 mod plain;
 mod reason;
 mod rules;
+mod scope;
 mod service;
 mod transport;
 
 pub use checksum::ChecksumPlace;
 pub use dhcp::options as dhcp_options;
+pub use egress::{EgressList, EgressPacket, EgressPrefix, EgressRule, NoEgressList, NoEgressRule};
 pub use host::{Admission, Flow, Host, admit};
 pub use ipv4::{Ipv4Options, judge as ipv4, options as ipv4_options};
 pub use ipv6::{Carried, extensions as ipv6_extensions, judge as ipv6};
@@ -64,6 +67,7 @@ pub use neighbour::{Owners, options as discovery_options};
 pub use plain::{is_plain, is_plain_asking};
 pub use reason::{REASONS, Reason};
 pub use rules::{ETHER_TYPES, Mac, NETS, Permissions, Rules, RulesFull};
+pub use scope::{Scope, far_end};
 pub use service::{HostAccess, NoService, SERVICES, Service};
 
 /// What comes of judging: nothing, or the reason why the frame is not one that its port may send.
@@ -158,6 +162,13 @@ pub trait Steps: Bytes {
     #[inline(always)]
     fn message(&self, payload: Span, number: u8, below: Below, rules: &Rules) -> Verdict {
         message::judge(self, payload, number, below, rules)
+    }
+
+    /// Four bytes at a place, as they lie in memory, by themselves: of two places that both depend on the frame, the compiler
+    /// keeps what the verifier knows of one only.
+    #[inline(always)]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.words::<1, 4>(at).map(|[word]| word)
     }
 
     /// The options of a DHCP client's message between two places: the address that it declines, if it declines one, as
@@ -264,6 +275,7 @@ mod protocol {
     pub(super) const UDP: u8 = 17;
     pub(super) const ICMPV6: u8 = 58;
     pub(super) const PIM: u8 = 103;
+    pub(super) const SCTP: u8 = 132;
 }
 
 /// The example there is compiled.

@@ -108,6 +108,7 @@ reasons! {
     54 Closed "closed" "The port may send nothing, because no policy applies to it."
     55 Host "host" "To the host, and nothing that the port may send there."
     56 Forward "forward" "To be passed on by the host, which the port may not ask for."
+    57 Egress "egress" "To a destination that the port's egress policy refuses."
 }
 
 impl Reason {
@@ -120,7 +121,10 @@ impl Reason {
     /// Whether a frame has it by itself, at a port that may send something; not by who receives it, or where it is seen.
     #[must_use]
     pub const fn is_of_frame(self) -> bool {
-        !matches!(self, Self::Group | Self::Unjudged | Self::Closed | Self::Host | Self::Forward)
+        !matches!(
+            self,
+            Self::Group | Self::Unjudged | Self::Closed | Self::Host | Self::Forward | Self::Egress
+        )
     }
 
     /// The reason of this name.

@@ -18,6 +18,8 @@ pub(crate) struct Frame {
     pub(crate) segments: u64,
     /// Whether it is a train.
     pub(crate) is_train: bool,
+    /// How many bytes each of its segments carries; 0 if it is no train.
+    pub(crate) segment_bytes: u32,
     /// Bytes with the headers that a train's segments would have on a wire. Of meaning on egress only
     /// (`qdisc_pkt_len_init`).
     pub(crate) wire_bytes: u32,
@@ -42,6 +44,7 @@ impl Frame {
             bytes: u64::from(skb.len),
             segments: u64::from(skb.gso_segs.max(1)),
             is_train: skb.gso_size != 0,
+            segment_bytes: skb.gso_size,
             wire_bytes: skb.wire_len,
             tag: if skb.vlan_present == 0 {
                 0

@@ -18,12 +18,15 @@ mod checksum;
 mod copy;
 mod count;
 mod direct;
+mod egress;
 mod frame;
 mod host;
 mod log;
 mod maps;
+mod meter;
 mod pairs;
 mod rules;
+mod scope;
 mod skb;
 mod steps;
 mod validate;
@@ -33,7 +36,7 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 
-use netns_packet::layout::{BY_TRUNK, NO_SLOT, OF_HOST};
+use netns_packet::layout::{BY_TRUNK, NO_SLOT, OF_HOST, Way};
 
 use frame::Frame;
 
@@ -72,7 +75,11 @@ fn received(context: &TcContext, slot: u32) -> i32 {
     frame::carry_slot(context, slot);
     frame::stamp(context);
     count::received(&frame);
-    action(validate::received(context, &frame))
+    let fate = validate::received(context, &frame);
+    let fate = if matches!(fate, Fate::Pass) { egress::received(context, slot) } else { fate };
+    let fate = meter::passing(context, &frame, Way::Out, fate);
+    scope::passed(context, &frame, Way::Out, fate);
+    action(fate)
 }
 
 #[inline(always)]
@@ -82,9 +89,12 @@ fn sent(context: &TcContext, slot: u32) -> i32 {
     let from =
         if pairs::are_wanted() || validate::wants_groups(&frame) { count::sender(&frame) } else { NO_SLOT };
     let fate = validate::sent(context, &frame, from);
+    let fate = meter::passing(context, &frame, Way::In, fate);
+    scope::passed(context, &frame, Way::In, fate);
     // What is dropped here never reaches the kernel's own counters, which are behind.
     if matches!(fate, Fate::Pass) {
         count::sent(&frame, from);
+        egress::sent(context, slot);
     }
     action(fate)
 }

@@ -3,10 +3,11 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{
-    Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortRules, ViolationRecord, Violations,
+    ConversationKey, EgressEntry, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters, PortMeter, PortRules,
+    QuotaRecord, ScopeCounters, ViolationRecord, Violations,
 };
 
 /// One line per slot and CPU. Mapped by user space, which so reads every port without a syscall.
@@ -42,9 +43,45 @@ pub(crate) static VIOLATIONS: Array<Violations, 1, { BPF_F_MMAPABLE as usize }> 
 #[btf_map]
 pub(crate) static GROUPS: Array<u64, { MAX_GROUPS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
 
+/// Which egress policy each port has. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static EGRESS_PORTS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// The egress policies. Each is made by user space, however large it is to be.
+#[btf_map]
+pub(crate) static EGRESS_POLICIES: ArrayOfMaps<LpmTrie<[u32; 4], EgressEntry, 1>, 1> = ArrayOfMaps::new();
+
+/// What others began with a port that may not begin anything with them.
+#[btf_map]
+pub(crate) static CONVERSATIONS: LruHashMap<ConversationKey, u64, 1> = LruHashMap::new();
+
 /// Violations, told.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<ViolationRecord, 4096> = RingBuf::new();
+
+/// What limits each port. Mapped like [`POLICIES`].
+#[btf_map]
+pub(crate) static METERS: Array<PortMeter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Quotas that were reached, told.
+#[btf_map]
+pub(crate) static QUOTA_EVENTS: RingBuf<QuotaRecord, 4096> = RingBuf::new();
+
+/// Whether ports can have limits. A constant to the verifier, as [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static METERED: Global<u8> = Global::new(0);
+
+/// Which scope addresses are of, by prefix. Written by user space while frames pass.
+#[btf_map]
+pub(crate) static SCOPES: LpmTrie<[u32; 4], u32, 1> = LpmTrie::new();
+
+/// What passed each port, by scope. Mapped like [`COUNTERS`].
+#[btf_map]
+pub(crate) static SCOPE_COUNTERS: Array<ScopeCounters, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Whether scopes are counted. A constant to the verifier, as [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static SCOPED: Global<u8> = Global::new(0);
 
 /// Counter lines per slot: one for each CPU that can ever be.
 #[unsafe(no_mangle)]
@@ -67,6 +104,10 @@ pub(crate) static STAMP: Global<u32> = Global::new(0);
 /// these are; 0 if it cannot be read. Constants to the verifier.
 #[unsafe(no_mangle)]
 pub(crate) static CHECKSUM_FIELDS: Global<u64> = Global::new(0);
+
+/// How many egress policies there can be; 0 if none is looked for. A constant to the verifier, as above.
+#[unsafe(no_mangle)]
+pub(crate) static EGRESS_LIMIT: Global<u32> = Global::new(0);
 
 /// How many events a port may tell in a window.
 #[unsafe(no_mangle)]

@@ -8,6 +8,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_pull_data;
+use netns_packet::layout::{NO_SLOT, control};
 use netns_packet::{
     Below, Bytes, Carried, ChecksumPlace, Facts, Ipv4Options, Mac, Owners, Reason, Rules, Span, Steps,
     Verdict,
@@ -44,7 +45,7 @@ impl Bytes for Judged {
 
 /// A frame whose bytes before a place are in its first piece; `None` if that cannot be.
 #[inline(always)]
-fn held(context: *mut __sk_buff, end: u32) -> Option<Skb> {
+pub(crate) fn held(context: *mut __sk_buff, end: u32) -> Option<Skb> {
     let skb = Skb(context);
     (skb.direct(end, 0).is_some() || pull(context, end) == 0).then_some(skb)
 }
@@ -123,6 +124,7 @@ impl Steps for Judged {
             at,
             fragment: (packed >> 47 & 1 != 0).then_some((packed >> 32) as u16 & 0x3FFF),
             part: at - (packed >> 17 & 0x7FFF) as u32,
+            is_routed: packed >> 46 & 1 != 0,
         })
     }
 
@@ -146,6 +148,12 @@ impl Steps for Judged {
     fn message(&self, payload: Span, number: u8, below: Below, _: &Rules) -> Verdict {
         let span = u64::from(payload.start) | u64::from(payload.end) << 32;
         unpack(message(self.skb.0, span, pack_below(number, below), self.slot, self.control) as u8)
+    }
+
+    #[inline(always)]
+    fn word(&self, at: u32) -> Option<u32> {
+        let packed = word(self.skb.0, at);
+        (packed >> 32 != 0).then_some(packed as u32)
     }
 
     #[inline(always)]
@@ -188,10 +196,11 @@ extern "C" fn ipv4_options(context: *mut __sk_buff, start: u32, end: u32) -> u64
 extern "C" fn ipv6_extensions(context: *mut __sk_buff, start: u32, end: u32, next: u32) -> u64 {
     let frame = Headers::hold(context, start, end);
     match netns_packet::ipv6_extensions(&frame, Span { start, end }, next as u8) {
-        Ok(Carried { protocol, at, fragment, part }) => {
+        Ok(Carried { protocol, at, fragment, part, is_routed }) => {
             u64::from(at & 0x1FFFF)
                 | u64::from((at - part) & 0x7FFF) << 17
                 | u64::from(fragment.unwrap_or(0) & 0x3FFF) << 32
+                | u64::from(is_routed) << 46
                 | u64::from(fragment.is_some()) << 47
                 | u64::from(protocol) << 48
                 | u64::from(pack(Ok(()))) << 56
@@ -265,6 +274,14 @@ extern "C" fn message(context: *mut __sk_buff, span: u64, below: u64, slot: u32,
     let Some(rules) = rules::rules_at(slot, control) else { return pack(Ok(())).into() };
     let frame = Judged { skb: Skb(context), slot, control };
     pack(netns_packet::message(&frame, payload, number, below, rules)).into()
+}
+
+/// [`Steps::word`]: the word, and above it whether there is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn word(context: *mut __sk_buff, at: u32) -> u64 {
+    let frame = Judged { skb: Skb(context), slot: NO_SLOT, control: control::OFF };
+    frame.words::<1, 4>(at).map_or(0, |[word]| u64::from(word) | 1 << 32)
 }
 
 /// [`Steps::dhcp_options`]: the address that is declined, whether one is, and the code of what is wrong.

@@ -43,6 +43,15 @@ impl Monitor {
             self.counters.zero(line);
         }
         self.validation.reset(slot);
+        if let Some(destinations) = &self.destinations {
+            destinations.reset(slot);
+        }
+        if let Some(meters) = &self.meters {
+            meters.reset(slot);
+        }
+        if let Some(scopes) = &self.scopes {
+            self.lines(slot).for_each(|line| scopes.counters.zero(line));
+        }
         let mark = if owner == Owner::Host { layout::OF_HOST } else { 0 };
         match ports.map.insert(ifindex, u32::from(slot.get()) | mark, NO_EXIST) {
             Ok(()) => ports.slots.take(ifindex),

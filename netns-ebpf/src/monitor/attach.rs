@@ -12,7 +12,7 @@ use super::ahead::{Ahead, Standing};
 use super::assign::Owner;
 use super::hook::AT_HOST;
 use super::load::LoadedProgram;
-use super::{Monitor, MonitorError, Policy, Slot};
+use super::{EgressPolicy, Mode, Monitor, MonitorError, Policy, Slot};
 
 /// What `tc filter show` calls our filters.
 pub(super) const NAME: &str = "netns-ebpf";
@@ -117,11 +117,37 @@ impl Monitor {
         ifindex: u32,
         policy: Option<&Policy>,
     ) -> Result<Attachment, MonitorError> {
+        self.attach_set(socket, ifindex, |slot| policy.map_or(Ok(()), |policy| self.set_policy(slot, policy)))
+    }
+
+    /// As [`Self::attach_with`], of a port that is to have a policy and an egress policy ([`Self::set_egress`]) from the first
+    /// frame that the programs see.
+    ///
+    /// # Errors
+    /// As [`Self::attach_with`] and [`Self::set_egress`].
+    pub fn attach_judged(
+        &self,
+        socket: &mut RouteSocket,
+        ifindex: u32,
+        policy: &Policy,
+        egress: Option<(EgressPolicy, Mode)>,
+    ) -> Result<Attachment, MonitorError> {
+        self.attach_set(socket, ifindex, |slot| {
+            self.set_policy(slot, policy)?;
+            if egress.is_some() { self.set_egress(slot, egress) } else { Ok(()) }
+        })
+    }
+
+    /// Attaches to a port once its slot has its policies.
+    fn attach_set(
+        &self,
+        socket: &mut RouteSocket,
+        ifindex: u32,
+        set: impl FnOnce(Slot) -> Result<(), MonitorError>,
+    ) -> Result<Attachment, MonitorError> {
         let prepared = self.lock().prepared.remove(&ifindex);
         let slot = self.slot(ifindex).filter(|_| prepared).map_or_else(|| self.assign(ifindex), Ok)?;
-        if let Some(policy) = policy
-            && let Err(error) = self.set_policy(slot, policy)
-        {
+        if let Err(error) = set(slot) {
             self.release(slot)?;
             return Err(error);
         }

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use super::Slot;
 use super::kernel_answer::kernel_error;
 use crate::layout::{MAX_GROUPS, MAX_SLOTS};
+use crate::packet::EgressPrefix;
 
 /// Why the monitor could not do what it was asked.
 #[derive(Debug)]
@@ -111,10 +112,38 @@ pub enum MonitorError {
         /// Why they cannot.
         why: &'static str,
     },
+    /// A port was to have limits, and the programs were loaded without them: [`MonitorOptions::limits`](super::MonitorOptions::limits).
+    Unlimited,
+    /// Scopes were asked for, and the programs were loaded without them: [`MonitorOptions::scopes`](super::MonitorOptions::scopes).
+    Unscoped,
     /// There is no group of this number.
     NoGroup {
         /// The number.
         group: u8,
+    },
+    /// The monitor looks for no egress policies: [`MonitorOptions::egress`](super::MonitorOptions::egress) asked for none.
+    EgressOff,
+    /// There are as many egress policies as were asked for.
+    EgressPolicies {
+        /// How many that is.
+        limit: u16,
+    },
+    /// There is no such egress policy.
+    NoEgressPolicy {
+        /// Its number.
+        policy: u16,
+    },
+    /// The egress policy is a port's.
+    EgressInUse {
+        /// The policy.
+        policy: u16,
+        /// The slot of one that has it.
+        slot: Slot,
+    },
+    /// An egress policy says more of a network than there is room for.
+    EgressFull {
+        /// The network.
+        prefix: EgressPrefix,
     },
     /// The port could not be attached to, or detached from.
     Port {
@@ -176,18 +205,27 @@ impl MonitorError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSlots | Self::NoGroup { .. } => ErrorKind::Invalid,
+            Self::NoSlots | Self::NoGroup { .. } | Self::EgressOff | Self::EgressFull { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Privilege { .. } => ErrorKind::Permission,
             Self::TooOld { .. }
             | Self::Missing { .. }
             | Self::ByteOrder
             | Self::OtherLayout { .. }
             | Self::ChecksumsUnseen { .. }
+            | Self::Unlimited
+            | Self::Unscoped
             | Self::Verifier { .. } => ErrorKind::Unsupported,
-            Self::Descriptors { .. } | Self::SlotsExhausted { .. } => ErrorKind::Exhausted,
-            Self::Gone { .. } | Self::NotAssigned { .. } | Self::NoPolicy { .. } => ErrorKind::NotFound,
+            Self::Descriptors { .. } | Self::SlotsExhausted { .. } | Self::EgressPolicies { .. } => {
+                ErrorKind::Exhausted
+            }
+            Self::Gone { .. }
+            | Self::NotAssigned { .. }
+            | Self::NoPolicy { .. }
+            | Self::NoEgressPolicy { .. } => ErrorKind::NotFound,
             Self::Assigned { .. } => ErrorKind::Exists,
-            Self::Observed { .. } | Self::IngressQdisc { .. } => ErrorKind::Busy,
+            Self::Observed { .. } | Self::IngressQdisc { .. } | Self::EgressInUse { .. } => ErrorKind::Busy,
             Self::Load { source, .. } => kernel_error(&**source).map_or(ErrorKind::Other, ErrorKind::of),
             Self::Kernel { source, .. } => ErrorKind::of(source),
             Self::Port { source, .. }
@@ -299,7 +337,18 @@ impl fmt::Display for MonitorError {
                 "enforce a policy: {why}; without that the programs do not see where a checksum is written after they \
                  have judged a frame, and a sender could change by it what was judged"
             ),
+            Self::Unlimited => {
+                write!(f, "limit a port: the programs were loaded without limits (MonitorOptions::limits)")
+            }
+            Self::Unscoped => {
+                write!(f, "count by scope: the programs were loaded without that (MonitorOptions::scopes)")
+            }
             Self::NoGroup { group } => write!(f, "group {group} is not below {MAX_GROUPS}"),
+            Self::EgressOff
+            | Self::EgressPolicies { .. }
+            | Self::NoEgressPolicy { .. }
+            | Self::EgressInUse { .. }
+            | Self::EgressFull { .. } => self.write_egress(f),
             Self::Port { operation, ifindex, source } => {
                 write!(f, "{operation} the port with ifindex {ifindex}: {source}")
             }
@@ -316,6 +365,29 @@ impl fmt::Display for MonitorError {
                 "attach to the port with ifindex {ifindex}: somebody put an ingress qdisc on it, which takes the place \
                  of the clsact qdisc that is needed"
             ),
+        }
+    }
+}
+
+impl MonitorError {
+    /// What is wrong with an egress policy.
+    fn write_egress(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EgressOff => f.write_str(
+                "the eBPF program looks for no egress policies: MonitorOptions::egress says how many there can be",
+            ),
+            Self::EgressPolicies { limit } => {
+                write!(f, "there are {limit} egress policies; MonitorOptions::egress raises the limit")
+            }
+            Self::NoEgressPolicy { policy } => write!(f, "there is no egress policy {policy}"),
+            Self::EgressInUse { policy, slot } => {
+                write!(f, "remove the egress policy {policy}: the port of slot {slot} has it")
+            }
+            Self::EgressFull { prefix } => write!(
+                f,
+                "an egress policy says more than four things of {prefix}, those of wider networks included"
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -10,7 +10,7 @@ use netns_core::tc::{self, Direction};
 use netns_core::{Cause, Error, Namespace, Result, RouteSocket};
 
 use super::attach::NAME;
-use super::{Mode, Monitor, MonitorError, Policy, Slot};
+use super::{EgressPolicy, Mode, Monitor, MonitorError, Policy, Slot};
 use crate::packet::{Rules, RulesFull};
 
 /// Changes what a sandbox may send, or which group it is in, before any of it holds.
@@ -40,6 +40,7 @@ pub struct NetworkGuard {
     monitor: Arc<Monitor>,
     mode: Mode,
     amend: Option<Amend>,
+    egress: Option<EgressPolicy>,
     /// The bridge where the host receives.
     bridge: Mutex<Option<HostBridge>>,
 }
@@ -55,7 +56,7 @@ impl NetworkGuard {
     /// What the sandboxes of a network may not send is observed or dropped.
     #[must_use]
     pub const fn new(monitor: Arc<Monitor>, mode: Mode) -> Self {
-        Self { monitor, mode, amend: None, bridge: Mutex::new(None) }
+        Self { monitor, mode, amend: None, egress: None, bridge: Mutex::new(None) }
     }
 
     /// With policies that this function makes of those that the addresses give: other groups, more networks, permissions. It
@@ -81,6 +82,14 @@ impl NetworkGuard {
         amend: impl Fn(&PortInfo, Policy) -> std::result::Result<Policy, RulesFull> + Send + Sync + 'static,
     ) -> Self {
         self.amend = Some(Box::new(amend));
+        self
+    }
+
+    /// With an egress policy for every sandbox ([`Monitor::add_egress`]), in the guard's mode. What the host and other sandboxes are
+    /// to be reached for, its rules allow: the network's own subnets.
+    #[must_use]
+    pub const fn with_egress(mut self, policy: EgressPolicy) -> Self {
+        self.egress = Some(policy);
         self
     }
 
@@ -158,7 +167,10 @@ impl PortProgram for NetworkGuard {
         }
         let number = PortProgram::assign(&*self.monitor, port)?;
         let judged = Slot::new(number).ok_or(MonitorError::NoSlots);
-        let judged = judged.and_then(|slot| self.monitor.set_policy(slot, &policy));
+        let judged = judged.and_then(|slot| {
+            self.monitor.set_policy(slot, &policy)?;
+            self.egress.map_or(Ok(()), |egress| self.monitor.set_egress(slot, Some((egress, self.mode))))
+        });
         if let Err(error) = judged {
             PortProgram::release(&*self.monitor, number);
             return Err(failed(error.into()));

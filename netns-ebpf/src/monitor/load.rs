@@ -18,6 +18,9 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netn
 /// Room in the ring buffer of events: a power of two, as the kernel wants it, for some 3,000.
 const EVENTS_BYTES: u32 = 1 << 19;
 
+/// The same of quotas that were reached, for some 2,700 of them.
+const QUOTA_EVENTS_BYTES: u32 = 1 << 16;
+
 /// A program in the kernel.
 #[derive(Debug)]
 pub(super) struct LoadedProgram {
@@ -49,7 +52,7 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 11] = [
+    pub(super) const NAMES: [&'static str; 17] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
@@ -61,6 +64,12 @@ impl Maps {
         layout::VIOLATIONS,
         layout::GROUPS,
         layout::EVENTS,
+        layout::EGRESS_PORTS,
+        layout::EGRESS_POLICIES,
+        layout::METERS,
+        layout::QUOTA_EVENTS,
+        layout::SCOPES,
+        layout::SCOPE_COUNTERS,
     ];
 
     /// Takes a map.
@@ -113,6 +122,7 @@ pub(super) fn load(options: &MonitorOptions, stamp: u32) -> Result<Loaded, Monit
 fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, EbpfError> {
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
+    let egress = u32::from(options.egress);
     let preemptible = u8::from(machine::is_preemptible());
     let types = kernel_types::kernel_types().ok();
     let checksum_fields = types.map_or(0, |types| types.fields.to_word());
@@ -124,11 +134,24 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .override_global(layout::PAIR_BITS, &pair_bits, true)
         .override_global(layout::STAMP, &stamp, true)
         .override_global(layout::PREEMPTIBLE, &preemptible, true)
+        .override_global(layout::EGRESS_LIMIT, &egress, true)
+        .override_global(layout::METERED, &u8::from(options.limits), true)
+        .override_global(layout::SCOPED, &u8::from(options.scopes), true)
         .override_global(layout::CHECKSUM_FIELDS, &checksum_fields, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)
         .map_max_entries(layout::VIOLATIONS, slots + 1)
+        .map_max_entries(layout::EGRESS_PORTS, if egress > 0 { slots + 1 } else { 1 })
+        .map_max_entries(layout::EGRESS_POLICIES, egress.max(1))
+        .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::MAX_CONVERSATIONS } else { 1 })
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
+        .map_max_entries(layout::METERS, if options.limits { slots + 1 } else { 1 })
+        .map_max_entries(layout::SCOPES, layout::MAX_SCOPES)
+        .map_max_entries(
+            layout::SCOPE_COUNTERS,
+            if options.scopes { (slots + 1).saturating_mul(cpus) } else { 1 },
+        )
+        .map_max_entries(layout::QUOTA_EVENTS, QUOTA_EVENTS_BYTES)
         .map_max_entries(layout::PORTS, slots + 2 * layout::MAX_TRUNKS)
         // More than the kernel has numbers for it refuses.
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))

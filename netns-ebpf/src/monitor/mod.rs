@@ -7,10 +7,12 @@ mod byte_order;
 mod cast;
 mod compare;
 mod count;
+mod egress;
 mod ends;
 mod error;
 mod events;
 mod guard;
+mod held;
 mod hook;
 mod kernel_answer;
 mod kernel_types;
@@ -18,6 +20,7 @@ mod load;
 mod log;
 mod machine;
 mod mapped;
+mod meter;
 mod network;
 mod observe;
 mod pairs;
@@ -26,6 +29,7 @@ mod probe;
 mod reading;
 mod refusal;
 mod reopen;
+mod scope;
 mod since;
 mod slots;
 mod succession;
@@ -45,10 +49,13 @@ use aya::maps::{HashMap, MapData};
 pub use ahead::Ahead;
 pub use attach::Attachment;
 pub use compare::{CountedApart, Counter, CounterComparison, Difference};
+pub use egress::{EgressPolicy, EgressRules, EgressTable};
 pub use ends::Ends;
 pub use error::MonitorError;
 pub use events::ViolationEvent;
 pub use guard::NetworkGuard;
+pub use held::HeldMonitor;
+pub use meter::{Limits, NoLimit, OverLimits, Quota, QuotaEvent, RateLimit};
 pub use observe::{
     Barred, Clsact, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Observer,
     PolicyOf, PortChange, Station, StrayFilter, StrayFilters, Trace, programs_of_processes, stations,
@@ -56,6 +63,7 @@ pub use observe::{
 pub use policy::{Mode, Policy};
 pub use reading::{Behind, CountedBy, PortIdentity, PortReading, Reading};
 pub use reopen::are_loaded;
+pub use scope::scopes_of;
 pub use since::{PortRates, Rate};
 pub use slots::Slot;
 pub use succession::Predecessors;
@@ -65,15 +73,19 @@ pub use violation::Violation;
 
 pub use crate::layout::Lost;
 use crate::layout::{self, DEFAULT_PAIRS, DEFAULT_SLOTS, PortCounters, Violations};
+use egress::Egress;
 use events::EventReader;
 use load::LoadedProgram;
 use log::LogReader;
 use mapped::MappedArray;
+use meter::{Meters, QuotaReader};
 use pairs::PairTable;
 use policy::Validation;
+use scope::Scopes;
 use slots::Slots;
 
 /// How large a [`Monitor`] is made.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask for")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonitorOptions {
     /// How many ports can be watched at once: 1 to 65,535, by default [`DEFAULT_SLOTS`].
@@ -96,8 +108,19 @@ pub struct MonitorOptions {
     /// Where ports come and go by the hundred each second, switching pairs off saves the work of clearing the table of
     /// those that went.
     pub pairs: u32,
+    /// How many egress policies there can be ([`Monitor::add_egress`]), by default 0: then the programs look for none.
+    ///
+    /// With any, the kernel keeps some 6 MB for what others begin with ports, 8 bytes for each slot, and some 150 bytes for each
+    /// network that a policy names.
+    pub egress: u16,
     /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,
+    /// Whether ports can have limits ([`Monitor::set_limits`]), by default not: then the programs have no code for it, and the
+    /// kernel keeps 448 bytes less for each slot.
+    pub limits: bool,
+    /// Whether it is counted what passes ports by where it comes from and goes to ([`Monitor::scope_counters`]), by default not:
+    /// then the programs have no code for it, and the kernel keeps 192 bytes less for each slot and possible CPU.
+    pub scopes: bool,
     /// Whether every frame that the programs see at a port is marked, so that a
     /// [`Barrier`](netns_core::barrier::Barrier) can drop those that got past them; by default not.
     ///
@@ -118,7 +141,16 @@ pub struct MonitorOptions {
 impl Default for MonitorOptions {
     fn default() -> Self {
         let (slots, pairs, predecessors) = (DEFAULT_SLOTS, DEFAULT_PAIRS, Predecessors::default());
-        Self { slots, pairs, tcx: false, barrier: false, predecessors }
+        Self {
+            slots,
+            pairs,
+            egress: 0,
+            limits: false,
+            scopes: false,
+            tcx: false,
+            barrier: false,
+            predecessors,
+        }
     }
 }
 
@@ -180,6 +212,13 @@ pub struct Monitor {
     pairs: Option<PairTable>,
     lost: MappedArray,
     validation: Validation,
+    /// `None` if no egress policies are looked for.
+    destinations: Option<Egress>,
+    /// `None` if ports can have no limits.
+    meters: Option<Meters>,
+    quota_events: Option<QuotaReader>,
+    /// `None` if they are not counted.
+    scopes: Option<Scopes>,
     events: EventReader,
     log: LogReader,
     /// The programs whose place ours take, where they are.

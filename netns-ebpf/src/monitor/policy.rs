@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
-use super::{Monitor, MonitorError, Slot, kernel_types};
+use super::{Limits, Monitor, MonitorError, Slot, kernel_types};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
@@ -33,7 +33,7 @@ impl Mode {
     }
 }
 
-/// What a port may send, and what is done about the rest.
+/// What a port may send, and what is done about the rest; and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What its frames may be.
@@ -42,13 +42,16 @@ pub struct Policy {
     pub mode: Mode,
     /// The group it is in, below [`MAX_GROUPS`].
     pub group: u8,
+    /// How much may pass the port, both ways, whatever the mode: as [`Monitor::set_limits`] says it, which is for ports that
+    /// are not judged.
+    pub limits: Limits,
 }
 
 impl Policy {
     /// Rules that are observed, in group 0.
     #[must_use]
     pub const fn new(rules: Rules) -> Self {
-        Self { rules, mode: Mode::Observe, group: 0 }
+        Self { rules, mode: Mode::Observe, group: 0, limits: Limits::NONE }
     }
 
     /// Rules of a host that has these addresses, observed, in group 0: it sends from them and from its link-local address
@@ -93,7 +96,7 @@ impl Policy {
 }
 
 const RULE_WORDS: usize = size_of::<Rules>() / size_of::<u64>();
-const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
+pub(super) const PORT_AT: usize = std::mem::offset_of!(PortRules, ifindex) / size_of::<u64>();
 const RULES_AT: usize = std::mem::offset_of!(PortRules, rules) / size_of::<u64>();
 
 /// The mapped arrays of validation.
@@ -140,40 +143,85 @@ impl Validation {
         self.policies.words(NO_SLOT as usize)[PORT_AT].store(word, Ordering::Relaxed);
     }
 
-    pub(super) fn stamp(&self) -> u32 {
-        let word = self.policies.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
-        let [.., a, b, c, d] = word.to_ne_bytes();
-        u32::from_ne_bytes([a, b, c, d])
-    }
-
     /// Adds to the count of a reason, as the program does.
     pub(super) fn count(&self, slot: usize, reason: Reason, packets: u64) {
         self.violations.words(slot)[usize::from(reason.code())].fetch_add(packets, Ordering::Relaxed);
     }
 
-    /// The first word: control and group, each half where the layout has it.
+    const fn table(&self) -> PolicyTable<'_> {
+        PolicyTable(&self.policies)
+    }
+
+    pub(super) fn stamp(&self) -> u32 {
+        self.table().stamp()
+    }
+
     fn write_control(&self, slot: usize, control: u32, group: u32) {
+        self.table().write_control(slot, control, group);
+    }
+
+    fn read_control(&self, slot: usize) -> (u32, u32) {
+        self.table().read_control(slot)
+    }
+
+    fn write(&self, slot: usize, policy: &Policy) {
+        self.table().write(slot, policy);
+    }
+
+    fn policy(&self, slot: Slot) -> Option<Policy> {
+        self.table().policy(slot)
+    }
+}
+
+/// The map of policies, mapped.
+pub(super) struct PolicyTable<'a>(pub(super) &'a MappedArray);
+
+impl PolicyTable<'_> {
+    pub(super) fn stamp(&self) -> u32 {
+        let word = self.0.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
+        let [.., a, b, c, d] = word.to_ne_bytes();
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    /// The first word: control and group, each half where the layout has it.
+    pub(super) fn write_control(&self, slot: usize, control: u32, group: u32) {
         let [a, b, c, d] = control.to_ne_bytes();
         let [e, f, g, h] = group.to_ne_bytes();
         let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
         // A CPU that sees it sees what was written before.
-        self.policies.words(slot)[0].store(word, Ordering::Release);
+        self.0.words(slot)[0].store(word, Ordering::Release);
     }
 
-    fn read_control(&self, slot: usize) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = self.policies.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
+    pub(super) fn read_control(&self, slot: usize) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = self.0.words(slot)[0].load(Ordering::Relaxed).to_ne_bytes();
         (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
     }
 
     /// Writes the rules that do not hold, and lets them hold.
-    fn write(&self, slot: usize, policy: &Policy) {
+    pub(super) fn write(&self, slot: usize, policy: &Policy) {
         let active = !self.read_control(slot).0 & control::ACTIVE;
         let first = RULES_AT + usize::from(active != 0) * RULE_WORDS;
-        let words = self.policies.words(slot)[first..][..RULE_WORDS].iter();
+        let words = self.0.words(slot)[first..][..RULE_WORDS].iter();
         for (word, value) in words.zip(policy.rules.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
         self.write_control(slot, policy.mode.bits() | active, policy.group.into());
+    }
+
+    /// What a slot's port may send; how much is in another map.
+    pub(super) fn policy(&self, slot: Slot) -> Option<Policy> {
+        let slot = usize::from(slot.get());
+        let (control, group) = self.read_control(slot);
+        let mode = match control & control::MODE {
+            control::OBSERVE => Mode::Observe,
+            control::ENFORCE => Mode::Enforce,
+            _ => return None,
+        };
+        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
+        let words = self.0.words(slot);
+        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
+        let (rules, group) = (Rules::from_words(words), u8::try_from(group).ok()?);
+        Some(Policy { rules, mode, group, limits: Limits::default() })
     }
 }
 
@@ -186,12 +234,14 @@ impl Monitor {
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group;
-    /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough.
+    /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough;
+    /// [`MonitorError::Unlimited`] if it has limits and the programs know none.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
         check_mode(policy.mode)?;
+        self.write_limits(slot.get().into(), &policy.limits)?;
         self.validation.write(slot.get().into(), policy);
         Ok(())
     }
@@ -202,17 +252,8 @@ impl Monitor {
     /// If the slot is not one of this monitor's.
     #[must_use]
     pub fn policy(&self, slot: Slot) -> Option<Policy> {
-        let slot = usize::from(slot.get());
-        let (control, group) = self.validation.read_control(slot);
-        let mode = match control & control::MODE {
-            control::OBSERVE => Mode::Observe,
-            control::ENFORCE => Mode::Enforce,
-            _ => return None,
-        };
-        let first = RULES_AT + usize::from(control & control::ACTIVE != 0) * RULE_WORDS;
-        let words = self.validation.policies.words(slot);
-        let words = std::array::from_fn(|word| words[first + word].load(Ordering::Relaxed));
-        Some(Policy { rules: Rules::from_words(words), mode, group: u8::try_from(group).ok()? })
+        let limits = self.limits_of(slot.get().into());
+        self.validation.policy(slot).map(|policy| Policy { limits, ..policy })
     }
 
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
@@ -222,23 +263,25 @@ impl Monitor {
     pub fn set_unassigned_policy(&self, policy: Option<&Policy>) -> Result<(), MonitorError> {
         let _ports = self.lock();
         let slot = NO_SLOT as usize;
-        match policy {
-            Some(policy) => {
-                check_group(policy.group)?;
-                self.validation.write(slot, policy);
-            }
-            None => self.validation.write_control(slot, control::OFF, 0),
+        if let Some(policy) = policy {
+            check_group(policy.group)?;
+            self.write_limits(slot, &policy.limits)?;
+            self.validation.write(slot, policy);
+        } else {
+            self.write_limits(slot, &Limits::NONE)?;
+            self.validation.write_control(slot, control::OFF, 0);
         }
         Ok(())
     }
 
-    /// Takes a port's policy back: from the next frame on it is counted and not judged.
+    /// Takes a port's policy back, with its limits: from the next frame on it is counted and not judged.
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use.
     pub fn clear_policy(&self, slot: Slot) -> Result<(), MonitorError> {
         let ports = self.lock();
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
+        self.write_limits(slot.get().into(), &Limits::NONE)?;
         self.validation.write_control(slot.get().into(), control::OFF, 0);
         Ok(())
     }
@@ -321,6 +364,13 @@ impl Monitor {
 
     fn violations_of(&self, slot: usize) -> Violations {
         Violations::from_words(&self.validation.violations.read(slot))
+    }
+
+    /// Whether the programs see where checksums will be written, without which nothing can be enforced. Asked once a
+    /// process.
+    #[must_use]
+    pub fn can_enforce() -> bool {
+        check_mode(Mode::Enforce).is_ok()
     }
 }
 

@@ -95,7 +95,8 @@ struct TypesAttr {
 
 const _: () = assert!(size_of::<TypesAttr>() == 32 && std::mem::offset_of!(TypesAttr, size) == 16);
 
-fn load_types(types: &[u32]) -> io::Result<OwnedFd> {
+/// Loads [types](https://docs.kernel.org/bpf/btf.html) into the kernel.
+pub(super) fn load_types(types: &[u32]) -> io::Result<OwnedFd> {
     let size = u32::try_from(size_of_val(types)).map_err(io::Error::other)?;
     let types = types.as_ptr() as u64;
     let mut attr = TypesAttr { types, log: 0, size, log_size: 0, log_level: 0, log_true_size: 0 };

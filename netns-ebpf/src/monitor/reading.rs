@@ -8,7 +8,7 @@ use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
 use super::compare::kernel_counters;
-use super::{Lost, Monitor, Pair, Slot, Snapshot};
+use super::{Limits, Lost, Monitor, OverLimits, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, Violations};
 
 /// Who is behind a port.
@@ -136,6 +136,8 @@ pub struct PortReading {
     pub violations: Option<Violations>,
     /// What it sent that is in no pair, because it has its share of the table of pairs or the table is full.
     pub lost: Lost,
+    /// How much may pass it, and what was over that; `None` if it has no limits.
+    pub limits: Option<(Limits, OverLimits)>,
 }
 
 /// What counted.
@@ -211,6 +213,7 @@ impl Monitor {
             counters: self.counters(port.slot),
             violations: Some(self.violations(port.slot)),
             lost: self.lost_pairs_of(Some(port.slot)),
+            limits: self.limits_and_over(port.slot),
         }
     }
 }
@@ -224,6 +227,7 @@ impl PortReading {
             counters: kernel_counters(stats),
             violations: None,
             lost: Lost::default(),
+            limits: None,
         }
     }
 }

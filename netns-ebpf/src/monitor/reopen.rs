@@ -6,15 +6,20 @@ use std::os::fd::AsFd;
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, MapError, MapInfo, MapType};
 use aya::programs::loaded_programs;
 
+use super::egress::Egress;
 use super::events::EventReader;
 use super::load::{Loaded, LoadedProgram, Maps};
 use super::log::LogReader;
 use super::mapped::MappedArray;
+use super::meter::{Meters, QuotaReader};
 use super::pairs::{Bounds, PairTable};
 use super::policy::Validation;
+use super::scope::Scopes;
 use super::slots::Slots;
 use super::{AttachedPorts, Monitor, MonitorError};
-use crate::layout::{self, PairLine, PairSender, PairUse, PortCounters, PortRules, Violations};
+use crate::layout::{
+    self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters, Violations,
+};
 use std::sync::Mutex;
 
 impl Monitor {
@@ -60,6 +65,8 @@ impl Monitor {
             (layout::COUNTERS, size_of::<PortCounters>()),
             (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
+            (layout::METERS, size_of::<PortMeter>()),
+            (layout::SCOPE_COUNTERS, size_of::<ScopeCounters>()),
         ];
         if !sizes.into_iter().all(is_laid_out) {
             return Err(MonitorError::OtherLayout { program: programs[0] });
@@ -87,6 +94,18 @@ impl Monitor {
         let senders = maps.take_mapped_if_there(layout::SENDERS, size_of::<PairSender>())?;
         let all = maps.take_mapped_if_there(layout::PAIR_USE, size_of::<PairUse>())?;
         let bounds = senders.zip(all).map(|(senders, all)| Bounds { senders, all });
+        // Without limits it has one element, and programs of 0.1.0 have none.
+        let meters = maps.take_mapped_if_there(layout::METERS, size_of::<PortMeter>())?;
+        let meters = meters.filter(|meters| meters.len() > 1).map(Meters);
+        let quota_events = match &meters {
+            Some(_) => Some(QuotaReader::new(maps.take(layout::QUOTA_EVENTS)?)?),
+            None => None,
+        };
+        let counted = maps.take_mapped_if_there(layout::SCOPE_COUNTERS, size_of::<ScopeCounters>())?;
+        let scopes = match counted.filter(|counters| counters.len() > 1) {
+            Some(counters) => Some(Scopes { prefixes: Mutex::new(maps.take(layout::SCOPES)?), counters }),
+            None => None,
+        };
         let map: BpfHashMap<MapData, u32, u32> = maps.take(layout::PORTS)?;
         let limit = u16::try_from(slots.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut slots = Slots::new(limit);
@@ -108,6 +127,10 @@ impl Monitor {
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,
             validation,
+            destinations: Egress::take(&mut maps)?,
+            meters,
+            quota_events,
+            scopes,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
             predecessors: Vec::new(),
@@ -123,7 +146,7 @@ pub fn are_loaded(programs: [u32; 2]) -> bool {
 
 impl Maps {
     /// A map that not every program has, mapped.
-    fn take_mapped_if_there(
+    pub(super) fn take_mapped_if_there(
         &mut self,
         name: &'static str,
         size: usize,
@@ -136,7 +159,7 @@ impl Maps {
 }
 
 /// An array, mapped, if its elements have this size; and how many they are.
-fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
+pub(super) fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
     let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
     let info = map.info()?;
     if info.value_size() as usize != size {
@@ -146,7 +169,7 @@ fn map_array(map: &Map, size: usize) -> Result<(MappedArray, u32), MapError> {
 }
 
 /// A program in the kernel, and the ids of its maps.
-fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
+pub(super) fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
     let gone = || MonitorError::Gone { program: id };
     // Others' programs come and go meanwhile.
     let info = loaded_programs().flatten().find(|info| info.id() == id).ok_or_else(gone)?;
@@ -162,7 +185,7 @@ fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), MonitorError> {
 }
 
 /// A map that we know, and its name.
-fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
+pub(super) fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
     let info = MapInfo::from_id(id)?;
     let Some(name) = info.name_as_str().filter(|name| Maps::NAMES.contains(name)) else { return Ok(None) };
     let data = MapData::from_id(id)?;
@@ -170,11 +193,13 @@ fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
         MapType::Array => Map::Array(data),
         MapType::Hash => Map::HashMap(data),
         MapType::RingBuf => Map::RingBuf(data),
+        MapType::ArrayOfMaps => Map::ArrayOfMaps(data),
+        MapType::LpmTrie => Map::LpmTrie(data),
         other => return Err(MapError::InvalidMapType { map_type: other as u32 }),
     };
     Ok(Some((name.to_owned(), map)))
 }
 
-fn unreadable(what: &str, error: MapError) -> MonitorError {
+pub(super) fn unreadable(what: &str, error: MapError) -> MonitorError {
     MonitorError::Load { operation: format!("read {what}"), source: error.into() }
 }

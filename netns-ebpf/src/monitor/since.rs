@@ -79,6 +79,10 @@ impl PortReading {
             counters: passed(self.counters, before.counters),
             violations: self.violations.map(|now| now.since(&earlier)),
             lost: if anew { self.lost } else { since_lost(self.lost, before.lost) },
+            limits: self.limits.map(|(limits, over)| {
+                let earlier = before.limits.filter(|_| !anew).map_or_else(Default::default, |(_, over)| over);
+                (limits, over.since(&earlier))
+            }),
         }
     }
 }

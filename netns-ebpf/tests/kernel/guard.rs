@@ -8,7 +8,7 @@ use netns_core::network::{Network, NetworkOptions, Sandbox};
 use netns_core::{Namespace, RouteSocket, link, sysctl};
 use netns_ebpf::attack::FrameSocket;
 use netns_ebpf::packet::{HostAccess, Reason, RulesFull};
-use netns_ebpf::{Mode, Monitor, MonitorOptions, NetworkGuard, Policy, Slot};
+use netns_ebpf::{EgressRules, Mode, Monitor, MonitorOptions, NetworkGuard, Policy, Slot};
 
 use crate::harness::{name, privileged, settled};
 
@@ -19,7 +19,7 @@ fn slot(sandbox: &Sandbox) -> Slot {
 /// Runs a test with a network, two sandboxes a bridge, in a host of its own.
 fn guarded(guard: impl Fn(Arc<Monitor>) -> NetworkGuard, body: impl FnOnce(&Network, &Monitor)) {
     let barrier = netns_core::barrier::is_supported().unwrap();
-    let options = MonitorOptions { slots: 64, barrier, ..MonitorOptions::default() };
+    let options = MonitorOptions { slots: 64, egress: 1, barrier, ..MonitorOptions::default() };
     let monitor = Arc::new(Monitor::load(&options).unwrap());
     let host = Namespace::anonymous().unwrap();
     for key in ["all", "default"] {
@@ -51,6 +51,41 @@ fn reaches(from: &Sandbox, to: &Sandbox, limit: Duration) -> bool {
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_sandbox_has_its_egress_policy_from_its_birth() {
+    if !privileged("a_sandbox_has_its_egress_policy_from_its_birth") {
+        return;
+    }
+    // The first sandbox's address is all that is allowed.
+    guarded(
+        |monitor| {
+            let rules = EgressRules::new().refusing_others().with("allow 10.99.0.2".parse().unwrap());
+            let policy = monitor.add_egress(&rules).unwrap();
+            NetworkGuard::new(monitor, Mode::Enforce).with_egress(policy)
+        },
+        |network, monitor| {
+            let sandboxes = [(); 3].map(|()| network.create_sandbox().unwrap());
+            let allowed = sandboxes.iter().find(|sandbox| {
+                sandbox.address_v4().unwrap().address() == std::net::Ipv4Addr::new(10, 99, 0, 2)
+            });
+            let allowed = allowed.expect("a sandbox with the first address that is not the host's");
+            for other in sandboxes.iter().filter(|other| slot(other) != slot(allowed)) {
+                assert!(
+                    reaches(other, allowed, LONG)
+                        && !reaches(other, other_than(&sandboxes, [other, allowed]), SHORT)
+                );
+                let found = settled(|| monitor.violations(slot(other)));
+                assert_eq!((found.of(Reason::Egress), found.total()), (1, 1), "{found:?}");
+            }
+        },
+    );
+}
+
+/// The sandbox that is neither of two.
+fn other_than<'a>(all: &'a [Sandbox], two: [&Sandbox; 2]) -> &'a Sandbox {
+    all.iter().find(|one| two.iter().all(|other| slot(other) != slot(one))).unwrap()
+}
 
 #[test]
 fn a_spoof_is_refused_from_the_very_first_frame() {

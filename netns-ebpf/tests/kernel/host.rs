@@ -16,8 +16,8 @@ use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
 use crate::harness::{Network, name, privileged, settled, until_up};
 
 /// How long what does not arrive is waited for.
-const SHORT: Duration = Duration::from_millis(200);
-const LONG: Duration = Duration::from_secs(20);
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 254));
 const HOST6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 254));
@@ -25,11 +25,11 @@ const BEHIND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 2, 0, 2));
 const BEHIND6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xFD02, 0, 0, 0, 0, 0, 0, 2));
 
 /// Two namespaces on a bridge whose host forwards, and one behind the host.
-struct World {
-    monitor: Monitor,
-    network: Network,
-    behind: Namespace,
-    slots: [Slot; 2],
+pub(crate) struct World {
+    pub(crate) monitor: Monitor,
+    pub(crate) network: Network,
+    pub(crate) behind: Namespace,
+    pub(crate) slots: [Slot; 2],
 }
 
 fn v6(number: usize) -> Ipv6Addr {
@@ -38,7 +38,11 @@ fn v6(number: usize) -> Ipv6Addr {
 
 impl World {
     fn new(barrier: bool) -> Self {
-        let monitor = Monitor::load(&MonitorOptions { barrier, ..MonitorOptions::default() }).unwrap();
+        Self::with(&MonitorOptions { barrier, ..MonitorOptions::default() })
+    }
+
+    pub(crate) fn with(options: &MonitorOptions) -> Self {
+        let monitor = Monitor::load(options).unwrap();
         let mut network = Network::new();
         let slots = [(); 2].map(|()| network.add(Some(&monitor)).unwrap());
         network.introduce();
@@ -88,7 +92,7 @@ impl World {
         Self { monitor, network, behind, slots }
     }
 
-    fn policy(number: usize) -> Policy {
+    pub(crate) fn policy(number: usize) -> Policy {
         let rules = Rules::new(MacAddress::local(number as u64).0);
         let rules = rules.with_ipv4([10, 1, 1, number as u8].into(), 32).unwrap();
         Policy::new(rules.with_ipv6(v6(number), 128).unwrap()).enforced()
@@ -101,17 +105,22 @@ impl World {
         self.monitor.set_policy(self.slots[1], &Self::policy(2)).unwrap();
     }
 
-    fn inside(&self, number: usize) -> &Namespace {
+    pub(crate) fn inside(&self, number: usize) -> &Namespace {
         &self.network.insides[number].namespace
     }
 
     /// Whether a datagram of the first namespace arrives; and whether it does not.
-    fn hears(&self, at: &Namespace, address: IpAddr, port: u16) -> bool {
+    pub(crate) fn hears(&self, at: &Namespace, address: IpAddr, port: u16) -> bool {
         self.sends(at, address, port, LONG)
     }
 
-    fn misses(&self, at: &Namespace, address: IpAddr, port: u16) -> bool {
+    pub(crate) fn misses(&self, at: &Namespace, address: IpAddr, port: u16) -> bool {
         !self.sends(at, address, port, SHORT)
+    }
+
+    /// As [`Self::hears`], of what may have come to its end.
+    pub(crate) fn hears_soon(&self, at: &Namespace, address: IpAddr, port: u16) -> bool {
+        self.sends(at, address, port, SHORT)
     }
 
     fn sends(&self, at: &Namespace, address: IpAddr, port: u16, limit: Duration) -> bool {
@@ -125,11 +134,11 @@ impl World {
     }
 
     /// Whether one can connect to another; and whether it cannot.
-    fn connects(from: &Namespace, to: &Namespace, address: IpAddr, port: u16) -> bool {
+    pub(crate) fn connects(from: &Namespace, to: &Namespace, address: IpAddr, port: u16) -> bool {
         Self::opens(from, to, address, port, LONG)
     }
 
-    fn is_refused(from: &Namespace, to: &Namespace, address: IpAddr, port: u16) -> bool {
+    pub(crate) fn is_refused(from: &Namespace, to: &Namespace, address: IpAddr, port: u16) -> bool {
         !Self::opens(from, to, address, port, SHORT)
     }
 

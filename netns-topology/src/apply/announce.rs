@@ -72,8 +72,8 @@ impl Executor<'_, '_> {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 other => other?,
             };
-            // A bridge without ports carries none, and has nobody to tell. Before Linux 6.8 the kernel gets to a new
-            // link in its own time.
+            // A bridge without ports carries none, and has nobody to announce to. Before Linux 6.8 the kernel gets to a
+            // new link in its own time.
             if now.state == OperationalState::Up || !now.is_pair() || !now.is_up() || Instant::now() >= until
             {
                 break now;

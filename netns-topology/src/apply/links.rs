@@ -110,7 +110,7 @@ impl Executor<'_, '_> {
         let net = IpNet::new(link_local(mac.unwrap_or_default()).into(), 64)?;
         let wanted = Address::new(index, net);
         match address::add(socket, &wanted) {
-            // We were killed before the kernel was told to make none: its own is there by now, and waits.
+            // We were killed before the kernel was asked to make none: its own is there by now, and waits.
             Err(error) if error.kind() == ErrorKind::Exists => {
                 address::delete(socket, index, net)?;
                 Ok(address::add(socket, &wanted)?)

@@ -112,6 +112,7 @@ impl Executor<'_, '_> {
         let ([near, far], Some(policy)) = (&cable.ends, &cable.policy) else { return Ok(None) };
         // It has a number: see `Record::groups`.
         let group = policy.group.number(&self.record.groups).unwrap_or_default();
+        let egress = self.egress(&near.link.place, policy)?;
         let policy = policy.of(far.mac.unwrap_or_default(), group);
         let policy = policy.map_err(|full| Error::Conflict(vec![format!("{}: {full}", far.link)]))?;
         let place = &near.link.place;
@@ -119,6 +120,9 @@ impl Executor<'_, '_> {
         super::policy::release(monitor, index)?;
         let slot = monitor.assign(index)?;
         monitor.set_policy(slot, &policy)?;
+        if egress.is_some() {
+            monitor.set_egress(slot, egress)?;
+        }
         if policy.mode == Mode::Enforce {
             let mut all = self.to_bar.remove(place).unwrap_or_default();
             all.push(index);

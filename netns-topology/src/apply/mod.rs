@@ -3,6 +3,7 @@
 
 mod announce;
 mod carrier;
+mod egress;
 mod index;
 mod links;
 mod mac;
@@ -16,8 +17,9 @@ mod way_out;
 mod work;
 
 pub use self::work::Progress;
-pub(crate) use self::work::{Tell, Work};
+pub(crate) use self::work::{ProgressReport, Work};
 
+use self::egress::KnownPolicy;
 use self::remove::Leaving;
 use self::step::{Step, StepKind, steps};
 use crate::error::{Error, Result};
@@ -66,6 +68,9 @@ pub(crate) struct Executor<'a, 'w> {
     slow: Vec<(Place, u32)>,
     /// Commands that were started, with the files of how they end.
     started: Vec<(ShellCommand, PathBuf)>,
+    /// Whether programs that are loaded are to look for egress policies, and those policies that were asked for.
+    wants_egress: bool,
+    known_egress: Vec<KnownPolicy>,
 }
 
 impl<'a, 'w> Executor<'a, 'w> {
@@ -86,6 +91,8 @@ impl<'a, 'w> Executor<'a, 'w> {
             new_ports: BTreeSet::new(),
             slow: Vec::new(),
             started: Vec::new(),
+            wants_egress: false,
+            known_egress: Vec::new(),
         }
     }
 
@@ -117,6 +124,7 @@ impl<'a, 'w> Executor<'a, 'w> {
         let (mut leaving, mut done) = (Leaving::of(&changes), 0);
         let steps = steps(&changes);
         self.expect_barred(&steps);
+        self.expect_egress(&steps);
         for step in &steps {
             let began = Instant::now();
             if !step.changes.iter().all(|change| remove::removes(change)) {
@@ -127,7 +135,7 @@ impl<'a, 'w> Executor<'a, 'w> {
             let mut took = began.elapsed();
             for change in &step.changes {
                 done += 1;
-                self.work.tell(&Progress { change, done, total, took });
+                self.work.report(&Progress { change, done, total, took });
                 took = Duration::ZERO;
             }
             if self.work.is_stopped {

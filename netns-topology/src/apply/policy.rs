@@ -1,13 +1,14 @@
 //! Judging what interfaces send, at their ports.
 
 use super::Executor;
+use super::egress::MOST_POLICIES;
 use super::step::Step;
 use crate::error::{Error, Result};
 use crate::plan::Change;
 use crate::topology::{Cable, LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
-use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
+use netns_ebpf::{Clsact, EgressPolicy, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
 impl Executor<'_, '_> {
     pub(super) fn set_policy(
@@ -19,10 +20,12 @@ impl Executor<'_, '_> {
         let mac = link::get(self.socket(&inside.place)?, inside.name)?.mac.unwrap_or_default();
         // It has a number: see `Record::groups`.
         let group = policy.group.number(&self.record.groups).unwrap_or_default();
+        let index = self.index(port)?;
+        self.wants_egress |= policy.egress.is_some();
+        let egress = self.egress(&port.place, policy)?;
         let policy = policy.of(mac, group);
         let policy = policy.map_err(|full| Error::Conflict(vec![format!("{inside}: {full}")]))?;
-        let index = self.index(port)?;
-        self.judge(port, index, &policy)?;
+        self.judge(port, index, &policy, egress)?;
         if policy.mode == Mode::Enforce {
             return self.bar(&port.place, &[index]);
         }
@@ -30,20 +33,29 @@ impl Executor<'_, '_> {
     }
 
     /// Puts the programs on a port, with a policy.
-    fn judge(&mut self, port: &LinkName, index: u32, policy: &Policy) -> Result<()> {
+    fn judge(
+        &mut self,
+        port: &LinkName,
+        index: u32,
+        policy: &Policy,
+        egress: Option<(EgressPolicy, Mode)>,
+    ) -> Result<()> {
         let (monitor, _) = self.monitor(&port.place)?;
         let present = monitor.program_ids();
         // Filters of earlier programs judge by earlier rules, whatever the present ones do.
         self.take_off(port, index, |ids| ids != present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         if let Some(slot) = monitor.attached(socket, index)? {
+            if monitor.has_egress() {
+                monitor.set_egress(slot, egress)?;
+            }
             return Ok(monitor.set_policy(slot, policy)?);
         }
         // Half of it may be there: somebody took a filter away.
         self.take_off(port, index, |ids| ids == present)?;
         let (monitor, socket) = self.monitor(&port.place)?;
         release(monitor, index)?;
-        let _ = monitor.attach_with(socket, index, Some(policy))?;
+        let _ = monitor.attach_judged(socket, index, policy, egress)?;
         Ok(())
     }
 
@@ -88,7 +100,8 @@ impl Executor<'_, '_> {
     /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
     pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
         for change in steps.iter().flat_map(|step| &step.changes) {
-            if let Change::AddCable(Cable { ends: [port, _], policy: Some(policy), .. }) = change
+            if let Change::AddCable(cable) = change
+                && let Cable { ends: [port, _], policy: Some(policy), .. } = &**cable
                 && policy.mode == Mode::Enforce
             {
                 let index = self.choose(&port.link);
@@ -166,7 +179,12 @@ impl Executor<'_, '_> {
         if lent.is_none() && !self.monitors.contains_key(place) {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
-            let monitor = match held {
+            let (limits, wants_egress) = (self.work.limits, self.wants_egress);
+            // Those that know no limits, or look for no egress policies, are left to the ports that have them, until those
+            // are judged anew by others that do.
+            let is_less =
+                |held: &Monitor| (limits && !held.has_limits()) || (wants_egress && !held.has_egress());
+            let monitor = match held.filter(|held| !held.as_ref().is_ok_and(is_less)) {
                 None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
                     // Pairs are nobody's to read here.
                     let barrier = barrier::is_supported()?;
@@ -176,7 +194,9 @@ impl Executor<'_, '_> {
                              enforced, root inside who makes an ifb device there sends what is never judged"
                         );
                     }
-                    let options = MonitorOptions { pairs: 0, barrier, ..MonitorOptions::default() };
+                    let egress = if self.wants_egress { MOST_POLICIES } else { 0 };
+                    let options =
+                        MonitorOptions { pairs: 0, egress, limits, barrier, ..MonitorOptions::default() };
                     let monitor = Monitor::load(&options)?;
                     // A barrier of earlier programs wants their mark.
                     if let Some(name) = self.record.barriers.get(place).cloned() {

@@ -2,7 +2,7 @@
 //! is given, so that making one takes no longer than it has to.
 
 use crate::plan::Change;
-use crate::topology::{Cable, LinkName, Place};
+use crate::topology::{LinkName, Place};
 use std::collections::{HashMap, HashSet};
 
 /// So many requests fit into a batch with room to spare.
@@ -41,7 +41,8 @@ pub(super) fn steps(changes: &[Change]) -> Vec<Step<'_>> {
                 waiting.insert(name, change);
                 continue;
             }
-            Change::AddCable(Cable { ends: [_, far], .. }) => {
+            Change::AddCable(cable) => {
+                let [_, far] = &cable.ends;
                 if let Some(name) = name_of(&far.link.place)
                     && let Some(namespace) = waiting.remove(name)
                 {
@@ -101,7 +102,8 @@ fn members(changes: &[Change]) -> HashSet<&str> {
     };
     for change in changes {
         match change {
-            Change::AddCable(Cable { ends: [near, far], .. }) => {
+            Change::AddCable(cable) => {
+                let [near, far] = &cable.ends;
                 count(&near.link.place, 2, 0);
                 let is_plain = near.port.is_some() && near.link.place != far.link.place;
                 count(&far.link.place, if is_plain { 1 } else { 2 }, far.neighbours.len());

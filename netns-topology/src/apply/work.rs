@@ -27,13 +27,15 @@ pub struct Progress<'a> {
 }
 
 /// Is called after each change, and says whether to go on.
-pub(crate) type Tell<'w> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'w;
+pub(crate) type ProgressReport<'w> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'w;
 
 /// What a change takes, and what it leaves for the next one.
 pub(crate) struct Work<'w> {
     pub(crate) store: &'w Store,
     /// The programs that judge ports of the host; `None` loads some where a port is judged.
     pub(crate) monitor: Option<&'w Monitor>,
+    /// Whether programs that are loaded here are to know limits.
+    pub(crate) limits: bool,
     /// Namespaces that are open. Those of a topology without a record are found here alone.
     pub(crate) held: OpenNamespaces,
     /// What keeps frames from getting past the programs.
@@ -45,21 +47,22 @@ pub(crate) struct Work<'w> {
     /// Whether all of it is to go: then every step is tried, whatever becomes of those before it.
     pub(crate) is_undoing: bool,
     failures: Vec<Error>,
-    tell: &'w mut Tell<'w>,
+    report: &'w mut ProgressReport<'w>,
 }
 
 impl<'w> Work<'w> {
-    pub(crate) fn new(store: &'w Store, tell: &'w mut Tell<'w>) -> Self {
+    pub(crate) fn new(store: &'w Store, report: &'w mut ProgressReport<'w>) -> Self {
         Self {
             store,
             monitor: None,
+            limits: false,
             held: OpenNamespaces::new(),
             barriers: BTreeMap::new(),
             left: Vec::new(),
             is_stopped: false,
             is_undoing: false,
             failures: Vec::new(),
-            tell,
+            report,
         }
     }
 
@@ -72,8 +75,8 @@ impl<'w> Work<'w> {
         }
     }
 
-    pub(super) fn tell(&mut self, progress: &Progress<'_>) {
-        self.is_stopped |= (self.tell)(progress).is_break();
+    pub(super) fn report(&mut self, progress: &Progress<'_>) {
+        self.is_stopped |= (self.report)(progress).is_break();
     }
 
     /// Keeps a failure until all else is undone, if that is what is done.

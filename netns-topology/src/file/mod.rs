@@ -1,6 +1,7 @@
 //! From a file to a topology: TOML, then what its words mean, then whether it makes sense as a whole.
 
 mod check;
+mod egress;
 mod group;
 mod options;
 mod policy;
@@ -13,6 +14,7 @@ mod way_out;
 #[cfg(test)]
 mod tests;
 
+pub use egress::open_egress;
 pub use ports::Policies;
 
 use crate::error::{Error, Result};

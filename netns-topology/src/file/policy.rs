@@ -7,20 +7,27 @@ use super::values::net;
 use crate::group::Group;
 use crate::policy::{HOST_ACCESS, NOTHING, PERMISSIONS, PortPolicy};
 use netns_core::{IpNet, MacAddress};
-use netns_ebpf::Mode;
 use netns_ebpf::packet::{HostAccess, NoService, Permissions};
+use netns_ebpf::{Limits, Mode, NoLimit};
 use std::ops::Range;
 use toml::Spanned;
 
-/// Reads the policy of an interface that has these addresses, given which groups are kept apart from the host.
+/// The mode of an interface for which none is said.
+const OBSERVE: &str = "observe";
+
+/// Reads the policy of an interface that has these addresses, and how much may pass its port, given which groups are kept apart from the host.
 pub(super) fn read_policy(
-    policy: &Spanned<PolicyEntry>,
+    policy: Option<&Spanned<PolicyEntry>>,
+    limits: Option<&Text>,
     own: Vec<IpNet>,
     from_host: &[Group],
-) -> Wrong<PortPolicy> {
-    let span = policy.span();
+) -> Wrong<Option<PortPolicy>> {
+    let Some(span) = policy.map(Spanned::span).or_else(|| limits.map(Spanned::span)) else { return Ok(None) };
     let mut read = PortPolicy { networks: own, ..PortPolicy::default() };
-    match policy.get_ref() {
+    if let Some(text) = limits {
+        read.limits = limit(text)?;
+    }
+    match policy.map_or(&PolicyEntry::Mode(OBSERVE.to_owned()), Spanned::get_ref) {
         PolicyEntry::Mode(text) => {
             let table = PolicyTable {
                 mode: Some(Spanned::new(span.clone(), text.clone())),
@@ -28,11 +35,15 @@ pub(super) fn read_policy(
             };
             read_table(&table, from_host, &mut read)?;
         }
+        PolicyEntry::Table(table) if limits.is_some() && table.limit.is_some() => {
+            let message = "the interface has a limit already; expected one of the two".to_owned();
+            return Err((table.limit.as_ref().map_or(span, Spanned::span), message));
+        }
         PolicyEntry::Table(table) => read_table(table, from_host, &mut read)?,
     }
     // Which MAC address it has, and which number its group, is of no consequence for whether there is room.
     read.of(MacAddress::default(), 0).map_err(|full| (span, format!("{full}; expected fewer")))?;
-    Ok(read)
+    Ok(Some(read))
 }
 
 /// Reads a policy, given which groups are kept apart from the host.
@@ -61,6 +72,9 @@ pub(super) fn read_table(table: &PolicyTable, from_host: &[Group], into: &mut Po
             return Err((number.span(), message));
         }
         into.ether_types.push(*number.get_ref());
+    }
+    if let Some(text) = &table.limit {
+        into.limits = limit(text)?;
     }
     read_host(table, from_host, into)?;
     if let Some(allowed) = &table.ipv6 {
@@ -113,9 +127,14 @@ fn read_host(table: &PolicyTable, from_host: &[Group], into: &mut PortPolicy) ->
     Ok(())
 }
 
+/// How much may pass.
+fn limit(text: &Text) -> Wrong<Limits> {
+    text.get_ref().parse().map_err(|none: NoLimit| (text.span(), none.to_string()))
+}
+
 fn mode(text: &str, span: Range<usize>) -> Wrong<Mode> {
     match text {
-        "observe" => Ok(Mode::Observe),
+        OBSERVE => Ok(Mode::Observe),
         "enforce" => Ok(Mode::Enforce),
         _ => Err((span, format!("there is no mode {text:?}; expected \"observe\" or \"enforce\""))),
     }

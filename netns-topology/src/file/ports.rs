@@ -55,6 +55,7 @@ struct PortEntry {
     ipv6: Option<Spanned<bool>>,
     host: Option<Spanned<HostWords>>,
     forward: Option<bool>,
+    limit: Option<Text>,
 }
 
 impl Policies {
@@ -132,8 +133,19 @@ fn policy(
     from_host: &[crate::group::Group],
 ) -> Wrong<Policy> {
     let span = entry.span();
-    let PortEntry { mac: text, addresses, group, mode, networks, permit, ether_types, ipv6, host, forward } =
-        entry.into_inner();
+    let PortEntry {
+        mac: text,
+        addresses,
+        group,
+        mode,
+        networks,
+        permit,
+        ether_types,
+        ipv6,
+        host,
+        forward,
+        limit,
+    } = entry.into_inner();
     let mut policy = PortPolicy::default();
     for address in &addresses {
         let ip = address.get_ref().parse().map_err(|_| {
@@ -144,7 +156,9 @@ fn policy(
         })?;
         policy.networks.push(IpNet::single(ip));
     }
-    let table = PolicyTable { mode, group, networks, permit, ether_types, ipv6, host, forward };
+    let egress = None;
+    let table =
+        PolicyTable { mode, group, networks, permit, ether_types, ipv6, host, forward, egress, limit };
     read_table(&table, from_host, &mut policy)?;
     let group = policy.group.number(numbers).unwrap_or_default();
     policy.of(mac(&text)?, group).map_err(|full| (span, format!("{full}; expected fewer")))

@@ -2,6 +2,7 @@
 
 use super::Wrong;
 use super::check::Described;
+use super::egress::{NamedEgress, port_egress, read_egress};
 use super::group::{apart, apart_from_host};
 use super::options::read_options;
 use super::policy::read_policy;
@@ -14,8 +15,8 @@ use super::way_out::read_way_out;
 use crate::group::Group;
 use crate::options::defaults;
 use crate::topology::{
-    self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, ShellCommand,
-    SingleLink,
+    self, AddressSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, LinkName, Place, PortPolicy,
+    ShellCommand, SingleLink,
 };
 use netns_core::barrier::FORWARDED;
 use netns_core::bridge::{BridgeOptions, PortOptions};
@@ -36,7 +37,7 @@ struct End {
 /// Everything in the order of the file.
 pub(super) fn read(file: FileTable) -> Wrong<Described> {
     let mut into = Described::default();
-    let FileTable { host, namespace, bridge, apart: pairs } = file;
+    let FileTable { host, namespace, bridge, apart: pairs, egress } = file;
     let mut ends = Vec::new();
 
     let namespaces = in_order(namespace);
@@ -91,13 +92,21 @@ pub(super) fn read(file: FileTable) -> Wrong<Described> {
             into.push_sysctl(sysctl, key.span())?;
         }
     }
-    read_cables(&mut into, &ends, &apart_from_host(&pairs)?)?;
+    read_cables(&mut into, &ends, &apart_from_host(&pairs)?, (&bridges, &read_egress(&egress)?))?;
     for (link, table) in &bridges {
         read_way_out(&mut into, link, table)?;
     }
     // Numbers come later: those that are up keep theirs.
     (into.topology.apart, _) = apart(ends.iter().filter_map(group_of), &pairs)?;
     Ok(into)
+}
+
+/// Where the file says where an interface may send to.
+fn egress_of(end: &End) -> Option<&Text> {
+    match end.table.policy.as_ref()?.get_ref() {
+        PolicyEntry::Mode(_) => None,
+        PolicyEntry::Table(table) => table.egress.as_ref(),
+    }
 }
 
 /// Where the file says which group the port of an interface is in.
@@ -177,7 +186,11 @@ fn read_single(
         return Err((name.span(), message));
     };
     let other = [table.bridge.as_ref().map(Spanned::span), table.peer.as_ref().map(Spanned::span)];
-    let port = [table.port.as_ref().map(Spanned::span), table.policy.as_ref().map(Spanned::span)];
+    let port = [
+        table.port.as_ref().map(Spanned::span),
+        table.policy.as_ref().map(Spanned::span),
+        table.limit.as_ref().map(Spanned::span),
+    ];
     if let Some(wrong) = other.into_iter().chain(port).flatten().next() {
         return Err((
             wrong,
@@ -194,8 +207,8 @@ fn read_single(
     if let LinkKind::Macvlan(options) = kind
         && options.mode == Some(MacvlanMode::PASSTHRU)
     {
-        let message = "it would have the address of the link below, by which it could not be told from others; expected \
-                       another mode";
+        let message = "it would have the address of the link below, by which it could not be \
+                       distinguished from others; expected another mode";
         return Err((span, message.to_owned()));
     }
     let mac = table.mac.as_ref().map(mac).transpose()?;
@@ -204,7 +217,12 @@ fn read_single(
 }
 
 /// Joins every interface with its other end.
-fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong<()> {
+fn read_cables(
+    into: &mut Described,
+    ends: &[End],
+    from_host: &[Group],
+    (bridges, egress): (&[(LinkName, BridgeTable)], &NamedEgress),
+) -> Wrong<()> {
     for end in ends {
         let near = CableEnd {
             link: end.link.clone(),
@@ -224,12 +242,22 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                 let mut port = read_port(into, end, bridge)?;
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of.map(|address| address.net));
-                let policy = end
-                    .table
-                    .policy
-                    .as_ref()
-                    .map(|policy| read_policy(policy, own, from_host))
-                    .transpose()?;
+                let on = LinkName { place: port.link.place.clone(), name: into.bridge(bridge)?.name };
+                let of_bridge = bridges.iter().find(|(link, _)| *link == on);
+                let of_bridge = of_bridge.and_then(|(_, table)| table.egress.as_ref());
+                let (said, limit) = (end.table.policy.as_ref(), end.table.limit.as_ref());
+                let mut policy = read_policy(said, limit, own.clone(), from_host)?;
+                if said.is_none() && of_bridge.is_some() {
+                    // Where it may send to is worth little if it may pretend to be somebody else.
+                    let networks = own;
+                    policy.get_or_insert_with(|| PortPolicy { networks, ..PortPolicy::default() }).mode =
+                        Mode::Enforce;
+                }
+                if let Some((policy, name)) = policy.as_mut().zip(egress_of(end).or(of_bridge)) {
+                    let is_of_link = |address: &&AddressSpec| address.link == end.link || address.link == on;
+                    let link = into.topology.addresses.iter().filter(is_of_link).map(|address| address.net);
+                    policy.egress = Some(port_egress(name, egress, link)?);
+                }
                 let is_enforced = policy.as_ref().is_some_and(|policy| policy.mode == Mode::Enforce);
                 if let Some(topology::PortSpec { options, .. }) = port.port.as_mut().filter(|_| is_enforced) {
                     // They are to pass the port's barrier.
@@ -247,6 +275,10 @@ fn read_cables(into: &mut Described, ends: &[End], from_host: &[Group]) -> Wrong
                 if let Some(policy) = &end.table.policy {
                     let message = "a policy is judged at the port of a bridge; expected `bridge`".to_owned();
                     return Err((policy.span(), message));
+                }
+                if let Some(limit) = &end.table.limit {
+                    let message = "a limit is one of a bridge's port; expected `bridge`".to_owned();
+                    return Err((limit.span(), message));
                 }
                 let far = other_end(into, ends, end, peer)?;
                 // Each end names the other: the first one makes the cable.

@@ -22,6 +22,19 @@ pub(super) struct FileTable {
     pub(super) bridge: BTreeMap<Text, BridgeTable>,
     #[serde(default)]
     pub(super) apart: Vec<[Spanned<GroupTable>; 2]>,
+    #[serde(default)]
+    pub(super) egress: BTreeMap<Text, DestinationsTable>,
+}
+
+/// `[egress.NAME]`: where interfaces may send to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DestinationsTable {
+    pub(super) others: Option<Text>,
+    #[serde(default)]
+    pub(super) without: Vec<Text>,
+    #[serde(default)]
+    pub(super) rules: Vec<Text>,
 }
 
 /// `[host]`.
@@ -64,6 +77,8 @@ pub(super) struct Interface {
     /// The end that is on the bridge: its `name`, and its options.
     pub(super) port: Option<Spanned<OptionsTable>>,
     pub(super) policy: Option<Spanned<PolicyEntry>>,
+    /// How much may pass its port; without a `policy` it is judged as by `policy = "observe"`.
+    pub(super) limit: Option<Text>,
     /// A link of another kind than veth, the link that it is on, and its options.
     #[serde(rename = "type")]
     pub(super) kind: Option<Text>,
@@ -97,6 +112,8 @@ pub(super) struct PolicyTable {
     pub(super) ipv6: Option<Spanned<bool>>,
     pub(super) host: Option<Spanned<HostWords>>,
     pub(super) forward: Option<bool>,
+    pub(super) egress: Option<Text>,
+    pub(super) limit: Option<Text>,
 }
 
 /// What may be sent to the host: a word, or a list of services.
@@ -202,6 +219,8 @@ pub(super) struct BridgeTable {
     pub(super) stp: bool,
     pub(super) ageing: Option<Spanned<u32>>,
     pub(super) multicast_snooping: Option<bool>,
+    /// The egress policy of interfaces on it that name none.
+    pub(super) egress: Option<Text>,
     pub(super) masquerade: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) publish: Vec<Text>,

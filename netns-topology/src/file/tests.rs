@@ -286,7 +286,7 @@ fn options_are_those_of_the_tables_and_links_have_one_end() {
     assert_eq!(
         (port.priority, port.fastleave),
         (None, Some(false)),
-        "what has a default is that, if not told"
+        "what has a default is that, if not given"
     );
     let [m0, x0, d0] = &topology.links[..] else { panic!("{:?}", topology.links) };
     let mode = MacvlanOptions { mode: Some(MacvlanMode::VEPA), ..MacvlanOptions::NONE };

@@ -30,8 +30,8 @@ impl Lab {
         let Some(mut record) = Store::read(&self.path)? else { return Ok(None) };
         let (observed, lost) = self.lost(&record)?;
         if !lost.is_empty() {
-            let tell = &mut |_: &Progress<'_>| ControlFlow::Continue(());
-            Executor::new(&mut Work::new(&store, tell), &mut record).execute(&lost, &observed)?;
+            let report = &mut |_: &Progress<'_>| ControlFlow::Continue(());
+            Executor::new(&mut Work::new(&store, report), &mut record).execute(&lost, &observed)?;
             store.write(&record)?;
         }
         Ok(Some(lost))

@@ -6,7 +6,7 @@ use crate::topology::{AddressSpec, Cable, CableEnd, LinkName, Place, PortPolicy,
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::{AddrGenMode, Link};
 use netns_core::{IfName, IpNet, MacAddress};
-use netns_ebpf::Mode;
+use netns_ebpf::{EgressTable, Mode};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -141,7 +141,9 @@ impl Planner<'_> {
     /// Sets the policy of a port that is there, if it differs.
     fn judge(&mut self, cable: &Cable) {
         let [port, inside] = &cable.ends;
-        let now = self.observed.judged.get(&port.link).map(|judged| judged.policy);
+        let judged = self.observed.judged.get(&port.link);
+        let now = judged.map(|judged| judged.policy);
+        let egress_now = judged.and_then(|judged| judged.egress.clone());
         let mac = self.observed.link(&inside.link).and_then(|link| link.mac).unwrap_or_default();
         let (port, inside) = (port.link.clone(), inside.link.clone());
         let stale = self.observed.stale.contains(&port);
@@ -149,7 +151,9 @@ impl Planner<'_> {
             None if now.is_some() || stale => self.changes.push(Change::RemovePolicy { port }),
             None => {}
             Some(policy) => match policy.of(mac, policy.group.number(&self.groups).unwrap_or_default()) {
-                Ok(wanted) if Some(wanted) == now && !stale => self.refuse_hidden(&port, &inside, policy),
+                Ok(wanted) if Some(wanted) == now && egress(policy) == egress_now && !stale => {
+                    self.refuse_hidden(&port, &inside, policy);
+                }
                 Ok(_) => {
                     let (policy, again) = (policy.clone(), now.is_some());
                     self.changes.push(Change::SetPolicy { port, inside, policy, again });
@@ -174,7 +178,7 @@ impl Planner<'_> {
         for end in &cable.ends {
             self.refuse_taken(&end.link);
         }
-        self.changes.push(Change::AddCable(cable.clone()));
+        self.changes.push(Change::AddCable(Box::new(cable.clone())));
     }
 
     fn refuse_taken(&mut self, link: &LinkName) {
@@ -343,4 +347,10 @@ pub(crate) fn link_local(mac: MacAddress) -> Ipv6Addr {
 
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// Where a port may send to that has this policy, as the program has it. (That there is room was found when the file was read.)
+fn egress(policy: &PortPolicy) -> Option<(EgressTable, Mode)> {
+    let egress = policy.egress.as_ref()?;
+    Some((egress.rules().compile().ok()?, policy.mode))
 }

@@ -54,7 +54,7 @@ pub enum Change {
     /// Make a link of another kind, up.
     AddSingle(SingleLink),
     /// Make a cable, both ends up.
-    AddCable(Cable),
+    AddCable(Box<Cable>),
     /// Give a link the name back that it was made with.
     Rename {
         /// Its place and that name.
@@ -222,13 +222,18 @@ impl fmt::Display for Change {
                 }
                 write_values(f, kind)
             }
-            Self::AddCable(Cable { ends: [near, far], policy, .. }) => match &near.port {
-                Some(PortSpec { bridge, .. }) => {
-                    write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)?;
-                    policy.as_ref().map_or(Ok(()), |policy| write!(f, " policy {policy}"))
+            Self::AddCable(cable) => {
+                let [near, far] = &cable.ends;
+                match (&near.port, &cable.policy) {
+                    (None, _) => write!(f, "+ cable {} - {}", near.link, far.link),
+                    (Some(PortSpec { bridge, .. }), None) => {
+                        write!(f, "+ cable {} - {} (on {bridge})", far.link, near.link)
+                    }
+                    (Some(PortSpec { bridge, .. }), Some(policy)) => {
+                        write!(f, "+ cable {} - {} (on {bridge}) policy {policy}", far.link, near.link)
+                    }
                 }
-                None => write!(f, "+ cable {} - {}", near.link, far.link),
-            },
+            }
             Self::Rename { link, from, .. } => write!(f, "~ {link}: name {from} -> {}", link.name),
             Self::SetMac { link, from: Some(from), to } => write!(f, "~ {link}: mac {from} -> {to}"),
             Self::SetMac { link, from: None, to } => write!(f, "~ {link}: mac {to}"),

@@ -1,5 +1,5 @@
-//! What was made for a topology, written down before it is made, so that what is ours can be told from what is not,
-//! and all of it found again after a kill.
+//! What was made for a topology, written down before it is made, so that what is ours can be distinguished from what is
+//! not, and all of it found again after a kill.
 //!
 //! A record is a file in [`FOLDER`], one for each topology file, and goes with `down`, or with the machine's next
 //! start. An entry says that something of this name *and identity*, if it is there, was made by us: a namespace by its
@@ -38,7 +38,7 @@ pub struct Record {
     pub applied: Option<String>,
     /// How the folder of named namespaces was found: whether it was there, whether it was mounted.
     pub(crate) folder: Folder,
-    /// Namespaces, with what tells each from a later one of its name.
+    /// Namespaces, with what distinguishes each from a later one of its name.
     pub(crate) namespaces: BTreeMap<String, NamespaceIdentity>,
     /// Bridges.
     pub(crate) bridges: Vec<LinkEntry>,

@@ -215,7 +215,8 @@ impl Store {
         }
     }
 
-    /// The record of a file: its name for people, and a hash of its full path to tell it from others of that name.
+    /// The record of a file: its name for people, and a hash of its full path to distinguish it from others of that
+    /// name.
     pub(crate) fn path(file: &Path) -> PathBuf {
         Self::mark(file).with_extension("record")
     }

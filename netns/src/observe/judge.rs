@@ -37,6 +37,13 @@ pub(super) fn enforces(policies: Option<&Policies>, unmatched: Unmatched) -> boo
     policies.is_some_and(|policies| unmatched != Unmatched::Pass || is_enforced(policies))
 }
 
+/// Whether any port is to have limits.
+pub(super) fn limits(policies: Option<&Policies>) -> bool {
+    policies.is_some_and(|policies| {
+        policies.ports.values().chain(policies.namespaces.values()).any(|policy| !policy.limits.is_none())
+    })
+}
+
 /// By the file, or by what is learnt.
 pub(super) fn judging<'m>(
     policies: Option<&'m Policies>,

@@ -19,8 +19,8 @@ use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
 use netns_ebpf::{
-    JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange, PortIdentity,
-    Predecessors, Reading, Violation,
+    HeldMonitor, JournalFile, JournalPlace, Mode, Monitor, MonitorOptions, Observer, PortChange,
+    PortIdentity, Predecessors, Reading, Violation,
 };
 use netns_topology::Policies;
 use serde_json::{Value, json};
@@ -47,7 +47,8 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     // Where this process is already takes no capability.
     let socket = if arguments.netns.is_some() { RouteSocket::open_in(&host) } else { RouteSocket::open() };
     // By whichever name it was given, it is one bridge from here on.
-    let found = find_bridge(&mut socket?, bridge)?;
+    let mut socket = socket?;
+    let found = find_bridge(&mut socket, bridge)?;
     let bridge = found.name;
     let stop = Stop::on_signals()?;
     let metrics = arguments.watch.metrics(bridge.as_str())?;
@@ -56,13 +57,17 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     // If there is none to try the program in, each port will say so.
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
     let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
+    if enforces {
+        refuse_held(&mut socket, &found)?;
+    }
     let barrier = enforces && counting::can_bar(probe.as_ref());
     let predecessors = if barrier {
         JournalFile::predecessors(Path::new(JournalFile::FOLDER), &host, &found)
     } else {
         Predecessors::default()
     };
-    let options = MonitorOptions { slots, barrier, predecessors, ..MonitorOptions::default() };
+    let limits = judge::limits(policies.as_ref());
+    let options = MonitorOptions { slots, limits, barrier, predecessors, ..MonitorOptions::default() };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -112,6 +117,18 @@ fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
         }
         Err(error) => Err(Failure::usage(error.to_string())),
     }
+}
+
+/// Two programs that enforce would mark the same frames, and what one of them has marked the other's barrier drops.
+fn refuse_held(socket: &mut RouteSocket, bridge: &Link) -> Result<(), Failure> {
+    let holders = HeldMonitor::holders(socket, bridge.index)?;
+    if holders.is_empty() {
+        return Ok(());
+    }
+    let (bridge, holders) = (bridge.name, Vec::from_iter(holders).join(", "));
+    Err(Failure::usage(format!(
+        "{bridge} is guarded by {holders}, which enforces by itself: it can be observed alone"
+    )))
 }
 
 /// How a bridge is watched.

@@ -69,7 +69,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let barrier = judges && counting::can_bar(Some(&probe));
     let started = Instant::now();
     let (slots, pairs) = (plan.ports(), plan.pairs());
-    let options = MonitorOptions { slots, pairs, barrier, ..MonitorOptions::default() };
+    let options = MonitorOptions {
+        slots,
+        pairs,
+        egress: u16::from(plan.egress.is_some()),
+        limits: arguments.limit.is_some(),
+        barrier,
+        ..MonitorOptions::default()
+    };
     let counting = Counting::decide(&options, needs_program(arguments), Some(&mut probe))?;
     if counting.monitor().is_some() {
         report.step("load the eBPF program", started.elapsed());
@@ -105,6 +112,8 @@ fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
     let options = [
         (arguments.enforce, "--enforce"),
         (arguments.attack, "--attack"),
+        (arguments.egress.is_some(), "--egress"),
+        (arguments.limit.is_some(), "--limit"),
         (arguments.watch.pcap.is_some(), "--pcap"),
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))

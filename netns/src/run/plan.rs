@@ -5,7 +5,8 @@ use crate::failure::Failure;
 use crate::name;
 use netns_core::nat::Publication;
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
-use netns_topology::PublishedPorts;
+use netns_ebpf::Limits;
+use netns_topology::{PortEgress, PublishedPorts, open_egress};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
@@ -27,6 +28,10 @@ pub(crate) struct RunPlan {
     pub(crate) masquerade: bool,
     /// The ports of the host that lead in.
     pub(crate) published: Vec<Publication>,
+    /// Where the namespaces may send to; `None` for everywhere.
+    pub(crate) egress: Option<PortEgress>,
+    /// How much may pass each port.
+    pub(crate) limits: Limits,
 }
 
 /// A network and the host's address in it.
@@ -92,8 +97,22 @@ impl RunPlan {
                 "--topology pair has no host, which alone can let anything out (--masquerade) or in (--publish)",
             ));
         }
-        let bridge_mac = MacAddress::local(random);
-        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published })
+        if !has_host && arguments.egress.is_some() {
+            return Err(Failure::usage("--topology pair has no ports of a bridge, where --egress is judged"));
+        }
+        let egress = arguments.egress.as_ref().map(|path| {
+            let own = subnets.iter().map(|subnet| subnet.net);
+            Ok::<_, Failure>(PortEgress::new(path.display().to_string(), &open_egress(path)?, own))
+        });
+        let egress = egress.transpose()?;
+        if let Some(Err(prefix)) = egress.as_ref().map(|egress| egress.rules().compile()) {
+            let message = format!(
+                "--egress: it says more than four things of {prefix}, those of wider networks included"
+            );
+            return Err(Failure::usage(message));
+        }
+        let (bridge_mac, limits) = (MacAddress::local(random), arguments.limit.unwrap_or_default());
+        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published, egress, limits })
     }
 
     /// Whether anything is let out of the host, or in.

@@ -9,7 +9,9 @@ use crate::messages::say;
 use crate::output::{copy, json_line, stdout};
 use crate::require;
 use crate::rights;
+use crate::watch::over_json;
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
+use netns_ebpf::OverLimits;
 use netns_ebpf::layout::Violations;
 use netns_topology::{Change, CommandState, Done, Error, Lab, LinkName, Record, ShellCommand, draw};
 use progress::Shown;
@@ -160,6 +162,8 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
             })
             .collect();
         value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
+        let over = |(port, over): &(LinkName, OverLimits)| json!({ "place": port.place, "port": port.name.as_str(), "over_limits": over_json(over) });
+        value["limited"] = lab.over_limits()?.iter().map(over).collect();
         json_line(&mut out, &value)?;
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
@@ -171,6 +175,9 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
             for (reason, packets) in violations.iter() {
                 writeln!(out, "{port}: {packets} {reason}")?;
             }
+        }
+        for (port, over) in lab.over_limits()?.iter().filter(|(_, over)| over.packets() > 0) {
+            writeln!(out, "{port}: {} over its limit", over.packets())?;
         }
     }
     Ok(ExitCode::SUCCESS)

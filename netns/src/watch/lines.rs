@@ -10,7 +10,7 @@ use crate::output::{human, json_line};
 use netns_core::IfName;
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{
-    Ends, Pair, PortChange, PortIdentity, PortRates, PortReading, Rate, Reading, Slot, Violation,
+    Ends, OverLimits, Pair, PortChange, PortIdentity, PortRates, PortReading, Rate, Reading, Slot, Violation,
 };
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -140,6 +140,7 @@ impl Lines<'_> {
         writeln!(self.out)?;
         self.ports(&format!("{:.1} s", time.as_secs_f64()), now, before)?;
         self.violations(now)?;
+        self.over_limits(now)?;
         self.pairs(now)?;
         self.out.flush()?;
         Ok(true)
@@ -175,6 +176,18 @@ impl Lines<'_> {
         for port in &now.ports {
             for (reason, packets) in port.violations.iter().flat_map(Violations::iter) {
                 writeln!(self.out, "{:<15}{:>8}  {reason}", port.info.name, human(packets))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What ports had too much of; nothing, where nothing is limited.
+    fn over_limits(&mut self, now: &Reading) -> io::Result<()> {
+        for port in &now.ports {
+            let Some((limits, over)) = &port.limits else { continue };
+            if over.packets() > 0 {
+                let (name, packets) = (port.info.name, human(over.packets()));
+                writeln!(self.out, "{name:<15}{packets:>8}  over its limit, {limits}")?;
             }
         }
         Ok(())
@@ -298,8 +311,8 @@ fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters, violations, lost } = port;
-    json!({
+    let PortReading { info, counters, violations, lost, limits } = port;
+    let mut json = json!({
         "port": info.name.as_str(), "namespace": info.behind.namespace().label(),
         "container": info.behind.container(), "ifindex": info.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
@@ -307,6 +320,23 @@ fn port_json(port: &PortReading) -> Value {
         "violations": violations.as_ref().map(|violations| reasons(violations.iter())),
         "dropped": violations.as_ref().map(Violations::dropped),
         "lost_pairs": { "packets": lost.packets, "bytes": lost.bytes },
+    });
+    if let Some((limits, over)) = limits {
+        json["limits"] = limits.to_string().into();
+        json["over_limits"] = over_json(over);
+    }
+    json
+}
+
+/// What was over a port's limits.
+pub(crate) fn over_json(over: &OverLimits) -> Value {
+    let OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used } = over;
+    json!({
+        "limited_rx_packets": limited_rx.packets, "limited_rx_bytes": limited_rx.bytes,
+        "limited_tx_packets": limited_tx.packets, "limited_tx_bytes": limited_tx.bytes,
+        "over_quota_rx_packets": over_quota_rx.packets, "over_quota_rx_bytes": over_quota_rx.bytes,
+        "over_quota_tx_packets": over_quota_tx.packets, "over_quota_tx_bytes": over_quota_tx.bytes,
+        "quota_out_bytes": used.outgoing, "quota_in_bytes": used.incoming, "quota_bytes": used.total,
     })
 }
 

@@ -15,6 +15,7 @@ mod interrupt;
 mod keys;
 mod keys_lists;
 mod late_ports;
+mod limited;
 mod limits;
 mod live;
 mod manual;

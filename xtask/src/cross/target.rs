@@ -50,7 +50,7 @@ const LIBRARIES: &[&str] = &["netns-core", "netns-packet", "netns-ebpf", "netns-
 const NOT_EMULATED: &[&str] = &[
     // It takes MADV_WIPEONFORK and does not do it.
     "sys::fork::",
-    // It does not know the ioctl that tells a namespace's kind, and passes on only some netlink messages.
+    // It does not know the ioctl that names a namespace's kind, and passes on only some netlink messages.
     "network::fabric::",
     "network::reclaim::",
     "rtnetlink::socket::",

@@ -52,7 +52,7 @@ impl CrossToolchain {
         self.build_std
     }
 
-    /// Cargo, to be told what to do; what it compiles goes below `folder`.
+    /// Cargo, to be given what to do; what it compiles goes below `folder`.
     pub(crate) fn cargo(&self, command: &str, target: &Target, folder: &Path) -> Command {
         let mut cargo = Command::new(&self.cargo);
         cargo.env("RUSTC", &self.rustc).arg(command).args(["--locked", "--target", target.name]);
@@ -89,7 +89,7 @@ impl CrossToolchain {
     }
 }
 
-/// What a compiler that brings no musl of its own needs to be told.
+/// What a compiler that brings no musl of its own needs to be given.
 fn musl_flags(folder: &Path) -> Result<String, String> {
     // A folder with the unwinder and nothing else: beside it Debian keeps libraries for glibc.
     let unwinder = folder.join("unwinder");

@@ -100,7 +100,7 @@ impl fmt::Display for Toolchain {
     }
 }
 
-/// Cargo, told which compiler to use.
+/// Cargo, and which compiler to use.
 fn cargo(compiler: &Compiler) -> Command {
     match compiler {
         Compiler::Prebuilt { rustc } => {

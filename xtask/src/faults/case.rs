@@ -150,7 +150,7 @@ fn complaints(traced: &Traced) -> Vec<String> {
     if traced.errors.contains("panicked") {
         wrong.push(format!("it panics: {}", traced.errors.trim()));
     } else if traced.errors.trim().is_empty() && !traced.output.contains("(os error ") {
-        // A run tells on stdout which ping was not answered, and why.
+        // A run shows on stdout which ping was not answered, and why.
         wrong.push("it does not say why it fails".to_owned());
     }
     wrong

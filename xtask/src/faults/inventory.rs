@@ -36,8 +36,7 @@ pub(super) fn take() -> Inventory {
     lines(&mut all, "route", "ip", &["route", "show", "table", "all"]);
     lines(&mut all, "route6", "ip", &["-6", "route", "show", "proto", "static", "table", "all"]);
     lines(&mut all, "rule", "nft", &["list", "ruleset"]);
-    let forwarding = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap_or_default();
-    all.insert(format!("sysctl ip_forward {}", forwarding.trim()));
+    settings(&mut all);
     for file in find("/run") {
         all.insert(format!("file {file}"));
     }
@@ -49,6 +48,22 @@ pub(super) fn take() -> Inventory {
     points.for_each(|point| *count.entry(point).or_default() += 1);
     all.extend(count.into_iter().map(|(point, count)| format!("mount {point} {count}")));
     all
+}
+
+/// What a way out sets, of the namespace and of each link.
+fn settings(all: &mut Inventory) {
+    for (family, keys) in [
+        ("ipv4", ["forwarding", "route_localnet", "accept_redirects"]),
+        ("ipv6", ["forwarding", "force_forwarding", "accept_ra"]),
+    ] {
+        for link in fs::read_dir(format!("/proc/sys/net/{family}/conf")).into_iter().flatten().flatten() {
+            for key in keys {
+                if let Ok(value) = fs::read_to_string(link.path().join(key)) {
+                    all.insert(format!("sysctl {} {key} {}", link.path().display(), value.trim()));
+                }
+            }
+        }
+    }
 }
 
 fn links(all: &mut Inventory) {
@@ -83,8 +98,16 @@ fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
     // The kernel gives a link that is up addresses and routes of its own, in its own time.
     let of_link = |line: &&str| line.contains("fe80:") || line.contains("ff00::/8");
     let text = text.filter(|line| !line.is_empty() && !of_link(line));
-    // Whether a link carries packets the kernel notes in its own time, too.
-    all.extend(text.map(|line| format!("{what} {}", line.trim_end_matches(" linkdown"))));
+    // Whether a link carries packets the kernel notes in its own time, too. A new bridge has another MAC address each time.
+    let text =
+        text.map(|line| line.trim_end_matches(" linkdown")).map(|line| match line.split_once("!= 0x") {
+            Some((before, after)) if before.ends_with("@ll,0,48 ") => {
+                let rest = after.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+                format!("{before}!= MAC{rest}")
+            }
+            _ => line.to_owned(),
+        });
+    all.extend(text.map(|line| format!("{what} {line}")));
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {

@@ -3,6 +3,7 @@
 use netns::Failure;
 use netns::messages::say;
 use netns::signals::Stop;
+use netns_core::nat::{PortProtocol, Publication};
 use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, PortProgram, RecordedNetwork};
 use netns_core::{IfName, Namespace};
 use netns_ebpf::{Monitor, MonitorOptions};
@@ -30,6 +31,7 @@ pub(super) fn run(name: &str) -> Result<(), Failure> {
         "further" => one.network(|network| closed((network.create_sandbox()?, network.create_sandbox()?))),
         "lent" => one.network(|network| closed(network.create_sandbox_in(&Namespace::open("lent")?)?)),
         "judged" => one.judged(),
+        "way-out" => one.way_out(),
         "pool" => one.network(|network| {
             let pool = Pool::start(network, PoolOptions::new(2))?;
             closed(pool.acquire()?)
@@ -92,6 +94,20 @@ impl Library<'_> {
     fn judged(self) -> LibraryResult {
         let options = self.options(Some(judge()?))?;
         self.with(&options, |network| closed(network.create_named_sandbox(&self.sandbox())?))
+    }
+
+    /// A network that lets its sandboxes out, and a port that is published, withdrawn by hand and with its sandbox.
+    fn way_out(self) -> LibraryResult {
+        let options = NetworkOptions { masquerade: true, ..self.options(None)? };
+        self.with(&options, |network| {
+            let sandbox = network.create_sandbox()?;
+            let inside = sandbox.address_v4().ok_or("no IPv4 address")?.address();
+            let published = |port| Publication::new(PortProtocol::Tcp, port, (inside, 80).into());
+            network.publish(&sandbox, &published(8080))?;
+            network.publish(&sandbox, &published(8081))?;
+            network.withdraw(&sandbox, &published(8080))?;
+            closed(sandbox)
+        })
     }
 
     fn with(self, options: &NetworkOptions, work: impl FnOnce(&Network) -> LibraryResult) -> LibraryResult {

@@ -214,7 +214,7 @@ fn try_all(
             if !sentences.is_empty() {
                 *wrong.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 let sentences = sentences.join("\n    ");
-                say(format_args!("{}, {}:\n    {sentences}", operation.name, told(site, &fault)));
+                say(format_args!("{}, {}:\n    {sentences}", operation.name, described(site, &fault)));
             }
         }
     };
@@ -248,7 +248,7 @@ fn faults_of<'a>(
     faults
 }
 
-fn told(site: &Site, fault: &Injected) -> String {
+fn described(site: &Site, fault: &Injected) -> String {
     match fault {
         Injected::None => String::new(),
         Injected::Error { call, when, error, .. } => {

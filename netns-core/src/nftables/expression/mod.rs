@@ -13,6 +13,7 @@ mod immediate;
 mod limit;
 mod lookup;
 mod masq;
+mod matching;
 mod meta;
 mod nat;
 mod notrack;

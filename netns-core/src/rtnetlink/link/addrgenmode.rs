@@ -9,7 +9,7 @@ pub enum AddrGenMode {
     Eui64 = 0,
     /// Not at all: the interface has only the addresses that it is given, and says nothing unasked.
     None = 1,
-    /// From a secret (`stable_secret`, RFC 7217), so that it tells nothing of the MAC address.
+    /// From a secret (`stable_secret`, RFC 7217), so that it reveals nothing of the MAC address.
     StablePrivacy = 2,
     /// As [`Self::StablePrivacy`], of a secret that the kernel makes up if there is none.
     Random = 3,

@@ -43,7 +43,7 @@ pub struct Link {
     /// The index of the bridge it is a port of.
     pub master: Option<u32>,
     /// What `ip` writes behind the `@` (`IFLA_LINK`): the index of a veth's other end, or of the link that a VLAN, a
-    /// macvlan or a tunnel is on, in the namespace of that one; [`Link::is_pair`] tells which.
+    /// macvlan or a tunnel is on, in the namespace of that one; [`Link::is_pair`] says which.
     pub peer: Option<u32>,
     /// The id by which this namespace knows the one that `peer` is in; `None` if it is in this one. A tunnel has it without
     /// `peer`.
@@ -307,7 +307,7 @@ pub(crate) fn encode_delete_group(batch: &mut Batch, group: u32) {
 /// Deletes all links of a group at once, which costs the kernel far less than one by one.
 ///
 /// # Errors
-/// `ENODEV` if the group is empty. Group 0, where every link is unless told otherwise, is refused here.
+/// `ENODEV` if the group is empty. Group 0, where every link is by default, is refused here.
 #[doc(alias = "IFLA_GROUP")]
 pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
     if group == 0 {

@@ -101,7 +101,7 @@ fn what_is_left_of_an_earlier_list_is_no_answer() {
 fn answers_to_another_port_id_are_not_ours() {
     let mut socket = RouteSocket::open().unwrap();
     link::get(&mut socket, 1).unwrap();
-    let port = socket.port.expect("the first answer tells the port id");
+    let port = socket.port.expect("the first answer has the port id");
     assert!(socket.is_ours(&NlMsgHdr { port, ..NlMsgHdr::default() }));
     for other in [0, port ^ 1, u32::MAX] {
         assert!(!socket.is_ours(&NlMsgHdr { port: other, ..NlMsgHdr::default() }));

@@ -77,8 +77,7 @@ fn veth_pairs() {
     ];
     golden!("veth", |batch| veth::encode_create(batch, &plain), &kind);
 
-    let why =
-        "one queue unless told otherwise, since the kernel's default is one for every possible processor";
+    let why = "one queue by default, since the kernel's default is one for every possible processor";
     golden!(
         "veth",
         |batch| veth::encode_create(batch, &Veth::new(name("a0"), name("a1"))),

@@ -30,6 +30,7 @@ fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
             counters: PortCounters::default(),
             violations: None,
             lost: crate::Lost::default(),
+            limits: None,
         }
     };
     let ports = ports.iter().map(port).collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::reading::PortIdentity;
-use super::super::{Mode, Monitor, Policy};
+use super::super::{Limits, Mode, Monitor, Policy};
 use super::{PortChange, Station};
 use crate::packet::{NETS, Permissions, Rules};
 use netns_core::MacAddress;
@@ -77,19 +77,23 @@ impl Judging<'_> {
     pub(super) fn apply(
         &self,
         monitor: &Monitor,
-        policy: Option<Policy>,
+        policy: Option<&Policy>,
         port: &Arc<PortIdentity>,
     ) -> Option<PortChange> {
         let Self::Given(_) = self else { return None };
         let before = monitor.policy(port.slot);
         let was_enforced = before.is_some_and(|policy| policy.mode == Mode::Enforce);
-        let policy = policy.or(was_enforced.then_some(Policy::closed()));
+        // Anyone inside can have a port lose its policy, by moving the interface. Nobody gets rid of limits by that.
+        let limits = before.map_or(Limits::NONE, |policy| policy.limits);
+        let closed = Policy { limits, ..Policy::closed() };
+        let policy = policy.copied().or(was_enforced.then_some(closed));
         if before == policy {
             return None;
         }
         let outcome = match &policy {
             Some(policy) => monitor.set_policy(port.slot, policy),
-            None => monitor.clear_policy(port.slot),
+            None if limits.is_none() => monitor.clear_policy(port.slot),
+            None => monitor.clear_policy(port.slot).and_then(|()| monitor.set_limits(port.slot, &limits)),
         };
         if let Err(error) = outcome {
             log::warn!("{} is judged as before: {error}", port.name);

@@ -26,7 +26,7 @@ impl Counts<'_> {
     pub(super) fn judge(
         &self,
         judging: &Judging<'_>,
-        policy: Option<Policy>,
+        policy: Option<&Policy>,
         port: &Arc<PortIdentity>,
     ) -> Option<PortChange> {
         match self {

@@ -391,7 +391,7 @@ impl<'m> Observer<'m> {
         self.news.push(PortChange::Known(Arc::clone(port)));
         let policy = self.judging.given(port);
         self.watch_host(policy.as_ref())?;
-        self.news.extend(self.counts.judge(&self.judging, policy, port));
+        self.news.extend(self.counts.judge(&self.judging, policy.as_ref(), port));
         Ok(())
     }
 

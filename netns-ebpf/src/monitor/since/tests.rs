@@ -39,6 +39,7 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
             counters,
             violations: Some(violations(packets / 2)),
             lost: Lost::default(),
+            limits: None,
         }
     };
     Reading { taken, ..Reading::of_kernel(ports.iter().map(port).collect()) }

@@ -15,7 +15,7 @@ use netns_core::link::{Link, LinkStats};
 use netns_core::tap::{Tap, TapOptions};
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, link};
 use netns_ebpf::packet::Reason;
-use netns_ebpf::{Mode, Monitor, Policy, Slot};
+use netns_ebpf::{Limits, Mode, Monitor, Policy, Slot};
 use netns_topology::HeldLab;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -48,6 +48,8 @@ pub(crate) struct RunLab<'a> {
     monitor: Option<&'a Monitor>,
     /// What is done about frames that a namespace may not send.
     mode: Mode,
+    /// How much may pass a port.
+    limits: Limits,
     topology: RunShape,
     host: Namespace,
     socket: RouteSocket,
@@ -82,6 +84,7 @@ impl<'a> RunLab<'a> {
         Ok(Self {
             monitor,
             mode,
+            limits: plan.limits,
             topology: plan.topology,
             host,
             socket,
@@ -100,7 +103,7 @@ impl<'a> RunLab<'a> {
     /// What a namespace with these addresses may send.
     pub(crate) fn policy(&self, mac: MacAddress, addresses: &[IpAddr]) -> Result<Policy, Failure> {
         let policy = Policy::of_host(mac, addresses).map_err(|full| Failure::usage(full.to_string()))?;
-        Ok(Policy { mode: self.mode, ..policy })
+        Ok(Policy { mode: self.mode, limits: self.limits, ..policy })
     }
 
     pub(crate) fn topology(&self) -> RunShape {

@@ -79,6 +79,8 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
             mode,
             networks: planned.addresses.iter().map(|address| IpNet::single(*address)).collect(),
             permissions: Permissions::DHCP_CLIENT,
+            egress: plan.egress.clone(),
+            limits: plan.limits,
             ..PortPolicy::default()
         });
         topology.cables.push(Cable { ends: [port, inside], policy, is_known: true });

@@ -1,5 +1,6 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
+use super::limits;
 use crate::output::shown;
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Ends, Pair, PortReading, Reading};
@@ -95,6 +96,7 @@ impl PortFamilies {
         ));
         families.push(self.lost_pairs(reading));
         families.push(self.violations(reading));
+        families.extend(limits::families(reading, |port| self.labels(port)));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }
@@ -186,7 +188,7 @@ impl Collector for PortFamilies {
     }
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -195,7 +197,7 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
+pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut label = LabelPair::default();
     label.set_name(name.to_owned());
     // The format takes control characters as they are, and a terminal that somebody reads it in obeys them.
@@ -207,7 +209,7 @@ fn label(name: &str, value: &str) -> LabelPair {
     clippy::cast_precision_loss,
     reason = "the format has floating-point numbers only: exact up to 2^53"
 )]
-fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
+pub(super) fn counter(value: u64, labels: Vec<LabelPair>) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value as f64);
     let mut metric = Metric::from_label(labels);

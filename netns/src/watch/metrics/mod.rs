@@ -1,6 +1,7 @@
 //! `--metrics`: what passes, for Prometheus, in its text exposition format.
 
 mod families;
+mod limits;
 mod server;
 
 use super::Losses;

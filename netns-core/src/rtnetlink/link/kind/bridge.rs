@@ -24,10 +24,10 @@ options! {
         stp_state: bool as WideBit = IFLA_BR_STP_STATE 5 default 0;
         /// Its priority in the spanning tree: the lowest bridge is the root.
         priority: u16 as Plain = IFLA_BR_PRIORITY 6 default 32768;
-        /// Whether it tells VLANs apart, and lets a port send and receive in its VLANs only. A kernel built without
+        /// Whether it distinguishes VLANs, and lets a port send and receive in its VLANs only. A kernel built without
         /// `CONFIG_BRIDGE_VLAN_FILTERING` refuses it with `EOPNOTSUPP`.
         vlan_filtering: bool as Bit = IFLA_BR_VLAN_FILTERING 7 default 0;
-        /// The tags that it tells VLANs by.
+        /// The tags by which it distinguishes VLANs.
         vlan_protocol: VlanProtocol as WordedNetworkOrder = IFLA_BR_VLAN_PROTOCOL 8;
         /// Which frames to 01:80:c2:00:00:0X are forwarded, a bit each.
         group_fwd_mask: u16 as Mask = IFLA_BR_GROUP_FWD_MASK 9 default 0;
@@ -65,7 +65,7 @@ options! {
         nf_call_ip6tables: bool as Bit = IFLA_BR_NF_CALL_IP6TABLES 37 default 0;
         /// Whether arptables sees what it forwards.
         nf_call_arptables: bool as Bit = IFLA_BR_NF_CALL_ARPTABLES 38 default 0;
-        /// The VLAN of frames without a tag, on a port that is not told otherwise.
+        /// The VLAN of frames without a tag, on a port that is given no other.
         vlan_default_pvid: u16 as Plain = IFLA_BR_VLAN_DEFAULT_PVID 39;
         /// Whether it counts by VLAN.
         vlan_stats_enabled: bool as Bit = IFLA_BR_VLAN_STATS_ENABLED 41;

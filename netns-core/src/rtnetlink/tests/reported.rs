@@ -1,4 +1,4 @@
-//! What the kernel tells, read from messages that not every kernel sends.
+//! What the kernel reports, read from messages that not every kernel sends.
 
 use super::{mac, message};
 use crate::neighbour::{self, FdbEntry};

@@ -1,0 +1,236 @@
+//! What the program and user space agree on for egress policies: which destinations a port may send to.
+
+/// The map that says which policy a port has: one [`EgressPort`], as a word, per slot.
+pub const EGRESS_PORTS: &str = "EGRESS_PORTS";
+/// The array of the policies: in each place a trie from [`EgressKey`]s to [`EgressEntry`]s. To replace one is to store another
+/// trie in its place, so that each frame is judged by the old one or by the new one.
+pub const EGRESS_POLICIES: &str = "EGRESS_POLICIES";
+/// The map of what others began with a port, from [`ConversationKey`]s to the nanosecond of `CLOCK_MONOTONIC` (`u64`) until
+/// which answers pass. Full, it forgets what was used least recently.
+pub const CONVERSATIONS: &str = "CONVERSATIONS";
+
+/// The read-only global (`u32`) that says how many policies there can be; 0 if none is looked for.
+pub const EGRESS_LIMIT: &str = "EGRESS_LIMIT";
+
+/// For how many conversations there is room, of all ports together.
+pub const MAX_CONVERSATIONS: u32 = 65_536;
+
+/// How long answers to a datagram or an echo request pass, in nanoseconds: three minutes (RFC 4787 asks a NAT for two).
+pub const DATAGRAM_TIME: u64 = 180 * 1_000_000_000;
+/// How long segments pass after the last one of a TCP connection that somebody else opened: a little more than two hours
+/// (RFC 5382), in which a peer that keeps its connection alive says something.
+pub const STREAM_TIME: u64 = 7_440 * 1_000_000_000;
+
+/// How many bits of an [`EgressKey`] are the address.
+pub const EGRESS_BITS: u32 = 128;
+/// How many ranges an [`EgressEntry`] has room for.
+pub const EGRESS_RANGES: usize = 5;
+
+/// Which policy a port has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EgressPort {
+    /// The policy's place in [`EGRESS_POLICIES`], counted from 1; 0 for none.
+    pub policy: u16,
+    /// Whether what it refuses is dropped, beside being counted.
+    pub is_enforced: bool,
+    /// A number that the slot has had for no port before: what others began with an earlier one is not this one's.
+    pub generation: u32,
+}
+
+impl EgressPort {
+    /// As a word of the map.
+    #[inline]
+    #[must_use]
+    pub const fn to_word(self) -> u64 {
+        self.policy as u64 | (self.is_enforced as u64) << 16 | (self.generation as u64) << 32
+    }
+
+    /// What a word of the map says.
+    #[inline]
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self { policy: word as u16, is_enforced: word >> 16 & 1 != 0, generation: (word >> 32) as u32 }
+    }
+}
+
+/// A network of destinations. An IPv4 address is the IPv6 address that it is mapped to (`::ffff:10.1.1.1`), so both have one
+/// trie, and an address in disguise has the verdict of what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct EgressKey {
+    /// How many bits of the address are the network's.
+    pub bits: u32,
+    /// The address as it lies in a frame.
+    pub address: [u32; 4],
+}
+
+/// What is allowed to a network of destinations: the first range that a packet is in decides, and one that is in none is
+/// refused. User space has put the ranges of wider networks after the network's own, so one look-up is enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EgressEntry {
+    /// Until when ranges that are [`EgressRange::TEMPORARY`] hold, in nanoseconds of `CLOCK_MONOTONIC`; 0 if none is.
+    pub until: u64,
+    /// The ranges; [`EgressRange::NONE`] after the last.
+    pub ranges: [EgressRange; EGRESS_RANGES],
+}
+
+/// Some of what is sent to a network: of one protocol or of all, to some ports or to all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct EgressRange(u64);
+
+impl EgressRange {
+    /// An unused place.
+    pub const NONE: Self = Self(0);
+    /// Every packet is refused.
+    pub const REFUSE: Self = Self::new(0, 0, None);
+    /// The place is in use.
+    pub const USED: u8 = 1;
+    /// What is in the range is allowed; otherwise it is refused.
+    pub const ALLOW: u8 = 1 << 1;
+    /// The range has ports, so a packet that shows none cannot be compared with it.
+    pub const PORTS: u8 = 1 << 2;
+    /// It holds until [`EgressEntry::until`].
+    pub const TEMPORARY: u8 = 1 << 3;
+    /// Packets that carry packets ([`is_tunnel`]) are not in it.
+    pub const NO_TUNNELS: u8 = 1 << 4;
+
+    /// Packets of the protocol with this number, 0 for all, and, of TCP, UDP and SCTP, to ports between these two (of ICMP and
+    /// ICMPv6, with types between these two). The flags are those above, of which [`Self::USED`] and [`Self::PORTS`] follow
+    /// from the rest.
+    #[must_use]
+    pub const fn new(protocol: u8, flags: u8, ports: Option<[u16; 2]>) -> Self {
+        let (has_ports, [from, to]) = match ports {
+            Some(ports) => (Self::PORTS, ports),
+            None => (0, [0; 2]),
+        };
+        let flags = flags | has_ports | Self::USED;
+        Self(protocol as u64 | (flags as u64) << 8 | (from as u64) << 16 | (to as u64) << 32)
+    }
+
+    /// The same, with more flags.
+    #[must_use]
+    pub const fn with(self, flags: u8) -> Self {
+        Self(self.0 | (flags as u64) << 8)
+    }
+
+    /// Whether it has all of these flags.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(self, flags: u8) -> bool {
+        (self.0 >> 8) as u8 & flags == flags
+    }
+
+    /// The protocol's number; 0 for all.
+    #[inline(always)]
+    #[must_use]
+    pub const fn protocol(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Whether it has the last word, so that ranges of wider networks need not follow it. (Tunnels that are not in it are
+    /// refused then.)
+    #[must_use]
+    pub const fn is_last(self) -> bool {
+        let some = Self::PORTS | Self::TEMPORARY;
+        self.has(Self::USED) && self.protocol() == 0 && (self.0 >> 8) as u8 & some == 0
+    }
+
+    /// As it lies in memory.
+    #[must_use]
+    pub const fn to_word(self) -> u64 {
+        self.0
+    }
+
+    /// What lies in memory as this.
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// Whether a packet to a port (of ICMP: of a type), `None` if it shows none, is allowed; `None` if the range says
+    /// nothing of it. A packet that shows no port is refused by a range that asks for one, whatever that says of others.
+    #[inline(always)]
+    #[must_use]
+    pub const fn decide(self, protocol: u8, port: Option<u16>, is_over: bool) -> Option<bool> {
+        if !self.has(Self::USED)
+            || (self.has(Self::TEMPORARY) && is_over)
+            || (self.protocol() != 0 && self.protocol() != protocol)
+            || (self.has(Self::NO_TUNNELS) && is_tunnel(protocol))
+        {
+            return None;
+        }
+        if self.has(Self::PORTS) {
+            let Some(port) = port else { return Some(false) };
+            if port < (self.0 >> 16) as u16 || port > (self.0 >> 32) as u16 {
+                return None;
+            }
+        }
+        Some(self.has(Self::ALLOW))
+    }
+}
+
+impl EgressEntry {
+    /// Whether a packet of the protocol with this number, to this port, is allowed; `now` is asked where something ends.
+    #[inline(always)]
+    #[must_use]
+    pub fn allows(&self, protocol: u8, port: Option<u16>, now: impl FnOnce() -> u64) -> bool {
+        let is_over = self.until != 0 && now() >= self.until;
+        let [first, second, third, fourth, fifth] = &self.ranges;
+        let decide = |range: &EgressRange| range.decide(protocol, port, is_over);
+        // Not a loop: of those, Linux 6.1 refuses some that the compiler makes (`check_cfg`).
+        decide(first)
+            .or_else(|| decide(second))
+            .or_else(|| decide(third))
+            .or_else(|| decide(fourth))
+            .or_else(|| decide(fifth))
+            .unwrap_or(false)
+    }
+
+    /// The words that it is made of.
+    #[must_use]
+    pub fn to_words(&self) -> [u64; 1 + EGRESS_RANGES] {
+        let [a, b, c, d, e] = self.ranges.map(EgressRange::to_word);
+        [self.until, a, b, c, d, e]
+    }
+
+    /// What lies in memory as these words.
+    #[must_use]
+    pub fn from_words([until, ranges @ ..]: [u64; 1 + EGRESS_RANGES]) -> Self {
+        Self { until, ranges: ranges.map(EgressRange::from_word) }
+    }
+}
+
+/// Whether a protocol carries packets, whose own destination is another one: IP in IP, IPv6 in IP and GRE.
+#[inline(always)]
+#[must_use]
+pub const fn is_tunnel(protocol: u8) -> bool {
+    matches!(protocol, 4 | 41 | 47)
+}
+
+/// Something that somebody else began with a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ConversationKey {
+    /// The port's [`EgressPort::generation`].
+    pub generation: u32,
+    /// Its slot.
+    pub slot: u32,
+    /// Who began it: an address as in [`EgressKey`].
+    pub peer: [u32; 4],
+    /// The ports of TCP and UDP, the peer's first; of an echo request the identifier and 0. Both are 0 in the key by which
+    /// later fragments pass, which show no ports.
+    pub ports: [u16; 2],
+    /// The protocol's number.
+    pub protocol: u32,
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<EgressKey>() == 20 && align_of::<EgressKey>() == 4);
+    assert!(size_of::<EgressRange>() == 8 && size_of::<EgressEntry>() == 48);
+    assert!(offset_of!(EgressEntry, ranges) == 8 && align_of::<EgressEntry>() == 8);
+    assert!(size_of::<ConversationKey>() == 32 && align_of::<ConversationKey>() == 4);
+    assert!(offset_of!(ConversationKey, peer) == 8 && offset_of!(ConversationKey, protocol) == 28);
+};

@@ -1,0 +1,206 @@
+//! Limits: rates and quotas of ports. What is over them is dropped; nothing waits.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::programs::TcContext;
+use netns_packet::layout::{
+    Bucket, CLOCK_TRIES, PortMeter, QuotaKind, QuotaWords, TICK_SHIFT, Way, WayMeter, metering,
+};
+
+use crate::Fate;
+use crate::atomic;
+use crate::frame::Frame;
+use crate::maps::{METERED, METERS, QUOTA_EVENTS};
+use crate::violation::drop_counted;
+
+/// Holds a frame that is about to pass against the limits of its port. Asked last, so that what is dropped for another
+/// reason uses up nothing.
+#[inline(always)]
+pub(crate) fn passing(context: &TcContext, frame: &Frame, way: Way, fate: Fate) -> Fate {
+    if METERED.load() == 0 || matches!(fate, Fate::Drop) {
+        return fate;
+    }
+    let Some(meter) = METERS.get_ptr(frame.slot) else { return fate };
+    let control = control_of(meter);
+    if control & (metering::RATES << way as u32 | metering::QUOTAS) == 0 {
+        return fate;
+    }
+    if metered(context.skb.skb, frame.slot, way as u32) == 0 { Fate::Pass } else { Fate::Drop }
+}
+
+/// Not 0 if a frame is over a limit of the port of this slot, which it is counted for then.
+///
+/// A function of its own in the kernel too, so that its stack is not in between what runs for every port.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn metered(skb: *mut __sk_buff, slot: u32, way: u32) -> u32 {
+    let frame = Frame::read(&TcContext::new(skb), slot);
+    let Some(meter) = METERS.get_ptr_mut(slot) else { return 0 };
+    let control = control_of(meter);
+    let is_in = way == Way::In as u32;
+    let place = usize::from(is_in);
+    // SAFETY: `meter` points at an element of the map, valid while the program runs, its fields aligned by their layout. User
+    // space writes to the rates that do not hold only; clocks and quotas are changed by whole words.
+    unsafe {
+        let rates = &raw mut (*meter).rates[usize::from(control & metering::ACTIVE != 0)][place];
+        if control & metering::RATES << place != 0 && !within_rates(rates, &frame) {
+            drop_counted(&raw mut (*meter).limited[place], &frame);
+            return 1;
+        }
+        if control & metering::QUOTAS != 0 && !within_quotas(meter, is_in, &frame) {
+            drop_counted(&raw mut (*meter).over_quota[place], &frame);
+            return 1;
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn control_of(meter: *const PortMeter) -> u64 {
+    // SAFETY: `meter` points at an element of the map; the word is aligned, and user space stores it whole.
+    unsafe { (&raw const (*meter).control).read_volatile() }
+}
+
+/// Takes what a frame costs, of bytes and of segments; false if one of them has not enough, and then of none.
+///
+/// # Safety
+/// `meter` points into a map's element that is valid while the program runs, and nobody else writes its buckets.
+#[inline(always)]
+unsafe fn within_rates(meter: *mut WayMeter, frame: &Frame) -> bool {
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() } << TICK_SHIFT;
+    let (bytes, segments) = (frame.bytes as u32, segments(frame));
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let (byte_clock, packet_clock) = (&raw mut (*meter).byte_clock, &raw mut (*meter).packet_clock);
+        let (byte_bucket, packet_bucket) = (&(*meter).bytes, &(*meter).packets);
+        let counts_packets = packet_bucket.cost != 0;
+        if counts_packets && packet_bucket.pass(packet_clock.read_volatile(), now, segments).is_none() {
+            return false;
+        }
+        if byte_bucket.cost == 0 {
+            return take(packet_bucket, packet_clock, now, segments);
+        }
+        if !take(byte_bucket, byte_clock, now, bytes) {
+            return false;
+        }
+        if counts_packets && !take(packet_bucket, packet_clock, now, segments) {
+            // Another CPU took it since it was asked. If this one stood still meanwhile for longer than the frame takes,
+            // the bucket is now fuller than full by that one frame.
+            atomic::add(byte_clock, byte_bucket.ticks(u64::from(bytes)).wrapping_neg());
+            return false;
+        }
+    }
+    true
+}
+
+/// Moves a clock on by a frame.
+///
+/// # Safety
+/// `clock` is an aligned word of a map's element that is valid while the program runs.
+#[inline(always)]
+unsafe fn take(bucket: &Bucket, clock: *mut u64, now: u64, amount: u32) -> bool {
+    for _ in 0..CLOCK_TRIES {
+        // SAFETY: by the caller's promise.
+        let seen = unsafe { clock.read_volatile() };
+        let Some(next) = bucket.pass(seen, now, amount) else { return false };
+        // SAFETY: as above.
+        if unsafe { atomic::exchange_if(clock, seen, next) } == seen {
+            return true;
+        }
+    }
+    false
+}
+
+/// What a frame would be cut into on a wire. Of a train that a packet socket made (`PACKET_VNET_HDR`) the kernel has not
+/// counted that, so it is worked out too.
+#[inline(always)]
+fn segments(frame: &Frame) -> u32 {
+    let counted = frame.segments as u32;
+    if frame.segment_bytes == 0 { counted } else { counted.max(frame.bytes as u32 / frame.segment_bytes) }
+}
+
+/// Uses up quotas; false if the frame would cross one, and then it uses up none.
+///
+/// # Safety
+/// As for [`within_rates`].
+#[inline(always)]
+unsafe fn within_quotas(meter: *mut PortMeter, is_in: bool, frame: &Frame) -> bool {
+    let kind = if is_in { QuotaKind::In } else { QuotaKind::Out };
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let quotas = &raw mut (*meter).quotas;
+        let total = (&raw mut (*quotas)[QuotaKind::Total as usize]).cast::<QuotaWords>();
+        let own = (&raw mut (*quotas)[usize::from(is_in)]).cast::<QuotaWords>();
+        if !use_up(total, frame.bytes) {
+            reach(meter, total, QuotaKind::Total, frame);
+            return false;
+        }
+        if !use_up(own, frame.bytes) {
+            atomic::add(&raw mut (*total).used, frame.bytes.wrapping_neg());
+            reach(meter, own, kind, frame);
+            return false;
+        }
+    }
+    true
+}
+
+/// Adds a frame to what a quota has had, if that does not cross it. What has none counts all the same.
+///
+/// # Safety
+/// As for [`within_rates`].
+#[inline(always)]
+unsafe fn use_up(quota: *mut QuotaWords, bytes: u64) -> bool {
+    for _ in 0..CLOCK_TRIES {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let used = (&raw const (*quota).used).read_volatile();
+            if crosses(quota, used, bytes) {
+                return false;
+            }
+            if atomic::exchange_if(&raw mut (*quota).used, used, used.wrapping_add(bytes)) == used {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Whether a frame would cross a quota that has had so much.
+///
+/// # Safety
+/// As for [`within_rates`].
+#[inline(always)]
+unsafe fn crosses(quota: *const QuotaWords, used: u64, bytes: u64) -> bool {
+    // SAFETY: by the caller's promise.
+    let limit = unsafe { (&raw const (*quota).limit).read_volatile() };
+    limit != 0 && used.wrapping_add(bytes) >= limit
+}
+
+/// Tells that a quota was reached, once until user space changes it. One that only was too busy is not reached.
+///
+/// # Safety
+/// As for [`within_rates`].
+#[inline(always)]
+unsafe fn reach(meter: *mut PortMeter, quota: *const QuotaWords, kind: QuotaKind, frame: &Frame) {
+    // SAFETY: by the caller's promise; the entry is room for one record that nobody else has.
+    unsafe {
+        let reached = &raw mut (*meter).reached;
+        let seen = reached.read_volatile();
+        let used = (&raw const (*quota).used).read_volatile();
+        if seen >> kind as u32 & 1 != 0 || !crosses(quota, used, frame.bytes) {
+            return;
+        }
+        // Without room in the buffer the next frame tells it.
+        let Some(mut entry) = QUOTA_EVENTS.reserve(0) else { return };
+        let event = entry.as_mut_ptr();
+        (&raw mut (*event).time).write(bpf_ktime_get_ns());
+        (&raw mut (*event).slot).write(frame.slot);
+        (&raw mut (*event).quota).write(kind as u32);
+        if atomic::exchange_if(reached, seen, seen | 1 << kind as u32) == seen {
+            entry.submit(0);
+        } else {
+            entry.discard(0);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! How much may pass a port: `run --limit`, `limit` in topologies and in policy files.
+
+use crate::metrics::{PORT, metrics};
+use crate::observe::{make_bridge, plug_in, policy_file};
+use crate::topology::{edit, fine, topology};
+use crate::watched::Watched;
+use crate::{done, state_of_the_host, xtask};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tests::{eventually, in_host, oracle};
+
+/// Sends pings as fast as it goes, of 1,442 bytes a frame, whether they are answered or not.
+fn flood(from: &str, to: &str) {
+    let ping = oracle("ping").get_program().to_owned();
+    let mut command = oracle("ip");
+    command.args(["netns", "exec", from]).arg(ping);
+    command.args(["-f", "-c", "200", "-s", "1400", "-W", "1", "-q", to]).output().unwrap();
+}
+
+#[test]
+fn a_run_with_limits_is_counted_exactly_and_says_them() {
+    in_host(|_| {
+        let before = state_of_the_host();
+        let run = done(&mut xtask("run --limit in=1gbit,out=100mbit,quota=1gb --duration 1 --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+        let last = run.lines("counters").pop().unwrap();
+        for port in last["ports"].as_array().unwrap() {
+            assert_eq!(port["limits"], "in=1gbit,out=100mbit,burst=3125000b,quota=1gb", "{port}");
+            let over = &port["over_limits"];
+            assert_eq!(over["limited_rx_packets"], 0);
+            let used =
+                ["quota_out_bytes", "quota_in_bytes", "quota_bytes"].map(|key| over[key].as_u64().unwrap());
+            assert!(used[0] > 0 && used[1] > 0 && used[2] == used[0] + used[1], "{over}");
+        }
+        // Nothing of it passes, neither pings nor their answers, and what the kernel counted is still what the program did.
+        let run = done(&mut xtask("run --limit quota=1 --duration 0.3 --json"));
+        assert_eq!(run.code, Some(1), "pings are lost: {}", run.err);
+        let summary = run.lines("summary").pop().unwrap();
+        assert_eq!((&summary["pings_ok"], &summary["exact"]), (&0.into(), &true.into()));
+        let last = run.lines("counters").pop().unwrap();
+        assert!(last["ports"][0]["over_limits"]["over_quota_rx_packets"].as_u64() > Some(0), "{last}");
+        let text = done(&mut xtask("run --limit quota=1 --duration 0.3")).out;
+        assert!(text.contains("over its limit, quota=1b"), "{text}");
+
+        let wrong = done(&mut xtask("run --limit 100"));
+        assert_eq!(wrong.code, Some(1));
+        assert!(
+            wrong.err.contains("\"100\" is no limit; expected a rate such as \"100mbit\""),
+            "{}",
+            wrong.err
+        );
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+fn lab() -> PathBuf {
+    let file = PathBuf::from("/run/lab.toml");
+    let text = r#"
+        [bridge.br0]
+        [namespace.a]
+        interface.eth0 = { bridge = "br0", addresses = ["10.1.1.1/24"] }
+        [namespace.b]
+        interface.eth0 = { bridge = "br0", addresses = ["10.1.1.2/24"], policy = "enforce" }
+        [namespace.c]
+        interface.eth0 = { bridge = "br0", addresses = ["10.1.1.3/24"], policy = "observe" }
+    "#;
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// What of these keys was over a port's limits.
+fn over(file: &Path, port: &str, key: &str) -> Option<u64> {
+    let shown: Value = serde_json::from_str(&fine("show --json", file)).unwrap();
+    let limited = shown["limited"].as_array().unwrap();
+    limited.iter().find(|found| found["port"] == port)?["over_limits"][key].as_u64()
+}
+
+#[test]
+fn limits_of_a_topology_come_and_go_while_it_is_up() {
+    in_host(|_| {
+        let file = lab();
+        let before = state_of_the_host();
+        fine("up", &file);
+        assert_eq!(over(&file, "b-eth0", "limited_tx_packets"), None);
+
+        // The programs that are there know no limits, and others take their place.
+        edit(&file, "policy = \"enforce\"", "policy = \"enforce\", limit = \"in=1mbit,burst=10kb\"");
+        let planned = topology("diff", &file).out;
+        assert_eq!(planned, "~ host/b-eth0: policy enforce 10.1.1.2 limit in=1mbit,burst=10kb\n");
+        let changed = fine("up", &file);
+        assert!(changed.starts_with(&planned), "{changed}");
+        assert_eq!(topology("diff", &file).out, "");
+        flood("a", "10.1.1.2");
+        flood("b", "10.1.1.3");
+        assert!(over(&file, "b-eth0", "limited_tx_packets") > Some(0));
+        assert_eq!(over(&file, "b-eth0", "limited_rx_packets"), Some(0), "out of b is as before");
+        assert!(fine("show", &file).contains(" over its limit\n"));
+
+        // By itself, without a policy: what it sends is observed.
+        edit(&file, "[\"10.1.1.1/24\"]", "[\"10.1.1.1/24\"], limit = \"out=2mbit,quota=100kb\"");
+        let changed = fine("up", &file);
+        assert_eq!(changed, "+ host/a-eth0: policy observe 10.1.1.1 limit out=2mbit,quota=100kb\n");
+        flood("a", "10.1.1.3");
+        assert!(over(&file, "a-eth0", "over_quota_rx_packets") > Some(0));
+        let used = over(&file, "a-eth0", "quota_bytes").unwrap();
+        assert!(used <= 100 << 10 && used + 1442 > 100 << 10, "{used}");
+
+        // Other limits, and then none: the programs stay.
+        edit(&file, "in=1mbit,burst=10kb", "in=1gbit");
+        assert_eq!(fine("up", &file), "~ host/b-eth0: policy enforce 10.1.1.2 limit in=1gbit\n");
+        edit(&file, ", limit = \"in=1gbit\"", "");
+        assert_eq!(fine("up", &file), "~ host/b-eth0: policy enforce 10.1.1.2\n");
+        assert_eq!(over(&file, "b-eth0", "limited_tx_packets"), None);
+        assert_eq!(topology("diff", &file).out, "");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn what_is_no_limit_of_a_topology_is_named_where_it_stands() {
+    in_host(|_| {
+        let file = lab();
+        for (limit, expected) in [
+            ("limit = \"fast\"", "lab.toml:6:101: \"fast\" is no limit; expected a rate"),
+            ("limit = 100", "expected a string"),
+        ] {
+            edit(&file, "policy = \"enforce\"", &format!("policy = \"enforce\", {limit}"));
+            let wrong = topology("diff", &file);
+            assert_eq!(wrong.code, Some(1));
+            assert!(wrong.err.contains(expected), "{}", wrong.err);
+            lab();
+        }
+        let both = "policy = { limit = \"1mbit\" }, limit = \"1mbit\"";
+        edit(&file, "policy = \"enforce\"", both);
+        assert!(topology("diff", &file).err.contains("the interface has a limit already"));
+    });
+}
+
+#[test]
+fn an_observed_bridge_has_the_limits_of_its_policy_file() {
+    in_host(|_| {
+        make_bridge();
+        plug_in(1);
+        plug_in(2);
+        let text = policy_file("10.1.1.1") + "limit = \"out=1mbit,burst=10kb\"\n";
+        std::fs::write("/run/ports.toml", text).unwrap();
+        let arguments =
+            format!("observe br0 --policy /run/ports.toml --json --interval 0.1 --metrics {PORT}");
+        let mut observe = Watched::start(&arguments);
+        observe.port("v1", |port| port["limits"] == "out=1mbit,burst=10kb");
+        flood("ns1", "10.1.1.2");
+        let over = observe.port("v1", |port| port["over_limits"]["limited_rx_packets"].as_u64() > Some(0));
+        assert_eq!(over["over_limits"]["limited_tx_packets"], 0, "{over}");
+        assert_eq!(observe.port("v2", |_| true)["limits"], Value::Null);
+        let name = "netns_port_receive_limited_packets_total{namespace=\"ns1\",network=\"br0\",port=\"v1\"} ";
+        eventually("the metric", || {
+            let metrics = metrics();
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            line.is_some_and(|packets| packets.parse::<f64>().unwrap() > 0.0)
+        });
+        assert!(!metrics().contains("limited_packets_total{namespace=\"ns2\""));
+        assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
