@@ -39,6 +39,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod barred;
 mod converge;
 pub mod draw;
 mod egress;

@@ -1,5 +1,6 @@
 //! What is there: the kernel's state, as far as a topology or its record speaks of it.
 
+use crate::barred;
 use crate::error::Result;
 use crate::processes;
 use crate::record::{LinkEntry, Record, RecordedWayOut, Store};
@@ -378,7 +379,10 @@ fn look_inside(
     topology: &Topology,
     record: &Record,
 ) -> Result<ObservedInside> {
-    let links = link::list(socket)?;
+    let mut links = link::list(socket)?;
+    if !record.barriers.contains_key(place) {
+        barred::overlook(namespace, &mut links)?;
+    }
     let mut inside = ObservedInside {
         links: by_name(links, record.every_link().filter(|known| known.place == *place)),
         addresses: address::list(socket)?,

@@ -3,6 +3,7 @@
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::name::NETNS;
 use crate::net::help;
+use crate::reasons::ReasonsArguments;
 use crate::sysctl::SysctlArguments;
 use crate::topology::cli::{
     DOWN_EXIT_CODES, DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments,
@@ -53,12 +54,14 @@ pub(crate) enum Command {
     Logs(LogsArguments),
     /// Show what a topology file says, and whether it is up.
     Show(ShowArguments),
-    /// Tell what `up` would change.
+    /// Say what `up` would change.
     Diff(DiffArguments),
     /// See to it that the policies of a topology that is up are enforced: report what somebody takes away, and put it back.
     Watch(WatchLabArguments),
     /// Show what passes over a bridge that is there already: docker0, cni0, virbr0.
     Observe(ObserveArguments),
+    /// Say what the words mean by which frames are counted that may not be sent.
+    Reasons(ReasonsArguments),
     /// Remove what a run left that was kept or killed.
     Clean,
     /// Send ICMP echo requests, from inside a namespace or from here.
@@ -102,10 +105,10 @@ pub(crate) struct RunArguments {
     pub(crate) host_address: Option<IpAddr>,
     #[command(flatten)]
     pub(crate) watch: WatchArguments,
-    /// Count, tell and pass frames that a namespace may not send: the default.
+    /// Count, report and pass frames that a namespace may not send: the default.
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) observe: bool,
-    /// Count, tell and drop them.
+    /// Count, report and drop them.
     #[arg(long)]
     pub(crate) enforce: bool,
     /// Send one frame of each kind that no honest host sends, from the first namespace to the second, and see what

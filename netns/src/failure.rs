@@ -34,6 +34,12 @@ impl Failure {
         Self::Usage(message.into())
     }
 
+    /// What enforces the policies was taken away, so many times.
+    pub(crate) fn enforcement_lost(times: u64) -> Self {
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+        Self::Kernel(format!("what enforces the policies was taken away {times}"))
+    }
+
     /// The process's exit code.
     #[must_use]
     pub const fn code(&self) -> u8 {

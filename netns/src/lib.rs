@@ -22,6 +22,7 @@ pub mod output;
 mod ping;
 mod program;
 mod progress;
+mod reasons;
 pub mod require;
 mod rights;
 mod run;
@@ -106,6 +107,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Diff(arguments) => topology::diff(&arguments),
         Command::Watch(arguments) => topology::watch(&arguments),
         Command::Observe(arguments) => observe::observe(&arguments),
+        Command::Reasons(arguments) => reasons::reasons(&arguments),
         Command::Clean => clean::clean(),
         Command::Completions(arguments) => manual::completions(&arguments, &mut cli::command()),
         Command::Man(arguments) => manual::man(&arguments, cli::command()),

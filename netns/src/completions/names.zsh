@@ -11,6 +11,8 @@ _netns_names() {
             compadd -- /sys/class/net/*(N:t) ;;
         "observe observe")
             compadd -- /sys/class/net/*/bridge(N:h:t) ;;
+        "down down"|"diff diff"|"logs logs"|"show show"|"watch watch")
+            compadd -- ${${(f)"$(netns labs 2> /dev/null)"}%%: *} ;;
     esac
     _netns "$@"
 }

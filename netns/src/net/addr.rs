@@ -29,7 +29,7 @@ const FLAGS: [(u32, &str); 11] = [
     (0x400, "autojoin"),
     (0x800, "stable-privacy"),
 ];
-/// The flag that `ip` tells the lack of, as "dynamic".
+/// The flag whose lack `ip` shows as "dynamic".
 const PERMANENT: u32 = 0x080;
 
 pub(super) const VERBS: &[Keyword<AddrVerb>] = &[

@@ -194,10 +194,7 @@ impl Watching<'_> {
         journal.end()?;
         outcome?;
         match &bridge.unenforced[..] {
-            [] if bridge.lost > 0 => {
-                let times = bridge.lost;
-                Err(Failure::Kernel(format!("what enforces the policies was taken away {times} times")))
-            }
+            [] if bridge.lost > 0 => Err(Failure::enforcement_lost(bridge.lost)),
             [] => Ok(()),
             ports => {
                 let ports = ports.join(", ");
@@ -230,7 +227,7 @@ struct ObservedBridge<'m> {
     /// Whether a file says what ports may send, and not what was learnt of them.
     is_given: bool,
     teller: Teller,
-    /// What was told of ports that may be gone by now.
+    /// Reports of frames, of ports that may be gone by now.
     told: Vec<Violation>,
     /// Ports on which something was to be enforced and was not.
     unenforced: Vec<String>,
@@ -254,7 +251,7 @@ impl<'m> ObservedBridge<'m> {
         Self { name, observer, shown, monitor, is_given, teller, told, unenforced, lost: 0 }
     }
 
-    /// Takes what was told, as long as its ports are known.
+    /// Takes the program's reports while their ports are known.
     fn hear(&mut self) -> Result<(), Failure> {
         let Some(monitor) = self.monitor else { return Ok(()) };
         let (observer, shown) = (&self.observer, &self.shown);

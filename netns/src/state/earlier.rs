@@ -73,7 +73,7 @@ impl EarlierState {
     pub(crate) fn find(&self, socket: &mut RouteSocket) -> Result<Ours, Failure> {
         let mut ours = Ours::default();
         let Some(said) = &self.said else {
-            ours.left.push(format!("{PATH} was not written to its end: what it speaks of cannot be told"));
+            ours.left.push(format!("{PATH} was not written to its end: what it speaks of is not known"));
             return Ok(ours);
         };
         let links = link::list(socket)?;

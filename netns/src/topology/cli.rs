@@ -5,8 +5,8 @@ use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What can go wrong, and how it is told.
-pub(crate) const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, an error in the file (told with line and \
+/// What can go wrong, and how it is reported.
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, an error in the file (named with line and \
      column), or something in the way, and nothing was changed; 2 the kernel refused, or a command of the file \
      ended with an error at once, and what was done is undone.";
 /// The same for `down`.
@@ -15,7 +15,7 @@ pub(crate) const DOWN_EXIT_CODES: &str = "Exit codes: 0 nothing of it is left, w
      goes on.";
 /// The same for `diff`.
 pub(crate) const DIFF_EXIT_CODES: &str = "Exit codes: 0 `up` would change nothing; 1 it would change what is listed, \
-     or, with a message on stderr, it would refuse; 2 the kernel does not tell.";
+     or, with a message on stderr, it would refuse; 2 the kernel does not say.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -23,7 +23,7 @@ pub(crate) struct UpArguments {
     /// The topology file; see the documentation of netns-topology for what it can say, and examples/ for some.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// Tell nothing of what is changed.
+    /// Print nothing of what is changed.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

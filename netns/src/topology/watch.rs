@@ -49,7 +49,7 @@ pub(crate) fn watch(arguments: &WatchLabArguments) -> Result<ExitCode, Failure> 
     }
     match watching.lost {
         0 => Ok(ExitCode::SUCCESS),
-        times => Err(Failure::Kernel(format!("what enforces the policies was taken away {times} times"))),
+        times => Err(Failure::enforcement_lost(times)),
     }
 }
 

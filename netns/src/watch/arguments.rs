@@ -6,7 +6,7 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How to show what passes. On a terminal: live, with keys; `?` tells which.
+/// How to show what passes. On a terminal: live, with keys; `?` lists them.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(crate) struct WatchArguments {

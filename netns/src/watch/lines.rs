@@ -161,7 +161,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// What was told since the last time of frames that may not be sent.
+    /// Frames that may not be sent, of which the program has reported since the last call.
     pub(super) fn told(&mut self, violations: &[Violation]) -> Result<(), Failure> {
         for violation in violations {
             if self.json {

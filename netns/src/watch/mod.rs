@@ -52,7 +52,7 @@ pub(crate) trait Source {
     /// All counters now.
     fn read(&mut self) -> Result<Reading, Failure>;
 
-    /// What was told since the last time of frames that may not be sent.
+    /// The frames that may not be sent, of which the program has reported since the last call.
     fn violations(&mut self) -> Result<Vec<Violation>, Failure>;
 
     /// The addresses behind a port, one a line.
@@ -183,7 +183,7 @@ fn following(previous: Instant, interval: Duration, now: Instant) -> Instant {
     previous + interval.saturating_mul(u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1))
 }
 
-/// Shows what was told of frames that may not be sent.
+/// Shows the frames that may not be sent, of which the program has reported.
 fn show_told(
     source: &mut impl Source,
     lines: &mut lines::Lines<'_>,

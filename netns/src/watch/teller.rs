@@ -1,4 +1,4 @@
-//! Takes what the program tells of frames that may not be sent, and writes them down if that is asked for.
+//! Takes what the program reports of frames that may not be sent, and writes them down if that is asked for.
 
 use super::violation::sender;
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ impl Teller {
         Ok(Self { pcap: path.map(begin).transpose()? })
     }
 
-    /// What was told since the last time; `port` knows whose slot it is.
+    /// What the program has reported since the last call; `port` knows whose slot it is.
     pub(crate) fn tell<'p>(
         &mut self,
         monitor: &Monitor,

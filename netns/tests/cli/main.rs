@@ -1,6 +1,7 @@
 //! The command line as its users meet it: the program itself, in a host of its own, judged by its output, its exit
 //! codes, and what Debian's tools see.
 
+mod alerts;
 mod attack;
 mod barrier;
 mod clean;
@@ -25,6 +26,7 @@ mod net;
 mod observe;
 mod observe_judged;
 mod observe_scale;
+mod observed_lab;
 mod ours;
 mod ours_topology;
 mod quiet;

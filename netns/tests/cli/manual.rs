@@ -102,6 +102,59 @@ fn each_command_has_its_own_exit_codes() {
 }
 
 #[test]
+fn reasons_are_said_in_words() {
+    let all = done(&mut xtask("reasons"));
+    assert_eq!((all.code, all.err.as_str()), (Some(0), ""));
+    assert_eq!(all.out.lines().count(), netns_ebpf::packet::Reason::ALL.len());
+    let two = done(&mut xtask("reasons ether-type ipv4-ttl"));
+    assert_eq!(two.out.lines().count(), 2);
+    assert!(two.out.contains("ipv4-ttl                The time to live is 0.\n"), "{}", two.out);
+    let json: serde_json::Value =
+        serde_json::from_str(&done(&mut xtask("reasons --json ipv4-ttl")).out).unwrap();
+    assert_eq!(json, serde_json::json!({ "ipv4-ttl": "The time to live is 0." }));
+    let wrong = done(&mut xtask("reasons ipv4-tll"));
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.err.contains("'ipv4-ttl'"), "{}", wrong.err);
+}
+
+/// The topologies that are up, as the shells that ask for them are offered them.
+#[test]
+fn labs_that_are_up_are_completed() {
+    in_host(|_| {
+        let file = Path::new("/run/one.toml");
+        fs::write(file, "[namespace.a]\n").unwrap();
+        assert_eq!(done(&mut xtask("up /run/one.toml")).code, Some(0));
+        // The scripts ask the command by its name.
+        let folder = Path::new(env!("CARGO_BIN_EXE_netns")).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        for (shell, code) in [
+            (
+                "zsh",
+                "compdef() {}; _netns() {}; compadd() { shift; print -r -- $@ }; words=(netns down ''); CURRENT=3; source $0; _netns_names",
+            ),
+            ("fish", "source $argv[1]; complete -C 'netns down /run/on'"),
+        ] {
+            let script = Path::new("/run/script");
+            fs::write(script, done(&mut xtask(&format!("completions {shell}"))).out).unwrap();
+            let plain = if shell == "zsh" { "-f" } else { "--no-config" };
+            let mut command = Command::new(shell);
+            command.args([plain, "-c", code]).arg(script).env("PATH", &path).env("HOME", "/run");
+            let Ok(offered) = command.output() else {
+                assert!(std::env::var_os("CI").is_none(), "no {shell}; run: apt-get install {shell}");
+                continue;
+            };
+            let out = String::from_utf8_lossy(&offered.stdout);
+            assert!(
+                out.contains("/run/one.toml"),
+                "{shell}: {out}{}",
+                String::from_utf8_lossy(&offered.stderr)
+            );
+        }
+        assert_eq!(done(&mut xtask("down /run/one.toml")).code, Some(0));
+    });
+}
+
+#[test]
 fn help_of_words_is_that_of_their_verb() {
     for (line, text) in [
         ("link --help", "Change a link."),
@@ -143,6 +196,7 @@ fn words_and_names_that_are_there_are_completed() {
             ("netns netns exec gr", &["green"]),
             ("netns link set eth0 netns gr", &["green"]),
             ("netns ne", &["netns", "neigh", "neighbour"]),
+            ("netns reasons ipv4-sou", &["ipv4-source-invalid", "ipv4-source-foreign", "ipv4-source-route"]),
         ] {
             assert_eq!(offered(script, line), wanted, "{line}");
         }

@@ -18,13 +18,14 @@ pub(super) struct DebianPackage {
 }
 
 /// What is copied from the repository: from where, to where below a package's root.
-const COPIES: [(&str, &str); 10] = [
+const COPIES: [(&str, &str); 11] = [
     ("netns/systemd/netns-up@.service", "usr/lib/systemd/system/netns-up@.service"),
     ("netns/systemd/netns-observe@.service", "usr/lib/systemd/system/netns-observe@.service"),
     ("netns/systemd/netns-labs.target", "usr/lib/systemd/system/netns-labs.target"),
     ("netns/systemd/05-netns.network", "usr/lib/systemd/network/05-netns.network"),
     ("netns/NetworkManager/netns.conf", "usr/lib/NetworkManager/conf.d/netns.conf"),
     ("netns/grafana/netns.json", "usr/share/netns/grafana/netns.json"),
+    ("netns/prometheus/netns.rules.yml", "usr/share/netns/prometheus/netns.rules.yml"),
     ("README.md", "usr/share/doc/netns/README.md"),
     ("SECURITY.md", "usr/share/doc/netns/SECURITY.md"),
     ("DESIGN.md", "usr/share/doc/netns/DESIGN.md"),
@@ -156,6 +157,7 @@ impl DebianPackage {
     pub(super) fn build(&self, folder: &Path) -> Result<PathBuf, String> {
         let Release { version, epoch, .. } = &self.release;
         let path = folder.join(format!("{}_{version}_amd64.deb", self.name));
+        self.tree.open_to_all()?;
         let mut command = Command::new("dpkg-deb");
         // Later times become this one, so that the same commit makes the same bytes.
         command.env("SOURCE_DATE_EPOCH", epoch).args(["--root-owner-group", "-Zxz", "--build"]);

@@ -4,6 +4,7 @@ use super::failed;
 use super::files::{gzip, output, write};
 use super::release::Release;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,6 +50,24 @@ impl Tree {
         self.file(&format!("{path}.gz"), 0o644, &gzip(contents)?)
     }
 
+    /// Gives files and folders the permissions that they are to have, whatever this process' mask is: all may read them.
+    pub(super) fn open_to_all(&self) -> Result<(), String> {
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            set_mode(&folder, 0o755)?;
+            for entry in fs::read_dir(&folder).map_err(failed("read", &folder))? {
+                let path = entry.map_err(failed("read", &folder))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let mode = fs::metadata(&path).map_err(failed("look at", &path))?.permissions().mode();
+                set_mode(&path, if mode & 0o100 == 0 { 0o644 } else { 0o755 })?;
+            }
+        }
+        Ok(())
+    }
+
     /// The paths of all files in it, in their order.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, String> {
         let mut files = Vec::new();
@@ -68,6 +87,10 @@ impl Tree {
     }
 }
 
+fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("change", path))
+}
+
 /// What the packages have below `/usr`, as an archive to be unpacked into `/usr/local`; its path.
 pub(super) fn archive(release: &Release, trees: [&Tree; 2], folder: &Path) -> Result<PathBuf, String> {
     let name = format!("netns-{}-x86_64-linux", release.version);
@@ -82,6 +105,7 @@ pub(super) fn archive(release: &Release, trees: [&Tree; 2], folder: &Path) -> Re
             fs::copy(&source, &target).map_err(failed("copy", &source))?;
         }
     }
+    tree.open_to_all()?;
     let mut tar = Command::new("tar");
     tar.current_dir(&tree.root).args([
         "--sort=name",

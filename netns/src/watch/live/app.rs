@@ -53,7 +53,7 @@ pub(in crate::watch) struct App {
     histories: HashMap<Slot, History>,
     /// Of each reason that a port gave: frames a reading.
     reasons: HashMap<(Slot, Reason), History>,
-    /// The latest violations, with the time at which they were told: those that are shown, and those since a pause.
+    /// The latest violations, with the time at which they were reported: those that are shown, and those since a pause.
     pub(super) violations: VecDeque<(Duration, Violation)>,
     waiting: VecDeque<(Duration, Violation)>,
     pub(super) order: Order,
@@ -116,7 +116,7 @@ impl App {
         self.arrange();
     }
 
-    /// Takes what was told of frames that may not be sent. It is shown with the next reading.
+    /// Takes reports of frames that may not be sent. It is shown with the next reading.
     pub(in crate::watch) fn tell(&mut self, violations: Vec<Violation>) {
         let time = self.started.elapsed();
         self.waiting.extend(violations.into_iter().map(|violation| (time, violation)));

@@ -35,7 +35,7 @@ pub(super) fn is_possible() -> bool {
 }
 
 /// Keys and sizes, as they come. They are read by a thread of its own, which ends with the process: at the end of a
-/// terminal that has gone, crossterm reads for ever, and the signal that tells of it would not be noticed.
+/// terminal that has gone, crossterm reads for ever, and the signal that reports it would not be noticed.
 fn events() -> Result<Receiver<Event>, Failure> {
     let (sender, receiver) = mpsc::channel();
     let started = thread::Builder::new().name("keys".to_owned()).spawn(move || {

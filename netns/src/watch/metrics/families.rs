@@ -45,7 +45,7 @@ fn tx(port: &PortReading) -> Traffic {
 pub(super) struct PortFamilies {
     /// What the ports are of, by its present name.
     network: Arc<Mutex<String>>,
-    /// How many pairs are told at most.
+    /// How many pairs are listed at most.
     pairs: usize,
     reading: Arc<Mutex<Option<Arc<Reading>>>>,
 }
@@ -84,7 +84,7 @@ impl PortFamilies {
         source.insert(0, label("counters", reading.counted_by.name()));
         families.push(family(
             "netns_counters_info",
-            "A metric of 1 whose label tells what counts: the program on the ports, or the kernel alone.",
+            "A metric of 1 whose label says what counts: the program on the ports, or the kernel alone.",
             MetricType::GAUGE,
             vec![gauge(1, source)],
         ));
@@ -169,7 +169,7 @@ impl PortFamilies {
             ),
             family(
                 "netns_pairs_left_out",
-                "Pairs with less traffic than those that are told.",
+                "Pairs with less traffic than those that are listed.",
                 MetricType::GAUGE,
                 vec![gauge(left_out, vec![self.network()])],
             ),

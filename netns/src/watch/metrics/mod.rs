@@ -52,7 +52,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Begins to serve. `pairs` is how many pairs are told at most, the busiest first.
+    /// Begins to serve. `pairs` is how many pairs are listed at most, the busiest first.
     pub(crate) fn serve(
         ListenAddress(address): ListenAddress,
         network: &str,
@@ -74,7 +74,7 @@ impl Metrics {
             "Times that somebody took away what enforces the policies, or put something of theirs before it.",
         )
         .map_err(failed)?;
-        let options = Opts::new("netns_build_info", "A metric of 1 whose label tells the version.");
+        let options = Opts::new("netns_build_info", "A metric of 1 whose label is the version.");
         let build = IntGaugeVec::new(options, &["version"]).map_err(failed)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(ports.clone())).map_err(failed)?;

@@ -58,7 +58,7 @@ takeover() {
   truths=$!
   sleep 1
   systemctl kill --signal=KILL "$observer"
-  within 20 is_other "$before"
+  within 60 is_other "$before"
   not wait $lies
   wait $truths
   cat /tmp/lies /tmp/truths
@@ -78,7 +78,7 @@ lab_reloads() {
 is_counted() { metrics 2>/dev/null | grep -E 'netns_enforcement_lost_total [1-9]'; }
 lost() {
   tc qdisc delete dev a-eth0 clsact
-  within 10 is_counted
+  within 60 is_counted
   journalctl -u "$observer" | grep 'somebody took away'
   enforced
 }
@@ -141,7 +141,7 @@ else
     systemctl stop netns-up@lab
     [ -z "$(ip netns list)" ]
     systemctl start netns-up@lab
-    within 20 eval 'tc filter show dev a-eth0 ingress | grep -q bpf && systemctl is-active "$observer"'
+    within 60 eval 'tc filter show dev a-eth0 ingress | grep -q bpf && systemctl is-active "$observer"'
     enforced
   }
   purged() {

@@ -14,6 +14,7 @@ mount -t bpf bpf sys/fs/bpf
 for place in run dev; do mount -t tmpfs -o mode=755 tmpfs $place; done
 mount -t tmpfs -o mode=1777 tmpfs tmp
 for device in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 "dev/${device%:*}" c 1 "${device#*:}"; done
+mknod -m 666 dev/tty c 5 0
 mkdir dev/pts dev/shm run/lock
 mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
@@ -31,7 +32,7 @@ Type=oneshot
 ExecStart=/bin/bash /trial/booted.sh
 StandardOutput=file:/trial/report
 StandardError=inherit
-TimeoutStartSec=300
+TimeoutStartSec=1200
 END
 cat >etc/systemd/system/trial.target <<'END'
 [Unit]
