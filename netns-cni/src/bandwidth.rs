@@ -12,7 +12,7 @@ use netns_core::link::{self, Link};
 use netns_core::record::RecordFile;
 use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, RouteSocket, tc};
-use netns_ebpf::{Limits, RateLimit};
+use netns_ebpf::{Limits, PortRate};
 
 /// The name of the records here: of ports that have the programs for this alone.
 const PLUGIN: &str = "bandwidth";
@@ -41,7 +41,7 @@ fn read(request: &PluginRequest) -> Outcome<Option<Limits>> {
 }
 
 /// Both are in bits.
-fn rate(keys: &ConfigKeys<'_>, rate: &str, burst: &str) -> Outcome<RateLimit> {
+fn rate(keys: &ConfigKeys<'_>, rate: &str, burst: &str) -> Outcome<PortRate> {
     let number = |key: &str| match keys.get(key) {
         None => Ok(0),
         Some(value) => value.as_u64().ok_or_else(|| wrong(&keys.path(key), value, "a whole number")),
@@ -49,13 +49,13 @@ fn rate(keys: &ConfigKeys<'_>, rate: &str, burst: &str) -> Outcome<RateLimit> {
     let refused = |why: String| Err(CniFailure::new(FailureCode::InvalidConfig, why));
     let (rate_path, burst_path) = (keys.path(rate), keys.path(burst));
     match (number(rate)?, number(burst)?) {
-        (0, 0) => Ok(RateLimit::default()),
+        (0, 0) => Ok(PortRate::default()),
         (_, 0) => refused(format!("{rate_path} takes {burst_path}")),
         (0, _) => refused(format!("{burst_path} takes {rate_path}")),
         (_, bits) if bits / 8 >= u32::MAX.into() => {
             refused(format!("{burst_path} is {bits}: it is 4 GB or more"))
         }
-        (rate, bits) => Ok(RateLimit::bits(rate).with_burst((bits / 8).max(1))),
+        (rate, bits) => Ok(PortRate::bits(rate).with_burst((bits / 8).max(1))),
     }
 }
 
