@@ -14,6 +14,7 @@ use aya::maps::{ArrayOfMaps, MapData, MapError};
 
 pub use rules::{EgressRules, EgressTable};
 
+use super::egress_policy::EgressPolicy;
 use super::load::Maps;
 use super::mapped::MappedArray;
 use super::{Mode, Monitor, MonitorError, Slot};
@@ -24,29 +25,6 @@ use trie::EgressTrie;
 
 /// How many temporary entries a policy has room for beside those that it is made of.
 const TEMPORARY: u32 = 65_536;
-
-/// An egress policy in the kernel. Of meaning to the monitor that made it, and to one that opens that one's programs again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EgressPolicy(u16);
-
-impl EgressPolicy {
-    /// The policy of this number.
-    #[must_use]
-    pub const fn new(number: u16) -> Self {
-        Self(number)
-    }
-
-    /// Its number, from 1.
-    #[must_use]
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-
-    /// Its place in the kernel's array.
-    fn place(self) -> u32 {
-        u32::from(self.0).wrapping_sub(1)
-    }
-}
 
 /// The maps of egress policies, and what is known of each policy.
 #[derive(Debug)]
