@@ -4,7 +4,7 @@ use crate::guard::held;
 use crate::runtime::{Plugins, Runtime, answer};
 use crate::{ONE, TWO, assert_nothing, assert_only_the_bridge, containers, in_host, network};
 use netns_core::{IfName, Namespace, RouteSocket, link};
-use netns_ebpf::{Limits, RateLimit};
+use netns_ebpf::{Limits, PortRate};
 use serde_json::{Value, json};
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -72,7 +72,7 @@ fn rates_hold_both_ways() {
             free.check(TWO, &free_result).fine();
             let (_, index) = port(&limited_result);
             let monitor = held("cni0").expect("a program");
-            let rate = RateLimit::bits(8000).with_burst(10_000);
+            let rate = PortRate::bits(8000).with_burst(10_000);
             let slot = monitor.slot(index).expect("a slot");
             assert_eq!(monitor.limits(slot).unwrap(), Limits::both(rate).chosen());
             assert_eq!(monitor.policy(slot).is_some(), guard.is_some());
