@@ -41,7 +41,9 @@ pub use kernel::{
     vlans_of_an_entry, words_since,
 };
 pub use machine::{Machine, Ran};
-pub use oracle::{bridge, bridge_json, ip, ip_json, only, oracle, ping, run, signal, tc, tc_json};
+pub use oracle::{
+    bridge, bridge_json, ip, ip_json, only, oracle, ping, run, signal, tc, tc_json, without_ipv6,
+};
 pub use root::{SERVE, busybox_root};
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};

@@ -106,6 +106,12 @@ pub fn ip(arguments: &str) -> String {
     words("ip", &[], arguments)
 }
 
+/// Keeps IPv6 off a namespace that has a name: `sysctl` is in a package of its own (procps), and not everywhere.
+pub fn without_ipv6(namespace: &str) {
+    let write = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let _ = run(oracle("ip").args(["netns", "exec", namespace, "sh", "-c", write]));
+}
+
 /// `bridge ARGUMENTS`, as [`ip`].
 #[expect(clippy::must_use_candidate, reason = "many commands write nothing")]
 pub fn bridge(arguments: &str) -> String {

@@ -1,7 +1,7 @@
 //! `bridge` by itself.
 
 use crate::in_host;
-use crate::runtime::{Answer, Plugins, Runtime};
+use crate::runtime::{Answer, Plugins, Runtime, debians_folder};
 use crate::{
     Attachment, ONE, TWO, assert_nothing, assert_only_the_bridge, containers, links, network, ours, reaches,
     reserved,
@@ -382,6 +382,7 @@ fn forged_mac_addresses_are_dropped() {
 #[test]
 fn other_plugins_give_addresses() {
     in_host(|_| {
+        debians_folder();
         containers(&["one"]);
         let mut runtime = ours("1.0.0");
         runtime.list["plugins"][0]["ipam"] =

@@ -2,7 +2,7 @@
 
 use crate::in_host;
 use crate::runtime::Runtime;
-use crate::runtime::{Plugins, answer};
+use crate::runtime::{Plugins, answer, debians_folder};
 use crate::{Attachment, DATA, ONE, TWO, containers, files, network, reserved};
 use serde_json::{Value, json};
 use std::fs;
@@ -138,14 +138,17 @@ fn it_serves_the_references_bridge() {
         containers(&["one", "two"]);
         let scratch = tests::Scratch::new();
         for name in ["bridge", "portmap"] {
-            std::os::unix::fs::symlink(format!("/usr/lib/cni/{name}"), scratch.path().join(name))
+            std::os::unix::fs::symlink(format!("{}/{name}", debians_folder()), scratch.path().join(name))
                 .expect("a link");
         }
         let theirs = Runtime::new(Plugins::ours().with_folder(scratch.path()), network("1.0.0"));
         let result = theirs.add(ONE).out;
         assert_eq!(result["ips"][0]["address"], "10.88.1.2/24", "{result}");
-        std::os::unix::fs::symlink("/usr/lib/cni/host-local", scratch.path().join("other-local"))
-            .expect("a link");
+        std::os::unix::fs::symlink(
+            format!("{}/host-local", debians_folder()),
+            scratch.path().join("other-local"),
+        )
+        .expect("a link");
         let mut ours = Runtime::new(Plugins::ours().with_folder(scratch.path()), network("1.0.0"));
         fs::remove_file(scratch.path().join("bridge")).expect("the link");
         ours.list["plugins"][0]["ipam"]["type"] = json!("other-local");

@@ -64,11 +64,7 @@ impl Plugins {
 
     /// The reference's, as Debian has them.
     pub(crate) fn debians() -> Self {
-        let folder = "/usr/lib/cni";
-        if !Path::new(folder).is_dir() {
-            tests::skip(&format!("{folder} missing; run: apt-get install containernetworking-plugins"));
-        }
-        Self { folders: folder.to_owned(), _scratch: None }
+        Self { folders: debians_folder().to_owned(), _scratch: None }
     }
 
     /// These, and before them those in a folder of the test's.
@@ -252,4 +248,13 @@ impl Runtime {
         let name = plugin["type"].as_str().expect("a type");
         (self.plugins.command(name, variables), config.to_string().into_bytes())
     }
+}
+
+/// Where Debian has the reference's plugins. Where they are missing the test is skipped.
+pub(crate) fn debians_folder() -> &'static str {
+    let folder = "/usr/lib/cni";
+    if !Path::new(folder).is_dir() {
+        tests::skip(&format!("{folder} missing; run: apt-get install containernetworking-plugins"));
+    }
+    folder
 }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use tests::{eventually, in_host, ip, ip_json, only, oracle, until};
+use tests::{eventually, in_host, ip, ip_json, only, oracle, until, without_ipv6};
 
 pub(crate) const PORT: u16 = 9753;
 const PROMETHEUS: u16 = 9090;
@@ -37,7 +37,7 @@ fn observed() -> Watched {
     for number in [1, 2] {
         ip(&format!("netns add ns{number}"));
         ip(&format!("link add v{number} type veth peer name eth0 netns ns{number}"));
-        ip(&format!("netns exec ns{number} sysctl -qw net.ipv6.conf.all.disable_ipv6=1"));
+        without_ipv6(&format!("ns{number}"));
         ip(&format!("-n ns{number} addr add 10.1.1.{number}/24 dev eth0"));
         ip(&format!("-n ns{number} link set eth0 up"));
         ip(&format!("link set v{number} master br0"));

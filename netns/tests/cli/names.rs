@@ -5,13 +5,13 @@ use crate::observe::make_bridge;
 use crate::watched::Watched;
 use crate::{done, xtask};
 use std::collections::BTreeSet;
-use tests::{Terminal, in_host, ip, oracle, until};
+use tests::{Terminal, in_host, ip, oracle, until, without_ipv6};
 
 /// A port of br0, with a namespace behind it.
 fn plug(port: &str, namespace: &str, number: u8) {
     ip(&format!("netns add {namespace}"));
     ip(&format!("link add {port} type veth peer name eth0 netns {namespace}"));
-    ip(&format!("netns exec {namespace} sysctl -qw net.ipv6.conf.all.disable_ipv6=1"));
+    without_ipv6(namespace);
     ip(&format!("-n {namespace} addr add 10.1.1.{number}/24 dev eth0"));
     ip(&format!("-n {namespace} link set eth0 up"));
     ip(&format!("link set {port} master br0 up"));

@@ -10,14 +10,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tests::{
     Host, Verdict, bridge_json, eventually, in_host, ip, ip_json, load_program, only, oracle, tc, tc_json,
-    until,
+    until, without_ipv6,
 };
 
 /// A bridge and a namespace on it, all by `ip`; the port is down and on no bridge yet.
 fn plug(number: u8) {
     ip(&format!("netns add ns{number}"));
     ip(&format!("link add v{number} type veth peer name eth0 netns ns{number}"));
-    ip(&format!("netns exec ns{number} sysctl -qw net.ipv6.conf.all.disable_ipv6=1"));
+    without_ipv6(&format!("ns{number}"));
     ip(&format!("-n ns{number} addr add 10.1.1.{number}/24 dev eth0"));
     ip(&format!("-n ns{number} link set eth0 up"));
 }
