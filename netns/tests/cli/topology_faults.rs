@@ -27,7 +27,7 @@ fn an_error_in_the_file_has_line_and_column() {
         refused(
             "[namespace.ns1]\ninterface.eth0 = { bidge = 'br0' }\n",
             "2:20: unknown field `bidge`, expected one of `bridge`, `peer`, `addresses`, `mac`, `mtu`, `port`, `policy`, \
-                 `type`, `link`, `options`",
+                 `limit`, `type`, `link`, `options`",
         );
         refused(
             "[bridge.br0]\n[namespace.ns1]\ninterface.eth0 = { bridge = 'br1' }\n",
