@@ -134,7 +134,7 @@ fn commands_have_a_state_and_logs() {
         assert_eq!(shown["started"][0]["exit_code"], 127);
         // What waits for a command may be killed before it.
         let group = ip("netns pids a").lines().next().unwrap().to_owned();
-        let _ = tests::run(Command::new("kill").args(["-KILL", "--", &format!("-{group}")]));
+        tests::signal("KILL", format!("-- -{group}"));
         tests::eventually("it is seen", || fine("show", &file).contains("exec sleep 1000: ended\n"));
         fine("down", &file);
     });

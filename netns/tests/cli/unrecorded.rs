@@ -7,7 +7,7 @@ use crate::{Done, done, xtask};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use tests::{in_host, ip, ip_json, only, run, tc};
+use tests::{in_host, ip, ip_json, only, oracle, run, tc};
 
 /// What becomes of a record; `None` if it goes.
 type Spoil = fn(&str) -> Option<String>;
@@ -29,6 +29,8 @@ fn obey(report: &Done) {
         .filter(|line| line.contains("is on no record: ") || line.contains("are on no record: "))
     {
         let commands = line.split_once("no record: ").unwrap().1;
+        // Where it is missing, the test is skipped.
+        drop(oracle("nft"));
         let _ = run(Command::new("sh").args(["-ec", commands]));
     }
 }
