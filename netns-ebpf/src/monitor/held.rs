@@ -20,7 +20,7 @@ use netns_core::{Error, RouteSocket};
 use super::load::{LoadedProgram, Maps};
 use super::mapped::MappedArray;
 use super::meter::Meters;
-use super::policy::{PORT_AT, PolicyTable};
+use super::policy::{MappedPolicies, PORT_AT};
 use super::reopen::{map_array, open_map, open_program, unreadable};
 use super::{Limits, Monitor, MonitorError, Policy, Slot};
 use crate::layout::{self, PortCounters, PortMeter, PortRules, Traffic, Violations, control};
@@ -111,8 +111,8 @@ impl HeldMonitor {
         Ok(Self { programs, policies, violations, counters, meters, ports, slots, cpus, sees_checksums })
     }
 
-    const fn table(&self) -> PolicyTable<'_> {
-        PolicyTable(&self.policies)
+    const fn table(&self) -> MappedPolicies<'_> {
+        MappedPolicies(&self.policies)
     }
 
     /// Whether [`Mode::Enforce`](super::Mode::Enforce) holds: the kernel let the programs see where checksums will be written.

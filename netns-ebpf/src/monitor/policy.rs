@@ -148,8 +148,8 @@ impl Validation {
         self.violations.words(slot)[usize::from(reason.code())].fetch_add(packets, Ordering::Relaxed);
     }
 
-    const fn table(&self) -> PolicyTable<'_> {
-        PolicyTable(&self.policies)
+    const fn table(&self) -> MappedPolicies<'_> {
+        MappedPolicies(&self.policies)
     }
 
     pub(super) fn stamp(&self) -> u32 {
@@ -174,9 +174,9 @@ impl Validation {
 }
 
 /// The map of policies, mapped.
-pub(super) struct PolicyTable<'a>(pub(super) &'a MappedArray);
+pub(super) struct MappedPolicies<'a>(pub(super) &'a MappedArray);
 
-impl PolicyTable<'_> {
+impl MappedPolicies<'_> {
     pub(super) fn stamp(&self) -> u32 {
         let word = self.0.words(NO_SLOT as usize)[PORT_AT].load(Ordering::Relaxed);
         let [.., a, b, c, d] = word.to_ne_bytes();
