@@ -171,8 +171,13 @@ pub(crate) fn release(request: &PluginRequest, known: &[IpAddr]) -> Outcome<()> 
         store.sweep()?;
         of_owner(&store, request)?
     } else {
-        let is_theirs = |address: &IpAddr| store.owner_of(*address).is_some_and(|other| other == owner);
-        known.iter().copied().filter(is_theirs).collect()
+        let mut addresses = Vec::new();
+        for &address in known {
+            if store.owner_of(address)?.is_some_and(|other| other == owner) {
+                addresses.push(address);
+            }
+        }
+        addresses
     };
     CniFailure::all(addresses.into_iter().filter_map(|address| store.release(address).err()).collect())
 }

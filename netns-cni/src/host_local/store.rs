@@ -97,9 +97,12 @@ impl AddressStore {
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let Some(address) = name.to_str().and_then(|name| name.parse::<IpAddr>().ok()) else { continue };
-            // One that goes meanwhile is none.
-            if let Ok(contents) = fs::read_to_string(self.folder.join(&name)) {
-                reservations.push((address, contents.trim().to_owned()));
+            match fs::read_to_string(self.folder.join(&name)) {
+                Ok(contents) => reservations.push((address, contents.trim().to_owned())),
+                // One that goes meanwhile is none, nor is one of somebody else's form.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {}
+                // Not to know is no reason to leave it.
+                Err(error) => return Err(failed(error)),
             }
         }
         Ok(reservations)
@@ -118,9 +121,13 @@ impl AddressStore {
     }
 
     /// Who has an address, if anybody.
-    pub(super) fn owner_of(&self, address: IpAddr) -> Option<String> {
-        let contents = fs::read_to_string(self.folder.join(address.to_string())).ok()?;
-        Some(contents.trim().to_owned())
+    pub(super) fn owner_of(&self, address: IpAddr) -> Outcome<Option<String>> {
+        let path = self.folder.join(address.to_string());
+        match fs::read_to_string(&path) {
+            Ok(contents) => Ok(Some(contents.trim().to_owned())),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => Ok(None),
+            Err(error) => Err(CniFailure::of_file("read", &path, &error)),
+        }
     }
 
     /// Gives an address back.

@@ -232,7 +232,7 @@ fn a_kill_while_a_port_is_guarded_leaves_no_slot() {
         // With the loading.
         let of_first = calls(&command, &input);
         runtime.gc(&[]).fine();
-        for call in of_first.iter().step_by(8) {
+        for call in of_first.iter().step_by(24) {
             kill_at(call, &command, &input);
             let _ = runtime.del(ONE, &Value::Null);
             runtime.gc(&[]).fine();
