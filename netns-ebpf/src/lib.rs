@@ -30,7 +30,7 @@
 //!   busiest ones ([`Pair::busiest`]). A [`Snapshot`] is the same without names.
 //! - [`Monitor::compare`] holds the counters against the kernel's own.
 //! - [`Monitor::set_policy`] says what a port may send: a [`Policy`] of [`packet::Rules`]. What it sent and may not
-//!   [`Monitor::violations`] has counted and [`Monitor::events`] tells, as a [`Violation`] that can be kept, or into a file
+//!   [`Monitor::violations`] has counted and [`Monitor::events`] hands out, as a [`Violation`] that can be kept, or into a file
 //!   ([`pcapng`]). [`attack`] has such frames, and tries them.
 
 pub mod attack;

@@ -95,7 +95,7 @@ fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// The clock in which the kernel tells an event's time.
+/// The clock in which the kernel gives an event's time.
 fn monotonic() -> Duration {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is valid to be written to. The clock exists, so the call cannot fail.

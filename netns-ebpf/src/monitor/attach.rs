@@ -98,7 +98,7 @@ impl Monitor {
     /// before other people's filters if those left room; where they did not, a warning says so, because a filter that
     /// decides a frame's fate before ours hides the frame from it.
     ///
-    /// One monitor serves the ports of one namespace: it tells them apart by ifindex.
+    /// One monitor serves the ports of one namespace: it distinguishes them by ifindex.
     ///
     /// # Errors
     /// As [`Self::assign`]; [`MonitorError::Port`] with what the kernel refused;

@@ -146,7 +146,7 @@ impl Monitor {
     /// What `kernel` returns.
     ///
     /// # Panics
-    /// If a slot is not one of this monitor's, or `kernel` tells of more ports or fewer.
+    /// If a slot is not one of this monitor's, or `kernel` has more ports or fewer.
     pub fn compare<E>(
         &self,
         ports: &[Slot],

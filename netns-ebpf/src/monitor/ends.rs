@@ -1,4 +1,4 @@
-//! Pairs for people: what their ends are called, and in which order they are told.
+//! Pairs for people: what their ends are called, and in which order they are shown.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -321,7 +321,7 @@ impl fmt::Display for MonitorError {
             }
             Self::Kernel { operation, source } => write!(f, "{operation}: {source}"),
             Self::SlotsExhausted { limit: MAX_SLOTS } => {
-                write!(f, "all {MAX_SLOTS} slots are in use, as many as a filter's class id can tell apart")
+                write!(f, "all {MAX_SLOTS} slots are in use, as many as a filter's class id can distinguish")
             }
             Self::SlotsExhausted { limit } => write!(
                 f,

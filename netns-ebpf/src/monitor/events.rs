@@ -74,9 +74,9 @@ impl fmt::Debug for EventReader {
 }
 
 impl Monitor {
-    /// Hands the violations that were told since the last call to `each`, in their order, and says how many.
+    /// Hands the violations that were reported since the last call to `each`, in their order, and says how many.
     ///
-    /// A port tells at most some hundred a second; those beyond, and those that the ring buffer had no room for because
+    /// A port reports at most some hundred a second; those beyond, and those that the ring buffer had no room for because
     /// nobody called this, are counted: [`Violations`](layout::Violations).
     ///
     /// Other threads that call it meanwhile wait. `each` must not call it, since it would wait for itself.

@@ -103,7 +103,7 @@ pub struct MonitorOptions {
     /// know how many ports there will be, ask for so many; a bridge has at most
     /// [`MAX_PORTS`](netns_core::bridge::MAX_PORTS).
     pub slots: u16,
-    /// How many pairs of ports can be told apart, by default [`DEFAULT_PAIRS`]; 0 switches the counting of pairs off.
+    /// How many pairs of ports can be distinguished, by default [`DEFAULT_PAIRS`]; 0 switches the counting of pairs off.
     ///
     /// The kernel keeps 64 bytes per pair, to the next power of two, and 2 KiB at least. N ports that all talk to each
     /// other and the host make N² pairs (a broadcast is enough). What has no room is counted: [`Monitor::lost_pairs`].
@@ -202,7 +202,7 @@ pub struct Snapshot {
 pub struct Monitor {
     ingress: LoadedProgram,
     egress: LoadedProgram,
-    /// `None` in a monitor that was opened again: nothing tells which program it was.
+    /// `None` in a monitor that was opened again: nothing says which program it was.
     trunk: Option<LoadedProgram>,
     /// For TCX links, ingress first; `None` unless asked for.
     tcx: Option<[LoadedProgram; 2]>,

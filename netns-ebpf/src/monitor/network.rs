@@ -94,7 +94,7 @@ impl PortProgram for Monitor {
     fn release(&self, slot: u16) {
         let Some(slot) = Slot::new(slot) else { return };
         if let Err(error) = Self::release(self, slot) {
-            // Nobody is there to be told: the sandbox was dropped some time ago.
+            // Nobody is there to hear of it: the sandbox was dropped some time ago.
             log::warn!("the slot of a port that is gone is not free: {error}");
         }
     }

@@ -13,10 +13,10 @@ use crate::packet::{Permissions, Reason, Rules, RulesFull};
 /// What is done about a frame that its port may not send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// It is counted and told, and passes.
+    /// It is counted and reported, and passes.
     #[default]
     Observe,
-    /// It is counted, told and dropped.
+    /// It is counted, reported and dropped.
     ///
     /// This alone does not hold against root inside a namespace who can make an `ifb` device, for which root of a user
     /// namespace is enough: what comes back from one passes the port unseen. With
@@ -348,7 +348,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Which groups may not send to which, senders first: what [`Self::set_group_pair`] was told. Loads from memory, and
+    /// Which groups may not send to which, senders first: what [`Self::set_group_pair`] was given. Loads from memory, and
     /// no system call.
     #[must_use]
     pub fn groups_apart(&self) -> Vec<(u8, u8)> {

@@ -24,7 +24,7 @@ use std::sync::Mutex;
 
 impl Monitor {
     /// Opens what another monitor loaded and filters hold since: the same programs, counters, policies and violations,
-    /// with nothing pinned in a file system. [`Self::program_ids`] are what it is known by; filters tell theirs
+    /// with nothing pinned in a file system. [`Self::program_ids`] are what it is known by; filters show theirs
     /// (`tc filter show`).
     ///
     /// The ports that have a slot are read from the kernel. Two monitors of the same programs do not know of each

@@ -1,4 +1,4 @@
-//! Violations as they are told, for longer than the program's buffer holds them.
+//! Violations as they are reported, for longer than the program's buffer holds them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::packet::Reason;
 /// ```no_run
 /// # use netns_ebpf::{Monitor, Reading, Violation};
 /// # fn latest(monitor: &Monitor, reading: &Reading) -> Vec<Violation> {
-/// let mut told = Vec::new();
+/// let mut reported = Vec::new();
 /// monitor.events(|event| {
 ///     let port = event.slot.and_then(|slot| reading.port(slot));
-///     told.push(Violation::of(event, port.map(|port| &port.info)));
+///     reported.push(Violation::of(event, port.map(|port| &port.info)));
 /// });
-/// # told
+/// # reported
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// What an event tells, with who sent the frame.
+    /// What an event says, with who sent the frame.
     #[must_use]
     pub fn of(event: &ViolationEvent<'_>, port: Option<&Arc<PortIdentity>>) -> Self {
         let &ViolationEvent { time, slot, reason, dropped, length, tag, frame } = event;

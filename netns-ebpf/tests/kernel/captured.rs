@@ -18,7 +18,7 @@ fn an_event_has_the_beginning_of_the_frame_whatever_its_length() {
     let rules = Rules::new([2, 0, 0, 0, 0, 1]);
     for mode in [Mode::Observe, Mode::Enforce] {
         monitor.set_unassigned_policy(Some(&Policy { mode, ..Policy::new(rules) })).unwrap();
-        // Fewer than a port tells in a second.
+        // Fewer than a port reports in a second.
         for length in [15, 16, 42, 60].into_iter().chain(SNAPSHOT - 15..=SNAPSHOT + 15).chain([1000, 1514]) {
             // From nobody's address, with a type that nobody uses.
             let mut frame: Vec<u8> = (0..length).map(|place| place as u8).collect();

@@ -18,7 +18,7 @@ const BRIDGE: u32 = 2;
 const PORT: u32 = 100;
 const ETH0: u32 = 2;
 
-/// A bridge that snoops, as they do unless told otherwise, and a namespace whose port is judged from its first frame on.
+/// A bridge that snoops, as they do by default, and a namespace whose port is judged from its first frame on.
 struct World {
     host: Namespace,
     inside: Namespace,

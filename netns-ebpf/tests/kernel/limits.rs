@@ -149,7 +149,7 @@ fn limits_are_read_again_and_asked_for_at_loading() {
     assert!(!without.has_limits() && without.quota_fd().is_none() && without.quota_events(|_| {}) == 0);
 }
 
-/// Sends datagrams until it is told to stop.
+/// Sends datagrams until it is asked to stop.
 fn flood(network: &Network, from: usize, to: usize, length: usize, stop: &AtomicBool) {
     let socket = network.insides[from].namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
     let datagram = vec![0; length];
@@ -278,7 +278,7 @@ fn a_quota_is_never_exceeded() {
     let used = monitor.over_limits(to).used;
     assert_eq!(used.incoming, passed(before));
     assert!(used.incoming <= 2 * quota && used.incoming + 1042 > 2 * quota, "{used:?}");
-    assert_eq!(monitor.quota_events(|_| {}), 1, "it is told again");
+    assert_eq!(monitor.quota_events(|_| {}), 1, "it is reported again");
     assert_eq!(monitor.reset_quota(to).unwrap(), used);
     assert_eq!(monitor.over_limits(to).used, Quota::default());
 

@@ -188,7 +188,7 @@ fn what_the_host_forwards_is_the_hosts_on_every_bridge() {
         let [one, two, three] = [(); 3].map(|()| network.create_sandbox().unwrap());
         let host = Namespace::current().unwrap();
         sysctl::set(&host, "net.ipv4.ip_forward", "1").unwrap();
-        // Nor does it tell the sender of the shorter way.
+        // Nor does it inform the sender of the shorter way.
         for name in ["all", "sb"] {
             sysctl::set(&host, &format!("net/ipv4/conf/{name}/send_redirects"), "0").unwrap();
         }

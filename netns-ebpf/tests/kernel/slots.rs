@@ -33,7 +33,7 @@ fn there_can_be_as_many_slots_as_class_ids() {
         monitor.assign(ifindex).unwrap();
     }
     let error = monitor.assign(65_536).unwrap_err().to_string();
-    assert_eq!(error, "all 65535 slots are in use, as many as a filter's class id can tell apart");
+    assert_eq!(error, "all 65535 slots are in use, as many as a filter's class id can distinguish");
 }
 
 #[test]

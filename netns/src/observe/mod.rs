@@ -311,7 +311,7 @@ impl Source for ObservedBridge<'_> {
     }
 
     fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {
-        // They are for show; a kernel that does not tell them now may later.
+        // They are for show; a kernel that does not give them now may later.
         let stations = self.observer.stations(port.ifindex).unwrap_or_default();
         let line = |station: netns_ebpf::Station| {
             let addresses: Vec<String> = station.addresses.iter().map(ToString::to_string).collect();

@@ -74,7 +74,7 @@ impl RunPlan {
         if let Some(net) = arguments.subnet6 {
             subnets.push(subnet("--subnet6", net, None)?);
         }
-        // Only to tell our bridge from one that somebody else makes later, and our MACs from another run's.
+        // Only to distinguish our bridge from one that somebody else makes later, and our MACs from another run's.
         let random = RandomState::new().build_hasher().finish() & 0xFF_FFFF_0000;
         let mut members = Vec::with_capacity(count);
         for number in 1..=count {

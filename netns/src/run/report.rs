@@ -70,7 +70,7 @@ impl BuildSteps for RunReport {
         self.steps.push((name.to_owned(), time));
         if self.prints_steps() {
             self.line.clear();
-            // If nobody reads any more, the next line that must be read tells.
+            // If nobody reads any more, the next line that must be read shows it.
             let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
         }
     }

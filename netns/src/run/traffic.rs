@@ -97,7 +97,7 @@ impl RunTraffic {
 
 impl Drop for RunTraffic {
     fn drop(&mut self) {
-        // Nothing to do about a panic that its thread has told already.
+        // Nothing to do about a panic that its thread has reported already.
         let _ = self.halt();
     }
 }
@@ -120,7 +120,7 @@ impl Datagrams {
         sender.connect(receiver.local_addr()?)?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
-        // Different from port to port, so that the numbers can be told apart.
+        // Different from port to port, so that the numbers can be distinguished.
         Ok(Self { sender, receiver, phase: 3 * number, length: 100 * (1 + number % 12) })
     }
 

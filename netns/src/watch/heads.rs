@@ -65,7 +65,7 @@ mod tests {
         };
         assert_eq!(cut(&["ns1", "ns2"], 7), ["ns1", "ns2"]);
         assert_eq!(cut(&["frontend", "database"], 6), ["front…", "datab…"]);
-        // They would be `conta…` both, so their ends are shown; the third is told apart by its beginning.
+        // They would be `conta…` both, so their ends are shown; the third is distinguished by its beginning.
         let cuts = cut(&["container-a", "container-b", "other-thing"], 6);
         assert!(cuts[0].ends_with('a') && cuts[1].ends_with('b') && cuts[2] == "other…", "{cuts:?}");
         // They differ in the middle alone.

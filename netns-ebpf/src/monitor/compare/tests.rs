@@ -12,7 +12,7 @@ fn stats(packets: u64) -> LinkStats {
     LinkStats { rx_packets: packets, rx_bytes: packets * 60, ..LinkStats::default() }
 }
 
-/// Compares one port's counters with what the kernel tells time after time; how often was waited, too.
+/// Compares one port's counters with what the kernel gives time after time; how often was waited, too.
 fn compare_with(program: u64, mut kernel: impl FnMut(u32) -> u64) -> (CounterComparison, u32) {
     let (asked, waited) = (Cell::new(0), Cell::new(0));
     let kernel = || -> Result<_, Infallible> {

@@ -108,7 +108,7 @@ impl Meters {
         words[CONTROL_AT].store(control, Ordering::Release);
     }
 
-    /// Says how much may pass; what has passed stays as it is. What is reached then is told again, if that is something else.
+    /// Says how much may pass; what has passed stays as it is. What is reached then is reported again, if that is something else.
     fn write_quota(&self, slot: usize, quota: Quota) {
         if self.quota(slot) == quota {
             return;
@@ -227,7 +227,7 @@ impl Monitor {
     }
 
     /// Changes a port's quotas, and nothing else, while frames pass: raises them, say. What they have had stays; one that is
-    /// reached is told again.
+    /// reached is reported again.
     ///
     /// # Errors
     /// As [`Self::set_limits`].

@@ -64,7 +64,7 @@ impl fmt::Debug for QuotaReader {
 impl Monitor {
     /// Hands the quotas that were reached since the last call to `each`, in their order, and says how many.
     ///
-    /// Each is told once, and again when it was changed ([`Self::set_quota`]) or begun anew ([`Self::reset_quota`]). Of two
+    /// Each is reported once, and again when it was changed ([`Self::set_quota`]) or begun anew ([`Self::reset_quota`]). Of two
     /// processes that have opened the programs, one gets an event.
     ///
     /// Other threads that call it meanwhile wait. `each` must not call it, since it would wait for itself.

@@ -1,4 +1,4 @@
-//! Who is behind a port: the kernel tells the id of the peer's namespace, and of each namespace that can be found, by
+//! Who is behind a port: the kernel gives the id of the peer's namespace, and of each namespace that can be found, by
 //! name or by a process in it, which id it has.
 
 use std::collections::{HashMap, HashSet};
@@ -21,7 +21,7 @@ pub(super) fn id_of_link(link: &Link) -> Option<i32> {
     link.peer_namespace_id.filter(|_| link.is_pair())
 }
 
-/// Who is behind a link, as far as the link itself tells.
+/// Who is behind a link, as far as the link itself shows.
 pub(super) fn of_link(link: &Link) -> Behind {
     match (id_of_link(link), link.peer) {
         (Some(id), _) => Behind::Id(id),

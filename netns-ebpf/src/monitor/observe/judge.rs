@@ -122,7 +122,7 @@ pub(super) struct Learnt {
 impl Learnt {
     /// Adds what the bridge and the host know of it now, without what is another port's; the policy, if it is another
     /// than before and enough is known for one.
-    /// `tags` is whether VLAN tags are the bridge's to judge, which it does if it tells VLANs apart.
+    /// `tags` is whether VLAN tags are the bridge's to judge, which it does if it distinguishes VLANs.
     pub(super) fn learn(
         &mut self,
         stations: &[Station],

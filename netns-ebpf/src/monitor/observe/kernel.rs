@@ -79,7 +79,7 @@ impl Observer<'static> {
     /// It takes no capability, except for what is in other processes' namespaces: who is behind a port may stay unknown.
     ///
     /// # Errors
-    /// [`MonitorError::Bridge`] if there is no such bridge, or the kernel does not tell of it.
+    /// [`MonitorError::Bridge`] if there is no such bridge, or the kernel does not know it.
     pub fn start_without_program(host: &Namespace, bridge: IfName) -> Result<Self, MonitorError> {
         let numbers = Numbers(Slots::new(DEFAULT_SLOTS));
         Self::begin(Counts::Kernel(numbers), host, bridge, Box::new(()), Judging::Nothing)

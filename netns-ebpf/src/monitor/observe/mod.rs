@@ -140,7 +140,7 @@ pub struct Observer<'m> {
     journal: Box<dyn Journal + 'm>,
     judging: Judging<'m>,
     clock: Clock,
-    /// What has not been told yet.
+    /// What has not been reported yet.
     news: Vec<PortChange>,
     lost: u64,
     barrier: Option<Raised>,
@@ -161,16 +161,16 @@ struct ObservedPort {
     attachment: Option<Attachment>,
     learnt: Learnt,
     info: Arc<PortIdentity>,
-    /// What the kernel told last, where it alone counts.
+    /// What the kernel said last, where it alone counts.
     stats: LinkStats,
 }
 
 impl<'m> Observer<'m> {
-    /// Attaches to every port of a bridge in `host`. A port that cannot be attached to is told by
+    /// Attaches to every port of a bridge in `host`. A port that cannot be attached to is reported by
     /// [`Self::changes`]; the others are counted.
     ///
     /// # Errors
-    /// [`MonitorError::Bridge`] if there is no such bridge, or the kernel does not tell of it.
+    /// [`MonitorError::Bridge`] if there is no such bridge, or the kernel does not know it.
     pub fn start(
         monitor: &'m Monitor,
         host: &Namespace,
@@ -332,7 +332,7 @@ impl<'m> Observer<'m> {
     /// dropped is asked for.
     ///
     /// # Errors
-    /// [`MonitorError::Bridge`] if the kernel alone counts and does not tell.
+    /// [`MonitorError::Bridge`] if the kernel alone counts and gives no numbers.
     pub fn read(&mut self) -> Result<Reading, MonitorError> {
         match &self.counts {
             Counts::Program(monitor) => {
@@ -347,7 +347,7 @@ impl<'m> Observer<'m> {
     /// The addresses behind a port, as far as the bridge and the host have learnt them.
     ///
     /// # Errors
-    /// [`MonitorError::Bridge`] if the kernel does not tell.
+    /// [`MonitorError::Bridge`] if the kernel gives no answer.
     pub fn stations(&mut self, port: u32) -> Result<Vec<Station>, MonitorError> {
         stations(&mut self.socket, self.bridge.index, port).map_err(|source| self.failed(source))
     }

@@ -29,7 +29,7 @@ const MOST_STATIONS: usize = 1024;
 
 /// What a bridge and its host have learnt at one time.
 pub(super) struct Stations {
-    /// Whether the bridge tells VLANs apart, and so which of them a port may use.
+    /// Whether the bridge distinguishes VLANs, and so which of them a port may use.
     pub(super) filters_vlans: bool,
     /// By port, in the order in which the kernel lists them.
     ports: HashMap<u32, Vec<Station>>,

@@ -101,7 +101,7 @@ impl PortFamilies {
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }
-        // What has no metrics must not be told: the encoder takes it for an error.
+        // What has no metrics must not be named: the encoder takes it for an error.
         families.retain(|family| !family.get_metric().is_empty());
         families
     }

@@ -44,7 +44,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A panic has been told by its thread.
+        // A panic has been reported by its thread.
         let _ = self.listener.take().map(JoinHandle::join);
     }
 }
