@@ -43,6 +43,11 @@ pub(crate) trait Dumps {
     /// The last answer has been read.
     fn settled(&mut self);
 
+    /// Whether a list that changed at every attempt is better than none.
+    fn takes_changing_lists(&self) -> bool {
+        false
+    }
+
     /// The last request in words.
     fn in_words(requests: &[u8]) -> Description;
 
@@ -63,13 +68,20 @@ pub(crate) fn dump<T>(
 ) -> Result<Vec<T>> {
     let mut buffer = vec![0; CAPACITY];
     let mut entries = Vec::new();
+    let mut is_whole = false;
     for _ in 0..ATTEMPTS {
         entries.clear();
         match dump_once(socket, batch, &mut buffer, &mut |message| read(message, &mut entries))? {
             Listed::Consistent => return Ok(entries),
-            Listed::Changed => {}
-            Listed::Longer(length) => buffer.resize(length, 0),
+            Listed::Changed => is_whole = true,
+            Listed::Longer(length) => {
+                is_whole = false;
+                buffer.resize(length, 0);
+            }
         }
+    }
+    if is_whole && socket.takes_changing_lists() {
+        return Ok(entries);
     }
     Err(failed(socket, batch, Cause::Changed("the list kept changing while the kernel sent it".into())))
 }

@@ -145,6 +145,8 @@ impl Observed {
                 },
             };
             let mut socket = RouteSocket::open_in(&namespace)?;
+            // Nobody inside is to keep the others of the topology from being looked at.
+            socket.take_changing_lists(true);
             let identity = NamespaceIdentity::with_socket(&namespace, &mut socket)?;
             observed.namespaces.insert(name.clone(), Some(identity));
             // Where all goes, what is inside goes along; of a file the changes say what that is.

@@ -44,6 +44,7 @@ pub struct RouteSocket {
     /// Whether the answers to all requests were read. Else some may be left, or a list may not be at its end, and the
     /// kernel refuses to begin another one meanwhile.
     settled: bool,
+    takes_changing_lists: bool,
 }
 
 impl RouteSocket {
@@ -57,6 +58,14 @@ impl RouteSocket {
         let mut socket = Self::open_bare()?;
         socket.ask_for_explanations()?;
         Ok(socket)
+    }
+
+    /// Whether a list that changed while the kernel sent it, each time that it was asked for, is taken as it was read last;
+    /// otherwise, as from the beginning, it is an error. What was added or removed meanwhile may then be missing, and another
+    /// entry be there twice. It is for namespaces whose guests may be hostile: one that adds and removes addresses all the
+    /// while would keep everybody from looking at the rest.
+    pub fn take_changing_lists(&mut self, on: bool) {
+        self.takes_changing_lists = on;
     }
 
     fn ask_for_explanations(&mut self) -> Result<()> {
@@ -85,7 +94,14 @@ impl RouteSocket {
     pub(crate) fn open_bare() -> Result<Self> {
         let socket = sys::socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
             .map_err(Error::system(Operation::OpenRouteSocket, "", SystemCall::Socket))?;
-        Ok(Self { socket, port: None, sequence: 1, explains: false, settled: true })
+        Ok(Self {
+            socket,
+            port: None,
+            sequence: 1,
+            explains: false,
+            settled: true,
+            takes_changing_lists: false,
+        })
     }
 
     /// Sends the requests of `batch` and waits for their answers.

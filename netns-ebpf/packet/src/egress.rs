@@ -63,6 +63,8 @@ impl EgressPacket {
         let packet = match ether_type {
             ethernet::IPV4 => Self::v4(frame, at),
             ethernet::IPV6 => Self::v6(frame, at, facts),
+            // More of them than are followed.
+            tag if ethernet::is_tag(tag) => None,
             _ => return None,
         };
         // One that ends before its header does.
@@ -251,7 +253,7 @@ impl EgressPacket {
             return None;
         }
         let [from, to] = self.ports;
-        match (self.protocol, to as u8) {
+        let begun = match (self.protocol, to as u8) {
             (protocol::TCP, _) if self.is_opener(frame) => None,
             (protocol::TCP | protocol::UDP, _) => Some((self.protocol, [to, from])),
             (protocol::ICMP, ECHO_REPLY) | (protocol::ICMPV6, ECHO_REPLY6) => {
@@ -261,7 +263,9 @@ impl EgressPacket {
                 self.is_about(frame)
             }
             _ => None,
-        }
+        };
+        // By these, later fragments are answers.
+        begun.filter(|(_, ports)| *ports != [0; 2])
     }
 
     /// The packet of TCP or UDP that an ICMP error is about, if its destination sent that.

@@ -44,7 +44,7 @@ pub(super) const fn is_reserved(destination: Mac) -> bool {
 }
 
 #[inline(always)]
-const fn is_tag(ether_type: u16) -> bool {
+pub(super) const fn is_tag(ether_type: u16) -> bool {
     matches!(ether_type, VLAN | SERVICE_VLAN)
 }
 

@@ -69,7 +69,7 @@ fn control_of(meter: *const PortMeter) -> u64 {
 unsafe fn within_rates(meter: *mut WayMeter, frame: &Frame) -> bool {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() } << TICK_SHIFT;
-    let (bytes, segments) = (frame.bytes as u32, segments(frame));
+    let (bytes, segments) = (charged(frame) as u32, segments(frame));
     // SAFETY: by the caller's promise.
     unsafe {
         let (byte_clock, packet_clock) = (&raw mut (*meter).byte_clock, &raw mut (*meter).packet_clock);
@@ -112,6 +112,19 @@ unsafe fn take(bucket: &Bucket, clock: *mut u64, now: u64, amount: u32) -> bool 
     false
 }
 
+/// How many bytes a frame counts as. A train of segments so small that no honest stack makes them (TCP's are 536 bytes and
+/// more, RFC 9293) counts with a header for each: with segments of one byte, fifty times as much goes over a wire as is in
+/// the train.
+#[inline(always)]
+fn charged(frame: &Frame) -> u64 {
+    const HONEST: u32 = 536;
+    const HEADERS: u64 = 54;
+    if frame.segment_bytes == 0 || frame.segment_bytes >= HONEST {
+        return frame.bytes;
+    }
+    frame.bytes + u64::from(segments(frame)).saturating_sub(1) * HEADERS
+}
+
 /// What a frame would be cut into on a wire. Of a train that a packet socket made (`PACKET_VNET_HDR`) the kernel has not
 /// counted that, so it is worked out too.
 #[inline(always)]
@@ -127,17 +140,18 @@ fn segments(frame: &Frame) -> u32 {
 #[inline(always)]
 unsafe fn within_quotas(meter: *mut PortMeter, is_in: bool, frame: &Frame) -> bool {
     let kind = if is_in { QuotaKind::In } else { QuotaKind::Out };
+    let bytes = charged(frame);
     // SAFETY: by the caller's promise.
     unsafe {
         let quotas = &raw mut (*meter).quotas;
         let total = (&raw mut (*quotas)[QuotaKind::Total as usize]).cast::<QuotaWords>();
         let own = (&raw mut (*quotas)[usize::from(is_in)]).cast::<QuotaWords>();
-        if !use_up(total, frame.bytes) {
+        if !use_up(total, bytes) {
             reach(meter, total, QuotaKind::Total, frame);
             return false;
         }
-        if !use_up(own, frame.bytes) {
-            atomic::add(&raw mut (*total).used, frame.bytes.wrapping_neg());
+        if !use_up(own, bytes) {
+            atomic::add(&raw mut (*total).used, bytes.wrapping_neg());
             reach(meter, own, kind, frame);
             return false;
         }
@@ -188,7 +202,7 @@ unsafe fn reach(meter: *mut PortMeter, quota: *const QuotaWords, kind: QuotaKind
         let reached = &raw mut (*meter).reached;
         let seen = reached.read_volatile();
         let used = (&raw const (*quota).used).read_volatile();
-        if seen >> kind as u32 & 1 != 0 || !crosses(quota, used, frame.bytes) {
+        if seen >> kind as u32 & 1 != 0 || !crosses(quota, used, charged(frame)) {
             return;
         }
         // Without room in the buffer the next frame tells it.

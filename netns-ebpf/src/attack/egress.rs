@@ -106,6 +106,18 @@ pub fn egress_cases(from: &Party, to: &Party) -> Vec<EgressCase> {
     add("IP in IP", false, v4(internet, 4, 0, &[], &in_ip));
     add("IPv6 in IP", false, v4(internet, 41, 0, &[], &in_ip6));
     add("GRE", false, v4(internet, 47, 0, &[], &[&[0, 0, 8, 0], &in_ip[..]].concat()));
+    for (what, protocol) in
+        [("IPIP", 94), ("EtherIP", 97), ("ENCAP", 98), ("L2TP in IP", 115), ("MPLS in IP", 137)]
+    {
+        add(what, false, v4(internet, protocol, 0, &[], &in_ip));
+    }
+    // More tags than are followed: what is in them is not known.
+    let tagged = |tags: usize| {
+        let plain = v4(metadata, UDP, 0, &[], &datagram);
+        [&plain[..12], &[0x81, 0, 0, 1].repeat(tags)[..], &plain[12..]].concat()
+    };
+    add("in two tags, to metadata", false, tagged(2));
+    add("in three tags, to metadata", false, tagged(3));
     add("IP in IPv6", false, v6(internet6, 4, &in_ip));
     add("a later fragment to metadata", false, v4(metadata, UDP, 0x2002, &[], &[0; 16]));
     add("a later fragment to the internet", true, v4(internet, UDP, 0x2002, &[], &[0; 16]));

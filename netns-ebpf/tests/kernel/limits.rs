@@ -294,6 +294,45 @@ fn a_quota_is_never_exceeded() {
 }
 
 /// A process that opens the programs again limits ports as the one that loaded them.
+/// One datagram, which the kernel cuts into segments of so many bytes only when it leaves the machine.
+fn send_train(network: &Network, from: usize, to: usize, length: usize, segment: libc::c_int) {
+    let socket = network.insides[from].namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
+    // SAFETY: the option's value is an integer, which outlives the call.
+    let set = unsafe {
+        let (value, size) = ((&raw const segment).cast(), size_of_val(&segment) as libc::socklen_t);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, value, size)
+    };
+    assert_eq!(set, 0);
+    socket.send_to(&vec![0; length], (network.insides[to].address, 9)).unwrap();
+}
+
+/// Fifty times as much would go over a wire as the train has bytes.
+#[test]
+fn trains_of_tiny_segments_count_with_a_header_for_each() {
+    if !privileged("trains_of_tiny_segments_count_with_a_header_for_each") {
+        return;
+    }
+    let monitor = load();
+    let (network, slots) = network(&monitor, 2);
+    let quota = Quota { outgoing: Some(1_000_000), ..Quota::default() };
+    monitor.set_limits(slots[1], &Limits { quota, ..Limits::default() }).unwrap();
+    // How many segments there are is worked out from the frame's length, since the kernel's count may be the sender's word.
+    for (length, segment, headers) in [(48, 1, 48 + 42 - 1), (9600, 600, 0), (100, 100, 0)] {
+        let before = monitor.counters(slots[1]).rx;
+        monitor.reset_quota(slots[1]).unwrap();
+        send_train(&network, 1, 0, length, segment);
+        let sent = length as u64 + 42;
+        let start = Instant::now();
+        while monitor.counters(slots[1]).rx.bytes < before.bytes + sent {
+            assert!(start.elapsed() < Duration::from_mins(1), "it is not counted");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let used = monitor.reset_quota(slots[1]).unwrap().outgoing;
+        assert_eq!(monitor.counters(slots[1]).rx.bytes, before.bytes + sent, "it is a train");
+        assert_eq!(used, sent + headers * 54, "{length} bytes in segments of {segment}");
+    }
+}
+
 #[test]
 fn limits_are_set_by_a_process_that_opens_the_programs_again() {
     if !privileged("limits_are_set_by_a_process_that_opens_the_programs_again") {

@@ -276,7 +276,9 @@ impl<'a, 'w> Executor<'a, 'w> {
         let missing = || Error::system(format!("open {place}"))(std::io::ErrorKind::NotFound.into());
         let namespace = self.namespaces.get(place).ok_or_else(missing)?;
         if !self.sockets.contains_key(place) {
-            self.sockets.insert(place.clone(), RouteSocket::open_in(namespace)?);
+            let mut socket = RouteSocket::open_in(namespace)?;
+            socket.take_changing_lists(!place.is_host());
+            self.sockets.insert(place.clone(), socket);
         }
         Ok((namespace, self.sockets.get_mut(place).ok_or_else(missing)?))
     }

@@ -42,6 +42,10 @@ impl Dumps for RouteSocket {
         self.settled = true;
     }
 
+    fn takes_changing_lists(&self) -> bool {
+        self.takes_changing_lists
+    }
+
     fn in_words(requests: &[u8]) -> Description {
         in_words(requests)
     }

@@ -58,6 +58,9 @@ fn who_opens_and_who_answers() {
     let echo = |kind| ipv4(1, 0, &[kind, 0, 0, 0, 0x12, 0x34, 0, 1]);
     assert!(matches!(about(&echo(8)), (Some(([0x1234, 0], _)), None)));
     assert_eq!(about(&echo(0)), (None, Some((1, [0x1234, 0]))));
+    // Ports of 0 stand for later fragments.
+    assert_eq!(about(&ipv4(17, 0, &[0; 8])).1, None);
+    assert_eq!(about(&ipv4(17, 1, &[0; 8])).1, Some((17, [0, 0])));
     assert_eq!(about(&ipv4(17, 5, &[0; 8])), (None, Some((17, [0; 2]))));
 }
 

@@ -211,11 +211,12 @@ impl EgressEntry {
     }
 }
 
-/// Whether a protocol carries packets, whose own destination is another one: IP in IP, IPv6 in IP and GRE.
+/// Whether a protocol carries packets, whose own destination is another one: IP in IP, IPv6 in IP, GRE, IPIP, EtherIP, ENCAP,
+/// L2TP and MPLS in IP (the numbers of <https://www.iana.org/assignments/protocol-numbers>).
 #[inline(always)]
 #[must_use]
 pub const fn is_tunnel(protocol: u8) -> bool {
-    matches!(protocol, 4 | 41 | 47)
+    matches!(protocol, 4 | 41 | 47 | 94 | 97 | 98 | 115 | 137)
 }
 
 /// What a policy says of a destination, as it was looked up by one CPU, which alone writes it. It is one that has a single

@@ -32,7 +32,10 @@ fn each_frame_of_the_table_has_its_verdict() {
     let refused = |case: &crate::attack::EgressCase| open.judge(&case.frame, Facts::of(&case.frame)).is_err();
     let cases = egress_cases(&Party::numbered(1), &Party::numbered(2));
     let refused: Vec<_> = cases.iter().filter(|case| refused(case)).map(|case| case.what).collect();
-    assert_eq!(refused, ["a source route by the internet", "a routing header by the internet"]);
+    assert_eq!(
+        refused,
+        ["in three tags, to metadata", "a source route by the internet", "a routing header by the internet"]
+    );
 }
 
 #[test]
