@@ -211,7 +211,7 @@ impl EgressEntry {
     }
 }
 
-/// Whether a protocol carries packets, whose own destination is another one: IP in IP, IPv6 in IP, GRE, IPIP, EtherIP, ENCAP,
+/// Whether a protocol carries packets, whose own destination is another one: IP in IP, IPv6 in IP, GRE, IPIP, `EtherIP`, ENCAP,
 /// L2TP and MPLS in IP (the numbers of <https://www.iana.org/assignments/protocol-numbers>).
 #[inline(always)]
 #[must_use]
