@@ -81,7 +81,15 @@ impl Outside {
 
     /// A socket of the first namespace, or of the provider.
     fn udp(at: &Namespace, address: IpAddr, port: u16) -> UdpSocket {
-        let socket = at.enter(|| UdpSocket::bind((address, port)).unwrap()).unwrap();
+        let start = Instant::now();
+        let socket = loop {
+            match at.enter(|| UdpSocket::bind((address, port))).unwrap() {
+                Ok(socket) => break socket,
+                // A program that another test starts has the socket of before for a moment, until it is executed.
+                Err(error) => assert!(start.elapsed() < Duration::from_mins(1), "{address}: {error}"),
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
         socket.set_read_timeout(Some(LONG)).unwrap();
         socket
     }

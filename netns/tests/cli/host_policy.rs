@@ -9,7 +9,7 @@ use serde_json::json;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::{eventually, in_host, ip, ip_json, only, oracle, run, tc};
+use tests::{eventually, in_host, ip, ip_json, only, oracle, run, tc, until};
 
 const HOST: &str = "10.1.1.254";
 
@@ -27,7 +27,8 @@ fn misses(from: &str, address: &str, port: u16) -> bool {
 }
 
 fn sends(from: &str, address: &str, port: u16, limit: Duration) -> bool {
-    let listener = UdpSocket::bind((address, port)).unwrap();
+    // A program that another test starts has the listener of before for a moment, until it is executed.
+    let listener = until("the address is free", || UdpSocket::bind((address, port)).ok());
     listener.set_read_timeout(Some(limit)).unwrap();
     let any = if address.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
     let sender = Namespace::open(from).unwrap().enter(|| UdpSocket::bind(any).unwrap()).unwrap();
@@ -45,7 +46,7 @@ fn is_refused(from: &str, port: u16) -> bool {
 }
 
 fn opens(from: &str, port: u16, limit: Duration) -> bool {
-    let listener = TcpListener::bind((HOST, port)).unwrap();
+    let listener = until("the address is free", || TcpListener::bind((HOST, port)).ok());
     let address = listener.local_addr().unwrap();
     let inside = Namespace::open(from).unwrap();
     inside.enter(|| TcpStream::connect_timeout(&address, limit).is_ok()).unwrap()

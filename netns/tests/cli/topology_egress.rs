@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::{eventually, in_host, ip};
+use tests::{eventually, in_host, ip, until};
 
 /// How long what is to arrive may take, and how long what is not to arrive is waited for.
 const LONG: Duration = Duration::from_secs(20);
@@ -37,7 +37,8 @@ fn misses(from: &str, address: &str) -> bool {
 
 fn sends(from: &str, address: &str, port: u16, limit: Duration) -> bool {
     let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-    let listener = UdpSocket::bind(address).unwrap();
+    // A program that another test starts has the listener of before for a moment, until it is executed.
+    let listener = until("the address is free", || UdpSocket::bind(address).ok());
     listener.set_read_timeout(Some(limit)).unwrap();
     let any = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
     let sender = Namespace::open(from).unwrap().enter(|| UdpSocket::bind(any).unwrap()).unwrap();
