@@ -4,7 +4,7 @@ use crate::attachment_result::AttachmentResult;
 use crate::container;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{
-    ADDRESSED, ElementOwner, FilterTable, HAIRPIN, LOCALNET, NamedSet, PORTS, SetEntry, VEILED, is_of_network,
+    ADDRESSED, ElementOwner, FilterTable, HAIRPIN, LOCALNET, NamedSet, PORTS, SetEntry, StaleOwners, VEILED,
 };
 use crate::keys::ConfigKeys;
 use crate::request::PluginRequest;
@@ -242,13 +242,8 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
 }
 
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
-    let (network, valid) = (&request.network, request.valid_attachments()?);
-    let owners: BTreeSet<String> = valid
-        .iter()
-        .map(|(container, interface)| ElementOwner::new(network, container, interface).comment().to_owned())
-        .collect();
-    FilterTable::Inet
-        .remove(&SETS, |comment| is_of_network(comment, network) && !owners.contains(comment))?;
+    let stale = StaleOwners::new(&request.network, &request.valid_attachments()?);
+    FilterTable::Inet.remove(&SETS, |comment| stale.has(comment))?;
     FilterTable::Inet.tidy()
 }
 

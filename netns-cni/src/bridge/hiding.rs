@@ -5,7 +5,7 @@ use super::guard;
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, Outcome};
 use crate::filters::{
-    ALLOWED, CHECKED, ElementOwner, FilterTable, HIDDEN, NEAR, NamedSet, SetEntry, is_of_network,
+    ALLOWED, CHECKED, ElementOwner, FilterTable, HIDDEN, NEAR, NamedSet, SetEntry, StaleOwners,
 };
 use crate::request::PluginRequest;
 use netns_core::MacAddress;
@@ -78,11 +78,8 @@ pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
 
 /// Removes what there is of the network's containers that are not among these.
 pub(super) fn collect(network: &str, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
-    let owners: BTreeSet<String> = valid
-        .iter()
-        .map(|(container, interface)| ElementOwner::new(network, container, interface).comment().to_owned())
-        .collect();
-    let is_stale = |comment: &str| is_of_network(comment, network) && !owners.contains(comment);
+    let stale = StaleOwners::new(network, valid);
+    let is_stale = |comment: &str| stale.has(comment);
     let mut failures = Vec::new();
     for (table, sets) in
         [(FilterTable::Inet, &INET[..]), (FilterTable::Bridge, &BRIDGE), (FilterTable::Bridge, &guard::SETS)]

@@ -8,7 +8,8 @@ mod layout;
 mod owner;
 mod sets;
 
-pub(crate) use owner::{ElementOwner, is_of_network};
+use owner::is_of_network;
+pub(crate) use owner::{ElementOwner, StaleOwners};
 pub(crate) use sets::{
     ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
     PARTED, PORTS, SAME, SetEntry, VEILED, WALLED,

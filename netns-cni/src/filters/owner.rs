@@ -1,6 +1,7 @@
 //! Whose an element of a set is, written as its comment.
 
 use crate::request::PluginRequest;
+use std::collections::BTreeSet;
 
 /// How many bytes a comment has at most (`nftables::comment`).
 const LONGEST: usize = 127;
@@ -36,6 +37,26 @@ impl ElementOwner {
 pub(crate) fn is_of_network(comment: &str, network: &str) -> bool {
     let begins = |prefix: &str| comment.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
     begins(network) || begins(&format!("{:016x}", hash(network)))
+}
+
+/// What a `GC` removes: comments of a network's attachments that are not listed as valid.
+pub(crate) struct StaleOwners<'a> {
+    network: &'a str,
+    valid: BTreeSet<String>,
+}
+
+impl<'a> StaleOwners<'a> {
+    pub(crate) fn new(network: &'a str, valid: &BTreeSet<(String, String)>) -> Self {
+        let valid = valid
+            .iter()
+            .map(|(container, interface)| ElementOwner::new(network, container, interface).comment)
+            .collect();
+        Self { network, valid }
+    }
+
+    pub(crate) fn has(&self, comment: &str) -> bool {
+        is_of_network(comment, self.network) && !self.valid.contains(comment)
+    }
 }
 
 /// FNV-1a, which stays the same from version to version: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>.

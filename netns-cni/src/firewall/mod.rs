@@ -8,10 +8,9 @@ mod opening;
 
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::ElementOwner;
+use crate::filters::{ElementOwner, StaleOwners};
 use crate::request::PluginRequest;
 use config::FirewallConfig;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Where the keys are.
@@ -76,13 +75,8 @@ pub(crate) fn check(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> 
 
 /// `GC`: what belongs to no attachment; and what all of them share, if there are none.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
-    let (network, valid) = (&request.network, request.valid_attachments()?);
-    let owners: BTreeSet<String> = valid
-        .iter()
-        .map(|(container, interface)| ElementOwner::new(network, container, interface).comment().to_owned())
-        .collect();
-    let is_stale =
-        |comment: &str| crate::filters::is_of_network(comment, network) && !owners.contains(comment);
+    let stale = StaleOwners::new(&request.network, &request.valid_attachments()?);
+    let is_stale = |comment: &str| stale.has(comment);
     let failures = [
         opening::close(is_stale).err(),
         opening::tidy().err(),

@@ -5,7 +5,7 @@
 //! any of its ports. What carries neither (ARP, other EtherTypes) goes to no other network, and is the guard's business.
 //!
 //! A packet that says that it goes elsewhere than its header says (source routes, IPv6 routing headers) is refused, and so
-//! is one whose headers cannot be followed to their end: whoever delivers it may see another destination.
+//! is one whose headers cannot be followed to their end: its receiver may see another destination.
 //!
 //! A translator makes IPv4 of what is sent to `64:ff9b::/96`, so the verdict is that of the IPv4 address in it.
 

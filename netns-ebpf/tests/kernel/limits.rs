@@ -1,4 +1,4 @@
-//! Rates and quotas in the kernel: what passes is what may, whoever sends at once.
+//! Rates and quotas in the kernel: what passes is what may, however many send at once.
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;

@@ -10,6 +10,7 @@ mod constants;
 mod copies;
 mod counters;
 mod egress;
+mod egress_cost;
 mod guard;
 mod harness;
 mod host;
