@@ -7,6 +7,7 @@ mod barrier;
 mod clean;
 mod commands;
 mod counting;
+mod destinations;
 mod enforcement;
 mod held;
 mod host_policy;
