@@ -20,6 +20,7 @@ mod late_ports;
 mod limited;
 mod limits;
 mod live;
+mod live_panes;
 mod manual;
 mod metrics;
 mod names;
