@@ -18,7 +18,8 @@ use super::scope::Scopes;
 use super::slots::Slots;
 use super::{AttachedPorts, Monitor, MonitorError};
 use crate::layout::{
-    self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters, Violations,
+    self, EgressSlot, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters,
+    Violations,
 };
 use std::sync::Mutex;
 
@@ -65,6 +66,7 @@ impl Monitor {
             (layout::COUNTERS, size_of::<PortCounters>()),
             (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
+            (layout::EGRESS_PORTS, size_of::<EgressSlot>()),
             (layout::METERS, size_of::<PortMeter>()),
             (layout::SCOPE_COUNTERS, size_of::<ScopeCounters>()),
         ];
