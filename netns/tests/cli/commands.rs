@@ -206,7 +206,8 @@ fn each_of_several_names_is_tried() {
 fn what_does_not_exist_has_the_same_exit_code_in_every_command() {
     in_host(|_| {
         let no_link = "error: get link nowhere: No such device (os error 19)\n";
-        let no_namespace = "error: open namespace /var/run/netns/nowhere: No such file or directory (os error 2)\n";
+        let no_namespace =
+            "error: open namespace /var/run/netns/nowhere: No such file or directory (os error 2)\n";
         for (said, commands) in [
             (
                 no_link,
@@ -245,7 +246,11 @@ fn what_does_not_exist_has_the_same_exit_code_in_every_command() {
         ] {
             for command in commands {
                 let done = done(&mut xtask(command));
-                assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), said, ""), "{command}");
+                assert_eq!(
+                    (done.code, done.err.as_str(), done.out.as_str()),
+                    (Some(2), said, ""),
+                    "{command}"
+                );
             }
         }
     });
