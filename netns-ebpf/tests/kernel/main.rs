@@ -9,6 +9,7 @@ mod claims;
 mod constants;
 mod copies;
 mod counters;
+mod destinations;
 mod egress;
 mod egress_cost;
 mod guard;

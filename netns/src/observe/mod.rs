@@ -68,8 +68,17 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     };
     let limits = judge::limits(policies.as_ref());
     let (egress, scopes) = (judge::egress(policies.as_ref()), arguments.watch.scopes);
-    let options =
-        MonitorOptions { slots, limits, egress, scopes, barrier, predecessors, ..MonitorOptions::default() };
+    let verdicts = arguments.watch.verdict_room();
+    let options = MonitorOptions {
+        slots,
+        limits,
+        egress,
+        scopes,
+        verdicts,
+        barrier,
+        predecessors,
+        ..MonitorOptions::default()
+    };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -95,6 +104,7 @@ fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
         (arguments.policy.is_some(), "--policy"),
         (arguments.watch.pcap.is_some(), "--pcap"),
         (arguments.watch.scopes, "--scopes"),
+        (arguments.watch.verdicts.is_some(), "--verdicts"),
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
