@@ -10,6 +10,7 @@ mod meter;
 mod pairs;
 mod scope;
 mod validation;
+mod verdicts;
 mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
@@ -35,6 +36,10 @@ pub use scope::{MAX_SCOPES, Passed, SCOPE_COUNTERS, SCOPED, SCOPES, ScopeCounter
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
     ViolationRecord, Violations, WINDOW_SHIFT, control,
+};
+pub use verdicts::{
+    DEFAULT_VERDICTS, Decision, VERDICT_BITS, VERDICT_SEED, VERDICT_SENDERS, VERDICT_USE, VERDICTS,
+    VerdictKey, VerdictLine, verdict_home, verdict_note,
 };
 
 /// The version of all this, below 2^15: another one where a process could not use what one of another version loaded and a

@@ -229,8 +229,9 @@ fn entry<'a>(word: u64, address: [u32; 4]) -> Option<&'a EgressEntry> {
     }
 }
 
+/// A packet, as far as it matters here; `None` of what is not IP.
 #[inline(always)]
-fn packet(skb: *mut __sk_buff) -> Option<EgressPacket> {
+pub(crate) fn packet(skb: *mut __sk_buff) -> Option<EgressPacket> {
     let frame = Frame::read(&TcContext::new(skb), NO_SLOT);
     EgressPacket::read(&judged(skb), frame::facts(&frame, ChecksumPlace::NONE.to_bits()))
 }

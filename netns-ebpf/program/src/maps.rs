@@ -87,6 +87,15 @@ pub(crate) static SCOPE_COUNTERS: Array<ScopeCounters, 1, { BPF_F_MMAPABLE as us
 #[unsafe(no_mangle)]
 pub(crate) static SCOPED: Global<u8> = Global::new(0);
 
+/// How many lines the table of verdicts has, as a power of two; 0 if verdicts are not counted. A constant to the verifier, as
+/// [`PAIR_BITS`].
+#[unsafe(no_mangle)]
+pub(crate) static VERDICT_BITS: Global<u32> = Global::new(0);
+
+/// Where that table's lines are depends on it. A constant to the verifier.
+#[unsafe(no_mangle)]
+pub(crate) static VERDICT_SEED: Global<u64> = Global::new(0);
+
 /// Counter lines per slot: one for each CPU that can ever be.
 #[unsafe(no_mangle)]
 pub(crate) static CPUS: Global<u32> = Global::new(1);

@@ -3,7 +3,7 @@
 use std::array;
 use std::collections::HashMap;
 use std::error::Error;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::{Map, MapError};
@@ -54,7 +54,7 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 19] = [
+    pub(super) const NAMES: [&'static str; 22] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
@@ -74,6 +74,9 @@ impl Maps {
         layout::QUOTA_EVENTS,
         layout::SCOPES,
         layout::SCOPE_COUNTERS,
+        layout::VERDICTS,
+        layout::VERDICT_SENDERS,
+        layout::VERDICT_USE,
     ];
 
     /// Takes a map.
@@ -126,6 +129,7 @@ pub(super) fn load(options: &MonitorOptions, stamp: u32) -> Result<Loaded, Monit
 fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, EbpfError> {
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
+    let verdict_bits = if options.verdicts > 0 { layout::pair_bits(options.verdicts) } else { 0 };
     let egress = u32::from(options.egress);
     let preemptible = u8::from(machine::is_preemptible());
     let types = kernel_types::kernel_types().ok();
@@ -141,6 +145,8 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .override_global(layout::EGRESS_LIMIT, &egress, true)
         .override_global(layout::METERED, &u8::from(options.limits), true)
         .override_global(layout::SCOPED, &u8::from(options.scopes), true)
+        .override_global(layout::VERDICT_BITS, &verdict_bits, true)
+        .override_global(layout::VERDICT_SEED, &RandomState::new().build_hasher().finish(), true)
         .override_global(layout::CHECKSUM_FIELDS, &checksum_fields, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)
@@ -167,6 +173,8 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::LOST, cpus)
         .map_max_entries(layout::SENDERS, slots + 1)
+        .map_max_entries(layout::VERDICTS, 1_u32.checked_shl(verdict_bits).unwrap_or(u32::MAX))
+        .map_max_entries(layout::VERDICT_SENDERS, if verdict_bits > 0 { slots + 1 } else { 1 })
         .load(object.as_deref().unwrap_or(OBJECT))
 }
 

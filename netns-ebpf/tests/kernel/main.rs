@@ -10,6 +10,7 @@ mod constants;
 mod conversations;
 mod copies;
 mod counters;
+mod destinations;
 mod egress;
 mod egress_cost;
 mod guard;
