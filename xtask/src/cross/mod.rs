@@ -68,32 +68,32 @@ pub(crate) fn cross(arguments: &CrossArguments) -> Result<(), String> {
 }
 
 /// Targets that one compiler compiles the same packages for.
-struct Group<'a> {
+struct CrossGroup<'a> {
     toolchain: Result<CrossToolchain, String>,
     targets: Vec<&'a Target>,
 }
 
 /// What cargo can do at once: then one target's standard library, whose parts wait for one another, does not leave
 /// processors without work.
-fn groups<'a>(targets: &[&'a Target]) -> Vec<Group<'a>> {
-    let mut groups: Vec<Group<'a>> = Vec::new();
+fn groups<'a>(targets: &[&'a Target]) -> Vec<CrossGroup<'a>> {
+    let mut groups: Vec<CrossGroup<'a>> = Vec::new();
     for target in targets {
         let toolchain = CrossToolchain::find(target);
-        let fits = |group: &&mut Group<'_>| {
+        let fits = |group: &&mut CrossGroup<'_>| {
             group.toolchain.is_ok()
                 && group.toolchain == toolchain
                 && group.targets.iter().all(|other| other.packages == target.packages)
         };
         match groups.iter_mut().find(fits) {
             Some(group) => group.targets.push(target),
-            None => groups.push(Group { toolchain, targets: vec![target] }),
+            None => groups.push(CrossGroup { toolchain, targets: vec![target] }),
         }
     }
     groups
 }
 
 /// Compiles for the targets of a group.
-fn compile(group: &Group<'_>, root: &Path, folder: &Path) -> Result<(), String> {
+fn compile(group: &CrossGroup<'_>, root: &Path, folder: &Path) -> Result<(), String> {
     let names = group.targets.iter().map(|target| target.name).collect::<Vec<_>>().join(" ");
     let toolchain = group.toolchain.as_ref().map_err(|error| format!("{names}: {error}"))?;
     let packages = group.targets.first().map_or(&[][..], |target| target.packages);
