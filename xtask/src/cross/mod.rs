@@ -50,45 +50,78 @@ pub(crate) fn cross(arguments: &CrossArguments) -> Result<(), String> {
         require(targets.iter().flat_map(|target| to_test(target)))?;
     }
     let folder = root.join("target/cross");
-    let failed: Vec<&str> = targets
-        .iter()
-        .filter(|target| !one(target, arguments.test, &root, &folder))
-        .map(|target| target.name)
-        .collect();
+    let mut failed = Vec::new();
+    for group in groups(&targets) {
+        if let Err(message) = compile(&group, &root, &folder) {
+            println!("{message}");
+            failed.extend(group.targets.iter().map(|target| target.name));
+            continue;
+        }
+        for target in group.targets.iter().filter(|_| arguments.test) {
+            if let Err(message) = test(&group.toolchain, target, &root, &folder) {
+                println!("{:<30} {message}", target.name);
+                failed.push(target.name);
+            }
+        }
+    }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// Compiles for a target, and runs its tests; whether all of that went well.
-fn one(target: &Target, test: bool, root: &Path, folder: &Path) -> bool {
-    let check = CrossToolchain::find(target).and_then(|toolchain| {
-        let mut cargo = toolchain.cargo("check", target, folder);
-        packages(&mut cargo, target.packages);
-        timed(target.name, "compile", target.packages, cargo.current_dir(root))?;
-        Ok(toolchain)
-    });
-    let tested = check.and_then(|toolchain| match target.run.as_ref().filter(|_| test) {
-        Some(run) => {
-            let mut cargo = toolchain.linking_cargo("test", target, run, folder)?;
-            packages(cargo.arg("--lib"), run.packages);
-            cargo.arg("--");
-            for test in run.skipped {
-                cargo.args(["--skip", test]);
-            }
-            timed(target.name, "test", run.packages, cargo.current_dir(root))
-        }
-        None => Ok(()),
-    });
-    match tested {
-        Ok(()) => true,
-        Err(message) => {
-            println!("{:<30} {message}", target.name);
-            false
+/// Targets that one compiler compiles the same packages for.
+struct CrossGroup<'a> {
+    toolchain: Result<CrossToolchain, String>,
+    targets: Vec<&'a Target>,
+}
+
+/// What cargo can do at once: then one target's standard library, whose parts wait for one another, does not leave
+/// processors without work.
+fn groups<'a>(targets: &[&'a Target]) -> Vec<CrossGroup<'a>> {
+    let mut groups: Vec<CrossGroup<'a>> = Vec::new();
+    for target in targets {
+        let toolchain = CrossToolchain::find(target);
+        let fits = |group: &&mut CrossGroup<'_>| {
+            group.toolchain.is_ok()
+                && group.toolchain == toolchain
+                && group.targets.iter().all(|other| other.packages == target.packages)
+        };
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.targets.push(target),
+            None => groups.push(CrossGroup { toolchain, targets: vec![target] }),
         }
     }
+    groups
+}
+
+/// Compiles for the targets of a group.
+fn compile(group: &CrossGroup<'_>, root: &Path, folder: &Path) -> Result<(), String> {
+    let names = group.targets.iter().map(|target| target.name).collect::<Vec<_>>().join(" ");
+    let toolchain = group.toolchain.as_ref().map_err(|error| format!("{names}: {error}"))?;
+    let packages = group.targets.first().map_or(&[][..], |target| target.packages);
+    let mut cargo = toolchain.cargo("check", &group.targets, folder);
+    // All that does not compile is to be seen, whichever target it is for.
+    name_packages(cargo.arg("--keep-going"), packages);
+    timed(&names, "compile", packages, cargo.current_dir(root)).map_err(|error| format!("{names}: {error}"))
+}
+
+/// Runs a target's tests, if it has any that are run.
+fn test(
+    toolchain: &Result<CrossToolchain, String>,
+    target: &Target,
+    root: &Path,
+    folder: &Path,
+) -> Result<(), String> {
+    let Some(run) = &target.run else { return Ok(()) };
+    let mut cargo = toolchain.clone()?.linking_cargo("test", target, run, folder)?;
+    name_packages(cargo.arg("--lib"), run.packages);
+    cargo.arg("--");
+    for test in run.skipped {
+        cargo.args(["--skip", test]);
+    }
+    timed(target.name, "test", run.packages, cargo.current_dir(root))
 }
 
 /// Names packages of the workspace, and keeps debug information out, which nobody would read.
-fn packages(cargo: &mut Command, packages: &[&str]) {
+fn name_packages(cargo: &mut Command, packages: &[&str]) {
     cargo.args(["--quiet", "--config", "profile.dev.debug=false"]);
     for package in packages {
         cargo.args(["--package", package]);

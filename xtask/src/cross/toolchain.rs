@@ -21,7 +21,7 @@ Compiling for another target takes one of these:
     rustup target add TARGET";
 
 /// A compiler that has the standard library of a target, compiled or as source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CrossToolchain {
     rustc: PathBuf,
     cargo: OsString,
@@ -53,9 +53,10 @@ impl CrossToolchain {
     }
 
     /// Cargo, to be given what to do; what it compiles goes below `folder`.
-    pub(crate) fn cargo(&self, command: &str, target: &Target, folder: &Path) -> Command {
+    pub(crate) fn cargo(&self, command: &str, targets: &[&Target], folder: &Path) -> Command {
         let mut cargo = Command::new(&self.cargo);
-        cargo.env("RUSTC", &self.rustc).arg(command).args(["--locked", "--target", target.name]);
+        cargo.env("RUSTC", &self.rustc).args([command, "--locked"]);
+        cargo.args(targets.iter().flat_map(|target| ["--target", target.name]));
         cargo.arg("--target-dir").arg(folder);
         if self.build_std {
             // Cargo's unstable options, with a stable compiler. Backtraces would double what std costs to compile.
@@ -77,7 +78,7 @@ impl CrossToolchain {
         run: &Run,
         folder: &Path,
     ) -> Result<Command, String> {
-        let mut cargo = self.cargo(command, target, folder);
+        let mut cargo = self.cargo(command, &[target], folder);
         cargo.env(target.variable("LINKER"), run.linker.file);
         if let Some((emulator, libraries)) = run.emulator {
             cargo.env(target.variable("RUNNER"), format!("{} -L {libraries}", emulator.file));
