@@ -4,7 +4,7 @@ pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::LinkKind;
-use netns_core::nat::Publication;
+use netns_core::nat::{Publication, Redirect};
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -243,6 +243,10 @@ pub struct WayOutSpec {
     pub open_forward_chains: bool,
     /// How many connections each may have at once.
     pub connection_limit: Option<u32>,
+    /// Who answers questions for names.
+    pub resolvers: Vec<IpAddr>,
+    /// Ports that lead to a proxy of the host, whatever address they are sent to.
+    pub redirects: Vec<Redirect>,
     /// Ports of the host that are published.
     pub published: Vec<Publication>,
 }

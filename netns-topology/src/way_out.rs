@@ -11,6 +11,8 @@ impl WayOutSpec {
             masquerade: self.masquerade,
             loopback: self.loopback,
             connection_limit: self.connection_limit,
+            resolvers: self.resolvers.clone(),
+            redirects: self.redirects.clone(),
             ..NatOptions::new(index, mac, self.subnets.clone())
         }
     }

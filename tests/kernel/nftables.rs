@@ -246,6 +246,34 @@ fn a_transaction_is_carried_out_as_a_whole_or_not_at_all() {
     });
 }
 
+/// Half a megabyte: a send buffer has some 200 KB to begin with.
+#[test]
+fn a_transaction_may_be_longer_than_a_send_buffer() {
+    in_host(|host| {
+        needs_nftables();
+        let mut socket = socket(host);
+        let table = Table { family: Family::Bridge, name: "long" };
+        let mut transaction = Transaction::new();
+        table::encode_create(&mut transaction, table);
+        let set =
+            Set { table, name: "s", id: 1, key: KeyType::InterfaceIndex, size: None, is_dynamic: false };
+        set::encode_create(&mut transaction, &set);
+        socket.commit(&mut transaction).unwrap();
+        let keys: Vec<[u8; 4]> = (1..=10_000_u32).map(u32::to_ne_bytes).collect();
+        let mut add = Transaction::new();
+        let mut remove = Transaction::new();
+        for key in &keys {
+            element::encode_add(&mut add, table, "s", [&key[..]].into_iter());
+            element::encode_remove(&mut remove, table, "s", [&key[..]].into_iter());
+        }
+        assert!(add.bytes().len() > 500_000, "{} bytes", add.bytes().len());
+        socket.commit(&mut add).unwrap();
+        assert_eq!(element::list(&mut socket, table, "s").unwrap().len(), keys.len());
+        NftSocket::open_in(host.namespace()).unwrap().commit(&mut remove).unwrap();
+        assert!(element::list(&mut socket, table, "s").unwrap().is_empty());
+    });
+}
+
 #[test]
 fn what_others_change_is_noticed_and_what_we_change_is_not() {
     in_host(|host| {

@@ -83,7 +83,7 @@ fn a_hundred_containers() {
 }
 
 #[test]
-#[ignore = "it takes some minutes on a busy machine"]
+#[ignore = "it takes five to seven minutes on a busy machine"]
 fn a_thousand_containers() {
     many(1000);
 }

@@ -32,6 +32,7 @@ pub(super) fn nat_options(plan: &Plan, options: &NetworkOptions) -> NatOptions {
         loopback: options.publish_on_loopback,
         connection_limit: options.connection_limit,
         resolvers: options.resolvers.clone(),
+        redirects: options.redirects.clone(),
         ..NatOptions::new(plan.root(), plan.host_mac(), [plan.v4, plan.v6].into_iter().flatten().collect())
     }
 }

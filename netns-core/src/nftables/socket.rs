@@ -209,11 +209,31 @@ impl NftSocket {
         let first = self.sequence;
         self.sequence = self.sequence.wrapping_add(messages);
         self.settled = false;
-        sys::retry(|| sys::socket::send(self.socket.as_fd(), requests)).map_err(|error| {
+        let send = || sys::retry(|| sys::socket::send(self.socket.as_fd(), requests));
+        let outcome = match send() {
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                self.make_room(requests.len());
+                send()
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| {
             let words = in_words(requests, first);
             Error::new(words.operation, words.object, Cause::System { call: SystemCall::Send, error })
         })?;
         Ok(())
+    }
+
+    /// Lets the socket send this many bytes at once. A transaction is one datagram, which must not be longer than the socket's
+    /// send buffer (`netlink_sendmsg` in <https://github.com/torvalds/linux/blob/v6.12/net/netlink/af_netlink.c>). If it
+    /// stays too small, the next attempt reports that.
+    fn make_room(&self, bytes: usize) {
+        let room = i32::try_from(bytes).unwrap_or(i32::MAX);
+        let set = |option| sys::socket::set_option(self.socket.as_fd(), libc::SOL_SOCKET, option, &room);
+        // Beyond `wmem_max` it takes CAP_NET_ADMIN in the first user namespace.
+        if set(libc::SO_SNDBUFFORCE).is_err() {
+            let _ = set(libc::SO_SNDBUF);
+        }
     }
 
     /// Drops what is left of the answers to an earlier request.

@@ -15,6 +15,7 @@
 mod add;
 mod atomic;
 mod checksum;
+mod conversations;
 mod copy;
 mod count;
 mod direct;

@@ -228,6 +228,10 @@ pub(super) struct BridgeTable {
     pub(super) open_forward_chains: Option<Spanned<bool>>,
     pub(super) connection_limit: Option<Spanned<u32>>,
     #[serde(default)]
+    pub(super) resolvers: Vec<Text>,
+    #[serde(default)]
+    pub(super) redirect: Vec<Text>,
+    #[serde(default)]
     pub(super) options: OptionsTable,
 }
 

@@ -122,14 +122,12 @@ fn host(netns: Option<&str>) -> Result<(Option<NamespaceWord>, Namespace), Failu
 
 /// The bridge of this name or alternative name, before anything is loaded.
 fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
-    match link::get_named(socket, name) {
-        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(found),
-        Ok(found) => {
-            let kind = found.kind.as_deref().unwrap_or("a device");
-            Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
-        }
-        Err(error) => Err(Failure::usage(error.to_string())),
+    let found = link::get_named(socket, name)?;
+    if found.kind.as_deref() == Some("bridge") {
+        return Ok(found);
     }
+    let kind = found.kind.as_deref().unwrap_or("a device");
+    Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
 }
 
 /// Two programs that enforce would mark the same frames, and what one of them has marked the other's barrier drops.

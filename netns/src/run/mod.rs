@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let private = arguments.isolated || privilege != Privilege::Root;
     if private && plan.has_way_out() {
         return Err(Failure::usage(
-            "--masquerade and --publish are of the machine's own network, which takes its root",
+            "--masquerade, --publish and --redirect are of the machine's own network, which takes its root",
         ));
     }
     if !private {

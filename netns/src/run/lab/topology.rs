@@ -50,6 +50,8 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
             loopback: false,
             open_forward_chains: false,
             connection_limit: None,
+            resolvers: plan.resolvers.clone(),
+            redirects: plan.redirects.clone(),
             published: plan.published.clone(),
         });
     }
