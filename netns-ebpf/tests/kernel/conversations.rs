@@ -18,6 +18,8 @@ const OWN: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 254);
 /// Somebody on another network, whom the policy does not allow to be asked.
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
+/// The first of those who ask much: 10.64.0.0.
+const FLOODERS: u32 = 0x0A40_0000;
 
 /// A world whose first namespace may reach nothing that is private, with a policy that others can share.
 fn world() -> (World, EgressPolicy) {
@@ -63,7 +65,7 @@ fn flood(monitor: &Monitor, count: u32) {
     let mut frame = cases[0].frame.clone();
     for number in 0..count {
         // What is refused by the list: answers to it pass only because it was begun.
-        frame[26..30].copy_from_slice(&(0x0A40_0000 | number).to_be_bytes());
+        frame[26..30].copy_from_slice(&(FLOODERS + number).to_be_bytes());
         let run = monitor.test_run(Direction::Egress, &frame, 1).unwrap();
         assert!(!run.dropped);
     }
@@ -96,7 +98,7 @@ fn who_is_asked_much_displaces_only_itself() {
     // The last one of the flood has found room, in a place of another of its own.
     let cases = egress_cases(&Party::numbered(1), &Party::numbered(2));
     let mut answer = cases[0].frame.clone();
-    answer[30..34].copy_from_slice(&(0x0A40_0000_u32 | 199_999).to_be_bytes());
+    answer[30..34].copy_from_slice(&(FLOODERS + 199_999).to_be_bytes());
     let ports: [u8; 4] = answer[34..38].try_into().unwrap();
     answer[34..38].copy_from_slice(&[ports[2], ports[3], ports[0], ports[1]]);
     assert!(!world.monitor.test_run(Direction::Ingress, &answer, 1).unwrap().dropped);
