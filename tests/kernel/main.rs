@@ -17,6 +17,7 @@ mod name;
 mod namespace;
 mod nat;
 mod nat_blocks;
+mod nat_forwarding;
 mod nat_neighbours;
 mod nat_published;
 mod nat_redirect;

@@ -44,12 +44,11 @@ impl Shared {
         let Some((uplinks, loopback)) = self.way_out.leads.get() else { return Ok(false) };
         let mut routes = self.way_out.routes.lock().unwrap_or_else(PoisonError::into_inner);
         // Opened, or read, before the look, so that no change is missed after it.
-        let is_changed = match &mut *routes {
-            Some(notices) => notices.is_changed()?,
-            None => {
-                *routes = Some(self.home().enter(RouteNotices::open)??);
-                true
-            }
+        let is_changed = if let Some(notices) = &mut *routes {
+            notices.is_changed()?
+        } else {
+            *routes = Some(self.home().enter(RouteNotices::open)??);
+            true
         };
         if !is_changed {
             return Ok(false);
