@@ -7,6 +7,24 @@ use crate::samples::{Summary, micros};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A line of what the measuring program says. `cargo xtask bench` reads it (`netns/src/bench/report.rs`); both are held to
+/// the same lines by a test.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BenchLine<'a> {
+    /// How far it is.
+    Progress {
+        /// What is measured now.
+        what: &'a str,
+        /// How many steps are done.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The last one.
+    Report(&'a Report),
+}
+
 /// A line of the table: ours beside another.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
@@ -167,7 +185,71 @@ fn date_of(day: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::date_of;
+    use super::{
+        BarTime, BenchLine, ChurnLine, Curve, GrowthLine, Report, ResultLine, Row, SetupSteps, date_of,
+    };
+    use crate::encode::Encoded;
+    use crate::machine::{BenchMachine, Memory};
+    use crate::samples::Summary;
+
+    const SUMMARY: Summary =
+        Summary { count: 2, mean_us: 1.5, p50_us: 1.0, p99_us: 2.0, p999_us: 2.0, max_us: 2.0 };
+
+    #[test]
+    fn lines_are_those_that_the_command_reads() {
+        let name = || "a".to_owned();
+        let bar = BarTime { name: name(), us: 1.5 };
+        let line = ResultLine { name: name(), times: SUMMARY };
+        let report = Report {
+            machine: BenchMachine {
+                processor: name(),
+                cpus: 2,
+                memory_mib: 3,
+                kernel: "6.18".to_owned(),
+                load: "0.5".to_owned(),
+            },
+            date: "2026-11-27T00:00:00Z".to_owned(),
+            load_after: "1.5".to_owned(),
+            seconds: 2.5,
+            missing: vec!["no peer".to_owned()],
+            rows: vec![Row {
+                name: name(),
+                ours_us: 1.5,
+                peer: Some("b".to_owned()),
+                peer_us: Some(3.0),
+                ratio: Some(2.0),
+                ratio_p25: None,
+                goal: Some("at least 1.5".to_owned()),
+                met: Some(true),
+                reason: None,
+            }],
+            setup: vec![bar.clone()],
+            steps: vec![SetupSteps { kind: name(), steps: vec![bar] }],
+            encode: vec![Encoded { message: "a", library: "b", nanos: 1.5, allocations: 1, bytes: 32 }],
+            churn: vec![ChurnLine {
+                alive: 1,
+                way: name(),
+                per_second: 2.5,
+                make: SUMMARY,
+                give_up: SUMMARY,
+            }],
+            churn_latency: vec![Curve { name: name(), points: vec![(1.0, 2.0)] }],
+            first_packet: vec![line.clone()],
+            growth: GrowthLine {
+                reached: 2,
+                end: None,
+                memory: Memory { slab: 1.5, percpu: 2.5, all: 3.5 },
+                make: vec![(1, 1.5)],
+                take_down: vec![(2, 2.5)],
+            },
+            pool: vec![line],
+        };
+        let lines = [BenchLine::Progress { what: "a step", done: 1, of: 2 }, BenchLine::Report(&report)];
+        // The command's own tests read these; it is a package of its own, hence they are there.
+        let read = include_str!("../../netns/src/bench/lines.jsonl");
+        let lines: String = lines.map(|line| serde_json::to_string(&line).unwrap() + "\n").concat();
+        assert_eq!(lines, read);
+    }
 
     #[test]
     fn days_are_dates() {

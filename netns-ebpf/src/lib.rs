@@ -42,10 +42,10 @@ pub use netns_packet::layout;
 
 pub use monitor::{
     Ahead, Attachment, Barred, Behind, Clsact, CountedApart, CountedBy, CountedPort, Counter,
-    CounterComparison, Difference, EgressPolicy, EgressRules, EgressTable, Ends, HeldMonitor, Inheritance,
-    Journal, JournalClaims, JournalFile, JournalPlace, Judging, Limits, Lost, Mode, Monitor, MonitorError,
-    MonitorOptions, NetworkGuard, NoLimit, Observer, OverLimits, Pair, Policy, PolicyOf, PortChange,
-    PortIdentity, PortRate, PortRates, PortReading, Predecessors, Quota, QuotaEvent, Rate, Reading, Slot,
-    Snapshot, Station, StrayFilter, StrayFilters, TcxAttachment, TestRun, Trace, Violation, ViolationEvent,
-    are_loaded, programs_of_processes, scopes_of, stations, test_run,
+    CounterComparison, DestinationVerdict, Difference, EgressPolicy, EgressRules, EgressTable, Ends,
+    HeldMonitor, Inheritance, Journal, JournalClaims, JournalFile, JournalPlace, Judging, Limits, Lost, Mode,
+    Monitor, MonitorError, MonitorOptions, NetworkGuard, NoLimit, Observer, OverLimits, Pair, Policy,
+    PolicyOf, PortChange, PortIdentity, PortRate, PortRates, PortReading, Predecessors, Quota, QuotaEvent,
+    Rate, Reading, Slot, Snapshot, Station, StrayFilter, StrayFilters, TcxAttachment, TestRun, Trace,
+    Violation, ViolationEvent, are_loaded, programs_of_processes, scopes_of, stations, test_run,
 };

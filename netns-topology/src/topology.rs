@@ -4,7 +4,7 @@ pub use crate::group::Group;
 pub use crate::policy::PortPolicy;
 use netns_core::bridge::{BridgeOptions, PortOptions};
 use netns_core::link::LinkKind;
-use netns_core::nat::Publication;
+use netns_core::nat::{Publication, Redirect};
 use netns_core::{IfName, IpNet, MacAddress};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -237,12 +237,18 @@ pub struct WayOutSpec {
     pub subnets: Vec<IpNet>,
     /// Whether they are let out, under the host's addresses.
     pub masquerade: bool,
+    /// The links that lead elsewhere; `None` for those with a default route, whichever those are.
+    pub uplinks: Option<Vec<IfName>>,
     /// Whether published ports are reached at 127.0.0.1, too.
     pub loopback: bool,
     /// Whether rules are put into chains of others that drop what the host forwards.
     pub open_forward_chains: bool,
     /// How many connections each may have at once.
     pub connection_limit: Option<u32>,
+    /// Who answers questions for names.
+    pub resolvers: Vec<IpAddr>,
+    /// Ports that lead to a proxy of the host, whatever address they are sent to.
+    pub redirects: Vec<Redirect>,
     /// Ports of the host that are published.
     pub published: Vec<Publication>,
 }

@@ -11,6 +11,7 @@ use crate::topology::cli::{
 };
 use crate::watch::arguments::{WatchArguments, interval, seconds};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use netns_core::nat::Redirect;
 use netns_core::{IfName, IpNet};
 use netns_ebpf::Limits;
 use netns_topology::PublishedPorts;
@@ -125,6 +126,13 @@ pub(crate) struct RunArguments {
     /// of UDP at one address. May be given several times.
     #[arg(long, value_name = "PORTS", conflicts_with = "isolated")]
     pub(crate) publish: Vec<PublishedPorts>,
+    /// Have a proxy of the host answer what the namespaces send to a port, of whatever address: `443:8443` has what is for
+    /// port 443 go to port 8443 of the host. May be given several times.
+    #[arg(long, value_name = "PORT:PORT", conflicts_with = "isolated")]
+    pub(crate) redirect: Vec<Redirect>,
+    /// Have this resolver answer the namespaces' questions for names, whomever they ask. One of each family.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "isolated")]
+    pub(crate) resolver: Vec<IpAddr>,
     /// Where the namespaces may send to: an egress policy, with the keys of a topology's `[egress.NAME]`. What it refuses is
     /// counted, and dropped with --enforce.
     #[arg(long, value_name = "FILE")]

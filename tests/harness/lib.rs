@@ -49,7 +49,7 @@ pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};
 pub use sys::{
     Forger, Verdict, allow_descriptors, attach_tcx, become_user, drop_capabilities, in_fork, load_program,
-    port_id, raw_icmp, set_receive_buffer, unshare_network, unshare_user,
+    original_destination, port_id, raw_icmp, set_receive_buffer, unshare_network, unshare_user,
 };
 pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io::{self, Read, Write};
 use std::mem::{size_of, zeroed};
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr;
@@ -58,6 +58,31 @@ pub fn unshare_user() -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::unshare(libc::CLONE_NEWUSER) })?;
     Ok(())
+}
+
+/// Where a connection that was redirected to this host was to lead.
+///
+/// # Errors
+/// The kernel's: `ENOENT` of one that is not tracked.
+pub fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
+    // Of IPv6 it has the same number (`IP6T_SO_ORIGINAL_DST`).
+    const SO_ORIGINAL_DST: libc::c_int = 80;
+    // SAFETY: both structures are plain numbers, for which zeros are valid.
+    let (mut v4, mut v6) = unsafe { (zeroed::<libc::sockaddr_in>(), zeroed::<libc::sockaddr_in6>()) };
+    let is_ipv4 = stream.local_addr()?.is_ipv4();
+    let (level, target, length) = if is_ipv4 {
+        (libc::SOL_IP, (&raw mut v4).cast(), size_of::<libc::sockaddr_in>())
+    } else {
+        (libc::SOL_IPV6, (&raw mut v6).cast(), size_of::<libc::sockaddr_in6>())
+    };
+    let mut length = length as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes of the structure of the socket's family.
+    check(unsafe { libc::getsockopt(stream.as_raw_fd(), level, SO_ORIGINAL_DST, target, &raw mut length) })?;
+    Ok(if is_ipv4 {
+        (Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr)), u16::from_be(v4.sin_port)).into()
+    } else {
+        (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port)).into()
+    })
 }
 
 /// What is mounted from now on is seen in this mount namespace only.

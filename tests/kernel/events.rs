@@ -57,6 +57,36 @@ fn only_events_of_the_own_namespace_are_told() {
     });
 }
 
+/// A bridge sends notices of its ports too, as `AF_BRIDGE`, which have a few of a link's attributes; and one of those says
+/// "deleted" of a port that only leaves it.
+#[test]
+fn what_a_bridge_says_of_its_ports_is_no_event_of_links() {
+    in_host(|host| {
+        ip("link add br0 type bridge");
+        ip("link add port type veth peer name inside");
+        let mut events = Events::open_in(host.namespace()).unwrap();
+        ip("link set port master br0");
+        ip("link set port type bridge_slave learning off");
+        ip("link set port nomaster");
+        ip("link set inside name last");
+        let mut seen = 0;
+        next(&mut events, "the last change", |event| match event {
+            Event::Link(link) => {
+                let kind = if link.name == name("br0") { "bridge" } else { "veth" };
+                assert_eq!(
+                    (link.kind.as_deref(), link.qdisc.as_deref()),
+                    (Some(kind), Some("noop")),
+                    "{link:?}"
+                );
+                seen += 1;
+                link.name == name("last")
+            }
+            other => panic!("{other:?}"),
+        });
+        assert!(seen >= 3, "{seen}");
+    });
+}
+
 #[test]
 fn waiting_for_nothing_ends_in_time() {
     in_host(|host| {

@@ -19,6 +19,7 @@ mod nat;
 mod nat_blocks;
 mod nat_neighbours;
 mod nat_published;
+mod nat_redirect;
 mod neighbour;
 mod network;
 mod network_clash;

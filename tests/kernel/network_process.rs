@@ -2,7 +2,7 @@
 //! back.
 
 use crate::{name, net};
-use netns_core::network::{Network, NetworkOptions};
+use netns_core::network::{Network, NetworkOptions, Sandbox};
 use netns_core::{Namespace, become_root_of_user_namespace};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -71,22 +71,67 @@ fn a_fork_has_nothing_of_its_parents_network() {
     });
 }
 
+/// What a thread gets that could not come back.
+const NO_WAY_BACK: &str = "enter namespace: setns to the present one: Operation not permitted (os error 1)";
+
+/// What a process gets from a network after it has entered a user namespace, if `make` made the first sandbox. Runs in a
+/// fork, which has one thread, as the kernel asks of who enters a user namespace.
+fn sandbox_in_user_namespace(
+    enter: impl FnOnce() -> Result<(), String>,
+    make: impl FnOnce(&Network) -> Sandbox,
+    expected: &str,
+) -> Result<(), String> {
+    in_fork(|| {
+        let network = Network::create(&options()).unwrap();
+        let one = make(&network);
+        enter()?;
+        let here = Namespace::current().unwrap().id().unwrap();
+        let anonymous = network.create_sandbox().map(|_| ()).unwrap_err();
+        let named = network.create_named_sandbox("box").map(|_| ()).unwrap_err();
+        let after = Namespace::current().unwrap().id().unwrap();
+        drop(one);
+        // Names are not even prepared there.
+        if !anonymous.to_string().starts_with(expected) || named.errno() != Some(libc::EPERM) {
+            return Err(format!("{anonymous}\n{named}"));
+        }
+        if here == after { Ok(()) } else { Err("it is elsewhere".to_owned()) }
+    })
+}
+
+/// Not before the kernel has taken note of the other thread's end.
+fn enter_user_namespace() -> Result<(), String> {
+    tests::eventually("one thread is left", || unshare_user().is_ok());
+    Ok(())
+}
+
 #[test]
-fn who_may_not_come_back_is_told_and_not_let_in() {
+fn a_thread_that_could_not_come_back_does_not_leave() {
     in_host(|_| {
-        // A fork has one thread, as entering a user namespace asks for.
-        let outcome = in_fork(|| {
-            let network = Network::create(&options()).unwrap();
-            let one =
-                thread::scope(|scope| scope.spawn(|| network.create_sandbox().unwrap()).join().unwrap());
-            // Not before the kernel has taken note of the other thread's end.
-            tests::eventually("one thread is left", || unshare_user().is_ok());
-            let here = Namespace::current().unwrap().id().unwrap();
-            let error = network.create_sandbox().map(|_| ()).unwrap_err();
-            let after = Namespace::current().unwrap().id().unwrap();
-            drop(one);
-            if error.errno() == Some(libc::EPERM) && here == after { Ok(()) } else { Err(error.to_string()) }
-        });
+        let make = |network: &Network| network.create_sandbox().unwrap();
+        let outcome = sandbox_in_user_namespace(enter_user_namespace, make, NO_WAY_BACK);
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+#[test]
+fn nor_does_it_where_another_one_made_the_first_sandbox() {
+    in_host(|_| {
+        let make = |network: &Network| {
+            thread::scope(|scope| scope.spawn(|| network.create_sandbox().unwrap()).join().unwrap())
+        };
+        let outcome = sandbox_in_user_namespace(enter_user_namespace, make, NO_WAY_BACK);
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+#[test]
+fn nor_does_it_as_root_of_a_user_namespace() {
+    in_host(|_| {
+        let enter = || become_root_of_user_namespace().map_err(|error| error.to_string());
+        let make = |network: &Network| network.create_sandbox().unwrap();
+        // It has another network, which it may come back to; but the network's own it may not change.
+        let expected = "create veth sbp1: Operation not permitted (os error 1)";
+        let outcome = sandbox_in_user_namespace(enter, make, expected);
         assert_eq!(outcome, Ok(()));
     });
 }

@@ -1,10 +1,10 @@
-//! Measures everything, and says what it found: JSON objects on stdout, a line each. Those with `progress` say how far
-//! it is; the last one has the `report`. `cargo xtask bench` makes something to look at of it.
+//! Measures everything, and says what it found: JSON objects on stdout, a line each ([`BenchLine`]). `cargo xtask bench`
+//! makes something to look at of it.
 
 use benches::allocations::CountingAllocator;
+use benches::report::BenchLine;
 use benches::run::{BenchPlan, run};
 use benches::{Result, host};
-use serde_json::json;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
@@ -31,13 +31,13 @@ fn measure() -> Result<()> {
     host::enter()?;
     let report = run(plan, |what, done, of| {
         // Who does not read it does not want it.
-        let _ = say(&json!({ "progress": { "what": what, "done": done, "of": of } }));
+        let _ = say(&BenchLine::Progress { what, done, of });
     })?;
-    say(&json!({ "report": report }))
+    say(&BenchLine::Report(&report))
 }
 
-fn say(value: &serde_json::Value) -> Result<()> {
+fn say(line: &BenchLine<'_>) -> Result<()> {
     let mut out = stdout().lock();
-    writeln!(out, "{value}")?;
+    writeln!(out, "{}", serde_json::to_string(line)?)?;
     Ok(out.flush()?)
 }

@@ -1,6 +1,6 @@
 //! Bringing a thread back to where it was.
 
-use super::{Namespace, NamespaceId, this_process};
+use super::{Namespace, NamespaceId, is_main_thread, this_process};
 use crate::error::{Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub(crate) struct Return<'a> {
 }
 
 thread_local! {
-    /// The process and the namespace to which the calling thread tried the way back, and found it open.
+    /// The process and the namespace to which the calling thread tried the way back, and found it open for good.
     static TRIED: Cell<Option<(Option<u64>, NamespaceId)>> = const { Cell::new(None) };
 }
 
@@ -48,8 +48,11 @@ impl<'a> Return<'a> {
     /// To the namespace that the calling thread is in now, which is `known`, whose id is `id`, more often than not:
     /// then it need not be opened.
     ///
-    /// The way back is tried when the thread goes there for the first time. It can be closed afterwards only by entering a
-    /// user namespace, which a process with other threads cannot do.
+    /// The way back is tried when the thread leaves for the first time. It can be closed afterwards only by entering a user
+    /// namespace, which the kernel permits to the main thread alone, and to that only while it has no other threads
+    /// (`thread_group_empty` in <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched/signal.h>, which `unshare`
+    /// and `setns` ask). So the main thread tries it every time, which is one system call more, of some 2 of the 1,100
+    /// microseconds that a sandbox takes.
     ///
     /// The id cannot be another namespace's as long as `known` is open.
     pub(crate) fn to_known(known: &'a Namespace, id: NamespaceId) -> Result<Self> {
@@ -60,7 +63,9 @@ impl<'a> Return<'a> {
         if TRIED.get() != tried {
             let back = sys::namespace::setns(known.as_fd(), libc::CLONE_NEWNET);
             back.map_err(Error::system(Operation::EnterNamespace, "", SystemCall::SetnsBack))?;
-            TRIED.set(tried);
+            if !is_main_thread() {
+                TRIED.set(tried);
+            }
         }
         Ok(Self::to(Origin::Known(known)))
     }

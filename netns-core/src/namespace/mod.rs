@@ -13,7 +13,7 @@ pub use named::Folder;
 pub(crate) use named::{Reserved, UnfinishedName};
 #[cfg(test)]
 pub(crate) use thread::notice_fork;
-pub(crate) use thread::{this_process, this_thread};
+pub(crate) use thread::{is_main_thread, this_process, this_thread};
 pub use user::become_root_of_user_namespace;
 pub use watch::{NameEvent, Watch};
 

@@ -21,6 +21,8 @@ static LATEST: AtomicU64 = AtomicU64::new(0);
 thread_local! {
     /// The number of the process that this thread's id was asked for in, and the id.
     static KNOWN: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+    /// The number of the process in which it was asked whether this is the main thread, and the answer.
+    static MAIN: Cell<(u64, bool)> = const { Cell::new((0, false)) };
 }
 
 /// The id of the calling thread: no system call if it asked before.
@@ -32,6 +34,21 @@ pub(crate) fn this_thread() -> u32 {
             let id = fork::thread_id();
             KNOWN.set((process, id));
             id
+        }
+    }
+}
+
+/// Whether the calling thread is its process's first one, which after a fork is the one that forked: no system call if it
+/// asked before.
+pub(crate) fn is_main_thread() -> bool {
+    let ask = || this_thread() == std::process::id();
+    let Some(process) = this_process() else { return ask() };
+    match MAIN.get() {
+        (known, is_main) if known == process => is_main,
+        _ => {
+            let is_main = ask();
+            MAIN.set((process, is_main));
+            is_main
         }
     }
 }

@@ -60,6 +60,7 @@ mod obstacle;
 mod options;
 mod publication;
 mod publish;
+mod redirect;
 mod rules;
 mod stale;
 
@@ -67,6 +68,7 @@ pub use forwarding::{Forwarding, ForwardingNeeds};
 pub use obstacle::ForwardBlock;
 pub use options::NatOptions;
 pub use publication::{PortProtocol, Publication, Published};
+pub use redirect::Redirect;
 
 use crate::error::{Cause, Operation, SystemCall};
 use crate::nftables::{Family, NftSocket, RuleNotices, Table, Transaction, rule, table};
@@ -307,7 +309,8 @@ fn explain(error: Error) -> Error {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => {
             let why = format!(
                 "the kernel refuses to {error}: it takes Linux 5.10 with CONFIG_NETFILTER_INGRESS, CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, \
-                 CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET and, for a limit of connections, CONFIG_NFT_CONNLIMIT"
+                 CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET; for a limit of connections CONFIG_NFT_CONNLIMIT, and for ports \
+                 that are redirected CONFIG_NFT_REDIR"
             );
             Error::new(Operation::MakeNat, "", Cause::Unsupported(why.into()))
         }

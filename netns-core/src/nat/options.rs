@@ -1,5 +1,7 @@
 //! How a way out and in is to be.
 
+use super::publication::PortProtocol;
+use super::redirect::Redirect;
 use crate::error::Operation;
 use crate::{Error, IpNet, MacAddress, Result};
 use std::net::IpAddr;
@@ -26,7 +28,12 @@ pub struct NatOptions {
     /// Who answers the sandboxes' questions for names, whomever they ask at port 53: at most one of each family. An address of
     /// 127.0.0.0/8 cannot be one.
     pub resolvers: Vec<IpAddr>,
+    /// Ports that lead to the host whatever address sandboxes send to: to a proxy. Of each port of a protocol at most one.
+    pub redirects: Vec<Redirect>,
 }
+
+/// The port of questions for names.
+pub(super) const DNS: u16 = 53;
 
 impl NatOptions {
     /// Nothing is let out.
@@ -40,11 +47,15 @@ impl NatOptions {
             loopback: false,
             connection_limit: None,
             resolvers: Vec::new(),
+            redirects: Vec::new(),
         }
     }
 
     /// Whether the options make sense.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn check(&self) -> Result<()> {
         let refused =
             |object: String, why: &'static str| Err(Error::invalid(Operation::MakeNat, object, why));
         if self.subnets.is_empty() {
@@ -59,6 +70,18 @@ impl NatOptions {
             }
             if self.resolvers[..at].iter().any(|other| other.is_ipv4() == resolver.is_ipv4()) {
                 return refused(resolver.to_string(), "there is another resolver of its family");
+            }
+        }
+        for (at, redirect) in self.redirects.iter().enumerate() {
+            if redirect.port == 0 || redirect.to == 0 {
+                return refused(redirect.to_string(), "a port is a number from 1 to 65535");
+            }
+            if self.redirects[..at].iter().any(|other| other.is_of_port_of(redirect)) {
+                return refused(redirect.to_string(), "the port is redirected already");
+            }
+            let is_question = redirect.port == DNS && redirect.protocol != PortProtocol::Sctp;
+            if is_question && !self.resolvers.is_empty() {
+                return refused(redirect.to_string(), "questions for names go to a resolver already");
             }
         }
         Ok(())

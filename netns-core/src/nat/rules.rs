@@ -1,7 +1,8 @@
 //! The rules of a way out and in: as many with one sandbox as with ten thousand.
 
 use super::key::{MAPS, PortMap};
-use super::options::NatOptions;
+use super::options::{DNS, NatOptions};
+use super::redirect::Redirect;
 use crate::nftables::{
     Base, Chain, Comparison, CtKey, CtState, DESTINATION_CHANGED, Expressions, Family, FibAddress, Header,
     InetHook, KeyType, LOCAL_ADDRESS, MetaKey, NatFlags, NatKind, Register, RuleVerdict, Set, Table,
@@ -104,6 +105,13 @@ impl<'o> NatRules<'_, 'o> {
                     redirect_questions(rule, *resolver, protocol as u8);
                 });
             }
+        }
+        // Before what is published: the proxy is passed by nowhere.
+        for redirect in &self.options.redirects {
+            self.rule(&chain, |rule| {
+                of_link(rule, MetaKey::InputIndex, Comparison::Equal, bridge);
+                redirect_port(rule, *redirect);
+            });
         }
         self.rule(&chain, to_this_host);
     }
@@ -311,16 +319,28 @@ fn look_up(rule: &mut Expressions<'_, '_>, map: PortMap, set: &Set<'_>) {
 
 /// Sends questions for names to a resolver.
 fn redirect_questions(rule: &mut Expressions<'_, '_>, resolver: IpAddr, protocol: u8) {
-    const DNS: u16 = 53;
     let family = if resolver.is_ipv6() { Family::Ip6 } else { Family::Ip };
     of_family(rule, family);
-    rule.meta(MetaKey::Transport, Register::One);
-    rule.compare(Register::One, Comparison::Equal, &[protocol]);
-    rule.payload(Header::Transport, 2, 2, Register::One);
-    rule.compare(Register::One, Comparison::Equal, &DNS.to_be_bytes());
+    to_port(rule, protocol, DNS);
     match resolver {
         IpAddr::V4(address) => rule.load(Register::One, &address.octets()),
         IpAddr::V6(address) => rule.load(Register::One, &address.octets()),
     }
     rule.nat(NatKind::Destination, family, Register::One, None, NatFlags::default());
+}
+
+/// Sends what is for a port, of both families, to one of this host: at the address of the link that it comes in by, which is the
+/// bridge's first one (`nf_nat_redirect_ipv4` in
+/// <https://github.com/torvalds/linux/blob/v6.18/net/netfilter/nf_nat_redirect.c>). Without one it is dropped.
+fn redirect_port(rule: &mut Expressions<'_, '_>, redirect: Redirect) {
+    to_port(rule, redirect.protocol.number(), redirect.port);
+    rule.load(Register::One, &redirect.to.to_be_bytes());
+    rule.redirect(Some(Register::One), NatFlags::default());
+}
+
+fn to_port(rule: &mut Expressions<'_, '_>, protocol: u8, port: u16) {
+    rule.meta(MetaKey::Transport, Register::One);
+    rule.compare(Register::One, Comparison::Equal, &[protocol]);
+    rule.payload(Header::Transport, 2, 2, Register::One);
+    rule.compare(Register::One, Comparison::Equal, &port.to_be_bytes());
 }

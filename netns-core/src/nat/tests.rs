@@ -1,7 +1,7 @@
 //! What makes no sense is refused before the kernel is asked, and keys are read as they were written.
 
 use super::key::{self, PortMap};
-use super::{NatOptions, PortProtocol, Publication, Published};
+use super::{NatOptions, PortProtocol, Publication, Published, Redirect};
 use crate::MacAddress;
 use crate::nftables::element::ElementInfo;
 
@@ -47,6 +47,23 @@ fn options_that_make_no_sense() {
     with(&["192.0.2.1", "fd00::1"]).check().unwrap();
     with(&["192.0.2.1", "192.0.2.2"]).check().unwrap_err();
     with(&["127.0.0.53"]).check().unwrap_err();
+    let redirected = |redirects: &[&str], resolvers: &[&str]| NatOptions {
+        redirects: redirects.iter().map(|text| text.parse().unwrap()).collect(),
+        ..with(resolvers)
+    };
+    redirected(&["443:8443", "443:8443/udp", "80:8443"], &["192.0.2.1"]).check().unwrap();
+    redirected(&["53:5353/sctp"], &["192.0.2.1"]).check().unwrap();
+    for (redirects, resolvers, why) in [
+        (&["443:8443", "443:8444/tcp"][..], &[][..], "443:8444/tcp: the port is redirected already"),
+        (&["53:5353/udp"], &["192.0.2.1"], "53:5353/udp: questions for names go to a resolver already"),
+    ] {
+        let error = redirected(redirects, resolvers).check().unwrap_err().to_string();
+        assert!(error.contains(why), "{error} does not say {why}");
+    }
+    for wrong in ["443", "443:", "0:8443", "443:0", "443:65536", "443:8443/icmp", "443:8443:1"] {
+        let error = wrong.parse::<Redirect>().unwrap_err().to_string();
+        assert!(error.contains("such as \"443:8443\""), "{error}");
+    }
 }
 
 #[test]

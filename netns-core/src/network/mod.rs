@@ -125,12 +125,12 @@ impl Network {
     ///
     /// What it returns works: the first packet to any other sandbox or the host goes through at once.
     ///
-    /// If the kernel does not let the thread back into its own namespace, the process aborts, as in [`Namespace::enter`].
-    /// Whether it will is tried when a thread makes its first sandbox, and is an error then. Afterwards only the thread
-    /// itself can lose the right, by entering a user namespace, which it can where it is the only one of its process: such
-    /// a thread makes no more sandboxes.
+    /// Whether the kernel will let the thread back into its own namespace is tried before it leaves: a process that has
+    /// entered a user namespace gets an error. The main thread tries it for every sandbox, others for their first one,
+    /// since only the main thread can enter a user namespace.
     ///
     /// # Errors
+    /// `EPERM` if the thread could not return to its own namespace;
     /// [`Cause::Exhausted`] if a limit is reached and [`NetworkOptions::patience`] is over; else the request that the
     /// kernel refused, and why. Nothing is left then.
     pub fn create_sandbox(&self) -> Result<Sandbox> {

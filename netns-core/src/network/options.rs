@@ -1,6 +1,7 @@
 //! How a network is to be.
 
 use super::program::PortProgram;
+use crate::nat::Redirect;
 use crate::{IfName, IpNet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub struct NetworkOptions {
     pub connection_limit: Option<u32>,
     /// Who answers the sandboxes' questions for names: [`crate::nat::NatOptions::resolvers`].
     pub resolvers: Vec<IpAddr>,
+    /// Ports that lead to a proxy of the host whatever address sandboxes send to: [`crate::nat::NatOptions::redirects`].
+    pub redirects: Vec<Redirect>,
     /// Whether sandboxes reach the host only, and not each other.
     pub isolated: bool,
     /// Whether sandboxes receive the broadcasts and multicasts of others. Address resolution does not need it, and
@@ -119,6 +122,7 @@ impl NetworkOptions {
             open_forward_chains: false,
             connection_limit: None,
             resolvers: Vec::new(),
+            redirects: Vec::new(),
             isolated: false,
             broadcast: false,
             ipv6_link_local: false,

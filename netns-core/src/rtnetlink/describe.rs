@@ -126,6 +126,11 @@ fn object(request: &Message<'_>) -> Option<String> {
                 (None, None) => on(header.index.into()),
             }
         }
+        libc::RTM_NEWNSID | libc::RTM_GETNSID => {
+            let id: i32 = request.attributes_after::<RtGenMsg>().find(NETNSA_NSID)?.value()?;
+            // `NETNSA_NSID_NOT_ASSIGNED` asks for any that is free.
+            if id < 0 { String::new() } else { id.to_string() }
+        }
         _ => {
             let header: TcMsg = request.family_header()?;
             let kind = request.attributes_after::<TcMsg>().find(libc::TCA_KIND).and_then(|kind| kind.text());

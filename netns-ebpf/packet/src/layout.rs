@@ -4,18 +4,25 @@
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
 mod checksum;
+mod conversation;
 mod egress;
 mod meter;
 mod pairs;
 mod scope;
 mod validation;
+mod verdicts;
 mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
+pub use conversation::{
+    CONVERSATION_LINES, CONVERSATION_SEED, CONVERSATION_WAYS, CONVERSATIONS, ConversationLine,
+    ConversationOwner, ConversationSeed, DATAGRAM_TIME, EGRESS_SHARERS, STREAM_TIME, conversation_home,
+    conversation_ports, conversation_share, conversation_time,
+};
 pub use egress::{
-    CONVERSATIONS, CachedDestination, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_CACHE,
-    EGRESS_CACHE_LINES, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, EGRESS_RANGES,
-    EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME, is_tunnel,
+    ASKED_PORTS, CachedDestination, EGRESS_BITS, EGRESS_CACHE, EGRESS_CACHE_LINES, EGRESS_EPOCHS,
+    EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, EGRESS_RANGES, EgressEntry, EgressKey, EgressPort,
+    EgressRange, EgressSlot, is_tunnel,
 };
 pub use meter::{
     Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, PortWay, QUOTA_EVENTS,
@@ -29,6 +36,10 @@ pub use scope::{MAX_SCOPES, Passed, SCOPE_COUNTERS, SCOPED, SCOPES, ScopeCounter
 pub use validation::{
     Dropped, EVENT_LIMIT, EVENTS, GROUPS, MAX_GROUPS, POLICIES, PortRules, SNAPSHOT, VIOLATIONS,
     ViolationRecord, Violations, WINDOW_SHIFT, control,
+};
+pub use verdicts::{
+    DEFAULT_VERDICTS, Decision, VERDICT_BITS, VERDICT_SEED, VERDICT_SENDERS, VERDICT_USE, VERDICTS,
+    VerdictKey, VerdictLine, verdict_home, verdict_note,
 };
 
 /// The version of all this, below 2^15: another one where a process could not use what one of another version loaded and a

@@ -15,6 +15,7 @@
 mod add;
 mod atomic;
 mod checksum;
+mod conversations;
 mod copy;
 mod count;
 mod direct;
@@ -24,12 +25,14 @@ mod host;
 mod log;
 mod maps;
 mod meter;
+mod packet;
 mod pairs;
 mod rules;
 mod scope;
 mod skb;
 mod steps;
 mod validate;
+mod verdicts;
 mod violation;
 
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
@@ -71,6 +74,7 @@ fn tcx_egress(context: TcContext) -> i32 {
 #[inline(always)]
 fn received(context: &TcContext, slot: u32) -> i32 {
     frame::remember_carried(context);
+    verdicts::begin(context);
     let frame = Frame::read(context, slot);
     frame::carry_slot(context, slot);
     frame::stamp(context);
@@ -79,6 +83,7 @@ fn received(context: &TcContext, slot: u32) -> i32 {
     let fate = if matches!(fate, Fate::Pass) { egress::received(context, slot) } else { fate };
     let fate = meter::passing(context, &frame, PortWay::Out, fate);
     scope::passed(context, &frame, PortWay::Out, fate);
+    verdicts::decided(context, slot, fate);
     action(fate)
 }
 

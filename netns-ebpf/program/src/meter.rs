@@ -5,12 +5,14 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::programs::TcContext;
 use netns_packet::layout::{
     Bucket, CLOCK_TRIES, PortMeter, PortWay, QuotaKind, QuotaWords, TICK_SHIFT, WayMeter, metering,
+    verdict_note,
 };
 
 use crate::Fate;
 use crate::atomic;
 use crate::frame::Frame;
 use crate::maps::{METERED, METERS, QUOTA_EVENTS};
+use crate::verdicts;
 use crate::violation::drop_counted;
 
 /// Holds a frame that is about to pass against the limits of its port. Asked last, so that what is dropped for another
@@ -45,10 +47,12 @@ extern "C" fn metered(skb: *mut __sk_buff, slot: u32, way: u32) -> u32 {
         let rates = &raw mut (*meter).rates[usize::from(control & metering::ACTIVE != 0)][place];
         if control & metering::RATES << place != 0 && !within_rates(rates, &frame) {
             drop_counted(&raw mut (*meter).limited[place], &frame);
+            verdicts::note(skb, verdict_note::OVER_RATE);
             return 1;
         }
         if control & metering::QUOTAS != 0 && !within_quotas(meter, is_in, &frame) {
             drop_counted(&raw mut (*meter).over_quota[place], &frame);
+            verdicts::note(skb, verdict_note::OVER_QUOTA);
             return 1;
         }
     }

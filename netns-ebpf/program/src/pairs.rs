@@ -106,7 +106,7 @@ extern "C" fn pair_line(from: u32, to: u32, bytes: u64) -> u32 {
 /// # Safety
 /// Both point at elements of maps that are valid while the program runs, their fields aligned by their layout.
 #[inline(always)]
-unsafe fn add_lines(sender: *mut PairSender, all: *mut PairUse, lines: u64) {
+pub(crate) unsafe fn add_lines(sender: *mut PairSender, all: *mut PairUse, lines: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         atomic::add(&raw mut (*sender).lines, lines);

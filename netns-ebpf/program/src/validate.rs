@@ -13,6 +13,7 @@ use crate::maps::{GROUPS, POLICIES, VIOLATIONS};
 use crate::rules::{control_of, group_of, rules_at, rules_of};
 use crate::skb::Skb;
 use crate::steps::Judged;
+use crate::verdicts;
 use crate::violation::{NO_REASON, counted, drop_counted, violation};
 
 /// Judges a frame that the port received from its namespace.
@@ -85,6 +86,7 @@ pub(crate) fn sent(context: &TcContext, frame: &Frame, from: u32) -> Fate {
         return Fate::Pass;
     }
     let fate = violation(context, frame, from, Reason::Group.code(), control);
+    verdicts::kept_apart(context, from, Reason::Group.code(), fate);
     if matches!(fate, Fate::Drop)
         && let Some(receiver) = VIOLATIONS.get_ptr_mut(frame.slot)
     {

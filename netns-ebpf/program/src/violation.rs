@@ -12,6 +12,7 @@ use crate::atomic;
 use crate::copy;
 use crate::frame::Frame;
 use crate::maps::{EVENT_LIMIT, EVENTS, VIOLATIONS};
+use crate::verdicts;
 
 /// No code of a reason.
 pub(crate) const NO_REASON: u32 = u8::MAX as u32;
@@ -21,6 +22,7 @@ pub(crate) const NO_REASON: u32 = u8::MAX as u32;
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn counted(skb: *mut __sk_buff, slot: u32, control: u32, reason: u32) -> u32 {
+    verdicts::note(skb, reason as u8 + 1);
     let context = TcContext::new(skb);
     let frame = Frame::read(&context, slot);
     u32::from(matches!(violation(&context, &frame, slot, reason as u8, control), Fate::Drop))

@@ -52,6 +52,9 @@ impl Monitor {
         if let Some(scopes) = &self.scopes {
             self.lines(slot).for_each(|line| scopes.counters.zero(line));
         }
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.begin(slot, &ports.slots);
+        }
         let mark = if owner == Owner::Host { layout::OF_HOST } else { 0 };
         match ports.map.insert(ifindex, u32::from(slot.get()) | mark, NO_EXIST) {
             Ok(()) => ports.slots.take(ifindex),
@@ -60,6 +63,9 @@ impl Monitor {
         if let Some(pairs) = &self.pairs {
             pairs.forget_lost_of(slot.get().into());
             pairs.share(ports.slots.count());
+        }
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.share(ports.slots.count());
         }
         match owner {
             Owner::Port => {
@@ -91,6 +97,10 @@ impl Monitor {
         ports.slots.release(slot);
         if let Some(pairs) = &self.pairs {
             pairs.share(ports.slots.count());
+        }
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.end(slot, &ports.slots);
+            verdicts.share(ports.slots.count());
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Loading the object into the kernel.
 
+use std::array;
 use std::collections::HashMap;
 use std::error::Error;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::{Map, MapError};
@@ -10,7 +12,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
 use super::{MonitorError, MonitorOptions, byte_order, cast, kernel_types, machine, probe, refusal};
-use crate::layout;
+use crate::layout::{self, ConversationSeed};
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
@@ -52,7 +54,7 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 18] = [
+    pub(super) const NAMES: [&'static str; 22] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
@@ -67,10 +69,14 @@ impl Maps {
         layout::EGRESS_PORTS,
         layout::EGRESS_POLICIES,
         layout::EGRESS_EPOCHS,
+        layout::EGRESS_SHARERS,
         layout::METERS,
         layout::QUOTA_EVENTS,
         layout::SCOPES,
         layout::SCOPE_COUNTERS,
+        layout::VERDICTS,
+        layout::VERDICT_SENDERS,
+        layout::VERDICT_USE,
     ];
 
     /// Takes a map.
@@ -123,6 +129,7 @@ pub(super) fn load(options: &MonitorOptions, stamp: u32) -> Result<Loaded, Monit
 fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, EbpfError> {
     let slots = u32::from(options.slots);
     let pair_bits = if options.pairs > 0 { layout::pair_bits(options.pairs) } else { 0 };
+    let verdict_bits = if options.verdicts > 0 { layout::pair_bits(options.verdicts) } else { 0 };
     let egress = u32::from(options.egress);
     let preemptible = u8::from(machine::is_preemptible());
     let types = kernel_types::kernel_types().ok();
@@ -138,6 +145,8 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .override_global(layout::EGRESS_LIMIT, &egress, true)
         .override_global(layout::METERED, &u8::from(options.limits), true)
         .override_global(layout::SCOPED, &u8::from(options.scopes), true)
+        .override_global(layout::VERDICT_BITS, &verdict_bits, true)
+        .override_global(layout::VERDICT_SEED, &RandomState::new().build_hasher().finish(), true)
         .override_global(layout::CHECKSUM_FIELDS, &checksum_fields, true)
         .map_max_entries(layout::COUNTERS, (slots + 1).saturating_mul(cpus))
         .map_max_entries(layout::POLICIES, slots + 1)
@@ -149,7 +158,8 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
             layout::EGRESS_CACHE,
             if egress > 0 { cpus.saturating_mul(layout::EGRESS_CACHE_LINES) } else { 1 },
         )
-        .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::MAX_CONVERSATIONS } else { 1 })
+        .override_global(layout::CONVERSATION_SEED, &secret(), true)
+        .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::CONVERSATION_LINES } else { 1 })
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
         .map_max_entries(layout::METERS, if options.limits { slots + 1 } else { 1 })
         .map_max_entries(layout::SCOPES, layout::MAX_SCOPES)
@@ -163,7 +173,15 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .map_max_entries(layout::PAIRS, 1_u32.checked_shl(pair_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::LOST, cpus)
         .map_max_entries(layout::SENDERS, slots + 1)
+        .map_max_entries(layout::VERDICTS, 1_u32.checked_shl(verdict_bits).unwrap_or(u32::MAX))
+        .map_max_entries(layout::VERDICT_SENDERS, if verdict_bits > 0 { slots + 1 } else { 1 })
         .load(object.as_deref().unwrap_or(OBJECT))
+}
+
+/// Numbers that nobody can guess: the hasher of the standard library has its keys from the kernel.
+fn secret() -> ConversationSeed {
+    let state = RandomState::new();
+    array::from_fn(|number| state.hash_one(number))
 }
 
 /// Whether aya found out that the kernel has what the object cannot be loaded without.

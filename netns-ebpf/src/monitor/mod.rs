@@ -37,6 +37,7 @@ mod slots;
 mod succession;
 mod tcx;
 mod test_run;
+mod verdicts;
 mod violation;
 
 use std::collections::HashSet;
@@ -72,6 +73,7 @@ pub use slots::Slot;
 pub use succession::Predecessors;
 pub use tcx::TcxAttachment;
 pub use test_run::{TestRun, test_run};
+pub use verdicts::DestinationVerdict;
 pub use violation::Violation;
 
 pub use crate::layout::Lost;
@@ -86,6 +88,7 @@ use pairs::PairTable;
 use policy::Validation;
 use scope::Scopes;
 use slots::Slots;
+use verdicts::VerdictTable;
 
 /// How large a [`Monitor`] is made.
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to ask for")]
@@ -124,6 +127,12 @@ pub struct MonitorOptions {
     /// Whether it is counted what passes ports by where it comes from and goes to ([`Monitor::scope_counters`]), by default not:
     /// then the programs have no code for it, and the kernel keeps 192 bytes less for each slot and possible CPU.
     pub scopes: bool,
+    /// For how many destinations it is counted what was decided of the frames that ports sent ([`Monitor::verdicts`]), by default
+    /// 0: then the programs have no code for it. [`DEFAULT_VERDICTS`](layout::DEFAULT_VERDICTS) is a good number.
+    ///
+    /// The kernel keeps 128 bytes for each, to the next power of two, and 32 for each slot. What has no room is counted:
+    /// [`Monitor::lost_verdicts_of`].
+    pub verdicts: u32,
     /// Whether every frame that the programs see at a port is marked, so that a
     /// [`Barrier`](netns_core::barrier::Barrier) can drop those that got past them; by default not.
     ///
@@ -150,6 +159,7 @@ impl Default for MonitorOptions {
             egress: 0,
             limits: false,
             scopes: false,
+            verdicts: 0,
             tcx: false,
             barrier: false,
             predecessors,
@@ -222,6 +232,8 @@ pub struct Monitor {
     quota_events: Option<QuotaReader>,
     /// `None` if they are not counted.
     scopes: Option<Scopes>,
+    /// `None` if they are not counted.
+    verdicts: Option<VerdictTable>,
     events: EventReader,
     log: LogReader,
     /// The programs whose place ours take, where they are.

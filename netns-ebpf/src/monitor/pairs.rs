@@ -15,12 +15,12 @@ pub(super) struct PairTable {
     bounds: Option<Bounds>,
 }
 
-/// What bounds the senders.
+/// What bounds the senders of a table.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// [`layout::SENDERS`](crate::layout::SENDERS).
+    /// An element ([`PairSender`](crate::layout::PairSender)) for each.
     pub(super) senders: MappedArray,
-    /// [`layout::PAIR_USE`](crate::layout::PAIR_USE).
+    /// A single one ([`PairUse`](crate::layout::PairUse)).
     pub(super) all: MappedArray,
 }
 
@@ -30,8 +30,37 @@ impl Bounds {
         (sender < self.senders.len()).then(|| self.senders.words(sender))
     }
 
+    /// How many lines a sender has.
+    pub(super) fn lines_of(&self, sender: u32) -> u64 {
+        self.sender(sender).map_or(0, |words| words[0].load(Ordering::Relaxed))
+    }
+
+    /// How many lines all have.
+    pub(super) fn lines(&self) -> u64 {
+        self.all.words(0)[0].load(Ordering::Relaxed)
+    }
+
+    /// Shares a table of so many lines among so many ports, and the host.
+    pub(super) fn share(&self, lines: usize, ports: usize) {
+        self.all.words(0)[1].store(pair_share(lines as u64, ports as u64), Ordering::Relaxed);
+    }
+
+    /// What a sender sent that is in no line.
+    pub(super) fn lost_of(&self, sender: u32) -> Lost {
+        let Some([_, packets, bytes, _]) = self.sender(sender) else { return Lost::default() };
+        Lost { packets: packets.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+    }
+
+    /// Sets that to zero, for another port that has the slot from now on. The lines of the one before are taken back when
+    /// they are cleared.
+    pub(super) fn forget_lost_of(&self, sender: u32) {
+        let Some([_, packets, bytes, _]) = self.sender(sender) else { return };
+        packets.store(0, Ordering::Relaxed);
+        bytes.store(0, Ordering::Relaxed);
+    }
+
     /// A line of this sender was cleared.
-    fn give_back(&self, sender: u32) {
+    pub(super) fn give_back(&self, sender: u32) {
         for lines in [self.sender(sender), Some(self.all.words(0))].into_iter().flatten() {
             lines[0].fetch_sub(1, Ordering::Relaxed);
         }
@@ -46,25 +75,20 @@ impl PairTable {
     /// Shares the table among so many ports, and the host.
     pub(super) fn share(&self, ports: usize) {
         if let Some(bounds) = &self.bounds {
-            let share = pair_share(self.lines.len() as u64, ports as u64);
-            bounds.all.words(0)[1].store(share, Ordering::Relaxed);
+            bounds.share(self.lines.len(), ports);
         }
     }
 
     /// What a sender (0 is the host) sent that is in no pair.
     pub(super) fn lost_of(&self, sender: u32) -> Lost {
-        let words = self.bounds.as_ref().and_then(|bounds| bounds.sender(sender));
-        let [_, packets, bytes, _] = words.unwrap_or_default() else { return Lost::default() };
-        Lost { packets: packets.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+        self.bounds.as_ref().map_or_else(Lost::default, |bounds| bounds.lost_of(sender))
     }
 
-    /// Sets that to zero, for another port that has the slot from now on. The lines of the one before are taken back when
-    /// they are cleared.
+    /// Sets that to zero, for another port that has the slot from now on.
     pub(super) fn forget_lost_of(&self, sender: u32) {
-        let words = self.bounds.as_ref().and_then(|bounds| bounds.sender(sender));
-        let [_, packets, bytes, _] = words.unwrap_or_default() else { return };
-        packets.store(0, Ordering::Relaxed);
-        bytes.store(0, Ordering::Relaxed);
+        if let Some(bounds) = &self.bounds {
+            bounds.forget_lost_of(sender);
+        }
     }
 
     /// The pairs of ports that are there, in no order; the lines of the others are cleared.
@@ -108,7 +132,7 @@ fn add(pairs: &mut Vec<Pair>, group: usize, line: Pair) {
 /// Clears a line, unless somebody else does; whether it did. It is nobody's while its counters are set to zero, so that
 /// its next pair begins there. A frame that the program has just found it for may still be counted in it: slots are reused
 /// late.
-fn clear(line: &[AtomicU64], word: u64) -> bool {
+pub(super) fn clear(line: &[AtomicU64], word: u64) -> bool {
     let [key, counters @ ..] = line else { return false };
     if key.compare_exchange(word, PairKey::CLEARING, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return false;

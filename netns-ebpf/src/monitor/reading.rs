@@ -8,7 +8,7 @@ use netns_core::link::LinkStats;
 use netns_core::{IfName, MacAddress};
 
 use super::compare::kernel_counters;
-use super::{Limits, Lost, Monitor, OverLimits, Pair, Slot, Snapshot};
+use super::{DestinationVerdict, Limits, Lost, Monitor, OverLimits, Pair, Slot, Snapshot};
 use crate::layout::{PortCounters, ScopeCounters, Violations};
 
 /// Who is behind a port.
@@ -140,6 +140,8 @@ pub struct PortReading {
     pub limits: Option<(Limits, OverLimits)>,
     /// What passed it, by where it came from and went; `None` if that is not counted.
     pub scopes: Option<ScopeCounters>,
+    /// What it sent that is in no line of [`Reading::verdicts`]; `None` if those are not counted.
+    pub lost_verdicts: Option<Lost>,
 }
 
 /// What counted.
@@ -175,6 +177,8 @@ pub struct Reading {
     pub pairs: Vec<Pair>,
     /// What passed between them and is in no pair.
     pub lost: Lost,
+    /// What was decided of the frames that the ports sent, by destination; nothing if that is not counted.
+    pub verdicts: Vec<DestinationVerdict>,
 }
 
 impl Monitor {
@@ -205,7 +209,8 @@ impl Monitor {
     pub fn read<'p>(&self, ports: impl IntoIterator<Item = &'p Arc<PortIdentity>>) -> Reading {
         let ports = ports.into_iter().map(|port| self.read_port(port)).collect();
         let (taken, counted_by) = (Instant::now(), CountedBy::Program);
-        Reading { taken, counted_by, ports, pairs: self.pairs(), lost: self.lost_pairs() }
+        let (pairs, lost, verdicts) = (self.pairs(), self.lost_pairs(), self.verdicts());
+        Reading { taken, counted_by, ports, pairs, lost, verdicts }
     }
 
     /// One of the ports of [`Self::read`].
@@ -217,6 +222,7 @@ impl Monitor {
             lost: self.lost_pairs_of(Some(port.slot)),
             limits: self.limits_and_over(port.slot),
             scopes: self.scope_counters(port.slot),
+            lost_verdicts: self.lost_verdicts_of(port.slot),
         }
     }
 }
@@ -232,6 +238,7 @@ impl PortReading {
             lost: Lost::default(),
             limits: None,
             scopes: None,
+            lost_verdicts: None,
         }
     }
 }
@@ -241,7 +248,8 @@ impl Reading {
     #[must_use]
     pub fn of_kernel(ports: Vec<PortReading>) -> Self {
         let (taken, counted_by) = (Instant::now(), CountedBy::Kernel);
-        Self { taken, counted_by, ports, pairs: Vec::new(), lost: Lost::default() }
+        let (pairs, lost, verdicts) = (Vec::new(), Lost::default(), Vec::new());
+        Self { taken, counted_by, ports, pairs, lost, verdicts }
     }
 
     /// The port of a slot, if it is in the reading. Looks at one after the other; for many there is [`Self::ends`].

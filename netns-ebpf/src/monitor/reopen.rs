@@ -16,9 +16,11 @@ use super::pairs::{Bounds, PairTable};
 use super::policy::Validation;
 use super::scope::Scopes;
 use super::slots::Slots;
+use super::verdicts::VerdictTable;
 use super::{AttachedPorts, Monitor, MonitorError};
 use crate::layout::{
-    self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters, Violations,
+    self, EgressSlot, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters,
+    VerdictLine, Violations,
 };
 use std::sync::Mutex;
 
@@ -65,8 +67,10 @@ impl Monitor {
             (layout::COUNTERS, size_of::<PortCounters>()),
             (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
+            (layout::EGRESS_PORTS, size_of::<EgressSlot>()),
             (layout::METERS, size_of::<PortMeter>()),
             (layout::SCOPE_COUNTERS, size_of::<ScopeCounters>()),
+            (layout::VERDICTS, size_of::<VerdictLine>()),
         ];
         if !sizes.into_iter().all(is_laid_out) {
             return Err(MonitorError::OtherLayout { program: programs[0] });
@@ -94,6 +98,12 @@ impl Monitor {
         let senders = maps.take_mapped_if_there(layout::SENDERS, size_of::<PairSender>())?;
         let all = maps.take_mapped_if_there(layout::PAIR_USE, size_of::<PairUse>())?;
         let bounds = senders.zip(all).map(|(senders, all)| Bounds { senders, all });
+        let verdicts = maps.take_mapped_if_there(layout::VERDICTS, size_of::<VerdictLine>())?;
+        let senders = maps.take_mapped_if_there(layout::VERDICT_SENDERS, size_of::<PairSender>())?;
+        let all = maps.take_mapped_if_there(layout::VERDICT_USE, size_of::<PairUse>())?;
+        let verdicts = verdicts.filter(|lines| lines.len() > 1).zip(senders.zip(all));
+        let verdicts =
+            verdicts.map(|(lines, (senders, all))| VerdictTable::new(lines, Bounds { senders, all }));
         // Without limits it has one element, and programs of 0.1.0 have none.
         let meters = maps.take_mapped_if_there(layout::METERS, size_of::<PortMeter>())?;
         let meters = meters.filter(|meters| meters.len() > 1).map(Meters);
@@ -131,6 +141,7 @@ impl Monitor {
             meters,
             quota_events,
             scopes,
+            verdicts,
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
             predecessors: Vec::new(),

@@ -83,6 +83,9 @@ impl PortReading {
                 let earlier = before.limits.filter(|_| !anew).map_or_else(Default::default, |(_, over)| over);
                 (limits, over.since(&earlier))
             }),
+            lost_verdicts: self
+                .lost_verdicts
+                .map(|now| since_lost(now, before.lost_verdicts.filter(|_| !anew).unwrap_or_default())),
             scopes: self.scopes.map(|now| now.since(&before.scopes.filter(|_| !anew).unwrap_or_default())),
         }
     }

@@ -158,6 +158,11 @@ impl Slots {
         if key.from == NO_SLOT { Some((None, to)) } else { Some((Some(live(key.from)?), to)) }
     }
 
+    /// The longer-waiting half of the free slots, which are given out next.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.free.iter().copied().take(self.free.len().div_ceil(2))
+    }
+
     /// Notes that the table of pairs was cleared of every slot that is not in use.
     ///
     /// Only the longer-waiting half of the free slots counts as clean from now on: the last frames of a port released

@@ -375,6 +375,7 @@ fn what_limits_and_scopes_cost() {
     let load = |limits, scopes| Monitor::load(&options(limits, scopes)).unwrap();
     let [without, unlimited, limited, quota, scoped] =
         [load(false, false), load(true, false), load(true, false), load(true, false), load(false, true)];
+    let by_destination = Monitor::load(&MonitorOptions { verdicts: 1024, ..options(false, false) }).unwrap();
     limited.set_unassigned_limits(&Limits::both(PortRate::bits(1_000_000_000_000))).unwrap();
     quota.set_unassigned_limits(&Limits::NONE.with_total(u64::MAX / 2)).unwrap();
     for net in ["10.1.1.0/24", "10.1.1.254/32", "192.168.1.0/24", "fd00::/64"] {
@@ -389,6 +390,7 @@ fn what_limits_and_scopes_cost() {
         ("a rate", &limited),
         ("a quota", &quota),
         ("scopes, four prefixes", &scoped),
+        ("verdicts, one destination", &by_destination),
     ];
     let mut rounds = kinds.map(|_| Vec::new());
     for _ in 0..15 {

@@ -119,9 +119,9 @@ impl<'a, 'w> Executor<'a, 'w> {
         // `lo` has it, if there is any.
         let lo = observed.inside(&Place::Host).and_then(|inside| inside.links.get("lo"));
         self.has_ipv6 = lo.is_some_and(|lo| lo.addrgenmode.is_some());
+        let mut leaving = Leaving::of(changes, self.record);
         let changes = self.note(changes, observed)?;
-        let total = changes.len();
-        let (mut leaving, mut done) = (Leaving::of(&changes), 0);
+        let (total, mut done) = (changes.len(), 0);
         let steps = steps(&changes);
         self.expect_barred(&steps);
         self.expect_egress(&steps);
@@ -143,6 +143,7 @@ impl<'a, 'w> Executor<'a, 'w> {
             }
         }
         self.finish_leaving(&mut leaving)?;
+        Self::report_survivors(&leaving);
         self.wait_for_carriers()?;
         self.announce(&changes, observed)?;
         self.look_at_started()

@@ -12,8 +12,8 @@ use crate::plan::Change;
 use crate::processes;
 use crate::record::Record;
 use crate::topology::{LinkName, Place};
-use netns_core::{ErrorKind, IfName, link};
-use std::collections::BTreeSet;
+use netns_core::{ErrorKind, IfName, NamespaceId, link};
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,15 +32,25 @@ pub(super) struct Leaving {
     ends: Vec<(LinkName, u32, Place)>,
     /// Bridges, which are removed after those.
     bridges: Vec<(LinkName, u32)>,
+    /// Those in which commands were started, until it is known whether a process is left in them.
+    with_commands: BTreeMap<Place, NamespaceId>,
 }
 
 impl Leaving {
-    pub(super) fn of(changes: &[Change]) -> Self {
-        let name = |change: &Change| match change {
+    /// Those that go by these changes. The record is that of before: the next of a name has no commands yet.
+    pub(super) fn of(changes: &[Change], record: &Record) -> Self {
+        let removed = |change: &Change| match change {
             Change::RemoveNamespace(name) => Some(Place::Namespace(name.clone())),
             _ => None,
         };
-        Self { namespaces: changes.iter().filter_map(name).collect(), ..Self::default() }
+        let namespaces: BTreeSet<Place> = changes.iter().filter_map(removed).collect();
+        let started = record.commands.iter().filter_map(|started| {
+            let place = Place::Namespace(started.namespace.clone());
+            let id = record.namespaces.get(&started.namespace)?.id;
+            namespaces.contains(&place).then_some((place, id))
+        });
+        let with_commands = started.collect();
+        Self { namespaces, with_commands, ..Self::default() }
     }
 
     /// Whether a change makes itself, or is made later.
@@ -103,7 +113,7 @@ impl Executor<'_, '_> {
     pub(super) fn finish_leaving(&mut self, leaving: &mut Leaving) -> Result<()> {
         let mut progress = Instant::now();
         for (end, index, namespace) in leaving.ends.drain(..) {
-            let left = self.see_off(&end, index, &namespace, progress);
+            let left = self.see_off(&end, index, &namespace, progress, &mut leaving.with_commands);
             self.work.attempt(left)?;
             if progress.elapsed() < PATIENCE {
                 progress = Instant::now();
@@ -119,7 +129,14 @@ impl Executor<'_, '_> {
     }
 
     /// Waits until a cable has left with its namespace; removes it where that lives on.
-    fn see_off(&mut self, end: &LinkName, index: u32, namespace: &Place, progress: Instant) -> Result<()> {
+    fn see_off(
+        &mut self,
+        end: &LinkName,
+        index: u32,
+        namespace: &Place,
+        progress: Instant,
+        with_commands: &mut BTreeMap<Place, NamespaceId>,
+    ) -> Result<()> {
         let (began, mut looked) = (Instant::now(), false);
         while self.is_there(end, index)? {
             let mut holder = None;
@@ -127,6 +144,8 @@ impl Executor<'_, '_> {
                 (looked, holder) = (true, self.holder(namespace));
             }
             if let Some(pid) = holder {
+                // Once is enough.
+                with_commands.remove(namespace);
                 log::warn!(
                     "namespace {namespace} lives on without its name: process {pid} is in it; its cable to {end} is \
                      removed"
@@ -138,6 +157,16 @@ impl Executor<'_, '_> {
             thread::sleep(TICK);
         }
         Ok(())
+    }
+
+    /// Reports what commands have started and nobody has ended: a process that left its group and has no mark any more
+    /// (`setsid env -i`) keeps its namespace, and where no cable leads out of that nothing else shows it.
+    pub(super) fn report_survivors(leaving: &Leaving) {
+        for (namespace, id) in &leaving.with_commands {
+            if let Some(pid) = processes::inside(*id) {
+                log::warn!("namespace {namespace} lives on without its name: process {pid} is in it");
+            }
+        }
     }
 
     /// A process in a namespace that has lost its name.

@@ -67,6 +67,8 @@ pub fn json(topology: &Topology) -> Value {
     let ways_out = topology.ways_out.iter().map(|way| {
         json!({
             "ifname": way.bridge.name.as_str(), "masquerade": way.masquerade,
+            "resolvers": way.resolvers.iter().map(ToString::to_string).collect::<Value>(),
+            "redirect": way.redirects.iter().map(ToString::to_string).collect::<Value>(),
             "publish": way.published.iter().map(ToString::to_string).collect::<Value>(),
         })
     });

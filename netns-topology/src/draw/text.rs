@@ -40,6 +40,12 @@ pub fn text(topology: &Topology) -> String {
         if way.masquerade {
             let _ = writeln!(out, "{}: masquerade", way.bridge);
         }
+        for resolver in &way.resolvers {
+            let _ = writeln!(out, "{}: resolver {resolver}", way.bridge);
+        }
+        for redirect in &way.redirects {
+            let _ = writeln!(out, "{}: redirect {redirect}", way.bridge);
+        }
         for publication in &way.published {
             let _ = writeln!(out, "{}: publish {publication}", way.bridge);
         }

@@ -1,10 +1,12 @@
-//! `masquerade` and `publish` of a bridge.
+//! `masquerade`, `publish` and `redirect` of a bridge.
 
 use super::Wrong;
 use super::check::Described;
 use super::tables::{BridgeTable, Text};
+use super::values::if_name;
 use crate::publish::PublishedPorts;
 use crate::topology::{LinkName, Place, WayOutSpec};
+use netns_core::MacAddress;
 use netns_core::nat::Publication;
 use std::net::IpAddr;
 use toml::Spanned;
@@ -15,17 +17,21 @@ pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &Brid
     let asked = [
         table.masquerade.as_ref().filter(|_| masquerade).map(Spanned::span),
         table.publish.first().map(Spanned::span),
+        table.redirect.first().map(Spanned::span),
     ];
     let Some(span) = asked.into_iter().flatten().next() else {
         let of_no_use = [
             table.publish_on_loopback.as_ref().map(Spanned::span),
             table.open_forward_chains.as_ref().map(Spanned::span),
             table.connection_limit.as_ref().map(Spanned::span),
+            table.resolvers.first().map(Spanned::span),
+            table.uplinks.iter().flatten().next().map(Spanned::span),
         ];
         return match of_no_use.into_iter().flatten().next() {
-            Some(span) => {
-                Err((span, "nothing is let out or in; expected `masquerade` or `publish`".to_owned()))
-            }
+            Some(span) => Err((
+                span,
+                "nothing is let out or in; expected `masquerade`, `publish` or `redirect`".to_owned(),
+            )),
             None => Ok(()),
         };
     };
@@ -63,16 +69,36 @@ pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &Brid
             published.push(publication);
         }
     }
-    into.topology.ways_out.push(WayOutSpec {
+    let mut spec = WayOutSpec {
         bridge: bridge.clone(),
         subnets,
         masquerade,
+        uplinks: table.uplinks.as_ref().map(|names| names.iter().map(if_name).collect()).transpose()?,
         loopback,
         open_forward_chains: table.open_forward_chains.as_ref().is_some_and(|on| *on.get_ref()),
         connection_limit: table.connection_limit.as_ref().map(|limit| *limit.get_ref()),
+        resolvers: Vec::new(),
+        redirects: Vec::new(),
         published,
-    });
+    };
+    for text in &table.resolvers {
+        let expected = |_| (text.span(), format!("{:?} is no address of a resolver", text.get_ref()));
+        spec.resolvers.push(text.get_ref().parse().map_err(expected)?);
+        check(&spec, text)?;
+    }
+    for text in &table.redirect {
+        let wrong = |error: netns_core::Error| (text.span(), error.to_string());
+        spec.redirects.push(text.get_ref().parse().map_err(wrong)?);
+        check(&spec, text)?;
+    }
+    into.topology.ways_out.push(spec);
     Ok(())
+}
+
+/// Whether what was read by now makes sense together.
+fn check(spec: &WayOutSpec, last: &Text) -> Wrong<()> {
+    let options = spec.options(0, MacAddress::default());
+    options.check().map_err(|error| (last.span(), error.to_string()))
 }
 
 fn read_publication(into: &Described, bridge: &LinkName, text: &Text) -> Wrong<Vec<Publication>> {

@@ -262,7 +262,11 @@ impl fmt::Display for Change {
                 None => write!(f, "+ {}: {} {}", sysctl.place, sysctl.key, sysctl.value),
             },
             Self::OpenWayOut { spec, again } => {
-                let what = if spec.masquerade { "masquerade" } else { "way in" };
+                let what = match () {
+                    () if spec.masquerade => "masquerade",
+                    () if spec.published.is_empty() => "redirect",
+                    () => "way in",
+                };
                 write!(f, "{} {}: {what}", if *again { '~' } else { '+' }, spec.bridge)
             }
             Self::CloseWayOut { bridge } => write!(f, "- {bridge}: way out and in"),

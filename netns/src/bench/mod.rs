@@ -29,11 +29,13 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let mut child = measure(&root, arguments)?;
     let report = follow(&mut child);
     let status = child.wait().map_err(|error| Failure::Kernel(format!("wait for the benches: {error}")))?;
+    // First what was not understood: the program fails of that, too, since nobody reads on.
+    let report = report?;
     if !status.success() {
         // It has said why, or cargo has.
         return Err(Failure::Verdict);
     }
-    let report = report?.ok_or_else(|| Failure::Kernel("the benches reported nothing".to_owned()))?;
+    let report = report.ok_or_else(|| Failure::Kernel("the benches reported nothing".to_owned()))?;
 
     let command = command_line(arguments);
     let path = arguments.report.clone().unwrap_or_else(|| folder(&root).join("bench.html"));
@@ -89,8 +91,8 @@ fn follow(child: &mut Child) -> Result<Option<BenchReport>, Failure> {
     for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
         let line = line.map_err(|error| Failure::Kernel(format!("read from the benches: {error}")))?;
         match serde_json::from_str(&line) {
-            Ok(ReportLine::BenchProgress(progress)) => bar.show(progress.done, progress.of, &progress.what),
-            Ok(ReportLine::BenchReport(found)) => report = Some(*found),
+            Ok(ReportLine::Progress(progress)) => bar.show(progress.done, progress.of, &progress.what),
+            Ok(ReportLine::Report(found)) => report = Some(*found),
             Err(error) => return Err(Failure::Kernel(format!("the benches said something odd: {error}"))),
         }
     }

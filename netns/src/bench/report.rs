@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ReportLine {
-    BenchProgress(BenchProgress),
-    BenchReport(Box<BenchReport>),
+    Progress(BenchProgress),
+    Report(Box<BenchReport>),
 }
 
 /// How far it is.
@@ -172,7 +172,20 @@ pub(super) fn time(micros: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::time;
+    use super::{ReportLine, time};
+
+    /// What the measuring program writes, which has a test that it does.
+    #[test]
+    fn lines_of_the_measuring_program_are_understood() {
+        let lines: Vec<ReportLine> =
+            include_str!("lines.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [ReportLine::Progress(progress), ReportLine::Report(report)] = &lines[..] else {
+            panic!("a line of progress and a report: {lines:?}");
+        };
+        assert_eq!((progress.what.as_str(), progress.done, progress.of), ("a step", 1, 2));
+        assert_eq!(report.rows[0].peer_us, Some(3.0));
+        assert_eq!((report.growth.reached, &*report.growth.make), (2, &[(1.0, 1.5)][..]));
+    }
 
     #[test]
     fn times_have_three_digits() {

@@ -68,8 +68,17 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     };
     let limits = judge::limits(policies.as_ref());
     let (egress, scopes) = (judge::egress(policies.as_ref()), arguments.watch.scopes);
-    let options =
-        MonitorOptions { slots, limits, egress, scopes, barrier, predecessors, ..MonitorOptions::default() };
+    let verdicts = arguments.watch.verdict_room();
+    let options = MonitorOptions {
+        slots,
+        limits,
+        egress,
+        scopes,
+        verdicts,
+        barrier,
+        predecessors,
+        ..MonitorOptions::default()
+    };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
     let teller = Teller::new(arguments.watch.pcap.as_deref())?;
@@ -95,6 +104,7 @@ fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
         (arguments.policy.is_some(), "--policy"),
         (arguments.watch.pcap.is_some(), "--pcap"),
         (arguments.watch.scopes, "--scopes"),
+        (arguments.watch.verdicts.is_some(), "--verdicts"),
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
@@ -112,14 +122,12 @@ fn host(netns: Option<&str>) -> Result<(Option<NamespaceWord>, Namespace), Failu
 
 /// The bridge of this name or alternative name, before anything is loaded.
 fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
-    match link::get_named(socket, name) {
-        Ok(found) if found.kind.as_deref() == Some("bridge") => Ok(found),
-        Ok(found) => {
-            let kind = found.kind.as_deref().unwrap_or("a device");
-            Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
-        }
-        Err(error) => Err(Failure::usage(error.to_string())),
+    let found = link::get_named(socket, name)?;
+    if found.kind.as_deref() == Some("bridge") {
+        return Ok(found);
     }
+    let kind = found.kind.as_deref().unwrap_or("a device");
+    Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
 }
 
 /// Two programs that enforce would mark the same frames, and what one of them has marked the other's barrier drops.

@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let private = arguments.isolated || privilege != Privilege::Root;
     if private && plan.has_way_out() {
         return Err(Failure::usage(
-            "--masquerade and --publish are of the machine's own network, which takes its root",
+            "--masquerade, --publish and --redirect are of the machine's own network, which takes its root",
         ));
     }
     if !private {
@@ -76,6 +76,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         egress: u16::from(plan.egress.is_some()),
         limits: arguments.limit.is_some(),
         scopes: arguments.watch.scopes,
+        verdicts: arguments.watch.verdict_room(),
         barrier,
         ..MonitorOptions::default()
     };
@@ -123,6 +124,7 @@ fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
         (arguments.limit.is_some(), "--limit"),
         (arguments.watch.pcap.is_some(), "--pcap"),
         (arguments.watch.scopes, "--scopes"),
+        (arguments.watch.verdicts.is_some(), "--verdicts"),
     ];
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }

@@ -3,7 +3,7 @@
 use crate::cli::{RunArguments, RunShape};
 use crate::failure::Failure;
 use crate::name;
-use netns_core::nat::Publication;
+use netns_core::nat::{NatOptions, Publication, Redirect};
 use netns_core::{IfName, IpNet, MacAddress, Namespace, RouteSocket, address, bridge, link, route};
 use netns_ebpf::Limits;
 use netns_topology::{PortEgress, PublishedPorts, open_egress};
@@ -26,6 +26,10 @@ pub(crate) struct RunPlan {
     pub(crate) subnets: Vec<Subnet>,
     /// Whether the namespaces are let out of the host.
     pub(crate) masquerade: bool,
+    /// Who answers the namespaces' questions for names.
+    pub(crate) resolvers: Vec<IpAddr>,
+    /// Ports that lead to a proxy of the host.
+    pub(crate) redirects: Vec<Redirect>,
     /// The ports of the host that lead in.
     pub(crate) published: Vec<Publication>,
     /// Where the namespaces may send to; `None` for everywhere.
@@ -92,11 +96,6 @@ impl RunPlan {
         }
         let (topology, bridge, masquerade) = (arguments.topology, arguments.bridge, arguments.masquerade);
         let published = published(&arguments.publish, &members)?;
-        if !has_host && (masquerade || !published.is_empty()) {
-            return Err(Failure::usage(
-                "--topology pair has no host, which alone can let anything out (--masquerade) or in (--publish)",
-            ));
-        }
         if !has_host && arguments.egress.is_some() {
             return Err(Failure::usage("--topology pair has no ports of a bridge, where --egress is judged"));
         }
@@ -112,12 +111,43 @@ impl RunPlan {
             return Err(Failure::usage(message));
         }
         let (bridge_mac, limits) = (MacAddress::local(random), arguments.limit.unwrap_or_default());
-        Ok(Self { topology, members, bridge, bridge_mac, subnets, masquerade, published, egress, limits })
+        let plan = Self {
+            topology,
+            members,
+            bridge,
+            bridge_mac,
+            subnets,
+            masquerade,
+            resolvers: arguments.resolver.clone(),
+            redirects: arguments.redirect.clone(),
+            published,
+            egress,
+            limits,
+        };
+        plan.check_way_out()?;
+        Ok(plan)
     }
 
     /// Whether anything is let out of the host, or in.
     pub(crate) fn has_way_out(&self) -> bool {
-        self.masquerade || !self.published.is_empty()
+        self.masquerade || !self.published.is_empty() || !self.redirects.is_empty()
+    }
+
+    fn check_way_out(&self) -> Result<(), Failure> {
+        if !self.has_host() && self.has_way_out() {
+            return Err(Failure::usage(
+                "--topology pair has no host, which alone can let anything out (--masquerade, --redirect) or in (--publish)",
+            ));
+        }
+        if !self.has_way_out() && !self.resolvers.is_empty() {
+            return Err(Failure::usage("--resolver takes --masquerade, --publish or --redirect"));
+        }
+        let options = NatOptions {
+            resolvers: self.resolvers.clone(),
+            redirects: self.redirects.clone(),
+            ..NatOptions::new(0, self.bridge_mac, self.subnets.iter().map(|subnet| subnet.net).collect())
+        };
+        options.check().map_err(|error| Failure::usage(error.to_string()))
     }
 
     /// How many ports there will be.

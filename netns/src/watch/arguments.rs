@@ -1,7 +1,7 @@
 //! How to show what passes, as it is asked for on the command line.
 
+use super::list_limit::ListLimit;
 use super::metrics::ListenAddress;
-use super::pair_limit::PairLimit;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) struct WatchArguments {
     pub(crate) once: bool,
     /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
     #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
-    pub(crate) pairs: PairLimit,
+    pub(crate) pairs: ListLimit,
     /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's, :PORT every address's, and 0 one that the kernel chooses and that is printed.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<ListenAddress>,
@@ -40,6 +40,10 @@ pub(crate) struct WatchArguments {
     /// Count too what passes by where it comes from and goes to: the host, sandboxes, private networks, the internet, the link.
     #[arg(long)]
     pub(crate) scopes: bool,
+    /// Count too what was decided of each frame, by destination, and list the N to which most was sent, or all [default: 100, as text 16].
+    #[arg(long, value_name = "N|all", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "with and without a number")]
+    pub(crate) verdicts: Option<Option<ListLimit>>,
     /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,

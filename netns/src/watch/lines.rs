@@ -1,8 +1,9 @@
 //! What passes, as lines: tables for people, or JSON objects.
 
 use super::change::{self, unmatched};
+use super::destinations;
 use super::heads::{distinct, short};
-use super::pair_limit::PairLimit;
+use super::list_limit::ListLimit;
 use super::violation::{self, reasons};
 use crate::failure::Failure;
 use crate::outlet::Outlet;
@@ -35,7 +36,9 @@ pub(super) struct Lines<'a> {
     /// Whether counters are left out.
     pub(super) quiet: bool,
     /// How many pairs a reading lists in JSON.
-    pub(super) pairs: PairLimit,
+    pub(super) pairs: ListLimit,
+    /// How many destinations a reading lists, if a number was given.
+    pub(super) verdicts: Option<ListLimit>,
     pub(super) started: Instant,
     /// What the ports were called when they were spoken of last, by their index.
     pub(super) names: HashMap<u32, IfName>,
@@ -135,7 +138,7 @@ impl Lines<'_> {
         }
         let time = now.taken - self.started;
         if self.json {
-            json_line(self.out, &json(now, time.as_secs_f64(), self.pairs))?;
+            json_line(self.out, &json(now, time.as_secs_f64(), self.pairs, self.verdicts))?;
             return Ok(true);
         }
         writeln!(self.out)?;
@@ -143,6 +146,7 @@ impl Lines<'_> {
         self.violations(now)?;
         self.over_limits(now)?;
         self.scopes(now)?;
+        destinations::print(self.out, now, self.verdicts)?;
         self.pairs(now)?;
         self.out.flush()?;
         Ok(true)
@@ -312,7 +316,7 @@ fn label_beside(port: &PortIdentity) -> String {
     if port.name.as_str().contains(&label) { String::new() } else { label }
 }
 
-fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
+fn json(now: &Reading, seconds: f64, limit: ListLimit, verdicts: Option<ListLimit>) -> Value {
     let ends = now.ends();
     let ports: Vec<Value> = now.ports.iter().map(port_json).collect();
     let pairs = match limit.number() {
@@ -321,15 +325,21 @@ fn json(now: &Reading, seconds: f64, limit: PairLimit) -> Value {
     };
     let left_out = now.pairs.len() - pairs.len();
     let pairs: Vec<Value> = pairs.iter().map(|pair| pair_json(pair, &ends)).collect();
-    json!({
+    let mut json = json!({
         "type": "counters", "t": (seconds * 1e3).round() / 1e3, "counters": now.counted_by.name(), "ports": ports,
         "pairs": pairs, "pairs_left_out": left_out,
         "lost_pairs": { "packets": now.lost.packets, "bytes": now.lost.bytes },
-    })
+    });
+    if destinations::are_counted(now) {
+        let (listed, left_out) = destinations::busiest(now, verdicts.unwrap_or(destinations::LISTED));
+        json["verdicts"] = listed.iter().map(|verdict| destinations::json(verdict, &ends)).collect();
+        json["verdicts_left_out"] = left_out.into();
+    }
+    json
 }
 
 fn port_json(port: &PortReading) -> Value {
-    let PortReading { info, counters, violations, lost, limits, scopes } = port;
+    let PortReading { info, counters, violations, lost, limits, scopes, lost_verdicts } = port;
     let mut json = json!({
         "port": info.name.as_str(), "namespace": info.behind.namespace().label(),
         "container": info.behind.container(), "ifindex": info.ifindex,
@@ -342,6 +352,9 @@ fn port_json(port: &PortReading) -> Value {
     if let Some((limits, over)) = limits {
         json["limits"] = limits.to_string().into();
         json["over_limits"] = over_json(over);
+    }
+    if let Some(lost) = lost_verdicts {
+        json["lost_verdicts"] = json!({ "packets": lost.packets, "bytes": lost.bytes });
     }
     if let Some(scopes) = scopes {
         let passed = |scope: TrafficScope| {

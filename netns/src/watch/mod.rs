@@ -2,11 +2,12 @@
 
 pub(crate) mod arguments;
 mod change;
+mod destinations;
 mod heads;
 mod lines;
+mod list_limit;
 mod live;
 pub(crate) mod metrics;
-mod pair_limit;
 mod screenshot;
 mod teller;
 mod violation;
@@ -17,7 +18,9 @@ use crate::outlet::Outlet;
 use crate::output::Printer;
 use crate::signals::Stop;
 use arguments::WatchArguments;
+use list_limit::ListLimit;
 use metrics::Metrics;
+use netns_ebpf::layout::DEFAULT_VERDICTS;
 use netns_ebpf::{Mode, PortChange, PortIdentity, Reading, Violation};
 use std::collections::HashMap;
 use std::io::Write;
@@ -33,8 +36,19 @@ pub(crate) use violation::reasons;
 impl WatchArguments {
     /// Serves metrics, if that is asked for.
     pub(crate) fn metrics(&self, network: &str) -> Result<Option<Metrics>, Failure> {
-        let serve = |address| Metrics::serve(address, network, self.metrics_pairs.unwrap_or(0));
+        let listed = (self.metrics_pairs.unwrap_or(0), self.verdict_limit().unwrap_or(destinations::LISTED));
+        let serve = |address| Metrics::serve(address, network, listed);
         self.metrics.map(serve).transpose()
+    }
+
+    /// For how many destinations there is to be room; 0 if nothing is counted of them.
+    pub(crate) const fn verdict_room(&self) -> u32 {
+        if self.verdicts.is_some() { DEFAULT_VERDICTS } else { 0 }
+    }
+
+    /// How many of them were asked for.
+    fn verdict_limit(&self) -> Option<ListLimit> {
+        self.verdicts.flatten()
     }
 }
 
@@ -112,7 +126,8 @@ pub(crate) fn watch(
     let mut outlet = Outlet::new(out)?;
     let WatchArguments { json, quiet, pairs, .. } = *arguments;
     let (started, names) = (Instant::now(), HashMap::new());
-    let mut lines = lines::Lines { out: &mut outlet, json, quiet, pairs, started, names };
+    let verdicts = arguments.verdict_limit();
+    let mut lines = lines::Lines { out: &mut outlet, json, quiet, pairs, verdicts, started, names };
     let messages = Aside::begin()?;
     let outcome = watch_lines(source, arguments, stop, &mut lines, publish)
         // What happened in the end.

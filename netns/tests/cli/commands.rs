@@ -201,6 +201,61 @@ fn each_of_several_names_is_tried() {
     });
 }
 
+/// A link or a namespace that is not there is the kernel's word, whichever command hears it.
+#[test]
+fn what_does_not_exist_has_the_same_exit_code_in_every_command() {
+    in_host(|_| {
+        let no_link = "error: get link nowhere: No such device (os error 19)\n";
+        let no_namespace =
+            "error: open namespace /var/run/netns/nowhere: No such file or directory (os error 2)\n";
+        for (said, commands) in [
+            (
+                no_link,
+                [
+                    "link show dev nowhere",
+                    "link set dev nowhere up",
+                    "link del dev nowhere",
+                    "addr show dev nowhere",
+                    "addr add 10.0.0.1/24 dev nowhere",
+                    "route add 10.0.0.0/24 dev nowhere",
+                    "route show dev nowhere",
+                    "neigh show dev nowhere",
+                    "bridge link set dev nowhere learning off",
+                    "bridge fdb show dev nowhere",
+                    "tuntap del dev nowhere mode tap",
+                    "stats nowhere",
+                    "observe nowhere --duration 1",
+                ]
+                .as_slice(),
+            ),
+            (
+                no_namespace,
+                &[
+                    "-n nowhere link",
+                    "-n nowhere addr",
+                    "-n nowhere route",
+                    "netns exec nowhere true",
+                    "netns pids nowhere",
+                    "netns set nowhere 5",
+                    "sysctl -n nowhere net.ipv4.ip_forward",
+                    "ping nowhere 127.0.0.1",
+                    "observe -n nowhere br0 --duration 1",
+                    "observe -n nowhere br0 --cleanup",
+                ],
+            ),
+        ] {
+            for command in commands {
+                let done = done(&mut xtask(command));
+                assert_eq!(
+                    (done.code, done.err.as_str(), done.out.as_str()),
+                    (Some(2), said, ""),
+                    "{command}"
+                );
+            }
+        }
+    });
+}
+
 #[test]
 fn what_cannot_be_written_undoes_nothing() {
     in_host(|host| {

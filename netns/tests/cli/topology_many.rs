@@ -66,6 +66,24 @@ fn a_namespace_that_a_process_holds_loses_its_cable_and_it_is_said() {
 }
 
 #[test]
+fn a_process_that_outlives_down_is_reported_though_no_cable_leads_out() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        fs::write(&file, "[namespace.a]\nrun = ['setsid env -i sleep 60 & sleep 0.2']\n[namespace.b]\n")
+            .unwrap();
+        fine("up", &file);
+        tests::eventually("one is left", || ip("netns pids a").lines().count() == 1);
+        let survivor = ip("netns pids a").trim().to_owned();
+        let down = topology("down", &file);
+        tests::signal("KILL", &survivor);
+        assert_eq!(down.code, Some(0), "{}", down.err);
+        let reported = format!("namespace a lives on without its name: process {survivor} is in it\n");
+        assert!(down.err.ends_with(&reported) && down.err.lines().count() == 1, "{}", down.err);
+        assert_eq!(ip("netns"), "");
+    });
+}
+
+#[test]
 fn changes_are_told_as_they_are_made() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");

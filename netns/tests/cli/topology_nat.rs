@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::{in_host, ip, needs_option, oracle, run, until};
+use tests::{in_host, ip, needs_option, oracle, original_destination, run, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const DROPPED: Duration = Duration::from_secs(1);
@@ -69,6 +69,20 @@ routes = [{ to = 'default', via = '10.1.1.254' }]
 fn listen(namespace: &str, port: u16) -> TcpListener {
     let inside = Namespace::open(namespace).unwrap();
     let listener = inside.enter(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// Where a proxy at the bridge's address, port 8443, sees that a client wanted to go.
+fn wanted(from: &Namespace, to: &str, proxy: &TcpListener) -> SocketAddr {
+    let to: SocketAddr = to.parse().unwrap();
+    let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
+    let _client = client.unwrap_or_else(|error| panic!("{to}: {error}"));
+    original_destination(&until("the proxy accepts", || proxy.accept().ok()).0).unwrap()
+}
+
+fn proxy() -> TcpListener {
+    let listener = TcpListener::bind("0.0.0.0:8443").unwrap();
     listener.set_nonblocking(true).unwrap();
     listener
 }
@@ -142,6 +156,90 @@ fn namespaces_get_out_and_published_ports_lead_in() {
     });
 }
 
+/// The link that leads elsewhere is another now: `diff` shows it, and `up` and `watch` see to it; unless the file names it.
+#[test]
+fn the_way_out_follows_the_routes() {
+    in_host(|_| {
+        needs_nat();
+        let (provider, file) = (provider(), lab());
+        let before = state();
+        fine("up", &file);
+        let forwards = || fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n";
+        let vpn = || {
+            ip("link add vpn0 type veth peer name eth1 netns provider");
+            ip("addr add 203.0.113.1/24 dev vpn0");
+            ip("link set vpn0 up");
+            ip("-n provider addr add 203.0.113.2/24 dev eth1");
+            ip("-n provider link set eth1 up");
+            ip("route replace default via 203.0.113.2");
+        };
+        vpn();
+        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", &file);
+        assert!(forwards());
+        assert_eq!(fine("diff", &file), "");
+        let (outside, ns1) = (listen("provider", 80), Namespace::open("ns1").unwrap());
+        assert_eq!(seen(&ns1, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
+
+        // It goes, and another of its name comes.
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+        assert_eq!(fine("diff", &file), "");
+        let mut watch = Watched::start("watch --json --interval 0.2 /run/lab.toml");
+        vpn();
+        let line = watch.line("enforcement", |line| line["type"] == "enforcement");
+        assert_eq!((line["what"].as_str(), forwards()), (Some("~ host/br0: masquerade"), true));
+        watch.end("INT");
+        assert_eq!(fine("diff", &file), "");
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+
+        edit(&file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
+        fine("up", &file);
+        vpn();
+        assert_eq!(fine("diff", &file), "");
+        assert!(!forwards());
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+        drop((ns1, outside, provider));
+        fine("down", &file);
+        assert_eq!(state(), before);
+    });
+}
+
+/// Namespaces that reach a proxy and nothing else; and what becomes of it when the file changes.
+#[test]
+fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
+    in_host(|_| {
+        needs_nat();
+        let (provider, file) = (provider(), lab());
+        let before = state();
+        edit(&file, "masquerade = true\npublish", "redirect = ['443:8443']\n#");
+        assert!(fine("up", &file).contains("+ host/br0: redirect\n"));
+        assert_eq!(fine("diff", &file), "");
+        assert!(fine("show", &file).contains("host/br0: redirect 443:8443/tcp\n"));
+        let (ns1, proxy) = (Namespace::open("ns1").unwrap(), proxy());
+        assert_eq!(wanted(&ns1, "198.51.100.7:443", &proxy).to_string(), "198.51.100.7:443");
+        let server = listen("provider", 80);
+        let dropped = ns1.enter(|| TcpStream::connect_timeout(&"192.0.2.2:80".parse().unwrap(), DROPPED));
+        assert_eq!(dropped.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+
+        edit(&file, "'443:8443'", "'80:8443', '53:5353/udp']\nmasquerade = true\n#");
+        assert!(fine("up", &file).starts_with("~ host/br0: masquerade\n"));
+        assert_eq!(wanted(&ns1, "192.0.2.2:80", &proxy).to_string(), "192.0.2.2:80");
+        edit(&file, "'80:8443', ", "");
+        fine("up", &file);
+        let _ = seen(&ns1, "192.0.2.2:80", &server);
+        edit(&file, "redirect = ['53:5353/udp']", "resolvers = ['192.0.2.2']");
+        fine("up", &file);
+        assert!(fine("show", &file).contains("host/br0: resolver 192.0.2.2\n"));
+        assert!(ruleset().contains("udp dport 53 dnat ip to 192.0.2.2"));
+        drop((ns1, provider));
+        fine("down", &file);
+        assert_eq!(state(), before);
+    });
+}
+
 #[test]
 fn a_port_that_is_anothers_lets_all_of_it_be_undone() {
     in_host(|host| {
@@ -201,6 +299,19 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
             ),
             ("addresses = ['10.1.1.254/24', 'fd11::ffff/64']\n", "", "2:14: host/br0 has no address"),
             ("masquerade = true\npublish", "open_forward_chains = true\n#", "3:23: nothing is let out or in"),
+            ("masquerade = true\npublish", "resolvers = ['192.0.2.2']\n#", "3:14: nothing is let out or in"),
+            (
+                "masquerade = true",
+                "redirect = ['443:8443', '443']",
+                "3:25: make the way out of \"443\": expected \"PORT:PORT[/tcp",
+            ),
+            (
+                "masquerade = true",
+                "redirect = ['443:1', '443:2']",
+                "443:2/tcp: the port is redirected already",
+            ),
+            ("masquerade = true", "resolvers = ['127.0.0.1']", "3:14: "),
+            ("masquerade = true", "resolvers = ['provider']", "\"provider\" is no address of a resolver"),
             (
                 "masquerade = true",
                 "namespace = 'ns1'\nmasquerade = true",
@@ -222,17 +333,18 @@ fn a_run_lets_its_namespaces_out_and_others_in() {
         needs_nat();
         let provider = provider();
         let before = state();
-        let outside = listen("provider", 80);
+        let (outside, proxy) = (listen("provider", 80), proxy());
         for end in ["INT", "KILL"] {
             let mut run = Watched::start(
                 "run --json --interval 0.2 --subnet6 fd00:7::/64 --masquerade --publish 8080:ns1:80 \
-                 --publish 192.0.2.1:9000-9001:ns2:79/udp",
+                 --publish 192.0.2.1:9000-9001:ns2:79/udp --redirect 443:8443 --resolver 192.0.2.2",
             );
             run.line("counters", |line| line["type"] == "counters");
             let inward = listen("ns1", 80);
             let ns2 = Namespace::open("ns2").unwrap();
             assert_eq!(seen(&ns2, "192.0.2.2:80", &outside).to_string(), "192.0.2.1");
             assert_eq!(seen(&provider, "192.0.2.1:8080", &inward).to_string(), "192.0.2.2");
+            assert_eq!(wanted(&ns2, "198.51.100.7:443", &proxy).to_string(), "198.51.100.7:443");
             drop((inward, ns2));
             run.end(end);
             if end == "KILL" {
@@ -247,6 +359,10 @@ fn a_run_lets_its_namespaces_out_and_others_in() {
             ("--publish [::1]:8080:ns1:80 --subnet6 fd00:7::/64", "[::1]"),
             ("--masquerade --topology pair", "--topology pair has no host"),
             ("--masquerade --isolated", "cannot be used with"),
+            ("--redirect 443", "expected \"PORT:PORT"),
+            ("--redirect 443:1 --redirect 443:2", "the port is redirected already"),
+            ("--redirect 443:8443 --topology pair", "--topology pair has no host"),
+            ("--resolver 192.0.2.2", "--resolver takes --masquerade"),
         ] {
             let refused = done(&mut xtask(&format!("run --duration 0.2 {arguments}")));
             assert_eq!(refused.code, Some(1), "{arguments}");

@@ -88,7 +88,7 @@ pub(crate) const NO_BRIDGE_IN_FOREIGN_NETWORK: Answer = (
      which belongs to another user namespace (unshare --net makes one that does not)",
 );
 /// `observe` where there is nothing to observe.
-pub(crate) const NO_SUCH_BRIDGE: Answer = (1, "error: get link outside: No such device (os error 19)");
+pub(crate) const NO_SUCH_BRIDGE: Answer = (2, "error: get link outside: No such device (os error 19)");
 
 /// `up`, `netns add` and `run` by a user.
 pub(crate) const UP_BY_USER: Answer = (

@@ -28,6 +28,9 @@ pub(crate) struct VmTestArguments {
     /// The program to try [default: this one].
     #[arg(long, value_name = "FILE", conflicts_with = "full")]
     pub(crate) program: Option<PathBuf>,
+    /// How many kernels at once [default: as many as there are processors, since a short round keeps one busy; with --full, one].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
     /// One JSON object on stdout instead of the table.
     #[arg(long)]
     pub(crate) json: bool,

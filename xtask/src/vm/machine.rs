@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,7 +161,10 @@ struct RunFolder(PathBuf);
 
 impl RunFolder {
     fn new(folder: &Path) -> Result<Self, Failure> {
-        let path = folder.join(format!("run-{}", std::process::id()));
+        // Several virtual machines may run at once. A socket's path may be of 107 bytes only.
+        static LATEST: AtomicU32 = AtomicU32::new(0);
+        let number = LATEST.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("run-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).map_err(failed("make", &path))?;
         Ok(Self(path))
     }

@@ -32,14 +32,19 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The kernels that are tried where none is asked for: Debian 12's own, the one that Debian 13 has, and a preemptible one.
 const DEFAULT: [&str; 3] = ["6.1", "6.12", "6.12-rt"];
+/// Held by who prints several lines.
+static LINES: Mutex<()> = Mutex::new(());
 /// What every round runs in.
 const GUEST: &str = include_str!("guest.sh");
 
-/// Boots each kernel, runs the round there, and prints what came of it.
+/// Boots the kernels, runs the round on each, and prints what came of it.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
     netns::require::rights("vm-test", &[netns::require::SYS_ADMIN])?;
     let architecture = arguments.arch;
@@ -63,36 +68,23 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
         [] => DEFAULT.map(str::to_owned).to_vec(),
         names => names.to_vec(),
     };
-    let mut processor = None;
-    let mut reports = Vec::new();
-    for name in &names {
-        let begun = Instant::now();
-        let kernel = Kernel::fetch(&archive, name, architecture, &folder.join("kernels"))?;
-        let name = &kernel.name;
-        let processor = match processor {
-            Some(known) => known,
-            None => *processor.insert(machine::processor(&kernel, &root, &folder, &workspace, &stop)?),
-        };
-        let (report, _) = architecture.report();
-        let environment = round.environment(report, &program, &first_ping, &workspace, &arguments.filter);
-        let script = round.script(&arguments.filter);
-        let files = [("environment", &*environment), ("guest.sh", GUEST), ("round.sh", &*script)];
-        let (memory, root, folder, workspace) = (round.memory(), &*root, &*folder, &*workspace);
-        let machine = Machine { kernel: &kernel, memory, processor, root, folder, workspace, files: &files };
-        let path = folder.join(format!("{name}.log"));
-        let mut log = File::create(&path).map_err(failed("write", &path))?;
-        let how = if processor == Processor::Emulated { "emulated" } else { "on /dev/kvm" };
-        say(format_args!("{name}: {how}; all that it prints is in {}", path.display()));
-        let report = round::follow(
-            &machine,
-            round.limit() * architecture.patience(),
-            &stop,
-            |line| drop(writeln!(log, "{line}")),
-            |outcome| progress(name, outcome),
-        )?;
-        conclude(&report, &machine, begun);
-        reports.push(report);
-    }
+    let fetch = |name: &String| Kernel::fetch(&archive, name, architecture, &folder.join("kernels"));
+    let kernels = names.iter().map(fetch).collect::<Result<Vec<_>, _>>()?;
+    let processor = match kernels.first() {
+        Some(kernel) => machine::processor(kernel, &root, &folder, &workspace, &stop)?,
+        None => Processor::Emulated,
+    };
+    let (report, _) = architecture.report();
+    let environment = round.environment(report, &program, &first_ping, &workspace, &arguments.filter);
+    let script = round.script(&arguments.filter);
+    let files = [("environment", &*environment), ("guest.sh", GUEST), ("round.sh", &*script)];
+    let (memory, root, folder, workspace) = (round.memory(), &*root, &*folder, &*workspace);
+    let limit = round.limit() * architecture.patience();
+    let one = |kernel: &Kernel| {
+        let machine = Machine { kernel, memory, processor, root, folder, workspace, files: &files };
+        try_kernel(&machine, limit, &stop)
+    };
+    let reports = at_once(&kernels, arguments.jobs.map_or_else(|| round.jobs(), usize::from), one)?;
     print(arguments, &reports)?;
     Ok(ExitCode::from(if reports.iter().all(RoundReport::passed) {
         netns::failure::FINE
@@ -101,16 +93,60 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     }))
 }
 
-/// One line a step, and what a failed one printed.
+/// The round on one kernel.
+fn try_kernel(machine: &Machine<'_>, limit: Duration, stop: &Stop) -> Result<RoundReport, Failure> {
+    let begun = Instant::now();
+    let name = &machine.kernel.name;
+    let path = machine.folder.join(format!("{name}.log"));
+    let mut log = File::create(&path).map_err(failed("write", &path))?;
+    let how = if machine.processor == Processor::Emulated { "emulated" } else { "on /dev/kvm" };
+    say(format_args!("{name}: {how}; all that it prints is in {}", path.display()));
+    let report = round::follow(
+        machine,
+        limit,
+        stop,
+        |line| drop(writeln!(log, "{line}")),
+        |outcome| progress(name, outcome),
+    )?;
+    conclude(&report, machine, begun);
+    Ok(report)
+}
+
+/// Does `one` to all items, so many at once; what came of them, in the items' order. After a failure no other one is begun.
+fn at_once<T: Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    one: impl Fn(&T) -> Result<R, Failure> + Sync,
+) -> Result<Vec<R>, Failure> {
+    let queue = Mutex::new(items.iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    let is_over = AtomicBool::new(false);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some((number, item)) = next().filter(|_| !is_over.load(Ordering::Relaxed)) {
+            let outcome = one(item);
+            is_over.fetch_or(outcome.is_err(), Ordering::Relaxed);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
+        }
+    };
+    thread::scope(|scope| (0..jobs.min(items.len())).for_each(|_| drop(scope.spawn(work))));
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// One line a step, and what a failed one printed, in one piece where several kernels are tried at once.
 fn progress(kernel: &str, outcome: &RoundOutcome) {
     let RoundOutcome { step, passed, milliseconds, note, output } = outcome;
     let verdict = if *passed { "ok" } else { "FAILED" };
     let seconds = *milliseconds / 1000;
     let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     say(format_args!("{kernel}: {verdict:6} {seconds:3} s  {step}{note}"));
     for line in output {
         say(format_args!("    {line}"));
     }
+    drop(lines);
 }
 
 /// How a kernel's round ended.
@@ -141,4 +177,33 @@ fn print(arguments: &VmTestArguments, reports: &[RoundReport]) -> Result<(), Fai
 /// Where cargo puts what it makes.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_once;
+    use netns::Failure;
+    use std::sync::Barrier;
+
+    #[test]
+    fn several_are_done_at_once_and_reported_in_order() {
+        // Two at a time meet here, and only if they are at it at once.
+        let meet = Barrier::new(2);
+        let double = |number: &u32| {
+            meet.wait();
+            Ok(2 * number)
+        };
+        assert_eq!(at_once(&[1, 2, 3, 4], 2, double).expect("four"), [2, 4, 6, 8]);
+    }
+
+    #[test]
+    fn after_a_failure_no_other_is_begun() {
+        let begun = std::sync::Mutex::new(Vec::new());
+        let fail = |number: &u32| {
+            begun.lock().expect("no panic").push(*number);
+            if *number == 2 { Err(Failure::usage("two")) } else { Ok(()) }
+        };
+        assert!(at_once(&[1, 2, 3], 1, fail).is_err());
+        assert_eq!(*begun.lock().expect("no panic"), [1, 2]);
+    }
 }

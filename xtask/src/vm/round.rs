@@ -6,6 +6,7 @@ use netns::Failure;
 use netns::signals::Stop;
 use serde::Serialize;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 /// The short round.
@@ -27,6 +28,15 @@ impl Round {
         match self {
             Self::Short => Duration::from_mins(10),
             Self::Full(_) => Duration::from_mins(90),
+        }
+    }
+
+    /// How many virtual machines at once, if nobody says: one step of the short round after the other keeps one processor busy,
+    /// of the tests there are two at a time.
+    pub(super) fn jobs(&self) -> usize {
+        match self {
+            Self::Short => thread::available_parallelism().map_or(1, usize::from),
+            Self::Full(_) => 1,
         }
     }
 

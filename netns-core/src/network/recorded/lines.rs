@@ -47,6 +47,10 @@ pub(super) fn lines(plan: &Plan, options: &NetworkOptions, namespace: &Namespace
     if masquerade {
         let nat = Line::new("nat").with_option(options.connection_limit);
         lines.push(options.resolvers.iter().fold(nat, Line::with));
+        if let Some(uplinks) = &options.uplinks {
+            lines.push(uplinks.iter().fold(Line::new("uplinks"), Line::with));
+        }
+        lines.extend(options.redirects.iter().map(|redirect| Line::new("redirect").with(redirect)));
     }
     lines
 }
@@ -58,6 +62,7 @@ fn millis(time: Duration) -> u64 {
 /// What the lines of a record in this folder say; `None` if they make no sense.
 pub(super) fn read(folder: &Path, lines: &[Line]) -> Option<DescribedNetwork> {
     let line = |key: &str| lines.iter().find(|line| line.key() == key);
+    let of = |key: &'static str| lines.iter().filter(move |line| line.key() == key);
     let (network, subnets, numbers, limits) =
         (line("network")?, line("subnets")?, line("plan")?, line("limits")?);
     let with = line("with")?.texts(0)?;
@@ -83,13 +88,16 @@ pub(super) fn read(folder: &Path, lines: &[Line]) -> Option<DescribedNetwork> {
         masquerade: is("masquerade"),
         publish_on_loopback: is("published-on-loopback"),
         open_forward_chains: is("open-forward-chains"),
-        sysctls: lines
-            .iter()
-            .filter(|line| line.key() == "sysctl")
+        sysctls: of("sysctl")
             .map(|line| Some((line.text(0)?.to_owned(), line.text(1)?.to_owned())))
             .collect::<Option<_>>()?,
         connection_limit,
         resolvers: resolvers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
+        uplinks: match line("uplinks") {
+            Some(line) => Some(line.texts(0)?.iter().map(|name| name.parse().ok()).collect::<Option<_>>()?),
+            None => None,
+        },
+        redirects: of("redirect").map(|line| line.parse(0)).collect::<Option<_>>()?,
         isolated: is("isolated"),
         broadcast: is("broadcast"),
         ipv6_link_local: is("ipv6-link-local"),

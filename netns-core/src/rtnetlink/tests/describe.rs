@@ -4,8 +4,8 @@ use crate::rtnetlink::describe::{attribute_name, attribute_path, describe};
 use crate::rtnetlink::link::kind::IFLA_BR_AGEING_TIME;
 use crate::rtnetlink::link::port::IFLA_BRPORT_LEARNING;
 use crate::wire::{
-    AttributeWriter, Batch, IfAddrMsg, IfInfoMsg, Message, Messages, NdMsg, Random, RtMsg, TC_H_MIN_EGRESS,
-    TC_H_MIN_INGRESS, TCA_BPF_FD, TcMsg, VETH_INFO_PEER,
+    AttributeWriter, Batch, IfAddrMsg, IfInfoMsg, Message, Messages, NETNSA_FD, NETNSA_NSID, NdMsg, Random,
+    RtGenMsg, RtMsg, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, TCA_BPF_FD, TcMsg, VETH_INFO_PEER,
 };
 use bytemuck::Pod;
 
@@ -126,6 +126,18 @@ fn requests_for_qdiscs_and_filters_in_words() {
         "delete filter | any kind on egress of interface 5"
     );
     assert_eq!(sentence(9999, 0, &header(0), |_| {}), "netlink request 9999 | ");
+}
+
+#[test]
+fn requests_for_namespace_ids_in_words() {
+    let fd = |attributes: &mut AttributeWriter<'_>| attributes.value(NETNSA_FD, 7);
+    let header = RtGenMsg::default();
+    assert_eq!(sentence(libc::RTM_GETNSID, 0, &header, fd), "get namespace id | ");
+    let id = |attributes: &mut AttributeWriter<'_>| {
+        attributes.value(NETNSA_NSID, 5);
+        attributes.value(NETNSA_FD, 7);
+    };
+    assert_eq!(sentence(libc::RTM_NEWNSID, 0, &header, id), "assign namespace id | 5");
 }
 
 /// Where in a request the attribute with this path is, by asking for every offset.

@@ -32,6 +32,7 @@ fn reading(ports: &[u16], pairs: &[Pair]) -> Reading {
             lost: crate::Lost::default(),
             limits: None,
             scopes: None,
+            lost_verdicts: None,
         }
     };
     let ports = ports.iter().map(port).collect();

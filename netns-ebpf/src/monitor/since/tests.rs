@@ -41,6 +41,7 @@ fn reading(taken: Instant, ports: &[(u16, u64)]) -> Reading {
             lost: Lost::default(),
             limits: None,
             scopes: None,
+            lost_verdicts: None,
         }
     };
     Reading { taken, ..Reading::of_kernel(ports.iter().map(port).collect()) }

@@ -24,6 +24,12 @@ pub(in crate::watch) enum Pane {
     Pairs,
     /// The latest frames that may not be sent.
     Violations,
+    /// What was decided of frames, by destination.
+    Destinations,
+    /// Where frames went and came from.
+    Scopes,
+    /// Limits, and what was over them.
+    Limits,
 }
 
 /// What keys are for.
@@ -235,6 +241,9 @@ impl App {
             KeyCode::Char('p' | ' ') => self.paused = !self.paused,
             KeyCode::Char('m') => self.show(Pane::Pairs),
             KeyCode::Char('v') => self.show(Pane::Violations),
+            KeyCode::Char('d') => self.show(Pane::Destinations),
+            KeyCode::Char('s') => self.show(Pane::Scopes),
+            KeyCode::Char('l') => self.show(Pane::Limits),
             KeyCode::Enter => self.show(Pane::Port),
             KeyCode::Esc => self.escape(),
             KeyCode::Char('<') | KeyCode::Left => self.sort(self.order.moved(-1)),

@@ -1,7 +1,8 @@
 //! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
 
+use super::super::list_limit::ListLimit;
 use super::series::{counter, family, gauge, label};
-use super::{limits, scopes};
+use super::{destinations, limits, scopes};
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::{Ends, Pair, PortReading, Reading};
 use prometheus::core::{Collector, Desc};
@@ -45,14 +46,16 @@ fn tx(port: &PortReading) -> Traffic {
 pub(super) struct PortFamilies {
     /// What the ports are of, by its present name.
     network: Arc<Mutex<String>>,
-    /// How many pairs are listed at most.
+    /// How many pairs and destinations are listed at most.
     pairs: usize,
+    verdicts: ListLimit,
     reading: Arc<Mutex<Option<Arc<Reading>>>>,
 }
 
 impl PortFamilies {
-    pub(super) fn new(network: &str, pairs: usize) -> Self {
-        Self { network: Arc::new(Mutex::new(network.to_owned())), pairs, reading: Arc::default() }
+    pub(super) fn new(network: &str, (pairs, verdicts): (usize, ListLimit)) -> Self {
+        let network = Arc::new(Mutex::new(network.to_owned()));
+        Self { network, pairs, verdicts, reading: Arc::default() }
     }
 
     pub(super) fn publish(&self, network: &str, reading: Arc<Reading>) {
@@ -98,6 +101,9 @@ impl PortFamilies {
         families.push(self.violations(reading));
         families.extend(limits::families(reading, |port| self.labels(port)));
         families.extend(scopes::families(reading, |port| self.labels(port)));
+        families.extend(destinations::families(reading, self.verdicts, &self.network(), |port| {
+            self.labels(port)
+        }));
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }

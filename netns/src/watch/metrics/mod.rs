@@ -1,5 +1,6 @@
 //! `--metrics`: what passes, for Prometheus, in its text exposition format.
 
+mod destinations;
 mod families;
 mod limits;
 mod scopes;
@@ -7,6 +8,7 @@ mod series;
 mod server;
 
 use super::Losses;
+use super::list_limit::ListLimit;
 use crate::failure::Failure;
 use crate::messages::say;
 use families::PortFamilies;
@@ -52,15 +54,15 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Begins to serve. `pairs` is how many pairs are listed at most, the busiest first.
+    /// Begins to serve. `listed` is how many pairs and destinations are listed at most, the busiest first.
     pub(crate) fn serve(
         ListenAddress(address): ListenAddress,
         network: &str,
-        pairs: usize,
+        listed: (usize, ListLimit),
     ) -> Result<Self, Failure> {
         let failed = |error: prometheus::Error| Failure::Kernel(format!("metrics: {error}"));
         let registry = Registry::new();
-        let ports = PortFamilies::new(network, pairs);
+        let ports = PortFamilies::new(network, listed);
         let options = HistogramOpts::new("netns_setup_seconds", "Time to set up one namespace on its port.")
             .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 12).map_err(failed)?);
         let setup = Histogram::with_opts(options).map_err(failed)?;

@@ -15,6 +15,9 @@ PgUp PgDn g G  by pages, to the ends
 Enter          the selected port: policy, violations, pairs
 m              who sends to whom, as a heat map
 v              the latest frames that may not be sent
+d              by destination, with --verdicts
+s              by scope, with --scopes
+l              limits, what was over them, quotas
 /              show ports with this in their names only
 p  Space       pause; what passes is counted on
 Esc            close the pane, drop the filter

@@ -1,8 +1,11 @@
 //! Drawing the view.
 
+mod destinations;
 mod help;
+mod limits;
 mod pairs;
 mod port;
+mod scopes;
 mod table;
 mod violations;
 
@@ -11,6 +14,7 @@ use crate::output::human;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders};
 
 /// Draws all of it.
 pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
@@ -30,6 +34,9 @@ pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
         Pane::Port => port::draw(app, frame, pane),
         Pane::Pairs => pairs::draw(app, frame, pane),
         Pane::Violations => violations::draw(app, frame, pane),
+        Pane::Destinations => destinations::draw(app, frame, pane),
+        Pane::Scopes => scopes::draw(app, frame, pane),
+        Pane::Limits => limits::draw(app, frame, pane),
     }
     frame.render_widget(foot_line(app, foot), foot);
     if app.mode == ViewMode::Help {
@@ -45,6 +52,14 @@ fn pane_height(app: &App, height: u16) -> u16 {
     // The title, the table's two headings, the foot.
     let table = u16::try_from(app.rows.len()).unwrap_or(u16::MAX).saturating_add(4);
     (height / 2).min(24).max(height.saturating_sub(table))
+}
+
+/// The line above a pane, with its title; and where the pane is.
+fn pane(frame: &mut Frame<'_>, area: Rect, title: Vec<Span<'static>>) -> Rect {
+    let block = Block::new().borders(Borders::TOP).title(Line::from(title));
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    inside
 }
 
 /// What it is of, and everything together.

@@ -1,13 +1,13 @@
 //! The pane of the pairs: who sends how much to whom, as a heat map in the order of the table.
 
 use super::super::app::App;
+use super::pane;
 use crate::output::human;
 use crate::watch::heads::distinct;
 use netns_ebpf::{Ends, Slot};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Block, Borders};
 use std::collections::HashMap;
 
 /// The senders' names.
@@ -23,9 +23,7 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
         let text = format!("no room for {} packets, {} bytes ", human(lost.packets), human(lost.bytes));
         title.push(Span::styled(text, app.theme.warning()));
     }
-    let block = Block::new().borders(Borders::TOP).title(Line::from(title));
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
+    let inside = pane(frame, area, title);
     frame.render_widget(Text::from(lines(app, inside)), inside);
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::app::App;
 use super::super::column::TableRow;
+use super::pane;
 use crate::output::human;
 use netns_ebpf::Pair;
 use netns_ebpf::layout::{Traffic, Violations};
@@ -9,15 +10,12 @@ use netns_ebpf::packet::Reason;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Block, Borders};
 use std::cmp::Reverse;
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let row = app.selected().map(|place| &app.rows[place]);
     let title = row.map_or_else(String::new, |row| format!(" {} ", row.info.name));
-    let block = Block::new().borders(Borders::TOP).title(Span::styled(title, app.theme.title()));
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
+    let inside = pane(frame, area, vec![Span::styled(title, app.theme.title())]);
     if let Some(row) = row {
         frame.render_widget(Text::from(lines(app, row, inside)), inside);
     }
@@ -42,6 +40,16 @@ fn lines(app: &App, row: &TableRow, area: Rect) -> Vec<Line<'static>> {
         let (packets, bytes) = (human(lost.packets), human(lost.bytes));
         let text = format!("{packets} packets, {bytes} bytes that it sent: its share of the table is full");
         lines.push(Line::from(vec![label("no pair"), Span::styled(text, app.theme.warning())]));
+    }
+    if let Some((limits, over)) = port.and_then(|port| port.limits.as_ref()) {
+        lines.push(Line::from(vec![label("limit"), limits.to_string().into()]));
+        let text = format!(
+            "{} packets, of a quota {} bytes are used",
+            human(over.packets()),
+            human(over.used.total)
+        );
+        let style = if over.packets() > 0 { app.theme.warning() } else { app.theme.dim() };
+        lines.push(Line::from(vec![label("over it"), Span::styled(text, style)]));
     }
     if let Some(history) = app.history(row.info.slot) {
         let spark = history.sparkline(usize::from(area.width).saturating_sub(10));

@@ -1,18 +1,16 @@
 //! The pane of the latest frames that a port sent and may not.
 
 use super::super::app::App;
+use super::pane;
 use crate::watch::heads::short;
 use crate::watch::violation::{fate, sender, way};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Block, Borders};
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let heading = " the latest frames that may not be sent ";
-    let block = Block::new().borders(Borders::TOP).title(Span::styled(heading, app.theme.title()));
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
+    let inside = pane(frame, area, vec![Span::styled(heading, app.theme.title())]);
     frame.render_widget(Text::from(lines(app, inside)), inside);
 }
 

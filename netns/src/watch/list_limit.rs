@@ -1,17 +1,17 @@
-//! `--pairs N|all`.
+//! `--pairs N|all`, `--verdicts=N|all`.
 
 use std::str::FromStr;
 
-/// How many pairs are listed at most.
+/// How many are listed at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PairLimit {
+pub(crate) enum ListLimit {
     /// The busiest.
     Busiest(usize),
     /// All of them.
     All,
 }
 
-impl PairLimit {
+impl ListLimit {
     /// The number; `None` if there is no limit.
     pub(super) const fn number(self) -> Option<usize> {
         match self {
@@ -21,7 +21,7 @@ impl PairLimit {
     }
 }
 
-impl FromStr for PairLimit {
+impl FromStr for ListLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

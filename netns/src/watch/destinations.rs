@@ -1,0 +1,80 @@
+//! `--verdicts`: what was decided of the frames that ports sent, by destination.
+
+use super::list_limit::ListLimit;
+use crate::output::human;
+use netns_ebpf::packet::Reason;
+use netns_ebpf::{DestinationVerdict, Ends, PortReading, Reading};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// How many are listed unless a number is given: for programs, and for people.
+pub(super) const LISTED: ListLimit = ListLimit::Busiest(100);
+const SHOWN: ListLimit = ListLimit::Busiest(16);
+
+/// Where a frame was sent: the destination, empty of what is not IP; and the protocol with the port, as rules name services.
+pub(super) fn destination(verdict: &DestinationVerdict) -> [String; 2] {
+    let Some((address, protocol)) = verdict.to else { return [String::new(), "not-ip".to_owned()] };
+    let name = match protocol {
+        1 | 58 => "icmp",
+        6 => "tcp",
+        17 => "udp",
+        132 => "sctp",
+        _ => return [address.to_string(), format!("protocol/{protocol}")],
+    };
+    let service = verdict.port.map_or_else(|| name.to_owned(), |port| format!("{name}/{port}"));
+    [address.to_string(), service]
+}
+
+/// The busiest of a reading, and how many are left out.
+pub(super) fn busiest(now: &Reading, limit: ListLimit) -> (Vec<DestinationVerdict>, usize) {
+    let verdicts = now.verdicts.iter().copied();
+    let listed = DestinationVerdict::busiest(verdicts, limit.number().unwrap_or(usize::MAX));
+    let left_out = now.verdicts.len() - listed.len();
+    (listed, left_out)
+}
+
+/// Whether they are counted.
+pub(super) fn are_counted(now: &Reading) -> bool {
+    now.ports.iter().any(|port| port.lost_verdicts.is_some())
+}
+
+/// For people. `limit` is what was asked for.
+pub(super) fn print(out: &mut impl Write, now: &Reading, limit: Option<ListLimit>) -> io::Result<()> {
+    let (listed, left_out) = busiest(now, limit.unwrap_or(SHOWN));
+    let ends = now.ends();
+    for verdict in &listed {
+        let name = ends.port(verdict.from).map_or_else(String::new, |port| port.info.name.to_string());
+        let [address, service] = destination(verdict);
+        let reason = verdict.decision.reason().map_or("", Reason::name);
+        let decision = verdict.decision.name();
+        let (packets, bytes) = (human(verdict.packets), human(verdict.bytes));
+        writeln!(out, "{name:<15}{packets:>8}{bytes:>8}  {decision:<10} {reason:<8} {address} {service}")?;
+    }
+    if left_out > 0 {
+        writeln!(out, "and {left_out} destinations to which less was sent")?;
+    }
+    for (port, packets) in now.ports.iter().filter_map(lost) {
+        let name = port.info.name;
+        writeln!(out, "{name:<15}{:>8}  had no room in the table of destinations", human(packets))?;
+    }
+    Ok(())
+}
+
+/// How many frames of a port had no room, if any.
+fn lost(port: &PortReading) -> Option<(&PortReading, u64)> {
+    port.lost_verdicts.filter(|lost| lost.packets > 0).map(|lost| (port, lost.packets))
+}
+
+/// One of them, for programs.
+pub(super) fn json(verdict: &DestinationVerdict, ends: &Ends<'_>) -> Value {
+    let port = ends.port(verdict.from);
+    let [_, service] = destination(verdict);
+    json!({
+        "port": port.map(|port| port.info.name.to_string()), "namespace": port.map(|port| port.info.behind.namespace().label()),
+        "destination": verdict.to.map(|(address, _)| address.to_string()), "protocol": verdict.to.map(|(_, number)| number),
+        "destination_port": verdict.port, "service": service,
+        "verdict": verdict.decision.name(), "reason": verdict.decision.reason().map(Reason::name),
+        "packets": verdict.packets, "bytes": verdict.bytes,
+        "first_ns": verdict.first.as_nanos() as u64, "last_ns": verdict.last.as_nanos() as u64,
+    })
+}
