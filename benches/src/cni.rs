@@ -14,6 +14,9 @@ const DEBIANS: &str = "/usr/lib/cni";
 /// Where links to ours are made; `/run` is the bench's own.
 const OURS: &str = "/run/cni-bench";
 
+/// How many ports of the host a chain has for itself.
+const PORTS: u32 = 16_000;
+
 /// Whose plugins, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CniChainKind {
@@ -53,6 +56,8 @@ pub struct CniChain {
     kind: CniChainKind,
     folder: PathBuf,
     serial: u32,
+    /// How many ports of the host each container publishes.
+    ports: u32,
     /// The containers that are there, the oldest first, with the result of each one's `ADD`.
     alive: Vec<(String, u32, Value)>,
 }
@@ -91,7 +96,20 @@ impl CniChain {
             )
             .into());
         }
-        Ok(Self { kind, folder, serial: 0, alive: Vec::new() })
+        Ok(Self { kind, folder, serial: 0, ports: 1, alive: Vec::new() })
+    }
+
+    /// Lets each container publish so many ports, of 16,000 that the chain has, which is to be a multiple of them. If that is
+    /// another number than before, those that are there are detached.
+    ///
+    /// # Errors
+    /// As [`Self::del`].
+    pub fn publish(&mut self, ports: u32) -> Result<()> {
+        if ports != self.ports {
+            self.keep(0)?;
+        }
+        self.ports = ports;
+        Ok(())
     }
 
     /// Attaches a container; how long the chain's processes took, without the namespace.
@@ -153,7 +171,12 @@ impl CniChain {
     ) -> Result<Value> {
         // Each has a bridge and a port of its own kind's.
         let kind = self.kind as u32;
-        let port = 10_000 + kind * 15_000 + number % 15_000;
+        let first = 10_000 + kind * PORTS;
+        let published = (0..self.ports).map(|one| {
+            let port = first + (number * self.ports + one) % PORTS;
+            json!({"hostPort": port, "containerPort": 80 + one, "protocol": "tcp"})
+        });
+        let published: Vec<Value> = published.collect();
         let mut conf = json!({
             "cniVersion": "1.0.0", "name": format!("bench{kind}"), "type": plugin,
             "bridge": format!("cnibench{kind}"), "isGateway": true,
@@ -161,7 +184,7 @@ impl CniChain {
                 "type": "host-local", "dataDir": "/run/cni-bench-data", "subnet": format!("10.{}.0.0/16", 93 + kind),
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
-            "runtimeConfig": {"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]},
+            "runtimeConfig": { "portMappings": published },
         });
         if !previous.is_null() {
             conf["prevResult"] = previous.clone();

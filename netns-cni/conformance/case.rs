@@ -16,6 +16,10 @@ pub(crate) struct ConformanceCase {
     pub(crate) speaks: Option<String>,
     /// Whether it is run for each version, not for the newest alone.
     pub(crate) each: bool,
+    /// Whether it is about plugins that come after others.
+    pub(crate) chained: bool,
+    /// The types of plugins that it is about; of all if there are none.
+    types: Vec<Value>,
     pub(crate) steps: Vec<Value>,
 }
 
@@ -31,11 +35,18 @@ impl ConformanceCase {
             before: text("before"),
             speaks: text("speaks"),
             each: value["each"] == true,
+            chained: value["chained"] == true,
+            types: value["types"].as_array().cloned().unwrap_or_default(),
             steps: value["steps"]
                 .as_array()
                 .cloned()
                 .ok_or_else(|| format!("a case has no steps: {value}"))?,
         })
+    }
+
+    /// Whether it is about plugins of this type.
+    pub(crate) fn is_of_type(&self, name: &Value) -> bool {
+        self.types.is_empty() || self.types.contains(name)
     }
 
     /// Whether it is about this version. Versions are ordered as their texts are, as long as each part has one digit.

@@ -1,6 +1,7 @@
 //! Runs the steps of a case and judges what comes of them.
 
 use crate::case::ConformanceCase;
+use crate::chain;
 use crate::host::{SKIP, shell};
 use crate::plugin::{PluginAnswer, PluginUnderTest, answer};
 use netns_core::{IfName, IpNet, Namespace, RouteSocket, address, link, route};
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Judge<'a> {
     plugin: &'a PluginUnderTest,
     version: &'a str,
+    /// Whether the plugin comes after another one.
+    chained: bool,
     /// The last result of each container's `ADD`.
     results: BTreeMap<String, Value>,
     last: Option<PluginAnswer>,
@@ -53,7 +56,7 @@ pub(crate) fn run(plugin: &PluginUnderTest, case: &ConformanceCase, version: &st
     let ipam = format!("/run/ipam/{IPAM_NAME}");
     fs::write(&ipam, IPAM).map_err(|error| error.to_string())?;
     fs::set_permissions(&ipam, fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
-    let mut judge = Judge { plugin, version, results: BTreeMap::new(), last: None };
+    let mut judge = Judge { plugin, version, chained: case.chained, results: BTreeMap::new(), last: None };
     for (number, step) in case.steps.iter().enumerate() {
         judge.step(step).map_err(|why| match why.strip_prefix(SKIP) {
             Some(_) => why,
@@ -68,6 +71,12 @@ impl Judge<'_> {
         match step["do"].as_str() {
             Some("shell") => shell(step["run"].as_str().unwrap_or_default()),
             Some("call") => self.call(step),
+            Some("interface") => {
+                let result = chain::make_interface(self.version)?;
+                self.results.insert("a".to_owned(), result);
+                Ok(())
+            }
+            Some("damage") => chain::damage(),
             Some("parallel") => self.parallel(step),
             Some("kill") => self.kill(step),
             Some("inside") => self.inside(step),
@@ -109,7 +118,8 @@ impl Judge<'_> {
         let mut conf = self.plugin.conf.clone();
         conf["name"] = json!("conformance");
         conf["cniVersion"] = json!(self.version);
-        let wants_previous = matches!(command, "DEL" | "CHECK") && step["previous"] != "none";
+        let gets_one = matches!(command, "DEL" | "CHECK") || command == "ADD" && self.chained;
+        let wants_previous = gets_one && step["previous"] != "none";
         if let Some(result) = self.results.get(Self::container(step)).filter(|_| wants_previous) {
             conf["prevResult"] = result.clone();
         }
@@ -196,6 +206,10 @@ impl Judge<'_> {
             return wrong("cniVersion is not the one of the input");
         }
         let container = Self::container(step);
+        let previous = self.results.get(container).filter(|_| self.chained);
+        if previous.is_some_and(|previous| !chain::is_handed_on(previous, result)) {
+            return wrong("it is not the result of the plugin before");
+        }
         let sandbox = format!("/run/netns/{container}");
         let interfaces = result["interfaces"].as_array().cloned().unwrap_or_default();
         let inside: Vec<usize> = interfaces

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod case;
+mod chain;
 mod host;
 mod judge;
 mod plugin;
@@ -58,6 +59,9 @@ fn run(arguments: &ConformanceArguments) -> Result<bool, String> {
             let is_a_name = cases.iter().any(|case| case.id == *only);
             if is_a_name { case.id == *only } else { case.id.contains(only.as_str()) }
         };
+        if case.chained != arguments.chained || !case.is_of_type(&plugin.conf["type"]) {
+            continue;
+        }
         if !arguments.only.as_ref().is_none_or(is_meant) {
             continue;
         }

@@ -7,6 +7,7 @@
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
 use netns_core::record::RecordFile;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,7 @@ pub(crate) fn tidy(network: &str) {
 }
 
 /// The attachments of the network that this plugin has on record, each a container and its interface.
-pub(crate) fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>> {
+fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>> {
     let folder = folder(network);
     let failed = |error: std::io::Error| CniFailure::of_file("read", &folder, &error);
     let entries = match fs::read_dir(&folder) {
@@ -100,6 +101,18 @@ pub(crate) fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>
         attachments.extend(parts);
     }
     Ok(attachments)
+}
+
+/// The records of this plugin and the request's network that are of none of these attachments, each locked as long as it is kept.
+pub(crate) fn stale(
+    request: &PluginRequest,
+    plugin: &str,
+    valid: &BTreeSet<(String, String)>,
+) -> Outcome<impl Iterator<Item = Outcome<RecordFile>>> {
+    let all = list(&request.network, plugin)?.into_iter();
+    Ok(all.filter(|attachment| !valid.contains(attachment)).filter_map(move |(container, interface)| {
+        find(&request.about(container, interface), plugin).transpose()
+    }))
 }
 
 /// The record of a bridge that was made for networks.

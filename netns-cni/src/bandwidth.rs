@@ -215,16 +215,8 @@ pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     let valid = request.valid_attachments()?;
     let mut socket = RouteSocket::open()?;
     let mut failures = Vec::new();
-    for attachment in attachments::list(&request.network, PLUGIN)? {
-        if valid.contains(&attachment) {
-            continue;
-        }
-        let (container, interface) = attachment;
-        match attachments::find(&request.about(container, interface), PLUGIN) {
-            Ok(Some(record)) => failures.extend(undo(request, &mut socket, record).err()),
-            Ok(None) => {}
-            Err(failure) => failures.push(failure),
-        }
+    for record in attachments::stale(request, PLUGIN, &valid)? {
+        failures.extend(record.and_then(|record| undo(request, &mut socket, record)).err());
     }
     attachments::tidy(&request.network);
     CniFailure::all(failures)

@@ -228,17 +228,8 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     let valid = request.valid_attachments()?;
     let mut failures = Vec::new();
-    for attachment in attachments::list(&request.network, PLUGIN)? {
-        if valid.contains(&attachment) {
-            continue;
-        }
-        let (container, interface) = attachment;
-        match attachments::find(&request.about(container, interface), PLUGIN) {
-            Ok(record) => {
-                failures.extend(record.and_then(|record| record.remove().err()).map(CniFailure::from));
-            }
-            Err(failure) => failures.push(failure),
-        }
+    for record in attachments::stale(request, PLUGIN, &valid)? {
+        failures.extend(record.and_then(|record| Ok(record.remove()?)).err());
     }
     attachments::tidy(&request.network);
     CniFailure::all(failures)

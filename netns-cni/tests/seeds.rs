@@ -142,14 +142,58 @@ const SEEDS: [(&str, &[&str]); 43] = [
     ),
 ];
 
+/// The same of the cases of a plugin that comes after others, with `portmap`.
+const CHAINED: [(&str, &[&str]); 12] = [
+    ("if command == 'ADD': changed(lambda a: a.pop('dns'))", &["chain-hands-on"]),
+    ("if command == 'DEL' and 'prevResult' not in conf: fail()", &["chain-del-no-prevresult"]),
+    (
+        "if command == 'DEL' and not os.path.exists('/run/added'): fail()\nif command == 'DEL': os.remove('/run/added')\nif command == 'ADD': open('/run/added', 'w')",
+        &["chain-del-twice", "chain-del-never-added"],
+    ),
+    ("if command == 'DEL' and sh('ip -n a link show eth0'): fail()", &["chain-del-interface-gone"]),
+    ("if command == 'DEL' and sh('nft list table inet netns-cni'): fail()", &["chain-del-damaged"]),
+    (
+        "if command == 'DEL' and not os.path.exists(environment.get('CNI_NETNS', '/')): fail()",
+        &["chain-del-namespace-gone"],
+    ),
+    (
+        "if command == 'ADD' and os.path.exists('/run/added'): fail()\nif command == 'ADD': open('/run/added', 'w')",
+        &["chain-add-after-del"],
+    ),
+    ("if command == 'CHECK': fail()", &["chain-check", "chain-gc-keeps"]),
+    ("if command == 'CHECK': end()", &["chain-check-damaged", "chain-check-no-prevresult"]),
+    ("if command == 'GC': end()", &["chain-gc-removes"]),
+    (
+        "if command == 'GC' and os.path.exists('/run/collected'): fail()\nif command == 'GC': open('/run/collected', 'w')",
+        &["chain-gc-twice"],
+    ),
+    ("if command == 'STATUS': fail(50)", &["chain-status"]),
+];
+
+/// Plugins that come after others, with a configuration by which each has something to do.
+const AFTER_OTHERS: [(&str, &str); 4] = [
+    (
+        "portmap",
+        r#"{"type": "portmap", "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}"#,
+    ),
+    ("firewall", r#"{"type": "firewall", "backend": "iptables", "ingressPolicy": "same-bridge"}"#),
+    (
+        "bandwidth",
+        r#"{"type": "bandwidth", "ingressRate": 8000, "ingressBurst": 80000, "egressRate": 8000, "egressBurst": 80000}"#,
+    ),
+    ("tuning", r#"{"type": "tuning", "mtu": 1400}"#),
+];
+
 /// A configuration that every seed is tried with.
 const CONF: &str = r#"{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipam": {"type": "host-local",
   "ranges": [[{"subnet": "10.88.1.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}"#;
 
+const BRIDGE: (&str, &str) = ("bridge", CONF);
+
 /// The lines of TAP that the program writes for the plugin with this defect, of these cases.
-fn tap(defect: &str, only: Option<&str>) -> Vec<String> {
+fn tap((name, json): (&str, &str), defect: &str, only: Option<&str>) -> Vec<String> {
     let scratch = Scratch::new();
-    let (plugin, conf) = (scratch.path().join("bridge"), scratch.path().join("conf.json"));
+    let (plugin, conf) = (scratch.path().join(name), scratch.path().join("conf.json"));
     if defect.is_empty() {
         symlink(env!("CARGO_BIN_EXE_netns-cni"), &plugin).expect("a link");
     } else {
@@ -160,9 +204,12 @@ fn tap(defect: &str, only: Option<&str>) -> Vec<String> {
         fs::write(&plugin, script).expect("a script");
         fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("chmod");
     }
-    fs::write(&conf, CONF).expect("a file");
+    fs::write(&conf, json).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
     command.arg(&plugin).arg("--conf").arg(&conf);
+    if name != "bridge" {
+        command.arg("--chained");
+    }
     if let Some(only) = only {
         command.args(["--only", only, "--stop"]);
     }
@@ -177,9 +224,10 @@ fn each_case_fails_for_a_defect_of_its_own() {
     in_host(|_| {
         // They are what the program itself calls.
         let _ = (oracle("unshare"), oracle("strace"), oracle("mount"));
-        for (defect, cases) in SEEDS {
-            for case in cases {
-                let lines = tap(defect, Some(case));
+        let chained = CHAINED.iter().map(|seed| (AFTER_OTHERS[0], seed));
+        for (plugin, (defect, cases)) in SEEDS.iter().map(|seed| (BRIDGE, seed)).chain(chained) {
+            for case in *cases {
+                let lines = tap(plugin, defect, Some(case));
                 let failed = lines.iter().any(|line| {
                     let id = line.strip_prefix("not ok ").and_then(|rest| rest.split(' ').nth(2));
                     id == Some(case)
@@ -194,13 +242,17 @@ fn each_case_fails_for_a_defect_of_its_own() {
 #[test]
 fn no_case_fails_for_ours_and_each_has_a_seed() {
     in_host(|_| {
-        let lines = tap("", None);
-        let failed: Vec<&String> = lines.iter().filter(|line| line.starts_with("not ok")).collect();
-        assert!(failed.is_empty(), "{failed:?}");
-        let mut ids: Vec<&str> = lines
+        let mut all = Vec::new();
+        for plugin in AFTER_OTHERS.into_iter().chain([BRIDGE]) {
+            let lines = tap(plugin, "", None);
+            let failed: Vec<&String> = lines.iter().filter(|line| line.starts_with("not ok")).collect();
+            assert!(failed.is_empty(), "{}: {failed:?}", plugin.0);
+            all.extend(lines);
+        }
+        let mut ids: Vec<&str> = all
             .iter()
             .filter_map(|line| line.strip_prefix("ok ")?.split(' ').nth(2))
-            .filter(|id| !SEEDS.iter().any(|(_, cases)| cases.contains(id)))
+            .filter(|id| !SEEDS.iter().chain(&CHAINED).any(|(_, cases)| cases.contains(id)))
             .collect();
         ids.dedup();
         // Of the list that decides what is run at all: a version that is left out there is not tried.

@@ -151,12 +151,9 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
     let mut socket = RouteSocket::open()?;
     let mut failures = Vec::new();
     let mut stale = Vec::new();
-    for (container, interface) in attachments::list(&request.network, PLUGIN)? {
-        if valid.contains(&(container.clone(), interface.clone())) {
-            continue;
-        }
-        match attachments::find(&request.about(container, interface), PLUGIN) {
-            Ok(record) => stale.extend(record),
+    for record in attachments::stale(request, PLUGIN, &valid)? {
+        match record {
+            Ok(record) => stale.push(record),
             Err(failure) => failures.push(failure),
         }
     }

@@ -107,7 +107,7 @@ fn a_network_has_a_policy() {
         second.check(ONE, &result).fine();
         other.check(three, &third).fine();
 
-        let mut monitor = held("cni0").expect("a program");
+        let monitor = held("cni0").expect("a program");
         let [of_one, of_two, of_three] =
             [&result, &two, &third].map(|result| monitor.egress_of(slot(result)).unwrap().expect("a policy"));
         assert_eq!(of_one, of_two);
