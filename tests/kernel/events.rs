@@ -73,7 +73,11 @@ fn what_a_bridge_says_of_its_ports_is_no_event_of_links() {
         next(&mut events, "the last change", |event| match event {
             Event::Link(link) => {
                 let kind = if link.name == name("br0") { "bridge" } else { "veth" };
-                assert_eq!((link.kind.as_deref(), link.qdisc.as_deref()), (Some(kind), Some("noop")), "{link:?}");
+                assert_eq!(
+                    (link.kind.as_deref(), link.qdisc.as_deref()),
+                    (Some(kind), Some("noop")),
+                    "{link:?}"
+                );
                 seen += 1;
                 link.name == name("last")
             }

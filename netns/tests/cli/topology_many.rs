@@ -69,7 +69,8 @@ fn a_namespace_that_a_process_holds_loses_its_cable_and_it_is_said() {
 fn a_process_that_outlives_down_is_reported_though_no_cable_leads_out() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
-        fs::write(&file, "[namespace.a]\nrun = ['setsid env -i sleep 60 & sleep 0.2']\n[namespace.b]\n").unwrap();
+        fs::write(&file, "[namespace.a]\nrun = ['setsid env -i sleep 60 & sleep 0.2']\n[namespace.b]\n")
+            .unwrap();
         fine("up", &file);
         tests::eventually("one is left", || ip("netns pids a").lines().count() == 1);
         let survivor = ip("netns pids a").trim().to_owned();
