@@ -2,7 +2,7 @@
 
 use crate::error::Operation;
 use crate::{Error, Result};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 /// `IFNAMSIZ`: a name and the NUL that ends it.
@@ -112,7 +112,7 @@ impl fmt::Display for IfName {
         for chunk in self.as_bytes().utf8_chunks() {
             text.push_str(chunk.valid());
             for byte in chunk.invalid() {
-                text.push_str(&format!("\\x{byte:02x}"));
+                write!(text, "\\x{byte:02x}")?;
             }
         }
         formatter.pad(&text)
