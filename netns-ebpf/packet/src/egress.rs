@@ -12,7 +12,6 @@
 mod rule;
 
 use super::fragment::{MORE, OFFSET};
-use super::layout::ConversationKey;
 use super::{Facts, Span, Steps, ethernet, icmp, ipv6, protocol};
 
 pub use rule::{EgressList, EgressPrefix, EgressRule, NoEgressList, NoEgressRule};
@@ -216,7 +215,7 @@ impl EgressPacket {
     /// What it begins with the port that it goes to, if it begins something: a TCP connection, a datagram of UDP (each of
     /// them, since nothing shows which is the first), an echo request.
     #[inline(always)]
-    pub fn opens<B: Steps + ?Sized>(&self, frame: &B) -> Option<([u16; 2], u64)> {
+    pub fn opens<B: Steps + ?Sized>(&self, frame: &B) -> Option<([u16; 2], u32)> {
         use super::layout::{DATAGRAM_TIME, STREAM_TIME};
 
         if !self.has_ports {
@@ -230,6 +229,22 @@ impl EgressPacket {
             protocol::ICMPV6 if to as u8 == ECHO_REQUEST6 => Some(([from, 0], DATAGRAM_TIME)),
             _ => None,
         }
+    }
+
+    /// Whether it asks a group, or all hosts of a network, by UDP. What of those are in a network that is longer than /24,
+    /// and not in a frame to a group, it does not show.
+    #[inline(always)]
+    pub fn asks_many<B: Steps + ?Sized>(&self, frame: &B) -> bool {
+        const GROUPS6: u8 = 0xFF;
+        if self.protocol != protocol::UDP || !self.has_ports {
+            return false;
+        }
+        let [first, second, third, fourth] = self.destination;
+        let ([leading, ..], [top, .., last]) = (first.to_ne_bytes(), fourth.to_ne_bytes());
+        if frame.load::<1>(0).is_none_or(|[mac]| mac & 1 != 0) || leading == GROUPS6 {
+            return true;
+        }
+        first | second == 0 && third == MAPPED && (top >> 4 == 0xE || last == 0xFF)
     }
 
     /// Whether a TCP segment asks for a connection. One whose flags cannot be read does.
@@ -290,15 +305,6 @@ impl EgressPacket {
         }
         let [a, b, c, d] = frame.word(start)?.to_ne_bytes();
         Some((protocol, [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]))
-    }
-}
-
-impl ConversationKey {
-    /// What a peer began with the port of a slot, by a protocol and between ports, the peer's first.
-    #[inline(always)]
-    #[must_use]
-    pub const fn new(slot: u32, generation: u32, peer: [u32; 4], protocol: u8, ports: [u16; 2]) -> Self {
-        Self { generation, slot, peer, ports, protocol: protocol as u32 }
     }
 }
 

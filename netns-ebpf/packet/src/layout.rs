@@ -4,6 +4,7 @@
 //! (that the committed object was built from this very file) `cargo xtask ebpf check` compares.
 
 mod checksum;
+mod conversation;
 mod egress;
 mod meter;
 mod pairs;
@@ -13,10 +14,15 @@ mod verdicts;
 mod violations;
 
 pub use checksum::{CAST_MARK, CHECKSUM_FIELDS, ChecksumFields, SkbAccess};
+pub use conversation::{
+    CONVERSATION_LINES, CONVERSATION_SEED, CONVERSATION_WAYS, CONVERSATIONS, ConversationLine,
+    ConversationOwner, ConversationSeed, DATAGRAM_TIME, EGRESS_SHARERS, STREAM_TIME, conversation_home,
+    conversation_ports, conversation_share, conversation_time,
+};
 pub use egress::{
-    CONVERSATIONS, CachedDestination, ConversationKey, DATAGRAM_TIME, EGRESS_BITS, EGRESS_CACHE,
-    EGRESS_CACHE_LINES, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, EGRESS_RANGES,
-    EgressEntry, EgressKey, EgressPort, EgressRange, MAX_CONVERSATIONS, STREAM_TIME, is_tunnel,
+    ASKED_PORTS, CachedDestination, EGRESS_BITS, EGRESS_CACHE, EGRESS_CACHE_LINES, EGRESS_EPOCHS,
+    EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, EGRESS_RANGES, EgressEntry, EgressKey, EgressPort,
+    EgressRange, EgressSlot, is_tunnel,
 };
 pub use meter::{
     Bucket, CLOCK_TRIES, COST_SHIFT, METERED, METERS, MOST_AMOUNT, PortMeter, PortWay, QUOTA_EVENTS,

@@ -8,19 +8,17 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_map_lookup_elem};
 use aya_ebpf::programs::TcContext;
 use netns_packet::layout::{
-    CachedDestination, ConversationKey, EGRESS_BITS, EGRESS_CACHE_LINES, EgressEntry, EgressKey, EgressPort,
-    NO_SLOT, STREAM_TIME, control,
+    ASKED_PORTS, CachedDestination, ConversationOwner, DATAGRAM_TIME, EGRESS_BITS, EGRESS_CACHE_LINES,
+    EgressEntry, EgressKey, EgressPort, NO_SLOT, control, conversation_ports,
 };
-use netns_packet::{ChecksumPlace, EgressPacket, Reason};
+use netns_packet::{EgressPacket, Reason};
 
 use crate::Fate;
+use crate::conversations::{self, conversation_begins, conversation_is_on};
 use crate::count;
-use crate::frame::{self, Frame};
-use crate::maps::{
-    CONVERSATIONS, EGRESS_CACHE, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, PREEMPTIBLE,
-};
-use crate::skb::Skb;
-use crate::steps::Judged;
+use crate::frame::Frame;
+use crate::maps::{EGRESS_CACHE, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, PREEMPTIBLE};
+use crate::packet::{judged, read as packet};
 use crate::violation;
 
 /// Whether no policy is looked for. Asked in each function of its own too, which the verifier then need not look at.
@@ -36,7 +34,8 @@ fn port(slot: u32) -> u64 {
         return 0;
     }
     // SAFETY: the word is an aligned one of the map, valid while the program runs; user space stores it whole.
-    let word = EGRESS_PORTS.get_ptr(slot).map_or(0, |word| unsafe { word.read_volatile() });
+    let word =
+        EGRESS_PORTS.get_ptr(slot).map_or(0, |slot| unsafe { (&raw const (*slot).port).read_volatile() });
     if EgressPort::from_word(word).policy == 0 { 0 } else { word }
 }
 
@@ -63,7 +62,7 @@ pub(crate) fn sent(context: &TcContext, slot: u32) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn egress_received(skb: *mut __sk_buff, slot: u32, word: u64) -> u32 {
-    if egress_allowed(skb, word) != 0 || egress_answered(skb, slot, word) != 0 {
+    if egress_allowed(skb, slot, word) != 0 || egress_answered(skb, slot, word) != 0 {
         return 0;
     }
     let is_enforced = EgressPort::from_word(word).is_enforced;
@@ -74,11 +73,12 @@ extern "C" fn egress_received(skb: *mut __sk_buff, slot: u32, word: u64) -> u32 
 /// Whether the policy allows a frame.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn egress_allowed(skb: *mut __sk_buff, word: u64) -> u32 {
+extern "C" fn egress_allowed(skb: *mut __sk_buff, slot: u32, word: u64) -> u32 {
     if are_off() {
         return 1;
     }
     let Some(packet) = packet(skb) else { return 1 };
+    asks(skb, slot, &packet);
     u32::from(!packet.is_misleading && is_allowed(word, &packet))
 }
 
@@ -93,49 +93,72 @@ extern "C" fn egress_answered(skb: *mut __sk_buff, slot: u32, word: u64) -> u32 
     let frame = judged(skb);
     let Some(packet) = packet(skb) else { return 0 };
     let Some((protocol, ports)) = packet.answers(&frame) else { return 0 };
-    let generation = EgressPort::from_word(word).generation;
-    let key = ConversationKey::new(slot, generation, packet.destination, protocol, ports);
-    let Some(until) = CONVERSATIONS.get_ptr_mut(&key) else { return 0 };
-    let now = now();
-    // SAFETY: the value is an aligned word of the map, valid while the program runs: a place that is used again for another
-    // key then has that one's time, which is one by which answers pass as well.
-    unsafe {
-        if until.read_volatile() <= now {
-            return 0;
-        }
-        // What the peer says is not looked at any more, except for the first segment.
-        if protocol == TCP && packet.protocol == TCP {
-            until.write_volatile(now + STREAM_TIME);
-        }
-    }
-    1
+    let [first, second] = halves(packet.destination);
+    let owner = ConversationOwner::new(slot, EgressPort::from_word(word).generation, protocol).word();
+    // What the peer says is not looked at any more, except for the first segment.
+    let kept = u32::from(protocol == TCP && packet.protocol == TCP);
+    conversation_is_on(owner, first, second, conversation_ports(ports), kept)
 }
 
 /// Notes what a frame begins with a port, if the port could not answer otherwise. Only what the host sends or forwards
-/// begins anything: what another port sends says of itself where it comes from, and that port's rules may let it lie.
+/// begins anything: what another port sends says of itself where it comes from, and that port's rules may let it lie. The
+/// same holds if the host passes on what another port sent, perhaps as its own: the frame still carries that port's slot.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn egress_sent(skb: *mut __sk_buff, slot: u32, word: u64) -> u32 {
+    const UDP: u8 = 17;
     if are_off() {
         return 0;
     }
     let Some(packet) = packet(skb) else { return 0 };
     let Some((ports, time)) = packet.opens(&judged(skb)) else { return 0 };
     let (protocol, port) = packet.answer();
-    if count::sender(&Frame::read(&TcContext::new(skb), slot)) != NO_SLOT
+    let frame = Frame::read(&TcContext::new(skb), slot);
+    if frame.carried != NO_SLOT
+        || count::sender(&frame) != NO_SLOT
         || allows(word, packet.source, protocol, port)
     {
         return 0;
     }
-    let generation = EgressPort::from_word(word).generation;
-    let until = now() + time;
-    let mut key = ConversationKey::new(slot, generation, packet.source, packet.protocol, ports);
-    // A table without room for one more refuses it, and then there is no answer.
-    let _ = CONVERSATIONS.insert(&key, until, 0);
+    let now = conversations::now();
+    let [_, to] = ports;
+    if packet.protocol == UDP
+        && frame.from_ifindex == 0
+        && asked(slot, to).is_some_and(|until| {
+            // SAFETY: the word is an aligned one of the map, valid while the program runs.
+            unsafe { until.read_volatile() > now }
+        })
+    {
+        return 0;
+    }
+    let owner = ConversationOwner::new(slot, EgressPort::from_word(word).generation, packet.protocol).word();
+    let [first, second] = halves(packet.source);
+    conversation_begins(owner, first, second, conversation_ports(ports), now + time);
     // By this one the later fragments of answers pass.
-    key.ports = [0; 2];
-    let _ = CONVERSATIONS.insert(&key, until, 0);
+    conversation_begins(owner, first, second, conversation_ports([0; 2]), now + time);
     0
+}
+
+/// Notes that a port asks a group or everybody: what the host sends to where that came from is an answer, and begins nothing.
+#[inline(always)]
+fn asks(skb: *mut __sk_buff, slot: u32, packet: &EgressPacket) {
+    if !packet.asks_many(&judged(skb)) {
+        return;
+    }
+    let [from, _] = packet.ports;
+    if let Some(until) = asked(slot, from) {
+        // SAFETY: the word is an aligned one of the map, valid while the program runs.
+        unsafe { until.write_volatile(conversations::now() + DATAGRAM_TIME) };
+    }
+}
+
+/// Until when what the host sends to a port of UDP is an answer.
+#[inline(always)]
+fn asked(slot: u32, port: u16) -> Option<*mut u32> {
+    let slot = EGRESS_PORTS.get_ptr_mut(slot)?;
+    let place = u32::from(port) % ASKED_PORTS;
+    // SAFETY: the place is one of the array's, in an element of the map, valid while the program runs.
+    Some(unsafe { (&raw mut (*slot).asked).cast::<u32>().add(place as usize) })
 }
 
 /// Whether a policy allows a packet, as was looked up before or as it says now.
@@ -203,19 +226,6 @@ fn entry<'a>(word: u64, address: [u32; 4]) -> Option<&'a EgressEntry> {
             .cast::<EgressEntry>()
             .as_ref()
     }
-}
-
-/// A packet, as far as it matters here; `None` of what is not IP.
-#[inline(always)]
-pub(crate) fn packet(skb: *mut __sk_buff) -> Option<EgressPacket> {
-    let frame = Frame::read(&TcContext::new(skb), NO_SLOT);
-    EgressPacket::read(&judged(skb), frame::facts(&frame, ChecksumPlace::NONE.to_bits()))
-}
-
-/// A frame of which no rules of the guard's are asked.
-#[inline(always)]
-fn judged(skb: *mut __sk_buff) -> Judged {
-    Judged { skb: Skb(skb), slot: NO_SLOT, control: control::OFF }
 }
 
 #[inline(always)]

@@ -15,6 +15,7 @@
 mod add;
 mod atomic;
 mod checksum;
+mod conversations;
 mod copy;
 mod count;
 mod direct;
@@ -24,6 +25,7 @@ mod host;
 mod log;
 mod maps;
 mod meter;
+mod packet;
 mod pairs;
 mod rules;
 mod scope;

@@ -3,10 +3,10 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, RingBuf};
 use aya_ebpf::macros::btf_map;
 use netns_packet::layout::{
-    CachedDestination, ConversationKey, EgressEntry, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters,
+    CachedDestination, EgressEntry, EgressSlot, Lost, MAX_GROUPS, NEAR_LINKS, PairLine, PortCounters,
     PortMeter, PortRules, QuotaRecord, ScopeCounters, ViolationRecord, Violations,
 };
 
@@ -43,9 +43,9 @@ pub(crate) static VIOLATIONS: Array<Violations, 1, { BPF_F_MMAPABLE as usize }> 
 #[btf_map]
 pub(crate) static GROUPS: Array<u64, { MAX_GROUPS as usize }, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// Which egress policy each port has. Mapped like [`POLICIES`].
+/// Which egress policy each port has, and what is known of it. Mapped like [`POLICIES`].
 #[btf_map]
-pub(crate) static EGRESS_PORTS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+pub(crate) static EGRESS_PORTS: Array<EgressSlot, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// The egress policies. Each is made by user space, however large it is to be.
 #[btf_map]
@@ -58,10 +58,6 @@ pub(crate) static EGRESS_EPOCHS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Ar
 /// What was looked up in them last, per CPU.
 #[btf_map]
 pub(crate) static EGRESS_CACHE: Array<CachedDestination, 1> = Array::new();
-
-/// What others began with a port that may not begin anything with them.
-#[btf_map]
-pub(crate) static CONVERSATIONS: LruHashMap<ConversationKey, u64, 1> = LruHashMap::new();
 
 /// Violations, told.
 #[btf_map]

@@ -14,7 +14,7 @@ const DESTINATION: u8 = 60;
 const ICMPV6: u8 = 58;
 
 /// Destinations of IPv4, and whether they are allowed.
-const IPV4_DESTINATIONS: [(&str, [u8; 4], bool); 19] = [
+const IPV4_DESTINATIONS: [(&str, [u8; 4], bool); 24] = [
     ("the internet", [203, 0, 113, 9], true),
     ("a neighbour", [10, 1, 1, 2], true),
     ("metadata", [169, 254, 169, 254], false),
@@ -34,10 +34,15 @@ const IPV4_DESTINATIONS: [(&str, [u8; 4], bool); 19] = [
     ("a group that routers pass on", [239, 1, 1, 1], false),
     ("everybody", [255; 4], true),
     ("a relay of 6to4", [192, 88, 99, 1], false),
+    ("reserved", [240, 0, 0, 1], false),
+    ("reserved, the last one before everybody", [255, 255, 255, 254], false),
+    ("for benchmarks", [198, 19, 255, 255], false),
+    ("beyond those for benchmarks", [198, 20, 0, 0], true),
+    ("for protocols", [192, 0, 0, 8], false),
 ];
 
 /// Destinations of IPv6, as above.
-const IPV6_DESTINATIONS: [(&str, &str, bool); 20] = [
+const IPV6_DESTINATIONS: [(&str, &str, bool); 29] = [
     ("the internet, IPv6", "2001:db8::9", true),
     ("a neighbour, IPv6", "fd00::2", true),
     ("metadata of AWS, IPv6", "fd00:ec2::254", false),
@@ -58,6 +63,15 @@ const IPV6_DESTINATIONS: [(&str, &str, bool); 20] = [
     ("a local translator", "64:ff9b:1::203.0.113.9", false),
     ("6to4", "2002:a9fe:a9fe::1", false),
     ("Teredo", "2001:0:a9fe:a9fe::1", false),
+    ("metadata, as some translators write it", "::ffff:0:169.254.169.254", false),
+    ("what is discarded", "100::1", false),
+    ("before the IPv6 internet", "1fff::1", false),
+    ("the last of the IPv6 internet", "3fff:f000::1", true),
+    ("beyond the IPv6 internet", "4000::1", false),
+    ("segments", "5f00::1", false),
+    ("in between", "f7ff::1", false),
+    ("before link-local", "fe00::1", false),
+    ("for benchmarks, IPv6", "2001:2::1", false),
 ];
 
 /// A frame, and whether it may be sent.

@@ -1,5 +1,6 @@
 //! Egress policies: where ports may send to. Objects of their own, which any number of ports share.
 
+mod held;
 mod rules;
 mod temporary;
 mod trie;
@@ -12,13 +13,14 @@ use std::time::Duration;
 
 use aya::maps::{ArrayOfMaps, MapData, MapError};
 
+pub(super) use held::HeldEgress;
 pub use rules::{EgressRules, EgressTable};
 
 use super::egress_policy::EgressPolicy;
 use super::load::Maps;
 use super::mapped::MappedArray;
 use super::{Mode, Monitor, MonitorError, Slot};
-use crate::layout::{self, EgressEntry, EgressPort, NO_SLOT};
+use crate::layout::{self, EgressEntry, EgressPort, EgressSlot, NO_SLOT};
 use crate::packet::{EgressList, EgressPrefix};
 use temporary::TemporaryAddresses;
 use trie::EgressTrie;
@@ -29,8 +31,10 @@ const TEMPORARY: u32 = 65_536;
 /// The maps of egress policies, and what is known of each policy.
 #[derive(Debug)]
 pub(super) struct Egress {
-    /// A word for each slot.
+    /// An [`EgressSlot`] for each slot.
     ports: MappedArray,
+    /// How many of them have a policy.
+    sharers: MappedArray,
     policies: Mutex<EgressTries>,
 }
 
@@ -53,10 +57,13 @@ struct KnownEgress {
 impl Egress {
     /// Takes the maps; `None` if no policies are looked for.
     pub(super) fn take(maps: &mut Maps) -> Result<Option<Self>, MonitorError> {
-        let ports = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<u64>())?;
+        let ports = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<EgressSlot>())?;
         let Some(ports) = ports.filter(|ports| ports.len() > 1) else { return Ok(None) };
         let array: ArrayOfMaps<MapData, EgressTrie> = maps.take(layout::EGRESS_POLICIES)?;
         let Some(epochs) = maps.take_mapped_if_there(layout::EGRESS_EPOCHS, size_of::<u64>())? else {
+            return Ok(None);
+        };
+        let Some(sharers) = maps.take_mapped_if_there(layout::EGRESS_SHARERS, size_of::<u64>())? else {
             return Ok(None);
         };
         // Those of the process before.
@@ -73,13 +80,17 @@ impl Egress {
                 Err(error) => return Err(failed("open an egress policy", error)),
             }
         }
-        Ok(Some(Self { ports, policies: Mutex::new(EgressTries { array, epochs, known }) }))
+        Ok(Some(Self { ports, sharers, policies: Mutex::new(EgressTries { array, epochs, known }) }))
     }
 
     /// Forgets what was of a slot, and what others began with its port.
     pub(super) fn reset(&self, slot: Slot) {
         let generation = self.port(slot.get().into()).generation.wrapping_add(1);
         self.set_port(slot.get().into(), EgressPort { generation, ..EgressPort::default() });
+        // Of the generation before, nothing is taken back any more.
+        for word in &self.ports.words(slot.get().into())[1..] {
+            word.store(0, Ordering::Relaxed);
+        }
     }
 
     fn port(&self, slot: usize) -> EgressPort {
@@ -87,7 +98,14 @@ impl Egress {
     }
 
     fn set_port(&self, slot: usize, port: EgressPort) {
-        self.ports.words(slot)[0].store(port.to_word(), Ordering::Release);
+        let before = EgressPort::from_word(self.ports.words(slot)[0].swap(port.to_word(), Ordering::AcqRel));
+        // What others began is shared by those that have a policy.
+        let sharers = &self.sharers.words(0)[0];
+        match (before.policy, port.policy) {
+            (0, 1..) => sharers.fetch_add(1, Ordering::Relaxed),
+            (1.., 0) => sharers.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     fn lock(&self) -> MutexGuard<'_, EgressTries> {

@@ -1,5 +1,6 @@
 //! Loading the object into the kernel.
 
+use std::array;
 use std::collections::HashMap;
 use std::error::Error;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -11,7 +12,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 
 use super::log::LogReader;
 use super::{MonitorError, MonitorOptions, byte_order, cast, kernel_types, machine, probe, refusal};
-use crate::layout;
+use crate::layout::{self, ConversationSeed};
 
 /// The program, compiled. `cargo xtask ebpf build` makes it, `cargo xtask ebpf check` holds it against the source.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../object/netns-ebpf.o");
@@ -53,7 +54,7 @@ pub(super) struct Maps(pub(super) HashMap<String, Map>);
 
 impl Maps {
     /// The names of those that user space uses.
-    pub(super) const NAMES: [&'static str; 21] = [
+    pub(super) const NAMES: [&'static str; 22] = [
         layout::COUNTERS,
         layout::PORTS,
         layout::NEAR,
@@ -68,6 +69,7 @@ impl Maps {
         layout::EGRESS_PORTS,
         layout::EGRESS_POLICIES,
         layout::EGRESS_EPOCHS,
+        layout::EGRESS_SHARERS,
         layout::METERS,
         layout::QUOTA_EVENTS,
         layout::SCOPES,
@@ -156,7 +158,8 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
             layout::EGRESS_CACHE,
             if egress > 0 { cpus.saturating_mul(layout::EGRESS_CACHE_LINES) } else { 1 },
         )
-        .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::MAX_CONVERSATIONS } else { 1 })
+        .override_global(layout::CONVERSATION_SEED, &secret(), true)
+        .map_max_entries(layout::CONVERSATIONS, if egress > 0 { layout::CONVERSATION_LINES } else { 1 })
         .map_max_entries(layout::EVENTS, EVENTS_BYTES)
         .map_max_entries(layout::METERS, if options.limits { slots + 1 } else { 1 })
         .map_max_entries(layout::SCOPES, layout::MAX_SCOPES)
@@ -173,6 +176,12 @@ fn load_object(options: &MonitorOptions, cpus: u32, stamp: u32) -> Result<Ebpf, 
         .map_max_entries(layout::VERDICTS, 1_u32.checked_shl(verdict_bits).unwrap_or(u32::MAX))
         .map_max_entries(layout::VERDICT_SENDERS, if verdict_bits > 0 { slots + 1 } else { 1 })
         .load(object.as_deref().unwrap_or(OBJECT))
+}
+
+/// Numbers that nobody can guess: the hasher of the standard library has its keys from the kernel.
+fn secret() -> ConversationSeed {
+    let state = RandomState::new();
+    array::from_fn(|number| state.hash_one(number))
 }
 
 /// Whether aya found out that the kernel has what the object cannot be loaded without.

@@ -19,8 +19,8 @@ use super::slots::Slots;
 use super::verdicts::VerdictTable;
 use super::{AttachedPorts, Monitor, MonitorError};
 use crate::layout::{
-    self, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters, VerdictLine,
-    Violations,
+    self, EgressSlot, PairLine, PairSender, PairUse, PortCounters, PortMeter, PortRules, ScopeCounters,
+    VerdictLine, Violations,
 };
 use std::sync::Mutex;
 
@@ -67,6 +67,7 @@ impl Monitor {
             (layout::COUNTERS, size_of::<PortCounters>()),
             (layout::POLICIES, size_of::<PortRules>()),
             (layout::VIOLATIONS, size_of::<Violations>()),
+            (layout::EGRESS_PORTS, size_of::<EgressSlot>()),
             (layout::METERS, size_of::<PortMeter>()),
             (layout::SCOPE_COUNTERS, size_of::<ScopeCounters>()),
             (layout::VERDICTS, size_of::<VerdictLine>()),

@@ -7,6 +7,7 @@ mod captured;
 mod checksums;
 mod claims;
 mod constants;
+mod conversations;
 mod copies;
 mod counters;
 mod destinations;

@@ -328,6 +328,11 @@ pub enum EgressList {
     /// `64:ff9b:1::/48`, of which only its translator knows where in it the IPv4 address is. (What goes to `64:ff9b::/96` is
     /// judged by the IPv4 address in it, whatever the policy.)
     Nat64,
+    /// What is no destination in the internet, so that somebody near may have it: 240.0.0.0/4 but for 255.255.255.255,
+    /// 192.0.0.0/24, 198.18.0.0/15 (RFC 6890), `::ffff:0:0:0/96` (RFC 2765, IPv4 as some translators write it), `2001:2::/48`,
+    /// and what is not in `2000::/3`, `fc00::/7`, `fe80::/9`, `ff00::/8` and `::/8`, since no IPv6 unicast address is
+    /// (<https://www.iana.org/assignments/ipv6-address-space>). Networks for documentation are not in it.
+    Reserved,
 }
 
 const fn deny4(address: [u8; 4], bits: u8) -> EgressRule {
@@ -355,7 +360,7 @@ pub(super) const LINK: [EgressRule; 5] = [
 
 impl EgressList {
     /// Every list.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Metadata,
         Self::Loopback,
         Self::LinkLocal,
@@ -364,6 +369,7 @@ impl EgressList {
         Self::Multicast,
         Self::Tunnels,
         Self::Nat64,
+        Self::Reserved,
     ];
 
     /// What it refuses.
@@ -416,6 +422,29 @@ impl EgressList {
                 }
             }
             Self::Nat64 => const { &[deny6([0x64, 0xFF9B, 1, 0, 0, 0, 0, 0], 48)] },
+            Self::Reserved => {
+                const {
+                    &[
+                        deny4([240, 0, 0, 0], 4),
+                        deny4([192, 0, 0, 0], 24),
+                        deny4([198, 18, 0, 0], 15),
+                        deny6([0, 0, 0, 0, 0xFFFF, 0, 0, 0], 96),
+                        deny6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),
+                        deny6([0x100, 0, 0, 0, 0, 0, 0, 0], 8),
+                        deny6([0x200, 0, 0, 0, 0, 0, 0, 0], 7),
+                        deny6([0x400, 0, 0, 0, 0, 0, 0, 0], 6),
+                        deny6([0x800, 0, 0, 0, 0, 0, 0, 0], 5),
+                        deny6([0x1000, 0, 0, 0, 0, 0, 0, 0], 4),
+                        deny6([0x4000, 0, 0, 0, 0, 0, 0, 0], 2),
+                        deny6([0x8000, 0, 0, 0, 0, 0, 0, 0], 2),
+                        deny6([0xC000, 0, 0, 0, 0, 0, 0, 0], 3),
+                        deny6([0xE000, 0, 0, 0, 0, 0, 0, 0], 4),
+                        deny6([0xF000, 0, 0, 0, 0, 0, 0, 0], 5),
+                        deny6([0xF800, 0, 0, 0, 0, 0, 0, 0], 6),
+                        deny6([0xFE00, 0, 0, 0, 0, 0, 0, 0], 9),
+                    ]
+                }
+            }
         }
     }
 
@@ -437,6 +466,7 @@ impl EgressList {
             Self::Multicast => "multicast",
             Self::Tunnels => "tunnels",
             Self::Nat64 => "nat64",
+            Self::Reserved => "reserved",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the program and user space agree on for egress policies: which destinations a port may send to.
 
-/// The map that says which policy a port has: one [`EgressPort`], as a word, per slot.
+/// The map that says which policy a port has: one [`EgressSlot`] per slot.
 pub const EGRESS_PORTS: &str = "EGRESS_PORTS";
 /// The array of the policies: in each place a trie from [`EgressKey`]s to [`EgressEntry`]s. To replace one is to store another
 /// trie in its place, so that each frame is judged by the old one or by the new one.
@@ -14,21 +14,8 @@ pub const EGRESS_CACHE: &str = "EGRESS_CACHE";
 pub const EGRESS_CACHE_LINES: u32 = 1 << EGRESS_CACHE_BITS;
 const EGRESS_CACHE_BITS: u32 = 10;
 
-/// The map of what others began with a port, from [`ConversationKey`]s to the nanosecond of `CLOCK_MONOTONIC` (`u64`) until
-/// which answers pass. Full, it forgets what was used least recently.
-pub const CONVERSATIONS: &str = "CONVERSATIONS";
-
 /// The read-only global (`u32`) that says how many policies there can be; 0 if none is looked for.
 pub const EGRESS_LIMIT: &str = "EGRESS_LIMIT";
-
-/// For how many conversations there is room, of all ports together.
-pub const MAX_CONVERSATIONS: u32 = 65_536;
-
-/// How long answers to a datagram or an echo request pass, in nanoseconds: three minutes (RFC 4787 asks a NAT for two).
-pub const DATAGRAM_TIME: u64 = 180 * 1_000_000_000;
-/// How long segments pass after the last one of a TCP connection that somebody else opened: a little more than two hours
-/// (RFC 5382), in which a peer that keeps its connection alive says something.
-pub const STREAM_TIME: u64 = 7_440 * 1_000_000_000;
 
 /// How many bits of an [`EgressKey`] are the address.
 pub const EGRESS_BITS: u32 = 128;
@@ -249,22 +236,22 @@ impl CachedDestination {
     }
 }
 
-/// Something that somebody else began with a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is kept of each slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct ConversationKey {
-    /// The port's [`EgressPort::generation`].
-    pub generation: u32,
-    /// Its slot.
-    pub slot: u32,
-    /// Who began it: an address as in [`EgressKey`].
-    pub peer: [u32; 4],
-    /// The ports of TCP and UDP, the peer's first; of an echo request the identifier and 0. Both are 0 in the key by which
-    /// later fragments pass, which show no ports.
-    pub ports: [u16; 2],
-    /// The protocol's number.
-    pub protocol: u32,
+pub struct EgressSlot {
+    /// An [`EgressPort`], as a word.
+    pub port: u64,
+    /// How many [`ConversationLine`](super::ConversationLine)s the port has, some of which may be over. Two CPUs that give
+    /// one back while the slot is given to another port may make it less than 0.
+    pub lines: i64,
+    /// When the port last asked a group or everybody, by UDP and from a source port of this remainder: until when what the
+    /// host sends there is an answer, as [`conversation_time`](super::conversation_time).
+    pub asked: [u32; ASKED_PORTS as usize],
 }
+
+/// By how many the source ports of [`EgressSlot::asked`] are divided.
+pub const ASKED_PORTS: u32 = 16;
 
 const _: () = {
     use core::mem::offset_of;
@@ -272,6 +259,6 @@ const _: () = {
     assert!(size_of::<EgressRange>() == 8 && size_of::<EgressEntry>() == 48);
     assert!(offset_of!(EgressEntry, ranges) == 8 && align_of::<EgressEntry>() == 8);
     assert!(size_of::<CachedDestination>() == 32 && offset_of!(CachedDestination, range) == 24);
-    assert!(size_of::<ConversationKey>() == 32 && align_of::<ConversationKey>() == 4);
-    assert!(offset_of!(ConversationKey, peer) == 8 && offset_of!(ConversationKey, protocol) == 28);
+    assert!(size_of::<EgressSlot>() == 80 && align_of::<EgressSlot>() == 8);
+    assert!(offset_of!(EgressSlot, lines) == 8 && offset_of!(EgressSlot, asked) == 16);
 };
