@@ -196,10 +196,13 @@ fn a_link_whose_name_is_no_text_is_a_link() {
         ip("link add br0 type bridge");
         ip("link set br0 up");
         ip("link add v0 type veth peer name inside");
-        tests::run(tests::oracle("ip").args(["link", "set", "v0", "name"]).arg(odd));
+        assert_eq!(tests::run(tests::oracle("ip").args(["link", "set", "v0", "name"]).arg(odd)), "");
         ip("netns add ns1");
         ip("link set inside netns ns1");
-        tests::run(tests::oracle("ip").args(["link", "set"]).arg(odd).args(["master", "br0", "up"]));
+        assert_eq!(
+            tests::run(tests::oracle("ip").args(["link", "set"]).arg(odd).args(["master", "br0", "up"])),
+            ""
+        );
         ip("-n ns1 link set inside up");
         for line in ["link", "-br link", "-o addr", "bridge link", "stats"] {
             let shown = done(&mut xtask(line));
