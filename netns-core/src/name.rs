@@ -2,7 +2,7 @@
 
 use crate::error::Operation;
 use crate::{Error, Result};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 /// `IFNAMSIZ`: a name and the NUL that ends it.
@@ -51,12 +51,41 @@ impl IfName {
         Err(Error::invalid(Operation::UseInterfaceName, format!("{name:?}"), format!("the name {fault}")))
     }
 
-    /// The name as text.
+    /// A name as the kernel reports it. Others give names that [`IfName::new`] would not: to the kernel they are bytes, which
+    /// need not be UTF-8. `None` if no link can have it.
+    ///
+    /// ```
+    /// use netns_core::IfName;
+    ///
+    /// let name = IfName::reported(b"v\xff0").unwrap();
+    /// assert_eq!((name.to_string(), name.as_str()), (r"v\xff0".to_owned(), "\u{fffd}"));
+    /// ```
+    #[must_use]
+    pub fn reported(name: &[u8]) -> Option<Self> {
+        if name.is_empty() || name.len() >= CAPACITY || name.contains(&0) {
+            return None;
+        }
+        let mut bytes = [0; CAPACITY];
+        bytes[..name.len()].copy_from_slice(name);
+        Some(Self { bytes })
+    }
+
+    /// The name as the kernel has it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let end = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(CAPACITY);
+        &self.bytes[..end]
+    }
+
+    /// The name with the NULs that follow it, as the kernel has it in structures and packets.
+    pub(crate) const fn padded(&self) -> [u8; CAPACITY] {
+        self.bytes
+    }
+
+    /// The name as text. One that is not UTF-8, and so not ours, is U+FFFD here; [`Self::to_string`] shows its bytes.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let end = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(CAPACITY);
-        // It was made from a `&str`, so this cannot be `""` by mistake.
-        std::str::from_utf8(&self.bytes[..end]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or("\u{fffd}")
     }
 }
 
@@ -76,13 +105,26 @@ impl FromStr for IfName {
 
 impl fmt::Display for IfName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
+        if let Ok(text) = std::str::from_utf8(self.as_bytes()) {
+            return formatter.pad(text);
+        }
+        let mut text = String::new();
+        for chunk in self.as_bytes().utf8_chunks() {
+            text.push_str(chunk.valid());
+            for byte in chunk.invalid() {
+                write!(text, "\\x{byte:02x}")?;
+            }
+        }
+        formatter.pad(&text)
     }
 }
 
 impl fmt::Debug for IfName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), formatter)
+        match std::str::from_utf8(self.as_bytes()) {
+            Ok(text) => fmt::Debug::fmt(text, formatter),
+            Err(_) => write!(formatter, "\"{self}\""),
+        }
     }
 }
 

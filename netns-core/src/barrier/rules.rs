@@ -33,15 +33,13 @@ pub(super) const fn count(ports: &BarrierPorts) -> usize {
 
 /// A bridge's name as the set has it.
 pub(super) fn bridge_key(bridge: IfName) -> [u8; libc::IFNAMSIZ] {
-    let mut key = [0; libc::IFNAMSIZ];
-    key[..bridge.as_str().len()].copy_from_slice(bridge.as_str().as_bytes());
-    key
+    bridge.padded()
 }
 
 /// The name that is meant by an element of the set.
 pub(super) fn bridge_of(key: &[u8]) -> Option<IfName> {
     let end = key.iter().position(|&byte| byte == 0).unwrap_or(key.len());
-    IfName::new(std::str::from_utf8(&key[..end]).ok()?).ok()
+    IfName::reported(&key[..end])
 }
 
 /// Appends the making of a barrier.

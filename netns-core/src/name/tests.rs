@@ -17,6 +17,22 @@ fn names_that_are_good_are_kept_as_they_are() {
 }
 
 #[test]
+fn what_the_kernel_reports_is_a_name_whatever_its_bytes() {
+    for (bytes, shown) in
+        [(&b"br0"[..], "br0"), (b"v\xff\xfe0", r"v\xff\xfe0"), ("é\u{7f}".as_bytes(), "é\u{7f}")]
+    {
+        let name = IfName::reported(bytes).unwrap();
+        assert_eq!((name.as_bytes(), name.to_string().as_str()), (bytes, shown));
+        assert_eq!(name.as_str(), std::str::from_utf8(bytes).unwrap_or("\u{fffd}"));
+    }
+    assert_eq!(format!("{:?} {0:>6}|", IfName::reported(b"v\xff").unwrap()), r#""v\xff"  v\xff|"#);
+    assert_ne!(IfName::reported(b"v\xff"), IfName::new(r"v\xff").ok(), "another link's");
+    for none in [&b""[..], b"sixteen-letters!", b"a\0"] {
+        assert_eq!(IfName::reported(none), None);
+    }
+}
+
+#[test]
 fn names_that_are_not_are_refused_with_the_rule_that_they_break() {
     for (name, rule) in [
         ("", "is empty"),

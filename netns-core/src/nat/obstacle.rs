@@ -87,7 +87,7 @@ impl Nat {
             for key in [MetaKey::OutputName, MetaKey::InputName] {
                 rule::encode_insert(&mut transaction, &chain, &self.name, |rule| {
                     rule.meta(key, Register::One);
-                    rule.compare(Register::One, Comparison::Equal, &name_bytes(bridge));
+                    rule.compare(Register::One, Comparison::Equal, &bridge.padded());
                     rule.counter();
                     rule.verdict(RuleVerdict::Accept);
                 });
@@ -158,13 +158,6 @@ impl Nat {
 
 fn iptables(command: &str, chain: &str, bridge: IfName) -> Vec<String> {
     ["-i", "-o"].iter().map(|side| format!("{command} -I {chain} {side} {bridge} -j ACCEPT")).collect()
-}
-
-/// A name as the kernel has it in packets.
-fn name_bytes(name: IfName) -> [u8; libc::IFNAMSIZ] {
-    let mut bytes = [0; libc::IFNAMSIZ];
-    bytes[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
-    bytes
 }
 
 /// Whether a chain has rules of ours.

@@ -109,8 +109,7 @@ fn gone(message: &[u8]) -> Option<Heard> {
         return None;
     }
     let first = Attributes::new(&message[NAME..]).next();
-    let name = first.filter(|first| first.kind == libc::IFLA_IFNAME).and_then(|first| first.text());
-    let name = name.and_then(|name| IfName::new(name).ok());
+    let name = first.filter(|first| first.kind == libc::IFLA_IFNAME).and_then(|first| first.name());
     Some(name.map_or(Heard::Lost, |name| Heard::Gone(link.index, name)))
 }
 

@@ -188,12 +188,10 @@ fn open(operation: Operation, name: IfName) -> Result<File> {
 }
 
 fn set_interface(device: File, options: &TapOptions, operation: Operation, more: libc::c_int) -> Result<Tap> {
-    let mut name = [0; libc::IFNAMSIZ];
-    let text = options.name;
-    name[..text.as_str().len()].copy_from_slice(text.as_str().as_bytes());
-    let failed = Error::system(operation, text.to_string(), SystemCall::Other("ioctl(TUNSETIFF)"));
-    sys::tun::set_interface(device.as_fd(), name, options.flags() | more).map_err(failed)?;
-    Ok(Tap { queue: device.into(), name: text })
+    let name = options.name;
+    let failed = Error::system(operation, name.to_string(), SystemCall::Other("ioctl(TUNSETIFF)"));
+    sys::tun::set_interface(device.as_fd(), name.padded(), options.flags() | more).map_err(failed)?;
+    Ok(Tap { queue: device.into(), name })
 }
 
 impl AsFd for Tap {

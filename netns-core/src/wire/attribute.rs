@@ -1,7 +1,7 @@
 //! Reading attributes out of borrowed bytes.
 
 use super::{NlAttr, align};
-use crate::MacAddress;
+use crate::{IfName, MacAddress};
 use bytemuck::{AnyBitPattern, pod_read_unaligned};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -33,8 +33,19 @@ impl<'a> Attribute<'a> {
     /// The value as text, up to the first NUL; `None` if it is not UTF-8.
     #[must_use]
     pub fn text(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.string()).ok()
+    }
+
+    /// The value as the name of an interface, which need not be text.
+    #[must_use]
+    pub fn name(&self) -> Option<IfName> {
+        IfName::reported(self.string())
+    }
+
+    /// The bytes up to the first NUL.
+    fn string(&self) -> &'a [u8] {
         let end = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(self.bytes.len());
-        std::str::from_utf8(&self.bytes[..end]).ok()
+        &self.bytes[..end]
     }
 
     /// The value as a MAC address.

@@ -204,13 +204,18 @@ impl AttributeWriter<'_> {
 
     /// A string and the NUL that ends it.
     pub fn text(&mut self, kind: u16, text: &str) {
+        self.string(kind, text.as_bytes());
+    }
+
+    /// Bytes and the NUL that ends them.
+    fn string(&mut self, kind: u16, text: &[u8]) {
         let Ok(length) = u16::try_from(size_of::<NlAttr>() + text.len() + 1) else {
             self.batch.overflowed = true;
             return;
         };
         let start = self.batch.length;
         self.batch.append(bytes_of(&NlAttr { length, kind }));
-        self.batch.append(text.as_bytes());
+        self.batch.append(text);
         if text.len() % 4 == 0 {
             // The padding of the text is the NUL, unless there is no padding.
             self.batch.append(&[0]);
@@ -222,7 +227,7 @@ impl AttributeWriter<'_> {
 
     /// An interface name.
     pub fn name(&mut self, kind: u16, name: IfName) {
-        self.text(kind, name.as_str());
+        self.string(kind, name.as_bytes());
     }
 
     /// A MAC address.

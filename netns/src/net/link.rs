@@ -296,7 +296,7 @@ pub(super) fn port_identity(link: &Link, all: &[Link]) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
     put("ifindex", link.index.into());
-    put("ifname", link.name.as_str().into());
+    put("ifname", link.name.to_string().into());
     put("flags", flags(link, all).into());
     put("mtu", link.mtu.into());
     if let Some(master) = link.master {

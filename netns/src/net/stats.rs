@@ -17,7 +17,7 @@ pub(super) fn stats(line: &mut WordLine) -> Result<(), Failure> {
     let mut out = stdout();
     if line.manner.json {
         let links = links.iter().map(|link| {
-            json!({ "ifindex": link.index, "ifname": link.name.as_str(), "stats64": stats64(&link.stats) })
+            json!({ "ifindex": link.index, "ifname": link.name.to_string(), "stats64": stats64(&link.stats) })
         });
         return line.manner.print_json(&mut out, &links.collect::<Value>());
     }

@@ -133,7 +133,7 @@ fn show(line: &WordLine, links: &[Link]) -> Result<(), Failure> {
     if line.manner.json {
         let taps = taps.map(|(link, details)| {
             let mut object = option::json(&details, &BTreeMap::new(), Keys::Ip);
-            object.insert("ifname".to_owned(), link.name.as_str().into());
+            object.insert("ifname".to_owned(), link.name.to_string().into());
             Value::Object(object)
         });
         return line.manner.print_json(&mut out, &taps.collect());

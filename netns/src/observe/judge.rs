@@ -86,7 +86,7 @@ impl Entries<'_> {
     /// By the port's own names, or that of the namespace behind it.
     fn policy_of(&mut self, port: &PortIdentity) -> Option<Policy> {
         self.taken.retain(|_, index| *index != port.ifindex);
-        if let Some(policy) = self.policies.ports.get(port.name.as_str()) {
+        if let Some(policy) = self.policies.ports.get(&port.name.to_string()) {
             return Some(*policy);
         }
         // One that is gone by now has no names.
@@ -161,7 +161,7 @@ fn missing(policies: &Policies, observer: &Observer<'_>, host: &Namespace) -> Re
     let bridge = observer.bridge();
     let ports = link::list_ports(&mut RouteSocket::open_in(host)?, bridge.index)?;
     let has_name = |port: &Link, name: &str| {
-        port.name.as_str() == name || port.alternative_names.iter().any(|other| other == name)
+        port.name.to_string() == name || port.alternative_names.iter().any(|other| other == name)
     };
     let is_behind = |port: &Arc<PortIdentity>, name: &str| matches!(&port.behind, Behind::Named(behind) if behind == name);
     let names = policies.ports.keys().filter(|name| !ports.iter().any(|port| has_name(port, name)));

@@ -214,7 +214,8 @@ impl Watching<'_> {
     fn watch(&self, bridge: &mut ObservedBridge<'_>) -> Result<(), Failure> {
         let mut out = stream();
         if self.arguments.watch.json {
-            let ports: Vec<Value> = bridge.observer.ports().map(|port| port.name.as_str().into()).collect();
+            let ports: Vec<Value> =
+                bridge.observer.ports().map(|port| port.name.to_string().into()).collect();
             json_line(&mut out, &json!({ "type": "observe", "bridge": bridge.name, "ports": ports }))?;
         } else {
             let count = bridge.observer.ports().count();

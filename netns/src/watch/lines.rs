@@ -61,12 +61,12 @@ impl Lines<'_> {
             PortChange::Refused { name, closed, error, .. } if self.json => {
                 let (event, why) = ("refused", error.to_string());
                 let line = json!({
-                    "type": "port", "event": event, "port": name.as_str(), "closed": closed, "why": why,
+                    "type": "port", "event": event, "port": name.to_string(), "closed": closed, "why": why,
                 });
                 return Ok(json_line(self.out, &line)?);
             }
             PortChange::CountedApart { port, why } => {
-                let name = port.name.as_str();
+                let name = port.name.to_string();
                 if !self.json {
                     return Ok(writeln!(self.out, "{name}: {why}")?);
                 }
@@ -93,7 +93,7 @@ impl Lines<'_> {
         };
         if self.json {
             let mut line = json!({
-                "type": "port", "event": event, "port": port.name.as_str(),
+                "type": "port", "event": event, "port": port.name.to_string(),
                 "namespace": port.behind.namespace().label(), "container": port.behind.container(),
                 "ifindex": port.ifindex,
             });
@@ -114,7 +114,7 @@ impl Lines<'_> {
     fn rename(&mut self, port: &PortIdentity, before: IfName) -> Result<(), Failure> {
         if self.json {
             let line = json!({
-                "type": "port", "event": "renamed", "port": port.name.as_str(), "before": before.as_str(),
+                "type": "port", "event": "renamed", "port": port.name.to_string(), "before": before.to_string(),
                 "namespace": port.behind.namespace().label(), "container": port.behind.container(),
                 "ifindex": port.ifindex,
             });
@@ -313,7 +313,7 @@ impl Lines<'_> {
 /// Who is behind a port, if its name does not say it.
 fn label_beside(port: &PortIdentity) -> String {
     let label = port.behind.label();
-    if port.name.as_str().contains(&label) { String::new() } else { label }
+    if port.name.to_string().contains(&label) { String::new() } else { label }
 }
 
 fn json(now: &Reading, seconds: f64, limit: ListLimit, verdicts: Option<ListLimit>) -> Value {
@@ -341,7 +341,7 @@ fn json(now: &Reading, seconds: f64, limit: ListLimit, verdicts: Option<ListLimi
 fn port_json(port: &PortReading) -> Value {
     let PortReading { info, counters, violations, lost, limits, scopes, lost_verdicts } = port;
     let mut json = json!({
-        "port": info.name.as_str(), "namespace": info.behind.namespace().label(),
+        "port": info.name.to_string(), "namespace": info.behind.namespace().label(),
         "container": info.behind.container(), "ifindex": info.ifindex,
         "rx_packets": counters.rx.packets, "rx_bytes": counters.rx.bytes, "rx_segments": counters.rx.segments,
         "tx_packets": counters.tx.packets, "tx_bytes": counters.tx.bytes, "tx_segments": counters.tx.segments,

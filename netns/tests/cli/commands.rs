@@ -1,8 +1,10 @@
 //! The plain commands, beside `ip`.
 
+use crate::watched::Watched;
 use crate::{done, xtask};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 use tests::{in_host, ip, ip_json, only};
 
@@ -183,6 +185,47 @@ fn names_that_a_terminal_would_obey_are_shown() {
         assert_eq!(listed[0]["name"], ODD);
         let gone = done(&mut xtask(&format!("link del no{ODD}")));
         assert_eq!(gone.err, "error: get link noa\\x1b[31m\\x07: No such device (os error 19)\n");
+    });
+}
+
+/// To the kernel names are bytes: a link with another one is there, and what it sends is counted and judged.
+#[test]
+fn a_link_whose_name_is_no_text_is_a_link() {
+    in_host(|_| {
+        let odd = std::ffi::OsStr::from_bytes(b"v\xff\x1b0");
+        ip("link add br0 type bridge");
+        ip("link set br0 up");
+        ip("link add v0 type veth peer name inside");
+        assert_eq!(tests::run(tests::oracle("ip").args(["link", "set", "v0", "name"]).arg(odd)), "");
+        ip("netns add ns1");
+        ip("link set inside netns ns1");
+        assert_eq!(
+            tests::run(tests::oracle("ip").args(["link", "set"]).arg(odd).args(["master", "br0", "up"])),
+            ""
+        );
+        ip("-n ns1 link set inside up");
+        for line in ["link", "-br link", "-o addr", "bridge link", "stats"] {
+            let shown = done(&mut xtask(line));
+            assert!(shown.code == Some(0) && shown.out.contains(r"v\xff\x1b0"), "{line}: {:?}", shown.out);
+        }
+        std::fs::write(
+            "/run/policy.toml",
+            "[namespace.ns1]\nmac = '02:00:00:00:00:09'\naddresses = ['10.1.1.7']\n",
+        )
+        .unwrap();
+        let mut observe =
+            Watched::start("observe br0 --json --interval 0.1 --policy /run/policy.toml --enforce");
+        let came = observe.line("port", |line| line["event"] == "came" || line["event"] == "known");
+        assert_eq!(came["port"], "v\\xff\u{1b}0");
+        ip("-n ns1 addr add 10.1.1.7/24 dev inside");
+        let mut ping = tests::oracle("ip");
+        ping.args("netns exec ns1 ping -c 1 -W 1 10.1.1.8".split(' ')).output().unwrap();
+        observe.line("counters", |line| line["ports"][0]["dropped"].as_u64() > Some(0));
+        observe.end("KILL");
+        let clean = done(&mut xtask("observe br0 --cleanup"));
+        assert_eq!((clean.code, clean.err.as_str()), (Some(0), ""), "{}", clean.out);
+        let left = tests::oracle("tc").args(["qdisc", "show"]).output().unwrap().stdout;
+        assert!(!String::from_utf8_lossy(&left).contains("clsact"));
     });
 }
 

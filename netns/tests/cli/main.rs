@@ -30,6 +30,7 @@ mod observe_judged;
 mod observe_scale;
 mod observed_lab;
 mod ours;
+mod ours_observed;
 mod ours_topology;
 mod quiet;
 mod run;

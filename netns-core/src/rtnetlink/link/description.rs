@@ -364,7 +364,7 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
     };
     for attribute in message.attributes_after::<IfInfoMsg>() {
         match attribute.kind {
-            libc::IFLA_IFNAME => name = attribute.text().and_then(|text| IfName::new(text).ok()),
+            libc::IFLA_IFNAME => name = attribute.name(),
             libc::IFLA_ADDRESS => link.mac = attribute.mac(),
             libc::IFLA_BROADCAST => link.broadcast = attribute.mac(),
             libc::IFLA_MTU => link.mtu = attribute.value()?,

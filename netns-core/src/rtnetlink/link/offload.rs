@@ -37,8 +37,7 @@ pub struct Offloads {
 /// ```
 #[doc(alias = "ethtool")]
 pub fn offloads(socket: &RouteSocket, link: IfName) -> Result<Offloads> {
-    let mut name = [0; libc::IFNAMSIZ];
-    name[..link.as_str().len()].copy_from_slice(link.as_str().as_bytes());
+    let name = link.padded();
     let get = |command| {
         let failed =
             Error::system(Operation::GetLink, link.to_string(), SystemCall::Other("ioctl(SIOCETHTOOL)"));

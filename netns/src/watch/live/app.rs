@@ -305,5 +305,6 @@ impl App {
 
 /// Whether a port's name or what is behind it has the filter in it.
 fn matches(port: &PortIdentity, filter: &str) -> bool {
-    port.name.as_str().to_lowercase().contains(filter) || port.behind.label().to_lowercase().contains(filter)
+    port.name.to_string().to_lowercase().contains(filter)
+        || port.behind.label().to_lowercase().contains(filter)
 }

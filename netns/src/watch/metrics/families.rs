@@ -117,7 +117,7 @@ impl PortFamilies {
         let mut labels = vec![
             label("namespace", &behind.namespace().label()),
             self.network(),
-            label("port", port.info.name.as_str()),
+            label("port", &port.info.name.to_string()),
         ];
         // An empty label is none. In the labels' order.
         labels.splice(0..0, behind.container().map(|name| label("container", name)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use netns_core::IfName;
 use netns_core::record::Line;
 
 use super::place::JournalPlace;
@@ -26,7 +27,11 @@ impl Trace {
             Clsact::Leaving => "leaving",
             Clsact::NotOurs => "others",
         };
-        Line::new("port").with(self.ifindex).with(clsact).with(self.name).with_option(self.mac)
+        Line::new("port")
+            .with(self.ifindex)
+            .with(clsact)
+            .with_bytes(self.name.as_bytes())
+            .with_option(self.mac)
     }
 
     pub(super) fn read(line: &Line) -> Option<Self> {
@@ -37,7 +42,12 @@ impl Trace {
             "others" => Clsact::NotOurs,
             _ => return None,
         };
-        Some(Self { ifindex: line.parse(0)?, clsact, name: line.parse(2)?, mac: line.optional(3)? })
+        Some(Self {
+            ifindex: line.parse(0)?,
+            clsact,
+            name: IfName::reported(line.bytes(2)?)?,
+            mac: line.optional(3)?,
+        })
     }
 }
 

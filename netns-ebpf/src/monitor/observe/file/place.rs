@@ -87,13 +87,13 @@ impl JournalPlace {
 
     pub(super) fn line(&self) -> Line {
         let Self { namespace, index, bridge, programs: [ingress, egress], name } = self;
-        let line = Line::new("bridge").with(bridge).with_option(*index).with(namespace);
+        let line = Line::new("bridge").with_bytes(bridge.as_bytes()).with_option(*index).with(namespace);
         line.with(ingress).with(egress).with_option(name.as_ref())
     }
 
     pub(super) fn read(line: &Line) -> Option<Self> {
         Some(Self {
-            bridge: line.parse(0)?,
+            bridge: IfName::reported(line.bytes(0)?)?,
             index: line.optional(1)?,
             namespace: line.parse(2)?,
             programs: [line.parse(3)?, line.parse(4)?],

@@ -29,6 +29,14 @@ fn a_line_is_read_as_it_was_written() {
 }
 
 #[test]
+fn a_name_need_not_be_text() {
+    let name = IfName::reported(b"v\xff0").unwrap();
+    let trace = Trace { ifindex: 7, name, mac: None, clsact: Clsact::Ours };
+    assert_eq!(trace.line().to_string(), "port 7 ours v%ff0 -");
+    assert_eq!(Trace::read(&trace.line()).unwrap().name, name);
+}
+
+#[test]
 fn the_last_line_of_a_port_counts() {
     let trace = |ifindex, clsact| Trace { ifindex, name: IfName::new("v").unwrap(), mac: None, clsact };
     let lines = [

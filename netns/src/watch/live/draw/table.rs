@@ -34,7 +34,7 @@ impl Widths {
     /// Names as wide as they are, as far as there is room; the sparkline takes the rest.
     fn of(app: &App, width: usize) -> Self {
         let longest = |name: fn(&TableRow) -> usize| app.rows.iter().map(name).max().unwrap_or(0);
-        let port = longest(|row| row.info.name.as_str().len()).clamp(4, PORT);
+        let port = longest(|row| row.info.name.to_string().len()).clamp(4, PORT);
         let namespace = longest(|row| row.info.behind.label().chars().count()).max(9);
         let room = |numbers: &[Column]| width.saturating_sub(NUMBER * numbers.len() + 3);
         let mut numbers = Column::NUMBERS.to_vec();
@@ -109,7 +109,7 @@ fn line(app: &App, row: &TableRow, widths: &Widths, selected: Style) -> Line<'st
     let (port, namespace) = (widths.port, widths.namespace);
     let names = format!(
         "{:<port$} {:<namespace$}",
-        short(row.info.name.as_str(), port),
+        short(&row.info.name.to_string(), port),
         short(&row.info.behind.label(), namespace),
     );
     let number = |column| format!("{:>NUMBER$}", human(Column::number(column, row)));
