@@ -46,6 +46,8 @@ pub(crate) struct Work<'w> {
     pub(crate) is_stopped: bool,
     /// Whether all of it is to go: then every step is tried, whatever becomes of those before it.
     pub(crate) is_undoing: bool,
+    /// Whether only policies were made to be as wanted, since something inside is in the way of the rest.
+    pub(crate) is_hindered: bool,
     failures: Vec<Error>,
     report: &'w mut ProgressReport<'w>,
 }
@@ -61,6 +63,7 @@ impl<'w> Work<'w> {
             left: Vec::new(),
             is_stopped: false,
             is_undoing: false,
+            is_hindered: false,
             failures: Vec::new(),
             report,
         }
