@@ -28,8 +28,10 @@ pub mod report;
 pub mod run;
 pub mod samples;
 pub mod sandboxes;
+pub mod sets;
 mod sys;
 pub mod throughput;
+pub mod way_out;
 
 pub use sys::stay_on_cpu;
 

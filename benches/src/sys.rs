@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::ptr;
+use std::time::Duration;
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
@@ -45,6 +46,31 @@ pub(crate) fn raise_priority() -> io::Result<()> {
     const FIRST_OF_ALL: libc::c_int = -20;
     // SAFETY: no pointers.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FIRST_OF_ALL) })
+}
+
+/// Whose time of processors is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhoseTime {
+    /// The calling thread's.
+    Thread,
+    /// That of the child processes that have ended.
+    Children,
+}
+
+/// The time that processors have spent, in the kernel and outside.
+pub(crate) fn processor_time(whose: WhoseTime) -> io::Result<Duration> {
+    let who = match whose {
+        WhoseTime::Thread => libc::RUSAGE_THREAD,
+        WhoseTime::Children => libc::RUSAGE_CHILDREN,
+    };
+    // SAFETY: numbers, which may all be zero.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is valid to be written to.
+    check(unsafe { libc::getrusage(who, &raw mut usage) })?;
+    let of = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    Ok(of(usage.ru_utime) + of(usage.ru_stime))
 }
 
 /// Keeps the calling thread on one CPU, if it may run there; on a machine without that CPU it goes where it likes.

@@ -103,9 +103,14 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     let mut socket = RouteSocket::open()?;
     let port = port(request, &mut socket)?;
     let bridge = bridge_of(&mut socket, &port)?;
-    let mut monitor = held::hold(&mut socket, &bridge, false)?;
+    let mut monitor = held::hold(&mut socket, &bridge, held::ProgramNeeds::default())?;
     if let Some(slot) = monitor.slot(port.index) {
         // It is guarded.
+        let now = monitor.limits(slot).map_err(|error| held::failed(&error))?;
+        if !now.is_none() && now != limits.chosen() {
+            let why = format!("{} has limits already, by the key limit: {now}", port.name);
+            return Err(CniFailure::new(FailureCode::InvalidConfig, why));
+        }
         return monitor.set_limits(slot, &limits).map_err(|error| held::failed(&error));
     }
     let mut record = attachments::begin(request, PLUGIN)?;

@@ -18,15 +18,45 @@ const PORT: &str = "guard";
 const CLSACT: &str = "clsact";
 /// A quarter more than a bridge has ports: those of ports that went without `DEL` are free after `GC`.
 const SLOTS: u16 = 1279;
+/// One for each network of a bridge, and one more where its containers have different subnets.
+const EGRESS_POLICIES: u16 = 64;
 
-/// The programs, which the bridge holds from now on if it did not; `enforces` if something is to be enforced.
+/// What programs have to be able to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ProgramNeeds {
+    /// Something is to be enforced.
+    pub(crate) enforces: bool,
+    /// Ports are to have egress policies.
+    pub(crate) egress: bool,
+}
+
+impl ProgramNeeds {
+    fn are_met(self, held: &HeldMonitor) -> bool {
+        (held.can_enforce() || !self.enforces) && (held.egress_limit() > 0 || !self.egress)
+    }
+
+    /// Of programs that ports have, whose counters and limits would go with them.
+    fn unmet(self, held: &HeldMonitor, bridge: IfName) -> CniFailure {
+        if self.enforces && !held.can_enforce() {
+            return cannot_enforce();
+        }
+        let why = format!(
+            "egress: the program of {bridge} was loaded for containers without it: detach them (DEL), and the next ADD loads \
+             another one"
+        );
+        CniFailure::new(FailureCode::Unavailable, why)
+    }
+}
+
+/// The programs, which the bridge holds from now on if it did not.
 ///
 /// # Errors
-/// Code 2 if the kernel does not let the programs see enough for that. Then they are not held: it may be otherwise next time.
-pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link, enforces: bool) -> Outcome<HeldMonitor> {
+/// Code 2 if something is to be enforced and the kernel does not let the programs see enough for that. Then they are not held: it
+/// may be otherwise next time. 50 if they are held, and have no place for egress policies.
+pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link, needs: ProgramNeeds) -> Outcome<HeldMonitor> {
     match find(socket, bridge.index)? {
-        Some(held) if held.can_enforce() || !enforces => Ok(held),
-        _ => load(socket, bridge, enforces),
+        Some(held) if needs.are_met(&held) => Ok(held),
+        _ => load(socket, bridge, needs),
     }
 }
 
@@ -39,19 +69,18 @@ pub(crate) fn find(socket: &mut RouteSocket, bridge: u32) -> Outcome<Option<Held
     HeldMonitor::open(socket, bridge, NAME).map_err(|error| failed(&error))
 }
 
-fn load(socket: &mut RouteSocket, bridge: &Link, enforces: bool) -> Outcome<HeldMonitor> {
+fn load(socket: &mut RouteSocket, bridge: &Link, needs: ProgramNeeds) -> Outcome<HeldMonitor> {
     let mut record = attachments::begin_bridge(bridge.name.as_str())?;
     // Another call may have loaded them before we got the lock.
     if let Some(held) = find(socket, bridge.index)? {
-        if held.can_enforce() || !enforces {
+        if needs.are_met(&held) {
             return Ok(held);
         }
-        // Others' counters and limits are theirs.
         if !held.ports().is_empty() {
-            return Err(cannot_enforce());
+            return Err(needs.unmet(&held, bridge.name));
         }
     }
-    let loaded = load_locked(socket, bridge, &mut record, enforces);
+    let loaded = load_locked(socket, bridge, &mut record, needs);
     if loaded.is_err() && record.lines().is_empty() {
         record.remove()?;
     }
@@ -62,13 +91,19 @@ fn load_locked(
     socket: &mut RouteSocket,
     bridge: &Link,
     record: &mut RecordFile,
-    enforces: bool,
+    needs: ProgramNeeds,
 ) -> Outcome<HeldMonitor> {
-    if enforces && !Monitor::can_enforce() {
+    if needs.enforces && !Monitor::can_enforce() {
         return Err(cannot_enforce());
     }
-    let options =
-        MonitorOptions { slots: SLOTS, pairs: 0, barrier: true, limits: true, ..MonitorOptions::default() };
+    let options = MonitorOptions {
+        slots: SLOTS,
+        pairs: 0,
+        barrier: true,
+        limits: true,
+        egress: if needs.egress { EGRESS_POLICIES } else { 0 },
+        ..MonitorOptions::default()
+    };
     let monitor = Monitor::load(&options).map_err(|error| failed(&error))?;
     if !tc::has_clsact(socket, bridge.index)? {
         record.append(&[Line::new(CLSACT).with(bridge.index)])?;

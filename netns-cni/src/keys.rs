@@ -44,6 +44,11 @@ impl<'a> ConfigKeys<'a> {
         map.get(key).filter(|value| !value.is_null()).or_else(alike)
     }
 
+    /// The keys that there are, as they are written.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.map.into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     pub(crate) fn inside(&self, key: &str) -> Outcome<Self> {
         let path = self.path(key);
         match self.get(key) {

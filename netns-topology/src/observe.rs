@@ -9,7 +9,7 @@ use crate::topology::{LinkName, Place, Topology, WayOutSpec};
 use crate::way_out::fingerprint;
 use netns_core::barrier::Barrier;
 use netns_core::link::Link;
-use netns_core::nat::{ForwardBlock, Nat, Publication};
+use netns_core::nat::{ForwardBlock, Forwarding, Nat, Publication};
 use netns_core::record::{NamespaceIdentity, SharedSetting};
 use netns_core::{ErrorKind, Namespace, RouteSocket, address, link, route, sysctl};
 use netns_ebpf::layout::Violations;
@@ -18,6 +18,7 @@ use netns_ebpf::{
     Ahead, Clsact, EgressPolicy, EgressTable, Mode, Monitor, MonitorError, OverLimits, Policy, Trace,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What is there.
@@ -163,7 +164,7 @@ impl Observed {
         }
         for spec in &topology.ways_out {
             if let Some(known) = record.ways_out.iter().find(|known| known.is(spec.bridge.name)) {
-                let way = observed.look_at_way_out(&host, spec, known)?;
+                let way = observed.look_at_way_out(&host, spec, known, &scope.claimant)?;
                 observed.ways_out.insert(spec.bridge.clone(), way);
             }
         }
@@ -180,6 +181,7 @@ impl Observed {
         host: &Namespace,
         spec: &WayOutSpec,
         known: &RecordedWayOut,
+        claimant: &Path,
     ) -> Result<ObservedWayOut> {
         let Some(bridge) = self.link(&spec.bridge) else { return Ok(ObservedWayOut::default()) };
         let options = spec.options(bridge.index, bridge.mac.unwrap_or_default());
@@ -195,8 +197,12 @@ impl Observed {
             let blocks = nat.as_mut().map_or_else(|| Ok(Vec::new()), |nat| nat.blocks(spec.bridge.name))?;
             Ok(blocks.iter().any(ForwardBlock::can_be_opened))
         };
-        let is_whole =
-            nat.is_whole()? && known.forwarding.is_on(host)? && !(spec.open_forward_chains && is_closed()?);
+        // A link that has become the way out since, such as a VPN's, does not forward yet.
+        let forwards = || -> Result<bool> {
+            let needed = Forwarding::plan(host, &spec.needs(), claimant)?;
+            Ok(known.forwarding.is_on(host)? && known.forwarding.covers(&needed))
+        };
+        let is_whole = nat.is_whole()? && forwards()? && !(spec.open_forward_chains && is_closed()?);
         let published = nat.published().or_else(|error| match error.kind() {
             ErrorKind::NotFound => Ok(Vec::new()),
             _ => Err(error),

@@ -237,6 +237,8 @@ pub struct WayOutSpec {
     pub subnets: Vec<IpNet>,
     /// Whether they are let out, under the host's addresses.
     pub masquerade: bool,
+    /// The links that lead elsewhere; `None` for those with a default route, whichever those are.
+    pub uplinks: Option<Vec<IfName>>,
     /// Whether published ports are reached at 127.0.0.1, too.
     pub loopback: bool,
     /// Whether rules are put into chains of others that drop what the host forwards.

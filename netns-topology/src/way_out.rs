@@ -2,7 +2,7 @@
 
 use crate::topology::WayOutSpec;
 use netns_core::MacAddress;
-use netns_core::nat::NatOptions;
+use netns_core::nat::{ForwardingNeeds, NatOptions};
 
 impl WayOutSpec {
     /// The options of its table, for a bridge with this index and MAC address.
@@ -17,8 +17,15 @@ impl WayOutSpec {
         }
     }
 
+    /// What the host is to forward for it.
+    pub(crate) fn needs(&self) -> ForwardingNeeds<'_> {
+        let [ipv4, ipv6] = self.families();
+        let (bridge, loopback) = (self.bridge.name, self.loopback);
+        ForwardingNeeds { bridge, uplinks: self.uplinks.as_deref(), ipv4, ipv6, loopback }
+    }
+
     /// Whether it has IPv4, and IPv6.
-    pub(crate) fn families(&self) -> [bool; 2] {
+    fn families(&self) -> [bool; 2] {
         let has = |is_ipv4: bool| self.subnets.iter().any(|net| net.address().is_ipv4() == is_ipv4);
         [has(true), has(false)]
     }

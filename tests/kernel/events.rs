@@ -68,7 +68,7 @@ fn what_a_bridge_says_of_its_ports_is_no_event_of_links() {
         ip("link set port master br0");
         ip("link set port type bridge_slave learning off");
         ip("link set port nomaster");
-        ip("link set inside alias last");
+        ip("link set inside name last");
         let mut seen = 0;
         next(&mut events, "the last change", |event| match event {
             Event::Link(link) => {
@@ -79,7 +79,7 @@ fn what_a_bridge_says_of_its_ports_is_no_event_of_links() {
                     "{link:?}"
                 );
                 seen += 1;
-                link.alias.as_deref() == Some("last")
+                link.name == name("last")
             }
             other => panic!("{other:?}"),
         });

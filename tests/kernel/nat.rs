@@ -3,7 +3,7 @@
 use super::nftables::nft;
 use crate::{ip_address, name, net};
 use netns_core::nat::{self, Forwarding, ForwardingNeeds, Nat, NatOptions, PortProtocol, Publication};
-use netns_core::network::{Network, NetworkOptions, RecordedNetwork, Sandbox};
+use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, RecordedNetwork, Sandbox};
 use netns_core::record::SharedSetting;
 use netns_core::{ErrorKind, Namespace, sysctl};
 use netns_ebpf::{Monitor, MonitorOptions, Policy, Slot};
@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tests::{Host, in_fork, in_host, ip, needs_option, oracle, until};
+use tests::{Host, eventually, in_fork, in_host, ip, needs_option, oracle, until};
 
 pub(super) const PROVIDER_V4: &str = "192.0.2.2";
 pub(super) const PROVIDER_V6: &str = "2001:db8::2";
@@ -335,6 +335,52 @@ fn rules_that_somebody_flushed_are_made_again() {
         }
         let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
         let _ = exchange(inside, at(PROVIDER_V4, 80), &outward);
+    });
+}
+
+/// A default route that moves, and a VPN that comes up and goes: the host forwards for them, by itself where a pool listens.
+#[test]
+fn the_way_out_follows_the_routes() {
+    in_host(|host| {
+        needs_nat();
+        let provider = provider();
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let server = listen(&provider, 80);
+        assert!(!network.restore_way_out().unwrap());
+        for command in [
+            "link add vpn0 type veth peer name eth1 netns provider",
+            "addr add 203.0.113.1/24 dev vpn0",
+            "addr add 2001:db8:1::1/64 dev vpn0 nodad",
+            "link set vpn0 up",
+            "-n provider addr add 203.0.113.2/24 dev eth1",
+            "-n provider addr add 2001:db8:1::2/64 dev eth1 nodad",
+            "-n provider link set eth1 up",
+        ] {
+            ip(command);
+        }
+        let forwards = || sysctl::get(host.namespace(), "net/ipv4/conf/vpn0/forwarding").unwrap() == "1";
+        assert!(!network.restore_way_out().unwrap() && !forwards(), "it leads nowhere yet");
+        ip("route replace default via 203.0.113.2");
+        ip("-6 route replace default via 2001:db8:1::2");
+        let inside = sandbox.namespace().unwrap();
+        // What comes back by it is not forwarded.
+        assert!(is_dropped(inside, at("203.0.113.2", 80)));
+        assert!(network.restore_way_out().unwrap() && forwards());
+        assert!(!network.restore_way_out().unwrap());
+        for (to, seen) in [("203.0.113.2", "203.0.113.1"), ("2001:db8:1::2", "2001:db8:1::1")] {
+            assert_eq!(exchange(inside, at(to, 80), &server), ip_address(seen));
+        }
+        // It goes, and another of its name comes: a pool's thread sees to it.
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+        assert!(!network.restore_way_out().unwrap(), "the other one forwards as it did");
+        ip("link add vpn0 type veth peer name eth1 netns provider");
+        ip("addr add 203.0.113.1/24 dev vpn0");
+        ip("link set vpn0 up");
+        let _pool = Pool::start(&network, PoolOptions::new(1)).unwrap();
+        ip("route replace default via 203.0.113.2");
+        eventually("it forwards", forwards);
     });
 }
 

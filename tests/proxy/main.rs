@@ -71,6 +71,8 @@ fn question(name: &str, kind: u8) -> Vec<u8> {
     bytes
 }
 
+/// What is said of a name that is not there (NXDOMAIN).
+const NO_SUCH_NAME: u8 = 3;
 const A: u8 = 1;
 const AAAA: u8 = 28;
 
@@ -232,7 +234,6 @@ fn what_has_an_allowed_name_is_reached_and_nothing_else() {
             for to in ["192.0.2.7:80", "[2001:db8::7]:80"] {
                 is_reached(&sandbox, to);
             }
-            const NO_SUCH_NAME: u8 = 3;
             assert_eq!(ask(&sandbox, "other.test", A), (NO_SUCH_NAME, Vec::new()));
             assert!(is_dropped(&sandbox, "192.0.2.8:80"));
 

@@ -2,6 +2,7 @@
 
 use super::config::{BridgeConfig, Ipam};
 use super::detach::{self, PLUGIN, address_line};
+use super::egress::NetworkEgress;
 use super::guard::{self, GuardedPort};
 use super::hiding;
 use super::shared_bridge;
@@ -37,10 +38,12 @@ pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
         Ipam::Foreign(ref plugin) => delegate::find(request, plugin).map(|_| None)?,
         Ipam::Without => None,
     };
+    let egress = NetworkEgress::read(&config)?;
     let inside = container::open(request)?;
     let mut attaching = Attaching {
         request,
         config: &config,
+        egress,
         addresses,
         inside_socket: RouteSocket::open_in(&inside)?,
         inside: &inside,
@@ -62,6 +65,7 @@ pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
 struct Attaching<'a> {
     request: &'a PluginRequest,
     config: &'a BridgeConfig,
+    egress: Option<NetworkEgress>,
     /// Our own IPAM, if the configuration names it.
     addresses: Option<HostLocal>,
     inside: &'a Namespace,
@@ -83,7 +87,7 @@ impl Attaching<'_> {
         let mac = self.config.mac.unwrap_or_else(random::mac);
         let held = match self.config.guard {
             None => None,
-            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, mode)?, mode)),
+            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, mode, self.config)?, mode)),
         };
         let port = self.make_pair(&bridge, mac)?;
         let guarded = match held {
@@ -96,7 +100,7 @@ impl Attaching<'_> {
         let interface = link::get(&mut self.inside_socket, self.name)?;
         let mut result = self.ask_for_addresses()?;
         if let Some(guarded) = guarded {
-            guarded.allow(&result)?;
+            guarded.allow(self.request, self.config, self.egress.as_ref(), &result)?;
         }
         result.interfaces = vec![
             described(&bridge, ""),

@@ -4,7 +4,7 @@ use crate::attachment_result::ResultDns;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
 use netns_core::{IfName, MacAddress};
-use netns_ebpf::Mode;
+use netns_ebpf::{Limits, Mode};
 use serde_json::Value;
 
 const DEFAULT_BRIDGE: &str = "cni0";
@@ -28,6 +28,10 @@ pub(super) struct BridgeConfig {
     pub(super) isolated: bool,
     /// What is done about frames that the container may not send; `None` if they are not looked at.
     pub(super) guard: Option<Mode>,
+    /// Where the container may send to: the policy, or the path of a file that has it.
+    pub(super) egress: Option<Value>,
+    /// How much may pass the port, without what `bandwidth` says.
+    pub(super) limits: Limits,
     /// The MAC address that is asked for.
     pub(super) mac: Option<MacAddress>,
     pub(super) ipam: Ipam,
@@ -79,6 +83,8 @@ impl BridgeConfig {
             without_interface: keys.boolean("disableContainerInterface")?,
             isolated: keys.boolean("portIsolation")?,
             guard: guard(request)?,
+            egress: keys.get("egress").cloned(),
+            limits: keys.parse("limit")?.unwrap_or(Limits::NONE),
             mac: requested_mac(request)?,
             ipam: Ipam::read(request)?,
             dns: (dns != ResultDns::default()).then_some(dns),
@@ -91,6 +97,11 @@ impl BridgeConfig {
         }
         if config.guard.is_some() && config.ipam == Ipam::Without {
             return Err(invalid("guard takes addresses, and there is no ipam to give any"));
+        }
+        for (key, is_given) in [("egress", config.egress.is_some()), ("limit", !config.limits.is_none())] {
+            if is_given && config.guard.is_none() {
+                return Err(invalid(&format!("{key} takes guard, whose program does it")));
+            }
         }
         Ok(config)
     }

@@ -3,10 +3,11 @@
 //! What gets past it is dropped by rules of the plugin's table.
 
 use super::config::{BridgeConfig, Ipam};
+use super::egress::NetworkEgress;
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{BARRED, ElementOwner, FilterTable, JUDGED, NamedSet, SetEntry};
-use crate::held;
+use crate::held::{self, ProgramNeeds};
 use crate::request::PluginRequest;
 use netns_core::barrier::FORWARDED;
 use netns_core::bridge::{self, PortOptions};
@@ -31,8 +32,14 @@ pub(super) struct GuardedPort {
 }
 
 /// The programs, which the bridge holds from now on if it did not.
-pub(super) fn hold(socket: &mut RouteSocket, bridge: &Link, mode: Mode) -> Outcome<HeldMonitor> {
-    held::hold(socket, bridge, mode == Mode::Enforce)
+pub(super) fn hold(
+    socket: &mut RouteSocket,
+    bridge: &Link,
+    mode: Mode,
+    config: &BridgeConfig,
+) -> Outcome<HeldMonitor> {
+    let needs = ProgramNeeds { enforces: mode == Mode::Enforce, egress: config.egress.is_some() };
+    held::hold(socket, bridge, needs)
 }
 
 impl GuardedPort {
@@ -50,6 +57,9 @@ impl GuardedPort {
         let is_dhcp = matches!(&config.ipam, Ipam::Foreign(plugin) if plugin == "dhcp");
         let first = Policy { mode, ..Policy::new(rules(mac, is_dhcp)) };
         let slot = monitor.claim(port.index, Some(&first)).map_err(|error| held::failed(&error))?;
+        if !config.limits.is_none() {
+            monitor.set_limits(slot, &config.limits).map_err(|error| held::failed(&error))?;
+        }
         let mut batch = Batch::new();
         monitor.encode_filters(&mut batch, port.index, slot, held::NAME);
         socket.execute(&mut batch)?;
@@ -63,8 +73,18 @@ impl GuardedPort {
         Ok(Self { held: monitor, slot, mode, mac, is_dhcp })
     }
 
-    /// Lets the container send from these addresses.
-    pub(super) fn allow(&self, result: &AttachmentResult) -> Outcome<()> {
+    /// Lets the container send from these addresses, and where its network's policy lets it.
+    pub(super) fn allow(
+        mut self,
+        request: &PluginRequest,
+        config: &BridgeConfig,
+        egress: Option<&NetworkEgress>,
+        result: &AttachmentResult,
+    ) -> Outcome<()> {
+        if let Some(egress) = egress {
+            let places = (config.bridge.as_str(), &*request.network);
+            egress.give(&mut self.held, places, (self.slot, self.mode), result)?;
+        }
         let policy = policy(self.mode, self.mac, self.is_dhcp, result)?;
         self.held.set_policy(self.slot, &policy);
         Ok(())
@@ -117,6 +137,17 @@ pub(super) fn missing(
         && monitor.policy(slot) != Some(policy(mode, mac, is_dhcp, result)?)
     {
         return Ok(Some(format!("the policy of the port {}", port.name)));
+    }
+    if !config.limits.is_none() {
+        let now = monitor.limits(slot).map_err(|error| held::failed(&error))?;
+        if now != config.limits.chosen() {
+            return Ok(Some(format!("the limit of the port {}, which has {now},", port.name)));
+        }
+    }
+    if let Some(egress) = NetworkEgress::read(config)?
+        && !egress.is_given(&monitor, slot, mode, result)?
+    {
+        return Ok(Some(format!("the egress policy of the port {}", port.name)));
     }
     if mode == Mode::Enforce {
         let entries = barred(&monitor, port.index)?;

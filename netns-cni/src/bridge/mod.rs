@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod config;
 mod detach;
+mod egress;
 mod guard;
 mod hiding;
 mod shared_bridge;
@@ -16,6 +17,7 @@ use crate::held;
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
 use config::{BridgeConfig, Ipam};
+use egress::NetworkEgress;
 use netns_core::{RouteSocket, link};
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
@@ -43,6 +45,7 @@ pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
 /// `STATUS`: whether the next `ADD` would find privileges, a place on the bridge, and an address.
 pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
     let config = BridgeConfig::read(request)?;
+    NetworkEgress::read(&config)?;
     crate::unavailable_without_privilege()?;
     if config.masquerade || config.spoof_check || config.guard.is_some() {
         unavailable_without_filters()?;

@@ -28,7 +28,7 @@ fn limited(guard: Option<&str>, rates: &Value) -> Runtime {
 }
 
 /// How many of a hundred datagrams of 1,042 bytes on the wire arrive.
-fn arrive(from: &Namespace, to: &Namespace, address: &str) -> usize {
+pub(crate) fn arrive(from: &Namespace, to: &Namespace, address: &str) -> usize {
     let to_address = format!("{address}:7000");
     let receiver = to.enter(|| UdpSocket::bind(&*to_address)).expect("inside").expect("a socket");
     receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();

@@ -4,6 +4,7 @@
 mod bandwidth;
 mod bridge;
 mod damage;
+mod egress;
 mod firewall;
 mod front;
 mod guard;

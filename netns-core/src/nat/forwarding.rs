@@ -90,6 +90,31 @@ impl Forwarding {
         Ok(Self { settings: plan.settings })
     }
 
+    /// Whether it has all that another has: nothing is needed that is not known.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.except(std::iter::once(self)).settings.is_empty()
+    }
+
+    /// Gives up what was claimed of links that are gone, whose settings went with them.
+    ///
+    /// # Errors
+    /// If the kernel does not say which those are; if the claims cannot be given up.
+    pub fn forget_gone(&mut self, namespace: &Namespace, claimant: &Path) -> Result<()> {
+        let mut at = 0;
+        while let Some(setting) = self.settings.get(at) {
+            match sysctl::get(namespace, &setting.name) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    setting.shared(namespace, claimant).withdraw()?;
+                    self.settings.remove(at);
+                }
+                Err(error) => return Err(error),
+                Ok(_) => at += 1,
+            }
+        }
+        Ok(())
+    }
+
     /// Adds what others need, as far as it is not needed already.
     pub fn extend(&mut self, other: Self) {
         for setting in other.settings {
@@ -157,7 +182,7 @@ impl Forwarding {
         outcome.map(|()| left)
     }
 
-    /// Whether all of it is set.
+    /// Whether all of it is set, of links that are there.
     ///
     /// # Errors
     /// If the kernel does not say.
@@ -165,8 +190,10 @@ impl Forwarding {
         for setting in &self.settings {
             match sysctl::get(namespace, &setting.name) {
                 Ok(value) if value == setting.value => {}
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => return Ok(false),
+                // Nothing comes in by a link that is gone.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(false),
             }
         }
         Ok(true)

@@ -126,6 +126,10 @@ impl Shared {
             // A bridge that is made meanwhile is waited for from the next time on.
             let waited = poll::any_readable(&mut entries, &mut Deadline::new(BRIDGES_COME));
             let is_stopped = entries.pop().is_some_and(|entry| entry.revents != 0);
+            if !is_stopped {
+                // Once a second if nothing else happens. A caller of `Network::restore_way_out` gets the error.
+                let _ = self.restore_way_out();
+            }
             match waited {
                 _ if is_stopped => return false,
                 Ok(false) => continue,

@@ -6,10 +6,11 @@ use super::sandbox::Sandbox;
 use super::shared::Shared;
 use super::way_out::{nat_options, table_name};
 use crate::error::{Cause, Operation};
-use crate::nat::{self, ForwardBlock, Nat, Publication, Published};
+use crate::nat::{self, ForwardBlock, ForwardingNeeds, Nat, Publication, Published};
+use crate::route::RouteNotices;
 use crate::{Error, Result};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The owner of a sandbox's ports.
 fn owner(number: u32) -> String {
@@ -28,11 +29,64 @@ impl Shared {
     }
 
     fn open_blocks(&self, nat: &mut Nat, options: &NetworkOptions) -> Result<()> {
+        self.way_out.leads.get_or_init(|| (options.uplinks.clone(), options.publish_on_loopback));
         self.way_out.opens.store(options.open_forward_chains, Ordering::Relaxed);
         if options.open_forward_chains {
             nat.open_blocks(self.recipe.plan.name)?;
         }
         Ok(())
+    }
+
+    /// Has the host forward for links that have become the way out, and whether there was anything to do. Unless routes
+    /// changed since the last call, nothing is looked at but whether they did.
+    fn follow_routes(&self) -> Result<bool> {
+        let Some(record) = self.record() else { return Ok(false) };
+        let Some((uplinks, loopback)) = self.way_out.leads.get() else { return Ok(false) };
+        let mut routes = self.way_out.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Opened, or read, before the look, so that no change is missed after it.
+        let is_changed = match &mut *routes {
+            Some(notices) => notices.is_changed()?,
+            None => {
+                *routes = Some(self.home().enter(RouteNotices::open)??);
+                true
+            }
+        };
+        if !is_changed {
+            return Ok(false);
+        }
+        let plan = &self.recipe.plan;
+        let needs = ForwardingNeeds {
+            bridge: plan.name,
+            uplinks: uplinks.as_deref(),
+            ipv4: plan.v4.is_some(),
+            ipv6: plan.v6.is_some(),
+            loopback: *loopback,
+        };
+        let followed = record.follow_routes(self.home(), &needs);
+        if followed.is_err() {
+            // The next call looks again.
+            *routes = None;
+        }
+        followed
+    }
+
+    /// See [`Network::restore_way_out`].
+    pub(super) fn restore_way_out(&self) -> Result<bool> {
+        let Some(mut nat) = self.way_out.nat() else { return Ok(false) };
+        let whole = nat.is_whole()?;
+        if !whole {
+            nat.restore()?;
+        }
+        let followed = self.follow_routes()?;
+        if !self.way_out.opens.load(Ordering::Relaxed) {
+            return Ok(!whole || followed);
+        }
+        let bridge = self.recipe.plan.name;
+        let closed = nat.blocks(bridge)?.iter().any(ForwardBlock::can_be_opened);
+        if closed {
+            nat.open_blocks(bridge)?;
+        }
+        Ok(!whole || followed || closed)
     }
 
     /// Takes over the way out that a process which is gone made, with what is published of the sandboxes that are
@@ -136,28 +190,19 @@ impl Network {
     }
 
     /// Makes the rules of the way out anew with all that is published, if somebody took them away or changed them (`nft flush
-    /// ruleset`, a firewall that was started again); whether that was so. While they were away the sandboxes could send under
-    /// their own addresses, and could be sent to. Unless somebody changed rules of the host since the last call, it costs one
-    /// system call; with [`NetworkOptions::open_forward_chains`] those chains are looked at each time.
+    /// ruleset`, a firewall that was started again), and has the host forward for links that have become the way out since (a
+    /// default route that moved, a VPN), unless [`NetworkOptions::uplinks`] names them; whether there was anything to do. While
+    /// the rules were away the sandboxes could send under their own addresses, and could be sent to. Unless somebody changed
+    /// rules or routes of the host since the last call, it costs two system calls; with
+    /// [`NetworkOptions::open_forward_chains`] those chains are looked at each time.
+    ///
+    /// The threads of a [`super::Pool`] call it once a second; otherwise it is called by nobody but the caller.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn restore_way_out(&self) -> Result<bool> {
         self.shared.check_process(Operation::MakeNat)?;
-        let Some(mut nat) = self.shared.way_out.nat() else { return Ok(false) };
-        let whole = nat.is_whole()?;
-        if !whole {
-            nat.restore()?;
-        }
-        if !self.shared.way_out.opens.load(Ordering::Relaxed) {
-            return Ok(!whole);
-        }
-        let bridge = self.shared.recipe.plan.name;
-        let closed = nat.blocks(bridge)?.iter().any(ForwardBlock::can_be_opened);
-        if closed {
-            nat.open_blocks(bridge)?;
-        }
-        Ok(!whole || closed)
+        self.shared.restore_way_out()
     }
 
     /// The chains of others that drop what comes from the sandboxes or goes to them: [`Nat::blocks`].

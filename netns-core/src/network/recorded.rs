@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The kind of these records.
 const KIND: &str = "network";
@@ -30,8 +31,14 @@ const ATTEMPTS: usize = 16;
 /// The record of a network that this process has.
 #[derive(Debug)]
 pub(super) struct NetworkRecord {
-    file: RecordFile,
     namespace: NamespaceIdentity,
+    /// Locked while what is set on the host changes.
+    state: Mutex<RecordState>,
+}
+
+#[derive(Debug)]
+struct RecordState {
+    file: RecordFile,
     /// What is set on the host for it.
     forwarding: Forwarding,
 }
@@ -78,44 +85,73 @@ impl NetworkRecord {
             left.close_way_out(&file)?;
         }
         let forwarding = if options.masquerade {
-            Forwarding::plan(home, &forwarding_needs(options), file.path())?
+            Forwarding::plan(home, &way_out::forwarding_needs(options), file.path())?
         } else {
             Forwarding::default()
         };
-        Ok(Some(Self { file, namespace, forwarding }))
+        Ok(Some(Self { namespace, state: Mutex::new(RecordState { file, forwarding }) }))
     }
 
     /// Claims what is set on the host for it.
     pub(super) fn claim_forwarding(&self, home: &Namespace) -> Result<()> {
-        self.forwarding.claim(home, self.file.path())
+        let state = self.state();
+        state.forwarding.claim(home, state.file.path())
+    }
+
+    /// Claims what it takes besides, by the routes that the host has now; whether anything was missing. What is claimed already
+    /// stays so until the network ends, since connections by it may go on.
+    pub(super) fn follow_routes(&self, home: &Namespace, needs: &ForwardingNeeds<'_>) -> Result<bool> {
+        let mut state = self.state();
+        let path = state.file.path().to_owned();
+        let needed = Forwarding::plan(home, needs, &path)?;
+        if state.forwarding.covers(&needed) && state.forwarding.is_on(home)? {
+            return Ok(false);
+        }
+        let mut forwarding = state.forwarding.clone();
+        forwarding.forget_gone(home, &path)?;
+        forwarding.extend(needed);
+        let others = state.file.lines().iter().filter(|line| line.key() != Forwarding::KEY);
+        let lines = others.cloned().chain(forwarding.lines()).collect();
+        // Before it is set.
+        state.file.replace(lines)?;
+        state.forwarding = forwarding;
+        state.forwarding.claim(home, &path).map(|()| true)
+    }
+
+    fn state(&self) -> MutexGuard<'_, RecordState> {
+        // What is half done is on record, and done again.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts it back. What somebody else has set since is left.
     pub(super) fn release_forwarding(&self, home: &Namespace) -> Result<()> {
-        self.forwarding.release(home, self.file.path()).map(drop)
+        let state = self.state();
+        state.forwarding.release(home, state.file.path()).map(drop)
     }
 
     /// The record of a network that is taken over.
     pub(super) fn of(file: RecordFile, namespace: NamespaceIdentity) -> Self {
         let forwarding = Forwarding::read(file.lines());
-        Self { file, namespace, forwarding }
+        Self { namespace, state: Mutex::new(RecordState { file, forwarding }) }
     }
 
     /// Writes down what is going to be made.
     pub(super) fn write(&mut self, plan: &Plan, options: &NetworkOptions) -> Result<()> {
         let mut lines = lines::lines(plan, options, &self.namespace);
-        lines.extend(self.forwarding.lines());
-        self.file.replace(lines)
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        lines.extend(state.forwarding.lines());
+        state.file.replace(lines)
     }
 
     /// Ends the record, if the first bridge is gone. The kernel may still have ports: those go by themselves.
     pub(super) fn end(self, socket: &mut RouteSocket) -> Result<()> {
-        let path = self.file.path().to_owned();
-        let nothing = self.file.lines().is_empty();
-        if !nothing && RecordedNetwork::parse(path, self.file.lines())?.has_bridge(socket)? {
+        let RecordState { file, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let path = file.path().to_owned();
+        let nothing = file.lines().is_empty();
+        if !nothing && RecordedNetwork::parse(path, file.lines())?.has_bridge(socket)? {
             return Ok(());
         }
-        remove_file(self.file)
+        remove_file(file)
     }
 }
 
@@ -448,15 +484,4 @@ fn remove_file(file: RecordFile) -> Result<()> {
 /// Whether a file cannot be there because of where this process runs, and not for want of anything.
 fn is_unwritable(error: &Error) -> bool {
     matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ENOENT | libc::ENOTDIR))
-}
-
-/// What a network needs of the host.
-fn forwarding_needs(options: &NetworkOptions) -> ForwardingNeeds<'_> {
-    ForwardingNeeds {
-        bridge: options.name,
-        uplinks: options.uplinks.as_deref(),
-        ipv4: options.subnet_v4.is_some(),
-        ipv6: options.subnet_v6.is_some(),
-        loopback: options.publish_on_loopback,
-    }
 }

@@ -2,8 +2,9 @@
 
 use super::options::NetworkOptions;
 use super::plan::Plan;
-use crate::nat::{self, Nat, NatOptions};
-use crate::{Namespace, Result};
+use crate::nat::{self, ForwardingNeeds, Nat, NatOptions};
+use crate::route::RouteNotices;
+use crate::{IfName, Namespace, Result};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -11,6 +12,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 #[derive(Debug, Default)]
 pub(super) struct WayOut {
     pub(super) nat: OnceLock<Mutex<Nat>>,
+    /// Notices of the host's routes, once somebody has asked whether the way out is whole.
+    pub(super) routes: Mutex<Option<RouteNotices>>,
+    /// [`NetworkOptions::uplinks`] and [`NetworkOptions::publish_on_loopback`].
+    pub(super) leads: OnceLock<(Option<Vec<IfName>>, bool)>,
     /// Whether rules of ours are put into chains of others.
     pub(super) opens: AtomicBool,
     /// Whether anything was ever published: a sandbox of which nothing was is dropped without a look.
@@ -23,6 +28,17 @@ pub(super) struct WayOut {
 pub(super) fn table_name(plan: &Plan) -> String {
     let mac: String = plan.host_mac().to_string().split(':').collect();
     nat::name_of(&mac)
+}
+
+/// What a network needs of the host.
+pub(super) fn forwarding_needs(options: &NetworkOptions) -> ForwardingNeeds<'_> {
+    ForwardingNeeds {
+        bridge: options.name,
+        uplinks: options.uplinks.as_deref(),
+        ipv4: options.subnet_v4.is_some(),
+        ipv6: options.subnet_v6.is_some(),
+        loopback: options.publish_on_loopback,
+    }
 }
 
 /// How the table of a network is.

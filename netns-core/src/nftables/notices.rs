@@ -1,18 +1,10 @@
 //! The kernel's notices of changed rules.
 
 use super::NftSocket;
-use crate::error::{Cause, Operation, SystemCall};
+use crate::error::{Operation, SystemCall};
 use crate::sys;
-use crate::sys::deadline::Deadline;
-use crate::wire::NlMsgHdr;
 use crate::{Error, Result};
-use bytemuck::pod_read_unaligned;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
-
-/// So many notices are taken at once. Where there are more, the next call goes on.
-const MOST: usize = 4096;
 
 /// Notices of everything that anybody changes in the nftables of one network namespace: the one that the thread was in
 /// when it was opened. It says that something was changed and not what, so there is nothing to lose: notices that came
@@ -71,33 +63,8 @@ impl RuleNotices {
     /// # Errors
     /// If receiving fails.
     pub fn is_changed(&mut self, except: Option<u32>) -> Result<bool> {
-        let mut is_changed = false;
-        let failed = Error::system(Operation::ReceiveRuleNotices, "", SystemCall::Poll);
-        if !sys::poll::readable(self.socket.as_fd(), &mut Deadline::new(Duration::ZERO)).map_err(failed)? {
-            return Ok(false);
-        }
-        for _ in 0..MOST {
-            let mut header = [0; size_of::<NlMsgHdr>()];
-            let received = sys::retry(|| {
-                sys::socket::receive_netlink(self.socket.as_fd(), &mut header, libc::MSG_DONTWAIT)
-            });
-            match received {
-                // A notice has the port id of the socket that asked for the change; what is in one datagram is of one batch
-                // (`nft_commit_notify` in <https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nf_tables_api.c>).
-                Ok(datagram) if datagram.sender == 0 => {
-                    let by = pod_read_unaligned::<NlMsgHdr>(&header).port;
-                    is_changed |= except != Some(by);
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => is_changed = true,
-                Err(error) => {
-                    let cause = Cause::System { call: SystemCall::Recvmsg, error };
-                    return Err(Error::new(Operation::ReceiveRuleNotices, "", cause));
-                }
-            }
-        }
-        Ok(is_changed)
+        let failed = Error::system(Operation::ReceiveRuleNotices, "", SystemCall::Recvmsg);
+        sys::notices::any(self.socket.as_fd(), except).map_err(failed)
     }
 }
 

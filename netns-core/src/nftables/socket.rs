@@ -210,14 +210,14 @@ impl NftSocket {
         self.sequence = self.sequence.wrapping_add(messages);
         self.settled = false;
         let send = || sys::retry(|| sys::socket::send(self.socket.as_fd(), requests));
-        let sent = match send() {
+        let outcome = match send() {
             Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                 self.make_room(requests.len());
                 send()
             }
-            sent => sent,
+            outcome => outcome,
         };
-        sent.map_err(|error| {
+        outcome.map_err(|error| {
             let words = in_words(requests, first);
             Error::new(words.operation, words.object, Cause::System { call: SystemCall::Send, error })
         })?;

@@ -1,6 +1,7 @@
 //! Routes: `ip route`.
 
 mod described;
+mod notices;
 
 use super::socket::RouteSocket;
 pub use super::words::{Preference, Protocol, RouteKind, Scope};
@@ -9,6 +10,7 @@ use crate::net::family;
 use crate::wire::{Batch, Message, RTA_PREF, RTA_VIA, RtMsg, RtaCacheInfo};
 use crate::{Error, IpNet, Result};
 pub use described::{DescribedRoute, NextHop, find, list_described};
+pub use notices::RouteNotices;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 

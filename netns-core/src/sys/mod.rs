@@ -10,6 +10,7 @@ pub(crate) mod fork;
 pub(crate) mod inotify;
 pub(crate) mod iptables;
 pub(crate) mod namespace;
+pub(crate) mod notices;
 pub(crate) mod notify;
 pub(crate) mod packet;
 pub(crate) mod poll;

@@ -11,15 +11,14 @@ use netns_packet::layout::{
     ASKED_PORTS, CachedDestination, ConversationOwner, DATAGRAM_TIME, EGRESS_BITS, EGRESS_CACHE_LINES,
     EgressEntry, EgressKey, EgressPort, NO_SLOT, control, conversation_ports,
 };
-use netns_packet::{ChecksumPlace, EgressPacket, Reason};
+use netns_packet::{EgressPacket, Reason};
 
 use crate::Fate;
 use crate::conversations::{self, conversation_begins, conversation_is_on};
 use crate::count;
-use crate::frame::{self, Frame};
+use crate::frame::Frame;
 use crate::maps::{EGRESS_CACHE, EGRESS_EPOCHS, EGRESS_LIMIT, EGRESS_POLICIES, EGRESS_PORTS, PREEMPTIBLE};
-use crate::skb::Skb;
-use crate::steps::Judged;
+use crate::packet::{judged, read as packet};
 use crate::violation;
 
 /// Whether no policy is looked for. Asked in each function of its own too, which the verifier then need not look at.
@@ -227,19 +226,6 @@ fn entry<'a>(word: u64, address: [u32; 4]) -> Option<&'a EgressEntry> {
             .cast::<EgressEntry>()
             .as_ref()
     }
-}
-
-/// A packet, as far as it matters here; `None` of what is not IP.
-#[inline(always)]
-pub(crate) fn packet(skb: *mut __sk_buff) -> Option<EgressPacket> {
-    let frame = Frame::read(&TcContext::new(skb), NO_SLOT);
-    EgressPacket::read(&judged(skb), frame::facts(&frame, ChecksumPlace::NONE.to_bits()))
-}
-
-/// A frame of which no rules of the guard's are asked.
-#[inline(always)]
-fn judged(skb: *mut __sk_buff) -> Judged {
-    Judged { skb: Skb(skb), slot: NO_SLOT, control: control::OFF }
 }
 
 #[inline(always)]

@@ -25,6 +25,7 @@ mod host;
 mod log;
 mod maps;
 mod meter;
+mod packet;
 mod pairs;
 mod rules;
 mod scope;

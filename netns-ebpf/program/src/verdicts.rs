@@ -16,7 +16,7 @@ use netns_packet::layout::{
 use crate::frame::{self, Frame};
 use crate::maps::{VERDICT_BITS, VERDICT_SEED};
 use crate::pairs::add_lines;
-use crate::{Fate, atomic, egress, rules};
+use crate::{Fate, atomic, packet, rules};
 
 /// The table. Mapped by user space, as all of these.
 #[btf_map]
@@ -90,9 +90,11 @@ extern "C" fn verdict(skb: *mut __sk_buff, slot: u32, note: u32, is_dropped: u32
     let slot = if is_at_host { frame::carried(&context) } else { slot };
     // What has no line of its own counts for `NO_SLOT`, as in `count`.
     let slot = if VERDICT_SENDERS.get_ptr(slot).is_some() { slot } else { NO_SLOT };
-    let packet = egress::packet(skb);
-    let VerdictKey { what, destination: [high, low] } =
-        VerdictKey::new(slot as u16, packet.as_ref(), note as u8, is_dropped != 0);
+    let key = VerdictKey::new(slot as u16, note as u8, is_dropped != 0);
+    let VerdictKey { what, destination: [high, low] } = match packet::read(skb) {
+        Some(packet) => key.to(packet.destination, packet.protocol, packet.port()),
+        None => key,
+    };
     verdict_line(what, high, low, Frame::read(&context, slot).bytes)
 }
 

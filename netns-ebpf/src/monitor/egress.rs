@@ -1,5 +1,6 @@
 //! Egress policies: where ports may send to. Objects of their own, which any number of ports share.
 
+mod held;
 mod rules;
 mod temporary;
 mod trie;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use aya::maps::{ArrayOfMaps, MapData, MapError};
 
+pub(super) use held::HeldEgress;
 pub use rules::{EgressRules, EgressTable};
 
 use super::egress_policy::EgressPolicy;

@@ -17,6 +17,7 @@ use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
 
+use super::egress::HeldEgress;
 use super::load::{LoadedProgram, Maps};
 use super::mapped::MappedArray;
 use super::meter::Meters;
@@ -54,6 +55,8 @@ pub struct HeldMonitor {
     counters: Array<MapData, CounterWords>,
     /// `None` if the programs know no limits.
     meters: Option<Array<MapData, MeterWords>>,
+    /// `None` if the programs look for no egress policies.
+    egress: Option<HeldEgress>,
     ports: BpfHashMap<MapData, u32, u32>,
     /// How many slots there are, without slot 0.
     slots: u16,
@@ -108,7 +111,27 @@ impl HeldMonitor {
         let cpus = counters.len() / (u32::from(slots) + 1);
         let ports = maps.take(layout::PORTS)?;
         let programs = [ingress, egress];
-        Ok(Self { programs, policies, violations, counters, meters, ports, slots, cpus, sees_checksums })
+        let egress = HeldEgress::take(&mut maps)?;
+        Ok(Self {
+            programs,
+            policies,
+            violations,
+            counters,
+            meters,
+            egress,
+            ports,
+            slots,
+            cpus,
+            sees_checksums,
+        })
+    }
+
+    pub(super) fn egress(&self) -> Result<&HeldEgress, MonitorError> {
+        self.egress.as_ref().ok_or(MonitorError::EgressOff)
+    }
+
+    pub(super) fn egress_mut(&mut self) -> Result<&mut HeldEgress, MonitorError> {
+        self.egress.as_mut().ok_or(MonitorError::EgressOff)
     }
 
     const fn table(&self) -> MappedPolicies<'_> {
@@ -160,6 +183,9 @@ impl HeldMonitor {
             let nothing = [0; size_of::<PortMeter>() / size_of::<u64>()];
             meters.set(slot.get().into(), nothing, 0).map_err(|error| unreadable(layout::METERS, error))?;
         }
+        if let Some(egress) = &mut self.egress {
+            egress.reset(slot)?;
+        }
         if let Some(policy) = policy {
             self.table().write(slot.get().into(), policy);
         }
@@ -175,8 +201,8 @@ impl HeldMonitor {
         word.compare_exchange(0, port_word(ifindex), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Judges a port by another policy from the next frame on. Limits and egress policies, which the policy may name, are not
-    /// known to programs that a bridge holds.
+    /// Judges a port by another policy from the next frame on. Limits and an egress policy, which it may name, are not looked at
+    /// here: [`Self::set_limits`] and [`Self::set_egress`] set them.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) {
         self.table().write(slot.get().into(), policy);
     }

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod guard;
 mod held;
+mod held_egress;
 mod hook;
 mod kernel_answer;
 mod kernel_types;

@@ -6,7 +6,7 @@ use crate::plan::Change;
 use crate::record::RecordedWayOut;
 use crate::topology::{LinkName, Place, WayOutSpec};
 use crate::way_out::fingerprint;
-use netns_core::nat::{self, Forwarding, ForwardingNeeds, Nat, Publication};
+use netns_core::nat::{self, Forwarding, Nat, Publication};
 use netns_core::{IfName, link};
 
 /// The owner of a topology's ports.
@@ -16,13 +16,15 @@ impl Executor<'_, '_> {
     /// Writes down the tables that are going to be made, and the settings of the host that are going to be set.
     pub(super) fn note_way_out(&mut self, spec: &WayOutSpec) -> Result<()> {
         let claimant = self.work.store.claimant(self.record);
-        let [ipv4, ipv6] = spec.families();
-        let (bridge, loopback) = (spec.bridge.name, spec.loopback);
-        let needs = ForwardingNeeds { bridge, uplinks: None, ipv4, ipv6, loopback };
-        let forwarding = Forwarding::plan(self.entry(&Place::Host)?.0, &needs, &claimant)?;
+        let bridge = spec.bridge.name;
+        let host = self.entry(&Place::Host)?.0.try_clone()?;
+        let forwarding = Forwarding::plan(&host, &spec.needs(), &claimant)?;
         match self.record.way_out_mut(bridge) {
             // What was needed by then is put back with the rest.
-            Some(known) => known.forwarding.extend(forwarding),
+            Some(known) => {
+                known.forwarding.forget_gone(&host, &claimant)?;
+                known.forwarding.extend(forwarding);
+            }
             None => self.record.ways_out.push(RecordedWayOut {
                 bridge: bridge.to_string(),
                 table: nat::unused_name(),

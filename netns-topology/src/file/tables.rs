@@ -224,6 +224,7 @@ pub(super) struct BridgeTable {
     pub(super) masquerade: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) publish: Vec<Text>,
+    pub(super) uplinks: Option<Vec<Text>>,
     pub(super) publish_on_loopback: Option<Spanned<bool>>,
     pub(super) open_forward_chains: Option<Spanned<bool>>,
     pub(super) connection_limit: Option<Spanned<u32>>,

@@ -3,6 +3,7 @@
 use super::Wrong;
 use super::check::Described;
 use super::tables::{BridgeTable, Text};
+use super::values::if_name;
 use crate::publish::PublishedPorts;
 use crate::topology::{LinkName, Place, WayOutSpec};
 use netns_core::MacAddress;
@@ -24,6 +25,7 @@ pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &Brid
             table.open_forward_chains.as_ref().map(Spanned::span),
             table.connection_limit.as_ref().map(Spanned::span),
             table.resolvers.first().map(Spanned::span),
+            table.uplinks.iter().flatten().next().map(Spanned::span),
         ];
         return match of_no_use.into_iter().flatten().next() {
             Some(span) => Err((
@@ -71,6 +73,7 @@ pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &Brid
         bridge: bridge.clone(),
         subnets,
         masquerade,
+        uplinks: table.uplinks.as_ref().map(|names| names.iter().map(if_name).collect()).transpose()?,
         loopback,
         open_forward_chains: table.open_forward_chains.as_ref().is_some_and(|on| *on.get_ref()),
         connection_limit: table.connection_limit.as_ref().map(|limit| *limit.get_ref()),

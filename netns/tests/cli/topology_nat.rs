@@ -156,6 +156,57 @@ fn namespaces_get_out_and_published_ports_lead_in() {
     });
 }
 
+/// The link that leads elsewhere is another now: `diff` shows it, and `up` and `watch` see to it; unless the file names it.
+#[test]
+fn the_way_out_follows_the_routes() {
+    in_host(|_| {
+        needs_nat();
+        let (provider, file) = (provider(), lab());
+        let before = state();
+        fine("up", &file);
+        let forwards = || fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n";
+        let vpn = || {
+            ip("link add vpn0 type veth peer name eth1 netns provider");
+            ip("addr add 203.0.113.1/24 dev vpn0");
+            ip("link set vpn0 up");
+            ip("-n provider addr add 203.0.113.2/24 dev eth1");
+            ip("-n provider link set eth1 up");
+            ip("route replace default via 203.0.113.2");
+        };
+        vpn();
+        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", &file);
+        assert!(forwards());
+        assert_eq!(fine("diff", &file), "");
+        let (outside, ns1) = (listen("provider", 80), Namespace::open("ns1").unwrap());
+        assert_eq!(seen(&ns1, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
+
+        // It goes, and another of its name comes.
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+        assert_eq!(fine("diff", &file), "");
+        let mut watch = Watched::start("watch --json --interval 0.2 /run/lab.toml");
+        vpn();
+        let line = watch.line("enforcement", |line| line["type"] == "enforcement");
+        assert_eq!((line["what"].as_str(), forwards()), (Some("~ host/br0: masquerade"), true));
+        watch.end("INT");
+        assert_eq!(fine("diff", &file), "");
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+
+        edit(&file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
+        fine("up", &file);
+        vpn();
+        assert_eq!(fine("diff", &file), "");
+        assert!(!forwards());
+        ip("link del vpn0");
+        ip("route add default via 192.0.2.2");
+        drop((ns1, outside, provider));
+        fine("down", &file);
+        assert_eq!(state(), before);
+    });
+}
+
 /// Namespaces that reach a proxy and nothing else; and what becomes of it when the file changes.
 #[test]
 fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {

@@ -3,10 +3,10 @@
 use netns::Failure;
 use netns::messages::say;
 use netns::signals::Stop;
-use netns_core::nat::{PortProtocol, Publication};
+use netns_core::nat::{PortProtocol, Publication, Redirect};
 use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, PortProgram, RecordedNetwork};
 use netns_core::{IfName, Namespace};
-use netns_ebpf::{Monitor, MonitorOptions};
+use netns_ebpf::{EgressRules, Mode, Monitor, MonitorOptions, NetworkGuard};
 use std::error::Error;
 use std::mem;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub(super) fn run(name: &str) -> Result<(), Failure> {
         "further" => one.network(|network| closed((network.create_sandbox()?, network.create_sandbox()?))),
         "lent" => one.network(|network| closed(network.create_sandbox_in(&Namespace::open("lent")?)?)),
         "judged" => one.judged(),
+        "egress" => one.egress(),
         "way-out" => one.way_out(),
         "pool" => one.network(|network| {
             let pool = Pool::start(network, PoolOptions::new(2))?;
@@ -96,9 +97,35 @@ impl Library<'_> {
         self.with(&options, |network| closed(network.create_named_sandbox(&self.sandbox())?))
     }
 
+    /// A sandbox whose egress policy allows an address for a while, and is replaced.
+    fn egress(self) -> LibraryResult {
+        let options = MonitorOptions {
+            barrier: true,
+            egress: 1,
+            limits: true,
+            scopes: true,
+            ..MonitorOptions::default()
+        };
+        let monitor = Arc::new(Monitor::load(&options)?);
+        let rules = EgressRules::new().with("deny any tcp/25".parse()?);
+        let policy = monitor.add_egress(&rules)?;
+        let guard = NetworkGuard::new(monitor.clone(), Mode::Enforce).with_egress(policy);
+        let options = self.options(Some(Arc::new(guard)))?;
+        self.with(&options, |network| {
+            let sandbox = network.create_sandbox()?;
+            monitor.allow_egress_for(policy, &["203.0.113.7".parse()?], LIMIT)?;
+            monitor.replace_egress(policy, &rules.clone().refusing_others())?;
+            closed(sandbox)
+        })
+    }
+
     /// A network that lets its sandboxes out, and a port that is published, withdrawn by hand and with its sandbox.
     fn way_out(self) -> LibraryResult {
-        let options = NetworkOptions { masquerade: true, ..self.options(None)? };
+        let options = NetworkOptions {
+            masquerade: true,
+            redirects: vec![Redirect::tcp(443, 8443)],
+            ..self.options(None)?
+        };
         self.with(&options, |network| {
             let sandbox = network.create_sandbox()?;
             let inside = sandbox.address_v4().ok_or("no IPv4 address")?.address();
@@ -106,6 +133,7 @@ impl Library<'_> {
             network.publish(&sandbox, &published(8080))?;
             network.publish(&sandbox, &published(8081))?;
             network.withdraw(&sandbox, &published(8080))?;
+            network.restore_way_out()?;
             closed(sandbox)
         })
     }

@@ -59,8 +59,20 @@ const UPLINK: &str = "ip link add up0 type veth peer name up1; ip address add 19
 const WAY_OUT: &str = "ip link add up0 type veth peer name up1; ip address add 192.0.2.1/24 dev up0; \
      ip link set up0 up; ip link set up1 up; ip route add default via 192.0.2.2; \
      printf '[bridge.br0]\\naddresses = [\"10.7.1.254/24\", \"fd07:1::ffff/64\"]\\n\
-     masquerade = true\\npublish = [\"8080:ns1:80\"]\\n[namespace.ns1]\\n\
+     masquerade = true\\npublish = [\"8080:ns1:80\"]\\nredirect = [\"443:8443\"]\\n[namespace.ns1]\\n\
      interface.eth0 = { bridge = \"br0\", addresses = [\"10.7.1.1/24\", \"fd07:1::1/64\"] }\\n' >/run/out.toml";
+
+/// A policy for where namespaces may send to.
+const EGRESS: &str = "printf 'without = [\"shared\"]\\nrules = [\"deny any tcp/25\"]\\nothers = \"deny\"\\n' >/run/egress.toml";
+/// A lab whose ports have such a policy, and limits.
+const LIMITED: &str = "printf '[egress.web]\\nrules = [\"deny any tcp/25\"]\\n[bridge.br0]\\n\
+     addresses = [\"10.7.1.254/24\"]\\negress = \"web\"\\n[namespace.ns1]\\n\
+     interface.eth0 = { bridge = \"br0\", addresses = [\"10.7.1.1/24\"], limit = \"100mbit\" }\\n' >/run/limited.toml";
+/// The same, up, and changed since.
+const RELAXED: &str = "printf '[egress.web]\\nrules = [\"deny any tcp/25\"]\\n[bridge.br0]\\n\
+     addresses = [\"10.7.1.254/24\"]\\negress = \"web\"\\n[namespace.ns1]\\n\
+     interface.eth0 = { bridge = \"br0\", addresses = [\"10.7.1.1/24\"], limit = \"100mbit\" }\\n' >/run/limited.toml; \
+     netns up -q /run/limited.toml; sed -i 's|tcp/25|tcp/26|; s|100mbit|90mbit|' /run/limited.toml";
 
 /// All of them.
 pub(super) const ALL: &[Operation] = &[
@@ -76,7 +88,16 @@ pub(super) const ALL: &[Operation] = &[
         setup: UPLINK,
         ..passing(
             "run with a way out",
-            "run --namespaces 2 --duration 0.2 --json --masquerade --publish 8080:ns1:80",
+            "run --namespaces 2 --duration 0.2 --json --masquerade --publish 8080:ns1:80 \
+             --redirect 443:8443 --resolver 192.0.2.2",
+            "clean",
+        )
+    },
+    Operation {
+        setup: EGRESS,
+        ..passing(
+            "run with egress, limits and scopes",
+            "run --namespaces 2 --duration 0.2 --json --enforce --egress /run/egress.toml --limit 100mbit --scopes",
             "clean",
         )
     },
@@ -95,6 +116,24 @@ pub(super) const ALL: &[Operation] = &[
     Operation {
         setup: WAY_OUT,
         ..operation("up with a way out", "up -q /run/out.toml", Effect::Makes, "down -q /run/out.toml")
+    },
+    Operation {
+        setup: LIMITED,
+        ..operation(
+            "up with egress and limits",
+            "up -q /run/limited.toml",
+            Effect::Makes,
+            "down -q /run/limited.toml",
+        )
+    },
+    Operation {
+        setup: RELAXED,
+        ..operation(
+            "up after an edit of egress and limits",
+            "up -q /run/limited.toml",
+            Effect::Removes,
+            "up -q /run/limited.toml",
+        )
     },
     Operation {
         setup: EDITED,
@@ -137,6 +176,7 @@ pub(super) const ALL: &[Operation] = &[
         ..library("library: sandbox in a namespace", "faults --library lent")
     },
     library("library: sandbox that is judged", "faults --library judged"),
+    library("library: sandbox with an egress policy", "faults --library egress"),
     Operation { setup: UPLINK, ..library("library: network with a way out", "faults --library way-out") },
     library("library: pool", "faults --library pool"),
     Operation {

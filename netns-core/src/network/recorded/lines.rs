@@ -47,6 +47,9 @@ pub(super) fn lines(plan: &Plan, options: &NetworkOptions, namespace: &Namespace
     if masquerade {
         let nat = Line::new("nat").with_option(options.connection_limit);
         lines.push(options.resolvers.iter().fold(nat, Line::with));
+        if let Some(uplinks) = &options.uplinks {
+            lines.push(uplinks.iter().fold(Line::new("uplinks"), Line::with));
+        }
         lines.extend(options.redirects.iter().map(|redirect| Line::new("redirect").with(redirect)));
     }
     lines
@@ -90,6 +93,10 @@ pub(super) fn read(folder: &Path, lines: &[Line]) -> Option<DescribedNetwork> {
             .collect::<Option<_>>()?,
         connection_limit,
         resolvers: resolvers.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
+        uplinks: match line("uplinks") {
+            Some(line) => Some(line.texts(0)?.iter().map(|name| name.parse().ok()).collect::<Option<_>>()?),
+            None => None,
+        },
         redirects: of("redirect").map(|line| line.parse(0)).collect::<Option<_>>()?,
         isolated: is("isolated"),
         broadcast: is("broadcast"),

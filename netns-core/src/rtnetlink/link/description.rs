@@ -323,11 +323,18 @@ pub fn delete_group(socket: &mut RouteSocket, group: u32) -> Result<()> {
 }
 
 /// Reads an `RTM_NEWLINK` or `RTM_DELLINK`; `None` if it is something else, or has no name.
+///
+/// A bridge sends such notices of its ports too, as `AF_BRIDGE`, with a few of a link's attributes, and `RTM_DELLINK` of a
+/// port that only leaves it (`br_info_notify` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/bridge/br_netlink.c>): those do not describe a link.
 pub(crate) fn parse(message: &Message<'_>) -> Option<Link> {
     if !matches!(message.header.kind, libc::RTM_NEWLINK | libc::RTM_DELLINK) {
         return None;
     }
     let header: IfInfoMsg = message.family_header()?;
+    if i32::from(header.family) != libc::AF_UNSPEC {
+        return None;
+    }
     let mut name = None;
     let mut link = Link {
         index: header.index,

@@ -5,7 +5,7 @@
 //! key has three words, which nobody can write at once. So a line is claimed by its first word
 //! ([`VerdictKey::CLAIMED`]), which is given its value last.
 
-use crate::{EgressPacket, REASONS, Reason};
+use crate::{REASONS, Reason};
 
 /// The table: lines ([`VerdictLine`]), two to the power of [`VERDICT_BITS`] of them.
 pub const VERDICTS: &str = "VERDICTS";
@@ -98,20 +98,28 @@ impl VerdictKey {
     const HAS_PORT: u64 = 1 << 50;
     const DROPPED: u64 = 1 << 51;
 
-    /// The key of a frame that the port of this slot sent, of which this was noted. Of what is not IP there is no packet.
+    /// The key of a frame that the port of this slot sent, of which this was noted, and which is not IP.
     #[inline(always)]
     #[must_use]
-    pub const fn new(slot: u16, packet: Option<&EgressPacket>, note: u8, is_dropped: bool) -> Self {
+    pub const fn new(slot: u16, note: u8, is_dropped: bool) -> Self {
         let dropped = if is_dropped { Self::DROPPED } else { 0 };
         let what = Self::USED | (slot as u64) << 32 | (note as u64) << 24 | dropped;
-        let Some(packet) = packet else { return Self { what, destination: [0; 2] } };
-        let port = match packet.port() {
+        Self { what, destination: [0; 2] }
+    }
+
+    /// The same of one that was sent to an address, by a protocol and to a port (or of a type), if it shows one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to(self, address: [u32; 4], protocol: u8, port: Option<u16>) -> Self {
+        let port = match port {
             Some(port) => port as u64 | Self::HAS_PORT,
             None => 0,
         };
-        let what = what | Self::IS_IP | (packet.protocol as u64) << 16 | port;
-        let [a, b, c, d] = packet.destination;
-        Self { what, destination: [a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32] }
+        let [a, b, c, d] = address;
+        Self {
+            what: self.what | Self::IS_IP | (protocol as u64) << 16 | port,
+            destination: [a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32],
+        }
     }
 
     /// The sender's slot.

@@ -47,6 +47,7 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
             bridge: bridge.clone(),
             subnets: plan.subnets.iter().map(|subnet| subnet.net).collect(),
             masquerade: plan.masquerade,
+            uplinks: None,
             loopback: false,
             open_forward_chains: false,
             connection_limit: None,

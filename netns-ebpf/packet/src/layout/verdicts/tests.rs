@@ -1,21 +1,11 @@
 use super::{Decision, VerdictKey, verdict_home, verdict_note};
-use crate::{EgressPacket, Facts, Reason};
+use crate::Reason;
 use std::collections::HashMap;
 
 /// A datagram of UDP to this address and port.
-fn frame(to: [u8; 4], port: u16) -> Vec<u8> {
-    let mut frame = vec![0; 60];
-    frame[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0]);
-    frame[23] = 17;
-    frame[30..34].copy_from_slice(&to);
-    frame[36..38].copy_from_slice(&port.to_be_bytes());
-    frame
-}
-
 fn key(to: [u8; 4], port: u16, note: u8, is_dropped: bool) -> VerdictKey {
-    let frame = frame(to, port);
-    let packet = EgressPacket::read(&frame[..], Facts::of(&frame));
-    VerdictKey::new(513, packet.as_ref(), note, is_dropped)
+    let address = [0, 0, 0xFFFF_u32.to_be(), u32::from_ne_bytes(to)];
+    VerdictKey::new(513, note, is_dropped).to(address, 17, Some(port))
 }
 
 #[test]
@@ -26,7 +16,7 @@ fn a_key_says_what_it_was_made_of() {
     assert_eq!((key.slot(), key.packet(), key.port()), (513, Some((mapped, 17)), Some(53)));
     assert_eq!(key.decision(), Some(Decision::Passed));
 
-    let other = VerdictKey::new(u16::MAX, None, verdict_note::NONE, false);
+    let other = VerdictKey::new(u16::MAX, verdict_note::NONE, false);
     assert_eq!((other.slot(), other.packet(), other.port()), (u16::MAX, None, None));
     assert_eq!(VerdictKey { what: VerdictKey::CLAIMED, destination: [0; 2] }.decision(), None);
     assert_eq!(VerdictKey { what: VerdictKey::NONE, destination: [0; 2] }.decision(), None);

@@ -15,8 +15,8 @@ const NAME: usize = 9;
 const CELL: usize = 6;
 
 /// A way: what it is called, and what passed that way.
-type Way = (&'static str, fn(&ScopeCounters, TrafficScope) -> Passed);
-const WAYS: [Way; 2] = [("out", ScopeCounters::to), ("in", ScopeCounters::from)];
+type ScopeWay = (&'static str, fn(&ScopeCounters, TrafficScope) -> Passed);
+const WAYS: [ScopeWay; 2] = [("out", ScopeCounters::to), ("in", ScopeCounters::from)];
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let title = Span::styled(" bytes by scope: out to it, in from it ", app.theme.title());
