@@ -183,8 +183,8 @@ impl HeldMonitor {
             let nothing = [0; size_of::<PortMeter>() / size_of::<u64>()];
             meters.set(slot.get().into(), nothing, 0).map_err(|error| unreadable(layout::METERS, error))?;
         }
-        if let Some(egress) = &mut self.egress {
-            egress.reset(slot)?;
+        if let Some(egress) = &self.egress {
+            egress.reset(slot);
         }
         if let Some(policy) = policy {
             self.table().write(slot.get().into(), policy);

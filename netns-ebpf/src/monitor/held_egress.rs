@@ -46,7 +46,8 @@ impl HeldMonitor {
         egress: Option<(EgressPolicy, Mode)>,
     ) -> Result<(), MonitorError> {
         let given = egress.map_or((0, false), |(policy, mode)| (policy.get(), mode == Mode::Enforce));
-        self.egress_mut()?.give(slot, given)
+        self.egress()?.give(slot, given);
+        Ok(())
     }
 
     /// Which policy a port has, and what is done about what it refuses; `None` without one.
@@ -55,7 +56,7 @@ impl HeldMonitor {
     /// What the kernel says.
     pub fn egress_of(&self, slot: Slot) -> Result<Option<(EgressPolicy, Mode)>, MonitorError> {
         let Ok(egress) = self.egress() else { return Ok(None) };
-        let (policy, is_enforced) = egress.of(slot)?;
+        let (policy, is_enforced) = egress.of(slot);
         let mode = if is_enforced { Mode::Enforce } else { Mode::Observe };
         Ok((policy != 0).then_some((EgressPolicy::new(policy), mode)))
     }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use aya::maps::{Array, ArrayOfMaps, MapData, MapError};
+use aya::maps::{ArrayOfMaps, MapData, MapError};
 
 use super::rules::{EgressRules, EgressTable};
 use super::trie::{self, EgressTrie};
-use super::{TEMPORARY, failed};
+use super::{EgressPorts, TEMPORARY, failed};
 use crate::layout::{self, EgressEntry, EgressPort};
 use crate::monitor::egress_policy::EgressPolicy;
 use crate::monitor::load::Maps;
@@ -16,8 +16,7 @@ use crate::packet::EgressPrefix;
 
 /// The maps of egress policies, of which a process of some milliseconds reads and writes a word or two.
 pub(in crate::monitor) struct HeldEgress {
-    /// A word for each slot.
-    ports: Array<MapData, u64>,
+    ports: EgressPorts,
     array: ArrayOfMaps<MapData, EgressTrie>,
     epochs: MappedArray,
 }
@@ -25,29 +24,15 @@ pub(in crate::monitor) struct HeldEgress {
 impl HeldEgress {
     /// Takes the maps; `None` if no policies are looked for.
     pub(in crate::monitor) fn take(maps: &mut Maps) -> Result<Option<Self>, MonitorError> {
-        let ports: Array<MapData, u64> = maps.take(layout::EGRESS_PORTS)?;
-        if ports.len() <= 1 {
-            return Ok(None);
-        }
+        let Some(ports) = EgressPorts::take(maps)? else { return Ok(None) };
         let array = maps.take(layout::EGRESS_POLICIES)?;
         let epochs = maps.take_mapped_if_there(layout::EGRESS_EPOCHS, size_of::<u64>())?;
         Ok(epochs.map(|epochs| Self { ports, array, epochs }))
     }
 
     /// Forgets what was of a slot, and what others began with its port.
-    pub(in crate::monitor) fn reset(&mut self, slot: Slot) -> Result<(), MonitorError> {
-        let generation = self.port(slot)?.generation.wrapping_add(1);
-        self.set_port(slot, EgressPort { generation, ..EgressPort::default() })
-    }
-
-    fn port(&self, slot: Slot) -> Result<EgressPort, MonitorError> {
-        let word = self.ports.get(&slot.get().into(), 0);
-        word.map(EgressPort::from_word).map_err(|error| failed("read a port's egress policy", error))
-    }
-
-    fn set_port(&mut self, slot: Slot, port: EgressPort) -> Result<(), MonitorError> {
-        let written = self.ports.set(slot.get().into(), port.to_word(), 0);
-        written.map_err(|error| failed("write a port's egress policy", error))
+    pub(in crate::monitor) fn reset(&self, slot: Slot) {
+        self.ports.reset(slot);
     }
 
     /// How many policies there can be.
@@ -88,17 +73,14 @@ impl HeldEgress {
     }
 
     /// The policy of a slot's port, by its number, 0 for none; and whether it is enforced.
-    pub(in crate::monitor) fn of(&self, slot: Slot) -> Result<(u16, bool), MonitorError> {
-        self.port(slot).map(|port| (port.policy, port.is_enforced))
+    pub(in crate::monitor) fn of(&self, slot: Slot) -> (u16, bool) {
+        let port = self.ports.port(slot.get().into());
+        (port.policy, port.is_enforced)
     }
 
     /// Gives a slot's port a policy, as [`Self::of`] has it.
-    pub(in crate::monitor) fn give(
-        &mut self,
-        slot: Slot,
-        (policy, is_enforced): (u16, bool),
-    ) -> Result<(), MonitorError> {
-        let before = self.port(slot)?;
-        self.set_port(slot, EgressPort { policy, is_enforced, ..before })
+    pub(in crate::monitor) fn give(&self, slot: Slot, (policy, is_enforced): (u16, bool)) {
+        let before = self.ports.port(slot.get().into());
+        self.ports.set_port(slot.get().into(), EgressPort { policy, is_enforced, ..before });
     }
 }
