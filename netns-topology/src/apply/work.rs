@@ -30,6 +30,7 @@ pub struct Progress<'a> {
 pub(crate) type ProgressReport<'w> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'w;
 
 /// What a change takes, and what it leaves for the next one.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Work<'w> {
     pub(crate) store: &'w Store,
     /// The programs that judge ports of the host; `None` loads some where a port is judged.
