@@ -3,7 +3,7 @@
 use crate::apply::{Executor, Work};
 use crate::error::{Error, Result};
 use crate::observe::Observed;
-use crate::plan::{Change, left, number_groups, plan};
+use crate::plan::{Change, left, number_groups, plan, plan_around};
 use crate::record::{LinkEntry, Record, RecordedRoute, Store, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl, Topology};
 use netns_core::record::SharedSetting;
@@ -16,6 +16,9 @@ const ROUNDS: usize = 4;
 
 /// Plans and executes until there is nothing left to change. Of what a process holds, what the kernel has acknowledged is there:
 /// nobody has known of it before.
+///
+/// If something is in the way inside namespaces of the topology, what judges the interfaces that are there becomes as it is to be,
+/// and nothing else.
 pub(crate) fn converge(
     work: &mut Work<'_>,
     topology: &Topology,
@@ -30,7 +33,15 @@ pub(crate) fn converge(
         if round == 0 {
             work.left = left(topology, record, &observed);
         }
-        let changes = plan(topology, record, &observed)?;
+        let mut plan = plan_around(topology, record, &observed)?;
+        if !plan.inside.is_empty() {
+            record.groups = number_groups(topology, record)?;
+            plan.keep_policies(record, &observed);
+            Executor::new(work, record).execute(&plan.changes, &observed)?;
+            work.is_hindered = true;
+            return Err(Error::Conflict(plan.inside));
+        }
+        let changes = plan.changes;
         record.groups = number_groups(topology, record)?;
         if changes.is_empty() {
             settle(work, topology, record)?;

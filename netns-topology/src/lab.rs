@@ -127,7 +127,8 @@ impl Lab {
     /// again, or nothing is.
     ///
     /// # Errors
-    /// As [`Lab::diff`], and then nothing was changed; [`Error::RolledBack`] if the kernel refuses a change.
+    /// As [`Lab::diff`], and then nothing was changed, except that policies of interfaces that are there hold as the file says if
+    /// all that is in the way is inside namespaces of the topology; [`Error::RolledBack`] if the kernel refuses a change.
     pub fn up(&self) -> Result<Done> {
         self.up_with(&mut |_| {})
     }
@@ -154,11 +155,12 @@ impl Lab {
         let mut go_on = |progress: &Progress<'_>| going_on(report, progress);
         let mut work = Work::new(&store, &mut go_on);
         let outcome = converge(&mut work, &topology, &mut record, &mut changes).and_then(|()| {
-            let applied = record.applied.replace(text);
+            let applied = record.applied.replace(text.clone());
             // What is up and not on record as such would be neither: it is undone then, as after any refusal.
             store.write(&record).inspect_err(|_| record.applied = applied)
         });
         let left = std::mem::take(&mut work.left);
+        let is_hindered = work.is_hindered;
         // Its namespaces are found by their names from here on.
         drop(work);
         match outcome {
@@ -171,6 +173,10 @@ impl Lab {
             Err(error) if changes.is_empty() => {
                 if before.is_none() && Store::read(&self.path)?.is_none() {
                     store.tidy_up(&self.path)?;
+                } else if is_hindered && before.is_some() {
+                    // What it says of policies holds from now on, and is what is put back if somebody takes it away.
+                    record.applied = Some(text);
+                    store.write(&record)?;
                 }
                 Err(error)
             }

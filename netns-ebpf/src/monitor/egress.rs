@@ -31,10 +31,7 @@ const TEMPORARY: u32 = 65_536;
 /// The maps of egress policies, and what is known of each policy.
 #[derive(Debug)]
 pub(super) struct Egress {
-    /// An [`EgressSlot`] for each slot.
-    ports: MappedArray,
-    /// How many of them have a policy.
-    sharers: MappedArray,
+    ports: EgressPorts,
     policies: Mutex<EgressTries>,
 }
 
@@ -57,13 +54,9 @@ struct KnownEgress {
 impl Egress {
     /// Takes the maps; `None` if no policies are looked for.
     pub(super) fn take(maps: &mut Maps) -> Result<Option<Self>, MonitorError> {
-        let ports = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<EgressSlot>())?;
-        let Some(ports) = ports.filter(|ports| ports.len() > 1) else { return Ok(None) };
+        let Some(ports) = EgressPorts::take(maps)? else { return Ok(None) };
         let array: ArrayOfMaps<MapData, EgressTrie> = maps.take(layout::EGRESS_POLICIES)?;
         let Some(epochs) = maps.take_mapped_if_there(layout::EGRESS_EPOCHS, size_of::<u64>())? else {
-            return Ok(None);
-        };
-        let Some(sharers) = maps.take_mapped_if_there(layout::EGRESS_SHARERS, size_of::<u64>())? else {
             return Ok(None);
         };
         // Those of the process before.
@@ -80,25 +73,62 @@ impl Egress {
                 Err(error) => return Err(failed("open an egress policy", error)),
             }
         }
-        Ok(Some(Self { ports, sharers, policies: Mutex::new(EgressTries { array, epochs, known }) }))
+        Ok(Some(Self { ports, policies: Mutex::new(EgressTries { array, epochs, known }) }))
     }
 
     /// Forgets what was of a slot, and what others began with its port.
     pub(super) fn reset(&self, slot: Slot) {
+        self.ports.reset(slot);
+    }
+
+    fn port(&self, slot: usize) -> EgressPort {
+        self.ports.port(slot)
+    }
+
+    fn set_port(&self, slot: usize, port: EgressPort) {
+        self.ports.set_port(slot, port);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, EgressTries> {
+        // A policy is known before it is in the kernel's array and after it is in it; nothing in between panics.
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which policy each port has.
+#[derive(Debug)]
+struct EgressPorts {
+    /// An [`EgressSlot`] for each slot.
+    slots: MappedArray,
+    /// How many of them have a policy.
+    sharers: MappedArray,
+}
+
+impl EgressPorts {
+    /// Takes the maps; `None` if no policies are looked for.
+    fn take(maps: &mut Maps) -> Result<Option<Self>, MonitorError> {
+        let slots = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<EgressSlot>())?;
+        let sharers = maps.take_mapped_if_there(layout::EGRESS_SHARERS, size_of::<u64>())?;
+        let slots = slots.filter(|slots| slots.len() > 1);
+        Ok(slots.zip(sharers).map(|(slots, sharers)| Self { slots, sharers }))
+    }
+
+    /// Forgets what was of a slot, and what others began with its port.
+    fn reset(&self, slot: Slot) {
         let generation = self.port(slot.get().into()).generation.wrapping_add(1);
         self.set_port(slot.get().into(), EgressPort { generation, ..EgressPort::default() });
         // Of the generation before, nothing is taken back any more.
-        for word in &self.ports.words(slot.get().into())[1..] {
+        for word in &self.slots.words(slot.get().into())[1..] {
             word.store(0, Ordering::Relaxed);
         }
     }
 
     fn port(&self, slot: usize) -> EgressPort {
-        EgressPort::from_word(self.ports.words(slot)[0].load(Ordering::Relaxed))
+        EgressPort::from_word(self.slots.words(slot)[0].load(Ordering::Relaxed))
     }
 
     fn set_port(&self, slot: usize, port: EgressPort) {
-        let before = EgressPort::from_word(self.ports.words(slot)[0].swap(port.to_word(), Ordering::AcqRel));
+        let before = EgressPort::from_word(self.slots.words(slot)[0].swap(port.to_word(), Ordering::AcqRel));
         // What others began is shared by those that have a policy.
         let sharers = &self.sharers.words(0)[0];
         match (before.policy, port.policy) {
@@ -106,11 +136,6 @@ impl Egress {
             (1.., 0) => sharers.fetch_sub(1, Ordering::Relaxed),
             _ => 0,
         };
-    }
-
-    fn lock(&self) -> MutexGuard<'_, EgressTries> {
-        // A policy is known before it is in the kernel's array and after it is in it; nothing in between panics.
-        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

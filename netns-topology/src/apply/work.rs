@@ -30,6 +30,7 @@ pub struct Progress<'a> {
 pub(crate) type ProgressReport<'w> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'w;
 
 /// What a change takes, and what it leaves for the next one.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Work<'w> {
     pub(crate) store: &'w Store,
     /// The programs that judge ports of the host; `None` loads some where a port is judged.
@@ -46,6 +47,8 @@ pub(crate) struct Work<'w> {
     pub(crate) is_stopped: bool,
     /// Whether all of it is to go: then every step is tried, whatever becomes of those before it.
     pub(crate) is_undoing: bool,
+    /// Whether only policies were made to be as wanted, since something inside is in the way of the rest.
+    pub(crate) is_hindered: bool,
     failures: Vec<Error>,
     report: &'w mut ProgressReport<'w>,
 }
@@ -61,6 +64,7 @@ impl<'w> Work<'w> {
             left: Vec::new(),
             is_stopped: false,
             is_undoing: false,
+            is_hindered: false,
             failures: Vec::new(),
             report,
         }

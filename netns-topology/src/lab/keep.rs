@@ -5,9 +5,8 @@ use crate::apply::{Executor, Progress, Work};
 use crate::error::Result;
 use crate::file;
 use crate::observe::Observed;
-use crate::plan::{Change, plan};
+use crate::plan::{Change, plan_around};
 use crate::record::{Record, Store};
-use crate::topology::LinkName;
 use std::ops::ControlFlow;
 
 impl Lab {
@@ -43,19 +42,9 @@ impl Lab {
         let Some(applied) = &record.applied else { return Ok((Observed::default(), Vec::new())) };
         let topology = file::parse(&self.path, applied)?;
         let observed = Observed::look(&topology, record)?;
-        let mut changes = plan(&topology, record, &observed)?;
-        let is_there = |link: &LinkName| {
-            record.every_link().any(|known| known.is(link) && observed.ours(known).is_some())
-        };
-        changes.retain(|change| match change {
-            // A port that is gone is not the policy's to bring back.
-            Change::SetPolicy { port, inside, .. } => is_there(port) && is_there(inside),
-            Change::JudgeHost { bridge } | Change::Publish { bridge, .. } => is_there(bridge),
-            Change::PartGroups { .. } => true,
-            // Without it the host, which goes on forwarding, is a router for everybody.
-            Change::OpenWayOut { spec, .. } => is_there(&spec.bridge),
-            _ => false,
-        });
-        Ok((observed, changes))
+        // What a guest has put in the way inside is no matter of what judges it.
+        let mut plan = plan_around(&topology, record, &observed)?;
+        plan.keep_policies(record, &observed);
+        Ok((observed, plan.changes))
     }
 }

@@ -187,7 +187,8 @@ impl Planner<'_> {
             && !self.is_ours(link)
         {
             let whose = self.owner_of_link(link, now.mac).or_else(|| self.is_other(link, now.mac));
-            self.conflicts.push(format!("link {link} exists {}", whose.as_deref().unwrap_or(NOT_OURS)));
+            let what = format!("link {link} exists {}", whose.as_deref().unwrap_or(NOT_OURS));
+            self.is_in_the_way(&link.place, what);
         }
     }
 
@@ -318,7 +319,7 @@ impl Planner<'_> {
             }
             if self.rivals(route).any(|other| !self.is_to_go(route, other)) {
                 let message = format!("{}: another route to {} exists {NOT_OURS}", route.place, route.to);
-                self.conflicts.push(message);
+                self.is_in_the_way(&route.place, message);
             }
             self.changes.push(Change::AddRoute(route.clone()));
         }

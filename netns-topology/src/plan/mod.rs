@@ -32,12 +32,54 @@ use netns_core::route;
 /// # Errors
 /// [`Error::Conflict`]: everything that is in the way and was not made for this topology.
 pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result<Vec<Change>> {
-    let (groups, changes, conflicts) = (number_groups(topology, record)?, Vec::new(), Vec::new());
-    let mut planner = Planner { topology, record, observed, groups, changes, conflicts };
+    let Plan { changes, inside } = plan_around(topology, record, observed)?;
+    if inside.is_empty() { Ok(changes) } else { Err(Error::Conflict(inside)) }
+}
+
+/// As [`plan`], and does not fail if all that is in the way is inside namespaces of the topology, where a guest may have put
+/// it. Not each of the changes can be made then.
+///
+/// # Errors
+/// [`Error::Conflict`]: as above, if anything else is in the way.
+pub(crate) fn plan_around(topology: &Topology, record: &Record, observed: &Observed) -> Result<Plan> {
+    let groups = number_groups(topology, record)?;
+    let (changes, conflicts, inside) = (Vec::new(), Vec::new(), Vec::new());
+    let mut planner = Planner { topology, record, observed, groups, changes, conflicts, inside };
     planner.restore_identities();
     planner.remove();
     planner.add();
-    if planner.conflicts.is_empty() { Ok(planner.changes) } else { Err(Error::Conflict(planner.conflicts)) }
+    let Planner { changes, mut conflicts, inside, .. } = planner;
+    if conflicts.is_empty() {
+        return Ok(Plan { changes, inside });
+    }
+    conflicts.extend(inside);
+    Err(Error::Conflict(conflicts))
+}
+
+/// What to change, and what is in the way of some of it.
+pub(crate) struct Plan {
+    pub(crate) changes: Vec<Change>,
+    /// What is in the way inside namespaces of the topology.
+    pub(crate) inside: Vec<String>,
+}
+
+impl Plan {
+    /// Leaves what judges interfaces that are there, and the rules of ways out: a guest that stands in the way of the rest is
+    /// no reason to judge it, or others, less.
+    pub(crate) fn keep_policies(&mut self, record: &Record, observed: &Observed) {
+        let is_there = |link: &LinkName| {
+            record.every_link().any(|known| known.is(link) && observed.ours(known).is_some())
+        };
+        self.changes.retain(|change| match change {
+            // A port that is gone is not the policy's to bring back.
+            Change::SetPolicy { port, inside, .. } => is_there(port) && is_there(inside),
+            Change::JudgeHost { bridge } | Change::Publish { bridge, .. } => is_there(bridge),
+            Change::PartGroups { .. } => true,
+            // Without it the host, which goes on forwarding, is a router for everybody.
+            Change::OpenWayOut { spec, .. } => is_there(&spec.bridge),
+            _ => false,
+        });
+    }
 }
 
 /// The numbers of the topology's groups, which a plan counts with.
@@ -56,9 +98,18 @@ struct Planner<'a> {
     groups: GroupNumbers,
     changes: Vec<Change>,
     conflicts: Vec<String>,
+    /// Conflicts inside namespaces of the topology.
+    inside: Vec<String>,
 }
 
 impl Planner<'_> {
+    /// Notes what is in the way in a place.
+    fn is_in_the_way(&mut self, place: &Place, what: String) {
+        let is_guests = matches!(place, Place::Namespace(name) if self.has_namespace(name));
+        let conflicts = if is_guests { &mut self.inside } else { &mut self.conflicts };
+        conflicts.push(what);
+    }
+
     /// Whether the namespace of this name is there and ours.
     fn has_namespace(&self, name: &str) -> bool {
         let there = self.observed.namespaces.get(name).copied().flatten();
@@ -103,11 +154,12 @@ impl Planner<'_> {
             }
             if now.name != link.name {
                 if self.observed.link(&link).is_some_and(|there| there.index != now.index) {
-                    self.conflicts.push(format!(
+                    let what = format!(
                         "link {link} exists and was not made by this topology, whose own is called {} by now: remove it, or \
                          give it another name",
                         now.name
-                    ));
+                    );
+                    self.is_in_the_way(&link.place, what);
                     continue;
                 }
                 renamed.push(Change::Rename { link: link.clone(), index: now.index, from: now.name });

@@ -1,13 +1,15 @@
 //! What a guest does inside its namespace keeps nobody from changing or taking down the topology.
 
 use crate::topology::{edit, fine, topology};
+use crate::topology_policy::filters;
+use crate::watched::Watched;
 use netns_core::{ErrorKind, Namespace, RouteSocket, address};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use tests::{eventually, in_host, oracle, run};
+use tests::{eventually, in_host, ip, oracle, run, tc};
 
 /// So many that the kernel sends a list of them in dozens of datagrams.
 const ADDRESSES: u32 = 4000;
@@ -55,6 +57,46 @@ fn addresses_that_come_and_go_inside_stop_neither_up_nor_down() {
             }
             drop(end);
         });
+    });
+}
+
+#[test]
+fn a_link_in_the_place_of_a_guests_own_keeps_nobody_from_being_judged() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        let text = "[bridge.br0]\naddresses = ['10.1.1.254/24']\n[namespace.guest]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'], policy = 'enforce' }\n[namespace.other]\n\
+            interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.2/24'] } # policy\n";
+        fs::write(&file, text).unwrap();
+        fine("up", &file);
+        let both = filters("guest-eth0");
+        assert!(both > 0 && filters("other-eth0") == 0);
+        for command in ["set eth0 down", "set eth0 name away", "set away up", "add eth0 type bridge"] {
+            ip(&format!("-n guest link {command}"));
+        }
+        // What the file says of policies holds, also what is new; and only that.
+        edit(&file, "'10.1.1.2/24'] } # policy", "'10.1.1.22/24'], policy = 'enforce' }");
+        tc("qdisc del dev guest-eth0 clsact");
+        let up = topology("up", &file);
+        assert_eq!(up.code, Some(1), "{}", up.err);
+        assert!(up.err.contains("link guest/eth0 exists and was not made by this topology"), "{}", up.err);
+        assert_eq!([filters("guest-eth0"), filters("other-eth0")], [both; 2]);
+        assert!(ip("-n other address show dev eth0").contains("10.1.1.2/24"));
+        // And it is what is put back.
+        let mut watch = Watched::start("watch /run/lab.toml --json");
+        watch.line("the beginning", |line| line["type"] == "watch");
+        tc("qdisc del dev other-eth0 clsact");
+        watch.line("what was lost", |line| {
+            line["restored"] == true && line["what"].as_str().is_some_and(|what| what.contains("other-eth0"))
+        });
+        assert_eq!(filters("other-eth0"), both);
+        assert_eq!(watch.end("TERM").code, Some(2));
+        // Without that link all of it comes.
+        ip("-n guest link delete eth0");
+        fine("up", &file);
+        assert!(ip("-n other address show dev eth0").contains("10.1.1.22/24"));
+        assert_eq!(fine("diff", &file), "");
+        fine("down", &file);
     });
 }
 

@@ -6,20 +6,17 @@ use aya::maps::{ArrayOfMaps, MapData, MapError};
 
 use super::rules::{EgressRules, EgressTable};
 use super::trie::{self, EgressTrie};
-use super::{TEMPORARY, failed};
-use crate::layout::{self, EgressEntry, EgressPort, EgressSlot};
+use super::{EgressPorts, TEMPORARY, failed};
+use crate::layout::{self, EgressEntry, EgressPort};
 use crate::monitor::egress_policy::EgressPolicy;
 use crate::monitor::load::Maps;
 use crate::monitor::mapped::MappedArray;
 use crate::monitor::{MonitorError, Slot};
 use crate::packet::EgressPrefix;
 
-/// The maps of egress policies.
+/// The maps of egress policies, of which a process of some milliseconds reads and writes a word or two.
 pub(in crate::monitor) struct HeldEgress {
-    /// An [`EgressSlot`] for each slot.
-    ports: MappedArray,
-    /// How many ports have a policy.
-    sharers: MappedArray,
+    ports: EgressPorts,
     array: ArrayOfMaps<MapData, EgressTrie>,
     epochs: MappedArray,
 }
@@ -27,37 +24,15 @@ pub(in crate::monitor) struct HeldEgress {
 impl HeldEgress {
     /// Takes the maps; `None` if no policies are looked for.
     pub(in crate::monitor) fn take(maps: &mut Maps) -> Result<Option<Self>, MonitorError> {
-        let ports = maps.take_mapped_if_there(layout::EGRESS_PORTS, size_of::<EgressSlot>())?;
-        let Some(ports) = ports.filter(|ports| ports.len() > 1) else { return Ok(None) };
+        let Some(ports) = EgressPorts::take(maps)? else { return Ok(None) };
         let array = maps.take(layout::EGRESS_POLICIES)?;
         let epochs = maps.take_mapped_if_there(layout::EGRESS_EPOCHS, size_of::<u64>())?;
-        let sharers = maps.take_mapped_if_there(layout::EGRESS_SHARERS, size_of::<u64>())?;
-        Ok(epochs.zip(sharers).map(|(epochs, sharers)| Self { ports, sharers, array, epochs }))
+        Ok(epochs.map(|epochs| Self { ports, array, epochs }))
     }
 
     /// Forgets what was of a slot, and what others began with its port.
     pub(in crate::monitor) fn reset(&self, slot: Slot) {
-        let generation = self.port(slot).generation.wrapping_add(1);
-        self.set_port(slot, EgressPort { generation, ..EgressPort::default() });
-        for word in &self.ports.words(slot.get().into())[1..] {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn port(&self, slot: Slot) -> EgressPort {
-        EgressPort::from_word(self.ports.words(slot.get().into())[0].load(Ordering::Relaxed))
-    }
-
-    fn set_port(&self, slot: Slot, port: EgressPort) {
-        let word = &self.ports.words(slot.get().into())[0];
-        let before = EgressPort::from_word(word.swap(port.to_word(), Ordering::AcqRel));
-        // What others began is shared by those that have a policy.
-        let sharers = &self.sharers.words(0)[0];
-        match (before.policy, port.policy) {
-            (0, 1..) => sharers.fetch_add(1, Ordering::Relaxed),
-            (1.., 0) => sharers.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        self.ports.reset(slot);
     }
 
     /// How many policies there can be.
@@ -99,12 +74,13 @@ impl HeldEgress {
 
     /// The policy of a slot's port, by its number, 0 for none; and whether it is enforced.
     pub(in crate::monitor) fn of(&self, slot: Slot) -> (u16, bool) {
-        let port = self.port(slot);
+        let port = self.ports.port(slot.get().into());
         (port.policy, port.is_enforced)
     }
 
     /// Gives a slot's port a policy, as [`Self::of`] has it.
     pub(in crate::monitor) fn give(&self, slot: Slot, (policy, is_enforced): (u16, bool)) {
-        self.set_port(slot, EgressPort { policy, is_enforced, ..self.port(slot) });
+        let before = self.ports.port(slot.get().into());
+        self.ports.set_port(slot.get().into(), EgressPort { policy, is_enforced, ..before });
     }
 }
