@@ -32,7 +32,7 @@ use netns_core::route;
 /// # Errors
 /// [`Error::Conflict`]: everything that is in the way and was not made for this topology.
 pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result<Vec<Change>> {
-    let Plan { changes, inside } = plan_around(topology, record, observed)?;
+    let TopologyPlan { changes, inside } = plan_around(topology, record, observed)?;
     if inside.is_empty() { Ok(changes) } else { Err(Error::Conflict(inside)) }
 }
 
@@ -41,7 +41,7 @@ pub fn plan(topology: &Topology, record: &Record, observed: &Observed) -> Result
 ///
 /// # Errors
 /// [`Error::Conflict`]: as above, if anything else is in the way.
-pub(crate) fn plan_around(topology: &Topology, record: &Record, observed: &Observed) -> Result<Plan> {
+pub(crate) fn plan_around(topology: &Topology, record: &Record, observed: &Observed) -> Result<TopologyPlan> {
     let groups = number_groups(topology, record)?;
     let (changes, conflicts, inside) = (Vec::new(), Vec::new(), Vec::new());
     let mut planner = Planner { topology, record, observed, groups, changes, conflicts, inside };
@@ -50,20 +50,20 @@ pub(crate) fn plan_around(topology: &Topology, record: &Record, observed: &Obser
     planner.add();
     let Planner { changes, mut conflicts, inside, .. } = planner;
     if conflicts.is_empty() {
-        return Ok(Plan { changes, inside });
+        return Ok(TopologyPlan { changes, inside });
     }
     conflicts.extend(inside);
     Err(Error::Conflict(conflicts))
 }
 
 /// What to change, and what is in the way of some of it.
-pub(crate) struct Plan {
+pub(crate) struct TopologyPlan {
     pub(crate) changes: Vec<Change>,
     /// What is in the way inside namespaces of the topology.
     pub(crate) inside: Vec<String>,
 }
 
-impl Plan {
+impl TopologyPlan {
     /// Leaves what judges interfaces that are there, and the rules of ways out: a guest that stands in the way of the rest is
     /// no reason to judge it, or others, less.
     pub(crate) fn keep_policies(&mut self, record: &Record, observed: &Observed) {
