@@ -82,7 +82,7 @@ impl IfName {
         self.bytes
     }
 
-    /// The name as text. One that is not UTF-8, and so not ours, is U+FFFD here; [`Self::to_string`] shows its bytes.
+    /// The name as text. One that is not UTF-8, and so not ours, is U+FFFD here; `Display` shows its bytes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or("\u{fffd}")
