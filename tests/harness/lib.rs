@@ -22,6 +22,7 @@ mod interrupt;
 mod kernel;
 mod machine;
 mod oracle;
+mod provider;
 mod root;
 mod scratch;
 mod skip;
@@ -44,6 +45,7 @@ pub use machine::{Machine, Ran};
 pub use oracle::{
     bridge, bridge_json, ip, ip_json, only, oracle, ping, run, signal, tc, tc_json, without_ipv6,
 };
+pub use provider::provider;
 pub use root::{SERVE, busybox_root};
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+pub(super) use tests::provider;
 use tests::{Host, in_fork, in_host, ip, needs_option, oracle, until};
 
 pub(super) const PROVIDER_V4: &str = "192.0.2.2";
@@ -29,26 +30,6 @@ pub(super) fn needs_nat() {
                       add rule inet probe c masquerade; delete table inet probe";
         oracle("nft").arg(script).output().is_ok_and(|output| output.status.success())
     });
-}
-
-/// A host with a provider, by which its default routes lead and which has no route back but to the host's own addresses.
-pub(super) fn provider() -> Namespace {
-    for command in [
-        "netns add provider",
-        "link add up0 type veth peer name eth0 netns provider",
-        "addr add 192.0.2.1/24 dev up0",
-        "addr add 2001:db8::1/64 dev up0 nodad",
-        "link set up0 up",
-        "-n provider addr add 192.0.2.2/24 dev eth0",
-        "-n provider addr add 2001:db8::2/64 dev eth0 nodad",
-        "-n provider link set eth0 up",
-        "-n provider link set lo up",
-        "route add default via 192.0.2.2",
-        "route add default via 2001:db8::2",
-    ] {
-        ip(command);
-    }
-    Namespace::open("provider").unwrap()
 }
 
 pub(super) fn options() -> NetworkOptions {

@@ -25,27 +25,13 @@ const NAMES: [(&str, &str, u32); 6] = [
 ];
 
 /// A provider with a name server and servers at every address, the metadata service's among them.
-fn provider() -> Namespace {
-    for command in [
-        "netns add provider",
-        "link add up0 type veth peer name eth0 netns provider",
-        "addr add 192.0.2.1/24 dev up0",
-        "addr add 2001:db8::1/64 dev up0 nodad",
-        "link set up0 up",
-        "-n provider addr add 192.0.2.2/24 dev eth0",
-        "-n provider addr add 2001:db8::2/64 dev eth0 nodad",
-        "-n provider link set eth0 up",
-        "-n provider link set lo up",
-        "route add default via 192.0.2.2",
-        "-6 route add default via 2001:db8::2",
-    ] {
-        ip(command);
-    }
+fn named_provider() -> Namespace {
+    let provider = tests::provider();
     for (_, address, _) in NAMES {
         let nodad = if address.contains(':') { " nodad" } else { "" };
         ip(&format!("-n provider addr add {address} dev eth0{nodad}"));
     }
-    Namespace::open("provider").unwrap()
+    provider
 }
 
 /// Builds the example, which is a workspace of its own. Not in a test's host, which reaches no registry.
@@ -211,7 +197,7 @@ fn what_has_an_allowed_name_is_reached_and_nothing_else() {
         {
             tests::skip(&error.to_string());
         }
-        let provider = provider();
+        let provider = named_provider();
         let inside = |address: &str| provider.enter(|| TcpListener::bind(address)).unwrap().unwrap();
         let (plain, secure) = (inside("[::]:80"), inside("[::]:443"));
         let names = provider.enter(|| UdpSocket::bind("192.0.2.2:53")).unwrap().unwrap();

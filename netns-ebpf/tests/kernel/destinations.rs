@@ -1,4 +1,4 @@
-//! What was decided of frames, by destination: each frame in one line, once, whoever sends how many of them to whom.
+//! What was decided of frames, by destination: each frame in one line, once, however many senders there are.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
