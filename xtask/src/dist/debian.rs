@@ -31,7 +31,7 @@ const COPIES: [(&str, &str); 11] = [
     ("DESIGN.md", "usr/share/doc/netns/DESIGN.md"),
     ("netns-topology/FILE.md", "usr/share/doc/netns/netns-topology/FILE.md"),
 ];
-/// Folders of which all files are copied, those below not.
+/// Folders that are copied with all that is in them.
 const FOLDERS: [(&str, &str); 2] =
     [("docs", "usr/share/doc/netns/docs"), ("examples", "usr/share/doc/netns/examples")];
 /// Where completions are looked for.
@@ -59,12 +59,7 @@ pub(super) fn packages(
         tree.copy(&root.join(from), to)?;
     }
     for (from, to) in FOLDERS {
-        let folder = root.join(from);
-        for entry in fs::read_dir(&folder).map_err(failed("read", &folder))? {
-            let path = entry.map_err(failed("read", &folder))?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            tree.copy(&path, &format!("{to}/{name}"))?;
-        }
+        tree.copy_folder(&root.join(from), to)?;
     }
     // Where people put their files.
     for folder in ["etc/netns-topology", "etc/netns-observe"] {

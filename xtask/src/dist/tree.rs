@@ -45,6 +45,21 @@ impl Tree {
         self.file(path, 0o644, &fs::read(from).map_err(failed("read", from))?)
     }
 
+    /// A copy of a folder with all that is in it, except for what cargo built there.
+    pub(super) fn copy_folder(&self, from: &Path, path: &str) -> Result<(), String> {
+        for entry in fs::read_dir(from).map_err(failed("read", from))? {
+            let entry = entry.map_err(failed("read", from))?;
+            let (source, name) = (entry.path(), entry.file_name());
+            let target = format!("{path}/{}", name.to_string_lossy());
+            match source.is_dir() {
+                true if name == "target" => {}
+                true => self.copy_folder(&source, &target)?,
+                false => self.copy(&source, &target)?,
+            }
+        }
+        Ok(())
+    }
+
     /// A file in it, compressed; its name ends as that says.
     pub(super) fn compressed(&self, path: &str, contents: &[u8]) -> Result<(), String> {
         self.file(&format!("{path}.gz"), 0o644, &gzip(contents)?)
