@@ -51,15 +51,22 @@ pub struct RefusingWay {
     pub frame: Samples,
 }
 
-/// So many networks, in order, that look random and are the same every time.
-fn networks(count: usize) -> Vec<u32> {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    let mut networks = BTreeSet::new();
-    while networks.len() < count {
+/// Numbers that look random and are the same every time: Marsaglia's xorshift of 64 bits.
+fn xorshift(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        networks.insert(0x1000_0000 + ((state as u32 & 0x3FF_FFFF) << (32 - BITS)));
+        state
+    }
+}
+
+/// So many networks, in order, that look random and are the same every time.
+fn networks(count: usize) -> Vec<u32> {
+    let mut next = xorshift(0x2545_F491_4F6C_DD1D);
+    let mut networks = BTreeSet::new();
+    while networks.len() < count {
+        networks.insert(0x1000_0000 + ((next() as u32 & 0x3FF_FFFF) << (32 - BITS)));
     }
     networks.into_iter().collect()
 }
@@ -120,7 +127,8 @@ fn nft_rules(networks: Option<&[u32]>) -> String {
         set.push_str("}\n}\n");
         "ip daddr @refused counter drop"
     } else {
-        "counter drop"
+        // What the kernel sends by itself, of IPv6, is not among the frames.
+        "meta protocol ip counter drop"
     };
     format!(
         "table netdev bench {{\n{set}chain port {{\ntype filter hook ingress device port priority 0;\n{refuse}\n}}\n}}\n"
@@ -199,11 +207,9 @@ pub fn sets(count: usize) -> Result<Vec<RefusingWay>> {
 /// A frame to each of so many destinations, in networks far from each other.
 fn random_frames(networks: &[u32]) -> Vec<Vec<u8>> {
     let [(_, tcp), ..] = frames();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = xorshift(0x9E37_79B9_7F4A_7C15);
     let mut frame = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
+        let state = next();
         let network = networks[(state >> 16) as usize % networks.len()];
         let mut frame = tcp.clone();
         frame[30..34].copy_from_slice(&(network | state as u32 & 0xF).to_be_bytes());
