@@ -5,7 +5,7 @@ use super::programs::{Built, Tests};
 use netns::Failure;
 use netns::signals::Stop;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const KEPT: usize = 60;
 /// What a round does.
 #[derive(Debug)]
 pub(super) enum Round {
-    /// The program itself, as its users have it.
-    Short,
+    /// The program itself, as its users have it, and the example that pings from fresh sandboxes.
+    Short { program: PathBuf, first_ping: PathBuf },
     /// These programs of tests.
     Full(Built),
 }
@@ -26,7 +26,7 @@ pub(super) enum Round {
 impl Round {
     pub(super) const fn limit(&self) -> Duration {
         match self {
-            Self::Short => Duration::from_mins(10),
+            Self::Short { .. } => Duration::from_mins(10),
             Self::Full(_) => Duration::from_mins(90),
         }
     }
@@ -35,7 +35,7 @@ impl Round {
     /// of the tests there are two at a time.
     pub(super) fn jobs(&self) -> usize {
         match self {
-            Self::Short => thread::available_parallelism().map_or(1, usize::from),
+            Self::Short { .. } => thread::available_parallelism().map_or(1, usize::from),
             Self::Full(_) => 1,
         }
     }
@@ -43,7 +43,7 @@ impl Round {
     /// MiB.
     pub(super) const fn memory(&self) -> u32 {
         match self {
-            Self::Short => 768,
+            Self::Short { .. } => 768,
             Self::Full(_) => 3072,
         }
     }
@@ -66,28 +66,20 @@ impl Round {
     }
 
     /// The files that the guest has in `/vm`.
-    pub(super) fn environment(
-        &self,
-        report: &str,
-        program: &Path,
-        first_ping: &Path,
-        workspace: &Path,
-        filter: &[String],
-    ) -> String {
-        // In the full round the filter is the tests' own.
-        let filter = match self {
-            Self::Short => filter.join(" "),
-            Self::Full(_) => String::new(),
-        };
-        let variables = [
-            ("REPORT", report.to_owned()),
-            ("PROGRAM", program.display().to_string()),
-            ("FIRST_PING", first_ping.display().to_string()),
-            ("WORKSPACE", workspace.display().to_string()),
-            ("FILTER", filter),
-        ];
-        let lines = variables.map(|(name, value)| format!("export {name}={}\n", quoted(&value)));
-        lines.concat()
+    pub(super) fn environment(&self, report: &str, workspace: &Path, filter: &[String]) -> String {
+        let mut variables =
+            vec![("REPORT", report.to_owned()), ("WORKSPACE", workspace.display().to_string())];
+        match self {
+            Self::Short { program, first_ping } => variables.extend([
+                ("PROGRAM", program.display().to_string()),
+                ("FIRST_PING", first_ping.display().to_string()),
+                ("FILTER", filter.join(" ")),
+            ]),
+            // The filter is the tests' own; no step of ours is left out.
+            Self::Full(_) => variables.push(("FILTER", String::new())),
+        }
+        let lines = variables.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
+        lines.collect()
     }
 }
 
