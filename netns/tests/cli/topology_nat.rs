@@ -24,6 +24,11 @@ fn state() -> (String, [String; 6]) {
     (ruleset(), state_of_the_host())
 }
 
+/// A ruleset's table, without its name.
+fn table(rules: &str) -> Vec<String> {
+    rules.lines().skip(1).map(str::to_owned).collect()
+}
+
 fn needs_nat() {
     needs_option("CONFIG_NFT_MASQ", "nftables with nat", || {
         let script = "add table inet probe; add chain inet probe c { type nat hook postrouting priority 0; }; \
@@ -124,7 +129,6 @@ fn namespaces_get_out_and_published_ports_lead_in() {
         let _ = run(oracle("nft").args(["flush", "ruleset"]));
         assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
         fine("up", &file);
-        let table = |rules: &str| rules.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(table(&ruleset()), table(&whole));
         fs::write("/proc/sys/net/ipv4/conf/up0/forwarding", "0").unwrap();
         assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
@@ -156,6 +160,29 @@ fn namespaces_get_out_and_published_ports_lead_in() {
     });
 }
 
+/// Another link that leads elsewhere, and to which the default route moves.
+fn vpn() {
+    for command in [
+        "link add vpn0 type veth peer name eth1 netns provider",
+        "addr add 203.0.113.1/24 dev vpn0",
+        "link set vpn0 up",
+        "-n provider addr add 203.0.113.2/24 dev eth1",
+        "-n provider link set eth1 up",
+        "route replace default via 203.0.113.2",
+    ] {
+        ip(command);
+    }
+}
+
+fn no_vpn() {
+    ip("link del vpn0");
+    ip("route add default via 192.0.2.2");
+}
+
+fn vpn_forwards() -> bool {
+    fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n"
+}
+
 /// The link that leads elsewhere is another now: `diff` shows it, and `up` and `watch` see to it; unless the file names it.
 #[test]
 fn the_way_out_follows_the_routes() {
@@ -164,46 +191,69 @@ fn the_way_out_follows_the_routes() {
         let (provider, file) = (provider(), lab());
         let before = state();
         fine("up", &file);
-        let forwards = || fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n";
-        let vpn = || {
-            ip("link add vpn0 type veth peer name eth1 netns provider");
-            ip("addr add 203.0.113.1/24 dev vpn0");
-            ip("link set vpn0 up");
-            ip("-n provider addr add 203.0.113.2/24 dev eth1");
-            ip("-n provider link set eth1 up");
-            ip("route replace default via 203.0.113.2");
-        };
         vpn();
         assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
         fine("up", &file);
-        assert!(forwards());
+        assert!(vpn_forwards());
         assert_eq!(fine("diff", &file), "");
         let (outside, ns1) = (listen("provider", 80), Namespace::open("ns1").unwrap());
         assert_eq!(seen(&ns1, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
 
         // It goes, and another of its name comes.
-        ip("link del vpn0");
-        ip("route add default via 192.0.2.2");
+        no_vpn();
         assert_eq!(fine("diff", &file), "");
         let mut watch = Watched::start("watch --json --interval 0.2 /run/lab.toml");
         vpn();
         let line = watch.line("enforcement", |line| line["type"] == "enforcement");
-        assert_eq!((line["what"].as_str(), forwards()), (Some("~ host/br0: masquerade"), true));
+        assert_eq!((line["what"].as_str(), vpn_forwards()), (Some("~ host/br0: masquerade"), true));
         watch.end("INT");
         assert_eq!(fine("diff", &file), "");
-        ip("link del vpn0");
-        ip("route add default via 192.0.2.2");
+        no_vpn();
 
         edit(&file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
         fine("up", &file);
         vpn();
         assert_eq!(fine("diff", &file), "");
-        assert!(!forwards());
-        ip("link del vpn0");
-        ip("route add default via 192.0.2.2");
+        assert!(!vpn_forwards());
+        no_vpn();
         drop((ns1, outside, provider));
         fine("down", &file);
         assert_eq!(state(), before);
+    });
+}
+
+/// As the above, of a run: it looks once a second while it goes on. What it set is put back by it, or by `clean` after a kill.
+#[test]
+fn the_way_out_of_a_run_follows_the_routes() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let before = state();
+        let outside = listen("provider", 80);
+        for end in ["INT", "KILL"] {
+            let mut watched = Watched::start("run --json --interval 0.2 --masquerade --publish 8080:ns1:80");
+            watched.line("counters", |line| line["type"] == "counters");
+            let inward = listen("ns1", 80);
+            let ns2 = Namespace::open("ns2").unwrap();
+            vpn();
+            until("the run forwards for the new link", || vpn_forwards().then_some(()));
+            assert_eq!(seen(&ns2, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
+            assert_eq!(seen(&provider, "203.0.113.1:8080", &inward).to_string(), "203.0.113.2");
+
+            let whole = ruleset();
+            let _ = run(oracle("nft").args(["flush", "ruleset"]));
+            until("the rules are back", || (table(&ruleset()) == table(&whole)).then_some(()));
+            assert_eq!(seen(&provider, "203.0.113.1:8080", &inward).to_string(), "203.0.113.2");
+            drop((inward, ns2));
+            watched.end(end);
+            if end == "KILL" {
+                assert!(vpn_forwards() && ruleset().contains("masquerade"));
+                assert_eq!(done(&mut xtask("clean")).code, Some(0));
+            }
+            assert!(!vpn_forwards());
+            no_vpn();
+            assert_eq!(state(), before, "{end}");
+        }
     });
 }
 

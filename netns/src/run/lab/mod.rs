@@ -3,6 +3,7 @@
 mod build;
 mod enforcement;
 mod topology;
+mod way_out;
 
 use super::plan::RunPlan;
 use crate::cli::RunShape;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use way_out::KeptWayOut;
 
 /// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
 const SPANNING_LIMIT: Duration = Duration::from_secs(10);
@@ -59,6 +61,7 @@ pub(crate) struct RunLab<'a> {
     /// The bridge's index and MAC address.
     bridge: Option<(u32, MacAddress)>,
     enforcement: Enforcement,
+    way_out: KeptWayOut,
     /// Whether all of this is in a host namespace that goes with the process. Then there is no record for `netns clean`.
     private: bool,
 }
@@ -92,6 +95,7 @@ impl<'a> RunLab<'a> {
             members: Vec::new(),
             bridge: None,
             enforcement: Enforcement::new(),
+            way_out: KeptWayOut::new(),
             private,
         })
     }
