@@ -176,8 +176,14 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
                 writeln!(out, "{port}: {packets} {reason}")?;
             }
         }
-        for (port, over) in lab.over_limits()?.iter().filter(|(_, over)| over.packets() > 0) {
+        let limited = lab.over_limits()?;
+        for (port, over) in limited.iter().filter(|(_, over)| over.packets() > 0) {
             writeln!(out, "{port}: {} over its limit", over.packets())?;
+        }
+        for (port, over) in limited {
+            if let Some(left) = over.remaining.least() {
+                writeln!(out, "{port}: {left} bytes left of its quota")?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
