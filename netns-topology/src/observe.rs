@@ -61,6 +61,8 @@ pub struct JudgedPort {
     pub violations: Violations,
     /// What was over its limits.
     pub over: OverLimits,
+    /// Whether what it sends is counted by destination.
+    pub counts_verdicts: bool,
 }
 
 /// A way out of a bridge.
@@ -384,7 +386,8 @@ fn judged(
         None => None,
     };
     let (violations, over) = (monitor.violations(slot), monitor.over_limits(slot));
-    Ok((Some(JudgedPort { policy, egress, violations, over }), ahead))
+    let counts_verdicts = monitor.has_verdicts();
+    Ok((Some(JudgedPort { policy, egress, violations, over, counts_verdicts }), ahead))
 }
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC
