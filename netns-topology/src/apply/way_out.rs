@@ -6,7 +6,7 @@ use crate::plan::Change;
 use crate::record::RecordedWayOut;
 use crate::topology::{LinkName, Place, WayOutSpec};
 use crate::way_out::fingerprint;
-use netns_core::nat::{self, Forwarding, Nat, NatOptions, Publication};
+use netns_core::nat::{self, Forwarding, Nat, NatOptions, NatPorts, Publication};
 use netns_core::{IfName, Namespace, link};
 
 /// The owner of a topology's ports.
@@ -77,22 +77,14 @@ impl Executor<'_, '_> {
 
     /// Publishes a port, or withdraws it.
     pub(super) fn publish(&mut self, bridge: &LinkName, publication: &Publication, on: bool) -> Result<()> {
-        let (host, socket) = self.entry(&Place::Host)?;
-        let link = link::get(socket, bridge.name)?;
-        let host = host.try_clone()?;
+        let host = self.entry(&Place::Host)?.0.try_clone()?;
         let Some(known) = self.record.way_out_mut(bridge.name) else { return Ok(()) };
-        // The rules are there already; these are for what publishing takes.
-        let mut options = NatOptions::new(
-            link.index,
-            link.mac.unwrap_or_default(),
-            vec![netns_core::IpNet::single(publication.to.ip())],
-        );
-        options.loopback = true;
-        let Some(mut nat) = Nat::open(&host, &known.table, options)? else { return Ok(()) };
+        // Where ports may lead was looked at when the topology was read.
+        let Some(mut ports) = NatPorts::open(&host, &known.table)? else { return Ok(()) };
         if on {
-            nat.publish(publication, OWNER)?;
+            ports.publish(publication, OWNER)?;
         } else {
-            nat.withdraw(publication, OWNER)?;
+            ports.withdraw(publication, OWNER)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::{in_host, ip, needs_option, oracle, original_destination, run, until};
+use tests::{eventually, in_host, ip, needs_option, oracle, original_destination, run, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const DROPPED: Duration = Duration::from_secs(1);
@@ -43,6 +43,8 @@ fn provider() -> Namespace {
         "netns add provider",
         "link add up0 type veth peer name eth0 netns provider",
         "addr add 192.0.2.1/24 dev up0",
+        // Whether it has given itself an address yet would be part of the host's state.
+        "link set up0 addrgenmode none",
         "link set up0 up",
         "-n provider addr add 192.0.2.2/24 dev eth0",
         "-n provider link set eth0 up",
@@ -50,6 +52,8 @@ fn provider() -> Namespace {
     ] {
         ip(command);
     }
+    // So would be whether it carries packets yet.
+    eventually("the link is up", || ip("link show up0").contains("state UP"));
     Namespace::open("provider").unwrap()
 }
 
