@@ -1,6 +1,6 @@
 //! Commands in anonymous sandboxes that resolve names by the network's resolvers.
 
-use super::nat::{PROVIDER_V4, at, needs_nat, nothing_is_left, options, provider, settings};
+use super::nat::{PROVIDER_V4, at, options, with_provider};
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork, Sandbox};
 use netns_core::{ErrorKind, Namespace};
 use std::fs;
@@ -103,17 +103,14 @@ fn resolves(sandbox: &Sandbox) {
 
 #[test]
 fn commands_of_anonymous_sandboxes_ask_the_networks_resolvers() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
-        let before = settings(host);
+    with_provider(|_, provider| {
         own_etc(false);
         let mounts = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let mounted = mounts();
         let resolvers = vec![PROVIDER_V4.parse().unwrap()];
         let network = Network::create(&NetworkOptions { resolvers, ..options() }).unwrap();
         let sandbox = network.create_sandbox().unwrap();
-        with_name_server(&provider, || resolves(&sandbox));
+        with_name_server(provider, || resolves(&sandbox));
 
         // It is a file that an ordinary user reads, the rest of `/etc` is there, and the namespace is the sandbox's.
         let script = "stat -c %a /etc/resolv.conf; cat /etc/resolv.conf; ls /etc; readlink /proc/self/ns/net";
@@ -135,25 +132,18 @@ fn commands_of_anonymous_sandboxes_ask_the_networks_resolvers() {
             error.to_string(),
             "run command /no/such/program: exec: No such file or directory (os error 2)"
         );
-        drop((sandbox, network));
-        nothing_is_left(host, &before);
     });
 }
 
 /// As systemd-resolved and resolvconf have it.
 #[test]
 fn a_resolv_conf_that_is_a_symbolic_link() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
-        let before = settings(host);
+    with_provider(|_, provider| {
         own_etc(true);
         let resolvers = vec![PROVIDER_V4.parse().unwrap()];
         let network = Network::create(&NetworkOptions { resolvers, ..options() }).unwrap();
-        with_name_server(&provider, || resolves(&network.create_sandbox().unwrap()));
+        with_name_server(provider, || resolves(&network.create_sandbox().unwrap()));
         assert_eq!(fs::read_to_string("/run/resolve/stub.conf").unwrap(), "nameserver 127.0.0.53\n");
-        drop(network);
-        nothing_is_left(host, &before);
     });
 }
 
