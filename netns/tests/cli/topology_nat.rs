@@ -8,9 +8,9 @@ use netns_core::Namespace;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tests::{eventually, in_host, ip, needs_option, oracle, original_destination, run, until};
+use tests::{Host, eventually, in_host, ip, needs_option, oracle, original_destination, run, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const DROPPED: Duration = Duration::from_secs(1);
@@ -75,6 +75,17 @@ routes = [{ to = 'default', via = '10.1.1.254' }]
     file
 }
 
+/// Runs a test on a host with a provider and a lab that is not up, and checks that it leaves the host as it was.
+fn with_lab(test: impl FnOnce(&Host, &Namespace, &Path) + Send) {
+    in_host(|host| {
+        needs_nat();
+        let (provider, file) = (provider(), lab());
+        let before = state();
+        test(host, &provider, &file);
+        assert_eq!(state(), before);
+    });
+}
+
 fn listen(namespace: &str, port: u16) -> TcpListener {
     let inside = Namespace::open(namespace).unwrap();
     let listener = inside.enter(|| TcpListener::bind(("0.0.0.0", port))).unwrap().unwrap();
@@ -106,11 +117,8 @@ fn seen(from: &Namespace, to: &str, server: &TcpListener) -> IpAddr {
 
 #[test]
 fn namespaces_get_out_and_published_ports_lead_in() {
-    in_host(|_| {
-        needs_nat();
-        let (provider, file) = (provider(), lab());
-        let before = state();
-        let made = fine("up", &file);
+    with_lab(|_, provider, file| {
+        let made = fine("up", file);
         for line in [
             "+ host/br0: masquerade\n",
             "+ host/br0: publish tcp *:8080 -> 10.1.1.1:80\n",
@@ -119,48 +127,47 @@ fn namespaces_get_out_and_published_ports_lead_in() {
         ] {
             assert!(made.contains(line), "{line} is not in\n{made}");
         }
-        assert_eq!(fine("diff", &file), "");
-        assert!(fine("show", &file).contains("host/br0: publish tcp *:8080 -> 10.1.1.1:80\n"));
+        assert_eq!(fine("diff", file), "");
+        assert!(fine("show", file).contains("host/br0: publish tcp *:8080 -> 10.1.1.1:80\n"));
         let (one, two, outside) = (listen("ns1", 80), listen("ns2", 80), listen("provider", 80));
         let ns1 = Namespace::open("ns1").unwrap();
         assert_eq!(seen(&ns1, "192.0.2.2:80", &outside).to_string(), "192.0.2.1");
-        assert_eq!(seen(&provider, "192.0.2.1:8080", &one).to_string(), "192.0.2.2");
-        let _ = seen(&provider, "192.0.2.1:9001", &two);
+        assert_eq!(seen(provider, "192.0.2.1:8080", &one).to_string(), "192.0.2.2");
+        let _ = seen(provider, "192.0.2.1:9001", &two);
         let _ = seen(&ns1, "192.0.2.1:9001", &two);
 
         // What somebody did to the rules is seen and put right.
         let whole = ruleset();
         let _ = run(oracle("nft").args(["flush", "ruleset"]));
-        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
-        fine("up", &file);
+        assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", file);
         assert_eq!(table(&ruleset()), table(&whole));
         fs::write("/proc/sys/net/ipv4/conf/up0/forwarding", "0").unwrap();
-        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
-        fine("up", &file);
-        let _ = seen(&provider, "192.0.2.1:8080", &one);
+        assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", file);
+        let _ = seen(provider, "192.0.2.1:8080", &one);
 
         // Edits: ports come and go by themselves, the rest stays.
         edit(
-            &file,
+            file,
             "'8080:ns1:80', '192.0.2.1:9000-9002:ns2:79'",
             "'8081:ns1:80', '192.0.2.1:9001-9003:ns2:80'",
         );
-        let changed = fine("up", &file);
+        let changed = fine("up", file);
         assert!(
             !changed.contains("masquerade") && changed.contains("- host/br0: publish tcp *:8080"),
             "{changed}"
         );
-        let _ = seen(&provider, "192.0.2.1:8081", &one);
+        let _ = seen(provider, "192.0.2.1:8081", &one);
         let gone = provider.enter(|| TcpStream::connect("192.0.2.1:8080")).unwrap();
         assert_eq!(gone.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        edit(&file, "masquerade = true", "masquerade = false");
-        assert!(fine("up", &file).starts_with("~ host/br0: way in\n"));
+        edit(file, "masquerade = true", "masquerade = false");
+        assert!(fine("up", file).starts_with("~ host/br0: way in\n"));
         let dropped = ns1.enter(|| TcpStream::connect_timeout(&"192.0.2.2:80".parse().unwrap(), DROPPED));
         assert_eq!(dropped.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
-        let _ = seen(&provider, "192.0.2.1:8081", &one);
+        let _ = seen(provider, "192.0.2.1:8081", &one);
         drop((one, two, ns1));
-        assert!(fine("down", &file).contains("- host/br0: way out and in\n"));
-        assert_eq!(state(), before);
+        assert!(fine("down", file).contains("- host/br0: way out and in\n"));
     });
 }
 
@@ -190,39 +197,35 @@ fn vpn_forwards() -> bool {
 /// The link that leads elsewhere is another now: `diff` shows it, and `up` and `watch` see to it; unless the file names it.
 #[test]
 fn the_way_out_follows_the_routes() {
-    in_host(|_| {
-        needs_nat();
-        let (provider, file) = (provider(), lab());
-        let before = state();
-        fine("up", &file);
+    with_lab(|_, _, file| {
+        fine("up", file);
         vpn();
-        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
-        fine("up", &file);
+        assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", file);
         assert!(vpn_forwards());
-        assert_eq!(fine("diff", &file), "");
+        assert_eq!(fine("diff", file), "");
         let (outside, ns1) = (listen("provider", 80), Namespace::open("ns1").unwrap());
         assert_eq!(seen(&ns1, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
 
         // It goes, and another of its name comes.
         no_vpn();
-        assert_eq!(fine("diff", &file), "");
+        assert_eq!(fine("diff", file), "");
         let mut watch = Watched::start("watch --json --interval 0.2 /run/lab.toml");
         vpn();
         let line = watch.line("enforcement", |line| line["type"] == "enforcement");
         assert_eq!((line["what"].as_str(), vpn_forwards()), (Some("~ host/br0: masquerade"), true));
         watch.end("INT");
-        assert_eq!(fine("diff", &file), "");
+        assert_eq!(fine("diff", file), "");
         no_vpn();
 
-        edit(&file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
-        fine("up", &file);
+        edit(file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
+        fine("up", file);
         vpn();
-        assert_eq!(fine("diff", &file), "");
+        assert_eq!(fine("diff", file), "");
         assert!(!vpn_forwards());
         no_vpn();
-        drop((ns1, outside, provider));
-        fine("down", &file);
-        assert_eq!(state(), before);
+        drop((ns1, outside));
+        fine("down", file);
     });
 }
 
@@ -264,47 +267,39 @@ fn the_way_out_of_a_run_follows_the_routes() {
 /// Namespaces that reach a proxy and nothing else; and what becomes of it when the file changes.
 #[test]
 fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
-    in_host(|_| {
-        needs_nat();
-        let (provider, file) = (provider(), lab());
-        let before = state();
-        edit(&file, "masquerade = true\npublish", "redirect = ['443:8443']\n#");
-        assert!(fine("up", &file).contains("+ host/br0: redirect\n"));
-        assert_eq!(fine("diff", &file), "");
-        assert!(fine("show", &file).contains("host/br0: redirect 443:8443/tcp\n"));
+    with_lab(|_, _, file| {
+        edit(file, "masquerade = true\npublish", "redirect = ['443:8443']\n#");
+        assert!(fine("up", file).contains("+ host/br0: redirect\n"));
+        assert_eq!(fine("diff", file), "");
+        assert!(fine("show", file).contains("host/br0: redirect 443:8443/tcp\n"));
         let (ns1, proxy) = (Namespace::open("ns1").unwrap(), proxy());
         assert_eq!(wanted(&ns1, "198.51.100.7:443", &proxy).to_string(), "198.51.100.7:443");
         let server = listen("provider", 80);
         let dropped = ns1.enter(|| TcpStream::connect_timeout(&"192.0.2.2:80".parse().unwrap(), DROPPED));
         assert_eq!(dropped.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
 
-        edit(&file, "'443:8443'", "'80:8443', '53:5353/udp']\nmasquerade = true\n#");
-        assert!(fine("up", &file).starts_with("~ host/br0: masquerade\n"));
+        edit(file, "'443:8443'", "'80:8443', '53:5353/udp']\nmasquerade = true\n#");
+        assert!(fine("up", file).starts_with("~ host/br0: masquerade\n"));
         assert_eq!(wanted(&ns1, "192.0.2.2:80", &proxy).to_string(), "192.0.2.2:80");
-        edit(&file, "'80:8443', ", "");
-        fine("up", &file);
+        edit(file, "'80:8443', ", "");
+        fine("up", file);
         let _ = seen(&ns1, "192.0.2.2:80", &server);
-        edit(&file, "redirect = ['53:5353/udp']", "resolvers = ['192.0.2.2']");
-        fine("up", &file);
-        assert!(fine("show", &file).contains("host/br0: resolver 192.0.2.2\n"));
+        edit(file, "redirect = ['53:5353/udp']", "resolvers = ['192.0.2.2']");
+        fine("up", file);
+        assert!(fine("show", file).contains("host/br0: resolver 192.0.2.2\n"));
         assert!(ruleset().contains("udp dport 53 dnat ip to 192.0.2.2"));
-        drop((ns1, provider));
-        fine("down", &file);
-        assert_eq!(state(), before);
+        drop(ns1);
+        fine("down", file);
     });
 }
 
 #[test]
 fn a_port_that_is_anothers_lets_all_of_it_be_undone() {
-    in_host(|host| {
-        needs_nat();
-        let (_provider, file) = (provider(), lab());
-        let before = state();
+    with_lab(|host, _, file| {
         let _listener = host.namespace().enter(|| TcpListener::bind("192.0.2.1:9002")).unwrap().unwrap();
-        let refused = topology("up", &file);
+        let refused = topology("up", file);
         assert_eq!(refused.code, Some(2));
         assert!(refused.err.contains("a process of the host has port 9002"), "{}", refused.err);
-        assert_eq!(state(), before);
     });
 }
 
