@@ -39,6 +39,7 @@ mod ping_answers;
 mod port_options;
 mod record;
 mod refusal;
+mod resolving;
 mod route;
 mod socket;
 mod sysctl;
