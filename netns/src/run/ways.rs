@@ -102,7 +102,9 @@ pub(crate) fn ways(
     attacker.checksum(&us)?;
     if counts_destinations {
         // To read them it pulls the headers into memory of the frame's own.
-        attacker.report.way_left_out(PAGE, "the program copies what it counts destinations by, guarded or not")?;
+        attacker
+            .report
+            .way_left_out(PAGE, "the program copies what it counts destinations by, guarded or not")?;
     } else {
         attacker.pages(&inside, &lies, &receiver)?;
     }
