@@ -3,6 +3,7 @@
 mod build;
 mod enforcement;
 mod topology;
+mod way_out;
 
 use super::plan::RunPlan;
 use crate::cli::RunShape;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use way_out::KeptWayOut;
 
 /// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
 const SPANNING_LIMIT: Duration = Duration::from_secs(10);
@@ -61,6 +63,7 @@ pub(crate) struct RunLab<'a> {
     enforcement: Enforcement,
     /// The policy of the first member, while the guard is away.
     put_away: Option<Policy>,
+    way_out: KeptWayOut,
     /// Whether all of this is in a host namespace that goes with the process. Then there is no record for `netns clean`.
     private: bool,
 }
@@ -95,6 +98,7 @@ impl<'a> RunLab<'a> {
             bridge: None,
             enforcement: Enforcement::new(),
             put_away: None,
+            way_out: KeptWayOut::new(),
             private,
         })
     }
