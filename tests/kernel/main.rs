@@ -3,6 +3,7 @@
 //! Every test has a "host" of its own (`tests::in_host`), so they run beside each other and leave nothing.
 
 mod address;
+mod announce;
 mod barrier;
 mod bridge;
 mod capability;

@@ -61,6 +61,8 @@ pub(crate) struct RunLab<'a> {
     /// The bridge's index and MAC address.
     bridge: Option<(u32, MacAddress)>,
     enforcement: Enforcement,
+    /// The policy of the first member, while the guard is away.
+    put_away: Option<Policy>,
     way_out: KeptWayOut,
     /// Whether all of this is in a host namespace that goes with the process. Then there is no record for `netns clean`.
     private: bool,
@@ -95,6 +97,7 @@ impl<'a> RunLab<'a> {
             members: Vec::new(),
             bridge: None,
             enforcement: Enforcement::new(),
+            put_away: None,
             way_out: KeptWayOut::new(),
             private,
         })
@@ -154,9 +157,15 @@ impl<'a> RunLab<'a> {
         let (Some(member), Some(monitor)) = (self.members.first(), self.monitor) else { return Ok(()) };
         match member.slot {
             Some(slot) if is_guarded => {
-                monitor.set_policy(slot, &self.policy(member.mac, &member.addresses)?)?;
+                if let Some(policy) = self.put_away.take() {
+                    monitor.set_policy(slot, &policy)?;
+                }
             }
-            Some(slot) => monitor.clear_policy(slot)?,
+            Some(slot) => {
+                // The policy that the port has, with its limits and its egress policy.
+                self.put_away = monitor.policy(slot).or(self.put_away);
+                monitor.clear_policy(slot)?;
+            }
             None => {}
         }
         let group_fwd_mask = Some(if is_guarded { FORWARDED } else { 0 });
