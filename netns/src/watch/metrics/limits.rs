@@ -44,7 +44,7 @@ const OVER: [OverCounter; 8] = [
     ),
 ];
 
-/// Of the ports that have limits: of others nothing.
+/// Only ports that have limits have these metrics.
 pub(super) fn families(
     reading: &Reading,
     labels: impl Fn(&PortReading) -> Vec<LabelPair>,
@@ -66,7 +66,7 @@ pub(super) fn families(
     let used: Vec<Metric> = used.collect();
     over.chain([family(
         "netns_port_quota_used_bytes_total",
-        "Bytes that passed and count for a quota, since the port has it or it was begun anew.",
+        "Bytes that passed and count against a quota, since it was set or reset.",
         MetricType::COUNTER,
         used,
     )])
