@@ -1,55 +1,86 @@
-//! `ADD` and `DEL` of a chain of CNI plugins, start of processes included: ours and Debian's, beside 1, 500 and 1,000 containers that
-//! publish a port each; and ours beside 470 that publish 32 each, which would take the reference hours.
-//! Ours are those of `cargo build --release -p netns-cni`.
+//! `ADD` and `DEL` of a chain of CNI plugins, start of processes included, in turns: ours and Debian's, beside containers that
+//! publish ports, and one raw request each on a bridge with as many ports. Ours are those of `cargo build --release -p netns-cni`.
+//! Printed; `--turns N` for another number of them.
 
 use benches::cni::{CniChain, CniChainKind};
-use benches::host;
-use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use benches::raw_ports::RawPorts;
+use benches::samples::Samples;
+use benches::{Result, host};
+use std::env::args;
+use std::thread;
 use std::time::Duration;
 
-/// How many ports each container publishes, and how many containers there are.
-const ROWS: [(u32, usize); 4] = [(1, 1), (1, 500), (1, 1000), (32, 470)];
+/// How many ports each container publishes, how many containers there are, and whether Debian's take part, which would need
+/// hours for the rest.
+const ROWS: [(u32, usize, bool); 4] = [(1, 1, true), (1, 500, true), (1, 1000, false), (32, 470, false)];
+/// How long the machine is left alone after each.
+const REST: Duration = Duration::from_millis(20);
 
-fn chains(criterion: &mut Criterion) {
-    host::enter().expect("a host of our own");
-    let mut all: Vec<CniChain> =
-        CniChainKind::ALL.into_iter().map(|kind| CniChain::new(kind).expect("plugins")).collect();
-    // In a trial each is run once, so that few will do.
-    let is_trial = std::env::args().any(|argument| argument == "--test");
-    for (ports, alive) in ROWS {
-        let alive = if is_trial { alive.min(3) } else { alive };
-        for chain in &mut all {
-            chain.publish(ports).expect("no containers");
+fn main() -> Result<()> {
+    let found = args().skip_while(|argument| argument != "--turns").nth(1);
+    let turns: usize = found.map_or(Ok(20), |number| number.parse())?;
+    // What cargo's test runner asks of every bench.
+    if args().any(|argument| argument == "--test" || argument == "--list") {
+        return Ok(());
+    }
+    host::enter()?;
+    let mut chains = CniChainKind::ALL
+        .into_iter()
+        .map(|kind| Ok((kind, CniChain::new(kind)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut raw = RawPorts::new()?;
+    for (ports, alive, with_debians) in ROWS {
+        raw.keep(alive)?;
+        for (kind, chain) in &mut chains {
+            chain.publish(ports)?;
+            let takes_part = with_debians || *kind != CniChainKind::Debians;
+            chain.keep(if takes_part { alive } else { 0 })?;
         }
-        for (command, is_add) in [("ADD", true), ("DEL", false)] {
-            let mut group = criterion.benchmark_group(format!("cni/{command}"));
-            group.sample_size(10).sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(5));
-            for (chain, kind) in all.iter_mut().zip(CniChainKind::ALL) {
-                if ports > 1 && kind == CniChainKind::Debians {
-                    continue;
+        println!("{alive} container(s), {ports} port(s) each:");
+        let (mut of_raw, mut of_chains) = (Times::default(), vec![Times::default(); chains.len()]);
+        // The first turn is not counted.
+        for turn in 0..=turns {
+            let measure = |times: &mut Times, add: Duration, del: Duration| {
+                if turn > 0 {
+                    times.add.push(add);
+                    times.del.push(del);
                 }
-                chain.keep(alive).expect("containers");
-                group.bench_function(
-                    BenchmarkId::new(format!("{}, {ports} port(s)", kind.name()), alive),
-                    |bencher| {
-                        bencher.iter_custom(|iterations| {
-                            let mut total = Duration::ZERO;
-                            for _ in 0..iterations {
-                                let times = (chain.add().expect("ADD"), chain.del().expect("DEL"));
-                                total += if is_add { times.0 } else { times.1 };
-                            }
-                            total
-                        });
-                    },
-                );
+                thread::sleep(REST);
+            };
+            measure(&mut of_raw, raw.add()?, raw.del()?);
+            for ((kind, chain), times) in chains.iter_mut().zip(&mut of_chains) {
+                if with_debians || *kind != CniChainKind::Debians {
+                    measure(times, chain.add()?, chain.del()?);
+                }
             }
-            group.finish();
+        }
+        of_raw.print("one raw request", &of_raw);
+        for ((kind, _), times) in chains.iter().zip(&of_chains) {
+            if with_debians || *kind != CniChainKind::Debians {
+                times.print(kind.name(), &of_raw);
+            }
         }
     }
-    for chain in &mut all {
-        chain.keep(0).expect("no containers");
+    for (_, chain) in &mut chains {
+        chain.keep(0)?;
     }
+    Ok(())
 }
 
-criterion_group!(benches, chains);
-criterion_main!(benches);
+/// What was measured of one way.
+#[derive(Clone, Default)]
+struct Times {
+    add: Samples,
+    del: Samples,
+}
+
+impl Times {
+    fn print(&self, name: &str, raw: &Self) {
+        println!(
+            "  {name}: ADD {:.2} ms, DEL {:.2} ms, {:.2} times the raw one",
+            self.add.median_us() / 1e3,
+            self.del.median_us() / 1e3,
+            self.del.ratio_in_turns(&raw.del),
+        );
+    }
+}

@@ -16,15 +16,17 @@ const OURS: &str = "/run/cni-bench";
 
 /// How many ports of the host a chain has for itself.
 const PORTS: u32 = 16_000;
+/// Bits a second of a container, each way.
+const RATE: u64 = 1_000_000_000;
 
 /// Whose plugins, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CniChainKind {
-    /// `netns-cni` alone, which publishes a port too.
+    /// `netns-cni` alone, which does what the chain does.
     OursInOne,
-    /// Our `bridge`, `host-local` and `portmap`.
+    /// Our `bridge` with `host-local`, `portmap`, `firewall` and `bandwidth`.
     Ours,
-    /// Debian's `bridge`, `host-local` and `portmap`.
+    /// Debian's.
     Debians,
 }
 
@@ -37,15 +39,15 @@ impl CniChainKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OursInOne => "ours in one call",
-            Self::Ours => "ours, bridge and portmap",
-            Self::Debians => "Debian's, bridge and portmap",
+            Self::Ours => "ours, the chain of five",
+            Self::Debians => "Debian's, the chain of five",
         }
     }
 
     const fn plugins(self) -> &'static [&'static str] {
         match self {
             Self::OursInOne => &["netns-cni"],
-            Self::Ours | Self::Debians => &["bridge", "portmap"],
+            Self::Ours | Self::Debians => &["bridge", "portmap", "firewall", "bandwidth"],
         }
     }
 }
@@ -58,8 +60,21 @@ pub struct CniChain {
     serial: u32,
     /// How many ports of the host each container publishes.
     ports: u32,
-    /// The containers that are there, the oldest first, with the result of each one's `ADD`.
-    alive: Vec<(String, u32, Value)>,
+    /// The containers that are there, the oldest first.
+    alive: Vec<Container>,
+    /// Namespaces without a container. They are used again, since the kernel holds the RTNL lock while it reclaims one, and whose
+    /// turn is next would wait for that.
+    free: Vec<String>,
+}
+
+/// A container that is there.
+#[derive(Debug)]
+struct Container {
+    /// Its number, which is in its id and in its ports.
+    number: u32,
+    namespace: String,
+    /// What `ADD` resulted in.
+    result: Value,
 }
 
 impl CniChain {
@@ -82,7 +97,7 @@ impl CniChain {
                 );
             }
             std::fs::create_dir_all(&folder)?;
-            for name in ["netns-cni", "bridge", "host-local", "portmap"] {
+            for name in ["netns-cni", "bridge", "host-local", "portmap", "firewall", "bandwidth"] {
                 let link = folder.join(name);
                 if !link.exists() {
                     symlink(&built, link)?;
@@ -96,7 +111,7 @@ impl CniChain {
             )
             .into());
         }
-        Ok(Self { kind, folder, serial: 0, ports: 1, alive: Vec::new() })
+        Ok(Self { kind, folder, serial: 0, ports: 1, alive: Vec::new(), free: Vec::new() })
     }
 
     /// Lets each container publish so many ports, of 16,000 that the chain has, which is to be a multiple of them. If that is
@@ -118,15 +133,22 @@ impl CniChain {
     /// If a plugin fails.
     pub fn add(&mut self) -> Result<Duration> {
         self.serial += 1;
-        let name = format!("c{}x{}", self.kind as u32, self.serial);
-        Namespace::create(&name)?;
+        let number = self.serial;
+        let namespace = match self.free.pop() {
+            Some(namespace) => namespace,
+            None => {
+                let name = format!("c{}x{number}", self.kind as u32);
+                Namespace::create(&name)?;
+                name
+            }
+        };
+        let mut container = Container { number, namespace, result: Value::Null };
         let begin = Instant::now();
-        let mut result = Value::Null;
         for plugin in self.kind.plugins() {
-            result = self.call("ADD", plugin, (&name, self.serial), &result)?;
+            container.result = self.call("ADD", plugin, &container)?;
         }
         let time = begin.elapsed();
-        self.alive.push((name, self.serial, result));
+        self.alive.push(container);
         Ok(time)
     }
 
@@ -138,13 +160,13 @@ impl CniChain {
         if self.alive.is_empty() {
             return Err("there is no container".into());
         }
-        let (name, number, result) = self.alive.remove(0);
+        let container = self.alive.remove(0);
         let begin = Instant::now();
         for plugin in self.kind.plugins().iter().rev() {
-            self.call("DEL", plugin, (&name, number), &result)?;
+            self.call("DEL", plugin, &container)?;
         }
         let time = begin.elapsed();
-        Namespace::delete(&name)?;
+        self.free.push(container.namespace);
         Ok(time)
     }
 
@@ -162,18 +184,12 @@ impl CniChain {
         Ok(())
     }
 
-    fn call(
-        &self,
-        command: &str,
-        plugin: &str,
-        (name, number): (&str, u32),
-        previous: &Value,
-    ) -> Result<Value> {
+    fn call(&self, command: &str, plugin: &str, container: &Container) -> Result<Value> {
         // Each has a bridge and a port of its own kind's.
         let kind = self.kind as u32;
         let first = 10_000 + kind * PORTS;
         let published = (0..self.ports).map(|one| {
-            let port = first + (number * self.ports + one) % PORTS;
+            let port = first + (container.number * self.ports + one) % PORTS;
             json!({"hostPort": port, "containerPort": 80 + one, "protocol": "tcp"})
         });
         let published: Vec<Value> = published.collect();
@@ -184,22 +200,32 @@ impl CniChain {
                 "type": "host-local", "dataDir": "/run/cni-bench-data", "subnet": format!("10.{}.0.0/16", 93 + kind),
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
-            "runtimeConfig": { "portMappings": published },
         });
-        if !previous.is_null() {
-            conf["prevResult"] = previous.clone();
+        if matches!(plugin, "netns-cni" | "portmap") {
+            conf["runtimeConfig"]["portMappings"] = Value::Array(published);
         }
-        run(&self.folder, command, plugin, name, &conf)
+        if matches!(plugin, "netns-cni" | "bandwidth") {
+            conf["runtimeConfig"]["bandwidth"] = json!({
+                "ingressRate": RATE, "ingressBurst": RATE / 10, "egressRate": RATE, "egressBurst": RATE / 10,
+            });
+        }
+        if plugin == "netns-cni" {
+            conf["firewall"] = json!({});
+        }
+        if !container.result.is_null() {
+            conf["prevResult"] = container.result.clone();
+        }
+        run(&self.folder, command, plugin, container, &conf)
     }
 }
 
-fn run(folder: &Path, command: &str, plugin: &str, name: &str, conf: &Value) -> Result<Value> {
+fn run(folder: &Path, command: &str, plugin: &str, container: &Container, conf: &Value) -> Result<Value> {
     let mut child = Command::new(folder.join(plugin))
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("CNI_COMMAND", command)
-        .env("CNI_CONTAINERID", name)
-        .env("CNI_NETNS", format!("/run/netns/{name}"))
+        .env("CNI_CONTAINERID", format!("c{}", container.number))
+        .env("CNI_NETNS", format!("/run/netns/{}", container.namespace))
         .env("CNI_IFNAME", "eth0")
         .env("CNI_PATH", folder)
         .stdin(Stdio::piped())

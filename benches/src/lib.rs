@@ -23,6 +23,7 @@ pub mod machine;
 pub mod packet;
 pub mod peers;
 pub mod pool;
+pub mod raw_ports;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -4,13 +4,14 @@ use crate::attachment_result::AttachmentResult;
 use crate::container;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{
-    ADDRESSED, ElementOwner, FilterTable, HAIRPIN, LOCALNET, NamedSet, PORTS, SetEntry, StaleOwners, VEILED,
+    ADDRESSED, ElementOwner, FilterTable, HAIRPIN, KeptSocket, LOCALNET, NamedSet, PORTS, SetEntry,
+    StaleOwners, VEILED,
 };
 use crate::keys::ConfigKeys;
 use crate::request::PluginRequest;
-use netns_core::link;
-use netns_core::nftables::{Family, NftSocket, conntrack};
-use netns_core::{ErrorKind, RouteSocket, route, sysctl};
+use netns_core::link::{self, Link};
+use netns_core::nftables::{Family, conntrack};
+use netns_core::{ErrorKind, Namespace, RouteSocket, route, sysctl};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -157,37 +158,35 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     }
     let addresses = addresses(request, &result);
     let entries = entries(&config, &addresses);
-    if config.snat
-        && let Some(address) = addresses.iter().copied().find(IpAddr::is_ipv4)
-    {
-        let_localhost_out(address)?;
+    let leading = match addresses.iter().copied().find(IpAddr::is_ipv4) {
+        Some(address) if config.snat => link_to(address)?,
+        _ => None,
+    };
+    // The rule that keeps packets from 127.0.0.0/8 out of the host comes before they are let out.
+    let common: Vec<SetEntry> = leading.iter().map(|link| SetEntry::link(LOCALNET, link.index)).collect();
+    FilterTable::Inet.add_with(&ElementOwner::of(request), &request.network, &entries, &common)?;
+    if let Some(link) = leading {
+        let (setting, namespace) =
+            (format!("net/ipv4/conf/{}/route_localnet", link.name), Namespace::current()?);
+        if sysctl::get(&namespace, &setting)? != "1" {
+            sysctl::set(&namespace, &setting, "1")?;
+        }
     }
-    FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &entries)?;
     forget_connections(&config);
     Ok(())
 }
 
-/// Lets packets from 127.0.0.0/8 leave by the link that leads to the container. None that come in there are for it: a rule
-/// is made before that keeps them out.
-fn let_localhost_out(address: IpAddr) -> Outcome<()> {
+/// The link that leads to a container; none if no route does.
+fn link_to(address: IpAddr) -> Outcome<Option<Link>> {
     let mut socket = RouteSocket::open()?;
-    let routes = route::list(&mut socket)?;
-    let covers = routes.iter().filter(|route| route.destination.contains(address));
-    let Some(index) = covers.max_by_key(|route| route.destination.prefix()).and_then(|route| route.index)
-    else {
-        return Ok(());
+    let route = match route::lookup(&mut socket, address) {
+        Err(error) if error.kind() == ErrorKind::Unreachable => return Ok(None),
+        route => route?,
     };
-    FilterTable::Inet.add_common(&SetEntry::link(LOCALNET, index))?;
-    let name = match link::get(&mut socket, index) {
-        Ok(link) => link.name,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let (setting, namespace) = (format!("net/ipv4/conf/{name}/route_localnet"), socket.namespace()?);
-    if sysctl::get(&namespace, &setting)? != "1" {
-        sysctl::set(&namespace, &setting, "1")?;
+    match route.index.map(|index| link::get(&mut socket, index)) {
+        Some(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+        link => Ok(link.transpose()?),
     }
-    Ok(())
 }
 
 /// Of UDP a connection that somebody goes on sending has no end, and would keep going where it went. That it does not is no
@@ -202,7 +201,7 @@ fn forget_connections(config: &PortmapConfig) {
     if ports.is_empty() {
         return;
     }
-    let forgotten = NftSocket::open().and_then(|mut socket| {
+    let forgotten = KeptSocket::open().and_then(|mut socket| {
         for family in [Family::Ip, Family::Ip6] {
             let stale = conntrack::list(&mut socket, family, |connection| {
                 connection.protocol == UDP && ports.contains(&connection.original[1].port())

@@ -1,5 +1,6 @@
 //! Each case of `cni-conformance` fails against a plugin with one defect: ours, wrapped in a script that has it.
 
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
@@ -258,4 +259,31 @@ fn no_case_fails_for_ours_and_each_has_a_seed() {
         // Of the list that decides what is run at all: a version that is left out there is not tried.
         assert_eq!(ids, ["version"], "cases without a seed");
     });
+}
+
+/// The sentences of the cases are those of the specification. Its text is not in the repository:
+/// `CNI_SPEC=SPEC.md cargo test -p netns-cni --test seeds sentence -- --ignored`.
+#[test]
+#[ignore = "takes the specification's text"]
+fn each_sentence_is_of_the_specification() {
+    // Without what is Markdown: code, emphasis, links, items of lists.
+    let plain = |text: &str| -> String {
+        let lines = text.lines().map(|line| line.trim_start().trim_start_matches("- "));
+        let mut plain = lines.collect::<Vec<_>>().join(" ").replace(['`', '*', '_', '['], "");
+        while let Some(start) = plain.find("](") {
+            let end = plain[start..].find(')').expect("a link ends");
+            plain.replace_range(start..=start + end, "");
+        }
+        plain.replace(']', "").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let path = std::env::var("CNI_SPEC").expect("CNI_SPEC is the path of SPEC.md");
+    let specification = plain(&fs::read_to_string(path).expect("a file"));
+    let cases: Vec<Value> =
+        serde_json::from_str(include_str!("../conformance/cases.json")).expect("a list of cases");
+    assert!(cases.len() > 70, "{}", cases.len());
+    for case in cases {
+        let sentence = plain(case["says"].as_str().expect("a sentence"));
+        let missing = sentence.split("...").find(|part| !specification.contains(part.trim()));
+        assert_eq!(missing, None, "{}", case["id"]);
+    }
 }

@@ -26,8 +26,7 @@ pub(crate) fn converge(
     done: &mut Vec<Change>,
 ) -> Result<()> {
     work.is_undoing = *topology == Topology::default();
-    let mut policies = topology.cables.iter().filter_map(|cable| cable.policy.as_ref());
-    work.limits = policies.any(|policy| !policy.limits.is_none());
+    work.expect(topology);
     for round in 0..ROUNDS {
         let observed = Observed::look_for(topology, record, &work.scope(record))?;
         if round == 0 {

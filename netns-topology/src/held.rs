@@ -1,5 +1,7 @@
 //! A topology that a process holds: made of what it says and not of a file, and at hand until it is taken down.
 
+mod keep;
+
 use crate::apply::{Progress, ProgressReport, Work};
 use crate::converge::{converge, finish};
 use crate::error::{Error, Result};
@@ -7,7 +9,7 @@ use crate::lab::Done;
 use crate::plan::Change;
 use crate::record::{Record, Store};
 use crate::scope::OpenNamespaces;
-use crate::topology::{LinkName, Place, Topology};
+use crate::topology::{LinkName, Place, Topology, WayOutSpec};
 use netns_core::Namespace;
 use netns_core::barrier::Barrier;
 use netns_core::record::RecordFile;
@@ -17,6 +19,8 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+
+use keep::WayOutNotices;
 
 /// A topology that this process has brought up and holds, on the namespace of the calling thread, which is to be the same in
 /// each call.
@@ -37,6 +41,9 @@ pub struct HeldLab<'m> {
     monitor: Option<&'m Monitor>,
     held: OpenNamespaces,
     barriers: BTreeMap<Place, Barrier>,
+    /// The ways out that it has, and notices of changes since they were last found whole.
+    ways_out: Vec<WayOutSpec>,
+    way_out_notices: Option<WayOutNotices>,
 }
 
 impl<'m> HeldLab<'m> {
@@ -71,8 +78,7 @@ impl<'m> HeldLab<'m> {
             entry.programs.insert(Place::Host, vec![monitor.program_ids()]);
         }
         let store = record.map_or_else(Store::nowhere, Store::held);
-        let mut lab =
-            Self { store, record: entry, monitor, held: OpenNamespaces::new(), barriers: BTreeMap::new() };
+        let mut lab = Self::new(store, entry, monitor);
         let mut changes = Vec::new();
         let Err(error) = lab.work(topology, &mut changes, report).map(drop) else { return Ok(lab) };
         if changes.is_empty() {
@@ -101,13 +107,19 @@ impl<'m> HeldLab<'m> {
             Error::system(format!("read record {}", path.display()))(error)
         })?;
         let store = Store::held(record);
-        Ok(entry.map(|record| Self {
+        Ok(entry.map(|record| Self::new(store, record, None)))
+    }
+
+    const fn new(store: Store, record: Record, monitor: Option<&'m Monitor>) -> Self {
+        Self {
             store,
             record,
-            monitor: None,
+            monitor,
             held: OpenNamespaces::new(),
             barriers: BTreeMap::new(),
-        }))
+            ways_out: Vec::new(),
+            way_out_notices: None,
+        }
     }
 
     /// Makes it what another topology says, as [`Lab::up`](crate::Lab::up) does after an edit; what was changed. If that fails,
@@ -167,6 +179,8 @@ impl<'m> HeldLab<'m> {
         let outcome = converge(&mut work, topology, &mut self.record, changes);
         let left = std::mem::take(&mut work.left);
         (self.held, self.barriers) = (work.held, work.barriers);
+        self.ways_out.clone_from(&topology.ways_out);
+        self.way_out_notices = None;
         outcome.map(|()| left)
     }
 

@@ -1,6 +1,7 @@
 //! A topology file and what is up of it: up, down, diff.
 
 mod keep;
+mod verdicts;
 
 use crate::apply::{Progress, Work};
 use crate::converge::{converge, finish};

@@ -61,12 +61,16 @@ pub struct JudgedPort {
     pub violations: Violations,
     /// What was over its limits.
     pub over: OverLimits,
+    /// Whether what it sends is counted by destination.
+    pub counts_verdicts: bool,
 }
 
 /// A way out of a bridge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedWayOut {
-    /// Whether its rules are those that are wanted, and the host forwards for it.
+    /// Whether its rules are those that are wanted.
+    pub has_rules: bool,
+    /// Whether they are, the host forwards for it, and no chain is closed that is to be open.
     pub is_whole: bool,
     /// What is published, each port by itself.
     pub published: Vec<Publication>,
@@ -162,18 +166,39 @@ impl Observed {
             observed.others = Store::all()?.into_iter().flatten().collect();
             observed.others.retain(|other| other.file != record.file);
         }
-        for spec in &topology.ways_out {
-            if let Some(known) = record.ways_out.iter().find(|known| known.is(spec.bridge.name)) {
-                let way = observed.look_at_way_out(&host, spec, known, &scope.claimant)?;
-                observed.ways_out.insert(spec.bridge.clone(), way);
-            }
-        }
+        observed.look_at_ways_out(&host, topology, record, scope)?;
         for sysctl in record.sysctls.iter().filter(|sysctl| sysctl.is_shared() && unnamed.is_none()) {
             let setting = SharedSetting { namespace: &host, name: &sysctl.key, claimant: &scope.claimant };
             let needed = setting.needed_by_others()?.map(|needed| (sysctl.key.clone(), needed));
             observed.needed_by_others.extend(needed);
         }
         Ok(observed)
+    }
+
+    /// The links of the host, and its ways out, alone.
+    pub(crate) fn look_for_ways_out(topology: &Topology, record: &Record, scope: &Scope<'_>) -> Result<Self> {
+        let mut observed = Self::default();
+        let host = Namespace::current()?;
+        let inside = look_inside(&host, &mut RouteSocket::open_in(&host)?, &Place::Host, topology, record)?;
+        observed.places.insert(Place::Host, inside);
+        observed.look_at_ways_out(&host, topology, record, scope)?;
+        Ok(observed)
+    }
+
+    fn look_at_ways_out(
+        &mut self,
+        host: &Namespace,
+        topology: &Topology,
+        record: &Record,
+        scope: &Scope<'_>,
+    ) -> Result<()> {
+        for spec in &topology.ways_out {
+            if let Some(known) = record.ways_out.iter().find(|known| known.is(spec.bridge.name)) {
+                let way = self.look_at_way_out(host, spec, known, &scope.claimant)?;
+                self.ways_out.insert(spec.bridge.clone(), way);
+            }
+        }
+        Ok(())
     }
 
     fn look_at_way_out(
@@ -202,12 +227,14 @@ impl Observed {
             let needed = Forwarding::plan(host, &spec.needs(), claimant)?;
             Ok(known.forwarding.is_on(host)? && known.forwarding.covers(&needed))
         };
-        let is_whole = nat.is_whole()? && forwards()? && !(spec.open_forward_chains && is_closed()?);
+        let has_rules = nat.is_whole()?;
+        let is_whole = has_rules && forwards()? && !(spec.open_forward_chains && is_closed()?);
         let published = nat.published().or_else(|error| match error.kind() {
             ErrorKind::NotFound => Ok(Vec::new()),
             _ => Err(error),
         })?;
-        Ok(ObservedWayOut { is_whole, published: published.into_iter().map(|one| one.publication).collect() })
+        let published = published.into_iter().map(|one| one.publication).collect();
+        Ok(ObservedWayOut { has_rules, is_whole, published })
     }
 
     /// Whether anything has a name that the topology speaks of and is not on record.
@@ -359,7 +386,8 @@ fn judged(
         None => None,
     };
     let (violations, over) = (monitor.violations(slot), monitor.over_limits(slot));
-    Ok((Some(JudgedPort { policy, egress, violations, over }), ahead))
+    let counts_verdicts = monitor.has_verdicts();
+    Ok((Some(JudgedPort { policy, egress, violations, over, counts_verdicts }), ahead))
 }
 
 /// Links by their names; one of ours that somebody has given another name, which is known by its index and its MAC

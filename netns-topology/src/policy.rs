@@ -52,9 +52,16 @@ pub struct PortPolicy {
     pub egress: Option<PortEgress>,
     /// How much may pass its port, both ways, whatever the mode.
     pub limits: Limits,
+    /// Whether it is counted what was decided of what it sends, by destination ([`Lab::verdicts`](crate::Lab::verdicts)).
+    pub verdicts: bool,
 }
 
 impl PortPolicy {
+    /// That of an interface that may send from these networks, and is observed.
+    pub(crate) fn of_networks(networks: Vec<IpNet>) -> Self {
+        Self { networks, ..Self::default() }
+    }
+
     /// The policy of an interface with this MAC address, whose group has this number. It may send from the link-local
     /// address that is made of the MAC address too, unless it may send no IPv6 at all.
     ///
@@ -143,7 +150,10 @@ impl fmt::Display for PortPolicy {
         if self.group != Group::default() {
             write!(f, " group {}", self.group)?;
         }
-        if self.limits.is_none() { Ok(()) } else { write!(f, " limit {}", self.limits) }
+        if !self.limits.is_none() {
+            write!(f, " limit {}", self.limits)?;
+        }
+        f.write_str(if self.verdicts { " verdicts" } else { "" })
     }
 }
 

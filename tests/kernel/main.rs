@@ -3,6 +3,7 @@
 //! Every test has a "host" of its own (`tests::in_host`), so they run beside each other and leave nothing.
 
 mod address;
+mod announce;
 mod barrier;
 mod bridge;
 mod capability;
@@ -38,6 +39,7 @@ mod ping_answers;
 mod port_options;
 mod record;
 mod refusal;
+mod resolving;
 mod route;
 mod socket;
 mod sysctl;

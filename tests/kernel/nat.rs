@@ -114,23 +114,27 @@ pub(super) fn settings(host: &Host) -> Vec<String> {
     values
 }
 
-pub(super) fn nothing_is_left(host: &Host, before: &[String]) {
-    assert_eq!(nft("list ruleset"), "");
-    assert_eq!(settings(host), before);
-    assert!(!Path::new(FOLDER).exists());
-    assert!(!Path::new("/run/netns-settings.record").exists());
-}
-
-#[test]
-fn sandboxes_get_out_under_the_hosts_addresses_and_nobody_gets_in() {
+/// Runs a test on a host with a provider, and checks that it leaves the host as it was.
+pub(super) fn with_provider(test: impl FnOnce(&Host, &Namespace) + Send) {
     in_host(|host| {
         needs_nat();
         let provider = provider();
         let before = settings(host);
+        test(host, &provider);
+        assert_eq!(nft("list ruleset"), "");
+        assert_eq!(settings(host), before);
+        assert!(!Path::new(FOLDER).exists());
+        assert!(!Path::new("/run/netns-settings.record").exists());
+    });
+}
+
+#[test]
+fn sandboxes_get_out_under_the_hosts_addresses_and_nobody_gets_in() {
+    with_provider(|_, provider| {
         let network = Network::create(&options()).unwrap();
         let sandbox = network.create_sandbox().unwrap();
         let inside = sandbox.namespace().unwrap();
-        let server = listen(&provider, 80);
+        let server = listen(provider, 80);
         for (to, seen) in [(PROVIDER_V4, HOST_V4), (PROVIDER_V6, HOST_V6)] {
             assert_eq!(exchange(inside, at(to, 80), &server), ip_address(seen));
         }
@@ -139,19 +143,15 @@ fn sandboxes_get_out_under_the_hosts_addresses_and_nobody_gets_in() {
         ip("-n provider route add fd99::/64 via 2001:db8::1");
         let _listening = listen(inside, 80);
         for to in [to_v4(&sandbox, 80), to_v6(&sandbox, 80)] {
-            assert!(is_dropped(&provider, to), "{to}");
+            assert!(is_dropped(provider, to), "{to}");
         }
-        drop((sandbox, network));
-        nothing_is_left(host, &before);
     });
 }
 
 /// Where `br_netfilter` is loaded, the host's rules see what a bridge passes on.
 #[test]
 fn sandboxes_reach_each_other_over_the_bridge_and_not_by_the_host() {
-    in_host(|_| {
-        needs_nat();
-        let _provider = provider();
+    with_provider(|_, _| {
         for isolated in [false, true] {
             let network = Network::create(&NetworkOptions { isolated, ..options() }).unwrap();
             let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
@@ -181,9 +181,7 @@ fn sandboxes_reach_each_other_over_the_bridge_and_not_by_the_host() {
 
 #[test]
 fn a_sandbox_has_as_many_connections_as_it_may() {
-    in_host(|_| {
-        needs_nat();
-        let provider = provider();
+    with_provider(|_, provider| {
         let made = Network::create(&NetworkOptions { connection_limit: Some(3), ..options() });
         let network = match made {
             // CONFIG_NFT_CONNLIMIT is an option of its own.
@@ -191,7 +189,7 @@ fn a_sandbox_has_as_many_connections_as_it_may() {
             other => other.unwrap(),
         };
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
-        let server = listen(&provider, 80);
+        let server = listen(provider, 80);
         for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
             let inside = one.namespace().unwrap();
             let open = |_| inside.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap().unwrap();
@@ -207,9 +205,7 @@ fn a_sandbox_has_as_many_connections_as_it_may() {
 
 #[test]
 fn questions_for_names_go_to_the_resolver() {
-    in_host(|_| {
-        needs_nat();
-        let provider = provider();
+    with_provider(|_, provider| {
         let resolvers = vec![ip_address(PROVIDER_V4), ip_address(PROVIDER_V6)];
         let network = Network::create(&NetworkOptions { resolvers, ..options() }).unwrap();
         let sandbox = network.create_sandbox().unwrap();
@@ -217,7 +213,7 @@ fn questions_for_names_go_to_the_resolver() {
             ("198.51.100.53", to_v4(&sandbox, 0), at(PROVIDER_V4, 53)),
             ("2001:db8:53::53", to_v6(&sandbox, 0), at(PROVIDER_V6, 53)),
         ] {
-            let server = datagrams(&provider, resolver);
+            let server = datagrams(provider, resolver);
             let client = datagrams(sandbox.namespace().unwrap(), own);
             client.connect(at(asked, 53)).unwrap();
             let mut byte = [0];
@@ -228,7 +224,7 @@ fn questions_for_names_go_to_the_resolver() {
             server.send_to(b"!", peer).unwrap();
             until("the answer is from whom was asked", || client.recv(&mut byte).ok());
         }
-        let server = listen(&provider, 53);
+        let server = listen(provider, 53);
         let _ = exchange(sandbox.namespace().unwrap(), at("198.51.100.53", 53), &server);
     });
 }
@@ -296,13 +292,11 @@ fn after_a_kill_it_holds_and_one_call_removes_it_and_nothing_of_others() {
 
 #[test]
 fn rules_that_somebody_flushed_are_made_again() {
-    in_host(|_| {
-        needs_nat();
-        let provider = provider();
+    with_provider(|_, provider| {
         let network = Network::create(&options()).unwrap();
         let sandbox = network.create_sandbox().unwrap();
         let inside = sandbox.namespace().unwrap();
-        let (inward, outward) = (listen(inside, 80), listen(&provider, 80));
+        let (inward, outward) = (listen(inside, 80), listen(provider, 80));
         network.publish(&sandbox, &tcp(8080, to_v4(&sandbox, 80))).unwrap();
         assert!(!network.restore_way_out().unwrap());
         let whole = nft("list ruleset");
@@ -313,7 +307,7 @@ fn rules_that_somebody_flushed_are_made_again() {
             assert_eq!(nft("list ruleset"), whole, "{damage}");
             assert!(!network.restore_way_out().unwrap());
         }
-        let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
+        let _ = exchange(provider, at(HOST_V4, 8080), &inward);
         let _ = exchange(inside, at(PROVIDER_V4, 80), &outward);
     });
 }
@@ -351,9 +345,7 @@ fn a_table_is_opened_by_its_name() {
 /// The programs on the ports, with what they mark frames with, let pass what the rules do.
 #[test]
 fn a_policy_that_is_enforced_lets_sandboxes_out_and_others_in() {
-    in_host(|_| {
-        needs_nat();
-        let provider = provider();
+    with_provider(|_, provider| {
         let monitor = match Monitor::load(&MonitorOptions { slots: 8, ..MonitorOptions::default() }) {
             Err(error) => tests::skip(&error.to_string()),
             Ok(monitor) => Arc::new(monitor),
@@ -367,14 +359,14 @@ fn a_policy_that_is_enforced_lets_sandboxes_out_and_others_in() {
             let policy = Policy::of_host(sandbox.mac(), &own).unwrap().enforced();
             monitor.set_policy(sandbox.slot().and_then(Slot::new).unwrap(), &policy).unwrap();
         }
-        let (inside, server) = (one.namespace().unwrap(), listen(&provider, 80));
+        let (inside, server) = (one.namespace().unwrap(), listen(provider, 80));
         let inward = listen(inside, 80);
         for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
             let _ = exchange(inside, to, &server);
         }
         for (host, to) in [(HOST_V4, to_v4(&one, 80)), (HOST_V6, to_v6(&one, 80))] {
             network.publish(&one, &tcp(8080, to)).unwrap();
-            let _ = exchange(&provider, at(host, 8080), &inward);
+            let _ = exchange(provider, at(host, 8080), &inward);
             let _ = exchange(two.namespace().unwrap(), at(host, 8080), &inward);
         }
         assert!(network.take_unjudged().unwrap().unjudged.is_empty());

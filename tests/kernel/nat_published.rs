@@ -1,8 +1,8 @@
 //! Published ports: where they lead from, whose they are, and what is in the way of one.
 
 use super::nat::{
-    HOST_V4, HOST_V6, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, is_dropped, listen, needs_nat,
-    nothing_is_left, options, provider, settings, tcp, to_v4, to_v6, udp,
+    HOST_V4, HOST_V6, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, is_dropped, listen, options, tcp,
+    to_v4, to_v6, udp, with_provider,
 };
 use crate::{ip_address, name, net};
 use netns_core::ErrorKind;
@@ -10,14 +10,11 @@ use netns_core::nat::Publication;
 use netns_core::network::{Network, NetworkOptions};
 use std::io::ErrorKind as Io;
 use std::net::{TcpListener, TcpStream};
-use tests::{in_host, oracle, until};
+use tests::{oracle, until};
 
 #[test]
 fn published_ports_lead_to_the_sandbox_from_everywhere() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
-        let before = settings(host);
+    with_provider(|host, provider| {
         let network = Network::create(&options()).unwrap();
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
         let inside = one.namespace().unwrap();
@@ -28,7 +25,7 @@ fn published_ports_lead_to_the_sandbox_from_everywhere() {
         for address in [HOST_V4, HOST_V6] {
             let to = at(address, 8080);
             let from = if to.is_ipv4() { PROVIDER_V4 } else { PROVIDER_V6 };
-            assert_eq!(exchange(&provider, to, &server), ip_address(from), "the source is kept");
+            assert_eq!(exchange(provider, to, &server), ip_address(from), "the source is kept");
             // From the host itself, from another sandbox, and from the same one.
             let _ = exchange(host.namespace(), to, &server);
             let _ = exchange(two.namespace().unwrap(), to, &server);
@@ -43,7 +40,7 @@ fn published_ports_lead_to_the_sandbox_from_everywhere() {
         let range =
             Publication { address: Some(ip_address(HOST_V4)), count: 3, ..tcp(9000, to_v4(&one, 79)) };
         network.publish(&one, &range).unwrap();
-        let _ = exchange(&provider, at(HOST_V4, 9001), &server);
+        let _ = exchange(provider, at(HOST_V4, 9001), &server);
         assert_eq!(network.published().unwrap().len(), 5);
         network.withdraw(&one, &range).unwrap();
         assert_eq!(network.published().unwrap().len(), 2);
@@ -53,24 +50,20 @@ fn published_ports_lead_to_the_sandbox_from_everywhere() {
         // They go with their sandbox: its address will be another's.
         drop((one, server));
         assert!(network.published().unwrap().is_empty());
-        drop((two, network));
-        nothing_is_left(host, &before);
     });
 }
 
 /// Without a look at the kernel's connections, one that goes on would go where it went before.
 #[test]
 fn datagrams_go_where_they_are_published_even_in_connections_that_go_on() {
-    in_host(|_| {
-        needs_nat();
-        let provider = provider();
+    with_provider(|_, provider| {
         let network = Network::create(&options()).unwrap();
         let sandbox = network.create_sandbox().unwrap();
         let inside = sandbox.namespace().unwrap();
         for (host, from, to) in
             [(HOST_V4, PROVIDER_V4, to_v4(&sandbox, 53)), (HOST_V6, PROVIDER_V6, to_v6(&sandbox, 53))]
         {
-            let (client, server) = (datagrams(&provider, at(from, 4000)), datagrams(inside, to));
+            let (client, server) = (datagrams(provider, at(from, 4000)), datagrams(inside, to));
             client.connect(at(host, 5300)).unwrap();
             let refused = || {
                 until("the host itself answers that nobody listens", || {
@@ -97,9 +90,7 @@ fn datagrams_go_where_they_are_published_even_in_connections_that_go_on() {
 
 #[test]
 fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
+    with_provider(|host, _| {
         let first = Network::create(&options()).unwrap();
         let other = NetworkOptions {
             subnet_v4: Some(net("10.98.0.0/24")),
@@ -190,16 +181,12 @@ fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
         let now = first.published().unwrap();
         assert_eq!(now.len(), 2);
         assert!(published.iter().all(|one| now.contains(one)) && second.published().unwrap().is_empty());
-        drop(provider);
     });
 }
 
 #[test]
 fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
-    in_host(|host| {
-        needs_nat();
-        let _provider = provider();
-        let before = settings(host);
+    with_provider(|host, _| {
         let network = Network::create(&NetworkOptions { publish_on_loopback: true, ..options() }).unwrap();
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
         let server = listen(one.namespace().unwrap(), 80);
@@ -217,7 +204,5 @@ fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
             assert!(inside.run(oracle("ip").args(command.split(' '))).unwrap().success());
         }
         assert!(is_dropped(inside, at("127.0.0.1", 7000)));
-        drop((one, two, network));
-        nothing_is_left(host, &before);
     });
 }

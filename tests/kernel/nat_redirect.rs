@@ -1,8 +1,8 @@
 //! Ports that lead to a proxy of the host, which sees where they were to lead.
 
 use super::nat::{
-    HOST_V4, PATIENCE, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, listen, needs_nat, nothing_is_left,
-    options, provider, settings, tcp, to_v4,
+    HOST_V4, PATIENCE, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, listen, options, tcp, to_v4,
+    with_provider,
 };
 use super::nftables::nft;
 use crate::ip_address;
@@ -10,7 +10,7 @@ use netns_core::nat::Redirect;
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork, Sandbox};
 use netns_core::{ErrorKind, Namespace};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use tests::{in_fork, in_host, original_destination, until};
+use tests::{in_fork, original_destination, until};
 
 fn redirecting(redirects: Vec<Redirect>) -> Network {
     match Network::create(&NetworkOptions { redirects, ..options() }) {
@@ -40,10 +40,7 @@ fn everywhere(sandbox: &Sandbox, proxies: &[TcpListener; 2]) {
 
 #[test]
 fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
-    in_host(|host| {
-        needs_nat();
-        let provider = provider();
-        let before = settings(host);
+    with_provider(|host, provider| {
         let network = redirecting(vec![Redirect::tcp(443, 8443), Redirect::udp(53, 5353)]);
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
         let listen_at = |address| {
@@ -60,10 +57,10 @@ fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
         network.publish(&two, &tcp(443, to_v4(&two, 443))).unwrap();
         let at_host = at(HOST_V4, 443);
         assert_eq!(wanted(one.namespace().unwrap(), at_host, &proxies[0]), at_host);
-        let _ = exchange(&provider, at_host, &published);
+        let _ = exchange(provider, at_host, &published);
 
         // Other ports go their way, and so does what the host sends, the proxy among it.
-        let (server, secure) = (listen(&provider, 80), listen(&provider, 443));
+        let (server, secure) = (listen(provider, 80), listen(provider, 443));
         assert_eq!(exchange(one.namespace().unwrap(), at(PROVIDER_V4, 80), &server), ip_address(HOST_V4));
         let _ = exchange(host.namespace(), at(PROVIDER_V4, 443), &secure);
 
@@ -82,18 +79,13 @@ fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
         nft("flush ruleset");
         assert!(network.restore_way_out().unwrap());
         everywhere(&two, &proxies);
-        drop((one, two, network));
-        nothing_is_left(host, &before);
     });
 }
 
 /// A sandbox that outlives its engine goes on by the proxy, and so it does when another engine takes it over.
 #[test]
 fn a_redirection_outlives_its_process() {
-    in_host(|host| {
-        needs_nat();
-        let _provider = provider();
-        let before = settings(host);
+    with_provider(|_, _| {
         in_fork(|| {
             let network = redirecting(vec![Redirect::tcp(443, 8443)]);
             // As if killed: nothing is dropped.
@@ -111,10 +103,8 @@ fn a_redirection_outlives_its_process() {
         assert_eq!(wanted(&kept, to, &proxies[0]), to);
         drop(kept);
         let recorded = RecordedNetwork::list(RecordedNetwork::FOLDER).unwrap().remove(0);
-        let (network, mut sandboxes) = recorded.open(None).unwrap();
+        let (_network, mut sandboxes) = recorded.open(None).unwrap();
         let sandbox = sandboxes.remove(0);
         everywhere(&sandbox, &proxies);
-        drop((sandbox, network));
-        nothing_is_left(host, &before);
     });
 }

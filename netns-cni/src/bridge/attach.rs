@@ -12,7 +12,7 @@ use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
 use crate::{attachments, container, random};
-use netns_core::announce::{Announcement, announce};
+use netns_core::announce::{Announcement, announce, announce_link};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, Link};
 use netns_core::record::{RecordFile, RecordedLink};
@@ -241,10 +241,14 @@ impl Attaching<'_> {
 
     /// Neighbours may remember another MAC address of somebody who had the address before. That they learn it now is a
     /// help, which they could do without.
-    fn announce(&self, interface: &Link, mac: MacAddress, result: &AttachmentResult) {
-        let one = |address: IpAddr| Announcement { index: interface.index, mac, address, router: false };
-        let all: Vec<_> = result.ips.iter().map(|ip| one(ip.address.address())).collect();
-        if let Err(error) = announce(self.inside, &all) {
+    fn announce(&mut self, interface: &Link, mac: MacAddress, result: &AttachmentResult) {
+        // Where settings cannot be written, as in a container that mounts them read-only, the frames are sent from here.
+        let announced = announce_link(&mut self.inside_socket, interface.name, mac).or_else(|_| {
+            let one = |address: IpAddr| Announcement { index: interface.index, mac, address, router: false };
+            let all: Vec<_> = result.ips.iter().map(|ip| one(ip.address.address())).collect();
+            announce(self.inside, &all)
+        });
+        if let Err(error) = announced {
             eprintln!("netns-cni: {error}");
         }
     }

@@ -145,32 +145,51 @@ fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()
     }
 }
 
+/// How many records `GC` has open at a time, each with a lock: a process has 1,024 descriptors by default, and may have fewer.
+const RECORDS_AT_ONCE: usize = 32;
+
 /// `GC`: everything that is on record of this network and not in the list, and what the IPAM plugin has.
+///
+/// What is left when it ends between the records and the rest is found without them, by the owner's name.
 pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
     let valid = request.valid_attachments()?;
     let mut socket = RouteSocket::open()?;
     let mut failures = Vec::new();
-    let mut stale = Vec::new();
-    for record in attachments::stale(request, PLUGIN, &valid)? {
+    let mut records = attachments::stale(request, PLUGIN, &valid)?;
+    loop {
+        let some: Vec<_> = records.by_ref().take(RECORDS_AT_ONCE).collect();
+        if some.is_empty() {
+            break;
+        }
+        failures.extend(collect_records(&mut socket, some));
+    }
+    failures.extend(hiding::collect(&request.network, &valid).err());
+    failures.extend(collect_addresses(request, &valid).err());
+    attachments::tidy(&request.network);
+    CniFailure::all(failures)
+}
+
+/// Removes the links on these records by one request, which takes the kernel as long as a single one does, and then the records.
+fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) -> Vec<CniFailure> {
+    let (mut stale, mut failures) = (Vec::new(), Vec::new());
+    let mut all = AttachmentParts::default();
+    for record in records {
         match record {
-            Ok(record) => stale.push(record),
+            Ok(record) => {
+                let made = AttachmentParts::read(record.lines());
+                all.links.extend(made.links);
+                all.guarded.extend(made.guarded);
+                stale.push(record);
+            }
             Err(failure) => failures.push(failure),
         }
     }
-    // All links by one request: the kernel takes as long for one as for a hundred.
-    let mut all = AttachmentParts::default();
-    for made in stale.iter().map(|record| AttachmentParts::read(record.lines())) {
-        all.links.extend(made.links);
-        all.guarded.extend(made.guarded);
-    }
-    failures.extend(remove_made(&mut socket, &all));
-    failures.extend(hiding::collect(&request.network, &valid).err());
-    failures.extend(collect_addresses(request, &valid).err());
-    if failures.is_empty() {
+    let left = remove_made(socket, &all);
+    if left.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }
-    attachments::tidy(&request.network);
-    CniFailure::all(failures)
+    failures.extend(left);
+    failures
 }
 
 fn collect_addresses(request: &PluginRequest, valid: &BTreeSet<(String, String)>) -> Outcome<()> {

@@ -4,10 +4,12 @@
 //! sets, each with the container's name as its comment. So nothing else is on record: what is a container's is known from the
 //! kernel itself, a transaction adds all of it or nothing, and `DEL` and `GC` remove what has its comment.
 
+mod kept_socket;
 mod layout;
 mod owner;
 mod sets;
 
+pub(crate) use kept_socket::KeptSocket;
 use owner::is_of_network;
 pub(crate) use owner::{ElementOwner, StaleOwners};
 pub(crate) use sets::{
@@ -66,7 +68,7 @@ impl FilterTable {
         entries: &[SetEntry],
         common: &[SetEntry],
     ) -> Outcome<()> {
-        let mut socket = NftSocket::open()?;
+        let mut socket = KeptSocket::open()?;
         let mut replaced: Vec<&SetEntry> = Vec::new();
         for _ in 0..ATTEMPTS {
             let mut transaction = Transaction::new();
@@ -130,22 +132,6 @@ impl FilterTable {
         Ok(element::get(socket, self.table(), entry.set.name, entry.key.bytes())?)
     }
 
-    /// Adds an element that is nobody's own, unless it is there.
-    pub(crate) fn add_common(self, entry: &SetEntry) -> Outcome<()> {
-        let mut socket = NftSocket::open()?;
-        for _ in 0..ATTEMPTS {
-            let mut transaction = Transaction::new();
-            let element = Element { key: entry.key.bytes(), ..Element::default() };
-            element::encode_create(&mut transaction, self.table(), entry.set.name, [element].into_iter());
-            match socket.commit(&mut transaction) {
-                Err(error) if error.kind() == ErrorKind::Exists => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::NotFound => self.ensure(&mut socket)?,
-                other => return Ok(other?),
-            }
-        }
-        Err(busy())
-    }
-
     /// Makes the table with its rules, unless it is there.
     fn ensure(self, socket: &mut NftSocket) -> Outcome<()> {
         let mut transaction = Transaction::new();
@@ -161,7 +147,7 @@ impl FilterTable {
 
     /// The words of the first that is missing, or leads elsewhere.
     pub(crate) fn missing(self, owner: &ElementOwner, entries: &[SetEntry]) -> Outcome<Option<String>> {
-        let mut socket = NftSocket::open()?;
+        let mut socket = KeptSocket::open()?;
         for entry in entries {
             let found = self.get(&mut socket, entry)?;
             let is_ours = found.is_some_and(|found| {
@@ -177,7 +163,7 @@ impl FilterTable {
 
     /// The same of elements that are nobody's own.
     pub(crate) fn missing_common(self, entries: &[SetEntry]) -> Outcome<Option<String>> {
-        let mut socket = NftSocket::open()?;
+        let mut socket = KeptSocket::open()?;
         for entry in entries {
             if self.get(&mut socket, entry)?.is_none() {
                 return Ok(Some(entry.words.clone()));
@@ -188,7 +174,7 @@ impl FilterTable {
 
     /// Removes the elements of these sets whose comment is meant.
     pub(crate) fn remove(self, sets: &[NamedSet], is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
-        let mut socket = NftSocket::open()?;
+        let mut socket = KeptSocket::open()?;
         for _ in 0..ATTEMPTS {
             let mut transaction = Transaction::new();
             for set in sets {
@@ -217,7 +203,7 @@ impl FilterTable {
     /// Removes the links of sets of these, which are nobody's own, that no element of `used` has at the end of its key. If
     /// somebody changes any table meanwhile, they stay.
     pub(crate) fn remove_unused(self, common: &[NamedSet], used: &[NamedSet]) -> Outcome<()> {
-        let mut socket = NftSocket::open()?;
+        let mut socket = KeptSocket::open()?;
         let generation = socket.generation()?;
         let list =
             |socket: &mut NftSocket, set: &NamedSet| match element::list(socket, self.table(), set.name) {
@@ -251,7 +237,7 @@ impl FilterTable {
 
     /// Removes the table if no container has an element of it. If somebody changes any table meanwhile, it stays.
     pub(crate) fn tidy(self) -> Outcome<()> {
-        let mut socket = NftSocket::open()?;
+        let mut socket = KeptSocket::open()?;
         let generation = socket.generation()?;
         for set in self.sets() {
             match element::list(&mut socket, self.table(), set.name) {
@@ -286,6 +272,6 @@ fn busy() -> CniFailure {
 
 /// Code 50 where the kernel has no packet filter.
 pub(crate) fn unavailable_without_filters() -> Outcome<()> {
-    let asked = NftSocket::open().and_then(|mut socket| socket.generation());
+    let asked = KeptSocket::open().and_then(|mut socket| socket.generation());
     asked.map(drop).map_err(|error| CniFailure::new(FailureCode::Unavailable, error.to_string()))
 }

@@ -2,8 +2,8 @@
 
 use super::{ConfigPlace, foreign};
 use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::filters::KeptSocket;
 use crate::request::PluginRequest;
-use netns_core::nftables::NftSocket;
 use serde_json::Value;
 
 const DEFAULT_ADMIN_CHAIN: &str = "CNI-ADMIN";
@@ -73,7 +73,7 @@ impl FirewallConfig {
     pub(super) fn refuse_firewalld(&self) -> Outcome<()> {
         let is_chosen = match self.backend.as_deref() {
             Some(backend) => backend == "firewalld",
-            None => foreign::has_firewalld(&mut NftSocket::open()?)?,
+            None => foreign::has_firewalld(&mut *KeptSocket::open()?)?,
         };
         if !is_chosen {
             return Ok(());

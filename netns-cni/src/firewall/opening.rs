@@ -8,7 +8,7 @@
 use super::config::FirewallConfig;
 use super::foreign::{ALLOW, FILTER, FORWARD, Passage, SHARED, chains, family_of, filter, gates};
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::ElementOwner;
+use crate::filters::{ElementOwner, KeptSocket};
 use crate::request::PluginRequest;
 use netns_core::nftables::chain::{self, ChainInfo};
 use netns_core::nftables::rule::{self, RuleInfo};
@@ -45,7 +45,7 @@ fn families(addresses: &[IpAddr]) -> impl Iterator<Item = Family> + '_ {
 /// Lets through what the addresses send, and replies to them.
 pub(super) fn open(request: &PluginRequest, config: &FirewallConfig, addresses: &[IpAddr]) -> Outcome<()> {
     let owner = ElementOwner::of(request);
-    let mut socket = NftSocket::open()?;
+    let mut socket = KeptSocket::open()?;
     for _ in 0..ATTEMPTS {
         let mut transaction = Transaction::new();
         for family in families(addresses) {
@@ -158,7 +158,7 @@ pub(super) fn missing(
     addresses: &[IpAddr],
 ) -> Outcome<Option<String>> {
     let owner = ElementOwner::of(request);
-    let mut socket = NftSocket::open()?;
+    let mut socket = KeptSocket::open()?;
     for family in families(addresses) {
         let words = |chain: &str| format!("a rule of chain {chain} of the table {} {FILTER}", family.name());
         let mut rules = |chain: &str| rule::list_chain(&mut socket, filter(family), chain);
@@ -192,7 +192,7 @@ fn count(rules: &[RuleInfo], owner: &ElementOwner) -> usize {
 
 /// Removes the rules whose comment is meant.
 pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
-    let mut socket = match NftSocket::open() {
+    let mut socket = match KeptSocket::open() {
         // Where there can be none there is none.
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         other => other?,
@@ -231,7 +231,7 @@ pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
 /// Removes what containers share, where none has rules. What others have put into it stays, and what leads there. If somebody
 /// changes any table meanwhile, all of it stays.
 pub(super) fn tidy() -> Outcome<()> {
-    let mut socket = match NftSocket::open() {
+    let mut socket = match KeptSocket::open() {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         other => other?,
     };

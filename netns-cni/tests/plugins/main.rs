@@ -16,6 +16,7 @@ mod reference;
 mod runtime;
 mod stale;
 mod tuning;
+mod waits;
 
 use netns_core::Namespace;
 use runtime::{Attachment, Plugins, Runtime};

@@ -76,10 +76,15 @@ fn strace(options: &[&str], command: &Command, input: &[u8]) -> Option<i32> {
     output(&mut strace, input).status.code()
 }
 
+/// What `strace` writes of a command that is run to its end.
+pub(crate) fn trace(command: &Command, input: &[u8]) -> String {
+    assert_eq!(strace(&["-o", "/run/trace"], command, input), Some(0));
+    std::fs::read_to_string("/run/trace").expect("a trace")
+}
+
 /// The system calls of a command that is run to its end.
 fn calls(command: &Command, input: &[u8]) -> Vec<Call> {
-    assert_eq!(strace(&["-o", "/run/trace"], command, input), Some(0));
-    let trace = std::fs::read_to_string("/run/trace").expect("a trace");
+    let trace = trace(command, input);
     let mut counts = std::collections::BTreeMap::new();
     // A write of a setting may be begun again any number of times, until nobody else changes links.
     let lines = trace.lines().filter(|line| !line.contains("ERESTARTNOINTR"));

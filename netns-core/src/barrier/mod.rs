@@ -324,12 +324,7 @@ impl Barrier {
     /// # Errors
     /// If the kernel does not say.
     pub fn is_whole(&mut self) -> Result<bool> {
-        // Before the look, so that no change is missed after it.
-        let (notices, is_unchanged) = RuleNotices::resume(self.notices.take(), &self.socket)?;
-        if is_unchanged {
-            self.notices = Some(notices);
-            return Ok(true);
-        }
+        let Some(notices) = RuleNotices::resume(&mut self.notices, &self.socket)? else { return Ok(true) };
         let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
         let whole = rules == rules::count(&self.ports) && self.is_filled()?;
         self.notices = whole.then_some(notices);

@@ -4,6 +4,7 @@
 mod enter;
 mod named;
 mod pids;
+mod resolving;
 mod thread;
 mod user;
 mod view;

@@ -36,21 +36,31 @@ impl Namespace {
     /// ```
     pub fn enter_view<R: Send>(&self, name: &str, f: impl FnOnce(&[Error]) -> R + Send) -> Result<R> {
         let files = Path::new(ETC).join(Self::path(name)?.file_name().unwrap_or_default());
+        self.with_own_mounts(name, || {
+            mount_sys().map_err(failed("/sys"))?;
+            let missing = bind_files(&files).map_err(failed(&files.to_string_lossy()))?;
+            Ok(f(&missing))
+        })
+    }
+
+    /// Runs `f` in a thread that ends with it, inside the namespace, with mounts that nobody else sees: what it mounts, it and the
+    /// processes that it starts see alone.
+    pub(super) fn with_own_mounts<R: Send>(
+        &self,
+        name: &str,
+        f: impl FnOnce() -> Result<R> + Send,
+    ) -> Result<R> {
         let body = || {
             sys::namespace::setns(self.fd.as_fd(), libc::CLONE_NEWNET).map_err(Error::system(
                 Operation::EnterNamespace,
                 name,
                 SystemCall::Setns,
             ))?;
-            let failed =
-                |object: &str| Error::system(Operation::PrepareView, object.to_owned(), SystemCall::Mount);
             sys::namespace::unshare(libc::CLONE_NEWNS).map_err(failed(name))?;
             // Nothing of this is to reach anybody else's view.
             sys::namespace::mount(c"", c"/", Some(c"none"), libc::MS_SLAVE | libc::MS_REC)
                 .map_err(failed("/"))?;
-            mount_sys().map_err(failed("/sys"))?;
-            let missing = bind_files(&files).map_err(failed(&files.to_string_lossy()))?;
-            Ok(f(&missing))
+            f()
         };
         thread::scope(|scope| {
             let thread = thread::Builder::new().spawn_scoped(scope, body).map_err(Error::system(
@@ -61,6 +71,11 @@ impl Namespace {
             thread.join().unwrap_or_else(|payload| resume_unwind(payload))
         })
     }
+}
+
+/// The refusal of a mount that a view takes.
+pub(super) fn failed(object: &str) -> impl FnOnce(io::Error) -> Error {
+    Error::system(Operation::PrepareView, object.to_owned(), SystemCall::Mount)
 }
 
 /// Mounts a `/sys` that shows the namespace of the calling thread, over the present one.

@@ -2,7 +2,7 @@
 
 use super::key::{self, PortMap};
 use super::publication::PortProtocol;
-use super::{Nat, PREFIX, Publication, table_of};
+use super::{NatPorts, PREFIX, Publication, table_of};
 use crate::error::{Cause, Operation, SystemCall};
 use crate::nftables::{Family, element, table};
 use crate::sys;
@@ -12,38 +12,38 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
 /// Refuses a publication whose address is none of the host's, or of whose ports one is published or listened at.
-pub(super) fn check(nat: &mut Nat, publication: &Publication) -> Result<()> {
+pub(super) fn check(ports: &mut NatPorts, publication: &Publication) -> Result<()> {
     let taken = |why: String| {
         Err(Error::new(Operation::PublishPort, publication.to_string(), Cause::Exists(why.into())))
     };
     if let Some(address) = publication.address.filter(|address| !address.is_loopback())
-        && !addresses(nat)?.contains(&address)
+        && !addresses(ports)?.contains(&address)
     {
         let why = format!("the host has no address {address}");
         return Err(Error::invalid(Operation::PublishPort, publication.to_string(), why));
     }
-    let tables = table::list(&mut nat.socket, Family::Inet)?;
+    let tables = table::list(&mut ports.socket, Family::Inet)?;
     for table in tables.iter().filter(|table| table.name.starts_with(PREFIX)) {
-        if let Some(why) = published_in(nat, &table.name, publication)? {
+        if let Some(why) = published_in(ports, &table.name, publication)? {
             return taken(why);
         }
     }
-    match listened_at(nat, publication)? {
+    match listened_at(ports, publication)? {
         Some(port) => taken(format!("a process of the host has port {port}")),
         None => Ok(()),
     }
 }
 
 /// The host's addresses.
-pub(super) fn addresses(nat: &Nat) -> Result<Vec<IpAddr>> {
-    let mut socket = RouteSocket::open_in(&nat.namespace)?;
+pub(super) fn addresses(ports: &NatPorts) -> Result<Vec<IpAddr>> {
+    let mut socket = RouteSocket::open_in(&ports.namespace)?;
     let addresses = address::list(&mut socket)?;
     Ok(addresses.into_iter().map(|address| address.net.address()).collect())
 }
 
 /// Why a publication cannot be beside what is published in a table.
-fn published_in(nat: &mut Nat, table: &str, publication: &Publication) -> Result<Option<String>> {
-    let ours = table == nat.name;
+fn published_in(ports: &mut NatPorts, table: &str, publication: &Publication) -> Result<Option<String>> {
+    let ours = table == ports.name;
     for one in publication.each() {
         let mut same = vec![one];
         if !ours && one.address.is_some() {
@@ -52,7 +52,7 @@ fn published_in(nat: &mut Nat, table: &str, publication: &Publication) -> Result
         }
         for one in same {
             let map = PortMap::of(&one);
-            let element = element::get(&mut nat.socket, table_of(table), map.name, &key::key(&one))?;
+            let element = element::get(&mut ports.socket, table_of(table), map.name, &key::key(&one))?;
             if let Some(other) = element.and_then(|element| map.read(&element)) {
                 return Ok(Some(format!("{} is published by {:?}", other.publication, other.owner)));
             }
@@ -64,7 +64,7 @@ fn published_in(nat: &mut Nat, table: &str, publication: &Publication) -> Result
     let addressed =
         super::key::MAPS.into_iter().find(|map| map.addressed && map.v4 == publication.to.is_ipv4());
     let Some(map) = addressed else { return Ok(None) };
-    let elements = match element::list(&mut nat.socket, table_of(table), map.name) {
+    let elements = match element::list(&mut ports.socket, table_of(table), map.name) {
         // It went meanwhile.
         Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(None),
         other => other?,
@@ -79,7 +79,7 @@ fn published_in(nat: &mut Nat, table: &str, publication: &Publication) -> Result
 }
 
 /// A port that a socket of the host listens at, or is bound to. It would get nothing any more.
-fn listened_at(nat: &Nat, publication: &Publication) -> Result<Option<u16>> {
+fn listened_at(ports: &NatPorts, publication: &Publication) -> Result<Option<u16>> {
     let kind = match publication.protocol {
         PortProtocol::Tcp => libc::SOCK_STREAM,
         PortProtocol::Udp => libc::SOCK_DGRAM,
@@ -90,7 +90,7 @@ fn listened_at(nat: &Nat, publication: &Publication) -> Result<Option<u16>> {
         let v4 = publication.to.is_ipv4();
         if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
     });
-    let looked = nat.namespace.enter(|| {
+    let looked = ports.namespace.enter(|| {
         publication.each().find_map(|one| match bind(kind, SocketAddr::new(address, one.port)) {
             Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => Some(Ok(one.port)),
             // An address that is still tentative, a family that the kernel has not.

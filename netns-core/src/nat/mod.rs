@@ -58,6 +58,7 @@ mod key;
 mod legacy;
 mod obstacle;
 mod options;
+mod ports;
 mod publication;
 mod publish;
 mod redirect;
@@ -67,6 +68,7 @@ mod stale;
 pub use forwarding::{Forwarding, ForwardingNeeds};
 pub use obstacle::ForwardBlock;
 pub use options::NatOptions;
+pub use ports::NatPorts;
 pub use publication::{PortProtocol, Publication, Published};
 pub use redirect::Redirect;
 
@@ -86,12 +88,8 @@ const ELEMENTS_AT_ONCE: usize = 512;
 /// It may be sent to other threads. Several processes may have the same one open and publish ports in it.
 #[derive(Debug)]
 pub struct Nat {
-    socket: NftSocket,
-    namespace: Namespace,
-    name: String,
+    ports: NatPorts,
     options: NatOptions,
-    /// What this handle has published, to be made anew with the table.
-    ours: Vec<Published>,
     /// Notices of changes since it was last found whole; `None` if it is not known to be.
     notices: Option<RuleNotices>,
 }
@@ -116,14 +114,14 @@ impl Nat {
     pub fn create(namespace: &Namespace, name: &str, options: NatOptions) -> Result<Self> {
         let mut nat = Self::new(namespace, name, options)?;
         let mut transaction = Transaction::new();
-        rules::encode(&mut transaction, nat.table(), &nat.options, Some(nat.device()?));
-        let made = nat.socket.commit(&mut transaction).map_err(explain);
+        rules::encode(&mut transaction, table_of(name), &nat.options, Some(nat.device()?));
+        let made = nat.ports.socket.commit(&mut transaction).map_err(explain);
         if made
             .as_ref()
             .is_err_and(|error| !matches!(error.cause(), Cause::Refused { .. } | Cause::Unsupported(_)))
         {
             // The answer was lost, and it may be there. The reason that matters is the first one.
-            let _ = remove_from(&mut nat.socket, name);
+            let _ = remove_from(&mut nat.ports.socket, name);
         }
         made.map(|()| nat)
     }
@@ -133,12 +131,9 @@ impl Nat {
     /// # Errors
     /// What the kernel refused.
     pub fn open(namespace: &Namespace, name: &str, options: NatOptions) -> Result<Option<Self>> {
-        let mut nat = Self::new(namespace, name, options)?;
-        let tables = match table::list(&mut nat.socket, Family::Inet) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
-            other => other?,
-        };
-        Ok(tables.iter().any(|table| table.name == name).then_some(nat))
+        options.check()?;
+        let ports = NatPorts::open(namespace, name)?;
+        Ok(ports.map(|ports| Self { ports, options, notices: None }))
     }
 
     /// As [`Nat::create`], in place of the one of this name, if there is one, between two packets; with what was published in
@@ -159,27 +154,19 @@ impl Nat {
         };
         published.retain(keep);
         nat.remake(&published)?;
-        nat.ours = published;
+        nat.ports.ours = published;
         Ok(nat)
     }
 
     fn new(namespace: &Namespace, name: &str, options: NatOptions) -> Result<Self> {
         options.check()?;
-        let (name, ours, notices) = (name.to_owned(), Vec::new(), None);
-        Ok(Self {
-            socket: NftSocket::open_in(namespace)?,
-            namespace: namespace.try_clone()?,
-            name,
-            options,
-            ours,
-            notices,
-        })
+        Ok(Self { ports: NatPorts::new(namespace, name)?, options, notices: None })
     }
 
     /// The name of its table, of nftables' family "inet".
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.ports.name
     }
 
     /// How it is.
@@ -190,11 +177,7 @@ impl Nat {
 
     /// What the bridge is called now.
     fn device(&self) -> Result<IfName> {
-        Ok(link::get(&mut RouteSocket::open_in(&self.namespace)?, self.options.bridge)?.name)
-    }
-
-    fn table(&self) -> Table<'_> {
-        table_of(&self.name)
+        Ok(link::get(&mut RouteSocket::open_in(&self.ports.namespace)?, self.options.bridge)?.name)
     }
 
     /// Whether its rules are there, and what this handle has published. Unless somebody else changed rules of the namespace
@@ -203,14 +186,10 @@ impl Nat {
     /// # Errors
     /// If the kernel does not say.
     pub fn is_whole(&mut self) -> Result<bool> {
-        // Before the look, so that no change is missed after it.
-        let (notices, is_unchanged) = RuleNotices::resume(self.notices.take(), &self.socket)?;
-        if is_unchanged {
-            self.notices = Some(notices);
-            return Ok(true);
-        }
-        let rules = rule::list(&mut self.socket, table_of(&self.name))?.len();
-        let whole = rules == rules::count(&self.options) && self.has_ours()?;
+        let ports = &mut self.ports;
+        let Some(notices) = RuleNotices::resume(&mut self.notices, &ports.socket)? else { return Ok(true) };
+        let rules = rule::list(&mut ports.socket, table_of(&ports.name))?.len();
+        let whole = rules == rules::count(&self.options) && ports.has_ours()?;
         self.notices = whole.then_some(notices);
         Ok(whole)
     }
@@ -225,34 +204,23 @@ impl Nat {
             Err(error) if error.errno() == Some(libc::ENOENT) => Vec::new(),
             other => other?,
         };
-        let missing: Vec<_> = self.ours.iter().filter(|ours| !all.contains(ours)).cloned().collect();
+        let missing: Vec<_> = self.ports.ours.iter().filter(|ours| !all.contains(ours)).cloned().collect();
         all.extend(missing);
         self.remake(&all)
     }
 
     /// Makes the table anew, between two packets, with nothing else published in it than this.
     fn remake(&mut self, all: &[Published]) -> Result<()> {
-        let mut transaction = Transaction::new();
-        table::encode_clear(&mut transaction, self.table());
-        rules::encode(&mut transaction, self.table(), &self.options, Some(self.device()?));
+        let (mut transaction, device) = (Transaction::new(), self.device()?);
+        let ports = &mut self.ports;
+        table::encode_clear(&mut transaction, table_of(&ports.name));
+        rules::encode(&mut transaction, table_of(&ports.name), &self.options, Some(device));
         let (first, rest) = all.split_at(all.len().min(ELEMENTS_AT_ONCE));
         for published in first {
-            key::encode_create(&mut transaction, self.table(), published);
+            key::encode_create(&mut transaction, table_of(&ports.name), published);
         }
-        self.socket.commit(&mut transaction).map_err(explain)?;
-        self.add(rest)
-    }
-
-    /// Adds elements, as many at a time as a datagram has room for.
-    fn add(&mut self, published: &[Published]) -> Result<()> {
-        for some in published.chunks(ELEMENTS_AT_ONCE) {
-            let mut transaction = Transaction::new();
-            for published in some {
-                key::encode_create(&mut transaction, self.table(), published);
-            }
-            self.socket.commit(&mut transaction)?;
-        }
-        Ok(())
+        ports.socket.commit(&mut transaction).map_err(explain)?;
+        ports.add(rest)
     }
 
     /// Takes it away for good. That somebody did so before is no error.
@@ -260,7 +228,7 @@ impl Nat {
     /// # Errors
     /// What the kernel refused.
     pub fn delete(mut self) -> Result<()> {
-        remove_from(&mut self.socket, &self.name).map(drop)
+        remove_from(&mut self.ports.socket, &self.ports.name).map(drop)
     }
 }
 

@@ -56,7 +56,7 @@ impl Nat {
                 continue;
             }
             let failed = Error::system(Operation::LookAtChains, command, SystemCall::Other("getsockopt"));
-            let drops = self.namespace.enter(|| legacy::drops(is_ipv4))?.map_err(failed)?;
+            let drops = self.ports.namespace.enter(|| legacy::drops(is_ipv4))?.map_err(failed)?;
             if let Some(has_docker) = drops {
                 let chain = if has_docker { DOCKER_USER } else { "FORWARD" };
                 blocks.push(ForwardBlock {
@@ -85,14 +85,14 @@ impl Nat {
             let chain = Chain { table: Table { family: *family, name: table }, name, base: None };
             let mut transaction = Transaction::new();
             for key in [MetaKey::OutputName, MetaKey::InputName] {
-                rule::encode_insert(&mut transaction, &chain, &self.name, |rule| {
+                rule::encode_insert(&mut transaction, &chain, &self.ports.name, |rule| {
                     rule.meta(key, Register::One);
                     rule.compare(Register::One, Comparison::Equal, &bridge.padded());
                     rule.counter();
                     rule.verdict(RuleVerdict::Accept);
                 });
             }
-            self.socket.commit(&mut transaction)?;
+            self.ports.socket.commit(&mut transaction)?;
         }
         Ok(left)
     }
@@ -112,11 +112,14 @@ impl Nat {
             if !concerned {
                 continue;
             }
-            let chains = chain::list(&mut self.socket, family)?;
+            let chains = chain::list(&mut self.ports.socket, family)?;
             for chain in &chains {
                 let Some((hook, drops)) = chain.hook else { continue };
                 let firewalld = chain.table == FIREWALLD;
-                if hook != InetHook::Forward.number() || !(drops || firewalld) || chain.table == self.name {
+                if hook != InetHook::Forward.number()
+                    || !(drops || firewalld)
+                    || chain.table == self.ports.name
+                {
                     continue;
                 }
                 let words = format!("chain {} of the table {} {}", chain.name, family.name(), chain.table);
@@ -129,7 +132,7 @@ impl Nat {
                     chains.iter().any(|other| other.table == chain.table && other.name == DOCKER_USER);
                 let name = if of_docker { DOCKER_USER } else { &chain.name };
                 let table = Table { family, name: &chain.table };
-                if marked(&mut self.socket, table, name, &self.name)? {
+                if marked(&mut self.ports.socket, table, name, &self.ports.name)? {
                     continue;
                 }
                 // What iptables-nft has made it reads as its own.

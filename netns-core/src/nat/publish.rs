@@ -1,7 +1,7 @@
 //! Publishing ports, and withdrawing them.
 
 use super::key::{self, MAPS, PortMap};
-use super::{ELEMENTS_AT_ONCE, Nat, Publication, Published, conflict, stale};
+use super::{ELEMENTS_AT_ONCE, Nat, NatPorts, Publication, Published, conflict, stale, table_of};
 use crate::error::{Cause, Operation};
 use crate::nftables::{Transaction, comment, element};
 use crate::{Error, Result};
@@ -9,17 +9,20 @@ use crate::{Error, Result};
 /// How often a removal is tried anew, if somebody else changes rules at the same time.
 const ATTEMPTS: u32 = 64;
 
-impl Nat {
-    /// Publishes ports of the host. They stay published until they are withdrawn or the table is taken away.
-    ///
-    /// The owner is a word of the caller's, at most 127 bytes, by which nobody else withdraws them; `nft` shows it.
+impl NatPorts {
+    /// As [`Nat::publish`](super::Nat::publish), wherever the port leads: whether the table's subnets have that address, and
+    /// whether ports of 127.0.0.1 are reached, is the caller's to know.
     ///
     /// # Errors
-    /// If the publication makes no sense, or it leads to none of the subnets, or the host has no such address;
+    /// If the publication makes no sense, or the host has no such address;
     /// [`crate::ErrorKind::Exists`] if one of the ports is published already, here or by another network, or a process of
     /// the host listens at it; what the kernel refused. None of the ports is published then.
     pub fn publish(&mut self, publication: &Publication, owner: &str) -> Result<()> {
-        self.check(publication, owner)?;
+        publication.check()?;
+        if owner.len() > comment::MAX {
+            let why = "the owner has more than 127 bytes";
+            return Err(Error::invalid(Operation::PublishPort, publication.to_string(), why));
+        }
         conflict::check(self, publication)?;
         let published: Vec<_> = publication
             .each()
@@ -43,6 +46,18 @@ impl Nat {
         stale::forget_unpublished(self, publication)
     }
 
+    /// Adds elements, as many at a time as a datagram has room for.
+    pub(super) fn add(&mut self, published: &[Published]) -> Result<()> {
+        for some in published.chunks(ELEMENTS_AT_ONCE) {
+            let mut transaction = Transaction::new();
+            for published in some {
+                key::encode_create(&mut transaction, self.table(), published);
+            }
+            self.socket.commit(&mut transaction)?;
+        }
+        Ok(())
+    }
+
     /// Removes elements that this call has made.
     fn take_back(&mut self, published: &[Published]) -> Result<()> {
         let mut transaction = Transaction::new();
@@ -61,12 +76,12 @@ impl Nat {
     pub fn withdraw(&mut self, publication: &Publication, owner: &str) -> Result<()> {
         publication.check()?;
         let failed = |cause| Error::new(Operation::UnpublishPort, publication.to_string(), cause);
-        self.remove(|nat| {
+        self.remove(|ports| {
             let mut found = Vec::new();
             for one in publication.each() {
                 let map = PortMap::of(&one);
                 let element =
-                    element::get(&mut nat.socket, super::table_of(&nat.name), map.name, &key::key(&one))?;
+                    element::get(&mut ports.socket, table_of(&ports.name), map.name, &key::key(&one))?;
                 let published = element.and_then(|element| map.read(&element));
                 match published {
                     None => return Err(failed(Cause::NotFound("it is not published".into()))),
@@ -91,24 +106,24 @@ impl Nat {
     /// # Errors
     /// What the kernel refused.
     pub fn withdraw_all(&mut self, owner: &str) -> Result<Vec<Published>> {
-        self.remove(|nat| {
-            let mut all = nat.published()?;
+        self.remove(|ports| {
+            let mut all = ports.published()?;
             all.retain(|published| published.owner == owner);
             Ok(all)
         })
     }
 
     /// Withdraws what this handle has published for `owner`.
-    pub(crate) fn withdraw_ours(&mut self, owner: &str) -> Result<()> {
+    pub(super) fn withdraw_ours(&mut self, owner: &str) -> Result<()> {
         if self.ours.iter().all(|ours| ours.owner != owner) {
             return Ok(());
         }
-        let removed = self.remove(|nat| {
+        let removed = self.remove(|ports| {
             let mut found = Vec::new();
-            for ours in nat.ours.iter().filter(|ours| ours.owner == owner) {
+            for ours in ports.ours.iter().filter(|ours| ours.owner == owner) {
                 let map = PortMap::of(&ours.publication);
                 let key = key::key(&ours.publication);
-                let element = element::get(&mut nat.socket, super::table_of(&nat.name), map.name, &key)?;
+                let element = element::get(&mut ports.socket, table_of(&ports.name), map.name, &key)?;
                 found.extend(element.and_then(|element| map.read(&element)).filter(|there| there == ours));
             }
             Ok(found)
@@ -125,7 +140,7 @@ impl Nat {
     pub fn published(&mut self) -> Result<Vec<Published>> {
         let mut all = Vec::new();
         for map in MAPS {
-            let elements = element::list(&mut self.socket, super::table_of(&self.name), map.name)?;
+            let elements = element::list(&mut self.socket, table_of(&self.name), map.name)?;
             all.extend(elements.iter().filter_map(|element| map.read(element)));
         }
         all.sort_unstable();
@@ -167,15 +182,58 @@ impl Nat {
             other => other.map(|all| self.ours.iter().all(|ours| all.contains(ours))),
         }
     }
+}
+
+impl Nat {
+    /// Publishes ports of the host. They stay published until they are withdrawn or the table is taken away.
+    ///
+    /// The owner is a word of the caller's, at most 127 bytes, by which nobody else withdraws them; `nft` shows it.
+    ///
+    /// # Errors
+    /// If the publication makes no sense, or it leads to none of the subnets, or the host has no such address;
+    /// [`crate::ErrorKind::Exists`] if one of the ports is published already, here or by another network, or a process of
+    /// the host listens at it; what the kernel refused. None of the ports is published then.
+    pub fn publish(&mut self, publication: &Publication, owner: &str) -> Result<()> {
+        self.check(publication)?;
+        self.ports.publish(publication, owner)
+    }
+
+    /// Withdraws ports that `owner` has published so. Connections by them end as far as they can: those of UDP at once, those of
+    /// TCP when the sandbox ends.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] if one of them is not published so; [`crate::ErrorKind::Busy`] if it is another's or
+    /// leads elsewhere; what the kernel refused. None of the ports is withdrawn then.
+    pub fn withdraw(&mut self, publication: &Publication, owner: &str) -> Result<()> {
+        self.ports.withdraw(publication, owner)
+    }
+
+    /// Withdraws all ports that `owner` has published; which those were.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn withdraw_all(&mut self, owner: &str) -> Result<Vec<Published>> {
+        self.ports.withdraw_all(owner)
+    }
+
+    /// Withdraws what this handle has published for `owner`.
+    pub(crate) fn withdraw_ours(&mut self, owner: &str) -> Result<()> {
+        self.ports.withdraw_ours(owner)
+    }
+
+    /// Everything that is published, each port by itself.
+    ///
+    /// # Errors
+    /// `ENOENT` if somebody took the table away.
+    pub fn published(&mut self) -> Result<Vec<Published>> {
+        self.ports.published()
+    }
 
     /// Whether a publication makes sense here.
-    fn check(&self, publication: &Publication, owner: &str) -> Result<()> {
+    fn check(&self, publication: &Publication) -> Result<()> {
         publication.check()?;
         let refused =
             |why: &'static str| Err(Error::invalid(Operation::PublishPort, publication.to_string(), why));
-        if owner.len() > comment::MAX {
-            return refused("the owner has more than 127 bytes");
-        }
         if !self.options.subnets.iter().any(|subnet| subnet.contains(publication.to.ip())) {
             return refused("it leads to none of the network's subnets");
         }

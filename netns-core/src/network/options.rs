@@ -45,7 +45,8 @@ pub struct NetworkOptions {
     pub open_forward_chains: bool,
     /// How many connections a sandbox may have at once: [`crate::nat::NatOptions::connection_limit`].
     pub connection_limit: Option<u32>,
-    /// Who answers the sandboxes' questions for names: [`crate::nat::NatOptions::resolvers`].
+    /// Who answers the sandboxes' questions for names. With [`NetworkOptions::masquerade`], whomever they ask:
+    /// [`crate::nat::NatOptions::resolvers`]. In any case commands that [`super::Sandbox::spawn_resolving`] starts ask these.
     pub resolvers: Vec<IpAddr>,
     /// Ports that lead to a proxy of the host whatever address sandboxes send to: [`crate::nat::NatOptions::redirects`].
     pub redirects: Vec<Redirect>,

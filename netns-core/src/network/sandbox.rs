@@ -185,4 +185,28 @@ impl Sandbox {
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
         self.namespace()?.spawn(command)
     }
+
+    /// As [`Sandbox::spawn`], with a `/etc/resolv.conf` of the command's own that names the network's resolvers
+    /// ([`super::NetworkOptions::resolvers`]): where the host's names 127.0.0.53 or the like, nobody answers there inside.
+    /// It costs a thread and some mounts: see [`Namespace::spawn_with_resolv_conf`], also for what such a command cannot have.
+    ///
+    /// # Errors
+    /// If the network has no resolvers; as [`Namespace::spawn_with_resolv_conf`] and [`Sandbox::namespace`].
+    pub fn spawn_resolving(&self, command: &mut Command) -> Result<Child> {
+        let mut text = String::new();
+        for resolver in &self.claim.shared().resolvers {
+            text.push_str("nameserver ");
+            text.push_str(&resolver.to_string());
+            text.push('\n');
+        }
+        if text.is_empty() {
+            let program = command.get_program().to_string_lossy().into_owned();
+            return Err(Error::invalid(
+                Operation::RunCommand,
+                program,
+                "the network has no resolvers (NetworkOptions::resolvers)",
+            ));
+        }
+        self.namespace()?.spawn_with_resolv_conf(command, &text)
+    }
 }

@@ -15,6 +15,7 @@ use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
 use crate::{Error, Namespace, Result, RouteSocket};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     left_ports: Mutex<Vec<Ticket>>,
     /// Of a network that lets them out.
     pub(super) way_out: WayOut,
+    /// [`NetworkOptions::resolvers`].
+    pub(super) resolvers: Box<[IpAddr]>,
 }
 
 impl Shared {
@@ -88,6 +91,7 @@ impl Shared {
             home_id,
             program: options.program.clone(),
             patience: options.patience,
+            resolvers: options.resolvers.clone().into(),
             backlog: options.reclaim_backlog,
             books: Mutex::new(Books::new(plan.capacity, plan.per_bridge, options.program.is_some())),
             places,

@@ -41,20 +41,19 @@ impl RuleNotices {
         socket.namespace()?.enter(Self::open)?
     }
 
-    /// Goes on with the notices that somebody keeps who has found everything as it was to be, and whether nobody but `socket`
-    /// has changed anything since; or opens them, and then everything is to be looked at after this call, so that no change
-    /// is missed.
+    /// The notices that somebody keeps who has found everything as it was to be: `None`, and they stay kept, if nobody but `socket`
+    /// has changed anything since. Otherwise everything is to be looked at after this call, so that no change is missed, and
+    /// they are to be kept again if it is as it was to be.
     ///
     /// # Errors
     /// As [`Self::open_beside`] and [`Self::is_changed`].
-    pub(crate) fn resume(kept: Option<Self>, socket: &NftSocket) -> Result<(Self, bool)> {
-        match kept {
-            Some(mut notices) => {
-                let is_changed = notices.is_changed(socket.port_id())?;
-                Ok((notices, !is_changed))
-            }
-            None => Ok((Self::open_beside(socket)?, false)),
+    pub(crate) fn resume(kept: &mut Option<Self>, socket: &NftSocket) -> Result<Option<Self>> {
+        let Some(mut notices) = kept.take() else { return Self::open_beside(socket).map(Some) };
+        if notices.is_changed(socket.port_id())? {
+            return Ok(Some(notices));
         }
+        *kept = Some(notices);
+        Ok(None)
     }
 
     /// Whether anybody has changed rules since the last call, but for the socket with the port id `except`

@@ -9,7 +9,7 @@ use crate::error::Operation;
 use crate::net::family;
 use crate::wire::{Batch, Message, RTA_PREF, RTA_VIA, RtMsg, RtaCacheInfo};
 use crate::{Error, IpNet, Result};
-pub use described::{DescribedRoute, NextHop, find, list_described};
+pub use described::{DescribedRoute, NextHop, find, list_described, lookup};
 pub use notices::RouteNotices;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

@@ -189,6 +189,12 @@ impl Monitor {
         self.verdicts.as_ref().map_or_else(Vec::new, |table| table.of(|number| number == slot.get()))
     }
 
+    /// Whether verdicts are counted: [`MonitorOptions::verdicts`](super::MonitorOptions::verdicts).
+    #[must_use]
+    pub const fn has_verdicts(&self) -> bool {
+        self.verdicts.is_some()
+    }
+
     /// What a port sent that is in no line of [`Self::verdicts`], because the table had no room; `None` if there is no table.
     ///
     /// A port that sends to very many destinations, as one that scans does, takes a line for each. Half of the table is first

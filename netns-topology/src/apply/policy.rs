@@ -8,6 +8,7 @@ use crate::plan::Change;
 use crate::topology::{Cable, LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
+use netns_ebpf::layout::DEFAULT_VERDICTS;
 use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
 
 impl Executor<'_, '_> {
@@ -172,10 +173,14 @@ impl Executor<'_, '_> {
             let present = self.record.programs.get(place).and_then(|programs| programs.last());
             let held = present.map(|&programs| Monitor::reopen(programs));
             let (limits, wants_egress) = (self.work.limits, self.wants_egress);
-            // Those that know no limits, or look for no egress policies, are left to the ports that have them, until those
-            // are judged anew by others that do.
-            let is_less =
-                |held: &Monitor| (limits && !held.has_limits()) || (wants_egress && !held.has_egress());
+            let wants_verdicts = self.work.verdicts;
+            // Those that know no limits, look for no egress policies, or do not count by destination, are left to the ports
+            // that have them, until those are judged anew by others that do.
+            let is_less = |held: &Monitor| {
+                (limits && !held.has_limits())
+                    || (wants_egress && !held.has_egress())
+                    || (wants_verdicts && !held.has_verdicts())
+            };
             let monitor = match held.filter(|held| !held.as_ref().is_ok_and(is_less)) {
                 None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
                     // Pairs are nobody's to read here.
@@ -187,8 +192,15 @@ impl Executor<'_, '_> {
                         );
                     }
                     let egress = if self.wants_egress { MOST_POLICIES } else { 0 };
-                    let options =
-                        MonitorOptions { pairs: 0, egress, limits, barrier, ..MonitorOptions::default() };
+                    let verdicts = if wants_verdicts { DEFAULT_VERDICTS } else { 0 };
+                    let options = MonitorOptions {
+                        pairs: 0,
+                        egress,
+                        limits,
+                        verdicts,
+                        barrier,
+                        ..MonitorOptions::default()
+                    };
                     let monitor = Monitor::load(&options)?;
                     // A barrier of earlier programs wants their mark.
                     if let Some(name) = self.record.barriers.get(place).cloned() {

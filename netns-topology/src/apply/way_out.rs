@@ -6,8 +6,8 @@ use crate::plan::Change;
 use crate::record::RecordedWayOut;
 use crate::topology::{LinkName, Place, WayOutSpec};
 use crate::way_out::fingerprint;
-use netns_core::nat::{self, Forwarding, Nat, Publication};
-use netns_core::{IfName, link};
+use netns_core::nat::{self, Forwarding, Nat, NatOptions, NatPorts, Publication};
+use netns_core::{IfName, Namespace, link};
 
 /// The owner of a topology's ports.
 const OWNER: &str = "topology";
@@ -35,7 +35,7 @@ impl Executor<'_, '_> {
         Ok(())
     }
 
-    /// Makes the rules, in place of those that are there, and sets the host's settings.
+    /// Makes the rules, in place of those that are there unless those are whole, and sets the host's settings.
     pub(super) fn open_way_out(&mut self, spec: &WayOutSpec) -> Result<()> {
         let bridge = spec.bridge.name;
         let claimant = self.work.store.claimant(self.record);
@@ -44,7 +44,10 @@ impl Executor<'_, '_> {
         let options = spec.options(link.index, link.mac.unwrap_or_default());
         let (host, print) = (host.try_clone()?, fingerprint(&options));
         let Some(known) = self.record.way_out_mut(bridge) else { return Ok(()) };
-        let mut nat = Nat::replace(&host, &known.table, options, |_| false)?;
+        let mut nat = match whole(&host, known, &options, &print)? {
+            Some(nat) => nat,
+            None => Nat::replace(&host, &known.table, options, |_| false)?,
+        };
         known.forwarding.claim(&host, &claimant)?;
         known.fingerprint = Some(print);
         let left = if spec.open_forward_chains { nat.open_blocks(bridge)? } else { nat.blocks(bridge)? };
@@ -74,22 +77,14 @@ impl Executor<'_, '_> {
 
     /// Publishes a port, or withdraws it.
     pub(super) fn publish(&mut self, bridge: &LinkName, publication: &Publication, on: bool) -> Result<()> {
-        let (host, socket) = self.entry(&Place::Host)?;
-        let link = link::get(socket, bridge.name)?;
-        let host = host.try_clone()?;
+        let host = self.entry(&Place::Host)?.0.try_clone()?;
         let Some(known) = self.record.way_out_mut(bridge.name) else { return Ok(()) };
-        // The rules are there already; these are for what publishing takes.
-        let mut options = netns_core::nat::NatOptions::new(
-            link.index,
-            link.mac.unwrap_or_default(),
-            vec![netns_core::IpNet::single(publication.to.ip())],
-        );
-        options.loopback = true;
-        let Some(mut nat) = Nat::open(&host, &known.table, options)? else { return Ok(()) };
+        // Where ports may lead was looked at when the topology was read.
+        let Some(mut ports) = NatPorts::open(&host, &known.table)? else { return Ok(()) };
         if on {
-            nat.publish(publication, OWNER)?;
+            ports.publish(publication, OWNER)?;
         } else {
-            nat.withdraw(publication, OWNER)?;
+            ports.withdraw(publication, OWNER)?;
         }
         Ok(())
     }
@@ -104,4 +99,14 @@ impl Executor<'_, '_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The table that is there, if it has these options and all of its rules: then the host forwards too little, since routes lead
+/// elsewhere by now or somebody has changed a setting.
+fn whole(host: &Namespace, known: &RecordedWayOut, options: &NatOptions, print: &str) -> Result<Option<Nat>> {
+    if known.fingerprint.as_deref() != Some(print) {
+        return Ok(None);
+    }
+    let Some(mut nat) = Nat::open(host, &known.table, options.clone())? else { return Ok(None) };
+    Ok(nat.is_whole()?.then_some(nat))
 }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::plan::Change;
 use crate::record::{Record, Store};
 use crate::scope::{OpenNamespaces, Scope};
-use crate::topology::Place;
+use crate::topology::{Place, Topology};
 use netns_core::barrier::Barrier;
 use netns_core::record::Removal;
 use netns_ebpf::Monitor;
@@ -35,8 +35,9 @@ pub(crate) struct Work<'w> {
     pub(crate) store: &'w Store,
     /// The programs that judge ports of the host; `None` loads some where a port is judged.
     pub(crate) monitor: Option<&'w Monitor>,
-    /// Whether programs that are loaded here are to know limits.
+    /// Whether programs that are loaded here are to know limits, and to count what was decided by destination.
     pub(crate) limits: bool,
+    pub(crate) verdicts: bool,
     /// Namespaces that are open. Those of a topology without a record are found here alone.
     pub(crate) held: OpenNamespaces,
     /// What keeps frames from getting past the programs.
@@ -59,6 +60,7 @@ impl<'w> Work<'w> {
             store,
             monitor: None,
             limits: false,
+            verdicts: false,
             held: OpenNamespaces::new(),
             barriers: BTreeMap::new(),
             left: Vec::new(),
@@ -68,6 +70,13 @@ impl<'w> Work<'w> {
             failures: Vec::new(),
             report,
         }
+    }
+
+    /// Notes what programs that are loaded for this topology are to be able to do.
+    pub(crate) fn expect(&mut self, topology: &Topology) {
+        let policies = || topology.cables.iter().filter_map(|cable| cable.policy.as_ref());
+        self.limits = policies().any(|policy| !policy.limits.is_none());
+        self.verdicts = policies().any(|policy| policy.verdicts);
     }
 
     /// Where to look for what is there.

@@ -23,7 +23,7 @@ pub(super) fn read_policy(
     from_host: &[Group],
 ) -> Wrong<Option<PortPolicy>> {
     let Some(span) = policy.map(Spanned::span).or_else(|| limits.map(Spanned::span)) else { return Ok(None) };
-    let mut read = PortPolicy { networks: own, ..PortPolicy::default() };
+    let mut read = PortPolicy::of_networks(own);
     if let Some(text) = limits {
         read.limits = limit(text)?;
     }

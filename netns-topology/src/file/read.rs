@@ -243,15 +243,16 @@ fn read_cables(
                 let of = into.topology.addresses.iter().filter(|address| address.link == end.link);
                 let own = crate::policy::own(of.map(|address| address.net));
                 let on = LinkName { place: port.link.place.clone(), name: into.bridge(bridge)?.name };
-                let of_bridge = bridges.iter().find(|(link, _)| *link == on);
-                let of_bridge = of_bridge.and_then(|(_, table)| table.egress.as_ref());
+                let table = bridges.iter().find(|(link, _)| *link == on).map(|(_, table)| table);
+                let of_bridge = table.and_then(|table| table.egress.as_ref());
                 let (said, limit) = (end.table.policy.as_ref(), end.table.limit.as_ref());
                 let mut policy = read_policy(said, limit, own.clone(), from_host)?;
                 if said.is_none() && of_bridge.is_some() {
                     // Where it may send to is worth little if it may pretend to be somebody else.
-                    let networks = own;
-                    policy.get_or_insert_with(|| PortPolicy { networks, ..PortPolicy::default() }).mode =
-                        Mode::Enforce;
+                    policy.get_or_insert_with(|| PortPolicy::of_networks(own.clone())).mode = Mode::Enforce;
+                }
+                if table.is_some_and(|table| table.verdicts) {
+                    policy.get_or_insert_with(|| PortPolicy::of_networks(own)).verdicts = true;
                 }
                 if let Some((policy, name)) = policy.as_mut().zip(egress_of(end).or(of_bridge)) {
                     let is_of_link = |address: &&AddressSpec| address.link == end.link || address.link == on;

@@ -221,6 +221,9 @@ pub(super) struct BridgeTable {
     pub(super) multicast_snooping: Option<bool>,
     /// The egress policy of interfaces on it that name none.
     pub(super) egress: Option<Text>,
+    /// Whether it is counted what was decided of what interfaces on it send, by destination.
+    #[serde(default)]
+    pub(super) verdicts: bool,
     pub(super) masquerade: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) publish: Vec<Text>,

@@ -7,6 +7,7 @@ use crate::file;
 use crate::observe::Observed;
 use crate::plan::{Change, plan_around};
 use crate::record::{Record, Store};
+use crate::topology::Topology;
 use std::ops::ControlFlow;
 
 impl Lab {
@@ -22,29 +23,31 @@ impl Lab {
     /// ours; if the kernel refuses.
     pub fn keep_policies(&self) -> Result<Option<Vec<Change>>> {
         let Some(record) = self.record()? else { return Ok(None) };
-        if self.lost(&record)?.1.is_empty() {
+        if self.lost(&record)?.2.is_empty() {
             return Ok(Some(Vec::new()));
         }
         let store = self.lock()?;
         let Some(mut record) = Store::read(&self.path)? else { return Ok(None) };
-        let (observed, lost) = self.lost(&record)?;
+        let (topology, observed, lost) = self.lost(&record)?;
         if !lost.is_empty() {
             let report = &mut |_: &Progress<'_>| ControlFlow::Continue(());
-            Executor::new(&mut Work::new(&store, report), &mut record).execute(&lost, &observed)?;
+            let mut work = Work::new(&store, report);
+            work.expect(&topology);
+            Executor::new(&mut work, &mut record).execute(&lost, &observed)?;
             store.write(&record)?;
         }
         Ok(Some(lost))
     }
 
-    /// What of the policies is not as it was brought up last.
-    fn lost(&self, record: &Record) -> Result<(Observed, Vec<Change>)> {
+    /// What was brought up last, what there is, and what of the policies is not as it was.
+    fn lost(&self, record: &Record) -> Result<(Topology, Observed, Vec<Change>)> {
         // Of one that is half up nothing is known to be lost.
-        let Some(applied) = &record.applied else { return Ok((Observed::default(), Vec::new())) };
+        let Some(applied) = &record.applied else { return Ok(Default::default()) };
         let topology = file::parse(&self.path, applied)?;
         let observed = Observed::look(&topology, record)?;
         // What a guest has put in the way inside is no matter of what judges it.
         let mut plan = plan_around(&topology, record, &observed)?;
         plan.keep_policies(record, &observed);
-        Ok((observed, plan.changes))
+        Ok((topology, observed, plan.changes))
     }
 }

@@ -145,6 +145,7 @@ impl Planner<'_> {
         // Whichever number its egress policy has.
         let now = judged.map(|judged| Policy { egress: None, ..judged.policy });
         let egress_now = judged.and_then(|judged| judged.egress.clone());
+        let counts = judged.is_some_and(|judged| judged.counts_verdicts);
         let mac = self.observed.link(&inside.link).and_then(|link| link.mac).unwrap_or_default();
         let (port, inside) = (port.link.clone(), inside.link.clone());
         let stale = self.observed.stale.contains(&port);
@@ -152,7 +153,12 @@ impl Planner<'_> {
             None if now.is_some() || stale => self.changes.push(Change::RemovePolicy { port }),
             None => {}
             Some(policy) => match policy.of(mac, policy.group.number(&self.groups).unwrap_or_default()) {
-                Ok(wanted) if Some(wanted) == now && egress(policy) == egress_now && !stale => {
+                Ok(wanted)
+                    if Some(wanted) == now
+                        && egress(policy) == egress_now
+                        && (counts || !policy.verdicts)
+                        && !stale =>
+                {
                     self.refuse_hidden(&port, &inside, policy);
                 }
                 Ok(_) => {

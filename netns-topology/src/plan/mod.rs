@@ -56,6 +56,24 @@ pub(crate) fn plan_around(topology: &Topology, record: &Record, observed: &Obser
     Err(Error::Conflict(conflicts))
 }
 
+/// The changes that make ways out whole again whose bridges are there. Of the rest of the topology nothing is asked.
+///
+/// # Errors
+/// As [`number_groups`].
+pub(crate) fn plan_ways_out(
+    topology: &Topology,
+    record: &Record,
+    observed: &Observed,
+) -> Result<Vec<Change>> {
+    let groups = number_groups(topology, record)?;
+    let (changes, conflicts, inside) = (Vec::new(), Vec::new(), Vec::new());
+    let mut planner = Planner { topology, record, observed, groups, changes, conflicts, inside };
+    planner.open_ways_out();
+    let mut plan = TopologyPlan { changes: planner.changes, inside: Vec::new() };
+    plan.keep_policies(record, observed);
+    Ok(plan.changes)
+}
+
 /// What to change, and what is in the way of some of it.
 pub(crate) struct TopologyPlan {
     pub(crate) changes: Vec<Change>,

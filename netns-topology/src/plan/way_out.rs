@@ -24,18 +24,19 @@ impl Planner<'_> {
 
     /// What there is in tables that stay as they are.
     fn published(&self) -> Vec<(LinkName, Vec<netns_core::nat::Publication>)> {
-        let whole = self.observed.ways_out.iter().filter(|(_, way)| way.is_whole);
+        let whole = self.observed.ways_out.iter().filter(|(_, way)| way.has_rules);
         whole.map(|(bridge, way)| (bridge.clone(), way.published.clone())).collect()
     }
 
     pub(super) fn open_ways_out(&mut self) {
         for spec in &self.topology.ways_out {
             let now = self.observed.ways_out.get(&spec.bridge);
-            let is_whole = now.is_some_and(|way| way.is_whole);
-            if !is_whole {
+            if !now.is_some_and(|way| way.is_whole) {
                 self.changes.push(Change::OpenWayOut { spec: spec.clone(), again: now.is_some() });
             }
-            let there = now.filter(|_| is_whole).map(|way| &way.published[..]).unwrap_or_default();
+            // A table that is whole stays: what is published in it is not away for a moment.
+            let stays = now.filter(|way| way.has_rules);
+            let there = stays.map(|way| &way.published[..]).unwrap_or_default();
             for one in &spec.published {
                 if one.each().all(|port| there.contains(&port)) {
                     continue;

@@ -60,8 +60,7 @@ pub(crate) fn attack(lab: &RunLab<'_>, report: &mut RunReport) -> Result<bool, F
         all &= note(Reason::ChecksumPlace, trial.send_unsummed(&case)?, true)?;
     }
     // An honest frame, to a group that its sender may not talk to.
-    if let Some(honest) = cases.first() {
-        let policy = lab.policy(victim.mac, &victim.addresses)?;
+    if let (Some(honest), Some(policy)) = (cases.first(), monitor.policy(to)) {
         monitor.set_policy(to, &Policy { group: APART, ..policy })?;
         monitor.set_group_pair(0, APART, false)?;
         let case = Case { reason: Reason::Group, frame: honest.near.clone(), ..honest.clone() };

@@ -186,10 +186,11 @@ fn prove(
     report.pings_done(pings, pings_ok)?;
 
     let reporter = Reporter::new(arguments.watch.pcap.as_deref())?;
+    let counts_destinations = arguments.watch.scopes || arguments.watch.verdicts.is_some();
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
     let (attack, unseen) = match attack {
         Some(as_it_should_be) => {
-            let (all_stopped, unseen) = ways::ways(lab, report)?;
+            let (all_stopped, unseen) = ways::ways(lab, report, counts_destinations)?;
             (Some(as_it_should_be && all_stopped), unseen)
         }
         None => (None, Unseen::default()),

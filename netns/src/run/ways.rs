@@ -64,8 +64,12 @@ struct WayAttacker<'a, 'm> {
 }
 
 /// Tries all ways; returns whether the guard stopped every one, and what went unseen meanwhile. Without a guard there is
-/// nothing to try.
-pub(crate) fn ways(lab: &mut RunLab<'_>, report: &mut RunReport) -> Result<(bool, Unseen), Failure> {
+/// nothing to try. Whether destinations are counted decides whether a page is written to.
+pub(crate) fn ways(
+    lab: &mut RunLab<'_>,
+    report: &mut RunReport,
+    counts_destinations: bool,
+) -> Result<(bool, Unseen), Failure> {
     let nothing = (true, Unseen::default());
     if !lab.has_barrier() {
         return Ok(nothing);
@@ -96,7 +100,14 @@ pub(crate) fn ways(lab: &mut RunLab<'_>, report: &mut RunReport) -> Result<(bool
         [&receiver, &at_host, &of_lldp, &of_bpdus],
     )?;
     attacker.checksum(&us)?;
-    attacker.pages(&inside, &lies, &receiver)?;
+    if counts_destinations {
+        // To read them it pulls the headers into memory of the frame's own.
+        attacker
+            .report
+            .way_left_out(PAGE, "the program copies what it counts destinations by, guarded or not")?;
+    } else {
+        attacker.pages(&inside, &lies, &receiver)?;
+    }
     attacker.trunk()?;
     Ok((attacker.all_stopped, attacker.unseen))
 }

@@ -9,7 +9,7 @@ use crate::messages::say;
 use crate::output::{copy, json_line, stdout};
 use crate::require;
 use crate::rights;
-use crate::watch::over_json;
+use crate::watch::{json_of_lab, over_json, print_of_lab};
 use cli::{DiffArguments, LabsArguments, LogsArguments, ShowArguments, UpArguments};
 use netns_ebpf::OverLimits;
 use netns_ebpf::layout::Violations;
@@ -164,6 +164,7 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
         value["violations"] = lab.violations()?.iter().map(|(port, found)| describe(port, found)).collect();
         let over = |(port, over): &(LinkName, OverLimits)| json!({ "place": port.place, "port": port.name.as_str(), "over_limits": over_json(over) });
         value["limited"] = lab.over_limits()?.iter().map(over).collect();
+        value["verdicts"] = json_of_lab(&lab.verdicts()?);
         json_line(&mut out, &value)?;
     } else {
         writeln!(out, "{}: {}", arguments.file.display(), state(&lab)?)?;
@@ -176,9 +177,16 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode, Failure> {
                 writeln!(out, "{port}: {packets} {reason}")?;
             }
         }
-        for (port, over) in lab.over_limits()?.iter().filter(|(_, over)| over.packets() > 0) {
+        let limited = lab.over_limits()?;
+        for (port, over) in limited.iter().filter(|(_, over)| over.packets() > 0) {
             writeln!(out, "{port}: {} over its limit", over.packets())?;
         }
+        for (port, over) in limited {
+            if let Some(left) = over.remaining.least() {
+                writeln!(out, "{port}: {left} bytes left of its quota")?;
+            }
+        }
+        print_of_lab(&mut out, lab.verdicts()?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

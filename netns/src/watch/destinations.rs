@@ -4,7 +4,9 @@ use super::list_limit::ListLimit;
 use crate::output::human;
 use netns_ebpf::packet::Reason;
 use netns_ebpf::{DestinationVerdict, Ends, PortReading, Reading};
+use netns_topology::LinkName;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::io::{self, Write};
 
 /// How many are listed by default: for programs, and for people.
@@ -44,11 +46,7 @@ pub(super) fn print(out: &mut impl Write, now: &Reading, limit: Option<ListLimit
     let ends = now.ends();
     for verdict in &listed {
         let name = ends.port(verdict.from).map_or_else(String::new, |port| port.info.name.to_string());
-        let [address, service] = destination(verdict);
-        let reason = verdict.decision.reason().map_or("", Reason::name);
-        let decision = verdict.decision.name();
-        let (packets, bytes) = (human(verdict.packets), human(verdict.bytes));
-        writeln!(out, "{name:<15}{packets:>8}{bytes:>8}  {decision:<10} {reason:<8} {address} {service}")?;
+        line(out, &name, verdict)?;
     }
     if left_out > 0 {
         writeln!(out, "and {left_out} destinations with less traffic")?;
@@ -60,6 +58,42 @@ pub(super) fn print(out: &mut impl Write, now: &Reading, limit: Option<ListLimit
     Ok(())
 }
 
+/// A line for people.
+fn line(out: &mut impl Write, name: &str, verdict: &DestinationVerdict) -> io::Result<()> {
+    let [address, service] = destination(verdict);
+    let reason = verdict.decision.reason().map_or("", Reason::name);
+    let decision = verdict.decision.name();
+    let (packets, bytes) = (human(verdict.packets), human(verdict.bytes));
+    writeln!(out, "{name:<15}{packets:>8}{bytes:>8}  {decision:<10} {reason:<8} {address} {service}")
+}
+
+/// Those of a topology for people, the ones of which most was sent.
+pub(crate) fn print_of_lab(
+    out: &mut impl Write,
+    mut verdicts: Vec<(LinkName, DestinationVerdict)>,
+) -> io::Result<()> {
+    verdicts.sort_by_key(|(_, verdict)| Reverse(verdict.bytes));
+    let shown = SHOWN.number().unwrap_or(usize::MAX);
+    for (port, verdict) in verdicts.iter().take(shown) {
+        line(out, &port.to_string(), verdict)?;
+    }
+    match verdicts.len().saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} destinations to which less was sent"),
+    }
+}
+
+/// All of them, for programs.
+pub(crate) fn json_of_lab(verdicts: &[(LinkName, DestinationVerdict)]) -> Value {
+    let one = |(port, verdict): &(LinkName, DestinationVerdict)| {
+        let mut line = described(verdict);
+        line["place"] = json!(port.place);
+        line["port"] = port.name.as_str().into();
+        line
+    };
+    verdicts.iter().map(one).collect()
+}
+
 /// How many frames of a port had no room, if any.
 fn lost(port: &PortReading) -> Option<(&PortReading, u64)> {
     port.lost_verdicts.filter(|lost| lost.packets > 0).map(|lost| (port, lost.packets))
@@ -68,9 +102,16 @@ fn lost(port: &PortReading) -> Option<(&PortReading, u64)> {
 /// One of them, for programs.
 pub(super) fn json(verdict: &DestinationVerdict, ends: &Ends<'_>) -> Value {
     let port = ends.port(verdict.from);
+    let mut line = described(verdict);
+    line["port"] = port.map(|port| port.info.name.to_string()).into();
+    line["namespace"] = port.map(|port| port.info.behind.namespace().label()).into();
+    line
+}
+
+/// What is said of one whosever it is.
+fn described(verdict: &DestinationVerdict) -> Value {
     let [_, service] = destination(verdict);
     json!({
-        "port": port.map(|port| port.info.name.to_string()), "namespace": port.map(|port| port.info.behind.namespace().label()),
         "destination": verdict.to.map(|(address, _)| address.to_string()), "protocol": verdict.to.map(|(_, number)| number),
         "destination_port": verdict.port, "service": service,
         "verdict": verdict.decision.name(), "reason": verdict.decision.reason().map(Reason::name),

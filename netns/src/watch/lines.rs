@@ -12,7 +12,8 @@ use netns_core::IfName;
 use netns_ebpf::layout::{Traffic, Violations};
 use netns_ebpf::packet::TrafficScope;
 use netns_ebpf::{
-    Ends, OverLimits, Pair, PortChange, PortIdentity, PortRates, PortReading, Rate, Reading, Slot, Violation,
+    Ends, OverLimits, Pair, PortChange, PortIdentity, PortRates, PortReading, Quota, Rate, Reading, Slot,
+    Violation,
 };
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
@@ -187,13 +188,20 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// What was over the ports' limits.
+    /// What was over the ports' limits, and what is left of their quotas.
     fn over_limits(&mut self, now: &Reading) -> io::Result<()> {
         for port in &now.ports {
             let Some((limits, over)) = &port.limits else { continue };
             if over.packets() > 0 {
                 let (name, packets) = (port.info.name, human(over.packets()));
                 writeln!(self.out, "{name:<15}{packets:>8}  over its limit, {limits}")?;
+            }
+            let Quota { outgoing, incoming, total } = over.remaining;
+            for (of, left) in [("total", total), ("in", incoming), ("out", outgoing)] {
+                if let Some(left) = left {
+                    let (name, left) = (port.info.name, human(left));
+                    writeln!(self.out, "{name:<15}{left:>8}  bytes left of its quota, {of}")?;
+                }
             }
         }
         Ok(())
@@ -371,13 +379,15 @@ fn port_json(port: &PortReading) -> Value {
 
 /// What was over a port's limits.
 pub(crate) fn over_json(over: &OverLimits) -> Value {
-    let OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used } = over;
+    let OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used, remaining } = over;
     json!({
         "limited_rx_packets": limited_rx.packets, "limited_rx_bytes": limited_rx.bytes,
         "limited_tx_packets": limited_tx.packets, "limited_tx_bytes": limited_tx.bytes,
         "over_quota_rx_packets": over_quota_rx.packets, "over_quota_rx_bytes": over_quota_rx.bytes,
         "over_quota_tx_packets": over_quota_tx.packets, "over_quota_tx_bytes": over_quota_tx.bytes,
         "quota_out_bytes": used.outgoing, "quota_in_bytes": used.incoming, "quota_bytes": used.total,
+        "quota_out_remaining_bytes": remaining.outgoing, "quota_in_remaining_bytes": remaining.incoming,
+        "quota_remaining_bytes": remaining.total,
     })
 }
 

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use change::unmatched;
+pub(crate) use destinations::{json_of_lab, print_of_lab};
 pub(crate) use lines::over_json;
 pub(crate) use reporter::Reporter;
 pub(crate) use violation::reasons;

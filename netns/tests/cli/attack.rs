@@ -1,5 +1,7 @@
 //! `netns run --attack`: frames that no honest host sends, what is seen of them, and what becomes of them.
 
+use crate::topology_egress::{INTERNET, METADATA, hears, misses, world};
+use crate::watched::Watched;
 use crate::{Done, done, state_of_the_host, xtask};
 use netns_ebpf::packet::Reason;
 use serde_json::Value;
@@ -75,6 +77,49 @@ fn every_way_around_works_without_the_guard_and_not_with_it() {
             let counted = if way["way"] == "a page written to once it is sent" { 0 } else { 10 };
             assert_eq!(way["counted"], counted, "{way}");
         }
+        assert_eq!(run(oracle("nft").args(["list", "ruleset"])), "");
+    });
+}
+
+/// With all that a run can have beside the guard, which also is as it was once the attack is over.
+#[test]
+fn nothing_of_an_attack_arrives_with_everything_on() {
+    in_host(|_| {
+        tests::needs_kernel((5, 16), "nftables at egress");
+        world();
+        std::fs::write("/run/egress.toml", "rules = [\"deny 203.0.113.0/24 udp/53\"]\n").unwrap();
+        let before = state_of_the_host();
+        let mut attack = Watched::start(
+            "run --attack --enforce --masquerade --subnet6 fd11::/64 --egress /run/egress.toml \
+             --limit in=10gbit,out=10gbit,quota=100gb --scopes --verdicts --json --interval 0.1",
+        );
+        let mut lines = Vec::new();
+        attack.line("counters", |line| {
+            lines.push(line.clone());
+            line["type"] == "counters"
+        });
+        let of = |kind: &'static str| lines.iter().filter(move |line| line["type"] == kind);
+        assert_eq!(of("attack").count(), judged().count());
+        for line in of("attack") {
+            assert!(line["seen"] == line["sent"] && line["ok"] == true && line["reached"] == false, "{line}");
+        }
+        assert_eq!(of("way").count(), 10);
+        for way in of("way").filter(|way| way["left_out"].is_null()) {
+            let is_stopped = way["unguarded"].as_u64() > Some(0) && way["guarded"] == 0;
+            assert!(is_stopped && way["counted"] == 10, "{way}");
+        }
+        // The program copies the headers of what it counts by destination, so the page is not tried.
+        assert_eq!(of("way").filter(|way| !way["left_out"].is_null()).count(), 1);
+        // Who attacked and who was attacked have their egress policy again, and what is honest passes.
+        for namespace in ["ns1", "ns2"] {
+            assert!(hears(namespace, INTERNET[0]) && misses(namespace, METADATA[0]), "{namespace}");
+        }
+        let end = attack.end("INT");
+        assert_eq!((end.code, end.err.as_str()), (Some(0), ""), "{}", end.out);
+        let summary = only(&Value::Array(end.lines("summary")));
+        assert_eq!((&summary["attack_ok"], &summary["exact"]), (&true.into(), &true.into()));
+        assert_eq!(summary["violations"]["egress"], 2);
+        assert_eq!(state_of_the_host(), before);
         assert_eq!(run(oracle("nft").args(["list", "ruleset"])), "");
     });
 }

@@ -1,11 +1,13 @@
-//! What was decided of frames, by destination: `run` and `observe` with `--verdicts`.
+//! What was decided of frames, by destination: `run` and `observe` with `--verdicts`, and topologies.
 
 use crate::metrics::{PORT, metrics};
 use crate::observe::{answered, make_bridge, plug_in, policy_file};
+use crate::topology::{edit, fine, topology};
 use crate::watched::Watched;
-use crate::{done, xtask};
+use crate::{done, state_of_the_host, xtask};
 use serde_json::Value;
-use tests::{eventually, in_host, ip};
+use std::path::{Path, PathBuf};
+use tests::{eventually, in_host, ip, oracle};
 
 /// What is so of the lines of a port.
 fn find<'a>(line: &'a Value, port: &str, is_it: impl Fn(&Value) -> bool) -> Option<&'a Value> {
@@ -78,5 +80,72 @@ fn what_an_observed_port_was_refused_is_listed_by_destination() {
         eventually("the metric", || metrics().contains(&format!("netns_port_verdicts_total{{{labels}\n")));
         assert!(metrics().contains("netns_verdicts_left_out{network=\"br0\"} 0\n"), "{}", metrics());
         assert_eq!(observe.end("INT").code, Some(0));
+    });
+}
+
+/// The verdicts of a topology that are shown of a port.
+fn of_port(file: &Path, port: &str) -> Vec<Value> {
+    let shown: Value = serde_json::from_str(&fine("show --json", file)).unwrap();
+    let verdicts = shown["verdicts"].as_array().unwrap();
+    verdicts.iter().filter(|verdict| verdict["port"] == port).cloned().collect()
+}
+
+#[test]
+fn a_topology_shows_what_its_interfaces_sent_where() {
+    in_host(|_| {
+        let file = PathBuf::from("/run/lab.toml");
+        let text = r#"
+            [egress.closed]
+            others = "deny"
+            [bridge.br0]
+            addresses = ["10.1.1.254/24"]
+            [namespace.a]
+            interface.eth0 = { bridge = "br0", addresses = ["10.1.1.1/24"] }
+            [namespace.b]
+            interface.eth0 = { bridge = "br0", addresses = ["10.1.1.2/24"], policy = { mode = "enforce", egress = "closed" } }
+            routes = [{ to = "default", via = "10.1.1.254" }]
+        "#;
+        std::fs::write(&file, text).unwrap();
+        let before = state_of_the_host();
+        fine("up", &file);
+        assert!(of_port(&file, "b-eth0").is_empty());
+
+        // The programs that are there do not count it, and others take their place.
+        edit(&file, "[bridge.br0]", "[bridge.br0]\nverdicts = true");
+        let planned = topology("diff", &file).out;
+        assert!(planned.contains("+ host/a-eth0: policy observe 10.1.1.1 verdicts\n"), "{planned}");
+        assert!(planned.contains("~ host/b-eth0: policy enforce 10.1.1.2 egress closed"), "{planned}");
+        fine("up", &file);
+        assert_eq!(topology("diff", &file).out, "");
+        for (from, to) in [("a", "10.1.1.2"), ("b", "10.1.1.1"), ("b", "203.0.113.1")] {
+            let ping = oracle("ping").get_program().to_owned();
+            let mut command = oracle("ip");
+            command
+                .args(["netns", "exec", from])
+                .arg(ping)
+                .args(["-c", "1", "-W", "0.2", to])
+                .output()
+                .unwrap();
+        }
+        let is = |port: &str, to: &str, verdict: &str, reason: Option<&str>| {
+            let all = of_port(&file, port);
+            let found = all.iter().find(|line| line["destination"] == to && line["verdict"] == verdict);
+            let found = found.unwrap_or_else(|| panic!("{to} {verdict} is not in {all:?}"));
+            assert_eq!((&found["place"], &found["protocol"]), (&"host".into(), &1.into()), "{found}");
+            assert_eq!(found["reason"].as_str(), reason, "{found}");
+            assert!(found["packets"].as_u64() > Some(0) && found["bytes"].as_u64() >= Some(98), "{found}");
+        };
+        is("a-eth0", "10.1.1.2", "passed", None);
+        is("b-eth0", "10.1.1.1", "passed", None);
+        is("b-eth0", "203.0.113.1", "dropped", Some("egress"));
+        let shown = fine("show", &file);
+        assert!(shown.contains("  dropped    egress   203.0.113.1 icmp/8\n"), "{shown}");
+
+        // Nobody asks any more: what the programs are able to do, they stay able to.
+        edit(&file, "verdicts = true", "");
+        fine("up", &file);
+        assert_eq!(topology("diff", &file).out, "");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
     });
 }

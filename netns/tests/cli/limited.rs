@@ -31,6 +31,8 @@ fn a_run_with_limits_is_counted_exactly_and_says_them() {
             let used =
                 ["quota_out_bytes", "quota_in_bytes", "quota_bytes"].map(|key| over[key].as_u64().unwrap());
             assert!(used[0] > 0 && used[1] > 0 && used[2] == used[0] + used[1], "{over}");
+            assert_eq!(over["quota_remaining_bytes"], (1_u64 << 30) - used[2], "{over}");
+            assert_eq!(over["quota_in_remaining_bytes"], Value::Null, "it has no such quota");
         }
         // Nothing of it passes, neither pings nor their answers, and what the kernel counted is still what the program did.
         let run = done(&mut xtask("run --limit quota=1 --duration 0.3 --json"));
@@ -41,6 +43,7 @@ fn a_run_with_limits_is_counted_exactly_and_says_them() {
         assert!(last["ports"][0]["over_limits"]["over_quota_rx_packets"].as_u64() > Some(0), "{last}");
         let text = done(&mut xtask("run --limit quota=1 --duration 0.3")).out;
         assert!(text.contains("over its limit, quota=1b"), "{text}");
+        assert!(text.contains("       1  bytes left of its quota, total\n"), "{text}");
 
         let wrong = done(&mut xtask("run --limit 100"));
         assert_eq!(wrong.code, Some(1));
@@ -163,6 +166,10 @@ fn limits_of_a_topology_come_and_go_while_it_is_up() {
         assert!(over(&file, "a-eth0", "over_quota_rx_packets") > Some(0));
         let used = over(&file, "a-eth0", "quota_bytes").unwrap();
         assert!(used <= 100 << 10 && used + 1442 > 100 << 10, "{used}");
+        let left = (100 << 10) - used;
+        assert_eq!(over(&file, "a-eth0", "quota_remaining_bytes"), Some(left));
+        let shown = fine("show", &file);
+        assert!(shown.contains(&format!("host/a-eth0: {left} bytes left of its quota\n")), "{shown}");
 
         // Other limits, and then none: the programs stay.
         edit(&file, "in=1mbit,burst=10kb", "in=1gbit");
@@ -202,12 +209,12 @@ fn an_observed_bridge_has_the_limits_of_its_policy_file() {
         make_bridge();
         plug_in(1);
         plug_in(2);
-        let text = policy_file("10.1.1.1") + "limit = \"out=1mbit,burst=10kb\"\n";
+        let text = policy_file("10.1.1.1") + "limit = \"out=1mbit,burst=10kb,quota-in=1mb\"\n";
         std::fs::write("/run/ports.toml", text).unwrap();
         let arguments =
             format!("observe br0 --policy /run/ports.toml --json --interval 0.1 --metrics {PORT}");
         let mut observe = Watched::start(&arguments);
-        observe.port("v1", |port| port["limits"] == "out=1mbit,burst=10kb");
+        observe.port("v1", |port| port["limits"] == "out=1mbit,burst=10kb,quota-in=1mb");
         flood("ns1", "10.1.1.2");
         let over = observe.port("v1", |port| port["over_limits"]["limited_rx_packets"].as_u64() > Some(0));
         assert_eq!(over["over_limits"]["limited_tx_packets"], 0, "{over}");
@@ -219,6 +226,19 @@ fn an_observed_bridge_has_the_limits_of_its_policy_file() {
             line.is_some_and(|packets| packets.parse::<f64>().unwrap() > 0.0)
         });
         assert!(!metrics().contains("limited_packets_total{namespace=\"ns2\""));
+        // What is left of the quota that it has, and of no other.
+        let left = over["over_limits"]["quota_in_remaining_bytes"].as_u64().unwrap();
+        assert!(left < 1 << 20, "{over}");
+        let metrics = metrics();
+        let lines = metrics.lines().filter(|line| line.starts_with("netns_port_quota_remaining_bytes{"));
+        let lines: Vec<&str> = lines.collect();
+        let name =
+            "netns_port_quota_remaining_bytes{namespace=\"ns1\",network=\"br0\",port=\"v1\",quota=\"in\"} ";
+        let [line] = lines[..] else { panic!("{lines:?}") };
+        let now: f64 = line.strip_prefix(name).unwrap_or_else(|| panic!("{line}")).parse().unwrap();
+        #[expect(clippy::cast_precision_loss, reason = "less than a million")]
+        let left = left as f64;
+        assert!(now > 0.0 && now <= left, "{now} of {left}");
         assert_eq!(observe.end("INT").code, Some(0));
     });
 }

@@ -33,12 +33,12 @@ fn destinations_scopes_and_limits_have_panes_at_every_width() {
             shows(&terminal, "d", wide, &[" by destination ", "verdict", "passed", "10.1.1.2 "]);
             let ways = if width == 40 { ["sandb", "host"] } else { ["    out", "     in"] };
             shows(&terminal, "s", wide, &[" bytes by scope", "host", ways[0], ways[1], "ns1 "]);
-            shows(&terminal, "l", wide, &[" limits: packets over them", "quota", quota]);
+            shows(&terminal, "l", wide, &[" limits: packets over them", "left", quota]);
         }
         terminal.resize(80, 24);
         // What is over the quota has destinations, too.
         shows(&terminal, "d", 80, &[" by destination ", "over-quota"]);
-        shows(&terminal, "Enter", 80, &["limit     in=1gbit", "over it   ", "bytes are used"]);
+        shows(&terminal, "Enter", 80, &["limit     in=1gbit", "over it   ", " bytes are used, ", " left"]);
         terminal.press(&["q"]);
         terminal.shows("the end", |screen| screen.contains("ended with"));
         terminal.assert_given_back();

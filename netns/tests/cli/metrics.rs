@@ -273,7 +273,8 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana/netns.json")).unwrap();
         let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
         // A run has all of them; what it is attacked with are violations.
-        let arguments = "run --attack --json --interval 0.1 --metrics-pairs --metrics";
+        let arguments =
+            "run --attack --json --interval 0.1 --metrics-pairs --verdicts --limit quota=1tb --metrics";
         let mut run = Watched::start(&format!("{arguments} {PORT}"));
         run.line("counters", |line| line["type"] == "counters");
         let text = metrics();

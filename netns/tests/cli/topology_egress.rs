@@ -16,22 +16,22 @@ use tests::{eventually, in_host, ip, until};
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
-const INTERNET: [&str; 2] = ["203.0.113.9", "2001:db8::9"];
-const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
+pub(crate) const INTERNET: [&str; 2] = ["203.0.113.9", "2001:db8::9"];
+pub(crate) const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
 
 /// The outside world, which here is the host itself.
-fn world() {
+pub(crate) fn world() {
     ip("link set lo up");
     for address in INTERNET.iter().chain(&METADATA) {
         ip(&format!("addr add {address} dev lo"));
     }
 }
 
-fn hears(from: &str, address: &str) -> bool {
+pub(crate) fn hears(from: &str, address: &str) -> bool {
     sends(from, address, 99, LONG)
 }
 
-fn misses(from: &str, address: &str) -> bool {
+pub(crate) fn misses(from: &str, address: &str) -> bool {
     !sends(from, address, 99, SHORT)
 }
 

@@ -8,9 +8,9 @@ use netns_core::Namespace;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tests::{in_host, ip, needs_option, oracle, original_destination, run, until};
+use tests::{Host, eventually, in_host, ip, needs_option, oracle, original_destination, run, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const DROPPED: Duration = Duration::from_secs(1);
@@ -22,6 +22,11 @@ fn ruleset() -> String {
 /// The host, with the rules of its packets.
 fn state() -> (String, [String; 6]) {
     (ruleset(), state_of_the_host())
+}
+
+/// A ruleset's table, without its name.
+fn table(rules: &str) -> Vec<String> {
+    rules.lines().skip(1).map(str::to_owned).collect()
 }
 
 fn needs_nat() {
@@ -38,6 +43,8 @@ fn provider() -> Namespace {
         "netns add provider",
         "link add up0 type veth peer name eth0 netns provider",
         "addr add 192.0.2.1/24 dev up0",
+        // Whether it has given itself an address yet would be part of the host's state.
+        "link set up0 addrgenmode none",
         "link set up0 up",
         "-n provider addr add 192.0.2.2/24 dev eth0",
         "-n provider link set eth0 up",
@@ -45,6 +52,8 @@ fn provider() -> Namespace {
     ] {
         ip(command);
     }
+    // So would be whether it carries packets yet.
+    eventually("the link is up", || ip("link show up0").contains("state UP"));
     Namespace::open("provider").unwrap()
 }
 
@@ -64,6 +73,17 @@ routes = [{ to = 'default', via = '10.1.1.254' }]
 ";
     fs::write(&file, text).unwrap();
     file
+}
+
+/// Runs a test on a host with a provider and a lab that is not up, and checks that it leaves the host as it was.
+fn with_lab(test: impl FnOnce(&Host, &Namespace, &Path) + Send) {
+    in_host(|host| {
+        needs_nat();
+        let (provider, file) = (provider(), lab());
+        let before = state();
+        test(host, &provider, &file);
+        assert_eq!(state(), before);
+    });
 }
 
 fn listen(namespace: &str, port: u16) -> TcpListener {
@@ -97,11 +117,8 @@ fn seen(from: &Namespace, to: &str, server: &TcpListener) -> IpAddr {
 
 #[test]
 fn namespaces_get_out_and_published_ports_lead_in() {
-    in_host(|_| {
-        needs_nat();
-        let (provider, file) = (provider(), lab());
-        let before = state();
-        let made = fine("up", &file);
+    with_lab(|_, provider, file| {
+        let made = fine("up", file);
         for line in [
             "+ host/br0: masquerade\n",
             "+ host/br0: publish tcp *:8080 -> 10.1.1.1:80\n",
@@ -110,147 +127,179 @@ fn namespaces_get_out_and_published_ports_lead_in() {
         ] {
             assert!(made.contains(line), "{line} is not in\n{made}");
         }
-        assert_eq!(fine("diff", &file), "");
-        assert!(fine("show", &file).contains("host/br0: publish tcp *:8080 -> 10.1.1.1:80\n"));
+        assert_eq!(fine("diff", file), "");
+        assert!(fine("show", file).contains("host/br0: publish tcp *:8080 -> 10.1.1.1:80\n"));
         let (one, two, outside) = (listen("ns1", 80), listen("ns2", 80), listen("provider", 80));
         let ns1 = Namespace::open("ns1").unwrap();
         assert_eq!(seen(&ns1, "192.0.2.2:80", &outside).to_string(), "192.0.2.1");
-        assert_eq!(seen(&provider, "192.0.2.1:8080", &one).to_string(), "192.0.2.2");
-        let _ = seen(&provider, "192.0.2.1:9001", &two);
+        assert_eq!(seen(provider, "192.0.2.1:8080", &one).to_string(), "192.0.2.2");
+        let _ = seen(provider, "192.0.2.1:9001", &two);
         let _ = seen(&ns1, "192.0.2.1:9001", &two);
 
         // What somebody did to the rules is seen and put right.
         let whole = ruleset();
         let _ = run(oracle("nft").args(["flush", "ruleset"]));
-        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
-        fine("up", &file);
-        let table = |rules: &str| rules.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", file);
         assert_eq!(table(&ruleset()), table(&whole));
         fs::write("/proc/sys/net/ipv4/conf/up0/forwarding", "0").unwrap();
-        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
-        fine("up", &file);
-        let _ = seen(&provider, "192.0.2.1:8080", &one);
+        assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", file);
+        let _ = seen(provider, "192.0.2.1:8080", &one);
 
         // Edits: ports come and go by themselves, the rest stays.
         edit(
-            &file,
+            file,
             "'8080:ns1:80', '192.0.2.1:9000-9002:ns2:79'",
             "'8081:ns1:80', '192.0.2.1:9001-9003:ns2:80'",
         );
-        let changed = fine("up", &file);
+        let changed = fine("up", file);
         assert!(
             !changed.contains("masquerade") && changed.contains("- host/br0: publish tcp *:8080"),
             "{changed}"
         );
-        let _ = seen(&provider, "192.0.2.1:8081", &one);
+        let _ = seen(provider, "192.0.2.1:8081", &one);
         let gone = provider.enter(|| TcpStream::connect("192.0.2.1:8080")).unwrap();
         assert_eq!(gone.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        edit(&file, "masquerade = true", "masquerade = false");
-        assert!(fine("up", &file).starts_with("~ host/br0: way in\n"));
+        edit(file, "masquerade = true", "masquerade = false");
+        assert!(fine("up", file).starts_with("~ host/br0: way in\n"));
         let dropped = ns1.enter(|| TcpStream::connect_timeout(&"192.0.2.2:80".parse().unwrap(), DROPPED));
         assert_eq!(dropped.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
-        let _ = seen(&provider, "192.0.2.1:8081", &one);
+        let _ = seen(provider, "192.0.2.1:8081", &one);
         drop((one, two, ns1));
-        assert!(fine("down", &file).contains("- host/br0: way out and in\n"));
-        assert_eq!(state(), before);
+        assert!(fine("down", file).contains("- host/br0: way out and in\n"));
     });
+}
+
+/// Another link that leads elsewhere, and to which the default route moves.
+fn vpn() {
+    for command in [
+        "link add vpn0 type veth peer name eth1 netns provider",
+        "addr add 203.0.113.1/24 dev vpn0",
+        "link set vpn0 up",
+        "-n provider addr add 203.0.113.2/24 dev eth1",
+        "-n provider link set eth1 up",
+        "route replace default via 203.0.113.2",
+    ] {
+        ip(command);
+    }
+}
+
+fn no_vpn() {
+    ip("link del vpn0");
+    ip("route add default via 192.0.2.2");
+}
+
+fn vpn_forwards() -> bool {
+    fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n"
 }
 
 /// The link that leads elsewhere is another now: `diff` shows it, and `up` and `watch` see to it; unless the file names it.
 #[test]
 fn the_way_out_follows_the_routes() {
-    in_host(|_| {
-        needs_nat();
-        let (provider, file) = (provider(), lab());
-        let before = state();
-        fine("up", &file);
-        let forwards = || fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n";
-        let vpn = || {
-            ip("link add vpn0 type veth peer name eth1 netns provider");
-            ip("addr add 203.0.113.1/24 dev vpn0");
-            ip("link set vpn0 up");
-            ip("-n provider addr add 203.0.113.2/24 dev eth1");
-            ip("-n provider link set eth1 up");
-            ip("route replace default via 203.0.113.2");
-        };
+    with_lab(|_, _, file| {
+        fine("up", file);
         vpn();
-        assert_eq!(topology("diff", &file).out.lines().next(), Some("~ host/br0: masquerade"));
-        fine("up", &file);
-        assert!(forwards());
-        assert_eq!(fine("diff", &file), "");
+        assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
+        fine("up", file);
+        assert!(vpn_forwards());
+        assert_eq!(fine("diff", file), "");
         let (outside, ns1) = (listen("provider", 80), Namespace::open("ns1").unwrap());
         assert_eq!(seen(&ns1, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
 
         // It goes, and another of its name comes.
-        ip("link del vpn0");
-        ip("route add default via 192.0.2.2");
-        assert_eq!(fine("diff", &file), "");
+        no_vpn();
+        assert_eq!(fine("diff", file), "");
         let mut watch = Watched::start("watch --json --interval 0.2 /run/lab.toml");
         vpn();
         let line = watch.line("enforcement", |line| line["type"] == "enforcement");
-        assert_eq!((line["what"].as_str(), forwards()), (Some("~ host/br0: masquerade"), true));
+        assert_eq!((line["what"].as_str(), vpn_forwards()), (Some("~ host/br0: masquerade"), true));
         watch.end("INT");
-        assert_eq!(fine("diff", &file), "");
-        ip("link del vpn0");
-        ip("route add default via 192.0.2.2");
+        assert_eq!(fine("diff", file), "");
+        no_vpn();
 
-        edit(&file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
-        fine("up", &file);
+        edit(file, "masquerade = true", "masquerade = true\nuplinks = ['up0']");
+        fine("up", file);
         vpn();
-        assert_eq!(fine("diff", &file), "");
-        assert!(!forwards());
-        ip("link del vpn0");
-        ip("route add default via 192.0.2.2");
-        drop((ns1, outside, provider));
-        fine("down", &file);
-        assert_eq!(state(), before);
+        assert_eq!(fine("diff", file), "");
+        assert!(!vpn_forwards());
+        no_vpn();
+        drop((ns1, outside));
+        fine("down", file);
+    });
+}
+
+/// As the above, of a run: it looks once a second while it goes on. What it set is put back by it, or by `clean` after a kill.
+#[test]
+fn the_way_out_of_a_run_follows_the_routes() {
+    in_host(|_| {
+        needs_nat();
+        let provider = provider();
+        let before = state();
+        let outside = listen("provider", 80);
+        for end in ["INT", "KILL"] {
+            let mut watched = Watched::start("run --json --interval 0.2 --masquerade --publish 8080:ns1:80");
+            watched.line("counters", |line| line["type"] == "counters");
+            let inward = listen("ns1", 80);
+            let ns2 = Namespace::open("ns2").unwrap();
+            vpn();
+            until("the run forwards for the new link", || vpn_forwards().then_some(()));
+            assert_eq!(seen(&ns2, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
+            assert_eq!(seen(&provider, "203.0.113.1:8080", &inward).to_string(), "203.0.113.2");
+
+            let whole = ruleset();
+            let _ = run(oracle("nft").args(["flush", "ruleset"]));
+            until("the rules are back", || (table(&ruleset()) == table(&whole)).then_some(()));
+            assert_eq!(seen(&provider, "203.0.113.1:8080", &inward).to_string(), "203.0.113.2");
+            drop((inward, ns2));
+            watched.end(end);
+            if end == "KILL" {
+                assert!(vpn_forwards() && ruleset().contains("masquerade"));
+                assert_eq!(done(&mut xtask("clean")).code, Some(0));
+            }
+            assert!(!vpn_forwards());
+            no_vpn();
+            assert_eq!(state(), before, "{end}");
+        }
     });
 }
 
 /// Namespaces that reach a proxy and nothing else; and what becomes of it when the file changes.
 #[test]
 fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
-    in_host(|_| {
-        needs_nat();
-        let (provider, file) = (provider(), lab());
-        let before = state();
-        edit(&file, "masquerade = true\npublish", "redirect = ['443:8443']\n#");
-        assert!(fine("up", &file).contains("+ host/br0: redirect\n"));
-        assert_eq!(fine("diff", &file), "");
-        assert!(fine("show", &file).contains("host/br0: redirect 443:8443/tcp\n"));
+    with_lab(|_, _, file| {
+        edit(file, "masquerade = true\npublish", "redirect = ['443:8443']\n#");
+        assert!(fine("up", file).contains("+ host/br0: redirect\n"));
+        assert_eq!(fine("diff", file), "");
+        assert!(fine("show", file).contains("host/br0: redirect 443:8443/tcp\n"));
         let (ns1, proxy) = (Namespace::open("ns1").unwrap(), proxy());
         assert_eq!(wanted(&ns1, "198.51.100.7:443", &proxy).to_string(), "198.51.100.7:443");
         let server = listen("provider", 80);
         let dropped = ns1.enter(|| TcpStream::connect_timeout(&"192.0.2.2:80".parse().unwrap(), DROPPED));
         assert_eq!(dropped.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
 
-        edit(&file, "'443:8443'", "'80:8443', '53:5353/udp']\nmasquerade = true\n#");
-        assert!(fine("up", &file).starts_with("~ host/br0: masquerade\n"));
+        edit(file, "'443:8443'", "'80:8443', '53:5353/udp']\nmasquerade = true\n#");
+        assert!(fine("up", file).starts_with("~ host/br0: masquerade\n"));
         assert_eq!(wanted(&ns1, "192.0.2.2:80", &proxy).to_string(), "192.0.2.2:80");
-        edit(&file, "'80:8443', ", "");
-        fine("up", &file);
+        edit(file, "'80:8443', ", "");
+        fine("up", file);
         let _ = seen(&ns1, "192.0.2.2:80", &server);
-        edit(&file, "redirect = ['53:5353/udp']", "resolvers = ['192.0.2.2']");
-        fine("up", &file);
-        assert!(fine("show", &file).contains("host/br0: resolver 192.0.2.2\n"));
+        edit(file, "redirect = ['53:5353/udp']", "resolvers = ['192.0.2.2']");
+        fine("up", file);
+        assert!(fine("show", file).contains("host/br0: resolver 192.0.2.2\n"));
         assert!(ruleset().contains("udp dport 53 dnat ip to 192.0.2.2"));
-        drop((ns1, provider));
-        fine("down", &file);
-        assert_eq!(state(), before);
+        drop(ns1);
+        fine("down", file);
     });
 }
 
 #[test]
 fn a_port_that_is_anothers_lets_all_of_it_be_undone() {
-    in_host(|host| {
-        needs_nat();
-        let (_provider, file) = (provider(), lab());
-        let before = state();
+    with_lab(|host, _, file| {
         let _listener = host.namespace().enter(|| TcpListener::bind("192.0.2.1:9002")).unwrap().unwrap();
-        let refused = topology("up", &file);
+        let refused = topology("up", file);
         assert_eq!(refused.code, Some(2));
         assert!(refused.err.contains("a process of the host has port 9002"), "{}", refused.err);
-        assert_eq!(state(), before);
     });
 }
 

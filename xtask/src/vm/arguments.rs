@@ -25,6 +25,9 @@ pub(crate) struct VmTestArguments {
     /// `tests scale`, whose thousands of sandboxes are for a machine that is not emulated].
     #[arg(long, value_name = "NAME", requires = "full")]
     pub(crate) tests: Vec<String>,
+    /// With --full: the tests of this package only, and nothing else is compiled; may be given several times [default: all].
+    #[arg(long, value_name = "NAME", requires = "full")]
+    pub(crate) package: Vec<String>,
     /// The program to try [default: this one].
     #[arg(long, value_name = "FILE", conflicts_with = "full")]
     pub(crate) program: Option<PathBuf>,

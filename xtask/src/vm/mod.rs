@@ -52,15 +52,14 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     let folder = target().join("vm");
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
-    let program = match &arguments.program {
-        Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
-        None => programs::ours(architecture)?,
-    };
-    let first_ping = programs::first_ping(architecture)?;
     let round = if arguments.full {
-        Round::Full(Built::build(architecture, &arguments.tests, &folder)?)
+        Round::Full(Built::build(architecture, &arguments.package, &arguments.tests, &folder)?)
     } else {
-        Round::Short
+        let program = match &arguments.program {
+            Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
+            None => programs::ours(architecture)?,
+        };
+        Round::Short { program, first_ping: programs::first_ping(architecture)? }
     };
     let archive = Archive::open(&folder, architecture.name())?;
     let root = architecture.root(&archive, &folder)?;
@@ -75,7 +74,7 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
         None => Processor::Emulated,
     };
     let (report, _) = architecture.report();
-    let environment = round.environment(report, &program, &first_ping, &workspace, &arguments.filter);
+    let environment = round.environment(report, &workspace, &arguments.filter);
     let script = round.script(&arguments.filter);
     let files = [("environment", &*environment), ("guest.sh", GUEST), ("round.sh", &*script)];
     let (memory, root, folder, workspace) = (round.memory(), &*root, &*folder, &*workspace);

@@ -56,14 +56,20 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Builds the programs of tests, as `cargo test --workspace` does, but for the benches; those whose name has one of these words in it.
+    /// Builds the programs of tests of these packages, or, without any, as `cargo test --workspace` does but for the benches;
+    /// those whose name has one of these words in it.
     pub(super) fn build(
         architecture: Architecture,
+        packages: &[String],
         wanted: &[String],
         folder: &Path,
     ) -> Result<Self, Failure> {
-        // Nothing is measured in an emulator, and what the peers need takes long to compile.
-        let command = ["test", "--no-run", "--workspace", "--exclude", "benches", "--profile", "emulated"];
+        let mut command = vec!["test", "--no-run", "--profile", "emulated"];
+        if packages.is_empty() {
+            // Nothing is measured in an emulator, and what the peers need takes long to compile.
+            command.extend(["--workspace", "--exclude", "benches"]);
+        }
+        command.extend(packages.iter().flat_map(|package| ["--package", package]));
         let messages = build(architecture, &command)?;
         let is_wanted = |name: &str| match wanted {
             [] => !name.ends_with(" scale"),

@@ -51,6 +51,8 @@ pub(super) fn lines(plan: &Plan, options: &NetworkOptions, namespace: &Namespace
             lines.push(uplinks.iter().fold(Line::new("uplinks"), Line::with));
         }
         lines.extend(options.redirects.iter().map(|redirect| Line::new("redirect").with(redirect)));
+    } else if !options.resolvers.is_empty() {
+        lines.push(options.resolvers.iter().fold(Line::new("resolvers"), Line::with));
     }
     lines
 }
@@ -71,7 +73,7 @@ pub(super) fn read(folder: &Path, lines: &[Line]) -> Option<DescribedNetwork> {
         let nat = line("nat")?;
         (nat.optional(0)?, nat.texts(1)?)
     } else {
-        (None, Vec::new())
+        (None, line("resolvers").map_or_else(|| Some(Vec::new()), |line| line.texts(0))?)
     };
     let name: IfName = network.parse(0)?;
     let (subnet_v4, subnet_v6) = (subnets.optional(0)?, subnets.optional(1)?);

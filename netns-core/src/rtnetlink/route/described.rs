@@ -92,6 +92,29 @@ pub fn find(socket: &mut RouteSocket, request: &mut Batch) -> Result<DescribedRo
     })
 }
 
+/// The route that a packet of the host's own to this address takes: `ip route get`. One request, however many routes there are.
+///
+/// # Errors
+/// `ENETUNREACH` if there is none, and what the kernel says of routes that refuse.
+///
+/// ```
+/// use netns_core::{Namespace, RouteSocket, link, route};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// link::set_up(&mut socket, 1)?;
+/// assert_eq!(route::lookup(&mut socket, [127, 0, 0, 1].into())?.index, Some(1));
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn lookup(socket: &mut RouteSocket, destination: IpAddr) -> Result<Route> {
+    let net = IpNet::single(destination);
+    let family = if destination.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let header = RtMsg { family: family as u8, destination_prefix: net.prefix(), ..RtMsg::default() };
+    let mut request = Batch::new();
+    request.message(libc::RTM_GETROUTE, 0, &header, |attributes| attributes.ip(libc::RTA_DST, destination));
+    Ok(find(socket, &mut request)?.route)
+}
+
 fn describe(message: &Message<'_>) -> Option<DescribedRoute> {
     let route = parse(message)?;
     let header: RtMsg = message.family_header()?;

@@ -77,6 +77,24 @@ impl<T> Quota<T> {
     }
 }
 
+impl Quota {
+    /// What is left of each once so much has passed.
+    pub(super) fn less(self, used: Quota<u64>) -> Self {
+        let left = |all: Option<u64>, used: u64| all.map(|all| all.saturating_sub(used));
+        Self {
+            outgoing: left(self.outgoing, used.outgoing),
+            incoming: left(self.incoming, used.incoming),
+            total: left(self.total, used.total),
+        }
+    }
+
+    /// The least of them; `None` if there is none.
+    #[must_use]
+    pub fn least(self) -> Option<u64> {
+        [self.outgoing, self.incoming, self.total].into_iter().flatten().min()
+    }
+}
+
 /// How much may pass a port. Nothing waits: what is over a limit is dropped, as a policer drops it, and is counted.
 ///
 /// Of a rate frames are dropped until there is enough for one again. Of a quota the frame that would cross it is dropped, and

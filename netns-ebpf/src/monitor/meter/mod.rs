@@ -29,6 +29,8 @@ pub struct OverLimits {
     pub over_quota_tx: Dropped,
     /// Bytes that passed from the namespace, to it, and both ways, since the port has a quota or it was reset.
     pub used: Quota<u64>,
+    /// Bytes that still may pass of each quota that the port has. A frame that is larger is dropped.
+    pub remaining: Quota,
 }
 
 impl OverLimits {
@@ -45,6 +47,7 @@ impl OverLimits {
             over_quota_rx: dropped(self.over_quota_rx, earlier.over_quota_rx),
             over_quota_tx: dropped(self.over_quota_tx, earlier.over_quota_tx),
             used: self.used,
+            remaining: self.remaining,
         }
     }
 
@@ -148,7 +151,8 @@ impl Meters {
             std::array::from_fn(|number| LIMITED_AT + 2 * number)
                 .map(|first| Dropped { packets: load(first), bytes: load(first + 1) });
         let used = Quota::of(|kind| load(QUOTAS_AT + kind as usize * QUOTA_WORDS + 1));
-        OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used }
+        let remaining = self.quota(slot).less(used);
+        OverLimits { limited_rx, limited_tx, over_quota_rx, over_quota_tx, used, remaining }
     }
 }
 

@@ -3,6 +3,7 @@
 mod build;
 mod enforcement;
 mod topology;
+mod way_out;
 
 use super::plan::RunPlan;
 use crate::cli::RunShape;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use way_out::KeptWayOut;
 
 /// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
 const SPANNING_LIMIT: Duration = Duration::from_secs(10);
@@ -59,6 +61,9 @@ pub(crate) struct RunLab<'a> {
     /// The bridge's index and MAC address.
     bridge: Option<(u32, MacAddress)>,
     enforcement: Enforcement,
+    /// The policy of the first member, while its guard is removed.
+    put_away: Option<Policy>,
+    way_out: KeptWayOut,
     /// Whether everything is in a host namespace that ends with the process. Then there is no record for `netns clean`.
     private: bool,
 }
@@ -92,6 +97,8 @@ impl<'a> RunLab<'a> {
             members: Vec::new(),
             bridge: None,
             enforcement: Enforcement::new(),
+            put_away: None,
+            way_out: KeptWayOut::new(),
             private,
         })
     }
@@ -150,9 +157,15 @@ impl<'a> RunLab<'a> {
         let (Some(member), Some(monitor)) = (self.members.first(), self.monitor) else { return Ok(()) };
         match member.slot {
             Some(slot) if is_guarded => {
-                monitor.set_policy(slot, &self.policy(member.mac, &member.addresses)?)?;
+                if let Some(policy) = self.put_away.take() {
+                    monitor.set_policy(slot, &policy)?;
+                }
             }
-            Some(slot) => monitor.clear_policy(slot)?,
+            Some(slot) => {
+                // The policy that the port has, with its limits and its egress policy.
+                self.put_away = monitor.policy(slot).or(self.put_away);
+                monitor.clear_policy(slot)?;
+            }
             None => {}
         }
         let group_fwd_mask = Some(if is_guarded { FORWARDED } else { 0 });

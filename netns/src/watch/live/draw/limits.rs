@@ -13,10 +13,10 @@ use ratatui::text::{Line, Span, Text};
 /// The ports' names, and a cell.
 const NAME: usize = 9;
 const CELL: usize = 7;
-const HEADINGS: [&str; 3] = ["out", "in", "quota"];
+const HEADINGS: [&str; 3] = ["out", "in", "left"];
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
-    let title = " limits: packets over them out and in, bytes of the quota used ";
+    let title = " limits: packets over them out and in, bytes of the quota left ";
     let inside = pane(frame, area, vec![Span::styled(title, app.theme.title())]);
     frame.render_widget(Text::from(lines(app, inside)), inside);
 }
@@ -41,10 +41,11 @@ fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     for ((_, (limits, over)), head) in limited.iter().zip(distinct(&titles, NAME - 1)) {
         let of = |rate: Dropped, quota: Dropped| human(rate.packets + quota.packets);
         let (out, into) = (of(over.limited_rx, over.over_quota_rx), of(over.limited_tx, over.over_quota_tx));
+        let left = over.remaining.least().map_or_else(|| "-".to_owned(), human);
         let style = if over.packets() > 0 { app.theme.warning() } else { app.theme.dim() };
         lines.push(Line::from(vec![
             Span::styled(format!("{head:<NAME$}"), app.theme.heading()),
-            Span::styled(cells([out, into, human(over.used.total)]), style),
+            Span::styled(cells([out, into, left]), style),
             format!("  {limits}").into(),
         ]));
     }

@@ -43,11 +43,11 @@ fn lines(app: &App, row: &TableRow, area: Rect) -> Vec<Line<'static>> {
     }
     if let Some((limits, over)) = port.and_then(|port| port.limits.as_ref()) {
         lines.push(Line::from(vec![label("limit"), limits.to_string().into()]));
-        let text = format!(
-            "{} packets, of a quota {} bytes are used",
-            human(over.packets()),
-            human(over.used.total)
-        );
+        let mut text = format!("{} packets", human(over.packets()));
+        if let Some(left) = over.remaining.least() {
+            text =
+                format!("{text}, of a quota {} bytes are used, {} left", human(over.used.total), human(left));
+        }
         let style = if over.packets() > 0 { app.theme.warning() } else { app.theme.dim() };
         lines.push(Line::from(vec![label("over it"), Span::styled(text, style)]));
     }
