@@ -134,13 +134,12 @@ impl CniChain {
     pub fn add(&mut self) -> Result<Duration> {
         self.serial += 1;
         let number = self.serial;
-        let namespace = match self.free.pop() {
-            Some(namespace) => namespace,
-            None => {
-                let name = format!("c{}x{number}", self.kind as u32);
-                Namespace::create(&name)?;
-                name
-            }
+        let namespace = if let Some(namespace) = self.free.pop() {
+            namespace
+        } else {
+            let name = format!("c{}x{number}", self.kind as u32);
+            Namespace::create(&name)?;
+            name
         };
         let mut container = Container { number, namespace, result: Value::Null };
         let begin = Instant::now();

@@ -1,6 +1,7 @@
 //! `docs/guard.md` has the tables as they are tested.
 
 use crate::checks::{Attack, Check, checks};
+use crate::denied::{self, DESTINATIONS};
 use crate::honest::{KINDS, REFUSED, Refused};
 use crate::ways::{COUNT, NATIVE, WAYS, Way, Who};
 use std::fmt::Write;
@@ -21,6 +22,7 @@ fn the_docs_have_the_tables_that_are_tested() {
         ("ways of distributions", ways(|way| way.option.is_some())),
     ];
     hold("docs/guard.md", &tables);
+    hold("docs/egress.md", &[("destinations", destinations()), ("allowed", allowed())]);
     hold("SECURITY.md", &[("counts", counts(&checks))]);
 }
 
@@ -112,6 +114,25 @@ fn ways(which: impl Fn(&&Way) -> bool) -> String {
         let _ = writeln!(table, "| {name} | {who} | {COUNT} | 0 | {COUNT} `{reason}` |");
     }
     table
+}
+
+/// As with the ways out.
+fn destinations() -> String {
+    let mut table = String::from(
+        "| way to a destination that is refused | arrived, unguarded | arrived, guarded | counted |\n\
+         | --- | ---: | ---: | --- |\n",
+    );
+    for way in DESTINATIONS {
+        let Some(reason) = way.reason else { continue };
+        let _ = writeln!(table, "| {} | {} | 0 | {} `{reason}` |", way.name, denied::COUNT, way.counted());
+    }
+    table
+}
+
+fn allowed() -> String {
+    let names: Vec<&str> =
+        DESTINATIONS.iter().filter(|way| way.reason.is_none()).map(|way| way.name).collect();
+    format!("{}.\n", names.join("; "))
 }
 
 /// A line for each row of the program: a list in the order in which they are sent.

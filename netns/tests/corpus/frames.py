@@ -2,9 +2,10 @@
 
 Arguments: the own link's name and the addresses, as NAME=VALUE. A line on standard input is a number and an expression of
 scapy. The frame is sent, and after it a datagram to everybody that ends in "marker NUMBER"; the answer on standard output is
-the frame in hexadecimal digits. The marker goes through the same queues as the frame and after it, so once it
+the frame in hexadecimal digits. A number below zero sends no marker. The marker goes through the same queues as the frame and after it, so once it
 has arrived the frame has arrived, or never will.
 """
+import errno
 import os
 import socket
 import sys
@@ -18,6 +19,7 @@ from scapy.layers.inet import *
 from scapy.layers.inet6 import *
 from scapy.layers.l2 import *
 from scapy.layers.sctp import *
+from scapy.layers.vxlan import VXLAN
 from scapy.packet import Padding, Raw
 from scapy.utils import mac2str
 from scapy.utils6 import in6_getnsmac
@@ -33,11 +35,44 @@ def raw_mac(text):
     return mac2str(text)
 
 
+def marked(mark, make):
+    """What is made while MARK is these bytes."""
+    globals()["MARK"] = Raw(mark)
+    return make()
+
+
+def fragments(to="169.254.169.254", port=6000):
+    """A datagram in two fragments, each 48 bytes at most."""
+    whole = IP(src=OWN4, dst=to) / UDP(sport=5000, dport=port) / Raw(b"x" * 40) / MARK
+    datagram = bytes(whole)[20:]
+    first = TO_HOST / IP(src=OWN4, dst=to, proto=17, id=9, flags="MF") / Raw(datagram[:48])
+    return [first, TO_HOST / IP(src=OWN4, dst=to, proto=17, id=9, frag=6) / Raw(datagram[48:])]
+
+
+def fragments6(to="fd00:ec2::254"):
+    datagram = bytes(IPv6(src=OWN6, dst=to) / UDP(sport=5000, dport=6000) / Raw(b"x" * 40) / MARK)[40:]
+    head = TO_HOST / IPv6(src=OWN6, dst=to)
+    first = head / IPv6ExtHdrFragment(nh=17, id=9, m=1) / Raw(datagram[:48])
+    return [first, head / IPv6ExtHdrFragment(nh=17, id=9, offset=6) / Raw(datagram[48:])]
+
+
+def send(sender, frame):
+    """A backlog that others' frames have filled has room again in a moment."""
+    for _ in range(100):
+        try:
+            return sender.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            time.sleep(PACE)
+
+
 def main():
     names = dict(argument.split("=", 1) for argument in sys.argv[2:])
     globals().update(names)
     own, peer = names["OWN_MAC"], names["PEER_MAC"]
     globals()["TO_PEER"] = Ether(src=own, dst=peer)
+    globals()["TO_HOST"] = Ether(src=own, dst=names["HOST_MAC"])
     globals()["TO_ALL"] = Ether(src=own, dst=BROADCAST)
 
     def to_group(address):
@@ -59,8 +94,9 @@ def main():
         frame = bytes(eval(expression))
         marker = TO_ALL / IP(src=names["OWN4"], dst=names["PEER4"]) / UDP(sport=9, dport=9)
         time.sleep(PACE)
-        sender.send(frame)
-        sender.send(bytes(marker / Raw(b"marker %d" % int(number))))
+        send(sender, frame)
+        if int(number) >= 0:
+            send(sender, bytes(marker / Raw(b"marker %d" % int(number))))
         print(frame.hex(), flush=True)
 
 

@@ -3,7 +3,9 @@
 //! what happens on a real bridge.
 
 mod checks;
+mod denied;
 mod docs;
+mod everything;
 mod honest;
 mod lab;
 mod observed;

@@ -52,11 +52,17 @@ pub(crate) struct Observed {
 impl Observed {
     /// Starts it on `br0`; every port is judged when this returns.
     pub(crate) fn start(enforces: bool) -> Self {
+        Self::start_with(enforces, &[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn start_with(enforces: bool, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netns"));
         command.args(["observe", "br0", "--policy", POLICY, "--json", "--interval", "0.1"]);
         if enforces {
             command.arg("--enforce");
         }
+        command.args(options);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("netns starts");
         let out = child.stdout.take().expect("a pipe");

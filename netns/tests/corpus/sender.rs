@@ -61,11 +61,20 @@ impl Sender {
 
     /// Makes a frame, sends it and a marker after it. The frame.
     pub(crate) fn send(&mut self, number: usize, expression: &str) -> Vec<u8> {
-        writeln!(self.to, "{number} {expression}").expect("scapy listens");
+        self.write(&format!("{number} {expression}"), expression)
+    }
+
+    fn write(&mut self, line: &str, expression: &str) -> Vec<u8> {
+        writeln!(self.to, "{line}").expect("scapy listens");
         let answer = self.answer();
         assert!(!answer.is_empty(), "scapy did not make {expression}");
         let bytes = |at| u8::from_str_radix(&answer[at..at + 2], 16).expect("hexadecimal digits");
         (0..answer.len()).step_by(2).map(bytes).collect()
+    }
+
+    /// Makes a frame in which `MARK` is these bytes, and sends it alone. The frame.
+    pub(crate) fn send_alone(&mut self, mark: &str, expression: &str) -> Vec<u8> {
+        self.write(&format!("-1 marked(b\"{mark}\", lambda: {expression})"), expression)
     }
 
     fn answer(&mut self) -> String {
@@ -88,7 +97,12 @@ pub(crate) struct Receiver(FrameSocket);
 
 impl Receiver {
     pub(crate) fn open(sandbox: &Sandbox) -> Self {
-        let namespace = Namespace::open(sandbox.name).unwrap();
+        Self::open_in(sandbox.name)
+    }
+
+    /// Hears what arrives by `eth0` of a named namespace.
+    pub(crate) fn open_in(name: &str) -> Self {
+        let namespace = Namespace::open(name).unwrap();
         let eth0: IfName = "eth0".parse().unwrap();
         let index = link::get(&mut RouteSocket::open_in(&namespace).unwrap(), eth0).unwrap().index;
         Self(namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap())

@@ -112,7 +112,8 @@ fn test(
 ) -> Result<(), String> {
     let Some(run) = &target.run else { return Ok(()) };
     let mut cargo = toolchain.clone()?.linking_cargo("test", target, run, folder)?;
-    name_packages(cargo.arg("--lib"), run.packages);
+    // What fails in each package is to be seen.
+    name_packages(cargo.args(["--lib", "--no-fail-fast"]), run.packages);
     cargo.arg("--");
     for test in run.skipped {
         cargo.args(["--skip", test]);

@@ -9,6 +9,7 @@ use netns_core::{IfName, Namespace};
 use netns_ebpf::{EgressRules, Mode, Monitor, MonitorOptions, NetworkGuard};
 use std::error::Error;
 use std::mem;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(super) fn run(name: &str) -> Result<(), Failure> {
         "judged" => one.judged(),
         "egress" => one.egress(),
         "way-out" => one.way_out(),
+        "resolving" => one.resolving(),
         "pool" => one.network(|network| {
             let pool = Pool::start(network, PoolOptions::new(2))?;
             closed(pool.acquire()?)
@@ -135,6 +137,16 @@ impl Library<'_> {
             network.withdraw(&sandbox, &published(8080))?;
             network.restore_way_out()?;
             closed(sandbox)
+        })
+    }
+
+    /// A command in a sandbox that resolves names by the network's resolvers.
+    fn resolving(self) -> LibraryResult {
+        let options = NetworkOptions { resolvers: vec!["192.0.2.2".parse()?], ..self.options(None)? };
+        self.with(&options, |network| {
+            let sandbox = network.create_sandbox()?;
+            let status = sandbox.spawn_resolving(&mut Command::new("true"))?.wait()?;
+            if status.success() { closed(sandbox) } else { Err(format!("true: {status}").into()) }
         })
     }
 

@@ -178,6 +178,7 @@ pub(super) const ALL: &[Operation] = &[
     library("library: sandbox that is judged", "faults --library judged"),
     library("library: sandbox with an egress policy", "faults --library egress"),
     Operation { setup: UPLINK, ..library("library: network with a way out", "faults --library way-out") },
+    library("library: command that resolves", "faults --library resolving"),
     library("library: pool", "faults --library pool"),
     Operation {
         setup: "netns faults --library abandon",
