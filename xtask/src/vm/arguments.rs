@@ -11,7 +11,7 @@ unpacked below target/vm, never installed. The table is printed as Markdown; wha
 Exit codes: 0 everything passed, 1 not everything did."
 )]
 pub(crate) struct VmTestArguments {
-    /// A kernel: the beginning of a version for its newest, with `-rt` for PREEMPT_RT; `newest`; or a package's full name
+    /// A kernel: the beginning of a version for its newest, with `-rt` for a preemptible one; `newest`; or a package's full name
     /// [default: 6.1, 6.12 and 6.12-rt].
     #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
     pub(crate) kernel: Vec<String>,
