@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What is done and what has to come of it.
+/// What is done, and what the result must be.
 #[derive(Debug, Clone)]
 pub(crate) struct ConformanceCase {
     pub(crate) id: String,
@@ -12,13 +12,13 @@ pub(crate) struct ConformanceCase {
     pub(crate) says: String,
     since: String,
     before: Option<String>,
-    /// The version that a plugin has to speak for the case to be about it.
+    /// The first version to which the case applies.
     pub(crate) speaks: Option<String>,
-    /// Whether it is run for each version, not for the newest alone.
+    /// Whether it is run for each version, not only for the newest.
     pub(crate) each: bool,
-    /// Whether it is about plugins that come after others.
+    /// Whether it is about chained plugins.
     pub(crate) chained: bool,
-    /// The types of plugins that it is about; of all if there are none.
+    /// The types of plugins to which it applies; all if empty.
     types: Vec<Value>,
     pub(crate) steps: Vec<Value>,
 }

@@ -1,4 +1,4 @@
-//! What a chained plugin comes after: an interface of a container, as a plugin before it would have made it.
+//! What a chained plugin builds on: a container's interface, as an earlier plugin would have made it.
 
 use crate::host::shell;
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ const INTERFACE: &str = "ip link add cnf0 type bridge && ip link set cnf0 up && 
     ip link add conf0 type veth peer name eth0 netns a && ip link set conf0 master cnf0 up && \
     ip -n a addr add 10.77.1.2/24 dev eth0 && ip -n a link set eth0 up && ip -n a route add default via 10.77.1.1";
 
-/// Of everything that plugins of these four kinds make: rules, queues, filters, and what an interface is set to.
+/// Everything that plugins of these four kinds make: rules, queues, filters, and settings of an interface.
 const DAMAGE: &str = "nft flush ruleset; tc qdisc delete dev conf0 clsact; tc qdisc delete dev conf0 root; \
     ip -n a link set eth0 mtu 1280; true";
 
-/// Makes the interface, and gives the result of the plugin that would have made it.
+/// Makes the interface, and returns the result of the plugin that would have made it.
 pub(crate) fn make_interface(version: &str) -> Result<Value, String> {
     shell(INTERFACE)?;
     let mut ip = json!({"address": "10.77.1.2/24", "gateway": "10.77.1.1", "interface": 1});
@@ -28,13 +28,13 @@ pub(crate) fn make_interface(version: &str) -> Result<Value, String> {
     }))
 }
 
-/// Takes away what the plugin made, but for the interface.
+/// Removes what the plugin made, except the interface.
 pub(crate) fn damage() -> Result<(), String> {
     shell(DAMAGE)
 }
 
-/// Whether a plugin hands the result on: with interfaces after those that there are, if it made any. Of these it may have
-/// changed MAC address and MTU.
+/// Whether a plugin passes the result on, with its own interfaces after the existing ones, if it made any. It may have
+/// changed MAC address and MTU of the existing ones.
 pub(crate) fn is_handed_on(before: &Value, result: &Value) -> bool {
     let interfaces = |result: &Value| -> Vec<(Value, String)> {
         let one = |interface: &Value| {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Passed,
@@ -14,10 +14,10 @@ pub(crate) enum Verdict {
     Skipped(String),
 }
 
-/// What a line begins with that says why a case cannot be run here.
+/// How a line begins that says why a case cannot be run here.
 pub(crate) const SKIP: &str = "SKIP ";
 
-/// Runs a case in a process of its own, which is in namespaces of its own.
+/// Runs a case in a process with namespaces of its own.
 pub(crate) fn run_case(arguments: &ConformanceArguments, id: &str, version: &str) -> Result<Verdict, String> {
     let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
     let mut command = Command::new("unshare");
@@ -54,7 +54,7 @@ pub(crate) fn prepare() -> Result<(), String> {
     shell("ip link set lo up")
 }
 
-/// Runs a line of a shell, which has to succeed.
+/// Runs a shell command, which must succeed.
 pub(crate) fn shell(line: &str) -> Result<(), String> {
     let output = Command::new("sh")
         .args(["-c", line])

@@ -13,8 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A plugin for addresses, which the plugin under test delegates to: it writes down its calls, and fails if there is a file
-/// that says so.
+/// An IPAM plugin to which the plugin under test delegates: it records its calls, and fails if a file says so.
 const IPAM: &str = r#"#!/bin/sh
 cat > /run/ipam/stdin-$CNI_COMMAND
 echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME" >> /run/ipam/calls
@@ -28,7 +27,7 @@ if [ $CNI_COMMAND = ADD ]; then
 fi
 "#;
 const IPAM_NAME: &str = "conformance-ipam";
-/// Of system calls in a kill's case every so manieth.
+/// In a case with kills, one in this many system calls is killed.
 const STEP: usize = 23;
 
 /// How long the kernel may take to remove what went with a namespace.
@@ -37,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Judge<'a> {
     plugin: &'a PluginUnderTest,
     version: &'a str,
-    /// Whether the plugin comes after another one.
+    /// Whether the plugin is chained after another one.
     chained: bool,
     /// The last result of each container's `ADD`.
     results: BTreeMap<String, Value>,
@@ -47,7 +46,7 @@ struct Judge<'a> {
 /// Runs a case.
 ///
 /// # Errors
-/// What is not as it has to be.
+/// What is not as it should be.
 pub(crate) fn run(plugin: &PluginUnderTest, case: &ConformanceCase, version: &str) -> Result<(), String> {
     for name in ["a", "b"] {
         Namespace::create(name).map_err(|error| error.to_string())?;
@@ -199,7 +198,7 @@ impl Judge<'_> {
         }
     }
 
-    /// As the version has results, and as the container's namespace is.
+    /// Whether the result has the version's form and matches the container's namespace.
     fn judge_result(&self, step: &Value, result: &Value) -> Result<(), String> {
         let wrong = |why: &str| Err(format!("{why}: {result}"));
         if result["cniVersion"] != self.version {
@@ -267,7 +266,7 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Which calls the plugin for addresses got, and what it was given.
+    /// Which calls the IPAM plugin got, and with what input.
     fn ipam_calls(step: &Value) -> Result<(), String> {
         let calls = fs::read_to_string("/run/ipam/calls").unwrap_or_default();
         let _ = fs::remove_file("/run/ipam/calls");

@@ -2,7 +2,7 @@
 //! section of the specification, and writes TAP.
 //!
 //! Each case is run in network and mount namespaces of its own, with an empty `/run` and `/var/lib/cni`, for each version
-//! of the specification that the plugin says it speaks.
+//! of the specification that the plugin supports.
 
 mod arguments;
 mod case;
@@ -69,7 +69,7 @@ fn run(arguments: &ConformanceArguments) -> Result<bool, String> {
         let mut versions: Vec<&str> =
             wanted.iter().copied().filter(|version| known.contains(version)).collect();
         if !case.each {
-            // The newest that the case and the plugin have in common.
+            // The newest version that both the case and the plugin have.
             versions = versions.last().copied().into_iter().collect();
         }
         let number = |counts: &[u32; 3]| counts.iter().sum::<u32>() + 1;
@@ -113,7 +113,7 @@ fn run(arguments: &ConformanceArguments) -> Result<bool, String> {
     Ok(failed == 0)
 }
 
-/// One case in this very namespace; what is wrong goes to stdout, for the process outside.
+/// Runs one case in the present namespace; errors go to stdout, for the process outside.
 fn run_inside(plugin: &PluginUnderTest, cases: &[ConformanceCase], (id, version): &(String, String)) -> bool {
     let Some(case) = cases.iter().find(|case| case.id == *id) else {
         println!("there is no case {id}");

@@ -16,11 +16,11 @@ pub(crate) struct PluginUnderTest {
     pub(crate) path: String,
 }
 
-/// What it answered.
+/// Its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct PluginAnswer {
     pub(crate) is_success: bool,
-    /// As text, and as JSON, if it is that.
+    /// As text, and as JSON if it parses.
     pub(crate) text: String,
     pub(crate) json: Option<Value>,
 }
@@ -60,7 +60,7 @@ impl PluginUnderTest {
         answer(&mut self.command(variables), input)
     }
 
-    /// The plugin's file, for those who start it in another way.
+    /// The plugin's file, for starting it in another way.
     pub(crate) fn file(&self) -> &PathBuf {
         &self.file
     }
@@ -71,7 +71,7 @@ pub(crate) fn answer(command: &mut Command, input: &[u8]) -> Result<PluginAnswer
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = piped.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // It need not read what it does not want.
+        // A plugin need not read its input.
         let _ = stdin.write_all(input);
     }
     let output = child.wait_with_output().map_err(failed)?;

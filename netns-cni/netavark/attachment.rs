@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::io::stderr;
 
-/// `setup`: attaches the container; the status block.
+/// `setup`: attaches the container, and returns the status block.
 pub(crate) fn set_up(netns: &str, input: &Value) -> Outcome<Value> {
     let result = call("ADD", netns, input)?;
     let options = &input["network_options"];
@@ -14,7 +14,7 @@ pub(crate) fn set_up(netns: &str, input: &Value) -> Outcome<Value> {
     let interfaces = result["interfaces"].as_array();
     let inside = interfaces.into_iter().flatten().find(|interface| interface["sandbox"] == netns);
     let subnet = |address: &Value| {
-        // netavark's types take a gateway that is null, and no gateway at all.
+        // netavark's types accept a null gateway, and no gateway at all.
         json!({ "ipnet": address["address"], "gateway": address["gateway"] })
     };
     let subnets: Vec<Value> = result["ips"].as_array().into_iter().flatten().map(subnet).collect();
@@ -63,7 +63,7 @@ fn call(command: &str, netns: &str, input: &Value) -> Outcome<Value> {
     Err(words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; "))
 }
 
-/// What is the container's own.
+/// The parts that depend on the container.
 fn runtime(input: &Value) -> Outcome<Map<String, Value>> {
     let options = &input["network_options"];
     let mut runtime = Map::new();
@@ -82,7 +82,7 @@ fn runtime(input: &Value) -> Outcome<Map<String, Value>> {
     Ok(runtime)
 }
 
-/// A mapping may be of several ports and of several protocols, `tcp,udp`.
+/// A mapping may have several ports and several protocols (`tcp,udp`).
 fn mappings(mapping: &Value) -> Outcome<Vec<Value>> {
     let port = |key: &str| {
         mapping[key]

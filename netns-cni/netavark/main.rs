@@ -1,5 +1,5 @@
-//! netavark's plugin interface, 1.0.0 (<https://github.com/containers/netavark/blob/main/plugin-API.md>): a network whose driver has
-//! this program's name is made by the CNI plugin's code, `bridge` and `portmap` in one call.
+//! netavark's plugin interface, 1.0.0 (<https://github.com/containers/netavark/blob/main/plugin-API.md>). The CNI plugin's code,
+//! `bridge` and `portmap` in one call, makes networks whose driver has this program's name.
 
 mod attachment;
 mod network;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
-/// What podman's user reads of a failure.
+/// The message about a failure that podman shows its user.
 type Outcome<T> = Result<T, String>;
 
 fn main() -> ExitCode {

@@ -1,15 +1,15 @@
-//! A network as podman keeps it, and as a configuration of the CNI plugin.
+//! A network in podman's form, and as a configuration of the CNI plugin.
 
 use crate::Outcome;
 use netns_core::{IfName, IpNet};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
-/// Where addresses are reserved. podman's own choice of addresses comes as `static_ips`, and is reserved too. They are gone when
-/// the machine boots, as its containers are.
+/// Where addresses are reserved. podman passes its own choice of addresses as `static_ips`; those are reserved too. A reboot
+/// removes the reservations, as it does podman's containers.
 const RESERVED: &str = "/run/netns-netavark";
 
-/// Options that are honoured, each as `podman network create --opt NAME=VALUE` has it.
+/// Supported options, as in `podman network create --opt NAME=VALUE`.
 const OPTIONS: [&str; 3] = ["guard", "mtu", "no_default_route"];
 
 /// `podman network create`: checks what was asked for and fills in what was not.
@@ -32,7 +32,7 @@ pub(crate) fn create(mut network: Value) -> Outcome<Value> {
         keys.insert("network_interface".to_owned(), name.into());
     }
     keys.insert("ipv6_enabled".to_owned(), is_ipv6.into());
-    // It is netavark's own drivers that say names to its resolver.
+    // Only netavark's own drivers report names to its resolver.
     keys.insert("dns_enabled".to_owned(), false.into());
     keys.insert("ipam_options".to_owned(), ipam(keys)?);
     configuration(&network)?;
@@ -46,7 +46,7 @@ fn ipam(keys: &Map<String, Value>) -> Outcome<Value> {
     }
 }
 
-/// The configuration of `netns-cni` for a network, without what is a container's.
+/// The configuration of `netns-cni` for a network, without the parts that depend on the container.
 pub(crate) fn configuration(network: &Value) -> Outcome<Value> {
     let name = text(network.get("name"))?.ok_or("a network has a name")?;
     let bridge = text(network.get("network_interface"))?.unwrap_or_default();

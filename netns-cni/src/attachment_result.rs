@@ -1,4 +1,4 @@
-//! Results: what a plugin says that it made.
+//! Results: what a plugin reports that it made.
 
 use crate::failure::Outcome;
 use crate::keys::{ConfigKeys, wrong};
@@ -21,7 +21,7 @@ pub(crate) struct AttachmentResult {
 pub(crate) struct ResultInterface {
     pub(crate) name: String,
     pub(crate) mac: String,
-    /// In bytes; results have it from 1.1.0 on.
+    /// In bytes; results contain it from 1.1.0 on.
     pub(crate) mtu: Option<u32>,
     /// The path of the namespace that it is in; empty for the host's.
     pub(crate) sandbox: String,
@@ -41,7 +41,7 @@ pub(crate) struct ResultAddress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResultRoute {
     pub(crate) dst: IpNet,
-    /// Where there is none, the gateway of the address of this family.
+    /// Without one, the gateway of the address of this family.
     pub(crate) gw: Option<IpAddr>,
     pub(crate) mtu: Option<u32>,
     pub(crate) advmss: Option<u32>,
@@ -50,7 +50,7 @@ pub(crate) struct ResultRoute {
     pub(crate) scope: Option<u32>,
 }
 
-/// What a resolver has to know; nothing here sets one up.
+/// Settings for a resolver; nothing here configures one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ResultDns {
     pub(crate) nameservers: Vec<String>,
@@ -85,7 +85,7 @@ impl AttachmentResult {
             }
         }
         if self.dns != ResultDns::default() || version < SpecVersion::V1_1_0 {
-            // The versions before always had it, and some who read them count on it.
+            // Earlier versions always had it, and some readers rely on it.
             map.insert("dns".to_owned(), self.dns.json());
         }
         map.into()

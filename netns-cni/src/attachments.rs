@@ -1,8 +1,8 @@
-//! What was made for a container, on record: a file for each attachment and plugin, so that containers do not wait for
-//! each other.
+//! Records of what was made for a container: a file for each attachment and plugin, so that containers do not wait for each
+//! other.
 //!
-//! The file is there, with identities, before the thing that it speaks of is made, and goes after it. It is locked while a
-//! command works on the attachment.
+//! The file exists, with identities, before the object that it describes is made, and is removed after that. It is locked
+//! while a command works on the attachment.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
@@ -40,8 +40,8 @@ fn path(request: &PluginRequest, plugin: &str) -> Outcome<PathBuf> {
 /// Begins an attachment's record, and locks it.
 ///
 /// # Errors
-/// Code 100 if there is one: the container has this attachment, or one that failed and was not deleted. 11 if another
-/// call works on it.
+/// Code 100 if there already is one: the container has this attachment, or one that failed and was not deleted. 11 if another
+/// call is working on it.
 pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile> {
     let path = path(request, plugin)?;
     let record = loop {
@@ -51,7 +51,7 @@ pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile
                 let why = format!("another call works on this attachment: {} is locked", path.display());
                 return Err(CniFailure::new(FailureCode::TryLater, why));
             }
-            // The last attachment of the network went just now, and its folder with it.
+            // The network's last attachment has just gone, and the folder with it.
             Err(error) if error.kind() == netns_core::ErrorKind::NotFound => {}
             Err(error) => {
                 tidy(&request.network);
@@ -71,18 +71,18 @@ pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile
     Err(CniFailure::new(FailureCode::Exists, why).with_details("call DEL first"))
 }
 
-/// An attachment's record, locked; `None` if there is none. A call that works on it is waited for.
+/// An attachment's record, locked; `None` if there is none. Waits for a call that works on it.
 pub(crate) fn find(request: &PluginRequest, plugin: &str) -> Outcome<Option<RecordFile>> {
     open(&path(request, plugin)?)
 }
 
-/// Removes a network's folder if it is empty: the last record of it went.
+/// Removes a network's folder if it is empty: its last record has gone.
 pub(crate) fn tidy(network: &str) {
     // It stays if there are others, or if it was not there.
     let _ = fs::remove_dir(folder(network));
 }
 
-/// The attachments of the network that this plugin has on record, each a container and its interface.
+/// The attachments to the network that this plugin has on record, each a container and its interface.
 fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>> {
     let folder = folder(network);
     let failed = |error: std::io::Error| CniFailure::of_file("read", &folder, &error);
@@ -103,7 +103,7 @@ fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>> {
     Ok(attachments)
 }
 
-/// The records of this plugin and the request's network that are of none of these attachments, each locked as long as it is kept.
+/// This plugin's records for the request's network that belong to none of these attachments, each locked while it is held.
 pub(crate) fn stale(
     request: &PluginRequest,
     plugin: &str,
@@ -120,12 +120,12 @@ pub(crate) fn path_of_bridge(bridge: &str) -> PathBuf {
     Path::new(FOLDER).join("bridges").join(format!("{bridge}.record"))
 }
 
-/// What is on record of a bridge, without waiting for anybody.
+/// A bridge's record, without waiting for anybody.
 pub(crate) fn peek_bridge(bridge: &str) -> Outcome<Vec<netns_core::record::Line>> {
     Ok(RecordFile::peek(path_of_bridge(bridge), KIND)?.unwrap_or_default())
 }
 
-/// The record of a bridge, begun if there is none, and locked. A call that works on it is waited for.
+/// The record of a bridge, begun if there is none, and locked. Waits for a call that works on it.
 pub(crate) fn begin_bridge(bridge: &str) -> Outcome<RecordFile> {
     let path = path_of_bridge(bridge);
     make(path.parent().unwrap_or(Path::new(FOLDER)))?;

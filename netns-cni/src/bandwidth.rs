@@ -1,7 +1,7 @@
 //! `bandwidth`: how fast frames may pass a container's port, after a plugin that put it on a bridge.
 //!
-//! The token buckets are the guard's: what is over a rate is dropped where the reference lets it wait. A port that is not
-//! guarded gets the programs for this alone, and is not judged.
+//! The token buckets are the guard's: they drop what exceeds a rate, where the reference queues it. A port without a guard
+//! gets the programs only for this, and is not judged.
 
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -14,10 +14,10 @@ use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, RouteSocket, tc};
 use netns_ebpf::{Limits, PortRate};
 
-/// The name of the records here: of ports that have the programs for this alone.
+/// The name of the records here, for ports that have the programs only for this.
 const PLUGIN: &str = "bandwidth";
 
-/// What the configuration asks for; `None` if it is nothing. The configuration's own keys come before the capability's, as
+/// What the configuration asks for; `None` if nothing. The configuration's own keys take precedence over the capability's, as
 /// with the reference.
 fn read(request: &PluginRequest) -> Outcome<Option<Limits>> {
     const KEYS: [&str; 6] =
@@ -130,7 +130,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     }
 }
 
-/// Takes the programs off a port that has them for its limits alone.
+/// Takes the programs off a port that has them only for its limits.
 fn undo(request: &PluginRequest, socket: &mut RouteSocket, record: RecordFile) -> Outcome<()> {
     let line = held::read(record.lines());
     if let Some((port, _)) = line {

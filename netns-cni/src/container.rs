@@ -1,4 +1,4 @@
-//! The container's namespace, and its interface in it.
+//! The container's namespace and interface.
 
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -15,8 +15,8 @@ use std::path::Path;
 /// The namespace of `CNI_NETNS`.
 ///
 /// # Errors
-/// Code 3 if there is none, so that the runtime has nothing to clean up; 4 if the file is something else; 8 if it is the
-/// plugin's own, in which an interface of the container would be one of the host's.
+/// Code 3 if it does not exist, so that the runtime has nothing to clean up; 4 if the file is something else; 8 if it is the
+/// plugin's own, where an interface of the container would be one of the host's.
 pub(crate) fn open(request: &PluginRequest) -> Outcome<Namespace> {
     let path = request.invocation.netns.as_str();
     let namespace = Namespace::of_path(path).map_err(|error| {
@@ -33,10 +33,10 @@ pub(crate) fn open(request: &PluginRequest) -> Outcome<Namespace> {
     Ok(namespace)
 }
 
-/// The namespace of `CNI_NETNS`, for commands that have nothing to do where there is none.
+/// The namespace of `CNI_NETNS`, for commands that have nothing to do without one.
 ///
 /// # Errors
-/// As [`open`], but for a namespace that is gone, or whose path is a file that nothing is mounted on any more.
+/// As [`open`], except that it is no error if the namespace is gone, or nothing is mounted on its path any more.
 pub(crate) fn find(request: &PluginRequest) -> Outcome<Option<Namespace>> {
     if request.invocation.netns.is_empty() {
         return Ok(None);
@@ -86,7 +86,7 @@ pub(crate) fn configure(
     }
     if batch.messages() > 0 {
         match socket.execute(&mut batch) {
-            // The kernel's own, which came first.
+            // The kernel has added this route itself.
             Err(error) if error.kind() == ErrorKind::Exists => {}
             other => other?,
         }
@@ -116,8 +116,8 @@ pub(crate) fn configure(
     Ok(())
 }
 
-/// Container engines switch IPv6 off for interfaces that have no IPv6 address. An address is kept when the interface goes
-/// down and up again, as IPv4's are.
+/// Container engines switch IPv6 off for interfaces without an IPv6 address. Addresses are kept when the interface goes down
+/// and up again, as IPv4's are.
 fn enable_ipv6(namespace: &Namespace, interface: IfName) -> Outcome<()> {
     for name in ["lo", interface.as_str()] {
         let setting = format!("net/ipv6/conf/{name}/disable_ipv6");

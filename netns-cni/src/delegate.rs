@@ -1,4 +1,4 @@
-//! Plugins that this one hands work to: `ipam.type`, found on `CNI_PATH`.
+//! Plugins to which this one delegates: `ipam.type`, found on `CNI_PATH`.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::keys::ConfigKeys;
@@ -8,10 +8,9 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Runs a plugin with the environment and the configuration that this one was given, but for the command, and gives what
-/// it wrote, if that is anything.
+/// Runs a plugin with this one's environment and configuration, except for the command, and returns its output, if any.
 ///
-/// Its stderr is ours, as the specification has it.
+/// Its stderr is ours, as the specification says.
 ///
 /// # Errors
 /// What the plugin failed with; code 4 if `CNI_PATH` is needed and missing, 7 if there is no such plugin.
@@ -26,7 +25,7 @@ pub(crate) fn delegate(request: &PluginRequest, plugin: &str, command: &str) -> 
         .map_err(|error| failed(&error))?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(&request.input) {
-            // It need not read what it does not want.
+            // A plugin need not read its input.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(failed(&error)),
             _ => {}
         }

@@ -1,19 +1,19 @@
-//! What a plugin answers when it fails: a number, a sentence, and more words.
+//! How a plugin reports a failure: a number, a sentence, and details.
 
 use netns_core::{Error, ErrorKind};
 use serde_json::{Value, json};
 use std::fmt;
 use std::io;
 
-/// The numbers that the specification reserves, those that the reference plugins add, and ours from 100.
+/// The numbers that the specification reserves, those that the reference plugins add, and ours from 100 on.
 ///
 /// <https://github.com/containernetworking/cni/blob/main/SPEC.md#error>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum FailureCode {
-    /// The configuration is of a version that the plugin does not speak.
+    /// The plugin does not support the configuration's version.
     IncompatibleVersion = 1,
-    /// The configuration has a key that cannot be honoured.
+    /// The configuration has a key that is not supported.
     UnsupportedField = 2,
     /// There is no such container: nothing has to be cleaned up.
     UnknownContainer = 3,
@@ -21,38 +21,38 @@ pub enum FailureCode {
     InvalidEnvironment = 4,
     /// Reading or writing failed.
     InputOutput = 5,
-    /// The configuration is no JSON, or a value is of another type.
+    /// The configuration is not JSON, or a value has the wrong type.
     Decoding = 6,
     /// The configuration makes no sense.
     InvalidConfig = 7,
-    /// `CNI_NETNS` is the namespace that the plugin itself is in (of the reference's `skel`).
+    /// `CNI_NETNS` is the plugin's own namespace (a code of the reference's `skel`).
     SameNamespace = 8,
     /// It may work later.
     TryLater = 11,
     /// `ADD` would not work.
     Unavailable = 50,
-    /// The container has this interface in this network already, or another thing has its place.
+    /// The container already has this interface in this network, or something else has its name.
     Exists = 100,
     /// No address is left.
     OutOfAddresses = 101,
-    /// `CHECK` found something that is not as `ADD` left it.
+    /// `CHECK` found something that differs from what `ADD` made.
     Damaged = 102,
-    /// The kernel refused, or anything else (of the reference's `skel`).
+    /// The kernel refused, or any other failure (a code of the reference's `skel`).
     Internal = 999,
 }
 
 /// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CniFailure {
-    /// See [`FailureCode`]; a delegated plugin's own is handed on.
+    /// See [`FailureCode`]; a delegated plugin's code is passed on.
     pub code: u32,
     /// One sentence.
     pub message: String,
-    /// More words, or nothing.
+    /// Details, or empty.
     pub details: String,
 }
 
-/// What a command gives.
+/// The result of a command.
 pub type Outcome<T> = std::result::Result<T, CniFailure>;
 
 impl CniFailure {
@@ -61,14 +61,14 @@ impl CniFailure {
         Self { code: code as u32, message: message.into(), details: String::new() }
     }
 
-    /// The same failure with more words.
+    /// The same failure with details.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<String>) -> Self {
         self.details = details.into();
         self
     }
 
-    /// A key that cannot be honoured, with the value that it has.
+    /// A key that is not supported, with its value.
     #[must_use]
     pub fn unsupported(key: &str, value: &Value, why: &str) -> Self {
         Self::new(FailureCode::UnsupportedField, format!("the key {key:?} with the value {value}: {why}"))
@@ -80,7 +80,7 @@ impl CniFailure {
         Self::new(FailureCode::InputOutput, format!("{what} {}: {error}", path.display()))
     }
 
-    /// The same failure with the words of others after its own.
+    /// The same failure, followed by the messages of others.
     #[must_use]
     pub fn with_others(mut self, others: Vec<Self>) -> Self {
         let more: Vec<String> = others.into_iter().map(|failure| failure.to_string()).collect();
@@ -103,7 +103,7 @@ impl CniFailure {
         }
     }
 
-    /// As the specification has it on stdout.
+    /// In the specification's form for stdout.
     #[must_use]
     pub fn json(&self, version: &str) -> Value {
         let mut json = json!({ "cniVersion": version, "code": self.code, "msg": self.message });

@@ -1,6 +1,6 @@
-//! The eBPF programs of ports, which a bridge holds between calls: what `guard` and `bandwidth` have in common.
+//! The ports' eBPF programs, which a bridge holds between calls; `guard` and `bandwidth` share them.
 //!
-//! The first container of a bridge loads them, and they go with the bridge ([`HeldMonitor`]).
+//! A bridge's first container loads them, and they end with the bridge ([`HeldMonitor`]).
 
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -10,23 +10,23 @@ use netns_core::{ErrorKind, IfName, RouteSocket, tc};
 use netns_ebpf::{HeldMonitor, Monitor, MonitorError, MonitorOptions};
 use std::collections::BTreeSet;
 
-/// What `tc filter show` calls the filters.
+/// The filters' name in `tc filter show`.
 pub(crate) const NAME: &str = "netns-cni";
 /// The line of a port that has a slot, of an attachment's record: the indexes of the port and of its bridge.
 const PORT: &str = "guard";
 /// The line of a clsact qdisc that was made for the programs, of a bridge's record: the bridge's index.
 const CLSACT: &str = "clsact";
-/// A quarter more than a bridge has ports: those of ports that went without `DEL` are free after `GC`.
+/// A quarter more than a bridge has ports: slots of ports that vanished without `DEL` are free only after `GC`.
 const SLOTS: u16 = 1279;
-/// One for each network of a bridge, and one more where its containers have different subnets.
+/// One for each network of a bridge, and more if a network's containers have different subnets.
 const EGRESS_POLICIES: u16 = 64;
 
-/// What programs have to be able to do.
+/// What the programs must be able to do.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ProgramNeeds {
-    /// Something is to be enforced.
+    /// Enforce something.
     pub(crate) enforces: bool,
-    /// Ports are to have egress policies.
+    /// Give ports egress policies.
     pub(crate) egress: bool,
 }
 
@@ -48,11 +48,11 @@ impl ProgramNeeds {
     }
 }
 
-/// The programs, which the bridge holds from now on if it did not.
+/// The programs; the bridge holds them from now on if it did not before.
 ///
 /// # Errors
-/// Code 2 if something is to be enforced and the kernel does not let the programs see enough for that. Then they are not held: it
-/// may be otherwise next time. 50 if they are held, and have no place for egress policies.
+/// Code 2 if something must be enforced and the kernel does not let the programs see enough for that. Then they are not held:
+/// the next time may be different. 50 if they are held, and have no room for egress policies.
 pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link, needs: ProgramNeeds) -> Outcome<HeldMonitor> {
     match find(socket, bridge.index)? {
         Some(held) if needs.are_met(&held) => Ok(held),
@@ -131,12 +131,12 @@ pub(crate) fn read(lines: &[Line]) -> Option<(u32, u32)> {
     Some((line.parse(0)?, line.parse(1)?))
 }
 
-/// Takes the slots of ports back that are gone.
+/// Takes back the slots of ports that are gone.
 pub(crate) fn release(socket: &mut RouteSocket, ports: &[(u32, u32)]) -> Outcome<()> {
     let bridges: BTreeSet<u32> = ports.iter().map(|&(_, bridge)| bridge).collect();
     for bridge in bridges {
         let held = match HeldMonitor::open(socket, bridge, NAME) {
-            // What another version holds, this one cannot write into. It goes with the bridge.
+            // This version cannot write into what another version holds. That ends with the bridge.
             Err(MonitorError::OtherLayout { .. } | MonitorError::Gone { .. }) => continue,
             Err(MonitorError::Port { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
             other => other.map_err(|error| failed(&error))?,
@@ -149,8 +149,8 @@ pub(crate) fn release(socket: &mut RouteSocket, ports: &[(u32, u32)]) -> Outcome
     Ok(())
 }
 
-/// Takes the slots of all ports back that are not on the bridge any more; if that is all and nobody is to come, the bridge
-/// lets the programs go.
+/// Takes back the slots of all ports that are no longer on the bridge; if none is left and none is expected, the bridge
+/// releases the programs.
 pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> Outcome<()> {
     let Some(bridge) = crate::container::find_link(socket, name)? else { return Ok(()) };
     let mut is_unused = true;

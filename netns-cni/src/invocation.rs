@@ -10,7 +10,7 @@ pub enum CniCommand {
     Add,
     /// Detach it.
     Del,
-    /// Look whether it is as `ADD` left it.
+    /// Check whether it is as `ADD` made it.
     Check,
     /// Remove what belongs to no attachment.
     Gc,
@@ -20,7 +20,7 @@ pub enum CniCommand {
     Version,
 }
 
-/// What the environment says. A variable that is not there is empty.
+/// The environment's content. A variable that is not set is empty.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// `CNI_COMMAND`.
@@ -48,8 +48,8 @@ struct Variable {
     fault: fn(&str) -> Option<&'static str>,
 }
 
-/// As the specification's "Required environment parameters" have it. The reference's `skel` also insists on `CNI_PATH`
-/// where the specification calls it optional; here it is missed when it is needed, by a delegation.
+/// From the specification's "Required environment parameters". The reference's `skel` also insists on `CNI_PATH`, which the
+/// specification calls optional; here its lack is an error only when a delegation needs it.
 const VARIABLES: [Variable; 6] = [
     Variable {
         name: "CNI_CONTAINERID",
@@ -66,10 +66,10 @@ const VARIABLES: [Variable; 6] = [
 ];
 
 impl Invocation {
-    /// Reads the environment; `None` if there is no `CNI_COMMAND`: somebody started the program by hand.
+    /// Reads the environment; `None` without `CNI_COMMAND`: somebody started the program by hand.
     ///
     /// # Errors
-    /// Code 4, with the names of all variables that are missing, or of the one that makes no sense.
+    /// Code 4, with the names of all missing variables, or of an invalid one.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Outcome<Option<Self>> {
         let read = |name: &str| match variable(name).map(OsString::into_string) {
             None => Ok(String::new()),

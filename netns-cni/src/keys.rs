@@ -1,14 +1,14 @@
-//! Keys of a configuration, read one by one, so that what is wrong with one is said with its path and value.
+//! Keys of a configuration, read one by one, so that an error names the key's path and value.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// The keys of a JSON object, or of one that is not there, which has none.
+/// The keys of a JSON object; an absent object has none.
 ///
-/// As in the reference plugins, `null` is the same as no key, names of keys are compared without regard to case where the
-/// exact one is not there, and keys that nobody asks for are passed over.
+/// As in the reference plugins, `null` is the same as no key, names are compared without regard to case if the exact one is
+/// absent, and unknown keys are ignored.
 #[derive(Debug, Clone)]
 pub(crate) struct ConfigKeys<'a> {
     path: String,
@@ -21,7 +21,7 @@ impl<'a> ConfigKeys<'a> {
         Self { path: String::new(), map: Some(document) }
     }
 
-    /// Of an entry of a list, whose path is given.
+    /// Of an entry of a list, with the given path.
     pub(crate) fn of_entry(path: String, entry: &'a Value) -> Outcome<Self> {
         match entry {
             Value::Object(map) => Ok(Self { path, map: Some(map) }),
@@ -44,7 +44,7 @@ impl<'a> ConfigKeys<'a> {
         map.get(key).filter(|value| !value.is_null()).or_else(alike)
     }
 
-    /// The keys that there are, as they are written.
+    /// The keys that are present, as written.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.map.into_iter().flatten().map(|(name, _)| name.as_str())
     }
@@ -83,7 +83,7 @@ impl<'a> ConfigKeys<'a> {
         }
     }
 
-    /// The entries of a list; none if it is not there.
+    /// The entries of a list; none if it is absent.
     pub(crate) fn list(&self, key: &str) -> Outcome<&'a [Value]> {
         match self.get(key) {
             None => Ok(&[]),
@@ -101,7 +101,7 @@ impl<'a> ConfigKeys<'a> {
         entries.map(text).collect()
     }
 
-    /// What a text stands for: an address, a network. An empty text is none, as Go has it.
+    /// Parses a text: an address, a network. An empty text is none, as in Go.
     pub(crate) fn parse<T: FromStr<Err: Display>>(&self, key: &str) -> Outcome<Option<T>> {
         let Some(text) = self.text(key)?.filter(|text| !text.is_empty()) else { return Ok(None) };
         text.parse().map(Some).map_err(|error| {
@@ -110,7 +110,7 @@ impl<'a> ConfigKeys<'a> {
     }
 }
 
-/// A value of another type than it should be.
+/// A value of the wrong type.
 pub(crate) fn wrong(path: &str, value: &Value, expected: &str) -> CniFailure {
     CniFailure::new(FailureCode::Decoding, format!("{path} is {value}, which is not {expected}"))
 }

@@ -35,13 +35,13 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 
-/// Answers one call: what a runtime starts the program for, by this file name.
+/// Answers one call of a runtime that started the program under this file name.
 ///
-/// `variable` reads the environment. The result or the error goes to `out`, as the specification has it; `log` is for
-/// people. The answer is the exit code: 0, or 1 if `out` has an error.
+/// `variable` reads the environment. The result or the error goes to `out` in the specification's form; `log` is for people.
+/// Returns the exit code: 0, or 1 if `out` has an error.
 ///
-/// It changes the host's network and the container's, by the calling thread, which is in the host's namespace before and
-/// after. Calls about different attachments may run at the same time, in any number of processes.
+/// The calling thread changes the host's and the container's network; it is in the host's namespace before and after. Calls
+/// about different attachments may run at the same time, in any number of processes.
 pub fn run(
     program: &str,
     variable: impl Fn(&str) -> Option<OsString>,
@@ -50,7 +50,7 @@ pub fn run(
     log: &mut dyn Write,
 ) -> u8 {
     let mut version = SpecVersion::NEWEST.to_string();
-    // Also what is wrong with the environment is said in the version of the configuration, so that is read first.
+    // Even an error in the environment is reported in the configuration's version, so that is read first.
     let input = match variable("CNI_COMMAND") {
         Some(command) if !command.is_empty() => input(),
         _ => Ok(Vec::new()),
@@ -92,7 +92,7 @@ pub fn run(
     }
 }
 
-/// What [`run`] reads as its input, from stdin: nothing from a terminal.
+/// The input of [`run`], from stdin; from a terminal, nothing.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -106,7 +106,7 @@ pub fn read_stdin() -> std::io::Result<Vec<u8>> {
     Ok(input)
 }
 
-/// The version that an input is of, whatever else is wrong with it.
+/// The version of an input, whatever else is wrong with it.
 fn version_of(input: &[u8]) -> Option<String> {
     let json: Value = serde_json::from_slice(input).ok()?;
     json.get("cniVersion")?.as_str().map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The program. What it does is in the library.
+//! The program. The library does the work.
 
 use netns_cni::{read_stdin, run};
 use std::io::{stderr, stdout};

@@ -1,4 +1,4 @@
-//! Which plugin the program is, by the name that it was started with, and what each does for a command.
+//! Which plugin the program is, by the name under which it was started, and what each plugin does for a command.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
@@ -7,11 +7,11 @@ use crate::version::SpecVersion;
 use crate::{bandwidth, bridge, firewall, host_local, loopback, portmap, tuning};
 use serde_json::Value;
 
-/// A plugin that this program answers as.
+/// A plugin that this program implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginKind {
-    /// `netns-cni`, whatever follows in the name: `bridge`, `portmap`, `bandwidth` and, where the configuration has it,
-    /// `firewall` in one.
+    /// `netns-cni`, whatever follows in the name: `bridge`, `portmap`, `bandwidth` and, if the configuration asks for it,
+    /// `firewall` in one call.
     Everything,
     /// `bandwidth`.
     Bandwidth,
@@ -30,10 +30,10 @@ pub enum PluginKind {
 }
 
 impl PluginKind {
-    /// The plugin of this file name.
+    /// The plugin for this file name.
     ///
     /// # Errors
-    /// Code 7 if it is the name of none: a link `vlan` must not become a bridge.
+    /// Code 7 if no plugin has this name: a symbolic link named `vlan` must not act as `bridge`.
     pub fn named(name: &str) -> Outcome<Self> {
         Ok(match name {
             "bandwidth" => Self::Bandwidth,
@@ -51,7 +51,7 @@ impl PluginKind {
         })
     }
 
-    /// The name that it is known by.
+    /// The plugin's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl PluginKind {
         }
     }
 
-    /// Does what is asked, and gives what to write on stdout.
+    /// Runs the command, and returns what to write to stdout.
     pub(crate) fn run(self, request: &PluginRequest) -> Outcome<Option<Value>> {
         let command = request.invocation.command;
         allowed(command, request.version)?;
@@ -124,7 +124,7 @@ impl PluginKind {
 
     fn del(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            // Each is done, whatever fails of the others.
+            // Each runs, whatever fails in the others.
             Self::Everything => all([
                 bandwidth::del(request),
                 firewall::del(request, firewall::ConfigPlace::Inside),
@@ -194,7 +194,7 @@ impl PluginKind {
     }
 }
 
-/// What one call does not do, though a list of plugins could.
+/// What a list of plugins could do, but one call does not.
 fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
     match request.keys().get("sysctl") {
         None => Ok(()),
@@ -206,7 +206,7 @@ fn all<const N: usize>(outcomes: [Outcome<()>; N]) -> Outcome<()> {
     CniFailure::all(outcomes.into_iter().filter_map(Result::err).collect())
 }
 
-/// Commands that the configuration's version does not have yet are refused.
+/// Refuses commands that the configuration's version does not have yet.
 fn allowed(command: CniCommand, version: SpecVersion) -> Outcome<()> {
     let (name, since) = match command {
         CniCommand::Check => ("CHECK", SpecVersion::V0_4_0),

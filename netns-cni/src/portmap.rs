@@ -25,9 +25,9 @@ const UDP: u8 = 17;
 #[derive(Debug)]
 struct PortmapConfig {
     mappings: Vec<PortMapping>,
-    /// Whether the host itself by 127.0.0.1 and the container itself reach the ports.
+    /// Whether the host (at 127.0.0.1) and the container itself reach the ports.
     snat: bool,
-    /// Whether everybody is seen as the host.
+    /// Whether the container sees every client as the host.
     veil: bool,
 }
 
@@ -38,7 +38,7 @@ struct PortMapping {
     container_port: u16,
     protocol: u8,
     name: String,
-    /// The host's address, if not all of them are meant; `Some(None)` is all of one family.
+    /// The host's address, if not all of them; `Some(None)` means all of one family.
     host: Option<IpAddr>,
 }
 
@@ -68,7 +68,7 @@ impl PortmapConfig {
     }
 }
 
-/// Both are honoured by nftables, which the kernel asks beside iptables.
+/// Either is fine for nftables, whose rules the kernel applies beside those of iptables.
 fn is_backend(value: &Value) -> bool {
     matches!(value.as_str(), Some("iptables" | "nftables"))
 }
@@ -112,7 +112,7 @@ impl PortMapping {
     }
 }
 
-/// The container's addresses: the first of each family that the result has of its interface.
+/// The container's addresses: the first of each family that the result has for its interface.
 fn addresses(request: &PluginRequest, result: &AttachmentResult) -> Vec<IpAddr> {
     let is_its = |position: Option<u32>| {
         let interface = position.and_then(|position| result.interfaces.get(position as usize));
@@ -189,7 +189,7 @@ fn link_to(address: IpAddr) -> Outcome<Option<Link>> {
     }
 }
 
-/// Of UDP a connection that somebody goes on sending has no end, and would keep going where it went. That it does not is no
+/// A UDP flow never ends while somebody keeps sending, and would keep its old destination. Failing to remove its entry is no
 /// reason to fail.
 fn forget_connections(config: &PortmapConfig) {
     let ports: BTreeSet<u16> = config
@@ -220,7 +220,7 @@ fn forget_connections(config: &PortmapConfig) {
 pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
     let owner = ElementOwner::of(request);
     FilterTable::Inet.remove(&SETS, |comment| comment == owner.comment())?;
-    // What goes on sending would go on being answered from nowhere.
+    // A flow that goes on would keep going to a container that is gone.
     if let Ok(config) = PortmapConfig::read(request) {
         forget_connections(&config);
     }

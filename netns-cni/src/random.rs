@@ -1,4 +1,4 @@
-//! Numbers that nobody else chooses.
+//! Random numbers.
 
 use netns_core::MacAddress;
 use std::hash::{BuildHasher, Hasher, RandomState};

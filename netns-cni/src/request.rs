@@ -1,4 +1,4 @@
-//! What a plugin is asked to do: the environment and the configuration together.
+//! A request to a plugin: the environment and the configuration together.
 
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone)]
 pub(crate) struct PluginRequest {
     pub(crate) invocation: Invocation,
-    /// The configuration's version, in which results are written.
+    /// The configuration's version; results are written in it.
     pub(crate) version: SpecVersion,
     /// The network's name.
     pub(crate) network: String,
@@ -33,8 +33,7 @@ impl PluginRequest {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// Code 6 if it is no JSON object, 7 if the network has no name or none that it can have, 1 if the version is not
-    /// spoken.
+    /// Code 6 if it is no JSON object, 7 if the network has no name or an invalid one, 1 if the version is not supported.
     pub(crate) fn read(invocation: Invocation, input: Vec<u8>) -> Outcome<Self> {
         let decoding = |why: String| {
             CniFailure::new(FailureCode::Decoding, format!("the configuration on stdin: {why}"))
@@ -81,7 +80,7 @@ impl PluginRequest {
         };
         let is_same = previous.get("cniVersion").and_then(Value::as_str) == Some(self.version.as_str());
         let result = AttachmentResult::read("prevResult", previous)?;
-        // What it has that is not known here stays, if it is of this version.
+        // Unknown parts stay, if the result is of this version.
         Ok(if is_same { previous.clone() } else { result.json(self.version) })
     }
 

@@ -1,4 +1,4 @@
-//! `tuning`: settings of the container's namespace and of its interface, after a plugin that made that.
+//! `tuning`: settings of the container's namespace and interface, after a plugin that made the interface.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::keys::{ConfigKeys, wrong};
@@ -16,7 +16,7 @@ const PLUGIN: &str = "tuning";
 const PROMISCUOUS: u32 = 0x100;
 const ALL_MULTICAST: u32 = 0x200;
 
-/// What the configuration asks for; what is `None` stays.
+/// What the configuration asks for; `None` leaves a value as it is.
 #[derive(Debug, Default)]
 struct TuningConfig {
     settings: BTreeMap<String, String>,
@@ -27,7 +27,7 @@ struct TuningConfig {
 }
 
 impl TuningConfig {
-    /// By the configuration, `CNI_ARGS`, the capability `mac` and `args.cni`, of which the last counts.
+    /// From the configuration, `CNI_ARGS`, the capability `mac` and `args.cni`; the last one counts.
     fn read(request: &PluginRequest) -> Outcome<Self> {
         let keys = request.keys();
         let mut config = Self::default();
@@ -66,7 +66,7 @@ impl TuningConfig {
         }
         self.mac = keys.parse("mac")?.or(self.mac);
         self.mtu = keys.number("mtu")?.filter(|&mtu| mtu != 0).or(self.mtu);
-        // That it is to be off is the same as nothing, as with the reference.
+        // Off is the same as absent, as with the reference.
         self.promiscuous = keys.boolean("promisc")?.then_some(true).or(self.promiscuous);
         if keys.get("allmulti").is_some() {
             self.all_multicast = Some(keys.boolean("allmulti")?);
@@ -88,7 +88,7 @@ impl TuningConfig {
         self.mac.is_some() || self.mtu.is_some() || self.promiscuous.is_some() || self.all_multicast.is_some()
     }
 
-    /// What of it an interface has, and what is not as asked.
+    /// Compares an interface with the request: what it has, and what differs.
     fn fault(&self, link: &Link) -> Option<String> {
         let has = |flag: u32| link.flags & flag != 0;
         if self.mac.is_some_and(|mac| link.mac != Some(mac)) {
@@ -124,7 +124,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<Value> {
     match changed {
         Ok(link) => describe(&mut result, request, &link),
         Err(error) => {
-            // One request changes one thing after the other; what it came to is put back.
+            // The kernel applies a request step by step; what it did before the failure is put back.
             let undone = restore(&inside, name, record.lines()).err();
             let removed = record.remove().err().map(CniFailure::from);
             attachments::tidy(&request.network);
@@ -134,7 +134,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<Value> {
     Ok(result)
 }
 
-/// The interface in the result is as it is by now.
+/// Updates the interface in the result.
 fn describe(result: &mut Value, request: &PluginRequest, link: &Link) {
     for interface in result["interfaces"].as_array_mut().into_iter().flatten() {
         let is_inside = interface["sandbox"].as_str().is_some_and(|sandbox| !sandbox.is_empty());
@@ -147,7 +147,7 @@ fn describe(result: &mut Value, request: &PluginRequest, link: &Link) {
     }
 }
 
-/// A line for each change: what is changed, what it was, and what it becomes.
+/// A line for each change: what is changed, its earlier value, and the new one.
 fn lines(config: &TuningConfig, before: &Link) -> Vec<Line> {
     let number = |on: bool| u32::from(on);
     let flag = |flag: u32| u32::from(before.flags & flag != 0);
@@ -163,7 +163,7 @@ fn lines(config: &TuningConfig, before: &Link) -> Vec<Line> {
     lines
 }
 
-/// Puts back what is still as it was written.
+/// Restores the values that are still as they were written.
 fn restore(inside: &Namespace, name: IfName, lines: &[Line]) -> Outcome<()> {
     let mut socket = RouteSocket::open_in(inside)?;
     let Some(now) = container::find_link(&mut socket, name)? else { return Ok(()) };
@@ -186,7 +186,7 @@ fn on(line: &Line) -> Option<bool> {
     line.parse::<u32>(0).map(|number| number != 0)
 }
 
-/// Puts the interface back as it was, where there is still one.
+/// Restores the interface, if it still exists.
 pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
     let inside = container::find(request)?;
     let record = attachments::find(request, PLUGIN)?;
@@ -224,7 +224,7 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     }
 }
 
-/// Forgets what belongs to no attachment: their interfaces are gone.
+/// Forgets records that belong to no attachment: their interfaces are gone.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     let valid = request.valid_attachments()?;
     let mut failures = Vec::new();

@@ -1,4 +1,4 @@
-//! The versions of the specification that are spoken.
+//! The supported versions of the specification.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! `netns clean`: removes what a run left that was kept or killed, and nothing else.
+//! `netns clean`: removes what a kept or killed run left, and nothing else.
 
 use crate::failure::Failure;
 use crate::messages::say;
@@ -45,7 +45,7 @@ fn take_down(record: RecordFile) -> Result<(), Failure> {
     let Some(lab) = HeldLab::left_by(record)? else { return Ok(()) };
     let done = lab.down(&mut |_| ControlFlow::Continue(()))?;
     let removed = |is_of_kind: fn(&Change) -> Option<&str>| {
-        // What was tried twice was removed once.
+        // Something that was tried twice was removed once.
         let mut seen = HashSet::new();
         let names = done.changes.iter().filter_map(is_of_kind).filter(|name| seen.insert(*name));
         names.collect::<Vec<&str>>()
@@ -78,7 +78,7 @@ struct Cleaner {
 }
 
 impl Cleaner {
-    /// Removes what is there of it, and reports each thing.
+    /// Removes what is left of it, and reports each thing.
     fn remove(&mut self, state: &RunBefore) -> Result<(), Failure> {
         self.remove_links(&state.links)?;
         if let Some(barrier) = &state.barrier {

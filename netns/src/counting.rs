@@ -1,4 +1,4 @@
-//! What counts what passes: the eBPF program, or the kernel alone where it runs no program for us.
+//! What counts: the eBPF program, or the kernel alone where it refuses the program.
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
@@ -7,12 +7,12 @@ use netns_core::tc::{self, Direction, Filter};
 use netns_core::{ErrorKind, RouteSocket};
 use netns_ebpf::{Monitor, MonitorOptions};
 
-/// What counts.
+/// What does the counting.
 #[derive(Debug)]
 pub(crate) enum Counting {
     /// The eBPF program on the ports.
     Program(Box<Monitor>),
-    /// The kernel alone, in the statistics of its ports: it refused the program.
+    /// The kernel alone, in its port statistics: it refused the program.
     Kernel {
         /// Why, in a sentence.
         why: String,
@@ -20,13 +20,13 @@ pub(crate) enum Counting {
 }
 
 impl Counting {
-    /// How the second is reported, as the end of a sentence.
+    /// How [`Self::Kernel`] is reported, as the end of a sentence.
     pub(crate) const INSTEAD: &str = "the kernel's port statistics in place of the program's counters";
 
-    /// Loads the program, and tries in the namespace of `probe`, which is thrown away, whether it can be put onto a port.
+    /// Loads the program, and tries in the throw-away namespace of `probe` whether it can be attached to a port.
     ///
-    /// Where the kernel refuses, for whatever reason, its own statistics will do, unless an option was given that takes the
-    /// program: `needs`. Mistakes of ours, and file descriptors that ran out, are errors in any case.
+    /// Where the kernel refuses, for whatever reason, its own statistics will do, unless an option that takes the program
+    /// was given (`needs`). Our own mistakes, and running out of file descriptors, are errors in any case.
     pub(crate) fn decide(
         options: &MonitorOptions,
         needs: Option<&str>,
@@ -55,9 +55,8 @@ impl Counting {
     }
 }
 
-/// Whether the kernel can keep frames from getting past the program; tried in the namespace of `probe`, which is thrown
-/// away. Where it cannot, what is enforced holds against everybody but root inside who knows this way, and a warning says
-/// so.
+/// Whether the kernel can keep frames from getting past the program; tried in the throw-away namespace of `probe`. Where
+/// it cannot, enforcement holds against everybody except root inside a namespace who uses this way, and a warning says so.
 pub(crate) fn can_bar(probe: Option<&RouteSocket>) -> bool {
     let Some(probe) = probe else { return true };
     let tried = probe.namespace().and_then(|namespace| {
@@ -70,7 +69,7 @@ pub(crate) fn can_bar(probe: Option<&RouteSocket>) -> bool {
             ));
             false
         }
-        // Any other refusal is for the real one to report.
+        // The real attempt reports any other refusal.
         _ => true,
     }
 }

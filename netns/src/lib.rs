@@ -1,7 +1,7 @@
-//! The command line: `netns` where it is installed, `cargo xtask` in a clone. One file a subcommand; what they do is the
-//! libraries' work.
+//! The command line: `netns` where it is installed, `cargo xtask` in a clone. Each subcommand has a file; the libraries do
+//! the work.
 //!
-//! This library is the program, and no interface to build on: [`main`] for those two, and what commands share.
+//! This library is the program, not an interface to build on: [`main`] for those two, and what commands share.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -42,15 +42,15 @@ use std::process::ExitCode;
 pub use failure::Failure;
 pub use program::Program;
 
-/// Does what a command line says, and prints what went wrong; the exit code of the process.
+/// Runs a command line, prints what went wrong, and returns the exit code of the process.
 ///
-/// The first argument is the program's name. The process's log is set up, so this can be called once.
+/// The first argument is the program's name. This sets up the process's log, so it can be called only once.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) -> ExitCode {
     name::set(program.name);
-    // Clap's description of all commands takes longer to make than most of `ip`'s words to do.
+    // Building clap's description of all commands takes longer than most of `ip`'s commands.
     let command = LazyCell::new(|| {
         let ours = cli::command().name(program.name).bin_name(program.name);
-        // Adding commands that are derived brings their type's description along.
+        // Adding derived commands also takes over the description of their type.
         let about = ours.get_about().cloned().unwrap_or_default();
         (program.commands)(ours).about(about)
     });
@@ -77,7 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, program: &Program) ->
     ended(done)
 }
 
-/// Prints what went wrong, if anything; the exit code of the process.
+/// Prints what went wrong, if anything, and returns the exit code of the process.
 fn ended(done: Result<ExitCode, Failure>) -> ExitCode {
     match done {
         Ok(code) => code,

@@ -1,4 +1,4 @@
-//! The program `netns`. All of it is in the library, since `netns` has the same commands.
+//! The program `netns`. Everything is in the library, since `cargo xtask` has the same commands.
 #![forbid(unsafe_code)]
 
 use netns::Program;

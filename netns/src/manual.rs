@@ -1,4 +1,4 @@
-//! `netns completions` and `netns man`: made from the definitions of the arguments.
+//! `netns completions` and `netns man`, generated from the definitions of the arguments.
 
 use crate::failure::Failure;
 use crate::name::NETNS;
@@ -19,7 +19,7 @@ pub(crate) struct CompletionsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
-    /// The folder to write to; it is made if it is not there.
+    /// The folder to write to; it is created if it does not exist.
     #[arg(value_hint = ValueHint::DirPath)]
     folder: PathBuf,
 }
@@ -30,7 +30,7 @@ pub(crate) fn completions(
 ) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     generate(arguments.shell, command, NETNS, &mut script);
-    // What is there only the machine knows.
+    // Only the machine knows which objects there are.
     match arguments.shell {
         Shell::Bash => script.extend(include_bytes!("completions/names.bash")),
         Shell::Zsh => script.extend(include_bytes!("completions/names.zsh")),

@@ -1,4 +1,4 @@
-//! What the log has to say: on stderr, except while the live view has the screen; then it is kept for the view.
+//! Log messages: they go to stderr, except while the live view has the screen; then they are kept for the view.
 
 use crate::outlet::Outlet;
 use crate::output::shown;
@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Says something on stderr. Where that is gone nobody misses it; `eprintln!` would panic, and what was made would stay.
+/// Prints a message on stderr. If stderr is gone, that is no error; `eprintln!` would panic, and what was made would stay.
 pub fn say(line: fmt::Arguments<'_>) {
     let text = line.to_string();
     let _ = writeln!(io::stderr(), "{}", shown(text.as_bytes()).unwrap_or(text));
@@ -43,7 +43,7 @@ impl Write for MessageSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *kept() {
             None => match &mut *aside() {
-                // What cannot be written any more is missed by nobody.
+                // If stderr is gone nobody misses the message.
                 Some(outlet) => outlet.write_all(bytes).and_then(|()| outlet.flush())?,
                 None => match shown(bytes) {
                     Some(text) => io::stderr().write_all(text.as_bytes())?,
@@ -73,7 +73,7 @@ fn aside() -> MutexGuard<'static, Option<Outlet>> {
     ASIDE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While there is one, who logs something does not wait until it is read: see [`crate::outlet`].
+/// While one exists, logging does not wait for a reader: see [`crate::outlet`].
 #[derive(Debug)]
 pub(crate) struct Aside(());
 
@@ -87,7 +87,7 @@ impl Aside {
     #[expect(clippy::unused_self, reason = "there is one while this is held")]
     pub(crate) fn end(self, is_stopped: impl Fn() -> bool) {
         if let Some(outlet) = aside().take() {
-            // Where stderr is gone nobody misses it.
+            // If stderr is gone nobody misses the message.
             let _ = outlet.finish(is_stopped);
         }
     }
@@ -99,7 +99,7 @@ impl Drop for Aside {
     }
 }
 
-/// Keeps messages until it is dropped; then those that are kept go to stderr.
+/// Keeps messages until it is dropped; then they go to stderr.
 #[derive(Debug)]
 pub(crate) struct Keep(());
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// What a program is called where nobody has said.
+/// The program's name unless it was set.
 pub(crate) const NETNS: &str = "netns";
 
 static NAME: OnceLock<&str> = OnceLock::new();
@@ -12,7 +12,7 @@ pub(crate) fn set(name: &'static str) {
     NAME.get_or_init(|| name);
 }
 
-/// What people type to run this program.
+/// What users type to run this program.
 pub(crate) fn name() -> &'static str {
     NAME.get().copied().unwrap_or(NETNS)
 }

@@ -1,15 +1,15 @@
-//! A namespace as it is given on the command line: by its name, a process in it, or a path.
+//! A namespace on the command line: its name, a process in it, or a path.
 
 use netns_core::{ErrorKind, Namespace};
 
-/// What stands for a namespace.
+/// How the user named a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NamespaceWord {
-    /// A name, as `ip netns` has them.
+    /// A name, as in `ip netns`.
     Named(String),
-    /// The number of a process in it.
+    /// The pid of a process in it.
     Process(u32),
-    /// A path, such as `/proc/PID/ns/net` or a mount of an engine.
+    /// A path, such as `/proc/PID/ns/net` or a container engine's mount.
     Path(String),
 }
 
@@ -28,7 +28,7 @@ impl NamespaceWord {
         }
     }
 
-    /// The name, if it is one: by that it is found again when no process is in it any more.
+    /// The name, if it was given by name: a name still leads there when the last process in it has ended.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Named(name) => Some(name),
@@ -36,7 +36,7 @@ impl NamespaceWord {
         }
     }
 
-    /// The words before a command that is to run in there.
+    /// What to write before a command so that it runs in there.
     pub(crate) fn command(&self, word: impl Fn(&str) -> String) -> String {
         match self {
             Self::Named(name) => format!("ip netns exec {} ", word(name)),

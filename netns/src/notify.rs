@@ -1,4 +1,4 @@
-//! Reports to systemd when a service (`Type=notify`) does what it is for, so that what is ordered after it starts then.
+//! Reports to systemd that a service (`Type=notify`) is ready, so that units ordered after it start then.
 
 use crate::messages::say;
 use std::env;
@@ -11,18 +11,18 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// The variable that names the socket: <https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// From now on it does. Outside of a service there is nobody to report to.
+/// Reports readiness. Outside a service there is nobody to report to.
 pub(crate) fn ready() {
     let Some(socket) = env::var_os(SOCKET) else { return };
     if let Err(error) = send(&socket, b"READY=1\n") {
-        // The service goes on; systemd will say that the report did not come.
+        // The service goes on; systemd reports that the notice did not come.
         say(format_args!("warning: report to {SOCKET} {}: {error}", socket.display()));
     }
 }
 
 fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
     let address = match socket.as_bytes() {
-        // Of the abstract namespace, which has no files.
+        // In the abstract namespace, which has no files.
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
     };

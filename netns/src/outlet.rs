@@ -1,8 +1,8 @@
-//! Where lines go while something is watched: to somebody who may not read them.
+//! Where lines go while something is watched: to a reader that may not read them.
 //!
-//! A pipe that nobody reads is full after 64 KiB, and a write to it waits. A watcher that waits hears no signal,
-//! judges no port that comes and restores no enforcement. So a thread writes and waits, and the watcher goes on: while a
-//! lot is waiting, readings are left out, and in the end other lines too.
+//! A pipe that nobody reads is full after 64 KiB, and a write to it blocks. A watcher that blocks notices no signal,
+//! judges no new port and restores no enforcement. So a thread writes and waits, and the watcher goes on: while much is
+//! waiting, readings are left out, and in the end other lines too.
 
 use crate::output::shown;
 use std::fs::File;
@@ -12,16 +12,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So much may wait before readings are left out.
+/// How much may wait before readings are left out.
 const BACKLOG: usize = 1 << 20;
-/// So much may wait before every line is left out.
+/// How much may wait before every line is left out.
 const LIMIT: usize = 16 << 20;
-/// How long the reader has for what is waiting after a request to stop.
+/// How long, after a request to stop, the reader has for what is waiting.
 const GRACE: Duration = Duration::from_millis(200);
 /// How long a request to stop may go unnoticed meanwhile.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Collects what is written until it is flushed, and gives that to the thread.
+/// Collects what is written until it is flushed, then hands it to the thread.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     line: Vec<u8>,
@@ -39,7 +39,7 @@ struct Queue {
     bytes: Vec<u8>,
     /// Whether the thread is writing what it took.
     is_writing: bool,
-    /// How many lines were left out since that was last asked.
+    /// How many lines were left out since the last query.
     left_out: u64,
     /// Why nothing can be written any more.
     error: Option<io::Error>,
@@ -48,11 +48,11 @@ struct Queue {
 
 impl SharedOutlet {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Each change of it is complete.
+        // Every change leaves it consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, until nothing comes any more or it cannot be written.
+    /// Writes what arrives until the end, or until it cannot be written.
     fn write_to(&self, mut out: File) {
         let mut queue = self.lock();
         loop {
@@ -79,7 +79,7 @@ impl SharedOutlet {
 }
 
 impl Outlet {
-    /// Begins to write to `out`, into which nobody else writes until [`Self::finish`].
+    /// Begins to write to `out`. Nobody else may write to it until [`Self::finish`].
     pub(crate) fn new(out: &impl AsFd) -> io::Result<Self> {
         let out = File::from(out.as_fd().try_clone_to_owned()?);
         let shared = Arc::new(SharedOutlet::default());
@@ -88,18 +88,18 @@ impl Outlet {
         Ok(Self { line: Vec::new(), shared })
     }
 
-    /// Whether so much is waiting to be read that a reading is to be left out.
+    /// Whether so much is waiting that a reading must be left out.
     pub(crate) fn is_behind(&self) -> bool {
         self.shared.lock().bytes.len() > BACKLOG
     }
 
-    /// How many lines were left out since the last call, if there is room again to say so.
+    /// How many lines were left out since the last call, once there is room again to report it.
     pub(crate) fn left_out(&self) -> u64 {
         let mut queue = self.shared.lock();
         if queue.bytes.len() > BACKLOG { 0 } else { std::mem::take(&mut queue.left_out) }
     }
 
-    /// Waits until everything is written, or `is_stopped` and the reader still does not read.
+    /// Waits until everything is written, or until `is_stopped` if the reader still does not read.
     pub(crate) fn finish(mut self, is_stopped: impl Fn() -> bool) -> io::Result<()> {
         self.flush()?;
         let mut deadline = None;
@@ -142,7 +142,7 @@ impl Write for Outlet {
 }
 
 impl Drop for Outlet {
-    /// The thread ends when it has written what is waiting. One that waits for a reader ends with the process.
+    /// The thread ends when it has written what is waiting. A thread that waits for a reader ends with the process.
     fn drop(&mut self) {
         self.shared.lock().is_closed = true;
         self.shared.changed.notify_all();
@@ -187,7 +187,7 @@ mod tests {
         }
         assert!(outlet.is_behind() && outlet.left_out() == 0);
         assert!(outlet.shared.lock().bytes.len() <= LIMIT);
-        // It is read again: what was left out is said.
+        // It is read again: what was left out is reported.
         let read = thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         while outlet.shared.lock().bytes.len() > BACKLOG {
             thread::sleep(Duration::from_millis(1));

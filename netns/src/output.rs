@@ -37,29 +37,29 @@ fn json_text(out: &mut impl Write, mut text: String) -> io::Result<()> {
     out.flush()
 }
 
-/// stdout, flushed line by line even into a pipe. A reader who has had enough (`| head`) is no error: the command does
-/// what it is to do, and its exit code says how that went.
+/// stdout, flushed line by line even into a pipe. A reader that goes away (`| head`) is no error: the command finishes
+/// its work, and its exit code says how that went.
 #[must_use]
 pub fn stdout() -> Printer {
     Printer { is_patient: true, ..stream() }
 }
 
-/// stdout of a command that has no end of its own: that its reader is gone ends it.
+/// stdout of a command that runs until it is stopped: it ends when its reader goes away.
 pub(crate) fn stream() -> Printer {
     Printer { out: io::stdout().lock(), is_patient: false, is_raw: false, is_gone: false }
 }
 
-/// stdout for what others wrote, which goes into a pipe as it is, and to a terminal like everything else.
+/// stdout for text that others wrote: unchanged into a pipe, with control characters escaped on a terminal.
 pub(crate) fn copy() -> Printer {
     Printer { is_raw: !io::stdout().is_terminal(), ..stdout() }
 }
 
-/// stdout, with control characters shown and not sent: links, namespaces and files have names that others chose, and a
-/// terminal obeys what is in them. Line feeds and tabs are ours.
+/// stdout, with control characters escaped: other people choose the names of links, namespaces and files, and a
+/// terminal would obey what is in them. Line feeds and tabs pass: they are ours.
 #[derive(Debug)]
 pub struct Printer {
     out: StdoutLock<'static>,
-    /// Whether a reader who is gone is no error.
+    /// Whether a reader that went away is no error.
     is_patient: bool,
     is_raw: bool,
     is_gone: bool,
@@ -77,7 +77,7 @@ impl Printer {
     }
 }
 
-/// What is written there is not looked at.
+/// Writes the bytes unchecked.
 impl AsFd for Printer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.out.as_fd()
@@ -103,7 +103,7 @@ impl Write for Printer {
     }
 }
 
-/// The text with its control characters shown, `\x1b` say; `None` if it has none. What is not UTF-8 is shown so, too.
+/// The text with its control characters escaped (`\x1b`); `None` if it has none. Bytes that are not UTF-8 are escaped too.
 pub(crate) fn shown(bytes: &[u8]) -> Option<String> {
     let is_plain = |letter: char| !letter.is_control() || matches!(letter, '\n' | '\t');
     if std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_plain)) {
@@ -130,7 +130,7 @@ pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds with one digit behind the point, for people.
+/// Milliseconds with one decimal digit, for people.
 pub(crate) fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }

@@ -30,7 +30,7 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
     let (mut outcomes, mut written) = (Vec::new(), Ok(()));
     ping_each(&namespace, &request, |outcome| {
         if !arguments.json {
-            written = tell(&mut out, address, outcomes.len() + 1, &outcome);
+            written = print_outcome(&mut out, address, outcomes.len() + 1, &outcome);
         }
         outcomes.push(outcome);
         if stop.requested() || written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -45,8 +45,13 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
     if report.all_received() { Ok(ExitCode::SUCCESS) } else { Err(Failure::Verdict) }
 }
 
-/// One request, as soon as it is known what became of it.
-fn tell(out: &mut impl Write, address: IpAddr, number: usize, outcome: &PingOutcome) -> io::Result<()> {
+/// Prints the outcome of one request as soon as it is known.
+fn print_outcome(
+    out: &mut impl Write,
+    address: IpAddr,
+    number: usize,
+    outcome: &PingOutcome,
+) -> io::Result<()> {
     match outcome {
         PingOutcome::Reply(time) => {
             let time = time.as_secs_f64() * 1e3;

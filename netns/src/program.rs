@@ -5,10 +5,10 @@ use crate::name::NETNS;
 use clap::ArgMatches;
 use std::process::ExitCode;
 
-/// A program with our commands: `netns`, or another one that has commands of its own beside them.
+/// A program with our commands: `netns`, or another one that also has commands of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    /// What people type to run it; help and messages call it so.
+    /// What users type to run it; help and messages use this name.
     pub name: &'static str,
     /// Adds its own commands to ours.
     pub commands: fn(clap::Command) -> clap::Command,
@@ -17,6 +17,6 @@ pub struct Program {
 }
 
 impl Program {
-    /// The one that people install.
+    /// The installed program.
     pub const NETNS: Self = Self { name: NETNS, commands: |command| command, run: |_| None };
 }

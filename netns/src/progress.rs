@@ -1,14 +1,14 @@
-//! How far something is that takes long: a line on a terminal, written over again and again.
+//! Progress of something that takes long: one line on a terminal, overwritten again and again.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// How often the line is written anew: a terminal is slower than the kernel.
+/// How often the line is rewritten: a terminal is slower than the kernel.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// The bar's columns.
 const COLUMNS: usize = 32;
 
-/// A line on stderr, if that is a terminal; it is gone when this is dropped.
+/// A line on stderr, if that is a terminal; it is erased when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     is_wanted: bool,
@@ -27,7 +27,7 @@ impl ProgressLine {
         }
     }
 
-    /// Shows what is being done, of which there is no saying how far it is.
+    /// Shows what is being done, where progress cannot be measured.
     pub(crate) fn say(&mut self, what: &str) {
         if self.is_wanted {
             self.write(what);

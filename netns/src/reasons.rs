@@ -1,4 +1,4 @@
-//! `netns reasons`: what the words mean by which frames are counted that may not be sent.
+//! `netns reasons`: what the reasons mean by which violations are counted.
 
 use crate::failure::Failure;
 use crate::output::{json_pretty, stdout};
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReasonsArguments {
-    /// The words [default: all].
+    /// The reasons [default: all].
     #[arg(value_name = "REASON", value_parser = words(), hide_possible_values = true)]
     reasons: Vec<Reason>,
     /// One JSON object.
@@ -19,7 +19,7 @@ pub(crate) struct ReasonsArguments {
     json: bool,
 }
 
-/// Each word with its meaning, which some shells show beside it.
+/// Each reason with its meaning, which some shells show beside it.
 fn words() -> impl TypedValueParser<Value = Reason> {
     let word = |reason: &Reason| PossibleValue::new(reason.name()).help(reason.description());
     PossibleValuesParser::new(Reason::ALL.iter().map(word))

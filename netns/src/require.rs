@@ -1,4 +1,4 @@
-//! The rights that a command takes, looked at before anything is made.
+//! The rights that a command takes, checked before anything is made.
 
 use crate::failure::Failure;
 use crate::rights;

@@ -1,20 +1,20 @@
-//! What to say of rights that are missing.
+//! Messages about missing rights.
 
 use crate::name;
 use netns_core::{Cause, ErrorKind, SystemCall, is_in_initial_user_namespace, is_network_foreign};
 use std::fs;
 
-/// Root of a user namespace without a network namespace of its own.
+/// For the root of a user namespace that has no network namespace of its own.
 const FOREIGN: &str = "this network namespace belongs to another user namespace, where the capabilities of this one do \
      not count: run it as root there, or in a network namespace of its own (unshare --net)";
-/// Root of a user namespace where names and records cannot be made.
+/// For the root of a user namespace that cannot make names and records.
 const RUN: &str = "; names and records are kept in /run, which the root of a user namespace can write to and mount in only \
      if it is its own (unshare --mount, then mount -t tmpfs run /run)";
 
-/// What of its rights a command misses, and what would help.
+/// Which rights a command lacks, and what would help.
 pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
     let names = missing.join(", ");
-    // A user without any capability is better helped by root.
+    // A user without any capability needs root.
     if is_root() && is_network_foreign().unwrap_or(false) {
         format!("takes {names}; {FOREIGN}")
     } else if is_root() {
@@ -27,7 +27,7 @@ pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
     }
 }
 
-/// Why a user namespace does not help a process that has not the rights.
+/// Why a user namespace does not help a process that lacks the rights.
 pub(crate) fn no_user_namespace(error: &netns_core::Error) -> String {
     let why = match error.kind() {
         ErrorKind::Exhausted => ": the limit user.max_user_namespaces is reached",
@@ -36,10 +36,10 @@ pub(crate) fn no_user_namespace(error: &netns_core::Error) -> String {
     format!("a user namespace, which would do too, cannot be made: {error}{why}")
 }
 
-/// What would help against a refusal, to be said behind it.
+/// What would help against a refusal, to be printed after it.
 pub(crate) fn hint(error: &netns_core::Error) -> &'static str {
     match error.cause() {
-        // It was refused for want of a capability, and names it.
+        // The error already names the capability that was missing.
         _ if error.missing_capability().is_some() => {
             if is_root() {
                 ""
@@ -52,7 +52,7 @@ pub(crate) fn hint(error: &netns_core::Error) -> &'static str {
         {
             of_run_folder()
         }
-        // The kernel speaks of a device.
+        // The kernel's own words are about a device.
         Cause::System { call: SystemCall::Unshare, error }
             if error.kind() == std::io::ErrorKind::StorageFull =>
         {

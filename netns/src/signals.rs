@@ -8,16 +8,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Those whose default is to end the process at once, and would leave all that it made behind: requests to stop
-/// ([signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html)). Not those that say that the process itself is
-/// broken (SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGABRT, SIGTRAP, SIGSYS), nor SIGPIPE, which writing reports as an error.
+/// Signals whose default action ends the process at once and would leave behind what it made: requests to stop
+/// ([signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html)). Not those that mean that the process itself is
+/// broken (SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGABRT, SIGTRAP, SIGSYS), nor SIGPIPE, which a write reports as an error.
 const DEADLY: [c_int; 14] = [
     SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGVTALRM, SIGPROF, SIGIO, SIGXCPU, SIGXFSZ,
     SIGPWR, SIGSTKFLT,
 ];
-/// The power fails: signal-hook has no name for it. <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/signal.h>
+/// Power failure: signal-hook has no name for it. <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/signal.h>
 const SIGPWR: c_int = 30;
-/// Nobody sends it but people.
+/// Only people send it.
 const SIGSTKFLT: c_int = 16;
 /// Real-time signals are deadly too. The C library keeps the first for itself and refuses them: glibc two, musl three.
 const REAL_TIME: std::ops::RangeInclusive<c_int> = 34..=64;
@@ -27,7 +27,7 @@ const REAL_TIME: std::ops::RangeInclusive<c_int> = 34..=64;
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on signals that would end the process at once are requests to stop, instead of deadly.
+    /// From now on, signals that would end the process at once are requests to stop.
     ///
     /// # Errors
     /// `sigaction(2)` refused.
@@ -45,7 +45,7 @@ impl Stop {
         Ok(Self(flag))
     }
 
-    /// Whether one has come.
+    /// Whether one has arrived.
     #[must_use]
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)

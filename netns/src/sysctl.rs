@@ -12,16 +12,16 @@ use std::process::ExitCode;
     after_help = "Example: netns sysctl -n ns1 net.ipv4.ip_forward=1\n\nExit codes: 0 fine, 1 wrong usage, 2 the kernel refused."
 )]
 pub(crate) struct SysctlArguments {
-    /// Of this named namespace [default: this one].
+    /// The named namespace [default: this one].
     #[arg(short = 'n', long, value_name = "NS")]
     netns: Option<String>,
-    /// Changes nothing, and is there because `sysctl` has it.
+    /// No effect; accepted because `sysctl` has it.
     #[arg(short, long)]
     write: bool,
-    /// Print nothing of what is written.
+    /// Do not print what is written.
     #[arg(short, long)]
     quiet: bool,
-    /// A setting to read, or SETTING=VALUE to write. A dot in a link's name is a slash:
+    /// A setting to read, or SETTING=VALUE to write. Write a dot in a link's name as a slash:
     /// net.ipv4.conf.eth0/5.forwarding.
     #[arg(required = true, value_name = "KEY[=VALUE]")]
     settings: Vec<String>,
@@ -47,14 +47,14 @@ pub(crate) fn sysctl(arguments: &SysctlArguments) -> Result<ExitCode, Failure> {
             None => sysctl::get(&namespace, &path)?,
         };
         if !(arguments.quiet && setting.contains('=')) {
-            // As `sysctl` has it.
+            // As `sysctl` prints it.
             writeln!(out, "{key} = {value}")?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The path below /proc/sys, as `sysctl` makes it: where a key begins with dots, its slashes are dots of names.
+/// The path below /proc/sys, as `sysctl` forms it: in a key separated by dots, slashes stand for dots in names.
 fn path(key: &str) -> String {
     let turn = |letter| match letter {
         '.' => '/',

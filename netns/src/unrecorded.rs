@@ -1,5 +1,5 @@
-//! What looks like ours and is on no record: a record was torn, or somebody removed it. It may be another's, so it is left
-//! alone; how to remove it is reported.
+//! What looks like ours and is not on record: a record was torn, or somebody removed it. It may belong to somebody else, so
+//! it is left alone, and the commands that remove it are printed.
 
 use crate::failure::Failure;
 use crate::messages::say;
@@ -14,14 +14,14 @@ use netns_topology::{Lab, Record};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// What records of this machine speak of, and living processes have.
+/// What this machine's records name, and what living processes hold.
 struct Accounted {
     programs: HashSet<u32>,
     barriers: HashSet<String>,
 }
 
 impl Accounted {
-    /// Records that cannot be read count as none: what they speak of is reported and left alone.
+    /// Records that cannot be read count as missing: what they name is reported and left alone.
     fn find() -> Result<Self, Failure> {
         let (mut programs, mut barriers) = (programs_of_processes(), HashSet::new());
         for path in JournalFile::list(Path::new(JournalFile::FOLDER))? {
@@ -41,8 +41,8 @@ impl Accounted {
     }
 }
 
-/// Reports what is in `host` on a bridge and its ports, or on all bridges and ports, of which nothing is known, with the
-/// commands that remove it.
+/// Reports what is in `host` on a bridge and its ports, or on all bridges and ports, and is not known, with the commands
+/// that remove it.
 ///
 /// # Errors
 /// [`Failure::Kernel`] if there is something.
@@ -60,7 +60,7 @@ pub(crate) fn report(
     let known = Accounted::find()?;
     let inside = netns.map_or_else(String::new, |netns| netns.command(|text| word(text, "NAME")));
     let mut found = 0;
-    // Before the programs, without which a barrier would stop everything.
+    // Before the programs: without them a barrier would stop everything.
     for name in barrier::names(host)?.into_iter().filter(|name| !known.barriers.contains(name)) {
         let Some(barrier) = Barrier::open(host, &name, 0)? else { continue };
         let ports: HashSet<u32> = barrier.known_ports().collect();
@@ -119,7 +119,7 @@ pub(crate) fn report(
     ))
 }
 
-/// The command that takes back what a barrier changed of a link, if it is so now.
+/// The command that undoes a barrier's change to a link, if the change is in effect.
 fn setting(link: &Link) -> Option<String> {
     let device = word(link.name.as_str(), &format!("if{}", link.index));
     if link.bridge().and_then(|options| options.no_linklocal_learn) == Some(true) {
@@ -129,7 +129,7 @@ fn setting(link: &Link) -> Option<String> {
     Some(format!("ip link set {device} type bridge_slave group_fwd_mask {:#x}", mask & !FORWARDED))
 }
 
-/// A name that a shell and a terminal take for nothing else, or what stands for it.
+/// A name that neither a shell nor a terminal misreads, or a placeholder.
 fn word(name: &str, otherwise: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@/".contains(&byte);
     if name.bytes().all(is_plain) && !name.starts_with('-') { name } else { otherwise }.to_owned()

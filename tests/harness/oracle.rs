@@ -44,6 +44,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("dhclient", "isc-dhcp-client"),
     ("dhcpcd", "dhcpcd-base"),
     ("traceroute", "traceroute"),
+    ("curl", "curl"),
     ("systemd-analyze", "systemd"),
 ];
 /// Debian's `PATH` of root; a user's lacks `sbin`.

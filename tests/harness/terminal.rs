@@ -7,7 +7,7 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Terminal {
     socket: &'static str,
-    /// How it was, as `stty -g` tells it.
+    /// The earlier state, from `stty -g`.
     modes: String,
 }
 
@@ -41,13 +41,13 @@ impl Terminal {
         tmux
     }
 
-    fn tell(&self, format: &str) -> String {
+    fn display(&self, format: &str) -> String {
         run(self.tmux().args(["display-message", "-p", "-t", "0", format])).trim_end().to_owned()
     }
 
     /// What the kernel does with what is typed and written.
     fn modes(&self) -> String {
-        run(Command::new("stty").args(["-g", "-F", &self.tell("#{pane_tty}")]))
+        run(Command::new("stty").args(["-g", "-F", &self.display("#{pane_tty}")]))
     }
 
     /// Presses keys, by their names in tmux.
@@ -97,7 +97,7 @@ impl Terminal {
     /// Whether a program has the other screen, which full-screen programs draw on.
     #[must_use]
     pub fn is_taken(&self) -> bool {
-        self.tell("#{alternate_on}") == "1"
+        self.display("#{alternate_on}") == "1"
     }
 
     /// Checks that a program which took it gave it back as it was: its modes, its own screen, and the cursor.
@@ -106,11 +106,11 @@ impl Terminal {
     /// If it is not so.
     pub fn assert_given_back(&self) {
         assert!(!self.is_taken(), "it still has the other screen");
-        assert_eq!(self.tell("#{cursor_flag}"), "1", "the cursor is hidden");
+        assert_eq!(self.display("#{cursor_flag}"), "1", "the cursor is hidden");
         assert_eq!(self.modes(), self.modes, "it is in another mode");
     }
 
-    /// Takes it away, as whoever closes a window does: what runs in it is told by SIGHUP, and can write no more.
+    /// Removes it, as closing a window does: what runs in it gets SIGHUP, and can write no more.
     ///
     /// # Panics
     /// If tmux fails.
@@ -124,7 +124,7 @@ impl Terminal {
     /// If it runs none.
     #[must_use]
     pub fn child(&self) -> u32 {
-        let shell = self.tell("#{pane_pid}");
+        let shell = self.display("#{pane_pid}");
         let path = format!("/proc/{shell}/task/{shell}/children");
         let children = std::fs::read_to_string(path).unwrap();
         children.split_whitespace().next().expect("a child").parse().unwrap()

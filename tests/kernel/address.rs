@@ -1,4 +1,4 @@
-//! Addresses, told by `ip -j addr`.
+//! Addresses, checked with `ip -j addr`.
 
 use crate::{ip_address, net};
 use netns_core::address::{self, Address, Scope};

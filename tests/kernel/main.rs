@@ -1,4 +1,4 @@
-//! Integration tests on the real kernel: what the library does, told by `ip`, `bridge`, `tc` and `ping`.
+//! Integration tests on the real kernel: what the library does, checked with `ip`, `bridge`, `tc` and `ping`.
 //!
 //! Every test has a "host" of its own (`tests::in_host`), so they run beside each other and leave nothing.
 

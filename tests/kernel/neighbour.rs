@@ -1,4 +1,4 @@
-//! Neighbours and forwarding entries, told by `ip -j neigh` and `bridge -j fdb`.
+//! Neighbours and forwarding entries, checked with `ip -j neigh` and `bridge -j fdb`.
 
 use crate::{index, ip_address, mac_address};
 use netns_core::neighbour::{self, FdbEntry, Neighbour, Protocol};

@@ -1,4 +1,4 @@
-//! Routes, told by `ip -j route`.
+//! Routes, checked with `ip -j route`.
 
 use crate::{ip_address, net};
 use netns_core::route::{self, Preference, Protocol, Route, RouteKind, Scope};

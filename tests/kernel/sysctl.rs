@@ -1,4 +1,4 @@
-//! Settings of a namespace, told by `ip netconf` and by reading them inside.
+//! Settings of a namespace, checked with `ip netconf` and by reading them inside.
 
 use netns_core::Namespace;
 use netns_core::sysctl::{self, Ipv4Forwarding};

@@ -1,4 +1,4 @@
-//! clsact and `cls_bpf`, told by `tc -j`.
+//! clsact and `cls_bpf`, checked with `tc -j`.
 
 use crate::{index, name};
 use netns_core::tc::{self, Direction, Filter};

@@ -1,7 +1,7 @@
-//! `cargo xtask api`: the public API of each library, item by item, held against the list in the repository.
+//! `cargo xtask api`: compares the public API of each library, item by item, with the list in the repository.
 //!
 //! rustdoc writes what is public as JSON, which is unstable: with a stable compiler `RUSTC_BOOTSTRAP` allows it, and
-//! cargo-public-api has to be of the version that reads this compiler's format.
+//! cargo-public-api must be the version that reads this compiler's format.
 
 use crate::root;
 use clap::Args;
@@ -23,7 +23,7 @@ const INSTALL: &str = "cargo install --locked cargo-public-api --version 0.52.0"
 
 #[derive(Debug, Args)]
 pub(crate) struct ApiArguments {
-    /// Write the lists anew, instead of comparing them.
+    /// Rewrite the lists instead of comparing them.
     #[arg(long)]
     update: bool,
 }

@@ -18,13 +18,13 @@ pub(crate) enum DeveloperCommand {
     Cross(CrossArguments),
     /// Build a static binary of `netns`.
     Dist(DistArguments),
-    /// Package every crate that is for others, and run its tests from the package.
+    /// Package every public crate, and run its tests from the package.
     Package,
     /// Compare the public API of every library with the list in the repository.
     Api(ApiArguments),
     /// Refuse each request that a command makes, and kill it before each; compare what is left.
     Faults(FaultsArguments),
-    /// Make and drop sandboxes of every kind as fast as they come, with traffic; nothing may grow or be lost.
+    /// Make and drop sandboxes of every kind at full rate, with traffic; nothing may grow or be lost.
     Soak(SoakArguments),
     /// Run the program, or all tests, on other kernels: Debian's own, in virtual machines.
     VmTest(VmTestArguments),

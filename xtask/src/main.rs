@@ -1,5 +1,5 @@
-//! `cargo xtask`: what people who work on this project run. All commands of `netns` are among it, so that a clone needs
-//! no installing: `cargo xtask run`.
+//! `cargo xtask`: the tool of people who work on this project. It includes all commands of `netns`, so that a clone needs no
+//! installation: `cargo xtask run`.
 #![forbid(unsafe_code)]
 
 mod api;

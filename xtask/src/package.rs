@@ -1,5 +1,5 @@
-//! `cargo xtask package`: makes the package of every crate that is for others, unpacks them, and runs their own tests there,
-//! where nothing of the repository is beside them.
+//! `cargo xtask package`: packs every public crate, unpacks the packages, and runs their own tests there, without the rest of
+//! the repository.
 
 use crate::root;
 use std::env;
@@ -26,7 +26,7 @@ pub(crate) fn package() -> Result<(), String> {
         pack.args(["--package", name]);
     }
     succeed(pack.env("CARGO_TARGET_DIR", root.join("target")))?;
-    // What was built of earlier packages stays.
+    // What was built from earlier packages stays.
     for (name, _) in PACKAGES {
         let _ = fs::remove_dir_all(folder.join(unpacked(name)));
     }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// How long the kernel may take until a port forwards, on kernels before 6.8 (`link::wait_up`).
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a random name may be taken already.
+/// How often a random name may turn out to be taken.
 const ATTEMPTS: u32 = 8;
 
 /// The container's position among the interfaces of the result: after the bridge and the port.
@@ -33,7 +33,7 @@ const CONTAINER: u32 = 2;
 pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
     let config = BridgeConfig::read(request)?;
     let addresses = match config.ipam {
-        // What is wrong with it is said before anything is made.
+        // Errors in it are reported before anything is made.
         Ipam::HostLocal => Some(HostLocal::read(request)?),
         Ipam::Foreign(ref plugin) => delegate::find(request, plugin).map(|_| None)?,
         Ipam::Without => None,
@@ -74,7 +74,7 @@ struct Attaching<'a> {
     name: IfName,
     socket: RouteSocket,
     record: RecordFile,
-    /// Whether there may be addresses to give back.
+    /// Whether there may be addresses to return.
     asked_ipam: bool,
 }
 
@@ -122,7 +122,7 @@ impl Attaching<'_> {
             hiding::hide(self.request, bridge.index, &result)?;
         }
         link::wait_up(&mut self.socket, port.index, PATIENCE)?;
-        // One that was there before, and was given no MAC address, takes the lowest of its ports'.
+        // A bridge that existed before, and was given no MAC address, takes the lowest of its ports'.
         result.interfaces[0] = described(&link::get(&mut self.socket, bridge.index)?, "");
         self.announce(&interface, mac, &result);
         Ok(result)
@@ -155,7 +155,7 @@ impl Attaching<'_> {
                 peer_mac: Some(mac),
                 mtu: self.config.mtu,
                 bridge: Some(bridge.index),
-                // A port that is to be judged comes up when it is.
+                // A guarded port comes up once the guard is on it.
                 up: self.config.guard.is_none(),
                 peer_namespace: Some(self.inside.as_fd()),
                 ..Veth::new(name, self.name)
@@ -213,7 +213,7 @@ impl Attaching<'_> {
         Ok(result)
     }
 
-    /// Says which interface has the addresses, and gives the gateways that the bridge is to be.
+    /// Sets which interface has the addresses, and returns the gateways that the bridge must be.
     fn find_gateways(&self, result: &mut AttachmentResult) -> Outcome<Vec<IpNet>> {
         let mut gateways = Vec::new();
         for position in 0..result.ips.len() {
@@ -239,8 +239,8 @@ impl Attaching<'_> {
         Ok(gateways)
     }
 
-    /// Neighbours may remember another MAC address of somebody who had the address before. That they learn it now is a
-    /// help, which they could do without.
+    /// Neighbours may remember the MAC address of an earlier holder of the address. Announcing the new one helps, but is not
+    /// essential.
     fn announce(&mut self, interface: &Link, mac: MacAddress, result: &AttachmentResult) {
         // Where settings cannot be written, as in a container that mounts them read-only, the frames are sent from here.
         let announced = announce_link(&mut self.inside_socket, interface.name, mac).or_else(|_| {

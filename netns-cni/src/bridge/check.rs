@@ -1,4 +1,4 @@
-//! `CHECK`: whether the attachment is as `ADD` left it.
+//! `CHECK`: whether the attachment is still as `ADD` made it.
 
 use super::config::{BridgeConfig, Ipam};
 use super::shared_bridge;
@@ -148,7 +148,7 @@ fn is_of(position: Option<u32>, interface: &Link, expected: &AttachmentResult) -
     described.is_none_or(|described| described.name == interface.name.as_str())
 }
 
-/// A later plugin may have changed a route, so one with another gateway or metric counts too.
+/// A later plugin may have changed a route, so a route with another gateway or metric counts too.
 fn check_routes(
     socket: &mut RouteSocket,
     interface: &Link,

@@ -26,16 +26,16 @@ pub(super) struct BridgeConfig {
     /// Whether the interface in the container stays down.
     pub(super) without_interface: bool,
     pub(super) isolated: bool,
-    /// What is done about frames that the container may not send; `None` if they are not looked at.
+    /// What happens to frames that the container may not send; `None` if they are not judged.
     pub(super) guard: Option<Mode>,
-    /// Where the container may send to: the policy, or the path of a file that has it.
+    /// Where the container may send to: the policy, or the path of its file.
     pub(super) egress: Option<Value>,
     /// How much may pass the port, without what `bandwidth` says.
     pub(super) limits: Limits,
     /// The MAC address that is asked for.
     pub(super) mac: Option<MacAddress>,
     pub(super) ipam: Ipam,
-    /// What takes the place of what the IPAM plugin says of resolvers.
+    /// Replaces the resolvers that the IPAM plugin reports.
     pub(super) dns: Option<ResultDns>,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Ipam {
 }
 
 impl Ipam {
-    /// All that `DEL`, `GC` and `STATUS` have to know.
+    /// Everything that `DEL`, `GC` and `STATUS` need.
     pub(super) fn read(request: &PluginRequest) -> Outcome<Self> {
         let kind = request.keys().inside("ipam")?.text("type")?.unwrap_or_default();
         Ok(match kind {
@@ -107,7 +107,7 @@ impl BridgeConfig {
     }
 }
 
-/// The key of our own.
+/// Our own key.
 pub(super) fn guard(request: &PluginRequest) -> Outcome<Option<Mode>> {
     Ok(match request.keys().text("guard")?.unwrap_or_default() {
         "" => None,
@@ -120,7 +120,7 @@ pub(super) fn guard(request: &PluginRequest) -> Outcome<Option<Mode>> {
     })
 }
 
-/// Keys that the reference's plugin honours and this one cannot.
+/// Keys that the reference plugin supports and this one does not.
 fn refuse(request: &PluginRequest) -> Outcome<()> {
     let keys = request.keys();
     let why = "VLANs of bridges are not supported";
@@ -136,7 +136,7 @@ fn refuse(request: &PluginRequest) -> Outcome<()> {
     Ok(())
 }
 
-/// By `CNI_ARGS`, `args.cni.mac` and the capability `mac`, of which the last counts.
+/// From `CNI_ARGS`, `args.cni.mac` and the capability `mac`; the last one counts.
 fn requested_mac(request: &PluginRequest) -> Outcome<Option<MacAddress>> {
     let keys = request.keys();
     let mut mac = None;

@@ -1,4 +1,4 @@
-//! Taking a container off its network: what `DEL`, `GC` and an `ADD` that failed have in common.
+//! Detaching a container from its network: shared by `DEL`, `GC` and a failed `ADD`.
 
 use super::config::Ipam;
 use super::hiding;
@@ -17,7 +17,7 @@ pub(super) const PLUGIN: &str = "bridge";
 /// The line of an address that our own `host-local` gave.
 const ADDRESS: &str = "address";
 
-/// What is on record of an attachment.
+/// An attachment's record.
 #[derive(Debug, Default)]
 pub(super) struct AttachmentParts {
     pub(super) links: Vec<RecordedLink>,
@@ -44,7 +44,7 @@ pub(super) fn address_line(address: IpAddr) -> Line {
     Line::new(ADDRESS).with(address)
 }
 
-/// Undoes an `ADD` that failed, as far as it came. What fails is added to the failure: `DEL` will come to it again.
+/// Undoes what a failed `ADD` did. If that fails too, it is added to the failure: `DEL` will try again.
 pub(super) fn roll_back(
     request: &PluginRequest,
     socket: &mut RouteSocket,
@@ -65,10 +65,10 @@ pub(super) fn roll_back(
     failure.with_others(failures)
 }
 
-/// `DEL`: the interface first, so that nobody else can have its addresses while it does.
+/// `DEL`: the interface first, so that nobody else gets its addresses while it has them.
 pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     let ipam = Ipam::read(request)?;
-    // A namespace that is the host's own is refused before anything is deleted.
+    // The host's own namespace is refused before anything is deleted.
     let inside = container::find(request)?;
     let record = attachments::find(request, PLUGIN)?;
     let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     if made.links.is_empty()
         && let Some(inside) = inside
     {
-        // Nothing is on record: it was made by another plugin, or the record was lost.
+        // There is no record: another plugin made the attachment, or the record was lost.
         failures.extend(delete_inside(request, &inside).err());
     }
     failures.extend(hiding::remove(request).err());
@@ -89,7 +89,7 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     {
         failures.extend(record.remove().map_err(CniFailure::from).err());
     }
-    // Also where there was no record: a kill may have come between it and its folder.
+    // Even without a record: a kill may have come between making the folder and the record.
     attachments::tidy(&request.network);
     CniFailure::all(failures)
 }
@@ -100,17 +100,17 @@ fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailu
         Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
         Err(failure) => failures.push(failure),
     }
-    // As long as a port may be there it keeps its slot.
+    // A port keeps its slot as long as it may exist.
     if failures.is_empty() {
         failures.extend(held::release(socket, &made.guarded).err());
     }
     failures
 }
 
-/// Removes links on record, and gives what is there in their place.
+/// Removes links on record, and returns what is there in their place.
 fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<String>> {
     if let [one] = links {
-        // One need not be looked for among all.
+        // A single link need not be searched for in a list of all.
         return match one.find(socket)? {
             Found::Gone => Ok(Vec::new()),
             Found::Other(why) => Ok(vec![why]),
@@ -136,7 +136,7 @@ fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {
     }
 }
 
-/// Gives addresses back, `known` ones where our own `host-local` gave them.
+/// Returns addresses; `known` are those that our own `host-local` assigned.
 fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
     match ipam {
         Ipam::Without => Ok(()),
@@ -148,7 +148,7 @@ fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()
 /// How many records `GC` has open at a time, each with a lock: a process has 1,024 descriptors by default, and may have fewer.
 const RECORDS_AT_ONCE: usize = 32;
 
-/// `GC`: everything that is on record of this network and not in the list, and what the IPAM plugin has.
+/// `GC`: removes everything that is on record for this network and not in the list, and has the IPAM plugin do the same.
 ///
 /// What is left when it ends between the records and the rest is found without them, by the owner's name.
 pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {

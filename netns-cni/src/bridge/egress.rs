@@ -1,8 +1,8 @@
 //! `egress`: where containers may send to, by a policy that all ports of a network share.
 //!
-//! The programs that a bridge holds have places for policies. Whose policy is in which place, and what it was made of, is on
-//! the bridge's record, which is locked from the look-up until the port has its policy: so no place is given to another
-//! network in between.
+//! The programs that a bridge holds have places for policies. The bridge's record says whose policy is in which place and from
+//! what it was made. It is locked from the look-up until the port has its policy, so that no place goes to another network in
+//! between.
 
 use super::config::BridgeConfig;
 use crate::attachment_result::AttachmentResult;
@@ -23,7 +23,7 @@ const KEY: &str = "egress";
 /// The line of a policy, of a bridge's record: the program, the place, the network, the subnets that are allowed besides, and what the
 /// policy was made of.
 const POLICY: &str = "egress";
-/// Of a policy that is being written: no policy was made of this.
+/// Marks a policy that is being written: no policy has this source.
 const UNFINISHED: u64 = 0;
 
 /// The policy that a configuration asks for.
@@ -33,7 +33,7 @@ pub(super) struct NetworkEgress {
 }
 
 impl NetworkEgress {
-    /// What the key says, which is the policy itself or the path of a file that has it; `None` if there is no such key.
+    /// The key's value: the policy itself or the path of its file; `None` without the key.
     pub(super) fn read(config: &BridgeConfig) -> Outcome<Option<Self>> {
         let rules = match &config.egress {
             None => return Ok(None),
@@ -55,7 +55,7 @@ impl NetworkEgress {
         Ok(Some(Self { rules }))
     }
 
-    /// With the subnets of the container's own addresses, which are allowed unless a rule says otherwise of one of them.
+    /// Adds the subnets of the container's own addresses, which are allowed unless a rule names one of them.
     fn with_subnets(&self, subnets: &BTreeSet<(IpAddr, u8)>) -> EgressRules {
         let allow = |&(address, prefix): &(IpAddr, u8)| {
             EgressRule::allow(match address {
@@ -66,8 +66,8 @@ impl NetworkEgress {
         self.rules.clone().with_all(subnets.iter().map(allow))
     }
 
-    /// Gives a port the policy of its network. If the configuration has another one than the last container's, the policy is
-    /// replaced, for all ports of the network that have the same subnets.
+    /// Gives a port its network's policy. If the configuration has a different one than for the last container, the policy is
+    /// replaced for all ports of the network that have the same subnets.
     pub(super) fn give(
         &self,
         held: &mut HeldMonitor,
@@ -91,7 +91,7 @@ impl NetworkEgress {
         };
         let policy = EgressPolicy::new(place);
         if known.and_then(|line| line.parse(4)) != Some(digest) {
-            // Of programs that are gone and of this place no line stays.
+            // Lines about programs that are gone, and about this place, are removed.
             let stays = |line: &&Line| {
                 line.key() != POLICY || line.parse(0) == Some(owner.program) && line.parse(1) != Some(place)
             };
@@ -104,7 +104,7 @@ impl NetworkEgress {
         held.set_egress(slot, Some((policy, mode))).map_err(|error| held::failed(&error))
     }
 
-    /// Whether a port has this policy, and the kernel all of it.
+    /// Whether a port has this policy, and the kernel has it completely.
     pub(super) fn is_given(
         &self,
         held: &HeldMonitor,
@@ -140,7 +140,7 @@ impl PolicyOwner<'_> {
     }
 }
 
-/// A place that no network has, or that no port of the one that had it is left of.
+/// A place that no network has, or whose network has no ports left.
 fn free_place(held: &HeldMonitor, program: u32, lines: &[Line]) -> Outcome<Option<u16>> {
     let of_program = lines.iter().filter(|line| line.key() == POLICY && line.parse(0) == Some(program));
     let taken: BTreeSet<u16> = of_program.filter_map(|line| line.parse(1)).collect();
@@ -177,7 +177,7 @@ fn read(keys: &ConfigKeys<'_>) -> Outcome<EgressRules> {
         rules = rules
             .with(rule.map_err(|none: NoEgressRule| invalid(format!("rules[{number}]"), none.to_string()))?);
     }
-    // One that is misspelt would allow or refuse something else.
+    // A misspelt key would allow or refuse something else.
     if let Some(key) = keys.names().find(|name| !["others", "without", "rules"].contains(name)) {
         return Err(invalid(key.to_owned(), "expected one of others, without, rules".to_owned()));
     }
@@ -200,8 +200,8 @@ fn words(subnets: &BTreeSet<(IpAddr, u8)>) -> String {
     words.join(",")
 }
 
-/// The same for the same policy. Where another compiler made the plugin it may be another one, and the policy is written
-/// once more.
+/// The same number for the same policy. A plugin built by another compiler may compute a different one; then the policy is
+/// written once more.
 fn digest(table: &EgressTable) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (prefix, entry) in table.entries() {

@@ -1,6 +1,6 @@
 //! `guard`: an eBPF program at the container's port, which judges what the container sends from its first frame on.
 //!
-//! What gets past it is dropped by rules of the plugin's table.
+//! Rules in the plugin's table drop what gets past it.
 
 use super::config::{BridgeConfig, Ipam};
 use super::egress::NetworkEgress;
@@ -43,8 +43,8 @@ pub(super) fn hold(
 }
 
 impl GuardedPort {
-    /// Puts the programs onto a port that is down, and brings it up. Until [`Self::allow`] it may send nothing but from its MAC
-    /// address, and as a DHCP client if another plugin gives addresses.
+    /// Attaches the programs to a port that is down, and brings it up. Until [`Self::allow`] it may send only from its MAC
+    /// address, and as a DHCP client if another plugin assigns addresses.
     pub(super) fn make(
         request: &PluginRequest,
         config: &BridgeConfig,
@@ -115,7 +115,7 @@ fn barred(held: &HeldMonitor, port: u32) -> Outcome<[SetEntry; 2]> {
     Ok([SetEntry::judged(port, stamp), SetEntry::link(BARRED, port)])
 }
 
-/// The words of what is missing of it.
+/// The description of what is missing.
 pub(super) fn missing(
     request: &PluginRequest,
     config: &BridgeConfig,

@@ -1,4 +1,4 @@
-//! `ipMasq` and `macspoofchk`: what the packet filter has of a container.
+//! `ipMasq` and `macspoofchk`: a container's entries in the packet filter.
 
 use super::config::{self, BridgeConfig};
 use super::guard;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 const INET: [NamedSet; 4] = [HIDDEN.v4, HIDDEN.v6, NEAR.v4, NEAR.v6];
 const BRIDGE: [NamedSet; 2] = [CHECKED, ALLOWED];
 
-/// Lets the container's packets leave the host under the host's address, but on its own network.
+/// Gives the container's packets the host's address, except on its own network.
 pub(super) fn hide(request: &PluginRequest, bridge: u32, result: &AttachmentResult) -> Outcome<()> {
     FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &hidden(bridge, result))
 }
@@ -26,7 +26,7 @@ fn hidden(bridge: u32, result: &AttachmentResult) -> Vec<SetEntry> {
         .collect()
 }
 
-/// Lets no frame pass the container's port that is not from its own MAC address.
+/// Drops frames at the container's port that are not from its own MAC address.
 pub(super) fn check_source(request: &PluginRequest, port: u32, mac: MacAddress) -> Outcome<()> {
     FilterTable::Bridge.add(&ElementOwner::of(request), &request.network, &checked(port, mac))
 }
@@ -35,7 +35,7 @@ fn checked(port: u32, mac: MacAddress) -> [SetEntry; 2] {
     [SetEntry::source(port, mac), SetEntry::link(CHECKED, port)]
 }
 
-/// The words of what is missing of it.
+/// The description of what is missing.
 pub(super) fn missing(
     request: &PluginRequest,
     config: &BridgeConfig,
@@ -58,7 +58,7 @@ pub(super) fn missing(
     Ok(None)
 }
 
-/// Removes what there is of the container, if the configuration asks for any of it.
+/// Removes the container's entries, if the configuration asks for any.
 pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
     let (keys, owner) = (request.keys(), ElementOwner::of(request));
     let is_its = |comment: &str| comment == owner.comment();
@@ -76,7 +76,7 @@ pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
     CniFailure::all(failures)
 }
 
-/// Removes what there is of the network's containers that are not among these.
+/// Removes the entries of the network's containers that are not listed.
 pub(super) fn collect(network: &str, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
     let stale = StaleOwners::new(network, valid);
     let is_stale = |comment: &str| stale.has(comment);

@@ -1,4 +1,4 @@
-//! `bridge`: a veth pair with its port on a bridge of the host, as the reference's plugin of this name has it.
+//! `bridge`: a veth pair with its port on a bridge of the host, as by the reference plugin of this name.
 
 mod attach;
 mod check;
@@ -32,7 +32,7 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     check::check(request)
 }
 
-/// `GC`; of a network without attachments the bridge goes too.
+/// `GC`; it also removes the bridge of a network without attachments.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     detach::collect(request)?;
     let is_last = request.valid_attachments()?.is_empty();

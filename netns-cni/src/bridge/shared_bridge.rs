@@ -1,7 +1,7 @@
-//! The bridge of a network, which its containers share, and what the host needs to be their gateway.
+//! The bridge that a network's containers share, and what the host needs to be their gateway.
 //!
-//! It is made by the first container and stays after the last one, as the reference's does, until `GC` finds that the
-//! network has no attachments. A bridge that was there before is used and never removed.
+//! The first container makes it. Like the reference's, it stays after the last one, until `GC` finds that the network has no
+//! attachments. A bridge that existed before is used and never removed.
 
 use super::config::BridgeConfig;
 use crate::attachments;
@@ -15,10 +15,10 @@ use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, IpNet, Namespace, RouteSocket, sysctl};
 use std::net::IpAddr;
 
-/// A setting that the network needs: its name, what it was before, and the interfaces that forwarded.
+/// A setting that the network needs: its name, its earlier value, and the interfaces that forwarded.
 const SETTING: &str = "setting";
 
-/// The bridge, which is made if it is not there, and up.
+/// The bridge, up; it is made if necessary.
 pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<Link> {
     let link = loop {
         match link::get(socket, config.bridge) {
@@ -42,7 +42,7 @@ pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome
     Ok(link)
 }
 
-/// The words of a bridge that takes no further port.
+/// The message about a bridge that takes no further port.
 pub(super) fn fullness(socket: &mut RouteSocket, bridge: &Link) -> Outcome<Option<String>> {
     let ports = link::list_ports(socket, bridge.index)?.len();
     let is_full = ports >= bridge::MAX_PORTS as usize;
@@ -65,7 +65,7 @@ fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
     let mac = random::mac();
     record.append(&[RecordedLink { name, index: None, mac }.line()])?;
     match bridge::create(socket, &Bridge { mtu: config.mtu, up: true, ..Bridge::new(name, mac) }) {
-        // Somebody else's, who made it just now.
+        // Somebody else has just made it.
         Err(error) if error.kind() == ErrorKind::Exists => return Ok(()),
         Err(error) => {
             // If nothing else is on record, nothing is left.
@@ -76,7 +76,7 @@ fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
         }
         Ok(()) => {}
     }
-    // Routers on the network are none of the host's. Where there is no IPv6 there is no such setting.
+    // The host must not accept routers on this network. Without IPv6 there is no such setting.
     let _ = sysctl::set(&socket.namespace()?, &format!("net/ipv6/conf/{name}/accept_ra"), "0");
     Ok(())
 }
@@ -111,7 +111,7 @@ pub(super) fn be_gateway(
         let mut batch = Batch::new();
         address::encode_add(&mut batch, &Address::new(bridge.index, gateway));
         match socket.execute(&mut batch) {
-            // By another call, just now.
+            // Another call has just added it.
             Err(error) if error.kind() == ErrorKind::Exists => {}
             other => other?,
         }
@@ -124,7 +124,7 @@ pub(super) fn be_gateway(
             }
         }
         if let Some(mac) = bridge.mac {
-            // One that was made without a MAC address takes another one with each port that comes or goes.
+            // A bridge that was made without a MAC address may change it with each port that comes or goes.
             link::set(socket, bridge.index, &LinkChange { mac: Some(mac), ..LinkChange::NONE })?;
         }
     }
@@ -136,7 +136,7 @@ pub(super) fn be_gateway(
     Ok(())
 }
 
-/// A bridge has one IPv4 address, and IPv6 ones of networks that do not overlap.
+/// A bridge has one IPv4 address, and IPv6 addresses of networks that do not overlap.
 fn is_in_the_way(gateway: IpNet, other: IpNet) -> bool {
     let is_link_local = matches!(other.address(), IpAddr::V6(address) if address.is_unicast_link_local());
     other.address().is_ipv4() == gateway.address().is_ipv4()

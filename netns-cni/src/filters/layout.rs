@@ -1,5 +1,4 @@
-//! The rules of the tables: as many with one container as with a thousand, since what belongs to a container is an element
-//! of a set.
+//! The tables' rules: as many for one container as for a thousand, since what belongs to a container is an element of a set.
 
 use super::sets::{
     ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
@@ -11,18 +10,18 @@ use netns_core::nftables::{
     table,
 };
 
-/// `dstnat` and `srcnat`, as `nft` calls them; and between conntrack (-200) and `dstnat`, where a packet's destination is
-/// still what its sender gave it.
+/// `dstnat` and `srcnat`, as `nft` calls them; and a priority between conntrack (-200) and `dstnat`, where a packet still has
+/// its sender's destination.
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
 const BEFORE_DSTNAT: i32 = -150;
 /// `filter`.
 const FILTER: i32 = 0;
-/// As the reference's filter of MAC addresses: before bridges look at what came in.
+/// As in the reference's filter of MAC addresses: before bridges process what came in.
 const BRIDGE_FIRST: i32 = -300;
 /// `NF_BR_FORWARD`.
 const BRIDGE_FORWARD: u32 = 2;
-/// `lo` has it in every namespace.
+/// The index of `lo` in every namespace.
 const LOOPBACK: u32 = 1;
 
 pub(super) const INET_SETS: [NamedSet; 18] = {
@@ -104,7 +103,7 @@ pub(super) fn encode_inet(transaction: &mut Transaction, table: Table<'_>) {
     encode_postrouting(transaction, table);
     let guard = Chain { table, name: "guard", base: Some(Base::inet(InetHook::Prerouting, BEFORE_DSTNAT)) };
     chain::encode_create(transaction, &guard);
-    // What `route_localnet` would let in: what the host's own services say at 127.0.0.1 is not for containers.
+    // What `route_localnet` would let in: the host's services at 127.0.0.1 are not for containers.
     rule::encode_append(transaction, &guard, |rule| {
         V4.only(rule);
         rule.meta(MetaKey::InputIndex, Register::One);
@@ -117,7 +116,7 @@ pub(super) fn encode_inet(transaction: &mut Transaction, table: Table<'_>) {
     encode_forward(transaction, table);
 }
 
-/// What `ingressPolicy` keeps out. A link that has both policies, of two networks, has the stricter one.
+/// What `ingressPolicy` keeps out. If two networks give a link both policies, the stricter one holds.
 fn encode_forward(transaction: &mut Transaction, table: Table<'_>) {
     let chain = Chain { table, name: "forward", base: Some(Base::inet(InetHook::Forward, FILTER)) };
     chain::encode_create(transaction, &chain);
@@ -139,7 +138,7 @@ fn encode_forward(transaction: &mut Transaction, table: Table<'_>) {
     });
 }
 
-/// The parts of a map's key lie one after the other in the registers, and what it has takes their place.
+/// The parts of a map's key lie one after the other in the registers; the value replaces them.
 fn look_up_port(
     rule: &mut Expressions<'_, '_>,
     layout: AddressLayout,
@@ -188,8 +187,8 @@ fn encode_postrouting(transaction: &mut Transaction, table: Table<'_>) {
             rule.lookup(Register::One, &layout.set(&VEILED).set(table));
             rule.masquerade(NatFlags::default());
         });
-        // From one container to another of its network by a published port: the reply would go there at once, from an
-        // address that was not asked.
+        // From one container to another in its network by a published port: otherwise the reply would go there directly, from
+        // an address that the sender did not contact.
         rule::encode_append(transaction, &chain, |rule| {
             rule.connection_has(CtKey::Status, DESTINATION_CHANGED);
             is_near(rule);
@@ -244,7 +243,7 @@ pub(super) fn encode_bridge(transaction: &mut Transaction, table: Table<'_>) {
     encode_barrier(transaction, table);
 }
 
-/// What a port sent and no program has seen: see [`netns_core::barrier`], whose rules these are, with the mark in a set.
+/// What a port sent and no program has seen: the rules of [`netns_core::barrier`], with the mark in a set.
 fn encode_barrier(transaction: &mut Transaction, table: Table<'_>) {
     let unjudged = |rule: &mut Expressions<'_, '_>| {
         rule.meta(MetaKey::InputIndex, Register::One);

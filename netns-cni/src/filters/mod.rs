@@ -1,8 +1,8 @@
-//! What the host's packet filter has of containers: published ports, masquerading, MAC addresses.
+//! Containers in the host's packet filter: published ports, masquerading, MAC addresses.
 //!
-//! There is one table of IP packets and one of bridges' frames, whose rules stay the same. A container has elements of their
-//! sets, each with the container's name as its comment. So nothing else is on record: what is a container's is known from the
-//! kernel itself, a transaction adds all of it or nothing, and `DEL` and `GC` remove what has its comment.
+//! There is one table for IP packets and one for bridges' frames; their rules stay the same. A container has elements in their
+//! sets, each with the container's name as its comment. So nothing else needs a record: the kernel itself knows what belongs to
+//! a container, a transaction adds all of it or nothing, and `DEL` and `GC` remove what has its comment.
 
 mod kept_socket;
 mod layout;
@@ -22,7 +22,7 @@ use netns_core::nftables::element::{self, Element, ElementInfo};
 use netns_core::nftables::{Family, NftSocket, Table, Transaction, table};
 use netns_core::{Error, ErrorKind};
 
-/// What both tables are called.
+/// The name of both tables.
 pub(crate) const NAME: &str = "netns-cni";
 /// How often others may change the tables while we do.
 const ATTEMPTS: u32 = 64;
@@ -30,9 +30,9 @@ const ATTEMPTS: u32 = 64;
 /// One of the two tables, in the namespace of the calling thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FilterTable {
-    /// Of IP packets.
+    /// For IP packets.
     Inet,
-    /// Of bridges' frames.
+    /// For bridges' frames.
     Bridge,
 }
 
@@ -52,15 +52,15 @@ impl FilterTable {
         }
     }
 
-    /// Adds a container's elements, all or none of them; the table is made if it is not there.
+    /// Adds a container's elements, all or none; makes the table if necessary.
     ///
     /// # Errors
-    /// Code 100 if one of them is another's: a port that is published already.
+    /// Code 100 if one of them belongs to another container: the port is already published.
     pub(crate) fn add(self, owner: &ElementOwner, network: &str, entries: &[SetEntry]) -> Outcome<()> {
         self.add_with(owner, network, entries, &[])
     }
 
-    /// The same, with elements that are nobody's own and may be there.
+    /// The same, with shared elements that may already be there.
     pub(crate) fn add_with(
         self,
         owner: &ElementOwner,
@@ -103,7 +103,7 @@ impl FilterTable {
         Err(busy())
     }
 
-    /// Those that are there already and may be replaced.
+    /// The elements that are already there and may be replaced.
     fn stale<'e>(
         self,
         socket: &mut NftSocket,
@@ -145,7 +145,7 @@ impl FilterTable {
         }
     }
 
-    /// The words of the first that is missing, or leads elsewhere.
+    /// The description of the first element that is missing, or has another destination.
     pub(crate) fn missing(self, owner: &ElementOwner, entries: &[SetEntry]) -> Outcome<Option<String>> {
         let mut socket = KeptSocket::open()?;
         for entry in entries {
@@ -161,7 +161,7 @@ impl FilterTable {
         Ok(None)
     }
 
-    /// The same of elements that are nobody's own.
+    /// The same for shared elements.
     pub(crate) fn missing_common(self, entries: &[SetEntry]) -> Outcome<Option<String>> {
         let mut socket = KeptSocket::open()?;
         for entry in entries {
@@ -200,8 +200,8 @@ impl FilterTable {
         Err(busy())
     }
 
-    /// Removes the links of sets of these, which are nobody's own, that no element of `used` has at the end of its key. If
-    /// somebody changes any table meanwhile, they stay.
+    /// Removes from these sets the shared links that no element of `used` has at the end of its key. If somebody changes any
+    /// table meanwhile, they stay.
     pub(crate) fn remove_unused(self, common: &[NamedSet], used: &[NamedSet]) -> Outcome<()> {
         let mut socket = KeptSocket::open()?;
         let generation = socket.generation()?;
@@ -235,7 +235,7 @@ impl FilterTable {
         element::encode_remove(transaction, self.table(), set.name, [key].into_iter());
     }
 
-    /// Removes the table if no container has an element of it. If somebody changes any table meanwhile, it stays.
+    /// Removes the table if no container has an element in it. If somebody changes any table meanwhile, it stays.
     pub(crate) fn tidy(self) -> Outcome<()> {
         let mut socket = KeptSocket::open()?;
         let generation = socket.generation()?;

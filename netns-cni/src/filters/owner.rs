@@ -1,4 +1,4 @@
-//! Whose an element of a set is, written as its comment.
+//! The owner of a set's element, written as its comment.
 
 use crate::request::PluginRequest;
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ impl ElementOwner {
     }
 }
 
-/// Whether a comment is of an attachment of this network.
+/// Whether a comment belongs to an attachment of this network.
 pub(crate) fn is_of_network(comment: &str, network: &str) -> bool {
     let begins = |prefix: &str| comment.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
     begins(network) || begins(&format!("{:016x}", hash(network)))

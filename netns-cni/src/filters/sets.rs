@@ -1,4 +1,4 @@
-//! The sets of the tables, and what their elements are.
+//! The tables' sets and their elements.
 
 use netns_core::MacAddress;
 use netns_core::nftables::{KeyType, MapData, Set, SetOptions, Table};
@@ -13,8 +13,8 @@ pub(crate) struct NamedSet {
     id: u32,
     key: KeyType,
     data: Option<KeyType>,
-    /// Whether an element there is worth less than a new one of the same network: the address that it speaks of was given
-    /// anew. A port is not.
+    /// Whether a new element of the same network replaces an existing one: its address was assigned anew. A port is not
+    /// replaced.
     pub(super) replaces: bool,
 }
 
@@ -43,12 +43,12 @@ impl SetPair {
     }
 }
 
-/// Ports of any address of the host, and where they lead.
+/// Ports at any address of the host, and their destinations.
 pub(crate) const PORTS: SetPair = SetPair {
     v4: ports("ports4", 1, &[InternetProtocol, Port], &[Ipv4Address, Port]),
     v6: ports("ports6", 2, &[InternetProtocol, Port], &[Ipv6Address, Port]),
 };
-/// Ports of one address of the host.
+/// Ports at one address of the host.
 pub(crate) const ADDRESSED: SetPair = SetPair {
     v4: ports("addressed4", 3, &[Ipv4Address, InternetProtocol, Port], &[Ipv4Address, Port]),
     v6: ports("addressed6", 4, &[Ipv6Address, InternetProtocol, Port], &[Ipv6Address, Port]),
@@ -58,25 +58,25 @@ pub(crate) const HIDDEN: SetPair = SetPair {
     v4: NamedSet { key: Ipv4Address, ..named("hidden4", 5, &[]) },
     v6: NamedSet { key: Ipv6Address, ..named("hidden6", 6, &[]) },
 };
-/// Each of them with the link to its own network, by which packets keep their source.
+/// Each of them with the link to its own network: packets that leave by it keep their source.
 pub(crate) const NEAR: SetPair = SetPair {
     v4: named("near4", 7, &[Ipv4Address, InterfaceIndex]),
     v6: named("near6", 8, &[Ipv6Address, InterfaceIndex]),
 };
-/// Sources and destinations of published ports between which the source has to become the host's.
+/// Pairs of source and destination of published ports for which the source must become the host's.
 pub(crate) const HAIRPIN: SetPair = SetPair {
     v4: named("hairpin4", 9, &[Ipv4Address, Ipv4Address]),
     v6: named("hairpin6", 10, &[Ipv6Address, Ipv6Address]),
 };
-/// Destinations of published ports where it has to for every source.
+/// Destinations of published ports for which every source must become the host's.
 pub(crate) const VEILED: SetPair = SetPair {
     v4: NamedSet { key: Ipv4Address, ..named("veiled4", 11, &[]) },
     v6: NamedSet { key: Ipv6Address, ..named("veiled6", 12, &[]) },
 };
-/// Links on which the host lets packets from 127.0.0.0/8 out; none to it may come in there.
+/// Links by which the host sends packets from 127.0.0.0/8; packets to it may not come in by them.
 pub(crate) const LOCALNET: NamedSet = NamedSet { key: InterfaceIndex, ..named("localnet", 13, &[]) };
-/// Containers whose network has an `ingressPolicy` of `firewall`, each with the link to it. No rule looks there: it says until
-/// when a link is in [`KEPT`] and [`PARTED`], which several containers share.
+/// Containers whose network has an `ingressPolicy` of `firewall`, each with the link to it. No rule looks here: several
+/// containers share a link's entry in [`KEPT`] and [`PARTED`], and these elements say how long it is needed.
 pub(crate) const WALLED: SetPair = SetPair {
     v4: named("walled4", 14, &[Ipv4Address, InterfaceIndex]),
     v6: named("walled6", 15, &[Ipv6Address, InterfaceIndex]),
@@ -89,7 +89,7 @@ pub(crate) const PARTED: NamedSet = named("parted", 17, &[InterfaceIndex, Interf
 pub(crate) const SAME: NamedSet = named("same", 18, &[InterfaceIndex, InterfaceIndex]);
 /// Ports of bridges between which nothing passes.
 pub(crate) const APART: NamedSet = NamedSet { key: InterfaceIndex, ..named("apart", 3, &[]) };
-/// Ports of bridges whose frames are looked at, and the source addresses that those may have.
+/// Ports of bridges whose frames are checked, and the source addresses that these may have.
 pub(crate) const CHECKED: NamedSet = NamedSet { key: InterfaceIndex, ..named("checked", 1, &[]) };
 /// Ports of bridges whose frames are dropped unless the program at the port has marked them.
 pub(crate) const BARRED: NamedSet = NamedSet { key: InterfaceIndex, ..named("barred", 4, &[]) };
@@ -99,7 +99,7 @@ pub(crate) const JUDGED: NamedSet = named("judged", 5, &[InterfaceIndex, Mark]);
 pub(crate) const ALLOWED: NamedSet = named("allowed", 2, &[InterfaceIndex, EthernetAddress]);
 
 impl NamedSet {
-    /// As the kernel is to make it.
+    /// The set's definition for the kernel.
     pub(super) const fn set<'t>(&self, table: Table<'t>) -> Set<'t> {
         Set { table, name: self.name, id: self.id, key: self.key, size: None, is_dynamic: false }
     }
@@ -149,7 +149,7 @@ impl Parts {
     }
 }
 
-/// An element, with words for people.
+/// An element, with its description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SetEntry {
     pub(super) set: NamedSet,

@@ -7,7 +7,7 @@ use crate::request::PluginRequest;
 use serde_json::Value;
 
 const DEFAULT_ADMIN_CHAIN: &str = "CNI-ADMIN";
-/// How long a chain's name is that iptables takes: `XT_EXTENSION_MAXNAMELEN` with its NUL.
+/// The longest chain name that iptables accepts: `XT_EXTENSION_MAXNAMELEN` with its NUL.
 const LONGEST_CHAIN: usize = 28;
 
 /// Who else may send to a network.
@@ -49,7 +49,7 @@ impl FirewallConfig {
                 return Err(CniFailure::unsupported(&keys.path("ingressPolicy"), &Value::from(other), why));
             }
         };
-        // What it does not know the reference takes for "iptables", too.
+        // The reference also takes unknown values for "iptables".
         let backend = text("backend")?.map(str::to_owned);
         let admin_chain = text("iptablesAdminChainName")?.unwrap_or(DEFAULT_ADMIN_CHAIN).to_owned();
         let is_chain = |name: &str| {
@@ -65,11 +65,11 @@ impl FirewallConfig {
         Ok(Some(Self { policy, admin_chain, backend }))
     }
 
-    /// Rules of firewalld's tables are made anew by firewalld alone, which takes orders by D-Bus.
+    /// Only firewalld rebuilds the rules in its tables, and it takes requests only by D-Bus.
     ///
     /// # Errors
-    /// Code 2 if that is to be the backend; also where the configuration does not say and firewalld is there, as the
-    /// reference chooses it then.
+    /// Code 2 if firewalld is the backend, or if no backend is configured and firewalld is running, since the reference would
+    /// choose it then.
     pub(super) fn refuse_firewalld(&self) -> Outcome<()> {
         let is_chosen = match self.backend.as_deref() {
             Some(backend) => backend == "firewalld",

@@ -1,4 +1,4 @@
-//! Chains of others, which drop what the host forwards, or which administrators and iptables know.
+//! Other programs' chains: those that drop what the host forwards, and those of administrators and iptables.
 
 use crate::failure::Outcome;
 use netns_core::nftables::chain::{self, ChainInfo};
@@ -13,15 +13,15 @@ use std::net::IpAddr;
 pub(super) const FILTER: &str = "filter";
 /// Its chain at the forward hook.
 pub(super) const FORWARD: &str = "FORWARD";
-/// Ours in it, which `FORWARD` leads to: to the administrators' chains, and then to [`ALLOW`].
+/// Our chain in it, to which `FORWARD` jumps: it jumps to the administrators' chains, and then to [`ALLOW`].
 pub(super) const SHARED: &str = "NETNS-CNI";
-/// Ours, with the containers' rules.
+/// Our chain with the containers' rules.
 pub(super) const ALLOW: &str = "NETNS-CNI-ALLOW";
 const FIREWALLD: &str = "firewalld";
-/// Tables that iptables refuses to work with when there is a rule in them that it would not write.
+/// Tables with which iptables refuses to work if they contain a rule that it would not write.
 const OF_IPTABLES: [&str; 5] = [FILTER, "nat", "mangle", "raw", "security"];
 
-/// Whether a chain of the filter table has this name already, or a rule would not lead to a chain by it.
+/// Whether a chain of the filter table already has this name, or a jump by this name would not lead to a chain.
 pub(super) fn is_taken(name: &str) -> bool {
     ["INPUT", FORWARD, "OUTPUT", SHARED, ALLOW, "ACCEPT", "DROP", "RETURN", "QUEUE", "REJECT"].contains(&name)
 }
@@ -57,7 +57,7 @@ pub(super) fn chains(socket: &mut NftSocket, family: Family) -> Result<Vec<Chain
     }
 }
 
-/// Those of others at the forward hook, but `FORWARD` of iptables, which leads to [`SHARED`], and firewalld's.
+/// Others' chains at the forward hook, except `FORWARD` of iptables, which jumps to [`SHARED`], and firewalld's.
 pub(super) fn gates(chains: &[ChainInfo]) -> impl Iterator<Item = (Chain<'_>, bool)> {
     chains.iter().filter_map(|chain| {
         let (hook, drops) = chain.hook?;
@@ -70,7 +70,7 @@ pub(super) fn gates(chains: &[ChainInfo]) -> impl Iterator<Item = (Chain<'_>, bo
     })
 }
 
-/// What the reference lets pass of a container: replies to it, and all that it sends.
+/// What the reference accepts for a container: replies to it, and everything that it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passage {
     Replies,

@@ -1,5 +1,5 @@
-//! `firewall`: lets a container's packets past chains of others that drop what the host forwards, and keeps networks apart,
-//! after a plugin that gave it an address.
+//! `firewall`: lets a container's packets past other programs' chains that drop what the host forwards, and keeps networks
+//! apart, after a plugin that gave the container an address.
 
 mod config;
 mod foreign;
@@ -42,7 +42,7 @@ pub(crate) fn add(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> {
     if addresses.is_empty() {
         return Ok(());
     }
-    // What keeps networks apart comes before what opens them.
+    // Rules that keep networks apart come before rules that open them.
     let isolation = isolation::add(request, config.policy, &result);
     match isolation.and_then(|()| opening::open(request, &config, &addresses)) {
         Ok(()) => Ok(()),
@@ -73,7 +73,7 @@ pub(crate) fn check(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> 
     }
 }
 
-/// `GC`: what belongs to no attachment; and what all of them share, if there are none.
+/// `GC`: removes what belongs to no attachment; if there are none, also what attachments share.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
     let stale = StaleOwners::new(&request.network, &request.valid_attachments()?);
     let is_stale = |comment: &str| stale.has(comment);

@@ -1,9 +1,9 @@
-//! Letting a container's packets past chains of others.
+//! Letting a container's packets past other programs' chains.
 //!
-//! No rule of a table of ours can let pass what a chain of another's drops, so the rules are in theirs: in the filter table of
-//! iptables, in the form that iptables writes, as the reference has them; and in chains of nftables' own that drop what reaches
-//! their end. A container's rules have its name as their comment, by which they are found again; what all containers share is
-//! marked as made here, if it was.
+//! No rule in our own table can accept what another chain drops, so the rules are in the others' tables: in the filter table of
+//! iptables, in the form that iptables writes, as with the reference; and in native nftables chains that drop what reaches their
+//! end. A container's rules have its name as their comment, by which they are found again; what all containers share is marked
+//! as ours if it was made here.
 
 use super::config::FirewallConfig;
 use super::foreign::{ALLOW, FILTER, FORWARD, Passage, SHARED, chains, family_of, filter, gates};
@@ -42,7 +42,7 @@ fn families(addresses: &[IpAddr]) -> impl Iterator<Item = Family> + '_ {
     [Family::Ip, Family::Ip6].into_iter().filter(move |&family| has(family))
 }
 
-/// Lets through what the addresses send, and replies to them.
+/// Accepts what the addresses send, and replies to them.
 pub(super) fn open(request: &PluginRequest, config: &FirewallConfig, addresses: &[IpAddr]) -> Outcome<()> {
     let owner = ElementOwner::of(request);
     let mut socket = KeptSocket::open()?;
@@ -80,7 +80,7 @@ pub(super) fn open(request: &PluginRequest, config: &FirewallConfig, addresses: 
     Err(CniFailure::new(FailureCode::TryLater, why))
 }
 
-/// Appends the rules that let these addresses past chains that drop what reaches their end.
+/// Appends rules that let these addresses past chains that drop what reaches their end.
 fn pass_gates(transaction: &mut Transaction, chains: &[ChainInfo], comment: &str, addresses: &[IpAddr]) {
     for (gate, _) in gates(chains).filter(|(_, drops)| *drops) {
         for &address in addresses {
@@ -91,8 +91,8 @@ fn pass_gates(transaction: &mut Transaction, chains: &[ChainInfo], comment: &str
     }
 }
 
-/// Appends what is missing of what all containers share, as the reference makes it: `FORWARD` of the filter table, from it
-/// a way to the administrator's chain, and then to the containers' rules.
+/// Appends the missing parts of what all containers share, as the reference makes them: `FORWARD` of the filter table, and
+/// jumps from it to the administrator's chain and then to the containers' rules.
 fn share(
     socket: &mut NftSocket,
     transaction: &mut Transaction,
@@ -136,8 +136,8 @@ fn share(
     Ok(())
 }
 
-/// What chains of iptables-legacy drop, no rule of nftables lets pass. Whether a rule of theirs does is not looked at, so this is
-/// no failure.
+/// No nftables rule can accept what chains of iptables-legacy drop. Whether one of their own rules accepts it is not checked,
+/// so this is no failure.
 fn warn_of_legacy(addresses: &[IpAddr]) {
     for family in families(addresses) {
         let is_ipv4 = family == Family::Ip;
@@ -151,7 +151,7 @@ fn warn_of_legacy(addresses: &[IpAddr]) {
     }
 }
 
-/// The words of the first rule or chain that is missing.
+/// The description of the first rule or chain that is missing.
 pub(super) fn missing(
     request: &PluginRequest,
     config: &FirewallConfig,
@@ -193,7 +193,7 @@ fn count(rules: &[RuleInfo], owner: &ElementOwner) -> usize {
 /// Removes the rules whose comment is meant.
 pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
     let mut socket = match KeptSocket::open() {
-        // Where there can be none there is none.
+        // A kernel without such tables has no rules.
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         other => other?,
     };
@@ -201,7 +201,7 @@ pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
         let mut transaction = Transaction::new();
         for family in FAMILIES {
             let chains = chains(&mut socket, family)?;
-            // Also those that drop no more: a rule stays when a policy changes.
+            // Even in chains that no longer drop: a rule stays when a policy changes.
             let mut all: Vec<Chain<'_>> = gates(&chains).map(|(gate, _)| gate).collect();
             if family != Family::Inet
                 && chains.iter().any(|chain| chain.table == FILTER && chain.name == ALLOW)
@@ -228,8 +228,8 @@ pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
     Err(CniFailure::new(FailureCode::TryLater, "the chains of the packet filter kept changing"))
 }
 
-/// Removes what containers share, where none has rules. What others have put into it stays, and what leads there. If somebody
-/// changes any table meanwhile, all of it stays.
+/// Removes what containers share, if none has rules. What others have put into it stays, as do jumps to that. If somebody
+/// changes any table meanwhile, everything stays.
 pub(super) fn tidy() -> Outcome<()> {
     let mut socket = match KeptSocket::open() {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),

@@ -1,4 +1,4 @@
-//! `host-local`: addresses from ranges, kept in files of the host, as the reference's plugin of this name keeps them.
+//! `host-local`: addresses from ranges, kept in the same files on the host as by the reference plugin of this name.
 
 mod range;
 mod store;
@@ -16,18 +16,18 @@ use store::{AddressStore, owner};
 
 const FOLDER: &str = "/var/lib/cni/networks";
 
-/// The part of a configuration that says which addresses there are.
+/// The part of a configuration that says which addresses can be assigned.
 #[derive(Debug)]
 pub(crate) struct HostLocal {
     sets: Vec<RangeSet>,
     routes: Vec<ResultRoute>,
-    /// A file as `/etc/resolv.conf`, whose contents become the result's `dns`.
+    /// A file like `/etc/resolv.conf`; its contents become the result's `dns`.
     resolv_conf: Option<PathBuf>,
     /// Addresses that are asked for.
     requested: Vec<IpAddr>,
 }
 
-/// Where a network's addresses are, which is all that giving them back needs.
+/// Where a network's addresses are kept; returning them needs nothing else.
 fn data(request: &PluginRequest) -> Outcome<PathBuf> {
     let folder = request.keys().inside("ipam")?.text("dataDir")?.filter(|folder| !folder.is_empty());
     Ok(PathBuf::from(folder.unwrap_or(FOLDER)))
@@ -63,8 +63,8 @@ impl HostLocal {
         })
     }
 
-    /// Reserves one address of each set for the container and its interface: all of them, or none. Where `is_new`, the
-    /// caller knows that they have none yet; else one that they have already is an error.
+    /// Reserves one address from each set for the container and its interface: all of them, or none. With `is_new` the
+    /// caller knows that they have none yet; otherwise an address that they already have is an error.
     pub(crate) fn reserve(&self, request: &PluginRequest, is_new: bool) -> Outcome<AttachmentResult> {
         let dns = self.resolv_conf.as_deref().map(read_resolv_conf).transpose()?.unwrap_or_default();
         let store = AddressStore::open(&data(request)?, &request.network)?;
@@ -162,8 +162,8 @@ fn reserve_next<'a>(
     Err(CniFailure::new(FailureCode::OutOfAddresses, format!("no address is left in {set}")))
 }
 
-/// Gives back what the container and its interface have. `known` are their addresses where the caller has them on record,
-/// which saves reading the files of all others.
+/// Returns the addresses of the container and its interface. `known` are those addresses if the caller has them on record,
+/// which saves reading all other files.
 pub(crate) fn release(request: &PluginRequest, known: &[IpAddr]) -> Outcome<()> {
     let Some(store) = AddressStore::find(&data(request)?, &request.network)? else { return Ok(()) };
     let owner = owner(&request.invocation.container, &request.invocation.interface);
@@ -193,14 +193,14 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     Err(CniFailure::new(FailureCode::Damaged, why))
 }
 
-/// Gives back what belongs to no attachment of these.
+/// Returns the addresses that belong to none of these attachments.
 pub(crate) fn collect(request: &PluginRequest, valid: &BTreeSet<(String, String)>) -> Outcome<()> {
     let Some(store) = AddressStore::find(&data(request)?, &request.network)? else { return Ok(()) };
     let mut failures: Vec<CniFailure> = store.sweep().err().into_iter().collect();
     for (address, contents) in store.reservations()? {
         let stays = match contents.split_once("\r\n") {
             Some((container, interface)) => valid.contains(&(container.to_owned(), interface.to_owned())),
-            // As versions before 0.8 wrote it. An empty one is what a kill left.
+            // The form of versions before 0.8. A kill leaves an empty file.
             None => valid.iter().any(|(container, _)| *container == contents),
         };
         if !stays {
@@ -210,8 +210,8 @@ pub(crate) fn collect(request: &PluginRequest, valid: &BTreeSet<(String, String)
     CniFailure::all(failures)
 }
 
-/// The addresses of the container and its interface; if there are none, those of the container alone, as versions before
-/// 0.8 wrote them.
+/// The addresses of the container and its interface; if there are none, those of the container without an interface, the
+/// form of versions before 0.8.
 fn of_owner(store: &AddressStore, request: &PluginRequest) -> Outcome<Vec<IpAddr>> {
     let container = request.invocation.container.as_str();
     let owner = owner(container, &request.invocation.interface);
@@ -244,8 +244,8 @@ fn read_sets(keys: &ConfigKeys<'_>, key: &str) -> Outcome<Vec<RangeSet>> {
     Ok(sets)
 }
 
-/// The addresses that are asked for, by `CNI_ARGS`, `args.cni.ips` and the capability `ips`. They may have prefixes, which
-/// say nothing here.
+/// The requested addresses, from `CNI_ARGS`, `args.cni.ips` and the capability `ips`. They may have prefixes, which are
+/// ignored here.
 fn requested(request: &PluginRequest) -> Outcome<Vec<IpAddr>> {
     let keys = request.keys();
     let mut texts: Vec<String> = request.arguments()?.ip.into_iter().filter(|ip| !ip.is_empty()).collect();

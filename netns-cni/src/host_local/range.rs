@@ -1,4 +1,4 @@
-//! Ranges of addresses that containers are given addresses from.
+//! Ranges from which containers get addresses.
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::keys::ConfigKeys;
@@ -6,7 +6,7 @@ use netns_core::IpNet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses of one subnet, the first and the last included.
+/// Addresses of one subnet, including the first and the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddressRange {
     pub(super) subnet: IpNet,
@@ -15,7 +15,7 @@ pub(super) struct AddressRange {
     pub(super) gateway: IpAddr,
 }
 
-/// Ranges of one family; a container is given one address of each set.
+/// Ranges of one family; a container gets one address from each set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RangeSet(Vec<AddressRange>);
 
@@ -90,12 +90,12 @@ impl RangeSet {
         self.0.iter().any(|range| other.0.iter().any(|theirs| theirs.overlaps(range)))
     }
 
-    /// The range that an address is of.
+    /// The range that contains an address.
     pub(super) fn range_of(&self, address: IpAddr) -> Option<&AddressRange> {
         self.0.iter().find(|range| range.contains(address))
     }
 
-    /// How many addresses can be given.
+    /// How many addresses can be assigned.
     pub(super) fn size(&self) -> u128 {
         let of = |range: &AddressRange| {
             (range.last - range.first).saturating_add(u128::from(!range.contains(range.gateway)))
@@ -103,8 +103,8 @@ impl RangeSet {
         self.0.iter().map(of).fold(0, u128::saturating_add)
     }
 
-    /// All addresses, each with its range, from the one after `last` on and round, without gateways: so that an address
-    /// that was given back rests for as long as there are others.
+    /// All addresses, each with its range, from the one after `last` and wrapping around, without gateways: so a returned
+    /// address is not reused while there are others.
     pub(super) fn candidates(&self, last: Option<IpAddr>) -> impl Iterator<Item = (IpAddr, &AddressRange)> {
         let start = last.and_then(|last| {
             let position = self.0.iter().position(|range| range.contains(last))?;

@@ -1,9 +1,8 @@
-//! The folder in which reserved addresses are files, shared with the reference's `host-local`: the same folder, names,
+//! The folder with a file for each reserved address, shared with the reference's `host-local`: the same folder, names,
 //! contents and lock.
 //!
-//! A file is named by its address and contains the container and the interface that have it. It appears with its contents
-//! or not at all: it is written under another name and linked, since a kill in the middle would leave an address that
-//! belongs to nobody.
+//! A file is named by its address and contains the container and the interface that have it. It appears complete or not at
+//! all: it is written under another name and linked, since a kill halfway would leave an address that belongs to nobody.
 
 use crate::failure::{CniFailure, Outcome};
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +11,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a reservation is written as before it has its name; no address is called so.
+/// The name under which a reservation is written before it gets its own; no address has this name.
 const UNFINISHED: &str = ".netns-cni.new";
 const LAST: &str = "last_reserved_ip.";
 
@@ -29,7 +28,7 @@ pub(super) fn owner(container: &str, interface: &str) -> String {
 }
 
 impl AddressStore {
-    /// Opens a network's, which is made if it is not there, and waits for its lock.
+    /// Opens a network's folder, making it if necessary, and waits for its lock.
     pub(super) fn open(data: &Path, network: &str) -> Outcome<Self> {
         let folder = data.join(network);
         let failed = |what: &str, error: &io::Error| CniFailure::of_file(what, &folder, error);
@@ -38,7 +37,7 @@ impl AddressStore {
         Self::lock(folder)
     }
 
-    /// Opens a network's, if it is there.
+    /// Opens a network's folder, if it exists.
     pub(super) fn find(data: &Path, network: &str) -> Outcome<Option<Self>> {
         let folder = data.join(network);
         if folder.is_dir() { Self::lock(folder).map(Some) } else { Ok(None) }
@@ -63,7 +62,7 @@ impl AddressStore {
             remove_if_there(&unfinished)?;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
             file.write_all(owner.as_bytes())?;
-            // Not `rename`, which would replace somebody's reservation.
+            // Not `rename`, which would replace another's reservation.
             let linked = fs::hard_link(&unfinished, &path);
             remove_if_there(&unfinished)?;
             linked
@@ -75,13 +74,13 @@ impl AddressStore {
         }
     }
 
-    /// The address that this set of ranges gave last, if that is known.
+    /// The last address that was assigned from this set of ranges, if known.
     pub(super) fn last(&self, set: usize) -> Option<IpAddr> {
         fs::read_to_string(self.folder.join(format!("{LAST}{set}"))).ok()?.parse().ok()
     }
 
-    /// Writes down which address this set of ranges gave last. Should a kill leave the file empty, the search begins at
-    /// the first address again.
+    /// Records the last address assigned from this set of ranges. If a kill leaves the file empty, the search begins at the
+    /// first address again.
     pub(super) fn set_last(&self, set: usize, address: IpAddr) -> Outcome<()> {
         let path = self.folder.join(format!("{LAST}{set}"));
         let mut options = OpenOptions::new();
@@ -99,7 +98,7 @@ impl AddressStore {
             let Some(address) = name.to_str().and_then(|name| name.parse::<IpAddr>().ok()) else { continue };
             match fs::read_to_string(self.folder.join(&name)) {
                 Ok(contents) => reservations.push((address, contents.trim().to_owned())),
-                // One that goes meanwhile is none, nor is one of somebody else's form.
+                // A file that vanishes meanwhile is no reservation, nor is one of another form.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {}
                 // Not to know is no reason to leave it.
                 Err(error) => return Err(failed(error)),
@@ -108,7 +107,7 @@ impl AddressStore {
         Ok(reservations)
     }
 
-    /// How many addresses of those are reserved for which `is_meant` says so.
+    /// How many of the addresses that `is_meant` selects are reserved.
     pub(super) fn count(&self, is_meant: impl Fn(IpAddr) -> bool) -> Outcome<u128> {
         let failed = |error: io::Error| CniFailure::of_file("read", &self.folder, &error);
         let mut count = 0;
@@ -130,13 +129,13 @@ impl AddressStore {
         }
     }
 
-    /// Gives an address back.
+    /// Returns an address.
     pub(super) fn release(&self, address: IpAddr) -> Outcome<()> {
         let path = self.folder.join(address.to_string());
         remove_if_there(&path).map_err(|error| CniFailure::of_file("release", &path, &error))
     }
 
-    /// Removes what a kill in the middle of a reservation left. We have the lock, so nobody is writing it now.
+    /// Removes what a kill during a reservation left. We hold the lock, so nobody is writing it now.
     pub(super) fn sweep(&self) -> Outcome<()> {
         let path = self.folder.join(UNFINISHED);
         remove_if_there(&path).map_err(|error| CniFailure::of_file("remove", &path, &error))

@@ -1,7 +1,7 @@
-//! `netns bench`: measures everything, and makes a table and a report of it.
+//! `netns bench`: measures, prints a table and writes a report.
 //!
-//! Measuring is a program of the package `benches` of the repository, which is built now: so nobody needs tokio and the
-//! other peers for the rest of the command line. Hence this command works in a clone only.
+//! The measuring is done by a program of the repository's package `benches`, which is built on demand: the rest of the
+//! command line needs neither tokio nor the other peers. Hence this command works only in a clone.
 
 mod html;
 mod markdown;
@@ -29,7 +29,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let mut child = measure(&root, arguments)?;
     let report = follow(&mut child);
     let status = child.wait().map_err(|error| Failure::Kernel(format!("wait for the benches: {error}")))?;
-    // First what was not understood: the program fails of that, too, since nobody reads on.
+    // First what was not understood: it makes the program fail too, since nobody reads on.
     let report = report?;
     if !status.success() {
         // It has said why, or cargo has.
@@ -84,7 +84,7 @@ fn measure(root: &Path, arguments: &BenchArguments) -> Result<Child, Failure> {
         .map_err(|error| Failure::usage(format!("run {}: {error}", cargo.display())))
 }
 
-/// Reads what the measuring program says, and shows how far it is if somebody watches.
+/// Reads the measuring program's output, and shows its progress on a terminal.
 fn follow(child: &mut Child) -> Result<Option<BenchReport>, Failure> {
     let bar = ProgressBar::begin("building");
     let mut report = None;
@@ -99,7 +99,7 @@ fn follow(child: &mut Child) -> Result<Option<BenchReport>, Failure> {
     Ok(report)
 }
 
-/// How this run was asked for.
+/// The command line of this run.
 fn command_line(arguments: &BenchArguments) -> String {
     let flags = [("--quick", arguments.quick), ("--peers", arguments.peers)];
     let flags: Vec<&str> = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect();

@@ -1,12 +1,12 @@
-//! Plots as SVG, with no script and nothing to load.
+//! Plots as SVG, without scripts or external resources.
 
 use super::report::{MeasuredBar, ReportedCurve, StepTimes, time};
 use std::fmt::Write;
 
-/// Width of a plot, and the part of it that names take.
+/// Width of a plot, and the part that names take.
 const WIDTH: f64 = 860.0;
 const NAMES: f64 = 230.0;
-/// Room for a number behind a bar.
+/// Room for a number after a bar.
 const NUMBERS: f64 = 70.0;
 const BAR: f64 = 24.0;
 /// Size and margins of a plot with axes.
@@ -14,7 +14,7 @@ const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 70.0;
 const BOTTOM: f64 = 40.0;
 const TOP: f64 = 16.0;
-/// Distinguished by people who see colours differently, too (Okabe and Ito).
+/// A palette that colour-blind people can distinguish too (Okabe and Ito).
 const COLOURS: [&str; 8] =
     ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#999999"];
 
@@ -63,7 +63,7 @@ pub(super) fn bars(label: &str, bars: &[MeasuredBar]) -> String {
     svg(label, y + 4.0, &content)
 }
 
-/// A bar a kind, made of its steps, and a legend.
+/// One bar per kind, made of its steps, and a legend.
 pub(super) fn stacks(label: &str, kinds: &[StepTimes]) -> String {
     let total = |kind: &StepTimes| kind.steps.iter().map(|step| step.us).sum::<f64>();
     let most = kinds.iter().map(total).fold(0.0, f64::max);
@@ -119,7 +119,7 @@ pub(super) fn stacks(label: &str, kinds: &[StepTimes]) -> String {
 pub(super) enum Axis {
     /// A number, on a logarithmic scale.
     Number,
-    /// A share from 0 to 1, with as much room from 0.9 to 0.99 as from 0 to 0.9.
+    /// A fraction from 0 to 1; 0.9 to 0.99 gets as much room as 0 to 0.9.
     Share,
 }
 

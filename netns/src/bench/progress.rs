@@ -1,4 +1,4 @@
-//! How far measuring is: one line on a terminal, written over again and again.
+//! Progress of the measuring: one line on a terminal, overwritten again and again.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Instant;
@@ -20,7 +20,7 @@ impl ProgressBar {
         progress
     }
 
-    /// Shows that so much is done, and what comes next.
+    /// Shows how much is done, and what comes next.
     pub(super) fn show(&self, done: u64, of: u64, what: &str) {
         if self.is_shown {
             // Where stderr is gone nobody misses it.

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 
 /// What stands above the columns.
 pub(super) const HEADINGS: [&str; 8] = ["what", "ours", "beside", "theirs", "ratio", "of p25", "goal", "met"];
-/// How a ratio is to be read.
-pub(super) const RATIO: &str = "The ratio is how many times as long as we the other takes; where the goal is \"at most\", \
-how many times as long as the other we take. It is of the medians, for traffic the middle one of the rounds' ratios; beside \
-it is that of the lower quartiles, which others at work on the machine disturb less.";
+/// How to read a ratio.
+pub(super) const RATIO: &str = "The ratio is their time over ours; where the goal is \"at most\", ours over theirs. It compares \
+the medians, for traffic it is the median of the rounds' ratios; \"of p25\" compares the lower quartiles, which other work on \
+the machine disturbs less.";
 
 /// The columns of a row.
 pub(super) fn columns(row: &ReportRow) -> [String; 8] {

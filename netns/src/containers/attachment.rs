@@ -1,5 +1,4 @@
-//! Which container a port was made for, by what is on record of CNI: a container of which no process runs yet, as while
-//! it is being made, is known by that.
+//! Which container a port was made for, from CNI's records: they name a container even before its first process runs.
 
 use super::engine;
 use netns_core::record::{RecordFile, RecordedLink};
@@ -8,9 +7,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where libcni, which engines call plugins by, keeps their results.
+/// Where libcni, by which engines call plugins, keeps their results.
 const RESULTS: &str = "/var/lib/cni/results";
-/// Where `netns-cni` keeps its records, a folder a network.
+/// Where `netns-cni` keeps its records, one folder per network.
 const RECORDS: &str = "/run/netns-cni/networks";
 const KIND: &str = "cni";
 /// What engines pass on as `CNI_ARGS`.
@@ -24,7 +23,7 @@ pub(crate) struct Attachments(HashMap<String, AttachedContainer>);
 #[derive(Debug, Clone)]
 struct AttachedContainer {
     id: String,
-    /// What its engine called it when it asked for the attachment.
+    /// The name that its engine gave it in the request for the attachment.
     name: Option<String>,
 }
 
@@ -33,7 +32,7 @@ impl Attachments {
     pub(crate) fn read() -> Self {
         let mut attachments = Self::default();
         for path in files(Path::new(RESULTS)) {
-            // What cannot be read, or is of something else, names nobody.
+            // A file that cannot be read, or is something else, names nobody.
             let _ = attachments.add_result(&path);
         }
         let networks = files(Path::new(RECORDS));
@@ -41,7 +40,7 @@ impl Attachments {
         attachments
     }
 
-    /// What the container is called that a link was made for.
+    /// The name of the container that a link was made for.
     pub(crate) fn of(&self, link: &str) -> Option<String> {
         let AttachedContainer { id, name } = self.0.get(link)?;
         Some(engine::name(id).or_else(|| name.clone()).unwrap_or_else(|| super::short(id)))
@@ -60,7 +59,7 @@ impl Attachments {
         });
         let container = AttachedContainer { id, name: name.map(|name| name.replace(char::is_control, "?")) };
         for interface in kept["result"]["interfaces"].as_array()? {
-            // Those in the container have a sandbox. The bridge is among the rest, and is no port of itself.
+            // Interfaces in the container have a sandbox. The bridge is among the others, and is not its own port.
             if let (Some(name), true) =
                 (interface["name"].as_str(), interface["sandbox"].as_str().is_none_or(str::is_empty))
             {
@@ -70,7 +69,7 @@ impl Attachments {
         Some(())
     }
 
-    /// A record is called CONTAINER:INTERFACE.PLUGIN.
+    /// A record's name is CONTAINER:INTERFACE.PLUGIN.
     fn add_record(&mut self, path: &Path) {
         let Some((id, _)) = path.file_name().and_then(|name| name.to_str()?.split_once(':')) else { return };
         let lines = RecordFile::peek(path, KIND).ok().flatten().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The container in the path of a cgroup.
 
-/// What a cgroup's name says of a container.
+/// What a cgroup's name says about a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CgroupName {
     /// The id that an engine gave it.
@@ -12,7 +12,7 @@ pub(super) enum CgroupName {
 /// How long the ids of Docker, podman, containerd and CRI-O are.
 const ID: usize = 64;
 
-/// The containers in the paths of `/proc/PID/cgroup`, the innermost first: one may run in another.
+/// The containers in the paths of `/proc/PID/cgroup`, the innermost first: containers may be nested.
 pub(super) fn names(text: &str) -> Vec<CgroupName> {
     let mut names = Vec::new();
     for line in text.lines() {
@@ -27,8 +27,8 @@ pub(super) fn names(text: &str) -> Vec<CgroupName> {
     names
 }
 
-/// What one group's name says: `docker-ID.scope`, `libpod-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope` where systemd
-/// makes them, the id by itself or after a prefix elsewhere; `lxc.payload.NAME`; `machine-NAME.scope` and
+/// What one group's name says: `docker-ID.scope`, `libpod-ID.scope`, `cri-containerd-ID.scope` and `crio-ID.scope` where
+/// systemd makes them, elsewhere the id, alone or after a prefix; `lxc.payload.NAME`; `machine-NAME.scope` and
 /// `systemd-nspawn@NAME.service`.
 fn of_group(group: &str) -> Option<CgroupName> {
     let unit = group.strip_suffix(".scope").or_else(|| group.strip_suffix(".service"));
@@ -43,7 +43,7 @@ fn of_group(group: &str) -> Option<CgroupName> {
     name.filter(|name| !name.is_empty()).map(CgroupName::Name)
 }
 
-/// As systemd writes names of units: `\x2d` is a minus.
+/// Undoes systemd's escaping of unit names: `\x2d` is a minus.
 fn unescaped(name: &str) -> String {
     let mut parts = name.split("\\x");
     let mut text = parts.next().unwrap_or_default().to_owned();

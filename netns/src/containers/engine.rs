@@ -1,14 +1,14 @@
-//! What engines call their containers, by the files that they keep.
+//! The names that engines give their containers, from the files that they keep.
 
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A folder for each container, of Docker.
+/// Docker: a folder for each container.
 const DOCKER: &str = "/var/lib/docker/containers";
-/// A folder for each namespace of containerd, and in it one for each container.
+/// containerd: a folder for each of its namespaces, and in it one for each container.
 const CONTAINERD: &str = "/run/containerd/io.containerd.runtime.v2.task";
-/// Of podman and CRI-O: a folder for each storage driver, with a folder for each container.
+/// podman and CRI-O: a folder for each storage driver, with a folder for each container.
 const PODMAN: [&str; 2] = ["/var/lib/containers/storage", "/run/containers/storage"];
 /// Lists of containers in those folders.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
@@ -20,14 +20,14 @@ const PODS: [[&str; 2]; 2] = [
 /// The name that nerdctl gives.
 const NERDCTL: &str = "nerdctl/name";
 
-/// What the engine calls the container of this id, if its files can be read; a pod with its namespace.
+/// The engine's name for the container with this id, if its files can be read; for a pod, with its namespace.
 pub(super) fn name(id: &str) -> Option<String> {
-    // What is no id must not lead anywhere else.
+    // What is no id must not name another path.
     if id.is_empty() || id.contains(['/', '.']) {
         return None;
     }
     let name = docker(id).or_else(|| containerd(id)).or_else(|| podman(id))?;
-    // Labels of others end up in a terminal.
+    // Other people's labels end up on a terminal.
     Some(name.replace(char::is_control, "?")).filter(|name| !name.is_empty())
 }
 
@@ -42,7 +42,7 @@ fn containerd(id: &str) -> Option<String> {
 
 fn podman(id: &str) -> Option<String> {
     let drivers = || PODMAN.iter().flat_map(|storage| folders(Path::new(storage)));
-    // CRI-O annotates the bundle; podman's names are in the lists alone.
+    // CRI-O annotates the bundle; podman's names are only in the lists.
     let pod = drivers().find_map(|driver| annotated(&driver.join(id).join("userdata/config.json")));
     let listed = |driver: PathBuf| {
         LISTS.iter().find_map(|list| {
@@ -54,7 +54,7 @@ fn podman(id: &str) -> Option<String> {
     pod.or_else(|| drivers().find_map(listed))
 }
 
-/// The name in the annotations of a bundle of the OCI.
+/// The name in the annotations of an OCI bundle.
 fn annotated(path: &Path) -> Option<String> {
     let bundle = json(path)?;
     let annotation = |key: &str| bundle["annotations"][key].as_str();
@@ -64,7 +64,7 @@ fn annotated(path: &Path) -> Option<String> {
     pod.or_else(|| annotation(NERDCTL).map(str::to_owned))
 }
 
-/// A file's JSON; `None` of one that is not there, or not for us.
+/// A file's JSON; `None` if it is missing or not readable for us.
 fn json(path: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

@@ -1,7 +1,7 @@
 //! Which container or pod is in a network namespace, by its name.
 //!
-//! Engines put every container into a cgroup that is called by its id, and write down what they call it themselves, in files
-//! that root can read. A container can change neither. What is found is for show: policies go by ports and namespaces.
+//! Engines put every container into a cgroup named by its id, and keep their own name for it in files that root can read.
+//! A container can change neither. Names are only shown: policies go by ports and namespaces.
 
 mod attachment;
 mod cgroup;
@@ -15,10 +15,10 @@ use std::path::Path;
 
 pub(crate) use attachment::Attachments;
 
-/// So much of an id is shown where no engine says what its container is called; engines show as much.
+/// How much of an id is shown where no engine names its container; engines show as much.
 const SHORT: usize = 12;
 
-/// What the container is called that a process is in; `None` if it is in none.
+/// The name of the container that a process is in; `None` if it is in none.
 pub(crate) fn of_process(pid: u32) -> Option<String> {
     name(&cgroup::names(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?))
 }
@@ -28,7 +28,7 @@ fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
 }
 
-/// The name that the innermost has that has any; the id of the outermost if none has.
+/// The name of the innermost container that has one; the id of the outermost if none has.
 fn name(found: &[CgroupName]) -> Option<String> {
     let known = found.iter().find_map(|found| match found {
         CgroupName::Id(id) => engine::name(id),
@@ -41,7 +41,7 @@ fn name(found: &[CgroupName]) -> Option<String> {
     known.or_else(outermost)
 }
 
-/// Whether an engine made this name of a namespace, at random; every other one says more than that of a container.
+/// Whether an engine made this namespace's name up. Any other name says more than a container's.
 pub(crate) fn is_engines(namespace: &str) -> bool {
     ["cni-", "netns-"].iter().any(|prefix| {
         let rest = namespace.strip_prefix(prefix);
@@ -59,7 +59,7 @@ pub(crate) fn processes(wanted: &[u64]) -> HashMap<u64, Vec<u32>> {
     }
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Who ended meanwhile is nobody's.
+        // A process that ended meanwhile is in no namespace.
         let Ok(metadata) = fs::metadata(entry.path().join("ns/net")) else { continue };
         if wanted.contains(&metadata.ino()) {
             found.entry(metadata.ino()).or_default().push(pid);

@@ -29,7 +29,7 @@ const FLAGS: [(u32, &str); 11] = [
     (0x400, "autojoin"),
     (0x800, "stable-privacy"),
 ];
-/// The flag whose lack `ip` shows as "dynamic".
+/// The flag whose absence `ip` shows as "dynamic".
 const PERMANENT: u32 = 0x080;
 
 pub(super) const VERBS: &[Keyword<AddrVerb>] = &[
@@ -53,9 +53,9 @@ pub(super) enum AddrFilter {
     To,
     Scope,
     Label,
-    /// Those with this flag, or those without.
+    /// Those with this flag, or those without it.
     Flag(u32, bool),
-    /// Those of links that a filter of links lets through.
+    /// Those of links that pass a filter.
     Link(LinkFilter),
 }
 
@@ -96,7 +96,7 @@ pub(super) fn addr(line: &mut WordLine) -> Result<(), Failure> {
             let addresses = address::list(&mut socket)?;
             let of =
                 |link: &Link| addresses.iter().filter(move |address| address.index == link.index).collect();
-            // A link without addresses has none that is of the wrong family.
+            // A link without addresses has none of the wrong family.
             links.retain(|link| {
                 let found: Vec<&Address> = of(link);
                 found.iter().any(|address| wanted.lets(link, address))
@@ -114,7 +114,7 @@ pub(super) fn addr(line: &mut WordLine) -> Result<(), Failure> {
             if phrases.is_empty() {
                 return Err(Failure::Usage(format!("`{}`: of which link, or which addresses?", line.about)));
             }
-            // `ip` pays no heed to what would choose among links.
+            // `ip` ignores words that would choose among links.
             let of_links = |phrase: &&Phrase<AddrFilter>| matches!(phrase.act, AddrFilter::Link(filter) if filter != LinkFilter::Dev);
             if let Some(phrase) = phrases.iter().find(of_links) {
                 return Err(Failure::Usage(format!(
@@ -124,7 +124,7 @@ pub(super) fn addr(line: &mut WordLine) -> Result<(), Failure> {
             }
             let mut socket = line.manner.open()?;
             let (links, wanted) = select(line, &mut socket, &phrases)?;
-            // The kernel deletes the secondary addresses of one that goes, unless it promotes one of them.
+            // With a primary address the kernel deletes its secondary ones, unless it promotes one of them.
             for _ in 0..10 {
                 let mut found = address::list(&mut socket)?;
                 found.retain(|address| {
@@ -167,7 +167,7 @@ impl WantedAddresses {
     }
 }
 
-/// The links and the addresses that the words are about.
+/// The links and addresses that the words choose.
 fn select(
     line: &WordLine,
     socket: &mut RouteSocket,
@@ -184,7 +184,7 @@ fn select(
             }
             AddrFilter::Scope if phrase.value() == "all" => {}
             AddrFilter::Scope => wanted.scope = Some(route_values::scope(phrase)?),
-            // `ip` takes a pattern, as a shell does.
+            // `ip` takes a pattern here, like a shell's.
             AddrFilter::Label if phrase.value().contains(['*', '?', '[', '\\']) => {
                 return Err(phrase.wrong("a pattern, which is ip's and is not here"));
             }
@@ -196,7 +196,7 @@ fn select(
     Ok((link::select(socket, &of_links)?, wanted))
 }
 
-/// `all` are those that a link may name as its bridge. Where a label chooses, `ip` says nothing of links.
+/// `all` are the links that a link may name as its bridge. If a label chooses, `ip` prints nothing about links.
 fn show<'a>(
     line: &WordLine,
     links: &[Link],
@@ -254,7 +254,7 @@ fn with_peer(address: &Address) -> String {
     }
 }
 
-/// As `ip -oneline addr` has it after the link's name, which scripts take apart by its columns.
+/// As `ip -oneline addr` prints it after the link's name; scripts split it into columns.
 fn oneline(address: &Address) -> String {
     let family = if address.net.address().is_ipv4() { "inet" } else { "inet6" };
     let mut text = format!("{family} {} ", with_peer(address));
@@ -276,7 +276,7 @@ fn oneline(address: &Address) -> String {
     text + &format!("\\       valid_lft {} preferred_lft {}", life(address.valid), life(address.preferred))
 }
 
-/// What a reader of a short list has to know: that an address is not for use, or not for ever.
+/// What even a short list must show: that an address is not usable, or not for ever.
 fn notes(address: &Address) -> impl Iterator<Item = String> {
     let odd = flags(address).filter(|flag| matches!(*flag, "dadfailed" | "deprecated" | "tentative"));
     let left = address.valid.map(|left| format!("valid_lft {}sec", left.as_secs()));
@@ -287,7 +287,7 @@ fn notes(address: &Address) -> impl Iterator<Item = String> {
 fn flags(address: &Address) -> impl Iterator<Item = &'static str> {
     let (flags, six) = (address.flags, address.net.address().is_ipv6());
     let set = FLAGS.iter().filter(move |(bit, _)| flags & bit != 0).map(move |&(_, name)| match name {
-        // IPv6 has no secondary addresses, and gives the bit to those that it makes up for privacy.
+        // IPv6 has no secondary addresses, and uses the bit for temporary ones (privacy extensions).
         "secondary" if six => "temporary",
         name => name,
     });
@@ -303,7 +303,7 @@ fn describe_briefly(address: &Address) -> Value {
     value
 }
 
-/// With the keys of `ip -json addr`: flags are there if they are set.
+/// With the keys of `ip -json addr`: only flags that are set appear.
 fn describe(address: &Address) -> Value {
     let ip = address.net.address();
     let mut value = json!({
@@ -332,7 +332,7 @@ fn describe(address: &Address) -> Value {
     value
 }
 
-/// As `ip` prints a lifetime: all ones is for ever.
+/// As `ip` prints a lifetime: all ones means for ever.
 fn seconds(left: Option<Duration>) -> u64 {
     left.map_or(u32::MAX.into(), |left| left.as_secs())
 }

@@ -1,4 +1,4 @@
-//! Requests made of words: `addr add`, `change`, `replace`, `delete`.
+//! Requests built from words: `addr add`, `change`, `replace`, `delete`.
 
 use super::index;
 use super::line::WordLine;
@@ -10,7 +10,7 @@ use netns_core::wire::{Batch, IFA_RT_PRIORITY, IfAddrMsg, IfaCacheInfo};
 use netns_core::{IpNet, RouteSocket};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What a line does with addresses.
+/// What a command line does with addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddrVerb {
     Add,
@@ -88,7 +88,7 @@ const AUTOJOIN: u32 = 0x400;
 struct AddrRequest {
     family: Option<IpFamily>,
     local: Option<IpNet>,
-    /// Whether the length of the prefix was said.
+    /// Whether the prefix length was given.
     is_wide: bool,
     peer: Option<IpNet>,
     broadcast: Option<IpAddr>,
@@ -135,7 +135,7 @@ impl AddrRequest {
                 AddrWord::Metric => request.metric = Some(phrase.number32()?),
                 AddrWord::Valid => request.valid = Some(lifetime(phrase)?),
                 AddrWord::Preferred => request.preferred = Some(lifetime(phrase)?),
-                // `ip` warns, and leaves the word out.
+                // `ip` warns, and ignores the word.
                 AddrWord::Flag(_, true) if request.family != Some(IpFamily::Inet6) => {
                     return Err(Failure::Usage(format!(
                         "`{}`: {} is for IPv6 addresses, and goes after the address",
@@ -157,7 +157,7 @@ impl AddrRequest {
         };
         if verb == AddrVerb::Delete && local.address().is_ipv4() && !request.is_wide && request.peer.is_none()
         {
-            // `ip` warns, and deletes the first address that begins so.
+            // `ip` warns, and deletes the first address that begins with it.
             return Err(Failure::Usage(format!(
                 "`{}`: the length of the prefix is missing: {}/32, or what `addr show` says",
                 line.about,
@@ -184,7 +184,7 @@ impl AddrRequest {
         Ok(request)
     }
 
-    /// The broadcast address that `+` or `-` stands for: all ones or all zeroes after the prefix, where that leaves room.
+    /// The broadcast address for `+` or `-`: all ones or all zeroes after the prefix, if that leaves room.
     fn worked_out(&self, phrase: &Phrase<AddrWord>) -> Result<Option<IpAddr>, Failure> {
         let net = self.peer.or(self.local);
         let Some((IpAddr::V4(address), prefix)) = net.map(|net| (net.address(), net.prefix())) else {
@@ -236,7 +236,7 @@ impl AddrRequest {
     }
 }
 
-/// Deletes an address as it was listed.
+/// Deletes an address that was listed.
 pub(super) fn delete(socket: &mut RouteSocket, address: &Address) -> Result<(), Failure> {
     let request = AddrRequest {
         local: Some(address.net),
@@ -246,13 +246,13 @@ pub(super) fn delete(socket: &mut RouteSocket, address: &Address) -> Result<(), 
     let mut batch = Batch::new();
     request.write(&mut batch, AddrVerb::Delete, address.index);
     match socket.execute(&mut batch) {
-        // It went with the one that it was secondary to.
+        // It went with its primary address.
         Err(error) if error.errno() == Some(libc::EADDRNOTAVAIL) => Ok(()),
         other => Ok(other?),
     }
 }
 
-/// Seconds, of which all ones are for ever.
+/// Seconds; all ones mean for ever.
 fn lifetime(phrase: &Phrase<AddrWord>) -> Result<u32, Failure> {
     if phrase.value() == "forever" { Ok(u32::MAX) } else { phrase.number32() }
 }

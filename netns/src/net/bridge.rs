@@ -13,7 +13,7 @@ use netns_core::wire::{Batch, IfInfoMsg};
 use serde_json::Value;
 use std::io::Write;
 
-/// What of bridges a line is about.
+/// Which of `bridge`'s objects a command line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BridgeThing {
     Link,
@@ -57,7 +57,7 @@ pub(super) enum PortWord {
     Refused,
 }
 
-/// Beside the names of the options of ports, which have to be written out as well.
+/// Beside the names of port options, which must be written out too.
 pub(super) const PORT_WORDS: &[Keyword<PortWord>] = &[
     whole("dev", Takes::Value, PortWord::Dev),
     whole("learning_sync", Takes::Refused, PortWord::Refused),

@@ -23,7 +23,7 @@ const FLAGS: [(u32, &str); 7] = [
     (0x200, "locked"),
 ];
 
-/// What a line does with entries.
+/// What a command line does with entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FdbVerb {
     Add,
@@ -214,7 +214,7 @@ fn list(line: &mut WordLine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Leaves those entries that a phrase is about.
+/// Keeps the entries that a phrase chooses.
 fn choose(
     socket: &mut RouteSocket,
     entries: &mut Vec<FdbEntry>,
@@ -258,7 +258,7 @@ fn flags(entry: &FdbEntry) -> impl Iterator<Item = &'static str> {
     FLAGS.iter().filter(move |(bit, _)| flags & bit != 0).map(|&(_, name)| name)
 }
 
-/// As `bridge` has it: `NUD_PERMANENT`, `NUD_NOARP`; a learnt one has no word.
+/// As in `bridge`: `NUD_PERMANENT`, `NUD_NOARP`; a learnt entry has no word.
 fn state(entry: &FdbEntry) -> &'static str {
     match entry.state {
         state if state & 0x80 != 0 => "permanent",

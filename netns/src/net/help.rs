@@ -1,4 +1,4 @@
-//! What help, man pages and completions say of the words, made from the same tables that read them.
+//! Help, man pages and completions for the words, made from the tables that parse them.
 
 use super::thing::Thing;
 use super::words::{Keyword, Takes};
@@ -18,6 +18,15 @@ struct VerbHelp(&'static str, &'static str, &'static str, Vec<&'static str>);
 fn names<A>(table: &'static [Keyword<A>]) -> Vec<&'static str> {
     let known = table.iter().filter(|row| !row.name.is_empty() && row.takes != Takes::Refused);
     known.map(|row| row.name).collect()
+}
+
+/// Verbs, each with what it does, that are written alike and take the same words.
+fn alike(
+    usage: &'static str,
+    known: &[&'static str],
+    verbs: &[(&'static str, &'static str)],
+) -> Vec<VerbHelp> {
+    verbs.iter().map(|&(name, about)| VerbHelp(name, about, usage, known.to_vec())).collect()
 }
 
 /// The words of `link set`, and the kinds of links.
@@ -65,7 +74,7 @@ fn verbs(thing: Thing) -> Vec<VerbHelp> {
 }
 
 fn link_verbs() -> Vec<VerbHelp> {
-    vec![
+    let mut verbs = vec![
         VerbHelp(
             "show",
             "List links.",
@@ -79,81 +88,103 @@ fn link_verbs() -> Vec<VerbHelp> {
                 netns link add NAME type veth peer [name] NAME [netns NS]",
             link_words(),
         ),
-        VerbHelp("set", "Change a link.", LINK_SET, link_words()),
-        VerbHelp("replace", "Make a link, or change the one that is there.", LINK_SET, link_words()),
-        VerbHelp(
-            "delete",
-            "Delete a link, or those of a group.",
-            "netns link delete [dev] NAME, or group N",
-            link_words(),
-        ),
-    ]
+    ];
+    verbs.extend(alike(
+        LINK_SET,
+        &link_words(),
+        &[("set", "Change a link."), ("replace", "Make a link, or change it if it exists.")],
+    ));
+    verbs.push(VerbHelp(
+        "delete",
+        "Delete a link, or all links of a group.",
+        "netns link delete [dev] NAME, or group N",
+        link_words(),
+    ));
+    verbs
 }
 
 fn addr_verbs() -> Vec<VerbHelp> {
-    vec![
-        VerbHelp(
-            "show",
-            "List addresses.",
-            "netns addr show [[dev] NAME] [to NET] [scope S] [label NAME] [up]",
-            names(addr::SHOW),
-        ),
-        VerbHelp("add", "Add an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-        VerbHelp("change", "Change an address that is there.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-        VerbHelp("replace", "Add an address, or change it.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-        VerbHelp("delete", "Delete an address.", ADDR_SET, names(addr_change::ADDR_WORDS)),
-        VerbHelp(
-            "flush",
-            "Delete all that are chosen.",
-            "netns addr flush [dev] NAME [to NET] [scope S]",
-            names(addr::SHOW),
-        ),
-    ]
+    let mut verbs = vec![VerbHelp(
+        "show",
+        "List addresses.",
+        "netns addr show [[dev] NAME] [to NET] [scope S] [label NAME] [up]",
+        names(addr::SHOW),
+    )];
+    verbs.extend(alike(
+        ADDR_SET,
+        &names(addr_change::ADDR_WORDS),
+        &[
+            ("add", "Add an address."),
+            ("change", "Change an existing address."),
+            ("replace", "Add an address, or change it if it exists."),
+            ("delete", "Delete an address."),
+        ],
+    ));
+    verbs.push(VerbHelp(
+        "flush",
+        "Delete all addresses that match.",
+        "netns addr flush [dev] NAME [to NET] [scope S]",
+        names(addr::SHOW),
+    ));
+    verbs
 }
 
 fn route_verbs() -> Vec<VerbHelp> {
-    vec![
-        VerbHelp(
-            "show",
-            "List routes.",
-            "netns route show [[root|match|exact] NET] [table T|all] [dev LINK] [via ADDRESS] \
-                [protocol P] [type TYPE] [scope S]",
-            names(route::SHOW),
-        ),
-        VerbHelp("add", "Add a route.", ROUTE_SET, route_words()),
-        VerbHelp("change", "Change a route that is there.", ROUTE_SET, route_words()),
-        VerbHelp("replace", "Add a route, or change it.", ROUTE_SET, route_words()),
-        VerbHelp("prepend", "Add a route before those to the same destination.", ROUTE_SET, route_words()),
-        VerbHelp("append", "Add a route after those to the same destination.", ROUTE_SET, route_words()),
-        VerbHelp("test", "Say whether there is such a route.", ROUTE_SET, route_words()),
-        VerbHelp("delete", "Delete a route.", ROUTE_SET, route_words()),
+    let mut verbs = vec![VerbHelp(
+        "show",
+        "List routes.",
+        "netns route show [[root|match|exact] NET] [table T|all] [dev LINK] [via ADDRESS] \
+            [protocol P] [type TYPE] [scope S]",
+        names(route::SHOW),
+    )];
+    verbs.extend(alike(
+        ROUTE_SET,
+        &route_words(),
+        &[
+            ("add", "Add a route."),
+            ("change", "Change an existing route."),
+            ("replace", "Add a route, or change it if it exists."),
+            ("prepend", "Add a route before others to the same destination."),
+            ("append", "Add a route after others to the same destination."),
+            ("test", "Check whether such a route exists."),
+            ("delete", "Delete a route."),
+        ],
+    ));
+    verbs.extend([
         VerbHelp(
             "get",
-            "Say which way a packet would go.",
+            "Show the route that a packet would take.",
             "netns route get ADDRESS [from ADDRESS] [oif LINK] [iif LINK] \
                 [mark N] [uid N] [fibmatch]",
             names(route_get::GET_WORDS),
         ),
         VerbHelp(
             "flush",
-            "Delete all that are chosen.",
+            "Delete all routes that match.",
             "netns route flush [NET] [table T] [dev LINK] ..",
             names(route::SHOW),
         ),
-    ]
+    ]);
+    verbs
 }
 
 fn neigh_verbs() -> Vec<VerbHelp> {
-    vec![
-        VerbHelp(
-            "show",
-            "List neighbours.",
-            "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]",
-            names(neigh::SHOW),
-        ),
-        VerbHelp("add", "Add a neighbour.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
-        VerbHelp("change", "Change a neighbour that is there.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
-        VerbHelp("replace", "Add a neighbour, or change it.", NEIGH_SET, names(neigh::NEIGH_WORDS)),
+    let mut verbs = vec![VerbHelp(
+        "show",
+        "List neighbours.",
+        "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]",
+        names(neigh::SHOW),
+    )];
+    verbs.extend(alike(
+        NEIGH_SET,
+        &names(neigh::NEIGH_WORDS),
+        &[
+            ("add", "Add a neighbour."),
+            ("change", "Change an existing neighbour."),
+            ("replace", "Add a neighbour, or change it if it exists."),
+        ],
+    ));
+    verbs.extend([
         VerbHelp(
             "delete",
             "Delete a neighbour.",
@@ -163,11 +194,12 @@ fn neigh_verbs() -> Vec<VerbHelp> {
         VerbHelp("get", "Show one neighbour.", "netns neigh get ADDRESS dev LINK", names(neigh::GET)),
         VerbHelp(
             "flush",
-            "Delete all that are chosen.",
+            "Delete all neighbours that match.",
             "netns neigh flush [NET] [dev LINK] [nud STATE]",
             names(neigh::SHOW),
         ),
-    ]
+    ]);
+    verbs
 }
 
 fn netns_verbs() -> Vec<VerbHelp> {
@@ -190,21 +222,20 @@ fn netns_verbs() -> Vec<VerbHelp> {
         ),
         VerbHelp(
             "list-id",
-            "List the ids by which this namespace knows others.",
+            "List the ids that other namespaces have here.",
             "netns netns list-id",
             Vec::new(),
         ),
         VerbHelp("pids", "List the processes in a named namespace.", "netns netns pids NAME", Vec::new()),
         VerbHelp(
             "exec",
-            "Run a command in a named namespace, with a `/sys` that shows it, and the files of /etc/netns/NAME \
-                in /etc.",
+            "Run a command in a named namespace, with its own `/sys`, and the files of /etc/netns/NAME in /etc.",
             "netns netns exec [--no-mounts] NAME COMMAND ..; --no-mounts leaves /sys and /etc as they are",
             Vec::new(),
         ),
         VerbHelp(
             "monitor",
-            "Print which names come and go, until Ctrl-C.",
+            "Print names as they come and go, until Ctrl-C.",
             "netns netns monitor",
             Vec::new(),
         ),
@@ -216,14 +247,14 @@ fn tuntap_verbs() -> Vec<VerbHelp> {
         VerbHelp("show", "List TAPs and TUNs.", "netns tuntap show", Vec::new()),
         VerbHelp(
             "add",
-            "Make one that stays until it is deleted.",
+            "Make a TAP or TUN that stays until it is deleted.",
             "netns tuntap add [dev] NAME mode tap|tun [user UID] \
                 [group GID] [vnet_hdr] [multi_queue] [pi]",
             names(tuntap::TUNTAP_WORDS),
         ),
         VerbHelp(
             "delete",
-            "Delete one.",
+            "Delete a TAP or TUN.",
             "netns tuntap delete [dev] NAME mode tap|tun",
             names(tuntap::TUNTAP_WORDS),
         ),
@@ -245,23 +276,28 @@ fn bridge_verbs() -> [(&'static str, &'static str, Vec<VerbHelp>); 2] {
                 ),
             ],
         ),
-        (
-            "fdb",
-            "Which MAC address is behind which port.",
-            vec![
-                VerbHelp(
-                    "show",
-                    "List entries.",
-                    "netns bridge fdb show [br BRIDGE] [dev LINK] [vlan ID] [state STATE] [dynamic]",
-                    names(fdb::SHOW),
-                ),
-                VerbHelp("add", "Add an entry.", FDB_SET, names(fdb::FDB_WORDS)),
-                VerbHelp("append", "Add an entry beside others.", FDB_SET, names(fdb::FDB_WORDS)),
-                VerbHelp("replace", "Add an entry, or change it.", FDB_SET, names(fdb::FDB_WORDS)),
-                VerbHelp("delete", "Delete an entry.", FDB_SET, names(fdb::FDB_WORDS)),
-            ],
-        ),
+        ("fdb", "Which MAC address is behind which port.", fdb_verbs()),
     ]
+}
+
+fn fdb_verbs() -> Vec<VerbHelp> {
+    let mut verbs = vec![VerbHelp(
+        "show",
+        "List entries.",
+        "netns bridge fdb show [br BRIDGE] [dev LINK] [vlan ID] [state STATE] [dynamic]",
+        names(fdb::SHOW),
+    )];
+    verbs.extend(alike(
+        FDB_SET,
+        &names(fdb::FDB_WORDS),
+        &[
+            ("add", "Add an entry."),
+            ("append", "Add an entry beside others."),
+            ("replace", "Add an entry, or change it if it exists."),
+            ("delete", "Delete an entry."),
+        ],
+    ));
+    verbs
 }
 
 /// What each object is.
@@ -280,7 +316,7 @@ const fn about(thing: Thing) -> &'static str {
 
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, 2 the kernel refused.";
 
-/// The commands as clap shows them. Their words are read by [`super::understand`], which is asked first.
+/// The commands as clap shows them. [`super::understand`] parses their words before clap is asked.
 pub(crate) fn commands() -> Vec<Command> {
     Thing::ALL.into_iter().map(command).collect()
 }
@@ -330,20 +366,18 @@ fn options() -> Vec<Arg> {
             .long("netns")
             .value_name("NS")
             .global(true)
-            .help("In this named namespace"),
-        flag("json", "As JSON, with the keys of `ip -json` and `bridge -json`").short('j').long("json"),
-        flag("pretty", "JSON on several lines").short('p').long("pretty"),
-        flag("inet", "IPv4").short('4'),
-        flag("inet6", "IPv6").short('6'),
-        flag("details", "With what goes without saying, and the options of kinds and ports")
-            .short('d')
-            .long("details"),
-        flag("brief", "A line a link; `-br`").long("brief"),
-        flag("oneline", "A line an address, a link or a route").short('o').long("oneline"),
+            .help("Work in this named namespace"),
+        flag("json", "Print JSON, with the keys of `ip -json` and `bridge -json`").short('j').long("json"),
+        flag("pretty", "Print JSON on several lines").short('p').long("pretty"),
+        flag("inet", "IPv4 only").short('4'),
+        flag("inet6", "IPv6 only").short('6'),
+        flag("details", "Show defaults, and the options of kinds and ports").short('d').long("details"),
+        flag("brief", "One short line per link; `-br`").long("brief"),
+        flag("oneline", "One line per link, address or route").short('o').long("oneline"),
     ]
 }
 
-/// The words for fish, which clap has nothing for: after which object and verb.
+/// The words for fish, which clap does not complete: each with the object and verb that it follows.
 pub(crate) fn fish() -> String {
     let mut script = "\n# Words.\n".to_owned();
     for thing in Thing::ALL {
@@ -372,7 +406,7 @@ pub(crate) fn fish() -> String {
     script
 }
 
-/// The command line that makes clap print the help that was asked for.
+/// The command line with which clap prints the requested help.
 pub(super) fn request(program: &OsString, thing: Thing, words: &[OsString]) -> Vec<OsString> {
     let mut all = vec![program.clone(), thing.name().into()];
     let command = command(thing);

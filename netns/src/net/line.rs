@@ -4,13 +4,13 @@ use super::manner::Manner;
 use super::words::{IpFamily, Keyword, Phrase, Takes, find, kind_of_routes};
 use crate::failure::Failure;
 
-/// What is left of a command line, and the options that were in it.
+/// The rest of a command line, and the options found so far.
 pub(super) struct WordLine {
     words: std::vec::IntoIter<String>,
-    /// What it is of, for messages: `link add`.
+    /// The command, for messages: `link add`.
     pub(super) about: String,
     pub(super) manner: Manner,
-    /// Whether `--` was said: what begins with `-` is no option any more.
+    /// Whether `--` was seen: from then on a word that begins with `-` is no option.
     pub(super) is_plain: bool,
 }
 
@@ -19,7 +19,7 @@ impl WordLine {
         Self { words: words.into_iter(), about: about.to_owned(), manner, is_plain: false }
     }
 
-    /// The next word that is no option and no value.
+    /// The next word that is neither an option nor a value.
     pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         while let Some(word) = self.words.next() {
             match word.strip_prefix('-') {
@@ -33,7 +33,7 @@ impl WordLine {
         Ok(None)
     }
 
-    /// The verb that a word is, by the table of those of this object; with no word, the default.
+    /// The verb for a word, by this object's table; without a word, the default.
     pub(super) fn verb<A: Copy>(&mut self, table: &[Keyword<A>], default: A) -> Result<A, Failure> {
         let Some(word) = self.next()? else { return Ok(default) };
         match find(table, &word) {
@@ -56,23 +56,23 @@ impl WordLine {
         }
     }
 
-    /// The value that has to follow a word.
+    /// The value that must follow a word.
     pub(super) fn value(&mut self, word: &str) -> Result<String, Failure> {
         let value = self.words.next();
         value.ok_or_else(|| Failure::Usage(format!("`{}`: a value is missing after {word:?}", self.about)))
     }
 
-    /// Everything that is left, as it is.
+    /// The rest of the line, unparsed.
     pub(super) fn rest(&mut self) -> Vec<String> {
         self.words.by_ref().collect()
     }
 
-    /// Goes on with other words than its own.
+    /// Continues with other words.
     pub(super) fn resume(&mut self, words: Vec<String>) {
         self.words = words.into_iter();
     }
 
-    /// That nothing is left.
+    /// Checks that nothing is left.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         match self.next()? {
             None => Ok(()),
@@ -80,7 +80,7 @@ impl WordLine {
         }
     }
 
-    /// Reads the rest by a table.
+    /// Parses the rest by a table.
     pub(super) fn phrases<A: Copy>(&mut self, table: &[Keyword<A>]) -> Result<Vec<Phrase<A>>, Failure> {
         let mut phrases: Vec<Phrase<A>> = Vec::new();
         while let Some(word) = self.next()? {

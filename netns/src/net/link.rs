@@ -60,7 +60,7 @@ pub(super) fn link(line: &mut WordLine) -> Result<(), Failure> {
     }
 }
 
-/// The links that a filter lets through.
+/// The links that pass a filter.
 pub(super) fn select(socket: &mut RouteSocket, phrases: &[Phrase<LinkFilter>]) -> Result<Vec<Link>, Failure> {
     let mut chosen = None;
     for phrase in phrases.iter().filter(|phrase| phrase.act == LinkFilter::Dev) {
@@ -100,7 +100,7 @@ pub(super) fn select(socket: &mut RouteSocket, phrases: &[Phrase<LinkFilter>]) -
     Ok(links)
 }
 
-/// `all` are those that a link may name as its bridge or its other end.
+/// `all` are the links that a link may name as its bridge or its other end.
 fn show(line: &WordLine, links: &[Link], all: &[Link]) -> Result<(), Failure> {
     let mut out = stdout();
     let manner = &line.manner;
@@ -197,7 +197,7 @@ fn name_of(index: u32, all: &[Link]) -> String {
     link.map_or_else(|| format!("if{index}"), |link| link.name.to_string())
 }
 
-/// Other groups than 0 have names in a file of iproute2's only; as a text they are their number.
+/// Groups other than 0 have names only in one of iproute2's files; as text they are numbers.
 fn group(link: &Link) -> String {
     if link.group == 0 { "default".to_owned() } else { link.group.to_string() }
 }
@@ -242,7 +242,7 @@ fn describe(link: &Link, all: &[Link]) -> Value {
     Value::Object(object)
 }
 
-/// What a link is, and what its bridge has it do.
+/// What a link is, and its options as a bridge port.
 fn info(link: &Link, all: &[Link]) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);

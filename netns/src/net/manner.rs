@@ -1,4 +1,4 @@
-//! The options that stand before `ip`'s objects, and may stand after them here.
+//! The options that stand before `ip`'s objects; here they may stand after them too.
 
 use super::words::{IpFamily, Keyword, Takes, find, short, whole};
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use netns_core::{Namespace, RouteSocket};
 use serde_json::Value;
 use std::io::Write;
 
-/// Where, of what family, and how it is shown.
+/// In which namespace, for which family, and how to print.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Manner {
@@ -29,7 +29,7 @@ enum OptionAct {
     Family,
     Inet,
     Inet6,
-    /// What changes nothing here: counters are always shown, with prefixes, and colours never.
+    /// No effect here: counters are always shown, with prefixes, and colours never.
     Nothing,
     Details,
     Oneline,
@@ -42,7 +42,7 @@ enum OptionAct {
     Verbose,
 }
 
-/// In the order in which `ip` compares them; ours at the end.
+/// In the order in which `ip` compares them, then our own.
 const OPTIONS: &[Keyword<OptionAct>] = &[
     short("loops", Takes::Refused, OptionAct::Nothing),
     short("family", Takes::Value, OptionAct::Family),
@@ -77,7 +77,7 @@ const OPTIONS: &[Keyword<OptionAct>] = &[
 ];
 
 impl Manner {
-    /// Reads an option, without the `-` that it begins with; its value is taken from what follows.
+    /// Parses an option without its leading `-`; its value is taken from what follows.
     pub(super) fn read(
         &mut self,
         option: &str,
@@ -138,7 +138,7 @@ impl Manner {
         })
     }
 
-    /// Writes a document on a line of its own, or with `-p` on several.
+    /// Writes a document on one line, or with `-p` on several.
     pub(super) fn print_json(&self, out: &mut impl Write, value: &Value) -> Result<(), Failure> {
         if self.pretty {
             json_pretty(out, value)?;

@@ -30,10 +30,10 @@ use netns_core::link::Link;
 use netns_core::{ErrorKind, RouteSocket, link as links};
 use std::collections::BTreeMap;
 
-/// What `ip` calls the options of a port of a bridge.
+/// `ip`'s name for the options of a bridge port.
 const PORT: &str = "bridge_slave";
 
-/// The index of a link, by its name, by one of its other names, or by `if` and the index, as iproute2 has it.
+/// The index of a link, by its name, an alternative name, or `if` and the index, as in iproute2.
 fn index(socket: &mut RouteSocket, name: &str) -> Result<u32, Failure> {
     match links::get_named(socket, name) {
         Ok(link) => Ok(link.index),

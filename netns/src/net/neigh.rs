@@ -29,10 +29,10 @@ const STATES: [(u16, &str); 8] = [
 /// `NTF_*`, and `NTF_EXT_*` eight bits higher, with the names and in the order of `ip`.
 const FLAGS: [(u32, &str); 5] =
     [(0x80, "router"), (0x08, "proxy"), (0x10, "extern_learn"), (0x20, "offload"), (0x100, "managed")];
-/// Multicast and the like, which `ip neigh` leaves out too.
+/// Multicast and other fixed entries, which `ip neigh` leaves out too.
 const NOARP: u16 = 0x40;
 
-/// What is not said: nothing is known yet.
+/// The default: nothing is known yet.
 const NONE: u16 = 0;
 const PROXY: u8 = libc::NTF_PROXY;
 const ROUTER: u8 = libc::NTF_ROUTER;
@@ -41,7 +41,7 @@ const USE: u8 = 0x01;
 const LEARNED: u8 = 0x10;
 const MANAGED: u32 = 0x01;
 
-/// What a line does with neighbours.
+/// What a command line does with neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NeighVerb {
     Add,
@@ -151,7 +151,7 @@ fn flush(line: &mut WordLine) -> Result<(), Failure> {
     }
     let mut socket = line.manner.open()?;
     let wanted = WantedNeighbours::read(line, &mut socket, &phrases, true)?;
-    // One that is in use becomes a failed one first, and goes in its own time.
+    // An entry that is in use becomes a failed one first, and goes later.
     for neighbour in wanted.list(&mut socket)? {
         let flags = if wanted.is_proxy { PROXY } else { 0 };
         let family = IpFamily::of(neighbour.address).number();
@@ -168,7 +168,7 @@ fn flush(line: &mut WordLine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A request, with the address that it is about.
+/// A request, with its address.
 struct NeighRequest {
     header: NdMsg,
     address: IpAddr,
@@ -241,7 +241,7 @@ fn change(line: &mut WordLine, verb: NeighVerb) -> Result<(), Failure> {
     Ok(socket.execute(&mut batch)?)
 }
 
-/// A state by its name, of which some may be shortened, or by its number, of one bit.
+/// A state by its name (some may be shortened), or by its number, a single bit.
 fn state(phrase: &Phrase<NeighWord>) -> Result<u16, Failure> {
     const NAMES: &[Keyword<u16>] = &[
         short("permanent", Takes::Nothing, 0x80),
@@ -269,7 +269,7 @@ struct WantedNeighbours {
     family: Option<IpFamily>,
     index: Option<u32>,
     to: Option<IpNet>,
-    /// `NUD_*`; with 0x100, those that have none of them too.
+    /// `NUD_*`; 0x100 includes entries with none of them.
     states: u16,
     protocol: Option<Protocol>,
     is_proxy: bool,
@@ -284,7 +284,7 @@ impl WantedNeighbours {
         phrases: &[Phrase<NeighWord>],
         is_flush: bool,
     ) -> Result<Self, Failure> {
-        // Those of which nothing is known go too.
+        // Entries of which nothing is known go too.
         let states = if is_flush { 0x1FF & !(0x80 | NOARP) } else { 0xFF & !NOARP };
         let family = line.manner.family;
         let mut wanted =
@@ -340,7 +340,7 @@ impl WantedNeighbours {
     }
 }
 
-/// The links that are ports of this one; with `None`, those that are of none.
+/// The links that are ports of this one; with `None`, those that are ports of none.
 fn ports(socket: &mut RouteSocket, master: Option<u32>) -> Result<Vec<u32>, Failure> {
     let mut links = links::list(socket)?;
     links.retain(|link| link.master == master);
@@ -358,11 +358,11 @@ fn show(
     if manner.json {
         let neighbours = neighbours.iter().map(|neighbour| {
             let mut value = json!({ "dst": neighbour.address.to_string() });
-            // Some proxies are of all links.
+            // Some proxies are for all links.
             if !is_of_link && neighbour.index != 0 {
                 value["dev"] = name_of(names, neighbour.index).into();
             }
-            // Of a proxy, and of one of which nothing is known, there is none.
+            // A proxy has none, nor has an entry of which nothing is known.
             if neighbour.state != NONE && !manner.brief {
                 value["state"] = states(neighbour).into();
             }
@@ -370,7 +370,7 @@ fn show(
                 value["lladdr"] = mac.to_string().into();
             }
             for flag in flags(neighbour).filter(|_| !manner.brief) {
-                // As `ip` has it: the key says it all.
+                // As in `ip`: the key alone says it.
                 value[flag] = Value::Null;
             }
             if neighbour.protocol != Protocol::UNSPEC && !manner.brief {

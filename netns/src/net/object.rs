@@ -1,4 +1,4 @@
-//! Which object a command line is of, and who does what it says.
+//! Which object a command line is about, and which module runs it.
 
 use super::line::WordLine;
 use super::manner::Manner;
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// `ip`'s objects, in the order in which it compares them; then what is not `ip`'s.
+/// `ip`'s objects, in the order in which it compares them; then our own.
 const OBJECTS: &[Keyword<Thing>] = &[
     short("address", Takes::Nothing, Thing::Addr),
     short("addrlabel", Takes::Refused, Thing::Addr),
@@ -29,16 +29,16 @@ const OBJECTS: &[Keyword<Thing>] = &[
     whole("stats", Takes::Nothing, Thing::Stats),
 ];
 
-/// What became of a command line.
+/// What happened to a command line.
 pub(crate) enum Understood {
-    /// It was ours, and was done.
+    /// It was one of these objects, and was run.
     Done(Result<ExitCode, Failure>),
-    /// It is for clap, so: help, or another command.
+    /// It is for clap, in this form: help, or another command.
     Clap(Vec<OsString>),
 }
 
-/// Does what a command line says, if it is about one of these objects. `is_command` knows the names of the program's other
-/// commands, which are never taken for a short form of an object.
+/// Runs a command line, if it is about one of these objects. `is_command` knows the names of the program's other commands,
+/// which are never taken for a short form of an object.
 pub(crate) fn understand(
     arguments: impl IntoIterator<Item = OsString>,
     is_command: impl Fn(&str) -> bool,
@@ -94,7 +94,7 @@ pub(crate) fn understand(
     Understood::Done(done.map(|()| ExitCode::SUCCESS))
 }
 
-/// `netns link help`, `netns link --help`, `netns link add --help`: where a verb stands, or at the end after one.
+/// `netns link help`, `netns link --help`, `netns link add --help`: in place of a verb, or at the end after one.
 fn asks_for_help(words: &[OsString]) -> bool {
     let is_flag = |word: &OsString| word == "--help" || word == "-h";
     match words {

@@ -1,4 +1,4 @@
-//! Options of links and ports by `ip`'s names for them: read, and shown as text and as JSON.
+//! Options of links and ports by `ip`'s names: parsed, and shown as text and as JSON.
 
 use super::{index, name_of};
 use crate::failure::Failure;
@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// How a word of `ip`'s names an option: its rows, of which several can have one name, and its value if that is in the
-/// word.
+/// How one of `ip`'s words names an option: its rows (several can share a name), and its value if the word contains it.
 pub(super) fn named<'a>(rows: &'a [OptionRow], word: &str) -> Option<(&'a OptionRow, Option<&'static str>)> {
     if let Some(row) = rows.iter().find(|row| row.is_called(word)) {
         return Some((row, is_flag(row).then_some("on")));
@@ -24,12 +23,12 @@ const fn is_flag(row: &OptionRow) -> bool {
     matches!(row.form, OptionForm::Flag | OptionForm::QuietFlag)
 }
 
-/// The option's name as it was typed: a `remote` is a `group` of one host.
+/// The option by the name that was typed: a `remote` is a `group` of one host.
 pub(super) fn spelt(row: &OptionRow, word: &str) -> String {
     if row.is_called(word) { word.to_owned() } else { row.name.to_owned() }
 }
 
-/// That a kind has no such option.
+/// The error for a kind without such an option.
 pub(super) fn unknown(of: &str, name: &str, rows: &[OptionRow]) -> Failure {
     let known: Vec<_> = rows.iter().map(|row| row.name).collect();
     let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
@@ -49,7 +48,7 @@ pub(super) fn set(
         for row in (0..rows.len()).filter(|&row| rows[row].is_called(name)) {
             let value = match rows[row].form {
                 OptionForm::Link => Some(OptionValue::Number(index(socket, text)?.into())),
-                // For `ip` this is octal, and for the table it is not.
+                // `ip` reads this as octal, the table does not.
                 _ if text.len() > 1
                     && text.starts_with('0')
                     && text.bytes().all(|byte| byte.is_ascii_digit()) =>
@@ -76,7 +75,7 @@ pub(super) fn set(
     Ok(())
 }
 
-/// Whether an option that goes by two names has the right one: a `group` is of many, a `remote` is one host.
+/// Whether an option with two names has the right one: a `group` is multicast, a `remote` is one host.
 fn fits(row: &OptionRow, name: &str, value: OptionValue) -> bool {
     row.alias.is_none() || row.word(value) == name
 }
@@ -91,7 +90,7 @@ fn is_worth_showing(row: &OptionRow, value: OptionValue) -> bool {
     }
 }
 
-/// Options that have a value, with their rows.
+/// Options that are set, with their rows.
 fn shown(options: &dyn Options) -> impl Iterator<Item = (&'static OptionRow, OptionValue)> {
     let rows = options.rows().iter().enumerate();
     rows.filter_map(|(at, row)| Some((row, options.get(at)?)))

@@ -1,4 +1,4 @@
-//! Requests made of words: `link add`, `set`, `replace`, `delete`.
+//! Requests built from words: `link add`, `set`, `replace`, `delete`.
 
 use super::line::WordLine;
 use super::option;
@@ -120,7 +120,7 @@ impl LinkVerb {
     }
 }
 
-/// What is after `type`, as words.
+/// What follows `type`, as words.
 enum KindWords {
     Plain,
     Peer(Vec<Phrase<LinkWord>>),
@@ -128,7 +128,7 @@ enum KindWords {
     Options(Vec<(String, String)>),
 }
 
-/// One end of a link, as it is to be.
+/// One end of a link, as it should be.
 #[derive(Default)]
 struct LinkEnd {
     dev: Option<String>,
@@ -147,7 +147,7 @@ struct LinkEnd {
     namespace: Option<Namespace>,
 }
 
-/// Reads the rest of a line, sends what it asks for, and says nothing.
+/// Parses the rest of a line, sends the request, and prints nothing.
 pub(super) fn change(line: &mut WordLine, verb: LinkVerb) -> Result<(), Failure> {
     let phrases = line.phrases(LINK_WORDS)?;
     let (kind, words) = match phrases.last().filter(|phrase| phrase.act == LinkWord::Kind) {
@@ -210,7 +210,7 @@ pub(super) fn change(line: &mut WordLine, verb: LinkVerb) -> Result<(), Failure>
     Ok(socket.execute(&mut batch)?)
 }
 
-/// What is after `type`.
+/// Parses what follows `type`.
 fn kind_words(
     line: &mut WordLine,
     phrase: &Phrase<LinkWord>,
@@ -338,7 +338,7 @@ impl LinkEnd {
         Ok(())
     }
 
-    /// Finds the link, or what a new one is called; the name to be written.
+    /// Finds the link, or the name of a new one; returns the name to write.
     fn settle(
         &mut self,
         socket: &mut RouteSocket,
@@ -409,7 +409,7 @@ fn word_number(phrase: &Phrase<LinkWord>, words: &[&str]) -> Result<u8, Failure>
     number.ok_or_else(|| phrase.wrong(&format!("none of {}", words.join(", "))))
 }
 
-/// A group by number; names of groups are in a file of iproute2's, but for this one.
+/// A group by number; names of groups are in one of iproute2's files, except this one.
 pub(super) fn group<A>(phrase: &Phrase<A>) -> Result<u32, Failure> {
     if phrase.value() == "default" { Ok(0) } else { phrase.number32() }
 }

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 /// `RT_TABLE_MAIN`.
 const MAIN: u32 = 254;
-/// `RTM_F_CLONED`: what a cache has.
+/// `RTM_F_CLONED`: cached routes.
 const CLONED: u32 = 0x200;
 
 pub(super) const VERBS: &[Keyword<RouteVerb>] = &[
@@ -91,7 +91,7 @@ pub(super) fn route(line: &mut WordLine) -> Result<(), Failure> {
             }
             let mut socket = line.manner.open()?;
             let wanted = WantedRoutes::read(line, &mut socket, &phrases)?;
-            // Some go with others.
+            // Deleting one route can delete others.
             for _ in 0..10 {
                 let mut routes = route::list_described(&mut socket)?;
                 routes.retain(|route| wanted.lets(route));

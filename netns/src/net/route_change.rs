@@ -1,4 +1,4 @@
-//! Requests made of words: `route add`, `change`, `replace`, `prepend`, `append`, `delete`.
+//! Requests built from words: `route add`, `change`, `replace`, `prepend`, `append`, `delete`.
 
 use super::index;
 use super::line::WordLine;
@@ -10,7 +10,7 @@ use netns_core::wire::{AttributeWriter, Batch, RTA_NH_ID, RTA_PREF, RtMsg};
 use netns_core::{IpNet, RouteSocket};
 use std::net::IpAddr;
 
-/// What a line does with routes.
+/// What a command line does with routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RouteVerb {
     Add,
@@ -194,7 +194,7 @@ pub(super) fn change(line: &mut WordLine, verb: RouteVerb) -> Result<(), Failure
     Ok(socket.execute(&mut batch)?)
 }
 
-/// Deletes a route as it was listed.
+/// Deletes a route that was listed.
 pub(super) fn delete(socket: &mut RouteSocket, described: &DescribedRoute) -> Result<(), Failure> {
     let route = &described.route;
     let request = RouteWords {
@@ -399,7 +399,7 @@ impl RouteWords {
         });
     }
 
-    /// How far the destination is, where nobody says it.
+    /// The scope of the destination, if it was not given.
     fn default_scope(&self, family: IpFamily, kind: RouteKind, is_deleting: bool) -> Scope {
         match kind {
             _ if family == IpFamily::Inet6 => Scope::GLOBAL,

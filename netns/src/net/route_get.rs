@@ -64,7 +64,7 @@ pub(super) fn get(
             GetWord::From | GetWord::To => {
                 let net = phrase.net(family)?;
                 family = Some(IpFamily::of(net.address()));
-                // `ip` warns, and asks for the address alone.
+                // `ip` warns, and asks for just the address.
                 if net != IpNet::single(net.address()) {
                     return Err(phrase.wrong("no single address"));
                 }

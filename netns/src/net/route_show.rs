@@ -1,4 +1,4 @@
-//! How routes are shown.
+//! Printing routes.
 
 use super::manner::Manner;
 use super::name_of;
@@ -14,7 +14,7 @@ use std::io::Write;
 
 /// `RT_TABLE_MAIN`.
 const MAIN: u32 = 254;
-/// `RTM_F_CLONED`: the answer to a question about one packet.
+/// `RTM_F_CLONED`: the answer to `route get`.
 const CLONED: u32 = 0x200;
 /// `RTNH_F_*` and `RTM_F_*` with the names that `ip` has for them, in its order:
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>.
@@ -50,7 +50,7 @@ const METRICS: [(u16, &str); 11] = [
     (17, "fastopen_no_cookie"),
 ];
 
-/// What is left out because it was asked for.
+/// What is left out of the output because the command line chose it.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one of a route's properties")]
 pub(super) struct Hidden {
@@ -85,7 +85,7 @@ pub(super) fn show(
     Ok(())
 }
 
-/// As `ip` prints it: a single address has no prefix length.
+/// As `ip` prints it: a single address without a prefix length.
 fn network(net: IpNet) -> String {
     match net.prefix() {
         0 => "default".to_owned(),
@@ -99,7 +99,7 @@ fn flags(flags: u32) -> Value {
     set.map(|&(_, name)| name).collect()
 }
 
-/// With the keys of `ip -json route`, which leaves out what goes without saying.
+/// With the keys of `ip -json route`, which leaves out defaults.
 fn describe(
     described: &DescribedRoute,
     names: &BTreeMap<u32, String>,
@@ -218,7 +218,7 @@ fn encapsulation(kind: u16) -> String {
     names.get(usize::from(kind)).map_or_else(|| kind.to_string(), |name| (*name).to_owned())
 }
 
-/// As `ip route` writes it, out of the same keys.
+/// As `ip route` writes it, from the same keys.
 fn text(route: &DescribedRoute, object: &Map<String, Value>) -> String {
     let mut text = String::new();
     for (key, word) in [
@@ -264,7 +264,7 @@ fn text(route: &DescribedRoute, object: &Map<String, Value>) -> String {
     text.trim_end().to_owned()
 }
 
-/// The limits, with those that the kernel may not change.
+/// The metrics, marking those that the kernel may not change.
 fn metrics(route: &DescribedRoute) -> String {
     let value = |number| route.metrics.iter().find(|(metric, _)| *metric == number).map(|&(_, value)| value);
     let locked = value(LOCK).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Values of routes, some of which addresses and neighbours have too: scopes, tables, protocols, routers.
+//! Values of routes, some of them also of addresses and neighbours: scopes, tables, protocols, routers.
 
 use super::words::{IpFamily, Phrase, number};
 use crate::failure::Failure;
@@ -6,7 +6,7 @@ use netns_core::route::{Protocol, Scope};
 use netns_core::wire::RTA_VIA;
 use std::net::IpAddr;
 
-/// The address of a router, of the route's family or of the one that is said before it.
+/// The address of a router, of the route's family or of the family given before it.
 pub(super) fn via<A>(phrase: &Phrase<A>, family: Option<IpFamily>) -> Result<IpAddr, Failure> {
     match &phrase.values[..] {
         [said, _] => phrase.address(IpFamily::named(said)),
@@ -14,7 +14,7 @@ pub(super) fn via<A>(phrase: &Phrase<A>, family: Option<IpFamily>) -> Result<IpA
     }
 }
 
-/// `RTA_GATEWAY`, or where the router is of another family than the route, `RTA_VIA`, which says its family.
+/// `RTA_GATEWAY`; for a router of another family than the route `RTA_VIA`, which includes the family.
 pub(super) fn gateway(family: IpFamily, via: IpAddr) -> (u16, Vec<u8>) {
     let octets = match via {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -71,7 +71,7 @@ pub(super) fn tos<A>(phrase: &Phrase<A>) -> Result<u8, Failure> {
     byte.ok_or_else(|| phrase.wrong("no byte in hexadecimal"))
 }
 
-/// A table by number, or one that every machine has by name; names of others are in a file of iproute2's.
+/// A table by number, or by a name that every machine has; other names are in one of iproute2's files.
 pub(super) fn table<A>(phrase: &Phrase<A>) -> Result<u32, Failure> {
     match phrase.value() {
         "local" => Ok(255),

@@ -1,6 +1,6 @@
-//! What a command line can be about.
+//! The objects that a command line can be about.
 
-/// What a command line is about.
+/// The object that a command line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Thing {
     Link,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// What a line does with TAPs and TUNs.
+/// What a command line does with TAPs and TUNs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TuntapVerb {
     Add,
@@ -103,7 +103,7 @@ pub(super) fn tuntap(line: &mut WordLine) -> Result<(), Failure> {
     if let Some(group) = group {
         tap.set_group(group)?;
     }
-    // Last: what fails before leaves nothing.
+    // Last: an earlier failure leaves nothing.
     Ok(tap.set_persistent(true)?)
 }
 

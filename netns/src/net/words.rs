@@ -1,8 +1,8 @@
-//! Command lines in `ip`'s grammar: a word is a keyword only where `ip` has it as one, and what follows a keyword that
+//! Command lines in `ip`'s grammar: a word is a keyword only where it is one for `ip`, and what follows a keyword that
 //! takes a value is its value, whatever it looks like.
 //!
-//! Each verb has a table of its words, in the order in which `ip` compares them: the first row that a word fits is meant,
-//! and some rows a word fits that is only the beginning of theirs. The tables are also what help and completions list.
+//! Each verb has a table of its words, in the order in which `ip` compares them: the first row that matches counts, and
+//! for some rows the beginning of the word is enough. Help and completions list the same tables.
 
 use crate::failure::Failure;
 use netns_core::route::RouteKind;
@@ -11,9 +11,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// A row of a table.
 pub(super) struct Keyword<A: 'static> {
-    /// The word; empty for what is none of the others.
+    /// The word; empty for anything that is no other row's.
     pub(super) name: &'static str,
-    /// How many of its letters are enough.
+    /// How many of its letters suffice.
     least: usize,
     pub(super) takes: Takes,
     pub(super) act: A,
@@ -30,23 +30,23 @@ impl<A> Keyword<A> {
 pub(super) enum Takes {
     Nothing,
     Value,
-    /// A value, and it may be said several times.
+    /// A value; the word may be given several times.
     Values,
-    /// An address, before which its family may stand.
+    /// An address, with or without its family before it.
     Via,
-    /// A number, before which `lock` may stand.
+    /// A number, with or without `lock` before it.
     Lockable,
-    /// A network, before which a type of routes may stand.
+    /// A network, with or without a route type before it.
     Typed,
-    /// A network, before which `root`, `match` or `exact` may stand.
+    /// A network, with or without `root`, `match` or `exact` before it.
     Selector,
-    /// All that is left.
+    /// The rest of the line.
     Rest,
-    /// `ip` knows it, and this program does not.
+    /// `ip` knows the word, and this program does not.
     Refused,
 }
 
-/// A word that has to be written out.
+/// A word that must be written out.
 pub(super) const fn whole<A>(name: &'static str, takes: Takes, act: A) -> Keyword<A> {
     Keyword { name, least: name.len(), takes, act }
 }
@@ -56,12 +56,12 @@ pub(super) const fn short<A>(name: &'static str, takes: Takes, act: A) -> Keywor
     Keyword { name, least: 1, takes, act }
 }
 
-/// What is none of the other words is itself a value.
+/// Anything that is no other word is itself a value.
 pub(super) const fn other<A>(takes: Takes, act: A) -> Keyword<A> {
     Keyword { name: "", least: 0, takes, act }
 }
 
-/// The row that a word fits.
+/// The row that a word matches.
 pub(super) fn find<'t, A>(table: &'t [Keyword<A>], word: &str) -> Option<&'t Keyword<A>> {
     table.iter().find(|row| {
         !row.name.is_empty() && !word.is_empty() && word.len() >= row.least && row.name.starts_with(word)
@@ -94,7 +94,7 @@ impl<A> Phrase<A> {
         self.values.last().map_or("", String::as_str)
     }
 
-    /// That the value is not what it should be.
+    /// The error for a value that is not what it should be.
     pub(super) fn wrong(&self, expected: &str) -> Failure {
         let value = self.value();
         if self.name.is_empty() {
@@ -103,7 +103,7 @@ impl<A> Phrase<A> {
         Failure::Usage(format!("{} {value:?}: it is {expected}{}", self.name, self.hint()))
     }
 
-    /// If the word was shortened: it may have been meant for a name.
+    /// A hint for a shortened word: it may have been meant as a name.
     pub(super) fn hint(&self) -> String {
         if self.typed == self.name || self.name.is_empty() {
             return String::new();
@@ -143,7 +143,7 @@ impl<A> Phrase<A> {
         address.ok_or_else(|| self.wrong(&format!("no {} address", IpFamily::words(family))))
     }
 
-    /// An address with the length of its prefix; without one it is single.
+    /// An address with its prefix length; without one, a single address.
     pub(super) fn net(&self, family: Option<IpFamily>) -> Result<IpNet, Failure> {
         let net = net(self.value()).filter(|net| family.is_none_or(|family| family.is_of(net.address())));
         net.ok_or_else(|| self.wrong(&format!("no {} address or network", IpFamily::words(family))))
@@ -253,7 +253,7 @@ fn mask(text: &str) -> Option<u8> {
     (mask.count_ones() == ones).then(|| u8::try_from(ones).ok()).flatten()
 }
 
-/// A MAC address, of whose bytes each has one digit or two.
+/// A MAC address; each byte has one digit or two.
 pub(super) fn mac(text: &str) -> Option<MacAddress> {
     let mut bytes = [0; 6];
     let parts: Vec<&str> = text.split(':').collect();

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Of one bridge, in this namespace or in another, or of all that were observed anywhere.
+/// Cleans up one bridge, in this namespace or another, or every bridge that was observed anywhere.
 pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitCode, Failure> {
     let wanted = bridge.map(|bridge| Wanted::new(bridge, netns)).transpose()?;
     let mut out = stdout();
@@ -25,7 +25,7 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
     };
     let mut wanted = wanted;
     for path in JournalFile::list(Path::new(JournalFile::FOLDER))? {
-        // Looked at before it is locked: another bridge's observer may live.
+        // Looked at before it is locked: another bridge's observer may be alive.
         match (JournalFile::peek(&path), &mut wanted) {
             (Ok(place), Some(wanted)) => match place {
                 Some(place) if wanted.is(&place)? => {}
@@ -40,7 +40,7 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
         let journal = match JournalFile::open(path) {
             Ok(Some(journal)) => journal,
             Ok(None) => continue,
-            // What a living observer has is no leftover.
+            // What a living observer holds is no leftover.
             Err(error @ MonitorError::Observed { .. }) if wanted.is_none() => {
                 say(format_args!("left alone: {error}"));
                 continue;
@@ -62,12 +62,12 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
         }
         journal.end()?;
     }
-    // What is on no record any more.
+    // What is no longer on record.
     let (word, host, found) = match wanted {
         Some(Wanted { word, host, found, .. }) => (word, host, found),
         None => (None, Namespace::current()?, None),
     };
-    // A bridge that is gone took all of it along.
+    // A bridge that is gone took everything with it.
     if bridge.is_none() || found.is_some() {
         unrecorded::report(&host, found.as_ref(), word.as_ref())?;
     }
@@ -80,7 +80,7 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
 /// The bridge that is meant.
 struct Wanted<'a> {
     name: &'a str,
-    /// What stands for its namespace, if that is another one.
+    /// Its namespace, if that is another one.
     word: Option<NamespaceWord>,
     host: Namespace,
     socket: RouteSocket,
@@ -104,7 +104,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The namespace where something was left is not to be found from here.
+/// The namespace where something was left cannot be found from here.
 fn lost(place: &JournalPlace) -> String {
     let (bridge, inode) = (&place.bridge, place.namespace.id.inode);
     let program = name::name();

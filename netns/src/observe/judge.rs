@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a file says, if one is given; it is read before anything is loaded.
+/// The policy file, if one is given; it is read before anything is loaded.
 pub(super) fn policies(arguments: &ObserveArguments) -> Result<Option<Policies>, Failure> {
     let Some(path) = &arguments.policy else { return Ok(None) };
     let mut policies = Policies::open(path)?;
@@ -23,7 +23,7 @@ pub(super) fn policies(arguments: &ObserveArguments) -> Result<Option<Policies>,
     Ok(Some(policies))
 }
 
-/// What becomes of ports for which the file has no policy.
+/// What happens to ports for which the file has no policy.
 pub(super) fn unmatched(arguments: &ObserveArguments) -> Unmatched {
     arguments.unmatched.unwrap_or(if arguments.enforce { Unmatched::Refuse } else { Unmatched::Pass })
 }
@@ -44,7 +44,7 @@ pub(super) fn limits(policies: Option<&Policies>) -> bool {
     })
 }
 
-/// How many egress policies there are to be.
+/// How many egress policies the program needs room for.
 pub(super) fn egress(policies: Option<&Policies>) -> u16 {
     policies.map_or(0, |policies| u16::try_from(policies.egress.len()).unwrap_or(u16::MAX))
 }
@@ -62,7 +62,7 @@ pub(super) fn judging<'m>(
         monitor.set_group_pair(one, other, false)?;
         monitor.set_group_pair(other, one, false)?;
     }
-    // They get the numbers that the policies name.
+    // They get the numbers by which the policies refer to them.
     for rules in &policies.egress {
         monitor.add_egress(rules)?;
     }
@@ -72,13 +72,13 @@ pub(super) fn judging<'m>(
     Ok(Judging::Given(Box::new(move |port| entries.borrow_mut().policy_of(port).or(otherwise))))
 }
 
-/// The entries of a file, and which of them are some port's.
+/// The entries of a file, and which of them match a port.
 struct Entries<'a> {
     policies: &'a Policies,
     bridge: u32,
     socket: RouteSocket,
-    /// The port that each namespace is behind. One that leads to the same namespace was brought there by somebody inside,
-    /// or is a second interface, of which the file does not speak.
+    /// The port that leads to each namespace. Another port to the same namespace was moved there by somebody inside, or is
+    /// a second interface, which the file does not mention.
     taken: HashMap<String, u32>,
 }
 
@@ -89,7 +89,7 @@ impl Entries<'_> {
         if let Some(policy) = self.policies.ports.get(&port.name.to_string()) {
             return Some(*policy);
         }
-        // One that is gone by now has no names.
+        // A port that is gone by now has no names.
         let others =
             link::get(&mut self.socket, port.ifindex).map(|link| link.alternative_names).unwrap_or_default();
         if let Some(policy) = others.iter().find_map(|name| self.policies.ports.get(name)) {
@@ -107,7 +107,7 @@ impl Entries<'_> {
     }
 }
 
-/// Holds the file against the bridge as it is now: what does not match is an error, or reported.
+/// Compares the file with the bridge as it is now: what does not match is an error, or is reported.
 pub(super) fn check(
     policies: &Policies,
     unmatched: Unmatched,
@@ -118,7 +118,7 @@ pub(super) fn check(
     let bridge = observer.bridge();
     let wrong = missing(policies, observer, host)?;
     if unmatched != Unmatched::Refuse {
-        // They may come later, and a name that was misspelt never does.
+        // They may come later; a misspelt name never does.
         for wrong in wrong {
             say(format_args!("warning: {wrong}"));
         }
@@ -129,7 +129,7 @@ pub(super) fn check(
     refuse(wrong, observer.ports().filter(is_closed), bridge)
 }
 
-/// Refuses what [`check`] will refuse, before anything is changed: while what a killed observer enforced is still enforced.
+/// Refuses what [`check`] will refuse before anything is changed, while what a killed observer enforced still is enforced.
 pub(super) fn foresee(policies: &Policies, bridge: &Link, host: &Namespace) -> Result<(), Failure> {
     let observer = Observer::start_without_program(host, bridge.name)?;
     let socket = RouteSocket::open_in(host)?;
@@ -139,7 +139,7 @@ pub(super) fn foresee(policies: &Policies, bridge: &Link, host: &Namespace) -> R
     refuse(wrong, unmatched.into_iter(), bridge)
 }
 
-/// An error that names what does not match, if anything does not.
+/// An error that names what does not match, if there is anything.
 fn refuse<'a>(
     mut wrong: Vec<String>,
     unmatched: impl Iterator<Item = &'a Arc<PortIdentity>>,
@@ -156,7 +156,7 @@ fn refuse<'a>(
     )))
 }
 
-/// Those entries of a file that are no port's.
+/// The entries of a file that match no port.
 fn missing(policies: &Policies, observer: &Observer<'_>, host: &Namespace) -> Result<Vec<String>, Failure> {
     let bridge = observer.bridge();
     let ports = link::list_ports(&mut RouteSocket::open_in(host)?, bridge.index)?;

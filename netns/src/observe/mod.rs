@@ -14,7 +14,7 @@ use crate::output::{json_line, stream};
 use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
-use crate::watch::{self, Losses, Source, Teller};
+use crate::watch::{self, Losses, Reporter, Source};
 use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
@@ -30,7 +30,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Where nothing can be closed before it is known.
+/// For a kernel on which a port cannot be closed before it is known.
 const OPEN_AT_FIRST: &str = "rules of this kernel cannot ask for a frame's bridge (CONFIG_NFT_BRIDGE_META): what a port sends \
     that comes later is judged once the port is attached to, some milliseconds after it came";
 
@@ -44,17 +44,17 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     };
     let (word, host) = host(arguments.netns.as_deref())?;
     let policies = judge::policies(arguments)?;
-    // Where this process is already takes no capability.
+    // The present namespace takes no capability.
     let socket = if arguments.netns.is_some() { RouteSocket::open_in(&host) } else { RouteSocket::open() };
-    // By whichever name it was given, it is one bridge from here on.
+    // From here on it is one bridge, whichever of its names was given.
     let mut socket = socket?;
     let found = find_bridge(&mut socket, bridge)?;
     let bridge = found.name;
     let stop = Stop::on_signals()?;
     let metrics = arguments.watch.metrics(bridge.as_str())?;
-    // A bridge does not take more ports than that.
+    // A bridge takes no more ports than that.
     let slots = u16::try_from(MAX_PORTS).unwrap_or(u16::MAX);
-    // If there is none to try the program in, each port will say so.
+    // If there is none to try the program in, each port reports that.
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
     let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
     if enforces {
@@ -81,23 +81,23 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
     drop(probe);
-    let teller = Teller::new(arguments.watch.pcap.as_deref())?;
+    let reporter = Reporter::new(arguments.watch.pcap.as_deref())?;
     let name = word.and_then(|word| word.name().map(str::to_owned));
     let watching = Watching { arguments, stop, metrics, name };
     match &counting {
         Counting::Program(monitor) => {
-            watching.with_program(monitor, &host, &found, policies.as_ref(), teller)?;
+            watching.with_program(monitor, &host, &found, policies.as_ref(), reporter)?;
         }
         Counting::Kernel { why } => {
             say(format_args!("{}: {why}", Counting::INSTEAD));
             let observer = Observer::start_without_program(&host, bridge)?;
-            watching.watch(&mut ObservedBridge::new(bridge, observer, None, arguments, teller))?;
+            watching.watch(&mut ObservedBridge::new(bridge, observer, None, arguments, reporter))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The option, of those that were given, that cannot be served without the eBPF program.
+/// The first option given that needs the eBPF program.
 fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
     let options = [
         (arguments.enforce, "--enforce"),
@@ -109,7 +109,7 @@ fn needs_program(arguments: &ObserveArguments) -> Option<&'static str> {
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-/// The namespace that a word stands for, or the present one.
+/// The namespace that was named, or the present one.
 fn host(netns: Option<&str>) -> Result<(Option<NamespaceWord>, Namespace), Failure> {
     Ok(match netns {
         Some(word) => {
@@ -130,7 +130,7 @@ fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
     Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
 }
 
-/// Two programs that enforce would mark the same frames, and what one of them has marked the other's barrier drops.
+/// Two programs that enforce would mark the same frames, and each one's barrier would drop what the other has marked.
 fn refuse_held(socket: &mut RouteSocket, bridge: &Link) -> Result<(), Failure> {
     let holders = HeldMonitor::holders(socket, bridge.index)?;
     if holders.is_empty() {
@@ -147,19 +147,19 @@ struct Watching<'a> {
     arguments: &'a ObserveArguments,
     stop: Stop,
     metrics: Option<Metrics>,
-    /// The name of the namespace, if it was given by one.
+    /// The namespace's name, if it was given by name.
     name: Option<String>,
 }
 
 impl Watching<'_> {
-    /// Watches a bridge with the program on its ports; then they are as they were.
+    /// Watches a bridge with the program on its ports, then restores the ports.
     fn with_program(
         &self,
         monitor: &Monitor,
         host: &Namespace,
         bridge: &Link,
         policies: Option<&Policies>,
-        teller: Teller,
+        reporter: Reporter,
     ) -> Result<(), Failure> {
         if self.arguments.watch.scopes {
             for (net, scope) in scopes_of(&mut RouteSocket::open_in(host)?, bridge.index)? {
@@ -169,7 +169,7 @@ impl Watching<'_> {
         let place = JournalPlace::of(host, bridge, monitor, self.name.clone())?;
         let folder = Path::new(JournalFile::FOLDER);
         if let Err(error) = JournalFile::tidy(folder, host) {
-            // It is of another bridge.
+            // It belongs to another bridge.
             say(format_args!("warning: {error}"));
         }
         let unmatched = judge::unmatched(self.arguments);
@@ -184,7 +184,7 @@ impl Watching<'_> {
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,
             Err(error) => {
-                // What could not be undone is still there, and the journal with it.
+                // What could not be undone is still there, and still in the journal.
                 journal.clean(host)?;
                 journal.end()?;
                 return Err(error.into());
@@ -193,11 +193,11 @@ impl Watching<'_> {
         if monitor.stamp().is_some() && !observer.closes_new_ports() {
             say(format_args!("warning: {OPEN_AT_FIRST}"));
         }
-        let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, teller);
+        let mut bridge = ObservedBridge::new(bridge.name, observer, Some(monitor), self.arguments, reporter);
         let matches = |policies| judge::check(policies, unmatched, &bridge.observer, monitor, host);
         let outcome = policies.map_or(Ok(()), matches).and_then(|()| self.watch(&mut bridge));
         bridge.lost = bridge.observer.lost_enforcement();
-        // On every path but a panic, on which `drop` detaches and the journal says what may be left.
+        // On every path except a panic: then `drop` detaches, and the journal names what may be left.
         bridge.observer.stop()?;
         journal.end()?;
         outcome?;
@@ -233,14 +233,14 @@ struct ObservedBridge<'m> {
     shown: ShownPorts,
     /// `None` where the kernel alone counts.
     monitor: Option<&'m Monitor>,
-    /// Whether a file says what ports may send, and not what was learnt of them.
+    /// Whether a file says what ports may send, rather than what was learnt of them.
     is_given: bool,
-    teller: Teller,
-    /// Reports of frames, of ports that may be gone by now.
-    told: Vec<Violation>,
-    /// Ports on which something was to be enforced and was not.
+    reporter: Reporter,
+    /// Violations, of ports that may be gone by now.
+    violations: Vec<Violation>,
+    /// Ports on which a policy should have been enforced and was not.
     unenforced: Vec<String>,
-    /// How often what enforces was found to have been taken away.
+    /// How often what enforces was found missing.
     lost: u64,
 }
 
@@ -250,14 +250,14 @@ impl<'m> ObservedBridge<'m> {
         observer: Observer<'m>,
         monitor: Option<&'m Monitor>,
         arguments: &ObserveArguments,
-        teller: Teller,
+        reporter: Reporter,
     ) -> Self {
         let is_given = arguments.policy.is_some();
         let name = name.to_string();
-        let (told, unenforced) = (Vec::new(), Vec::new());
+        let (violations, unenforced) = (Vec::new(), Vec::new());
         let mut shown = ShownPorts::new();
         shown.search(observer.ports());
-        Self { name, observer, shown, monitor, is_given, teller, told, unenforced, lost: 0 }
+        Self { name, observer, shown, monitor, is_given, reporter, violations, unenforced, lost: 0 }
     }
 
     /// Takes the program's reports while their ports are known.
@@ -265,8 +265,8 @@ impl<'m> ObservedBridge<'m> {
         let Some(monitor) = self.monitor else { return Ok(()) };
         let (observer, shown) = (&self.observer, &self.shown);
         let port = |slot| observer.ports().find(|port| port.slot == slot).map(|port| shown.of(port));
-        let told = self.teller.tell(monitor, port)?;
-        self.told.extend(told);
+        let violations = self.reporter.violations(monitor, port)?;
+        self.violations.extend(violations);
         Ok(())
     }
 }
@@ -286,7 +286,7 @@ impl Source for ObservedBridge<'_> {
             self.shown.changed(change);
             match change {
                 PortChange::Refused { name, enforced: true, .. } => self.unenforced.push(name.to_string()),
-                // Its policy may be one that is to be enforced.
+                // Its policy may be an enforced one.
                 PortChange::Hidden { what, .. } if self.is_given => self.unenforced.push(what.clone()),
                 _ => {}
             }
@@ -306,7 +306,7 @@ impl Source for ObservedBridge<'_> {
 
     fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
         self.hear()?;
-        Ok(std::mem::take(&mut self.told))
+        Ok(std::mem::take(&mut self.violations))
     }
 
     fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)> {
@@ -320,7 +320,7 @@ impl Source for ObservedBridge<'_> {
     }
 
     fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {
-        // They are for show; a kernel that does not give them now may later.
+        // They are only shown; a kernel that does not list them now may do so later.
         let stations = self.observer.stations(port.ifindex).unwrap_or_default();
         let line = |station: netns_ebpf::Station| {
             let addresses: Vec<String> = station.addresses.iter().map(ToString::to_string).collect();

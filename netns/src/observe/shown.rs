@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The shortest and the longest time between two searches for the same names: an engine makes the network before it makes
-/// the container, and may write down its name at any time.
+/// The shortest and the longest time between two searches for the same names: an engine makes the network before the
+/// container, and may write the container's name at any time.
 const SOON: Duration = Duration::from_millis(250);
 const SELDOM: Duration = Duration::from_secs(30);
 
-/// Which ports have another name than the observer knows.
+/// Ports that are shown by another name than the observer's.
 #[derive(Debug)]
 pub(super) struct ShownPorts {
-    /// By the port's index: as it was observed, and as it is shown.
+    /// By the port's index: the port as observed, and as shown.
     renamed: HashMap<u32, [Arc<PortIdentity>; 2]>,
     next: Instant,
     pause: Duration,
@@ -34,7 +34,7 @@ impl ShownPorts {
         }
     }
 
-    /// Lets a reading have the ports as they are shown.
+    /// Replaces the ports of a reading by the ports as they are shown.
     pub(super) fn rename(&self, reading: &mut Reading) {
         if !self.renamed.is_empty() {
             for port in &mut reading.ports {
@@ -43,7 +43,7 @@ impl ShownPorts {
         }
     }
 
-    /// Takes notice of what became of ports, and lets it be of those that are shown.
+    /// Takes note of changes, and replaces their ports by the ports as they are shown.
     pub(super) fn changed(&mut self, change: &mut PortChange) {
         match change {
             PortChange::Came(port) | PortChange::Known(port) => {
@@ -59,8 +59,7 @@ impl ShownPorts {
         }
     }
 
-    /// Searches for containers behind those ports that may have one and none is known of, if it is time; those that were
-    /// found.
+    /// Searches for the containers of ports for which none is known, if it is time; returns those that were found.
     pub(super) fn search<'p>(
         &mut self,
         ports: impl Iterator<Item = &'p Arc<PortIdentity>>,
@@ -106,7 +105,7 @@ impl ShownPorts {
     }
 }
 
-/// A namespace that a person named is called by that name, and one that was moved stays what it was.
+/// A namespace that a person named keeps that name, and one that was moved stays what it was.
 fn may_be_container(behind: &Behind) -> bool {
     match behind {
         Behind::Process { .. } | Behind::Id(_) => true,

@@ -12,7 +12,7 @@ use netns_ebpf::packet::Reason;
 use netns_ebpf::{Mode, Policy};
 use std::collections::HashSet;
 
-/// The group that the receiver is in while a frame is sent that it may not get.
+/// The receiver's group while it is sent a frame that it may not get.
 const APART: u8 = 1;
 
 /// Whether the arguments allow an attack.
@@ -24,13 +24,13 @@ pub(crate) fn check(arguments: &RunArguments, plan: &RunPlan) -> Result<(), Fail
         return Err(Failure::usage(format!("--attack takes 2 to {MESH} namespaces")));
     }
     if plan.topology == RunShape::Pair {
-        // A raw socket hears a frame before the program at the same end of the cable drops it.
+        // A raw socket receives a frame before the program at the same end of the cable drops it.
         return Err(Failure::usage("--attack takes a bridge between the namespaces"));
     }
     Ok(())
 }
 
-/// Sends the frames; whether all became what they should.
+/// Sends the frames; returns whether every outcome was the expected one.
 pub(crate) fn attack(lab: &RunLab<'_>, report: &mut RunReport) -> Result<bool, Failure> {
     let (Some(monitor), [attacker, victim, ..]) = (lab.monitor(), lab.members()) else {
         return Err(Failure::usage("--attack takes the eBPF program, and that takes root"));
@@ -54,7 +54,7 @@ pub(crate) fn attack(lab: &RunLab<'_>, report: &mut RunReport) -> Result<bool, F
         all &= note(case.reason, trial.send(case)?, case.passes_bridge(&host))?;
     }
 
-    // Two bytes of the sender's choice, written after the frame was judged.
+    // Two bytes that the sender chooses, written after the frame was judged.
     let unsummed = checksum_cases(&us, &them).into_iter().find(|case| !case.is_honest);
     if let Some(case) = unsummed {
         all &= note(Reason::ChecksumPlace, trial.send_unsummed(&case)?, true)?;

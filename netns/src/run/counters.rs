@@ -1,4 +1,4 @@
-//! The program's counters, held against the kernel's.
+//! The program's counters, compared with the kernel's.
 
 use super::lab::RunLab;
 use super::outcomes::Unseen;
@@ -8,9 +8,9 @@ use netns_ebpf::{CounterComparison, Slot};
 /// Whether the program counted what the kernel counted.
 #[derive(Debug)]
 pub(crate) struct CountersVerdict {
-    /// What differs, in words; nothing if all is exact.
+    /// What differs, in words; empty if everything is exact.
     pub(crate) differences: Vec<String>,
-    /// Where the kernel counts at another place, in words.
+    /// Where the kernel counts at a different point, in words.
     pub(crate) apart: Vec<String>,
     /// How many ports were compared; `None` if there is no program to compare with.
     pub(crate) ports: Option<usize>,
@@ -23,10 +23,9 @@ impl CountersVerdict {
     }
 }
 
-/// Holds the program's counters against `stats64` of every port, packets and bytes, both ways.
+/// Compares the program's counters with `stats64` of every port: packets and bytes, both ways.
 ///
-/// `unseen` is what got
-/// past the program there.
+/// `unseen` is what got past the program there.
 pub(crate) fn verify(lab: &mut RunLab<'_>, unseen: Unseen) -> Result<CountersVerdict, Failure> {
     let Some(monitor) = lab.monitor() else {
         return Ok(CountersVerdict { differences: Vec::new(), apart: Vec::new(), ports: None });
@@ -53,11 +52,11 @@ pub(crate) fn verify(lab: &mut RunLab<'_>, unseen: Unseen) -> Result<CountersVer
         }
         CounterComparison::Different(all) => {
             let members = || lab.members().iter();
-            let told = all.iter().filter_map(|difference| {
+            let described = all.iter().filter_map(|difference| {
                 let member = members().find(|member| member.slot == Some(difference.port))?;
                 Some(format!("{} ({}): {difference}", member.port, member.name))
             });
-            told.collect()
+            described.collect()
         }
         CounterComparison::Busy => vec!["the ports were never quiet for a moment".to_owned()],
     };

@@ -1,11 +1,11 @@
-//! Whether somebody else has changed what a run made, while it ran: a network manager that takes every link for its own
-//! takes ports off the bridge and addresses from it, and the counters go on being equal to the kernel's.
+//! Whether somebody else changed what a run made while it ran: a network manager that claims every link takes ports and
+//! addresses off the bridge, and the counters still equal the kernel's.
 
 use super::plan::RunPlan;
 use crate::failure::Failure;
 use netns_core::{Namespace, RouteSocket, address, link};
 
-/// What is not any more as it was built, in words.
+/// What is no longer as it was built, in words.
 pub(crate) fn found(host: &Namespace, plan: &RunPlan) -> Result<Vec<String>, Failure> {
     let mut changed = Vec::new();
     if !plan.has_host() {
@@ -17,7 +17,7 @@ pub(crate) fn found(host: &Namespace, plan: &RunPlan) -> Result<Vec<String>, Fai
         return Ok(vec![format!("{} is gone", plan.bridge)]);
     };
     for member in &plan.members {
-        // A run that was stopped has not made all of them.
+        // A run that was stopped has not made all ports.
         let port = links.iter().find(|link| link.name == member.port);
         if port.is_some_and(|port| port.master != Some(bridge.index)) {
             changed.push(format!("{} is not on {} any more", member.port, plan.bridge));

@@ -7,13 +7,13 @@ use netns_core::{Folder, Namespace, RouteSocket, link, sysctl};
 
 const IP_FORWARD: &str = "net.ipv4.ip_forward";
 
-/// What a run could change, looked at before.
+/// What a run could change, as it was before.
 #[derive(Debug)]
 pub(crate) struct Before {
     names: Vec<String>,
     folder: Folder,
     links: Vec<u32>,
-    /// `None` where `/proc/sys` is not there; then nothing of it can be changed either.
+    /// `None` where there is no `/proc/sys`; then nothing there can be changed either.
     forwarding: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl Before {
         })
     }
 
-    /// The names of what is there now of the plan, and was not before.
+    /// The names from the plan that exist now and did not before.
     pub(crate) fn leftovers(&self, host: &Namespace, plan: &RunPlan) -> Result<Vec<String>, Failure> {
         let mut left = Vec::new();
         let names = Namespace::list()?;

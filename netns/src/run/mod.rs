@@ -1,4 +1,4 @@
-//! `netns run`: the main job.
+//! `netns run`.
 
 mod attack;
 mod counters;
@@ -23,7 +23,7 @@ use crate::failure::{self, Failure};
 use crate::messages::say;
 use crate::output::stream;
 use crate::signals::Stop;
-use crate::watch::{self, Teller, metrics::Metrics};
+use crate::watch::{self, Reporter, metrics::Metrics};
 use counters::verify;
 use lab::RunLab;
 use leftovers::Before;
@@ -40,8 +40,8 @@ use std::time::Instant;
 use steps::BuildSteps;
 use traffic::RunTraffic;
 
-/// Checks everything that can be checked before anything is made; then builds, proves, watches, sums up, and takes
-/// down. Whatever goes wrong on the way, what was made is taken down.
+/// Checks what can be checked before anything is made; then builds, proves, watches, sums up, and takes down. On an error
+/// everything that was made is taken down.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let plan = RunPlan::new(arguments)?;
     attack::check(arguments, &plan)?;
@@ -60,12 +60,12 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         plan.check_against(&mut RouteSocket::open_in(&host)?)?;
     }
     let stop = Stop::on_signals()?;
-    // Before anything is made: the address may be taken.
+    // Before anything is made: the address may be in use.
     let metrics = arguments.watch.metrics(&plan.network())?;
     let mut report = RunReport::new(stream(), arguments.watch.json, plan.members.len());
 
     let mut probe = preflight::check_kernel()?;
-    // Between two namespaces that are joined by a cable there is no bridge.
+    // Two namespaces joined by a cable have no bridge.
     let judges = arguments.enforce && plan.topology == RunShape::Bridge;
     let barrier = judges && counting::can_bar(Some(&probe));
     let started = Instant::now();
@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let mode = if arguments.enforce { Mode::Enforce } else { Mode::Observe };
     let mut lab = RunLab::begin(host, &plan, counting.monitor(), mode, private)?;
     let outcome = prove(arguments, &plan, &mut lab, &mut report, &stop, metrics.as_ref());
-    // Taken down here on every path but a panic, on which its `drop` does it.
+    // Taken down here on every path except a panic, where its `drop` does it.
     if arguments.keep && outcome.is_ok() {
         let mut summary = outcome?;
         summary.kept = lab.keep();
@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     summary.exit_code()
 }
 
-/// The option, of those that were given, that cannot be served without the eBPF program.
+/// The first option given that needs the eBPF program.
 fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
     let options = [
         (arguments.enforce, "--enforce"),
@@ -129,7 +129,7 @@ fn needs_program(arguments: &RunArguments) -> Option<&'static str> {
     options.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-/// Says which addresses are the host's and the namespaces', before there are any.
+/// Sets the scopes of the host's and the namespaces' addresses before there are any.
 fn say_scopes(monitor: &Monitor, host: &Namespace, plan: &RunPlan) -> Result<(), Failure> {
     // There is no bridge yet.
     let own = netns_ebpf::scopes_of(&mut RouteSocket::open_in(host)?, 0)?;
@@ -141,19 +141,19 @@ fn say_scopes(monitor: &Monitor, host: &Namespace, plan: &RunPlan) -> Result<(),
     Ok(())
 }
 
-/// Says in one line what is not as it would be for the machine's root on a kernel that takes the program.
+/// Prints in one line what differs from a run by the machine's root on a kernel that accepts the program.
 fn tell_what_is_less(privilege: Privilege, counting: &Counting) {
     let instead = Counting::INSTEAD;
     match (privilege.place(), counting) {
         (None, Counting::Program(_)) => {}
         (None, Counting::Kernel { why }) => say(format_args!("{instead}: {why}")),
         (Some(place), Counting::Program(_)) => say(format_args!("{place}")),
-        // That no program is loaded for the root of a user namespace needs no explanation.
+        // The root of a user namespace can load no program; that needs no explanation.
         (Some(place), Counting::Kernel { .. }) => say(format_args!("{place}, with {instead}")),
     }
 }
 
-/// Builds, pings, watches until the end, and holds the program's counters against the kernel's.
+/// Builds, pings, watches until the end, and compares the program's counters with the kernel's.
 fn prove(
     arguments: &RunArguments,
     plan: &RunPlan,
@@ -185,7 +185,7 @@ fn prove(
     }
     report.pings_done(pings, pings_ok)?;
 
-    let teller = Teller::new(arguments.watch.pcap.as_deref())?;
+    let reporter = Reporter::new(arguments.watch.pcap.as_deref())?;
     let counts_destinations = arguments.watch.scopes || arguments.watch.verdicts.is_some();
     let attack = if arguments.attack { Some(attack::attack(lab, report)?) } else { None };
     let (attack, unseen) = match attack {
@@ -197,7 +197,7 @@ fn prove(
     };
     let traffic = RunTraffic::start(lab.members());
     let traffic_failed = traffic.failed().to_vec();
-    let mut ports = SourcePorts::of(lab, plan.network(), teller);
+    let mut ports = SourcePorts::of(lab, plan.network(), reporter);
     watch::watch(&mut ports, &arguments.watch, stop, report.out(), metrics)?;
     traffic.stop()?;
     let changed = interference::found(&lab.host()?, plan)?;
@@ -205,7 +205,7 @@ fn prove(
     lab.flush_log();
     lab.read_barrier()?;
     let violations = lab.monitor().map(|monitor| monitor.snapshot().violations());
-    // A host namespace of our own has no rules.
+    // A host namespace of our own has no firewall rules.
     let hint = if lab.is_private() { None } else { obstacle::hint(&lab.host()?, plan, &lost) };
     Ok(RunSummary {
         pings,
@@ -225,7 +225,7 @@ fn prove(
 impl RunSummary {
     /// 0 only if all is as it should be.
     fn exit_code(&self) -> Result<ExitCode, Failure> {
-        // An attack wants violations; of any other run there are none.
+        // An attack causes violations; any other run must have none.
         let as_it_should_be = self.attack.unwrap_or(true);
         if self.pings_ok == self.pings
             && self.traffic.is_empty()

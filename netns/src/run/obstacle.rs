@@ -1,18 +1,18 @@
-//! What on a host may stand in the way of frames between namespaces.
+//! What on a host may block frames between namespaces.
 
 use super::pings::{HOST, PingRoute};
 use super::plan::RunPlan;
 use netns_core::{Namespace, sysctl};
 
-/// The family of packets that a setting of the bridge is about: whether it is IPv4, the setting, the command's name.
+/// The family of packets that a setting of the bridge concerns: whether it is IPv4, the setting, the command's name.
 const FAMILIES: [(bool, &str, &str); 2] = [
     (true, "net.bridge.bridge-nf-call-iptables", "iptables"),
     (false, "net.bridge.bridge-nf-call-ip6tables", "ip6tables"),
 ];
 
-/// The setting that hands the frames of bridges to the host's rules, if it is on for a family of which pings between
-/// namespaces were lost, and how to look at the rules. Whether a rule or a policy dropped them is not said: there are
-/// three sets of rules, and each is shown by its own command alone.
+/// The setting that hands the frames of bridges to the host's rules, if it is on for a family that lost pings between
+/// namespaces, and how to list the rules. It does not say whether a rule or a policy dropped them: there are three sets of
+/// rules, and each is shown only by its own command.
 ///
 /// The settings are each network namespace's own since Linux 5.3.
 pub(crate) fn hint(host: &Namespace, plan: &RunPlan, lost: &[PingRoute]) -> Option<String> {

@@ -1,17 +1,17 @@
-//! What became of what was tried, for those who try it and for the report.
+//! The outcomes of an attack, for the attack and for the report.
 
 use netns_ebpf::Mode;
 use netns_ebpf::attack::TrialOutcome;
 use netns_ebpf::packet::Reason;
 
-/// What became of a frame.
+/// The outcome of a frame.
 #[derive(Debug)]
 pub(crate) struct Attacked {
     pub(crate) reason: Reason,
     pub(crate) outcome: TrialOutcome,
-    /// Whether it was to arrive.
+    /// Whether it should arrive.
     pub(crate) expected: bool,
-    /// What is done about violations.
+    /// What happens to violations.
     pub(super) mode: Mode,
 }
 
@@ -25,32 +25,32 @@ impl Attacked {
     }
 }
 
-/// What became of a way.
+/// The outcome of a way past the program.
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) name: &'static str,
-    /// How many frames had their effect with the guard away: arrived, or were learnt from.
+    /// How many frames had their effect without the guard: they arrived, or were learnt from.
     pub(crate) unguarded: u64,
     /// The same with the guard.
     pub(crate) guarded: u64,
-    /// How many of those that the guard stopped were counted as what they are.
+    /// How many of the frames that the guard stopped were counted under the right reason.
     pub(crate) counted: u64,
-    /// As what; of what is made harmless nothing is wrong.
+    /// That reason; `None` if the guard makes the frame harmless instead.
     pub(super) reason: Option<Reason>,
 }
 
 impl Way {
-    /// How many frames each way is tried with.
+    /// How many frames each way sends.
     pub(crate) const SENT: u64 = 10;
 
-    /// An attack that does not work proves nothing.
+    /// An attack that does not work even without the guard proves nothing.
     pub(crate) fn is_ok(&self) -> bool {
         let counted = if self.reason.is_some() { Self::SENT } else { 0 };
         self.unguarded > 0 && self.guarded == 0 && self.counted == counted
     }
 }
 
-/// What the kernel counted at the attacker's port and the program did not see.
+/// What the kernel counted at the attacker's port while the program saw nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Unseen {
     pub(crate) packets: u64,

@@ -7,7 +7,7 @@ use netns_core::Namespace;
 use netns_core::ping::{Ping, PingOutcome, ping};
 use std::net::IpAddr;
 
-/// What the host is called beside the namespaces.
+/// The host's name among the namespaces.
 pub(crate) const HOST: &str = "host";
 
 /// One ping to be sent.
@@ -23,7 +23,7 @@ impl PingRoute {
     pub(crate) fn ping(&self) -> PingResult {
         let report = match ping(&self.namespace, &Ping::new(self.address)) {
             Ok(report) => report,
-            // No route is an answer too: not reached.
+            // No route is a result too: not reached.
             Err(error) => return PingResult { rtt: None, why: error.to_string() },
         };
         match report.outcomes.into_iter().next() {
@@ -34,7 +34,7 @@ impl PingRoute {
     }
 }
 
-/// What became of it.
+/// Its outcome.
 #[derive(Debug)]
 pub(crate) struct PingResult {
     pub(crate) rtt: Option<std::time::Duration>,
@@ -47,7 +47,7 @@ impl PingResult {
     }
 }
 
-/// Every ordered pair of namespaces, of many a ring; and the host with each, both ways. Once for each subnet.
+/// Every ordered pair of namespaces, or a ring if there are many; and the host with each, both ways. Once per subnet.
 pub(crate) fn routes(lab: &RunLab<'_>, plan: &RunPlan) -> Result<Vec<PingRoute>, Failure> {
     let members = lab.members();
     let mut routes = Vec::new();

@@ -10,9 +10,9 @@ use netns_topology::{PortEgress, PublishedPorts, open_egress};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
-/// Up to this many namespaces, each talks with each; of more, each with the next, in a ring.
+/// Up to this many namespaces, each talks to each; with more, each talks to the next, in a ring.
 pub(crate) const MESH: usize = 16;
-/// Some 90 bytes of kernel memory each.
+/// Each takes some 90 bytes of kernel memory.
 const MOST_PAIRS: u32 = 1 << 18;
 
 /// What a run makes.
@@ -24,15 +24,15 @@ pub(crate) struct RunPlan {
     pub(crate) bridge_mac: MacAddress,
     /// The IPv4 network, and the IPv6 one if asked for.
     pub(crate) subnets: Vec<Subnet>,
-    /// Whether the namespaces are let out of the host.
+    /// Whether the namespaces may send beyond the host.
     pub(crate) masquerade: bool,
-    /// Who answers the namespaces' questions for names.
+    /// The resolvers that answer the namespaces' DNS queries.
     pub(crate) resolvers: Vec<IpAddr>,
     /// Ports that lead to a proxy of the host.
     pub(crate) redirects: Vec<Redirect>,
-    /// The ports of the host that lead in.
+    /// The published ports of the host.
     pub(crate) published: Vec<Publication>,
-    /// Where the namespaces may send to; `None` for everywhere.
+    /// Where the namespaces may send to; `None` for anywhere.
     pub(crate) egress: Option<PortEgress>,
     /// How much may pass each port.
     pub(crate) limits: Limits,
@@ -49,12 +49,12 @@ pub(crate) struct Subnet {
 #[derive(Debug)]
 pub(crate) struct PlannedMember {
     pub(crate) name: String,
-    /// The host's end of its cable; in the pair topology there is none, and this is its own end.
+    /// The host's end of its cable; in the pair topology there is none, and this is the namespace's own end.
     pub(crate) port: IfName,
     pub(crate) mac: MacAddress,
-    /// The MAC address of that end: one that was chosen, which udev leaves alone.
+    /// The MAC address of that end. We choose it, since udev leaves a chosen one alone.
     pub(crate) port_mac: MacAddress,
-    /// One of each subnet, in the same order.
+    /// One from each subnet, in the same order.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
@@ -78,7 +78,7 @@ impl RunPlan {
         if let Some(net) = arguments.subnet6 {
             subnets.push(subnet("--subnet6", net, None)?);
         }
-        // Only to distinguish our bridge from one that somebody else makes later, and our MACs from another run's.
+        // Random, to distinguish our bridge from one that somebody else makes later, and our MACs from another run's.
         let random = RandomState::new().build_hasher().finish() & 0xFF_FFFF_0000;
         let mut members = Vec::with_capacity(count);
         for number in 1..=count {
@@ -128,7 +128,7 @@ impl RunPlan {
         Ok(plan)
     }
 
-    /// Whether anything is let out of the host, or in.
+    /// Whether anything passes between the namespaces and the world beyond the host.
     pub(crate) fn has_way_out(&self) -> bool {
         self.masquerade || !self.published.is_empty() || !self.redirects.is_empty()
     }
@@ -152,7 +152,7 @@ impl RunPlan {
 
     /// How many ports there will be.
     pub(crate) fn ports(&self) -> u16 {
-        // At most as many as a bridge has.
+        // At most as many as a bridge can have.
         u16::try_from(self.members.len()).unwrap_or(u16::MAX)
     }
 
@@ -166,7 +166,7 @@ impl RunPlan {
         }
     }
 
-    /// What the ports are of.
+    /// What the ports belong to.
     pub(crate) fn network(&self) -> String {
         match self.topology {
             RunShape::Bridge => self.bridge.to_string(),
@@ -179,14 +179,14 @@ impl RunPlan {
         self.topology == RunShape::Bridge
     }
 
-    /// Whether there are so many that each talks with the next only, in a ring, instead of with each.
+    /// Whether there are so many that each talks only to the next, in a ring.
     pub(crate) fn is_large(&self) -> bool {
         self.members.len() > MESH
     }
 
-    /// Those that one talks with. They are made known to it beforehand, as the host is: the kernel's table of learnt
-    /// neighbours is one for all namespaces of the machine, and has room for 1,024
-    /// (`net.ipv4.neigh.default.gc_thresh3`); when it is full, nobody can ask for a neighbour any more.
+    /// Those that one talks to. They get neighbour entries beforehand, as the host does: all namespaces of the machine share
+    /// the kernel's table of learnt neighbours, which has room for 1,024 (`net.ipv4.neigh.default.gc_thresh3`); when it is
+    /// full, no neighbour can be resolved any more.
     pub(crate) fn talks_with(&self, member: &PlannedMember) -> Vec<&PlannedMember> {
         let count = self.members.len();
         let Some(place) = self.members.iter().position(|other| other.name == member.name) else {
@@ -198,7 +198,7 @@ impl RunPlan {
         self.members.iter().filter(|other| other.name != member.name).collect()
     }
 
-    /// Looks for anything in the machine's own network that is in the way.
+    /// Looks for anything in the machine's own network that conflicts with the plan.
     pub(crate) fn check_against(&self, socket: &mut RouteSocket) -> Result<(), Failure> {
         let names = Namespace::list()?;
         if let Some(member) = self.members.iter().find(|member| names.contains(&member.name)) {
@@ -236,7 +236,7 @@ impl RunPlan {
     }
 }
 
-/// The ports of the host that lead to namespaces of the run.
+/// The ports of the host that are published for namespaces of the run.
 fn published(all: &[PublishedPorts], members: &[PlannedMember]) -> Result<Vec<Publication>, Failure> {
     let mut published = Vec::new();
     for ports in all {
@@ -283,7 +283,7 @@ fn subnet(
             "{flag} {net}: its {room} addresses are too few for {namespaces} namespaces{and_the_host}"
         )));
     }
-    // Between two namespaces that are joined by a cable it is nobody's.
+    // Between two namespaces joined by a cable nobody has it.
     let host = match host {
         None if !has_host => return Ok(Subnet { net, host: net.last() }),
         Some(host) => host,
@@ -298,7 +298,7 @@ fn subnet(
     Ok(Subnet { net, host })
 }
 
-/// Whether a network has two addresses, which are both a host's: RFC 3021 of IPv4, RFC 6164 of IPv6.
+/// Whether a network has two addresses that are both a host's: RFC 3021 for IPv4, RFC 6164 for IPv6.
 fn is_point_to_point(net: IpNet) -> bool {
     net.prefix() + 1 == IpNet::single(net.address()).prefix()
 }
@@ -318,7 +318,7 @@ fn nth(net: IpNet, number: u128) -> Option<IpAddr> {
     }
 }
 
-/// What the addresses of a network are, if the kernel gives them to no host, or routes nothing to them.
+/// What a network's addresses are, if the kernel assigns them to no host or routes nothing to them.
 fn no_hosts(net: IpNet) -> Option<&'static str> {
     const KINDS: [(&str, &str); 7] = [
         ("0.0.0.0/8", "of this network (RFC 791)"),

@@ -1,4 +1,4 @@
-//! What a run needs of the machine, asked before anything is made.
+//! What a run needs of the machine, checked before anything is made.
 
 use crate::cli::RunArguments;
 use crate::failure::Failure;
@@ -10,20 +10,20 @@ use netns_core::{
     is_in_initial_user_namespace, missing_capabilities,
 };
 
-/// By what right a run does what it does.
+/// The rights with which a run works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privilege {
-    /// The machine's own.
+    /// Those of the machine's own root.
     Root,
-    /// That of the root of a user namespace that this process is in from now on, over a host network of its own. It was
-    /// nobody in particular before,
+    /// Those of the root of a user namespace that this process has just entered, with a host network of its own. It was an
+    /// ordinary user before.
     Nobody,
-    /// or root of a user namespace already, which the network that it was in, and `/run`, need not belong to.
+    /// The same, but it was root of a user namespace already, to which its network and `/run` need not belong.
     RootOfUserNamespace,
 }
 
 impl Privilege {
-    /// Where a run is that is not the machine's root's.
+    /// Where the run takes place, if the machine's root does not run it.
     pub(crate) const fn place(self) -> Option<&'static str> {
         match self {
             Self::Root => None,
@@ -33,7 +33,7 @@ impl Privilege {
     }
 }
 
-/// Whether this process may do what a run does; if not, makes it root of a user namespace.
+/// Checks whether this process has the rights for a run; if not, makes it root of a user namespace.
 pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> {
     let missing = missing_capabilities()?;
     let is_initial = is_in_initial_user_namespace()?;
@@ -53,7 +53,7 @@ pub(crate) fn privilege(arguments: &RunArguments) -> Result<Privilege, Failure> 
     Ok(if missing.is_empty() { Privilege::RootOfUserNamespace } else { Privilege::Nobody })
 }
 
-/// Whether the kernel has what a run needs, by trying it in a namespace that is thrown away with the socket in it.
+/// Checks whether the kernel has what a run needs, by trying it in a namespace that is thrown away with its socket.
 pub(crate) fn check_kernel() -> Result<RouteSocket, Failure> {
     let namespace = Namespace::anonymous().map_err(missing("network namespaces (CONFIG_NET_NS)"))?;
     let mut socket = RouteSocket::open_in(&namespace)?;
@@ -69,9 +69,9 @@ pub(crate) fn check_kernel() -> Result<RouteSocket, Failure> {
     Ok(socket)
 }
 
-/// What it means that the kernel refuses: that it was built without it, if it takes the request for unknown. `unshare` says
-/// `EINVAL` then (`copy_net_ns` in <https://github.com/torvalds/linux/blob/v6.12/include/net/net_namespace.h>), a request
-/// for a link of an unknown kind `EOPNOTSUPP`. Anything else may be there and is refused for another reason.
+/// What a refusal means: the kernel was built without the feature if it does not know the request. `unshare` then returns
+/// `EINVAL` (`copy_net_ns` in <https://github.com/torvalds/linux/blob/v6.12/include/net/net_namespace.h>), a request for a
+/// link of an unknown kind `EOPNOTSUPP`. With any other error the feature may be there, refused for another reason.
 fn missing(what: &'static str) -> impl FnOnce(netns_core::Error) -> Failure {
     move |error| match error.kind() {
         ErrorKind::Unsupported | ErrorKind::Invalid => {

@@ -17,20 +17,20 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
 
-/// Up to this many steps beside the first four are printed.
+/// Up to this many steps are printed beside the first four.
 const MANY: usize = 16;
 /// Up to this many namespaces, every ping is printed.
 const FEW: usize = 8;
 
-/// Prints.
+/// Prints the report.
 #[derive(Debug)]
 pub(crate) struct RunReport {
     out: Printer,
     json: bool,
     steps: Vec<(String, Duration)>,
-    /// Of the steps, those that set up a namespace.
+    /// The steps that set up a namespace.
     namespaces: Vec<Duration>,
-    /// How many namespaces there are to be.
+    /// How many namespaces there will be.
     total: usize,
     line: ProgressLine,
 }
@@ -40,18 +40,18 @@ pub(crate) struct RunReport {
 pub(crate) struct RunSummary {
     pub(crate) pings: usize,
     pub(crate) pings_ok: usize,
-    /// What traffic of our own could not be started, and why.
+    /// Which traffic of our own could not be started, and why.
     pub(crate) traffic: Vec<String>,
-    /// What of the host's settings may be why frames between namespaces are lost, and what to do about it.
+    /// Which of the host's settings may lose frames between namespaces, and what to do about it.
     pub(crate) hint: Option<String>,
-    /// What somebody else has changed of it meanwhile.
+    /// What somebody else has changed meanwhile.
     pub(crate) changed: Vec<String>,
-    /// Whether an attack went as it should.
+    /// Whether an attack had the expected outcome.
     pub(crate) attack: Option<bool>,
-    /// What the namespaces sent and may not, by reason; `None` where there was no program to judge it.
+    /// Violations by reason; `None` where there was no program to judge.
     pub(crate) violations: Option<Violations>,
     pub(crate) verdict: CountersVerdict,
-    /// How often somebody took away what enforces.
+    /// How often somebody removed what enforces.
     pub(crate) lost_enforcement: u32,
     pub(crate) leftovers: Vec<String>,
     pub(crate) kept: Vec<String>,
@@ -70,25 +70,25 @@ impl BuildSteps for RunReport {
         self.steps.push((name.to_owned(), time));
         if self.prints_steps() {
             self.line.clear();
-            // If nobody reads any more, the next line that must be read shows it.
+            // If the reader is gone, the next line that must be read finds that out.
             let _ = writeln!(self.out, "{:>9}  {name}", millis(time)).and_then(|()| self.out.flush());
         }
     }
 }
 
 impl RunReport {
-    /// Of a run with so many namespaces.
+    /// For a run with this many namespaces.
     pub(crate) fn new(out: Printer, json: bool, total: usize) -> Self {
         let line = ProgressLine::new(!is_verbose() || json);
         Self { out, json, steps: Vec::new(), namespaces: Vec::new(), total, line }
     }
 
-    /// Whether a line is printed for the step that was taken last.
+    /// Whether the last step gets a line.
     fn prints_steps(&self) -> bool {
         !self.json && (self.steps.len() <= 4 + MANY || is_verbose())
     }
 
-    /// Everything is going to be taken down. Of many it takes a while.
+    /// Everything will be taken down now. With many namespaces that takes a while.
     pub(crate) fn taking_down(&mut self) {
         if self.total > MANY {
             self.line.say("taking everything down");
@@ -128,7 +128,7 @@ impl RunReport {
         Ok(writeln!(self.out, "{:>9}  {} namespaces in all", millis(total), names.len())?)
     }
 
-    /// What became of a ping, the how manieth it was, and of how many.
+    /// The outcome of a ping, its number, and how many there are.
     pub(crate) fn ping(
         &mut self,
         route: &PingRoute,
@@ -144,7 +144,7 @@ impl RunReport {
             return Ok(json_line(&mut self.out, &line)?);
         }
         match result.rtt {
-            // A handful is worth a line each.
+            // A handful gets a line each.
             Some(rtt) if self.steps.len() <= 4 + FEW => {
                 let (from, to) = (&route.from, &route.to);
                 writeln!(self.out, "{:>6} us  ping {from} -> {to} ({})", rtt.as_micros(), route.address)?;
@@ -168,7 +168,7 @@ impl RunReport {
         Ok(())
     }
 
-    /// What became of one frame of an attack.
+    /// The outcome of one frame of an attack.
     pub(crate) fn attacked(&mut self, attacked: &Attacked) -> Result<(), Failure> {
         let Attacked { reason, outcome: TrialOutcome { seen, arrived }, expected, .. } = attacked;
         if self.json {
@@ -182,7 +182,7 @@ impl RunReport {
         let name = reason.name();
         write!(self.out, "{name:<24} {:>4} {seen:>4} {:>7}", 1, word(*arrived))?;
         if !attacked.is_ok() {
-            write!(self.out, "  WRONG: to be seen once, and reach: {}", word(*expected))?;
+            write!(self.out, "  WRONG: expected seen 1, reached {}", word(*expected))?;
         } else if attacked.is_stopped_by_bridge() {
             write!(self.out, "  (the bridge itself drops it)")?;
         }
@@ -197,7 +197,7 @@ impl RunReport {
         Ok(())
     }
 
-    /// The heading of the table of ways around.
+    /// The heading of the table of ways past the program.
     pub(crate) fn ways(&mut self) -> Result<(), Failure> {
         if !self.json {
             writeln!(self.out, "\n{:<39} sent unguarded guarded counted", "past the program")?;
@@ -205,7 +205,7 @@ impl RunReport {
         Ok(())
     }
 
-    /// What became of a way around.
+    /// The outcome of a way past the program.
     pub(crate) fn way(&mut self, way: &Way) -> Result<(), Failure> {
         let &Way { name, unguarded, guarded, counted, .. } = way;
         if self.json {
@@ -220,7 +220,7 @@ impl RunReport {
         Ok(writeln!(self.out, "{name:<39} {sent:>4} {unguarded:>9} {guarded:>7} {counted:>7}{wrong}")?)
     }
 
-    /// Why there are no ways around.
+    /// Why no way past the program was tried.
     pub(crate) fn no_ways(&mut self, why: &str) -> Result<(), Failure> {
         if self.json {
             return Ok(json_line(&mut self.out, &json!({ "type": "ways", "why_none": why }))?);
@@ -228,7 +228,7 @@ impl RunReport {
         Ok(writeln!(self.out, "\nno way past the program was tried: {why}")?)
     }
 
-    /// Why one of them was not tried.
+    /// Why one way was not tried.
     pub(crate) fn way_left_out(&mut self, way: &str, why: &str) -> Result<(), Failure> {
         if self.json {
             return Ok(json_line(&mut self.out, &json!({ "type": "way", "way": way, "left_out": why }))?);

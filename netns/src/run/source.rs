@@ -1,25 +1,25 @@
-//! A run's ports, as what is watched.
+//! A run's ports as the source that is watched.
 
 use super::lab::{Member, RunLab};
 use crate::cli::RunShape;
 use crate::failure::Failure;
-use crate::watch::{Source, Teller};
+use crate::watch::{Reporter, Source};
 use netns_ebpf::{Behind, Mode, Pair, PortChange, PortIdentity, PortReading, Reading, Slot, Violation};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The ports of a lab that is built: they neither come nor go.
+/// The ports of a finished lab: none are added or removed.
 pub(crate) struct SourcePorts<'a, 'm> {
     lab: &'a mut RunLab<'m>,
     network: String,
     infos: Vec<Arc<PortIdentity>>,
-    teller: Teller,
+    reporter: Reporter,
 }
 
 impl<'a, 'm> SourcePorts<'a, 'm> {
-    pub(crate) fn of(lab: &'a mut RunLab<'m>, network: String, teller: Teller) -> Self {
-        // Without a program there are no slots; then they are numbered.
+    pub(crate) fn of(lab: &'a mut RunLab<'m>, network: String, reporter: Reporter) -> Self {
+        // Without a program there are no slots, so the ports are numbered.
         let numbers = (1..=u16::MAX).filter_map(Slot::new);
         let info = |(member, number): (&Member, Slot)| {
             Arc::new(PortIdentity {
@@ -31,7 +31,7 @@ impl<'a, 'm> SourcePorts<'a, 'm> {
             })
         };
         let infos = lab.members().iter().zip(numbers).map(info).collect();
-        Self { lab, network, infos, teller }
+        Self { lab, network, infos, reporter }
     }
 
     /// The kernel's counters, where there is no program.
@@ -73,7 +73,7 @@ impl Source for SourcePorts<'_, '_> {
     fn violations(&mut self) -> Result<Vec<Violation>, Failure> {
         let Some(monitor) = self.lab.monitor() else { return Ok(Vec::new()) };
         let infos = &self.infos;
-        self.teller.tell(monitor, |slot| infos.iter().find(|info| info.slot == slot))
+        self.reporter.violations(monitor, |slot| infos.iter().find(|info| info.slot == slot))
     }
 
     fn addresses(&mut self, port: &PortIdentity) -> Vec<String> {

@@ -1,5 +1,5 @@
 //! A little traffic of our own, so that there is something to see: datagrams around the ring of namespaces, and a TCP
-//! stream from the first to the second. Only addresses of the run's own namespaces are sent to.
+//! stream from the first to the second. It goes only to addresses of the run's own namespaces.
 
 use super::lab::Member;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use std::time::Duration;
 const SENDERS: usize = 32;
 /// The time between two rounds.
 const ROUND: Duration = Duration::from_millis(20);
-/// Datagrams come in waves, so that there is something to see over time: so many rounds long is each of a wave's steps.
+/// Datagrams come in waves, so that there is something to see over time: each step of a wave takes this many rounds.
 const STEP: usize = 25;
 const WAVE: [usize; 10] = [1, 1, 2, 3, 4, 5, 4, 3, 2, 1];
 /// What the TCP stream carries in a round: some 400 kB a second.
@@ -25,12 +25,12 @@ const CHUNK: usize = 8 * 1024;
 pub(crate) struct RunTraffic {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// What of it could not be started, and why.
+    /// What could not be started, and why.
     failed: Vec<String>,
 }
 
 impl RunTraffic {
-    /// Starts what can be started. What stands in its way stands in the way of the pings too, and is reported with them.
+    /// Starts what can be started. What hinders it hinders the pings too, and is reported with them.
     pub(crate) fn start(members: &[Member]) -> Self {
         let mut failed = Vec::new();
         let members = &members[..members.len().min(SENDERS)];
@@ -59,7 +59,7 @@ impl RunTraffic {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                // What a full queue or a namespace that somebody took away does not let through is not sent.
+                // Nothing is sent again: a queue may be full, or somebody may have removed a namespace.
                 for datagrams in &datagrams {
                     let _ = datagrams.round(round, &mut buffer);
                 }
@@ -84,7 +84,7 @@ impl RunTraffic {
         &self.failed
     }
 
-    /// Stops it. What is on its way arrives.
+    /// Stops it. What is in flight still arrives.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
         self.halt().map_err(|()| Failure::Kernel("the traffic thread panicked".to_owned()))
     }
@@ -97,7 +97,7 @@ impl RunTraffic {
 
 impl Drop for RunTraffic {
     fn drop(&mut self) {
-        // Nothing to do about a panic that its thread has reported already.
+        // Its thread has already reported a panic.
         let _ = self.halt();
     }
 }
@@ -120,7 +120,7 @@ impl Datagrams {
         sender.connect(receiver.local_addr()?)?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
-        // Different from port to port, so that the numbers can be distinguished.
+        // A different size for each port, so that the numbers differ visibly.
         Ok(Self { sender, receiver, phase: 3 * number, length: 100 * (1 + number % 12) })
     }
 
@@ -158,7 +158,7 @@ impl Stream {
     }
 }
 
-/// 0 if it would have to wait.
+/// Returns 0 if the write would block.
 fn until_blocked(result: io::Result<usize>) -> io::Result<usize> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),

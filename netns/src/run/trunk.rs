@@ -1,4 +1,4 @@
-//! A way past the guard that takes two bridges: who sent a frame is forged in what crosses the trunk between them.
+//! A way past the guard that takes two bridges: the sender's slot is forged in frames that cross the trunk between them.
 
 use super::outcomes::Way;
 use crate::failure::Failure;
@@ -11,18 +11,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How it is reported.
+/// Its name in the report.
 pub(super) const FORGED: &str = "ifb, a forged sender, over a trunk";
-/// How long to wait for one that may arrive.
+/// How long to wait for a frame that may arrive.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Tries it in networks of its own, which go with it: with nothing enforced, and with the guard.
+/// Tries it in networks of its own, which it removes: with nothing enforced, and with the guard.
 pub(super) fn forged_sender() -> Result<Way, Failure> {
     let ((unguarded, _), (guarded, counted)) = (attempt(false)?, attempt(true)?);
     Ok(Way { name: FORGED, unguarded, guarded, counted, reason: Some(Reason::Unjudged) })
 }
 
-/// How many frames arrive at a sandbox on another bridge, and how many are counted as past the hook of the attacker's port.
+/// How many frames arrive at a sandbox on another bridge, and how many are counted as having passed the hook of the
+/// attacker's port.
 fn attempt(is_guarded: bool) -> Result<(u64, u64), Failure> {
     let options = MonitorOptions { slots: 16, pairs: 0, barrier: is_guarded, ..MonitorOptions::default() };
     let monitor = Arc::new(Monitor::load(&options)?);
@@ -33,7 +34,7 @@ fn attempt(is_guarded: bool) -> Result<(u64, u64), Failure> {
     };
     let host = Namespace::anonymous()?;
     for name in ["all", "default"] {
-        // A kernel without IPv6 has none of these.
+        // A kernel without IPv6 has no such settings.
         let _ = sysctl::set(&host, &format!("net/ipv6/conf/{name}/disable_ipv6"), "1");
     }
     let options = NetworkOptions {
@@ -57,7 +58,7 @@ fn attempt(is_guarded: bool) -> Result<(u64, u64), Failure> {
     })?
 }
 
-/// Sends a lie from one to the other, some times; how many arrive.
+/// Sends a lie from one to the other several times; returns how many arrive.
 fn send(attacker: &Sandbox, victim: &Sandbox) -> Result<u64, Failure> {
     let party = |sandbox: &Sandbox| {
         let address = sandbox.address_v4().map(|address| address.address());

@@ -16,21 +16,21 @@ use std::io;
 use std::time::Duration;
 
 const SENT: u64 = Way::SENT;
-/// The way of a sender that keeps what it sends.
+/// The way of a sender that keeps access to the memory that it sends.
 const PAGE: &str = "a page written to once it is sent";
-/// How long to wait for one that may arrive.
+/// How long to wait for a frame that may arrive.
 const WAIT: Duration = Duration::from_millis(30);
-/// What sockets listen for: LLDP, and frames with a length in place of a type (`ETH_P_802_2`), as BPDUs.
+/// What the sockets listen for: LLDP, and frames with a length in place of a type (`ETH_P_802_2`), such as BPDUs.
 const LLDP: u16 = 0x88CC;
 const LLC: u16 = 4;
 
 /// How a frame is sent.
 enum WaySend<'a> {
-    /// As it is, by an `ifb` device, so that the program does not see it.
+    /// Unchanged, by an `ifb` device, so that the program does not see it.
     Around,
-    /// With a checksum left to be written.
+    /// With a checksum that a later hop must write.
     Unsummed(LeftChecksum),
-    /// From memory into which a lie is written once it is sent.
+    /// From memory that is overwritten with a lie once the frame is sent.
     Shared(&'a SharedPages, &'a [u8]),
 }
 
@@ -42,7 +42,7 @@ enum WayEffect<'a> {
     Learnt,
 }
 
-/// What is sent how, and what becomes of it.
+/// What is sent, how, and what effect it should have.
 struct WayAttempt<'a> {
     name: &'static str,
     frame: &'a [u8],
@@ -51,7 +51,7 @@ struct WayAttempt<'a> {
     reason: Option<Reason>,
 }
 
-/// Who tries all that, and what it showed so far.
+/// Tries the ways, and holds the results so far.
 struct WayAttacker<'a, 'm> {
     lab: &'a mut RunLab<'m>,
     report: &'a mut RunReport,
@@ -63,8 +63,8 @@ struct WayAttacker<'a, 'm> {
     unseen: Unseen,
 }
 
-/// Tries all ways; whether the guard stopped every one, and what nobody saw meanwhile. Without a guard there is nothing to
-/// try. Whether destinations are counted decides whether a page is written to.
+/// Tries all ways; returns whether the guard stopped every one, and what went unseen meanwhile. Without a guard there is
+/// nothing to try. Whether destinations are counted decides whether a page is written to.
 pub(crate) fn ways(
     lab: &mut RunLab<'_>,
     report: &mut RunReport,
@@ -155,7 +155,7 @@ impl WayAttacker<'_, '_> {
         Ok(around.end()?)
     }
 
-    /// Over what was judged, by a checksum that a TAP writes.
+    /// A checksum that a TAP writes over bytes that were judged.
     fn checksum(&mut self, us: &Party) -> Result<(), Failure> {
         let tap = match self.lab.plug_in_tap() {
             Ok(tap) => tap,
@@ -163,7 +163,7 @@ impl WayAttacker<'_, '_> {
         };
         let tap = FrameSocket::of_tap(&tap)
             .map_err(|error| Failure::Kernel(format!("open a TAP once more: {error}")))?;
-        // Nobody's, so that it is flooded to the TAP.
+        // An address that nobody has, so that the frame is flooded to the TAP.
         let unknown = Party { mac: [2, 0x66, 0, 0, 0xFF, 0xFF], ..*us };
         for case in checksum_cases(us, &unknown).into_iter().filter(|case| !case.is_honest).take(1) {
             self.attempt(&WayAttempt {
@@ -177,8 +177,8 @@ impl WayAttacker<'_, '_> {
         Ok(())
     }
 
-    /// After it was judged, into pages that the sender has kept. Before Linux 6.5 none arrives as it was sent
-    /// (`copies`, a test of netns-ebpf's, says so too).
+    /// A write, after the frame was judged, into pages that the sender has kept. Before Linux 6.5 every such frame is copied
+    /// on its way (the test `copies` of netns-ebpf shows the same).
     fn pages(&mut self, inside: &Namespace, lies: &[Case], receiver: &FrameSocket) -> Result<(), Failure> {
         if is_before(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default(), (6, 5)) {
             return self
@@ -203,7 +203,7 @@ impl WayAttacker<'_, '_> {
         Ok(pages.end()?)
     }
 
-    /// Over a trunk, with somebody else's slot.
+    /// A frame over a trunk with another sender's slot.
     fn trunk(&mut self) -> Result<(), Failure> {
         match trunk::forged_sender() {
             Ok(way) => {
@@ -221,12 +221,12 @@ impl WayAttacker<'_, '_> {
         self.tried += 1;
         for is_guarded in [false, true] {
             self.lab.guard(is_guarded)?;
-            // There is nothing to read of a guard that is away.
+            // Without the guard there are no counters to read.
             let reason = reason.filter(|_| is_guarded);
             let before = reason.map(|reason| self.lab.counted(reason)).transpose()?;
             let mut frame = frame.to_vec();
             if let (WayEffect::Learnt, Some(source)) = (effect, frame.get_mut(6..12)) {
-                // One that nobody has learnt yet.
+                // An address that the bridge has not learnt yet.
                 source.copy_from_slice(&[2, 0x66, 0, 0, self.tried, u8::from(is_guarded)]);
             }
             let had_effect = self.send(send, effect, &frame)?;
@@ -243,7 +243,7 @@ impl WayAttacker<'_, '_> {
         self.report.way(&way)
     }
 
-    /// Sends the frame some times; how many had their effect. To be learnt is one.
+    /// Sends the frame several times; returns how many had their effect. Being learnt is an effect.
     fn send(&self, way: &WaySend<'_>, effect: &WayEffect<'_>, frame: &[u8]) -> Result<u64, Failure> {
         let failed = |what: &str, error: io::Error| Failure::Kernel(format!("{what} a frame: {error}"));
         if let WayEffect::Arrives(receiver, _) = effect {
@@ -284,7 +284,7 @@ const fn reserved(last: u8) -> [u8; 6] {
     [0x01, 0x80, 0xc2, 0, 0, last]
 }
 
-/// Whether a kernel's release is older than a version; of one that has no numbers it is not known, and so it is not.
+/// Whether a kernel's release is older than a version; a release without numbers counts as not older.
 fn is_before(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
     matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < version)

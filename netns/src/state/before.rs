@@ -1,4 +1,4 @@
-//! The record that a run wrote before it was a topology's, so that what one has left can be removed.
+//! The record that a run wrote before runs were topologies, so that what such a run left can be removed.
 
 use super::forwarding_of;
 use crate::failure::Failure;
@@ -8,14 +8,14 @@ use netns_core::record::{
 };
 use netns_core::{Folder, Namespace};
 
-/// What it says.
+/// The record's content.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RunBefore {
     /// Names of namespaces.
     pub(crate) namespaces: Vec<RecordedNamespace>,
     /// Host ends of veth pairs, and the bridge.
     pub(crate) links: Vec<RecordedLink>,
-    /// How the folder of named namespaces was found.
+    /// What the folder of named namespaces was before.
     pub(crate) folder: Option<Folder>,
     /// The barrier on the ports.
     pub(crate) barrier: Option<RecordedBarrier>,
@@ -24,7 +24,7 @@ pub(crate) struct RunBefore {
 }
 
 impl RunBefore {
-    /// What the lines say; `None` if they are a topology's, which name a file first.
+    /// Parses the lines; `None` if they are a topology's, whose first line names a file.
     pub(crate) fn read(lines: &[Line]) -> Result<Option<Self>, Failure> {
         if lines.first().is_some_and(|line| line.key() == "file") {
             return Ok(None);
@@ -54,7 +54,7 @@ impl RunBefore {
     }
 }
 
-/// Switches forwarding off again, if it was off, unless somebody else needs it.
+/// Switches forwarding off again if it was off, unless somebody else needs it.
 pub(crate) fn release_forwarding(
     host: &Namespace,
     before: Option<&RecordedForwarding>,

@@ -1,8 +1,8 @@
 //! The record that version 0.1.0 wrote, so that what it left can be removed.
 //!
-//! It has names, and an identity of the bridge alone. The rest is known by what 0.1.0 made together: a port by its
-//! bridge, a namespace by the MAC address of its `eth0`, whose first four bytes were chosen at random for the run and
-//! are the bridge's too, and whose last two are the namespace's number. What does not fit is reported and left.
+//! It has names, and an identity of the bridge only. The rest is recognised by what 0.1.0 made together: a port by its
+//! bridge, a namespace by the MAC address of its `eth0`: the first four bytes were chosen at random for the run and are the
+//! bridge's too, the last two are the namespace's number. What does not fit is reported and left.
 
 use crate::failure::Failure;
 use crate::name;
@@ -15,7 +15,7 @@ use std::io::{ErrorKind, Read};
 
 const PATH: &str = "/run/netns-xtask.json";
 
-/// What it says.
+/// The record's content.
 #[derive(Debug, Clone, Deserialize)]
 struct EarlierRun {
     namespaces: Vec<String>,
@@ -43,7 +43,7 @@ pub(crate) struct Ours {
 }
 
 impl EarlierState {
-    /// Opens it, if there is one that says something.
+    /// Opens the record, if there is one and it is not empty.
     pub(crate) fn open() -> Result<Option<Self>, Failure> {
         let failed = |what: &str, error: std::io::Error| Failure::Kernel(format!("{what} {PATH}: {error}"));
         let mut file = match File::open(PATH) {
@@ -59,17 +59,17 @@ impl EarlierState {
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| failed("read", error))?;
-        // A run that was killed while it wrote left the end of the text before, or not all of this one.
+        // A run that was killed while writing left the end of the previous text, or only a part of this one.
         if text.is_empty() {
-            // It was begun, and nothing was made.
+            // The run was begun, and nothing was made.
             return remove().map(|()| None);
         }
-        // A run that was killed while it wrote a shorter text left the end of the longer one.
+        // A run that was killed while writing a shorter text left the end of the longer one.
         let said = serde_json::Deserializer::from_str(&text).into_iter().next().and_then(Result::ok);
         Ok(Some(Self { file, said }))
     }
 
-    /// What is there of it.
+    /// What of it still exists.
     pub(crate) fn find(&self, socket: &mut RouteSocket) -> Result<Ours, Failure> {
         let mut ours = Ours::default();
         let Some(said) = &self.said else {

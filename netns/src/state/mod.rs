@@ -1,5 +1,5 @@
-//! The record of a run: what it makes in the machine's own network, written down before it makes it, so that `netns clean`
-//! can remove exactly that after a run that was killed or kept. It is the record of a topology.
+//! The record of a run: what it makes in the machine's own network, written down first, so that `netns clean` can remove
+//! exactly that after a run was killed or kept. It is the record of a topology.
 
 mod before;
 mod earlier;
@@ -15,9 +15,10 @@ use std::path::Path;
 const PATH: &str = "/run/netns-xtask.record";
 const KIND: &str = "run";
 
-/// Begins a record, which is locked for as long as it is held. A lock goes with its process, even by SIGKILL.
+/// Begins a record, which is locked for as long as it is held. The kernel releases the lock when the process ends, even by
+/// SIGKILL.
 ///
-/// Refuses if another run is going on, or has left something.
+/// Refuses if another run is in progress, or has left something.
 pub(crate) fn begin() -> Result<RecordFile, Failure> {
     let record = if EarlierState::open()?.is_some() {
         None
@@ -37,7 +38,7 @@ pub(crate) fn ended() -> Result<Option<RecordFile>, Failure> {
     RecordFile::open(PATH, KIND).map_err(refused)
 }
 
-/// What the record of a run says that is going on, or has ended; `None` if there is none that can be read.
+/// The record of a run that is in progress or has ended; `None` if there is none that can be read.
 pub(crate) fn peek() -> Option<Vec<Line>> {
     RecordFile::peek(PATH, KIND).ok()?
 }

@@ -5,7 +5,7 @@ use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What can go wrong, and how it is reported.
+/// The exit codes of `up`.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 fine, 1 wrong usage, an error in the file (named with line and \
      column), or something in the way, and nothing was changed; 2 the kernel refused, or a command of the file \
      ended with an error at once, and what was done is undone.";
@@ -20,10 +20,10 @@ pub(crate) const DIFF_EXIT_CODES: &str = "Exit codes: 0 `up` would change nothin
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct UpArguments {
-    /// The topology file; see the documentation of netns-topology for what it can say, and examples/ for some.
+    /// The topology file; netns-topology/FILE.md documents it, examples/ has some.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// Print nothing of what is changed.
+    /// Do not print the changes.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -40,7 +40,7 @@ pub(crate) struct LogsArguments {
     /// The topology file.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// The namespace that they run in [default: every one].
+    /// The namespace that they run in [default: all].
     pub(crate) namespace: Option<String>,
 }
 
@@ -65,10 +65,10 @@ pub(crate) struct WatchLabArguments {
     /// The topology file.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// As JSON, a line for each loss.
+    /// As JSON, one line per loss.
     #[arg(long)]
     pub(crate) json: bool,
-    /// How long to wait between two looks at what sends no notice, in seconds.
+    /// How long to wait between two checks of what the kernel does not report, in seconds.
     #[arg(long, value_name = "SECONDS", value_parser = interval, default_value = "1")]
     pub(crate) interval: Duration,
 }

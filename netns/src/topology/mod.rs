@@ -26,20 +26,20 @@ pub(crate) fn up(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     require::rights("up", &[require::NET_ADMIN, require::SYS_ADMIN])?;
     let mut shown = Shown::new(arguments.quiet);
     let done = lab.up_with(&mut |progress| shown.show(progress))?;
-    let told = shown.is_verbose;
+    let was_printed = shown.is_verbose;
     drop(shown);
     report_left_alone(&done);
     if done.was_up && done.changes.is_empty() && !arguments.quiet {
         say(format_args!("{} is up: there is nothing to change", arguments.file.display()));
     }
-    tell_done(&done.changes, arguments.quiet || told)
+    print_done(&done.changes, arguments.quiet || was_printed)
 }
 
 pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
     let lab = Lab::new(&arguments.file)?;
     let mut shown = Shown::new(arguments.quiet);
     let done = lab.down_with(&mut |progress| shown.show(progress)).inspect_err(|_| report_left(&lab))?;
-    let told = shown.is_verbose;
+    let was_printed = shown.is_verbose;
     drop(shown);
     report_left_alone(&done);
     if !done.was_up {
@@ -54,7 +54,7 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
             say(format_args!("{file} is not up: there is nothing to take down"));
         }
     }
-    tell_done(&done.changes, arguments.quiet || told)
+    print_done(&done.changes, arguments.quiet || was_printed)
 }
 
 /// Reports what was to go and stays, because something of somebody else has taken its place.
@@ -114,13 +114,13 @@ fn describe_lab(record: &Record) -> Value {
     })
 }
 
-/// Prints what was changed. It stays changed if nobody can read of it: taking it back could fail as well.
-fn tell_done(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
-    tell(changes, quiet)
+/// Prints what was changed. If that cannot be written the changes stay: undoing them could fail as well.
+fn print_done(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
+    print_changes(changes, quiet)
         .map_err(|failure| Failure::Kernel(format!("{failure}; the changes that it would list are made")))
 }
 
-fn tell(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
+fn print_changes(changes: &[Change], quiet: bool) -> Result<ExitCode, Failure> {
     let mut out = stdout();
     for change in changes.iter().filter(|_| !quiet) {
         writeln!(out, "{change}")?;
@@ -134,7 +134,7 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<ExitCode, Failure> {
         let lines = changes.iter().map(|change| Value::from(change.to_string())).collect();
         json_line(&mut stdout(), &Value::Array(lines))?;
     } else {
-        tell(&changes, false)?;
+        print_changes(&changes, false)?;
     }
     if changes.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::Verdict) }
 }

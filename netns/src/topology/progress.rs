@@ -1,4 +1,4 @@
-//! How far `up` and `down` are: a line on a terminal, or with `--verbose` every change as it is made.
+//! Progress of `up` and `down`: a line on a terminal, or with `--verbose` every change as it is made.
 
 use crate::messages::is_verbose;
 use crate::output::stdout;
@@ -6,11 +6,11 @@ use crate::progress::ProgressLine;
 use netns_topology::Progress;
 use std::io::Write;
 
-/// Shows how far it is.
+/// Shows the progress.
 #[derive(Debug)]
 pub(super) struct Shown {
     line: ProgressLine,
-    /// Whether every change is printed as it is made, and not in the end.
+    /// Whether every change is printed as it is made, rather than at the end.
     pub(super) is_verbose: bool,
 }
 
@@ -22,7 +22,7 @@ impl Shown {
 
     pub(super) fn show(&mut self, progress: &Progress<'_>) {
         if self.is_verbose {
-            // It is made, read or not: `up` goes on.
+            // The change is made whether or not anybody reads of it: `up` goes on.
             let _ = writeln!(stdout(), "{}", progress.change);
         } else {
             self.line.show(progress.done, progress.total, "changes");

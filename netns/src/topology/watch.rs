@@ -1,4 +1,4 @@
-//! `netns watch`: what enforces the policies of a topology stays where it is.
+//! `netns watch`: keeps what enforces a topology's policies in place.
 
 use super::cli::WatchLabArguments;
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The shortest pause between two looks, however often others change links.
+/// The shortest pause between two checks, however often others change links.
 const REST: Duration = Duration::from_millis(20);
 
 pub(crate) fn watch(arguments: &WatchLabArguments) -> Result<ExitCode, Failure> {
@@ -21,8 +21,8 @@ pub(crate) fn watch(arguments: &WatchLabArguments) -> Result<ExitCode, Failure> 
     let file = arguments.file.display();
     require::rights("watch", &[require::NET_ADMIN, require::SYS_ADMIN])?;
     let stop = Stop::on_signals()?;
-    // Before the first look, so that nothing is missed after it. What is in other namespaces, and programs of TCX, send no
-    // notice here: those are looked at in any case.
+    // Before the first check, so that nothing is missed after it. Other namespaces, and TCX programs, send no notices here:
+    // they are checked in any case.
     let mut events = Events::open_with_traffic_control()?;
     if lab.record()?.is_none() {
         return Err(Failure::usage(format!("{file} is not up")));
@@ -40,7 +40,7 @@ pub(crate) fn watch(arguments: &WatchLabArguments) -> Result<ExitCode, Failure> 
             Err(Error::Conflict(why)) => watching.is_in_the_way(why)?,
             Err(error) => watching.is_in_the_way(vec![error.to_string()])?,
         }
-        // A look takes longer the more there is; there are others who want the kernel's locks.
+        // A check takes longer the more there is, and others need the kernel's locks too.
         thread::sleep(began.elapsed().max(REST));
         let mut limit = arguments.interval;
         while events.next(limit)?.is_some() {
@@ -53,11 +53,11 @@ pub(crate) fn watch(arguments: &WatchLabArguments) -> Result<ExitCode, Failure> 
     }
 }
 
-/// A topology that is watched, and what of it was lost.
+/// A topology that is watched, and what it has lost.
 struct WatchedLab {
     json: bool,
     lost: u64,
-    /// What keeps it from being put back, so that it is reported once.
+    /// What prevents it from being put back, so that it is reported once.
     in_the_way: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ impl WatchedLab {
         Ok(())
     }
 
-    /// Reports what was not in the way before.
+    /// Reports obstacles that were not there before.
     fn is_in_the_way(&mut self, why: Vec<String>) -> Result<(), Failure> {
         let before = std::mem::replace(&mut self.in_the_way, why);
         let news: Vec<String> = self.in_the_way.iter().filter(|one| !before.contains(one)).cloned().collect();

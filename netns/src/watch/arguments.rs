@@ -1,4 +1,4 @@
-//! How to show what passes, as it is asked for on the command line.
+//! The options that say how to show what passes.
 
 use super::list_limit::ListLimit;
 use super::metrics::ListenAddress;
@@ -22,37 +22,37 @@ pub(crate) struct WatchArguments {
     /// Lines of text on stdout, on a terminal too.
     #[arg(long, conflicts_with = "json")]
     pub(crate) plain: bool,
-    /// No counters: only what happens to ports, and which frames may not be sent. For a service, beside `--metrics`.
+    /// No counters: only changes of ports and violations. For a service, beside `--metrics`.
     #[arg(short, long, conflicts_with_all = ["once", "screenshot"])]
     pub(crate) quiet: bool,
-    /// Show the counters once, after one interval, and end.
+    /// Show the counters once, after one interval, then exit.
     #[arg(long, conflicts_with = "duration")]
     pub(crate) once: bool,
     /// How many pairs of ports a reading lists in JSON: the N busiest, or all.
     #[arg(long, value_name = "N|all", default_value = "1000", requires = "json")]
     pub(crate) pairs: ListLimit,
-    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is the loopback's, :PORT every address's, and 0 one that the kernel chooses and that is printed.
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics. PORT alone listens on 127.0.0.1, :PORT on every IPv4 address; for port 0 the kernel chooses one, which is printed.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<ListenAddress>,
-    /// Metrics of pairs too: of the N busiest.
+    /// Serve metrics of the N busiest pairs too.
     #[arg(long, value_name = "N", requires = "metrics", num_args = 0..=1, default_missing_value = "1000")]
     pub(crate) metrics_pairs: Option<usize>,
-    /// Count too what passes by where it comes from and goes to: the host, sandboxes, private networks, the internet, the link.
+    /// Also count by the scope of the far end: the host, sandboxes, private networks, the internet, the link.
     #[arg(long)]
     pub(crate) scopes: bool,
-    /// Count too what was decided of each frame, by destination, and list the N to which most was sent, or all [default: 100, as text 16].
+    /// Also count verdicts by destination, and list the N destinations that were sent most, or all [default: 100, as text 16].
     #[arg(long, value_name = "N|all", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "with and without a number")]
     pub(crate) verdicts: Option<Option<ListLimit>>,
-    /// Write the frames that a namespace may not send into a file for tcpdump and Wireshark.
+    /// Write frames that violate a policy into a file for tcpdump and Wireshark.
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
-    /// Draw the live view, as it is in the end, into an SVG file.
+    /// Draw the last state of the live view into an SVG file.
     #[arg(long, value_name = "FILE")]
     pub(crate) screenshot: Option<PathBuf>,
 }
 
-/// As long as for ever: a point in time that is farther away cannot be written down.
+/// Stands for ever: no `Instant` can be farther away.
 const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// So many seconds.
@@ -61,7 +61,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
 }
 
-/// So many seconds, and not so few that nothing else is done.
+/// So many seconds, and enough of them to leave time for other work.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     seconds(text).and_then(|time| {
         if time < Duration::from_millis(10) { Err("less than 0.01 seconds".to_owned()) } else { Ok(time) }

@@ -1,8 +1,8 @@
-//! What became of ports, in words: those changes that somebody should hear of who reads no lines.
+//! Changes of ports in words: those that must be logged even when nobody reads the lines.
 
 use netns_ebpf::{Behind, PortChange, PortIdentity};
 
-/// Logs a change that is not as it should be.
+/// Logs a change that needs attention.
 pub(super) fn warn(change: &PortChange) {
     match change {
         PortChange::Refused { name, closed: false, error, .. } => {
@@ -24,7 +24,7 @@ pub(super) fn warn(change: &PortChange) {
     }
 }
 
-/// Why no policy is a port's.
+/// Why a port has no policy.
 pub(crate) fn unmatched(port: &PortIdentity) -> String {
     match &port.behind {
         Behind::Moved { from } => format!("its interface was moved; before that, behind it was {from}"),

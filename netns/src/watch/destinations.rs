@@ -1,4 +1,4 @@
-//! `--verdicts`: what was decided of the frames that ports sent, by destination.
+//! `--verdicts`: the verdicts on the frames that ports sent, by destination.
 
 use super::list_limit::ListLimit;
 use crate::output::human;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-/// How many are listed unless a number is given: for programs, and for people.
+/// How many are listed by default: for programs, and for people.
 pub(super) const LISTED: ListLimit = ListLimit::Busiest(100);
 const SHOWN: ListLimit = ListLimit::Busiest(16);
 
-/// Where a frame was sent: the destination, empty of what is not IP; and the protocol with the port, as rules name services.
+/// Where a frame was sent: the destination (empty if it is not IP), and protocol and port as rules write a service.
 pub(super) fn destination(verdict: &DestinationVerdict) -> [String; 2] {
     let Some((address, protocol)) = verdict.to else { return [String::new(), "not-ip".to_owned()] };
     let name = match protocol {
@@ -49,7 +49,7 @@ pub(super) fn print(out: &mut impl Write, now: &Reading, limit: Option<ListLimit
         line(out, &name, verdict)?;
     }
     if left_out > 0 {
-        writeln!(out, "and {left_out} destinations to which less was sent")?;
+        writeln!(out, "and {left_out} destinations with less traffic")?;
     }
     for (port, packets) in now.ports.iter().filter_map(lost) {
         let name = port.info.name;

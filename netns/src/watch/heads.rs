@@ -1,4 +1,4 @@
-//! Names that are longer than there is room for: cut where they do not differ.
+//! Names that do not fit: they are cut where they do not differ.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ pub(super) fn short(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// As [`short`], of names that stand beside each other: of those that would look alike what is different is kept, their end
-/// or both ends.
+/// As [`short`], for names that stand side by side: names that would look alike keep the part that differs, which is
+/// their end or both ends.
 pub(super) fn distinct(names: &[String], width: usize) -> Vec<String> {
     let mut cut: Vec<String> = names.iter().map(|name| short(name, width)).collect();
-    // For a mark and something on both of its sides.
+    // The least: a mark, and a character on either side.
     if width < 3 {
         return cut;
     }
@@ -65,10 +65,10 @@ mod tests {
         };
         assert_eq!(cut(&["ns1", "ns2"], 7), ["ns1", "ns2"]);
         assert_eq!(cut(&["frontend", "database"], 6), ["front…", "datab…"]);
-        // They would be `conta…` both, so their ends are shown; the third is distinguished by its beginning.
+        // Both would be `conta…`, so their ends are shown; the third differs in its beginning.
         let cuts = cut(&["container-a", "container-b", "other-thing"], 6);
         assert!(cuts[0].ends_with('a') && cuts[1].ends_with('b') && cuts[2] == "other…", "{cuts:?}");
-        // They differ in the middle alone.
+        // They differ only in the middle.
         let cuts = cut(&["pod-1-web", "pod-2-web"], 8);
         assert_ne!(cuts[0], cuts[1]);
         let cuts = cut(&["a-very-long-name-1-of-a-pod", "a-very-long-name-2-of-a-pod", "x"], 7);

@@ -21,12 +21,12 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Instant;
 
-/// Up to this many ports, everything is printed; of more, the busiest.
+/// Up to this many ports all are printed; of more, the busiest.
 const MANY: usize = 16;
 /// Up to this many ports, pairs are printed as a matrix.
 const MATRIX: usize = 8;
 
-/// How long the name of who is behind a port may be, and that of an end of a pair, in a line of 80 columns.
+/// How long the name behind a port, and the name of an end of a pair, may be in a line of 80 columns.
 const LABEL: usize = 15;
 const END: usize = 20;
 
@@ -41,7 +41,7 @@ pub(super) struct Lines<'a> {
     /// How many destinations a reading lists, if a number was given.
     pub(super) verdicts: Option<ListLimit>,
     pub(super) started: Instant,
-    /// What the ports were called when they were spoken of last, by their index.
+    /// The names by which ports were last mentioned, by their index.
     pub(super) names: HashMap<u32, IfName>,
 }
 
@@ -58,7 +58,7 @@ impl Lines<'_> {
             PortChange::Left(last) => ("left", &last.info, None),
             PortChange::Unjudged(port) => ("unjudged", port, Some(unmatched(port))),
             PortChange::Closed(port) => ("closed", port, Some(unmatched(port))),
-            // To read the lines, nobody needs to read stderr.
+            // A reader of the lines need not read stderr.
             PortChange::Refused { name, closed, error, .. } if self.json => {
                 let (event, why) = ("refused", error.to_string());
                 let line = json!({
@@ -107,7 +107,7 @@ impl Lines<'_> {
         Ok(self.out.flush()?)
     }
 
-    /// The name that a port had before, if it has another one now.
+    /// The name that a port had before it was renamed.
     fn renamed(&mut self, port: &PortIdentity) -> Option<IfName> {
         self.names.insert(port.ifindex, port.name).filter(|before| *before != port.name)
     }
@@ -125,8 +125,8 @@ impl Lines<'_> {
         Ok(self.out.flush()?)
     }
 
-    /// The counters, with the rates since the last time; `false` if they are left out, because those before them are
-    /// still waiting to be read.
+    /// The counters, with the rates since the last time; `false` if they were left out because earlier ones are still
+    /// waiting to be read.
     pub(super) fn counters(&mut self, now: &Reading, before: &Reading) -> Result<bool, Failure> {
         if self.out.is_behind() {
             return Ok(false);
@@ -153,7 +153,7 @@ impl Lines<'_> {
         Ok(true)
     }
 
-    /// How many lines nobody has read in time.
+    /// How many lines were not read in time.
     fn left_out(&mut self) -> Result<(), Failure> {
         match self.out.left_out() {
             0 => {}
@@ -166,8 +166,8 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// Frames that may not be sent, of which the program has reported since the last call.
-    pub(super) fn told(&mut self, violations: &[Violation]) -> Result<(), Failure> {
+    /// The violations that the program has reported since the last call.
+    pub(super) fn violation_events(&mut self, violations: &[Violation]) -> Result<(), Failure> {
         for violation in violations {
             if self.json {
                 json_line(self.out, &violation::json(violation))?;
@@ -178,7 +178,7 @@ impl Lines<'_> {
         Ok(self.out.flush()?)
     }
 
-    /// What ports sent and may not; nothing, mostly.
+    /// Violations by port; mostly there are none.
     fn violations(&mut self, now: &Reading) -> io::Result<()> {
         for port in &now.ports {
             for (reason, packets) in port.violations.iter().flat_map(Violations::iter) {
@@ -188,7 +188,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// What ports had too much of, and what is left of their quotas; nothing, where nothing is limited.
+    /// What was over the ports' limits, and what is left of their quotas.
     fn over_limits(&mut self, now: &Reading) -> io::Result<()> {
         for port in &now.ports {
             let Some((limits, over)) = &port.limits else { continue };
@@ -207,7 +207,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// Where it went and came from, of each port and scope of which there is anything.
+    /// Bytes by port and scope, out and in, where there are any.
     fn scopes(&mut self, now: &Reading) -> io::Result<()> {
         for port in &now.ports {
             let Some(scopes) = &port.scopes else { continue };
@@ -231,7 +231,7 @@ impl Lines<'_> {
         let left_out = rows.len().saturating_sub(MANY);
         rows.truncate(MANY);
         let labels: Vec<String> = rows.iter().map(|(port, _)| label_beside(&port.info)).collect();
-        // Where the names of ports do not say who is behind them, numbers move together, so that a line has 80 columns.
+        // Where ports are labelled with who is behind them, the numbers move together, so that a line fits 80 columns.
         let is_labelled = labels.iter().any(|label| !label.is_empty());
         let (number, from, to, packets) =
             if is_labelled { (6, 20, 26, "pkts") } else { (8, 26, 30, "packets") };
@@ -262,7 +262,7 @@ impl Lines<'_> {
         Ok(())
     }
 
-    /// Who sent more than there is room for in the table of pairs.
+    /// Which senders found no room in the table of pairs.
     fn lost_pairs(&mut self, now: &Reading) -> io::Result<()> {
         if now.lost.packets == 0 {
             return Ok(());
@@ -318,7 +318,7 @@ impl Lines<'_> {
     }
 }
 
-/// Who is behind a port, if its name does not say it.
+/// Who is behind a port, if the port's name does not say so.
 fn label_beside(port: &PortIdentity) -> String {
     let label = port.behind.label();
     if port.name.to_string().contains(&label) { String::new() } else { label }

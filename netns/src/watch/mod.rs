@@ -1,4 +1,4 @@
-//! Watching ports: of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
+//! Watching the ports of a run's own bridge, or of one that is observed. Lines, JSON, or the live view.
 
 pub(crate) mod arguments;
 mod change;
@@ -8,8 +8,8 @@ mod lines;
 mod list_limit;
 mod live;
 pub(crate) mod metrics;
+mod reporter;
 mod screenshot;
-mod teller;
 mod violation;
 
 use crate::failure::Failure;
@@ -31,18 +31,18 @@ use std::time::{Duration, Instant};
 pub(crate) use change::unmatched;
 pub(crate) use destinations::{json_of_lab, print_of_lab};
 pub(crate) use lines::over_json;
-pub(crate) use teller::Teller;
+pub(crate) use reporter::Reporter;
 pub(crate) use violation::reasons;
 
 impl WatchArguments {
-    /// Serves metrics, if that is asked for.
+    /// Serves metrics, if asked to.
     pub(crate) fn metrics(&self, network: &str) -> Result<Option<Metrics>, Failure> {
         let listed = (self.metrics_pairs.unwrap_or(0), self.verdict_limit().unwrap_or(destinations::LISTED));
         let serve = |address| Metrics::serve(address, network, listed);
         self.metrics.map(serve).transpose()
     }
 
-    /// For how many destinations there is to be room; 0 if nothing is counted of them.
+    /// The size of the table of destinations; 0 if they are not counted.
     pub(crate) const fn verdict_room(&self) -> u32 {
         if self.verdicts.is_some() { DEFAULT_VERDICTS } else { 0 }
     }
@@ -58,7 +58,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// What is watched.
 pub(crate) trait Source {
-    /// What the ports are of: the bridge's name.
+    /// The bridge's name.
     fn network(&self) -> &str;
 
     /// Waits for at most `limit` for ports to come or go.
@@ -67,13 +67,13 @@ pub(crate) trait Source {
     /// All counters now.
     fn read(&mut self) -> Result<Reading, Failure>;
 
-    /// The frames that may not be sent, of which the program has reported since the last call.
+    /// The violations that the program has reported since the last call.
     fn violations(&mut self) -> Result<Vec<Violation>, Failure>;
 
     /// The addresses behind a port, one a line.
     fn addresses(&mut self, port: &PortIdentity) -> Vec<String>;
 
-    /// What a port may send, in words, and what is done about the rest; `None` if nobody judges.
+    /// What a port may send, in words, and what happens to the rest; `None` if nothing is judged.
     fn policy(&mut self, port: &PortIdentity) -> Option<(&'static str, Mode)>;
 
     /// What was lost until now.
@@ -82,7 +82,7 @@ pub(crate) trait Source {
     }
 }
 
-/// What is said of an enforcement that somebody took away.
+/// The message about an enforcement that somebody removed.
 pub(crate) fn in_words(what: &str, is_restored: bool) -> String {
     if is_restored {
         format!("somebody took away {what}; it is there again, and what was sent meanwhile was not judged")
@@ -91,7 +91,7 @@ pub(crate) fn in_words(what: &str, is_restored: bool) -> String {
     }
 }
 
-/// What is said of something that cannot be looked at.
+/// The message about something that cannot be inspected.
 fn hidden(what: &str, error: &impl std::fmt::Display) -> String {
     format!("{what} may be behind a port, and cannot be looked at: {error}")
 }
@@ -99,13 +99,13 @@ fn hidden(what: &str, error: &impl std::fmt::Display) -> String {
 /// What was lost until now.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Losses {
-    /// How often something that became of the ports was not reported.
+    /// How often changes of ports were not reported.
     pub(crate) events: u64,
-    /// How often somebody took away what enforces the policies.
+    /// How often somebody removed what enforces the policies.
     pub(crate) enforcement: u64,
 }
 
-/// Watches until the time is over, a signal comes, or the bridge goes.
+/// Watches until the time is up, a signal arrives, or the bridge goes.
 pub(crate) fn watch(
     source: &mut impl Source,
     arguments: &WatchArguments,
@@ -132,7 +132,7 @@ pub(crate) fn watch(
     let messages = Aside::begin()?;
     let outcome = watch_lines(source, arguments, stop, &mut lines, publish)
         // What happened in the end.
-        .and_then(|()| lines.told(&source.violations()?));
+        .and_then(|()| lines.violation_events(&source.violations()?));
     messages.end(|| stop.requested());
     let written = outlet.finish(|| stop.requested());
     outcome.and_then(|()| Ok(written?))
@@ -157,7 +157,7 @@ fn watch_lines(
     while end.is_none_or(|end| next < end) {
         next = following(next, arguments.interval, Instant::now());
         let wake = end.map_or(next, |end| next.min(end));
-        // Once at least, however late it is: who asks for an end, and ports that come, wait for no reading.
+        // At least once, however late it is: a request to stop and new ports do not wait for a reading.
         loop {
             if stop.requested() {
                 return Ok(());
@@ -179,7 +179,7 @@ fn watch_lines(
         if let Some((_, view)) = &mut picture {
             view.update(Arc::clone(&reading));
         }
-        // One that nobody has time to read is left out; the rates of the next one are since the last that was not.
+        // A reading that the reader has no time for is left out; the next one's rates are since the last that was printed.
         if lines.counters(&reading, &previous)? {
             previous = reading;
         }
@@ -191,24 +191,24 @@ fn watch_lines(
     Ok(())
 }
 
-/// When the reading after that of `previous` is due: a whole number of intervals later, and later than now. Those that
-/// were missed, because a reading took longer than the interval or the process was stopped, are left out, so that there is
-/// time between any two for what else is to be done.
+/// When the reading after that of `previous` is due: a whole number of intervals later, and later than now. Readings that
+/// were missed, because one took longer than the interval or the process was stopped, are left out, so that there is
+/// time for other work between any two.
 fn following(previous: Instant, interval: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(previous).as_nanos() / interval.as_nanos().max(1);
     previous + interval.saturating_mul(u32::try_from(late).unwrap_or(u32::MAX).saturating_add(1))
 }
 
-/// Shows the frames that may not be sent, of which the program has reported.
+/// Shows the violations that the program has reported.
 fn show_told(
     source: &mut impl Source,
     lines: &mut lines::Lines<'_>,
     picture: &mut Option<(&Path, live::App)>,
 ) -> Result<(), Failure> {
-    let told = source.violations()?;
-    lines.told(&told)?;
+    let violations = source.violations()?;
+    lines.violation_events(&violations)?;
     if let Some((_, view)) = picture {
-        view.tell(told);
+        view.add_violations(violations);
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ const SIXTEEN: [[u8; 3]; 16] = [
     [0x61, 0xaf, 0xef], [0xc6, 0x78, 0xdd], [0x56, 0xb6, 0xc2], [0xff, 0xff, 0xff],
 ];
 
-/// An empty view to be fed with readings.
+/// An empty view, to which readings are fed.
 pub(super) fn view(network: &str) -> App {
     App::new(network, Theme::COLOUR)
 }

@@ -1,11 +1,11 @@
-//! Frames that a port sent and may not, as they are shown.
+//! How a violation is shown: a frame that a port may not send.
 
 use netns_ebpf::Violation;
 use netns_ebpf::packet::Reason;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// Who sent a frame: its port, and who is behind that.
+/// Who sent a frame: the port, and the namespace or container behind it.
 pub(super) fn sender(violation: &Violation) -> (String, String) {
     let port = violation.port.as_ref();
     port.map_or_else(|| ("?".to_owned(), "?".to_owned()), |port| (port.name.to_string(), port.title()))
@@ -26,7 +26,7 @@ pub(super) fn json(violation: &Violation) -> Value {
     let (port, title) = sender(violation);
     let behind = violation.port.as_ref().map(|port| &port.behind);
     let container = behind.and_then(|behind| behind.container());
-    // The namespace by itself, whichever container is in it.
+    // The namespace's own label, not that of a container in it.
     let namespace = behind.filter(|_| container.is_some()).map_or(title, |behind| behind.namespace().label());
     let frame = violation.frame.iter().fold(String::new(), |mut hex, byte| {
         // Into a string, which cannot fail.
@@ -40,7 +40,7 @@ pub(super) fn json(violation: &Violation) -> Value {
     })
 }
 
-/// The addresses that the Ethernet header says: from whom, to whom.
+/// The Ethernet header's addresses: from > to.
 pub(super) fn way(violation: &Violation) -> String {
     let event = violation.event();
     let [from, to] =

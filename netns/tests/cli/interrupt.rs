@@ -1,6 +1,6 @@
 //! Ctrl-C, kill, a reader that goes away, a kernel that refuses in the middle: everything is taken down.
 
-use crate::watched::signal;
+use crate::watched::{Watched, signal};
 use crate::{Done, done, finished, state_of_the_host, xtask};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -52,6 +52,30 @@ fn a_run_may_be_as_long_as_a_number_can_say() {
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
         let run = done(&mut xtask("run --json --duration 1e20"));
         assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn an_observer_may_wait_for_a_reading_as_long_as_a_number_can_say() {
+    in_host(|_| {
+        // A bridge without an address of its own has that of a port.
+        ip("link add lan address 02:00:00:00:00:77 type bridge");
+        let before = state_of_the_host();
+        // The time ends before a reading is due; the last one is printed then.
+        let observe = done(&mut xtask("observe lan --json --interval 1e19 --duration 0.2"));
+        assert_eq!((observe.code, observe.err.as_str()), (Some(0), ""));
+        assert_eq!(observe.lines("counters").len(), 1, "{}", observe.out);
+        let mut observe = Watched::start("observe lan --json --interval 1e19 --duration 60");
+        observe.line("it is observed", |line| line["type"] == "observe");
+        // A port is noticed all the same.
+        ip("link add v1 master lan type veth peer name v2");
+        observe.line("its port", |line| line["event"] == "came" && line["port"] == "v1");
+        ip("link delete v1");
+        let observe = observe.end("INT");
+        assert_eq!((observe.code, observe.err.as_str()), (Some(0), ""));
+        let refused = done(&mut xtask("observe lan --json --interval 1e20"));
+        assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""));
         assert_eq!(state_of_the_host(), before);
     });
 }

@@ -1,8 +1,10 @@
 //! Limits of the machine: what a command says that reaches one, and what it leaves.
 
 use crate::{Done, done, state_of_the_host};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::in_host;
+use tests::{in_host, ip};
 
 /// A command below a limit that the shell sets.
 fn limited(limit: &str, arguments: &str) -> Done {
@@ -44,5 +46,73 @@ fn no_room_for_a_namespace_is_called_so() {
             "{}",
             run.err
         );
+    });
+}
+
+/// A cgroup that limits how many processes and threads there are in it.
+struct ProcessLimit(PathBuf);
+
+impl ProcessLimit {
+    fn new() -> Self {
+        let has = |folder: &&&str| {
+            let enabled = fs::read_to_string(format!("{folder}/cgroup.subtree_control"));
+            folder.ends_with("pids") && Path::new(folder).exists()
+                || enabled.is_ok_and(|all| all.contains("pids"))
+        };
+        let Some(folder) = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find(has) else {
+            tests::skip("cgroups with the controller pids missing");
+        };
+        let group = Path::new(folder).join(format!("netns-limits-{}", std::process::id()));
+        fs::create_dir(&group)
+            .unwrap_or_else(|error| tests::skip(&format!("cgroups cannot be made: {error}")));
+        Self(group)
+    }
+
+    /// A command with so many processes and threads at most, itself included.
+    fn with(&self, most: u32, arguments: &str) -> Done {
+        fs::write(self.0.join("pids.max"), most.to_string()).unwrap();
+        limited(&format!("echo 0 >{}/cgroup.procs", self.0.display()), arguments)
+    }
+}
+
+impl Drop for ProcessLimit {
+    fn drop(&mut self) {
+        // The kernel counts an ended process for a moment after its parent knows.
+        tests::eventually("the cgroup is empty", || fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+#[test]
+fn processes_and_threads_that_run_out_are_an_error_of_that_name() {
+    const WORDS: &str = "Resource temporarily unavailable (os error 11)";
+    in_host(|_| {
+        let group = ProcessLimit::new();
+        let before = state_of_the_host();
+        let mut refused = 0;
+        for most in 1..=4 {
+            let run = group.with(most, "run --namespaces 2 --duration 0.1 --json");
+            // 101 would be a panic where a thread is started.
+            if run.code != Some(0) {
+                refused += 1;
+                let traffic_failed = run.code == Some(1) && run.out.contains(WORDS);
+                assert!(
+                    run.code == Some(2) && run.err.contains(WORDS) || traffic_failed,
+                    "{most}: {:?} {}",
+                    run.code,
+                    run.err
+                );
+            }
+            assert_eq!(state_of_the_host(), before, "{most}");
+        }
+        assert!(refused > 0, "the limit limits nothing");
+
+        // The view of a namespace is that of a thread of its own.
+        ip("netns add ns1");
+        let exec = group.with(1, "netns exec ns1 echo inside");
+        assert_eq!((exec.code, exec.out.as_str()), (Some(2), ""), "{}", exec.err);
+        assert_eq!(exec.err, format!("error: enter namespace ns1: clone: {WORDS}\n"));
+        let exec = group.with(3, "netns exec ns1 echo inside");
+        assert_eq!((exec.code, exec.out.as_str()), (Some(0), "inside\n"), "{}", exec.err);
+        ip("netns delete ns1");
     });
 }

@@ -160,7 +160,7 @@ fn help_of_words_is_that_of_their_verb() {
         ("link --help", "Change a link."),
         ("l help", "Change a link."),
         ("link add --help", "type veth peer [name] NAME"),
-        ("-n ns1 route help", "Say which way a packet would go."),
+        ("-n ns1 route help", "Show the route that a packet would take."),
         ("bridge fdb add --help", "[sticky]"),
         ("bridge link --help", "Change options of a port."),
         ("netns --help", "Run a command in a named namespace"),

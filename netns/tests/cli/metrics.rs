@@ -334,6 +334,34 @@ fn what_is_asked_for_beside_get_and_a_port_that_the_kernel_chooses() {
 }
 
 #[test]
+fn curl_is_answered_where_metrics_are_served_and_nowhere_else() {
+    in_host(|_| {
+        ip("link add br0 type bridge");
+        ip("addr add 10.1.1.254/24 dev br0");
+        ip("link set br0 up");
+        let curl = |host: &str, url: &str| {
+            let mut curl = oracle("curl");
+            curl.args(["--silent", "--noproxy", "*", "--max-time", "10"]).arg(format!("http://{host}:{url}"));
+            let output = curl.output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        // Seven is curl's word for a connection that was refused.
+        for (served, elsewhere) in [(format!("localhost:{PORT}"), Some(7)), (format!(":{PORT}"), Some(0))] {
+            let mut observe =
+                Watched::start(&format!("observe br0 --json --interval 0.1 --metrics {served}"));
+            observe.line("it is observed", |line| line["type"] == "counters");
+            let url = format!("{PORT}/metrics");
+            for (host, code) in [("localhost", Some(0)), ("127.0.0.1", Some(0)), ("10.1.1.254", elsewhere)] {
+                let (ended, body) = curl(host, &url);
+                assert_eq!(ended, code, "{served} asked for at {host}");
+                assert_eq!(body.contains("\nnetns_ports{"), code == Some(0), "{served} at {host}: {body}");
+            }
+            assert_eq!(observe.end("INT").code, Some(0));
+        }
+    });
+}
+
+#[test]
 fn names_cannot_give_a_terminal_orders() {
     in_host(|_| {
         ip("link add br0 type bridge mcast_snooping 0");

@@ -1,4 +1,4 @@
-//! A command that goes on while the test does things, and tells in lines of JSON what it sees.
+//! A command that runs while the test acts, and reports what it sees as lines of JSON.
 
 use crate::{Done, xtask};
 use serde_json::Value;

@@ -98,7 +98,7 @@ fn compile(group: &CrossGroup<'_>, root: &Path, folder: &Path) -> Result<(), Str
     let toolchain = group.toolchain.as_ref().map_err(|error| format!("{names}: {error}"))?;
     let packages = group.targets.first().map_or(&[][..], |target| target.packages);
     let mut cargo = toolchain.cargo("check", &group.targets, folder);
-    // All that does not compile is to be seen, whichever target it is for.
+    // Everything that does not compile must be seen, whichever target it is for.
     name_packages(cargo.arg("--keep-going"), packages);
     timed(&names, "compile", packages, cargo.current_dir(root)).map_err(|error| format!("{names}: {error}"))
 }
@@ -121,7 +121,7 @@ fn test(
     timed(target.name, "test", run.packages, cargo.current_dir(root))
 }
 
-/// Names packages of the workspace, and keeps debug information out, which nobody would read.
+/// Names packages of the workspace, and leaves out debug information, which nobody would read.
 fn name_packages(cargo: &mut Command, packages: &[&str]) {
     cargo.args(["--quiet", "--config", "profile.dev.debug=false"]);
     for package in packages {

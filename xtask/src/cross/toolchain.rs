@@ -1,4 +1,4 @@
-//! A compiler for another target, and cargo with what it needs to know.
+//! A compiler for another target, and cargo configured for it.
 
 use super::target::{Needed, Run, Target};
 use std::env;
@@ -90,7 +90,7 @@ impl CrossToolchain {
     }
 }
 
-/// What a compiler that brings no musl of its own needs to be given.
+/// What a compiler without a musl of its own needs.
 fn musl_flags(folder: &Path) -> Result<String, String> {
     // A folder with the unwinder and nothing else: beside it Debian keeps libraries for glibc.
     let unwinder = folder.join("unwinder");

@@ -1,4 +1,4 @@
-//! The programs, which run on any distribution: they are linked with musl, since glibc loads parts of itself at run time even
+//! The programs. They run on any distribution: they are linked with musl, since glibc loads parts of itself at run time even
 //! into static programs.
 
 use super::failed;

@@ -1,4 +1,4 @@
-//! The packages for Debian and its children. Everything in them is static, so they are one for all releases.
+//! The packages for Debian and its derivatives. Everything in them is static, so one package serves all releases.
 
 use super::binaries::Binaries;
 use super::failed;
@@ -31,10 +31,10 @@ const COPIES: [(&str, &str); 11] = [
     ("DESIGN.md", "usr/share/doc/netns/DESIGN.md"),
     ("netns-topology/FILE.md", "usr/share/doc/netns/netns-topology/FILE.md"),
 ];
-/// Folders that are copied with all that is in them.
+/// Folders that are copied with their contents.
 const FOLDERS: [(&str, &str); 2] =
     [("docs", "usr/share/doc/netns/docs"), ("examples", "usr/share/doc/netns/examples")];
-/// Where completions are looked for.
+/// Where shells look for completions.
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash", "usr/share/bash-completion/completions/netns"),
     ("zsh", "usr/share/zsh/vendor-completions/_netns"),
@@ -61,11 +61,11 @@ pub(super) fn packages(
     for (from, to) in FOLDERS {
         tree.copy_folder(&root.join(from), to)?;
     }
-    // Where people put their files.
+    // Where users put their files.
     for folder in ["etc/netns-topology", "etc/netns-observe"] {
         tree.folder(folder)?;
     }
-    // By the program itself.
+    // Written by the program itself.
     let program = tree.root.join("usr/bin/netns");
     let pages = tree.folder("usr/share/man/man1")?;
     output(Command::new(&program).arg("man").arg(&pages))?;
@@ -98,7 +98,7 @@ impl DebianPackage {
         let (name, date) = (self.name, self.release.date()?);
         let licence = root.join("LICENSE-MIT");
         let licence = fs::read_to_string(&licence).map_err(failed("read", &licence))?;
-        // As the format wants a text: each line indented, and empty ones with a full stop.
+        // The format requires each line to be indented, and a full stop in empty ones.
         let paragraph = licence.lines().skip_while(|line| !line.starts_with("Permission"));
         let lines: Vec<String> = paragraph
             .map(|line| if line.is_empty() { " .".to_owned() } else { format!(" {line}") })
@@ -121,7 +121,7 @@ impl DebianPackage {
         self.tree.file(&format!("usr/share/lintian/overrides/{}", self.name), 0o644, overrides.as_bytes())
     }
 
-    /// What dpkg wants to know.
+    /// The control file for dpkg.
     fn control(&self, control: &str, scripts: &[(&str, &str)]) -> Result<(), String> {
         let Release { version, maintainer, .. } = &self.release;
         let files = self.tree.files()?;

@@ -1,4 +1,4 @@
-//! Files, and programs that have to succeed.
+//! Files, and programs that must succeed.
 
 use super::failed;
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Writes a file anew: one that runs may not be written to, and can be replaced.
+/// Replaces a file: a running program's file cannot be written to, but it can be replaced.
 pub(super) fn write(path: &Path, mode: u32, contents: &[u8]) -> Result<(), String> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -33,7 +33,7 @@ pub(super) fn text(command: &mut Command) -> Result<String, String> {
     Ok(text.trim_end().to_owned())
 }
 
-/// Compressed as Debian's policy wants documentation: as small as gzip makes it, and with no time in it.
+/// Compressed as Debian's policy requires for documentation: with gzip's best compression, and without a time.
 pub(super) fn gzip(contents: &[u8]) -> Result<Vec<u8>, String> {
     let mut command = Command::new("gzip");
     command.arg("-9n").stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: what people install: static programs, Debian packages, and an archive for every other distribution.
+//! `cargo xtask dist`: makes what users install: static programs, Debian packages, and an archive for other distributions.
 
 mod binaries;
 mod debian;
@@ -26,18 +26,18 @@ pub(crate) struct DistArguments {
     /// Where to write netns [default: target/dist/netns]; netns-cni, the packages and the archive are written beside it.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Pack the programs that are in this folder, and compile none.
+    /// Pack the programs in this folder instead of compiling them.
     #[arg(long, value_name = "FOLDER")]
     from: Option<PathBuf>,
     /// Try what was made: lintian; install, upgrade, roll back and purge in a clean Debian, with systemd.
     #[arg(long = "try")]
     is_tried: bool,
-    /// Upgrade from a package of this program in the trial [default: of the one that was built].
+    /// In the trial, upgrade from a package of this program [default: the one that was built].
     #[arg(long, value_name = "NETNS", requires = "is_tried")]
     earlier: Option<PathBuf>,
 }
 
-/// Makes all of it, and tries it if that is asked for.
+/// Makes everything, and tries it if asked to.
 pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
     let root = root();
     let output = arguments.output.clone().unwrap_or_else(|| root.join("target/dist/netns"));
@@ -74,7 +74,7 @@ pub(crate) fn dist(arguments: &DistArguments) -> Result<(), String> {
     trial::try_all(folder, &packages, &earlier, &archive)
 }
 
-/// What to say of a file operation that failed.
+/// The message about a failed file operation.
 fn failed(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> String {
     move |error| format!("{what} {}: {error}", path.display())
 }

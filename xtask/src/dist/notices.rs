@@ -1,4 +1,4 @@
-//! The licences of what is linked into the programs, whose texts go where they go.
+//! The licences of everything that is linked into the programs. Their texts are shipped with the programs.
 
 use super::binaries::{PROGRAMS, TARGET};
 use super::failed;
@@ -11,9 +11,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// How the files are called that have them.
+/// The names of licence files.
 const NAMES: [&str; 5] = ["license", "licence", "copying", "copyright", "notice"];
-/// What is linked besides crates, and where Debian has its licence.
+/// What is linked besides crates, and where Debian keeps its licence.
 const LIBRARIES: [(&str, &str); 3] = [
     ("musl", "/usr/share/doc/musl-dev/copyright"),
     ("LLVM's libunwind", "/usr/share/doc/libunwind-22-dev/copyright"),
@@ -30,7 +30,7 @@ pub(super) fn collect(root: &Path) -> Result<String, String> {
         String::from("Linked into the programs are these crates, each under the licence beside it.\n\n");
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in array(&metadata["packages"]) {
-        // The workspace's own have the packages' licence.
+        // The workspace's own crates have the packages' licence.
         if package["source"].is_null() || !linked.contains(word(&package["id"])) {
             continue;
         }
@@ -45,7 +45,7 @@ pub(super) fn collect(root: &Path) -> Result<String, String> {
     for (name, path) in LIBRARIES {
         match fs::read_to_string(path) {
             Ok(text) => texts.entry(text).or_default().push(name.to_owned()),
-            // It came by another way than from Debian.
+            // It did not come from Debian.
             Err(_) => drop(writeln!(list, "  {name}: see where the compiler came from")),
         }
     }
@@ -71,7 +71,7 @@ fn linked(metadata: &Value) -> BTreeSet<&str> {
             continue;
         }
         let needs = nodes.get(id).map_or(&[][..], |node| array(&node["deps"]));
-        // Not what only builds or tests need.
+        // Not what only builds and tests need.
         let is_linked = |need: &&Value| array(&need["dep_kinds"]).iter().any(|kind| kind["kind"].is_null());
         open.extend(needs.iter().filter(is_linked).map(|need| word(&need["pkg"])));
     }

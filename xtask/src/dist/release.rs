@@ -1,22 +1,22 @@
-//! Which version is packed, by whom, and of when.
+//! Which version is packed, by whom, and its date.
 
 use super::files::text;
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// What a package says of its origin.
+/// What a package says about its origin.
 #[derive(Debug, Clone)]
 pub(super) struct Release {
     pub(super) version: String,
-    /// Name and address of who answers for the packages.
+    /// Name and address of the maintainer.
     pub(super) maintainer: String,
-    /// The date of all that is in them, in seconds since 1970.
+    /// The date of everything in the packages, in seconds since 1970.
     pub(super) epoch: String,
 }
 
 impl Release {
-    /// By the variables that Debian's tools go by, and else by the latest commit.
+    /// From the variables that Debian's tools use, otherwise from the latest commit.
     pub(super) fn of(root: &Path) -> Result<Self, String> {
         let git = |format: &str| {
             text(Command::new("git").current_dir(root).args(["log", "-1", &format!("--format={format}")]))
@@ -29,7 +29,7 @@ impl Release {
         Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), maintainer, epoch })
     }
 
-    /// The date as mail has it.
+    /// The date in the format of mail.
     pub(super) fn date(&self) -> Result<String, String> {
         text(
             Command::new("date")

@@ -1,4 +1,4 @@
-//! A tree of files that is going to be packed.
+//! A tree of files to be packed.
 
 use super::failed;
 use super::files::{gzip, output, write};
@@ -27,7 +27,7 @@ impl Tree {
         Ok(Self { root })
     }
 
-    /// A folder in it, with all above.
+    /// A folder in it, with its parents.
     pub(super) fn folder(&self, path: &str) -> Result<PathBuf, String> {
         let folder = self.root.join(path);
         fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
@@ -45,7 +45,7 @@ impl Tree {
         self.file(path, 0o644, &fs::read(from).map_err(failed("read", from))?)
     }
 
-    /// A copy of a folder with all that is in it, except for what cargo built there.
+    /// A copy of a folder with its contents, except what cargo built there.
     pub(super) fn copy_folder(&self, from: &Path, path: &str) -> Result<(), String> {
         for entry in fs::read_dir(from).map_err(failed("read", from))? {
             let entry = entry.map_err(failed("read", from))?;
@@ -60,12 +60,12 @@ impl Tree {
         Ok(())
     }
 
-    /// A file in it, compressed; its name ends as that says.
+    /// A compressed file in it, with the fitting suffix.
     pub(super) fn compressed(&self, path: &str, contents: &[u8]) -> Result<(), String> {
         self.file(&format!("{path}.gz"), 0o644, &gzip(contents)?)
     }
 
-    /// Gives files and folders the permissions that they are to have, whatever this process' mask is: all may read them.
+    /// Makes files and folders readable for everybody, whatever this process's umask is.
     pub(super) fn open_to_all(&self) -> Result<(), String> {
         let mut folders = vec![self.root.clone()];
         while let Some(folder) = folders.pop() {
@@ -106,7 +106,7 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), String> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("change", path))
 }
 
-/// What the packages have below `/usr`, as an archive to be unpacked into `/usr/local`; its path.
+/// Packs what the packages have below `/usr` into an archive for `/usr/local`; returns its path.
 pub(super) fn archive(release: &Release, trees: [&Tree; 2], folder: &Path) -> Result<PathBuf, String> {
     let name = format!("netns-{}-x86_64-linux", release.version);
     let tree = Tree::new(folder.join("tree/archive"))?;

@@ -10,9 +10,9 @@ use std::process::Command;
 
 /// The release of Debian.
 const SUITE: &str = "bookworm";
-/// What it has besides what every Debian has: systemd, and what a trial looks with.
+/// Its packages besides the essential ones: systemd, and the tools of the trial.
 const TOOLS: &str = "systemd-sysv,dbus,iproute2,iputils-ping,man-db,procps";
-/// What is run there; `host.sh` runs the rest.
+/// The scripts that run there; `host.sh` runs the rest.
 const SCRIPTS: [(&str, &str); 5] = [
     ("host.sh", include_str!("trial/host.sh")),
     ("machine.sh", include_str!("trial/machine.sh")),
@@ -29,7 +29,7 @@ pub(super) fn try_all(
     archive: &Path,
 ) -> Result<(), String> {
     require::rights("dist --try", &[require::SYS_ADMIN]).map_err(|failure| failure.to_string())?;
-    // What it finds it prints.
+    // It prints what it finds.
     let mut lintian = Command::new("lintian");
     lintian
         .args(["--fail-on", "error,warning", "--allow-root", "--tag-display-limit", "0"])
@@ -68,7 +68,7 @@ fn debian(folder: &Path) -> Result<PathBuf, String> {
         }
         _ => {}
     }
-    // The mirror that this machine's apt uses, if it is a Debian; else debootstrap's own.
+    // The mirror of this machine's apt, if it is a Debian; otherwise debootstrap's default.
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(LABEL) $(SITE)", "Created-By: Packages"]);
     let targets = text(&mut targets).unwrap_or_default();
@@ -81,7 +81,7 @@ fn debian(folder: &Path) -> Result<PathBuf, String> {
     Ok(root)
 }
 
-/// Runs a program that has to succeed, and prints what it does.
+/// Runs a program that must succeed, and prints its output.
 fn run(command: &mut Command, package: &str) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.status() {

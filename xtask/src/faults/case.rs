@@ -1,4 +1,4 @@
-//! One command with one fault, in a host of its own: what it left, and whether it may.
+//! One command with one fault, in a host of its own: what it leaves, and whether it may.
 
 use super::inventory::{self, Inventory, LIMIT, SOON};
 use super::operation::{Effect, MAY_STAY, Operation};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// What happens to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Injected {
-    /// Nothing: what it leaves then is what the others are compared with.
+    /// Nothing: the other cases are compared with what it leaves then.
     None,
     /// A call is refused.
     Error { call: String, when: u32, error: String, words: String },
@@ -25,7 +25,7 @@ pub(super) enum Injected {
 }
 
 impl Injected {
-    /// As strace takes it.
+    /// In strace's syntax.
     fn inject(&self) -> Option<String> {
         match self {
             Self::None => None,
@@ -35,25 +35,25 @@ impl Injected {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CaseFound {
-    /// What is wrong, a sentence each.
+    /// What is wrong, one sentence each.
     pub(super) wrong: Vec<String>,
-    /// Whether something stayed, as it may, until the recovery.
+    /// Whether something stayed until the recovery, as it may.
     pub(super) stayed: bool,
-    /// What was there in the end, without what differs from one host to another.
+    /// What was there at the end, without what differs between hosts.
     pub(super) end: BTreeSet<String>,
-    /// What strace wrote, if nothing was to happen.
+    /// What strace wrote, in a case without a fault.
     pub(super) log: String,
 }
 
-/// What somebody else has, made before: look-alikes of what a command makes.
+/// Strangers' objects, made before: look-alikes of what a command makes.
 pub(super) const STRANGERS: &str = "ip link add theirs0 group 1 type veth peer name theirs1; \
      ip link add br-theirs type bridge; ip netns add theirs; tc qdisc add dev theirs0 clsact; \
      nft add table bridge theirs";
 
-/// Runs the command, in the host that the calling process is in, which is new. `goal` is what is there if all goes well.
+/// Runs the command in the calling process's new host. `goal` is what is there if all goes well.
 pub(super) fn run(
     operation: &Operation,
     fault: &Injected,
@@ -69,11 +69,11 @@ pub(super) fn run(
     let (mut wrong, mut stayed) = (Vec::new(), false);
     let killed = match (traced.status.signal(), fault) {
         (Some(9), Injected::Signal { .. }) => true,
-        // The way back to the thread's own namespace is refused: it cannot go on in another one.
+        // The way back to the thread's own namespace is refused: it cannot go on in another.
         (Some(6), Injected::Error { call, .. }) if call == "setns" => true,
         _ => false,
     };
-    // It takes signals from the time on that it makes something.
+    // It handles signals from the moment it makes something.
     let stopped = matches!((traced.status.signal(), fault), (Some(2 | 15), Injected::Signal { .. }));
     let fine = traced.status.success();
     if !fine && !killed && !stopped {
@@ -90,7 +90,7 @@ pub(super) fn run(
                 wrong.clear();
             }
             if matches!(fault, Injected::Error { call, .. } if call == "bpf") {
-                // Where the program is refused, a run goes on with the kernel's statistics.
+                // If the eBPF program is refused, a run goes on with the kernel's statistics.
                 wrong.retain(|wrong| !wrong.starts_with("gone: filter") && !wrong.starts_with("gone: qdisc"));
             }
             end
@@ -124,7 +124,7 @@ pub(super) fn run(
     Ok(CaseFound { wrong, stayed, end, log })
 }
 
-/// Whether the table has it that something may stay after this fault, until the recovery.
+/// Whether the table lets something stay after this fault, until the recovery.
 fn may_stay(operation: &Operation, fault: &Injected) -> bool {
     let Injected::Error { call, words, .. } = fault else { return false };
     MAY_STAY.iter().any(|(name, refused, about)| {
@@ -132,7 +132,7 @@ fn may_stay(operation: &Operation, fault: &Injected) -> bool {
     })
 }
 
-/// A host with strangers' things, and what the operation finds there.
+/// A host with strangers' objects, and what the operation finds there.
 fn prepare(program: &Path, operation: &Operation) -> Result<(), String> {
     shell(program, "mount -t tmpfs none /run && ip link set lo up")?;
     shell(program, STRANGERS)?;
@@ -150,13 +150,13 @@ fn complaints(traced: &Traced) -> Vec<String> {
     if traced.errors.contains("panicked") {
         wrong.push(format!("it panics: {}", traced.errors.trim()));
     } else if traced.errors.trim().is_empty() && !traced.output.contains("(os error ") {
-        // A run shows on stdout which ping was not answered, and why.
+        // A run prints on stdout which ping was not answered, and why.
         wrong.push("it does not say why it fails".to_owned());
     }
     wrong
 }
 
-/// Compares what there is with what there is if all goes well, of which the first run decides.
+/// Compares what there is with what there is if all goes well; the first run determines that.
 fn judge_goal(goal: &BTreeSet<String>, wrong: &mut Vec<String>) -> Inventory {
     if goal.is_empty() {
         return inventory::take();
@@ -178,7 +178,7 @@ pub(super) fn compare(expected: &BTreeSet<String>, found: &BTreeSet<String>, wro
     wrong.extend(expected.difference(found).map(|line| format!("gone: {line}")));
 }
 
-/// Without what differs from one host to another: MAC addresses, ids and random names.
+/// Without what differs between hosts: MAC addresses, ids and random names.
 fn plain(line: &str) -> String {
     let mut words = Vec::new();
     for word in line.split(' ') {
@@ -218,7 +218,7 @@ fn traced(program: &Path, arguments: &str, fault: &Injected, log: &Path) -> Resu
     Ok(Traced { status: output.status, output: text(&output.stdout), errors: text(&output.stderr) })
 }
 
-/// Runs a command without a fault. Whether it had anything to do, what is left says.
+/// Runs a command without a fault. What is left shows whether it had anything to do.
 pub(super) fn command(program: &Path, arguments: &str) -> Result<(), String> {
     if arguments.is_empty() {
         return Ok(());

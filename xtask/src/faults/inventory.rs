@@ -1,4 +1,4 @@
-//! What there is in a host: what a command could leave behind, in lines that can be compared.
+//! The inventory of a host: what a command could leave behind, as lines that can be compared.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// How long the kernel may take to reclaim what was dropped.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long to wait where something may stay, before it is removed: what would have gone by itself is removed, too.
+/// How long to wait, where something may stay, before removing it: what would have gone by itself is removed too.
 pub(super) const SOON: Duration = Duration::from_millis(500);
 
-/// What there is, a line each.
+/// What there is, one thing a line.
 pub(super) type Inventory = BTreeSet<String>;
 
-/// Takes stock until it is as `expected`, or the kernel has had its time.
+/// Takes the inventory until it is as `expected`, or the kernel has had its time.
 pub(super) fn settle(expected: &Inventory, limit: Duration) -> Inventory {
     let deadline = Instant::now() + limit;
     loop {
@@ -28,7 +28,7 @@ pub(super) fn settle(expected: &Inventory, limit: Duration) -> Inventory {
     }
 }
 
-/// Takes stock of the host of the calling process.
+/// Takes the inventory of the calling process's host.
 pub(super) fn take() -> Inventory {
     let mut all = Inventory::new();
     links(&mut all);
@@ -43,14 +43,14 @@ pub(super) fn take() -> Inventory {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points =
         mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with("/run"));
-    // A folder that is mounted on itself, and what is mounted in it, are counted.
+    // A folder that is mounted on itself counts, as do the mounts in it.
     let mut count = std::collections::BTreeMap::<&str, u32>::new();
     points.for_each(|point| *count.entry(point).or_default() += 1);
     all.extend(count.into_iter().map(|(point, count)| format!("mount {point} {count}")));
     all
 }
 
-/// What a way out sets, of the namespace and of each link.
+/// The settings of a way out, for the namespace and for each link.
 fn settings(all: &mut Inventory) {
     for (family, keys) in [
         ("ipv4", ["forwarding", "route_localnet", "accept_redirects"]),
@@ -75,14 +75,14 @@ fn links(all: &mut Inventory) {
         let (group, alias, master) = (word("group"), word("ifalias"), word("master"));
         all.insert(format!("link {name} {} group {group} alias {alias} master {master}", word("address")));
         for address in link["addr_info"].as_array().into_iter().flatten() {
-            // The kernel gives itself these, some time after a link is up.
+            // The kernel adds these itself, some time after a link is up.
             if address["scope"] != "link" {
                 all.insert(format!("address {name} {}/{}", address["local"], address["prefixlen"]));
             }
         }
     }
-    // A link has filters at these hooks only with one of these qdiscs. To run `tc` for every link and hook took a quarter of
-    // a case's processor time.
+    // A link has filters at these hooks only with one of these qdiscs. Running `tc` for every link and hook took a quarter of a
+    // case's processor time.
     let with_hooks =
         |line: &&str| ["qdisc clsact ", "qdisc ingress "].iter().any(|start| line.starts_with(start));
     for line in output("tc", &["qdisc", "show"]).lines().filter(with_hooks) {
@@ -98,13 +98,13 @@ fn links(all: &mut Inventory) {
 }
 
 fn lines(all: &mut Inventory, what: &str, program: &str, arguments: &[&str]) {
-    // A namespace has its id, `(id: 3)`, at some time or another.
+    // A namespace gets its id, `(id: 3)`, sooner or later.
     let text = output(program, arguments);
     let text = text.lines().map(|line| line.split(" (id").next().unwrap_or(line).trim());
-    // The kernel gives a link that is up addresses and routes of its own, in its own time.
+    // The kernel gives a link that is up addresses and routes of its own, some time later.
     let of_link = |line: &&str| line.contains("fe80:") || line.contains("ff00::/8");
     let text = text.filter(|line| !line.is_empty() && !of_link(line));
-    // Whether a link carries packets the kernel notes in its own time, too. A new bridge has another MAC address each time.
+    // The kernel also updates a link's carrier some time later. A new bridge has another MAC address each time.
     let text = text.map(|line| line.replace(" linkdown", "")).map(|line| match line.split_once("!= 0x") {
         Some((before, after)) if before.ends_with("@ll,0,48 ") => {
             let rest = after.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
@@ -120,7 +120,7 @@ fn output(program: &str, arguments: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-/// All files below a folder. What is mounted on one need not be looked into.
+/// All files below a folder, without looking into mounts on them.
 fn find(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

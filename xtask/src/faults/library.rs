@@ -1,4 +1,4 @@
-//! Operations of the library as a program: so they are refused and killed as commands are.
+//! Operations of the library as a program, so that they can be refused and killed like commands.
 
 use netns::Failure;
 use netns::messages::say;
@@ -18,9 +18,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 type LibraryResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Runs one of them. A digit at the end of its name makes it one beside others: with names and subnets of its own.
+/// Runs one of them. With a digit at the end of its name it has names and subnets of its own, to run beside others.
 pub(super) fn run(name: &str) -> Result<(), Failure> {
-    // Signals interrupt it, and do not end it.
+    // Signals interrupt it without ending it.
     let _taken = Stop::on_signals();
     let operation = name.trim_end_matches(|last: char| last.is_ascii_digit());
     let one = Library { number: &name[operation.len()..] };
@@ -61,7 +61,7 @@ fn judge() -> LibraryResult<Arc<dyn PortProgram>> {
     Ok(Arc::new(Monitor::load(&options)?))
 }
 
-/// What distinguishes it from others.
+/// What distinguishes one process's objects from others'.
 #[derive(Debug, Clone, Copy)]
 struct Library<'a> {
     number: &'a str,
@@ -121,7 +121,7 @@ impl Library<'_> {
         })
     }
 
-    /// A network that lets its sandboxes out, and a port that is published, withdrawn by hand and with its sandbox.
+    /// A network with a way out, and ports that are published, then withdrawn explicitly and with their sandbox.
     fn way_out(self) -> LibraryResult {
         let options = NetworkOptions {
             masquerade: true,
@@ -178,7 +178,7 @@ impl Library<'_> {
         outcome
     }
 
-    /// Leaves a network with two sandboxes, one of which has a name, as a process does that is killed.
+    /// Leaves a network with two sandboxes, one of them named, as a killed process does.
     fn abandon(self, program: Option<Arc<dyn PortProgram>>) -> LibraryResult {
         let network = Network::create(&NetworkOptions { per_bridge: 8, ..self.options(program)? })?;
         mem::forget((network.create_named_sandbox(&self.sandbox())?, network.create_sandbox()?));
@@ -195,12 +195,12 @@ impl Library<'_> {
         Ok(())
     }
 
-    /// Removes what a process that was killed left.
+    /// Removes what a killed process left.
     fn remove(self) -> LibraryResult {
         for left in RecordedNetwork::remove_all(RecordedNetwork::FOLDER)? {
             say(format_args!("left alone: {left}"));
         }
-        // A name that stands for nothing yet is known to those alone who gave it.
+        // Only its maker knows a name that stands for nothing yet.
         if Namespace::open(&self.sandbox()).is_err_and(|error| error.is_invalid_input()) {
             Namespace::delete(&self.sandbox())?;
         }

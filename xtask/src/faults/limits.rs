@@ -1,5 +1,5 @@
-//! `cargo xtask faults --limits`: commands and operations of the library where the machine gives no more, several at once,
-//! and while signals arrive. Whatever they are refused, they say why and leave nothing that their recovery does not remove.
+//! `cargo xtask faults --limits`: commands and operations of the library at exhausted limits of the machine, several at once,
+//! and while signals arrive. Whatever is refused, they say why, and leave nothing that their recovery does not remove.
 
 use super::case::{STRANGERS, command, compare, shell};
 use super::inventory::{self, LIMIT, SOON};
@@ -21,16 +21,16 @@ pub(super) struct Limit {
     host: &'static str,
     /// What sets the limit for a process, in shell.
     process: &'static str,
-    /// What is tried, each so often at once.
+    /// What is tried, each this many times at once.
     trials: &'static [LimitTrial],
     at_once: u32,
-    /// One of these is said where it fails.
+    /// A failure's message contains one of these.
     words: &'static [&'static str],
-    /// Whether signals arrive all the while; then nothing may fail.
+    /// Whether signals keep arriving; then nothing may fail.
     signals: bool,
 }
 
-/// A command, or several that take turns (` | `), and what removes what it leaves. `$i` is a number, each process's own.
+/// A command, or several that take turns (` | `), and the command that removes what it leaves. `$i` is each process's number.
 #[derive(Debug, Clone, Copy)]
 struct LimitTrial {
     arguments: &'static str,
@@ -150,15 +150,15 @@ pub(super) const ALL: &[Limit] = &[
     },
 ];
 
-/// What came of a limit.
+/// The result of a limit.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reached {
     pub(super) tried: usize,
-    /// How many commands failed, as they may.
+    /// How many commands failed (which they may).
     pub(super) refused: usize,
     /// After how many something stayed until the recovery.
     pub(super) stayed: usize,
-    /// What is wrong, a sentence each.
+    /// What is wrong, one sentence each.
     pub(super) wrong: Vec<String>,
 }
 
@@ -175,11 +175,11 @@ impl Limit {
         (needs_group && pids().is_none()).then_some("there is no cgroup hierarchy with pids")
     }
 
-    /// Tries one value, in the host that the calling process is in, which is new.
+    /// Tries one value in the calling process's new host.
     pub(super) fn reach(&self, value: &str) -> Result<Reached, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let variables = format!("value='{value}'; pids={}", pids().unwrap_or_default());
-        // `mount` makes its folder when it likes.
+        // `mount` makes its folder at a time of its own.
         let prepared =
             format!("{variables}; {}; mkdir -p /run/mount; ip link set lo up; {STRANGERS}", self.host);
         let ready = shell(&program, &prepared);
@@ -224,7 +224,7 @@ impl Limit {
         };
         if !trial.makes || succeeded == 0 {
             let mut after = inventory::settle(&before, if succeeded == 0 { SOON } else { LIMIT });
-            // What takes the space.
+            // The file that fills the space.
             after.retain(|line| !line.starts_with("file /run/full"));
             if after != before {
                 reached.stayed += 1;
@@ -289,7 +289,7 @@ impl Limit {
     }
 }
 
-/// Where a group of processes can be made whose number is limited.
+/// Where a cgroup with a limit on processes can be made.
 fn pids() -> Option<String> {
     let mine = format!("netns-faults-{}", std::process::id());
     let folders = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];

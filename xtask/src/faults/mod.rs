@@ -1,10 +1,10 @@
 //! `cargo xtask faults`: every command that makes or removes something, with each of its requests to the kernel refused,
 //! and killed before each.
 //!
-//! A command runs once without a fault under strace, which says what it asks the kernel for. Then it runs again for every
-//! such call, each time in a host of its own (network, mounts, processes), with that call refused by an error that fits it,
-//! or killed before it. Afterwards the host is compared with what it was: see [`operation::Effect`] for what may differ.
-//! Strangers' look-alikes are there all the while.
+//! A command first runs without a fault under strace, which lists its requests to the kernel. Then it runs again for every
+//! such call, each time in a host of its own (network, mounts, processes): either that call is refused with a fitting error,
+//! or the command is killed before it. Afterwards the host is compared with what it was: see [`operation::Effect`] for what
+//! may differ. Strangers' look-alikes are there throughout.
 
 mod case;
 mod inventory;
@@ -31,9 +31,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// How long a command may take with a fault, in seconds: none waits that long for anything.
+/// How long a command may take with a fault, in seconds: none ever waits that long.
 const LIMIT: &str = "60";
-/// How long all that is tried at one value of a limit may take, in seconds.
+/// How long all trials at one value of a limit may take, in seconds.
 const LIMITS_LIMIT: &str = "300";
 
 #[derive(Debug, Args)]
@@ -42,34 +42,34 @@ const LIMITS_LIMIT: &str = "300";
 which go with it. Exit codes: 0 nothing was wrong, 1 something was; each case that went wrong is on stderr."
 )]
 pub(crate) struct FaultsArguments {
-    /// Calls that are alike once for all forms of a command: some minutes.
+    /// Test similar calls once for all forms of a command: takes some minutes.
     #[arg(long)]
     quick: bool,
-    /// Commands whose name has this in it only, such as `observe`.
+    /// Only commands whose name contains this, such as `observe`.
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
-    /// Instead of refusals and kills: what the machine gives no more of, several processes at once, and signals that arrive
-    /// all the while.
+    /// Instead of refusals and kills: exhausted limits of the machine, several processes at once, and signals that keep
+    /// arriving.
     #[arg(long, conflicts_with = "operation")]
     limits: bool,
-    /// How many cases at once [default: as many as there are processors].
+    /// How many cases to run at once [default: the number of processors].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// One JSON object on stdout instead of the table.
     #[arg(long)]
     json: bool,
-    /// One case, in the host of this process: how the others are run.
+    /// Run one case in the host of this process, as this command does internally.
     #[arg(long, hide = true, value_name = "JSON")]
     case: Option<String>,
-    /// One operation of the library, in the host of this process: what is refused and killed.
+    /// Run one operation of the library in the host of this process; it is what is refused and killed.
     #[arg(long, hide = true, value_name = "NAME")]
     library: Option<String>,
-    /// Commands of the network plugin, in the host of this process.
+    /// Run commands of the CNI plugin in the host of this process.
     #[arg(long, hide = true, value_name = "COMMANDS")]
     plugin: Option<String>,
 }
 
-/// What was tried of a command, and what was wrong.
+/// What was tried with a command, and what was wrong.
 #[derive(Debug, Default)]
 struct Totals {
     calls: usize,
@@ -77,7 +77,7 @@ struct Totals {
     killed: usize,
     /// Ended by SIGTERM or SIGINT.
     stopped: usize,
-    /// After how many something stayed, as it may, until the recovery.
+    /// After how many cases something stayed until the recovery, as it may.
     stayed: usize,
     wrong: usize,
 }
@@ -231,8 +231,8 @@ fn try_all(
     Ok(totals)
 }
 
-/// A refusal of each call, `quick` by one error, else by every one that fits; and before each that changes something a
-/// kill, and signals that end the operation in order, `quick` one of the two.
+/// For each call a refusal (`quick`: by one error, otherwise by every fitting one). Before each call that changes something, a
+/// kill, and signals if they end the operation in order (`quick`: one of the two).
 fn faults_of<'a>(
     site: &'a Site,
     number: usize,
@@ -273,7 +273,7 @@ fn in_host(number: usize, fault: &Injected, goal: &BTreeSet<String>) -> Result<C
     in_new_host(&case, LIMIT)
 }
 
-/// Runs this program in a host of its own for so many seconds at most; what it prints.
+/// Runs this program in a host of its own for at most so many seconds; returns its output.
 fn in_new_host<T: DeserializeOwned>(case: &Value, limit: &str) -> Result<T, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new("timeout");

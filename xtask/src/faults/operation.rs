@@ -1,13 +1,13 @@
-//! What is tried: each command that makes or removes something.
+//! What is tested: each command that makes or removes something.
 
-/// What becomes of the machine, if all goes well.
+/// What happens to the machine, if all goes well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     /// It is as it was before.
     None,
-    /// There is more. Where it fails there is not; where it is killed, [`Operation::recovery`] takes it away.
+    /// There is more. After a failure there is not; after a kill, [`Operation::recovery`] removes it.
     Makes,
-    /// There is less. Where it fails or is killed, the same command once more completes it.
+    /// There is less. After a failure or a kill, running the same command again completes it.
     Removes,
 }
 
@@ -15,13 +15,13 @@ pub(super) enum Effect {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation {
     pub(super) name: &'static str,
-    /// Shell commands before it, with `netns` for the program. What they leave is as it was "before".
+    /// Shell commands before it, with `netns` for the program. What they leave counts as "before".
     pub(super) setup: &'static str,
     pub(super) arguments: &'static str,
     pub(super) effect: Effect,
-    /// Arguments of the command that clears up after a kill.
+    /// Arguments of the command that cleans up after a kill.
     pub(super) recovery: &'static str,
-    /// Whether SIGTERM and SIGINT end it in order: nothing is left then, without its recovery.
+    /// Whether SIGTERM and SIGINT end it in order, so that nothing is left even without the recovery.
     pub(super) orderly: bool,
 }
 
@@ -34,7 +34,7 @@ const fn operation(
     Operation { name, setup: "", arguments, effect, recovery, orderly: false }
 }
 
-/// One that leaves nothing, and that signals end in order.
+/// An operation that leaves nothing, and that signals end in order.
 const fn passing(name: &'static str, arguments: &'static str, recovery: &'static str) -> Operation {
     Operation { orderly: true, ..operation(name, arguments, Effect::None, recovery) }
 }
@@ -228,8 +228,8 @@ const fn library(name: &'static str, arguments: &'static str) -> Operation {
     operation(name, arguments, Effect::None, LIBRARY_RECOVERY)
 }
 
-/// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and what it
-/// is about. Whatever stays is on record, and the command says that it failed.
+/// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and its
+/// object. Whatever stays is on record, and the command reports its failure.
 pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // What cannot be removed is there.
     ("", "umount2", ""),
@@ -252,8 +252,8 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("library", "openat", "/proc"),
     ("library", "sendto", "NFT_MSG_DELTABLE"),
     ("library", "flock", ""),
-    // It is not known whether what was published and opened is gone, nor who else needs the settings. `#x#a` is
-    // `NFT_MSG_GETSET`, which strace has no name for.
+    // It is not known whether the published ports and rules are gone, nor who else needs the settings. `#x#a` is
+    // `NFT_MSG_GETSET`, for which strace has no name.
     ("library: network with a way out", "sendto", "NFT_MSG_GETRULE"),
     ("library: network with a way out", "sendto", "#x#a"),
     ("library: network with a way out", "openat", "/run/netns-settings.record"),
@@ -266,7 +266,7 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("run", "recvmsg", "answer to"),
     ("observe", "recvmsg", "answer to"),
     ("observe", "bpf", "BPF_MAP_DELETE_ELEM"),
-    // The link was made and the answer lost. The command says that, and cannot know more: somebody else may have made a
-    // link of this name at the same time.
+    // The link was made and the answer lost. The command reports that and cannot know more: somebody else may have made a link
+    // of this name at the same time.
     ("link add", "recvmsg", ""),
 ];

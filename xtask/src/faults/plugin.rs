@@ -1,4 +1,4 @@
-//! The network plugin, in this process: what is refused and killed of `ADD`, `DEL` and `GC`.
+//! The CNI plugin, in this process, so that `ADD`, `DEL` and `GC` can be refused and killed.
 
 use netns::Failure;
 use netns_cni::run;
@@ -9,7 +9,7 @@ use std::io::{Write, stderr, stdout};
 /// The container's namespace, which the setup makes.
 const NETNS: &str = "/run/netns/one";
 
-/// All that one call does, with addresses that are the same in every run.
+/// Everything that one call does, with the same addresses in every run.
 fn configuration() -> Value {
     json!({
         "cniVersion": "1.1.0",
@@ -36,7 +36,7 @@ fn configuration() -> Value {
     })
 }
 
-/// Answers commands of the plugin, one after the other, up to the last, which decides.
+/// Runs commands of the plugin one after the other; the last one decides.
 pub(super) fn call(commands: &str) -> Result<(), Failure> {
     let mut outcome = Ok(());
     for command in commands.split(',') {

@@ -1,8 +1,8 @@
-//! Where a command asks the kernel for something: from what strace writes about it.
+//! A command's requests to the kernel, from strace's output.
 
 use std::collections::{HashMap, HashSet};
 
-/// The system calls that are looked at: those that change something, wait for an answer, or take a descriptor.
+/// The system calls under test: those that change something, wait for an answer, or take a descriptor.
 pub(super) const TRACED: &str = "sendto,sendmsg,recvfrom,recvmsg,recvmmsg,mount,umount2,mknod,mknodat,mkdir,mkdirat,rmdir,\
 unlink,unlinkat,rename,renameat,renameat2,bpf,unshare,setns,socket,openat,write,fsync,flock,clone,clone3";
 
@@ -11,9 +11,9 @@ unlink,unlinkat,rename,renameat,renameat2,bpf,unshare,setns,socket,openat,write,
 pub(super) struct Site {
     /// The system call.
     pub(super) call: String,
-    /// The how-many-eth call of this name of its thread it is, counted from 1.
+    /// The call's number among its thread's calls of this name, counted from 1.
     pub(super) when: u32,
-    /// What it is about, as far as that is the same in every run.
+    /// Its object, as far as that is the same in every run.
     pub(super) words: String,
     /// Whether it changes something that others see.
     pub(super) changes: bool,
@@ -42,11 +42,11 @@ impl Site {
 /// Sites by call and words.
 pub(super) type KnownSite = HashSet<(String, String)>;
 
-/// The sites in what strace wrote, with `-f -y -s 80`; of those that are alike the first, and none that is like one that is
-/// known already, unless `all` of them are asked for.
+/// The sites in strace's output (with `-f -y -s 80`). Unless `all` are requested, similar sites count once, and sites that
+/// are similar to known ones are left out.
 pub(super) fn sites(log: &str, all: bool, known: &mut KnownSite) -> Vec<Site> {
     let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
-    // What each thread asked for last, if that was to change something.
+    // Each thread's last request, if it was to change something.
     let mut asked: HashMap<&str, String> = HashMap::new();
     let mut sites = Vec::new();
     for line in log.lines() {
@@ -76,7 +76,7 @@ pub(super) fn sites(log: &str, all: bool, known: &mut KnownSite) -> Vec<Site> {
     sites
 }
 
-/// What a call is about; `None` if it is nothing that a fault would teach us about.
+/// A call's object; `None` if a fault in it would show nothing.
 fn words(call: &str, arguments: &str) -> Option<String> {
     let words = match call {
         "sendto" | "sendmsg" => netlink(arguments)?,

@@ -1,4 +1,4 @@
-//! Sandboxes that come and go, and two that stay and talk all the while.
+//! Sandboxes that come and go, and two that stay and talk throughout.
 
 use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, Sandbox};
 use netns_core::ping::{Ping, ping};
@@ -19,7 +19,7 @@ pub(super) type SoakResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 const ALIVE: usize = 32;
 /// How many are ready in the pool.
 const READY: usize = 8;
-/// Of so many new sandboxes one sends packets to the one before.
+/// One in this many new sandboxes sends packets to the previous one.
 const PING_EVERY: u64 = 8;
 /// How long the kernel may take to reclaim the last ones.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ impl SoakChurn {
         let network = Network::create(&NetworkOptions {
             subnet_v4: Some("10.96.0.0/16".parse()?),
             subnet_v6: Some("fd96::/64".parse()?),
-            // Whatever is lost is missed soon.
+            // A loss is noticed soon.
             maximum: 512,
             per_bridge: 128,
             reclaim_backlog: 256,
@@ -64,7 +64,7 @@ impl SoakChurn {
         self.monitor.ports().len()
     }
 
-    /// Makes a sandbox, of each kind in turn, and lets the oldest go. How long making it took.
+    /// Makes a sandbox, of each kind in turn, and drops the oldest. Returns how long making it took.
     pub(super) fn step(&mut self) -> SoakResult<Duration> {
         let begin = Instant::now();
         let new = match self.made % 4 {
@@ -90,7 +90,7 @@ impl SoakChurn {
                 return Err(format!("sandbox {} is accused: {violations:?}", new.number()).into());
             }
         }
-        // What its frames may be changes all the while, and so does what is done about others.
+        // Its policy and its mode change all the time.
         let mode = if self.made.is_multiple_of(2) { Mode::Enforce } else { Mode::Observe };
         self.talk.slots.iter().try_for_each(|&slot| self.monitor.set_mode(slot, mode))?;
         self.alive.push_back(new);
@@ -100,7 +100,7 @@ impl SoakChurn {
         Ok(took)
     }
 
-    /// Lets everything go; how many datagrams were sent, and what is wrong.
+    /// Drops everything; returns how many datagrams were sent, and what is wrong.
     pub(super) fn end(self) -> SoakResult<(u64, Vec<String>)> {
         let Self { monitor, network, pool, alive, talk, .. } = self;
         drop((pool, alive));
@@ -117,7 +117,7 @@ impl SoakChurn {
     }
 }
 
-/// Two sandboxes, of which one sends the other datagrams all the while.
+/// Two sandboxes; one of them sends datagrams to the other throughout.
 struct Talk {
     sandboxes: [Sandbox; 2],
     slots: [Slot; 2],
@@ -174,7 +174,7 @@ impl Talk {
         Ok(Self { sandboxes, slots, stop, sender, receiver })
     }
 
-    /// How many were sent; and where counters are not what the kernel counted, or datagrams were lost or accused.
+    /// How many were sent; and where counters differ from the kernel's, or datagrams were lost or counted as violations.
     fn end(self, monitor: &Monitor) -> SoakResult<(u64, Vec<String>)> {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sender.join().map_err(|_| "the one that sends panicked")??;
@@ -188,7 +188,7 @@ impl Talk {
             let stats = link::stats(&mut socket, sandbox.port().index)?;
             let counters = monitor.counters(slot);
             let ours = [counters.rx.packets, counters.rx.bytes, counters.tx.packets, counters.tx.bytes];
-            // The program counts a frame also where a queue behind it has no room.
+            // The program counts a frame even if a later queue has no room for it.
             let kernels = [stats.rx_packets, stats.rx_bytes, stats.tx_packets, stats.tx_bytes];
             if ours != kernels {
                 wrong.push(format!("port {} counted {ours:?}, the kernel {kernels:?}", sandbox.port().name));

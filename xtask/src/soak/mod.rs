@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: sandboxes of every kind come and go as fast as they can, for minutes or hours, with traffic, policies
-//! and a pool. Nothing may grow, nothing may be lost, and the last ones may not take longer than the first ones.
+//! `cargo xtask soak`: makes and drops sandboxes of every kind at full rate, for minutes or hours, with traffic, policies and
+//! a pool. Nothing may grow, nothing may be lost, and the last sandboxes may not take longer than the first ones.
 
 mod churn;
 mod sample;
@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 
 /// How much longer the slowest hundredth of sandboxes may take in the last tenth of the time than in the first.
 const SLOWER: f64 = 1.5;
-/// From how long a run on that is an error. In a minute, what else the machine does weighs more.
+/// For runs of at least this length that is an error. In a minute, the machine's other work weighs too much.
 const LONG: Duration = Duration::from_mins(5);
-/// How often to look what there is.
+/// How often to take a sample.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 #[command(after_help = "As root, in a host of its own. Exit codes: 0 nothing was wrong, 1 something was.")]
 pub(crate) struct SoakArguments {
-    /// For how long.
+    /// How long to run.
     #[arg(long, value_name = "N", default_value = "1")]
     minutes: f64,
     /// One JSON object on stdout instead of the table.
@@ -57,7 +57,7 @@ pub(crate) fn soak(arguments: &SoakArguments) -> Result<ExitCode, Failure> {
     Ok(if found.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs this command in namespaces of its own, which go with it.
+/// Runs this command in namespaces of its own, which end with it.
 fn in_host(arguments: &SoakArguments) -> Result<ExitCode, Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::usage(error.to_string()))?;
     let script = "mount -t tmpfs none /run && ip link set lo up && exec \"$@\"";
@@ -71,7 +71,7 @@ fn in_host(arguments: &SoakArguments) -> Result<ExitCode, Failure> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug)]
 struct SoakFound {
     tenths: Vec<Tenth>,

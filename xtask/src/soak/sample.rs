@@ -1,4 +1,4 @@
-//! What there is at one time, and the most of it in a part of the time.
+//! A sample of what could grow, and the maximum over a part of the time.
 
 use super::churn::{SoakChurn, SoakResult};
 use netns_core::network::RecordedNetwork;
@@ -6,14 +6,14 @@ use netns_core::{Namespace, RouteSocket, link};
 use std::fs;
 use std::time::Duration;
 
-/// How much may come and go between two looks.
+/// How much may come and go between two samples.
 const DESCRIPTORS: u64 = 8;
-/// Links of sandboxes that the kernel has not reclaimed yet come and go: as many as the network lets wait.
+/// Links of sandboxes that the kernel has not reclaimed yet: as many as the network lets wait.
 const LINKS: u64 = 300;
-/// What allocators keep more of at one time than at another, in KiB.
+/// By how much the memory that allocators keep may vary, in KiB.
 const MEMORY: u64 = 4096;
 
-/// What there is of what could grow.
+/// Everything that could grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sample {
     /// Memory of this process, in KiB.
@@ -49,7 +49,7 @@ impl Sample {
         })
     }
 
-    /// What is there that was not there before.
+    /// What exists now and did not before.
     pub(super) fn left(&self, before: &Self) -> Vec<String> {
         // The folder of names and what the C library opens stay.
         let counts = [
@@ -70,7 +70,7 @@ impl Sample {
 /// A tenth of the time.
 #[derive(Debug, Default)]
 pub(super) struct Tenth {
-    /// How long each sandbox took, and how many that were, by sixteenths of a power of two of microseconds.
+    /// How many sandboxes took how long, by sixteenths of a power of two of microseconds.
     times: Vec<u64>,
     most: Sample,
 }
@@ -111,7 +111,7 @@ impl Tenth {
         self.times.iter().sum()
     }
 
-    /// The time that so many of a hundred did not take longer than, to a sixteenth.
+    /// The time within which this many of a hundred were made, to a sixteenth.
     pub(super) fn percentile(&self, percent: u64) -> Duration {
         let wanted = (self.made() * percent).div_ceil(100);
         let mut seen = 0;
@@ -124,7 +124,7 @@ impl Tenth {
         Duration::from_micros(if place == 0 { 0 } else { (part + 1) << (power - PARTS.ilog2()) })
     }
 
-    /// What there is more of than in an earlier part.
+    /// What has grown since an earlier part.
     pub(super) fn grew(&self, earlier: &Self) -> Vec<String> {
         let (now, then) = (self.most, earlier.most);
         let counts = [

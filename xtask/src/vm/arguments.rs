@@ -11,33 +11,33 @@ unpacked below target/vm, never installed. The table is printed as Markdown; wha
 Exit codes: 0 everything passed, 1 not everything did."
 )]
 pub(crate) struct VmTestArguments {
-    /// A kernel: a version's beginning for its newest one, with `-rt` for a preemptible one; `newest`; or a package's full name
+    /// A kernel: the beginning of a version for its newest, with `-rt` for a preemptible one; `newest`; or a package's full name
     /// [default: 6.1, 6.12 and 6.12-rt].
     #[arg(long, value_name = "PACKAGE-OR-VERSION", num_args = 1..)]
     pub(crate) kernel: Vec<String>,
-    /// The virtual machine's processor. For arm64 everything is compiled for it, and its root is made of Debian's packages.
+    /// The virtual machine's processor. For arm64, everything is compiled and the root is made of Debian's packages.
     #[arg(long, value_enum, default_value_t = Architecture::Amd64)]
     pub(crate) arch: Architecture,
-    /// Run the tests of every crate, instead of the short round: a quarter of an hour and more a kernel.
+    /// Run the tests of every crate instead of the short round: takes a quarter of an hour or more per kernel.
     #[arg(long)]
     pub(crate) full: bool,
-    /// With --full: those programs of tests only whose name has this in it, such as `netns-ebpf kernel` [default: all but
-    /// `tests scale`, whose thousands of sandboxes are for a machine that is not emulated].
+    /// With --full: only test programs whose name contains this, such as `netns-ebpf kernel` [default: all but `tests scale`,
+    /// whose thousands of sandboxes need a machine that is not emulated].
     #[arg(long, value_name = "NAME", requires = "full")]
     pub(crate) tests: Vec<String>,
-    /// With --full: the tests of this package only, and nothing else is compiled; may be given several times [default: all].
+    /// With --full: compile and run only the tests of this package; may be given several times [default: all].
     #[arg(long, value_name = "NAME", requires = "full")]
     pub(crate) package: Vec<String>,
     /// The program to try [default: this one].
     #[arg(long, value_name = "FILE", conflicts_with = "full")]
     pub(crate) program: Option<PathBuf>,
-    /// How many kernels at once [default: as many as there are processors, since a short round keeps one busy; with --full, one].
+    /// How many kernels to run at once [default: the number of processors, since a short round keeps one busy; with --full, one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
     /// One JSON object on stdout instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Steps whose name has this in it only; with --full, what is handed to each program of tests.
+    /// Only steps whose name contains this; with --full, arguments for each test program.
     #[arg(last = true)]
     pub(crate) filter: Vec<String>,
 }

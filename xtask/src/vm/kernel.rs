@@ -11,7 +11,7 @@ use std::process::Command;
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
     pub(super) architecture: Architecture,
-    /// What it was asked for as, with the architecture if it is not this machine's.
+    /// Its name on the command line, with the architecture if it is not this machine's.
     pub(super) name: String,
     /// The compressed image that boots.
     pub(super) image: PathBuf,

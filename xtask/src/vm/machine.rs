@@ -1,6 +1,6 @@
-//! A virtual machine: a kernel, and the machine's own files, which it cannot write to.
+//! A virtual machine: a kernel, and this machine's files, read-only.
 //!
-//! Emulated (TCG), unless `/dev/kvm` is seen to boot the kernel: a para-virtual one is there and does not.
+//! Emulated (TCG), unless a trial shows that `/dev/kvm` boots the kernel: a para-virtual `/dev/kvm` exists and does not.
 
 use super::apt::{failed, package_of};
 use super::architecture::Architecture;
@@ -17,11 +17,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The file server of a virtual machine's root, as Debian 12 has it.
+/// Debian 12's file server for a virtual machine's root.
 const FILE_SERVER: &str = "/usr/lib/qemu/virtiofsd";
 /// How long a kernel may take to its first program on `/dev/kvm` before that is not used.
 const KVM_LIMIT: Duration = Duration::from_secs(20);
-/// How often a signal is looked for.
+/// How often to check for a signal.
 const TICK: Duration = Duration::from_millis(200);
 
 /// What processor the virtual machine has.
@@ -116,7 +116,7 @@ impl Machine<'_> {
         let parameters = format!("console={console} quiet panic=-1 no_timer_check random.trust_cpu=on");
         qemu.args(["-append", &parameters]);
         if self.processor == Processor::Real {
-            // While it is tried, what it says against it is no error.
+            // During the trial its complaints are no errors.
             qemu.stderr(Stdio::null());
         }
         let child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();

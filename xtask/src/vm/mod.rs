@@ -1,8 +1,8 @@
 //! `cargo xtask vm-test`: the program and its tests on other kernels, which are Debian's own, unmodified.
 //!
-//! The virtual machine's root is this machine's `/`, read-only below an overlay in its memory. So what runs there is what
-//! was built here, with the tools that are installed here, and nothing of it can leave anything behind. For another
-//! processor it is a folder of Debian's packages for that, and what runs there is compiled for it.
+//! The virtual machine's root is this machine's `/`, read-only below an overlay in its memory. So it runs what was built here,
+//! with the tools that are installed here, and can leave nothing behind. For another processor the root is a folder of Debian
+//! packages, and what runs there is compiled for that processor.
 
 mod apt;
 mod architecture;
@@ -39,12 +39,12 @@ use std::time::{Duration, Instant};
 
 /// The kernels that are tried where none is asked for: Debian 12's own, the one that Debian 13 has, and a preemptible one.
 const DEFAULT: [&str; 3] = ["6.1", "6.12", "6.12-rt"];
-/// Held by who prints several lines.
+/// Held while several lines are printed.
 static LINES: Mutex<()> = Mutex::new(());
 /// What every round runs in.
 const GUEST: &str = include_str!("guest.sh");
 
-/// Boots the kernels, runs the round on each, and prints what came of it.
+/// Boots the kernels, runs the round on each, and prints the results.
 pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> {
     netns::require::rights("vm-test", &[netns::require::SYS_ADMIN])?;
     let architecture = arguments.arch;
@@ -111,7 +111,7 @@ fn try_kernel(machine: &Machine<'_>, limit: Duration, stop: &Stop) -> Result<Rou
     Ok(report)
 }
 
-/// Does `one` to all items, so many at once; what came of them, in the items' order. After a failure no other one is begun.
+/// Applies `one` to all items, so many at once; returns the results in the items' order. After a failure no other is begun.
 fn at_once<T: Sync, R: Send>(
     items: &[T],
     jobs: usize,

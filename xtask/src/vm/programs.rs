@@ -1,4 +1,4 @@
-//! What is built for a virtual machine: the program, its example, and the programs of tests.
+//! What is built for a virtual machine: the program, its example, and the test programs.
 
 use super::apt::failed;
 use super::architecture::Architecture;
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// A program of tests, and the folder of its crate, which it runs in.
+/// A test program, and its crate's folder, in which it runs.
 #[derive(Debug, Clone)]
 pub(super) struct Tests {
     pub(super) name: String,
@@ -50,8 +50,8 @@ pub(super) struct Built {
     pub(super) tests: Vec<Tests>,
     /// The folder that cargo made them in; the tests look for the command line there.
     pub(super) profile: PathBuf,
-    /// Links to all programs of that folder. The virtual machine has it in place of that one, so that the next build
-    /// changes nothing of a round that is running.
+    /// Links to all programs in that folder. The virtual machine sees these instead, so that the next build does not affect a
+    /// running round.
     pub(super) kept: PathBuf,
 }
 

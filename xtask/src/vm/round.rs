@@ -1,4 +1,4 @@
-//! What is done in a virtual machine, and what came of it.
+//! A round of tests in a virtual machine, and its results.
 
 use super::machine::Machine;
 use super::programs::{Built, Tests};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The short round.
 const SHORT: &str = include_str!("short.sh");
-/// The lines that are kept of a step, for when it fails.
+/// How many lines of a step are kept, in case it fails.
 const KEPT: usize = 60;
 
 /// Tests that measure. In an emulator their numbers mean nothing, and with a million prefixes they take most of the round.
@@ -20,9 +20,9 @@ const MEASURING: [&str; 2] = ["what_policies_of_every_size_cost", "what_limits_a
 /// What a round does.
 #[derive(Debug)]
 pub(super) enum Round {
-    /// The program itself, as its users have it, and the example that pings from fresh sandboxes.
+    /// The installed program, and the example that pings from fresh sandboxes.
     Short { program: PathBuf, first_ping: PathBuf },
-    /// These programs of tests.
+    /// These test programs.
     Full(Built),
 }
 
@@ -34,8 +34,8 @@ impl Round {
         }
     }
 
-    /// How many virtual machines at once, if nobody says: one step of the short round after the other keeps one processor busy,
-    /// of the tests there are two at a time.
+    /// The default number of virtual machines at once: the steps of a short round keep one processor busy, the tests run two at
+    /// a time.
     pub(super) fn jobs(&self) -> usize {
         match self {
             Self::Short { .. } => thread::available_parallelism().map_or(1, usize::from),
@@ -87,8 +87,8 @@ impl Round {
     }
 }
 
-/// The full round's steps: a program of tests passes if all of its tests do, and says how many were skipped. One that hangs
-/// is ended, so that the others have their turn; its last lines say which test that was.
+/// The full round's steps: a test program passes if all its tests do, and reports how many were skipped. A program that hangs
+/// is ended, so that the others get their turn; its last lines show which test it was.
 const FULL: &str = r#"
 tests() {
   cd "$1"
@@ -119,25 +119,25 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct RoundOutcome {
     pub(super) step: String,
     pub(super) passed: bool,
     pub(super) milliseconds: u64,
-    /// What a user would see there, where it is not simply that it works.
+    /// What a user would see, if it is not just that it works.
     pub(super) note: String,
     /// The last lines that it printed, if it failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) output: Vec<String>,
 }
 
-/// What came of a round on one kernel.
+/// The result of a round on one kernel.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct RoundReport {
-    /// What it was asked for as.
+    /// The kernel's name on the command line.
     pub(super) kernel: String,
-    /// What the kernel says of itself.
+    /// The kernel's own description.
     pub(super) release: String,
     pub(super) steps: Vec<RoundOutcome>,
     /// Whether the round came to its end.

@@ -1,9 +1,9 @@
-//! What came of the rounds: for people, for documents, for programs.
+//! The results of the rounds: for people, for documents, for programs.
 
 use super::round::RoundReport;
 use std::io::{self, Write};
 
-/// A cell: what one sees of a step on a kernel.
+/// A cell: the result of a step on a kernel.
 fn cell(report: &RoundReport, step: &str) -> String {
     match report.steps.iter().find(|outcome| outcome.step == step) {
         None => "not run".to_owned(),

@@ -1,4 +1,4 @@
-//! Building: a topology is brought up, and each step reported.
+//! Building: brings a topology up, and reports each step.
 
 use super::super::plan::{PlannedMember, RunPlan};
 use super::super::steps::BuildSteps;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl<'a> RunLab<'a> {
-    /// Makes all of it, and reports each step.
+    /// Makes everything, and reports each step.
     pub(crate) fn build(
         &mut self,
         plan: &RunPlan,
@@ -52,7 +52,7 @@ impl<'a> RunLab<'a> {
             let topology = topology::of_bridge(plan, wishes, forwards)?;
             self.bring_up(&topology, &mut |progress| {
                 steps.take(progress);
-                // Between two namespaces: what they need is there by then.
+                // Between two namespaces: by then everything that they need exists.
                 let is_between = matches!(progress.change, Change::AddCable(_));
                 if is_between && stop.requested() {
                     ControlFlow::Break(())
@@ -62,8 +62,8 @@ impl<'a> RunLab<'a> {
             })
         };
         let lab = match bring_up(true)? {
-            // No ping of a run is routed: forwarding is for what is tried by hand meanwhile. So where `/proc/sys` is
-            // read-only, as in a container, the run goes on without.
+            // No ping of a run is routed; forwarding is for what a user tries meanwhile. So where `/proc/sys` is read-only,
+            // as in a container, the run goes on without it.
             Err(Error::RolledBack(ref why)) if let Some(why) = of_setting(why) => {
                 say(format_args!("warning: ip_forward stays off; the host routes nothing for them: {why}"));
                 bring_up(false)??
@@ -74,7 +74,7 @@ impl<'a> RunLab<'a> {
         let indexes = lab.indexes();
         let index = |name| indexes.get(&LinkName { place: Place::Host, name }).copied();
         self.bridge = index(plan.bridge).map(|index| (index, plan.bridge_mac));
-        // A run that was stopped has not made all of them.
+        // A run that was stopped has not made all namespaces.
         for planned in plan.members.iter().take(made) {
             self.take_in(planned, &lab, index(planned.port));
         }
@@ -82,8 +82,8 @@ impl<'a> RunLab<'a> {
         Ok(())
     }
 
-    /// Two namespaces and a cable. There is no host's end, so the port of each namespace is the far end of its cable,
-    /// `eth0` of the other: what it receives is what the namespace sent.
+    /// Two namespaces and a cable. No end is on the host, so each namespace's port is the far end of its cable, the other's
+    /// `eth0`: what that receives is what the namespace sent.
     fn build_pair(&mut self, plan: &RunPlan, report: &mut dyn BuildSteps) -> Result<(), Failure> {
         let (mut namespaces, mut cable) = (Duration::ZERO, Duration::ZERO);
         let mut take = |progress: &Progress<'_>| {
@@ -98,7 +98,7 @@ impl<'a> RunLab<'a> {
         for (planned, far) in plan.members.iter().zip(plan.members.iter().rev()) {
             self.take_in(planned, &lab, indexes.get(&topology::inside(far)?).copied());
         }
-        // From here on it is taken down with the rest, whatever happens next.
+        // From here on it is taken down with everything else, whatever happens next.
         self.lab = Some(lab);
         let began = Instant::now();
         if let Some(monitor) = self.monitor {
@@ -125,13 +125,13 @@ impl<'a> RunLab<'a> {
     fn bring_up(
         &self,
         topology: &Topology,
-        tell: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+        on_progress: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Result<HeldLab<'a>, Error>, Failure> {
         let record = if self.private { None } else { Some(state::begin()?) };
-        Ok(self.host.enter(|| HeldLab::up(topology, record, self.monitor, tell))?)
+        Ok(self.host.enter(|| HeldLab::up(topology, record, self.monitor, on_progress))?)
     }
 
-    /// Takes a namespace that was made among the members.
+    /// Adds a namespace to the members.
     fn take_in(&mut self, planned: &PlannedMember, lab: &HeldLab<'_>, port_index: Option<u32>) {
         let (Some(namespace), Some(port_index)) = (lab.namespace(&planned.name), port_index) else { return };
         self.members.push(Member {
@@ -146,7 +146,7 @@ impl<'a> RunLab<'a> {
     }
 }
 
-/// The refusal of a setting, if that is what went wrong.
+/// The refusal of a setting, if that was the error.
 fn of_setting(why: &Error) -> Option<&netns_core::Error> {
     let Error::Kernel(why) = why else { return None };
     matches!(why.operation(), Operation::ReadSysctl | Operation::WriteSysctl).then_some(why)
@@ -157,18 +157,18 @@ struct StepReport<'r> {
     plan: &'r RunPlan,
     report: &'r mut dyn BuildSteps,
     began: Instant,
-    /// What was reported so far.
+    /// What has been reported so far.
     noted: Duration,
     /// How many namespaces were made.
     made: usize,
-    /// What the namespace took that is being made.
+    /// How long the present namespace has taken.
     spent: Duration,
 }
 
 impl StepReport<'_> {
     fn take(&mut self, progress: &Progress<'_>) {
         if self.noted.is_zero() {
-            // Before the first change: what is there, and what is to be written down.
+            // Before the first change: reading what is there, planning, and writing the record.
             let before = self.began.elapsed().saturating_sub(progress.took);
             self.report.step("look, plan and note", before);
             self.noted += before;

@@ -1,4 +1,4 @@
-//! That what enforces the policies of a run is there, as long as it is watched.
+//! Checks, as long as a run is watched, that what enforces its policies is in place.
 
 use super::RunLab;
 use crate::failure::Failure;
@@ -9,17 +9,17 @@ use netns_topology::HeldLab;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How often the programs on the ports are looked for, at most. It takes some requests a port.
+/// How often, at most, the programs on the ports are checked. A check takes several requests per port.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How much longer than a look the pause after it is, at least.
+/// How many times longer than a check the pause after it is, at least.
 const REST: u32 = 20;
 
-/// What is known of it.
+/// What is known about it.
 #[derive(Debug)]
 pub(super) struct Enforcement {
-    /// How often somebody took some of it away.
+    /// How often somebody removed a part of it.
     pub(super) lost: u32,
-    /// What runs before our programs and was reported, by port.
+    /// What runs before our programs and has been reported, by port.
     ahead: HashSet<(u32, Ahead)>,
     next: Instant,
 }
@@ -29,7 +29,7 @@ impl Enforcement {
         Self { lost: 0, ahead: HashSet::new(), next: Instant::now() }
     }
 
-    /// What is before our programs at a port and was not there the last time.
+    /// What runs before our programs at a port and did not the last time.
     fn news(&mut self, port: u32, ahead: Vec<Ahead>) -> Vec<Ahead> {
         self.ahead.retain(|(of, other)| *of != port || ahead.contains(other));
         ahead.into_iter().filter(|other| self.ahead.insert((port, other.clone()))).collect()
@@ -42,12 +42,12 @@ impl Enforcement {
 }
 
 impl RunLab<'_> {
-    /// How often somebody took away what enforces.
+    /// How often somebody removed what enforces.
     pub(crate) fn lost_enforcement(&self) -> u32 {
         self.enforcement.lost
     }
 
-    /// Counts what the barrier has dropped, if there is one, and restores what enforces where somebody took it away.
+    /// Counts what the barrier has dropped, if there is one, and restores what somebody removed.
     pub(crate) fn read_barrier(&mut self) -> Result<(), Failure> {
         let barrier = self.lab.as_mut().and_then(HeldLab::barrier);
         let (Some(barrier), Some(monitor)) = (barrier, self.monitor) else { return Ok(()) };
@@ -86,14 +86,14 @@ impl RunLab<'_> {
                     let is_restored = !still.contains(&other);
                     enforcement.lose(&format!("the first place on {name}, for {other}"), is_restored);
                     if is_restored {
-                        // Should it come again, that is news.
+                        // If it comes back, that is reported again.
                         enforcement.ahead.remove(&(port, other));
                     }
                 }
                 Ok(())
             };
             match keep() {
-                // Somebody took the port away, which is found out in the end.
+                // Somebody removed the port; that is found out at the end.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 other => other?,
             }

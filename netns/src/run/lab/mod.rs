@@ -1,4 +1,4 @@
-//! The namespaces, the bridge and the cables of a run, until they are taken down again.
+//! The namespaces, the bridge and the cables of a run, until they are taken down.
 
 mod build;
 mod enforcement;
@@ -27,7 +27,7 @@ use way_out::KeptWayOut;
 
 /// How long a port may take to forward once the spanning tree protocol is on: two seconds twice, and some more.
 const SPANNING_LIMIT: Duration = Duration::from_secs(10);
-/// How long to sleep between two looks at it.
+/// How long to sleep between two checks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A namespace that was made.
@@ -44,32 +44,32 @@ pub(crate) struct Member {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-/// What a run has made so far. Dropping it takes all of it down.
+/// What a run has made so far. Dropping it takes everything down.
 #[derive(Debug)]
 pub(crate) struct RunLab<'a> {
     monitor: Option<&'a Monitor>,
-    /// What is done about frames that a namespace may not send.
+    /// What happens to violations.
     mode: Mode,
-    /// How much may pass a port.
+    /// The limits of each port.
     limits: Limits,
     topology: RunShape,
     host: Namespace,
     socket: RouteSocket,
-    /// What was made, once it is.
+    /// What was made, once there is anything.
     lab: Option<HeldLab<'a>>,
     members: Vec<Member>,
     /// The bridge's index and MAC address.
     bridge: Option<(u32, MacAddress)>,
     enforcement: Enforcement,
-    /// The policy of the first member, while the guard is away.
+    /// The policy of the first member, while its guard is removed.
     put_away: Option<Policy>,
     way_out: KeptWayOut,
-    /// Whether all of this is in a host namespace that goes with the process. Then there is no record for `netns clean`.
+    /// Whether everything is in a host namespace that ends with the process. Then there is no record for `netns clean`.
     private: bool,
 }
 
 impl<'a> RunLab<'a> {
-    /// Nothing so far.
+    /// An empty lab.
     pub(crate) fn begin(
         host: Namespace,
         plan: &RunPlan,
@@ -78,7 +78,7 @@ impl<'a> RunLab<'a> {
         private: bool,
     ) -> Result<Self, Failure> {
         let mut socket = RouteSocket::open_in(&host)?;
-        // `lo` has it, if there is any.
+        // `lo` has an address if the kernel has IPv6.
         let has_ipv6 = link::get(&mut socket, LO)?.addrgenmode.is_some();
         if let Some(subnet) = plan.subnets.iter().find(|subnet| !has_ipv6 && subnet.net.address().is_ipv6()) {
             return Err(Failure::usage(format!(
@@ -117,24 +117,24 @@ impl<'a> RunLab<'a> {
         self.topology
     }
 
-    /// What counts, if it is not the kernel alone.
+    /// The program, unless the kernel alone counts.
     pub(crate) fn monitor(&self) -> Option<&'a Monitor> {
         self.monitor
     }
 
-    /// Whether all of this is in a host namespace of its own, which goes with the process.
+    /// Whether everything is in a host namespace of its own, which ends with the process.
     pub(crate) fn is_private(&self) -> bool {
         self.private
     }
 
-    /// Hands on what the program has to say.
+    /// Hands on the program's log.
     pub(crate) fn flush_log(&self) {
         if let Some(monitor) = self.monitor {
             monitor.flush_log();
         }
     }
 
-    /// Whether nothing gets past the program.
+    /// Whether a barrier keeps frames from getting past the program.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier().is_some()
     }
@@ -143,13 +143,13 @@ impl<'a> RunLab<'a> {
         self.lab.as_mut()?.barrier()
     }
 
-    /// The bridge's index and MAC address; `None` of two namespaces that are joined by a cable.
+    /// The bridge's index and MAC address; `None` for two namespaces joined by a cable.
     pub(crate) fn bridge(&self) -> Option<(u32, MacAddress)> {
         self.bridge
     }
 
-    /// Takes the guard away from the first member, or restores it: its policy, the barrier, and that its port forwards what
-    /// is to meet that.
+    /// Removes the first member's guard, or restores it: its policy, the barrier, and its port's forwarding of what must
+    /// reach the barrier.
     pub(crate) fn guard(&mut self, is_guarded: bool) -> Result<(), Failure> {
         if let Some(barrier) = self.barrier() {
             if is_guarded { barrier.restore()? } else { barrier.lower()? }
@@ -173,7 +173,7 @@ impl<'a> RunLab<'a> {
         Ok(bridge::set_port(&mut self.socket, member.port_index, &options)?)
     }
 
-    /// What was counted of the first member for this reason.
+    /// The first member's count of this reason.
     pub(crate) fn counted(&mut self, reason: Reason) -> Result<u64, Failure> {
         self.read_barrier()?;
         let slot = self.members.first().and_then(|member| member.slot);
@@ -184,7 +184,7 @@ impl<'a> RunLab<'a> {
     /// Switches the spanning tree protocol on, and waits until the first member's port forwards; or off.
     pub(crate) fn span_tree(&mut self, on: bool) -> Result<(), Failure> {
         let (Some((bridge, _)), Some(member)) = (self.bridge(), self.members.first()) else { return Ok(()) };
-        // As short as the kernel lets it be: a port listens, and learns, for so long each.
+        // As short as the kernel allows: a port listens for this long, and then learns for as long.
         let forward_delay = Some(Duration::from_secs(if on { 2 } else { 15 }));
         let options = BridgeOptions { stp_state: Some(on), forward_delay, ..BridgeOptions::NONE };
         bridge::set(&mut self.socket, bridge, &options)?;
@@ -199,7 +199,7 @@ impl<'a> RunLab<'a> {
         Ok(())
     }
 
-    /// Puts a TAP without offload on the bridge, which goes when it is closed.
+    /// Puts a TAP without offloads on the bridge. It goes when it is closed.
     pub(crate) fn plug_in_tap(&mut self) -> Result<Tap, Failure> {
         let Some((bridge, _)) = self.bridge() else { return Err(Failure::usage("a TAP takes a bridge")) };
         let name = IfName::new(&format!("tap{bridge}"))?;
@@ -213,7 +213,7 @@ impl<'a> RunLab<'a> {
         &self.members
     }
 
-    /// Another handle on the host's namespace, for after this is gone.
+    /// Another handle on the host's namespace, for use after this is gone.
     pub(crate) fn host(&self) -> Result<Namespace, Failure> {
         Ok(self.host.try_clone()?)
     }
@@ -238,7 +238,7 @@ impl<'a> RunLab<'a> {
         Ok(stats)
     }
 
-    /// Leaves everything in place; the names of it.
+    /// Leaves everything in place, and returns the names.
     pub(crate) fn keep(mut self) -> Vec<String> {
         drop(self.lab.take());
         let names = self.members.iter().map(|member| member.name.clone());
@@ -252,7 +252,7 @@ impl<'a> RunLab<'a> {
 
     fn unmake(&mut self) -> Result<(), Failure> {
         let Some(lab) = self.lab.take() else { return Ok(()) };
-        // The last handles on namespaces are the lab's.
+        // The lab holds the last handles on the namespaces.
         self.members.clear();
         match self.host.enter(|| lab.down(&mut |_| ControlFlow::Continue(())))? {
             Ok(done) => {
@@ -279,5 +279,5 @@ impl Drop for RunLab<'_> {
     }
 }
 
-/// `lo` has the first index of every namespace.
+/// `lo` has the first index in every namespace.
 const LO: u32 = 1;

@@ -14,16 +14,16 @@ use netns_topology::{
 
 pub(super) const IP_FORWARD: &str = "net/ipv4/ip_forward";
 
-/// What a run's ports are to be, beside being there.
+/// The settings of a run's ports.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PortWishes {
-    /// What is done about frames that a namespace may not send; `None` where there is no program.
+    /// What happens to violations; `None` where there is no program.
     pub(super) mode: Option<Mode>,
-    /// Whether what is to meet a barrier is forwarded to it.
+    /// Whether the port forwards what must reach a barrier.
     pub(super) is_barred: bool,
 }
 
-/// Namespaces on a bridge of the host, which has an address there. With `forwards` the host routes for them.
+/// Namespaces on a bridge of the host; the host has an address on it. With `forwards` the host routes for them.
 pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> Result<Topology, Failure> {
     let bridge = LinkName { place: Place::Host, name: plan.bridge };
     let mut topology = Topology { namespaces: names(plan), ..Topology::default() };
@@ -31,7 +31,7 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
         link: bridge.clone(),
         mac: Some(plan.bridge_mac),
         mtu: DEFAULT_MTU,
-        // It learns from whatever reaches it, so that it shows what the guard keeps from it.
+        // The bridge learns from whatever reaches it, so that an attack shows what the guard keeps from it.
         options: BridgeOptions {
             stp_state: Some(false),
             no_linklocal_learn: Some(false),
@@ -61,8 +61,8 @@ pub(super) fn of_bridge(plan: &RunPlan, wishes: PortWishes, forwards: bool) -> R
         topology.sysctls.push(Sysctl { place, key, value });
     }
     let options = PortOptions {
-        // Of many namespaces, each port gets multicast only where somebody listens to it: the reports with which every
-        // interface says what it listens to would be copied to all.
+        // With many namespaces, multicast goes only to ports with a listener: otherwise the membership reports of every
+        // interface would be copied to all.
         mcast_flood: plan.is_large().then_some(false),
         group_fwd_mask: wishes.is_barred.then_some(FORWARDED),
         ..PortOptions::NONE
@@ -110,9 +110,9 @@ pub(super) fn of_pair(plan: &RunPlan) -> Result<Topology, Failure> {
     Ok(topology)
 }
 
-/// The pair with its addresses, which wait until both ends carry packets and are counted. A new IPv6 address announces itself
-/// at once (an MLD report), and what an interface sends without a carrier meets the program, and then `noop_qdisc`, which drops
-/// it uncounted (`dev_activate` in <https://github.com/torvalds/linux/blob/v6.12/net/sched/sch_generic.c>).
+/// The pair with its addresses, which are added once both ends carry packets and are counted. A new IPv6 address announces
+/// itself at once (an MLD report); what an interface sends without a carrier meets the program and then `noop_qdisc`, which
+/// drops it uncounted (`dev_activate` in <https://github.com/torvalds/linux/blob/v6.12/net/sched/sch_generic.c>).
 pub(super) fn with_addresses(plan: &RunPlan, mut pair: Topology) -> Result<Topology, Failure> {
     for planned in &plan.members {
         pair.addresses.extend(addresses(plan, planned)?);

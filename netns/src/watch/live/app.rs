@@ -1,4 +1,4 @@
-//! What the live view shows, and what keys do to it. No terminal in here.
+//! What the live view shows, and what keys do to it. It knows no terminal.
 
 use super::column::{Column, Order, TableRow};
 use super::history::History;
@@ -22,9 +22,9 @@ pub(in crate::watch) enum Pane {
     Port,
     /// The pairs.
     Pairs,
-    /// The latest frames that may not be sent.
+    /// The latest violations.
     Violations,
-    /// What was decided of frames, by destination.
+    /// Verdicts by destination.
     Destinations,
     /// Where frames went and came from.
     Scopes,
@@ -54,10 +54,10 @@ pub(in crate::watch) struct App {
     /// The reading that is shown.
     pub(super) shown: Option<Arc<Reading>>,
     rates: Vec<PortRates>,
-    /// What is shown of the ports: filtered and sorted.
+    /// The ports that are shown, filtered and sorted.
     pub(super) rows: Vec<TableRow>,
     histories: HashMap<Slot, History>,
-    /// Of each reason that a port gave: frames a reading.
+    /// Frames per reading, of each reason that a port gave.
     reasons: HashMap<(Slot, Reason), History>,
     /// The latest violations, with the time at which they were reported: those that are shown, and those since a pause.
     pub(super) violations: VecDeque<(Duration, Violation)>,
@@ -122,15 +122,15 @@ impl App {
         self.arrange();
     }
 
-    /// Takes reports of frames that may not be sent. It is shown with the next reading.
-    pub(in crate::watch) fn tell(&mut self, violations: Vec<Violation>) {
+    /// Takes violations. They are shown with the next reading.
+    pub(in crate::watch) fn add_violations(&mut self, violations: Vec<Violation>) {
         let time = self.started.elapsed();
         self.waiting.extend(violations.into_iter().map(|violation| (time, violation)));
         let many = self.waiting.len().saturating_sub(LATEST);
         self.waiting.drain(..many);
     }
 
-    /// Adds what passed since the last reading to the histories of the ports that there are.
+    /// Adds what passed since the last reading to the histories of the present ports.
     fn remember(&mut self, reading: &Reading, before: &Reading) {
         let mut histories = std::mem::take(&mut self.histories);
         let mut reasons = std::mem::take(&mut self.reasons);
@@ -303,7 +303,7 @@ impl App {
     }
 }
 
-/// Whether a port's name or what is behind it has the filter in it.
+/// Whether a port's name, or the name behind it, contains the filter.
 fn matches(port: &PortIdentity, filter: &str) -> bool {
     port.name.to_string().to_lowercase().contains(filter)
         || port.behind.label().to_lowercase().contains(filter)

@@ -11,7 +11,7 @@ pub(super) struct TableRow {
     pub(super) info: Arc<PortIdentity>,
     pub(super) counters: PortCounters,
     pub(super) rates: PortRates,
-    /// Frames that it may not send; `None` if nobody judges.
+    /// Violations; `None` if nothing is judged.
     pub(super) violations: Option<u64>,
 }
 
@@ -103,7 +103,7 @@ impl Order {
         Self { column, descending: !column.is_text() }
     }
 
-    /// The column `step` further to the right, round and round.
+    /// The column `step` further to the right, wrapping around.
     pub(super) fn moved(self, step: isize) -> Self {
         let all = Column::ALL;
         let place = all.iter().position(|&column| column == self.column).unwrap_or(0);
@@ -111,7 +111,7 @@ impl Order {
         Self::by(all[place.cast_unsigned()])
     }
 
-    /// Sorts. What is equal stays in the order of names, so that lines do not jump about.
+    /// Sorts. Equal rows stay in the order of names, so that lines do not jump about.
     pub(super) fn sort(self, rows: &mut [TableRow]) {
         rows.sort_by(|a, b| {
             let order = self.column.compare(a, b);

@@ -18,8 +18,8 @@ impl History {
         self.0.push_back(bits);
     }
 
-    /// The last `width` readings, the latest on the right, each as high as it is beside the highest shown. Nothing is a
-    /// blank, so that it differs from a little.
+    /// The last `width` readings, the latest on the right, scaled to the highest that is shown. Zero is a blank, which
+    /// distinguishes it from a little.
     pub(super) fn sparkline(&self, width: usize) -> String {
         let shown = self.0.len().min(width);
         let last = || self.0.iter().skip(self.0.len() - shown);

@@ -28,14 +28,14 @@ pub(super) use app::{App, Pane};
 pub(super) use draw::draw;
 pub(super) use theme::Theme;
 
-/// Whether there is somebody to look, and a keyboard.
+/// Whether there are a terminal to draw on and a keyboard.
 pub(super) fn is_possible() -> bool {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stdout().is_terminal() && io::stdin().is_terminal() && !dumb
 }
 
-/// Keys and sizes, as they come. They are read by a thread of its own, which ends with the process: at the end of a
-/// terminal that has gone, crossterm reads for ever, and the signal that reports it would not be noticed.
+/// Keys and sizes, as they come. A thread of its own reads them and ends with the process: when the terminal has gone,
+/// crossterm reads for ever, and the signal that reports it would go unnoticed.
 fn events() -> Result<Receiver<Event>, Failure> {
     let (sender, receiver) = mpsc::channel();
     let started = thread::Builder::new().name("keys".to_owned()).spawn(move || {
@@ -51,7 +51,7 @@ fn events() -> Result<Receiver<Event>, Failure> {
     }
 }
 
-/// What a port may send, and what becomes of the rest.
+/// What a port may send, and what happens to the rest.
 fn in_words((rules, mode): (&'static str, Mode)) -> String {
     let fate = match mode {
         Mode::Observe => "passes",
@@ -60,8 +60,8 @@ fn in_words((rules, mode): (&'static str, Mode)) -> String {
     format!("{rules}; the rest is counted and {fate}")
 }
 
-/// Shows the ports until the time is over, a key or a signal ends it, or the bridge goes. The terminal is given back
-/// on every path, a panic included.
+/// Shows the ports until the time is up, a key or a signal ends it, or the bridge goes. The terminal is given back on
+/// every path, a panic included.
 pub(super) fn live(
     source: &mut impl Source,
     arguments: &WatchArguments,
@@ -85,14 +85,14 @@ pub(super) fn live(
         }
         let now = Instant::now();
         if now >= next {
-            // One that took too long is not made up for.
+            // A reading that took too long is not made up for.
             next = (next + arguments.interval).max(now);
             let reading = Arc::new(source.read()?);
             if app.network != source.network() {
                 source.network().clone_into(&mut app.network);
             }
             publish(source.network(), &reading, source.losses());
-            app.tell(source.violations()?);
+            app.add_violations(source.violations()?);
             app.update(reading);
             dirty = true;
         }

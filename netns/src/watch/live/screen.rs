@@ -13,14 +13,14 @@ use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether somebody has the terminal.
+/// Whether the terminal is taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The terminal in raw mode with its other screen, until this is dropped, or something panics: then it is given back
+/// The terminal in raw mode, on its alternate screen, until this is dropped or a thread panics; then it is given back
 /// before the panic's message is printed.
 ///
-/// `ratatui::init` does the same, except where the terminal is gone: it says so on stderr, which is gone with it, by
-/// `eprintln!`, which panics. In its hook that is the end of the process, with nothing taken down.
+/// `ratatui::init` does the same, but fails where the terminal is gone: it reports that with `eprintln!`, which panics
+/// since stderr is gone too. A panic in its hook ends the process, with nothing taken down.
 #[derive(Debug)]
 pub(super) struct Screen {
     /// Never dropped, since its `drop` does so too.
@@ -63,8 +63,8 @@ fn take() -> io::Result<DefaultTerminal> {
     Terminal::new(CrosstermBackend::new(stdout()))
 }
 
-/// Gives the terminal back, once: to leave the other screen a second time puts the cursor where it was before the
-/// first, and what comes then is written over a panic's message (DECRST 1049 in xterm and tmux).
+/// Gives the terminal back, once: leaving the alternate screen a second time puts the cursor back where it was before the
+/// first, and later output overwrites a panic's message (DECRST 1049 in xterm and tmux).
 fn give_back() {
     if TAKEN.swap(false, Ordering::Relaxed) {
         // A terminal that is gone needs nothing back.

@@ -53,7 +53,7 @@ impl Theme {
         self.coloured(Style::new().add_modifier(Modifier::BOLD), Color::Red)
     }
 
-    /// How hot `value` is beside the hottest, step by step of equal ratios; `None` for nothing at all.
+    /// How hot `value` is relative to the hottest, in steps of equal ratio; `None` for zero.
     pub(super) fn heat(self, value: u64, hottest: u64) -> Option<(Style, char)> {
         let bits = |number: u64| u64::BITS - number.leading_zeros();
         if value == 0 {

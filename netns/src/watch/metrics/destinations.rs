@@ -1,4 +1,4 @@
-//! The metrics of what was decided of frames, by destination: of the busiest, since anybody inside can make more.
+//! The metrics of verdicts by destination: of the busiest only, since anybody inside can make more.
 
 use super::super::destinations::{are_counted, busiest, destination};
 use super::super::list_limit::ListLimit;
@@ -7,7 +7,7 @@ use netns_ebpf::packet::Reason;
 use netns_ebpf::{DestinationVerdict, PortReading, Reading};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-/// Where they are counted: else nothing.
+/// Nothing where they are not counted.
 pub(super) fn families(
     reading: &Reading,
     limit: ListLimit,
@@ -39,7 +39,7 @@ pub(super) fn families(
     vec![
         family(
             "netns_port_verdicts_total",
-            "Frames from the namespace, by destination and what was decided of them.",
+            "Frames from the namespace, by destination and verdict.",
             MetricType::COUNTER,
             metrics(|verdict| verdict.packets),
         ),
@@ -51,13 +51,13 @@ pub(super) fn families(
         ),
         family(
             "netns_port_verdicts_lost_total",
-            "Frames from the namespace that have no place in the table of destinations.",
+            "Frames from the namespace that found no room in the table of destinations.",
             MetricType::COUNTER,
             lost.map(|(port, lost)| counter(lost.packets, labels(port))).collect(),
         ),
         family(
             "netns_verdicts_left_out",
-            "Destinations to which less was sent than to those that are listed.",
+            "Destinations with less traffic than those that are listed.",
             MetricType::GAUGE,
             vec![gauge(left_out, vec![network.clone()])],
         ),

@@ -1,4 +1,4 @@
-//! The metrics of the ports, made from the last reading whenever somebody asks: so a port that is gone has none.
+//! The metrics of the ports, made from the last reading at each request: a port that is gone has none.
 
 use super::super::list_limit::ListLimit;
 use super::series::{counter, family, gauge, label};
@@ -44,7 +44,7 @@ fn tx(port: &PortReading) -> Traffic {
 /// The last reading, as metrics.
 #[derive(Debug, Clone)]
 pub(super) struct PortFamilies {
-    /// What the ports are of, by its present name.
+    /// The present name of the bridge.
     network: Arc<Mutex<String>>,
     /// How many pairs and destinations are listed at most.
     pairs: usize,
@@ -107,7 +107,7 @@ impl PortFamilies {
         if self.pairs > 0 {
             families.extend(self.pair_families(reading));
         }
-        // What has no metrics must not be named: the encoder takes it for an error.
+        // A family without metrics must be left out: the encoder calls it an error.
         families.retain(|family| !family.get_metric().is_empty());
         families
     }
@@ -119,12 +119,12 @@ impl PortFamilies {
             self.network(),
             label("port", &port.info.name.to_string()),
         ];
-        // An empty label is none. In the labels' order.
+        // An empty label is no label. In the labels' order.
         labels.splice(0..0, behind.container().map(|name| label("container", name)));
         labels
     }
 
-    /// By port and reason, of reasons that there were: of each port and each reason would be fifty series a port.
+    /// By port and reason, for reasons that occurred: all reasons would be fifty series a port.
     fn violations(&self, reading: &Reading) -> MetricFamily {
         let metrics = reading.ports.iter().flat_map(|port| {
             port.violations.iter().flat_map(Violations::iter).map(|(reason, packets)| {
@@ -135,18 +135,18 @@ impl PortFamilies {
         });
         family(
             "netns_violations_total",
-            "Frames from the namespace behind the port that it may not send.",
+            "Frames from the namespace behind the port that violate its policy.",
             MetricType::COUNTER,
             metrics.collect(),
         )
     }
 
-    /// By port, of ports of which there is something.
+    /// By port; ports that lost nothing are left out.
     fn lost_pairs(&self, reading: &Reading) -> MetricFamily {
         let ports = reading.ports.iter().filter(|port| port.lost.packets > 0);
         family(
             "netns_port_pair_lost_bytes_total",
-            "Bytes from the namespace behind the port that are in no pair: it has its share of the table, or that is full.",
+            "Bytes from the namespace behind the port that are in no pair: its share of the table, or the table, is full.",
             MetricType::COUNTER,
             ports.map(|port| counter(port.lost.bytes, self.labels(port))).collect(),
         )
@@ -158,7 +158,7 @@ impl PortFamilies {
         let known = reading.pairs.iter().filter(|pair| ends.port(pair.to).is_some());
         let left_out = known.clone().count().saturating_sub(self.pairs);
         let labels = |pair: &Pair| {
-            // Port names, of which there are no two alike; one that is the host's word gets what no link can be called.
+            // Port names, which are unique; a port named like the host gets a name that no link can have.
             let [from, to] = [pair.from, Some(pair.to)].map(|end| match ends.name(end) {
                 name if end.is_some() && name == Ends::HOST => format!("{name}/port"),
                 name => name,

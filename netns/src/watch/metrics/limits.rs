@@ -17,7 +17,7 @@ const OVER: [OverCounter; 4] = [
 /// The units that each is counted in: in the names, and in words.
 const UNITS: [(&str, &str); 2] = [("bytes", "Bytes"), ("packets", "Frames")];
 
-/// Of the ports that have limits: of others nothing.
+/// Only ports that have limits have these metrics.
 pub(super) fn families(
     reading: &Reading,
     labels: impl Fn(&PortReading) -> Vec<LabelPair>,
@@ -53,7 +53,7 @@ pub(super) fn families(
     }
     families.push(family(
         "netns_port_quota_used_bytes_total",
-        "Bytes that passed and count for a quota, since the port has it or it was begun anew.",
+        "Bytes that passed and count against a quota, since it was set or reset.",
         MetricType::COUNTER,
         used,
     ));

@@ -20,7 +20,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where to serve: an address and a port, or a port of the loopback.
+/// Where to serve: an address and a port, or a port of 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListenAddress(SocketAddr);
 
@@ -31,7 +31,7 @@ impl FromStr for ListenAddress {
         if let Ok(port) = text.parse() {
             return Ok(Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
         }
-        // As other exporters have it: no address is every one.
+        // As in other exporters: no address means every address.
         let text = match text.split_once(':') {
             Some(("", port)) => format!("0.0.0.0:{port}"),
             Some(("localhost", port)) => format!("127.0.0.1:{port}"),
@@ -73,7 +73,7 @@ impl Metrics {
         .map_err(failed)?;
         let lost_enforcement = IntCounter::new(
             "netns_enforcement_lost_total",
-            "Times that somebody took away what enforces the policies, or put something of theirs before it.",
+            "Times that somebody removed what enforces the policies, or put a program before it.",
         )
         .map_err(failed)?;
         let options = Opts::new("netns_build_info", "A metric of 1 whose label is the version.");
@@ -92,7 +92,7 @@ impl Metrics {
         Ok(Self { ports, setup, lost, lost_enforcement, _server: server })
     }
 
-    /// What is served from now on, of a network that may have another name by now. Ports that are not in it are gone.
+    /// Replaces the reading that is served. The network's name may have changed; ports that are not in it are gone.
     pub(crate) fn publish(&self, network: &str, reading: &Arc<Reading>, losses: Losses) {
         let Losses { events, enforcement } = losses;
         self.lost.inc_by(events.saturating_sub(self.lost.get()));

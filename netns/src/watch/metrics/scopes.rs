@@ -1,4 +1,4 @@
-//! The metrics of what passed by where it came from and went.
+//! The metrics of what passed, by the scope of the far end.
 
 use super::series::{counter, family, label};
 use netns_ebpf::layout::{Passed, ScopeCounters};
@@ -37,7 +37,7 @@ const SCOPES: [ScopeCounter; 4] = [
     ),
 ];
 
-/// Where scopes are counted: else nothing.
+/// Nothing where scopes are not counted.
 pub(super) fn families(
     reading: &Reading,
     labels: impl Fn(&PortReading) -> Vec<LabelPair>,

@@ -15,7 +15,7 @@ pub(super) fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metr
 pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut label = LabelPair::default();
     label.set_name(name.to_owned());
-    // The format takes control characters as they are, and a terminal that somebody reads it in obeys them.
+    // The format allows control characters, and a terminal that shows it would obey them.
     label.set_value(shown(value.as_bytes()).unwrap_or_else(|| value.to_owned()));
     label
 }

@@ -1,5 +1,5 @@
-//! As much of an HTTP server as Prometheus needs. It answers `GET /metrics`, each connection once, and has no patience:
-//! a client that is slow, sends much, or is one of a crowd, is hung up on.
+//! As much of an HTTP server as Prometheus needs. It answers `GET /metrics`, once per connection, and has no patience:
+//! it hangs up on a client that is slow, sends much, or is one too many.
 
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What a request may take, to be sent and to be answered.
+/// How long it may take to send and answer a request.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a request may be; Prometheus' own has some 300 bytes.
 const LONGEST: usize = 8 * 1024;
 const HEADERS: usize = 64;
-/// How many are talked to at once.
+/// How many clients are served at once.
 const CROWD: usize = 16;
 /// How long the end may take to be noticed.
 const TICK: Duration = Duration::from_millis(50);
@@ -65,13 +65,13 @@ fn listen(listener: &TcpListener, registry: &Registry, stop: &AtomicBool) {
         // Without a thread the connection is closed, as in a crowd.
         let _ = thread::Builder::new().name("metrics client".to_owned()).spawn(move || {
             let _place = place;
-            // What goes wrong with a client is the client's.
+            // A client's errors are its own.
             let _ = serve(stream, &registry);
         });
     }
 }
 
-/// One of those that are talked to.
+/// One of the clients that are served.
 struct Connection {
     busy: Arc<AtomicUsize>,
     number: usize,
@@ -127,7 +127,7 @@ enum Request {
     Bad,
 }
 
-/// Reads the head of a request. Nothing that is asked for has a body.
+/// Reads the head of a request. No valid request has a body.
 fn read_request(stream: &mut TcpStream, deadline: Instant) -> io::Result<Request> {
     let mut bytes = Vec::new();
     let mut part = [0; 1024];
@@ -153,7 +153,7 @@ fn read_request(stream: &mut TcpStream, deadline: Instant) -> io::Result<Request
     }
 }
 
-/// A client that takes a byte at a time gets no further than the deadline.
+/// A client that sends a byte at a time gets no further than the deadline.
 fn write_all(stream: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
     while !bytes.is_empty() {
         stream.set_write_timeout(Some(left(deadline)?))?;

@@ -1,4 +1,4 @@
-//! The pane of destinations: what was decided of what the ports of the table sent.
+//! The pane of destinations: the verdicts on what the listed ports sent.
 
 use super::super::app::App;
 use super::pane;

@@ -11,22 +11,22 @@ const KEYS: &str = "\
 1 to 9         sort by this column
 r              the other way round
 ↑  ↓  j  k     select a port
-PgUp PgDn g G  by pages, to the ends
+PgUp PgDn g G  page by page, to the ends
 Enter          the selected port: policy, violations, pairs
 m              who sends to whom, as a heat map
 v              the latest frames that may not be sent
 d              by destination, with --verdicts
 s              by scope, with --scopes
 l              limits, what was over them, quotas
-/              show ports with this in their names only
-p  Space       pause; what passes is counted on
+/              show only ports whose names contain this
+p  Space       pause; counting goes on
 Esc            close the pane, drop the filter
 q  Ctrl-C      end
 
 \"from namespace\" is what a port receives from the namespace
 behind it (rx of `ip -s link`), \"to namespace\" what it sends
-there (tx). viol: frames from it that it may not send.
-1k is 1000. Bars: bit/s both ways, a reading each.";
+there (tx). viol: violations, frames it may not send.
+1k is 1000. Bars: bit/s both ways, one per reading.";
 
 pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let lines = KEYS.lines().count() as u16 + 2;

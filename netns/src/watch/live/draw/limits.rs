@@ -1,4 +1,4 @@
-//! The pane of limits: what ports had too much of, and what is left of their quotas.
+//! The pane of limits: what was over them, and how much of the quotas is used.
 
 use super::super::app::App;
 use super::pane;
@@ -21,7 +21,7 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Text::from(lines(app, inside)), inside);
 }
 
-/// Of the ports that have limits, in the order of the table.
+/// The ports that have limits, in the table's order.
 fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     let Some(reading) = &app.shown else { return Vec::new() };
     let room = usize::from(area.height).saturating_sub(1);

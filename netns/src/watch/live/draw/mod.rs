@@ -44,7 +44,7 @@ pub(in crate::watch) fn draw(app: &mut App, frame: &mut Frame<'_>) {
     }
 }
 
-/// How many lines the pane gets: half of them, up to 24, or those that the table has no ports for.
+/// How many lines the pane gets: half of them, up to 24, or more if the table does not need them.
 fn pane_height(app: &App, height: u16) -> u16 {
     if app.pane == Pane::None {
         return 0;
@@ -62,7 +62,7 @@ fn pane(frame: &mut Frame<'_>, area: Rect, title: Vec<Span<'static>>) -> Rect {
     inside
 }
 
-/// What it is of, and everything together.
+/// The bridge's name, and the totals.
 fn heading(app: &App) -> Line<'static> {
     let sum = |value: fn(&super::column::TableRow) -> u64| app.rows.iter().map(value).sum::<u64>();
     let packets = sum(|row| row.rates.rx.packets);
@@ -88,7 +88,7 @@ fn heading(app: &App) -> Line<'static> {
     Line::from(spans)
 }
 
-/// The filter that is being written, what the log said last, or the keys.
+/// The filter that is being typed, the last message, or the keys.
 fn foot_line(app: &App, area: Rect) -> Line<'static> {
     if app.mode == ViewMode::Filter {
         return Line::from(format!("/{}█  Enter keeps it, Esc drops it", app.filter));

@@ -65,8 +65,8 @@ fn total(traffic: Traffic) -> String {
     format!("{} packets ({} on a wire), {} bytes", human(packets), human(segments), human(bytes))
 }
 
-/// What its namespace sent and may not, by reason, the most frequent first: over time, where there is a line for each,
-/// otherwise side by side. A quarter of the room that is left is the pairs'.
+/// The violations by reason, the most frequent first: over time if each has a line of its own, otherwise side by side.
+/// A quarter of the room that is left is for the pairs.
 fn reasons(app: &App, row: &TableRow, area: Rect, used: usize) -> Vec<Line<'static>> {
     let port = app.shown.as_ref().and_then(|reading| reading.port(row.info.slot));
     let violations = port.and_then(|port| port.violations);
@@ -87,7 +87,7 @@ fn reasons(app: &App, row: &TableRow, area: Rect, used: usize) -> Vec<Line<'stat
     all.into_iter().map(line).collect()
 }
 
-/// Reasons in lines of several, as many as fit; the last place says how many do not.
+/// Several reasons a line, as many as fit; the last place says how many do not.
 fn side_by_side(app: &App, all: &[(Reason, u64)], lines: usize, width: usize) -> Vec<Line<'static>> {
     const CELL: usize = 33;
     let across = (width.saturating_sub(10) / CELL).max(1);
@@ -102,7 +102,7 @@ fn side_by_side(app: &App, all: &[(Reason, u64)], lines: usize, width: usize) ->
     cells.chunks(across).take(lines).map(line).collect()
 }
 
-/// The pairs that the port is an end of, the busiest first.
+/// The pairs that this port is part of, the busiest first.
 fn busiest(app: &App, row: &TableRow, most: usize) -> Vec<Line<'static>> {
     let Some(reading) = &app.shown else { return Vec::new() };
     let ends = reading.ends();

@@ -1,4 +1,4 @@
-//! The pane of scopes: where what the ports sent went, and where what they received came from.
+//! The pane of scopes: where the ports' frames went, and where they came from.
 
 use super::super::app::App;
 use super::pane;
@@ -24,7 +24,7 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Text::from(lines(app, inside)), inside);
 }
 
-/// The ports in the order of the table; where there is no room for both ways, what they sent.
+/// The ports in the table's order; where there is room for one direction only, what they sent.
 fn lines(app: &App, area: Rect) -> Vec<Line<'static>> {
     let Some(reading) = app.shown.as_ref().filter(|reading| is_counted(reading)) else {
         return vec![Line::styled("not counted: that takes --scopes", app.theme.dim())];

@@ -15,9 +15,9 @@ const NUMBER: usize = 6;
 /// The longest name that a link can have.
 const PORT: usize = 15;
 
-/// So much of who is behind a port is worth more than a number.
+/// This much of the name behind a port is worth more than a number.
 const LABEL: usize = 12;
-/// Columns that go where there is no room for names, the first ones first. Those of bits stay.
+/// Columns that give way to names, the first ones first. Those of bits stay.
 const FIRST_TO_GO: [&[Column]; 3] =
     [&[Column::RxBytes, Column::TxBytes], &[Column::RxPackets, Column::TxPackets], &[Column::Violations]];
 
@@ -104,7 +104,7 @@ fn headings(app: &App, widths: &Widths) -> Line<'static> {
     names.iter().chain(&widths.numbers).map(|&column| heading(column)).collect()
 }
 
-/// `selected` is what the selected line looks like; its sparkline is read more easily without.
+/// `selected` is the style of the selected line; its sparkline is easier to read without it.
 fn line(app: &App, row: &TableRow, widths: &Widths, selected: Style) -> Line<'static> {
     let (port, namespace) = (widths.port, widths.namespace);
     let names = format!(

@@ -1,4 +1,4 @@
-//! The pane of the latest frames that a port sent and may not.
+//! The pane of the latest violations.
 
 use super::super::app::App;
 use super::pane;

@@ -1,4 +1,4 @@
-//! Takes what the program reports of frames that may not be sent, and writes them down if that is asked for.
+//! Collects the violations that the program reports, and writes their frames into a file if asked to.
 
 use super::violation::sender;
 use crate::failure::Failure;
@@ -9,13 +9,13 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Takes them.
-pub(crate) struct Teller {
+/// Collects violations.
+pub(crate) struct Reporter {
     pcap: Option<PcapWriter<BufWriter<File>>>,
 }
 
-impl Teller {
-    /// Begins the file, if there is to be one.
+impl Reporter {
+    /// Begins the file, if there is one.
     pub(crate) fn new(path: Option<&Path>) -> Result<Self, Failure> {
         let begin = |path: &Path| {
             let file = File::create(path).and_then(|file| PcapWriter::new(BufWriter::new(file)));
@@ -24,13 +24,13 @@ impl Teller {
         Ok(Self { pcap: path.map(begin).transpose()? })
     }
 
-    /// What the program has reported since the last call; `port` knows whose slot it is.
-    pub(crate) fn tell<'p>(
+    /// The violations since the last call; `port` knows whose slot it is.
+    pub(crate) fn violations<'p>(
         &mut self,
         monitor: &Monitor,
         port: impl Fn(Slot) -> Option<&'p Arc<PortIdentity>>,
     ) -> Result<Vec<Violation>, Failure> {
-        let mut told = Vec::new();
+        let mut violations = Vec::new();
         let mut written = Ok(());
         monitor.events(|event| {
             let violation = Violation::of(event, event.slot.and_then(&port));
@@ -39,12 +39,12 @@ impl Teller {
                 let comment = format!("{}, from {namespace} by {port}", event.reason);
                 written = pcap.write(event, &comment);
             }
-            told.push(violation);
+            violations.push(violation);
         });
         written
             .and_then(|()| self.pcap.as_mut().map_or(Ok(()), PcapWriter::flush))
             .map_err(|error| unwritten(&error))?;
-        Ok(told)
+        Ok(violations)
     }
 }
 
