@@ -134,13 +134,13 @@ fn pods_of_two_nodes(router: Router) {
             node.attach(false);
         }
         assert_eq!(seen(&nodes), "10.1.1.2".parse::<IpAddr>().expect("an address"));
-        let routes = || nodes[0].run(move |_| ip(&format!("-4 route show proto {}", router.protocol())));
-        let (found, words) = (routes(), " via 192.0.2.2 dev uplink ");
+        let learnt = || nodes[0].run(move |_| ip(&format!("-4 route show proto {}", router.protocol())));
+        let (found, words) = (learnt(), " via 192.0.2.2 dev uplink ");
         assert!(found.starts_with("10.1.2.0/24 ") && found.contains(words), "{found}");
         assert_eq!(found.lines().count(), 1, "{found}");
         let [first, second] = daemons;
         drop(second);
-        eventually("the route is withdrawn", || routes().is_empty());
+        eventually("the route is withdrawn", || learnt().is_empty());
         drop(first);
         for node in &nodes {
             let _ = node.call("DEL", false);
