@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),
     ("timeout", "coreutils"),
+    ("chown", "coreutils"),
     ("busybox", "busybox-static"),
     ("crun", "crun"),
     ("runc", "runc"),
@@ -32,6 +33,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ctr", "containerd"),
     ("bwrap", "bubblewrap"),
     ("bird", "bird2"),
+    ("zebra", "frr"),
+    ("bgpd", "frr"),
     ("newuidmap", "uidmap"),
     ("lxc-execute", "lxc"),
     ("iptables-legacy", "iptables"),
@@ -47,8 +50,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("systemd-analyze", "systemd"),
 ];
-/// Debian's `PATH` of root; a user's lacks `sbin`.
-const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// Debian's `PATH` of root; a user's lacks `sbin`. FRR's daemons are in a folder of their own.
+const FOLDERS: [&str; 5] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib/frr"];
 
 /// One of the tools. Where it is missing the test is skipped, with the name of the package to install.
 ///

@@ -4,6 +4,7 @@
 
 mod containerd;
 mod cri;
+mod daemons;
 mod image;
 mod installed;
 mod netavark;

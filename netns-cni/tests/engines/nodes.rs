@@ -1,19 +1,19 @@
-//! Two nodes of a cluster: hosts with a network of pods each, and a routing daemon (BIRD) on each, by which the other learns
-//! where they are. Nothing of ours knows of other nodes.
+//! Two nodes of a cluster: hosts with a network of pods each, and a routing daemon (BIRD, FRR) on each, by which the other
+//! learns where they are. Nothing of ours knows of other nodes.
 
+use crate::daemons::{Router, RoutingDaemons};
 use crate::network::{assert_nothing_but, in_host};
 use netns_core::veth::{self, Veth};
 use netns_core::{IfName, Namespace};
 use serde_json::{Value, json};
-use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tests::{Host, eventually, ip, oracle, until};
+use tests::{Host, eventually, ip, until};
 
 type Job = Box<dyn FnOnce(&Host) + Send>;
 
@@ -43,30 +43,15 @@ impl Node {
         answered.recv().expect("an answer")
     }
 
-    /// Its address towards the other, its uplink's configuration, and its routing daemon. Routes are exchanged by BGP: each node's
-    /// bridge of pods for the other's kernel.
-    fn connect(&self) -> Daemon {
+    /// Its address towards the other, and its routing daemon. Routes are exchanged by BGP: each node's bridge of pods for the
+    /// other's kernel.
+    fn connect(&self, router: Router) -> RoutingDaemons {
         let number = self.number;
         let (own, other) = (format!("192.0.2.{number}"), format!("192.0.2.{}", 3 - number));
         self.run(move |_| {
             ip(&format!("addr add {own}/24 dev uplink"));
             ip("link set uplink up");
-            let config = format!(
-                "log stderr all; router id {own};
-                 protocol device {{ scan time 1; }}
-                 protocol direct {{ ipv4; interface \"cni0\"; }}
-                 protocol kernel {{ ipv4 {{ export where source = RTS_BGP; }}; }}
-                 protocol bgp {{
-                   local {own} as 64512; neighbor {other} as 64512; direct; connect delay time 1; connect retry time 1;
-                   ipv4 {{ import all; export where source = RTS_DEVICE; next hop self; }};
-                 }}\n"
-            );
-            fs::write("/run/bird.conf", config).expect("a file");
-            let mut command = oracle("setpriv");
-            command.args(["--pdeathsig", "KILL"]).arg(oracle("bird").get_program());
-            command.args(["-f", "-c", "/run/bird.conf", "-s", "/run/bird.ctl"]);
-            let log = fs::File::create("/run/bird.log").expect("a log");
-            Daemon(command.stdin(Stdio::null()).stderr(log).spawn().expect("it starts"))
+            router.start(&own, &other)
         })
     }
 
@@ -111,17 +96,7 @@ impl Drop for Node {
     }
 }
 
-/// It goes when this is dropped, or its host.
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn connected() -> ([Node; 2], [Daemon; 2]) {
+fn connected(router: Router) -> ([Node; 2], [RoutingDaemons; 2]) {
     let nodes = [1, 2].map(Node::start);
     let second = nodes[1].run(|host| host.namespace().try_clone().expect("a descriptor"));
     nodes[0].run(move |host| {
@@ -129,7 +104,7 @@ fn connected() -> ([Node; 2], [Daemon; 2]) {
         let pair = Veth { peer_namespace: Some(second.as_fd()), ..Veth::new(name, name) };
         veth::create(&mut host.socket(), &pair).expect("a pair");
     });
-    let daemons = nodes.each_ref().map(Node::connect);
+    let daemons = nodes.each_ref().map(|node| node.connect(router));
     (nodes, daemons)
 }
 
@@ -149,26 +124,23 @@ fn seen(nodes: &[Node; 2]) -> IpAddr {
     listener.accept().expect("a connection").1.ip()
 }
 
-/// The routes that a node has by its daemon.
-fn routes(node: &Node) -> String {
-    node.run(|_| ip("-4 route show proto bird").trim_end().to_owned())
-}
-
 /// Pods of different nodes reach each other under their own addresses; a node that fails is forgotten.
-#[test]
-fn pods_of_two_nodes() {
+fn pods_of_two_nodes(router: Router) {
     // It skips where something is missing; nodes cannot.
     in_host(|_| {
-        let _ = (oracle("bird"), oracle("setpriv"));
-        let (nodes, daemons) = connected();
+        router.look_for();
+        let (nodes, daemons) = connected(router);
         for node in &nodes {
             node.attach(false);
         }
         assert_eq!(seen(&nodes), "10.1.1.2".parse::<IpAddr>().expect("an address"));
-        assert_eq!(routes(&nodes[0]), "10.1.2.0/24 via 192.0.2.2 dev uplink metric 32");
+        let learnt = || nodes[0].run(move |_| ip(&format!("-4 route show proto {}", router.protocol())));
+        let (found, words) = (learnt(), " via 192.0.2.2 dev uplink ");
+        assert!(found.starts_with("10.1.2.0/24 ") && found.contains(words), "{found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
         let [first, second] = daemons;
         drop(second);
-        eventually("the route is withdrawn", || routes(&nodes[0]).is_empty());
+        eventually("the route is withdrawn", || learnt().is_empty());
         drop(first);
         for node in &nodes {
             let _ = node.call("DEL", false);
@@ -181,12 +153,22 @@ fn pods_of_two_nodes() {
     });
 }
 
+#[test]
+fn pods_of_two_nodes_by_bird() {
+    pods_of_two_nodes(Router::Bird);
+}
+
+#[test]
+fn pods_of_two_nodes_by_frr() {
+    pods_of_two_nodes(Router::Frr);
+}
+
 /// With masquerading they see the node: what goes to another node leaves the host as what goes anywhere.
 #[test]
 fn masqueraded_pods_of_two_nodes() {
     in_host(|_| {
-        let _ = (oracle("bird"), oracle("setpriv"));
-        let (nodes, _daemons) = connected();
+        Router::Bird.look_for();
+        let (nodes, _daemons) = connected(Router::Bird);
         for node in &nodes {
             node.attach(true);
         }
