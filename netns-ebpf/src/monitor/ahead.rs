@@ -96,9 +96,15 @@ impl Monitor {
             let Some(ours) = filters.iter().position(is_ours) else { return Ok(Standing::Missing) };
             // They are listed as they run: by priority, and of one priority the latest first (`cls_bpf_change` in
             // <https://github.com/torvalds/linux/blob/v6.18/net/sched/cls_bpf.c>).
-            ahead.extend(filters[..ours].iter().map(|other| Ahead::filter(other, direction)));
+            let before = filters[..ours].iter().filter(|other| !self.is_beside(other));
+            ahead.extend(before.map(|other| Ahead::filter(other, direction)));
         }
         Ok(Standing::There(ahead))
+    }
+
+    /// Whether a filter is one of others that hides nothing: [`MonitorOptions::beside`](super::MonitorOptions::beside).
+    pub(super) fn is_beside(&self, filter: &FilterInfo) -> bool {
+        filter.program_id.is_some_and(|program| self.beside.as_flattened().contains(&program))
     }
 
     /// What is attached by TCX to a port of the thread's namespace, but for programs of ours; `None` if the kernel has no TCX,

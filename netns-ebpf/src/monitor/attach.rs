@@ -187,7 +187,7 @@ impl Monitor {
             let theirs = others.iter().position(|filter| self.is_of_predecessor(filter, direction));
             let free = theirs.map_or_else(|| lowest_free(&others), |theirs| others[theirs].priority);
             let is_before = |(place, other): (usize, &FilterInfo)| {
-                theirs.map_or(other.priority < free, |theirs| place < theirs)
+                !self.is_beside(other) && theirs.map_or(other.priority < free, |theirs| place < theirs)
             };
             let before: Vec<_> = others.iter().enumerate().filter(|&other| is_before(other)).collect();
             if !before.is_empty() {

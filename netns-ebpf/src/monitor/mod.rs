@@ -148,6 +148,10 @@ pub struct MonitorOptions {
     /// Programs whose place these are to take at the ports that have them, so that each frame is judged by those or by
     /// these; by default none. It takes [`Self::barrier`], and [`JournalFile::take_over`].
     pub predecessors: Predecessors,
+    /// Programs of this crate that others have on the same ports ([`Monitor::program_ids`]), as those of a topology that is up; by
+    /// default none. They drop frames or pass them on, and decide on none, so what runs behind them is not hidden from: they
+    /// are not [`Ahead`].
+    pub beside: Vec<[u32; 2]>,
 }
 
 impl Default for MonitorOptions {
@@ -163,6 +167,7 @@ impl Default for MonitorOptions {
             tcx: false,
             barrier: false,
             predecessors,
+            beside: Vec::new(),
         }
     }
 }
@@ -238,6 +243,8 @@ pub struct Monitor {
     log: LogReader,
     /// The programs whose place ours take, where they are.
     predecessors: Vec<[u32; 2]>,
+    /// Those of others that hide nothing.
+    beside: Vec<[u32; 2]>,
 }
 
 /// The slots, and the kernel's map from ports to them. They change together.
@@ -287,6 +294,7 @@ impl Monitor {
         let loaded = netns_core::without_signals(|| load::load(options, stamp));
         let mut monitor = loaded.and_then(Self::assemble).map_err(refusal::without_descriptors)?;
         monitor.validation.set_stamp(stamp);
+        monitor.beside.clone_from(&options.beside);
         if before.is_some() {
             monitor.predecessors.clone_from(&options.predecessors.programs);
             monitor.reserve_slots(&options.predecessors.programs);

@@ -145,6 +145,7 @@ impl Monitor {
             events: EventReader::new(maps.take(layout::EVENTS)?)?,
             log,
             predecessors: Vec::new(),
+            beside: Vec::new(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod judge;
+mod labs;
 mod shown;
 
 use crate::cli::{ObserveArguments, Unmatched};
@@ -15,6 +16,7 @@ use crate::require;
 use crate::signals::Stop;
 use crate::watch::metrics::Metrics;
 use crate::watch::{self, Losses, Reporter, Source};
+use labs::LabPrograms;
 use netns_core::bridge::MAX_PORTS;
 use netns_core::link::{self, Link};
 use netns_core::{IfName, Namespace, RouteSocket};
@@ -57,8 +59,9 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
     // If there is none to try the program in, each port reports that.
     let mut probe = Namespace::anonymous().and_then(|namespace| RouteSocket::open_in(&namespace)).ok();
     let enforces = judge::enforces(policies.as_ref(), judge::unmatched(arguments));
+    let labs = LabPrograms::find(&mut socket, &found)?;
     if enforces {
-        refuse_held(&mut socket, &found)?;
+        refuse_held(&mut socket, &found, labs.enforcing)?;
     }
     let barrier = enforces && counting::can_bar(probe.as_ref());
     let predecessors = if barrier {
@@ -77,6 +80,7 @@ pub(crate) fn observe(arguments: &ObserveArguments) -> Result<ExitCode, Failure>
         verdicts,
         barrier,
         predecessors,
+        beside: labs.programs,
         ..MonitorOptions::default()
     };
     let counting = Counting::decide(&options, needs_program(arguments), probe.as_mut())?;
@@ -131,12 +135,13 @@ fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
 }
 
 /// Two programs that enforce would mark the same frames, and each one's barrier would drop what the other has marked.
-fn refuse_held(socket: &mut RouteSocket, bridge: &Link) -> Result<(), Failure> {
-    let holders = HeldMonitor::holders(socket, bridge.index)?;
+fn refuse_held(socket: &mut RouteSocket, bridge: &Link, labs: Vec<String>) -> Result<(), Failure> {
+    let mut holders = labs;
+    holders.extend(HeldMonitor::holders(socket, bridge.index)?);
     if holders.is_empty() {
         return Ok(());
     }
-    let (bridge, holders) = (bridge.name, Vec::from_iter(holders).join(", "));
+    let (bridge, holders) = (bridge.name, holders.join(", "));
     Err(Failure::usage(format!(
         "{bridge} is guarded by {holders}, which enforces by itself: it can be observed alone"
     )))

@@ -4,7 +4,7 @@ use crate::topology::{edit, fine};
 use crate::watched::Watched;
 use crate::{done, state_of_the_host, xtask};
 use std::path::Path;
-use tests::{in_host, ip, ip_json, only};
+use tests::{in_host, ip, ip_json, only, oracle, run};
 
 const LAB: &str = r#"
 [bridge.br0]
@@ -69,6 +69,60 @@ fn a_reload_leaves_what_the_observers_barrier_needs() {
         edit(file, ", port = { isolated = true }", "");
         fine("up", file);
         assert_eq!(state_of_the_host(), before);
+        fine("down", file);
+    });
+}
+
+/// The first line of an enforcement that is lost, or the end.
+fn what_is_lost(observe: &mut Watched) -> Option<serde_json::Value> {
+    let mut readings = 0;
+    let line = observe.line("readings", |line| {
+        readings += usize::from(line["type"] == "counters");
+        // Programs of TCX are looked for each second.
+        line["type"] == "enforcement" || readings == 15
+    });
+    (line["type"] == "enforcement").then_some(line)
+}
+
+#[test]
+fn what_a_lab_enforces_by_itself_is_observed_and_not_reported_as_lost() {
+    in_host(|_| {
+        let file = Path::new("/run/lab.toml");
+        std::fs::write(file, LAB.replace("\"] }", "\"], policy = \"enforce\" }")).unwrap();
+        std::fs::write("/run/ports.toml", PORTS).unwrap();
+        fine("up", file);
+        let before = state_of_the_host();
+        for options in ["", "--policy /run/ports.toml"] {
+            let mut observe = Watched::start(&format!("observe br0 {options} --json --interval 0.1"));
+            assert_eq!(what_is_lost(&mut observe), None, "{options}");
+            assert_eq!(done(xtask("diff").arg(file)).out, "");
+            // What comes before both of them is.
+            if options.is_empty() {
+                let mut add = oracle("tc");
+                add.args(
+                    "filter add dev a-eth0 ingress pref 1 handle 2 protocol all bpf da bytecode".split(' '),
+                );
+                let _ = run(add.arg("1,6 0 0 4294967295"));
+                assert!(what_is_lost(&mut observe).is_some());
+                tests::tc("filter del dev a-eth0 ingress pref 1 handle 2 bpf");
+            }
+            let end = observe.end("INT");
+            assert_eq!(end.code, Some(0), "{}", end.err);
+        }
+        let both = done(&mut xtask("observe br0 --policy /run/ports.toml --enforce --once"));
+        let why =
+            "br0 is guarded by the lab /run/lab.toml, which enforces by itself: it can be observed alone";
+        assert!(both.code == Some(1) && both.err.contains(why), "{}", both.err);
+        assert_eq!(state_of_the_host(), before);
+        // Where the lab only observes, somebody else may enforce.
+        edit(file, "\"10.1.1.1/24\"], policy = \"enforce\"", "\"10.1.1.1/24\"], policy = \"observe\"");
+        edit(file, "\"10.1.1.2/24\"], policy = \"enforce\"", "\"10.1.1.2/24\"], policy = \"observe\"");
+        fine("up", file);
+        let mut observe =
+            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        assert_eq!(what_is_lost(&mut observe), None);
+        let end = observe.end("INT");
+        assert_eq!(end.code, Some(0), "{}", end.err);
         fine("down", file);
     });
 }

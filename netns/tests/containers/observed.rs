@@ -1,9 +1,9 @@
 //! Containers of podman on bridges, as `netns observe` names them.
 
-use crate::world::{Cgroups, PREPARE, World, unique};
+use crate::world::{Cgroups, World, contained, unique};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use tests::{in_host, oracle};
 
 /// Two containers: one on a bridge that podman and the CNI plugins make, in a namespace of a random name; one with a cable
@@ -40,18 +40,8 @@ fn containers_are_observed_by_name() {
             tests::skip("/usr/lib/cni/bridge missing; run: apt-get install containernetworking-plugins");
         }
         let _world = World::new(0);
-        let mut command: Command = oracle("timeout");
-        command.args(["-k", "5", "300"]).arg(oracle("unshare").get_program());
-        command.args([
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount",
-            "--mount-proc",
-            "--propagation",
-            "private",
-        ]);
-        command.args(["/bin/sh", "-c", PREPARE, "sh", "bash", "-c", SCRIPT]);
+        let mut command = contained("300");
+        command.args(["bash", "-c", SCRIPT]);
         command.env("NETNS", env!("CARGO_BIN_EXE_netns")).env("GROUP", unique());
         let Output { status, stdout, stderr } = command.output().expect("timeout starts");
         let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&stderr));

@@ -14,12 +14,22 @@ const APPLETS: [&str; 8] = ["sh", "ip", "cut", "ls", "cat", "timeout", "sleep", 
 /// Runs its arguments among private mounts of all that an engine writes to outside of the folders that it is given:
 /// locks in `/dev/shm`, temporary files. crun refuses to run on the two generations of cgroups at once, so where there
 /// are both it sees the second only.
-pub(crate) const PREPARE: &str = r#"set -e
+const PREPARE: &str = r#"set -e
 for folder in /dev/shm /tmp /var/tmp /var/lib; do mount -t tmpfs -o mode=1777 engine $folder; done
 mkdir /tmp/engine
 mount --bind /run/engine /tmp/engine
 [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec "$@""#;
+
+/// A command that runs its further arguments among those mounts, in a PID namespace and for so many seconds at most: whatever
+/// happens, nothing of it outlives the call.
+pub(crate) fn contained(seconds: &str) -> Command {
+    let mut command = oracle("timeout");
+    command.args(["-k", "5", seconds]).arg(oracle("unshare").get_program());
+    command.args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--propagation", "private"]);
+    command.args(["/bin/sh", "-c", PREPARE, "sh"]);
+    command
+}
 
 /// What the script can try, by its names.
 const NAMES: [&str; 7] = ["run", "enforce", "up", "observe", "netns", "create", "load"];
@@ -112,19 +122,8 @@ impl World {
         for entry in fs::read_dir(&out).unwrap() {
             fs::remove_file(entry.unwrap().path()).unwrap();
         }
-        let mut command = oracle("timeout");
-        command.args(["-k", "5", "500"]).arg(oracle("unshare").get_program());
-        command.args([
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount",
-            "--mount-proc",
-            "--propagation",
-            "private",
-        ]);
-        command.args(["/bin/sh", "-c", PREPARE, "sh"]).args(words);
-        let Output { status, stdout, stderr } = command.output().expect("timeout starts");
+        let Output { status, stdout, stderr } =
+            contained("500").args(words).output().expect("timeout starts");
         self.log = format!("{words:?}: {status}\n");
         for text in [stdout, stderr] {
             let _ = writeln!(self.log, "{}", String::from_utf8_lossy(&text));

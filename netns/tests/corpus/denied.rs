@@ -173,7 +173,7 @@ struct Outside {
     /// Whose frames the provider gets.
     uplink: [u8; 6],
     /// What has arrived there, and at the service.
-    outside: Vec<Vec<u8>>,
+    at_provider: Vec<Vec<u8>>,
     at_service: Vec<Vec<u8>>,
 }
 
@@ -198,7 +198,7 @@ impl Outside {
             provider: Receiver::open_in("provider"),
             service,
             uplink,
-            outside: Vec::new(),
+            at_provider: Vec::new(),
             at_service: Vec::new(),
         }
     }
@@ -211,8 +211,8 @@ impl Outside {
         }
         // Errors of the provider quote what it was sent.
         let heard = self.provider.all().into_iter();
-        self.outside.extend(heard.filter(|frame| frame.get(6..12) == Some(&self.uplink)));
-        let there = if way.at_host { &self.at_service } else { &self.outside };
+        self.at_provider.extend(heard.filter(|frame| frame.get(6..12) == Some(&self.uplink)));
+        let there = if way.at_host { &self.at_service } else { &self.at_provider };
         there.iter().filter(|packet| packet.ends_with(mark.as_bytes())).count()
     }
 
