@@ -225,9 +225,16 @@ fn slots_are_given_once() {
             for name in &names {
                 scope.spawn(move || {
                     let netns = format!("/run/netns/{name}");
-                    runtime
-                        .add(crate::Attachment { container: name, netns: &netns, interface: "eth0" })
-                        .fine();
+                    let one = crate::Attachment { container: name, netns: &netns, interface: "eth0" };
+                    let mut answer = runtime.add(one);
+                    // Emulated, the first one may load the program for longer than the others wait.
+                    for _ in 0..5 {
+                        if answer.out["code"] != 11 {
+                            break;
+                        }
+                        answer = runtime.add(one);
+                    }
+                    answer.fine();
                 });
             }
         });
