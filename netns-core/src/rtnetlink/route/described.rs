@@ -162,13 +162,16 @@ mod tests {
 
     #[test]
     fn hops_that_are_cut_off_end_the_list() {
-        let one = [8, 0, 4, 9, 7, 0, 0, 0];
+        let hop = |length: u16, flags: u8, hops: u8, index: u32| {
+            [&length.to_ne_bytes()[..], &[flags, hops], &index.to_ne_bytes()].concat()
+        };
+        let one = hop(8, 4, 9, 7);
         for (bytes, count) in [
             (&one[..], 1),
             (&one[..7], 0),
-            (&[one, [9, 0, 0, 0, 1, 0, 0, 0]].concat(), 1),
-            (&[one, one].concat(), 2),
-            (&[4, 0, 0, 0, 1, 0, 0, 0], 0),
+            (&[&*one, &hop(9, 0, 0, 1)].concat(), 1),
+            (&[&*one, &*one].concat(), 2),
+            (&hop(4, 0, 0, 1), 0),
         ] {
             let hops = next_hops(bytes);
             assert_eq!(hops.len(), count, "{bytes:?}");
