@@ -7,6 +7,9 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 unset CI # A test that lacks something of an older kernel skips here; where nothing may be missing is the machine itself.
 release=$(uname -r)
 ip link set lo up
+# As systemd's package has it, which is not in every root: a module makes no link of its own when a test loads it.
+mkdir -p /etc/modprobe.d
+printf 'options %s\n' 'bonding max_bonds=0' 'dummy numdummies=0' >/etc/modprobe.d/vm-test.conf
 # There is no udev, which would make its device file.
 modprobe -q tun
 # The folder of named namespaces stays a mount once anybody made one; what a step leaves beside it is to be seen.
