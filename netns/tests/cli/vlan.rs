@@ -168,8 +168,9 @@ fn tags_pass_where_the_policy_permits_them_and_what_they_carry_is_judged() {
         ];
         let arrived = || sent.map(|(from, tags, address)| arrives(from, tags, address));
         assert_eq!(arrived(), [10, 10, 10, 10, 10, 0], "VLAN 1 is not ns2's");
-        let mut observe =
-            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        let mut observe = Watched::start(
+            "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1",
+        );
         observe.line("counters", |line| line["type"] == "counters");
         assert_eq!(arrived(), [10, 0, 0, 10, 0, 0]);
         // A tag that the sender leaves to its link is one as well.
