@@ -2,8 +2,10 @@
 
 use crate::{name, net};
 use netns_core::events::Events;
+use netns_core::link::{self, OperationalState};
 use netns_core::network::{Network, NetworkOptions};
-use netns_core::{Namespace, Watch};
+use netns_core::{Namespace, RouteSocket, Watch};
+use netns_ebpf::attack::FrameSocket;
 use std::time::{Duration, Instant};
 use tests::{in_host, interrupted, ip};
 
@@ -32,6 +34,24 @@ fn signals_do_not_prolong_a_wait_for_events() {
     in_host(|host| {
         let mut events = Events::open_in(host.namespace()).unwrap();
         ends_in_time(|| assert_eq!(events.next(LIMIT).unwrap(), None));
+    });
+}
+
+#[test]
+fn signals_do_not_prolong_a_wait_for_a_link() {
+    in_host(|host| {
+        ip("link add br0 type bridge");
+        let mut socket = RouteSocket::open_in(host.namespace()).unwrap();
+        ends_in_time(|| assert!(link::wait_up(&mut socket, name("br0"), LIMIT).is_err()));
+    });
+}
+
+#[test]
+fn signals_do_not_prolong_a_wait_for_a_frame() {
+    in_host(|_| {
+        ip("link set lo up");
+        let socket = FrameSocket::open(1).unwrap();
+        ends_in_time(|| assert_eq!(socket.receive(LIMIT).unwrap(), None));
     });
 }
 
@@ -65,6 +85,19 @@ fn waits_may_be_of_any_length() {
             let mut events = Events::open_in(host.namespace()).unwrap();
             ip("link add br0 type bridge");
             assert!(events.next(forever).unwrap().is_some());
+
+            // The bridge is up when a port of it is.
+            ip("link add v1 type veth peer name v2");
+            ip("link set v1 up master br0");
+            ip("link set br0 up");
+            let mut socket = RouteSocket::open_in(host.namespace()).unwrap();
+            let up = std::thread::scope(|scope| {
+                let up = scope.spawn(|| link::wait_up(&mut socket, name("br0"), forever));
+                ip("link set v2 up");
+                up.join().unwrap()
+            });
+            assert_eq!(up.unwrap().state, OperationalState::Up);
+            ip("link delete v1");
             ip("link delete br0");
 
             let mut watch = Watch::open().unwrap();

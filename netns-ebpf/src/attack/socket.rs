@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netns_core::tap::Tap;
 
@@ -95,19 +95,15 @@ impl FrameSocket {
         if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// The next frame, waited for no longer than `limit`; `None` if none came. A VLAN tag is not in it any more.
+    /// The next frame, waited for no longer than `limit`, whatever signals arrive meanwhile; `None` if none came. A VLAN tag
+    /// is not in it any more.
     ///
     /// # Errors
     /// The kernel's.
     pub fn receive(&self, limit: Duration) -> io::Result<Option<Vec<u8>>> {
-        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the pointer is to one `pollfd`, which outlives the call.
-        match unsafe { libc::poll(&raw mut poll, 1, millis) } {
-            ..0 => return Err(io::Error::last_os_error()),
-            // A TAP's descriptor would wait.
-            0 => return Ok(None),
-            _ => {}
+        // A TAP's descriptor would wait.
+        if !self.wait(limit)? {
+            return Ok(None);
         }
         let mut frame = vec![0_u8; 65_536];
         // SAFETY: pointer and length are those of `frame`, which outlives the call.
@@ -121,6 +117,24 @@ impl FrameSocket {
                 error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 error => Err(error),
             },
+        }
+    }
+    /// Whether there is something to read within `limit`. A signal interrupts `poll`, which goes on with what is left.
+    fn wait(&self, limit: Duration) -> io::Result<bool> {
+        let begun = Instant::now();
+        loop {
+            let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let left = limit.saturating_sub(begun.elapsed());
+            // Not less than `limit` in all.
+            let millis = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+            // SAFETY: the pointer is to one `pollfd`, which outlives the call.
+            match unsafe { libc::poll(&raw mut poll, 1, millis) } {
+                ..0 => match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => {}
+                    error => return Err(error),
+                },
+                ready => return Ok(ready > 0),
+            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::description::{Link, LinkId, OperationalState, get};
 use crate::error::{Cause, Operation};
 use crate::events::Events;
+use crate::sys::deadline::Deadline;
 use crate::{Error, Result, RouteSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Waits until a link carries packets ([`OperationalState::Up`]), and describes it then.
 ///
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 /// ```
 pub fn wait_up(socket: &mut RouteSocket, link: impl Into<LinkId>, limit: Duration) -> Result<Link> {
     let link = link.into();
-    let deadline = Instant::now() + limit;
+    let mut deadline = Deadline::new(limit);
     let first = get(socket, link)?;
     if first.state == OperationalState::Up {
         return Ok(first);
@@ -46,7 +47,7 @@ pub fn wait_up(socket: &mut RouteSocket, link: impl Into<LinkId>, limit: Duratio
         if now.state == OperationalState::Up {
             return Ok(now);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.left();
         if left.is_zero() {
             return Err(Error::new(Operation::WaitForLink, now.name.to_string(), Cause::TimedOut(limit)));
         }
