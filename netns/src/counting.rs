@@ -78,9 +78,9 @@ pub(crate) fn can_bar(probe: Option<&RouteSocket>) -> bool {
 fn try_on_port(monitor: &Monitor, socket: &mut RouteSocket) -> Result<(), String> {
     const LO: u32 = 1;
     let missing = |what: &'static str| {
-        move |error: netns_core::Error| match error.missing_capability() {
-            Some(_) => error.to_string(),
-            None => format!("this kernel has no {what}: {error}"),
+        move |error: netns_core::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::Unsupported => format!("this kernel has no {what}: {error}"),
+            _ => error.to_string(),
         }
     };
     tc::add_clsact(socket, LO).map_err(missing("clsact qdisc (CONFIG_NET_SCH_INGRESS)"))?;

@@ -30,7 +30,7 @@ pub(crate) fn takes(command: &str, missing: &[&str]) -> String {
 /// Why a user namespace does not help a process that lacks the rights.
 pub(crate) fn no_user_namespace(error: &netns_core::Error) -> String {
     let why = match error.kind() {
-        ErrorKind::Exhausted => ": the limit user.max_user_namespaces is reached",
+        ErrorKind::Exhausted => ": the limit user.max_user_namespaces or user.max_net_namespaces is reached",
         _ => "",
     };
     format!("a user namespace, which would do too, cannot be made: {error}{why}")

@@ -159,6 +159,26 @@ fn file_descriptors_that_ran_out_are_no_refusal() {
     });
 }
 
+/// The kernel's configuration is blamed only where the kernel does not know what it is asked for.
+#[test]
+fn a_kernel_without_room_is_not_called_one_without_the_feature() {
+    in_host(|_| {
+        let mut failures = 0;
+        // The first requests try in a throw-away namespace what there is: a bridge, a veth pair, clsact, a filter, nftables.
+        let injected = (1..=8).flat_map(|nth| [("sendto", "ENOBUFS", nth), ("sendto", "ENOMEM", nth)]);
+        for (call, error, nth) in injected.chain([("unshare", "ENOSPC", 1), ("unshare", "ENOMEM", 1)]) {
+            let mut strace = oracle("strace");
+            strace.args(["-qqq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+            strace.arg(format!("inject={call}:error={error}:when={nth}"));
+            strace.args([xtask("").get_program()]).args(["run", "--isolated", "--duration", "0.1", "--json"]);
+            let run = done(strace.stdin(Stdio::null()));
+            assert!(!run.err.contains("this kernel has no"), "{error} of {call} {nth}: {}", run.err);
+            failures += usize::from(run.code != Some(0));
+        }
+        assert!(failures > 3, "{failures}");
+    });
+}
+
 #[test]
 fn what_takes_the_program_is_refused_with_it() {
     in_host(|_| {

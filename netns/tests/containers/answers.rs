@@ -101,7 +101,7 @@ pub(crate) const RUN_WITHOUT_USER_NAMESPACES: Answer = (
     1,
     "error: this takes CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN; run it as root: sudo -E env \"PATH=$PATH\" netns \
      run; a user namespace, which would do too, cannot be made: create user namespace: unshare: No space left on device \
-     (os error 28): the limit user.max_user_namespaces is reached",
+     (os error 28): the limit user.max_user_namespaces or user.max_net_namespaces is reached",
 );
 /// `up` and `netns add` by the root of a user namespace in somebody else's network namespace.
 pub(crate) const UP_IN_FOREIGN_NETWORK: Answer = (
