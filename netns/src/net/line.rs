@@ -80,18 +80,24 @@ impl WordLine {
         }
     }
 
-    /// Parses the rest by a table.
-    pub(super) fn phrases<A: Copy>(&mut self, table: &[Keyword<A>]) -> Result<Vec<Phrase<A>>, Failure> {
+    /// Parses the rest by a table. What two words mean, such as `dev NAME` and a bare `NAME`, is said once.
+    pub(super) fn phrases<A: Copy + PartialEq>(
+        &mut self,
+        table: &[Keyword<A>],
+    ) -> Result<Vec<Phrase<A>>, Failure> {
         let mut phrases: Vec<Phrase<A>> = Vec::new();
         while let Some(word) = self.next()? {
             let phrase = self.phrase(table, word)?;
-            let is_single = table.iter().any(|row| row.name == phrase.name && row.takes != Takes::Values);
-            if is_single && phrases.iter().any(|other| other.name == phrase.name) {
+            let takes = |takes| table.iter().any(|row| row.name == phrase.name && row.takes == takes);
+            let is_again = |other: &Phrase<A>| {
+                other.name == phrase.name || !takes(Takes::Nothing) && other.act == phrase.act
+            };
+            if !takes(Takes::Values) && phrases.iter().any(is_again) {
                 let name = if phrase.name.is_empty() { phrase.value() } else { phrase.name };
                 let hint = phrases.iter().map(Phrase::hint).find(|hint| !hint.is_empty()).unwrap_or_default();
                 return Err(Failure::Usage(format!("`{}`: {name:?} is one too many{hint}", self.about)));
             }
-            let is_last = table.iter().any(|row| row.name == phrase.name && row.takes == Takes::Rest);
+            let is_last = takes(Takes::Rest);
             phrases.push(phrase);
             if is_last {
                 break;
