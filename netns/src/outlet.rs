@@ -39,9 +39,11 @@ struct Queue {
     bytes: Vec<u8>,
     /// Whether the thread is writing what it took.
     is_writing: bool,
+    /// Whether the thread has ended, because it cannot write any more.
+    is_over: bool,
     /// How many lines were left out since the last query.
     left_out: u64,
-    /// Why nothing can be written any more.
+    /// Why it ended, until that is reported.
     error: Option<io::Error>,
     is_closed: bool,
 }
@@ -72,6 +74,8 @@ impl SharedOutlet {
             self.changed.notify_all();
             if let Err(error) = outcome {
                 queue.error = Some(error);
+                queue.is_over = true;
+                queue.bytes = Vec::new();
                 return;
             }
         }
@@ -104,7 +108,7 @@ impl Outlet {
         self.flush()?;
         let mut deadline = None;
         let mut queue = self.shared.lock();
-        while queue.error.is_none() && (queue.is_writing || !queue.bytes.is_empty()) {
+        while !queue.is_over && (queue.is_writing || !queue.bytes.is_empty()) {
             if is_stopped() && Instant::now() >= *deadline.get_or_insert_with(|| Instant::now() + GRACE) {
                 break;
             }
@@ -120,14 +124,16 @@ impl Write for Outlet {
         Ok(bytes.len())
     }
 
-    /// Hands over what was written since the last time, all of it or nothing.
+    /// Hands over what was written since the last time, all of it or nothing. An error of the thread is returned once, and
+    /// what is written after it is dropped.
     fn flush(&mut self) -> io::Result<()> {
         if let Some(text) = shown(&self.line) {
             self.line = text.into_bytes();
         }
         let mut queue = self.shared.lock();
-        if let Some(error) = queue.error.take() {
-            return Err(error);
+        if queue.is_over {
+            self.line.clear();
+            return queue.error.take().map_or(Ok(()), Err);
         }
         if queue.bytes.len() + self.line.len() > LIMIT && !queue.bytes.is_empty() {
             queue.left_out += self.line.split_inclusive(|&byte| byte == b'\n').count() as u64;
@@ -218,5 +224,21 @@ mod tests {
         outlet.write_all(b"x\n").unwrap();
         let error = outlet.finish(|| false).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn after_the_error_nothing_waits_for_a_thread_that_ended() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut outlet = Outlet::new(&writer).unwrap();
+        let error = loop {
+            outlet.write_all(b"x\n").unwrap();
+            if let Err(error) = outlet.flush() {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        outlet.write_all(b"y\n").unwrap();
+        outlet.finish(|| false).unwrap();
     }
 }
