@@ -17,6 +17,8 @@ const ECHO_V4: (u8, u8) = (8, 0);
 const ECHO_V6: (u8, u8) = (128, 129);
 /// Type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
+/// How long a request to stop may go unnoticed.
+const TICK: Duration = Duration::from_millis(50);
 /// A number that only we know, so that answers to somebody else's echo requests are not taken for ours.
 const NONCE: usize = 8;
 /// The largest payload that fits in an IPv4 packet.
@@ -113,20 +115,23 @@ impl PingReport {
 /// ```
 pub fn ping(namespace: &Namespace, request: &Ping) -> Result<PingReport> {
     let mut outcomes = Vec::new();
-    ping_each(namespace, request, |outcome| {
+    let report = |outcome| {
         outcomes.push(outcome);
         ControlFlow::Continue(())
-    })?;
+    };
+    ping_each(namespace, request, || false, report)?;
     Ok(PingReport { outcomes })
 }
 
-/// As [`ping`], and reports what becomes of each request as soon as it is known. It ends early if `report` says so.
+/// As [`ping`], and reports what becomes of each request as soon as it is known. It ends early if `report` says so, or
+/// `is_stopped`, which is asked every 50 ms while it waits: the request that it waits for then counts as not answered.
 ///
 /// # Errors
 /// As [`ping`].
 pub fn ping_each(
     namespace: &Namespace,
     request: &Ping,
+    is_stopped: impl Fn() -> bool,
     mut report: impl FnMut(PingOutcome) -> ControlFlow<()>,
 ) -> Result<()> {
     let Ping { destination, payload, .. } = *request;
@@ -147,15 +152,18 @@ pub fn ping_each(
     let mut exchange = Exchange::new(socket, destination, payload);
     for sequence in 0..request.count {
         let sent = Instant::now();
-        let outcome = match exchange.once(sequence as u16, request.timeout) {
+        let outcome = match exchange.once(sequence as u16, request.timeout, &is_stopped) {
             Err(error) if is_unreachable(&error) => PingOutcome::Unreachable(error),
             other => other.map_err(failed(SystemCall::Send))?,
         };
         if report(outcome).is_break() {
             break;
         }
-        if sequence + 1 < request.count {
-            thread::sleep(request.interval.saturating_sub(sent.elapsed()));
+        while sequence + 1 < request.count && sent.elapsed() < request.interval && !is_stopped() {
+            thread::sleep(request.interval.saturating_sub(sent.elapsed()).min(TICK));
+        }
+        if is_stopped() {
+            break;
         }
     }
     Ok(())
@@ -227,7 +235,12 @@ impl Exchange {
         }
     }
 
-    fn once(&mut self, sequence: u16, timeout: Duration) -> io::Result<PingOutcome> {
+    fn once(
+        &mut self,
+        sequence: u16,
+        timeout: Duration,
+        is_stopped: impl Fn() -> bool,
+    ) -> io::Result<PingOutcome> {
         self.write_request(sequence);
         // What became of an earlier request too late to be reported.
         while take_queued_error(self.socket.as_fd()).is_ok() {}
@@ -239,10 +252,10 @@ impl Exchange {
         }
         loop {
             let left = timeout.saturating_sub(sent.elapsed());
-            if left.is_zero() {
+            if left.is_zero() || is_stopped() {
                 return Ok(PingOutcome::TimedOut);
             }
-            self.socket.set_read_timeout(Some(left))?;
+            self.socket.set_read_timeout(Some(left.min(TICK)))?;
             match self.socket.recv(&mut self.answer) {
                 Ok(length) if self.is_answer(length, sequence) => {
                     return Ok(PingOutcome::Reply(sent.elapsed()));

@@ -28,12 +28,13 @@ pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals()?;
     let mut out = stream();
     let (mut outcomes, mut written) = (Vec::new(), Ok(()));
-    ping_each(&namespace, &request, |outcome| {
+    let is_stopped = || stop.requested();
+    ping_each(&namespace, &request, is_stopped, |outcome| {
         if !arguments.json {
             written = print_outcome(&mut out, address, outcomes.len() + 1, &outcome);
         }
         outcomes.push(outcome);
-        if stop.requested() || written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     written?;
     let report = PingReport { outcomes };

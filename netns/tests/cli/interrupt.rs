@@ -5,7 +5,7 @@ use crate::{Done, done, finished, state_of_the_host, xtask};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use tests::{in_host, ip};
+use tests::{eventually, in_host, ip};
 
 /// Starts a run and waits until it watches.
 fn watching(arguments: &str) -> (Child, BufReader<std::process::ChildStdout>) {
@@ -36,6 +36,29 @@ fn sigint_and_sigterm_end_a_run_in_order() {
             let summary: Value = serde_json::from_str(summary).unwrap();
             assert_eq!((&summary["exact"], &summary["leftovers"]), (&true.into(), &Value::Array(Vec::new())));
             assert_eq!(state_of_the_host(), before, "SIG{name}");
+        }
+    });
+}
+
+#[test]
+fn a_ping_that_waits_ends_when_it_is_asked_to() {
+    in_host(|_| {
+        ip("link set lo up");
+        ip("link add v1 type veth peer name v2");
+        ip("link set v1 up");
+        ip("link set v2 up");
+        ip("addr add 10.1.1.1/24 dev v1");
+        // Nobody has the second address; and the first is asked again after an hour.
+        for arguments in ["10.1.1.2 -W 3600 -c 1", "10.1.1.1 -i 3600 -c 2"] {
+            let child =
+                xtask(&format!("ping {arguments}")).stdout(Stdio::piped()).spawn().expect("netns starts");
+            // One line is the heading.
+            let is_open = || std::fs::read_to_string("/proc/thread-self/net/raw").unwrap().lines().count() > 1;
+            eventually("it sends", is_open);
+            signal(&child, "INT");
+            let ping = finished(child.wait_with_output().unwrap());
+            assert!(ping.out.contains("1 sent, "), "{}", ping.out);
+            assert_eq!(ping.code, Some(i32::from(!ping.out.contains("1 received"))));
         }
     });
 }
