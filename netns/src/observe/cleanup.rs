@@ -27,9 +27,14 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
     for path in JournalFile::list(Path::new(JournalFile::FOLDER))? {
         // Looked at before it is locked: another bridge's observer may be alive.
         match (JournalFile::peek(&path), &mut wanted) {
-            (Ok(place), Some(wanted)) => match place {
-                Some(place) if wanted.is(&place)? => {}
-                _ => continue,
+            (Ok(None), Some(_)) => continue,
+            (Ok(Some(place)), Some(wanted)) => match wanted.is(&place) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    failed(&error);
+                    continue;
+                }
             },
             (Ok(_), None) => {}
             (Err(error), _) => {
@@ -55,12 +60,22 @@ pub(super) fn cleanup(bridge: Option<&str>, netns: Option<&str>) -> Result<ExitC
                 failed(&lost(place));
                 continue;
             };
-            for port in journal.clean(&host)? {
-                writeln!(out, "removed the filters from {port}, a port of {}", place.bridge)?;
-                nothing = false;
+            match journal.clean(&host) {
+                Ok(ports) => {
+                    for port in ports {
+                        writeln!(out, "removed the filters from {port}, a port of {}", place.bridge)?;
+                        nothing = false;
+                    }
+                }
+                Err(error) => {
+                    failed(&error);
+                    continue;
+                }
             }
         }
-        journal.end()?;
+        if let Err(error) = journal.end() {
+            failed(&error);
+        }
     }
     // What is no longer on record.
     let (word, host, found) = match wanted {
@@ -99,7 +114,7 @@ impl<'a> Wanted<'a> {
         Ok(Self { name, word, host, socket, found })
     }
 
-    fn is(&mut self, place: &JournalPlace) -> Result<bool, Failure> {
+    fn is(&mut self, place: &JournalPlace) -> Result<bool, MonitorError> {
         Ok(place.is_in(&self.host) && place.is_of(&mut self.socket, self.name, self.found.as_ref())?)
     }
 }
