@@ -131,12 +131,10 @@ pub(super) fn neigh(line: &mut WordLine) -> Result<(), Failure> {
         NeighVerb::Flush => flush(line),
         NeighVerb::Get => {
             let phrases = line.phrases(GET)?;
-            let (index_of, address, is_proxy) = {
-                let mut socket = line.manner.open()?;
-                let request = NeighRequest::read(line, &mut socket, &phrases)?;
-                (request.header.index, request.address, request.header.flags & PROXY != 0)
-            };
             let mut socket = line.manner.open()?;
+            let request = NeighRequest::read(line, &mut socket, &phrases)?;
+            let (index_of, address) = (request.header.index, request.address);
+            let is_proxy = request.header.flags & PROXY != 0;
             let found = neighbour::get(&mut socket, index_of, address, is_proxy)?;
             show(&line.manner, &[found], &names(&mut socket)?, false)
         }

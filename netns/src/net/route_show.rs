@@ -248,10 +248,7 @@ fn text(route: &DescribedRoute, object: &Map<String, Value>) -> String {
         let _ = match value {
             Value::String(value) => write!(text, "{word}{value} "),
             Value::Object(via) if key == "via" => write!(text, "via inet6 {} ", plain(&via["host"])),
-            Value::Object(flow) => match flow.get("from") {
-                Some(from) => write!(text, "realms {}/{} ", plain(from), plain(&flow["to"])),
-                None => write!(text, "realm {} ", plain(&flow["to"])),
-            },
+            Value::Object(flow) => write!(text, "{} ", realms(flow)),
             Value::Array(hops) if key == "nexthops" => {
                 hops.iter().try_for_each(|hop| write!(text, "\n\tnexthop {}", hop_text(hop)))
             }
@@ -286,14 +283,21 @@ fn hop_text(hop: &Value) -> String {
     if let Some(via) = hop.get("via") {
         let _ = write!(text, "via inet6 {} ", plain(&via["host"]));
     }
-    if let Some(flow) = hop.get("flow") {
-        let _ = write!(text, "realm {} ", plain(&flow["to"]));
+    if let Some(Value::Object(flow)) = hop.get("flow") {
+        let _ = write!(text, "{} ", realms(flow));
     }
     let _ = write!(text, "dev {} weight {} ", plain(&hop["dev"]), hop["weight"]);
     for flag in hop["flags"].as_array().into_iter().flatten() {
         let _ = write!(text, "{} ", plain(flag));
     }
     text
+}
+
+fn realms(flow: &Map<String, Value>) -> String {
+    match flow.get("from") {
+        Some(from) => format!("realms {}/{}", plain(from), plain(&flow["to"])),
+        None => format!("realm {}", plain(&flow["to"])),
+    }
 }
 
 /// A text without its quotation marks.

@@ -6,6 +6,7 @@ mod watch;
 
 use crate::failure::{Failure, with_log};
 use crate::messages::say;
+use crate::name;
 use crate::output::{copy, json_line, stdout};
 use crate::require;
 use crate::rights;
@@ -46,8 +47,9 @@ pub(crate) fn down(arguments: &UpArguments) -> Result<ExitCode, Failure> {
         let file = arguments.file.display();
         // A slip of the pen, rather than what a script takes down to be sure.
         if !arguments.file.exists() {
+            let program = name::name();
             return Err(Failure::usage(format!(
-                "there is no file {file}, and no topology of it is up: `netns labs` lists those that are"
+                "there is no file {file}, and no topology of it is up: `{program} labs` lists those that are"
             )));
         }
         if !arguments.quiet {
@@ -69,7 +71,8 @@ fn report_left(lab: &Lab) {
     if let Ok(Some(record)) = lab.record() {
         let namespaces = counted(record.namespace_names().count(), "namespace");
         let bridges = counted(record.bridge_names().count(), "bridge");
-        say(format_args!("{namespaces} and {bridges} are on record yet: `netns down` goes on"));
+        let program = name::name();
+        say(format_args!("{namespaces} and {bridges} are on record yet: `{program} down` goes on"));
     }
 }
 

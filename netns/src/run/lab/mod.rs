@@ -9,6 +9,7 @@ use super::plan::RunPlan;
 use crate::cli::RunShape;
 use crate::failure::Failure;
 use crate::messages::say;
+use crate::name;
 use enforcement::Enforcement;
 use netns_core::barrier::{Barrier, FORWARDED};
 use netns_core::bridge::{self, BridgeOptions, PortOptions, PortState};
@@ -263,7 +264,8 @@ impl<'a> RunLab<'a> {
             }
             Err(error) => {
                 if !self.private {
-                    say(format_args!("what could not be removed is on record: `netns clean` removes it"));
+                    let program = name::name();
+                    say(format_args!("what could not be removed is on record: `{program} clean` removes it"));
                 }
                 Err(error.into())
             }
