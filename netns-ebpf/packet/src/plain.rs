@@ -23,8 +23,8 @@ pub fn is_plain<B: Bytes + ?Sized>(frame: &B, facts: Facts, rules: &Rules) -> bo
     is_plain_asking(frame, facts, rules, || facts.checksum_at)
 }
 
-/// As [`is_plain`], for who has to ask where a checksum is to be written: that is asked last, when nothing else need be kept
-/// any more, and not at all of most frames that are not plain. [`Facts::checksum_at`] is not looked at.
+/// As [`is_plain`], for callers that have to ask where a checksum is to be written: they are asked last, when nothing else
+/// need be kept any more, and for most frames that are not plain not at all. [`Facts::checksum_at`] is not looked at.
 #[inline(always)]
 pub fn is_plain_asking<B: Bytes + ?Sized>(
     frame: &B,

@@ -191,8 +191,7 @@ impl Rules {
         }
     }
 
-    /// A port that may send nothing: each of its frames has the reason [`Reason::Closed`]. Nothing that is added to these rules changes that. [`Self::mac`] is the
-    /// broadcast address.
+    /// A port that may send nothing: every frame has the reason [`Reason::Closed`], whatever is added to these rules.
     #[must_use]
     pub const fn closed() -> Self {
         // No address has more than 48 bits, so no frame's source is this one.

@@ -218,7 +218,7 @@ impl Monitor {
         policies.install(policy, rules)
     }
 
-    /// Takes a policy away that no port has.
+    /// Takes a policy away that no port has. What [`Self::set_unassigned_egress`] gave it to is refused everything then.
     ///
     /// # Errors
     /// [`MonitorError::NoEgressPolicy`] if there is none, [`MonitorError::EgressInUse`] if a port has it.
@@ -345,17 +345,19 @@ impl Monitor {
         }
         let egress = self.destinations()?;
         let before = egress.port(slot);
+        // As long as this is held, nobody takes the policy away.
+        let policies = egress.lock();
         let port = match policy {
             None => EgressPort { policy: 0, ..before },
             Some((policy, mode)) => {
-                // As long as this is held, nobody takes the policy away.
-                if !egress.lock().known.contains_key(&policy) {
+                if !policies.known.contains_key(&policy) {
                     return Err(MonitorError::NoEgressPolicy { policy: policy.get() });
                 }
                 EgressPort { policy: policy.get(), is_enforced: mode == Mode::Enforce, ..before }
             }
         };
         egress.set_port(slot, port);
+        drop(policies);
         Ok(())
     }
 

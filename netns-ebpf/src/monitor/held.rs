@@ -165,8 +165,10 @@ impl HeldMonitor {
         // Indexes are given one after the other, so mostly the first one is free.
         let first = ifindex % u32::from(self.slots.max(1));
         let tried = (0..u32::from(self.slots)).map(|step| 1 + (first + step) % u32::from(self.slots));
-        let mut slots = tried.filter_map(|number| Slot::new(number as u16));
-        let Some(slot) = slots.find(|&slot| self.take(slot, ifindex)) else {
+        let slots = || tried.clone().filter_map(|number| Slot::new(number as u16));
+        let free = slots().find(|&slot| self.take(slot, 0, ifindex));
+        // Before there is none left, those are taken that a process was releasing when it was killed.
+        let Some(slot) = free.or_else(|| slots().find(|&slot| self.take_released(slot, ifindex))) else {
             return Err(MonitorError::SlotsExhausted { limit: self.slots });
         };
         self.table().write_control(slot.get().into(), control::OFF, 0);
@@ -195,10 +197,15 @@ impl HeldMonitor {
         Ok(slot)
     }
 
-    /// Takes a slot that no port has; whether this was the one to get it.
-    fn take(&self, slot: Slot, ifindex: u32) -> bool {
-        let word = &self.policies.words(slot.get().into())[PORT_AT];
-        word.compare_exchange(0, port_word(ifindex), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// Takes a slot whose word is this; whether this was the one to get it.
+    fn take(&self, slot: Slot, word: u64, ifindex: u32) -> bool {
+        let place = &self.policies.words(slot.get().into())[PORT_AT];
+        place.compare_exchange(word, port_word(ifindex), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn take_released(&self, slot: Slot, ifindex: u32) -> bool {
+        let word = self.policies.words(slot.get().into())[PORT_AT].load(Ordering::Acquire);
+        word.to_ne_bytes()[4] != 0 && self.take(slot, word, ifindex)
     }
 
     /// Judges a port by another policy from the next frame on. Limits and an egress policy, which it may name, are not looked at
@@ -248,8 +255,8 @@ impl HeldMonitor {
 
     fn port(&self, slot: Slot) -> Option<u32> {
         let word = self.policies.words(slot.get().into())[PORT_AT].load(Ordering::Acquire);
-        let [a, b, c, d, ..] = word.to_ne_bytes();
-        Some(u32::from_ne_bytes([a, b, c, d])).filter(|&ifindex| ifindex != 0)
+        let [a, b, c, d, released, ..] = word.to_ne_bytes();
+        Some(u32::from_ne_bytes([a, b, c, d])).filter(|&ifindex| ifindex != 0 && released == 0)
     }
 
     /// The ports that have a slot, in the slots' order, those that are gone and were not released among them.
@@ -277,12 +284,19 @@ impl HeldMonitor {
             Err(error) => return Err(unreadable(layout::PORTS, error)),
         }
         for slot in slots {
+            // Another process may release it as well: the one that marks it clears it, so that nobody clears what has been
+            // claimed since.
+            let word = &self.policies.words(slot.get().into())[PORT_AT];
+            let marked = released_word(ifindex);
+            if word.compare_exchange(port_word(ifindex), marked, Ordering::AcqRel, Ordering::Relaxed).is_err()
+            {
+                continue;
+            }
             self.table().write_control(slot.get().into(), control::OFF, 0);
             if let Some(egress) = &self.egress {
                 egress.reset(slot);
             }
-            let word = &self.policies.words(slot.get().into())[PORT_AT];
-            let _ = word.compare_exchange(port_word(ifindex), 0, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = word.compare_exchange(marked, 0, Ordering::AcqRel, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -449,4 +463,10 @@ const fn failed_hold(ifindex: u32, source: Error) -> MonitorError {
 fn port_word(ifindex: u32) -> u64 {
     let [a, b, c, d] = ifindex.to_ne_bytes();
     u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0])
+}
+
+/// The same while a process clears the slot.
+fn released_word(ifindex: u32) -> u64 {
+    let [a, b, c, d] = ifindex.to_ne_bytes();
+    u64::from_ne_bytes([a, b, c, d, 1, 0, 0, 0])
 }

@@ -116,8 +116,8 @@ pub struct MonitorOptions {
     pub pairs: u32,
     /// How many egress policies there can be ([`Monitor::add_egress`]), by default 0: then the programs look for none.
     ///
-    /// With any, the kernel keeps some 6 MB for what others begin with ports, 8 bytes for each slot, and some 150 bytes for each
-    /// network that a policy names.
+    /// With any, the kernel keeps some 6 MB for what others begin with ports, 32 KiB for each possible CPU, 80 bytes for each slot,
+    /// and some 150 bytes for each network that a policy names.
     pub egress: u16,
     /// Whether the programs of [`Monitor::attach_tcx`] are loaded as well, by default not: loading takes twice as long.
     pub tcx: bool,

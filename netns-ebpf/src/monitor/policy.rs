@@ -232,7 +232,7 @@ impl Monitor {
     /// Says what a port may send: from the next frame on its frames are judged. Of a port that is about to be made it is
     /// said between [`Self::assign`] and the making, so that no frame goes by.
     ///
-    /// Some two dozen stores to memory, and no system call. A frame that is being judged meanwhile is judged by the old
+    /// All of it or, with an error, nothing. Some two dozen stores to memory, and no system call. A frame that is being judged meanwhile is judged by the old
     /// rules or by the new ones, never by a mixture, unless they change twice within its few nanoseconds.
     ///
     /// # Errors
@@ -245,6 +245,7 @@ impl Monitor {
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
         check_mode(policy.mode)?;
+        self.check_limits(&policy.limits)?;
         self.write_egress(slot.get().into(), policy.egress.map(|egress| (egress, policy.mode)))?;
         self.write_limits(slot.get().into(), &policy.limits)?;
         self.validation.write(slot.get().into(), policy);
@@ -271,6 +272,7 @@ impl Monitor {
         let slot = NO_SLOT as usize;
         if let Some(policy) = policy {
             check_group(policy.group)?;
+            self.check_limits(&policy.limits)?;
             self.write_egress(slot, policy.egress.map(|egress| (egress, policy.mode)))?;
             self.write_limits(slot, &policy.limits)?;
             self.validation.write(slot, policy);

@@ -12,8 +12,10 @@ use netns_core::route::{self, Route};
 use netns_core::tc::Direction;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::attack::{Party, egress_cases};
-use netns_ebpf::packet::{EgressRule, Facts, Reason};
-use netns_ebpf::{EgressPolicy, EgressRules, Mode, Monitor, MonitorError, MonitorOptions, Policy};
+use netns_ebpf::packet::{EgressRule, Facts, Reason, Rules};
+use netns_ebpf::{
+    EgressPolicy, EgressRules, Limits, Mode, Monitor, MonitorError, MonitorOptions, Policy, PortRate,
+};
 
 use crate::harness::{privileged, settled};
 use crate::host::{LONG, SHORT, World};
@@ -463,4 +465,24 @@ fn what_there_is_none_of_is_an_error() {
     monitor.release(slot).unwrap();
     monitor.remove_egress(policy).unwrap();
     assert_eq!(monitor.add_egress(&EgressRules::new()).unwrap(), policy);
+}
+
+#[test]
+fn a_policy_that_is_refused_changes_nothing_of_the_one_before() {
+    if !privileged("a_policy_that_is_refused_changes_nothing_of_the_one_before") {
+        return;
+    }
+    let options = MonitorOptions { slots: 16, egress: 4, limits: false, ..MonitorOptions::default() };
+    let monitor = Monitor::load(&options).unwrap();
+    let egress = monitor.add_egress(&EgressRules::new()).unwrap();
+    let slot = monitor.assign(1000).unwrap();
+    let rules = Rules::new([2, 0, 0, 0, 0, 1]);
+    let before = Policy { mode: Mode::Enforce, egress: Some(egress), ..Policy::new(rules) };
+    monitor.set_policy(slot, &before).unwrap();
+    // It takes the egress policy away, and has limits, which these programs know nothing of.
+    let limits = Limits { outgoing: PortRate::bits(1_000_000), ..Limits::default() };
+    let refused = monitor.set_policy(slot, &Policy { limits, egress: None, ..before });
+    assert!(matches!(refused, Err(MonitorError::Unlimited)), "{refused:?}");
+    assert_eq!(monitor.policy(slot), Some(before));
+    assert_eq!(monitor.egress_of(slot), Some((egress, Mode::Enforce)));
 }

@@ -90,7 +90,7 @@ pub struct Violations {
     pub window: u64,
 }
 
-/// A violation, told.
+/// A violation event.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct ViolationRecord {

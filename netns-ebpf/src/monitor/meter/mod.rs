@@ -212,10 +212,19 @@ impl Monitor {
         self.meters.as_ref().map_or_else(Limits::default, |meters| meters.limits(slot))
     }
 
-    /// Writes a policy's limits. What cannot have any has none.
+    /// Whether a policy may have these limits: what cannot have any has none.
+    pub(super) fn check_limits(&self, limits: &Limits) -> Result<(), MonitorError> {
+        if limits.is_none() { Ok(()) } else { self.meters().map(drop) }
+    }
+
+    /// Writes a policy's limits.
+    ///
+    /// # Errors
+    /// As [`Self::check_limits`].
     pub(super) fn write_limits(&self, slot: usize, limits: &Limits) -> Result<(), MonitorError> {
-        if self.meters.is_some() || !limits.is_none() {
-            self.meters()?.write(slot, limits);
+        self.check_limits(limits)?;
+        if let Some(meters) = &self.meters {
+            meters.write(slot, limits);
         }
         Ok(())
     }

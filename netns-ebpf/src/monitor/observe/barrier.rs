@@ -71,7 +71,7 @@ impl Raised {
         }
     }
 
-    /// Puts it behind ports too.
+    /// Puts ports behind it.
     fn add(
         &mut self,
         socket: &mut RouteSocket,
@@ -80,22 +80,22 @@ impl Raised {
         ports: &[u32],
     ) -> Result<(), MonitorError> {
         let failed = MonitorError::Barrier;
-        self.barrier.add(ports).map_err(failed)?;
         let mut changed = Vec::new();
         for &port in ports {
             let before = forwarding(socket, bridge, port).map_err(failed)?;
             changed.extend(before.filter(|mask| mask & FORWARDED != FORWARDED).map(|mask| (port, mask)));
         }
-        if changed.is_empty() {
-            return Ok(());
+        if !changed.is_empty() {
+            journal.note_forwarding(&changed).map_err(|source| MonitorError::Kernel {
+                operation: "write down what ports forward".into(),
+                source,
+            })?;
+            self.barred.forwarding.extend(changed.iter().copied());
+            let set = |(port, before): (u32, u16)| set_forwarding(socket, port, before | FORWARDED);
+            changed.into_iter().try_for_each(set).map_err(failed)?;
         }
-        journal.note_forwarding(&changed).map_err(|source| MonitorError::Kernel {
-            operation: "write down what ports forward".into(),
-            source,
-        })?;
-        self.barred.forwarding.extend(changed.iter().copied());
-        let set = |(port, before): (u32, u16)| set_forwarding(socket, port, before | FORWARDED);
-        changed.into_iter().try_for_each(set).map_err(failed)
+        // Last: what is behind the barrier is done, and what is not is tried again.
+        self.barrier.add(ports).map_err(failed)
     }
 
     /// Lets everything pass that comes in by a port on which nothing is enforced.
