@@ -50,8 +50,9 @@ pub use root::{SERVE, busybox_root};
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};
 pub use sys::{
-    Forger, Verdict, allow_descriptors, attach_tcx, become_user, drop_capabilities, in_fork, load_program,
-    original_destination, port_id, raw_icmp, set_receive_buffer, unshare_network, unshare_user,
+    Forger, Verdict, allow_descriptors, attach_tcx, become_effective_user, become_user, drop_capabilities,
+    in_fork, load_program, original_destination, port_id, raw_icmp, set_receive_buffer, unshare_network,
+    unshare_user,
 };
 pub use terminal::Terminal;
 pub use topology::{Bridged, Inside, mac};

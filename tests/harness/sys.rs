@@ -183,6 +183,19 @@ pub fn become_user(id: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes this thread one whose real and effective users differ, and whose files in `/proc` are still its own.
+///
+/// # Errors
+/// The kernel's: `EPERM` without the capability for it.
+pub fn become_effective_user(real: u32, effective: u32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check_long(unsafe { libc::syscall(libc::SYS_setresuid, real, effective, 0) })?;
+    // A change of the effective user made the process one that is not dumpable, whose files are root's: proc_pid(5).
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) })?;
+    Ok(())
+}
+
 /// The port id that the kernel gave a netlink socket.
 ///
 /// # Errors

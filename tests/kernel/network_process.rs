@@ -8,7 +8,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use tests::{become_user, drop_capabilities, in_fork, in_host, ip, require_privilege, unshare_user};
+use tests::{
+    become_effective_user, become_user, drop_capabilities, in_fork, in_host, ip, require_privilege,
+    unshare_user,
+};
 
 /// Which of the tests below [`child`] is to be the child of.
 const CHILD: &str = "NETWORK_PROCESS";
@@ -132,6 +135,21 @@ fn nor_does_it_as_root_of_a_user_namespace() {
         // It is in another network, which it may come back to; but the network's own it may not change. Linux 6.12 lets it
         // make the veth pair and refuses to change the port; 6.18 refuses the pair.
         let outcome = sandbox_in_user_namespace(enter, make, "");
+        assert_eq!(outcome, Ok(()));
+    });
+}
+
+#[test]
+fn the_user_that_becomes_root_is_the_effective_one() {
+    in_host(|_| {
+        let outcome = in_fork(|| {
+            become_effective_user(1, 65_534).unwrap();
+            become_root_of_user_namespace().map_err(|error| error.to_string())?;
+            let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+            let words: Vec<&str> = map.split_whitespace().collect();
+            // As the initial user namespace calls it.
+            if words == ["0", "65534", "1"] { Ok(()) } else { Err(map) }
+        });
         assert_eq!(outcome, Ok(()));
     });
 }

@@ -209,7 +209,7 @@ fn a_terminal_that_is_closed_ends_the_view_and_nothing_is_left() {
 fn a_signal_ctrl_c_and_the_end_of_the_bridge_give_the_terminal_back() {
     in_host(|_| {
         let terminal = Terminal::open();
-        for way in ["C-c", "TERM", "HUP", "gone"] {
+        for way in ["C-c", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "gone"] {
             ip("link add br0 type bridge");
             ip("link add v1 type veth peer name v2");
             ip("link set v1 master br0");

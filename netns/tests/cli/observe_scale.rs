@@ -1,5 +1,6 @@
 //! `netns observe` with hundreds of ports, a flood from inside, and a reader that does not read.
 
+use crate::metrics::metrics;
 use crate::observe::{make_bridge, plug_in, programs};
 use crate::ours::run_traced;
 use crate::watched::{Watched, signal};
@@ -77,8 +78,9 @@ fn neither_ports_nor_a_flood_keep_it_from_ending_and_judging() {
         // Whatever it sends is wrong.
         let policy = format!("[port.v{LATE}]\nmac = \"02:00:00:00:00:77\"\nmode = \"enforce\"\n");
         std::fs::write("/run/ports.toml", policy).unwrap();
-        let mut observe =
-            Watched::start("observe br0 --policy /run/ports.toml --json --interval 0.1 --pairs 50");
+        let mut observe = Watched::start(
+            "observe br0 --policy /run/ports.toml --json --interval 0.1 --pairs 50 --metrics 127.0.0.1:9753",
+        );
         observe.line("the beginning", |line| line["type"] == "observe");
 
         let is_over = AtomicBool::new(false);
@@ -98,6 +100,13 @@ fn neither_ports_nor_a_flood_keep_it_from_ending_and_judging() {
             assert_eq!(full["pairs"].as_array().map(Vec::len), Some(50));
             assert!(full["pairs_left_out"].as_u64() > Some(60_000), "{}", full["pairs_left_out"]);
             assert_eq!(full["ports"].as_array().map(Vec::len), Some(PORTS as usize));
+            let blamed = |line: &str| {
+                let value = line
+                    .strip_prefix("netns_port_pair_lost_bytes_total{")
+                    .and_then(|line| line.rsplit_once(' '));
+                value.is_some_and(|(_, bytes)| bytes.parse::<f64>().is_ok_and(|bytes| bytes > 0.0))
+            };
+            assert!(metrics().lines().any(blamed));
 
             let late = Sender::new(&mut socket, bridge, LATE);
             let name = format!("v{LATE}");
@@ -201,17 +210,86 @@ fn after_a_stop_there_is_one_reading() {
     });
 }
 
+#[test]
+fn all_pairs_are_listed_where_that_is_asked_for() {
+    const FEW: usize = 30;
+    in_host(|host| {
+        let (_socket, _, senders) = senders(host, FEW as u32);
+        for (arguments, listed) in [("--pairs all", FEW * (FEW - 1)), ("--pairs 10", 10)] {
+            let mut observe = Watched::start(&format!("observe br0 --json --interval 0.1 {arguments}"));
+            observe.line("the beginning", |line| line["type"] == "observe");
+            let is_full = |line: &Value| {
+                senders.iter().for_each(Sender::broadcast);
+                let pairs = line["pairs"].as_array().map_or(0, Vec::len);
+                let left_out = line["pairs_left_out"].as_u64().unwrap_or(0) as usize;
+                // The host sends and receives, too, which makes some more.
+                line["type"] == "counters" && pairs >= listed && pairs + left_out >= FEW * (FEW - 1)
+            };
+            let line = observe.line("a pair for each two", is_full);
+            if arguments.ends_with("all") {
+                assert_eq!(line["pairs_left_out"], 0);
+            } else {
+                assert_eq!(line["pairs"].as_array().map(Vec::len), Some(listed));
+            }
+            assert_eq!(observe.end("TERM").code, Some(0));
+        }
+    });
+}
+
+#[test]
+fn of_ports_that_come_and_go_all_the_while_none_stays_unknown() {
+    const STAYING: u32 = 200;
+    const COMING: u32 = 20;
+    in_host(|host| {
+        let (mut socket, bridge, senders) = senders(host, STAYING);
+        let mut observe = Watched::start("observe br0 --json --interval 0.1 --pairs 10");
+        observe.line("the beginning", |line| line["type"] == "observe");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    senders.iter().for_each(Sender::broadcast);
+                }
+            });
+            let _end = Ending(&is_over);
+            for round in 0..10 {
+                let came = 400 + round * COMING..400 + (round + 1) * COMING;
+                let those: Vec<Sender> =
+                    came.clone().map(|number| Sender::new(&mut socket, bridge, number)).collect();
+                let last = format!("v{}", came.end - 1);
+                let line = observe.line("the last one is counted", |line| {
+                    let ports = line["ports"].as_array().into_iter().flatten();
+                    line["type"] == "counters" && ports.into_iter().any(|port| port["port"] == *last)
+                });
+                let known =
+                    |name: &str| line["ports"].as_array().unwrap().iter().any(|port| port["port"] == *name);
+                let unknown: Vec<String> =
+                    came.clone().map(|number| format!("v{number}")).filter(|name| !known(name)).collect();
+                assert!(unknown.is_empty(), "round {round}: {unknown:?}");
+                // Their ports go with their namespaces.
+                drop(those);
+            }
+        });
+        assert_eq!(observe.end("TERM").code, Some(0));
+        assert!(!is_observed());
+    });
+}
+
 /// What observing so many ports once takes: requests, and bytes of answers and notices.
-fn cost(host: &Host, ports: u32) -> [u64; 2] {
+fn cost(host: &Host, ports: u32, have_clsact: bool) -> [u64; 2] {
     let mut socket = host.socket();
     let bridge = link::get(&mut socket, IfName::new("br0").unwrap()).unwrap().index;
     for number in 0..ports {
         let name = |end: &str| IfName::new(&format!("{end}{number}")).unwrap();
         veth::create(&mut socket, &Veth { bridge: Some(bridge), ..Veth::new(name("v"), name("p")) }).unwrap();
+        if have_clsact {
+            let port = link::get(&mut socket, name("v")).unwrap().index;
+            netns_core::tc::add_clsact(&mut socket, port).unwrap();
+        }
     }
     let (output, trace) = run_traced("-e trace=sendto,recvmsg", "observe br0 --once --json --interval 0.1");
     assert_eq!(output.status.code(), Some(0));
-    assert!(!is_observed());
+    assert!(have_clsact || !is_observed());
     for number in 0..ports {
         link::delete(&mut socket, IfName::new(&format!("v{number}")).unwrap()).unwrap();
     }
@@ -225,12 +303,15 @@ fn cost(host: &Host, ports: u32) -> [u64; 2] {
 fn a_port_costs_the_same_however_many_there_are() {
     in_host(|host| {
         make_bridge();
-        let [none, some, twice] = [0, 60, 120].map(|ports| cost(host, ports));
-        for (what, ((none, some), twice)) in
-            ["requests", "bytes"].into_iter().zip(none.into_iter().zip(some).zip(twice))
-        {
-            let (first, second) = (some - none, twice - some);
-            assert!(second * 10 <= first * 13, "{what}: {none}, then {first} and {second} more");
+        // Whether there is a hook already has to be asked, for each port.
+        for have_clsact in [false, true] {
+            let [none, some, twice] = [0, 60, 120].map(|ports| cost(host, ports, have_clsact));
+            for (what, ((none, some), twice)) in
+                ["requests", "bytes"].into_iter().zip(none.into_iter().zip(some).zip(twice))
+            {
+                let (first, second) = (some - none, twice - some);
+                assert!(second * 10 <= first * 13, "{what}: {none}, then {first} and {second} more");
+            }
         }
     });
 }

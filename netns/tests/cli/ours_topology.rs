@@ -289,6 +289,7 @@ fn a_refusal_does_not_keep_the_rest_from_being_taken_down() {
         let err = String::from_utf8_lossy(&down.stderr).into_owned();
         assert_eq!(down.status.code(), Some(2), "{err}");
         assert_eq!(err.matches("Device or resource busy").count(), 2, "{err}");
+        assert!(err.contains("on record yet: `netns down` goes on"), "{err}");
         assert_eq!(Namespace::list().unwrap(), ["a", "b"]);
         let links = ip("-o link show");
         assert!(!links.contains("br0") && !links.contains("-eth0"), "{links}");

@@ -268,6 +268,25 @@ fn is_reached(from: &str, to: &str) -> bool {
 }
 
 #[test]
+fn a_router_that_is_made_anew_forwards_when_up_returns() {
+    in_host(|_| {
+        let file = example("two-bridges");
+        let before = state_of_the_host();
+        fine("up", &file);
+        // Both know the way, and so whom they would send to.
+        let across = |to: &[&str]| to.iter().all(|to| is_reached("west5", to));
+        assert!(across(&["10.2.0.5", "fd00:2::5"]));
+        ip("netns del router");
+        ip("netns del east6");
+        fine("up", &file);
+        assert!(is_reached("west5", "fd00:2::5"), "over the new router, the first time that it is tried");
+        assert!(across(&["fd00:2::6", "10.2.0.5", "10.2.0.6"]));
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
 fn what_is_made_anew_is_reached_when_up_returns() {
     in_host(|_| {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
