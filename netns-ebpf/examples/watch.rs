@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // If this is killed, the next one knows what to remove.
     let place = JournalPlace::of(&host, &bridge, &monitor, None)?;
     let journal = JournalFile::begin(Path::new(JournalFile::FOLDER), &host, &place)?;
-    // Ports may send what the bridge and its host have learnt of them; the rest is told, and passes.
+    // Ports may send what the bridge and its host have learnt of them; the rest is reported, and passes.
     let mut observer = Observer::start_judging(&monitor, &host, bridge.name, &journal, Judging::Learnt)?;
 
     let mut earlier = observer.read()?;
@@ -26,12 +26,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let next = Instant::now() + Duration::from_secs(1);
         while let Some(left) = next.checked_duration_since(Instant::now()) {
             // Before the changes: a port that left is known until then.
-            let mut told = Vec::new();
+            let mut found = Vec::new();
             monitor.events(|event| {
                 let port = observer.ports().find(|port| Some(port.slot) == event.slot);
-                told.push(Violation::of(event, port));
+                found.push(Violation::of(event, port));
             });
-            for Violation { port, reason, .. } in told {
+            for Violation { port, reason, .. } in found {
                 println!("{}: {reason}", port.map_or_else(|| "?".to_owned(), |port| port.to_string()));
             }
             for change in observer.changes(left)? {

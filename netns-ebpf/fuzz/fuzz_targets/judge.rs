@@ -110,7 +110,7 @@ fn spoil(seconds: u64) {
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     let frames = frames();
-    // Other frames each time; the seed is told, and a panic tells the rest.
+    // Other frames each time; the seed is printed, and a panic says the rest.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut state = u64::try_from(now.as_nanos()).unwrap_or(1) | 1;
     println!("seed {state}");

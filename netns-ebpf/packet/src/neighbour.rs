@@ -73,9 +73,9 @@ pub(super) fn judge<B: Steps + ?Sized>(frame: &B, packet: Span, below: Below, ru
         }
     }
     let owners = Owners {
-        // Whoever has no address yet must not tell where it is (6.1.1, 7.1.1).
+        // A host without an address yet must not say where it is (6.1.1, 7.1.1).
         source: !below.is_unspecified,
-        // A redirect tells where somebody else is.
+        // A redirect says where somebody else is.
         target: kind != REDIRECT,
     };
     frame.discovery_options(Span { start: packet.start + fixed, ..packet }, owners, rules.mac_number())
@@ -91,7 +91,7 @@ fn solicited(last: u32) -> [u32; 4] {
     [[0xFF, 2, 0, 0], [0; 4], [0, 0, 0, 1], [0xFF, a, b, c]].map(u32::from_ne_bytes)
 }
 
-/// Whose link-layer addresses a message's options tell.
+/// Whose link-layer addresses a message's options give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owners {
     /// Whether there may be one of the source.

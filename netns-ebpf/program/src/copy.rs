@@ -3,7 +3,7 @@
 //! The verifier wants to know of each copy how long it is at most, and that it is not empty. Of a length that is a constant
 //! it knows. Of one that depends on the frame it knows what a comparison has shown, but kernels before 6.9 know it of the
 //! register that was compared and not of a copy of it made by a 32-bit move ([`check_alu_op`] clears the number by which
-//! it would tell that two registers are equal). The compiler is free to compare one copy and to hand over another. So a
+//! it would know that two registers are equal). The compiler is free to compare one copy and to hand over another. So a
 //! length that is not constant is bounded in [`bounded`], where it cannot, and nowhere else.
 //!
 //! [`check_alu_op`]: https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c

@@ -1,4 +1,4 @@
-//! What the program says of itself, by aya-log. Never per frame: the callers tell the 1st, 2nd, 4th, 8th... occurrence
+//! What the program says of itself, by aya-log. Never per frame: the callers report the 1st, 2nd, 4th, 8th... occurrence
 //! on each CPU, so a CPU can say each of these 64 times at most.
 //!
 //! Functions of their own (in the kernel too), so that what hardly ever runs is not in the way of what does. They are

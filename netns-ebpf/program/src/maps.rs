@@ -59,7 +59,7 @@ pub(crate) static EGRESS_EPOCHS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Ar
 #[btf_map]
 pub(crate) static EGRESS_CACHE: Array<CachedDestination, 1> = Array::new();
 
-/// Violations, told.
+/// Events for violations.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<ViolationRecord, 4096> = RingBuf::new();
 
@@ -67,7 +67,7 @@ pub(crate) static EVENTS: RingBuf<ViolationRecord, 4096> = RingBuf::new();
 #[btf_map]
 pub(crate) static METERS: Array<PortMeter, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// Quotas that were reached, told.
+/// Events for quotas that were reached.
 #[btf_map]
 pub(crate) static QUOTA_EVENTS: RingBuf<QuotaRecord, 4096> = RingBuf::new();
 
@@ -122,6 +122,6 @@ pub(crate) static CHECKSUM_FIELDS: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static EGRESS_LIMIT: Global<u32> = Global::new(0);
 
-/// How many events a port may tell in a window.
+/// How many events of a port are reported in a window.
 #[unsafe(no_mangle)]
 pub(crate) static EVENT_LIMIT: Global<u32> = Global::new(100);

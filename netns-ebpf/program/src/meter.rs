@@ -91,7 +91,7 @@ unsafe fn within_rates(meter: *mut WayMeter, frame: &Frame) -> bool {
         if counts_packets && !take(packet_bucket, packet_clock, now, segments) {
             // Another CPU took it since it was asked. If this one stood still meanwhile for longer than the frame takes,
             // the bucket is now fuller than full by that one frame.
-            atomic::add(byte_clock, byte_bucket.ticks(u64::from(bytes)).wrapping_neg());
+            atomic::add(byte_clock, byte_bucket.taken(bytes).wrapping_neg());
             return false;
         }
     }
@@ -155,7 +155,7 @@ unsafe fn within_quotas(meter: *mut PortMeter, is_in: bool, frame: &Frame) -> bo
             return false;
         }
         if !use_up(own, bytes) {
-            atomic::add(&raw mut (*total).used, bytes.wrapping_neg());
+            give_back(total, bytes);
             reach(meter, own, kind, frame);
             return false;
         }
@@ -184,6 +184,23 @@ unsafe fn use_up(quota: *mut QuotaWords, bytes: u64) -> bool {
     false
 }
 
+/// Takes a frame off what a quota has had, unless that was begun anew since it was added.
+///
+/// # Safety
+/// As for [`within_rates`].
+#[inline(always)]
+unsafe fn give_back(quota: *mut QuotaWords, bytes: u64) {
+    for _ in 0..CLOCK_TRIES {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let used = (&raw const (*quota).used).read_volatile();
+            if used < bytes || atomic::exchange_if(&raw mut (*quota).used, used, used - bytes) == used {
+                return;
+            }
+        }
+    }
+}
+
 /// Whether a frame would cross a quota that has had so much.
 ///
 /// # Safety
@@ -195,7 +212,7 @@ unsafe fn crosses(quota: *const QuotaWords, used: u64, bytes: u64) -> bool {
     limit != 0 && used.wrapping_add(bytes) >= limit
 }
 
-/// Tells that a quota was reached, once until user space changes it. One that only was too busy is not reached.
+/// Reports a reached quota once, until user space changes it. One that only was too busy is not reached.
 ///
 /// # Safety
 /// As for [`within_rates`].
@@ -209,7 +226,7 @@ unsafe fn reach(meter: *mut PortMeter, quota: *const QuotaWords, kind: QuotaKind
         if seen >> kind as u32 & 1 != 0 || !crosses(quota, used, charged(frame)) {
             return;
         }
-        // Without room in the buffer the next frame tells it.
+        // Without room in the buffer the next frame reports it.
         let Some(mut entry) = QUOTA_EVENTS.reserve(0) else { return };
         let event = entry.as_mut_ptr();
         (&raw mut (*event).time).write(bpf_ktime_get_ns());

@@ -17,7 +17,7 @@ use crate::verdicts;
 /// No code of a reason.
 pub(crate) const NO_REASON: u32 = u8::MAX as u32;
 
-/// Counts and tells a violation of the port of this slot; not 0 if the frame is to be dropped. A function of its own in
+/// Counts and reports a violation of the port of this slot; not 0 if the frame is to be dropped. A function of its own in
 /// the kernel too, because the stacks of functions that call each other add up (512 bytes).
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -28,7 +28,7 @@ pub(crate) extern "C" fn counted(skb: *mut __sk_buff, slot: u32, control: u32, r
     u32::from(matches!(violation(&context, &frame, slot, reason as u8, control), Fate::Drop))
 }
 
-/// Counts and tells a violation of the port `slot`, and decides.
+/// Counts and reports a violation of the port `slot`, and decides.
 #[inline(always)]
 pub(crate) fn violation(context: &TcContext, frame: &Frame, slot: u32, reason: u8, control: u32) -> Fate {
     let fate = if control & control::MODE == control::ENFORCE { Fate::Drop } else { Fate::Pass };
@@ -43,7 +43,7 @@ pub(crate) fn violation(context: &TcContext, frame: &Frame, slot: u32, reason: u
         // SAFETY: as above.
         unsafe { drop_counted(&raw mut (*violations).dropped_rx, frame) };
     }
-    tell(context, frame, slot, violations, reason, fate);
+    report(context, frame, slot, violations, reason, fate);
     fate
 }
 
@@ -60,14 +60,21 @@ pub(crate) unsafe fn drop_counted(dropped: *mut Dropped, frame: &Frame) {
     }
 }
 
-/// Tells a violation, unless the port told enough of late. Each is counted once: as told, suppressed or lost.
+/// Reports a violation, unless the port had enough of them of late. Each is counted once: as reported, suppressed or lost.
 #[inline(always)]
-fn tell(context: &TcContext, frame: &Frame, slot: u32, violations: *mut Violations, reason: u8, fate: Fate) {
+fn report(
+    context: &TcContext,
+    frame: &Frame,
+    slot: u32,
+    violations: *mut Violations,
+    reason: u8,
+    fate: Fate,
+) {
     // SAFETY: the helper has no preconditions.
     let time = unsafe { bpf_ktime_get_ns() };
     // SAFETY: `violations` points at an element of the map, valid while the program runs; the fields are aligned by its
     // layout. The window is read and written as a whole; of two CPUs at the same time one may not be counted, so a port
-    // on two CPUs can tell a little more than the limit.
+    // on two CPUs can have a little more than the limit.
     let counter = unsafe {
         let window = &raw mut (*violations).window;
         let (seen, now) = (window.read_volatile(), time >> WINDOW_SHIFT << 16);
@@ -77,7 +84,7 @@ fn tell(context: &TcContext, frame: &Frame, slot: u32, violations: *mut Violatio
         } else {
             window.write_volatile(now | (count + 1));
             if submit(context, frame, slot, time, reason, fate) {
-                &raw mut (*violations).told
+                &raw mut (*violations).reported
             } else {
                 &raw mut (*violations).lost
             }

@@ -178,8 +178,8 @@ impl CaseTable {
             ethernet(table.from.mac, table.to.mac, IPV6, &packet)
         };
         self.add(Reason::NdTarget, "duplicate detection", detect(self, other, &[]), detect(self, own, &[]));
-        let told = detect(self, own, &link_layer(1, mac));
-        self.add(nd, "duplicate detection that tells a MAC address", told, detect(self, own, &nonce));
+        let with_mac = detect(self, own, &link_layer(1, mac));
+        self.add(nd, "duplicate detection that gives a MAC address", with_mac, detect(self, own, &nonce));
         let near = message(self, 255, 133, &[]);
         let router = message(self, 255, 134, &[&[0; 8]]);
         self.add(Reason::NdRouter, "lifetime 0", router, near.clone());

@@ -26,8 +26,8 @@ fn an_event_has_the_beginning_of_the_frame_whatever_its_length() {
             monitor.test_run(Direction::Ingress, &frame, 1).unwrap();
             let mut seen = Vec::new();
             monitor.events(|event| seen.push((event.length, event.dropped, event.frame.to_vec())));
-            let told = [(length as u32, mode == Mode::Enforce, frame[..length.min(SNAPSHOT)].to_vec())];
-            assert_eq!(seen, told, "{length}");
+            let expected = [(length as u32, mode == Mode::Enforce, frame[..length.min(SNAPSHOT)].to_vec())];
+            assert_eq!(seen, expected, "{length}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Rates and quotas in the kernel: what passes is what may, however many send at once.
 
+use std::cell::Cell;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -266,9 +267,9 @@ fn a_quota_is_never_exceeded() {
     let over = monitor.over_limits(to).over_quota_tx;
     assert!(over.packets > 0 && over.bytes == over.packets * 1042, "{over:?}");
     assert!(readable(), "somebody who waits for it wakes");
-    let mut told = Vec::new();
-    assert_eq!(monitor.quota_events(|event| told.push((event.slot, event.quota))), 1);
-    assert_eq!(told, [(Some(to), QuotaKind::In)]);
+    let mut reported = Vec::new();
+    assert_eq!(monitor.quota_events(|event| reported.push((event.slot, event.quota))), 1);
+    assert_eq!(reported, [(Some(to), QuotaKind::In)]);
     assert!(!readable(), "once");
 
     // Raised, it goes on where it was; begun anew, from nothing.
@@ -293,7 +294,33 @@ fn a_quota_is_never_exceeded() {
     assert!(used.total <= 500_000 && used.total + 1042 > 500_000, "{used:?}");
 }
 
-/// A process that opens the programs again limits ports as the one that loaded them.
+/// A frame that its port's own quota refuses has been added to the total before, and is taken off it again.
+#[test]
+fn quotas_that_are_begun_anew_while_frames_are_refused_have_had_nothing() {
+    const FEW: u64 = 1 << 20;
+    if !privileged("quotas_that_are_begun_anew_while_frames_are_refused_have_had_nothing") {
+        return;
+    }
+    let monitor = load();
+    let (network, slots) = network(&monitor, 3);
+    let to = slots[0];
+    // No frame is so small.
+    let quota = Quota { incoming: Some(50), total: Some(1 << 40), ..Quota::default() };
+    monitor.set_limits(to, &Limits { quota, ..Limits::default() }).unwrap();
+    let (rounds, most) = (Cell::new(0), Cell::new(0));
+    floods(&network, &[1, 2], 0, 1000, || {
+        for _ in 0..2000 {
+            let used = monitor.reset_quota(to).unwrap();
+            most.set(most.get().max(used.total).max(used.incoming));
+        }
+        rounds.set(rounds.get() + 1);
+        rounds.get() > 100 && monitor.over_limits(to).over_quota_tx.packets > 5_000
+    });
+    settled(|| monitor.over_limits(to));
+    let used = monitor.over_limits(to).used;
+    assert!(most.get() < FEW && used.total < FEW, "{most:?} {used:?}");
+}
+
 /// One datagram, which the kernel cuts into segments of so many bytes only when it leaves the machine.
 fn send_train(network: &Network, from: usize, to: usize, length: usize, segment: libc::c_int) {
     let socket = network.insides[from].namespace.enter(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
@@ -333,6 +360,7 @@ fn trains_of_tiny_segments_count_with_a_header_for_each() {
     }
 }
 
+/// As by the one that loaded them.
 #[test]
 fn limits_are_set_by_a_process_that_opens_the_programs_again() {
     if !privileged("limits_are_set_by_a_process_that_opens_the_programs_again") {
@@ -358,9 +386,9 @@ fn limits_are_set_by_a_process_that_opens_the_programs_again() {
     settled(|| monitor.over_limits(slot));
     let over = monitor.over_limits(slot);
     assert!(over.used.total <= 10_000 && over.over_quota_tx.packets > 0, "{over:?}");
-    let mut told = 0;
-    monitor.quota_events(|event| told += usize::from(event.slot == Some(slot)));
-    assert_eq!(told, 1);
+    let mut reported = 0;
+    monitor.quota_events(|event| reported += usize::from(event.slot == Some(slot)));
+    assert_eq!(reported, 1);
     monitor.detach(&mut network.socket, &attachment).unwrap();
 }
 

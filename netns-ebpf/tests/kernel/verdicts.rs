@@ -67,7 +67,7 @@ fn the_kernels_verdict_is_the_hosts() {
         }
     }
     let violations = monitor.unassigned_violations();
-    assert_eq!(violations.told + violations.suppressed + violations.lost, violations.total());
+    assert_eq!(violations.reported + violations.suppressed + violations.lost, violations.total());
 }
 
 #[test]
@@ -133,11 +133,11 @@ fn events_tell_what_happened_and_are_limited() {
     for case in &cases[..20] {
         monitor.test_run(Direction::Ingress, &case.frame, 1).unwrap();
     }
-    let mut told = Vec::new();
-    let count =
-        monitor.events(|event| told.push((event.reason, event.length, event.dropped, event.frame.to_vec())));
+    let mut reported = Vec::new();
+    let count = monitor
+        .events(|event| reported.push((event.reason, event.length, event.dropped, event.frame.to_vec())));
     assert_eq!(count, 20);
-    for (case, (reason, length, dropped, frame)) in cases.iter().zip(told) {
+    for (case, (reason, length, dropped, frame)) in cases.iter().zip(reported) {
         assert_eq!((reason, length as usize, dropped), (case.reason, case.frame.len(), true));
         assert_eq!(frame, case.frame[..case.frame.len().min(128)]);
     }
@@ -145,7 +145,7 @@ fn events_tell_what_happened_and_are_limited() {
     let count = monitor.events(|_| ()) as u64;
     let violations = monitor.unassigned_violations();
     assert_eq!(violations.total(), 5020);
-    assert_eq!(violations.told, 20 + count);
+    assert_eq!(violations.reported, 20 + count);
     assert!(violations.suppressed > 4000, "{violations:?}");
-    assert_eq!(violations.told + violations.suppressed + violations.lost, 5020);
+    assert_eq!(violations.reported + violations.suppressed + violations.lost, 5020);
 }

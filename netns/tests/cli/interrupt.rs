@@ -53,7 +53,8 @@ fn a_ping_that_waits_ends_when_it_is_asked_to() {
             let child =
                 xtask(&format!("ping {arguments}")).stdout(Stdio::piped()).spawn().expect("netns starts");
             // One line is the heading.
-            let is_open = || std::fs::read_to_string("/proc/thread-self/net/raw").unwrap().lines().count() > 1;
+            let is_open =
+                || std::fs::read_to_string("/proc/thread-self/net/raw").unwrap().lines().count() > 1;
             eventually("it sends", is_open);
             signal(&child, "INT");
             let ping = finished(child.wait_with_output().unwrap());

@@ -79,15 +79,21 @@ impl Bucket {
     #[inline(always)]
     #[must_use]
     pub const fn pass(&self, clock: u64, now: u64, amount: u32) -> Option<u64> {
-        let amount = if amount > MOST_AMOUNT { MOST_AMOUNT } else { amount } as u64;
         let ahead = clock.saturating_sub(now);
-        let more = self.ticks(amount.saturating_sub(self.spare));
+        let more = self.ticks(capped(amount).saturating_sub(self.spare));
         let needed = if more > self.depth { self.depth } else { more };
         if ahead > self.depth - needed {
             return None;
         }
         let from = if clock > now { clock } else { now };
-        Some(from + self.ticks(amount))
+        Some(from + self.taken(amount))
+    }
+
+    /// By how much [`Self::pass`] moves a clock on for a frame that is so large.
+    #[inline(always)]
+    #[must_use]
+    pub const fn taken(&self, amount: u32) -> u64 {
+        self.ticks(capped(amount))
     }
 
     /// What so much costs; more rather than less.
@@ -96,6 +102,12 @@ impl Bucket {
     pub const fn ticks(&self, amount: u64) -> u64 {
         amount.wrapping_mul(self.cost).wrapping_add((1 << COST_SHIFT) - 1) >> COST_SHIFT
     }
+}
+
+/// As much as a frame counts as, at most.
+#[inline(always)]
+const fn capped(amount: u32) -> u64 {
+    (if amount > MOST_AMOUNT { MOST_AMOUNT } else { amount }) as u64
 }
 
 /// A port's limits one way.
@@ -144,7 +156,7 @@ pub enum QuotaKind {
 pub struct PortMeter {
     /// Bits of [`metering`].
     pub control: u64,
-    /// Which quotas were reached, and that it was told: a bit each.
+    /// Which quotas were reached, which is reported once: a bit each.
     pub reached: u64,
     /// The quotas, by [`QuotaKind`].
     pub quotas: [QuotaWords; 3],

@@ -11,12 +11,12 @@ pub const GROUPS: &str = "GROUPS";
 /// The ring buffer of [`ViolationRecord`]s.
 pub const EVENTS: &str = "EVENTS";
 
-/// The read-only global (`u32`) that says how many events a port may tell in a [`WINDOW_SHIFT`] window.
+/// The read-only global (`u32`) that says how many events of a port are reported in a [`WINDOW_SHIFT`] window.
 pub const EVENT_LIMIT: &str = "EVENT_LIMIT";
 /// The window of the rate limit: 2^30 nanoseconds, a little more than a second.
 pub const WINDOW_SHIFT: u32 = 30;
 
-/// How many groups there are, numbered from 0, in which ports are unless told otherwise.
+/// How many groups there are, numbered from 0, in which ports are unless a policy says otherwise.
 pub const MAX_GROUPS: u32 = 64;
 /// How many bytes of a frame an event carries at most.
 pub const SNAPSHOT: usize = 128;
@@ -25,9 +25,9 @@ pub const SNAPSHOT: usize = 128;
 pub mod control {
     /// No policy: the port is counted and not judged.
     pub const OFF: u32 = 0;
-    /// Violations are counted, told and passed.
+    /// Violations are counted, reported and passed.
     pub const OBSERVE: u32 = 1;
-    /// Violations are counted, told and dropped.
+    /// Violations are counted, reported and dropped.
     pub const ENFORCE: u32 = 2;
     /// The slot is a bridge's own: what reaches its hook is about to reach the host, and is judged by the rules of the port
     /// that it came in by, for what that port may send to the host.
@@ -81,12 +81,12 @@ pub struct Violations {
     /// What was on its way to the namespace and was dropped. In `tx` it is not counted, neither here nor by the kernel.
     pub dropped_tx: Dropped,
     /// Events that were handed out.
-    pub told: u64,
+    pub reported: u64,
     /// Events that the rate limit kept back.
     pub suppressed: u64,
     /// Events that the ring buffer had no room for.
     pub lost: u64,
-    /// The rate limit's window (upper 48 bits) and how many were told in it (lower 16).
+    /// The rate limit's window (upper 48 bits) and how many were reported in it (lower 16).
     pub window: u64,
 }
 
@@ -120,7 +120,7 @@ const _: () = {
     assert!(offset_of!(PortRules, rules) == 16);
     assert!(size_of::<Violations>() == 576 && align_of::<Violations>() == 8);
     assert!(offset_of!(Violations, dropped_rx) == 512 && offset_of!(Violations, dropped_tx) == 528);
-    assert!(offset_of!(Violations, told) == 544 && offset_of!(Violations, window) == 568);
+    assert!(offset_of!(Violations, reported) == 544 && offset_of!(Violations, window) == 568);
     assert!(size_of::<ViolationRecord>() == 152 && align_of::<ViolationRecord>() == 8);
     assert!(offset_of!(ViolationRecord, captured) == 20 && offset_of!(ViolationRecord, frame) == 24);
 };

@@ -46,7 +46,7 @@ fn a_frame_on_its_way_is_waited_for() {
 }
 
 #[test]
-fn what_stays_different_is_told() {
+fn what_stays_different_is_reported() {
     assert_eq!(compare_with(4, |_| 5), (off_by_one(), ATTEMPTS));
     let busy_later = |time: u32| if time <= 2 { 5 } else { 5 + u64::from(time) };
     assert_eq!(compare_with(4, busy_later).0, off_by_one(), "as it was when it was quiet");
@@ -68,9 +68,10 @@ fn each_counter_is_compared() {
     assert_eq!(differences(slot(1), &program, &kernel), [], "segments are the program's alone");
     kernel.tx_bytes = 5;
     kernel.tx_packets = 4;
-    let told: Vec<String> = differences(slot(1), &program, &kernel).iter().map(ToString::to_string).collect();
+    let reported: Vec<String> =
+        differences(slot(1), &program, &kernel).iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "sent packets: the program counted 3, the kernel 4",
             "sent bytes: the program counted 4, the kernel 5"

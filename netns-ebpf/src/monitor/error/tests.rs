@@ -56,7 +56,7 @@ fn chain(error: &dyn Error) -> String {
 }
 
 #[test]
-fn nothing_is_told_twice_by_an_error_and_its_sources() {
+fn an_error_and_its_sources_say_nothing_twice() {
     let operation = || "create the map COUNTERS".to_owned();
     let port = || {
         let cause = Cause::Refused { errno: libc::EBUSY, message: None, attribute: None };

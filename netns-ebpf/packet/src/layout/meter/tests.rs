@@ -1,7 +1,7 @@
 //! A bucket in random histories: what passes is never more than its rate makes of the time and what may pass at once, and
 //! never much less than what came or could pass.
 
-use super::{Bucket, TICK_SHIFT};
+use super::{Bucket, MOST_AMOUNT, TICK_SHIFT};
 
 const TRAIN: u64 = 65_550;
 const SECOND: u64 = 1_000_000_000 << TICK_SHIFT;
@@ -94,6 +94,16 @@ fn a_frame_larger_than_the_bucket_passes_when_it_is_full_and_leaves_a_debt() {
     assert!(bucket.pass(clock, after(56), 100).is_some());
     assert_eq!(bucket.pass(clock, after(59), 60_000), None);
     assert!(bucket.pass(clock, after(61), 60_000).is_some());
+}
+
+/// What is given back of a frame that was taken is what it took.
+#[test]
+fn a_frame_moves_the_clock_by_what_is_taken() {
+    let bucket = Bucket::new(1_000_000, u64::MAX, TRAIN);
+    for amount in [1, 1500, MOST_AMOUNT, MOST_AMOUNT + 1, 3_600_000, u32::MAX] {
+        let clock = bucket.pass(0, SECOND, amount).unwrap();
+        assert_eq!(clock - bucket.taken(amount), SECOND, "{amount}");
+    }
 }
 
 #[test]
