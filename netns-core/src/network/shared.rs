@@ -6,7 +6,6 @@ use super::ledger::Ticket;
 use super::names::{self, LeftName};
 use super::options::NetworkOptions;
 use super::place::{BridgePlace, barrier_name};
-use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
 use super::requests::Recipe;
@@ -52,6 +51,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<Self> {
+        // What is wrong with the options is found before anything is made.
+        let sysctls = Recipe::sysctls(options)?;
         let mut record = NetworkRecord::begin(&home, options)?;
         let made = super::check_routes(options).and_then(|()| {
             let home_id = home.id()?;
@@ -59,7 +60,8 @@ impl Shared {
         });
         match made {
             Ok((home_id, (fabric, plan, first))) => {
-                let shared = Self::assemble(home_id, options, plan, (fabric, first), record, true)?;
+                let recipe = Recipe::new(plan, options, fabric.has_ipv6(), sysctls);
+                let shared = Self::assemble(home_id, options, recipe, (fabric, first), record, true);
                 shared.introduce_bridge()?;
                 shared.open_way_out(options)?;
                 Ok(shared)
@@ -76,18 +78,19 @@ impl Shared {
     pub(super) fn assemble(
         home_id: NamespaceId,
         options: &NetworkOptions,
-        plan: Plan,
+        recipe: Recipe,
         (fabric, first): (Fabric, BridgePlace),
         record: Option<NetworkRecord>,
         owned: bool,
-    ) -> Result<Self> {
+    ) -> Self {
+        let plan = recipe.plan;
         let places: Box<[OnceLock<BridgePlace>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
         Ok(Self {
             process: this_process(),
             owned: AtomicBool::new(owned),
             record,
-            recipe: Recipe::new(plan, options, fabric.has_ipv6())?,
+            recipe,
             home_id,
             program: options.program.clone(),
             patience: options.patience,
