@@ -22,16 +22,16 @@ impl Shared {
     pub(super) fn open_way_out(&self, options: &NetworkOptions) -> Result<()> {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
-        let mut nat = Nat::create(self.home(), &table_name(plan), nat_options(plan, options))?;
-        self.open_blocks(&mut nat, options)?;
+        let nat = Nat::create(self.home(), &table_name(plan), nat_options(plan, options))?;
         self.way_out.nat.get_or_init(|| Mutex::new(nat));
+        self.open_blocks(options)?;
         record.claim_forwarding(self.home())
     }
 
-    fn open_blocks(&self, nat: &mut Nat, options: &NetworkOptions) -> Result<()> {
+    fn open_blocks(&self, options: &NetworkOptions) -> Result<()> {
         self.way_out.leads.get_or_init(|| (options.uplinks.clone(), options.publish_on_loopback));
         self.way_out.opens.store(options.open_forward_chains, Ordering::Relaxed);
-        if options.open_forward_chains {
+        if let Some(mut nat) = self.way_out.nat().filter(|_| options.open_forward_chains) {
             nat.open_blocks(self.recipe.plan.name)?;
         }
         Ok(())
@@ -93,13 +93,12 @@ impl Shared {
     pub(super) fn reopen_way_out(&self, options: &NetworkOptions, sandboxes: &[Sandbox]) -> Result<()> {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
-        let mut nat =
-            Nat::replace(self.home(), &table_name(plan), nat_options(plan, options), |published| {
-                sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
-            })?;
-        self.open_blocks(&mut nat, options)?;
+        let nat = Nat::replace(self.home(), &table_name(plan), nat_options(plan, options), |published| {
+            sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
+        })?;
         self.way_out.used.store(true, Ordering::Relaxed);
         self.way_out.nat.get_or_init(|| Mutex::new(nat));
+        self.open_blocks(options)?;
         record.claim_forwarding(self.home())
     }
 
