@@ -1,7 +1,9 @@
 //! The folder of named namespaces: made once, by the first who comes, and put back as it was.
 
 use netns_core::{Folder, Namespace};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Child;
 use std::sync::Barrier;
 use std::thread;
@@ -168,6 +170,20 @@ fn a_folder_with_somebodys_name_in_it_is_left_alone() {
         assert_eq!(mounts(), before);
         assert_eq!(ip("netns list"), "theirs\n");
         ip("netns exec theirs true");
+    });
+}
+
+#[test]
+fn a_folder_with_a_name_in_it_that_is_no_text_is_left_alone() {
+    in_host(|_| {
+        let found = Folder::observe().unwrap();
+        Namespace::create("ours").unwrap();
+        let _ = run(oracle("ip").args(["netns", "add"]).arg(OsStr::from_bytes(b"x\xff")));
+        Namespace::delete("ours").unwrap();
+        let mounts = || fs::read("/proc/thread-self/mountinfo").unwrap();
+        let before = mounts();
+        found.restore().unwrap();
+        assert_eq!(mounts(), before);
     });
 }
 
