@@ -10,7 +10,7 @@ use netns_core::nftables::NftSocket;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::attack::FrameSocket;
 use std::path::Path;
-use tests::{Host, bridge_json, eventually, in_host, oracle, run};
+use tests::{Host, bridge_json, eventually, in_host, oracle, run, without_capabilities};
 
 const STAMP: u32 = 0x6e65_7430;
 
@@ -331,5 +331,20 @@ fn a_barrier_that_somebody_changed_is_whole_after_one_step() {
         assert_eq!(socket.generation().unwrap(), before + 1, "steps are counted by the kernel");
         assert!(wall.is_whole().unwrap());
         assert!(wall.known_ports().eq(ports));
+    });
+}
+
+#[test]
+fn a_port_that_the_kernel_did_not_take_out_stays_known() {
+    in_host(|host| {
+        needs_nftables();
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
+        wall.add(&[101]).unwrap();
+        let refused = without_capabilities(|| wall.remove(101)).unwrap_err();
+        assert_eq!(refused.errno(), Some(libc::EPERM));
+        assert!(wall.is_behind(101));
+        wall.remove(101).unwrap();
+        let left = nft("list set bridge test ports");
+        assert!(!wall.is_behind(101) && !left.contains("elements"), "{left}");
     });
 }

@@ -273,8 +273,8 @@ impl Barrier {
 
     /// Takes a port out of a set, if it is in it.
     fn take_from(&mut self, set: &'static str, port: u32) -> Result<()> {
-        let known = if set == OPEN { &mut self.open } else { &mut self.listed };
-        if !known.remove(&port) {
+        let known = if set == OPEN { &self.open } else { &self.listed };
+        if !known.contains(&port) {
             return Ok(());
         }
         let mut transaction = Transaction::new();
@@ -282,9 +282,13 @@ impl Barrier {
         element::encode_remove(&mut transaction, self.table(), set, std::iter::once(&key[..]));
         match self.socket.commit(&mut transaction) {
             // Somebody emptied the set, or took the table away.
-            Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
-            other => other,
+            Err(error) if error.errno() == Some(libc::ENOENT) => {}
+            other => other?,
         }
+        // Only now: until the kernel has taken it out, it is to be taken out.
+        let known = if set == OPEN { &mut self.open } else { &mut self.listed };
+        known.remove(&port);
+        Ok(())
     }
 
     /// The ports in one of its sets.
@@ -384,10 +388,6 @@ impl Barrier {
     }
 }
 
-/// A set that is not there has no elements.
-fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
-    if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) }
-}
 /// Appends the addition of ports to a set.
 fn encode_ports(
     transaction: &mut Transaction,
@@ -401,6 +401,10 @@ fn encode_ports(
     }
 }
 
+/// A set that is not there has no elements.
+fn missing(error: Error) -> Result<Vec<element::ElementInfo>> {
+    if error.errno() == Some(libc::ENOENT) { Ok(Vec::new()) } else { Err(error) }
+}
 
 /// The names of the tables in `namespace` that are called as [`unused_name`] calls them: barriers, as far as names say.
 ///
