@@ -208,3 +208,19 @@ fn identities_are_read_as_they_were_written() {
     }
     assert_eq!(RecordedLink::read(&Line::new("namespace").with("veth-ns1").with(1).with("x")), None);
 }
+
+#[test]
+fn what_is_no_file_is_not_peeked_at() {
+    let folder = Folder::new("record-peek");
+    let path = folder.path();
+    assert!(RecordFile::peek(&path, "test").unwrap().is_none());
+    RecordFile::create(&path, "test").unwrap().append(&[line(1)]).unwrap();
+    assert_eq!(RecordFile::peek(&path, "test").unwrap().unwrap(), [line(1)]);
+    let other = folder.0.join("b.record");
+    std::os::unix::fs::symlink(&path, &other).unwrap();
+    assert_eq!(RecordFile::peek(&other, "test").unwrap_err().errno(), Some(libc::ELOOP));
+    fs::remove_file(&other).unwrap();
+    // Opened as files are, it would be waited for somebody to write.
+    assert!(std::process::Command::new("mkfifo").arg(&other).status().unwrap().success());
+    assert!(RecordFile::peek(&other, "test").unwrap_err().is_invalid_input());
+}
