@@ -5,12 +5,12 @@ use super::nat::{
     to_v4, to_v6, udp, with_provider,
 };
 use crate::{ip_address, name, net};
-use netns_core::ErrorKind;
 use netns_core::nat::Publication;
 use netns_core::network::{Network, NetworkOptions};
+use netns_core::ErrorKind;
 use std::io::ErrorKind as Io;
 use std::net::{TcpListener, TcpStream};
-use tests::{oracle, until};
+use tests::{oracle, until, without_capabilities};
 
 #[test]
 fn published_ports_lead_to_the_sandbox_from_everywhere() {
@@ -204,5 +204,21 @@ fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
             assert!(inside.run(oracle("ip").args(command.split(' '))).unwrap().success());
         }
         assert!(is_dropped(inside, at("127.0.0.1", 7000)));
+    });
+}
+
+/// Its address is the next sandbox's.
+#[test]
+fn a_number_is_not_given_out_with_the_ports_of_the_sandbox_before() {
+    with_provider(|_, _| {
+        let network = Network::create(&NetworkOptions { maximum: 1, ..options() }).unwrap();
+        let one = network.create_sandbox().unwrap();
+        network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();
+        // The kernel refuses what is asked without privilege.
+        without_capabilities(move || drop(one));
+        assert_eq!(network.published().unwrap().len(), 1);
+        let two = network.create_sandbox().unwrap();
+        assert_eq!(two.number(), 0);
+        assert!(network.published().unwrap().is_empty());
     });
 }

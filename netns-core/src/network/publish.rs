@@ -118,10 +118,29 @@ impl Shared {
         if !self.way_out.used.load(Ordering::Relaxed) {
             return;
         }
-        let Some(mut nat) = self.way_out.nat() else { return };
-        if nat.withdraw_ours(&owner(number)).is_err() {
+        // Unlocked again before `left` is locked, which comes first elsewhere.
+        let outcome = self.way_out.nat().map(|mut nat| nat.withdraw_ours(&owner(number)));
+        if let Some(Err(_)) = outcome {
             self.way_out.left().push(number);
         }
+    }
+
+    /// Withdraws what is still published of the sandbox that had a number before it is another's.
+    ///
+    /// # Errors
+    /// Why that cannot be: what is published would lead to the new sandbox.
+    pub(super) fn withdraw_before(&self, number: u32) -> Result<()> {
+        if !self.way_out.used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut left = self.way_out.left();
+        let (Some(at), Some(mut nat)) = (left.iter().position(|&one| one == number), self.way_out.nat())
+        else {
+            return Ok(());
+        };
+        nat.withdraw_ours(&owner(number))?;
+        left.swap_remove(at);
+        Ok(())
     }
 
     /// Tries again to withdraw ports of sandboxes that are gone.
