@@ -7,10 +7,10 @@ use super::nat::{
 use crate::{ip_address, name, net};
 use netns_core::nat::Publication;
 use netns_core::network::{Network, NetworkOptions};
-use netns_core::ErrorKind;
+use netns_core::{ErrorKind, Operation};
 use std::io::ErrorKind as Io;
 use std::net::{TcpListener, TcpStream};
-use tests::{oracle, until, without_capabilities};
+use tests::{oracle, refused, until, without_capabilities};
 
 #[test]
 fn published_ports_lead_to_the_sandbox_from_everywhere() {
@@ -220,5 +220,37 @@ fn a_number_is_not_given_out_with_the_ports_of_the_sandbox_before() {
         let two = network.create_sandbox().unwrap();
         assert_eq!(two.number(), 0);
         assert!(network.published().unwrap().is_empty());
+    });
+}
+
+/// Each request in turn is refused.
+#[test]
+fn what_was_not_published_or_withdrawn_is_as_it_was() {
+    with_provider(|_, _| {
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let publication = udp(5300, to_v4(&sandbox, 53));
+        let mut refusals = 0;
+        for when in 1.. {
+            let outcome = refused("sendto", when, "ENOBUFS", || network.publish(&sandbox, &publication));
+            let Err(error) = outcome else { break };
+            assert_eq!(error.errno(), Some(libc::ENOBUFS), "{error}");
+            assert!(network.published().unwrap().is_empty(), "{error}");
+            refusals += 1;
+        }
+        assert!(refusals > 3, "{refusals}");
+        for when in 1.. {
+            let outcome = refused("sendto", when, "ENOBUFS", || network.withdraw(&sandbox, &publication));
+            let left = network.published().unwrap();
+            let Err(error) = outcome else {
+                assert!(left.is_empty());
+                break;
+            };
+            let is_withdrawn = error.operation() == Operation::ListConnections;
+            assert_eq!(left.is_empty(), is_withdrawn, "{error}");
+            if is_withdrawn {
+                network.publish(&sandbox, &publication).unwrap();
+            }
+        }
     });
 }
