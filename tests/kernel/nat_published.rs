@@ -4,9 +4,11 @@ use super::nat::{
     HOST_V4, HOST_V6, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, is_dropped, listen, options, tcp,
     to_v4, to_v6, udp, with_provider,
 };
+use super::nftables::nft;
 use crate::{ip_address, name, net};
 use netns_core::nat::Publication;
 use netns_core::network::{Network, NetworkOptions};
+use netns_core::nftables::NftSocket;
 use netns_core::{ErrorKind, Operation};
 use std::io::ErrorKind as Io;
 use std::net::{TcpListener, TcpStream};
@@ -220,6 +222,23 @@ fn a_number_is_not_given_out_with_the_ports_of_the_sandbox_before() {
         let two = network.create_sandbox().unwrap();
         assert_eq!(two.number(), 0);
         assert!(network.published().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn ports_are_published_again_in_one_step() {
+    with_provider(|host, _| {
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let many = Publication { count: 1500, ..tcp(20_000, to_v4(&sandbox, 20_000)) };
+        network.publish(&sandbox, &many).unwrap();
+        let tables = nft("list tables inet");
+        let _ = nft(&format!("delete {}", tables.trim()));
+        let mut socket = NftSocket::open_in(host.namespace()).unwrap();
+        let before = socket.generation().unwrap();
+        assert!(network.restore_way_out().unwrap());
+        assert_eq!(socket.generation().unwrap(), before + 1, "steps are counted by the kernel");
+        assert_eq!(network.published().unwrap().len(), 1500);
     });
 }
 
