@@ -2,12 +2,13 @@
 
 use netns_core::{Folder, Namespace};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::process::Child;
 use std::sync::Barrier;
 use std::thread;
-use tests::{in_host, ip, oracle, run};
+use tests::{eventually, in_host, ip, oracle, run};
 
 const FOLDER: &str = "/run/netns";
 
@@ -184,6 +185,29 @@ fn a_folder_with_a_name_in_it_that_is_no_text_is_left_alone() {
         let before = mounts();
         found.restore().unwrap();
         assert_eq!(mounts(), before);
+    });
+}
+
+#[test]
+fn a_folder_that_goes_while_its_lock_is_waited_for_is_made_again() {
+    in_host(|_| {
+        fs::create_dir(FOLDER).unwrap();
+        let folder = File::open(FOLDER).unwrap();
+        folder.lock().unwrap();
+        let (device, inode) = folder.metadata().map(|found| (found.dev(), found.ino())).unwrap();
+        let place = format!(" {:02x}:{:02x}:{inode} ", libc::major(device), libc::minor(device));
+        thread::scope(|scope| {
+            let made = scope.spawn(|| Namespace::create("ns1"));
+            eventually("somebody waits for the lock", || {
+                let locks = fs::read_to_string("/proc/locks").unwrap();
+                locks.lines().any(|line| line.contains("->") && line.contains(&place))
+            });
+            fs::remove_dir(FOLDER).unwrap();
+            drop(folder);
+            made.join().unwrap().unwrap();
+        });
+        assert_eq!(ip("netns list"), "ns1\n");
+        assert!(Folder::observe().unwrap().mounted);
     });
 }
 

@@ -340,11 +340,16 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 }
 
 /// Holds the lock that `ip netns add` takes while it prepares the folder, so that two do not both mount it on itself.
-/// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
-fn lock_folder() -> Result<File, (SystemCall, io::Error)> {
+/// <https://github.com/iproute2/iproute2/commit/a3a5e2c> `None` if the folder was removed while others had the lock.
+///
+/// The folder and the same one mounted on itself are one inode, and so one lock.
+fn lock_folder() -> Result<Option<File>, (SystemCall, io::Error)> {
+    let inode = |found: fs::Metadata| (found.dev(), found.ino());
     let folder = File::open(FOLDER).map_err(|error| (SystemCall::Open, error))?;
     sys::retry(|| sys::file::lock_exclusive(folder.as_fd())).map_err(|error| (SystemCall::Flock, error))?;
-    Ok(folder)
+    let locked = folder.metadata().map(inode).map_err(|error| (SystemCall::Fstat, error))?;
+    let is_there = fs::metadata(FOLDER).is_ok_and(|found| inode(found) == locked);
+    Ok(is_there.then_some(folder))
 }
 
 /// Makes the folder, if it is not there.
@@ -358,8 +363,16 @@ pub(super) fn make_folder() -> io::Result<()> {
 /// Makes the folder, and makes it a shared mount, so that names reach mount namespaces that were made before them.
 fn prepare_folder() -> Result<()> {
     let failed = |call| Error::system(Operation::PrepareFolder, FOLDER, call);
-    make_folder().map_err(failed(SystemCall::Mkdir))?;
-    let _lock = lock_folder().map_err(|(call, error)| failed(call)(error))?;
+    let _lock = loop {
+        make_folder().map_err(failed(SystemCall::Mkdir))?;
+        match lock_folder() {
+            Ok(Some(lock)) => break lock,
+            Ok(None) => {}
+            // Removed in between.
+            Err((SystemCall::Open, error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err((call, error)) => return Err(failed(call)(error)),
+        }
+    };
     let folder = c_string(FOLDER).map_err(failed(SystemCall::Mount))?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
     let shared = match share() {
@@ -402,9 +415,12 @@ impl Folder {
     /// If the kernel refuses.
     pub fn restore(self) -> Result<()> {
         let failed = |call| Error::system(Operation::RestoreFolder, FOLDER, call);
-        let lock = match lock_folder() {
+        let _lock = match lock_folder() {
             Err((_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(|(call, error)| failed(call)(error))?,
+            Err((call, error)) => return Err(failed(call)(error)),
+            // Somebody restored it, and another may have made it anew, as its own.
+            Ok(None) => return Ok(()),
+            Ok(Some(lock)) => lock,
         };
         // Whatever it is called: a name need not be text.
         if fs::read_dir(FOLDER).map_err(failed(SystemCall::Readdir))?.next().is_some() {
@@ -415,13 +431,12 @@ impl Folder {
             let folder = c_string(FOLDER).map_err(failed(SystemCall::Umount))?;
             sys::namespace::unmount(&folder, libc::MNT_DETACH).map_err(failed(SystemCall::Umount))?;
         }
-        drop(lock);
+        // Still locked: it is nobody's while it is removed.
         if !self.existed {
             match fs::remove_dir(FOLDER) {
-                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                    return Err(failed(SystemCall::Rmdir)(error));
-                }
-                _ => {}
+                // Somebody has put a name there without the lock, or mounted on it.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EBUSY)) => {}
+                other => other.map_err(failed(SystemCall::Rmdir))?,
             }
         }
         Ok(())
