@@ -1,9 +1,16 @@
 //! What a network that fails leaves, and what it has found out by then.
 
+use super::network::{Pass, pass};
+use super::nftables::{OwnedTable, needs_nftables, nft};
 use crate::{name, net};
-use netns_core::network::{Network, NetworkOptions, RecordedNetwork};
+use netns_core::barrier::Unjudged;
+use netns_core::network::{Network, NetworkOptions, PortInfo, PortProgram, RecordedNetwork};
+use netns_core::ping::{Ping, ping};
+use netns_core::Result;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
 use std::fs;
-use tests::in_host;
+use tests::{Verdict, in_host, load_program, needs_kernel};
 
 const FOLDER: &str = RecordedNetwork::FOLDER;
 
@@ -19,5 +26,64 @@ fn nothing_is_left_of_one_with_a_setting_that_is_none_of_a_namespace() {
         assert!(error.is_invalid_input(), "{error}");
         host.assert_clean();
         assert!(!fs::exists(FOLDER).unwrap());
+    });
+}
+
+/// A program that marks frames, as it says, and is given what was not marked.
+struct Counting(Arc<Pass>, Mutex<Vec<Unjudged>>);
+
+impl PortProgram for Counting {
+    fn ingress(&self) -> BorrowedFd<'_> {
+        self.0.ingress()
+    }
+
+    fn egress(&self) -> BorrowedFd<'_> {
+        self.0.egress()
+    }
+
+    fn assign(&self, port: &PortInfo) -> Result<u16> {
+        self.0.assign(port)
+    }
+
+    fn release(&self, slot: u16) {
+        self.0.release(slot);
+    }
+
+    fn stamp(&self) -> Option<u32> {
+        Some(0x40)
+    }
+
+    fn unjudged(&self, found: &[Unjudged]) {
+        self.1.lock().unwrap().extend(found);
+    }
+}
+
+/// One bridge's barrier cannot be made again; what another's has counted is reported all the same.
+#[test]
+fn what_one_barrier_counted_is_not_lost_by_anothers_failure() {
+    in_host(|_| {
+        needs_nftables();
+        needs_kernel((5, 12), "tables that have an owner");
+        let program = Arc::new(Counting(pass(load_program(Verdict::Pass).unwrap()), Mutex::default()));
+        let network = Network::create(&NetworkOptions {
+            program: Some(program.clone()),
+            per_bridge: 1,
+            permanent_neighbours: true,
+            ..options()
+        })
+        .unwrap();
+        let [one, two] = [(); 2].map(|()| network.create_sandbox().unwrap());
+        let host = Ping::new(network.addresses().next().unwrap().address());
+        assert!(!ping(one.namespace().unwrap(), &host).unwrap().all_received(), "it has no mark");
+        let further = two.port_namespace().unwrap();
+        let _owner = further.enter(|| {
+            let table = nft("list tables bridge").trim().replace("table ", "");
+            let _ = nft(&format!("delete table {table}"));
+            OwnedTable::make(&table, "")
+        });
+        let error = network.take_unjudged().unwrap_err();
+        assert_eq!(error.errno(), Some(libc::EPERM), "{error}");
+        let found = program.1.lock().unwrap();
+        assert!(matches!(found[..], [one_port] if one_port.port == one.port().index), "{found:?}");
     });
 }

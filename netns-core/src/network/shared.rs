@@ -86,7 +86,7 @@ impl Shared {
         let plan = recipe.plan;
         let places: Box<[OnceLock<BridgePlace>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
-        Ok(Self {
+        Self {
             process: this_process(),
             owned: AtomicBool::new(owned),
             record,
@@ -103,7 +103,7 @@ impl Shared {
             left_names: Mutex::default(),
             left_ports: Mutex::default(),
             way_out: WayOut::default(),
-        })
+        }
     }
 
     /// Lets the program know the first bridge.
@@ -181,19 +181,26 @@ impl Shared {
 
     /// What the barriers dropped since the last call; made anew where somebody took one away, and how many those were.
     pub(super) fn take_unjudged(&self) -> Result<(Vec<Unjudged>, u32)> {
-        let (mut found, mut lost) = (Vec::new(), 0);
+        let (mut found, mut lost, mut outcome) = (Vec::new(), 0, Ok(()));
         for barrier in self.places.iter().filter_map(OnceLock::get).filter_map(|place| place.barrier.get()) {
             let mut barrier = barrier.lock().unwrap_or_else(PoisonError::into_inner);
-            if !barrier.is_whole()? {
-                barrier.restore()?;
-                lost += 1;
+            let mut take = || -> Result<Vec<Unjudged>> {
+                if !barrier.is_whole()? {
+                    barrier.restore()?;
+                    lost += 1;
+                }
+                barrier.unjudged()
+            };
+            // What the others have counted they do not report again.
+            match take() {
+                Ok(dropped) => found.extend(dropped),
+                Err(error) => outcome = outcome.and(Err(error)),
             }
-            found.extend(barrier.unjudged()?);
         }
         if let Some(program) = &self.program {
             program.unjudged(&found);
         }
-        Ok((found, lost))
+        outcome.map(|()| (found, lost))
     }
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
