@@ -6,11 +6,12 @@ use crate::{name, net};
 use netns_core::barrier::Unjudged;
 use netns_core::network::{Network, NetworkOptions, PortInfo, PortProgram, RecordedNetwork};
 use netns_core::ping::{Ping, ping};
-use netns_core::Result;
+use netns_core::{ErrorKind, Result};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::sync::{Arc, Mutex};
-use std::fs;
-use tests::{Verdict, in_host, load_program, needs_kernel};
+use std::{env, fs};
+use tests::{Verdict, in_host, load_program, needs_kernel, oracle, run};
 
 const FOLDER: &str = RecordedNetwork::FOLDER;
 
@@ -85,5 +86,34 @@ fn what_one_barrier_counted_is_not_lost_by_anothers_failure() {
         assert_eq!(error.errno(), Some(libc::EPERM), "{error}");
         let found = program.1.lock().unwrap();
         assert!(matches!(found[..], [one_port] if one_port.port == one.port().index), "{found:?}");
+    });
+}
+
+#[test]
+fn others_cannot_write_records_whatever_the_umask_is() {
+    const INSIDE: &str = "TESTS_WITH_UMASK_0";
+    let test = "network_failed::others_cannot_write_records_whatever_the_umask_is";
+    if env::var_os(INSIDE).is_none() {
+        return in_host(|_| {
+            let mut shell = oracle("busybox");
+            shell.args(["sh", "-c", "umask 0; exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
+            let _ = run(shell.args(["--exact", test, "--nocapture"]).env(INSIDE, "1"));
+        });
+    }
+    in_host(|host| {
+        let network = Network::create(&options()).unwrap();
+        assert!(network.is_recorded());
+        assert_eq!(fs::metadata(FOLDER).unwrap().permissions().mode() & 0o7777, 0o755);
+        drop(network);
+
+        // Somebody was quicker.
+        fs::create_dir(FOLDER).unwrap();
+        chown(FOLDER, Some(1000), None).unwrap();
+        let record = netns_core::network::RecordPlace::Folder(FOLDER.into());
+        let error = Network::create(&NetworkOptions { record, ..options() }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+        assert!(error.to_string().contains("belongs to user 1000"), "{error}");
+        assert_eq!(fs::metadata(FOLDER).unwrap().uid(), 1000);
+        host.assert_clean();
     });
 }
