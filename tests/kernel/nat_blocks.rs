@@ -6,9 +6,9 @@ use super::nat::{
     settings, tcp, to_v4,
 };
 use super::nftables::{OwnedTable, nft};
-use netns_core::nat::ForwardBlock;
+use netns_core::nat::{self, ForwardBlock};
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork};
-use tests::{in_host, ip, needs_kernel, oracle, run, skip};
+use tests::{in_host, ip, needs_kernel, oracle, refused, run, skip};
 
 /// Docker's, as it makes them by iptables-nft.
 const DOCKER: [&str; 4] = [
@@ -128,6 +128,18 @@ fn a_policy_that_no_dump_of_nftables_shows_is_named() {
         assert_eq!(now[0].commands[0], "iptables-legacy -I DOCKER-USER -i sb -j ACCEPT");
         command("iptables-legacy -P FORWARD ACCEPT");
         assert_eq!(network.forward_blocks().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn rules_of_iptables_legacy_may_change_while_they_are_read() {
+    in_host(|_| {
+        if !oracle("iptables-legacy").args(["-P", "FORWARD", "DROP"]).output().unwrap().status.success() {
+            skip("the kernel has no tables of iptables-legacy");
+        }
+        // How many there are, and then all of them: not as many as there were.
+        let drops = refused("getsockopt", 2, "EAGAIN", || nat::legacy_drops_forwarded(true));
+        assert!(drops.unwrap());
     });
 }
 
