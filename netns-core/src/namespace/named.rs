@@ -190,7 +190,10 @@ impl Namespace {
             // With no descriptor left there is still the path, which somebody could change between the two steps. What
             // ran out of descriptors is to be taken down too.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                let found = fs::symlink_metadata(&path).map_err(failed(SystemCall::Stat))?;
+                let found = match fs::symlink_metadata(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                    other => other.map_err(failed(SystemCall::Stat))?,
+                };
                 if NamespaceId::of(&found) != self.id()? {
                     return Ok(false);
                 }

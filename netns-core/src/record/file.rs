@@ -210,18 +210,19 @@ impl RecordFile {
             }
             Err(error) => {
                 let _ = remove_if_there(&new);
-                Err(failed(Operation::WriteRecord, &self.path, SystemCall::Write)(error))
+                Err(error)
             }
         }
     }
 
-    fn put_in_place(&self, new: &Path, text: &str) -> io::Result<File> {
-        remove_if_there(new)?;
-        let mut file = options().create_new(true).open(new)?;
-        sys::file::try_lock_exclusive(file.as_fd())?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(new, &self.path)?;
+    fn put_in_place(&self, new: &Path, text: &str) -> Result<File> {
+        let failed = |call| failed(Operation::WriteRecord, &self.path, call);
+        remove_if_there(new).map_err(failed(SystemCall::Unlink))?;
+        let mut file = options().create_new(true).open(new).map_err(failed(SystemCall::Open))?;
+        sys::file::try_lock_exclusive(file.as_fd()).map_err(failed(SystemCall::Flock))?;
+        file.write_all(text.as_bytes()).map_err(failed(SystemCall::Write))?;
+        file.sync_all().map_err(failed(SystemCall::Other("fsync")))?;
+        fs::rename(new, &self.path).map_err(failed(SystemCall::Other("rename")))?;
         Ok(file)
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Cause, SystemCall};
 use std::fs;
 use std::path::PathBuf;
 
@@ -223,4 +224,15 @@ fn what_is_no_file_is_not_peeked_at() {
     // Opened as files are, it would be waited for somebody to write.
     assert!(std::process::Command::new("mkfifo").arg(&other).status().unwrap().success());
     assert!(RecordFile::peek(&other, "test").unwrap_err().is_invalid_input());
+}
+
+#[test]
+fn a_replacement_that_fails_names_its_step() {
+    let folder = Folder::new("record-step");
+    let mut record = RecordFile::create(folder.path(), "test").unwrap();
+    record.append(&[line(1)]).unwrap();
+    fs::create_dir(folder.0.join("a.record.new")).unwrap();
+    let error = record.replace(vec![line(2)]).unwrap_err();
+    assert!(matches!(error.cause(), Cause::System { call: SystemCall::Unlink, .. }), "{error:?}");
+    assert_eq!(record.lines(), [line(1)]);
 }
