@@ -389,9 +389,8 @@ fn prepare_folder() -> Result<()> {
     shared.map_err(failed(SystemCall::Mount))
 }
 
-/// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named
-/// namespaces for a while and means to leave nothing behind looks first and restores it in the end; `ip netns` leaves
-/// both.
+/// How the folder of named namespaces was found: whether it was there, and whether it was mounted. To make named
+/// namespaces for a while and leave nothing, look first and restore it in the end; `ip netns` leaves both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folder {
     /// Whether it was there.

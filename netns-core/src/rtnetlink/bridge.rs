@@ -36,7 +36,7 @@ pub struct Bridge {
     pub mtu: Option<u32>,
     /// Its options.
     pub options: BridgeOptions,
-    /// Whether it is raised.
+    /// Whether it is set up.
     pub up: bool,
 }
 
