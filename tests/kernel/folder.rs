@@ -1,6 +1,7 @@
 //! The folder of named namespaces: made once, by the first who comes, and put back as it was.
 
 use netns_core::{Folder, Namespace};
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -184,7 +185,7 @@ fn a_folder_with_a_name_in_it_that_is_no_text_is_left_alone() {
         let mounts = || fs::read("/proc/thread-self/mountinfo").unwrap();
         let before = mounts();
         found.restore().unwrap();
-        assert_eq!(mounts(), before);
+        assert!(mounts() == before, "the other name is no mount any more");
     });
 }
 
@@ -208,6 +209,29 @@ fn a_folder_that_goes_while_its_lock_is_waited_for_is_made_again() {
         });
         assert_eq!(ip("netns list"), "ns1\n");
         assert!(Folder::observe().unwrap().mounted);
+    });
+}
+
+/// With no descriptor left there is only the path to look at.
+#[test]
+fn a_name_that_is_not_there_is_none_without_descriptors_too() {
+    const INSIDE: &str = "TESTS_WITHOUT_DESCRIPTORS";
+    let test = "folder::a_name_that_is_not_there_is_none_without_descriptors_too";
+    in_host(|_| {
+        if env::var_os(INSIDE).is_none() {
+            let mut limited = oracle("prlimit");
+            limited.arg("--nofile=40").arg(env::current_exe().unwrap());
+            let _ = run(limited.args(["--exact", test, "--nocapture"]).env(INSIDE, "1"));
+            return;
+        }
+        let namespace = Namespace::anonymous().unwrap();
+        let mut held = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            held.push(file);
+        }
+        let unbound = namespace.unbind("nothing");
+        drop(held);
+        assert!(!unbound.unwrap());
     });
 }
 
