@@ -26,7 +26,7 @@ pub struct Announcement {
     pub mac: MacAddress,
     /// The address.
     pub address: IpAddr,
-    /// Whether the link forwards IPv6. Neighbours stop to use as a router what says that it is none.
+    /// Whether the link forwards IPv6. Neighbours stop using as a router what says that it is none.
     pub router: bool,
 }
 

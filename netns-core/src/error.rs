@@ -214,7 +214,7 @@ fn needed(operation: Operation, cause: &Cause) -> Option<&'static str> {
             match (operation, call) {
                 (Operation::CreateUserNamespace, _) => None,
                 (Operation::WriteSysctl, SystemCall::Write) => Some("CAP_NET_ADMIN"),
-                (Operation::Ping, _) => Some("CAP_NET_RAW"),
+                (Operation::Ping | Operation::Announce, _) => Some("CAP_NET_RAW"),
                 (_, call) => call.capability(),
             }
         }

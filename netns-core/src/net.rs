@@ -126,7 +126,7 @@ impl IpNet {
         self.with_number(Self::number(self.address) | self.host_mask())
     }
 
-    /// The `number`th address of the network that an interface may have, from 1; `None` behind the last.
+    /// The `number`th address of the network that an interface may have, from 1; `None` after the last.
     #[must_use]
     pub fn host(&self, number: u128) -> Option<IpAddr> {
         if number == 0 || number > self.hosts() {

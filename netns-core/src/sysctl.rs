@@ -110,7 +110,7 @@ pub(crate) fn set_own(namespace: &Namespace, name: &str, value: &str) -> Result<
     };
     let relative = path(Operation::WriteSysctl, name)?;
     let relative = relative.strip_prefix("/proc").unwrap_or(&relative);
-    let path = PathBuf::from(format!("/proc/self/fd/{}", procfs.as_raw_fd())).join(relative);
+    let path = PathBuf::from(format!("/proc/thread-self/fd/{}", procfs.as_raw_fd())).join(relative);
     // What was refused first says more.
     namespace.enter(|| write(&path, value))?.map_err(|_| refused)
 }

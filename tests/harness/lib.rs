@@ -23,6 +23,7 @@ mod kernel;
 mod machine;
 mod oracle;
 mod provider;
+mod refuse;
 mod root;
 mod scratch;
 mod skip;
@@ -46,6 +47,7 @@ pub use oracle::{
     bridge, bridge_json, ip, ip_json, only, oracle, ping, run, signal, tc, tc_json, without_ipv6,
 };
 pub use provider::provider;
+pub use refuse::refused;
 pub use root::{SERVE, busybox_root};
 pub use scratch::Scratch;
 pub use skip::{require_privilege, skip};

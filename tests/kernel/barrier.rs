@@ -6,10 +6,11 @@
 use super::nftables::{needs_nftables, nft};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::bridge::{self, BridgeOptions};
+use netns_core::nftables::NftSocket;
 use netns_core::{Namespace, RouteSocket};
 use netns_ebpf::attack::FrameSocket;
 use std::path::Path;
-use tests::{Host, bridge_json, eventually, in_host, oracle, run};
+use tests::{Host, bridge_json, eventually, in_host, oracle, run, without_capabilities};
 
 const STAMP: u32 = 0x6e65_7430;
 
@@ -311,5 +312,39 @@ fn one_of_a_killed_process_is_removed_by_its_name() {
         assert!(nft("list ruleset").contains("table bridge test"));
         assert!(barrier::remove(host.namespace(), "test").unwrap());
         assert_eq!(nft("list ruleset"), "");
+    });
+}
+
+/// In between, the ports that were not listed yet would send what no program saw.
+#[test]
+fn a_barrier_that_somebody_changed_is_whole_after_one_step() {
+    in_host(|host| {
+        needs_nftables();
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
+        let ports: Vec<u32> = (1000..1350).collect();
+        wall.add(&ports).unwrap();
+        nft("flush set bridge test ports");
+        assert!(!wall.is_whole().unwrap());
+        let mut socket = NftSocket::open_in(host.namespace()).unwrap();
+        let before = socket.generation().unwrap();
+        wall.restore().unwrap();
+        assert_eq!(socket.generation().unwrap(), before + 1, "steps are counted by the kernel");
+        assert!(wall.is_whole().unwrap());
+        assert!(wall.known_ports().eq(ports));
+    });
+}
+
+#[test]
+fn a_port_that_the_kernel_did_not_take_out_stays_known() {
+    in_host(|host| {
+        needs_nftables();
+        let mut wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();
+        wall.add(&[101]).unwrap();
+        let refused = without_capabilities(|| wall.remove(101)).unwrap_err();
+        assert_eq!(refused.errno(), Some(libc::EPERM));
+        assert!(wall.is_behind(101));
+        wall.remove(101).unwrap();
+        let left = nft("list set bridge test ports");
+        assert!(!wall.is_behind(101) && !left.contains("elements"), "{left}");
     });
 }

@@ -126,3 +126,24 @@ fn a_loop_of_bridges_is_refused_with_the_kernels_words() {
         );
     });
 }
+
+#[test]
+fn a_port_moves_to_another_bridge_and_what_is_no_ethernet_becomes_none() {
+    in_host(|host| {
+        let mut socket = host.socket();
+        for command in
+            ["link add br0 type bridge", "link add br1 type bridge", "link add p0 type veth peer name p1"]
+        {
+            ip(command);
+        }
+        for master in ["br0", "br1"] {
+            let bridge = index(&mut socket, master);
+            bridge::attach(&mut socket, name("p0"), bridge).unwrap();
+            assert_eq!(ip_json("link show p0")[0]["master"], master);
+        }
+        // Somebody else receives what comes in by it.
+        ip("link add v0 link p1 type macvlan");
+        let bridge = index(&mut socket, "br0");
+        assert_eq!(bridge::attach(&mut socket, name("p1"), bridge).unwrap_err().errno(), Some(libc::EBUSY));
+    });
+}

@@ -1,11 +1,15 @@
 //! The folder of named namespaces: made once, by the first who comes, and put back as it was.
 
 use netns_core::{Folder, Namespace};
-use std::fs;
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::process::Child;
 use std::sync::Barrier;
 use std::thread;
-use tests::{in_host, ip, oracle, run};
+use tests::{eventually, in_host, ip, oracle, run};
 
 const FOLDER: &str = "/run/netns";
 
@@ -168,6 +172,66 @@ fn a_folder_with_somebodys_name_in_it_is_left_alone() {
         assert_eq!(mounts(), before);
         assert_eq!(ip("netns list"), "theirs\n");
         ip("netns exec theirs true");
+    });
+}
+
+#[test]
+fn a_folder_with_a_name_in_it_that_is_no_text_is_left_alone() {
+    in_host(|_| {
+        let found = Folder::observe().unwrap();
+        Namespace::create("ours").unwrap();
+        let _ = run(oracle("ip").args(["netns", "add"]).arg(OsStr::from_bytes(b"x\xff")));
+        Namespace::delete("ours").unwrap();
+        let mounts = || fs::read("/proc/thread-self/mountinfo").unwrap();
+        let before = mounts();
+        found.restore().unwrap();
+        assert!(mounts() == before, "the other name is no mount any more");
+    });
+}
+
+#[test]
+fn a_folder_that_goes_while_its_lock_is_waited_for_is_made_again() {
+    in_host(|_| {
+        fs::create_dir(FOLDER).unwrap();
+        let folder = File::open(FOLDER).unwrap();
+        folder.lock().unwrap();
+        let (device, inode) = folder.metadata().map(|found| (found.dev(), found.ino())).unwrap();
+        let place = format!(" {:02x}:{:02x}:{inode} ", libc::major(device), libc::minor(device));
+        thread::scope(|scope| {
+            let made = scope.spawn(|| Namespace::create("ns1"));
+            eventually("somebody waits for the lock", || {
+                let locks = fs::read_to_string("/proc/locks").unwrap();
+                locks.lines().any(|line| line.contains("->") && line.contains(&place))
+            });
+            fs::remove_dir(FOLDER).unwrap();
+            drop(folder);
+            made.join().unwrap().unwrap();
+        });
+        assert_eq!(ip("netns list"), "ns1\n");
+        assert!(Folder::observe().unwrap().mounted);
+    });
+}
+
+/// With no descriptor left there is only the path to look at.
+#[test]
+fn a_name_that_is_not_there_is_none_without_descriptors_too() {
+    const INSIDE: &str = "TESTS_WITHOUT_DESCRIPTORS";
+    let test = "folder::a_name_that_is_not_there_is_none_without_descriptors_too";
+    in_host(|_| {
+        if env::var_os(INSIDE).is_none() {
+            let mut limited = oracle("prlimit");
+            limited.arg("--nofile=40").arg(env::current_exe().unwrap());
+            let _ = run(limited.args(["--exact", test, "--nocapture"]).env(INSIDE, "1"));
+            return;
+        }
+        let namespace = Namespace::anonymous().unwrap();
+        let mut held = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            held.push(file);
+        }
+        let unbound = namespace.unbind("nothing");
+        drop(held);
+        assert!(!unbound.unwrap());
     });
 }
 

@@ -25,6 +25,7 @@ mod nat_redirect;
 mod neighbour;
 mod network;
 mod network_clash;
+mod network_failed;
 mod network_lent;
 mod network_limits;
 mod network_ours;

@@ -294,6 +294,18 @@ fn names_are_watched_whoever_makes_and_removes_them() {
 }
 
 #[test]
+fn a_folder_that_was_removed_is_watched_again() {
+    const SOON: Duration = Duration::from_secs(5);
+    in_host(|_| {
+        let mut watch = Watch::open().unwrap();
+        fs::remove_dir("/var/run/netns").unwrap();
+        assert_eq!(watch.next(SOON).unwrap(), Some(NameEvent::Lost));
+        ip("netns add theirs");
+        assert_eq!(watch.next(SOON).unwrap(), Some(NameEvent::Added("theirs".to_owned())));
+    });
+}
+
+#[test]
 fn an_anonymous_namespace_has_no_name_and_goes_with_its_handle() {
     in_host(|host| {
         let inside = Namespace::anonymous().unwrap();

@@ -2,13 +2,13 @@
 //! for.
 
 use super::nat::{
-    HOST_V4, PROVIDER_V4, PROVIDER_V6, at, exchange, is_dropped, listen, needs_nat, options, provider, tcp,
-    to_v4,
+    HOST_V4, PROVIDER_V4, PROVIDER_V6, at, exchange, is_dropped, listen, needs_nat, options, provider,
+    settings, tcp, to_v4,
 };
-use super::nftables::nft;
-use netns_core::nat::ForwardBlock;
-use netns_core::network::{Network, NetworkOptions};
-use tests::{in_host, oracle, run, skip};
+use super::nftables::{OwnedTable, nft};
+use netns_core::nat::{self, ForwardBlock};
+use netns_core::network::{Network, NetworkOptions, RecordedNetwork};
+use tests::{in_host, ip, needs_kernel, oracle, refused, run, skip};
 
 /// Docker's, as it makes them by iptables-nft.
 const DOCKER: [&str; 4] = [
@@ -128,6 +128,37 @@ fn a_policy_that_no_dump_of_nftables_shows_is_named() {
         assert_eq!(now[0].commands[0], "iptables-legacy -I DOCKER-USER -i sb -j ACCEPT");
         command("iptables-legacy -P FORWARD ACCEPT");
         assert_eq!(network.forward_blocks().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn rules_of_iptables_legacy_may_change_while_they_are_read() {
+    in_host(|_| {
+        if !oracle("iptables-legacy").args(["-P", "FORWARD", "DROP"]).output().unwrap().status.success() {
+            skip("the kernel has no tables of iptables-legacy");
+        }
+        // How many there are, and then all of them: not as many as there were.
+        let drops = refused("getsockopt", 2, "EAGAIN", || nat::legacy_drops_forwarded(true));
+        assert!(drops.unwrap());
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_way_out_that_others_do_not_open() {
+    in_host(|host| {
+        needs_nat();
+        needs_kernel((5, 12), "tables that have an owner");
+        let _provider = provider();
+        let _owner = OwnedTable::make(
+            "inet own",
+            "add chain inet own through { type filter hook forward priority 5; policy drop; }",
+        );
+        let before = (ruleset(), settings(host));
+        let error = Network::create(&NetworkOptions { open_forward_chains: true, ..options() }).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::EPERM), "{error}");
+        assert_eq!((ruleset(), settings(host)), before);
+        assert!(!std::fs::exists(RecordedNetwork::FOLDER).unwrap());
+        assert!(!ip("-o link show").contains(": sb"));
     });
 }
 

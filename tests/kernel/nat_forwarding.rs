@@ -4,7 +4,7 @@ use super::nat::{PROVIDER_V6, at, exchange, is_dropped, listen, needs_nat, optio
 use crate::{ip_address, name};
 use netns_core::nat::{Forwarding, ForwardingNeeds};
 use netns_core::network::{Network, Pool, PoolOptions};
-use netns_core::record::SharedSetting;
+use netns_core::record::{SettingBefore, SharedSetting};
 use netns_core::sysctl;
 use std::path::Path;
 use tests::{eventually, in_host, ip, oracle, until};
@@ -42,6 +42,27 @@ fn a_link_forwards_for_as_long_as_somebody_needs_it() {
         assert!(other.is_on(host.namespace()).unwrap(), "somebody needs it");
         assert!(other.release(host.namespace(), theirs).unwrap().is_empty());
         assert_eq!(settings(host), before);
+    });
+}
+
+/// Two that plan at once: the second may look whether there is a claim before the first one's, and at the setting after it.
+#[test]
+fn the_last_to_release_puts_back_what_was_before_the_first_claim() {
+    in_host(|host| {
+        let name = "net/ipv4/ip_forward";
+        let claim = |path: &'static str| {
+            std::fs::write(path, "").unwrap();
+            SharedSetting { namespace: host.namespace(), name, claimant: Path::new(path) }
+        };
+        let (first, second) = (claim("/run/first"), claim("/run/second"));
+        let before = first.before().unwrap();
+        first.claim("1").unwrap();
+        let late = SettingBefore { value: "1".to_owned(), interfaces: None };
+        second.claim("1").unwrap();
+        first.release(&before, "1").unwrap();
+        assert_eq!(sysctl::get(host.namespace(), name).unwrap(), "1", "somebody needs it");
+        second.release(&late, "1").unwrap();
+        assert_eq!(sysctl::get(host.namespace(), name).unwrap(), "0");
     });
 }
 

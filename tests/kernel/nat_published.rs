@@ -4,13 +4,15 @@ use super::nat::{
     HOST_V4, HOST_V6, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, is_dropped, listen, options, tcp,
     to_v4, to_v6, udp, with_provider,
 };
+use super::nftables::nft;
 use crate::{ip_address, name, net};
-use netns_core::ErrorKind;
 use netns_core::nat::Publication;
 use netns_core::network::{Network, NetworkOptions};
+use netns_core::nftables::NftSocket;
+use netns_core::{ErrorKind, Operation};
 use std::io::ErrorKind as Io;
 use std::net::{TcpListener, TcpStream};
-use tests::{oracle, until};
+use tests::{oracle, refused, until, without_capabilities};
 
 #[test]
 fn published_ports_lead_to_the_sandbox_from_everywhere() {
@@ -204,5 +206,70 @@ fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
             assert!(inside.run(oracle("ip").args(command.split(' '))).unwrap().success());
         }
         assert!(is_dropped(inside, at("127.0.0.1", 7000)));
+    });
+}
+
+/// Its address is the next sandbox's.
+#[test]
+fn a_number_is_not_given_out_with_the_ports_of_the_sandbox_before() {
+    with_provider(|_, _| {
+        let network = Network::create(&NetworkOptions { maximum: 1, ..options() }).unwrap();
+        let one = network.create_sandbox().unwrap();
+        network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();
+        // The kernel refuses what is asked without privilege.
+        without_capabilities(move || drop(one));
+        assert_eq!(network.published().unwrap().len(), 1);
+        let two = network.create_sandbox().unwrap();
+        assert_eq!(two.number(), 0);
+        assert!(network.published().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn ports_are_published_again_in_one_step() {
+    with_provider(|host, _| {
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let many = Publication { count: 1500, ..tcp(20_000, to_v4(&sandbox, 20_000)) };
+        network.publish(&sandbox, &many).unwrap();
+        let tables = nft("list tables inet");
+        let _ = nft(&format!("delete {}", tables.trim()));
+        let mut socket = NftSocket::open_in(host.namespace()).unwrap();
+        let before = socket.generation().unwrap();
+        assert!(network.restore_way_out().unwrap());
+        assert_eq!(socket.generation().unwrap(), before + 1, "steps are counted by the kernel");
+        assert_eq!(network.published().unwrap().len(), 1500);
+    });
+}
+
+/// Each request in turn is refused.
+#[test]
+fn what_was_not_published_or_withdrawn_is_as_it_was() {
+    with_provider(|_, _| {
+        let network = Network::create(&options()).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let publication = udp(5300, to_v4(&sandbox, 53));
+        let mut refusals = 0;
+        for when in 1.. {
+            let outcome = refused("sendto", when, "ENOBUFS", || network.publish(&sandbox, &publication));
+            let Err(error) = outcome else { break };
+            assert_eq!(error.errno(), Some(libc::ENOBUFS), "{error}");
+            assert!(network.published().unwrap().is_empty(), "{error}");
+            refusals += 1;
+        }
+        assert!(refusals > 3, "{refusals}");
+        for when in 1.. {
+            let outcome = refused("sendto", when, "ENOBUFS", || network.withdraw(&sandbox, &publication));
+            let left = network.published().unwrap();
+            let Err(error) = outcome else {
+                assert!(left.is_empty());
+                break;
+            };
+            let is_withdrawn = error.operation() == Operation::ListConnections;
+            assert_eq!(left.is_empty(), is_withdrawn, "{error}");
+            if is_withdrawn {
+                network.publish(&sandbox, &publication).unwrap();
+            }
+        }
     });
 }

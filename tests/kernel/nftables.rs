@@ -4,10 +4,14 @@ use netns_core::nftables::{
     Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, RuleNotices,
     RuleVerdict, Set, Table, Transaction, chain, element, rule, set, table,
 };
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::{env, fs};
-use tests::{Host, annotate_nft, datagrams, in_host, needs_option, oracle, run, set_receive_buffer, skip};
+use tests::{
+    Host, annotate_nft, datagrams, eventually, in_host, needs_option, oracle, run, set_receive_buffer, skip,
+};
 
 /// Skips the test where the kernel has no nftables for bridges.
 pub(super) fn needs_nftables() {
@@ -18,6 +22,28 @@ pub(super) fn needs_nftables() {
 
 pub(super) fn nft(command: &str) -> String {
     run(oracle("nft").arg(command))
+}
+
+/// A table that only the process which made it may change, for as long as that lives.
+pub(super) struct OwnedTable(Child);
+
+impl OwnedTable {
+    /// Makes one, `FAMILY NAME`, and carries out another command in the same step.
+    pub(super) fn make(table: &str, command: &str) -> Self {
+        let child = oracle("nft").arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let child = child.unwrap();
+        writeln!(child.stdin.as_ref().unwrap(), "add table {table} {{ flags owner; }}; {command}").unwrap();
+        eventually("the table is there", || nft("list ruleset").contains("flags owner"));
+        Self(child)
+    }
+}
+
+impl Drop for OwnedTable {
+    fn drop(&mut self) {
+        // It ends at the end of what it reads, and the table with it.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }
 
 fn socket(host: &Host) -> NftSocket {

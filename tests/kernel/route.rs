@@ -159,6 +159,8 @@ fn what_ip_says_of_a_route_is_told() {
 
         let error = route::add(socket, &black).unwrap_err();
         assert_eq!(error.to_string(), "use route blackhole 10.4.0.0/16: only unicast routes can be added");
+        let error = route::prepend(socket, &black).unwrap_err();
+        assert!(error.is_invalid_input(), "{error}");
         route::delete(socket, &black).unwrap();
         assert!(!ip("-n ns1 route").contains("blackhole"));
     });

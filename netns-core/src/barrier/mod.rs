@@ -187,9 +187,8 @@ impl Barrier {
     /// What the kernel refused; `ENOENT` if somebody took the barrier away, or if it is one of [`BarrierPorts::Indexes`].
     pub fn add(&mut self, ports: &[u32]) -> Result<()> {
         for some in ports.chunks(PORTS_AT_ONCE) {
-            let keys: Vec<[u8; 4]> = some.iter().map(|port| port.to_ne_bytes()).collect();
             let mut transaction = Transaction::new();
-            element::encode_add(&mut transaction, self.table(), PORTS, keys.iter().map(|key| &key[..]));
+            encode_ports(&mut transaction, self.table(), PORTS, some.iter().copied());
             self.socket.commit(&mut transaction)?;
             self.listed.extend(some);
         }
@@ -204,9 +203,8 @@ impl Barrier {
     pub fn pass(&mut self, ports: &[u32]) -> Result<()> {
         if self.ports == BarrierPorts::ListedAndNew {
             for some in ports.chunks(PORTS_AT_ONCE) {
-                let keys: Vec<[u8; 4]> = some.iter().map(|port| port.to_ne_bytes()).collect();
                 let mut transaction = Transaction::new();
-                element::encode_add(&mut transaction, self.table(), OPEN, keys.iter().map(|key| &key[..]));
+                encode_ports(&mut transaction, self.table(), OPEN, some.iter().copied());
                 self.socket.commit(&mut transaction)?;
                 self.open.extend(some);
             }
@@ -275,8 +273,8 @@ impl Barrier {
 
     /// Takes a port out of a set, if it is in it.
     fn take_from(&mut self, set: &'static str, port: u32) -> Result<()> {
-        let known = if set == OPEN { &mut self.open } else { &mut self.listed };
-        if !known.remove(&port) {
+        let known = if set == OPEN { &self.open } else { &self.listed };
+        if !known.contains(&port) {
             return Ok(());
         }
         let mut transaction = Transaction::new();
@@ -284,9 +282,13 @@ impl Barrier {
         element::encode_remove(&mut transaction, self.table(), set, std::iter::once(&key[..]));
         match self.socket.commit(&mut transaction) {
             // Somebody emptied the set, or took the table away.
-            Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
-            other => other,
+            Err(error) if error.errno() == Some(libc::ENOENT) => {}
+            other => other?,
         }
+        // Only now: until the kernel has taken it out, it is to be taken out.
+        let known = if set == OPEN { &mut self.open } else { &mut self.listed };
+        known.remove(&port);
+        Ok(())
     }
 
     /// The ports in one of its sets.
@@ -352,29 +354,21 @@ impl Barrier {
     /// # Errors
     /// What the kernel refused.
     pub fn restore(&mut self) -> Result<()> {
-        // Known are the ports that requests succeeded for.
-        let (listed, open) = (std::mem::take(&mut self.listed), std::mem::take(&mut self.open));
-        let bridge = self.bridge;
         let mut transaction = Transaction::new();
         table::encode_clear(&mut transaction, self.table());
         encode(&mut transaction, &self.name, &self.ports, self.stamp);
-        if let Some(bridge) = bridge {
-            // All of its ports are closed until those that pass are known again.
+        if let Some(bridge) = self.bridge {
             let key = rules::bridge_key(bridge);
             element::encode_add(&mut transaction, self.table(), BRIDGES, std::iter::once(&key[..]));
         }
-        let made = self.socket.commit(&mut transaction).map_err(explain);
+        // With its ports in the same transaction, so that none of them is without it for a moment.
+        for (set, ports) in [(PORTS, &self.listed), (OPEN, &self.open)] {
+            encode_ports(&mut transaction, self.table(), set, ports.iter().copied());
+        }
+        self.socket.commit(&mut transaction).map_err(explain)?;
         // It counts from zero.
         self.counted.clear();
-        let listed: Vec<u32> = listed.into_iter().collect();
-        let open: Vec<u32> = open.into_iter().collect();
-        let filled = made.and_then(|()| self.add(&listed)).and_then(|()| self.pass(&open));
-        if filled.is_err() {
-            // For the next attempt.
-            self.listed.extend(listed);
-            self.open.extend(open);
-        }
-        filled
+        Ok(())
     }
 
     /// Takes it away until [`Self::restore`]. That somebody did so before is no error.
@@ -391,6 +385,19 @@ impl Barrier {
     /// What the kernel refused.
     pub fn delete(mut self) -> Result<()> {
         remove_from(&mut self.socket, &self.name).map(drop)
+    }
+}
+
+/// Appends the addition of ports to a set.
+fn encode_ports(
+    transaction: &mut Transaction,
+    table: Table<'_>,
+    set: &str,
+    ports: impl Iterator<Item = u32>,
+) {
+    let keys: Vec<[u8; 4]> = ports.map(u32::to_ne_bytes).collect();
+    for some in keys.chunks(PORTS_AT_ONCE) {
+        element::encode_add(transaction, table, set, some.iter().map(|key| &key[..]));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Kinds, and what an error that is printed with all its sources says.
 
-use super::{Cause, Error, ErrorKind, Operation, SystemCall};
+use super::{Cause, Error, ErrorKind, Operation, SystemCall, needed};
 use std::error::Error as _;
 use std::time::Duration;
 use std::{fmt, io};
@@ -98,4 +98,13 @@ fn operations_and_calls_read_as_people_say_it() {
     assert_eq!(Operation::from("assign slot").to_string(), "assign slot");
     assert_eq!(Operation::Netlink(99).to_string(), "netlink request 99");
     assert_eq!(SystemCall::IoctlNamespace.to_string(), "ioctl(SIOCGSKNS)");
+}
+
+#[test]
+fn what_a_raw_socket_takes_is_named() {
+    for operation in [Operation::Ping, Operation::Announce] {
+        let error = io::Error::from_raw_os_error(libc::EPERM);
+        let refused = Cause::System { call: SystemCall::Socket, error };
+        assert_eq!(needed(operation, &refused), Some("CAP_NET_RAW"), "{operation}");
+    }
 }

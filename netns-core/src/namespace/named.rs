@@ -190,7 +190,10 @@ impl Namespace {
             // With no descriptor left there is still the path, which somebody could change between the two steps. What
             // ran out of descriptors is to be taken down too.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                let found = fs::symlink_metadata(&path).map_err(failed(SystemCall::Stat))?;
+                let found = match fs::symlink_metadata(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                    other => other.map_err(failed(SystemCall::Stat))?,
+                };
                 if NamespaceId::of(&found) != self.id()? {
                     return Ok(false);
                 }
@@ -340,11 +343,16 @@ fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
 }
 
 /// Holds the lock that `ip netns add` takes while it prepares the folder, so that two do not both mount it on itself.
-/// <https://github.com/iproute2/iproute2/commit/a3a5e2c>
-fn lock_folder() -> Result<File, (SystemCall, io::Error)> {
+/// <https://github.com/iproute2/iproute2/commit/a3a5e2c> `None` if the folder was removed while others had the lock.
+///
+/// The folder and the same one mounted on itself are one inode, and so one lock.
+fn lock_folder() -> Result<Option<File>, (SystemCall, io::Error)> {
+    let inode = |found: fs::Metadata| (found.dev(), found.ino());
     let folder = File::open(FOLDER).map_err(|error| (SystemCall::Open, error))?;
     sys::retry(|| sys::file::lock_exclusive(folder.as_fd())).map_err(|error| (SystemCall::Flock, error))?;
-    Ok(folder)
+    let locked = folder.metadata().map(inode).map_err(|error| (SystemCall::Fstat, error))?;
+    let is_there = fs::metadata(FOLDER).is_ok_and(|found| inode(found) == locked);
+    Ok(is_there.then_some(folder))
 }
 
 /// Makes the folder, if it is not there.
@@ -358,8 +366,16 @@ pub(super) fn make_folder() -> io::Result<()> {
 /// Makes the folder, and makes it a shared mount, so that names reach mount namespaces that were made before them.
 fn prepare_folder() -> Result<()> {
     let failed = |call| Error::system(Operation::PrepareFolder, FOLDER, call);
-    make_folder().map_err(failed(SystemCall::Mkdir))?;
-    let _lock = lock_folder().map_err(|(call, error)| failed(call)(error))?;
+    let _lock = loop {
+        make_folder().map_err(failed(SystemCall::Mkdir))?;
+        match lock_folder() {
+            Ok(Some(lock)) => break lock,
+            Ok(None) => {}
+            // Removed in between.
+            Err((SystemCall::Open, error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err((call, error)) => return Err(failed(call)(error)),
+        }
+    };
     let folder = c_string(FOLDER).map_err(failed(SystemCall::Mount))?;
     let share = || sys::namespace::mount(c"", &folder, Some(c"none"), libc::MS_SHARED | libc::MS_REC);
     let shared = match share() {
@@ -373,9 +389,8 @@ fn prepare_folder() -> Result<()> {
     shared.map_err(failed(SystemCall::Mount))
 }
 
-/// How the folder of named namespaces was found: whether it was there, and whether it was mounted. Who makes named
-/// namespaces for a while and means to leave nothing behind looks first and restores it in the end; `ip netns` leaves
-/// both.
+/// How the folder of named namespaces was found: whether it was there, and whether it was mounted. To make named
+/// namespaces for a while and leave nothing, look first and restore it in the end; `ip netns` leaves both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Folder {
     /// Whether it was there.
@@ -402,11 +417,15 @@ impl Folder {
     /// If the kernel refuses.
     pub fn restore(self) -> Result<()> {
         let failed = |call| Error::system(Operation::RestoreFolder, FOLDER, call);
-        let lock = match lock_folder() {
+        let _lock = match lock_folder() {
             Err((_, error)) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(|(call, error)| failed(call)(error))?,
+            Err((call, error)) => return Err(failed(call)(error)),
+            // Somebody restored it, and another may have made it anew, as its own.
+            Ok(None) => return Ok(()),
+            Ok(Some(lock)) => lock,
         };
-        if !Namespace::list()?.is_empty() {
+        // Whatever it is called: a name need not be text.
+        if fs::read_dir(FOLDER).map_err(failed(SystemCall::Readdir))?.next().is_some() {
             return Ok(());
         }
         let now = Self::observe()?;
@@ -414,13 +433,12 @@ impl Folder {
             let folder = c_string(FOLDER).map_err(failed(SystemCall::Umount))?;
             sys::namespace::unmount(&folder, libc::MNT_DETACH).map_err(failed(SystemCall::Umount))?;
         }
-        drop(lock);
+        // Still locked: it is nobody's while it is removed.
         if !self.existed {
             match fs::remove_dir(FOLDER) {
-                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                    return Err(failed(SystemCall::Rmdir)(error));
-                }
-                _ => {}
+                // Somebody has put a name there without the lock, or mounted on it.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EBUSY)) => {}
+                other => other.map_err(failed(SystemCall::Rmdir))?,
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ pub enum NameEvent {
     Added(String),
     /// A name was removed.
     Deleted(String),
-    /// Events came faster than they were read and some are lost: list the names anew.
+    /// Some events are lost, since they came faster than they were read, or the folder was removed: list the names anew.
     Lost,
 }
 
@@ -43,33 +43,50 @@ pub enum NameEvent {
 pub struct Watch {
     inotify: OwnedFd,
     ready: VecDeque<NameEvent>,
+    /// Whether the folder was removed that was watched.
+    folder_gone: bool,
 }
 
 impl Watch {
-    /// Begins to watch. The folder is made if it is not there, as `ip netns monitor` does.
+    /// Begins to watch. The folder is made if it is not there, as `ip netns monitor` does, and again if it is removed.
     ///
     /// # Errors
     /// If the folder cannot be made or watched.
     pub fn open() -> Result<Self> {
         let failed = |call| Error::system(Operation::WatchFolder, FOLDER, call);
-        make_folder().map_err(failed(SystemCall::Mkdir))?;
         let inotify = sys::inotify::init().map_err(failed(SystemCall::InotifyInit))?;
+        let watch = Self { inotify, ready: VecDeque::new(), folder_gone: false };
+        watch.add()?;
+        Ok(watch)
+    }
+
+    /// Watches the folder that there is now.
+    fn add(&self) -> Result<()> {
+        let failed = |call| Error::system(Operation::WatchFolder, FOLDER, call);
+        make_folder().map_err(failed(SystemCall::Mkdir))?;
+        let events = libc::IN_CREATE | libc::IN_DELETE;
         c_string(FOLDER)
-            .and_then(|folder| {
-                sys::inotify::add_watch(inotify.as_fd(), &folder, libc::IN_CREATE | libc::IN_DELETE)
-            })
-            .map_err(failed(SystemCall::InotifyAddWatch))?;
-        Ok(Self { inotify, ready: VecDeque::new() })
+            .and_then(|folder| sys::inotify::add_watch(self.inotify.as_fd(), &folder, events))
+            .map_err(failed(SystemCall::InotifyAddWatch))
+            .map(drop)
     }
 
     /// The next event; `None` if there is none within `limit`.
     ///
     /// # Errors
-    /// If reading fails.
+    /// If reading fails, or the folder was removed and cannot be made or watched again; then the next call tries again.
     pub fn next(&mut self, limit: Duration) -> Result<Option<NameEvent>> {
         let failed = |call| Error::system(Operation::WatchFolder, FOLDER, call);
         let mut deadline = Deadline::new(limit);
-        while self.ready.is_empty() {
+        loop {
+            if self.folder_gone {
+                self.add()?;
+                self.folder_gone = false;
+                self.ready.push_back(NameEvent::Lost);
+            }
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
             if !sys::poll::readable(self.inotify.as_fd(), &mut deadline).map_err(failed(SystemCall::Poll))? {
                 return Ok(None);
             }
@@ -86,7 +103,6 @@ impl Watch {
                 }
             }
         }
-        Ok(self.ready.pop_front())
     }
 
     fn parse(&mut self, mut bytes: &[u8]) {
@@ -100,6 +116,8 @@ impl Watch {
             let name = String::from_utf8_lossy(name).into_owned();
             if header.mask & libc::IN_Q_OVERFLOW != 0 {
                 self.ready.push_back(NameEvent::Lost);
+            } else if header.mask & libc::IN_IGNORED != 0 {
+                self.folder_gone = true;
             } else if header.mask & libc::IN_CREATE != 0 {
                 self.ready.push_back(NameEvent::Added(name));
             } else if header.mask & libc::IN_DELETE != 0 {

@@ -32,6 +32,8 @@ const VERDICT: usize = 32;
 /// `-NF_DROP - 1`.
 const DROPS: i32 = -1;
 const FILTER: &str = "filter";
+/// How often the table is read anew, if others change it at the same time.
+const ATTEMPTS: u32 = 16;
 /// Docker's chain for rules of others.
 const DOCKER_USER: &[u8] = b"DOCKER-USER\0";
 
@@ -44,10 +46,7 @@ pub(super) fn drops(is_ipv4: bool) -> io::Result<Option<bool>> {
     if names.lines().all(|name| name != FILTER) {
         return Ok(None);
     }
-    let info = sys::iptables::info(layout.family, FILTER)?;
-    let number = |at: usize| info.get(at..at + 4).map(bytemuck::pod_read_unaligned::<u32>);
-    let forward = number(UNDERFLOWS + 4 * libc::NF_INET_FORWARD as usize).unwrap_or(0) as usize;
-    let entries = sys::iptables::entries(layout.family, FILTER, number(SIZE).unwrap_or(0))?;
+    let (forward, entries) = entries(layout.family)?;
     let policy = || {
         let entry = entries.get(forward..)?;
         let target: u16 =
@@ -57,4 +56,19 @@ pub(super) fn drops(is_ipv4: bool) -> io::Result<Option<bool>> {
     };
     let has_chain = || entries.windows(DOCKER_USER.len()).any(|bytes| bytes == DOCKER_USER);
     Ok((policy() == Some(DROPS)).then(has_chain))
+}
+
+/// The entries of the table, and where among them the policy of FORWARD is.
+fn entries(family: libc::c_int) -> io::Result<(usize, Vec<u8>)> {
+    let mut attempt = 1;
+    loop {
+        let info = sys::iptables::info(family, FILTER)?;
+        let number = |at: usize| info.get(at..at + 4).map(bytemuck::pod_read_unaligned::<u32>);
+        let forward = number(UNDERFLOWS + 4 * libc::NF_INET_FORWARD as usize).unwrap_or(0) as usize;
+        match sys::iptables::entries(family, FILTER, number(SIZE).unwrap_or(0)) {
+            // Somebody has changed the table in between.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && attempt < ATTEMPTS => attempt += 1,
+            other => return other.map(|entries| (forward, entries)),
+        }
+    }
 }

@@ -137,7 +137,8 @@ impl Nat {
     }
 
     /// As [`Nat::create`], in place of the one of this name, if there is one, between two packets; with what was published in
-    /// that as far as it is to be kept.
+    /// that as far as it is to be kept. In a user namespace a request has a limit (`net.core.wmem_max`): what is published
+    /// beyond that follows the rest.
     ///
     /// # Errors
     /// As [`Nat::create`].
@@ -195,7 +196,8 @@ impl Nat {
     }
 
     /// Makes it anew with all that is published in it, after somebody took it away or changed it (`nft flush ruleset`, a
-    /// firewall that was started again). What is published of others is kept if it is still there.
+    /// firewall that was started again), in one step as [`Nat::replace`]. What is published of others is kept if it is still
+    /// there.
     ///
     /// # Errors
     /// What the kernel refused.
@@ -209,18 +211,29 @@ impl Nat {
         self.remake(&all)
     }
 
-    /// Makes the table anew, between two packets, with nothing else published in it than this.
+    /// Makes the table anew, with nothing else published in it than this.
     fn remake(&mut self, all: &[Published]) -> Result<()> {
+        match self.remake_with(all) {
+            // In a user namespace a socket's buffer has a limit.
+            Err(error) if error.errno() == Some(libc::EMSGSIZE) => {
+                let (first, rest) = all.split_at(all.len().min(ELEMENTS_AT_ONCE));
+                self.remake_with(first)?;
+                self.ports.add(rest)
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Self::remake`], between two packets.
+    fn remake_with(&mut self, all: &[Published]) -> Result<()> {
         let (mut transaction, device) = (Transaction::new(), self.device()?);
         let ports = &mut self.ports;
         table::encode_clear(&mut transaction, table_of(&ports.name));
         rules::encode(&mut transaction, table_of(&ports.name), &self.options, Some(device));
-        let (first, rest) = all.split_at(all.len().min(ELEMENTS_AT_ONCE));
-        for published in first {
+        for published in all {
             key::encode_create(&mut transaction, table_of(&ports.name), published);
         }
-        ports.socket.commit(&mut transaction).map_err(explain)?;
-        ports.add(rest)
+        ports.socket.commit(&mut transaction).map_err(explain)
     }
 
     /// Takes it away for good. That somebody did so before is no error.

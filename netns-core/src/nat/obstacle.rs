@@ -41,6 +41,8 @@ impl fmt::Display for ForwardBlock {
 
 const DOCKER_USER: &str = "DOCKER-USER";
 const FIREWALLD: &str = "firewalld";
+/// How often rules of ours are looked for and taken away, if others take some of them away at the same time.
+const ATTEMPTS: usize = 16;
 
 impl Nat {
     /// The chains of others that drop what comes from the bridge or goes to it, and have no rule of ours: those whose policy is
@@ -171,9 +173,14 @@ fn marked(socket: &mut NftSocket, table: Table<'_>, chain: &str, mark: &str) -> 
 
 /// Takes away the rules that are marked with the name of a table of ours, wherever they are.
 pub(super) fn close(socket: &mut NftSocket, mark: &str) -> Result<()> {
-    for family in [Family::Ip, Family::Ip6, Family::Inet] {
+    [Family::Ip, Family::Ip6, Family::Inet].into_iter().try_for_each(|family| close_in(socket, family, mark))
+}
+
+fn close_in(socket: &mut NftSocket, family: Family, mark: &str) -> Result<()> {
+    let mut outcome = Ok(());
+    for _ in 0..ATTEMPTS {
         let rules = match rule::list_family(socket, family) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => continue,
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
             other => other?,
         };
         let ours = rules.iter().filter(|rule| rule.comment.as_deref() == Some(mark));
@@ -187,13 +194,14 @@ pub(super) fn close(socket: &mut NftSocket, mark: &str) -> Result<()> {
                 rule.handle,
             );
         }
-        if transaction.requests() > 0 {
-            match socket.commit(&mut transaction) {
-                // Somebody did so, or took the chain away, between the look and now.
-                Err(error) if error.errno() != Some(libc::ENOENT) => return Err(error),
-                _ => {}
-            }
+        if transaction.requests() == 0 {
+            return Ok(());
+        }
+        match socket.commit(&mut transaction) {
+            // Somebody took one of them or its chain away between the look and now, and the others are still there.
+            Err(error) if error.errno() == Some(libc::ENOENT) => outcome = Err(error),
+            other => return other,
         }
     }
-    Ok(())
+    outcome
 }

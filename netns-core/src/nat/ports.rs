@@ -1,6 +1,6 @@
 //! The ports that a table publishes: elements of its maps.
 
-use super::{Published, table_of};
+use super::{Publication, Published, table_of};
 use crate::nftables::{Family, NftSocket, Table, table};
 use crate::{ErrorKind, Namespace, Result};
 
@@ -15,6 +15,8 @@ pub struct NatPorts {
     pub(super) name: String,
     /// What this handle has published, to be made anew with the table.
     pub(super) ours: Vec<Published>,
+    /// What was withdrawn, and whose connections the kernel did not forget.
+    pub(super) stale: Vec<Publication>,
 }
 
 impl NatPorts {
@@ -34,7 +36,8 @@ impl NatPorts {
     /// Those of a table that there may be or not.
     pub(super) fn new(namespace: &Namespace, name: &str) -> Result<Self> {
         let socket = NftSocket::open_in(namespace)?;
-        Ok(Self { socket, namespace: namespace.try_clone()?, name: name.to_owned(), ours: Vec::new() })
+        let (namespace, name) = (namespace.try_clone()?, name.to_owned());
+        Ok(Self { socket, namespace, name, ours: Vec::new(), stale: Vec::new() })
     }
 
     pub(super) fn table(&self) -> Table<'_> {

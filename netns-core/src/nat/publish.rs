@@ -42,8 +42,13 @@ impl NatPorts {
                 });
             }
         }
+        if let Err(error) = stale::forget_unpublished(self, publication) {
+            // As above.
+            let _ = published.chunks(ELEMENTS_AT_ONCE).try_for_each(|some| self.take_back(some));
+            return Err(error);
+        }
         self.ours.extend(published);
-        stale::forget_unpublished(self, publication)
+        Ok(())
     }
 
     /// Adds elements, as many at a time as a datagram has room for.
@@ -72,7 +77,9 @@ impl NatPorts {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] if one of them is not published so; [`crate::ErrorKind::Busy`] if it is another's or
-    /// leads elsewhere; what the kernel refused. None of the ports is withdrawn then.
+    /// leads elsewhere; what the kernel refused. None of the ports is withdrawn then, unless it is connections that it did not
+    /// list or forget ([`Operation::ListConnections`], [`Operation::ForgetConnection`]): the ports are withdrawn then, and the
+    /// next withdrawal tries again to end connections by them.
     pub fn withdraw(&mut self, publication: &Publication, owner: &str) -> Result<()> {
         publication.check()?;
         let failed = |cause| Error::new(Operation::UnpublishPort, publication.to_string(), cause);
@@ -104,7 +111,7 @@ impl NatPorts {
     /// Withdraws all ports that `owner` has published; which those were.
     ///
     /// # Errors
-    /// What the kernel refused.
+    /// What the kernel refused, as of [`Self::withdraw`].
     pub fn withdraw_all(&mut self, owner: &str) -> Result<Vec<Published>> {
         self.remove(|ports| {
             let mut all = ports.published()?;
@@ -115,6 +122,7 @@ impl NatPorts {
 
     /// Withdraws what this handle has published for `owner`.
     pub(super) fn withdraw_ours(&mut self, owner: &str) -> Result<()> {
+        self.forget_stale()?;
         if self.ours.iter().all(|ours| ours.owner != owner) {
             return Ok(());
         }
@@ -164,12 +172,22 @@ impl NatPorts {
                 other => other?,
             }
             self.ours.retain(|ours| !found.contains(ours));
-            for published in &found {
-                stale::forget_withdrawn(self, &published.publication)?;
-            }
-            return Ok(found);
+            self.stale.extend(found.iter().map(|published| published.publication));
+            return self.forget_stale().map(|()| found);
         }
         Ok(Vec::new())
+    }
+
+    /// Has the kernel forget connections by ports that are withdrawn, those that it did not forget before included.
+    fn forget_stale(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for publication in std::mem::take(&mut self.stale) {
+            if let Err(error) = stale::forget_withdrawn(self, &publication) {
+                self.stale.push(publication);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
     }
 
     /// Whether what this handle has published is there.
@@ -203,7 +221,9 @@ impl Nat {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] if one of them is not published so; [`crate::ErrorKind::Busy`] if it is another's or
-    /// leads elsewhere; what the kernel refused. None of the ports is withdrawn then.
+    /// leads elsewhere; what the kernel refused. None of the ports is withdrawn then, unless it is connections that it did not
+    /// list or forget ([`Operation::ListConnections`], [`Operation::ForgetConnection`]): the ports are withdrawn then, and the
+    /// next withdrawal tries again to end connections by them.
     pub fn withdraw(&mut self, publication: &Publication, owner: &str) -> Result<()> {
         self.ports.withdraw(publication, owner)
     }
@@ -211,7 +231,7 @@ impl Nat {
     /// Withdraws all ports that `owner` has published; which those were.
     ///
     /// # Errors
-    /// What the kernel refused.
+    /// What the kernel refused, as of [`Self::withdraw`].
     pub fn withdraw_all(&mut self, owner: &str) -> Result<Vec<Published>> {
         self.ports.withdraw_all(owner)
     }

@@ -10,7 +10,7 @@ use super::claim::Claim;
 use super::fabric::Fabric;
 use super::program::PortProgram;
 use super::recorded::{NetworkRecord, RecordedNetwork, RecordedPort, named_sandboxes};
-use super::requests::{Programs, encode_programs};
+use super::requests::{Programs, Recipe, encode_programs};
 use super::sandbox::{Inside, Sandbox};
 use super::shared::Shared;
 use crate::bridge::{self, PortOptions};
@@ -59,8 +59,10 @@ impl RecordedNetwork {
         let home_id = home.id()?;
         let mut options = self.options.clone();
         options.program = program;
+        let sysctls = Recipe::sysctls(&options)?;
         let reopened = Fabric::reopen(home, &self.plan, &options)?;
-        let shared = Arc::new(Shared::assemble(home_id, &options, self.plan, reopened, Some(record), false)?);
+        let recipe = Recipe::new(self.plan, &options, reopened.0.has_ipv6(), sysctls);
+        let shared = Arc::new(Shared::assemble(home_id, &options, recipe, reopened, Some(record), false));
         shared.introduce_bridge()?;
         // Until everything is taken over, what is dropped is left as it is.
         let (sandboxes, others) = self.adopt(&shared)?;

@@ -222,15 +222,14 @@ impl Network {
     }
 
     /// What the network's barriers have dropped since the last call: what came in by a sandbox's port and had got past the
-    /// program there ([`PortProgram::stamp`]). The program is given it, too. Of a [`crate::network`] without barriers,
-    /// nothing.
+    /// program there ([`PortProgram::stamp`]). The program is given it, too. Of a network without barriers, nothing.
     ///
     /// One dump of a set for each bridge, and one question before it whether the barrier is still there; a barrier that
     /// somebody took away is made again, and counted in [`BarrierReport::lost_barriers`]. While it was away, what it is there to
     /// stop has passed.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses. What the barriers of other bridges have dropped the program is given all the same.
     pub fn take_unjudged(&self) -> Result<BarrierReport> {
         self.shared.check_process(Operation::ReadBarriers)?;
         let (unjudged, lost_barriers) = self.shared.take_unjudged()?;

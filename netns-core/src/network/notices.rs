@@ -31,7 +31,12 @@ impl Shared {
     pub(super) fn take(&self, deadline: &mut Deadline) -> Result<Ticket> {
         let taken = self.await_number(deadline);
         self.release_slots();
-        taken
+        let ticket = taken?;
+        if let Err(error) = self.withdraw_before(ticket.number) {
+            self.note(ticket.number, |ledger| ledger.give_back(ticket));
+            return Err(error);
+        }
+        Ok(ticket)
     }
 
     fn await_number(&self, deadline: &mut Deadline) -> Result<Ticket> {

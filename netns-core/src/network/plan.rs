@@ -10,6 +10,9 @@ use std::fmt::Write;
 
 /// Interface indexes are handed to networks in windows of this many.
 pub(super) const WINDOW: u32 = 1 << 16;
+/// The windows that networks choose from, by number: indexes from 2^30 on, where the kernel, which counts up from 1, is not
+/// on any machine that makes fewer than a billion links.
+pub(super) const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
 /// In a window, the indexes from here on are the sandboxes' ports; those before are the bridges' and what joins them.
 const FIRST_PORT: u32 = 1024;
 /// The indexes of the second bridge and its trunk begin here, those of each further one three later.

@@ -22,16 +22,16 @@ impl Shared {
     pub(super) fn open_way_out(&self, options: &NetworkOptions) -> Result<()> {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
-        let mut nat = Nat::create(self.home(), &table_name(plan), nat_options(plan, options))?;
-        self.open_blocks(&mut nat, options)?;
+        let nat = Nat::create(self.home(), &table_name(plan), nat_options(plan, options))?;
         self.way_out.nat.get_or_init(|| Mutex::new(nat));
+        self.open_blocks(options)?;
         record.claim_forwarding(self.home())
     }
 
-    fn open_blocks(&self, nat: &mut Nat, options: &NetworkOptions) -> Result<()> {
+    fn open_blocks(&self, options: &NetworkOptions) -> Result<()> {
         self.way_out.leads.get_or_init(|| (options.uplinks.clone(), options.publish_on_loopback));
         self.way_out.opens.store(options.open_forward_chains, Ordering::Relaxed);
-        if options.open_forward_chains {
+        if let Some(mut nat) = self.way_out.nat().filter(|_| options.open_forward_chains) {
             nat.open_blocks(self.recipe.plan.name)?;
         }
         Ok(())
@@ -93,13 +93,12 @@ impl Shared {
     pub(super) fn reopen_way_out(&self, options: &NetworkOptions, sandboxes: &[Sandbox]) -> Result<()> {
         let plan = &self.recipe.plan;
         let Some(record) = self.record().filter(|_| options.masquerade) else { return Ok(()) };
-        let mut nat =
-            Nat::replace(self.home(), &table_name(plan), nat_options(plan, options), |published| {
-                sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
-            })?;
-        self.open_blocks(&mut nat, options)?;
+        let nat = Nat::replace(self.home(), &table_name(plan), nat_options(plan, options), |published| {
+            sandboxes.iter().any(|sandbox| owner(sandbox.number()) == published.owner)
+        })?;
         self.way_out.used.store(true, Ordering::Relaxed);
         self.way_out.nat.get_or_init(|| Mutex::new(nat));
+        self.open_blocks(options)?;
         record.claim_forwarding(self.home())
     }
 
@@ -119,10 +118,29 @@ impl Shared {
         if !self.way_out.used.load(Ordering::Relaxed) {
             return;
         }
-        let Some(mut nat) = self.way_out.nat() else { return };
-        if nat.withdraw_ours(&owner(number)).is_err() {
+        // Unlocked again before `left` is locked, which comes first elsewhere.
+        let outcome = self.way_out.nat().map(|mut nat| nat.withdraw_ours(&owner(number)));
+        if let Some(Err(_)) = outcome {
             self.way_out.left().push(number);
         }
+    }
+
+    /// Withdraws what is still published of the sandbox that had a number before it is another's.
+    ///
+    /// # Errors
+    /// Why that cannot be: what is published would lead to the new sandbox.
+    pub(super) fn withdraw_before(&self, number: u32) -> Result<()> {
+        if !self.way_out.used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut left = self.way_out.left();
+        let (Some(at), Some(mut nat)) = (left.iter().position(|&one| one == number), self.way_out.nat())
+        else {
+            return Ok(());
+        };
+        nat.withdraw_ours(&owner(number))?;
+        left.swap_remove(at);
+        Ok(())
     }
 
     /// Tries again to withdraw ports of sandboxes that are gone.

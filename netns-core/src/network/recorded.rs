@@ -13,7 +13,9 @@ use super::way_out;
 use crate::barrier;
 use crate::link::{self, Link};
 use crate::nat::{Forwarding, ForwardingNeeds};
-use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
+use crate::record::{
+    Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, make_folder, remove_links,
+};
 use crate::{
     Cause, Error, ErrorKind, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid,
 };
@@ -449,11 +451,7 @@ fn path_of(folder: &Path, name: IfName, namespace: &NamespaceIdentity) -> PathBu
 fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
     let mut outcome = None;
     for _ in 0..ATTEMPTS {
-        fs::create_dir_all(folder).map_err(Error::system(
-            Operation::MakeFolder,
-            folder.display().to_string(),
-            SystemCall::Mkdir,
-        ))?;
+        make_folder(folder)?;
         match RecordFile::create(path, KIND) {
             // The folder was removed meanwhile.
             Err(error) if error.errno() == Some(libc::ENOENT) => outcome = Some(Err(error)),

@@ -84,7 +84,17 @@ impl Recipe {
         }
     }
 
-    pub(super) fn new(plan: Plan, options: &NetworkOptions, ipv6: bool) -> Result<Self> {
+    /// The settings of a new sandbox, whose names are checked.
+    pub(super) fn sysctls(options: &NetworkOptions) -> Result<Box<[PreparedSysctl]>> {
+        options.sysctls.iter().map(|(name, value)| PreparedSysctl::new(name, value)).collect()
+    }
+
+    pub(super) fn new(
+        plan: Plan,
+        options: &NetworkOptions,
+        ipv6: bool,
+        sysctls: Box<[PreparedSysctl]>,
+    ) -> Self {
         let broadcast = Some(options.broadcast);
         let port = PortOptions {
             isolated: options.isolated.then_some(true),
@@ -95,21 +105,17 @@ impl Recipe {
             group_fwd_mask: options.program.as_ref().and_then(|program| program.stamp()).map(|_| FORWARDED),
             ..silent()
         };
-        Ok(Self {
+        Self {
             plan,
-            eth0: IfName::new(ETH0_NAME)?,
+            eth0: IfName::new(ETH0_NAME).expect("the name of an interface"),
             mtu: options.mtu,
             default_route: options.default_route,
             permanent_neighbours: options.permanent_neighbours,
             port,
             ipv6,
             ipv6_link_local: options.ipv6_link_local,
-            sysctls: options
-                .sysctls
-                .iter()
-                .map(|(name, value)| PreparedSysctl::new(name, value))
-                .collect::<Result<_>>()?,
-        })
+            sysctls,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first bridge, which is the host's.
 
 use super::options::NetworkOptions;
-use super::plan::{Plan, WINDOW};
+use super::plan::{Plan, WINDOW, WINDOWS};
 use super::recorded::NetworkRecord;
 use crate::address::{self, Address};
 use crate::bridge::{self, Bridge};
@@ -14,10 +14,6 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::time::Duration;
-
-/// The windows that networks choose from: indexes from 2^30 on, where the kernel, which counts up from 1, is not on
-/// any machine that makes fewer than a billion links.
-const WINDOWS: std::ops::Range<u32> = 1 << 14..1 << 15;
 
 /// How long to wait before looking again whether the kernel has reclaimed ports.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);

@@ -6,7 +6,6 @@ use super::ledger::Ticket;
 use super::names::{self, LeftName};
 use super::options::NetworkOptions;
 use super::place::{BridgePlace, barrier_name};
-use super::plan::Plan;
 use super::program::PortProgram;
 use super::recorded::NetworkRecord;
 use super::requests::Recipe;
@@ -52,6 +51,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn create(home: Namespace, options: &NetworkOptions) -> Result<Self> {
+        // What is wrong with the options is found before anything is made.
+        let sysctls = Recipe::sysctls(options)?;
         let mut record = NetworkRecord::begin(&home, options)?;
         let made = super::check_routes(options).and_then(|()| {
             let home_id = home.id()?;
@@ -59,7 +60,8 @@ impl Shared {
         });
         match made {
             Ok((home_id, (fabric, plan, first))) => {
-                let shared = Self::assemble(home_id, options, plan, (fabric, first), record, true)?;
+                let recipe = Recipe::new(plan, options, fabric.has_ipv6(), sysctls);
+                let shared = Self::assemble(home_id, options, recipe, (fabric, first), record, true);
                 shared.introduce_bridge()?;
                 shared.open_way_out(options)?;
                 Ok(shared)
@@ -76,18 +78,19 @@ impl Shared {
     pub(super) fn assemble(
         home_id: NamespaceId,
         options: &NetworkOptions,
-        plan: Plan,
+        recipe: Recipe,
         (fabric, first): (Fabric, BridgePlace),
         record: Option<NetworkRecord>,
         owned: bool,
-    ) -> Result<Self> {
+    ) -> Self {
+        let plan = recipe.plan;
         let places: Box<[OnceLock<BridgePlace>]> = (0..plan.shards()).map(|_| OnceLock::new()).collect();
         places[0].get_or_init(|| first);
-        Ok(Self {
+        Self {
             process: this_process(),
             owned: AtomicBool::new(owned),
             record,
-            recipe: Recipe::new(plan, options, fabric.has_ipv6())?,
+            recipe,
             home_id,
             program: options.program.clone(),
             patience: options.patience,
@@ -100,7 +103,7 @@ impl Shared {
             left_names: Mutex::default(),
             left_ports: Mutex::default(),
             way_out: WayOut::default(),
-        })
+        }
     }
 
     /// Lets the program know the first bridge.
@@ -178,19 +181,26 @@ impl Shared {
 
     /// What the barriers dropped since the last call; made anew where somebody took one away, and how many those were.
     pub(super) fn take_unjudged(&self) -> Result<(Vec<Unjudged>, u32)> {
-        let (mut found, mut lost) = (Vec::new(), 0);
+        let (mut found, mut lost, mut outcome) = (Vec::new(), 0, Ok(()));
         for barrier in self.places.iter().filter_map(OnceLock::get).filter_map(|place| place.barrier.get()) {
             let mut barrier = barrier.lock().unwrap_or_else(PoisonError::into_inner);
-            if !barrier.is_whole()? {
-                barrier.restore()?;
-                lost += 1;
+            let mut take = || -> Result<Vec<Unjudged>> {
+                if !barrier.is_whole()? {
+                    barrier.restore()?;
+                    lost += 1;
+                }
+                barrier.unjudged()
+            };
+            // What the others have counted they do not report again.
+            match take() {
+                Ok(dropped) => found.extend(dropped),
+                Err(error) => outcome = outcome.and(Err(error)),
             }
-            found.extend(barrier.unjudged()?);
         }
         if let Some(program) = &self.program {
             program.unjudged(&found);
         }
-        Ok((found, lost))
+        outcome.map(|()| (found, lost))
     }
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {

@@ -10,8 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// when it was opened. It says that something was changed and not what, so there is nothing to lose: notices that came
 /// faster than they were read are a change too.
 ///
-/// It needs `CAP_NET_ADMIN` over the namespace. It can be shared between threads, none of which is meant to wait; what one
-/// of them has taken the others do not see.
+/// It needs `CAP_NET_ADMIN` over the namespace. It can be sent to another thread, and none of its calls waits.
 #[derive(Debug)]
 pub struct RuleNotices {
     socket: OwnedFd,

@@ -201,3 +201,20 @@ fn malformed_answers_are_read_to_their_end() {
         }
     }
 }
+
+#[test]
+fn a_transaction_that_is_sent_again_is_the_same() {
+    let mut transaction = Transaction::new();
+    for name in ["a", "b"] {
+        table::encode_create(&mut transaction, Table { family: Family::Inet, name });
+    }
+    assert_eq!(transaction.requests(), 2);
+    let first = transaction.seal(1).to_vec();
+    assert_eq!(transaction.requests(), 2, "the end is none");
+    assert_eq!(transaction.seal(1), first);
+    let acknowledged: Vec<u32> = Messages::new(transaction.seal(7))
+        .filter(|message| message.header.flags & libc::NLM_F_ACK as u16 != 0)
+        .map(|message| message.header.sequence)
+        .collect();
+    assert_eq!(acknowledged, [9]);
+}

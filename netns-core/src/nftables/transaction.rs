@@ -104,12 +104,15 @@ impl Transaction {
 
     /// Numbers the messages from `first` on, asks for an acknowledgement of the last request, and appends the end. The
     /// bytes to be sent.
+    /// It may be done again, with other numbers.
     pub(super) fn seal(&mut self, first: u32) -> &[u8] {
         if !self.sealed {
             self.sealed = true;
-            let last = self.messages.saturating_sub(1);
-            self.number(first, last);
+            let messages = self.messages;
+            self.number(first, messages.saturating_sub(1));
             self.message(libc::NFNL_MSG_BATCH_END as u16, 0, SUBSYSTEM, |_| {});
+            // The end is no request.
+            self.messages = messages;
         }
         self.number(first, u32::MAX);
         &self.bytes

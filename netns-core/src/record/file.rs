@@ -16,6 +16,8 @@ pub const VERSION: u32 = 1;
 const MAGIC: &str = "netns-record";
 /// Differs from start to start of the machine.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+/// The folder is root's alone, but what is in it may be anybody's: a symbolic link is not followed, and a FIFO not waited for.
+const NO_OTHER: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 /// How many lines may be of no consequence before a record is worth being written anew.
 const SLACK: usize = 64;
 
@@ -94,13 +96,20 @@ impl RecordFile {
     /// What a record says now, whether or not it is locked; `None` if there is none.
     ///
     /// # Errors
-    /// If it cannot be read, is of another version or kind, or makes no sense.
+    /// If it cannot be read, is no file (`ELOOP` of a symbolic link), is of another version or kind, or makes no sense.
     pub fn peek(path: impl AsRef<Path>, kind: &str) -> Result<Option<Vec<Line>>> {
         let path = path.as_ref();
-        let text = match fs::read(path) {
+        let failed = |call| failed(Operation::ReadRecord, path, call);
+        let mut file = match OpenOptions::new().read(true).custom_flags(NO_OTHER).open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(failed(Operation::ReadRecord, path, SystemCall::Read))?,
+            other => other.map_err(failed(SystemCall::Open))?,
         };
+        if !file.metadata().map_err(failed(SystemCall::Fstat))?.is_file() {
+            let object = path.display().to_string();
+            return Err(Error::invalid(Operation::ReadRecord, object, "it is no file"));
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(failed(SystemCall::Read))?;
         Ok(Some(parse(path, kind, &text)?.lines))
     }
 
@@ -201,18 +210,19 @@ impl RecordFile {
             }
             Err(error) => {
                 let _ = remove_if_there(&new);
-                Err(failed(Operation::WriteRecord, &self.path, SystemCall::Write)(error))
+                Err(error)
             }
         }
     }
 
-    fn put_in_place(&self, new: &Path, text: &str) -> io::Result<File> {
-        remove_if_there(new)?;
-        let mut file = options().create_new(true).open(new)?;
-        sys::file::try_lock_exclusive(file.as_fd())?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(new, &self.path)?;
+    fn put_in_place(&self, new: &Path, text: &str) -> Result<File> {
+        let failed = |call| failed(Operation::WriteRecord, &self.path, call);
+        remove_if_there(new).map_err(failed(SystemCall::Unlink))?;
+        let mut file = options().create_new(true).open(new).map_err(failed(SystemCall::Open))?;
+        sys::file::try_lock_exclusive(file.as_fd()).map_err(failed(SystemCall::Flock))?;
+        file.write_all(text.as_bytes()).map_err(failed(SystemCall::Write))?;
+        file.sync_all().map_err(failed(SystemCall::Other("fsync")))?;
+        fs::rename(new, &self.path).map_err(failed(SystemCall::Other("rename")))?;
         Ok(file)
     }
 
@@ -258,8 +268,7 @@ impl Drop for RecordFile {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    // The folder is root's alone, but what is in it may be anybody's: neither a symbolic link nor a FIFO is a record.
-    options.read(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.read(true).append(true).mode(0o600).custom_flags(NO_OTHER);
     options
 }
 

@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 mod file;
+mod folder;
 mod identity;
 mod line;
 mod removal;
@@ -40,6 +41,7 @@ mod remove;
 mod shared;
 
 pub use file::{RecordFile, VERSION};
+pub use folder::make_folder;
 pub use identity::{
     Found, NamespaceIdentity, RecordedBarrier, RecordedFolder, RecordedForwarding, RecordedLink,
     RecordedNamespace, RecordedSysctl,

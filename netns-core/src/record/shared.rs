@@ -114,6 +114,9 @@ impl SharedSetting<'_> {
     /// Gives the claim up. If nobody else needs the setting, it becomes what it was before; else what another needs. If it is
     /// not what was `written` any more, somebody has set it since, and it stays. Without a claim it does the same.
     ///
+    /// What it was before the first claim is on the record of claims. What the caller has found `before` counts only where that
+    /// says nothing: two callers may have looked at once, and one of them at what the other has set.
+    ///
     /// # Errors
     /// If the setting cannot be written; then the claim stays.
     pub fn release(&self, before: &SettingBefore, written: &str) -> Result<Removal> {
@@ -121,6 +124,7 @@ impl SharedSetting<'_> {
         let mut record = locked(RecordFile::open)?;
         let claims = record.as_ref().map(|record| Claims::read(record.lines())).unwrap_or_default();
         let others = claims.of_others(&key, self.claimant).map(str::to_owned);
+        let before = claims.before(&key).unwrap_or(before);
         let removal = match (others, &before.interfaces) {
             (Some(value), _) => self.put_back(&value, written)?,
             (None, Some(interfaces)) => match GlobalForwarding::of(self.name) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Cause, SystemCall};
 use std::fs;
 use std::path::PathBuf;
 
@@ -207,4 +208,31 @@ fn identities_are_read_as_they_were_written() {
         assert_eq!(RecordedForwarding::read(&forwarding.line()), Some(forwarding));
     }
     assert_eq!(RecordedLink::read(&Line::new("namespace").with("veth-ns1").with(1).with("x")), None);
+}
+
+#[test]
+fn what_is_no_file_is_not_peeked_at() {
+    let folder = Folder::new("record-peek");
+    let path = folder.path();
+    assert!(RecordFile::peek(&path, "test").unwrap().is_none());
+    RecordFile::create(&path, "test").unwrap().append(&[line(1)]).unwrap();
+    assert_eq!(RecordFile::peek(&path, "test").unwrap().unwrap(), [line(1)]);
+    let other = folder.0.join("b.record");
+    std::os::unix::fs::symlink(&path, &other).unwrap();
+    assert_eq!(RecordFile::peek(&other, "test").unwrap_err().errno(), Some(libc::ELOOP));
+    fs::remove_file(&other).unwrap();
+    // Opened as files are, it would be waited for somebody to write.
+    assert!(std::process::Command::new("mkfifo").arg(&other).status().unwrap().success());
+    assert!(RecordFile::peek(&other, "test").unwrap_err().is_invalid_input());
+}
+
+#[test]
+fn a_replacement_that_fails_names_its_step() {
+    let folder = Folder::new("record-step");
+    let mut record = RecordFile::create(folder.path(), "test").unwrap();
+    record.append(&[line(1)]).unwrap();
+    fs::create_dir(folder.0.join("a.record.new")).unwrap();
+    let error = record.replace(vec![line(2)]).unwrap_err();
+    assert!(matches!(error.cause(), Cause::System { call: SystemCall::Unlink, .. }), "{error:?}");
+    assert_eq!(record.lines(), [line(1)]);
 }

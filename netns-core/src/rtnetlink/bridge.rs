@@ -36,7 +36,7 @@ pub struct Bridge {
     pub mtu: Option<u32>,
     /// Its options.
     pub options: BridgeOptions,
-    /// Whether it is raised.
+    /// Whether it is set up.
     pub up: bool,
 }
 
@@ -107,11 +107,12 @@ pub fn set(socket: &mut RouteSocket, bridge: impl Into<LinkId>, options: &Bridge
     socket.execute(&mut batch)
 }
 
-/// Makes a link a port of the bridge with this index.
+/// Makes a link a port of the bridge with this index. One that is a port of another bridge leaves that first (`do_set_master` in
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/rtnetlink.c>), and is a port of neither if this one refuses it.
 ///
 /// # Errors
-/// `EXFULL` if the bridge has [`MAX_PORTS`], `ELOOP` if it would make a loop of bridges, `EBUSY` if the link is a
-/// port already.
+/// `EXFULL` if the bridge has [`MAX_PORTS`], `ELOOP` if it would make a loop of bridges, `EBUSY` if somebody else receives
+/// what comes in by the link (a macvlan on it).
 ///
 /// ```
 /// use netns_core::bridge::{self, Bridge};

@@ -22,7 +22,7 @@ const CAPACITY: usize = 32 * 1024;
 pub enum Event {
     /// A link was made, or something of it changed.
     Link(Box<Link>),
-    /// A link is gone, or left its bridge's port list (the kernel reports both this way).
+    /// A link is gone.
     LinkGone(Box<Link>),
     /// An interface got an address, or something of it changed.
     Address(Address),

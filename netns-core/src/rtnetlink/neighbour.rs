@@ -23,7 +23,7 @@ pub struct Neighbour {
     /// `NTF_*`, and `NTF_EXT_*` eight bits higher, as the kernel keeps them: whether it is a router; only in
     /// descriptions.
     pub flags: u32,
-    /// Who made it, if he said; only in descriptions.
+    /// What made it, if it is known; only in descriptions.
     pub protocol: Protocol,
 }
 

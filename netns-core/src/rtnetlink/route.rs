@@ -138,10 +138,7 @@ pub fn encode_add(batch: &mut Batch, route: &Route) {
 #[doc(alias = "RTM_NEWROUTE")]
 pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
-    if route.kind != RouteKind::UNICAST {
-        let object = format!("{} {}", route.kind, route.destination);
-        return Err(Error::invalid(Operation::UseRoute, object, "only unicast routes can be added"));
-    }
+    unicast(route)?;
     let mut batch = Batch::new();
     encode_add(&mut batch, route);
     socket.execute(&mut batch)
@@ -170,6 +167,7 @@ pub fn add(socket: &mut RouteSocket, route: &Route) -> Result<()> {
 #[doc(alias = "RTM_NEWROUTE")]
 pub fn prepend(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     same_family(route)?;
+    unicast(route)?;
     let mut batch = Batch::new();
     route.write(&mut batch, libc::RTM_NEWROUTE, libc::NLM_F_CREATE);
     socket.execute(&mut batch)
@@ -190,6 +188,14 @@ pub fn delete(socket: &mut RouteSocket, route: &Route) -> Result<()> {
     let mut batch = Batch::new();
     encode_delete(&mut batch, route);
     socket.execute(&mut batch)
+}
+
+fn unicast(route: &Route) -> Result<()> {
+    if route.kind == RouteKind::UNICAST {
+        return Ok(());
+    }
+    let object = format!("{} {}", route.kind, route.destination);
+    Err(Error::invalid(Operation::UseRoute, object, "only unicast routes can be added"))
 }
 
 fn same_family(route: &Route) -> Result<()> {

@@ -278,10 +278,11 @@ pub(crate) fn encode_list_filters(batch: &mut Batch, index: u32, direction: Dire
     batch.message(libc::RTM_GETTFILTER, libc::NLM_F_DUMP, &header, |_| {});
 }
 
-/// Lists the filters on a hook of the link with this index, in the order in which they run.
+/// Lists the filters on a hook of the link with this index, in the order in which they run; none of a link without clsact, or
+/// that is not there.
 ///
 /// # Errors
-/// `ENODEV` if there is no such link. A link without clsact has no filters, which is no error.
+/// If the kernel refuses.
 #[doc(alias = "RTM_GETTFILTER")]
 pub fn list_filters(socket: &mut RouteSocket, index: u32, direction: Direction) -> Result<Vec<FilterInfo>> {
     // The kernel answers a link without hooks with an empty list, and one that does not exist too.

@@ -100,8 +100,8 @@ words! {
 
 words! {
     /// Who made a route or a neighbour, `RTPROT_*` of
-    /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>. Who uses a number of his own can
-    /// name it in a file of iproute2's, which is not read here.
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/rtnetlink.h>. A number of one's own can be
+    /// named in a file of iproute2's, which is not read here.
     Protocol: u8, else "{}" => {
         /// Nobody said.
         UNSPEC = 0 "unspec";

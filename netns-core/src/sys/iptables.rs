@@ -3,6 +3,7 @@
 use super::check;
 use super::socket::socket;
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::AsRawFd;
 
 /// `IPT_SO_GET_INFO` and `IPT_SO_GET_ENTRIES`, of IPv6 likewise:
@@ -30,11 +31,20 @@ pub(crate) fn info(family: libc::c_int, table: &str) -> io::Result<[u8; 84]> {
     Ok(info)
 }
 
+/// `struct ipt_get_entries`, up to its entries. These have counters of 64 bits, which not every machine aligns to 8 bytes.
+#[repr(C)]
+struct GetEntries {
+    name: [u8; 32],
+    size: u32,
+    entries: [u64; 0],
+}
+
+const _: () = assert!(offset_of!(GetEntries, entries) == if align_of::<u64>() == 8 { 40 } else { 36 });
+
 /// The entries of a table, which have `size` bytes by [`info`]; `EAGAIN` if that has changed.
 pub(crate) fn entries(family: libc::c_int, table: &str, size: u32) -> io::Result<Vec<u8>> {
-    /// `offsetof(struct ipt_get_entries, entrytable)`, and that of its size.
-    const HEADER: usize = 40;
-    const SIZE: usize = 32;
+    const HEADER: usize = offset_of!(GetEntries, entries);
+    const SIZE: usize = offset_of!(GetEntries, size);
     let mut buffer = vec![0; HEADER + size as usize];
     buffer[..table.len().min(31)].copy_from_slice(&table.as_bytes()[..table.len().min(31)]);
     buffer[SIZE..SIZE + 4].copy_from_slice(&size.to_ne_bytes());

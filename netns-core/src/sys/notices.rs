@@ -1,7 +1,7 @@
 //! Notices that say that something was changed, and are not read further.
 
+use super::abi::NlMsgHdr;
 use super::deadline::Deadline;
-use crate::wire::NlMsgHdr;
 use bytemuck::pod_read_unaligned;
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for PolicyEntry {
     }
 }
 
-/// By hand, as [`Policy`].
+/// By hand, as [`PolicyEntry`].
 impl<'de> Deserialize<'de> for HostWords {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;

@@ -2,7 +2,7 @@
 
 use crate::IfName;
 use crate::network::options::{NetworkOptions, RecordPlace};
-use crate::network::plan::Plan;
+use crate::network::plan::{Plan, WINDOW, WINDOWS};
 use crate::record::{Line, NamespaceIdentity};
 use std::path::Path;
 use std::time::Duration;
@@ -79,6 +79,9 @@ pub(super) fn read(folder: &Path, lines: &[Line]) -> Option<DescribedNetwork> {
     let (subnet_v4, subnet_v6) = (subnets.optional(0)?, subnets.optional(1)?);
     let (per_bridge, maximum): (u32, u32) = (numbers.parse(2)?, numbers.parse(3)?);
     let (window, salt): (u32, u32) = (numbers.parse(0)?, numbers.parse(1)?);
+    if window % WINDOW != 0 || !WINDOWS.contains(&(window / WINDOW)) {
+        return None;
+    }
     let plan = Plan::new(name, subnet_v4, subnet_v6, per_bridge, maximum, window, salt).ok()?;
     let options = NetworkOptions {
         subnet_v4,

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// What to change of a link; what is `None` stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LinkChange<'a> {
-    /// Raise it or take it down.
+    /// Set it up, or take it down.
     pub up: Option<bool>,
     /// Whether it hands up frames for other MAC addresses too (`promisc on`).
     pub promiscuous: Option<bool>,
@@ -22,7 +22,7 @@ pub struct LinkChange<'a> {
     pub mac: Option<MacAddress>,
     /// A new MTU, in bytes.
     pub mtu: Option<u32>,
-    /// The index of the bridge to join; 0 leaves the present one.
+    /// The index of the bridge to join; 0 takes it off the one that it is on.
     pub master: Option<u32>,
     /// A new group.
     pub group: Option<u32>,

@@ -272,8 +272,8 @@ pub fn encode_delete(batch: &mut Batch, link: impl Into<LinkId>) {
     batch.message(libc::RTM_DELLINK, 0, &link.header(), |attributes| link.write(attributes));
 }
 
-/// Deletes a link; of a veth pair, both ends go. It takes the kernel milliseconds: who drops many namespaces closes
-/// them instead, or uses [`delete_group`].
+/// Deletes a link; of a veth pair, both ends go. It takes the kernel milliseconds: to drop many namespaces, close
+/// them instead, or use [`delete_group`].
 ///
 /// # Errors
 /// `ENODEV` if there is none, `EOPNOTSUPP` if it is not one that can be deleted.

@@ -5,6 +5,7 @@ use crate::MacAddress;
 use crate::rtnetlink::words::Word;
 use crate::wire::{Attribute, AttributeWriter};
 use bytemuck::{AnyBitPattern, NoUninit};
+use std::convert::identity;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -71,16 +72,16 @@ pub(crate) struct Mask;
 pub(crate) struct LinkIndex;
 
 macro_rules! numbers {
-    ($($codec:ident $type:ty, $form:expr, $to:ident, $from:ident;)*) => { $(
+    ($($codec:ident $type:ty, $form:expr, $to:expr, $from:expr;)*) => { $(
         impl Codec<$type> for $codec {
             const FORM: OptionForm = $form;
 
             fn write(attributes: &mut AttributeWriter<'_>, kind: u16, field: $type) {
-                attributes.value(kind, field.$to());
+                attributes.value(kind, $to(field));
             }
 
             fn read(attribute: &Attribute<'_>) -> Option<$type> {
-                attribute.value().map(<$type>::$from)
+                attribute.value().map($from)
             }
 
             fn value(field: $type) -> OptionValue {
@@ -95,12 +96,12 @@ macro_rules! numbers {
 }
 
 numbers! {
-    Plain u8, OptionForm::Number(u8::MAX as u64), to_le, from_le;
-    Plain u16, OptionForm::Number(u16::MAX as u64), to_le, from_le;
-    Plain u32, OptionForm::Number(u32::MAX as u64), to_le, from_le;
-    NetworkOrder u16, OptionForm::Number(u16::MAX as u64), to_be, from_be;
-    Mask u16, OptionForm::Mask, to_le, from_le;
-    LinkIndex u32, OptionForm::Link, to_le, from_le;
+    Plain u8, OptionForm::Number(u8::MAX as u64), identity, identity;
+    Plain u16, OptionForm::Number(u16::MAX as u64), identity, identity;
+    Plain u32, OptionForm::Number(u32::MAX as u64), identity, identity;
+    NetworkOrder u16, OptionForm::Number(u16::MAX as u64), u16::to_be, u16::from_be;
+    Mask u16, OptionForm::Mask, identity, identity;
+    LinkIndex u32, OptionForm::Link, identity, identity;
 }
 
 /// The kernel's user-visible clock ticks, a hundred a second whatever its `HZ` is (`USER_HZ`).

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// was changed and not what, so there is nothing to lose: notices that came faster than they were read are a change too. Routes
 /// that the kernel drops because their link went down are not noticed.
 ///
-/// It can be shared between threads, none of which is meant to wait; what one of them has taken the others do not see.
+/// It can be sent to another thread, and none of its calls waits.
 #[derive(Debug)]
 pub struct RouteNotices {
     socket: OwnedFd,

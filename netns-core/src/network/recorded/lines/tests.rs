@@ -3,7 +3,7 @@
 use super::{lines, read};
 use crate::IfName;
 use crate::NamespaceId;
-use crate::network::plan::Plan;
+use crate::network::plan::{Plan, WINDOW};
 use crate::network::{NetworkOptions, RecordPlace};
 use crate::record::NamespaceIdentity;
 use std::path::Path;
@@ -57,5 +57,23 @@ fn half_a_record_is_none() {
             continue;
         }
         assert!(read(Path::new("/folder"), &some).is_none(), "without line {without}");
+    }
+}
+
+#[test]
+fn a_window_that_no_network_has_is_no_record() {
+    let options = options();
+    for (window, is_one) in [
+        (1 << 30, true),
+        ((1 << 31) - WINDOW, true),
+        ((1 << 30) + 1, false),
+        (1 << 29, false),
+        (1 << 31, false),
+        (0xffff << 16, false),
+        (u32::MAX, false),
+    ] {
+        let plan = Plan::new(options.name, options.subnet_v4, None, 100, 1000, window, 1).unwrap();
+        let read = read(Path::new("/folder"), &lines(&plan, &options, &NAMESPACE));
+        assert_eq!(read.is_some(), is_one, "{window:#x}");
     }
 }
