@@ -2,10 +2,8 @@
 
 use super::Executor;
 use super::egress::MOST_POLICIES;
-use super::step::Step;
 use crate::error::{Error, Result};
-use crate::plan::Change;
-use crate::topology::{Cable, LinkName, Place, PortPolicy};
+use crate::topology::{LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
 use netns_ebpf::layout::DEFAULT_VERDICTS;
@@ -87,19 +85,6 @@ impl Executor<'_, '_> {
         match present.map(|&programs| Monitor::reopen(programs)) {
             None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => Ok(()),
             Some(monitor) => release(&monitor?, index),
-        }
-    }
-
-    /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
-    pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
-        for change in steps.iter().flat_map(|step| &step.changes) {
-            if let Change::AddCable(cable) = change
-                && let Cable { ends: [port, _], policy: Some(policy), .. } = &**cable
-                && policy.mode == Mode::Enforce
-            {
-                let index = self.choose(&port.link);
-                self.to_bar.entry(port.link.place.clone()).or_default().push(index);
-            }
         }
     }
 
