@@ -22,7 +22,7 @@ impl Executor<'_, '_> {
     pub(super) fn note(&mut self, changes: &[Change], observed: &Observed) -> Result<Vec<Change>> {
         let mut changes = changes.to_vec();
         self.choose_macs(&mut changes)?;
-        self.choose_indexes(&changes, observed)?;
+        self.choose_indexes(&changes, observed);
         let with_settings: BTreeSet<&Place> = changes.iter().filter_map(set_in).collect();
         for change in &changes {
             if let Change::AddNamespace(name) = change {

@@ -89,9 +89,10 @@ pub(crate) struct LinkEntry {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
-    /// The index that it was made with, or that the kernel gave it, once all is up. It finds a link that somebody has given
-    /// another name or another MAC address since: the kernel, for its part, counts on and gives none twice
-    /// (`dev_index_reserve` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>).
+    /// The index that it was made with, which is a random one of a large range, or that the kernel gave it, once all is up. It
+    /// finds a link that somebody has given another name or another MAC address since: the kernel, for its part, counts on and
+    /// gives none twice (`dev_index_reserve` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>), nor any of that
+    /// range.
     pub(crate) index: Option<u32>,
 }
 

@@ -1,13 +1,14 @@
 //! The indexes that links of a topology are made with, and links of others that have them, or get them.
 
-use crate::topology::fine;
-use netns_core::Namespace;
+use crate::topology::{fine, topology};
 use netns_core::barrier::{self, Barrier};
+use netns_core::network::{Network, NetworkOptions};
 use netns_core::record::RecordFile;
+use netns_core::{IfName, Namespace};
 use netns_topology::{Change, HeldLab, Progress, parse};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use tests::{bridge, in_host, ip, ip_json, tc};
+use tests::{bridge, in_host, ip, ip_json, only, tc};
 
 /// Where a topology is on record that a test holds.
 const RECORD: &str = "/run/held.record";
@@ -121,6 +122,61 @@ fn no_port_is_behind_a_barrier_before_it_is_made() {
         });
         up.unwrap();
         assert_eq!(seen, [1, 2]);
+        fine("down", &file);
+    });
+}
+
+#[test]
+fn a_bridge_of_another_topology_is_not_taken_for_ones_own() {
+    in_host(|_| {
+        let bridge = "[bridge.br0]\n";
+        let (first, second) = (lab("first", bridge), lab("second", bridge));
+        fine("up", &first);
+        ip("link del br0");
+        fine("up", &second);
+        let there = ip("-o link show br0");
+        let down = topology("down", &first);
+        assert_eq!(down.code, Some(0), "{}", down.err);
+        assert!(down.err.starts_with("left alone: br0 (index "), "{}", down.err);
+        assert_eq!(ip("-o link show br0"), there);
+        assert_eq!(fine("diff", &second), "");
+        fine("down", &second);
+    });
+}
+
+#[test]
+fn an_interface_that_somebody_made_inside_is_not_taken_for_ones_own() {
+    in_host(|_| {
+        let file = lab("lab", NAMESPACES);
+        fine("up", &file);
+        ip("-n a link del eth0");
+        ip("-n a link add eth0 type bridge");
+        let there = ip("-n a -o link show eth0");
+        let up = topology("up", &file);
+        assert_eq!(up.code, Some(1), "{}{}", up.out, up.err);
+        assert!(up.err.contains("link a/eth0 exists"), "{}", up.err);
+        assert_eq!(ip("-n a -o link show eth0"), there);
+        let down = topology("down", &file);
+        assert_eq!(down.code, Some(0), "{}", down.err);
+        assert!(down.err.starts_with("left alone: a: eth0 (index "), "{}", down.err);
+    });
+}
+
+#[test]
+fn a_topology_keeps_out_of_the_indexes_of_networks() {
+    in_host(|_| {
+        let options = NetworkOptions {
+            subnet_v4: Some("10.99.0.0/24".parse().unwrap()),
+            ..NetworkOptions::new(IfName::new("sb").unwrap())
+        };
+        let network = Network::create(&options).unwrap();
+        let sandbox = network.create_sandbox().unwrap();
+        let file = lab("lab", NAMESPACES);
+        fine("up", &file);
+        for link in ["br0", "a-eth0", "b-eth0"] {
+            let index = only(&ip_json(&format!("link show {link}")))["ifindex"].as_u64().unwrap();
+            assert!(index < 1 << 30 && 1 << 30 <= sandbox.port().index, "{link} {index}");
+        }
         fine("down", &file);
     });
 }
