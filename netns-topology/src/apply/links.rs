@@ -7,7 +7,6 @@ use crate::topology::{Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge;
 use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink, OperationalState};
-use netns_core::neighbour::{self, Neighbour};
 use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, IpNet, RouteSocket};
 
@@ -79,9 +78,7 @@ impl Executor<'_, '_> {
         }
         self.encode_silent(&mut batch, inside, far.mtu);
         link::encode_set(&mut batch, inside, &LinkChange { up: Some(true), ..LinkChange::NONE });
-        for (address, mac) in &far.neighbours {
-            neighbour::encode_set(&mut batch, &Neighbour::permanent(inside, *address, *mac));
-        }
+        self.encode_neighbours(&mut batch, &far.link.place, inside, &far.neighbours)?;
         link::encode_get(&mut batch, inside, false);
         self.socket(&far.link.place)?.execute(&mut batch)?;
         // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.

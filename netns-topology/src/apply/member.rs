@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::options::{defaults, differing};
 use crate::plan::Change;
 use crate::topology::{Cable, CableEnd, LinkName, Place};
+use netns_core::MacAddress;
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, LinkChange, OperationalState};
 use netns_core::neighbour::{self, FdbEntry, Neighbour};
@@ -46,7 +47,7 @@ impl Executor<'_, '_> {
         self.encode_silent(&mut batch, inside, far.mtu);
         link::encode_set(&mut batch, inside, &UP);
         self.encode_given(&mut batch, &far.link, mac, changes)?;
-        encode_neighbours(&mut batch, inside, &far.neighbours);
+        self.encode_neighbours(&mut batch, &far.link.place, inside, &far.neighbours)?;
         self.socket(&far.link.place)?.execute(&mut batch)?;
         self.name_namespace(name)?;
 
@@ -114,16 +115,16 @@ impl Executor<'_, '_> {
             }
         }
         self.encode_silent(&mut batch, index, near.mtu);
-        if let Some(bridge) = bridge.filter(|_| cable.is_known) {
-            let mac = far.mac.unwrap_or_default();
-            neighbour::encode_set_fdb(&mut batch, &FdbEntry::fixed(index, mac));
-            let known: Vec<_> = known.iter().map(|address| (*address, mac)).collect();
-            encode_neighbours(&mut batch, bridge, &known);
-        }
         let options = near.port.as_ref().map(|port| differing(&port.options, &defaults()));
         let options = options.filter(|options| *options != PortOptions::default());
         if let Some(options) = &options {
             bridge::encode_set_port(&mut batch, index, options);
+        }
+        if let Some(bridge) = bridge.filter(|_| cable.is_known) {
+            let mac = far.mac.unwrap_or_default();
+            neighbour::encode_set_fdb(&mut batch, &FdbEntry::fixed(index, mac));
+            let known: Vec<_> = known.iter().map(|address| (*address, mac)).collect();
+            self.encode_neighbours(&mut batch, place, bridge, &known)?;
         }
         if slot.is_some() || options.is_some() {
             // A port that was refused what keeps it in bounds stays down.
@@ -133,6 +134,21 @@ impl Executor<'_, '_> {
         link::encode_set(&mut batch, index, &UP);
         link::encode_get(&mut batch, index, false);
         Ok(self.socket(place)?.execute(&mut batch)?)
+    }
+
+    /// Appends what a link of this place knows of others. What has no room in the batch is sent before.
+    pub(super) fn encode_neighbours(
+        &mut self,
+        batch: &mut Batch,
+        place: &Place,
+        index: u32,
+        neighbours: &[(IpAddr, MacAddress)],
+    ) -> Result<()> {
+        for &(address, mac) in neighbours {
+            self.make_room(batch, place)?;
+            neighbour::encode_set(batch, &Neighbour::permanent(index, address, mac));
+        }
+        Ok(())
     }
 
     /// A slot for a port that was just made, if there is a policy for it, with that; and a barrier for it.
@@ -164,12 +180,6 @@ fn pair<'a>(near: &CableEnd, far: &CableEnd, [index, inside]: [u32; 2]) -> Veth<
         peer_mac: Some(far.mac.unwrap_or_default()),
         mtu: Some(near.mtu),
         ..Veth::new(near.link.name, far.link.name)
-    }
-}
-
-fn encode_neighbours(batch: &mut Batch, index: u32, neighbours: &[(IpAddr, netns_core::MacAddress)]) {
-    for &(address, mac) in neighbours {
-        neighbour::encode_set(batch, &Neighbour::permanent(index, address, mac));
     }
 }
 
