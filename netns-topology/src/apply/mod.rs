@@ -24,7 +24,7 @@ use self::remove::Leaving;
 use self::step::{Step, StepKind, steps};
 use crate::error::{Error, Result};
 use crate::observe::Observed;
-use crate::plan::Change;
+use crate::plan::{Change, ChangeNature};
 use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
 use crate::scope::OpenNamespaces;
@@ -123,7 +123,7 @@ impl<'a, 'w> Executor<'a, 'w> {
         self.expect_egress(&steps);
         for step in &steps {
             let began = Instant::now();
-            if !step.changes.iter().all(|change| remove::removes(change)) {
+            if !step.changes.iter().all(|change| change.nature() == ChangeNature::Removes) {
                 self.finish_leaving(&mut leaving)?;
             }
             let made = self.make_step(step, &mut leaving, observed);
