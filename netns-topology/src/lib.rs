@@ -72,7 +72,7 @@ pub use observe::{JudgedPort, Observed, ObservedInside, ObservedWayOut};
 pub use plan::{Change, plan};
 pub use processes::CommandState;
 pub use publish::PublishedPorts;
-pub use record::{FOLDER, Record};
+pub use record::{FOLDER, RUN_RECORD, RUN_RECORD_KIND, Record};
 pub use topology::{
     AddressSpec, BridgeSpec, Cable, CableEnd, DEFAULT_AGEING, DEFAULT_MTU, Group, LinkName, Place,
     PortPolicy, PortSpec, RouteSpec, ShellCommand, Sysctl, Topology, WayOutSpec,

@@ -7,7 +7,6 @@ use crate::topology::{Cable, LinkName, SingleLink};
 use netns_core::address::{self, Address};
 use netns_core::bridge;
 use netns_core::link::{self, AddrGenMode, LinkChange, LinkKind, NewLink, OperationalState};
-use netns_core::neighbour::{self, Neighbour};
 use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, IpNet, RouteSocket};
 
@@ -29,7 +28,6 @@ impl Executor<'_, '_> {
         let Some((Change::AddBridge(wanted), given)) = changes.split_first() else { return Ok(()) };
         let (name, mac) = (wanted.link.name, wanted.mac.unwrap_or_default());
         let index = self.choose(&wanted.link);
-        self.indexes.insert(wanted.link.clone(), index);
         let request = bridge::Bridge {
             index: Some(index),
             options: bridge::BridgeOptions {
@@ -39,8 +37,11 @@ impl Executor<'_, '_> {
             },
             ..bridge::Bridge::new(name, mac)
         };
+        // By itself: a batch is no transaction, and if this is refused because another link has the index, nothing else may
+        // be sent to that.
+        bridge::create(self.socket(&wanted.link.place)?, &request)?;
+        self.indexes.insert(wanted.link.clone(), index);
         let mut batch = Batch::new();
-        bridge::encode_create(&mut batch, &request);
         // An MTU that it is made with gives way to those of its ports; one that it is given, does not.
         link::encode_set(&mut batch, index, &LinkChange { mtu: Some(wanted.mtu), ..LinkChange::NONE });
         self.encode_silent(&mut batch, index, wanted.mtu);
@@ -70,21 +71,19 @@ impl Executor<'_, '_> {
 
     pub(super) fn add_cable(&mut self, cable: &Cable) -> Result<()> {
         let [near, far] = &cable.ends;
-        let [index, inside] = self.make_cable(cable, &[])?;
+        let indexes @ [_, inside] = self.make_pair(cable)?;
         let mut batch = Batch::new();
         if far.mtu != near.mtu {
             link::encode_set(&mut batch, inside, &LinkChange { mtu: Some(far.mtu), ..LinkChange::NONE });
         }
         self.encode_silent(&mut batch, inside, far.mtu);
         link::encode_set(&mut batch, inside, &LinkChange { up: Some(true), ..LinkChange::NONE });
-        for (address, mac) in &far.neighbours {
-            neighbour::encode_set(&mut batch, &Neighbour::permanent(inside, *address, *mac));
-        }
+        self.encode_neighbours(&mut batch, &far.link.place, inside, &far.neighbours)?;
         link::encode_get(&mut batch, inside, false);
         self.socket(&far.link.place)?.execute(&mut batch)?;
         // The port last: see "What was learnt on the way" in DESIGN.md. Asking for the ends makes them forward at once.
-        self.set_port_up(&near.link.place, index)?;
-        for (link, index) in [(&near.link, index), (&far.link, inside)] {
+        self.set_near_up(cable, indexes, &[])?;
+        for (link, index) in [&near.link, &far.link].into_iter().zip(indexes) {
             if link::get(self.socket(&link.place)?, index)?.state != OperationalState::Up {
                 self.slow.push((link.place.clone(), index));
             }

@@ -24,7 +24,7 @@ use self::remove::Leaving;
 use self::step::{Step, StepKind, steps};
 use crate::error::{Error, Result};
 use crate::observe::Observed;
-use crate::plan::Change;
+use crate::plan::{Change, ChangeNature};
 use crate::processes;
 use crate::record::{Record, RecordedCommand, Store};
 use crate::scope::OpenNamespaces;
@@ -61,8 +61,6 @@ pub(crate) struct Executor<'a, 'w> {
     monitors: BTreeMap<Place, Monitor>,
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
     barriers: BTreeMap<Place, Barrier>,
-    /// Ports that are going to be behind a barrier, until they are.
-    to_bar: BTreeMap<Place, Vec<u32>>,
     /// Bridges that got ports, and links that did not carry packets yet when they were asked.
     new_ports: BTreeSet<(Place, u32)>,
     slow: Vec<(Place, u32)>,
@@ -87,7 +85,6 @@ impl<'a, 'w> Executor<'a, 'w> {
             has_ipv6: true,
             monitors: BTreeMap::new(),
             barriers,
-            to_bar: BTreeMap::new(),
             new_ports: BTreeSet::new(),
             slow: Vec::new(),
             started: Vec::new(),
@@ -123,11 +120,10 @@ impl<'a, 'w> Executor<'a, 'w> {
         let changes = self.note(changes, observed)?;
         let (total, mut done) = (changes.len(), 0);
         let steps = steps(&changes);
-        self.expect_barred(&steps);
         self.expect_egress(&steps);
         for step in &steps {
             let began = Instant::now();
-            if !step.changes.iter().all(|change| remove::removes(change)) {
+            if !step.changes.iter().all(|change| change.nature() == ChangeNature::Removes) {
                 self.finish_leaving(&mut leaving)?;
             }
             let made = self.make_step(step, &mut leaving, observed);
@@ -296,13 +292,24 @@ impl<'a, 'w> Executor<'a, 'w> {
         Ok(identity)
     }
 
-    /// Makes a namespace, unless it was made in advance, and gives it its name, if there is a record from which that can be
-    /// taken away again. It is written down before it has the name: until then it goes with this process.
+    /// Makes a namespace, unless it was made in advance, and gives it its name.
     fn make_namespace(&mut self, name: &str) -> Result<()> {
+        self.note_namespace(name)?;
+        self.name_namespace(name)
+    }
+
+    /// Makes a namespace, unless it was made in advance. It is written down before it has a name: until then it goes with this
+    /// process.
+    fn note_namespace(&mut self, name: &str) -> Result<()> {
         if !self.unnamed.contains(name) {
             let identity = self.make_unnamed(name)?;
             self.work.store.append(RecordedNamespace { name: name.to_owned(), identity }.line())?;
         }
+        Ok(())
+    }
+
+    /// Gives a namespace that was made its name, if there is a record from which that can be taken away again.
+    fn name_namespace(&mut self, name: &str) -> Result<()> {
         if !self.work.store.is_nowhere() {
             self.entry(&Place::Namespace(name.to_owned()))?.0.bind(name)?;
         }

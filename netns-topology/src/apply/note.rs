@@ -4,7 +4,7 @@ use super::Executor;
 use super::mac::MacSource;
 use crate::error::Result;
 use crate::observe::Observed;
-use crate::plan::Change;
+use crate::plan::{Change, ChangeNature};
 use crate::record::{LinkEntry, Record, RecordedName, RecordedRoute, SysctlEntry};
 use crate::topology::{LinkName, Place, Sysctl};
 use netns_core::record::SharedSetting;
@@ -22,7 +22,7 @@ impl Executor<'_, '_> {
     pub(super) fn note(&mut self, changes: &[Change], observed: &Observed) -> Result<Vec<Change>> {
         let mut changes = changes.to_vec();
         self.choose_macs(&mut changes)?;
-        self.choose_indexes(&changes, observed)?;
+        self.choose_indexes(&changes, observed);
         let with_settings: BTreeSet<&Place> = changes.iter().filter_map(set_in).collect();
         for change in &changes {
             if let Change::AddNamespace(name) = change {
@@ -44,7 +44,7 @@ impl Executor<'_, '_> {
         }
         match self.work.store.write(self.record) {
             // Taking down never needs space: what the record says beside it is of no consequence.
-            Err(_) if changes.iter().all(removes) => {}
+            Err(_) if changes.iter().all(|change| change.nature() != ChangeNature::Makes) => {}
             other => other?,
         }
         Ok(changes)
@@ -254,25 +254,6 @@ fn ends_of(changes: &mut [Change]) -> impl Iterator<Item = (&LinkName, &mut Opti
         Change::AddCable(cable) => cable.ends.iter_mut().map(|end| (&end.link, &mut end.mac)).collect(),
         _ => Vec::new(),
     })
-}
-
-/// Whether a change makes nothing that would have to be found again.
-const fn removes(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::Stop(_)
-            | Change::RemoveRoute(_)
-            | Change::RemoveAddress(_)
-            | Change::RestoreSysctl { .. }
-            | Change::RemoveLink { .. }
-            | Change::RemoveSingle { .. }
-            | Change::RemoveNamespace(_)
-            | Change::RemovePolicy { .. }
-            | Change::LeaveHost { .. }
-            | Change::JoinGroups { .. }
-            | Change::CloseWayOut { .. }
-            | Change::Withdraw { .. }
-    )
 }
 
 /// A MAC address that nobody else has, in all likelihood: 40 bits out of the standard library's source of randomness.

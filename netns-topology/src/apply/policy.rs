@@ -2,14 +2,12 @@
 
 use super::Executor;
 use super::egress::MOST_POLICIES;
-use super::step::Step;
 use crate::error::{Error, Result};
-use crate::plan::Change;
-use crate::topology::{Cable, LinkName, Place, PortPolicy};
+use crate::topology::{LinkName, Place, PortPolicy};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
 use netns_core::{ErrorKind, RouteSocket, link};
 use netns_ebpf::layout::DEFAULT_VERDICTS;
-use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Trace};
+use netns_ebpf::{Clsact, Mode, Monitor, MonitorError, MonitorOptions, Policy, Predecessors, Trace};
 
 impl Executor<'_, '_> {
     pub(super) fn set_policy(
@@ -87,19 +85,6 @@ impl Executor<'_, '_> {
         match present.map(|&programs| Monitor::reopen(programs)) {
             None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => Ok(()),
             Some(monitor) => release(&monitor?, index),
-        }
-    }
-
-    /// Expects the ports on which these steps are going to enforce a policy: their barrier is there before the first of them.
-    pub(super) fn expect_barred(&mut self, steps: &[Step<'_>]) {
-        for change in steps.iter().flat_map(|step| &step.changes) {
-            if let Change::AddCable(cable) = change
-                && let Cable { ends: [port, _], policy: Some(policy), .. } = &**cable
-                && policy.mode == Mode::Enforce
-            {
-                let index = self.choose(&port.link);
-                self.to_bar.entry(port.link.place.clone()).or_default().push(index);
-            }
         }
     }
 
@@ -183,33 +168,7 @@ impl Executor<'_, '_> {
             };
             let monitor = match held.filter(|held| !held.as_ref().is_ok_and(is_less)) {
                 None | Some(Err(MonitorError::Gone { .. } | MonitorError::OtherLayout { .. })) => {
-                    // Pairs are nobody's to read here.
-                    let barrier = barrier::is_supported()?;
-                    if !barrier {
-                        log::warn!(
-                            "the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): where a policy is \
-                             enforced, root inside who makes an ifb device there sends what is never judged"
-                        );
-                    }
-                    let egress = if self.wants_egress { MOST_POLICIES } else { 0 };
-                    let verdicts = if wants_verdicts { DEFAULT_VERDICTS } else { 0 };
-                    let options = MonitorOptions {
-                        pairs: 0,
-                        egress,
-                        limits,
-                        verdicts,
-                        barrier,
-                        ..MonitorOptions::default()
-                    };
-                    let monitor = Monitor::load(&options)?;
-                    // A barrier of earlier programs wants their mark.
-                    if let Some(name) = self.record.barriers.get(place).cloned() {
-                        barrier::remove(self.entry(place)?.0, &name)?;
-                    }
-                    // Beside those before: one of their filters may be left.
-                    self.record.programs.entry(place.clone()).or_default().push(monitor.program_ids());
-                    self.work.store.write(self.record)?;
-                    monitor
+                    self.load_monitor(place)?
                 }
                 Some(held) => {
                     let monitor = held?;
@@ -226,6 +185,44 @@ impl Executor<'_, '_> {
             None => self.monitors.get(place).ok_or_else(missing)?,
         };
         Ok((monitor, self.sockets.get_mut(place).ok_or_else(missing)?))
+    }
+
+    /// Loads new programs for a place, and writes them down.
+    fn load_monitor(&mut self, place: &Place) -> Result<Monitor> {
+        let barrier = barrier::is_supported()?;
+        if !barrier {
+            log::warn!(
+                "the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): where a policy is enforced, root inside \
+                 who makes an ifb device there sends what is never judged"
+            );
+        }
+        // With the mark of those before, so that the barrier is one for ports of both: each port stays behind it until the last
+        // has these.
+        let mut earlier = self.record.programs.get(place).into_iter().flatten().rev();
+        let stamp = earlier.find_map(|&programs| Monitor::reopen(programs).ok()?.stamp());
+        let options = MonitorOptions {
+            // Pairs are nobody's to read here.
+            pairs: 0,
+            egress: if self.wants_egress { MOST_POLICIES } else { 0 },
+            limits: self.work.limits,
+            verdicts: if self.work.verdicts { DEFAULT_VERDICTS } else { 0 },
+            barrier,
+            predecessors: Predecessors { stamp, ..Predecessors::default() },
+            ..MonitorOptions::default()
+        };
+        let monitor = Monitor::load(&options)?;
+        if let (None, Some(stamp), Some(name)) =
+            (stamp, monitor.stamp(), self.record.barriers.get(place).cloned())
+            && let Some(mut found) = Barrier::open(self.entry(place)?.0, &name, stamp)?
+        {
+            // The mark of those before is not known. Until a port has these, what it sends is dropped.
+            found.restore()?;
+            self.barriers.insert(place.clone(), found);
+        }
+        // Beside those before: one of their filters may be left.
+        self.record.programs.entry(place.clone()).or_default().push(monitor.program_ids());
+        self.work.store.write(self.record)?;
+        Ok(monitor)
     }
 }
 

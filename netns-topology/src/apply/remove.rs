@@ -92,22 +92,6 @@ fn as_called(link: &LinkName, name: IfName) -> LinkName {
     LinkName { place: link.place.clone(), name }
 }
 
-/// Whether a change only removes. Those come first in a plan.
-pub(super) const fn removes(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::Stop(_)
-            | Change::RemoveRoute(_)
-            | Change::RemoveAddress(_)
-            | Change::RestoreSysctl { .. }
-            | Change::RemoveLink { .. }
-            | Change::RemoveSingle { .. }
-            | Change::RemoveNamespace(_)
-            | Change::CloseWayOut { .. }
-            | Change::Withdraw { .. }
-    )
-}
-
 impl Executor<'_, '_> {
     /// Waits until what leaves with its namespaces has left, and removes the bridges.
     pub(super) fn finish_leaving(&mut self, leaving: &mut Leaving) -> Result<()> {

@@ -1,12 +1,9 @@
-//! What of a plan is made at once: changes that one exchange with the kernel can carry, and all that a new namespace on a bridge
-//! is given, so that making one takes no longer than it has to.
+//! What of a plan is made at once: changes that exchanges with the kernel can carry together, and all that a new namespace on a
+//! bridge is given, so that making one takes no longer than it has to.
 
 use crate::plan::Change;
 use crate::topology::{LinkName, Place};
 use std::collections::{HashMap, HashSet};
-
-/// So many requests fit into a batch with room to spare.
-const MOST: usize = 32;
 
 /// How a step is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +66,7 @@ pub(super) fn steps(changes: &[Change]) -> Vec<Step<'_>> {
         let place = |change| part_of(change).map(|(place, _)| place);
         match steps.last_mut() {
             Some(last)
-                if is_many
-                    && last.kind == StepKind::Together
-                    && last.changes.len() < MOST
-                    && place(last.changes[0]) == place(change) =>
+                if is_many && last.kind == StepKind::Together && place(last.changes[0]) == place(change) =>
             {
                 last.changes.push(change);
             }
@@ -87,64 +81,51 @@ pub(super) fn steps(changes: &[Change]) -> Vec<Step<'_>> {
 
 /// The names of new namespaces that get one link, which is the far end of a cable to a bridge, and no setting of that.
 fn members(changes: &[Change]) -> HashSet<&str> {
-    // What each gets: links, of which a cable to a bridge counts one and anything else too many; addresses and routes.
-    let mut gets: HashMap<&str, (usize, usize)> = HashMap::new();
+    // What each gets: a cable to a bridge counts one, and anything else that is a link, or a setting of one, too many.
+    let mut gets: HashMap<&str, usize> = HashMap::new();
     for change in changes {
         if let Change::AddNamespace(name) = change {
-            gets.insert(name, (0, 0));
+            gets.insert(name, 0);
         }
     }
-    let mut count = |place: &Place, links: usize, others: usize| {
+    let mut count = |place: &Place, links: usize| {
         if let Some(got) = name_of(place).and_then(|name| gets.get_mut(name)) {
-            got.0 += links;
-            got.1 += others;
+            *got += links;
         }
     };
     for change in changes {
         match change {
             Change::AddCable(cable) => {
                 let [near, far] = &cable.ends;
-                count(&near.link.place, 2, 0);
+                count(&near.link.place, 2);
                 let is_plain = near.port.is_some() && near.link.place != far.link.place;
-                count(&far.link.place, if is_plain { 1 } else { 2 }, far.neighbours.len());
+                count(&far.link.place, if is_plain { 1 } else { 2 });
             }
-            Change::AddBridge(bridge) => count(&bridge.link.place, 2, 0),
-            Change::AddSingle(single) => count(&single.link.place, 2, 0),
-            Change::SetSysctl { sysctl, .. } if sysctl.is_of_interface() => count(&sysctl.place, 2, 0),
-            _ => {
-                if let Some((place, _)) = part_of(change) {
-                    count(place, 0, 1);
-                }
-            }
+            Change::AddBridge(bridge) => count(&bridge.link.place, 2),
+            Change::AddSingle(single) => count(&single.link.place, 2),
+            Change::SetSysctl { sysctl, .. } if sysctl.is_of_interface() => count(&sysctl.place, 2),
+            _ => {}
         }
     }
-    gets.into_iter()
-        .filter(|(_, (links, others))| *links == 1 && *others <= MOST)
-        .map(|(name, _)| name)
-        .collect()
+    gets.into_iter().filter(|(_, links)| *links == 1).map(|(name, _)| name).collect()
 }
 
 /// New bridges that get no setting of their own.
 fn bridges(changes: &[Change]) -> HashSet<&LinkName> {
-    let mut bridges: HashMap<&LinkName, usize> = HashMap::new();
+    let mut bridges: HashSet<&LinkName> = HashSet::new();
     for change in changes {
         if let Change::AddBridge(bridge) = change {
-            bridges.insert(&bridge.link, 0);
+            bridges.insert(&bridge.link);
         }
     }
     for change in changes {
-        match change {
-            Change::SetSysctl { sysctl, .. } if sysctl.is_of_interface() => {
-                bridges.retain(|link, _| link.place != sysctl.place);
-            }
-            _ => {
-                if let Some(count) = part_of(change).and_then(|(_, link)| bridges.get_mut(link?)) {
-                    *count += 1;
-                }
-            }
+        if let Change::SetSysctl { sysctl, .. } = change
+            && sysctl.is_of_interface()
+        {
+            bridges.retain(|link| link.place != sysctl.place);
         }
     }
-    bridges.into_iter().filter(|(_, count)| *count <= MOST).map(|(link, _)| link).collect()
+    bridges
 }
 
 /// The place, and of an address the link, that a change gives something to.

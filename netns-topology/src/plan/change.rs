@@ -200,6 +200,58 @@ pub enum Change {
     Start(ShellCommand),
 }
 
+/// What a change is for those that make it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangeNature {
+    /// It removes something. Those come first in a plan.
+    Removes,
+    /// It takes something off a link that stays. Neither of those makes anything that would have to be found again.
+    Loosens,
+    /// It makes or changes something.
+    Makes,
+}
+
+impl Change {
+    pub(crate) const fn nature(&self) -> ChangeNature {
+        match self {
+            Self::Stop(_)
+            | Self::RemoveRoute(_)
+            | Self::RemoveAddress(_)
+            | Self::RestoreSysctl { .. }
+            | Self::RemoveLink { .. }
+            | Self::RemoveSingle { .. }
+            | Self::RemoveNamespace(_)
+            | Self::CloseWayOut { .. }
+            | Self::Withdraw { .. } => ChangeNature::Removes,
+            Self::RemovePolicy { .. } | Self::LeaveHost { .. } | Self::JoinGroups { .. } => {
+                ChangeNature::Loosens
+            }
+            Self::AddNamespace(_)
+            | Self::AddBridge(_)
+            | Self::AddSingle(_)
+            | Self::AddCable(_)
+            | Self::Rename { .. }
+            | Self::SetMac { .. }
+            | Self::Raise(_)
+            | Self::Silence { .. }
+            | Self::SetMtu { .. }
+            | Self::SetBridge { .. }
+            | Self::Attach { .. }
+            | Self::SetPort { .. }
+            | Self::SetPolicy { .. }
+            | Self::JudgeHost { .. }
+            | Self::PartGroups { .. }
+            | Self::AddAddress(_)
+            | Self::AddLinkLocal(_)
+            | Self::SetSysctl { .. }
+            | Self::OpenWayOut { .. }
+            | Self::Publish { .. }
+            | Self::AddRoute(_)
+            | Self::Start(_) => ChangeNature::Makes,
+        }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

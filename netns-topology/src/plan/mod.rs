@@ -16,6 +16,7 @@ mod tests;
 
 pub(crate) use add::link_local;
 pub use change::Change;
+pub(crate) use change::ChangeNature;
 pub(crate) use left::left;
 
 use crate::error::{Error, Result};

@@ -24,8 +24,11 @@ pub(crate) use store::{Store, fnv1a};
 /// Where the records are.
 pub const FOLDER: &str = "/run/netns-topology";
 
-/// The record of `netns run`.
-const RUN: &str = "/run/netns-xtask.record";
+/// The record of `netns run`, by the name that version 0.1.0 gave it: it is to be found after an upgrade.
+pub const RUN_RECORD: &str = "/run/netns-xtask.record";
+
+/// What kind of record that is, as [`RecordFile`] has it.
+pub const RUN_RECORD_KIND: &str = "run";
 
 /// What was made for the topology of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +92,10 @@ pub(crate) struct LinkEntry {
     pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) mac: String,
-    /// The index that it was made with, or that the kernel gave it, once all is up. It finds a link that somebody has given
-    /// another name or another MAC address since: the kernel, for its part, counts on and gives none twice
-    /// (`dev_index_reserve` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>).
+    /// The index that it was made with, which is a random one of a large range, or that the kernel gave it, once all is up. It
+    /// finds a link that somebody has given another name or another MAC address since: the kernel, for its part, counts on and
+    /// gives none twice (`dev_index_reserve` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>), nor any of that
+    /// range.
     pub(crate) index: Option<u32>,
 }
 
@@ -234,7 +238,7 @@ impl Record {
     /// An empty record.
     pub(crate) fn new(file: &Path) -> Result<Self> {
         // A `run` may be going on, or have been killed.
-        let run = RecordFile::peek(RUN, "run").ok().flatten().unwrap_or_default();
+        let run = RecordFile::peek(RUN_RECORD, RUN_RECORD_KIND).ok().flatten().unwrap_or_default();
         let others = Store::all()?.into_iter().flatten().map(|other| RecordedFolder(other.folder));
         let others = others.chain(run.iter().filter_map(RecordedFolder::read));
         let RecordedFolder(folder) = RecordedFolder(Folder::observe()?).of_first(others);

@@ -57,11 +57,15 @@ impl Store {
         let failed = || Error::system(format!("lock {FOLDER}"));
         loop {
             fs::create_dir_all(FOLDER).map_err(failed())?;
-            let folder = match File::open(FOLDER) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            let folder = match File::open(FOLDER).and_then(|folder| folder.lock().map(|()| folder)) {
+                // Its last user removed it; or a signal came while we waited.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) =>
+                {
+                    continue;
+                }
                 other => other.map_err(failed())?,
             };
-            folder.lock().map_err(failed())?;
             // While we waited, its last user may have removed it.
             let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let locked = folder.metadata().map(inode).map_err(failed())?;

@@ -7,6 +7,7 @@ use netns_core::record::{
     SettingBefore,
 };
 use netns_core::{Folder, Namespace};
+use netns_topology::RUN_RECORD;
 
 /// The record's content.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,7 @@ impl RunBefore {
         let mut state = Self::default();
         for line in lines {
             let unknown =
-                || Failure::Kernel(format!("read record {}: this makes no sense: {line}", super::PATH));
+                || Failure::Kernel(format!("read record {RUN_RECORD}: this makes no sense: {line}"));
             match line.key() {
                 RecordedNamespace::KEY => {
                     state.namespaces.push(RecordedNamespace::read(line).ok_or_else(unknown)?);

@@ -10,10 +10,8 @@ pub(crate) use before::{RunBefore, release_forwarding};
 pub(crate) use earlier::EarlierState;
 use netns_core::Namespace;
 use netns_core::record::{Line, RecordFile, SharedSetting};
+use netns_topology::{RUN_RECORD, RUN_RECORD_KIND};
 use std::path::Path;
-
-const PATH: &str = "/run/netns-xtask.record";
-const KIND: &str = "run";
 
 /// Begins a record, which is locked for as long as it is held. The kernel releases the lock when the process ends, even by
 /// SIGKILL.
@@ -23,7 +21,7 @@ pub(crate) fn begin() -> Result<RecordFile, Failure> {
     let record = if EarlierState::open()?.is_some() {
         None
     } else {
-        Some(RecordFile::create(PATH, KIND).map_err(refused)?)
+        Some(RecordFile::create(RUN_RECORD, RUN_RECORD_KIND).map_err(refused)?)
     };
     record.filter(|record| record.lines().is_empty()).ok_or_else(|| {
         Failure::usage(format!(
@@ -35,17 +33,17 @@ pub(crate) fn begin() -> Result<RecordFile, Failure> {
 
 /// The record of a run that has ended; `None` if there is none.
 pub(crate) fn ended() -> Result<Option<RecordFile>, Failure> {
-    RecordFile::open(PATH, KIND).map_err(refused)
+    RecordFile::open(RUN_RECORD, RUN_RECORD_KIND).map_err(refused)
 }
 
 /// The record of a run that is in progress or has ended; `None` if there is none that can be read.
 pub(crate) fn peek() -> Option<Vec<Line>> {
-    RecordFile::peek(PATH, KIND).ok()?
+    RecordFile::peek(RUN_RECORD, RUN_RECORD_KIND).ok()?
 }
 
 /// A host's forwarding, which topologies may need too.
 pub(crate) fn forwarding_of(host: &Namespace) -> SharedSetting<'_> {
-    SharedSetting { namespace: host, name: "net/ipv4/ip_forward", claimant: Path::new(PATH) }
+    SharedSetting { namespace: host, name: "net/ipv4/ip_forward", claimant: Path::new(RUN_RECORD) }
 }
 
 fn refused(error: netns_core::Error) -> Failure {

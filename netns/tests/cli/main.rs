@@ -43,6 +43,7 @@ mod topology_egress;
 mod topology_faults;
 mod topology_groups;
 mod topology_guest;
+mod topology_indexes;
 mod topology_labs;
 mod topology_many;
 mod topology_nat;

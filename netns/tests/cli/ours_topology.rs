@@ -1,5 +1,6 @@
 //! What topologies leave behind when they are killed or refused, and on a full disk: all of it is found again.
 
+use crate::barrier::nft;
 use crate::ours::run_traced;
 use crate::topology::{edit, example, fine, topology};
 use crate::topology_policy::{filters, pings};
@@ -73,6 +74,51 @@ fn a_filter_of_a_killed_up_does_not_go_on_judging() {
         assert_eq!(programs("a-eth0"), programs("b-eth0"));
         assert_eq!(fine("diff", &file), "");
         assert!(pings("b", "10.1.1.11"), "by the rules that hold now");
+        fine("down", &file);
+        assert_eq!(state_of_the_host(), before);
+    });
+}
+
+#[test]
+fn the_barrier_stays_while_ports_get_other_programs() {
+    in_host(|_| {
+        let file = lab();
+        let before = state_of_the_host();
+        let plain = "addresses = [\"10.1.1.1/24\"], policy = \"enforce\"";
+        let limited = "addresses = [\"10.1.1.1/24\"], policy = \"enforce\", limit = \"out=1gbit\"";
+        fine("up", &file);
+        let first = programs("b-eth0");
+        edit(&file, plain, limited);
+        let takes_off = |call: &str| call.contains("RTM_DELTFILTER");
+        let (output, trace) = run_traced("-e trace=sendto", "up --quiet /run/lab.toml");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let number = trace.lines().filter(|line| line.contains(" sendto(")).position(takes_off).unwrap() + 1;
+        fine("down", &file);
+
+        // Killed before the first port is taken from the programs that know no limits.
+        edit(&file, limited, plain);
+        fine("up", &file);
+        edit(&file, plain, limited);
+        let kill = format!("-e trace=sendto -e inject=sendto:signal=KILL:when={number}");
+        run_traced(&kill, "up --quiet /run/lab.toml");
+        assert_eq!([filters("a-eth0"), filters("b-eth0")], [2, 2]);
+        assert_ne!(programs("b-eth0"), first);
+        let rules = nft("list ruleset");
+        assert!(rules.contains("\"a-eth0\"") && rules.contains("\"b-eth0\""), "{rules}");
+        assert!(pings("a", "10.1.1.2"), "what is judged passes");
+
+        fine("up", &file);
+        assert_eq!(programs("a-eth0"), programs("b-eth0"));
+        assert_eq!(fine("diff", &file), "");
+        assert!(pings("a", "10.1.1.2"));
+        // Of programs that nobody holds any more, the mark is not known. The ports have none, and stay closed until they have.
+        for port in ["a-eth0", "b-eth0"] {
+            tc(&format!("qdisc del dev {port} clsact"));
+        }
+        assert!(!pings("a", "10.1.1.2"));
+        fine("up", &file);
+        assert_eq!(fine("diff", &file), "");
+        assert!(pings("a", "10.1.1.2"));
         fine("down", &file);
         assert_eq!(state_of_the_host(), before);
     });

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use tests::in_host;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+use tests::{in_host, interrupted};
 
 fn labs() -> Value {
     let listed = done(&mut xtask("labs --json"));
@@ -122,4 +125,28 @@ fn only_record() -> PathBuf {
     let path = entries.next().unwrap().unwrap().path();
     assert!(entries.next().is_none());
     path
+}
+
+#[test]
+fn a_signal_does_not_end_the_wait_for_another_change() {
+    in_host(|_| {
+        fs::create_dir("/run/netns-topology").unwrap();
+        let held = fs::File::open("/run/netns-topology").unwrap();
+        held.lock().unwrap();
+        let (interrupt, is_interrupted) = channel::<()>();
+        let holder = thread::spawn(move || {
+            is_interrupted.recv().unwrap();
+            // Some signals arrive meanwhile.
+            thread::sleep(Duration::from_millis(200));
+            drop(held);
+        });
+        let lab = netns_topology::Lab::new("/run/lab.toml").unwrap();
+        let wait = || {
+            interrupt.send(()).unwrap();
+            lab.down()
+        };
+        let down = interrupted(Duration::from_millis(10), Duration::from_secs(60), wait);
+        holder.join().unwrap();
+        assert!(!down.unwrap().was_up);
+    });
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use tests::{in_host, ip, oracle};
+use tests::{in_host, ip, ip_json, only, oracle};
 
 const MANY: usize = 40;
 
@@ -193,5 +193,37 @@ fn a_command_that_ends_with_an_error_at_once_is_an_error_of_up() {
         fs::write(&file, "[namespace.a]\nrun = ['nosuchcommand']\n").unwrap();
         assert_eq!(topology("up", &file).code, Some(2));
         assert_eq!(state_of_the_host(), state);
+    });
+}
+
+const OPTIONS: &str = "priority = 4096, max_age = 1900, hello_time = 100, forward_delay = 1400, mcast_hash_max = 1024, \
+                       mcast_last_member_count = 3, mcast_startup_query_count = 3";
+
+#[test]
+fn what_a_link_gets_may_be_more_than_fits_into_one_exchange() {
+    in_host(|host| {
+        let addresses = |network: &str, count: usize| {
+            let all: Vec<String> = (1..=count).map(|host| format!("\"{network}::{host:x}/64\"")).collect();
+            all.join(", ")
+        };
+        // With the link-local one 32, or more.
+        for count in [31, 100] {
+            let text = format!(
+                "[bridge.br0]\noptions = {{ {OPTIONS} }}\naddresses = [{}]\n[namespace.a]\ninterface.eth0 = {{ bridge = \"br0\", mtu = 1400, \
+                 addresses = [{}] }}\n",
+                addresses("fd00:1", count),
+                addresses("fd00:2", count)
+            );
+            let file = PathBuf::from("/run/lab.toml");
+            fs::write(&file, text).unwrap();
+            fine("up", &file);
+            for link in ["address show br0", "-n a address show eth0"] {
+                let there = only(&ip_json(link))["addr_info"].as_array().unwrap().len();
+                assert_eq!(there, count + 1, "{link}");
+            }
+            assert_eq!(fine("diff", &file), "");
+            fine("down", &file);
+            host.assert_clean();
+        }
     });
 }
