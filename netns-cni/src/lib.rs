@@ -17,11 +17,13 @@ mod held;
 mod host_local;
 mod invocation;
 mod keys;
+mod localnet;
 mod loopback;
 mod plugin;
 mod portmap;
 mod random;
 mod request;
+mod settings;
 mod tuning;
 mod version;
 

@@ -1,7 +1,6 @@
 //! `portmap`: ports of the host that lead to a container, after a plugin that gave it an address.
 
 use crate::attachment_result::AttachmentResult;
-use crate::container;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{
     ADDRESSED, ElementOwner, FilterTable, HAIRPIN, KeptSocket, LOCALNET, NamedSet, PORTS, SetEntry,
@@ -9,9 +8,10 @@ use crate::filters::{
 };
 use crate::keys::ConfigKeys;
 use crate::request::PluginRequest;
+use crate::{attachments, container, localnet};
 use netns_core::link::{self, Link};
 use netns_core::nftables::{Family, conntrack};
-use netns_core::{ErrorKind, Namespace, RouteSocket, route, sysctl};
+use netns_core::{ErrorKind, RouteSocket, route};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -162,15 +162,16 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
         Some(address) if config.snat => link_to(address)?,
         _ => None,
     };
-    // The rule that keeps packets from 127.0.0.0/8 out of the host comes before they are let out.
-    let common: Vec<SetEntry> = leading.iter().map(|link| SetEntry::link(LOCALNET, link.index)).collect();
-    FilterTable::Inet.add_with(&ElementOwner::of(request), &request.network, &entries, &common)?;
-    if let Some(link) = leading {
-        let (setting, namespace) =
-            (format!("net/ipv4/conf/{}/route_localnet", link.name), Namespace::current()?);
-        if sysctl::get(&namespace, &setting)? != "1" {
-            sysctl::set(&namespace, &setting, "1")?;
-        }
+    let publish = |common: &[SetEntry]| {
+        FilterTable::Inet.add_with(&ElementOwner::of(request), &request.network, &entries, common)
+    };
+    match leading {
+        None => publish(&[])?,
+        // The rule that keeps packets to 127.0.0.0/8 out of the host comes before they are let in.
+        Some(link) => attachments::with_bridge(link.name.as_str(), |record| {
+            publish(&[SetEntry::link(LOCALNET, link.index)])?;
+            localnet::open(record, link.name)
+        })?,
     }
     forget_connections(&config);
     Ok(())

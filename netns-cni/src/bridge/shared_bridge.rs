@@ -6,17 +6,14 @@
 use super::config::BridgeConfig;
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::random;
+use crate::{random, settings};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
 use netns_core::link::{self, Link, LinkChange};
-use netns_core::record::{Found, Line, RecordFile, RecordedLink, SettingBefore, SharedSetting};
+use netns_core::record::{Found, RecordFile, RecordedLink};
 use netns_core::wire::Batch;
-use netns_core::{ErrorKind, IfName, IpNet, Namespace, RouteSocket, sysctl};
+use netns_core::{ErrorKind, IfName, IpNet, RouteSocket, sysctl};
 use std::net::IpAddr;
-
-/// A setting that the network needs: its name, its earlier value, and the interfaces that forwarded.
-const SETTING: &str = "setting";
 
 /// The bridge, up; it is made if necessary.
 pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<Link> {
@@ -150,29 +147,12 @@ pub(super) const fn forwarding(is_ipv4: bool) -> &'static str {
 }
 
 fn forward(socket: &RouteSocket, bridge: IfName, is_ipv4: bool) -> Outcome<()> {
-    let name = forwarding(is_ipv4);
-    let is_claimed = |lines: &[Line]| lines.iter().any(|line| is_setting(line, name));
-    let namespace = socket.namespace()?;
-    if is_claimed(&attachments::peek_bridge(bridge.as_str())?) && sysctl::get(&namespace, name)? == "1" {
+    let (name, namespace) = (forwarding(is_ipv4), socket.namespace()?);
+    if settings::is_on(&attachments::peek_bridge(bridge.as_str())?, &namespace, name)? {
         return Ok(());
     }
     let mut record = attachments::begin_bridge(bridge.as_str())?;
-    let path = record.path().to_path_buf();
-    let setting = SharedSetting { namespace: &namespace, name, claimant: &path };
-    if !is_claimed(record.lines()) {
-        let before = setting.before()?;
-        let line = Line::new(SETTING).with(name).with(&before.value);
-        let line = match before.interfaces {
-            None => line.with(0),
-            Some(interfaces) => interfaces.into_iter().fold(line.with(1), Line::with),
-        };
-        record.append(&[line])?;
-    }
-    Ok(setting.claim("1")?)
-}
-
-fn is_setting(line: &Line, name: &str) -> bool {
-    line.key() == SETTING && line.text(0) == Some(name)
+    settings::claim(&mut record, &namespace, name)
 }
 
 /// Removes the bridge, if it is ours and has no ports, and puts the settings back.
@@ -192,21 +172,10 @@ pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
             }
         }
     }
-    put_settings_back(socket, &record)?;
+    settings::put_back(&record, &socket.namespace()?, |_| true)?;
     Ok(record.remove()?)
 }
 
 fn is_ours(found: &Found) -> bool {
     matches!(found, Found::Ours(_))
-}
-
-fn put_settings_back(socket: &RouteSocket, record: &RecordFile) -> Outcome<()> {
-    let namespace: Namespace = socket.namespace()?;
-    for line in record.lines().iter().filter(|line| line.key() == SETTING) {
-        let (Some(name), Some(value)) = (line.text(0), line.text(1)) else { continue };
-        let interfaces = (line.text(2) == Some("1")).then(|| line.texts(3)).flatten();
-        let before = SettingBefore { value: value.to_owned(), interfaces };
-        SharedSetting { namespace: &namespace, name, claimant: record.path() }.release(&before, "1")?;
-    }
-    Ok(())
 }

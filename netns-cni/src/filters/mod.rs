@@ -18,6 +18,7 @@ pub(crate) use sets::{
 };
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::localnet;
 use netns_core::nftables::element::{self, Element, ElementInfo};
 use netns_core::nftables::{Family, NftSocket, Table, Transaction, table};
 use netns_core::{Error, ErrorKind};
@@ -235,17 +236,28 @@ impl FilterTable {
         element::encode_remove(transaction, self.table(), set.name, [key].into_iter());
     }
 
-    /// Removes the table if no container has an element in it. If somebody changes any table meanwhile, it stays.
+    /// Removes the table if no container has an element in it. If somebody changes any table meanwhile, it stays; so it does
+    /// where a link would let packets to 127.0.0.0/8 in without it.
     pub(crate) fn tidy(self) -> Outcome<()> {
+        let localnets = if self == Self::Inet { localnet::lock()? } else { Vec::new() };
+        let mut links = Vec::new();
         let mut socket = KeptSocket::open()?;
         let generation = socket.generation()?;
         for set in self.sets() {
             match element::list(&mut socket, self.table(), set.name) {
-                Err(error) if is_nothing(&error) => return Ok(()),
+                // There is no table, or it is of a version that had no such set.
+                Err(error) if is_nothing(&error) => {}
                 Err(error) => return Err(error.into()),
                 Ok(elements) if elements.iter().any(|element| element.comment.is_some()) => return Ok(()),
+                Ok(elements) if *set == LOCALNET => {
+                    let indexes = elements.iter().filter_map(|element| link_of(&element.key));
+                    links.extend(indexes.map(u32::from_ne_bytes));
+                }
                 Ok(_) => {}
             }
+        }
+        if self == Self::Inet && !localnet::shut(localnets, &links)? {
+            return Ok(());
         }
         let mut transaction = Transaction::for_generation(generation);
         table::encode_delete(&mut transaction, self.table());
