@@ -149,20 +149,19 @@ pub(crate) fn release(socket: &mut RouteSocket, ports: &[(u32, u32)]) -> Outcome
     Ok(())
 }
 
-/// Takes back the slots of all ports that are no longer on the bridge; if none is left and none is expected, the bridge
-/// releases the programs.
+/// Takes back the slots of all ports that are gone; if none is left and none is expected, the bridge releases the programs.
 pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> Outcome<()> {
     let Some(bridge) = crate::container::find_link(socket, name)? else { return Ok(()) };
     let mut is_unused = true;
     match HeldMonitor::open(socket, bridge.index, NAME) {
         Ok(None) => {}
         Ok(Some(mut held)) => {
-            // Before the ports: a slot is claimed for a port that is there.
+            // Before the links: a slot is claimed for a port that is there. One that is on another bridge or on none carries
+            // the programs with its slot.
             let slots = held.ports();
-            let ports: BTreeSet<u32> =
-                link::list_ports(socket, bridge.index)?.iter().map(|port| port.index).collect();
+            let links: BTreeSet<u32> = link::list(socket)?.iter().map(|link| link.index).collect();
             for (_, port) in slots {
-                if ports.contains(&port) {
+                if links.contains(&port) {
                     is_unused = false;
                 } else {
                     held.release(port).map_err(|error| failed(&error))?;
