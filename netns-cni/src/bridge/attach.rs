@@ -148,8 +148,8 @@ impl Attaching<'_> {
         for attempt in 1.. {
             let name = IfName::new(&format!("veth{:08x}", random::number() as u32))?;
             let port_mac = random::mac();
-            let link = RecordedLink { name, index: None, mac: port_mac }.line();
-            self.record.append(&[link])?;
+            let link = RecordedLink { name, index: None, mac: port_mac };
+            self.record.append(&[link.line()])?;
             let pair = Veth {
                 mac: Some(port_mac),
                 peer_mac: Some(mac),
@@ -161,7 +161,12 @@ impl Attaching<'_> {
                 ..Veth::new(name, self.name)
             };
             match veth::create(&mut self.socket, &pair) {
-                Ok(()) => return Ok(link::get(&mut self.socket, name)?),
+                Ok(()) => {
+                    let port = link::get(&mut self.socket, name)?;
+                    // From now on it is found whatever it is called.
+                    self.record.append(&[RecordedLink { index: Some(port.index), ..link }.line()])?;
+                    return Ok(port);
+                }
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
                         return Err(self.taken());

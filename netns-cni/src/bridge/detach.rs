@@ -29,7 +29,7 @@ pub(super) struct AttachmentParts {
 impl AttachmentParts {
     pub(super) fn read(lines: &[Line]) -> Self {
         Self {
-            links: lines.iter().filter_map(RecordedLink::read).collect(),
+            links: links(lines),
             addresses: lines
                 .iter()
                 .filter(|line| line.key() == ADDRESS)
@@ -38,6 +38,16 @@ impl AttachmentParts {
             guarded: held::read(lines).into_iter().collect(),
         }
     }
+}
+
+/// The line with a link's index comes after the link was made, and takes the place of the one before.
+fn links(lines: &[Line]) -> Vec<RecordedLink> {
+    let mut links: Vec<RecordedLink> = Vec::new();
+    for link in lines.iter().filter_map(RecordedLink::read) {
+        links.retain(|earlier| (earlier.name, earlier.mac) != (link.name, link.mac));
+        links.push(link);
+    }
+    links
 }
 
 pub(super) fn address_line(address: IpAddr) -> Line {
@@ -109,6 +119,7 @@ fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailu
 
 /// Removes links on record, and returns what is there in their place.
 fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<String>> {
+    let links = &renamed(socket, links)?[..];
     if let [one] = links {
         // A single link need not be searched for in a list of all.
         return match one.find(socket)? {
@@ -126,6 +137,23 @@ fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<
         Removal::Removed | Removal::Gone => None,
     });
     Ok(left.collect())
+}
+
+/// The same links. One whose index is not on record, since the call that made it was killed, is found by the MAC address that
+/// was chosen for it if somebody has renamed it.
+fn renamed(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<RecordedLink>> {
+    if links.iter().all(|link| link.index.is_some()) {
+        return Ok(links.to_vec());
+    }
+    let there = link::list(socket)?;
+    let by_mac = |link: &RecordedLink| {
+        let mut pairs = there.iter().filter(|there| there.is_pair() && there.mac == Some(link.mac));
+        pairs.next().filter(|_| link.index.is_none())
+    };
+    let known = |link: &RecordedLink| {
+        by_mac(link).map_or(*link, |now| RecordedLink { name: now.name, index: Some(now.index), ..*link })
+    };
+    Ok(links.iter().map(known).collect())
 }
 
 fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {

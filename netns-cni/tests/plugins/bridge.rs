@@ -443,3 +443,35 @@ fn other_plugins_give_addresses() {
         assert_eq!(calls(), "");
     });
 }
+
+/// An administrator or udev may give the port another name. Of a call that was killed, the record has only the first one.
+#[test]
+fn a_port_that_was_renamed_is_removed() {
+    for (is_collected, was_killed) in [(false, false), (true, false), (false, true), (true, true)] {
+        in_host(|_| {
+            containers(&["one"]);
+            let runtime = ours("1.1.0");
+            let result = runtime.add(ONE).fine();
+            let name = port(&result);
+            for command in ["down", "name renamed0"] {
+                ip(&format!("link set {name} {command}"));
+            }
+            ip("link set renamed0 up");
+            if was_killed {
+                let path = "/run/netns-cni/networks/net1/one:eth0.bridge";
+                let text = std::fs::read_to_string(path).expect("a record");
+                let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("link ")).collect();
+                let header = text.lines().next().expect("a header");
+                std::fs::write(path, format!("{header}\n{}\n", lines[0])).expect("a record");
+            }
+            if is_collected {
+                runtime.gc(&[]).fine();
+                assert_nothing();
+            } else {
+                runtime.del(ONE, &result).fine();
+                assert_only_the_bridge();
+            }
+            assert_eq!(ip("-n one link show type veth"), "");
+        });
+    }
+}
