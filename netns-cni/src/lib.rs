@@ -73,7 +73,15 @@ pub fn run(
                 })?;
                 match invocation.command {
                     CniCommand::Version => Ok(Some(versions(&version))),
-                    _ => plugin.run(&PluginRequest::read(invocation, input)?),
+                    _ => {
+                        let request = PluginRequest::read(invocation, input)?;
+                        let answer = plugin.run(&request);
+                        for note in request.notes() {
+                            // That nobody reads it is no reason to fail.
+                            let _ = writeln!(log, "netns-cni: {note}");
+                        }
+                        answer
+                    }
                 }
             }
         });

@@ -173,7 +173,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
             localnet::open(record, link.name)
         })?,
     }
-    forget_connections(&config);
+    forget_connections(request, &config);
     Ok(())
 }
 
@@ -192,7 +192,7 @@ fn link_to(address: IpAddr) -> Outcome<Option<Link>> {
 
 /// A UDP flow never ends while somebody keeps sending, and would keep its old destination. Failing to remove its entry is no
 /// reason to fail.
-fn forget_connections(config: &PortmapConfig) {
+fn forget_connections(request: &PluginRequest, config: &PortmapConfig) {
     let ports: BTreeSet<u16> = config
         .mappings
         .iter()
@@ -214,7 +214,7 @@ fn forget_connections(config: &PortmapConfig) {
         Ok(())
     });
     if let Err(error) = forgotten {
-        eprintln!("netns-cni: connections of UDP: {error}");
+        request.note(format_args!("connections of UDP: {error}"));
     }
 }
 
@@ -223,7 +223,7 @@ pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
     FilterTable::Inet.remove(&SETS, |comment| comment == owner.comment())?;
     // A flow that goes on would keep going to a container that is gone.
     if let Ok(config) = PortmapConfig::read(request) {
-        forget_connections(&config);
+        forget_connections(request, &config);
     }
     Ok(())
 }

@@ -254,7 +254,7 @@ impl Attaching<'_> {
             announce(self.inside, &all)
         });
         if let Err(error) = announced {
-            eprintln!("netns-cni: {error}");
+            self.request.note(error);
         }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn roll_back(
     failure: CniFailure,
 ) -> CniFailure {
     let made = AttachmentParts::read(record.lines());
-    let mut failures = remove_made(socket, &made);
+    let mut failures = remove_made(request, socket, &made);
     failures.extend(hiding::remove(request).err());
     if let Some(ipam) = ipam {
         failures.extend(release(request, ipam, &made.addresses).err());
@@ -83,7 +83,7 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     let record = attachments::find(request, PLUGIN)?;
     let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
     let mut failures = match RouteSocket::open() {
-        Ok(mut socket) => remove_made(&mut socket, &made),
+        Ok(mut socket) => remove_made(request, &mut socket, &made),
         Err(error) => vec![error.into()],
     };
     if made.links.is_empty()
@@ -104,10 +104,10 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     CniFailure::all(failures)
 }
 
-fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
+fn remove_made(request: &PluginRequest, socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
     let mut failures = Vec::new();
     match remove_links_of(socket, &made.links) {
-        Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
+        Ok(left) => left.into_iter().for_each(|why| request.note(format_args!("left: {why}"))),
         Err(failure) => failures.push(failure),
     }
     // A port keeps its slot as long as it may exist.
@@ -189,7 +189,7 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
         if some.is_empty() {
             break;
         }
-        failures.extend(collect_records(&mut socket, some));
+        failures.extend(collect_records(request, &mut socket, some));
     }
     failures.extend(hiding::collect(&request.network, &valid).err());
     failures.extend(collect_addresses(request, &valid).err());
@@ -198,7 +198,11 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
 }
 
 /// Removes the links on these records by one request, which takes the kernel as long as a single one does, and then the records.
-fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) -> Vec<CniFailure> {
+fn collect_records(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    records: Vec<Outcome<RecordFile>>,
+) -> Vec<CniFailure> {
     let (mut stale, mut failures) = (Vec::new(), Vec::new());
     let mut all = AttachmentParts::default();
     for record in records {
@@ -212,7 +216,7 @@ fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) 
             Err(failure) => failures.push(failure),
         }
     }
-    let left = remove_made(socket, &all);
+    let left = remove_made(request, socket, &all);
     if left.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }

@@ -475,3 +475,26 @@ fn a_port_that_was_renamed_is_removed() {
         });
     }
 }
+
+/// What is said to people is of no consequence: nobody may read it.
+#[test]
+fn nobody_has_to_read_stderr() {
+    in_host(|_| {
+        containers(&["one"]);
+        let runtime = ours("1.0.0");
+        let result = runtime.add(ONE).fine();
+        let name = port(&result);
+        ip(&format!("link delete {name}"));
+        ip(&format!("link add {name} type veth peer name other"));
+        let (mut command, input) = runtime.prepare_first("DEL", ONE, &result);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(writer);
+        let mut child = command.spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), &input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{output:?}");
+        assert_eq!(reserved(), Vec::<String>::new());
+        assert_eq!(crate::files("/run/netns-cni/networks"), Vec::<String>::new());
+    });
+}
