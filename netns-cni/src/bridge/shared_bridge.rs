@@ -6,7 +6,7 @@
 use super::config::BridgeConfig;
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::{random, settings};
+use crate::{container, random, settings};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
 use netns_core::link::{self, Link, LinkChange};
@@ -159,7 +159,7 @@ fn forward(socket: &RouteSocket, bridge: IfName, is_ipv4: bool) -> Outcome<()> {
 pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
     let Some(record) = attachments::find_bridge(name.as_str())? else { return Ok(()) };
     let made: Vec<RecordedLink> = record.lines().iter().filter_map(RecordedLink::read).collect();
-    if let Ok(link) = link::get(socket, name) {
+    if let Some(link) = container::find_link(socket, name)? {
         if !link::list_ports(socket, link.index)?.is_empty() {
             return Ok(());
         }
