@@ -83,20 +83,10 @@ impl Attaching<'_> {
         if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
             return Err(self.taken());
         }
-        let bridge = shared_bridge::ensure(&mut self.socket, self.config)?;
         let mac = self.config.mac.unwrap_or_else(random::mac);
-        let held = match self.config.guard {
-            None => None,
-            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, mode, self.config)?, mode)),
-        };
-        let port = self.make_pair(&bridge, mac)?;
-        let guarded = match held {
-            None => None,
-            Some((held, mode)) => {
-                let Self { request, config, socket, record, .. } = self;
-                Some(GuardedPort::make(request, config, held, socket, record, (&port, mode, mac))?)
-            }
-        };
+        // Until the port is there, `GC` of another network would take the bridge for unused.
+        let place = self.config.bridge.as_str();
+        let (bridge, port, guarded) = attachments::with_bridge(place, |record| self.make_port(record, mac))?;
         let interface = link::get(&mut self.inside_socket, self.name)?;
         let mut result = self.ask_for_addresses()?;
         if let Some(guarded) = guarded {
@@ -126,6 +116,28 @@ impl Attaching<'_> {
         result.interfaces[0] = described(&link::get(&mut self.socket, bridge.index)?, "");
         self.announce(&interface, mac, &result);
         Ok(result)
+    }
+
+    /// The bridge, the port on it, and what judges the port.
+    fn make_port(
+        &mut self,
+        of_bridge: &mut RecordFile,
+        mac: MacAddress,
+    ) -> Outcome<(Link, Link, Option<GuardedPort>)> {
+        let bridge = shared_bridge::ensure(&mut self.socket, of_bridge, self.config)?;
+        let held = match self.config.guard {
+            None => None,
+            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, of_bridge, mode, self.config)?, mode)),
+        };
+        let port = self.make_pair(&bridge, mac)?;
+        let guarded = match held {
+            None => None,
+            Some((held, mode)) => {
+                let Self { request, config, socket, record, .. } = self;
+                Some(GuardedPort::make(request, config, held, socket, record, (&port, mode, mac))?)
+            }
+        };
+        Ok((bridge, port, guarded))
     }
 
     /// Makes the pair, with its port on the bridge.

@@ -15,13 +15,16 @@ use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, IpNet, RouteSocket, sysctl};
 use std::net::IpAddr;
 
-/// The bridge, up; it is made if necessary.
-pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<Link> {
+/// The bridge, whose record this is, up; it is made if necessary.
+pub(super) fn ensure(
+    socket: &mut RouteSocket,
+    record: &mut RecordFile,
+    config: &BridgeConfig,
+) -> Outcome<Link> {
     let link = loop {
-        match link::get(socket, config.bridge) {
-            Ok(link) => break link,
-            Err(error) if error.kind() == ErrorKind::NotFound => make(socket, config)?,
-            Err(error) => return Err(error.into()),
+        match container::find_link(socket, config.bridge)? {
+            Some(link) => break link,
+            None => make(socket, record, config)?,
         }
     };
     if link.bridge().is_none() {
@@ -51,14 +54,8 @@ pub(super) fn fullness(socket: &mut RouteSocket, bridge: &Link) -> Outcome<Optio
     }))
 }
 
-fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
+fn make(socket: &mut RouteSocket, record: &mut RecordFile, config: &BridgeConfig) -> Outcome<()> {
     let name = config.bridge;
-    let mut record = attachments::begin_bridge(name.as_str())?;
-    // Another call may have made it before we got the lock.
-    match link::get(socket, name) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        other => return Ok(other.map(drop)?),
-    }
     let mac = random::mac();
     record.append(&[RecordedLink { name, index: None, mac }.line()])?;
     match bridge::create(socket, &Bridge { mtu: config.mtu, up: true, ..Bridge::new(name, mac) }) {
@@ -67,7 +64,7 @@ fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
         Err(error) => {
             // If nothing else is on record, nothing is left.
             if record.lines().len() == 1 {
-                record.remove()?;
+                record.replace(Vec::new())?;
             }
             return Err(error.into());
         }
