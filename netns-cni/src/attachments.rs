@@ -107,6 +107,22 @@ fn names(folder: &Path) -> Outcome<Vec<String>> {
     Ok(names)
 }
 
+/// Whether any network's record of this plugin has a line that is meant, or cannot be read.
+pub(crate) fn any_has(plugin: &str, is_meant: impl Fn(&Line) -> bool) -> Outcome<bool> {
+    for network in names(&Path::new(FOLDER).join("networks"))? {
+        for name in names(&folder(&network))?.iter().filter(|name| name.ends_with(&format!(".{plugin}"))) {
+            let has = match RecordFile::peek(folder(&network).join(name), KIND) {
+                Ok(lines) => lines.iter().flatten().any(&is_meant),
+                Err(_) => true,
+            };
+            if has {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// This plugin's records for the request's network that belong to none of these attachments, each locked while it is held.
 pub(crate) fn stale(
     request: &PluginRequest,

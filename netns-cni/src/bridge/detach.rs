@@ -1,12 +1,12 @@
 //! Detaching a container from its network: shared by `DEL`, `GC` and a failed `ADD`.
 
-use super::config::Ipam;
+use super::config::{self, Ipam};
 use super::hiding;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
 use crate::request::PluginRequest;
 use crate::{attachments, container, held, host_local};
-use netns_core::link;
+use netns_core::link::{self, Link};
 use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
 use netns_core::{ErrorKind, Namespace, RouteSocket};
 use std::collections::BTreeSet;
@@ -156,12 +156,30 @@ fn renamed(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<Reco
     Ok(links.iter().map(known).collect())
 }
 
+/// Deletes the interface in the container if its other end is a port of this network's bridge, and no other network's.
 fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {
-    let name = container::interface(request)?;
-    match link::delete(&mut RouteSocket::open_in(inside)?, name) {
+    let (name, mut within) = (container::interface(request)?, RouteSocket::open_in(inside)?);
+    let Some(interface) = container::find_link(&mut within, name)? else { return Ok(()) };
+    if !is_of_network(request, &interface)? {
+        request.note(format_args!("left: the container's {name} is not known to be of this network"));
+        return Ok(());
+    }
+    match link::delete(&mut within, interface.index) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+fn is_of_network(request: &PluginRequest, interface: &Link) -> Outcome<bool> {
+    let mut socket = RouteSocket::open()?;
+    let Some(bridge) = container::find_link(&mut socket, config::bridge(request)?)? else { return Ok(false) };
+    let ports = link::list_ports(&mut socket, bridge.index)?;
+    let port = ports.iter().find(|port| {
+        interface.is_pair() && Some(port.index) == interface.peer && port.peer == Some(interface.index)
+    });
+    let Some(port) = port else { return Ok(false) };
+    let is_it = |line: &Line| RecordedLink::read(line).is_some_and(|recorded| recorded.is(port));
+    Ok(!attachments::any_has(PLUGIN, is_it)?)
 }
 
 /// Returns addresses; `known` are those that our own `host-local` assigned.

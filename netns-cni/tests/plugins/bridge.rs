@@ -476,6 +476,43 @@ fn a_port_that_was_renamed_is_removed() {
     }
 }
 
+/// A runtime calls `DEL` after an `ADD` that failed, and the interface is another network's.
+#[test]
+fn del_leaves_an_interface_of_another_network() {
+    for bridge in ["cni0", "cni1", "cni2"] {
+        in_host(|_| {
+            containers(&["one", "two"]);
+            let runtime = ours("1.1.0");
+            let first = runtime.add(ONE).fine();
+            let mut other = ours("1.1.0");
+            other.list["name"] = json!("net2");
+            other.list["plugins"][0]["bridge"] = json!(bridge);
+            other.list["plugins"][0]["ipam"]["ranges"] = json!([[{"subnet": "10.88.2.0/24"}]]);
+            other.list["plugins"][0]["ipam"]["routes"] = json!([]);
+            if bridge == "cni1" {
+                // The bridge is there.
+                other.add(TWO).fine();
+            }
+            let (code, text) = other.add(ONE).failure();
+            assert_eq!(code, 100, "{text}");
+            let answer = other.del(ONE, &Value::Null);
+            assert_eq!(
+                (answer.code, answer.err.contains("left: the container's eth0")),
+                (Some(0), true),
+                "{}",
+                answer.err
+            );
+            runtime.check(ONE, &first).fine();
+            reaches(Some("one"), "10.88.1.1");
+            // A link that is none of ours, which has the name.
+            ip("-n one link delete eth0");
+            ip("-n one link add eth0 type bridge");
+            assert_eq!(other.del(ONE, &Value::Null).code, Some(0));
+            assert!(ip("-n one link show").contains("eth0"));
+        });
+    }
+}
+
 /// What is said to people is of no consequence: nobody may read it.
 #[test]
 fn nobody_has_to_read_stderr() {
