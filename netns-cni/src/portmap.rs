@@ -38,7 +38,7 @@ struct PortMapping {
     container_port: u16,
     protocol: u8,
     name: String,
-    /// The host's address, if not all of them; `Some(None)` means all of one family.
+    /// The host's address, if not all of them; an unspecified address means all of its family.
     host: Option<IpAddr>,
 }
 
