@@ -64,5 +64,6 @@ pub(crate) fn put_back(
 pub(crate) fn forget(mut record: RecordFile, is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
     let is_its = |line: &Line| line.key() == SETTING && line.text(0).is_some_and(&is_meant);
     let left: Vec<Line> = record.lines().iter().filter(|line| !is_its(line)).cloned().collect();
-    Ok(if left.is_empty() { record.remove()? } else { record.replace(left)? })
+    let done = if left.is_empty() { record.remove() } else { record.replace(left) };
+    Ok(done?)
 }

@@ -42,12 +42,12 @@ impl AttachmentParts {
 
 /// The line with a link's index comes after the link was made, and takes the place of the one before.
 fn links(lines: &[Line]) -> Vec<RecordedLink> {
-    let mut links: Vec<RecordedLink> = Vec::new();
+    let mut made: Vec<RecordedLink> = Vec::new();
     for link in lines.iter().filter_map(RecordedLink::read) {
-        links.retain(|earlier| (earlier.name, earlier.mac) != (link.name, link.mac));
-        links.push(link);
+        made.retain(|earlier| (earlier.name, earlier.mac) != (link.name, link.mac));
+        made.push(link);
     }
-    links
+    made
 }
 
 pub(super) fn address_line(address: IpAddr) -> Line {
