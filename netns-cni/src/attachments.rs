@@ -6,7 +6,7 @@
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
-use netns_core::record::RecordFile;
+use netns_core::record::{Line, RecordFile};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -84,23 +84,43 @@ pub(crate) fn tidy(network: &str) {
 
 /// The attachments to the network that this plugin has on record, each a container and its interface.
 fn list(network: &str, plugin: &str) -> Outcome<Vec<(String, String)>> {
-    let folder = folder(network);
-    let failed = |error: std::io::Error| CniFailure::of_file("read", &folder, &error);
-    let entries = match fs::read_dir(&folder) {
+    let names = names(&folder(network))?.into_iter();
+    let parts = names.filter_map(|name| {
+        let (container, rest) = name.split_once(':')?;
+        let interface = rest.strip_suffix(plugin)?.strip_suffix('.')?;
+        Some((container.to_owned(), interface.to_owned()))
+    });
+    Ok(parts.collect())
+}
+
+/// What is in a folder; nothing if there is none.
+fn names(folder: &Path) -> Outcome<Vec<String>> {
+    let failed = |error: std::io::Error| CniFailure::of_file("read", folder, &error);
+    let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed)?,
     };
-    let mut attachments = Vec::new();
+    let mut names = Vec::new();
     for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
-        let parts = name.to_str().and_then(|name| {
-            let (container, rest) = name.split_once(':')?;
-            let interface = rest.strip_suffix(plugin)?.strip_suffix('.')?;
-            Some((container.to_owned(), interface.to_owned()))
-        });
-        attachments.extend(parts);
+        names.extend(entry.map_err(failed)?.file_name().into_string().ok());
     }
-    Ok(attachments)
+    Ok(names)
+}
+
+/// Whether any network's record of this plugin has a line that is meant, or cannot be read.
+pub(crate) fn any_has(plugin: &str, is_meant: impl Fn(&Line) -> bool) -> Outcome<bool> {
+    for network in names(&Path::new(FOLDER).join("networks"))? {
+        for name in names(&folder(&network))?.iter().filter(|name| name.ends_with(&format!(".{plugin}"))) {
+            let has = match RecordFile::peek(folder(&network).join(name), KIND) {
+                Ok(lines) => lines.iter().flatten().any(&is_meant),
+                Err(_) => true,
+            };
+            if has {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// This plugin's records for the request's network that belong to none of these attachments, each locked while it is held.
@@ -115,13 +135,13 @@ pub(crate) fn stale(
     }))
 }
 
-/// The record of a bridge that was made for networks.
+/// The record of a bridge that was made for networks, or of a link of which they need something.
 pub(crate) fn path_of_bridge(bridge: &str) -> PathBuf {
     Path::new(FOLDER).join("bridges").join(format!("{bridge}.record"))
 }
 
 /// A bridge's record, without waiting for anybody.
-pub(crate) fn peek_bridge(bridge: &str) -> Outcome<Vec<netns_core::record::Line>> {
+pub(crate) fn peek_bridge(bridge: &str) -> Outcome<Vec<Line>> {
     Ok(RecordFile::peek(path_of_bridge(bridge), KIND)?.unwrap_or_default())
 }
 
@@ -130,6 +150,22 @@ pub(crate) fn begin_bridge(bridge: &str) -> Outcome<RecordFile> {
     let path = path_of_bridge(bridge);
     make(path.parent().unwrap_or(Path::new(FOLDER)))?;
     patiently(|| RecordFile::create(&path, KIND))
+}
+
+/// Works on a bridge, or on what it holds, while no other call makes or removes either. Waits for one that does. A record that
+/// says nothing afterwards goes.
+pub(crate) fn with_bridge<T>(bridge: &str, work: impl FnOnce(&mut RecordFile) -> Outcome<T>) -> Outcome<T> {
+    let mut record = begin_bridge(bridge)?;
+    let outcome = work(&mut record);
+    let removed = if record.lines().is_empty() { record.remove() } else { Ok(()) };
+    outcome.and_then(|made| Ok(removed.map(|()| made)?))
+}
+
+/// The bridges that have a record, by name.
+pub(crate) fn bridges() -> Outcome<Vec<String>> {
+    let folder = Path::new(FOLDER).join("bridges");
+    let names = names(&folder)?.into_iter();
+    Ok(names.filter_map(|name| Some(name.strip_suffix(".record")?.to_owned())).collect())
 }
 
 /// The record of a bridge, if there is one, likewise.

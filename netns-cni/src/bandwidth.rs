@@ -103,7 +103,19 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     let mut socket = RouteSocket::open()?;
     let port = port(request, &mut socket)?;
     let bridge = bridge_of(&mut socket, &port)?;
-    let mut monitor = held::hold(&mut socket, &bridge, held::ProgramNeeds::default())?;
+    let place = bridge.name.as_str();
+    attachments::with_bridge(place, |record| limit(request, &mut socket, (&port, &bridge), record, limits))
+}
+
+/// Limits a port of a bridge, whose record this is.
+fn limit(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    (port, bridge): (&Link, &Link),
+    of_bridge: &mut RecordFile,
+    limits: Limits,
+) -> Outcome<()> {
+    let mut monitor = held::hold(socket, bridge, of_bridge, held::ProgramNeeds::default())?;
     if let Some(slot) = monitor.slot(port.index) {
         // It is guarded.
         let now = monitor.limits(slot).map_err(|error| held::failed(&error))?;
@@ -124,9 +136,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
         });
     match made {
         Ok(()) => Ok(()),
-        Err(failure) => {
-            Err(failure.with_others(undo(request, &mut socket, record).err().into_iter().collect()))
-        }
+        Err(failure) => Err(failure.with_others(undo(request, socket, record).err().into_iter().collect())),
     }
 }
 

@@ -48,16 +48,27 @@ impl ProgramNeeds {
     }
 }
 
-/// The programs; the bridge holds them from now on if it did not before.
+/// The programs; the bridge, whose record this is, holds them from now on if it did not before. As long as the record is locked,
+/// it does not let go of them: until the port has its slot.
 ///
 /// # Errors
 /// Code 2 if something must be enforced and the kernel does not let the programs see enough for that. Then they are not held:
 /// the next time may be different. 50 if they are held, and have no room for egress policies.
-pub(crate) fn hold(socket: &mut RouteSocket, bridge: &Link, needs: ProgramNeeds) -> Outcome<HeldMonitor> {
-    match find(socket, bridge.index)? {
-        Some(held) if needs.are_met(&held) => Ok(held),
-        _ => load(socket, bridge, needs),
+pub(crate) fn hold(
+    socket: &mut RouteSocket,
+    bridge: &Link,
+    record: &mut RecordFile,
+    needs: ProgramNeeds,
+) -> Outcome<HeldMonitor> {
+    if let Some(held) = find(socket, bridge.index)? {
+        if needs.are_met(&held) {
+            return Ok(held);
+        }
+        if !held.ports().is_empty() {
+            return Err(needs.unmet(&held, bridge.name));
+        }
     }
+    load(socket, bridge, record, needs)
 }
 
 /// The line of a port that gets a slot.
@@ -69,25 +80,7 @@ pub(crate) fn find(socket: &mut RouteSocket, bridge: u32) -> Outcome<Option<Held
     HeldMonitor::open(socket, bridge, NAME).map_err(|error| failed(&error))
 }
 
-fn load(socket: &mut RouteSocket, bridge: &Link, needs: ProgramNeeds) -> Outcome<HeldMonitor> {
-    let mut record = attachments::begin_bridge(bridge.name.as_str())?;
-    // Another call may have loaded them before we got the lock.
-    if let Some(held) = find(socket, bridge.index)? {
-        if needs.are_met(&held) {
-            return Ok(held);
-        }
-        if !held.ports().is_empty() {
-            return Err(needs.unmet(&held, bridge.name));
-        }
-    }
-    let loaded = load_locked(socket, bridge, &mut record, needs);
-    if loaded.is_err() && record.lines().is_empty() {
-        record.remove()?;
-    }
-    loaded
-}
-
-fn load_locked(
+fn load(
     socket: &mut RouteSocket,
     bridge: &Link,
     record: &mut RecordFile,
@@ -149,20 +142,39 @@ pub(crate) fn release(socket: &mut RouteSocket, ports: &[(u32, u32)]) -> Outcome
     Ok(())
 }
 
-/// Takes back the slots of all ports that are no longer on the bridge; if none is left and none is expected, the bridge
-/// releases the programs.
+/// Takes back the slots of all ports that are gone; if none is left and none is expected, the bridge releases the programs.
 pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> Outcome<()> {
     let Some(bridge) = crate::container::find_link(socket, name)? else { return Ok(()) };
+    if !is_last {
+        return release_gone(socket, bridge.index).map(drop);
+    }
+    // Nobody gets a slot meanwhile.
+    attachments::with_bridge(name.as_str(), |record| {
+        if !release_gone(socket, bridge.index)? {
+            return Ok(());
+        }
+        HeldMonitor::let_go(socket, bridge.index, NAME).map_err(|error| failed(&error))?;
+        let is_ours = |line: &Line| line.key() == CLSACT && line.parse(0) == Some(bridge.index);
+        let is_idle = tc::has_clsact(socket, bridge.index)? && has_no_filters(socket, bridge.index)?;
+        if is_idle && record.lines().iter().any(is_ours) {
+            tc::delete_clsact(socket, bridge.index)?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes back the slots of ports that are gone; whether no port has one any more. One that is on another bridge or on none
+/// carries the programs with its slot.
+fn release_gone(socket: &mut RouteSocket, bridge: u32) -> Outcome<bool> {
     let mut is_unused = true;
-    match HeldMonitor::open(socket, bridge.index, NAME) {
+    match HeldMonitor::open(socket, bridge, NAME) {
         Ok(None) => {}
         Ok(Some(mut held)) => {
-            // Before the ports: a slot is claimed for a port that is there.
+            // Before the links: a slot is claimed for a port that is there.
             let slots = held.ports();
-            let ports: BTreeSet<u32> =
-                link::list_ports(socket, bridge.index)?.iter().map(|port| port.index).collect();
+            let links: BTreeSet<u32> = link::list(socket)?.iter().map(|link| link.index).collect();
             for (_, port) in slots {
-                if ports.contains(&port) {
+                if links.contains(&port) {
                     is_unused = false;
                 } else {
                     held.release(port).map_err(|error| failed(&error))?;
@@ -170,22 +182,11 @@ pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> 
             }
         }
         Err(MonitorError::OtherLayout { .. }) => {
-            is_unused = link::list_ports(socket, bridge.index)?.is_empty();
+            is_unused = link::list_ports(socket, bridge)?.is_empty();
         }
         Err(error) => return Err(failed(&error)),
     }
-    if !(is_last && is_unused) {
-        return Ok(());
-    }
-    let record = attachments::find_bridge(name.as_str())?;
-    HeldMonitor::let_go(socket, bridge.index, NAME).map_err(|error| failed(&error))?;
-    let Some(record) = record else { return Ok(()) };
-    let is_ours = |line: &Line| line.key() == CLSACT && line.parse(0) == Some(bridge.index);
-    let is_idle = tc::has_clsact(socket, bridge.index)? && has_no_filters(socket, bridge.index)?;
-    if is_idle && record.lines().iter().any(is_ours) {
-        tc::delete_clsact(socket, bridge.index)?;
-    }
-    Ok(())
+    Ok(is_unused)
 }
 
 fn has_no_filters(socket: &mut RouteSocket, index: u32) -> Outcome<bool> {

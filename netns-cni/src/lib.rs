@@ -17,11 +17,13 @@ mod held;
 mod host_local;
 mod invocation;
 mod keys;
+mod localnet;
 mod loopback;
 mod plugin;
 mod portmap;
 mod random;
 mod request;
+mod settings;
 mod tuning;
 mod version;
 
@@ -69,10 +71,16 @@ pub fn run(
                     let why = format!("read the configuration from stdin: {error}");
                     CniFailure::new(FailureCode::InputOutput, why)
                 })?;
-                match invocation.command {
-                    CniCommand::Version => Ok(Some(versions(&version))),
-                    _ => plugin.run(&PluginRequest::read(invocation, input)?),
+                if invocation.command == CniCommand::Version {
+                    return Ok(Some(versions(&version)));
                 }
+                let request = PluginRequest::read(invocation, input)?;
+                let answer = plugin.run(&request);
+                for note in request.notes() {
+                    // That nobody reads it is no reason to fail.
+                    let _ = writeln!(log, "netns-cni: {note}");
+                }
+                answer
             }
         });
     let (json, code) = match answer {

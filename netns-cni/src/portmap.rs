@@ -1,7 +1,6 @@
 //! `portmap`: ports of the host that lead to a container, after a plugin that gave it an address.
 
 use crate::attachment_result::AttachmentResult;
-use crate::container;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{
     ADDRESSED, ElementOwner, FilterTable, HAIRPIN, KeptSocket, LOCALNET, NamedSet, PORTS, SetEntry,
@@ -9,9 +8,10 @@ use crate::filters::{
 };
 use crate::keys::ConfigKeys;
 use crate::request::PluginRequest;
+use crate::{attachments, container, localnet};
 use netns_core::link::{self, Link};
 use netns_core::nftables::{Family, conntrack};
-use netns_core::{ErrorKind, Namespace, RouteSocket, route, sysctl};
+use netns_core::{ErrorKind, RouteSocket, route};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,7 +38,7 @@ struct PortMapping {
     container_port: u16,
     protocol: u8,
     name: String,
-    /// The host's address, if not all of them; `Some(None)` means all of one family.
+    /// The host's address, if not all of them; an unspecified address means all of its family.
     host: Option<IpAddr>,
 }
 
@@ -162,17 +162,18 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
         Some(address) if config.snat => link_to(address)?,
         _ => None,
     };
-    // The rule that keeps packets from 127.0.0.0/8 out of the host comes before they are let out.
-    let common: Vec<SetEntry> = leading.iter().map(|link| SetEntry::link(LOCALNET, link.index)).collect();
-    FilterTable::Inet.add_with(&ElementOwner::of(request), &request.network, &entries, &common)?;
-    if let Some(link) = leading {
-        let (setting, namespace) =
-            (format!("net/ipv4/conf/{}/route_localnet", link.name), Namespace::current()?);
-        if sysctl::get(&namespace, &setting)? != "1" {
-            sysctl::set(&namespace, &setting, "1")?;
-        }
+    let publish = |common: &[SetEntry]| {
+        FilterTable::Inet.add_with(&ElementOwner::of(request), &request.network, &entries, common)
+    };
+    match leading {
+        None => publish(&[])?,
+        // The rule that keeps packets to 127.0.0.0/8 out of the host comes before they are let in.
+        Some(link) => attachments::with_bridge(link.name.as_str(), |record| {
+            publish(&[SetEntry::link(LOCALNET, link.index)])?;
+            localnet::open(record, link.name)
+        })?,
     }
-    forget_connections(&config);
+    forget_connections(request, &config);
     Ok(())
 }
 
@@ -191,7 +192,7 @@ fn link_to(address: IpAddr) -> Outcome<Option<Link>> {
 
 /// A UDP flow never ends while somebody keeps sending, and would keep its old destination. Failing to remove its entry is no
 /// reason to fail.
-fn forget_connections(config: &PortmapConfig) {
+fn forget_connections(request: &PluginRequest, config: &PortmapConfig) {
     let ports: BTreeSet<u16> = config
         .mappings
         .iter()
@@ -213,7 +214,7 @@ fn forget_connections(config: &PortmapConfig) {
         Ok(())
     });
     if let Err(error) = forgotten {
-        eprintln!("netns-cni: connections of UDP: {error}");
+        request.note(format_args!("connections of UDP: {error}"));
     }
 }
 
@@ -222,7 +223,7 @@ pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
     FilterTable::Inet.remove(&SETS, |comment| comment == owner.comment())?;
     // A flow that goes on would keep going to a container that is gone.
     if let Ok(config) = PortmapConfig::read(request) {
-        forget_connections(&config);
+        forget_connections(request, &config);
     }
     Ok(())
 }

@@ -6,7 +6,10 @@ use crate::invocation::{Invocation, is_plain};
 use crate::keys::ConfigKeys;
 use crate::version::SpecVersion;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::rc::Rc;
 
 /// One call of the plugin.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub(crate) struct PluginRequest {
     document: Map<String, Value>,
     /// The same, as it came.
     pub(crate) input: Vec<u8>,
+    /// What people may want to know, of a call that succeeds all the same. Requests that come of this one share it.
+    notes: Rc<RefCell<Vec<String>>>,
 }
 
 /// What `CNI_ARGS` says that plugins here know.
@@ -53,7 +58,17 @@ impl PluginRequest {
             return Err(CniFailure::new(FailureCode::InvalidConfig, format!("name is {network:?}: {why}")));
         }
         let version = SpecVersion::read(keys.text("cniVersion")?.unwrap_or("0.1.0"))?;
-        Ok(Self { invocation, version, network, document, input })
+        Ok(Self { invocation, version, network, document, input, notes: Rc::default() })
+    }
+
+    /// Says something to people, once the command is done. It is not written meanwhile: writing may fail or block.
+    pub(crate) fn note(&self, what: impl Display) {
+        self.notes.borrow_mut().push(what.to_string());
+    }
+
+    /// What was noted.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     /// The same request about another attachment of the network.

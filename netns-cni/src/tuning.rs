@@ -6,7 +6,7 @@ use crate::request::PluginRequest;
 use crate::version::SpecVersion;
 use crate::{attachments, container};
 use netns_core::link::{self, Link, LinkChange};
-use netns_core::record::Line;
+use netns_core::record::{Line, RecordFile, RecordedSysctl};
 use netns_core::{IfName, MacAddress, Namespace, RouteSocket, sysctl};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -108,30 +108,53 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<Value> {
     let config = TuningConfig::read(request)?;
     let mut result = request.pass_on()?;
     let (inside, name) = (container::open(request)?, container::interface(request)?);
-    for (setting, value) in &config.settings {
-        sysctl::set(&inside, setting, value)?;
-    }
-    if !config.changes_link() {
+    if config.settings.is_empty() && !config.changes_link() {
         return Ok(result);
     }
-    let mut socket = RouteSocket::open_in(&inside)?;
-    let before = link::get(&mut socket, name)?;
     let mut record = attachments::begin(request, PLUGIN)?;
-    let changed = record.append(&lines(&config, &before)).and_then(|()| {
-        link::set(&mut socket, before.index, &config.change())?;
-        link::get(&mut socket, before.index)
-    });
-    match changed {
-        Ok(link) => describe(&mut result, request, &link),
-        Err(error) => {
-            // The kernel applies a request step by step; what it did before the failure is put back.
-            let undone = restore(&inside, name, record.lines()).err();
-            let removed = record.remove().err().map(CniFailure::from);
+    match change(&config, &mut record, &inside, name) {
+        Ok(None) => {}
+        Ok(Some(link)) => describe(&mut result, request, &link),
+        Err(failure) => {
+            // What was done before the failure is put back: settings, and of the interface, since the kernel applies a request
+            // step by step.
+            let undone = [
+                restore_settings(&inside, record.lines()).err(),
+                restore(&inside, name, record.lines()).err(),
+                record.remove().err().map(CniFailure::from),
+            ];
             attachments::tidy(&request.network);
-            return Err(CniFailure::from(error).with_others(undone.into_iter().chain(removed).collect()));
+            return Err(failure.with_others(undone.into_iter().flatten().collect()));
         }
     }
     Ok(result)
+}
+
+/// Changes what is asked for, which is on record before; the interface as it is then, if it is changed.
+fn change(
+    config: &TuningConfig,
+    record: &mut RecordFile,
+    inside: &Namespace,
+    name: IfName,
+) -> Outcome<Option<Link>> {
+    let mut lines = Vec::new();
+    for (setting, value) in &config.settings {
+        // One that cannot be read acts when it is written, and has nothing to be put back.
+        if let Ok(before) = sysctl::get(inside, setting) {
+            let (name, written) = (setting.clone(), value.clone());
+            lines.push(RecordedSysctl { name, before, written }.line());
+        }
+    }
+    let mut socket = RouteSocket::open_in(inside)?;
+    let link = if config.changes_link() { Some(link::get(&mut socket, name)?) } else { None };
+    lines.extend(link.iter().flat_map(|link| link_lines(config, link)));
+    record.append(&lines)?;
+    for (setting, value) in &config.settings {
+        sysctl::set(inside, setting, value)?;
+    }
+    let Some(link) = link else { return Ok(None) };
+    link::set(&mut socket, link.index, &config.change())?;
+    Ok(Some(link::get(&mut socket, link.index)?))
 }
 
 /// Updates the interface in the result.
@@ -147,8 +170,8 @@ fn describe(result: &mut Value, request: &PluginRequest, link: &Link) {
     }
 }
 
-/// A line for each change: what is changed, its earlier value, and the new one.
-fn lines(config: &TuningConfig, before: &Link) -> Vec<Line> {
+/// A line for each change of the interface: what is changed, its earlier value, and the new one.
+fn link_lines(config: &TuningConfig, before: &Link) -> Vec<Line> {
     let number = |on: bool| u32::from(on);
     let flag = |flag: u32| u32::from(before.flags & flag != 0);
     let mut lines = Vec::new();
@@ -163,7 +186,15 @@ fn lines(config: &TuningConfig, before: &Link) -> Vec<Line> {
     lines
 }
 
-/// Restores the values that are still as they were written.
+/// Restores the settings that are still as they were written. `DEL` does not: as with the reference, they stay.
+fn restore_settings(inside: &Namespace, lines: &[Line]) -> Outcome<()> {
+    for setting in lines.iter().filter_map(RecordedSysctl::read) {
+        setting.restore(inside)?;
+    }
+    Ok(())
+}
+
+/// Restores what of the interface is still as it was written.
 fn restore(inside: &Namespace, name: IfName, lines: &[Line]) -> Outcome<()> {
     let mut socket = RouteSocket::open_in(inside)?;
     let Some(now) = container::find_link(&mut socket, name)? else { return Ok(()) };

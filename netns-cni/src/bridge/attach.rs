@@ -83,20 +83,10 @@ impl Attaching<'_> {
         if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
             return Err(self.taken());
         }
-        let bridge = shared_bridge::ensure(&mut self.socket, self.config)?;
         let mac = self.config.mac.unwrap_or_else(random::mac);
-        let held = match self.config.guard {
-            None => None,
-            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, mode, self.config)?, mode)),
-        };
-        let port = self.make_pair(&bridge, mac)?;
-        let guarded = match held {
-            None => None,
-            Some((held, mode)) => {
-                let Self { request, config, socket, record, .. } = self;
-                Some(GuardedPort::make(request, config, held, socket, record, (&port, mode, mac))?)
-            }
-        };
+        // Until the port is there, `GC` of another network would take the bridge for unused.
+        let place = self.config.bridge.as_str();
+        let (bridge, port, guarded) = attachments::with_bridge(place, |record| self.make_port(record, mac))?;
         let interface = link::get(&mut self.inside_socket, self.name)?;
         let mut result = self.ask_for_addresses()?;
         if let Some(guarded) = guarded {
@@ -128,6 +118,28 @@ impl Attaching<'_> {
         Ok(result)
     }
 
+    /// The bridge, the port on it, and what judges the port.
+    fn make_port(
+        &mut self,
+        of_bridge: &mut RecordFile,
+        mac: MacAddress,
+    ) -> Outcome<(Link, Link, Option<GuardedPort>)> {
+        let bridge = shared_bridge::ensure(&mut self.socket, of_bridge, self.config)?;
+        let held = match self.config.guard {
+            None => None,
+            Some(mode) => Some((guard::hold(&mut self.socket, &bridge, of_bridge, mode, self.config)?, mode)),
+        };
+        let port = self.make_pair(&bridge, mac)?;
+        let guarded = match held {
+            None => None,
+            Some((held, mode)) => {
+                let Self { request, config, socket, record, .. } = self;
+                Some(GuardedPort::make(request, config, held, socket, record, (&port, mode, mac))?)
+            }
+        };
+        Ok((bridge, port, guarded))
+    }
+
     /// Makes the pair, with its port on the bridge.
     fn make_pair(&mut self, bridge: &Link, mac: MacAddress) -> Outcome<Link> {
         let port = self.try_names(bridge, mac)?;
@@ -148,8 +160,8 @@ impl Attaching<'_> {
         for attempt in 1.. {
             let name = IfName::new(&format!("veth{:08x}", random::number() as u32))?;
             let port_mac = random::mac();
-            let link = RecordedLink { name, index: None, mac: port_mac }.line();
-            self.record.append(&[link])?;
+            let link = RecordedLink { name, index: None, mac: port_mac };
+            self.record.append(&[link.line()])?;
             let pair = Veth {
                 mac: Some(port_mac),
                 peer_mac: Some(mac),
@@ -161,7 +173,12 @@ impl Attaching<'_> {
                 ..Veth::new(name, self.name)
             };
             match veth::create(&mut self.socket, &pair) {
-                Ok(()) => return Ok(link::get(&mut self.socket, name)?),
+                Ok(()) => {
+                    let port = link::get(&mut self.socket, name)?;
+                    // From now on it is found whatever it is called.
+                    self.record.append(&[RecordedLink { index: Some(port.index), ..link }.line()])?;
+                    return Ok(port);
+                }
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
                         return Err(self.taken());
@@ -249,7 +266,7 @@ impl Attaching<'_> {
             announce(self.inside, &all)
         });
         if let Err(error) = announced {
-            eprintln!("netns-cni: {error}");
+            self.request.note(error);
         }
     }
 }

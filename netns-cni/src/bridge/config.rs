@@ -66,12 +66,10 @@ impl BridgeConfig {
     pub(super) fn read(request: &PluginRequest) -> Outcome<Self> {
         let keys = request.keys();
         refuse(request)?;
-        let name = keys.text("bridge")?.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_BRIDGE);
-        let bridge = IfName::new(name).map_err(|error| invalid(&format!("bridge: {error}")))?;
         let is_default_gateway = keys.boolean("isDefaultGateway")?;
         let dns = ResultDns::read(&keys.inside("dns")?)?;
         let config = Self {
-            bridge,
+            bridge: bridge(request)?,
             is_gateway: keys.boolean("isGateway")? || is_default_gateway,
             is_default_gateway,
             force_address: keys.boolean("forceAddress")?,
@@ -105,6 +103,12 @@ impl BridgeConfig {
         }
         Ok(config)
     }
+}
+
+/// The bridge's name.
+pub(super) fn bridge(request: &PluginRequest) -> Outcome<IfName> {
+    let name = request.keys().text("bridge")?.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_BRIDGE);
+    IfName::new(name).map_err(|error| invalid(&format!("bridge: {error}")))
 }
 
 /// Our own key.

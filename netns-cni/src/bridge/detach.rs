@@ -1,12 +1,12 @@
 //! Detaching a container from its network: shared by `DEL`, `GC` and a failed `ADD`.
 
-use super::config::Ipam;
+use super::config::{self, Ipam};
 use super::hiding;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
 use crate::request::PluginRequest;
 use crate::{attachments, container, held, host_local};
-use netns_core::link;
+use netns_core::link::{self, Link};
 use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
 use netns_core::{ErrorKind, Namespace, RouteSocket};
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ pub(super) struct AttachmentParts {
 impl AttachmentParts {
     pub(super) fn read(lines: &[Line]) -> Self {
         Self {
-            links: lines.iter().filter_map(RecordedLink::read).collect(),
+            links: links(lines),
             addresses: lines
                 .iter()
                 .filter(|line| line.key() == ADDRESS)
@@ -38,6 +38,16 @@ impl AttachmentParts {
             guarded: held::read(lines).into_iter().collect(),
         }
     }
+}
+
+/// The line with a link's index comes after the link was made, and takes the place of the one before.
+fn links(lines: &[Line]) -> Vec<RecordedLink> {
+    let mut made: Vec<RecordedLink> = Vec::new();
+    for link in lines.iter().filter_map(RecordedLink::read) {
+        made.retain(|earlier| (earlier.name, earlier.mac) != (link.name, link.mac));
+        made.push(link);
+    }
+    made
 }
 
 pub(super) fn address_line(address: IpAddr) -> Line {
@@ -53,7 +63,7 @@ pub(super) fn roll_back(
     failure: CniFailure,
 ) -> CniFailure {
     let made = AttachmentParts::read(record.lines());
-    let mut failures = remove_made(socket, &made);
+    let mut failures = remove_made(request, socket, &made);
     failures.extend(hiding::remove(request).err());
     if let Some(ipam) = ipam {
         failures.extend(release(request, ipam, &made.addresses).err());
@@ -73,7 +83,7 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     let record = attachments::find(request, PLUGIN)?;
     let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
     let mut failures = match RouteSocket::open() {
-        Ok(mut socket) => remove_made(&mut socket, &made),
+        Ok(mut socket) => remove_made(request, &mut socket, &made),
         Err(error) => vec![error.into()],
     };
     if made.links.is_empty()
@@ -94,10 +104,10 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
     CniFailure::all(failures)
 }
 
-fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
+fn remove_made(request: &PluginRequest, socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
     let mut failures = Vec::new();
     match remove_links_of(socket, &made.links) {
-        Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
+        Ok(left) => left.into_iter().for_each(|why| request.note(format_args!("left: {why}"))),
         Err(failure) => failures.push(failure),
     }
     // A port keeps its slot as long as it may exist.
@@ -109,6 +119,7 @@ fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailu
 
 /// Removes links on record, and returns what is there in their place.
 fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<String>> {
+    let links = &renamed(socket, links)?[..];
     if let [one] = links {
         // A single link need not be searched for in a list of all.
         return match one.find(socket)? {
@@ -128,12 +139,47 @@ fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<
     Ok(left.collect())
 }
 
+/// The same links. One whose index is not on record, since the call that made it was killed, is found by the MAC address that
+/// was chosen for it if somebody has renamed it.
+fn renamed(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<RecordedLink>> {
+    if links.iter().all(|link| link.index.is_some()) {
+        return Ok(links.to_vec());
+    }
+    let there = link::list(socket)?;
+    let by_mac = |link: &RecordedLink| {
+        let mut pairs = there.iter().filter(|there| there.is_pair() && there.mac == Some(link.mac));
+        pairs.next().filter(|_| link.index.is_none())
+    };
+    let known = |link: &RecordedLink| {
+        by_mac(link).map_or(*link, |now| RecordedLink { name: now.name, index: Some(now.index), ..*link })
+    };
+    Ok(links.iter().map(known).collect())
+}
+
+/// Deletes the interface in the container if its other end is a port of this network's bridge, and no other network's.
 fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {
-    let name = container::interface(request)?;
-    match link::delete(&mut RouteSocket::open_in(inside)?, name) {
+    let (name, mut within) = (container::interface(request)?, RouteSocket::open_in(inside)?);
+    let Some(interface) = container::find_link(&mut within, name)? else { return Ok(()) };
+    if !is_of_network(request, &interface)? {
+        request.note(format_args!("left: the container's {name} is not known to be of this network"));
+        return Ok(());
+    }
+    match link::delete(&mut within, interface.index) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+fn is_of_network(request: &PluginRequest, interface: &Link) -> Outcome<bool> {
+    let mut socket = RouteSocket::open()?;
+    let Some(bridge) = container::find_link(&mut socket, config::bridge(request)?)? else { return Ok(false) };
+    let ports = link::list_ports(&mut socket, bridge.index)?;
+    let port = ports.iter().find(|port| {
+        interface.is_pair() && Some(port.index) == interface.peer && port.peer == Some(interface.index)
+    });
+    let Some(port) = port else { return Ok(false) };
+    let is_it = |line: &Line| RecordedLink::read(line).is_some_and(|recorded| recorded.is(port));
+    Ok(!attachments::any_has(PLUGIN, is_it)?)
 }
 
 /// Returns addresses; `known` are those that our own `host-local` assigned.
@@ -161,7 +207,7 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
         if some.is_empty() {
             break;
         }
-        failures.extend(collect_records(&mut socket, some));
+        failures.extend(collect_records(request, &mut socket, some));
     }
     failures.extend(hiding::collect(&request.network, &valid).err());
     failures.extend(collect_addresses(request, &valid).err());
@@ -170,7 +216,11 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
 }
 
 /// Removes the links on these records by one request, which takes the kernel as long as a single one does, and then the records.
-fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) -> Vec<CniFailure> {
+fn collect_records(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    records: Vec<Outcome<RecordFile>>,
+) -> Vec<CniFailure> {
     let (mut stale, mut failures) = (Vec::new(), Vec::new());
     let mut all = AttachmentParts::default();
     for record in records {
@@ -184,7 +234,7 @@ fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) 
             Err(failure) => failures.push(failure),
         }
     }
-    let left = remove_made(socket, &all);
+    let left = remove_made(request, socket, &all);
     if left.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }

@@ -31,15 +31,16 @@ pub(super) struct GuardedPort {
     is_dhcp: bool,
 }
 
-/// The programs, which the bridge holds from now on if it did not.
+/// The programs, which the bridge, whose record this is, holds from now on if it did not.
 pub(super) fn hold(
     socket: &mut RouteSocket,
     bridge: &Link,
+    record: &mut RecordFile,
     mode: Mode,
     config: &BridgeConfig,
 ) -> Outcome<HeldMonitor> {
     let needs = ProgramNeeds { enforces: mode == Mode::Enforce, egress: config.egress.is_some() };
-    held::hold(socket, bridge, needs)
+    held::hold(socket, bridge, record, needs)
 }
 
 impl GuardedPort {

@@ -13,12 +13,12 @@ use crate::attachment_result::AttachmentResult;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::unavailable_without_filters;
-use crate::held;
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
+use crate::{container, held};
 use config::{BridgeConfig, Ipam};
 use egress::NetworkEgress;
-use netns_core::{RouteSocket, link};
+use netns_core::RouteSocket;
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     attach::attach(request)
@@ -51,7 +51,7 @@ pub(crate) fn status(request: &PluginRequest) -> Outcome<()> {
         unavailable_without_filters()?;
     }
     let mut socket = RouteSocket::open()?;
-    if let Ok(link) = link::get(&mut socket, config.bridge) {
+    if let Some(link) = container::find_link(&mut socket, config.bridge)? {
         let why = if link.bridge().is_none() {
             Some(format!("{}: there is such a link, and it is no bridge", link.name))
         } else {

@@ -6,25 +6,25 @@
 use super::config::BridgeConfig;
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::random;
+use crate::{container, random, settings};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
 use netns_core::link::{self, Link, LinkChange};
-use netns_core::record::{Found, Line, RecordFile, RecordedLink, SettingBefore, SharedSetting};
+use netns_core::record::{Found, RecordFile, RecordedLink};
 use netns_core::wire::Batch;
-use netns_core::{ErrorKind, IfName, IpNet, Namespace, RouteSocket, sysctl};
+use netns_core::{ErrorKind, IfName, IpNet, RouteSocket, sysctl};
 use std::net::IpAddr;
 
-/// A setting that the network needs: its name, its earlier value, and the interfaces that forwarded.
-const SETTING: &str = "setting";
-
-/// The bridge, up; it is made if necessary.
-pub(super) fn ensure(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<Link> {
+/// The bridge, whose record this is, up; it is made if necessary.
+pub(super) fn ensure(
+    socket: &mut RouteSocket,
+    record: &mut RecordFile,
+    config: &BridgeConfig,
+) -> Outcome<Link> {
     let link = loop {
-        match link::get(socket, config.bridge) {
-            Ok(link) => break link,
-            Err(error) if error.kind() == ErrorKind::NotFound => make(socket, config)?,
-            Err(error) => return Err(error.into()),
+        match container::find_link(socket, config.bridge)? {
+            Some(link) => break link,
+            None => make(socket, record, config)?,
         }
     };
     if link.bridge().is_none() {
@@ -54,14 +54,8 @@ pub(super) fn fullness(socket: &mut RouteSocket, bridge: &Link) -> Outcome<Optio
     }))
 }
 
-fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
+fn make(socket: &mut RouteSocket, record: &mut RecordFile, config: &BridgeConfig) -> Outcome<()> {
     let name = config.bridge;
-    let mut record = attachments::begin_bridge(name.as_str())?;
-    // Another call may have made it before we got the lock.
-    match link::get(socket, name) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        other => return Ok(other.map(drop)?),
-    }
     let mac = random::mac();
     record.append(&[RecordedLink { name, index: None, mac }.line()])?;
     match bridge::create(socket, &Bridge { mtu: config.mtu, up: true, ..Bridge::new(name, mac) }) {
@@ -70,7 +64,7 @@ fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
         Err(error) => {
             // If nothing else is on record, nothing is left.
             if record.lines().len() == 1 {
-                record.remove()?;
+                record.replace(Vec::new())?;
             }
             return Err(error.into());
         }
@@ -150,36 +144,19 @@ pub(super) const fn forwarding(is_ipv4: bool) -> &'static str {
 }
 
 fn forward(socket: &RouteSocket, bridge: IfName, is_ipv4: bool) -> Outcome<()> {
-    let name = forwarding(is_ipv4);
-    let is_claimed = |lines: &[Line]| lines.iter().any(|line| is_setting(line, name));
-    let namespace = socket.namespace()?;
-    if is_claimed(&attachments::peek_bridge(bridge.as_str())?) && sysctl::get(&namespace, name)? == "1" {
+    let (name, namespace) = (forwarding(is_ipv4), socket.namespace()?);
+    if settings::is_on(&attachments::peek_bridge(bridge.as_str())?, &namespace, name)? {
         return Ok(());
     }
     let mut record = attachments::begin_bridge(bridge.as_str())?;
-    let path = record.path().to_path_buf();
-    let setting = SharedSetting { namespace: &namespace, name, claimant: &path };
-    if !is_claimed(record.lines()) {
-        let before = setting.before()?;
-        let line = Line::new(SETTING).with(name).with(&before.value);
-        let line = match before.interfaces {
-            None => line.with(0),
-            Some(interfaces) => interfaces.into_iter().fold(line.with(1), Line::with),
-        };
-        record.append(&[line])?;
-    }
-    Ok(setting.claim("1")?)
-}
-
-fn is_setting(line: &Line, name: &str) -> bool {
-    line.key() == SETTING && line.text(0) == Some(name)
+    settings::claim(&mut record, &namespace, name)
 }
 
 /// Removes the bridge, if it is ours and has no ports, and puts the settings back.
 pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
     let Some(record) = attachments::find_bridge(name.as_str())? else { return Ok(()) };
     let made: Vec<RecordedLink> = record.lines().iter().filter_map(RecordedLink::read).collect();
-    if let Ok(link) = link::get(socket, name) {
+    if let Some(link) = container::find_link(socket, name)? {
         if !link::list_ports(socket, link.index)?.is_empty() {
             return Ok(());
         }
@@ -192,21 +169,10 @@ pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
             }
         }
     }
-    put_settings_back(socket, &record)?;
+    settings::put_back(&record, &socket.namespace()?, |_| true)?;
     Ok(record.remove()?)
 }
 
 fn is_ours(found: &Found) -> bool {
     matches!(found, Found::Ours(_))
-}
-
-fn put_settings_back(socket: &RouteSocket, record: &RecordFile) -> Outcome<()> {
-    let namespace: Namespace = socket.namespace()?;
-    for line in record.lines().iter().filter(|line| line.key() == SETTING) {
-        let (Some(name), Some(value)) = (line.text(0), line.text(1)) else { continue };
-        let interfaces = (line.text(2) == Some("1")).then(|| line.texts(3)).flatten();
-        let before = SettingBefore { value: value.to_owned(), interfaces };
-        SharedSetting { namespace: &namespace, name, claimant: record.path() }.release(&before, "1")?;
-    }
-    Ok(())
 }

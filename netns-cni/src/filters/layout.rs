@@ -6,8 +6,7 @@ use super::sets::{
 };
 use netns_core::nftables::{
     Base, Chain, Comparison, CtKey, DESTINATION_CHANGED, Expressions, Family, FibAddress, Header, InetHook,
-    LOCAL_ADDRESS, MetaKey, NatFlags, NatKind, Register, RuleVerdict, Table, Transaction, chain, rule, set,
-    table,
+    LOCAL_ADDRESS, MetaKey, NatFlags, NatKind, Register, RuleVerdict, Table, Transaction, chain, rule,
 };
 
 /// `dstnat` and `srcnat`, as `nft` calls them; and a priority between conntrack (-200) and `dstnat`, where a packet still has
@@ -76,12 +75,8 @@ impl AddressLayout {
     }
 }
 
-/// Appends the making of the table of IP packets.
+/// Appends the making of the chains and rules for IP packets.
 pub(super) fn encode_inet(transaction: &mut Transaction, table: Table<'_>) {
-    table::encode_create(transaction, table);
-    for set in INET_SETS {
-        set::encode_create_with(transaction, &set.set(table), &set.options());
-    }
     let published = Chain { table, name: "published", base: None };
     chain::encode_create(transaction, &published);
     for layout in [V4, V6] {
@@ -208,12 +203,8 @@ fn encode_postrouting(transaction: &mut Transaction, table: Table<'_>) {
     }
 }
 
-/// Appends the making of the table of bridges' frames.
+/// Appends the making of the chains and rules for bridges' frames.
 pub(super) fn encode_bridge(transaction: &mut Transaction, table: Table<'_>) {
-    table::encode_create(transaction, table);
-    for set in BRIDGE_SETS {
-        set::encode_create_with(transaction, &set.set(table), &set.options());
-    }
     let chain = Chain { table, name: "prerouting", base: Some(Base::prerouting(BRIDGE_FIRST)) };
     chain::encode_create(transaction, &chain);
     rule::encode_append(transaction, &chain, |rule| {

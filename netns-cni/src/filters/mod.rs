@@ -18,8 +18,9 @@ pub(crate) use sets::{
 };
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::localnet;
 use netns_core::nftables::element::{self, Element, ElementInfo};
-use netns_core::nftables::{Family, NftSocket, Table, Transaction, table};
+use netns_core::nftables::{Chain, Family, NftSocket, Table, Transaction, chain, set, table};
 use netns_core::{Error, ErrorKind};
 
 /// The name of both tables.
@@ -132,16 +133,56 @@ impl FilterTable {
         Ok(element::get(socket, self.table(), entry.set.name, entry.key.bytes())?)
     }
 
-    /// Makes the table with its rules, unless it is there.
+    /// Makes the table with its rules, or completes one of an earlier version.
     fn ensure(self, socket: &mut NftSocket) -> Outcome<()> {
         let mut transaction = Transaction::new();
-        match self {
-            Self::Inet => layout::encode_inet(&mut transaction, self.table()),
-            Self::Bridge => layout::encode_bridge(&mut transaction, self.table()),
-        }
+        table::encode_create(&mut transaction, self.table());
+        self.encode(&mut transaction, self.sets().iter());
         match socket.commit(&mut transaction) {
-            Err(error) if error.kind() != ErrorKind::Exists => Err(error.into()),
-            _ => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Exists => self.complete(socket),
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes the sets that the table does not have, and all rules anew, between two packets. If somebody changes any table
+    /// meanwhile, it stays as it is.
+    fn complete(self, socket: &mut NftSocket) -> Outcome<()> {
+        let generation = socket.generation()?;
+        let mut missing = Vec::new();
+        for set in self.sets() {
+            match element::list(socket, self.table(), set.name) {
+                Err(error) if is_nothing(&error) => missing.push(set),
+                other => drop(other?),
+            }
+        }
+        if missing.is_empty() {
+            // Another call has just made it.
+            return Ok(());
+        }
+        let mut chains = chain::list(socket, self.table().family)?;
+        chains.retain(|chain| chain.table == NAME);
+        // Those at hooks lead to the others.
+        chains.sort_by_key(|chain| chain.hook.is_none());
+        let mut transaction = Transaction::for_generation(generation);
+        for chain in &chains {
+            let chain = Chain { table: self.table(), name: &chain.name, base: None };
+            chain::encode_delete(&mut transaction, &chain);
+        }
+        self.encode(&mut transaction, missing.into_iter());
+        match socket.commit(&mut transaction) {
+            Err(error) if is_nothing(&error) || error.kind() == ErrorKind::Interrupted => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Appends the making of these sets, and of all rules.
+    fn encode<'s>(self, transaction: &mut Transaction, sets: impl Iterator<Item = &'s NamedSet>) {
+        for set in sets {
+            set::encode_create_with(transaction, &set.set(self.table()), &set.options());
+        }
+        match self {
+            Self::Inet => layout::encode_inet(transaction, self.table()),
+            Self::Bridge => layout::encode_bridge(transaction, self.table()),
         }
     }
 
@@ -179,7 +220,8 @@ impl FilterTable {
             let mut transaction = Transaction::new();
             for set in sets {
                 let elements = match element::list(&mut socket, self.table(), set.name) {
-                    Err(error) if is_nothing(&error) => return Ok(()),
+                    // There is no table, or it is of a version that had no such set.
+                    Err(error) if is_nothing(&error) => continue,
                     other => other?,
                 };
                 for element in
@@ -235,17 +277,28 @@ impl FilterTable {
         element::encode_remove(transaction, self.table(), set.name, [key].into_iter());
     }
 
-    /// Removes the table if no container has an element in it. If somebody changes any table meanwhile, it stays.
+    /// Removes the table if no container has an element in it. If somebody changes any table meanwhile, it stays; so it does
+    /// where a link would let packets to 127.0.0.0/8 in without it.
     pub(crate) fn tidy(self) -> Outcome<()> {
+        let localnets = if self == Self::Inet { localnet::lock()? } else { Vec::new() };
+        let mut links = Vec::new();
         let mut socket = KeptSocket::open()?;
         let generation = socket.generation()?;
         for set in self.sets() {
             match element::list(&mut socket, self.table(), set.name) {
-                Err(error) if is_nothing(&error) => return Ok(()),
+                // There is no table, or it is of a version that had no such set.
+                Err(error) if is_nothing(&error) => {}
                 Err(error) => return Err(error.into()),
                 Ok(elements) if elements.iter().any(|element| element.comment.is_some()) => return Ok(()),
+                Ok(elements) if *set == LOCALNET => {
+                    let indexes = elements.iter().filter_map(|element| link_of(&element.key));
+                    links.extend(indexes.map(u32::from_ne_bytes));
+                }
                 Ok(_) => {}
             }
+        }
+        if self == Self::Inet && !localnet::shut(localnets, &links)? {
+            return Ok(());
         }
         let mut transaction = Transaction::for_generation(generation);
         table::encode_delete(&mut transaction, self.table());

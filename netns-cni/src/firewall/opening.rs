@@ -67,7 +67,7 @@ pub(super) fn open(request: &PluginRequest, config: &FirewallConfig, addresses: 
         pass_gates(&mut transaction, &both, owner.comment(), addresses);
         match socket.commit(&mut transaction) {
             Ok(()) => {
-                warn_of_legacy(addresses);
+                warn_of_legacy(request, addresses);
                 return Ok(());
             }
             // Another call, or somebody else, made or took away one of the chains since the look.
@@ -138,15 +138,15 @@ fn share(
 
 /// No nftables rule can accept what chains of iptables-legacy drop. Whether one of their own rules accepts it is not checked,
 /// so this is no failure.
-fn warn_of_legacy(addresses: &[IpAddr]) {
+fn warn_of_legacy(request: &PluginRequest, addresses: &[IpAddr]) {
     for family in families(addresses) {
         let is_ipv4 = family == Family::Ip;
         if nat::legacy_drops_forwarded(is_ipv4).unwrap_or(false) {
             let command = if is_ipv4 { "iptables-legacy" } else { "ip6tables-legacy" };
-            eprintln!(
-                "netns-cni: firewall: chain FORWARD of {command} drops what is forwarded unless a rule of its own lets it pass, \
-                 and has no rule of ours"
-            );
+            request.note(format_args!(
+                "firewall: chain FORWARD of {command} drops what is forwarded unless a rule of its own lets it pass, and has no \
+                 rule of ours"
+            ));
         }
     }
 }

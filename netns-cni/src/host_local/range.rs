@@ -110,17 +110,18 @@ impl RangeSet {
             let position = self.0.iter().position(|range| range.contains(last))?;
             Some((position, number(last)))
         });
-        let (position, cut) = match start {
-            Some((position, last)) => (position, last),
-            None => (0, self.0[0].first - 1),
-        };
+        let (position, last) = start.map_or((0, None), |(position, last)| (position, Some(last)));
         let range = &self.0[position];
-        let after = (cut + 1..=range.last).map(move |number| (number, range));
+        // There may be no number after the last one, as there is none before the first.
+        let next = last.map_or(Some(range.first), |last| last.checked_add(1));
+        let after =
+            next.into_iter().flat_map(move |next| (next..=range.last).map(move |number| (number, range)));
         let others = (1..self.0.len()).flat_map(move |step| {
             let range = &self.0[(position + step) % self.0.len()];
             (range.first..=range.last).map(move |number| (number, range))
         });
-        let before = (range.first..=cut).map(move |number| (number, range));
+        let before =
+            last.into_iter().flat_map(move |last| (range.first..=last).map(move |number| (number, range)));
         after
             .chain(others)
             .chain(before)

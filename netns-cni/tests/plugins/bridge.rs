@@ -443,3 +443,95 @@ fn other_plugins_give_addresses() {
         assert_eq!(calls(), "");
     });
 }
+
+/// An administrator or udev may give the port another name. Of a call that was killed, the record has only the first one.
+#[test]
+fn a_port_that_was_renamed_is_removed() {
+    for (is_collected, was_killed) in [(false, false), (true, false), (false, true), (true, true)] {
+        in_host(|_| {
+            containers(&["one"]);
+            let runtime = ours("1.1.0");
+            let result = runtime.add(ONE).fine();
+            let name = port(&result);
+            for command in ["down", "name renamed0"] {
+                ip(&format!("link set {name} {command}"));
+            }
+            ip("link set renamed0 up");
+            if was_killed {
+                let path = "/run/netns-cni/networks/net1/one:eth0.bridge";
+                let text = std::fs::read_to_string(path).expect("a record");
+                let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("link ")).collect();
+                let header = text.lines().next().expect("a header");
+                std::fs::write(path, format!("{header}\n{}\n", lines[0])).expect("a record");
+            }
+            if is_collected {
+                runtime.gc(&[]).fine();
+                assert_nothing();
+            } else {
+                runtime.del(ONE, &result).fine();
+                assert_only_the_bridge();
+            }
+            assert_eq!(ip("-n one link show type veth"), "");
+        });
+    }
+}
+
+/// A runtime calls `DEL` after an `ADD` that failed, and the interface is another network's.
+#[test]
+fn del_leaves_an_interface_of_another_network() {
+    for bridge in ["cni0", "cni1", "cni2"] {
+        in_host(|_| {
+            containers(&["one", "two"]);
+            let runtime = ours("1.1.0");
+            let first = runtime.add(ONE).fine();
+            let mut other = ours("1.1.0");
+            other.list["name"] = json!("net2");
+            other.list["plugins"][0]["bridge"] = json!(bridge);
+            other.list["plugins"][0]["ipam"]["ranges"] = json!([[{"subnet": "10.88.2.0/24"}]]);
+            other.list["plugins"][0]["ipam"]["routes"] = json!([]);
+            if bridge == "cni1" {
+                // The bridge is there.
+                other.add(TWO).fine();
+            }
+            let (code, text) = other.add(ONE).failure();
+            assert_eq!(code, 100, "{text}");
+            let answer = other.del(ONE, &Value::Null);
+            assert_eq!(
+                (answer.code, answer.err.contains("left: the container's eth0")),
+                (Some(0), true),
+                "{}",
+                answer.err
+            );
+            runtime.check(ONE, &first).fine();
+            reaches(Some("one"), "10.88.1.1");
+            // A link that is none of ours, which has the name.
+            ip("-n one link delete eth0");
+            ip("-n one link add eth0 type bridge");
+            assert_eq!(other.del(ONE, &Value::Null).code, Some(0));
+            assert!(ip("-n one link show").contains("eth0"));
+        });
+    }
+}
+
+/// What is said to people is of no consequence: nobody may read it.
+#[test]
+fn nobody_has_to_read_stderr() {
+    in_host(|_| {
+        containers(&["one"]);
+        let runtime = ours("1.0.0");
+        let result = runtime.add(ONE).fine();
+        let name = port(&result);
+        ip(&format!("link delete {name}"));
+        ip(&format!("link add {name} type veth peer name other"));
+        let (mut command, input) = runtime.prepare_first("DEL", ONE, &result);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(writer);
+        let mut child = command.spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), &input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{output:?}");
+        assert_eq!(reserved(), Vec::<String>::new());
+        assert_eq!(crate::files("/run/netns-cni/networks"), Vec::<String>::new());
+    });
+}

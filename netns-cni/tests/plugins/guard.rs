@@ -272,3 +272,27 @@ fn keys_that_cannot_be_honoured_are_named() {
         assert_nothing();
     });
 }
+
+/// A port that is on no bridge for a while carries the programs all the same, so it keeps its slot.
+#[test]
+fn a_port_that_was_moved_is_judged_when_it_is_back() {
+    in_host(|_| {
+        containers(&["one"]);
+        let runtime = guarded("enforce");
+        let result = runtime.add(ONE).fine();
+        let (name, index) = (result["interfaces"][1]["name"].as_str().unwrap(), port_index(&result));
+        ip(&format!("link set {name} nomaster"));
+        runtime.gc(&[ONE]).fine();
+        assert!(held("cni0").expect("a program").slot(index).is_some());
+        ip(&format!("link set {name} master cni0"));
+        reaches(Some("one"), "10.88.1.1");
+        assert!(!lies_arrive("one"));
+        runtime.check(ONE, &result).fine();
+        // One that is gone has none.
+        ip(&format!("link delete {name}"));
+        runtime.gc(&[ONE]).fine();
+        assert_eq!(held("cni0").expect("a program").ports(), []);
+        runtime.gc(&[]).fine();
+        assert_nothing();
+    });
+}

@@ -16,6 +16,7 @@ mod reference;
 mod runtime;
 mod stale;
 mod tuning;
+mod turns;
 mod waits;
 
 use netns_core::Namespace;

@@ -196,3 +196,42 @@ fn masquerading_is_checked_collected_and_made_again() {
         crate::assert_nothing();
     });
 }
+
+/// Tables of a version that had fewer sets are completed, and what containers have in them stays.
+#[test]
+fn tables_of_an_earlier_version_are_completed() {
+    in_host(|_| {
+        let world = world();
+        containers(&["one", "two"]);
+        let mut runtime = masquerading(Plugins::ours());
+        runtime.list["cniVersion"] = json!("1.1.0");
+        runtime.list["plugins"][0]["type"] = json!("netns-cni");
+        runtime.list["plugins"][0]["macspoofchk"] = json!(true);
+        runtime.add(ONE).fine();
+        let nft = |command: &str| tests::run(tests::oracle("nft").args(command.split(' ')));
+        for command in [
+            "delete chain inet netns-cni forward",
+            "delete set inet netns-cni kept",
+            "delete set inet netns-cni same",
+            "delete chain bridge netns-cni forward",
+            "delete set bridge netns-cni apart",
+        ] {
+            nft(command);
+        }
+        runtime.list["plugins"][0]["firewall"] = json!({"ingressPolicy": "isolated"});
+        let second = runtime.add(TWO).fine();
+        runtime.check(TWO, &second).fine();
+        for (family, set) in [("inet", "@kept"), ("bridge", "@apart")] {
+            let chain = nft(&format!("list chain {family} netns-cni forward"));
+            assert!(chain.contains(set), "{chain}");
+        }
+        let _server = Server::start(&world, 80);
+        for name in ["one", "two"] {
+            let inside = Namespace::open(name).unwrap();
+            assert_eq!(seen_by_tcp(&inside, "10.99.0.2:80"), seen("10.99.0.1"), "{name}");
+        }
+        runtime.gc(&[]).fine();
+        ip("link delete uplink");
+        crate::assert_nothing();
+    });
+}

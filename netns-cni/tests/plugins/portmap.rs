@@ -177,3 +177,74 @@ fn everything_in_one_call() {
         assert_nothing();
     });
 }
+
+fn route_localnet() -> String {
+    std::fs::read_to_string("/proc/sys/net/ipv4/conf/cni0/route_localnet")
+        .expect("a setting")
+        .trim()
+        .to_owned()
+}
+
+/// `GC` of the network with the ports takes the rule away that keeps containers out, and the bridge stays for another network:
+/// so the setting goes first.
+#[test]
+fn the_hosts_loopback_is_shut_after_the_last_port() {
+    in_host(|host| {
+        containers(&["one", "two"]);
+        let mut runtime = published(Plugins::ours(), &two_ports());
+        runtime.list["cniVersion"] = json!("1.1.0");
+        let mut other = crate::ours("1.1.0");
+        other.list["name"] = json!("net2");
+        other.list["plugins"][0]["ipam"]["ranges"] =
+            json!([[{"subnet": "10.88.1.0/24", "rangeStart": "10.88.1.128"}]]);
+        other.list["plugins"][0]["ipam"]["routes"] = json!([]);
+        runtime.add(ONE).fine();
+        other.add(TWO).fine();
+        assert_eq!(route_localnet(), "1");
+        runtime.gc(&[]).fine();
+        assert_eq!(route_localnet(), "0");
+        let _server = Server::start(host.namespace(), 7777);
+        assert_eq!(seen_by_tcp(host.namespace(), "127.0.0.1:7777"), seen("127.0.0.1"));
+        let two = Namespace::open("two").unwrap();
+        ip("-n two route add 127.0.0.0/8 via 10.88.1.1");
+        two.enter(|| {
+            for link in ["all", "eth0"] {
+                std::fs::write(format!("/proc/sys/net/ipv4/conf/{link}/route_localnet"), "1").unwrap();
+            }
+        })
+        .unwrap();
+        crate::reaches(Some("two"), "10.88.1.1");
+        assert!(is_silent(&two, "127.0.0.1:7777"));
+        other.gc(&[]).fine();
+        assert_nothing();
+    });
+}
+
+/// The bridge of somebody else has the setting that it had, by one call as by a chain.
+#[test]
+fn route_localnet_is_put_back() {
+    for (before, in_one_call) in [("0", true), ("1", true), ("0", false)] {
+        in_host(|_| {
+            containers(&["one", "two"]);
+            ip("link add cni0 type bridge");
+            std::fs::write("/proc/sys/net/ipv4/conf/cni0/route_localnet", before).unwrap();
+            let mut runtime = published(Plugins::ours(), &two_ports());
+            runtime.list["cniVersion"] = json!("1.1.0");
+            if in_one_call {
+                runtime.list["plugins"].as_array_mut().unwrap().pop();
+                runtime.list["plugins"][0]["type"] = json!("netns-cni");
+                runtime.list["plugins"][0]["capabilities"] = json!({"portMappings": true});
+            }
+            let first = runtime.add(ONE).fine();
+            runtime.capabilities = json!({"portMappings": [{"hostPort": 9090, "containerPort": 90}]});
+            runtime.add(TWO).fine();
+            runtime.del(ONE, &first).fine();
+            runtime.gc(&[TWO]).fine();
+            assert_eq!(route_localnet(), "1");
+            runtime.gc(&[]).fine();
+            assert_eq!(route_localnet(), before);
+            ip("link delete cni0");
+            assert_nothing();
+        });
+    }
+}

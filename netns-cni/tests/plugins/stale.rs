@@ -1,7 +1,7 @@
 //! What a kill leaves, and `GC`.
 
 use crate::in_host;
-use crate::runtime::{Answer, output};
+use crate::runtime::{Answer, Runtime, output};
 use crate::{ONE, TWO, assert_nothing, assert_only_the_bridge, containers, files, links, ours, reserved};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -67,13 +67,28 @@ const CHANGES: [&str; 8] = ["sendto", "write", "link", "linkat", "unlink", "rena
 /// Of the others every nth, which differs from run to run.
 const STEP: usize = 17;
 
-fn strace(options: &[&str], command: &Command, input: &[u8]) -> Option<i32> {
+/// The command under `strace`.
+pub(crate) fn straced(options: &[&str], command: &Command) -> Command {
     let mut strace = tests::oracle("strace");
     strace.args(["-f", "-qq"]).args(options).arg(command.get_program()).env_clear();
     for (name, value) in command.get_envs() {
         strace.env(name, value.unwrap_or_default());
     }
-    output(&mut strace, input).status.code()
+    strace
+}
+
+fn strace(options: &[&str], command: &Command, input: &[u8]) -> Option<i32> {
+    output(&mut straced(options, command), input).status.code()
+}
+
+/// `GC` of nothing by a network's first plugin.
+pub(crate) fn collecting(runtime: &Runtime) -> (Command, Vec<u8>) {
+    let command = runtime.plugins.command("bridge", [("CNI_COMMAND", "GC")]);
+    let mut config = runtime.list["plugins"][0].clone();
+    config["name"] = runtime.list["name"].clone();
+    config["cniVersion"] = json!("1.1.0");
+    config["cni.dev/valid-attachments"] = json!([]);
+    (command, config.to_string().into_bytes())
 }
 
 /// What `strace` writes of a command that is run to its end.
@@ -199,12 +214,7 @@ fn a_kill_in_gc_leaves_nothing_that_gc_does_not_find() {
         attach();
         runtime.gc(&[]).fine();
         attach();
-        let command = runtime.plugins.command("bridge", [("CNI_COMMAND", "GC")]);
-        let mut config = runtime.list["plugins"][0].clone();
-        config["name"] = json!("net1");
-        config["cniVersion"] = json!("1.1.0");
-        config["cni.dev/valid-attachments"] = json!([]);
-        let input = config.to_string().into_bytes();
+        let (command, input) = collecting(&runtime);
         let calls = calls(&command, &input);
         let mut killed = 0;
         for call in &calls {
@@ -262,5 +272,29 @@ fn a_kill_while_a_port_is_guarded_leaves_no_slot() {
         assert!(2 * killed > calls.len(), "{killed} kills of {}", calls.len());
         runtime.gc(&[]).fine();
         assert_nothing();
+    });
+}
+
+/// A bridge that a `GC` could not look at is not taken for gone: its record stays for the next one.
+#[test]
+fn gc_forgets_no_bridge_that_is_there() {
+    in_host(|_| {
+        containers(&["one"]);
+        let runtime = ours("1.1.0");
+        runtime.add(ONE).fine();
+        let (command, input) = collecting(&runtime);
+        let requests = trace(&command, &input).lines().filter(|line| line.contains("sendto(")).count();
+        for number in 1..=requests {
+            runtime.add(ONE).fine();
+            let inject = format!("inject=sendto:error=ENOBUFS:when={number}");
+            strace(&["-o", "/dev/null", "-e", "trace=all", "-e", &inject], &command, &input);
+            assert_eq!(
+                links().contains(&"cni0".to_owned()),
+                !files("/run/netns-cni/bridges").is_empty(),
+                "{number}"
+            );
+            runtime.gc(&[]).fine();
+            assert_nothing();
+        }
     });
 }

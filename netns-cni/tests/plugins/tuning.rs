@@ -98,3 +98,42 @@ fn damage_is_seen_and_what_cannot_be_is_named() {
         crate::assert_nothing();
     });
 }
+
+/// An `ADD` that fails changes no setting, be it the second one or one with a setting that the kernel refuses.
+#[test]
+fn an_add_that_fails_changes_no_setting() {
+    in_host(|_| {
+        containers(&["one"]);
+        let plain = Runtime::new(Plugins::ours(), network("1.0.0"));
+        let before = plain.add(ONE).fine();
+        let add = |tuning: &Value| {
+            let mut chained = tuned(Plugins::ours(), tuning);
+            chained.list["plugins"].as_array_mut().unwrap().remove(0);
+            let (mut command, input) = chained.prepare_first("ADD", ONE, &before);
+            (crate::runtime::answer(&mut command, &input), chained)
+        };
+        let was = state();
+        let settings = json!({"net.core.somaxconn": "500", "net.ipv4.conf.eth0.arp_filter": "maybe"});
+        let (answer, chained) = add(&json!({"sysctl": settings}));
+        let (code, text) = answer.failure();
+        assert_eq!((code, text.contains("arp_filter")), (999, true), "{text}");
+        assert_eq!(state(), was);
+        chained.del(ONE, &before).fine();
+        let (answer, _) = add(&json!({"sysctl": {"net.core.somaxconn": "500"}, "mtu": 7}));
+        assert_eq!(answer.failure().0, 999);
+        assert_eq!(state(), was);
+        let (answer, chained) = add(&json!({"sysctl": {"net.core.somaxconn": "500"}, "mtu": 1400}));
+        answer.fine();
+        let changed = state();
+        let (answer, _) = add(&json!({"sysctl": {"net.core.somaxconn": "501"}, "mtu": 1300}));
+        assert_eq!(answer.failure().0, 100);
+        assert_eq!(state(), changed);
+        chained.del(ONE, &before).fine();
+        // One that nobody can read is written all the same.
+        let (answer, chained) = add(&json!({"sysctl": {"net.ipv4.route.flush": "1"}}));
+        answer.fine();
+        chained.del(ONE, &before).fine();
+        plain.del(ONE, &before).fine();
+        crate::assert_only_the_bridge();
+    });
+}

@@ -51,3 +51,21 @@ fn ranges_that_make_no_sense_are_refused() {
     assert!(RangeSet::new("", vec![of("10.1.1.0/24"), of("10.1.1.0/25")]).is_err());
     assert!(RangeSet::new("", vec![of("10.1.1.0/24"), of("fd00::/64")]).is_err());
 }
+
+/// The lowest and the highest number of a family are addresses like others.
+#[test]
+fn ranges_at_the_ends_of_all_numbers() {
+    let low = set(&[json!({"subnet": "0.0.0.0/24", "rangeStart": "0.0.0.0", "rangeEnd": "0.0.0.2"})]);
+    assert_eq!(given(&low, None), ["0.0.0.0", "0.0.0.2"]);
+    assert_eq!(given(&low, Some("0.0.0.0")), ["0.0.0.2", "0.0.0.0"]);
+    let low = set(&[json!({"subnet": "::/64", "rangeStart": "::", "rangeEnd": "::2"})]);
+    assert_eq!(given(&low, None), ["::", "::2"]);
+    let high = set(&[json!({"subnet": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc/126"})]);
+    let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    let before = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe";
+    assert_eq!(given(&high, None), [before, last]);
+    assert_eq!(given(&high, Some(last)), [before, last]);
+    let all = set(&[json!({"subnet": "::/0", "rangeStart": "::", "rangeEnd": last, "gateway": "fd00::1"})]);
+    assert_eq!(all.candidates(None).next().unwrap().0.to_string(), "::");
+    assert_eq!(all.size(), u128::MAX);
+}
