@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::way_out::{nat_options, table_name};
 use crate::error::{Cause, Operation};
 use crate::nat::{self, ForwardBlock, ForwardingNeeds, Nat, Publication, Published};
+use crate::record::undo_twice;
 use crate::route::RouteNotices;
 use crate::{Error, Result};
 use std::sync::atomic::Ordering;
@@ -109,9 +110,9 @@ impl Shared {
             return Ok(());
         }
         if let Some(record) = self.record() {
-            record.release_forwarding(self.home())?;
+            undo_twice(|| record.release_forwarding(self.home()))?;
         }
-        nat::remove(self.home(), &table_name(&self.recipe.plan)).map(drop)
+        undo_twice(|| nat::remove(self.home(), &table_name(&self.recipe.plan))).map(drop)
     }
 
     /// Withdraws what is published of a sandbox that is about to go: its address will be another's.
@@ -120,7 +121,7 @@ impl Shared {
             return;
         }
         let Some(mut nat) = self.way_out.nat() else { return };
-        if nat.withdraw_ours(&owner(number)).is_err() {
+        if undo_twice(|| nat.withdraw_ours(&owner(number))).is_err() {
             self.way_out.left().push(number);
         }
     }

@@ -1,5 +1,8 @@
 use super::*;
+use crate::error::{Cause, Operation, SystemCall};
+use crate::{Error, Result};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// A folder that goes with the test.
@@ -207,4 +210,26 @@ fn identities_are_read_as_they_were_written() {
         assert_eq!(RecordedForwarding::read(&forwarding.line()), Some(forwarding));
     }
     assert_eq!(RecordedLink::read(&Line::new("namespace").with("veth-ns1").with(1).with("x")), None);
+}
+
+#[test]
+fn what_a_shortage_kept_from_being_undone_is_tried_once_more() {
+    let attempts = |errno: i32| {
+        let mut made = 0;
+        let outcome: Result<()> = undo_twice(|| {
+            made += 1;
+            let error = io::Error::from_raw_os_error(errno);
+            Err(Error::system(Operation::DeleteNamespace, "one", SystemCall::Umount)(error))
+        });
+        assert_eq!(outcome.unwrap_err().errno(), Some(errno));
+        made
+    };
+    assert_eq!([libc::ENOBUFS, libc::ENOMEM, libc::EINTR, libc::EBUSY].map(attempts), [2; 4]);
+    assert_eq!([libc::EPERM, libc::EROFS, libc::ENODEV].map(attempts), [1; 3]);
+    let mut outcomes = [Ok(7), Err(Cause::Reply("the kernel did not answer".into()))].into_iter();
+    let undone = undo_twice(|| {
+        let next = outcomes.next_back().unwrap();
+        next.map_err(|cause| Error::new(Operation::DeleteNamespace, "one", cause))
+    });
+    assert_eq!(undone.unwrap(), 7);
 }

@@ -57,11 +57,12 @@ impl Store {
         let failed = || Error::system(format!("lock {FOLDER}"));
         loop {
             fs::create_dir_all(FOLDER).map_err(failed())?;
-            let folder = match File::open(FOLDER) {
+            let opened = match File::open(FOLDER).and_then(|folder| folder.lock().map(|()| folder)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(failed())?,
+                // It is not to stay if we made it; those that wait for its lock make it anew.
+                other => other.inspect_err(|_| drop(fs::remove_dir(FOLDER))),
             };
-            folder.lock().map_err(failed())?;
+            let folder = opened.map_err(failed())?;
             // While we waited, its last user may have removed it.
             let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let locked = folder.metadata().map(inode).map_err(failed())?;
