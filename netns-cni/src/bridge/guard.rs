@@ -87,8 +87,7 @@ impl GuardedPort {
             egress.give(&mut self.held, places, (self.slot, self.mode), result)?;
         }
         let policy = policy(self.mode, self.mac, self.is_dhcp, result)?;
-        self.held.set_policy(self.slot, &policy);
-        Ok(())
+        self.held.set_policy(self.slot, &policy).map_err(|error| held::failed(&error))
     }
 }
 

@@ -26,6 +26,7 @@ use crate::bridge::{self, Bridge, PortOptions};
 use crate::error::Operation;
 use crate::link::{self, AddrGenMode, Link, LinkChange};
 use crate::neighbour::{self, FdbEntry, Neighbour};
+use crate::record::undo_twice;
 use crate::sys::deadline::Deadline;
 use crate::veth::{self, Veth};
 use crate::wire::Batch;
@@ -70,7 +71,7 @@ impl Fabric {
         let made = Self::furnish(socket, home, &plan, options);
         if made.is_err() {
             // The reason that matters is the first one.
-            let _ = RouteSocket::open()
+            let _ = undo_twice(RouteSocket::open)
                 .and_then(|mut socket| root::undo(&mut socket, plan.root(), plan.host_mac()));
         }
         made.map(|(fabric, place)| (fabric, plan, place))
@@ -279,7 +280,7 @@ impl Fabric {
     /// Deletes the first bridge and all trunks at once. The other bridges go with their namespaces.
     pub(super) fn delete(&mut self, plan: &Plan) {
         // A caller who drops a network cannot do anything about a failure, and the likely one is that the links are gone.
-        let _ = link::delete_group(&mut self.socket, plan.fabric_group());
+        let _ = undo_twice(|| link::delete_group(&mut self.socket, plan.fabric_group()));
     }
 
     /// Ends the network's record, if the first bridge is gone.

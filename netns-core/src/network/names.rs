@@ -2,6 +2,7 @@
 
 use crate::error::{Cause, Operation, SystemCall};
 use crate::namespace::UnfinishedName;
+use crate::record::undo_twice;
 use crate::sys::socket::namespace_of;
 use crate::{Error, Namespace, Result, RouteSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -55,9 +56,9 @@ impl Leftover {
 
 /// Removes a name if it is that of the namespace that `socket` is in.
 pub(super) fn remove(name: &str, socket: BorrowedFd<'_>) -> Result<()> {
-    let namespace = namespace_of(socket).map(Namespace::from_kernel);
-    let namespace =
-        namespace.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::IoctlNamespace))?;
-    namespace.unbind(name)?;
-    Ok(())
+    let namespace = undo_twice(|| {
+        let namespace = namespace_of(socket).map(Namespace::from_kernel);
+        namespace.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::IoctlNamespace))
+    })?;
+    undo_twice(|| namespace.unbind(name)).map(drop)
 }

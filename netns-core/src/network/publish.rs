@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::way_out::{nat_options, table_name};
 use crate::error::{Cause, Operation};
 use crate::nat::{self, ForwardBlock, ForwardingNeeds, Nat, Publication, Published};
+use crate::record::undo_twice;
 use crate::route::RouteNotices;
 use crate::{Error, Result};
 use std::sync::atomic::Ordering;
@@ -108,9 +109,9 @@ impl Shared {
             return Ok(());
         }
         if let Some(record) = self.record() {
-            record.release_forwarding(self.home())?;
+            undo_twice(|| record.release_forwarding(self.home()))?;
         }
-        nat::remove(self.home(), &table_name(&self.recipe.plan)).map(drop)
+        undo_twice(|| nat::remove(self.home(), &table_name(&self.recipe.plan))).map(drop)
     }
 
     /// Withdraws what is published of a sandbox that is about to go: its address will be another's.
@@ -119,7 +120,8 @@ impl Shared {
             return;
         }
         // Unlocked again before `left` is locked, which comes first elsewhere.
-        let outcome = self.way_out.nat().map(|mut nat| nat.withdraw_ours(&owner(number)));
+        let withdraw = |nat: &mut Nat| undo_twice(|| nat.withdraw_ours(&owner(number)));
+        let outcome = self.way_out.nat().map(|mut nat| withdraw(&mut nat));
         if let Some(Err(_)) = outcome {
             self.way_out.left().push(number);
         }

@@ -14,7 +14,7 @@ use crate::barrier;
 use crate::link::{self, Link};
 use crate::nat::{Forwarding, ForwardingNeeds};
 use crate::record::{
-    Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, make_folder, remove_links,
+    Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, make_folder, remove_links, undo_twice,
 };
 use crate::{
     Cause, Error, ErrorKind, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid,
@@ -150,8 +150,11 @@ impl NetworkRecord {
         let RecordState { file, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let path = file.path().to_owned();
         let nothing = file.lines().is_empty();
-        if !nothing && RecordedNetwork::parse(path, file.lines())?.has_bridge(socket)? {
-            return Ok(());
+        if !nothing {
+            let left = RecordedNetwork::parse(path, file.lines())?;
+            if undo_twice(|| left.has_bridge(socket))? {
+                return Ok(());
+            }
         }
         remove_file(file)
     }
@@ -474,7 +477,14 @@ fn remove_file(file: RecordFile) -> Result<()> {
     file.remove()?;
     if let Some(folder) = folder {
         // Others' records are in it, or will be.
-        let _ = fs::remove_dir(folder);
+        let removed = || {
+            fs::remove_dir(&folder).map_err(Error::system(
+                Operation::RemoveRecord,
+                "",
+                SystemCall::Other("rmdir"),
+            ))
+        };
+        let _ = undo_twice(removed);
     }
     Ok(())
 }

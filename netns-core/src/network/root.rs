@@ -7,6 +7,7 @@ use crate::address::{self, Address};
 use crate::bridge::{self, Bridge};
 use crate::error::{Cause, Operation, SystemCall};
 use crate::link::{self, AddrGenMode, Link, LinkChange};
+use crate::record::undo_twice;
 use crate::sys::deadline::Deadline;
 use crate::wire::Batch;
 use crate::{Error, IfName, MacAddress, Namespace, Result, RouteSocket, sysctl};
@@ -69,12 +70,12 @@ pub(super) fn create(
 
 /// Deletes the link with this index if it has the MAC address that we chose for it, which nobody else's has.
 pub(super) fn undo(socket: &mut RouteSocket, index: u32, mac: MacAddress) -> Result<()> {
-    match link::get(socket, index) {
+    undo_twice(|| match link::get(socket, index) {
         Ok(link) if link.mac == Some(mac) => link::delete(socket, index),
         Ok(_) => Ok(()),
         Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
         Err(error) => Err(error),
-    }
+    })
 }
 
 /// Waits until the ports of an earlier network of this name are gone, if there was one; all links.

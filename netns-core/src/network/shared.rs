@@ -13,6 +13,7 @@ use super::way_out::WayOut;
 use crate::barrier::{self, Barrier, Unjudged};
 use crate::error::Operation;
 use crate::namespace::{NamespaceId, this_process};
+use crate::record::undo_twice;
 use crate::{Error, Namespace, Result, RouteSocket};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -68,7 +69,8 @@ impl Shared {
             }
             Err(error) => {
                 // The reason that matters is the first one.
-                let _ = record.map(|record| record.end(&mut RouteSocket::open()?)).transpose();
+                let end = |record: NetworkRecord| record.end(&mut undo_twice(RouteSocket::open)?);
+                let _ = record.map(end).transpose();
                 Err(error)
             }
         }
@@ -261,7 +263,7 @@ impl Drop for Shared {
         self.fabric().delete(&plan);
         // Those of further bridges go with their namespaces. Nothing passes this one any more.
         let barrier = match self.home_barrier() {
-            Some(_) => barrier::remove(self.home(), &barrier_name(&plan)).map(drop),
+            Some(_) => undo_twice(|| barrier::remove(self.home(), &barrier_name(&plan))).map(drop),
             None => Ok(()),
         };
         let gone = names.and(ports).and(barrier).and(way_out);

@@ -1,6 +1,7 @@
 //! The file of a record: locked, appended to, replaced, removed.
 
 use super::Line;
+use super::twice::undo_twice;
 use crate::error::{Cause, Operation, SystemCall};
 use crate::{Error, Result, sys};
 use std::fmt::Write as _;
@@ -122,11 +123,11 @@ impl RecordFile {
     /// `None` if the file is not the one of its path any more: the process that held the lock removed or replaced it
     /// before we got it. A record that nobody can find would be none.
     fn lock(path: &Path, kind: &str, file: File) -> Result<Option<Self>> {
-        sys::file::try_lock_exclusive(file.as_fd()).map_err(failed(
-            Operation::LockRecord,
-            path,
-            SystemCall::Flock,
-        ))?;
+        // One that was just begun and cannot be locked is not to be removed: somebody else may have locked it since.
+        undo_twice(|| {
+            let locked = sys::file::try_lock_exclusive(file.as_fd());
+            locked.map_err(failed(Operation::LockRecord, path, SystemCall::Flock))
+        })?;
         if !is_at(&file, path).map_err(failed(Operation::LookAtRecord, path, SystemCall::Fstat))? {
             return Ok(None);
         }
@@ -237,11 +238,10 @@ impl RecordFile {
     /// # Errors
     /// If the file cannot be removed.
     pub fn remove(self) -> Result<()> {
-        remove_if_there(&self.path).map_err(failed(
-            Operation::RemoveRecord,
-            &self.path,
-            SystemCall::Unlink,
-        ))?;
+        undo_twice(|| {
+            let removed = remove_if_there(&self.path);
+            removed.map_err(failed(Operation::RemoveRecord, &self.path, SystemCall::Unlink))
+        })?;
         // Unlocked only now, when nobody can open it any more.
         drop(self);
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::line::Line;
 use super::removal::Removal;
+use super::twice::undo_twice;
 use crate::barrier;
 use crate::link::{self, Link};
 use crate::sysctl::{self, GlobalForwarding, Ipv4Forwarding};
@@ -146,6 +147,10 @@ impl RecordedNamespace {
     /// # Errors
     /// If the kernel refuses.
     pub fn remove(&self) -> Result<Removal> {
+        undo_twice(|| self.remove_once())
+    }
+
+    fn remove_once(&self) -> Result<Removal> {
         let namespace = match Namespace::open(&self.name) {
             Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(Removal::Gone),
             // A name that stands for no namespace: we were killed while making it.

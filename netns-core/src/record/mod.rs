@@ -39,6 +39,7 @@ mod line;
 mod removal;
 mod remove;
 mod shared;
+mod twice;
 
 pub use file::{RecordFile, VERSION};
 pub use folder::make_folder;
@@ -50,6 +51,7 @@ pub use line::Line;
 pub use removal::Removal;
 pub use remove::remove_links;
 pub use shared::{SettingBefore, SharedSetting};
+pub use twice::undo_twice;
 
 #[cfg(test)]
 mod tests;

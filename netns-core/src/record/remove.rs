@@ -2,6 +2,7 @@
 
 use super::identity::{Found, RecordedLink};
 use super::removal::Removal;
+use super::twice::undo_twice;
 use crate::link::{self, Link, LinkChange};
 use crate::wire::Batch;
 use crate::{Result, RouteSocket};
@@ -25,7 +26,7 @@ pub fn remove_links(socket: &mut RouteSocket, recorded: &[RecordedLink]) -> Resu
     if recorded.is_empty() {
         return Ok(Vec::new());
     }
-    let links = link::list(socket)?;
+    let links = undo_twice(|| link::list(socket))?;
     let found: Vec<Found> = recorded.iter().map(|link| link.find_in(&links)).collect();
     let mut ours: Vec<u32> = found
         .iter()
@@ -35,23 +36,25 @@ pub fn remove_links(socket: &mut RouteSocket, recorded: &[RecordedLink]) -> Resu
     ours.dedup();
     match ours[..] {
         [] => {}
-        [one] => gone(link::delete(socket, one))?,
+        [one] => undo_twice(|| gone(link::delete(socket, one)))?,
         _ => {
             let group = unused_group(&links);
             let change = LinkChange { group: Some(group), ..LinkChange::NONE };
             for some in ours.chunks(BATCH) {
-                let mut batch = Batch::new();
-                for &index in some {
-                    link::encode_set(&mut batch, index, &change);
-                }
                 // One that went meanwhile is refused, and the others are changed all the same.
-                gone(socket.execute(&mut batch))?;
+                undo_twice(|| {
+                    let mut batch = Batch::new();
+                    for &index in some {
+                        link::encode_set(&mut batch, index, &change);
+                    }
+                    gone(socket.execute(&mut batch))
+                })?;
             }
-            gone(link::delete_group(socket, group))?;
+            undo_twice(|| gone(link::delete_group(socket, group)))?;
             // One that the kernel would not move is deleted by itself, or the refusal is reported.
-            for link in link::list(socket)? {
+            for link in undo_twice(|| link::list(socket))? {
                 if recorded.iter().any(|ours| ours.is(&link)) {
-                    gone(link::delete(socket, link.index))?;
+                    undo_twice(|| gone(link::delete(socket, link.index)))?;
                 }
             }
         }

@@ -1,6 +1,8 @@
 use super::*;
-use crate::{Cause, SystemCall};
+use crate::error::{Cause, Operation, SystemCall};
+use crate::{Error, Result};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// A folder that goes with the test.
@@ -235,4 +237,26 @@ fn a_replacement_that_fails_names_its_step() {
     let error = record.replace(vec![line(2)]).unwrap_err();
     assert!(matches!(error.cause(), Cause::System { call: SystemCall::Unlink, .. }), "{error:?}");
     assert_eq!(record.lines(), [line(1)]);
+}
+
+#[test]
+fn what_a_shortage_kept_from_being_undone_is_tried_once_more() {
+    let attempts = |errno: i32| {
+        let mut made = 0;
+        let outcome: Result<()> = undo_twice(|| {
+            made += 1;
+            let error = io::Error::from_raw_os_error(errno);
+            Err(Error::system(Operation::DeleteNamespace, "one", SystemCall::Umount)(error))
+        });
+        assert_eq!(outcome.unwrap_err().errno(), Some(errno));
+        made
+    };
+    assert_eq!([libc::ENOBUFS, libc::ENOMEM, libc::EINTR, libc::EBUSY].map(attempts), [2; 4]);
+    assert_eq!([libc::EPERM, libc::EROFS, libc::ENODEV].map(attempts), [1; 3]);
+    let mut outcomes = [Ok(7), Err(Cause::Reply("the kernel did not answer".into()))].into_iter();
+    let undone = undo_twice(|| {
+        let next = outcomes.next_back().unwrap();
+        next.map_err(|cause| Error::new(Operation::DeleteNamespace, "one", cause))
+    });
+    assert_eq!(undone.unwrap(), 7);
 }

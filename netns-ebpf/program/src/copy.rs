@@ -23,7 +23,7 @@ pub(crate) unsafe fn fixed<const N: usize>(skb: *mut __sk_buff, at: u32, to: *mu
 }
 
 /// Copies the first bytes of a frame of this length, as many as there are and there is room for, but at least one. Returns
-/// how many that is.
+/// how many that is; 0 if the frame has not so many.
 ///
 /// # Safety
 /// `skb` is the program's context, and `to` is valid for writes.
@@ -31,8 +31,8 @@ pub(crate) unsafe fn fixed<const N: usize>(skb: *mut __sk_buff, at: u32, to: *mu
 pub(crate) unsafe fn start<const N: usize>(skb: *mut __sk_buff, length: u32, to: *mut [u8; N]) -> u32 {
     let length = bounded::<N>(length);
     // SAFETY: by the caller's promise; the helper writes `length` bytes, which are at most `N`.
-    unsafe { bpf_skb_load_bytes(skb.cast(), 0, to.cast(), length) };
-    length
+    let loaded = unsafe { bpf_skb_load_bytes(skb.cast(), 0, to.cast(), length) };
+    if loaded >= 0 { length } else { 0 }
 }
 
 /// A number from 1 to `MAX`: the nearest to `number`.

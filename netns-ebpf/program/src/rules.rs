@@ -43,8 +43,10 @@ pub(crate) fn control_of(policy: *const PortRules) -> u32 {
     unsafe { (&raw const (*policy).control).read_volatile() }
 }
 
+/// The control word and the group, of one time: user space stores both as one word.
 #[inline(always)]
-pub(crate) fn group_of(policy: *const PortRules) -> u32 {
-    // SAFETY: as in `control_of`.
-    unsafe { (&raw const (*policy).group).read_volatile() }
+pub(crate) fn control_and_group_of(policy: *const PortRules) -> (u32, u32) {
+    // SAFETY: `policy` points at an element of the map, whose first word is aligned; user space stores it whole.
+    let word = unsafe { policy.cast::<u64>().read_volatile() };
+    (word as u32, (word >> 32) as u32)
 }

@@ -10,7 +10,7 @@ use crate::checksum;
 use crate::frame::{Frame, facts};
 use crate::host;
 use crate::maps::{GROUPS, POLICIES, VIOLATIONS};
-use crate::rules::{control_of, group_of, rules_at, rules_of};
+use crate::rules::{control_and_group_of, control_of, rules_at, rules_of};
 use crate::skb::Skb;
 use crate::steps::Judged;
 use crate::verdicts;
@@ -81,8 +81,8 @@ pub(crate) fn sent(context: &TcContext, frame: &Frame, from: u32) -> Fate {
         return Fate::Pass;
     }
     let Some(sender) = POLICIES.get_ptr(from) else { return Fate::Pass };
-    let control = control_of(sender);
-    if control & control::MODE == control::OFF || refused >> (group_of(sender) % MAX_GROUPS) & 1 == 0 {
+    let (control, group) = control_and_group_of(sender);
+    if control & control::MODE == control::OFF || refused >> (group % MAX_GROUPS) & 1 == 0 {
         return Fate::Pass;
     }
     let fate = violation(context, frame, from, Reason::Group.code(), control);
@@ -100,9 +100,10 @@ pub(crate) fn sent(context: &TcContext, frame: &Frame, from: u32) -> Fate {
 #[inline(always)]
 fn refused_by(slot: u32) -> u64 {
     let Some(receiver) = POLICIES.get_ptr(slot) else { return 0 };
-    if control_of(receiver) & control::MODE == control::OFF {
+    let (control, group) = control_and_group_of(receiver);
+    if control & control::MODE == control::OFF {
         return 0;
     }
     // SAFETY: the row is an aligned word of the map, valid while the program runs; user space stores it whole.
-    GROUPS.get_ptr(group_of(receiver)).map_or(0, |row| unsafe { row.read_volatile() })
+    GROUPS.get_ptr(group).map_or(0, |row| unsafe { row.read_volatile() })
 }

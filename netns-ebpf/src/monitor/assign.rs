@@ -1,11 +1,12 @@
 //! Giving slots to ports and bridges, and taking them back.
 
 use std::os::fd::BorrowedFd;
+use std::sync::MutexGuard;
 
 use aya::maps::MapError;
 
 use super::slots::Slots;
-use super::{Monitor, MonitorError, Slot};
+use super::{AttachedPorts, Limits, Monitor, MonitorError, Slot};
 use crate::layout;
 
 /// `BPF_NOEXIST`: insert, and refuse to replace.
@@ -31,10 +32,7 @@ impl Monitor {
 
     /// Gives a port or a bridge a slot.
     pub(super) fn give_slot(&self, ifindex: u32, owner: Owner) -> Result<Slot, MonitorError> {
-        let mut ports = self.lock();
-        let Some((slot, stale)) = ports.slots.next(ifindex) else {
-            return Err(MonitorError::SlotsExhausted { limit: ports.limit });
-        };
+        let (mut ports, slot, stale) = self.next_slot(ifindex)?;
         if stale && let Some(pairs) = &self.pairs {
             pairs.sweep(&ports.slots);
             ports.slots.cleared();
@@ -78,6 +76,35 @@ impl Monitor {
         Ok(slot)
     }
 
+    /// The next slot for a port, whose rules nobody reads any more that would be written.
+    fn next_slot(&self, ifindex: u32) -> Result<(MutexGuard<'_, AttachedPorts>, Slot, bool), MonitorError> {
+        let mut writable = None;
+        loop {
+            let ports = match writable {
+                None => self.lock(),
+                Some(slot) => self.lock_to_write(slot, &Limits::NONE)?,
+            };
+            let Some((slot, stale)) = ports.slots.next(ifindex) else {
+                return Err(MonitorError::SlotsExhausted { limit: ports.limit });
+            };
+            if self.validation.table().is_free(slot.get().into()) {
+                return Ok((ports, slot, stale));
+            }
+            writable = Some(slot.get().into());
+        }
+    }
+
+    /// Takes a slot back as [`Self::release`] does, whose port is gone: no program runs for it.
+    pub(super) fn release_gone(&self, slot: Slot) -> Result<(), MonitorError> {
+        self.release(slot)?;
+        let ports = self.lock();
+        // Unless somebody has it again.
+        if ports.slots.port(slot).is_none() {
+            self.validation.table().forget_readers(slot.get().into());
+        }
+        Ok(())
+    }
+
     /// Takes a slot back, when its port is gone or carries our programs no more.
     ///
     /// Its counters can still be read until the slot is given out again, which is as late as possible: slots are reused
@@ -88,7 +115,9 @@ impl Monitor {
     pub fn release(&self, slot: Slot) -> Result<(), MonitorError> {
         let mut ports = self.lock();
         let ifindex = ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
-        ports.map.remove(&ifindex).map_err(|error| MonitorError::Load {
+        // The kernel may have no memory for a moment.
+        let removed = ports.map.remove(&ifindex).or_else(|_| ports.map.remove(&ifindex));
+        removed.map_err(|error| MonitorError::Load {
             operation: format!("remove the port with ifindex {ifindex} from the map {}", layout::PORTS),
             source: error.into(),
         })?;

@@ -4,6 +4,7 @@
 //! and loses them with it. Here the port is somebody else's, may have a clsact qdisc and filters of other people, and
 //! is to look afterwards as it did before.
 
+use netns_core::record::undo_twice;
 use netns_core::tc::{self, Direction, Filter, FilterInfo};
 use netns_core::wire::Batch;
 use netns_core::{Error, RouteSocket};
@@ -282,7 +283,7 @@ impl Monitor {
         if self.lock().slots.port(slot) != Some(ifindex) {
             return Err(MonitorError::NotAssigned { slot });
         }
-        match self.detach_from(socket, attachment) {
+        match undo_twice(|| self.detach_from(socket, attachment)) {
             Err(error) if error.errno() != Some(libc::ENODEV) => {
                 Err(MonitorError::Port { operation: "detach from", ifindex, source: error })
             }

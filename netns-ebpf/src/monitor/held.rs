@@ -23,8 +23,8 @@ use super::mapped::MappedArray;
 use super::meter::Meters;
 use super::policy::{MappedPolicies, PORT_AT};
 use super::reopen::{map_array, open_map, open_program, unreadable};
-use super::{Limits, Monitor, MonitorError, Policy, Slot};
-use crate::layout::{self, PortCounters, PortMeter, PortRules, Traffic, Violations, control};
+use super::{Limits, Monitor, MonitorError, Policy, Slot, turn};
+use crate::layout::{self, PortCounters, PortMeter, PortRules, Traffic, Violations};
 
 /// The chain of the filters that hold: any but 0 up to `TC_ACT_EXT_VAL_MASK` of
 /// <https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/pkt_cls.h>.
@@ -171,7 +171,7 @@ impl HeldMonitor {
         let Some(slot) = free.or_else(|| slots().find(|&slot| self.take_released(slot, ifindex))) else {
             return Err(MonitorError::SlotsExhausted { limit: self.slots });
         };
-        self.table().write_control(slot.get().into(), control::OFF, 0);
+        self.table().turn_off(slot.get().into());
         self.violations
             .set(slot.get().into(), NO_VIOLATIONS, 0)
             .map_err(|error| unreadable(layout::VIOLATIONS, error))?;
@@ -189,7 +189,7 @@ impl HeldMonitor {
             egress.reset(slot);
         }
         if let Some(policy) = policy {
-            self.table().write(slot.get().into(), policy);
+            self.set_policy(slot, policy)?;
         }
         self.ports
             .insert(ifindex, u32::from(slot.get()), 0)
@@ -209,9 +209,17 @@ impl HeldMonitor {
     }
 
     /// Judges a port by another policy from the next frame on. Limits and an egress policy, which it may name, are not looked at
-    /// here: [`Self::set_limits`] and [`Self::set_egress`] set them.
-    pub fn set_policy(&self, slot: Slot, policy: &Policy) {
+    /// here: [`Self::set_limits`] and [`Self::set_egress`] set them. It may wait as [`Monitor::set_policy`] does. Two processes may
+    /// not say it of one port at once.
+    ///
+    /// # Errors
+    /// [`MonitorError::Kernel`] as there.
+    pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
+        if !self.table().is_free(slot.get().into()) {
+            self.table().settle().map_err(turn::unsettled)?;
+        }
         self.table().write(slot.get().into(), policy);
+        Ok(())
     }
 
     /// What a port may send; `None` if it is not judged.
@@ -225,7 +233,11 @@ impl HeldMonitor {
     /// # Errors
     /// [`MonitorError::Unlimited`] if the programs were loaded without limits; what the kernel refused.
     pub fn set_limits(&self, slot: Slot, limits: &Limits) -> Result<(), MonitorError> {
-        self.map_meters()?.write(slot.get().into(), limits);
+        let meters = self.map_meters()?;
+        if !meters.is_free(slot.get().into(), limits) {
+            meters.settle().map_err(turn::unsettled)?;
+        }
+        meters.write(slot.get().into(), limits);
         Ok(())
     }
 
@@ -292,7 +304,8 @@ impl HeldMonitor {
             {
                 continue;
             }
-            self.table().write_control(slot.get().into(), control::OFF, 0);
+            self.table().turn_off(slot.get().into());
+            self.table().forget_readers(slot.get().into());
             if let Some(egress) = &self.egress {
                 egress.reset(slot);
             }

@@ -12,6 +12,7 @@ mod egress_policy;
 mod ends;
 mod error;
 mod events;
+mod grace;
 mod guard;
 mod held;
 mod held_egress;
@@ -37,6 +38,7 @@ mod slots;
 mod succession;
 mod tcx;
 mod test_run;
+mod turn;
 mod verdicts;
 mod violation;
 
@@ -226,6 +228,8 @@ pub struct Monitor {
     /// Counter lines per slot.
     cpus: u32,
     ports: Mutex<AttachedPorts>,
+    /// Held by the thread that waits until no program reads the rules of before, and never taken with `ports` held.
+    settling: Mutex<()>,
     /// `None` if pairs are not counted.
     pairs: Option<PairTable>,
     lost: MappedArray,

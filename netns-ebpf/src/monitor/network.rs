@@ -93,7 +93,8 @@ impl PortProgram for Monitor {
 
     fn release(&self, slot: u16) {
         let Some(slot) = Slot::new(slot) else { return };
-        if let Err(error) = Self::release(self, slot) {
+        // The kernel reports a link's end when no packet is on its way through it any more (`unregister_netdevice_many_notify`).
+        if let Err(error) = self.release_gone(slot) {
             // Nobody is there to hear of it: the sandbox was dropped some time ago.
             log::warn!("the slot of a port that is gone is not free: {error}");
         }

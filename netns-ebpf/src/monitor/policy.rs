@@ -1,12 +1,13 @@
 //! What ports may send: written where the program reads it, by plain stores.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use netns_core::MacAddress;
 
 use super::mapped::MappedArray;
-use super::{EgressPolicy, Limits, Monitor, MonitorError, Slot, kernel_types};
+use super::{EgressPolicy, Limits, Monitor, MonitorError, Slot, kernel_types, turn};
 use crate::layout::{MAX_GROUPS, NO_SLOT, PortRules, Violations, control};
 use crate::packet::{Permissions, Reason, Rules, RulesFull};
 
@@ -114,7 +115,7 @@ impl Validation {
     /// Forgets what was of a slot.
     pub(super) fn reset(&self, slot: Slot) {
         let slot = usize::from(slot.get());
-        self.write_control(slot, control::OFF, 0);
+        self.table().turn_off(slot);
         self.violations.zero(slot);
     }
 
@@ -151,7 +152,7 @@ impl Validation {
         self.violations.words(slot)[usize::from(reason.code())].fetch_add(packets, Ordering::Relaxed);
     }
 
-    const fn table(&self) -> MappedPolicies<'_> {
+    pub(super) const fn table(&self) -> MappedPolicies<'_> {
         MappedPolicies(&self.policies)
     }
 
@@ -200,15 +201,37 @@ impl MappedPolicies<'_> {
         (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]))
     }
 
-    /// Writes the rules that do not hold, and lets them hold.
+    /// Whether rules can be written to a slot: no program reads those that do not hold.
+    pub(super) fn is_free(&self, slot: usize) -> bool {
+        turn::is_free(self.read_control(slot).0)
+    }
+
+    /// Writes the rules that do not hold, and lets them hold. The slot is free.
     pub(super) fn write(&self, slot: usize, policy: &Policy) {
-        let active = !self.read_control(slot).0 & control::ACTIVE;
-        let first = RULES_AT + usize::from(active != 0) * RULE_WORDS;
-        let words = self.0.words(slot)[first..][..RULE_WORDS].iter();
+        let control = self.read_control(slot).0;
+        let set = turn::other_set(control);
+        let words = self.0.words(slot)[RULES_AT + set * RULE_WORDS..][..RULE_WORDS].iter();
         for (word, value) in words.zip(policy.rules.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
-        self.write_control(slot, policy.mode.bits() | active, policy.group.into());
+        self.write_control(slot, policy.mode.bits() | turn::holding(control, set), policy.group.into());
+    }
+
+    /// Waits until every slot is free.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        turn::settle(self.0, turn::has_policy)
+    }
+
+    /// Judges a slot's port no more.
+    pub(super) fn turn_off(&self, slot: usize) {
+        let control = self.read_control(slot).0;
+        self.write_control(slot, control & !control::MODE, 0);
+    }
+
+    /// Notes that no program reads any rules of a slot, whose port is gone.
+    pub(super) fn forget_readers(&self, slot: usize) {
+        let (control, group) = self.read_control(slot);
+        self.write_control(slot, turn::settled(control, false), group);
     }
 
     /// What a slot's port may send; how much, and where to, is in other maps.
@@ -232,16 +255,19 @@ impl Monitor {
     /// Says what a port may send: from the next frame on its frames are judged. Of a port that is about to be made it is
     /// said between [`Self::assign`] and the making, so that no frame goes by.
     ///
-    /// All of it or, with an error, nothing. Some two dozen stores to memory, and no system call. A frame that is being judged meanwhile is judged by the old
-    /// rules or by the new ones, never by a mixture, unless they change twice within its few nanoseconds.
+    /// All of it or, with an error, nothing. Some two dozen stores to memory. A frame that is being judged meanwhile is judged by
+    /// the old rules or by the new ones, never by a mixture; its limits and its egress policy change one after the other, before
+    /// the rules. Rules that change for the third time, or more often, may have to wait until no program runs that began before
+    /// the change before, some ten milliseconds; one wait is for all ports, and no other call waits meanwhile.
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::NoGroup`] if there is no such group;
     /// [`MonitorError::ChecksumsUnseen`] if it is to be enforced and the kernel does not let the programs see enough;
     /// [`MonitorError::Unlimited`] if it has limits and the programs know none; [`MonitorError::EgressOff`] and
-    /// [`MonitorError::NoEgressPolicy`] of an egress policy.
+    /// [`MonitorError::NoEgressPolicy`] of an egress policy; [`MonitorError::Kernel`] if there is to be a wait and the kernel has no
+    /// room for it.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
-        let ports = self.lock();
+        let ports = self.lock_to_write(slot.get().into(), &policy.limits)?;
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         check_group(policy.group)?;
         check_mode(policy.mode)?;
@@ -266,10 +292,10 @@ impl Monitor {
     /// As [`Self::set_policy`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
     ///
     /// # Errors
-    /// [`MonitorError::NoGroup`] if there is no such group.
+    /// [`MonitorError::NoGroup`] if there is no such group; else as [`Self::set_policy`].
     pub fn set_unassigned_policy(&self, policy: Option<&Policy>) -> Result<(), MonitorError> {
-        let _ports = self.lock();
         let slot = NO_SLOT as usize;
+        let _ports = self.lock_to_write(slot, &policy.map_or(Limits::NONE, |policy| policy.limits))?;
         if let Some(policy) = policy {
             check_group(policy.group)?;
             self.check_limits(&policy.limits)?;
@@ -279,7 +305,7 @@ impl Monitor {
         } else {
             self.write_egress(slot, None)?;
             self.write_limits(slot, &Limits::NONE)?;
-            self.validation.write_control(slot, control::OFF, 0);
+            self.validation.table().turn_off(slot);
         }
         Ok(())
     }
@@ -289,11 +315,11 @@ impl Monitor {
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use.
     pub fn clear_policy(&self, slot: Slot) -> Result<(), MonitorError> {
-        let ports = self.lock();
+        let ports = self.lock_to_write(slot.get().into(), &Limits::NONE)?;
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         self.write_egress(slot.get().into(), None)?;
         self.write_limits(slot.get().into(), &Limits::NONE)?;
-        self.validation.write_control(slot.get().into(), control::OFF, 0);
+        self.validation.table().turn_off(slot.get().into());
         Ok(())
     }
 

@@ -133,6 +133,7 @@ impl Monitor {
             counters,
             cpus: lines / (u32::from(limit) + 1),
             ports: Mutex::new(AttachedPorts { slots, limit, map, near, prepared: HashSet::new() }),
+            settling: Mutex::new(()),
             // Where pairs are not counted, the table is a line that no group has.
             pairs: (pair_lines > 1).then(|| PairTable::new(pairs, bounds)),
             lost,

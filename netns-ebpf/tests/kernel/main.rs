@@ -29,4 +29,5 @@ mod scopes;
 mod slots;
 mod tcx;
 mod traffic;
+mod turns;
 mod verdicts;

@@ -57,15 +57,17 @@ impl Store {
         let failed = || Error::system(format!("lock {FOLDER}"));
         loop {
             fs::create_dir_all(FOLDER).map_err(failed())?;
-            let folder = match File::open(FOLDER).and_then(|folder| folder.lock().map(|()| folder)) {
+            let opened = match File::open(FOLDER).and_then(|folder| folder.lock().map(|()| folder)) {
                 // Its last user removed it; or a signal came while we waited.
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) =>
                 {
                     continue;
                 }
-                other => other.map_err(failed())?,
+                // It is not to stay if we made it; those that wait for its lock make it anew.
+                other => other.inspect_err(|_| drop(fs::remove_dir(FOLDER))),
             };
+            let folder = opened.map_err(failed())?;
             // While we waited, its last user may have removed it.
             let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let locked = folder.metadata().map(inode).map_err(failed())?;

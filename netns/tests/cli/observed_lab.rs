@@ -126,3 +126,27 @@ fn what_a_lab_enforces_by_itself_is_observed_and_not_reported_as_lost() {
         fine("down", file);
     });
 }
+
+#[test]
+fn a_lab_is_not_to_enforce_where_an_observer_does() {
+    in_host(|_| {
+        let file = Path::new("/run/lab.toml");
+        std::fs::write(file, LAB).unwrap();
+        std::fs::write("/run/ports.toml", PORTS).unwrap();
+        fine("up", file);
+        let mut observe =
+            Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
+        observe.line("counters", |line| line["type"] == "counters");
+        let before = state_of_the_host();
+        // Two barriers would each drop what the other's programs have marked.
+        std::fs::write(file, LAB.replace("\"] }", "\"], policy = \"enforce\" }")).unwrap();
+        let refused = done(xtask("up").arg(file));
+        let why = "runs before the filter that enforces the policy of a/eth0, and may hide frames from it";
+        assert!(refused.code == Some(2) && refused.err.contains(why), "{}", refused.err);
+        assert_eq!(state_of_the_host(), before, "what was done is undone");
+        assert_eq!(what_is_lost(&mut observe), None);
+        assert_eq!(observe.end("INT").code, Some(0));
+        fine("up", file);
+        fine("down", file);
+    });
+}

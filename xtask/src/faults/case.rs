@@ -1,7 +1,7 @@
 //! One command with one fault, in a host of its own: what it leaves, and whether it may.
 
 use super::inventory::{self, Inventory, LIMIT, SOON};
-use super::operation::{Effect, MAY_STAY, Operation};
+use super::operation::{Effect, MAY_ALWAYS_STAY, MAY_STAY, Operation, PASSING};
 use super::site::TRACED;
 use crate::root;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,9 @@ pub(super) fn run(
     if *fault == Injected::None && !fine {
         return Err(format!("it fails without a fault: {}", traced.errors.trim()));
     }
+    if killed && let Err(error) = shell(&program, operation.holds) {
+        wrong.push(error);
+    }
     let end = match operation.effect {
         _ if fine && operation.effect != Effect::None => {
             let end = judge_goal(goal, &mut wrong);
@@ -126,8 +129,9 @@ pub(super) fn run(
 
 /// Whether the table lets something stay after this fault, until the recovery.
 fn may_stay(operation: &Operation, fault: &Injected) -> bool {
-    let Injected::Error { call, words, .. } = fault else { return false };
-    MAY_STAY.iter().any(|(name, refused, about)| {
+    let Injected::Error { call, words, error, .. } = fault else { return false };
+    let lasting = if PASSING.contains(&&**error) { &[] } else { MAY_STAY };
+    lasting.iter().chain(MAY_ALWAYS_STAY).any(|(name, refused, about)| {
         operation.name.starts_with(name) && call == refused && words.contains(about)
     })
 }
@@ -136,7 +140,8 @@ fn may_stay(operation: &Operation, fault: &Injected) -> bool {
 fn prepare(program: &Path, operation: &Operation) -> Result<(), String> {
     shell(program, "mount -t tmpfs none /run && ip link set lo up")?;
     shell(program, STRANGERS)?;
-    shell(program, operation.setup)
+    shell(program, operation.setup)?;
+    shell(program, operation.holds)
 }
 
 /// What is wrong with how it failed.
@@ -229,7 +234,7 @@ pub(super) fn command(program: &Path, arguments: &str) -> Result<(), String> {
 }
 
 pub(super) fn shell(program: &Path, script: &str) -> Result<(), String> {
-    let script = format!("netns() {{ {} \"$@\"; }}\n{script}", program.display());
+    let script = format!("program={}; netns() {{ $program \"$@\"; }}\n{script}", program.display());
     let mut shell = Command::new("sh");
     shell.args(["-ec", &script]).current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null());
     let output = shell.output().map_err(|error| format!("sh: {error}"))?;

@@ -6,6 +6,7 @@ use super::inventory::{self, LIMIT, SOON};
 use crate::root;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -28,6 +29,8 @@ pub(super) struct Limit {
     words: &'static [&'static str],
     /// Whether signals keep arriving; then nothing may fail.
     signals: bool,
+    /// Whether the kernel may kill a process that goes beyond it.
+    kills: bool,
 }
 
 /// A command, or several that take turns (` | `), and the command that removes what it leaves. `$i` is each process's number.
@@ -67,6 +70,7 @@ const BASE: Limit = Limit {
     at_once: 1,
     words: &[],
     signals: false,
+    kills: false,
 };
 
 /// All of them.
@@ -107,6 +111,17 @@ pub(super) const ALL: &[Limit] = &[
         host: "mount -t tmpfs none /run; mkdir $pids; echo $value >$pids/pids.max",
         process: "echo 0 >$pids/cgroup.procs",
         words: &["Resource temporarily unavailable", "os error 11"],
+        ..BASE
+    },
+    Limit {
+        name: "memory (memory.max)",
+        values: &["1M", "2M", "4M", "6M", "8M", "10M", "12M", "16M", "20M", "24M", "32M", "48M"],
+        host: "mount -t tmpfs none /run; mkdir $memory; \
+               if test -e $memory/memory.max; then echo $value >$memory/memory.max; \
+               else echo $value >$memory/memory.limit_in_bytes; fi",
+        process: "echo 0 >$memory/cgroup.procs",
+        words: &["Cannot allocate memory", "os error 12", "memory allocation"],
+        kills: true,
         ..BASE
     },
     Limit {
@@ -171,14 +186,15 @@ impl Limit {
 
     /// Why it cannot be tried here, if it cannot.
     pub(super) fn obstacle(&self) -> Option<&'static str> {
-        let needs_group = self.process.contains("$pids");
-        (needs_group && pids().is_none()).then_some("there is no cgroup hierarchy with pids")
+        let missing = |(word, controller)| self.process.contains(word) && group(controller).is_none();
+        CONTROLLERS.into_iter().any(missing).then_some("there is no cgroup hierarchy with this controller")
     }
 
     /// Tries one value in the calling process's new host.
     pub(super) fn reach(&self, value: &str) -> Result<Reached, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let variables = format!("value='{value}'; pids={}", pids().unwrap_or_default());
+        let folder = |controller| group(controller).unwrap_or_default();
+        let variables = format!("value='{value}'; pids={}; memory={}", folder("pids"), folder("memory"));
         // `mount` makes its folder at a time of its own.
         let prepared =
             format!("{variables}; {}; mkdir -p /run/mount; ip link set lo up; {STRANGERS}", self.host);
@@ -189,8 +205,8 @@ impl Limit {
                 .iter()
                 .try_for_each(|trial| self.try_one(&program, &variables, trial, value, &mut reached))
         });
-        if self.process.contains("$pids") {
-            let _ = shell(&program, &format!("{variables}; rmdir $pids"));
+        if let Some((word, _)) = CONTROLLERS.into_iter().find(|(word, _)| self.process.contains(word)) {
+            let _ = shell(&program, &format!("{variables}; rmdir {word}"));
         }
         done.map(|()| reached)
     }
@@ -279,6 +295,10 @@ impl Limit {
     fn complaint(&self, output: &Output) -> Option<String> {
         let text =
             String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        // Pages that nobody gets are for nobody to report.
+        if self.kills && output.status.signal() == Some(9) {
+            return None;
+        }
         // 126 and 127 are the shell's and the loader's, which reach the limit before the program does.
         let is_ours = matches!(output.status.code(), Some(1 | 2));
         let is_earlier = matches!(output.status.code(), Some(126 | 127));
@@ -289,13 +309,21 @@ impl Limit {
     }
 }
 
-/// Where a cgroup with a limit on processes can be made.
-fn pids() -> Option<String> {
-    let mine = format!("netns-faults-{}", std::process::id());
-    let folders = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+/// The variables of a limit's shell commands that are cgroups, with their controllers.
+const CONTROLLERS: [(&str, &str); 2] = [("$pids", "pids"), ("$memory", "memory")];
+
+/// Where a cgroup with a limit of this controller can be made.
+fn group(controller: &str) -> Option<String> {
+    // In a PID namespace of its own each case is process 1.
+    let host = std::fs::read_link("/proc/self/ns/net").unwrap_or_default();
+    let number: String = host.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    let mine = format!("netns-faults-{number}");
+    let first = format!("/sys/fs/cgroup/{controller}");
+    let folders = [&*first, "/sys/fs/cgroup"];
     let folder = folders.iter().find(|folder| Path::new(&format!("{folder}/cgroup.procs")).exists())?;
     let is_first = *folder == folders[0];
-    let has =
-        |file: &str| std::fs::read_to_string(format!("{folder}/{file}")).unwrap_or_default().contains("pids");
+    let has = |file: &str| {
+        std::fs::read_to_string(format!("{folder}/{file}")).unwrap_or_default().contains(controller)
+    };
     (is_first || has("cgroup.subtree_control")).then(|| format!("{folder}/{mine}"))
 }

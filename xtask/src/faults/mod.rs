@@ -29,10 +29,12 @@ use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long a command may take with a fault, in seconds: none ever waits that long.
 const LIMIT: &str = "60";
+/// How long nothing is said of how far it is.
+const PROGRESS: Duration = Duration::from_secs(30);
 /// How long all trials at one value of a limit may take, in seconds.
 const LIMITS_LIMIT: &str = "300";
 
@@ -48,6 +50,9 @@ pub(crate) struct FaultsArguments {
     /// Only commands whose name contains this, such as `observe`.
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
+    /// Only count the calls and the cases of each command, and run none.
+    #[arg(long, conflicts_with = "limits")]
+    count: bool,
     /// Instead of refusals and kills: exhausted limits of the machine, several processes at once, and signals that keep
     /// arriving.
     #[arg(long, conflicts_with = "operation")]
@@ -110,19 +115,12 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
             continue;
         }
         let verb = operation.arguments.split(' ').next().unwrap_or_default();
-        let known = known.entry(verb).or_default();
+        // What has to hold after a kill differs.
+        let similar = if operation.holds.is_empty() { verb } else { operation.name };
+        let known = known.entry(similar).or_default();
+        let jobs = if arguments.count { 0 } else { jobs };
         let totals = try_all(number, operation, (arguments.quick, known), jobs).map_err(Failure::Kernel)?;
-        say(format_args!(
-            "{}: {} calls, {} refused, {} killed, {} stopped, {} stayed until the recovery, {} wrong ({} s)",
-            operation.name,
-            totals.calls,
-            totals.refused,
-            totals.killed,
-            totals.stopped,
-            totals.stayed,
-            totals.wrong,
-            begin.elapsed().as_secs()
-        ));
+        say(format_args!("{}: {} ({} s)", operation.name, totals.words(), begin.elapsed().as_secs()));
         rows.push((operation.name, totals));
     }
     print(arguments, &rows).map_err(|_| Failure::Closed)?;
@@ -149,6 +147,14 @@ fn print(arguments: &FaultsArguments, rows: &[(&str, Totals)]) -> std::io::Resul
 }
 
 impl Totals {
+    fn words(&self) -> String {
+        let Self { calls, refused, killed, stopped, stayed, wrong } = self;
+        format!(
+            "{calls} calls, {refused} refused, {killed} killed, {stopped} stopped, {stayed} stayed until the recovery, \
+             {wrong} wrong"
+        )
+    }
+
     fn and(&self, other: &Self) -> Self {
         Self {
             calls: self.calls + other.calls,
@@ -186,7 +192,7 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tries every fault of a command.
+/// Tries every fault of a command, with no `jobs` none.
 fn try_all(
     number: usize,
     operation: &Operation,
@@ -210,25 +216,60 @@ fn try_all(
             Injected::Signal { .. } => totals.stopped += 1,
         }
     }
-    let (queue, wrong, stayed) = (Mutex::new(faults), Mutex::new(0), Mutex::new(0));
+    let tried = Mutex::new(Tried::new(operation.name, faults.len()));
+    let queue = Mutex::new(faults);
     let work = || {
         while let Some((site, fault)) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
             let found = in_host(number, &fault, &whole.end);
-            if found.as_ref().is_ok_and(|found| found.stayed) {
-                *stayed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            let stayed = found.as_ref().is_ok_and(|found| found.stayed);
+            let described = format!("{}, {}", operation.name, described(site, &fault));
+            if stayed {
+                say(format_args!("{described}: something stayed until the recovery"));
             }
             let sentences = found.map_or_else(|error| vec![error], |found| found.wrong);
             if !sentences.is_empty() {
-                *wrong.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                let sentences = sentences.join("\n    ");
-                say(format_args!("{}, {}:\n    {sentences}", operation.name, described(site, &fault)));
+                say(format_args!("{described}:\n    {}", sentences.join("\n    ")));
             }
+            tried.lock().unwrap_or_else(PoisonError::into_inner).one_more(stayed, !sentences.is_empty());
         }
     };
     thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
-    totals.stayed = stayed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    totals.wrong += wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let tried = tried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    totals.stayed = tried.stayed;
+    totals.wrong += tried.wrong;
     Ok(totals)
+}
+
+/// How far the cases of an operation are.
+struct Tried {
+    operation: &'static str,
+    all: usize,
+    done: usize,
+    stayed: usize,
+    wrong: usize,
+    begin: Instant,
+    said: Instant,
+}
+
+impl Tried {
+    fn new(operation: &'static str, all: usize) -> Self {
+        let now = Instant::now();
+        Self { operation, all, done: 0, stayed: 0, wrong: 0, begin: now, said: now }
+    }
+
+    /// A case has ended. Now and then it says how many are left, and how long they take.
+    fn one_more(&mut self, stayed: bool, wrong: bool) {
+        self.done += 1;
+        self.stayed += usize::from(stayed);
+        self.wrong += usize::from(wrong);
+        if self.done < self.all && self.said.elapsed() >= PROGRESS {
+            self.said = Instant::now();
+            let a_case = self.begin.elapsed() / u32::try_from(self.done).unwrap_or(u32::MAX);
+            let left = a_case * u32::try_from(self.all - self.done).unwrap_or(u32::MAX);
+            let Self { operation, all, done, wrong, .. } = self;
+            say(format_args!("{operation}: {done} of {all} cases, {wrong} wrong, {} s left", left.as_secs()));
+        }
+    }
 }
 
 /// For each call a refusal (`quick`: by one error, otherwise by every fitting one). Before each call that changes something, a
@@ -246,7 +287,7 @@ fn faults_of<'a>(
         let (error, words) = ((*error).to_owned(), site.words.clone());
         faults.push((site, Injected::Error { call: call.clone(), when, error, words }));
     }
-    if site.changes {
+    if site.changes || !operation.holds.is_empty() {
         let orderly: &[&str] = if operation.orderly { few(&["TERM", "INT"], number % 2) } else { &[] };
         for signal in ["KILL"].iter().chain(orderly) {
             faults.push((site, Injected::Signal { call: call.clone(), when, signal: (*signal).to_owned() }));

@@ -23,6 +23,8 @@ pub(super) struct Operation {
     pub(super) recovery: &'static str,
     /// Whether SIGTERM and SIGINT end it in order, so that nothing is left even without the recovery.
     pub(super) orderly: bool,
+    /// Shell commands that succeed before it, and after a kill at any of its calls.
+    pub(super) holds: &'static str,
 }
 
 const fn operation(
@@ -31,7 +33,7 @@ const fn operation(
     effect: Effect,
     recovery: &'static str,
 ) -> Operation {
-    Operation { name, setup: "", arguments, effect, recovery, orderly: false }
+    Operation { name, setup: "", arguments, effect, recovery, orderly: false, holds: "" }
 }
 
 /// An operation that leaves nothing, and that signals end in order.
@@ -51,6 +53,19 @@ const POLICY: &str = "ip link add br7 type bridge; ip link set br7 up; ip netns 
      ip link add port7 type veth peer name eth0 netns box; ip link set port7 master br7 up; \
      ip -n box link set eth0 up; \
      printf '[namespace.box]\\nmac = \"02:00:00:00:00:07\"\\naddresses = [\"10.7.0.2\"]\\nmode = \"enforce\"\\n' >/run/policy.toml";
+
+/// The same, enforced by an observer that was killed.
+const ENFORCED: &str = "ip link add br7 type bridge; ip link set br7 up; ip address add 10.7.0.254/24 dev br7; \
+     ip netns add box; ip link add port7 type veth peer name eth0 netns box; ip link set port7 master br7 up; \
+     ip -n box link set eth0 address 02:00:00:00:00:07 up; ip -n box address add 10.7.0.2/24 dev eth0; \
+     ip -n box address add 10.7.0.9/24 dev eth0; \
+     printf '[namespace.box]\\nmac = \"02:00:00:00:00:07\"\\naddresses = [\"10.7.0.2\"]\\nmode = \"enforce\"\\n' >/run/policy.toml; \
+     $program observe br7 --policy /run/policy.toml --interval 0.1 --json >/run/said 2>&1 & \
+     until grep -q observe /run/said; do sleep 0.05; done; kill -KILL $!; wait $! || rm /run/said";
+/// What the policy allows passes, and nothing else does, until the observer takes its barrier away in the end.
+const ENFORCING: &str = "test -e /run/netns-observe-* || exit 0; \
+     if grep -q '^lowered' /run/netns-observe-*; then exit 0; fi; ip netns exec box ping -c 1 -W 5 -I 10.7.0.2 10.7.0.254; \
+     if ip netns exec box ping -c 1 -W 1 -I 10.7.0.9 10.7.0.254; then echo 'what is forbidden passes' >&2; exit 1; fi";
 
 /// A link with a default route, by which ways out lead.
 const UPLINK: &str = "ip link add up0 type veth peer name up1; ip address add 192.0.2.1/24 dev up0; \
@@ -160,6 +175,16 @@ pub(super) const ALL: &[Operation] = &[
             "observe --cleanup",
         )
     },
+    Operation {
+        setup: ENFORCED,
+        holds: ENFORCING,
+        ..operation(
+            "observe that takes over",
+            "observe br7 --policy /run/policy.toml --duration 0.3 --interval 0.1 --json",
+            Effect::Removes,
+            "observe br7 --policy /run/policy.toml --duration 0.3 --interval 0.1 --json",
+        )
+    },
     operation("netns add", "netns add one", Effect::Makes, "netns delete one"),
     Operation {
         setup: "ip netns add one",
@@ -228,8 +253,12 @@ const fn library(name: &'static str, arguments: &'static str) -> Operation {
     operation(name, arguments, Effect::None, LIBRARY_RECOVERY)
 }
 
+/// Errors that pass: a call that undoes something is made once more after one of them, so that nothing stays.
+pub(super) const PASSING: &[&str] =
+    &["ENOBUFS", "ENOMEM", "EINTR", "EAGAIN", "EBUSY", "EMFILE", "ENFILE", "ENOLCK"];
+
 /// After which refusals something may stay until the recovery: the beginning of an operation's name, the call, and its
-/// object. Whatever stays is on record, and the command reports its failure.
+/// object. None of them is one of [`PASSING`]. Whatever stays is on record, and the command reports its failure.
 pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     // What cannot be removed is there.
     ("", "umount2", ""),
@@ -240,14 +269,11 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("run", "sendto", "RTM_NEWLINK"),
     ("run", "sendto", "NFT_MSG_DELTABLE"),
     ("run", "bpf", "BPF_MAP_DELETE_ELEM"),
-    // An empty folder for records.
-    ("up", "openat", "/run/netns-topology"),
     ("up", "flock", ""),
     // A network whose bridge or barrier cannot be removed when it is dropped.
     ("library", "sendto", "RTM_DELLINK"),
     // It is not known whether the bridge is gone.
     ("library", "sendto", "RTM_GETLINK"),
-    ("library", "recvmsg", ""),
     ("library", "socket", ""),
     ("library", "openat", "/proc"),
     ("library", "sendto", "NFT_MSG_DELTABLE"),
@@ -262,11 +288,9 @@ pub(super) const MAY_STAY: &[(&str, &str, &str)] = &[
     ("observe", "flock", ""),
     ("plugin", "flock", ""),
     ("observe", "sendto", "RTM_DEL"),
-    // Whether it was done is not known.
-    ("run", "recvmsg", "answer to"),
-    ("observe", "recvmsg", "answer to"),
     ("observe", "bpf", "BPF_MAP_DELETE_ELEM"),
-    // The link was made and the answer lost. The command reports that and cannot know more: somebody else may have made a link
-    // of this name at the same time.
-    ("link add", "recvmsg", ""),
 ];
+
+/// As [`MAY_STAY`], whatever the error. The link was made and the answer lost: the command reports that and cannot know more,
+/// since somebody else may have made a link of this name at the same time.
+pub(super) const MAY_ALWAYS_STAY: &[(&str, &str, &str)] = &[("link add", "recvmsg", "")];

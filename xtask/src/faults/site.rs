@@ -32,7 +32,8 @@ impl Site {
             "openat" => &["EMFILE", "ENFILE", "EACCES", "EINTR"],
             "socket" => &["EMFILE", "ENOBUFS", "EPERM"],
             "clone" | "clone3" => &["EAGAIN", "ENOMEM"],
-            "flock" => &["ENOSPC", "EINTR", "EWOULDBLOCK"],
+            "flock" => &["ENOLCK", "EINTR", "EWOULDBLOCK"],
+            "unlink" | "unlinkat" | "rmdir" => &["ENOMEM", "EBUSY", "EROFS"],
             "write" | "fsync" => &["ENOSPC", "EINTR", "EIO"],
             _ => &["ENOSPC", "EBUSY", "EROFS"],
         }

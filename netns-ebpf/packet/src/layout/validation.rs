@@ -36,12 +36,15 @@ pub mod control {
     pub const MODE: u32 = 3;
     /// Which of the two rules hold.
     pub const ACTIVE: u32 = 1 << 8;
+    /// Of each of the two, whether a program may be reading it: it holds, or did when one may have begun that still runs. User
+    /// space's note to itself.
+    pub const READ: [u32; 2] = [1 << 9, 1 << 10];
 }
 
 /// A port's policy in the map, and which link the port is.
 ///
-/// It has room for two sets of rules, of which one holds. New ones are written to the other, and then [`control`] is
-/// changed in one store: the program never sees half of a change.
+/// It has room for two sets of rules, of which one holds. New ones are written to the other when no program reads it any more,
+/// and then [`control`] is changed in one store: the program never sees half of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct PortRules {

@@ -12,8 +12,8 @@ pub(super) use quota::QuotaReader;
 pub use words::NoLimit;
 
 use super::mapped::MappedArray;
-use super::{Monitor, MonitorError, Slot};
-use crate::layout::{Dropped, NO_SLOT, PortMeter, PortWay, QuotaWords, WayMeter, metering};
+use super::{Monitor, MonitorError, Slot, turn};
+use crate::layout::{Dropped, NO_SLOT, PortMeter, PortWay, QuotaWords, WayMeter, control, metering};
 use limits::Asked;
 
 /// What was over a port's limits since it was assigned, and what its quotas have had.
@@ -71,6 +71,8 @@ const ASKED_AT: usize = std::mem::offset_of!(PortMeter, asked) / size_of::<u64>(
 const QUOTA_WORDS: usize = size_of::<QuotaWords>() / size_of::<u64>();
 const WAY_WORDS: usize = size_of::<WayMeter>() / size_of::<u64>();
 const ASKED_WORDS: usize = 4;
+/// The rates, both ways, in the half of the control that has all of its bits.
+const RATES: u32 = (metering::RATES << PortWay::Out as u32 | metering::RATES << PortWay::In as u32) as u32;
 const WAYS: [PortWay; 2] = [PortWay::Out, PortWay::In];
 
 /// The mapped array of limits.
@@ -85,15 +87,27 @@ impl Meters {
         self.0.zero(slot);
     }
 
-    /// Writes limits. Rates that are as they were go on as they are.
+    /// Whether these limits can be written: no program reads the rates that do not hold, or they stay as they are.
+    pub(super) fn is_free(&self, slot: usize, limits: &Limits) -> bool {
+        let control = self.0.words(slot)[CONTROL_AT].load(Ordering::Relaxed);
+        turn::is_free(control as u32) || self.asked(slot) == [limits.outgoing, limits.incoming].map(Asked::of)
+    }
+
+    /// Waits until limits can be written to every slot.
+    pub(super) fn settle(&self) -> std::io::Result<()> {
+        turn::settle(&self.0, |control| control & RATES != 0)
+    }
+
+    /// Writes limits. Rates that are as they were go on as they are; others take a slot that is free.
     pub(super) fn write(&self, slot: usize, limits: &Limits) {
         let words = self.0.words(slot);
         let before = words[CONTROL_AT].load(Ordering::Relaxed);
         let asked = [limits.outgoing, limits.incoming].map(Asked::of);
-        let mut control = before & metering::ACTIVE;
+        let mut control = before & (metering::ACTIVE | u64::from(control::READ[0] | control::READ[1]));
         if self.asked(slot) != asked {
-            control ^= metering::ACTIVE;
-            let first = RATES_AT + usize::from(control != 0) * 2 * WAY_WORDS;
+            let set = turn::other_set(before as u32);
+            control = turn::holding(before as u32, set).into();
+            let first = RATES_AT + set * 2 * WAY_WORDS;
             for (way, asked) in WAYS.into_iter().zip(asked) {
                 let place = first + way as usize * WAY_WORDS;
                 store(&words[place..][..WAY_WORDS], asked.meter());
@@ -168,7 +182,7 @@ impl Monitor {
     /// [`Self::assign`] and the making. A port that is judged has its limits from its [`Policy`](super::Policy), which the next
     /// [`Self::set_policy`] says anew.
     ///
-    /// Some two dozen stores to memory, and no system call. It works in a process that opened the programs again
+    /// Some two dozen stores to memory; rates that change for the third time may have to wait, as in [`Self::set_policy`]. It works in a process that opened the programs again
     /// ([`Self::reopen`]) as in the one that loaded them. New rates begin with a full bucket; rates that are the same as
     /// before go on as they are, and so does what quotas have had ([`Self::reset_quota`]).
     ///
@@ -191,9 +205,9 @@ impl Monitor {
     ///
     /// # Errors
     /// [`MonitorError::NotAssigned`] if the slot is not in use; [`MonitorError::Unlimited`] if the programs were loaded
-    /// without [`MonitorOptions::limits`](super::MonitorOptions::limits).
+    /// without [`MonitorOptions::limits`](super::MonitorOptions::limits); [`MonitorError::Kernel`] as for [`Self::set_policy`].
     pub fn set_limits(&self, slot: Slot, limits: &Limits) -> Result<(), MonitorError> {
-        let ports = self.lock();
+        let ports = self.lock_to_write(slot.get().into(), limits)?;
         ports.slots.port(slot).ok_or(MonitorError::NotAssigned { slot })?;
         self.meters()?.write(slot.get().into(), limits);
         Ok(())
@@ -232,9 +246,9 @@ impl Monitor {
     /// As [`Self::set_limits`], for frames of filters of ours whose class id is 0: those of [`Self::test_run`].
     ///
     /// # Errors
-    /// [`MonitorError::Unlimited`] as there.
+    /// [`MonitorError::Unlimited`] and [`MonitorError::Kernel`] as there.
     pub fn set_unassigned_limits(&self, limits: &Limits) -> Result<(), MonitorError> {
-        let _ports = self.lock();
+        let _ports = self.lock_to_write(NO_SLOT as usize, limits)?;
         self.meters()?.write(NO_SLOT as usize, limits);
         Ok(())
     }

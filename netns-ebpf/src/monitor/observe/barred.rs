@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use netns_core::barrier::{self, FORWARDED};
 use netns_core::bridge::{self, BridgeOptions, PortOptions};
-use netns_core::record::{Line, Removal};
+use netns_core::record::{Line, Removal, undo_twice};
 use netns_core::{Error, Namespace, RouteSocket, link};
 
 /// A barrier on record: its table's name, and what was changed of the bridge with it.
@@ -49,16 +49,18 @@ impl Barred {
     /// What the kernel refused.
     pub fn remove(&self, host: &Namespace, socket: &mut RouteSocket, bridge: u32) -> Result<Removal, Error> {
         // First, so that nothing is forwarded that the host had, and no barrier stops.
-        self.forwarding.iter().try_for_each(|(&port, &before)| put_back(socket, bridge, port, before))?;
-        let removed = barrier::remove(host, &self.name)?;
+        self.forwarding
+            .iter()
+            .try_for_each(|(&port, &before)| undo_twice(|| put_back(socket, bridge, port, before)))?;
+        let removed = undo_twice(|| barrier::remove(host, &self.name))?;
         if self.has_learnt {
-            match learns(socket, bridge) {
-                Ok(Some(false)) => set_learning(socket, bridge, true)?,
+            undo_twice(|| match learns(socket, bridge) {
+                Ok(Some(false)) => set_learning(socket, bridge, true),
                 // Somebody else has switched it on again, or the bridge is gone.
-                Ok(_) => {}
-                Err(error) if error.errno() == Some(libc::ENODEV) => {}
-                Err(error) => return Err(error),
-            }
+                Ok(_) => Ok(()),
+                Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+                Err(error) => Err(error),
+            })?;
         }
         Ok(if removed { Removal::Removed } else { Removal::Gone })
     }

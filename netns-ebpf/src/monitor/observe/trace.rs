@@ -2,6 +2,7 @@
 
 use std::io;
 
+use netns_core::record::undo_twice;
 use netns_core::tc::{self, Direction};
 use netns_core::{Error, IfName, MacAddress, RouteSocket, link};
 
@@ -116,18 +117,31 @@ impl Trace {
     /// # Errors
     /// What the kernel refused. That the port is gone is no error.
     pub fn remove(&self, socket: &mut RouteSocket, programs: [u32; 2]) -> Result<bool, Error> {
+        let mut removed = false;
+        undo_twice(|| self.remove_once(socket, programs, &mut removed)).map(|()| removed)
+    }
+
+    fn remove_once(
+        &self,
+        socket: &mut RouteSocket,
+        programs: [u32; 2],
+        removed: &mut bool,
+    ) -> Result<(), Error> {
         match link::get(socket, self.ifindex) {
             Ok(found) if self.is(&found) || self.carries(socket, programs)? => {}
-            Ok(_) => return Ok(false),
-            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(false),
+            // Or the clsact qdisc is left of the first attempt.
+            Ok(_) if *removed => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(()),
             Err(error) => return Err(error),
         }
-        let (mut removed, mut others) = (false, false);
+        let mut others = false;
         for (direction, program) in Direction::BOTH.into_iter().zip(programs) {
             for filter in tc::list_filters(socket, self.ifindex, direction)? {
                 if is_ours(&filter, program) {
+                    // Whatever the answer is: it may be lost.
+                    *removed = true;
                     tc::delete_filter(socket, self.ifindex, direction, filter.priority, filter.handle)?;
-                    removed = true;
                 } else {
                     others = true;
                 }
@@ -135,15 +149,15 @@ impl Trace {
         }
         let ours = match self.clsact {
             // Without a filter of ours in it, somebody may have made it anew.
-            Clsact::Ours => removed,
+            Clsact::Ours => *removed,
             Clsact::Unsure | Clsact::Leaving => true,
             Clsact::NotOurs => false,
         };
         if ours && !others && tc::has_clsact(socket, self.ifindex)? {
+            *removed = true;
             tc::delete_clsact(socket, self.ifindex)?;
-            removed = true;
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Whether the clsact qdisc that is on the port is ours, with the filters of one of these pairs of programs.
