@@ -1,4 +1,4 @@
-//! The table of reasons in docs/reasons.md is the code's.
+//! The table of reasons in docs/reasons.md equals the code's.
 
 use netns_ebpf::packet::Reason;
 use std::fs;
@@ -8,7 +8,7 @@ const BEGIN: &str = "| reason | what it means |\n";
 const END: &str = "<!-- end -->";
 
 #[test]
-fn the_page_has_every_reason_and_no_other() {
+fn the_page_lists_every_reason_and_no_other() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons.md");
     let page = fs::read_to_string(&path).unwrap();
     let rows = Reason::ALL.iter().map(|reason| format!("| `{reason}` | {} |\n", reason.description()));

@@ -3,7 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, with a count of what each thread asks of it. Who counts makes it its `#[global_allocator]`.
+/// The system's allocator, with a count of each thread's requests. A program that counts makes it its
+/// `#[global_allocator]`.
 #[derive(Debug)]
 pub struct CountingAllocator;
 
@@ -12,7 +13,7 @@ thread_local! {
 }
 
 fn count() {
-    // A thread that has no cell any more is not counted.
+    // A thread whose cell is gone is not counted.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
 
@@ -43,8 +44,8 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// How often the calling thread asks the heap for something while `work` runs, if [`CountingAllocator`] is the program's
-/// allocator.
+/// How often the calling thread asks the heap for something while `work` runs, if [`CountingAllocator`] is the
+/// program's allocator.
 pub fn during<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = ALLOCATIONS.with(Cell::get);
     let result = work();

@@ -7,7 +7,7 @@ use netns_core::network::Sandbox;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long all of it may wait for the kernel to reclaim what was dropped.
+/// How long the kernel may take, in all, to reclaim what was dropped.
 const LIMIT: Duration = Duration::from_mins(2);
 /// How many are deleted at once where they are deleted in groups.
 pub const GROUP: usize = 64;
@@ -15,11 +15,11 @@ pub const GROUP: usize = 64;
 /// How a sandbox is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChurnWay {
-    /// It is closed; the kernel reclaims it when it likes.
+    /// It is closed; the kernel reclaims it in its own time.
     Close,
-    /// Its port is deleted, and that is waited for.
+    /// Its port is deleted, which waits until it is gone.
     Delete,
-    /// As that, 64 at a time: at least 64 are alive.
+    /// Like that, 64 at a time: at least 64 are alive.
     Group,
 }
 
@@ -47,7 +47,7 @@ pub struct Churn {
     pub give_up: Samples,
     /// How many came and went.
     pub count: usize,
-    /// From the first one to when the kernel has reclaimed the last one of those that went.
+    /// From the first one to when the kernel has reclaimed the last one that went.
     pub total: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Churn {
     }
 }
 
-/// Makes `count` sandboxes, and gives up the oldest one for each while `alive` of them stay.
+/// Makes `count` sandboxes and, once `alive` of them exist, gives up the oldest for each new one.
 ///
 /// # Errors
 /// If the kernel refuses.

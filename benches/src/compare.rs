@@ -1,4 +1,4 @@
-//! Who makes a sandbox how fast: all of them in the same run, in turns.
+//! How fast each contender makes a sandbox: all in the same run, in turns.
 
 use crate::floor::Floor;
 use crate::samples::Samples;
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 /// How long the machine is left alone after each turn.
 const REST: Duration = Duration::from_millis(20);
 
-/// Somebody who makes sandboxes: a namespace with a raised `eth0`, an address and a port on a raised bridge, and a
-/// default route if it can.
+/// Something that makes sandboxes: a namespace with an `eth0` that is up, an address, a port on a bridge that is up,
+/// and a default route if it can.
 pub trait Contender {
     /// What it is called in tables.
     fn name(&self) -> &str;
 
-    /// Makes one; how long that took.
+    /// Makes one; returns how long that took.
     ///
     /// # Errors
     /// If it fails.
     fn make(&mut self) -> Result<Duration>;
 
-    /// Takes down all that it made, and waits for no more than its own way of doing so waits for.
+    /// Takes down everything that it made, and waits only as long as its own way of doing so waits.
     ///
     /// # Errors
     /// If it fails.
     fn drop_all(&mut self) -> Result<()>;
 
-    /// Waits until the kernel has reclaimed all that it dropped, and `links` links are left here.
+    /// Waits until the kernel has reclaimed everything that it dropped, and `links` links are left here.
     ///
     /// # Errors
     /// If that takes too long.
@@ -45,7 +45,7 @@ pub struct Compared {
     pub name: String,
     /// Making one sandbox.
     pub make: Samples,
-    /// Taking one down, as long as the caller has to wait for it: mean of those of a turn.
+    /// Taking one down, as long as the caller has to wait for it: the mean of a turn.
     pub take_down: Samples,
 }
 
@@ -58,8 +58,8 @@ pub struct Turns {
     pub each: u32,
 }
 
-/// Lets the contenders take turns, the first one of each turn being another one every time. The first turn is not
-/// counted: bridges, caches and files are made in it. `progress` is called for every turn.
+/// Lets the contenders take turns, each turn with another one first. The first turn is not counted: it makes bridges,
+/// caches and files. `progress` is called for every turn.
 ///
 /// # Errors
 /// If one of them fails, with its name.
@@ -92,8 +92,8 @@ pub fn compare(
     Ok(results)
 }
 
-/// Lets the contenders take turns in making many and taking all of them down, and says what that costs each, until the
-/// kernel has reclaimed them: the kernel begins late and reclaims what it finds together, so that it is the cost of many.
+/// Lets the contenders take turns in making many and taking all of them down, and returns what each costs until the
+/// kernel has reclaimed it. The kernel starts late and reclaims what it finds together, so this is a cost of many.
 ///
 /// # Errors
 /// If one of them fails, with its name.
@@ -120,9 +120,9 @@ pub fn reclaim(
 struct Turn {
     /// Making each.
     make: Samples,
-    /// Taking one down, as long as the caller has to wait for it: mean.
+    /// Taking one down, as long as the caller has to wait for it: the mean.
     take_down: Duration,
-    /// Taking one down until the kernel has reclaimed it: mean.
+    /// Taking one down until the kernel has reclaimed it: the mean.
     reclaim: Duration,
 }
 
@@ -130,7 +130,7 @@ struct Turn {
 fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<Turn> {
     let mut make = Samples::with_capacity(each as usize);
     make.push(contender.make()?);
-    // Its bridge is there now. Of sandboxes, each has one link on the host.
+    // Its bridge exists by now. Each sandbox has one link on the host.
     let links = host::links()?;
     for _ in 1..each {
         make.push(contender.make()?);
@@ -144,8 +144,8 @@ fn take_turn(contender: &mut dyn Contender, each: u32) -> Result<Turn> {
     Ok(Turn { make, take_down, reclaim })
 }
 
-/// Lets two make `count` sandboxes each, one after the other, and says what each took: who is first changes every time,
-/// so that whatever else the machine does happens to both. Every `each` pairs, all are dropped and reclaimed.
+/// Lets two make `count` sandboxes each, one after the other, and returns what each took. They alternate in going
+/// first, so that whatever else the machine does affects both. After every `each` pairs, all are dropped and reclaimed.
 ///
 /// # Errors
 /// If one of them fails.
@@ -168,7 +168,7 @@ pub fn duel(pair: &mut [Box<dyn Contender>; 2], count: usize, each: usize) -> Re
     Ok(samples)
 }
 
-/// We ourselves: sandboxes of a kind, dropped.
+/// Ourselves: sandboxes of a kind, made and dropped.
 #[derive(Debug)]
 pub struct OurContender {
     name: String,

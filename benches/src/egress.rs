@@ -1,5 +1,6 @@
-//! What an egress policy costs a frame to one of a hundred destinations in use, by how many networks it names: run in the
-//! kernel over frames, in turns with the same programs at a port without one, and with programs that look for none.
+//! What an egress policy costs a frame to one of a hundred destinations in use, by how many networks it names: run in
+//! the kernel over frames, in turns with the same programs at a port without a policy, and with programs that look for
+//! none.
 
 use crate::Result;
 use crate::goals;
@@ -16,7 +17,7 @@ const TURNS: usize = 9;
 const DESTINATIONS: usize = 100;
 /// How often a frame is run before the next one's turn.
 const REPEAT: u32 = 20;
-/// What a policy may cost a frame, and a port without one, in microseconds.
+/// What a policy may cost a frame, compared with a port without one, in microseconds.
 const MOST: f64 = 0.040;
 const MOST_WITHOUT: f64 = 0.002;
 
@@ -89,7 +90,7 @@ pub fn egress() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// With the goal of taking so much longer than the other at most.
+/// With the goal of taking at most this much longer than the other.
 fn more(row: Row, most: f64) -> Row {
     let met = row.peer_us.map(|peer| row.ours_us - peer <= most);
     Row { goal: Some(format!("at most {most} us more")), met, ..row }

@@ -1,4 +1,4 @@
-//! From a sandbox that is ready to its first connection.
+//! From a ready sandbox to its first connection.
 
 use crate::Result;
 use crate::samples::Samples;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Longer than the second that a lost first packet costs.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How many connect to one before it is replaced.
+/// How many connect to an old sandbox before it is replaced.
 const ACQUAINTANCES: usize = 100;
 /// Where the others listen.
 const PORT: u16 = 7;
@@ -19,7 +19,7 @@ const PORT: u16 = 7;
 /// Times of the first connections of fresh sandboxes.
 #[derive(Debug, Clone, Default)]
 pub struct FirstPacket {
-    /// To a sandbox that has been there for long.
+    /// To a sandbox that has existed for long.
     pub to_old: Samples,
     /// From one that was fresh a moment ago to a fresh one.
     pub to_fresh: Samples,
@@ -29,9 +29,9 @@ pub struct FirstPacket {
     pub full_tables: u64,
 }
 
-/// Makes `count` fresh sandboxes beside `idle` ones, and connects each to one that is old and the one before it to it.
+/// Makes `count` fresh sandboxes beside `idle` ones, and connects each to an old one, and the previous fresh one to it.
 ///
-/// Each is dropped soon after, and who is old is replaced now and then: all sandboxes of a machine share one table of
+/// Each is dropped soon after, and the old one is replaced now and then: all sandboxes of a machine share one table of
 /// 1,024 neighbours (`net.ipv4.neigh.default.gc_thresh3`), which is the machine's to change, not ours. How often it was
 /// full is noted: a connection that fails then, or waits, is not the network's fault.
 ///
@@ -64,7 +64,7 @@ pub fn first_packet(maker: &mut Maker, idle: usize, count: usize) -> Result<Firs
     Ok(times)
 }
 
-/// How often the machine's table of neighbours was full, as far as it can be seen: the twelfth column behind the
+/// How often the machine's table of neighbours was full, as far as that can be seen: the twelfth column after the
 /// number of entries, in hexadecimal, a line for each CPU. Only the machine's own namespace shows it.
 fn full_tables() -> u64 {
     let text = fs::read_to_string("/proc/1/net/stat/arp_cache").unwrap_or_default();
@@ -81,7 +81,7 @@ fn listen(sandbox: &Sandbox) -> Result<TcpListener> {
     Ok(sandbox.enter(|| TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, PORT)))??)
 }
 
-/// How long it takes, at most [`LIMIT`], from outside the sandbox until its connection is there: going in and coming back is in it.
+/// How long a connection takes, at most [`LIMIT`], seen from outside the sandbox: entering and coming back included.
 fn connect(sandbox: &Sandbox, target: SocketAddr) -> Result<Duration> {
     let begin = Instant::now();
     let stream: io::Result<TcpStream> = sandbox.enter(|| TcpStream::connect_timeout(&target, LIMIT))?;
@@ -92,7 +92,7 @@ fn connect(sandbox: &Sandbox, target: SocketAddr) -> Result<Duration> {
             let _ = stream.shutdown(Shutdown::Both);
             Ok(time)
         }
-        // It counts for as long as was waited for it.
+        // It counts for as long as it was waited for.
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(time),
         Err(error) => Err(format!("the first connection to {target}: {error}").into()),
     }

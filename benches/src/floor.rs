@@ -1,9 +1,9 @@
 //! The floor: the system calls that make a sandbox, from bytes prepared beforehand, and nothing else.
 //!
-//! The new namespace gets its id by the thread that is in it, so the floor runs in the thread that recorded.
+//! The new namespace gets its id through the thread that is in it, so the floor runs in the thread that recorded.
 //!
-//! No plan, no encoding, no locks, no checks but whether a call failed: what is above it is what the library costs, what
-//! is below it is the kernel's. The bytes are those that the library sends: see [`crate::record`].
+//! No plan, no encoding, no locks, no checks but whether a call failed: what is above it is the library's cost, what is
+//! below it is the kernel's. The bytes are those that the library sends: see [`crate::record`].
 
 use crate::record::{self, Sent};
 use crate::samples::Samples;
@@ -51,7 +51,7 @@ struct Prepared {
     port: PreparedRequest,
 }
 
-/// A sandbox that the floor made: what it is held by.
+/// A sandbox that the floor made, and the descriptor that holds it.
 #[derive(Debug)]
 struct Made {
     number: usize,
@@ -61,7 +61,7 @@ struct Made {
 /// Makes sandboxes with system calls alone.
 #[derive(Debug)]
 pub struct Floor {
-    /// It has the bridge, and the sockets that requests were recorded from. It makes no sandboxes any more.
+    /// It has the bridge, and the sockets that requests were recorded from. It makes no more sandboxes.
     _maker: Maker,
     home: OwnedFd,
     prepared: Vec<Prepared>,
@@ -103,7 +103,7 @@ impl Floor {
         })
     }
 
-    /// Makes a sandbox; how long that took.
+    /// Makes a sandbox; returns how long that took.
     ///
     /// # Errors
     /// If a call fails.
@@ -133,7 +133,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Makes a sandbox, and calls `done` with the number of each step that was done.
+    /// Makes a sandbox, and calls `done` with the number of each finished step.
     #[inline]
     fn make_in_steps(&mut self, mut done: impl FnMut(usize)) -> Result<()> {
         let number = self.next;

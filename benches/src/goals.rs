@@ -1,4 +1,4 @@
-//! What we aim at, and whether we do.
+//! What we aim at, and whether we reach it.
 
 use crate::compare::Compared;
 use crate::report::Row;
@@ -8,10 +8,10 @@ use crate::sandboxes::Kind;
 /// By how much the library may exceed the floor.
 pub const FLOOR: f64 = 1.05;
 
-/// Another who makes sandboxes: how many times as long as we he is to take, to make one and to take one down.
+/// Another maker of sandboxes: how many times as long as ours it should take, to make one and to take one down.
 struct Peer {
     name: &'static str,
-    /// Whether his sandboxes have names, and so are to be compared with ours that have.
+    /// Whether its sandboxes have names, and are compared with ours that have.
     named: bool,
     make: Option<f64>,
     /// To take one down: as long as the caller waits, and as long as the kernel works.
@@ -27,7 +27,7 @@ const PEERS: [Peer; 6] = [
     Peer { name: "netavark", named: true, make: Some(5.0), take_down: Some(50.0) },
 ];
 
-/// Ours beside a peer, who is to take at least `goal` times as long.
+/// Ours beside a peer, which should take at least `goal` times as long.
 #[must_use]
 pub fn against(name: &str, ours_us: f64, peer: &str, peer_us: f64, goal: Option<f64>) -> Row {
     let ratio = peer_us / ours_us;
@@ -44,7 +44,7 @@ pub fn against(name: &str, ours_us: f64, peer: &str, peer_us: f64, goal: Option<
     }
 }
 
-/// Ours beside something of which it is to be at most `goal` times.
+/// Ours beside something else, of which it should be at most `goal` times.
 #[must_use]
 pub fn at_most(name: &str, ours_us: f64, of: &str, of_us: f64, goal: Option<f64>) -> Row {
     let ratio = ours_us / of_us;
@@ -74,7 +74,7 @@ pub fn samples_at_most(name: &str, ours: &Samples, of: &str, theirs: &Samples, g
     Row { ratio_p25, ..at_most(name, ours.median_us(), of, theirs.median_us(), goal) }
 }
 
-/// As [`samples_at_most`], of two that were measured in turns.
+/// Like [`samples_at_most`], for two that were measured in turns.
 #[must_use]
 pub fn in_turns_at_most(name: &str, ours: &Samples, of: &str, theirs: &Samples, goal: Option<f64>) -> Row {
     let row = samples_at_most(name, ours, of, theirs, goal);
@@ -94,7 +94,7 @@ fn low(samples: &Samples) -> f64 {
     micros(samples.quantile(0.25))
 }
 
-/// Ours, which is to be at most `goal` microseconds.
+/// Ours, which should be at most `goal` microseconds.
 #[must_use]
 pub fn within(name: &str, ours_us: f64, goal: Option<f64>) -> Row {
     Row {
@@ -110,8 +110,8 @@ pub fn within(name: &str, ours_us: f64, goal: Option<f64>) -> Row {
     }
 }
 
-/// The rows of those who took turns; `reclaimed` is of each of them, in their order, taking one down of `each` until the
-/// kernel has reclaimed them.
+/// The rows of the contenders that took turns; `reclaimed` has, for each of them in their order, taking down one of
+/// `each` until the kernel has reclaimed them.
 #[must_use]
 pub fn compared(results: &[Compared], reclaimed: &[Samples], each: u32) -> Vec<Row> {
     let find = |name: &str| results.iter().zip(reclaimed).find(|(result, _)| result.name == name);
@@ -161,7 +161,7 @@ pub fn reason(row: &Row, floor_us: Option<f64>) -> String {
          work for each living namespace whenever one goes. The library has no part in it"
     } else if row.name.contains("until reclaimed, each") {
         "dropping is one close; what is timed is the kernel's cleanup_net, which is busy all that time with taking out \
-         what creation registered (the profile in DESIGN.md). Whoever closes namespaces pays it alike: see the rows of \
+         what creation registered (the profile in DESIGN.md). Closing namespaces costs everyone the same: see the rows of \
          the floor and of rtnetlink. The caller waits for none of it: see the row above"
     } else if row.name.starts_with("pool") {
         "those that were not ready were made directly, which takes a millisecond and more: fewer were made in the \

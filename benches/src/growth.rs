@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How long the kernel may take to reclaim all of them.
 const LIMIT: Duration = Duration::from_mins(10);
 /// How long the machine is left alone between two tries. It is a virtual one, and there are whole seconds in which
-/// everything takes twice as long; tries are to be of several.
+/// everything takes twice as long; the tries should fall into several.
 const REST: Duration = Duration::from_millis(300);
 /// How many sandboxes a point of the curve is the median of, at most.
 const WINDOW: usize = 101;
@@ -20,7 +20,7 @@ const WINDOW: usize = 101;
 const GROUP: u32 = 64;
 /// How often that is done.
 const GROUPS: usize = 5;
-/// How often the first sandboxes of a network are made, before and after, since a median of one is none.
+/// How often the first sandboxes of a network are made, before and after, since a median of one means nothing.
 const BEGINNINGS: usize = 6;
 /// How many each time.
 const BEGINNING: usize = 19;
@@ -45,12 +45,12 @@ pub struct Growth {
     pub end: Option<String>,
     /// What one takes of the kernel's memory, in bytes: slabs, and everything.
     pub memory: Memory,
-    /// Taking one down, close to reclaim, mean of all.
+    /// Taking one down, from close to reclaim, mean of all.
     pub take_down: Duration,
-    /// Taking one down, close to reclaim, while so many others are there.
+    /// Taking one down, from close to reclaim, while this many others exist.
     pub take_down_at: Vec<GrowthPoint>,
-    /// Making those that were taken down at such a place, the median of each group: later than the curve is, so who
-    /// disturbed the one seldom disturbed the others.
+    /// Making those that were taken down at such a point, the median of each group: later than the curve is, so a
+    /// disturbance of one seldom disturbed the other.
     make_again: Vec<(usize, Samples)>,
     /// The tenth and those around it, of many beginnings, half of them before all others and half of them after.
     tenth: Samples,
@@ -63,8 +63,8 @@ impl Growth {
         self.tenth.quantile(0.5)
     }
 
-    /// What the n-th sandbox cost: the median of those around it; where groups were made again with so many others there,
-    /// the median of the groups' and of that. The first is alone.
+    /// What the n-th sandbox cost: the median of those around it; where groups were made again beside so many others,
+    /// the median of that and the groups' medians. The first stands alone.
     #[must_use]
     pub fn at(&self, n: usize) -> Option<Duration> {
         let all = self.make.all();
@@ -131,7 +131,7 @@ pub fn growth(
         if checkpoints.contains(&n) {
             let (make, cost) = come_and_go(maker)?;
             take_down_at.push(GrowthPoint { n, cost });
-            // Around the tenth, most of these would not be.
+            // Around the tenth, most of these would be missing.
             if n > WINDOW {
                 make_again.push((n, make));
             }

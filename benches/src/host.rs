@@ -15,8 +15,8 @@ const TICK: Duration = Duration::from_millis(1);
 const LOOPBACK: u32 = 1;
 
 /// Puts the calling thread, and the threads and processes that it starts from now on, into a new network namespace and
-/// a new mount namespace with an empty `/run`, so that names of namespaces are nobody else's. To be called before
-/// other threads are started.
+/// a new mount namespace with an empty `/run`, so that names of namespaces are its own. Call it before other threads
+/// are started.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_ADMIN`.
@@ -25,7 +25,7 @@ pub fn enter() -> Result<()> {
     sys::make_mounts_private()?;
     sys::mount_empty(c"/run")?;
     sys::raise_descriptor_limit()?;
-    // Others may be at work on the machine. Who is measured, peers included, is not to wait for them.
+    // Others may be at work on the machine. What is measured, peers included, must not wait for them.
     sys::raise_priority()?;
     link::set_up(&mut RouteSocket::open()?, LOOPBACK)?;
     Ok(())
@@ -40,9 +40,9 @@ pub fn within<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> 
     thread::scope(|scope| scope.spawn(body).join()).map_err(|_| "the measurement panicked")?
 }
 
-/// How many links there are in the namespace of the calling thread. Read where the kernel needs no RTNL lock to say it
-/// (`dev_seq_start` in <https://github.com/torvalds/linux/blob/v6.12/net/core/net-procfs.c>): who waits must not be in
-/// the way of what is waited for.
+/// How many links there are in the namespace of the calling thread. Read where the kernel needs no RTNL lock for it
+/// (`dev_seq_start` in <https://github.com/torvalds/linux/blob/v6.12/net/core/net-procfs.c>): waiting must not hold up
+/// what is waited for.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -54,7 +54,7 @@ pub fn links() -> Result<usize> {
 
 /// Waits until there are only `count` links, and the kernel is done with those that went.
 ///
-/// It takes links off the list first, and then, still holding the RTNL lock, does what takes long, and reports it in
+/// It first takes links off the list, and then, still holding the RTNL lock, does what takes long, and reports it at
 /// the end (`unregister_netdevice_many_notify` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>). So
 /// asking for a link, which takes that lock, waits for the rest.
 ///

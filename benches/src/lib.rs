@@ -1,7 +1,7 @@
 //! What network sandboxes cost: ours, the peers' and the kernel's own, measured in the same run.
 //!
 //! A file a subject. Each function measures and returns plain numbers; `cargo bench -p benches` shows them with
-//! criterion, and `cargo xtask bench` runs the `measure` binary here and makes the table and the report of what it says.
+//! criterion, and `cargo xtask bench` runs the `measure` binary here and makes a table and a report of its output.
 //!
 //! Everything happens in a network namespace and a mount namespace of the process's own ([`host`]): the machine's
 //! network is not touched, and nothing is left. Times on a shared machine drift by a factor of two, so what is compared

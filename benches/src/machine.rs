@@ -1,4 +1,4 @@
-//! The machine that is measured on.
+//! The machine on which everything is measured.
 
 use crate::Result;
 use crate::samples::count;
@@ -16,8 +16,8 @@ pub struct BenchMachine {
     pub memory_mib: u64,
     /// Linux.
     pub kernel: String,
-    /// How many processes wanted to run in the last minute, on average, when this was asked: above 0, somebody else is
-    /// at work.
+    /// How many processes wanted to run in the last minute, on average, when this was asked: above 0, others were at
+    /// work.
     pub load: String,
 }
 
@@ -47,7 +47,7 @@ pub struct Memory {
     pub slab: f64,
     /// Of their per-CPU parts.
     pub percpu: f64,
-    /// Of everything. Others on the machine use it, too.
+    /// Of everything. Others on the machine use memory, too.
     pub all: f64,
 }
 
@@ -62,7 +62,7 @@ impl Memory {
         Ok(Self { slab: bytes("Slab")?, percpu: bytes("Percpu")?, all })
     }
 
-    /// What came since.
+    /// What was added since.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {

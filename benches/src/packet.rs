@@ -1,5 +1,5 @@
-//! What the program costs a frame: run in the kernel over frames of honest hosts, without a network around it, beside a
-//! program that does nothing.
+//! What the program costs a frame: run in the kernel over honest frames, without a network around it, beside a program
+//! that does nothing.
 
 use crate::report::Row;
 use crate::samples::Samples;
@@ -22,7 +22,7 @@ const TO: Party = Party::numbered(2);
 /// The honest frames, by name.
 ///
 /// # Panics
-/// If the table of attacks has them no more.
+/// If the table of attacks no longer has them.
 #[must_use]
 pub fn frames() -> [(&'static str, Vec<u8>); 5] {
     let near = |reason, what| {
@@ -43,7 +43,7 @@ pub fn frames() -> [(&'static str, Vec<u8>); 5] {
     ]
 }
 
-/// A policy that they keep to.
+/// A policy that they obey.
 ///
 /// # Errors
 /// If a policy has no room for two addresses.

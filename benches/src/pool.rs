@@ -44,7 +44,7 @@ pub fn steady(maker: &Maker, ready: usize, rate: u32, count: usize) -> Result<Ac
     Ok(acquired)
 }
 
-/// Takes `count` sandboxes from a pool of `ready` as fast as can be, and keeps them.
+/// Takes `count` sandboxes from a pool of `ready` as fast as possible, and keeps them.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -73,7 +73,7 @@ fn full(maker: &Maker, ready: usize) -> Result<Pool> {
         }
         thread::sleep(Duration::from_millis(1));
     }
-    // Until its thread sleeps.
+    // Until the pool's thread sleeps.
     thread::sleep(Duration::from_millis(20));
     Ok(pool)
 }

@@ -1,4 +1,4 @@
-//! Ports of a bridge by two raw requests each: what anything that connects a container waits for at least.
+//! Ports of a bridge by two raw requests each: the least that anything that connects a container waits for.
 
 use crate::Result;
 use netns_core::bridge::{self, Bridge};
@@ -34,7 +34,7 @@ impl RawPorts {
         Ok(Self { socket, inside: Namespace::anonymous()?, serial: 0, alive: Vec::new() })
     }
 
-    /// One `RTM_NEWLINK`: a veth pair, raised and on the bridge.
+    /// One `RTM_NEWLINK`: a veth pair, up and on the bridge.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -72,7 +72,7 @@ impl RawPorts {
         Ok(begin.elapsed())
     }
 
-    /// Adds and deletes until so many are there.
+    /// Adds and deletes until this many are there.
     ///
     /// # Errors
     /// As [`Self::add`] and [`Self::del`].

@@ -1,8 +1,8 @@
 //! What this process sends, byte for byte.
 //!
 //! The floor is the library's own requests without the library. So that the two cannot drift apart, the requests are
-//! not written down a second time: they are recorded while the library sends them. Programs that this crate is linked
-//! into have its `send` in place of libc's; it does the same system call.
+//! not written down a second time: they are recorded while the library sends them. Programs that link this crate use
+//! its `send` instead of libc's; it makes the same system call.
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
@@ -27,7 +27,7 @@ pub fn during<T>(work: impl FnOnce() -> T) -> (T, Vec<Sent>) {
     (result, RECORD.take().unwrap_or_default())
 }
 
-/// `send(2)`, recorded if somebody wants to know.
+/// `send(2)`, recorded while a recording runs.
 ///
 /// # Safety
 /// As libc's: `buffer` is valid for reads of `length` bytes.
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn send(
     length: libc::size_t,
     flags: libc::c_int,
 ) -> libc::ssize_t {
-    // A thread that ends has no record any more.
+    // A thread that is ending has no record any more.
     let _ = RECORD.try_with(|record| {
         if let Ok(mut record) = record.try_borrow_mut()
             && let Some(record) = record.as_mut()

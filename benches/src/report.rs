@@ -7,8 +7,8 @@ use crate::samples::{Summary, micros};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A line of what the measuring program says. `cargo xtask bench` reads it (`netns/src/bench/report.rs`); both are held to
-/// the same lines by a test.
+/// A line that the measuring program prints. `cargo xtask bench` reads it (`netns/src/bench/report.rs`); a test holds
+/// both to the same lines.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BenchLine<'a> {
@@ -36,13 +36,13 @@ pub struct Row {
     pub peer: Option<String>,
     /// What it takes.
     pub peer_us: Option<f64>,
-    /// How many times as long as we it takes; for the floor and for growth, how many times as long as it we take.
+    /// How many times as long as ours it takes; for the floor and for growth, how many times as long as it ours takes.
     pub ratio: Option<f64>,
     /// The ratio of the lower quartiles: others at work on the machine disturb them less than the medians.
     pub ratio_p25: Option<f64>,
     /// What we aim at.
     pub goal: Option<String>,
-    /// Whether we do.
+    /// Whether it is reached.
     pub met: Option<bool>,
     /// If not, why.
     pub reason: Option<String>,

@@ -84,10 +84,10 @@ const POOL: (usize, u32, usize) = (256, 300, 512);
 /// Where growth is looked at: the tenth is what the others are compared with.
 const CHECKPOINTS: [usize; 4] = [10, 1_000, 4_000, 10_000];
 
-/// Measures everything. `progress` is given what is being done, how much of it is done, and of how much.
+/// Measures everything. `progress` gets what is being done, how much of it is done, and of how much.
 ///
 /// # Errors
-/// If anything fails, with what it was.
+/// If anything fails, with its name.
 pub fn run(plan: BenchPlan, mut progress: impl FnMut(&str, usize, usize)) -> Result<Report> {
     let begin = Instant::now();
     let machine = BenchMachine::this()?;
@@ -169,14 +169,14 @@ fn encoded(results: &[encode::Encoded]) -> Vec<Row> {
     rows
 }
 
-/// What became of those who took turns.
+/// The results of the contenders that took turns.
 struct Contest {
     compared: Vec<Compared>,
-    /// Of each of them, in their order, taking one down until it is reclaimed.
+    /// For each of them, in their order, taking one down until it is reclaimed.
     reclaimed: Vec<Samples>,
     /// How many were taken down at once.
     each: u32,
-    /// Who was left out, and why.
+    /// What was left out, and why.
     missing: Vec<String>,
 }
 
@@ -229,7 +229,7 @@ fn duels(
     Ok(results)
 }
 
-/// What each step takes of one sandbox, and what the library takes above them, where that was measured.
+/// What each step of one sandbox takes, and what the library takes beyond them, where that was measured.
 fn steps(
     plan: BenchPlan,
     above: &[(Kind, f64)],
@@ -308,7 +308,7 @@ fn first_packets(
     let mut lines = Vec::new();
     for (number, alive) in ALIVE.into_iter().enumerate() {
         progress("first packets", number, ALIVE.len());
-        // The goal is about two thousand; the others show that the number of those alive does not matter.
+        // The goal is for about two thousand; the others show that the number of living ones does not matter.
         let count = if alive == 0 { plan.first_packets } else { plan.churn };
         let times = first_packet(maker, alive, count)?;
         if alive == 0 {
@@ -384,7 +384,7 @@ fn growth_rows(growth: &Growth) -> Vec<Row> {
     rows
 }
 
-/// Says of what is missed why, as far as it is known.
+/// Gives the reasons for missed goals, as far as they are known.
 fn explain(rows: &mut [Row]) {
     let floors: Vec<(String, Option<f64>)> = rows
         .iter()

@@ -1,4 +1,4 @@
-//! Times that were measured, and what is said of many of them.
+//! Measured times, and their summaries.
 
 use serde::Serialize;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default)]
 pub struct Samples(Vec<Duration>);
 
-/// What is said of many times, in microseconds.
+/// A summary of many times, in microseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Summary {
     /// How many there are.
@@ -61,8 +61,8 @@ impl Samples {
         micros(self.quantile(0.5))
     }
 
-    /// How many times as long as another's these are: the middle one of the ratios to the one that was measured in the same
-    /// round. Whatever else goes on for longer than a round is in both.
+    /// How many times as long as another's these are: the median of the ratios to the one that was measured in the same
+    /// round. Whatever else goes on for longer than a round affects both.
     #[must_use]
     pub fn ratio_in_turns(&self, other: &Self) -> f64 {
         let ratio = |(ours, theirs): (&Duration, &Duration)| ours.as_secs_f64() / theirs.as_secs_f64();
@@ -78,7 +78,7 @@ impl Samples {
         micros(total) / count(self.0.len().max(1))
     }
 
-    /// What is said of them.
+    /// Their summary.
     #[must_use]
     pub fn summary(&self) -> Summary {
         let at = |share| micros(self.quantile(share));
@@ -114,7 +114,7 @@ impl FromIterator<Duration> for Samples {
     }
 }
 
-/// The place of a share among so many, from 0.
+/// The position of a share among this many, from 0.
 fn rank(share: f64, length: usize) -> usize {
     // The product is between 0 and the length.
     let rank = (share * count(length)).ceil() as usize;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_in_turns_is_of_the_same_rounds() {
+    fn a_ratio_in_turns_compares_the_same_rounds() {
         let of = |times: [u64; 3]| times.into_iter().map(Duration::from_micros).collect::<Samples>();
         let ratio = of([20, 200, 3]).ratio_in_turns(&of([10, 100, 1]));
         assert!((ratio - 2.0).abs() < 1e-9, "{ratio}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_zero() {
+    fn a_summary_of_nothing_is_zero() {
         assert_eq!(Samples::default().quantile(0.99), Duration::ZERO);
         assert!(Samples::default().distribution(10).is_empty());
     }

@@ -17,12 +17,12 @@ pub struct Kind {
     pub named: bool,
     /// Whether its port has the counting program.
     pub observed: bool,
-    /// Whether the program has a policy to hold its frames against.
+    /// Whether the program has a policy to judge its frames by.
     pub validated: bool,
 }
 
 impl Kind {
-    /// Held by descriptors alone.
+    /// Held only by descriptors.
     pub const ANONYMOUS: Self = Self { name: "anonymous", named: false, observed: false, validated: false };
     /// With a name that `ip netns` sees too.
     pub const NAMED: Self = Self { name: "named", named: true, observed: false, validated: false };
@@ -121,13 +121,13 @@ impl Maker {
         &self.network
     }
 
-    /// The name of the next sandbox, if it is to have one: made beforehand, since a name is the caller's.
+    /// The name of the next sandbox, if it gets one: made beforehand, since a name is the caller's.
     fn name(&mut self) -> Option<String> {
         self.serial += 1;
         self.kind.named.then(|| format!("box{}-{}", self.prefix, self.serial))
     }
 
-    /// Makes one; how long that took.
+    /// Makes one; returns how long that took.
     ///
     /// # Errors
     /// If the kernel refuses.

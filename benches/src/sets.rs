@@ -1,11 +1,11 @@
-//! A million networks that may not be sent to: how long it takes until they hold, and what each frame costs, as an egress
-//! policy and as a set of nft.
+//! A million networks that may not be sent to: how long it takes until the refusal holds, and what each frame costs, as
+//! an egress policy and as an nft set.
 //!
-//! The frames are real ones: sent by a packet socket into a veth pair, at whose other end they are refused, by our program or by a
-//! rule at the netdev hook; both are called at ingress of the same link. Destinations are uniformly random among the networks, so
-//! what each CPU remembers of destinations is of no use. What sending itself takes is in both, and is measured beside them,
-//! with everything refused and nothing looked up. Measured is the time of processors, of which others on the machine take none: a
-//! frame is received by the thread that sends it.
+//! The frames are real: a packet socket sends them into a veth pair, at whose other end they are refused, by our
+//! program or by a rule at the netdev hook; both are called at ingress of the same link. Destinations are uniformly
+//! random among the networks, so what each CPU remembers of destinations is of no use. Both include the cost of
+//! sending, which is measured beside them, with everything refused and nothing looked up. What is measured is processor
+//! time, which excludes others on the machine: a frame is received by the thread that sends it.
 
 use crate::packet::frames;
 use crate::samples::Samples;
@@ -36,7 +36,7 @@ const LINK: u32 = 10;
 pub struct LoadTime {
     /// On the clock.
     pub wall: Duration,
-    /// Of processors.
+    /// Processor time.
     pub processor: Duration,
 }
 
@@ -45,9 +45,9 @@ pub struct LoadTime {
 pub struct RefusingWay {
     /// What it is.
     pub name: String,
-    /// How long it took until it held; `None` where there is nothing to load.
+    /// How long it took until it held; `None` if there is nothing to load.
     pub load: Option<LoadTime>,
-    /// The time of processors for a frame.
+    /// The processor time for a frame.
     pub frame: Samples,
 }
 
@@ -61,7 +61,7 @@ fn xorshift(mut state: u64) -> impl FnMut() -> u64 {
     }
 }
 
-/// So many networks, in order, that look random and are the same every time.
+/// This many networks, in order, that look random and are the same every time.
 fn networks(count: usize) -> Vec<u32> {
     let mut next = xorshift(0x2545_F491_4F6C_DD1D);
     let mut networks = BTreeSet::new();
@@ -93,7 +93,7 @@ impl Refusing {
         Ok(Self { namespace, sender: FrameSocket::open(index)? })
     }
 
-    /// Sends all frames; the time of processors for one.
+    /// Sends all frames; returns the processor time for one.
     fn send(&self, frames: &[Vec<u8>]) -> Result<Duration> {
         let before = sys::processor_time(sys::WhoseTime::Thread)?;
         for frame in frames {
@@ -103,7 +103,7 @@ impl Refusing {
         Ok(time / u32::try_from(frames.len())?)
     }
 
-    /// Has nft take rules; how long that took.
+    /// Loads rules into nft; returns how long that took.
     fn nft(&self, rules: &str) -> Result<LoadTime> {
         let (began, before) = (Instant::now(), sys::processor_time(sys::WhoseTime::Children)?);
         self.namespace.enter(|| -> Result<()> {
@@ -116,7 +116,7 @@ impl Refusing {
     }
 }
 
-/// The rules of nft: those of this set are dropped, or everything.
+/// The nft rules: what is in this set is dropped, or everything.
 fn nft_rules(networks: Option<&[u32]>) -> String {
     let mut set = String::new();
     let refuse = if let Some(networks) = networks {
@@ -127,7 +127,7 @@ fn nft_rules(networks: Option<&[u32]>) -> String {
         set.push_str("}\n}\n");
         "ip daddr @refused counter drop"
     } else {
-        // What the kernel sends by itself, of IPv6, is not among the frames.
+        // What the kernel's IPv6 sends by itself is not among the frames.
         "meta protocol ip counter drop"
     };
     format!(
@@ -135,10 +135,10 @@ fn nft_rules(networks: Option<&[u32]>) -> String {
     )
 }
 
-/// Measures so many networks as a policy and as a set, and both ways with nothing to look up.
+/// Measures this many networks as a policy and as a set, and both ways with nothing to look up.
 ///
 /// # Errors
-/// If the kernel refuses, or a frame was not.
+/// If the kernel refuses, or a frame was not refused.
 pub fn sets(count: usize) -> Result<Vec<RefusingWay>> {
     let networks = networks(count);
     let frames = random_frames(&networks);
@@ -204,7 +204,7 @@ pub fn sets(count: usize) -> Result<Vec<RefusingWay>> {
     Ok(ways.into_iter().map(|(_, measured)| measured).collect())
 }
 
-/// A frame to each of so many destinations, in networks far from each other.
+/// A frame to each of this many destinations, in networks far from each other.
 fn random_frames(networks: &[u32]) -> Vec<Vec<u8>> {
     let [(_, tcp), ..] = frames();
     let mut next = xorshift(0x9E37_79B9_7F4A_7C15);

@@ -15,7 +15,7 @@ pub(crate) fn unshare_network_and_mounts() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) })
 }
 
-/// What is mounted from now on is seen in this mount namespace only.
+/// Later mounts are visible in this mount namespace only.
 pub(crate) fn make_mounts_private() -> io::Result<()> {
     mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
 }
@@ -30,7 +30,7 @@ fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io:
     check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null()) })
 }
 
-/// Lets this process have as many descriptors as it is allowed.
+/// Raises this process's limit of descriptors as far as it is allowed.
 pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid to be written to.
@@ -41,14 +41,14 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_max)
 }
 
-/// Lets the calling thread, and what it starts from now on, run before everybody else who is not of the kernel.
+/// Gives the calling thread, and what it starts from now on, priority over everything that is not the kernel's.
 pub(crate) fn raise_priority() -> io::Result<()> {
     const FIRST_OF_ALL: libc::c_int = -20;
     // SAFETY: no pointers.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, FIRST_OF_ALL) })
 }
 
-/// Whose time of processors is asked for.
+/// Whose processor time is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhoseTime {
     /// The calling thread's.
@@ -73,7 +73,7 @@ pub(crate) fn processor_time(whose: WhoseTime) -> io::Result<Duration> {
     Ok(of(usage.ru_utime) + of(usage.ru_stime))
 }
 
-/// Keeps the calling thread on one CPU, if it may run there; on a machine without that CPU it goes where it likes.
+/// Keeps the calling thread on one CPU, if it may run there; on a machine without that CPU it is not restricted.
 ///
 /// # Errors
 /// The kernel's.
@@ -152,7 +152,7 @@ pub(crate) mod raw {
         })
     }
 
-    /// Takes away a mounted name.
+    /// Removes a mounted name.
     pub(crate) fn unbind(path: &CStr) -> io::Result<()> {
         // SAFETY: the path ends with NUL.
         check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })?;
@@ -181,7 +181,7 @@ pub(crate) mod raw {
         usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Receives two datagrams, without waiting; the length of one that is not there is 0.
+    /// Receives two datagrams, without waiting; the length of a missing one is 0.
     pub(crate) fn receive_two(socket: RawFd, buffers: [&mut [u8]; 2]) -> io::Result<[usize; 2]> {
         // SAFETY: all zeroes is a valid `sockaddr_nl`, `iovec` and `mmsghdr`.
         let (mut addresses, mut slices, mut messages): (

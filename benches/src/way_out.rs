@@ -1,5 +1,5 @@
-//! What the way out and its limits add to the making of a sandbox: a guarded one beside one that is masqueraded, has an egress
-//! policy and limits, and of which scopes and verdicts are counted. In turns.
+//! What the way out and its limits add to making a sandbox: a guarded one is compared, in turns, with one that also is
+//! masqueraded, has an egress policy and limits, and counts scopes and verdicts.
 
 use crate::samples::Samples;
 use crate::{Result, host};
@@ -45,7 +45,7 @@ pub fn way_out(turns: usize, each: usize) -> Result<[Samples; 2]> {
     let mut samples = <[Samples; 2]>::default();
     let links = host::links()?;
     for turn in 0..turns {
-        // Who is first takes turns, too.
+        // They take turns in going first, too.
         for place in [turn % 2, 1 - turn % 2] {
             let mut kept = Vec::with_capacity(each);
             let began = Instant::now();

@@ -172,13 +172,13 @@ impl FromStr for IpNet {
     fn from_str(text: &str) -> Result<Self> {
         let fault = |why: &'static str| Error::invalid(Operation::ReadAddress, format!("{text:?}"), why);
         let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
-        let address: IpAddr = address.parse().map_err(|_| fault("it is no IPv4 or IPv6 address"))?;
+        let address: IpAddr = address.parse().map_err(|_| fault("it is not an IPv4 or IPv6 address"))?;
         match prefix {
             None => Ok(Self::single(address)),
             Some(prefix) => {
                 let digits = !prefix.is_empty() && prefix.bytes().all(|digit| digit.is_ascii_digit());
                 let prefix = prefix.parse().ok().filter(|_| digits);
-                Self::new(address, prefix.ok_or_else(|| fault("its prefix length is no number"))?)
+                Self::new(address, prefix.ok_or_else(|| fault("its prefix length is not a number"))?)
             }
         }
     }

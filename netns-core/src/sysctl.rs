@@ -118,7 +118,7 @@ pub(crate) fn set_own(namespace: &Namespace, name: &str, value: &str) -> Result<
 fn path(operation: Operation, name: &str) -> Result<PathBuf> {
     let relative = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
     if relative.split('/').any(|part| matches!(part, "" | "." | "..")) || !relative.starts_with("net/") {
-        return Err(Error::invalid(operation, format!("{name:?}"), "it is no name of a net setting"));
+        return Err(Error::invalid(operation, format!("{name:?}"), "it is not the name of a net setting"));
     }
     Ok(PathBuf::from("/proc/sys").join(relative))
 }

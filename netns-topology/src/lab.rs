@@ -251,7 +251,7 @@ impl Lab {
     /// up. Nothing if the topology is not up.
     ///
     /// # Errors
-    /// If the kernel does not tell.
+    /// If the kernel does not report it.
     pub fn over_limits(&self) -> Result<Vec<(LinkName, OverLimits)>> {
         let Some(record) = self.record()? else { return Ok(Vec::new()) };
         let judged = Observed::look(&Topology::default(), &record)?.judged.into_iter();

@@ -39,7 +39,7 @@ impl FromStr for PublishedPorts {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let nonsense = || format!("{text:?} is no published port; {EXPECTED}");
+        let nonsense = || format!("{text:?} is not a published port; {EXPECTED}");
         let read = || {
             let (rest, protocol) = match text.split_once('/') {
                 Some((rest, protocol)) => (rest, protocol.parse().ok()?),

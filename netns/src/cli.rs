@@ -204,6 +204,10 @@ pub(crate) enum Unmatched {
 )]
 pub(crate) struct PingArguments {
     /// The named namespace to ping from [default: this one].
+    #[arg(value_name = "NETNS", conflicts_with = "netns")]
+    pub(crate) from: Option<String>,
+    /// The same, as `ip` takes it.
+    #[arg(short = 'n', long, value_name = "NS")]
     pub(crate) netns: Option<String>,
     /// The address to ping.
     #[arg(required = true)]
@@ -212,10 +216,10 @@ pub(crate) struct PingArguments {
     #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
     /// Seconds between them.
-    #[arg(short, long, default_value = "1", value_parser = seconds)]
+    #[arg(short, long, default_value = "1", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) interval: Duration,
     /// Seconds to wait for each answer.
-    #[arg(short = 'W', long, default_value = "1", value_parser = interval)]
+    #[arg(short = 'W', long, default_value = "1", value_parser = interval, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// One JSON object.
     #[arg(short, long)]

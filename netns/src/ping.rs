@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) fn ping(arguments: &PingArguments) -> Result<ExitCode, Failure> {
-    let namespace = match &arguments.netns {
+    let from = arguments.from.as_ref().or(arguments.netns.as_ref());
+    let namespace = match from {
         Some(name) => Namespace::open(name)?,
         None => Namespace::current()?,
     };
@@ -85,7 +86,7 @@ fn describe(arguments: &PingArguments, address: IpAddr, report: &PingReport) -> 
         })
         .collect();
     json!({
-        "from": arguments.netns, "to": address.to_string(),
+        "from": arguments.from.as_ref().or(arguments.netns.as_ref()), "to": address.to_string(),
         "sent": report.outcomes.len(), "received": report.received(), "rtt_us": times,
     })
 }

@@ -36,7 +36,7 @@ pub(crate) fn reasons(arguments: &ReasonsArguments) -> Result<ExitCode, Failure>
         return Ok(ExitCode::SUCCESS);
     }
     for reason in reasons {
-        writeln!(out, "{:<22}  {}", reason.name(), reason.description())?;
+        writeln!(out, "{:<23}  {}", reason.name(), reason.description())?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -37,7 +37,7 @@ async fn job(number: u32, network: Network) -> Result<String> {
     })
     .await?;
     let listens = listener??.local_addr()?;
-    // Dropping it closes a descriptor, and does not wait for the kernel.
+    // Dropping it closes a descriptor and does not wait for the kernel.
     Ok(format!("job {number} listens on {listens} at {:?}", sandbox.address_v4()))
 }
 

@@ -1,4 +1,4 @@
-//! A netlink request in hex, a line a structure, each with what it is.
+//! A netlink request in hex, one structure a line, each with its meaning.
 
 use netns_core::bridge::PortOptions;
 use netns_core::link::LinkKind;
@@ -6,20 +6,20 @@ use netns_core::option::{OptionRow, Options};
 use netns_core::wire::{IfAddrMsg, IfInfoMsg, NdMsg, NlAttr, NlMsgHdr, RtMsg, TcMsg, align};
 use std::fmt::Write;
 
-/// Attributes of one place: number, name, what is inside.
+/// The attributes of one nesting level: number, name, and what is inside.
 type Names = &'static [(u16, &'static str, Inside)];
 
 #[derive(Clone, Copy)]
 enum Inside {
     /// A value.
     Value,
-    /// So many bytes, and attributes behind them.
+    /// This many bytes, followed by attributes.
     Attributes(usize, Names),
-    /// As `Attributes`, with the names of a link's.
+    /// Like `Attributes`, with a link's attribute names.
     Link(usize),
-    /// Options, by their table.
+    /// Options, named by their table.
     Rows(&'static [OptionRow]),
-    /// Of a link's kind, which is in the attribute before.
+    /// Options of the link's kind, which the attribute before names.
     Data,
 }
 
@@ -69,7 +69,8 @@ const BPF: Names = &[
     (8, "TCA_BPF_FLAGS", Value),
 ];
 
-/// What a message of this type is called, and its family's header, with the names of the attributes behind it.
+/// What a message of this type is called, and the size of its family's header, with the names of the attributes after
+/// it.
 fn family(kind: u16) -> (&'static str, usize, Names) {
     match kind {
         16..20 => ("ifinfomsg", size_of::<IfInfoMsg>(), LINK),
@@ -87,7 +88,7 @@ fn kind_name(kind: u16) -> String {
     format!("RTM_{verb}{object}")
 }
 
-/// Hex on the left, words on the right of `#`.
+/// Hex on the left, words to the right of `#`.
 #[must_use]
 pub fn annotate(message: &[u8]) -> String {
     let mut text = String::new();

@@ -1,9 +1,9 @@
-//! A batch of nftables requests in hex, a line a structure, each with what it is.
+//! A batch of nftables requests in hex, one structure a line, each with its meaning.
 
 use netns_core::wire::{Messages, NfGenMsg, NlAttr, NlMsgHdr, align};
 use std::fmt::Write;
 
-/// Of an attribute: its context and number, its name, and the context of what is inside ("" for a value).
+/// For each attribute: its context and number, its name, and the context of what is inside ("" for a value).
 const NAMES: &[(&str, u16, &str, &str)] = &[
     ("table", 1, "NFTA_TABLE_NAME", ""),
     ("table", 2, "NFTA_TABLE_FLAGS", ""),
@@ -129,7 +129,7 @@ const KINDS: &[(u16, &str, &str)] = &[
     (0xa0e, "NFT_MSG_DELSETELEM", "elements"),
 ];
 
-/// Hex on the left, words on the right of `#`.
+/// Hex on the left, words to the right of `#`.
 #[must_use]
 pub fn annotate_nft(datagram: &[u8]) -> String {
     let mut text = String::new();

@@ -1,11 +1,11 @@
-//! What a tool sends to the kernel, byte for byte: `strace` writes it down.
+//! What a tool sends to the kernel, byte for byte, as `strace` records it.
 
 use crate::oracle;
 use std::os::unix::process::CommandExt;
 use std::{fs, io};
 
 /// Runs a command (a tool and its arguments, split at white space) that has to succeed, and returns the datagrams that
-/// it sent, in their order.
+/// it sent, in order.
 ///
 /// # Panics
 /// If it fails, or `strace` does.
@@ -17,7 +17,7 @@ pub fn datagrams(command: &str) -> Vec<Vec<u8>> {
     let tool = oracle(words.next().expect("a tool"));
     let mut strace = oracle("strace");
     strace.args(["-o", trace, "-e", "trace=sendmsg,sendto", "-e", "signal=none", "-e", "write=all"]);
-    // Some requests have a descriptor's number in them, so whoever started the tests is to leave it none.
+    // Some requests contain a descriptor's number, so it inherits none from the process that started the tests.
     // SAFETY: close_range(2) may be called in a child before exec, and closes nothing before that.
     unsafe { strace.pre_exec(leave_no_descriptors) };
     let output = strace.arg(tool.get_program()).args(words).output().expect("strace starts");
@@ -25,7 +25,7 @@ pub fn datagrams(command: &str) -> Vec<Vec<u8>> {
     parse(&fs::read_to_string(trace).expect("a trace"))
 }
 
-/// Lets go of all descriptors but stdin, stdout and stderr with the next exec.
+/// Closes all descriptors but stdin, stdout and stderr at the next exec.
 fn leave_no_descriptors() -> io::Result<()> {
     const CLOEXEC: libc::c_uint = libc::CLOSE_RANGE_CLOEXEC;
     // More than the process that started the tests has open.
@@ -40,7 +40,7 @@ fn leave_no_descriptors() -> io::Result<()> {
         return Err(error);
     }
     for fd in 3..MOST {
-        // SAFETY: no pointers; nothing is closed before an exec. That there is no such descriptor is no error here.
+        // SAFETY: no pointers; nothing is closed before an exec. A descriptor that does not exist is no error here.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A machine of its own for every test.
+//! A host of its own for every test.
 
 use crate::{ip, ip_json, oracle, run, skip, sys};
 use netns_core::{Namespace, RouteSocket};
@@ -10,18 +10,17 @@ use std::path::Path;
 use std::thread;
 
 /// The "host" that a test runs in: a network namespace, and a mount namespace with an empty `/run`, so that the test
-/// has the folder of named namespaces for itself.
+/// has the folder of named namespaces to itself.
 #[derive(Debug)]
 pub struct Host {
     namespace: Namespace,
 }
 
-/// Runs a test in a thread that is in new network and mount namespaces. Both end with the thread, by whatever it ends;
-/// what is left of them is the kernel's to reclaim. So tests run beside each other and leave nothing.
+/// Runs a test in a thread with new network and mount namespaces. Both end with the thread, however it ends; the kernel
+/// reclaims what is left. So tests can run side by side and leave nothing.
 ///
 /// # Panics
-/// If the test panics, or leaves its thread in another namespace. Without privilege it is skipped: see
-/// [`super::skip`].
+/// If the test panics, or leaves its thread in another namespace. Without privilege it is skipped: see [`super::skip`].
 pub fn in_host(test: impl FnOnce(&Host) + Send) {
     let name = thread::current().name().unwrap_or("test").to_owned();
     let result = thread::scope(|scope| {
@@ -57,7 +56,7 @@ impl Host {
         netns_core::link::set_up(&mut self.socket(), 1).unwrap();
     }
 
-    /// The host's network namespace, as `ip netns exec NAME` has it inside.
+    /// The host's network namespace, as `ip netns exec NAME` sees it.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
@@ -103,17 +102,17 @@ impl Host {
     }
 }
 
-/// Takes everything from this mount namespace that is mounted on a folder or below it. What is only covered by another
-/// mount stays in `/proc/self/mountinfo`, and `/run/netns` is a mount wherever `ip netns add` was ever used.
+/// Unmounts, in this mount namespace, everything on a folder and below it. What is only covered by another mount stays
+/// in `/proc/self/mountinfo`, and `/run/netns` is a mount wherever `ip netns add` was ever used.
 fn unmount_all(folder: &Path) {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc is mounted");
-    // What was mounted last covers what was mounted before it, and goes first. Blanks in paths are escaped here; nothing
-    // of `/run` has any.
+    // What was mounted last covers what was mounted before, so it goes first. Spaces in paths are escaped here; paths
+    // in `/run` have none.
     for line in mounts.lines().rev() {
         let target = Path::new(line.split(' ').nth(4).expect("a mount point"));
         if target.starts_with(folder) {
             match sys::unmount(target) {
-                // In a user namespace the mounts that it began with are locked: they stay, covered.
+                // In a user namespace the inherited mounts are locked: they stay, covered.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
                 other => other.unwrap_or_else(|error| panic!("unmount {}: {error}", target.display())),
             }

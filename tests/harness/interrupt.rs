@@ -5,9 +5,9 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs `f` while a signal arrives every `interval` at the calling thread, and at no other; for `longest`, so that a
-/// wait that signals prolong comes to its end too. The signal's handler does nothing, and the system call that it
-/// interrupts is not begun again by the kernel.
+/// Runs `f` while a signal arrives every `interval` at the calling thread and at no other, for at most `longest`, so
+/// that even a wait that signals prolong comes to an end. The signal's handler does nothing, and the kernel does not
+/// restart the system call that it interrupts.
 ///
 /// # Panics
 /// If the kernel does not allow it, or `f` panics.

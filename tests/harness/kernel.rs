@@ -1,10 +1,10 @@
-//! What kernel this is. A test of something that older kernels lack says since when there is it.
+//! Which kernel this is. A test of something that older kernels lack says which version has it.
 
 use crate::{ip, ip_json, only, skip};
 use std::fs;
 use std::path::Path;
 
-/// The kernel's version, as far as tests tell kernels apart: `(6, 8)`.
+/// The kernel's version, as far as tests distinguish kernels: `(6, 8)`.
 ///
 /// # Panics
 /// If the kernel does not say it.
@@ -19,7 +19,7 @@ pub fn kernel_version() -> (u32, u32) {
 }
 
 /// Skips the test on a kernel before this version, which is the first that has `what`. On every other kernel the test
-/// goes on, and fails if `what` is not there.
+/// goes on, and fails if `what` is missing.
 ///
 /// Only inside [`super::in_host`].
 ///
@@ -32,9 +32,9 @@ pub fn needs_kernel(since: (u32, u32), what: &str) {
     }
 }
 
-/// Skips the test on a kernel that was built without an option, as the probe finds out. It is for what distributions'
-/// kernels have and small ones lack, whatever their version. Such a test is `#[ignore]`d with the name of what it needs,
-/// and the round in the virtual machine (`cargo xtask vm-test --full`) includes it.
+/// Skips the test on a kernel that was built without an option, which the probe finds out. It is for what
+/// distributions' kernels have and small ones lack, in any version. Such a test is `#[ignore]`d with the name of what
+/// it needs, and the round in the virtual machine (`cargo xtask vm-test --full`) includes it.
 ///
 /// Only inside [`super::in_host`].
 ///
@@ -48,7 +48,8 @@ pub fn needs_option(option: &str, what: &str, probe: impl FnOnce() -> bool) {
     }
 }
 
-/// Whether there is `/dev/net/tun`. Distributions' kernels have it as a module, which nobody loads in a small machine.
+/// Whether there is `/dev/net/tun`. Distributions' kernels have it as a module, which nothing loads on a minimal
+/// machine.
 #[must_use]
 pub fn has_tun() -> bool {
     Path::new("/dev/net/tun").exists()
@@ -66,7 +67,7 @@ pub fn needs_tun() {
     }
 }
 
-/// A colon and the words in which the kernel explains a refusal, or nothing before the version from which on it has them.
+/// A colon and the words in which the kernel explains a refusal, or nothing before the first version that has them.
 #[must_use]
 pub fn words_since(since: (u32, u32), words: &str) -> String {
     if kernel_version() >= since { format!(": {words}") } else { String::new() }
@@ -79,9 +80,8 @@ pub fn ipv4_words(words: &str) -> String {
     words_since((6, 6), words)
 }
 
-/// Whether bridges of this kernel tell VLANs apart (`CONFIG_BRIDGE_VLAN_FILTERING`). They then keep a forwarding entry
-/// for every VLAN of a port, which is VLAN 1 unless told otherwise, besides the one of no VLAN; whether the bridge
-/// filters or not.
+/// Whether bridges of this kernel support VLANs (`CONFIG_BRIDGE_VLAN_FILTERING`). They then keep a forwarding entry for
+/// every VLAN of a port (VLAN 1 by default), besides the one without a VLAN, whether the bridge filters or not.
 ///
 /// # Panics
 /// If the calling thread may not make a bridge.
@@ -95,7 +95,7 @@ pub fn has_vlan_filtering() -> bool {
     shown["linkinfo"]["info_data"].get("vlan_default_pvid").is_some()
 }
 
-/// The VLANs of the entries that the kernel makes of one forwarding entry for a port in VLAN 1, which has none.
+/// The VLANs of the entries that the kernel makes of one forwarding entry without a VLAN, for a port in VLAN 1.
 ///
 /// # Panics
 /// As [`has_vlan_filtering`].

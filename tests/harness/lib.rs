@@ -1,4 +1,4 @@
-//! The harness of the integration tests: a private "host" for every test, the kernel's state as Debian's tools tell
+//! The harness of the integration tests: a private "host" for every test, the kernel's state as Debian's tools show
 //! it, and loud skips where something is missing.
 //!
 //! ```no_run

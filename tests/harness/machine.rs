@@ -1,4 +1,4 @@
-//! A machine for engines: all that they start dies with it, all that they write is in folders of the test.
+//! A machine for engines: whatever they start dies with it, whatever they write is in folders of the test.
 
 use crate::{oracle, skip, until};
 use std::fs;
@@ -25,10 +25,11 @@ ln -s /run/engine/plugins /opt/cni/bin
 touch /run/engine/booted
 while :; do sleep 100000 & wait; done";
 
-/// It is gone, with all its processes, when this is dropped or the thread that made it ends.
+/// It goes, with all its processes, when this is dropped or the thread that made it ends.
 #[derive(Debug)]
 pub struct Machine {
-    /// `unshare`, whose child is the first process. When it is killed that is too, and then the kernel kills all others.
+    /// `unshare`, whose child is the first process. When `unshare` is killed, so is that child, and then the kernel
+    /// kills all others.
     unshare: Child,
     /// What was started here, as the test sees it.
     started: Vec<Child>,
@@ -98,12 +99,13 @@ impl Machine {
         self.started.push(command.spawn().expect("a shell starts"));
     }
 
-    /// Kills every process there but the first with `SIGKILL`, as a machine that fails does, and returns when they are gone.
+    /// Kills every process there but the first with `SIGKILL`, as a failing machine does, and returns when they are
+    /// gone.
     ///
     /// # Panics
     /// If one is still there after a minute.
     pub fn kill_everything(&self) {
-        // The first process's `sleep` too, which it begins again.
+        // The first process's `sleep` as well, which it starts again.
         let _ = self.run("sh", &["-c", "kill -9 -1"]);
         until("everything is dead", || (self.processes() <= 3).then_some(()));
     }
@@ -128,7 +130,7 @@ impl Drop for Machine {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // A cgroup goes once nothing lives in it.
+        // A cgroup can be removed once no process is left in it.
         let deadline = Instant::now() + Duration::from_secs(30);
         while !remove_cgroup(&self.cgroup) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
@@ -149,7 +151,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// What it wrote to its standard output, of one that has to succeed.
+    /// The standard output of a command that has to succeed.
     ///
     /// # Panics
     /// If it did not.
@@ -161,7 +163,7 @@ impl Ran {
     }
 }
 
-/// A shell in this cgroup, with the words for `$@` to follow.
+/// A shell in this cgroup; the words for `$@` follow.
 fn within(cgroup: &Path, script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     let script = format!("echo $$ >{}/first/cgroup.procs && {script}", cgroup.display());
@@ -169,8 +171,8 @@ fn within(cgroup: &Path, script: &str) -> Command {
     command
 }
 
-/// A cgroup of the second generation, and one in it for processes, which is the root that engines see. Nobody enables
-/// controllers for it, so engines find none there, whatever the machine has.
+/// A cgroup of the second generation, and one in it for processes, which engines see as the root. No controllers are
+/// enabled for it, so engines find none there, on any machine.
 fn make_cgroup() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("netns-engine-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));

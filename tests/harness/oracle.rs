@@ -53,7 +53,7 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Debian's `PATH` of root; a user's lacks `sbin`. FRR's daemons are in a folder of their own.
 const FOLDERS: [&str; 5] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib/frr"];
 
-/// One of the tools. Where it is missing the test is skipped, with the name of the package to install.
+/// One of the tools. If it is missing, the test is skipped, with the name of the package to install.
 ///
 /// # Panics
 /// If it is missing and `CI` is set, or if no package is known to have it.
@@ -67,7 +67,7 @@ pub fn oracle(tool: &str) -> Command {
     }
 }
 
-/// Runs a command that has to succeed; what it wrote to its standard output.
+/// Runs a command that has to succeed, and returns its standard output.
 ///
 /// # Panics
 /// If it cannot be started or fails.
@@ -78,8 +78,8 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8(stdout).expect("output in UTF-8")
 }
 
-/// Sends a signal by its name (`INT`) or number, by bash's own `kill`: the program is in a package that a small system lacks, and
-/// other shells do not know all names.
+/// Sends a signal by its name (`INT`) or number, with bash's built-in `kill`: the program is in a package that a small
+/// system lacks, and other shells do not know all names.
 ///
 /// # Panics
 /// If there is no such process.
@@ -93,8 +93,8 @@ fn words(tool: &str, options: &[&str], arguments: &str) -> String {
 
 /// Sends `ping OPTIONS ADDRESS` from the network namespace of the calling thread until it is answered.
 ///
-/// Not once: namespaces share the processors' backlogs (`net.core.netdev_max_backlog`) and the neighbour tables
-/// (`net.ipv4.neigh.default.gc_thresh3`), so what others do on the machine makes it drop packets here too.
+/// Once is not enough: namespaces share the processors' backlogs (`net.core.netdev_max_backlog`) and the neighbour
+/// tables (`net.ipv4.neigh.default.gc_thresh3`), so other work on the machine can drop packets here too.
 ///
 /// # Panics
 /// If it is not answered within 50 seconds.
@@ -110,7 +110,7 @@ pub fn ip(arguments: &str) -> String {
     words("ip", &[], arguments)
 }
 
-/// Keeps IPv6 off a namespace that has a name: `sysctl` is in a package of its own (procps), and not everywhere.
+/// Disables IPv6 in a named namespace: `sysctl` is in a package of its own (procps), which not every system has.
 pub fn without_ipv6(namespace: &str) {
     let write = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
     let _ = run(oracle("ip").args(["netns", "exec", namespace, "sh", "-c", write]));
@@ -155,7 +155,7 @@ pub fn tc_json(arguments: &str) -> Value {
     parse(&words("tc", &["-j", "-d"], arguments))
 }
 
-/// Nothing at all is an empty list. What a filter leaves out is an empty object in the list of some versions.
+/// No output is an empty list. An entry that a filter left out is an empty object in the lists of some versions.
 fn parse(text: &str) -> Value {
     if text.trim().is_empty() {
         return Value::Array(Vec::new());

@@ -1,9 +1,10 @@
-//! A world outside of the host.
+//! A world outside the host.
 
 use crate::ip;
 use netns_core::Namespace;
 
-/// Gives the host a provider: a namespace by which its default routes lead and which has no route back but to the host's own addresses.
+/// Gives the host a provider: a namespace that its default routes lead to, and that has routes back only to the host's
+/// own addresses.
 ///
 /// # Panics
 /// If a command fails.

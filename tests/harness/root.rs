@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// What of busybox containers use.
+/// The busybox applets that containers use.
 const APPLETS: [&str; 10] = ["sh", "cut", "grep", "hostname", "httpd", "ip", "nc", "ping", "sort", "wget"];
 
 /// The answer of `httpd` to a request for `/`.
@@ -14,7 +14,7 @@ printf 'Content-Type: text/plain\r\n\r\n'
 echo "${NAME:-$(hostname)}"
 "#;
 
-/// Serves at port 80 the value of `NAME`, or else the host's name.
+/// Serves the value of `NAME`, or else the host's name, at port 80.
 pub const SERVE: [&str; 6] = ["httpd", "-f", "-p", "80", "-h", "/www"];
 
 /// Makes the root file system, for a [`Machine`]'s containers.

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// An empty folder of the test's own, no matter who else runs the same tests now or ran them before; it goes with this.
+/// An empty folder of the test's own, whichever other user runs the same tests or ran them before; it is removed with
+/// this value.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 

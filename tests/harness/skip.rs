@@ -8,8 +8,8 @@ use std::thread;
 /// What a skipped test unwinds with. It is no panic: no hook runs, and [`super::in_host`] ends the test.
 struct Skipped;
 
-/// Ends the test without a verdict, and says why on standard error, past the test runner's capture. Where `CI` is set
-/// everything that the tests need has to be there, and what is missing fails the test.
+/// Ends the test without a verdict, and prints why on standard error, past the test runner's capture. Where `CI` is
+/// set, everything that the tests need has to be there, and what is missing fails the test.
 ///
 /// Only inside [`super::in_host`].
 ///

@@ -33,7 +33,7 @@ pub fn unshare_network() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets this process have so many descriptors open at once, if it may not already. Beyond the hard limit that takes
+/// Raises this process's limit of open descriptors to at least this many. Beyond the hard limit this takes
 /// `CAP_SYS_RESOURCE`.
 ///
 /// # Errors
@@ -60,12 +60,12 @@ pub fn unshare_user() -> io::Result<()> {
     Ok(())
 }
 
-/// Where a connection that was redirected to this host was to lead.
+/// The original destination of a connection that was redirected to this host.
 ///
 /// # Errors
-/// The kernel's: `ENOENT` of one that is not tracked.
+/// The kernel's: `ENOENT` for one that is not tracked.
 pub fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
-    // Of IPv6 it has the same number (`IP6T_SO_ORIGINAL_DST`).
+    // IPv6 has the same number (`IP6T_SO_ORIGINAL_DST`).
     const SO_ORIGINAL_DST: libc::c_int = 80;
     // SAFETY: both structures are plain numbers, for which zeros are valid.
     let (mut v4, mut v6) = unsafe { (zeroed::<libc::sockaddr_in>(), zeroed::<libc::sockaddr_in6>()) };
@@ -85,7 +85,7 @@ pub fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
     })
 }
 
-/// What is mounted from now on is seen in this mount namespace only.
+/// Later mounts are visible in this mount namespace only.
 pub(crate) fn make_mounts_private() -> io::Result<()> {
     mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
 }
@@ -95,7 +95,7 @@ pub(crate) fn mount_empty(kind: &CStr, folder: &str) -> io::Result<()> {
     mount(c"tests", &CString::new(folder)?, kind, libc::MS_NODEV | libc::MS_NOSUID)
 }
 
-/// Takes a mount, and what is on it, from this mount namespace.
+/// Removes a mount, and what is on it, from this mount namespace.
 pub(crate) fn unmount(target: &Path) -> io::Result<()> {
     let target = CString::new(target.as_os_str().as_encoded_bytes())?;
     // SAFETY: the string ends with NUL and outlives the call.
@@ -109,11 +109,11 @@ fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io:
     Ok(())
 }
 
-/// Runs `check` in a fork of this process, which has one thread, and returns what it returned. Anything that the check
-/// changes is changed in the fork.
+/// Runs `check` in a fork of this process, which has one thread, and returns its result. Anything that the check
+/// changes is changed in the fork only.
 ///
 /// # Errors
-/// What `check` returned, or the signal that the fork ended by.
+/// What `check` returned, or the signal that ended the fork.
 ///
 /// # Panics
 /// If the kernel makes no process.
@@ -172,8 +172,8 @@ pub fn drop_capabilities() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the calling process another user's, for ever: by that, it is not dumpable any more. For a fork, which has one
-/// thread: the kernel changes the calling one alone.
+/// Makes the calling process another user's for good: after that it is not dumpable any more. For a fork with one
+/// thread: the kernel changes only the calling one.
 ///
 /// # Errors
 /// The kernel's.
@@ -211,7 +211,7 @@ pub fn port_id(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(address.nl_pid)
 }
 
-/// Room for what a socket has not read yet, in bytes; the kernel doubles it.
+/// The space for what a socket has not read yet, in bytes; the kernel doubles it.
 ///
 /// # Errors
 /// If it is no socket.
@@ -272,7 +272,7 @@ impl Forger {
 }
 
 /// A raw socket that sends and receives ICMP messages, in the network namespace of the calling thread. To std it is a
-/// datagram socket, which is all that sending and receiving takes; what it receives begins with the IP header.
+/// datagram socket, which is enough for sending and receiving; what it receives begins with the IP header.
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_RAW`.
@@ -285,7 +285,7 @@ pub fn raw_icmp() -> io::Result<UdpSocket> {
     }
 }
 
-/// Sends the thread that made it a signal of which the handler does nothing.
+/// Sends a signal, whose handler does nothing, to the thread that made this value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interrupter {
     process: libc::pid_t,
@@ -320,7 +320,7 @@ impl Interrupter {
 /// What a classifier decides: `TC_ACT_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// `TC_ACT_UNSPEC`: the next filter is to decide.
+    /// `TC_ACT_UNSPEC`: the next filter decides.
     Continue = -1,
     /// `TC_ACT_OK`: the packet goes on.
     Pass = 0,

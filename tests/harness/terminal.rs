@@ -1,9 +1,9 @@
-//! A real terminal, by tmux.
+//! A real terminal, provided by tmux.
 
 use crate::{oracle, run, until};
 use std::process::Command;
 
-/// A tmux server of one's own with one window. It ends with this.
+/// A tmux server with one window. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Terminal {
     socket: &'static str,
@@ -18,8 +18,7 @@ impl Terminal {
     /// If tmux does not start.
     #[must_use]
     pub fn open() -> Self {
-        // In the test's own `/run`.
-        // Where there is none the test ends here, before there is a terminal to be dropped.
+        // In the test's own `/run`. If tmux is missing, the test ends here, before there is a terminal to drop.
         drop(oracle("tmux"));
         let mut terminal = Self { socket: "/run/tmux", modes: String::new() };
         let size = ["-x", "80", "-y", "24"];
@@ -29,7 +28,7 @@ impl Terminal {
             .args(size)
             .args(["env", "-u", "NO_COLOR", "PS1=$ ", "sh"]));
         let _ = run(terminal.tmux().args(["set-option", "-g", "escape-time", "0"]));
-        // Before the shell begins tmux sets modes of its own.
+        // Before the shell starts, tmux sets modes of its own.
         terminal.shows("a prompt", |screen| screen.starts_with('$'));
         terminal.modes = terminal.modes();
         terminal
@@ -45,7 +44,7 @@ impl Terminal {
         run(self.tmux().args(["display-message", "-p", "-t", "0", format])).trim_end().to_owned()
     }
 
-    /// What the kernel does with what is typed and written.
+    /// How the kernel treats input and output here.
     fn modes(&self) -> String {
         run(Command::new("stty").args(["-g", "-F", &self.display("#{pane_tty}")]))
     }
@@ -53,7 +52,7 @@ impl Terminal {
     /// Presses keys, by their names in tmux.
     ///
     /// # Panics
-    /// If tmux fails, as all of these.
+    /// If tmux fails, like all of these.
     pub fn press(&self, keys: &[&str]) {
         let _ = run(self.tmux().args(["send-keys", "-t", "0"]).args(keys));
     }
@@ -70,10 +69,10 @@ impl Terminal {
         run(self.tmux().args(["capture-pane", "-p", "-e", "-t", "0"]))
     }
 
-    /// The screen, as soon as it is so.
+    /// Waits until the screen satisfies the condition, and returns it.
     ///
     /// # Panics
-    /// If it does not come to be so.
+    /// If it never does.
     pub fn shows(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
         let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -94,23 +93,24 @@ impl Terminal {
         let _ = run(self.tmux().args(["resize-window", "-t", "0", "-x", &columns, "-y", &lines]));
     }
 
-    /// Whether a program has the other screen, which full-screen programs draw on.
+    /// Whether a program uses the alternate screen, as full-screen programs do.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.display("#{alternate_on}") == "1"
     }
 
-    /// Checks that a program which took it gave it back as it was: its modes, its own screen, and the cursor.
+    /// Checks that a program that took the terminal over gave it back as it was: its modes, its main screen, and the
+    /// cursor.
     ///
     /// # Panics
-    /// If it is not so.
+    /// If it did not.
     pub fn assert_given_back(&self) {
         assert!(!self.is_taken(), "it still has the other screen");
         assert_eq!(self.display("#{cursor_flag}"), "1", "the cursor is hidden");
         assert_eq!(self.modes(), self.modes, "it is in another mode");
     }
 
-    /// Removes it, as closing a window does: what runs in it gets SIGHUP, and can write no more.
+    /// Closes the window: what runs in it gets SIGHUP and can write no more.
     ///
     /// # Panics
     /// If tmux fails.

@@ -1,4 +1,4 @@
-//! Networks that many tests begin with.
+//! Networks that many tests start with.
 
 use crate::{Host, until};
 use netns_core::address::{self, Address};
@@ -57,7 +57,7 @@ impl Bridged {
         let name = IfName::new("br0").unwrap();
         let bridge = Bridge {
             up: true,
-            // Snooping asks about listeners in its own time; without it counters are at rest when nobody sends.
+            // Snooping sends queries in its own time; without it counters are at rest when nobody sends.
             options: BridgeOptions { mcast_snooping: Some(false), ..BridgeOptions::NONE },
             ..Bridge::new(name, MacAddress::local(254))
         };
@@ -65,7 +65,7 @@ impl Bridged {
         let bridge = link::get(&mut socket, name).unwrap().index;
         let insides = (1..=count).map(|number| inside(&mut socket, bridge, number)).collect();
         if count > 0 {
-            // It has its carrier from its first port.
+            // The bridge gets its carrier from its first port.
             when_up(&mut socket, name);
         }
         give_addresses(&mut socket, bridge, 254);
@@ -93,7 +93,7 @@ fn inside(host: &mut RouteSocket, bridge: u32, number: u8) -> Inside {
     Inside { namespace, port, eth0 }
 }
 
-/// The index of a link, once it carries packets. Asking makes it so from Linux 6.8 on; older kernels come to it in their
+/// The index of a link, once it carries packets. From Linux 6.8 on, asking for it is enough; older kernels take their
 /// own time, and drop what is sent before.
 fn when_up(socket: &mut RouteSocket, name: IfName) -> u32 {
     until("a link that is up", || {

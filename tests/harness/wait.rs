@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes, on a machine that does other things too.
+/// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks until there is an answer.
@@ -21,10 +21,10 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Asks until it is so.
+/// Asks until the condition holds.
 ///
 /// # Panics
-/// If it is not so within a minute.
+/// If it does not within a minute.
 pub fn eventually(what: &str, mut ask: impl FnMut() -> bool) {
     until(what, || ask().then_some(()));
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, ipv4_words, only};
 
-/// `ns1` with a raised `eth0` (index 5), whose other end is raised too.
+/// `ns1` with an `eth0` (index 5) that is up, and so is its other end.
 fn inside(test: impl FnOnce(&mut RouteSocket) + Send) {
     in_host(|_| {
         for command in [
@@ -22,7 +22,7 @@ fn inside(test: impl FnOnce(&mut RouteSocket) + Send) {
     });
 }
 
-/// What `ip` knows of an address, without link-local ones.
+/// The addresses that `ip` shows, without link-local ones.
 fn shown() -> Vec<Value> {
     let link = only(&ip_json("-n ns1 addr show dev eth0"));
     let addresses = link["addr_info"].as_array().unwrap();
@@ -93,7 +93,7 @@ fn an_ipv6_address_with_detection_is_tentative_first() {
 }
 
 #[test]
-fn a_loopback_address_is_of_the_host() {
+fn a_loopback_address_has_host_scope() {
     inside(|socket| {
         address::add(socket, &Address::new(1, net("127.0.0.9/8"))).unwrap();
         address::add(socket, &Address::new(1, net("::1/128"))).unwrap_or_else(|error| {
@@ -119,7 +119,7 @@ fn the_list_has_what_ip_lists_of_both_families() {
         let mut ours: Vec<_> =
             ours.iter().filter(|ours| ours.index == 5).map(|ours| ours.net.to_string()).collect();
         ours.retain(|net| !net.starts_with("fe80:"));
-        // Of a point-to-point address it is our side's.
+        // For a point-to-point address, our side's.
         assert_eq!(ours, ["10.1.1.1/24", "10.1.2.1/30", "fd00:1::1/64"]);
         assert_eq!(shown().len(), ours.len());
         assert_eq!(shown()[1]["local"], ip_address("10.1.2.1").to_string());
@@ -127,7 +127,7 @@ fn the_list_has_what_ip_lists_of_both_families() {
 }
 
 #[test]
-fn what_ip_says_of_an_address_is_told() {
+fn what_ip_shows_of_an_address_is_reported() {
     inside(|socket| {
         ip("-n ns1 addr add 10.1.1.1/24 brd + dev eth0 valid_lft 1000 preferred_lft 500");
         ip("-n ns1 addr add 10.1.2.1 peer 10.1.2.2/30 dev eth0 scope link label eth0:label-of-1");
@@ -157,13 +157,13 @@ fn what_ip_says_of_an_address_is_told() {
         let odd = libc::IFA_F_NODAD | libc::IFA_F_NOPREFIXROUTE | libc::IFA_F_DEPRECATED;
         assert_eq!(third.flags & odd, odd);
 
-        // What is known of a new one beforehand is true.
+        // What is known of a new address in advance is true.
         let new = Address::new(5, net("10.3.3.3/32"));
         address::add(socket, &new).unwrap();
         let all = address::list(socket).unwrap();
-        let told = *all.iter().find(|address| address.net == new.net).unwrap();
-        let Address { label, flags, nodad, .. } = told;
-        assert_eq!(told, Address { label, flags, nodad, ..new });
+        let reported = *all.iter().find(|address| address.net == new.net).unwrap();
+        let Address { label, flags, nodad, .. } = reported;
+        assert_eq!(reported, Address { label, flags, nodad, ..new });
     });
 }
 

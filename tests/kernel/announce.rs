@@ -9,7 +9,7 @@ use tests::{eventually, in_host, ip};
 const WRONG: &str = "02:00:00:00:00:99";
 const ADDRESSES: [&str; 2] = ["10.1.1.2", "fd00:1::2"];
 
-/// A host that believes another MAC address of a namespace's addresses, until they are announced.
+/// A host that believes a wrong MAC address for a namespace's addresses until they are announced.
 fn announced(by: impl FnOnce(&Namespace, &mut RouteSocket) + Send) {
     in_host(|_| {
         let inside = Namespace::create("inside").unwrap();

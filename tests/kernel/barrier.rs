@@ -1,7 +1,7 @@
-//! A barrier behind ports: what carries no stamp is dropped before the bridge takes note of it.
+//! A barrier after ports: frames without a stamp are dropped before the bridge takes note of them.
 //!
-//! There is no program on the ports here, so every frame is one that no program saw. That stamped frames pass, and that
-//! nobody inside gets a stamp, is for the tests of netns-ebpf.
+//! There is no program on the ports here, so no frame is stamped. That stamped frames pass, and that nobody inside gets
+//! a stamp, the tests of netns-ebpf show.
 
 use super::nftables::{needs_nftables, nft};
 use netns_core::barrier::{self, Barrier, BarrierPorts};
@@ -14,7 +14,7 @@ use tests::{Host, bridge_json, eventually, in_host, oracle, run, without_capabil
 
 const STAMP: u32 = 0x6e65_7430;
 
-/// Whether a namespace's one ping of another's address, by an ARP request first, is answered.
+/// Whether one ping from a namespace to another's address, with an ARP request first, is answered.
 fn reaches(from: &str, to: &str) -> bool {
     let _ = run(oracle("ip").args(["-n", from, "neigh", "flush", "all"]));
     let mut ping = oracle("ip");
@@ -22,7 +22,7 @@ fn reaches(from: &str, to: &str) -> bool {
     ping.output().unwrap().status.success()
 }
 
-/// Whether the bridge has learnt an address by a port.
+/// Whether the bridge has learnt an address at a port.
 fn has_learnt(mac: &str) -> bool {
     let entries = bridge_json("fdb show br br0");
     let is_it = |entry: &serde_json::Value| entry["mac"] == mac && entry["state"] != "permanent";
@@ -65,7 +65,7 @@ fn what_no_program_saw_is_dropped_before_the_bridge_learns() {
         assert!(reaches("ns1", "10.1.1.2"), "no port is listed yet");
         assert!(wall.unjudged().unwrap().is_empty());
         wall.add(&[101]).unwrap();
-        // Not before: the namespace says something of itself (IPv6) whenever it likes.
+        // Only here: the namespace's IPv6 sends whenever it likes.
         tests::ip("link set p1 type bridge_slave fdb_flush");
         assert!(!has_learnt("02:00:00:00:00:01"));
 
@@ -86,7 +86,7 @@ fn what_no_program_saw_is_dropped_before_the_bridge_learns() {
 }
 
 #[test]
-fn all_ports_of_a_window_are_behind_it_and_no_others() {
+fn a_window_covers_all_its_ports_and_no_others() {
     in_host(|host| {
         needs_nftables();
         build();
@@ -95,7 +95,7 @@ fn all_ports_of_a_window_are_behind_it_and_no_others() {
         assert!(!reaches("ns2", "10.1.1.1") && !reaches("ns3", "10.1.1.254"));
         let _ = run(oracle("ip").args(["link", "set", "p2", "down"]));
         assert!(reaches("ns1", "10.1.1.254"));
-        // With a stamp of 0, which frames that nobody stamps have, all pass: the comparison is the right way round.
+        // With a stamp of 0, which unstamped frames have, all pass: the comparison is the right way round.
         wall.delete().unwrap();
         let wall = Barrier::create(host.namespace(), "test", BarrierPorts::Indexes(0..=u32::MAX), 0).unwrap();
         assert!(reaches("ns3", "10.1.1.254"));
@@ -103,7 +103,7 @@ fn all_ports_of_a_window_are_behind_it_and_no_others() {
     });
 }
 
-/// Ports that came to a bridge and were not looked at yet.
+/// Ports that have joined a bridge and that nobody has looked at yet.
 #[test]
 #[ignore = "needs CONFIG_NFT_BRIDGE_META, as distributions' kernels have: cargo xtask vm-test --full"]
 fn new_ports_of_one_bridge_are_closed_until_they_are_known() {
@@ -121,7 +121,7 @@ fn new_ports_of_one_bridge_are_closed_until_they_are_known() {
         assert_eq!(wall.closed_bridge(), Some(name("br0")));
         assert!(!reaches("ns1", "10.1.1.254") && !reaches("ns3", "10.1.1.254"));
         assert!(reaches("ns2", "10.1.1.254"));
-        // What a new port sent is no violation of its, and the listed one's is.
+        // What a new port sent is no violation; what the listed one sent is.
         let dropped = wall.unjudged().unwrap();
         assert!(matches!(dropped[..], [one] if one.port == 103), "{dropped:?}");
         // Another process finds all of it.
@@ -151,7 +151,7 @@ fn new_ports_of_one_bridge_are_closed_until_they_are_known() {
             assert!(wall.is_whole().unwrap(), "{loss}");
             assert!(reaches("ns1", "10.1.1.2") && !reaches("ns3", "10.1.1.2"), "{loss}");
         }
-        // Of another name it is another bridge; the ports that are known are as they were.
+        // With another name it is another bridge; the known ports are as they were.
         wall.close_new(name("br1")).unwrap();
         assert!(reaches("ns3", "10.1.1.1"));
         wall.delete().unwrap();
@@ -159,7 +159,7 @@ fn new_ports_of_one_bridge_are_closed_until_they_are_known() {
     });
 }
 
-/// A frame to an address that bridges keep for themselves, from a made-up one.
+/// A frame to an address that bridges keep for themselves, from a made-up address.
 fn reserved(last: u8) -> [u8; 60] {
     let mut frame = [0; 60];
     frame[..12].copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, last, 2, 0, 0, 0, 0x66, last]);
@@ -167,9 +167,9 @@ fn reserved(last: u8) -> [u8; 60] {
     frame
 }
 
-/// Those that the bridge takes for itself pass no prerouting.
+/// Frames that the bridge takes for itself never reach prerouting.
 #[test]
-fn frames_to_reserved_addresses_do_not_get_past_it() {
+fn frames_to_reserved_addresses_do_not_pass_the_barrier() {
     in_host(|host| {
         needs_nftables();
         build();
@@ -195,10 +195,10 @@ fn frames_to_reserved_addresses_do_not_get_past_it() {
     });
 }
 
-/// LLDP, and STP's own frames where STP is on, no chain of nftables sees: what the bridge would learn from them has to be
+/// LLDP, and STP's own frames where STP is on, pass no nftables chain: what the bridge would learn from them has to be
 /// switched off at the bridge.
 #[test]
-fn what_no_chain_sees_is_not_learnt_from() {
+fn the_bridge_learns_nothing_from_frames_no_chain_sees() {
     in_host(|host| {
         needs_nftables();
         tests::needs_kernel((5, 0), "no_linklocal_learn");
@@ -242,7 +242,7 @@ fn what_no_chain_sees_is_not_learnt_from() {
 }
 
 #[test]
-fn one_that_was_taken_away_is_noticed_and_made_again() {
+fn a_removed_barrier_is_noticed_and_made_again() {
     in_host(|host| {
         needs_nftables();
         build();
@@ -268,7 +268,7 @@ fn one_that_was_taken_away_is_noticed_and_made_again() {
 
 /// Docker, firewalld and iptables-nft have tables of their own in the same namespace.
 #[test]
-fn what_others_made_is_as_it_was() {
+fn what_others_made_stays_as_it_was() {
     in_host(|host| {
         needs_nftables();
         build();
@@ -283,7 +283,7 @@ fn what_others_made_is_as_it_was() {
         if Path::new("/usr/sbin/iptables-nft").exists() {
             let _ = run(oracle("iptables-nft").args(["-A", "FORWARD", "-s", "192.0.2.1", "-j", "DROP"]));
         }
-        // Handles tell things that were made anew.
+        // A handle shows whether something was made anew.
         let shown = || run(oracle("nft").args(["-a", "-s", "list", "ruleset"]));
         let before = shown();
         let name = barrier::unused_name();
@@ -295,7 +295,7 @@ fn what_others_made_is_as_it_was() {
         assert_eq!(shown(), before);
         assert!(!barrier::remove(host.namespace(), &name).unwrap(), "it is gone");
         assert_eq!(shown(), before);
-        // One of a name that is taken is refused, and nothing of it is left.
+        // A barrier with a taken name is refused, and nothing of it is left.
         let error = Barrier::create(host.namespace(), "filter", BarrierPorts::Listed, STAMP).unwrap_err();
         assert_eq!(error.errno(), Some(libc::EEXIST));
         assert_eq!(shown(), before);
@@ -303,7 +303,7 @@ fn what_others_made_is_as_it_was() {
 }
 
 #[test]
-fn one_of_a_killed_process_is_removed_by_its_name() {
+fn a_killed_processs_barrier_is_removed_by_its_name() {
     in_host(|host: &Host| {
         needs_nftables();
         let wall = Barrier::create(host.namespace(), "test", BarrierPorts::Listed, STAMP).unwrap();

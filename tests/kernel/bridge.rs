@@ -1,4 +1,4 @@
-//! Bridges: what they are made with, and what is attached to them.
+//! Bridges: the options that they are made with, and the links attached to them.
 
 use crate::{index, mac_address, name};
 use netns_core::bridge::{self, Bridge, BridgeOptions};
@@ -11,7 +11,7 @@ fn plain() -> Bridge {
     Bridge::new(name("br0"), mac_address("02:00:00:00:00:2a"))
 }
 
-/// What `ip` shows of a bridge; it is gone again then.
+/// What `ip` shows of a new bridge, which is then removed.
 fn made(host: &Host, bridge: &Bridge) -> Value {
     bridge::create(&mut host.socket(), bridge).unwrap();
     let made = only(&ip_json("link show br0"));

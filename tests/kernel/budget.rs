@@ -50,7 +50,7 @@ fn options() -> NetworkOptions {
 }
 
 #[test]
-fn making_and_dropping_a_sandbox_takes_nothing_from_the_heap() {
+fn making_and_dropping_a_sandbox_allocates_nothing() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         let mut sandboxes = Vec::with_capacity(64);
@@ -69,7 +69,7 @@ fn making_and_dropping_a_sandbox_takes_nothing_from_the_heap() {
 }
 
 #[test]
-fn settings_of_a_sandbox_take_nothing_from_the_heap() {
+fn settings_of_a_sandbox_allocate_nothing() {
     in_host(|_| {
         let network = Network::create(&NetworkOptions { sysctls: sysctls(), ..options() }).unwrap();
         let first = network.create_sandbox().unwrap();
@@ -92,7 +92,7 @@ fn settings_of_a_sandbox_take_nothing_from_the_heap() {
 }
 
 #[test]
-fn taking_from_a_pool_takes_nothing_from_the_heap() {
+fn taking_from_a_pool_allocates_nothing() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         let pool = Pool::start(&network, PoolOptions::new(16)).unwrap();
@@ -130,7 +130,7 @@ fn sysctls() -> Vec<(String, String)> {
         .to_vec()
 }
 
-/// Shows in the trace where something begins and ends: nobody else asks for such files.
+/// Marks in the trace where something begins and ends: nothing else asks for such files.
 fn mark(what: &str) {
     assert!(!Path::new("/mark").join(what).exists());
 }
@@ -138,7 +138,7 @@ fn mark(what: &str) {
 /// How many sandboxes of each kind the traced process makes.
 const MADE: u32 = 20;
 
-/// What strace looks at: see [`system_calls_per_sandbox`]. Does nothing unless it is asked to.
+/// The process under strace: see [`system_calls_per_sandbox`]. Does nothing unless asked to.
 #[test]
 fn traced() {
     if std::env::var_os("TRACED").is_none() {
@@ -198,8 +198,8 @@ fn traced() {
     });
 }
 
-/// Kernels before 6.8 do not make a port work when they are asked for it: many ports are looked at once more, and some,
-/// as the scheduler has it, several times.
+/// Kernels before 6.8 do not make a port ready when asked about it: many ports are looked at once more, and some
+/// several times, as the scheduler has it.
 #[test]
 fn system_calls_per_sandbox() {
     let trace = std::env::temp_dir().join(format!("netns-budget-{}", std::process::id()));
@@ -245,10 +245,11 @@ fn counts(calls: &[String]) -> BTreeMap<&str, u32> {
     counts
 }
 
-/// What half of the sandboxes cost at most. Each has one `unshare`, so from one to the next are the calls of one.
+/// What half of the sandboxes cost at most. Each makes one `unshare` call, so the calls from one to the next belong to
+/// one sandbox.
 fn median_per_sandbox(calls: &[String]) -> usize {
     let mut costs: Vec<usize> = calls.split(|call| call == "unshare").map(|calls| calls.len() + 1).collect();
-    // Before the first and after the last are parts of one.
+    // The calls before the first and after the last are incomplete.
     costs.pop();
     costs.remove(0);
     costs.sort_unstable();
@@ -271,7 +272,7 @@ fn sections(trace: &str) -> BTreeMap<String, Vec<String>> {
         } else if let Some((section, of)) = &current
             && *of == thread
             && !call.starts_with(['<', '-', '+'])
-            // With debug assertions, std looks whether a descriptor is open before it closes it.
+            // With debug assertions, std checks that a descriptor is open before it closes it.
             && !(cfg!(debug_assertions) && call.starts_with("fcntl("))
         {
             let name = call.split('(').next().unwrap_or_default().to_owned();

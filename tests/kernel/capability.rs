@@ -1,4 +1,4 @@
-//! What is missing is named, and what may not be done is refused and changes nothing.
+//! Missing capabilities are named, and what is refused changes nothing.
 
 use crate::name;
 use netns_core::bridge::{self, Bridge};
@@ -38,14 +38,14 @@ fn without_privilege_each_operation_says_what_the_kernel_did_not_permit() {
             assert_eq!(error.to_string(), format!("enter namespace: {at}: {denied} CAP_SYS_ADMIN"));
             let error = Namespace::create("ns2").unwrap_err();
             assert_eq!(error.to_string(), format!("create namespace: {at}: {denied} CAP_SYS_ADMIN"));
-            // To stay is permitted.
+            // Staying is permitted.
             assert_eq!(host.namespace().enter(|| 7).unwrap(), 7);
             let mut socket = RouteSocket::open_in(host.namespace()).unwrap();
             let error =
                 bridge::create(&mut socket, &Bridge::new(name("br0"), MacAddress::local(1))).unwrap_err();
             assert_eq!(error.to_string(), format!("create bridge br0: {denied} CAP_NET_ADMIN"));
             assert_eq!(error.errno(), Some(libc::EPERM));
-            // To look is permitted.
+            // Looking is permitted.
             assert_eq!(link::list(&mut socket).unwrap().len(), 1);
             let error = ping(host.namespace(), &Ping::new("127.0.0.1".parse().unwrap())).unwrap_err();
             assert_eq!(error.to_string(), format!("ping 127.0.0.1: socket: {denied} CAP_NET_RAW"));
@@ -60,8 +60,8 @@ fn without_privilege_each_operation_says_what_the_kernel_did_not_permit() {
     });
 }
 
-/// Runs the rest of a test, `body`, in a process that is root of a user namespace of its own: it has all capabilities,
-/// but none over the network namespace that it is in.
+/// Runs the rest of a test, `body`, in a process that is root of its own user namespace: it has all capabilities, but
+/// none over its network namespace.
 fn as_root_of_a_user_namespace(test: &str, body: fn()) {
     const INSIDE: &str = "TESTS_IN_USER_NAMESPACE";
     if env::var_os(INSIDE).is_some() {
@@ -84,8 +84,8 @@ fn as_root_of_a_user_namespace(test: &str, body: fn()) {
 }
 
 #[test]
-fn a_namespace_that_one_could_not_return_to_is_not_left() {
-    as_root_of_a_user_namespace("capability::a_namespace_that_one_could_not_return_to_is_not_left", || {
+fn a_namespace_without_a_way_back_is_not_left() {
+    as_root_of_a_user_namespace("capability::a_namespace_without_a_way_back_is_not_left", || {
         assert!(!is_privileged());
         let before = Namespace::current().unwrap().id().unwrap();
         let error = Namespace::anonymous().unwrap_err();
@@ -99,8 +99,8 @@ fn a_namespace_that_one_could_not_return_to_is_not_left() {
 }
 
 #[test]
-fn in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everything() {
-    let test = "capability::in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everything";
+fn root_of_a_user_namespace_can_do_everything_in_its_own_network_namespace() {
+    let test = "capability::root_of_a_user_namespace_can_do_everything_in_its_own_network_namespace";
     as_root_of_a_user_namespace(test, || {
         // All capabilities, and none of them over this network namespace.
         assert_eq!(missing_capabilities().unwrap(), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_ADMIN"]);
@@ -118,19 +118,19 @@ fn in_a_network_namespace_of_its_own_the_root_of_a_user_namespace_can_do_everyth
 }
 
 #[test]
-fn the_capabilities_count_over_the_network_namespaces_of_descendants() {
+fn capabilities_extend_to_network_namespaces_of_descendants() {
     in_host(|_| {
         let mut command = oracle("unshare");
         command.args(["--user", "--map-root-user", "--net", "cat"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        // What comes back has been through `cat`: it is in its namespaces by then.
+        // What comes back has been through `cat`, which is in its namespaces by then.
         let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         if to.write_all(b"x").is_err() || from.read_exact(&mut [0]).is_err() {
             skip("this machine has no user namespaces");
         }
         let theirs = Namespace::of_pid(child.id()).unwrap();
         assert_eq!(theirs.enter(|| missing_capabilities().unwrap()).unwrap(), [""; 0]);
-        // Both kinds of capability are needed: those of the owner's own do not make namespaces here.
+        // Both kinds of capabilities are needed: the owner's alone do not make namespaces here.
         without_capabilities(|| assert_eq!(missing_capabilities().unwrap().len(), 3));
         drop(to);
         assert!(child.wait().unwrap().success());

@@ -1,4 +1,4 @@
-//! Events of links and addresses, whoever causes them.
+//! Events of links and addresses, from any cause.
 
 use crate::{name, net};
 use netns_core::bridge::{self, Bridge};
@@ -15,7 +15,7 @@ fn next(events: &mut Events, what: &str, mut wanted: impl FnMut(&Event) -> bool)
 }
 
 #[test]
-fn links_and_addresses_that_ip_makes_changes_and_deletes_are_told() {
+fn links_and_addresses_that_ip_makes_changes_and_deletes_are_reported() {
     in_host(|host| {
         let mut events = Events::open_in(host.namespace()).unwrap();
         let of = |event: &Event, wanted: &str| matches!(event, Event::Link(link) | Event::LinkGone(link) if link.name == name(wanted));
@@ -30,9 +30,10 @@ fn links_and_addresses_that_ip_makes_changes_and_deletes_are_told() {
         ip("addr add 10.1.1.1/24 dev br0");
         ip("addr add fd00:1::1/64 dev br0 nodad");
         for wanted in ["10.1.1.1/24", "fd00:1::1/64"] {
-            let told = |event: &Event| matches!(event, Event::Address(address) if address.net == net(wanted));
-            let told = next(&mut events, "address", told);
-            assert!(matches!(told, Event::Address(address) if address.index == made.index));
+            let reported =
+                |event: &Event| matches!(event, Event::Address(address) if address.net == net(wanted));
+            let reported = next(&mut events, "address", reported);
+            assert!(matches!(reported, Event::Address(address) if address.index == made.index));
         }
         ip("addr del 10.1.1.1/24 dev br0");
         let gone =
@@ -46,7 +47,7 @@ fn links_and_addresses_that_ip_makes_changes_and_deletes_are_told() {
 }
 
 #[test]
-fn only_events_of_the_own_namespace_are_told() {
+fn only_events_of_its_own_namespace_are_reported() {
     in_host(|host| {
         let inside = Namespace::create("ns1").unwrap();
         let mut here = Events::open_in(host.namespace()).unwrap();
@@ -57,10 +58,10 @@ fn only_events_of_the_own_namespace_are_told() {
     });
 }
 
-/// A bridge sends notices of its ports too, as `AF_BRIDGE`, which have a few of a link's attributes; and one of those says
-/// "deleted" of a port that only leaves it.
+/// A bridge also sends notices about its ports, as `AF_BRIDGE`, with a few of a link's attributes; one of them says
+/// "deleted" for a port that only leaves the bridge.
 #[test]
-fn what_a_bridge_says_of_its_ports_is_no_event_of_links() {
+fn a_bridges_notices_about_its_ports_are_no_link_events() {
     in_host(|host| {
         ip("link add br0 type bridge");
         ip("link add port type veth peer name inside");
@@ -99,7 +100,7 @@ fn waiting_for_nothing_ends_in_time() {
 }
 
 #[test]
-fn what_overflows_is_told_as_lost_and_later_events_are_told_again() {
+fn an_overflow_is_reported_as_lost_and_later_events_are_reported() {
     in_host(|host| {
         let mut events = Events::open_in(host.namespace()).unwrap();
         set_receive_buffer(events.as_fd(), 4096).unwrap();
@@ -108,13 +109,13 @@ fn what_overflows_is_told_as_lost_and_later_events_are_told_again() {
             let bridge = Bridge::new(name(&format!("br{number}")), MacAddress::local(number));
             bridge::create(&mut socket, &bridge).unwrap();
         }
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while let Some(event) = events.next(MOMENT).unwrap() {
-            told.push(event);
+            reported.push(event);
         }
-        let lost = told.iter().filter(|event| **event == Event::Lost).count();
-        assert_eq!(lost, 1, "{} events", told.len());
-        assert!(told.len() < 100, "nothing was lost");
+        let lost = reported.iter().filter(|event| **event == Event::Lost).count();
+        assert_eq!(lost, 1, "{} events", reported.len());
+        assert!(reported.len() < 100, "nothing was lost");
 
         link::delete(&mut socket, name("br7")).unwrap();
         let gone = |event: &Event| matches!(event, Event::LinkGone(link) if link.name == name("br7"));
@@ -123,7 +124,7 @@ fn what_overflows_is_told_as_lost_and_later_events_are_told_again() {
 }
 
 #[test]
-fn what_anybody_but_the_kernel_sends_is_no_event() {
+fn messages_that_the_kernel_did_not_send_are_no_events() {
     in_host(|host| {
         let mut events = Events::open_in(host.namespace()).unwrap();
         let port = tests::port_id(events.as_fd()).unwrap();
@@ -142,7 +143,7 @@ fn what_anybody_but_the_kernel_sends_is_no_event() {
         assert_eq!(forged.len(), 44);
         tests::Forger::open().unwrap().send(port, &forged).unwrap();
         link::delete(&mut socket, name("br0")).unwrap();
-        let told = next(&mut events, "the real end", |event| *event != real);
-        assert!(matches!(&told, Event::LinkGone(link) if link.name == name("br0")), "{told:?}");
+        let reported = next(&mut events, "the real end", |event| *event != real);
+        assert!(matches!(&reported, Event::LinkGone(link) if link.name == name("br0")), "{reported:?}");
     });
 }

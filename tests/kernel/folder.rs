@@ -1,4 +1,4 @@
-//! The folder of named namespaces: made once, by the first who comes, and put back as it was.
+//! The folder of named namespaces: made once, by the first user, and put back as it was.
 
 use netns_core::{Folder, Namespace};
 use std::env;
@@ -24,7 +24,7 @@ fn mounts() -> String {
 }
 
 #[test]
-fn many_threads_that_come_first_make_one_shared_mount() {
+fn many_threads_at_once_make_one_shared_mount() {
     const THREADS: usize = 8;
     in_host(|_| {
         let before = Folder::observe().unwrap();
@@ -54,7 +54,7 @@ fn many_threads_that_come_first_make_one_shared_mount() {
 }
 
 #[test]
-fn threads_of_ours_and_processes_of_ip_that_come_first_make_one_mount() {
+fn our_threads_and_ip_processes_at_once_make_one_mount() {
     const EACH: usize = 4;
     in_host(|_| {
         let barrier = Barrier::new(2 * EACH);
@@ -161,7 +161,7 @@ fn a_folder_whose_mount_is_covered_by_another_is_not_mounted() {
 }
 
 #[test]
-fn a_folder_with_somebodys_name_in_it_is_left_alone() {
+fn a_folder_with_somebody_elses_name_in_it_is_left_alone() {
     in_host(|_| {
         let found = Folder::observe().unwrap();
         Namespace::create("ours").unwrap();
@@ -236,7 +236,7 @@ fn a_name_that_is_not_there_is_none_without_descriptors_too() {
 }
 
 #[test]
-fn a_name_reaches_mount_namespaces_that_were_made_before_it() {
+fn a_name_reaches_mount_namespaces_made_before_it() {
     in_host(|_| {
         Namespace::create("first").unwrap();
         // `ip netns exec` makes a mount namespace; what is mounted here afterwards is to be seen in it.

@@ -16,8 +16,8 @@ struct Capture {
     name: &'static str,
     /// The tool and its arguments.
     command: &'static str,
-    /// The type of the message, which is the last of its type among those that the command sends: before it come
-    /// look-ups, and behind it sometimes too. `None` is the very last one.
+    /// The type of the message: the last of its type that the command sends. Look-ups come before it, and sometimes
+    /// after it too. `None` is the very last message.
     kind: Option<u16>,
 }
 
@@ -25,8 +25,8 @@ const fn last(name: &'static str, command: &'static str) -> Capture {
     Capture { name, command, kind: None }
 }
 
-/// What there is when each command runs: interfaces `v0` (2) and `v1` (3), a veth; `br0` (4), a bridge; `p0` (6), a
-/// port of it; namespace `ns1`; a program.
+/// The state before each command: interfaces `v0` (2) and `v1` (3), a veth pair; `br0` (4), a bridge; `p0` (6), a port
+/// of it; namespace `ns1`; a program.
 const BEFORE: [&str; 12] = [
     "link add v0 index 2 type veth peer name v1 index 3",
     "link add br0 index 4 type bridge",
@@ -130,7 +130,7 @@ fn file(version: &str, capture: &Capture) -> String {
         };
         let mut message = datagrams(&command).iter().rfind(wanted).unwrap().clone();
         let length = u32::from_ne_bytes(message[..4].try_into().unwrap());
-        // Some send a whole buffer, of which the kernel reads what the header says.
+        // Some send a whole buffer; the kernel reads as much as the header says.
         message.truncate(length as usize);
         // The sequence number is the time of day.
         message[8..12].fill(0);

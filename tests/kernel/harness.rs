@@ -32,7 +32,7 @@ fn a_panic_reaches_the_test() {
 }
 
 #[test]
-fn a_host_disappears_with_its_thread_even_by_panic() {
+fn a_host_disappears_with_its_thread_even_after_a_panic() {
     let (sender, receiver) = mpsc::channel();
     let path = |id: netns_core::NamespaceId| format!("net:[{}]", id.inode);
     let panicked = thread::spawn(move || {
@@ -46,7 +46,7 @@ fn a_host_disappears_with_its_thread_even_by_panic() {
     // Without privilege nothing was made.
     let Ok(id) = receiver.recv() else { return };
     assert!(outcome.is_err());
-    // The kernel lets a thread be joined before it has taken it from its namespaces.
+    // The kernel lets a thread be joined before it has removed it from its namespaces.
     eventually("no thread is in the host", || !threads_namespaces().contains(&path(id)));
     assert!(!fs::exists("/var/run/netns/left").unwrap());
 }
@@ -70,7 +70,8 @@ fn a_thread_left_in_another_namespace_fails_the_test() {
 #[test]
 fn a_host_is_empty_on_a_machine_that_has_used_ip_netns() {
     in_host(|_| {
-        // This test's host is the machine of the tests that it runs: its /run/netns is a mount with a name in it.
+        // This test's host stands for the machine of the tests that it runs: its /run/netns is a mount with a name in
+        // it.
         ip("netns add theirs");
         let mut tests = Command::new(env::current_exe().unwrap());
         let _ = run(tests.args(["folder::", "--test-threads=2"]));

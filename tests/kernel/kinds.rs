@@ -1,4 +1,4 @@
-//! Kinds of links: those that we make are as those that `ip` makes, and we read what `ip` shows.
+//! Kinds of links: what we make equals what `ip` makes, and we read what `ip` shows.
 
 use crate::{index, name};
 use netns_core::link::{self, LinkKind, NewLink};
@@ -7,7 +7,7 @@ use netns_core::{ErrorKind, RouteSocket};
 use serde_json::Value;
 use tests::{in_host, ip, ip_json, needs_kernel, needs_option, only, oracle};
 
-/// Whether the kernel has links of this kind, on `v0`.
+/// Skips the test if the kernel has no links of this kind, on `v0`.
 fn needs_kind(kind: &str, arguments: &str) {
     let command = format!("link add probe link v0 type {kind} {arguments}");
     let made = oracle("ip").args(command.split_whitespace()).output().unwrap();
@@ -19,12 +19,12 @@ fn needs_kind(kind: &str, arguments: &str) {
     ip("link delete probe");
 }
 
-/// What `ip` says of the link's kind; without what changes from one link to the next.
+/// What `ip` shows about the link's kind, without what changes from one link to the next.
 fn info(link: &str) -> Value {
     let shown = only(&ip_json(&format!("link show {link}")));
     let mut info = shown["linkinfo"].clone();
     if let Some(data) = info["info_data"].as_object_mut() {
-        // Of the link below, and so of all macvlans on it.
+        // It belongs to the link below, and so to all macvlans on it.
         data.remove("usedbcqueuelen");
     }
     Value::from(vec![info, shown["link"].clone()])
@@ -61,7 +61,7 @@ fn make(socket: &mut RouteSocket, link: &str, kind: &str, on: Option<u32>, optio
     kind
 }
 
-/// Each of these is made by us and by `ip`, and is the same; what we gave is what we read.
+/// Makes each of these with ours and with `ip`: both are the same, and we read back what we gave.
 fn same(kind: &str, probe: &str, all: &[&str]) {
     in_host(|host| {
         ip("link add v0 type veth peer name v1");
@@ -129,7 +129,7 @@ fn vlans() {
 }
 
 #[test]
-fn the_mode_of_a_macvlan_can_be_changed_and_a_kind_that_is_none_of_the_links_is_refused() {
+fn a_macvlans_mode_can_be_changed_but_not_its_kind() {
     in_host(|host| {
         ip("link add v0 type veth peer name v1");
         let mut socket = host.socket();
@@ -147,7 +147,7 @@ fn the_mode_of_a_macvlan_can_be_changed_and_a_kind_that_is_none_of_the_links_is_
 }
 
 #[test]
-fn a_link_that_the_kernel_does_not_make_is_refused_with_the_attribute() {
+fn a_refused_link_is_reported_with_the_attribute() {
     in_host(|host| {
         let mut socket = host.socket();
         let kind = LinkKind::named("macvlan").unwrap();
@@ -159,7 +159,7 @@ fn a_link_that_the_kernel_does_not_make_is_refused_with_the_attribute() {
     });
 }
 
-/// One whose number has 25 bits.
+/// A vxlan whose id has 25 bits.
 fn make_vxlan(socket: &mut RouteSocket) -> netns_core::Error {
     let options = link::VxlanOptions { id: Some(1 << 24), ..link::VxlanOptions::NONE };
     link::create(socket, &NewLink::new(name("x0"), LinkKind::Vxlan(options))).unwrap_err()

@@ -1,4 +1,4 @@
-//! Links: described, raised, changed, moved and deleted.
+//! Links: described, brought up, changed, moved and deleted.
 
 use crate::{index, mac_address, name};
 use netns_core::bridge::PortState;
@@ -100,7 +100,7 @@ fn the_ports_of_a_bridge_are_listed_and_no_others() {
 }
 
 #[test]
-fn links_are_raised_and_taken_down_inside_and_outside() {
+fn links_are_brought_up_and_down_inside_and_outside() {
     in_host(|host| {
         Namespace::create("ns1").unwrap();
         ip("link add v0 type veth peer name v1 netns ns1");
@@ -108,7 +108,7 @@ fn links_are_raised_and_taken_down_inside_and_outside() {
         let mut inside = RouteSocket::open_in(&Namespace::open("ns1").unwrap()).unwrap();
         link::set_up(&mut outside, name("v0")).unwrap();
         link::set_up(&mut inside, name("v1")).unwrap();
-        // Before Linux 6.8 the kernel gets to these states in its own time.
+        // Before Linux 6.8 the kernel takes its own time to reach these states.
         eventually("v0 is up", || shown("v0")["operstate"] == "UP");
         eventually("v1 is up", || only(&ip_json("-n ns1 link show v1"))["operstate"] == "UP");
         let v0 = link::get(&mut outside, name("v0")).unwrap();
@@ -168,7 +168,7 @@ fn a_link_made_here_is_moved_into_a_namespace() {
         assert_eq!(link::get(&mut socket, name("v1")).unwrap_err().errno(), Some(libc::ENODEV));
         let moved = only(&ip_json("-n ns1 link show v1"));
         assert_eq!(moved["linkinfo"]["info_kind"], "veth");
-        // The end that stayed knows the other one's namespace by an id.
+        // The end that stayed knows the other end's namespace by an id.
         let v0 = link::get(&mut socket, name("v0")).unwrap();
         assert_eq!(shown("v0")["link_netnsid"], v0.peer_namespace_id.unwrap());
         assert_eq!(moved["ifindex"], v0.peer.unwrap());
@@ -214,7 +214,7 @@ fn deleting_a_group_deletes_its_links_and_no_others() {
 }
 
 #[test]
-fn the_counters_equal_those_of_ip() {
+fn the_counters_equal_ips() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let pinging = || ping("-c 3 -i 0.01 -s 700", "10.1.1.2");
@@ -222,7 +222,7 @@ fn the_counters_equal_those_of_ip() {
 
         let mut socket = host.socket();
         let port = bridged.insides[0].port;
-        // Nothing else sends, but the kernel's own chatter may; what is compared is a moment in which it did not.
+        // Nothing else sends, except perhaps the kernel's own chatter; what is compared is a moment without it.
         let (ours, theirs) = until("the counters are at rest", || {
             let before = link::stats(&mut socket, port).unwrap();
             let theirs = shown("port1")["stats64"].clone();

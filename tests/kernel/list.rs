@@ -11,7 +11,8 @@ use tests::{Host, in_host, ip, until};
 /// More than fit in one datagram of 32 KiB.
 const STEADY: u64 = 80;
 
-/// As many lists at least are asked for while links are made and deleted, and as many links while lists are asked for.
+/// At least this many lists are asked for while links are made and deleted, and this many links are made while lists
+/// are asked for.
 const CHURN: u32 = 20;
 
 /// Asks for lists while another thread makes and deletes links, addresses and routes as fast as it can, until both have
@@ -46,8 +47,8 @@ fn while_links_churn(host: &Host, mut ask: impl FnMut(&mut RouteSocket)) {
     assert!(asked.into_inner() >= CHURN && made.into_inner() >= CHURN);
 }
 
-/// A list that came whole. On a slow machine it may change during each of the times that it is asked for, which is an error
-/// that says so, and no reason to take it for a list.
+/// A complete list. On a slow machine it may change during every attempt; that is an error that says so, and must not
+/// pass for a list.
 fn whole<T>(mut list: impl FnMut() -> Result<Vec<T>>) -> Vec<T> {
     until("a list that does not change meanwhile", || match list() {
         Ok(list) => Some(list),
@@ -58,7 +59,7 @@ fn whole<T>(mut list: impl FnMut() -> Result<Vec<T>>) -> Vec<T> {
     })
 }
 
-/// Says that one of the two has ended, by a panic too.
+/// Reports that one of the two has ended, even by a panic.
 struct OnDrop<'a>(&'a AtomicBool);
 
 impl Drop for OnDrop<'_> {

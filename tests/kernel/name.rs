@@ -4,7 +4,7 @@ use netns_core::wire::{Batch, IfInfoMsg};
 use netns_core::{IfName, RouteSocket};
 use tests::in_host;
 
-/// Whether the kernel makes a bridge of this name. It stays, since deleting takes far longer than making.
+/// Whether the kernel makes a bridge with this name. It stays, since deleting takes far longer than making.
 fn kernel_accepts(socket: &mut RouteSocket, name: &str) -> bool {
     let mut batch = Batch::new();
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;

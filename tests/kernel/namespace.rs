@@ -1,4 +1,5 @@
-//! Namespaces: named ones beside `ip netns`, anonymous ones, of a process, of a path; entering; commands.
+//! Namespaces: named ones, compared with `ip netns`; anonymous ones; those of a process and of a path; entering;
+//! commands.
 
 use netns_core::{NameEvent, Namespace, RouteSocket, Watch, link};
 use std::fs::File;
@@ -62,7 +63,7 @@ fn a_name_that_is_taken_is_refused_and_stays() {
 }
 
 #[test]
-fn a_name_that_is_none_is_refused_before_anything_is_made() {
+fn an_invalid_name_is_refused_before_anything_is_made() {
     in_host(|_| {
         for (name, why) in [
             ("", "the name is empty"),
@@ -100,7 +101,7 @@ fn a_file_that_somebody_left_without_a_namespace_can_be_deleted() {
         Namespace::create("good").unwrap();
         File::create("/var/run/netns/half").unwrap();
         let error = Namespace::open("half").unwrap_err();
-        assert!(error.to_string().ends_with("this is no network namespace"), "{error}");
+        assert!(error.to_string().ends_with("this is not a network namespace"), "{error}");
         Namespace::delete("half").unwrap();
         Namespace::delete("good").unwrap();
         host.assert_clean();
@@ -229,7 +230,7 @@ fn a_command_that_does_not_exist_is_an_error_that_names_it() {
 }
 
 #[test]
-fn the_namespace_of_a_process_and_of_a_path_is_the_one_it_is_in() {
+fn the_namespace_of_a_process_or_a_path_is_found() {
     in_host(|_| {
         let inside = Namespace::create("ns1").unwrap();
         let mut child = inside.spawn(Command::new("sleep").arg("60")).unwrap();
@@ -244,11 +245,11 @@ fn the_namespace_of_a_process_and_of_a_path_is_the_one_it_is_in() {
 }
 
 #[test]
-fn only_network_namespaces_are_taken() {
+fn only_network_namespaces_are_accepted() {
     in_host(|host| {
         for path in ["/dev/null", "/", "/proc/self/ns/mnt"] {
             let error = Namespace::of_path(path).unwrap_err();
-            assert_eq!(error.to_string(), format!("open namespace {path}: this is no network namespace"));
+            assert_eq!(error.to_string(), format!("open namespace {path}: this is not a network namespace"));
             let fd = OwnedFd::from(File::open(path).unwrap());
             assert!(Namespace::try_from(fd).unwrap_err().is_invalid_input());
         }
@@ -268,7 +269,7 @@ fn a_clone_and_the_socket_of_a_namespace_lead_to_the_same_one() {
 }
 
 #[test]
-fn names_are_watched_whoever_makes_and_removes_them() {
+fn names_are_watched_no_matter_who_makes_and_removes_them() {
     in_host(|_| {
         let mut watch = Watch::open().unwrap();
         let none = watch.next(Duration::from_millis(10)).unwrap();

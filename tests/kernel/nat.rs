@@ -19,7 +19,7 @@ pub(super) const PROVIDER_V6: &str = "2001:db8::2";
 pub(super) const HOST_V4: &str = "192.0.2.1";
 pub(super) const HOST_V6: &str = "2001:db8::1";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// How long what is dropped is waited for.
+/// How long to wait for what should be dropped.
 const DROPPED: Duration = Duration::from_secs(1);
 const FOLDER: &str = RecordedNetwork::FOLDER;
 
@@ -51,7 +51,7 @@ pub(super) fn listen(inside: &Namespace, port: u16) -> TcpListener {
     listener
 }
 
-/// Connects, and passes a byte in each direction; the address that the server sees.
+/// Connects and passes a byte in each direction; returns the address that the server sees.
 #[track_caller]
 pub(super) fn exchange(from: &Namespace, to: SocketAddr, server: &TcpListener) -> IpAddr {
     let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
@@ -70,7 +70,7 @@ pub(super) fn exchange(from: &Namespace, to: SocketAddr, server: &TcpListener) -
     peer.ip().to_canonical()
 }
 
-/// Whether a connection is dropped on its way, and not refused by somebody.
+/// Whether a connection is dropped on its way, and not actively refused.
 pub(super) fn is_dropped(from: &Namespace, to: SocketAddr) -> bool {
     let outcome = from.enter(|| TcpStream::connect_timeout(&to, DROPPED)).unwrap();
     matches!(outcome, Err(error) if error.kind() == Io::TimedOut)
@@ -138,7 +138,7 @@ fn sandboxes_get_out_under_the_hosts_addresses_and_nobody_gets_in() {
         for (to, seen) in [(PROVIDER_V4, HOST_V4), (PROVIDER_V6, HOST_V6)] {
             assert_eq!(exchange(inside, at(to, 80), &server), ip_address(seen));
         }
-        // Somebody who routes to the sandbox by the host does not reach it, although the host forwards.
+        // Somebody who routes to the sandbox through the host does not reach it, although the host forwards.
         ip("-n provider route add 10.99.0.0/24 via 192.0.2.1");
         ip("-n provider route add fd99::/64 via 2001:db8::1");
         let _listening = listen(inside, 80);
@@ -180,7 +180,7 @@ fn sandboxes_reach_each_other_over_the_bridge_and_not_by_the_host() {
 }
 
 #[test]
-fn a_sandbox_has_as_many_connections_as_it_may() {
+fn a_sandbox_has_as_many_connections_as_its_limit_allows() {
     with_provider(|_, provider| {
         let made = Network::create(&NetworkOptions { connection_limit: Some(3), ..options() });
         let network = match made {
@@ -204,7 +204,7 @@ fn a_sandbox_has_as_many_connections_as_it_may() {
 }
 
 #[test]
-fn questions_for_names_go_to_the_resolver() {
+fn name_lookups_go_to_the_resolver() {
     with_provider(|_, provider| {
         let resolvers = vec![ip_address(PROVIDER_V4), ip_address(PROVIDER_V6)];
         let network = Network::create(&NetworkOptions { resolvers, ..options() }).unwrap();
@@ -241,7 +241,7 @@ add rule inet firewalld filter_FORWARD ct state established,related accept
 ";
 
 #[test]
-fn after_a_kill_it_holds_and_one_call_removes_it_and_nothing_of_others() {
+fn the_way_out_survives_a_kill_and_one_call_removes_exactly_that() {
     in_host(|host| {
         needs_nat();
         let provider = provider();
@@ -312,7 +312,7 @@ fn rules_that_somebody_flushed_are_made_again() {
     });
 }
 
-/// Two processes, of which neither has a network: as plugins of a container engine are.
+/// Two processes without a network, like plugins of a container engine.
 #[test]
 fn a_table_is_opened_by_its_name() {
     in_host(|host| {
@@ -342,9 +342,9 @@ fn a_table_is_opened_by_its_name() {
     });
 }
 
-/// The programs on the ports, with what they mark frames with, let pass what the rules do.
+/// The rules pass what the programs on the ports mark.
 #[test]
-fn a_policy_that_is_enforced_lets_sandboxes_out_and_others_in() {
+fn an_enforced_policy_lets_sandboxes_out_and_others_in() {
     with_provider(|_, provider| {
         let monitor = match Monitor::load(&MonitorOptions { slots: 8, ..MonitorOptions::default() }) {
             Err(error) => tests::skip(&error.to_string()),

@@ -1,5 +1,5 @@
-//! Chains of others that drop what the host forwards: found, named with the command that helps, and opened where that is asked
-//! for.
+//! Other programs' chains that drop what the host forwards: found, named with the command that helps, and opened where
+//! that is asked for.
 
 use super::nat::{
     HOST_V4, PROVIDER_V4, PROVIDER_V6, at, exchange, is_dropped, listen, needs_nat, options, provider,
@@ -10,7 +10,7 @@ use netns_core::nat::{self, ForwardBlock};
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork};
 use tests::{in_host, ip, needs_kernel, oracle, refused, run, skip};
 
-/// Docker's, as it makes them by iptables-nft.
+/// Docker's rules, as it makes them with iptables-nft.
 const DOCKER: [&str; 4] = [
     "iptables-nft -N DOCKER-USER",
     "iptables-nft -A FORWARD -j DOCKER-USER",
@@ -23,7 +23,7 @@ fn command(line: &str) {
     let _ = run(oracle(words.next().unwrap()).args(words));
 }
 
-/// Without what counters have.
+/// The ruleset without its counters.
 fn ruleset() -> String {
     run(oracle("nft").args(["-s", "list", "ruleset"]))
 }
@@ -33,7 +33,7 @@ fn commands(blocks: &[ForwardBlock]) -> Vec<String> {
 }
 
 #[test]
-fn a_policy_of_dockers_is_named_and_opened_where_that_is_asked_for() {
+fn dockers_policy_is_named_and_opened_where_that_is_asked_for() {
     in_host(|_| {
         needs_nat();
         let provider = provider();
@@ -77,10 +77,10 @@ fn a_policy_of_dockers_is_named_and_opened_where_that_is_asked_for() {
         let inward = listen(inside, 80);
         network.publish(&one, &tcp(8080, to_v4(&one, 80))).unwrap();
         let _ = exchange(&provider, at(HOST_V4, 8080), &inward);
-        // With br_netfilter, their chains judge what passes over the bridge, too.
+        // With br_netfilter, their chains also judge what passes over the bridge.
         let _ = exchange(two.namespace().unwrap(), to_v4(&one, 80), &inward);
 
-        // It is iptables' own kind of rules, so that goes on as before; and what it does is noticed.
+        // It is iptables' own kind of rule, so iptables still works, and its changes are noticed.
         let shown = run(oracle("iptables-nft").args(["-S", "DOCKER-USER"]));
         assert_eq!(
             shown.lines().filter(|line| line.contains(" sb ") && line.contains("ACCEPT")).count(),
@@ -116,7 +116,7 @@ fn a_policy_that_no_dump_of_nftables_shows_is_named() {
         for to in [at(PROVIDER_V4, 80), at(PROVIDER_V6, 80)] {
             assert!(is_dropped(inside, to));
         }
-        // What it says helps.
+        // The suggested commands help.
         for line in commands(&blocks) {
             command(&line);
         }

@@ -1,4 +1,4 @@
-//! The links by which the way out leads: that they forward, for as long as somebody needs it, whichever they are.
+//! The links that the way out uses: each forwards for as long as somebody needs it, even when the routes change.
 
 use super::nat::{PROVIDER_V6, at, exchange, is_dropped, listen, needs_nat, options, provider, settings};
 use crate::{ip_address, name};
@@ -9,7 +9,7 @@ use netns_core::sysctl;
 use std::path::Path;
 use tests::{eventually, in_host, ip, oracle, until};
 
-/// Forwarding as a whole, which others need for a while, takes that of single links with it when it is switched off.
+/// Others may need forwarding as a whole for a while; switching it off also switches it off for single links.
 #[test]
 fn a_link_forwards_for_as_long_as_somebody_needs_it() {
     in_host(|host| {
@@ -66,7 +66,8 @@ fn the_last_to_release_puts_back_what_was_before_the_first_claim() {
     });
 }
 
-/// A default route that moves, and a VPN that comes up and goes: the host forwards for them, by itself where a pool listens.
+/// A default route that moves, and a VPN that comes and goes: the host forwards for them, without being asked where a
+/// pool listens.
 #[test]
 fn the_way_out_follows_the_routes() {
     in_host(|host| {
@@ -92,14 +93,14 @@ fn the_way_out_follows_the_routes() {
         ip("route replace default via 203.0.113.2");
         ip("-6 route replace default via 2001:db8:1::2");
         let inside = sandbox.namespace().unwrap();
-        // What comes back by it is not forwarded.
+        // What comes back through it is not forwarded.
         assert!(is_dropped(inside, at("203.0.113.2", 80)));
         assert!(network.restore_way_out().unwrap() && forwards());
         assert!(!network.restore_way_out().unwrap());
         for (to, seen) in [("203.0.113.2", "203.0.113.1"), ("2001:db8:1::2", "2001:db8:1::1")] {
             assert_eq!(exchange(inside, at(to, 80), &server), ip_address(seen));
         }
-        // It goes, and another of its name comes: a pool's thread sees to it.
+        // It goes, and another link gets its name: a pool's thread adapts.
         ip("link del vpn0");
         ip("route add default via 192.0.2.2");
         assert!(!network.restore_way_out().unwrap(), "the other one forwards as it did");
@@ -112,7 +113,7 @@ fn the_way_out_follows_the_routes() {
     });
 }
 
-/// Forwarding as a whole, which IPv6 takes before Linux 6.17, lets the kernel drop what routers have announced.
+/// Forwarding as a whole, which IPv6 needs before Linux 6.17, makes the kernel drop what routers have announced.
 #[test]
 fn the_host_keeps_the_default_route_that_a_router_announced() {
     in_host(|host| {
@@ -133,7 +134,7 @@ fn the_host_keeps_the_default_route_that_a_router_announced() {
                 announced().then_some(())
             });
         };
-        // This is what it is about.
+        // This is the point of the test.
         wait_for_route();
         sysctl::set(host.namespace(), "net/ipv6/conf/all/forwarding", "1").unwrap();
         assert!(!announced());

@@ -1,4 +1,4 @@
-//! Sandboxes of one bridge and the host between them: it lets them out, and not to each other.
+//! Sandboxes of one bridge and the host: it lets them out, but not to each other.
 
 use super::nat::{needs_nat, provider};
 use crate::{ip_address, name, net};
@@ -8,9 +8,9 @@ use netns_core::{Namespace, RouteSocket, link};
 use std::time::Duration;
 use tests::{eventually, in_host, ip, only, oracle};
 
-/// Two namespaces that their ports keep apart, with routes to each other by the host.
+/// Two namespaces that their ports keep apart, with routes to each other through the host.
 fn two_apart() -> [Namespace; 2] {
-    // Of its own: a bridge that was given no address takes the least of its ports'.
+    // A MAC address of its own: a bridge that was given none takes the lowest of its ports'.
     ip("link add br0 address 02:00:00:00:00:fe type bridge");
     ip("link set br0 up");
     ip("addr add 10.1.1.254/24 dev br0");
@@ -51,13 +51,13 @@ fn mac_of(name: &str) -> String {
 }
 
 #[test]
-fn the_host_is_no_router_between_sandboxes_whatever_mac_address_it_is_known_by() {
+fn the_host_routes_nothing_between_sandboxes_under_any_of_its_mac_addresses() {
     in_host(|host| {
         needs_nat();
         let _provider = provider();
         let [_, ns2] = two_apart();
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        // It would say, after the first packet, that they reach each other without it.
+        // After the first packet it would send a redirect, since they are on one link.
         for device in ["all", "br0"] {
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{device}/send_redirects"), "0").unwrap();
         }
@@ -69,7 +69,7 @@ fn the_host_is_no_router_between_sandboxes_whatever_mac_address_it_is_known_by()
         let table = nat::unused_name();
         let nat = Nat::create(host.namespace(), &table, NatOptions { masquerade: true, ..options }).unwrap();
         assert!(!arrives(&ns2), "by the bridge's address");
-        // The bridge hands the host what is sent to the port's own address, too.
+        // The bridge also delivers to the host what is sent to the port's own address.
         host_is_at(|number| mac_of(&format!("v{number}")));
         assert!(!arrives(&ns2), "by their ports' addresses");
         let _ = tests::run(oracle("nft").args(["flush", "chain", "inet", &table, "addressed"]));

@@ -1,4 +1,4 @@
-//! Published ports: where they lead from, whose they are, and what is in the way of one.
+//! Published ports: where they work from, whose they are, and what can be in the way of one.
 
 use super::nat::{
     HOST_V4, HOST_V6, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, is_dropped, listen, options, tcp,
@@ -49,15 +49,15 @@ fn published_ports_lead_to_the_sandbox_from_everywhere() {
         let after = provider.enter(|| TcpStream::connect(at(HOST_V4, 9001))).unwrap();
         assert_eq!(after.unwrap_err().kind(), Io::ConnectionRefused);
 
-        // They go with their sandbox: its address will be another's.
+        // They go with their sandbox: another one will get its address.
         drop((one, server));
         assert!(network.published().unwrap().is_empty());
     });
 }
 
-/// Without a look at the kernel's connections, one that goes on would go where it went before.
+/// Unless the kernel's connections are flushed, an existing one keeps going to its old destination.
 #[test]
-fn datagrams_go_where_they_are_published_even_in_connections_that_go_on() {
+fn datagrams_of_existing_connections_follow_a_change() {
     with_provider(|_, provider| {
         let network = Network::create(&options()).unwrap();
         let sandbox = network.create_sandbox().unwrap();
@@ -91,7 +91,7 @@ fn datagrams_go_where_they_are_published_even_in_connections_that_go_on() {
 }
 
 #[test]
-fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
+fn anothers_port_is_neither_published_again_nor_withdrawn() {
     with_provider(|host, _| {
         let first = Network::create(&options()).unwrap();
         let other = NetworkOptions {
@@ -122,7 +122,7 @@ fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
                 "\"sandbox 0\"",
             ),
             (second.publish(&foreign, &tcp(81, to_v4(&foreign, 80))), ErrorKind::Exists, "\"sandbox 0\""),
-            // A range of which the last port is taken: none of it is published.
+            // A range whose last port is taken: none of it is published.
             (
                 first.publish(&two, &Publication { count: 3, ..tcp(78, to_v4(&two, 78)) }),
                 ErrorKind::Exists,
@@ -187,7 +187,7 @@ fn what_is_anothers_is_neither_published_again_nor_withdrawn() {
 }
 
 #[test]
-fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
+fn a_published_port_is_reachable_at_the_loopback_address_if_asked_for() {
     with_provider(|host, _| {
         let network = Network::create(&NetworkOptions { publish_on_loopback: true, ..options() }).unwrap();
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
@@ -198,7 +198,7 @@ fn a_published_port_is_reached_at_the_loopback_address_if_that_is_asked_for() {
         network.publish(&one, &only).unwrap();
         let _ = exchange(host.namespace(), at("127.0.0.2", 8081), &server);
 
-        // What listens there stays the host's alone, although its kernel would let such packets in now.
+        // What listens there stays private to the host, although its kernel would now let such packets in.
         let _private = host.namespace().enter(|| TcpListener::bind(at("127.0.0.1", 7000))).unwrap().unwrap();
         let inside = two.namespace().unwrap();
         inside.enter(|| std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1")).unwrap().unwrap();

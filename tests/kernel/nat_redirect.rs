@@ -1,4 +1,4 @@
-//! Ports that lead to a proxy of the host, which sees where they were to lead.
+//! Ports that lead to a proxy on the host, which sees the original destination.
 
 use super::nat::{
     HOST_V4, PATIENCE, PROVIDER_V4, PROVIDER_V6, at, datagrams, exchange, listen, options, tcp, to_v4,
@@ -20,7 +20,7 @@ fn redirecting(redirects: Vec<Redirect>) -> Network {
     }
 }
 
-/// Where a proxy sees that a sandbox wanted to go.
+/// The destination of a sandbox's connection, as a proxy sees it.
 fn wanted(from: &Namespace, to: SocketAddr, proxy: &TcpListener) -> SocketAddr {
     let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
     let client = client.unwrap_or_else(|error| panic!("{to}: {error}"));
@@ -39,7 +39,7 @@ fn everywhere(sandbox: &Sandbox, proxies: &[TcpListener; 2]) {
 }
 
 #[test]
-fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
+fn a_proxy_on_the_host_answers_for_a_port_of_any_address() {
     with_provider(|host, provider| {
         let network = redirecting(vec![Redirect::tcp(443, 8443), Redirect::udp(53, 5353)]);
         let (one, two) = (network.create_sandbox().unwrap(), network.create_sandbox().unwrap());
@@ -48,18 +48,19 @@ fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
             proxy.set_nonblocking(true).unwrap();
             proxy
         };
-        // At the host's addresses on the bridge alone: nobody else reaches it.
+        // Only at the host's addresses on the bridge: nobody else reaches it.
         let proxies = [listen_at("10.99.0.1"), listen_at("fd99::1")];
         everywhere(&one, &proxies);
 
-        // Before what is published, by which nobody passes the proxy by; from elsewhere that leads where it says.
+        // The redirection comes before published ports, so those are no way around the proxy; from elsewhere a
+        // published port works as usual.
         let published = listen(two.namespace().unwrap(), 443);
         network.publish(&two, &tcp(443, to_v4(&two, 443))).unwrap();
         let at_host = at(HOST_V4, 443);
         assert_eq!(wanted(one.namespace().unwrap(), at_host, &proxies[0]), at_host);
         let _ = exchange(provider, at_host, &published);
 
-        // Other ports go their way, and so does what the host sends, the proxy among it.
+        // Other ports are not redirected, and neither is what the host sends, including the proxy.
         let (server, secure) = (listen(provider, 80), listen(provider, 443));
         assert_eq!(exchange(one.namespace().unwrap(), at(PROVIDER_V4, 80), &server), ip_address(HOST_V4));
         let _ = exchange(host.namespace(), at(PROVIDER_V4, 443), &secure);
@@ -82,7 +83,7 @@ fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
     });
 }
 
-/// A sandbox that outlives its engine goes on by the proxy, and so it does when another engine takes it over.
+/// A sandbox that outlives its engine still uses the proxy, and so it does after another engine takes it over.
 #[test]
 fn a_redirection_outlives_its_process() {
     with_provider(|_, _| {

@@ -64,7 +64,7 @@ fn the_list_has_what_ip_lists() {
 }
 
 #[test]
-fn flags_and_who_made_it_are_told() {
+fn flags_and_origin_are_reported() {
     in_host(|host| {
         ip("link add v0 up type veth peer name v1");
         ip("neigh add 10.1.1.9 lladdr 02:00:00:00:00:09 dev v0 router protocol static");
@@ -123,7 +123,7 @@ fn a_forwarding_entry_is_set_moved_and_deleted() {
 }
 
 #[test]
-fn flags_of_a_forwarding_entry_are_told() {
+fn flags_of_a_forwarding_entry_are_reported() {
     in_host(|host| {
         let bridged = Bridged::new(host, 1);
         bridge("fdb add 02:00:00:00:aa:aa dev port1 master static sticky");
@@ -170,7 +170,8 @@ fn the_hosts_own_addresses_are_listed_as_bridge_lists_them() {
         let mut socket = host.socket();
         let shown = bridge_json("fdb show br br0");
         let mut theirs: Vec<_> = shown.as_array().unwrap().iter().collect();
-        // Not what a device itself listens to, which is no entry of the bridge, nor what may be learnt at any moment.
+        // Without the addresses that a device itself listens to, which are no entries of the bridge, and those that may
+        // be learnt at any moment.
         theirs.retain(|entry| {
             !entry["flags"].as_array().unwrap().contains(&"self".into()) && entry["state"] == "permanent"
         });

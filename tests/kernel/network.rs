@@ -25,7 +25,7 @@ fn addresses(sandbox: &Sandbox) -> [IpAddr; 2] {
     [sandbox.address_v4(), sandbox.address_v6()].map(|net| net.unwrap().address())
 }
 
-/// One echo request, answered at once: nothing here ever has to ask twice.
+/// Whether one echo request is answered at once: nothing here ever needs a second one.
 fn reaches(from: &Namespace, to: IpAddr) -> bool {
     let request = Ping { timeout: Duration::from_millis(900), ..Ping::new(to) };
     ping(from, &request).is_ok_and(|report| report.all_received())
@@ -49,7 +49,7 @@ fn sandboxes_and_the_host_reach_each_other() {
 }
 
 #[test]
-fn they_do_so_across_bridges_and_without_neighbours_made_beforehand() {
+fn sandboxes_reach_each_other_across_bridges_and_without_fixed_neighbours() {
     in_host(|host| {
         let options = NetworkOptions { per_bridge: 2, permanent_neighbours: false, ..options() };
         let network = Network::create(&options).unwrap();
@@ -67,7 +67,7 @@ fn they_do_so_across_bridges_and_without_neighbours_made_beforehand() {
 }
 
 #[test]
-fn nobody_else_hears_what_two_say_to_each_other() {
+fn nobody_else_receives_what_two_send_each_other() {
     in_host(|_| {
         let network = Network::create(&NetworkOptions { per_bridge: 2, ..options() }).unwrap();
         let [one, two, three, four] = [(); 4].map(|()| network.create_sandbox().unwrap());
@@ -75,18 +75,18 @@ fn nobody_else_hears_what_two_say_to_each_other() {
             let mut socket = RouteSocket::open_in(sandbox.port_namespace().unwrap()).unwrap();
             link::stats(&mut socket, sandbox.port().index).unwrap().tx_packets
         };
-        // Let the multicast reports of the addresses go by first.
+        // Waits until the multicast reports of the addresses are over.
         std::thread::sleep(Duration::from_millis(200));
         let before = [heard(&two), heard(&four)];
         for to in addresses(&three) {
             assert!(reaches(one.namespace().unwrap(), to));
         }
-        // Not even that somebody was asked for.
+        // Not even a question who has an address.
         assert_eq!([heard(&two), heard(&four)], before);
     });
 }
 
-/// Whether a broadcast of the first is heard by the second.
+/// Whether the second receives a broadcast of the first.
 fn broadcast_is_heard(options: &NetworkOptions) -> bool {
     let network = Network::create(options).unwrap();
     let [one, two] = [(); 2].map(|()| network.create_sandbox().unwrap());
@@ -151,9 +151,9 @@ fn the_kernel_has_what_was_asked_for() {
     });
 }
 
-/// udev gives a link whose address the kernel made up another one.
+/// udev changes a MAC address that the kernel made up.
 #[test]
-fn the_addresses_of_ports_are_chosen_ones() {
+fn ports_have_chosen_mac_addresses() {
     in_host(|_| {
         let network = Network::create(&NetworkOptions { per_bridge: 1, ..options() }).unwrap();
         let _sandboxes = [(); 2].map(|()| network.create_sandbox().unwrap());
@@ -175,7 +175,7 @@ fn the_addresses_of_ports_are_chosen_ones() {
 }
 
 #[test]
-fn all_of_it_goes() {
+fn nothing_is_left_of_a_network() {
     in_host(|host| {
         let network = Network::create(&NetworkOptions { per_bridge: 1, ..options() }).unwrap();
         let anonymous = network.create_sandbox().unwrap();
@@ -234,7 +234,7 @@ fn a_number_is_given_out_again_only_when_the_kernel_has_reclaimed_it() {
 }
 
 #[test]
-fn it_waits_for_the_kernel_if_it_may() {
+fn creating_waits_for_the_kernel_if_it_may() {
     in_host(|_| {
         let network = Network::create(&NetworkOptions { maximum: 1, patience: LONG, ..options() }).unwrap();
         for _ in 0..5 {
@@ -261,7 +261,7 @@ fn a_network_may_be_made_anew_before_the_kernel_has_reclaimed_the_old_one() {
 }
 
 #[test]
-fn the_halves_of_everything_are_default_routes() {
+fn two_halves_of_everything_are_default_routes() {
     in_host(|host| {
         // What a VPN client adds, beside the default route.
         ip("link add vpn0 type veth peer name vpn1");
@@ -302,7 +302,7 @@ fn what_the_host_has_is_not_touched() {
 }
 
 #[test]
-fn deleted_ones_are_gone_at_once() {
+fn deleted_sandboxes_are_gone_at_once() {
     in_host(|host| {
         let network = Network::create(&options()).unwrap();
         let mut sandboxes: Vec<_> = (0..70).map(|_| network.create_sandbox().unwrap()).collect();
@@ -327,7 +327,7 @@ fn a_port_that_somebody_deletes_is_not_waited_for() {
 }
 
 #[test]
-fn a_port_whose_name_somebody_has_is_passed_over() {
+fn a_port_name_that_somebody_has_is_passed_over() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         ip("link add sbp1 type veth peer name other");
@@ -376,7 +376,7 @@ fn a_sandbox_may_be_made_from_any_thread_in_any_namespace() {
     });
 }
 
-/// A program that lets everything pass, and remembers who has which slot.
+/// A program that passes everything, and remembers who has which slot.
 pub(crate) struct Pass {
     program: OwnedFd,
     ports: Mutex<Vec<PortInfo>>,

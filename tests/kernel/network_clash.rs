@@ -1,4 +1,4 @@
-//! Links of others that have the index or the name that a network's port would get.
+//! Somebody else's links that have the index or the name that a network's port would get.
 
 use crate::{ip_address, name, net};
 use netns_core::network::{Network, NetworkOptions};
@@ -14,7 +14,7 @@ fn options() -> NetworkOptions {
     }
 }
 
-/// Everything of a link that the requests of a sandbox would change.
+/// Everything about a link that a sandbox's requests would change.
 fn state(link: &str) -> [String; 6] {
     [
         ip(&format!("-d -o link show {link}")),
@@ -40,7 +40,7 @@ fn a_link_that_has_the_index_or_the_name_of_a_port_stays_as_it_is() {
             ip(&format!("link set {link} up"));
         }
         ip("link set theirs master stranger");
-        // Before Linux 6.8 a link shows in the kernel's own time that its other end is down.
+        // Before Linux 6.8 the kernel takes its own time to show that a link's other end is down.
         for link in ["theirs", "sbp2"] {
             eventually("the other end is down", || {
                 only(&ip_json(&format!("link show {link}")))["operstate"] == "LOWERLAYERDOWN"
@@ -54,7 +54,7 @@ fn a_link_that_has_the_index_or_the_name_of_a_port_stays_as_it_is() {
             let reached = ping(sandbox.namespace().unwrap(), &Ping::new(ip_address("10.99.0.1"))).unwrap();
             assert!(reached.all_received());
         }
-        // Nor are they deleted with what the network has.
+        // Nor are they deleted with the network's own.
         network.delete(sandboxes).unwrap();
         assert_eq!(["theirs", "sbp2"].map(state), before);
         drop(network);

@@ -1,4 +1,4 @@
-//! Sandboxes of namespaces that somebody else made: they are plugged in, work like any other, and are given back.
+//! Sandboxes in namespaces that somebody else made: plugged in, working like any other, and given back.
 
 use crate::{ip_address, name, net};
 use netns_core::network::{Network, NetworkOptions};
@@ -26,12 +26,12 @@ fn reaches(from: &Namespace, to: IpAddr) {
 }
 
 #[test]
-fn a_namespace_of_somebody_else_is_plugged_in_and_given_back() {
+fn somebody_elses_namespace_is_plugged_in_and_given_back() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         let ours = network.create_sandbox().unwrap();
         ip("netns add theirs");
-        // It has links, one of the index that `eth0` would have, and an id in the host.
+        // It has links, one with the index that `eth0` would have, and an id in the host.
         ip("-n theirs link add dangling index 32 type veth peer name other");
         ip("link add cable type veth peer name eth7 netns theirs");
         let before = ip("-n theirs -o link show").lines().count();
@@ -93,9 +93,9 @@ fn what_is_in_the_way_is_an_error_and_nothing_is_left() {
     });
 }
 
-/// A neighbour's link has the index of the port.
+/// Somebody else's link has the port's index.
 #[test]
-fn a_clash_on_the_host_is_another_number() {
+fn a_clash_on_the_host_takes_the_next_number() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         let taken = network.bridge() + 1024;

@@ -1,4 +1,4 @@
-//! Networks at the limits that the kernel sets. Each is reached in a process of its own, which the limit is set for.
+//! Networks at limits of the kernel's. Each is reached in a process of its own, for which the limit is set.
 
 use crate::{name, net};
 use netns_core::network::{Network, NetworkOptions, Sandbox};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{env, fs};
 use tests::{in_host, oracle, run};
 
-/// Which limit [`child`] is to try.
+/// Which limit [`child`] tries.
 const LIMIT: &str = "NETWORK_LIMIT";
 const LONG: Duration = Duration::from_secs(20);
 
@@ -45,11 +45,11 @@ fn no_more_descriptors_for_a_further_bridge() {
     in_child("bridge descriptors", oracle("prlimit").arg("--nofile=64"));
 }
 
-/// strace takes an answer away, of each request in turn: what the request made goes.
+/// strace drops the answer to each request in turn: what the request made is removed.
 #[test]
 fn lost_answers() {
     in_host(|_| {
-        // The first answer is one to the harness.
+        // The first answer is to the harness.
         for number in 2..=12 {
             in_child(
                 "answers",
@@ -61,7 +61,7 @@ fn lost_answers() {
     });
 }
 
-/// Makes sandboxes, four a bridge, until it fails, which must be `times` times in the same way and leave nothing.
+/// Makes sandboxes, four a bridge, until it fails; this must happen `times` times in the same way and leave nothing.
 fn fill(network: &Network, times: usize, is_it: impl Fn(&Error) -> bool) -> Vec<Sandbox> {
     let mut sandboxes = Vec::new();
     let mut refused = 0;
@@ -81,16 +81,16 @@ fn fill(network: &Network, times: usize, is_it: impl Fn(&Error) -> bool) -> Vec<
     sandboxes
 }
 
-/// What the tests above run. Does nothing unless it is asked to.
+/// The process that the tests above run. Does nothing unless asked to.
 #[test]
 fn child() {
     match env::var(LIMIT).as_deref() {
         Ok("namespaces") => in_host(|host| {
-            // Of this user namespace alone.
+            // The limit of this user namespace alone.
             fs::write("/proc/sys/user/max_net_namespaces", "10").unwrap();
             let network = Network::create(&options()).unwrap();
             let mut sandboxes = Vec::new();
-            // At once, though it may wait: there is nothing to wait for.
+            // At once, although it may wait: there is nothing to wait for.
             let error = loop {
                 match network.create_sandbox() {
                     Ok(sandbox) => sandboxes.push(sandbox),
@@ -106,7 +106,7 @@ fn child() {
             assert_eq!(network.sandboxes() as usize, sandboxes.len());
             let ports = link::list_ports(&mut host.socket(), network.bridge()).unwrap();
             assert_eq!(ports.len(), sandboxes.len() + 1, "nothing is left of the one that failed");
-            // It waits: the kernel lets a namespace go some time after its port.
+            // It waits: the kernel releases a namespace some time after its port.
             drop(sandboxes);
             for _ in 0..30 {
                 network.create_sandbox().unwrap();
@@ -139,7 +139,7 @@ fn child() {
             if let Err(error) = made {
                 assert_eq!(error.errno(), Some(libc::ENOBUFS), "{error}");
             }
-            // Not by a socket, of which an answer could be lost; `lo` and two lines of headings.
+            // Not by a socket, whose answer could be lost; `lo` and two heading lines.
             let links = || fs::read_to_string("/proc/thread-self/net/dev").unwrap();
             tests::eventually("all links go", || links().lines().count() == 3);
         }),
@@ -158,7 +158,7 @@ fn child() {
                 drop(sandboxes);
                 network.wait_reclaimed(LONG).unwrap();
             }
-            // It waits for the namespaces of dropped ones, also if it is a bridge that needs one.
+            // It waits for the namespaces of dropped sandboxes, even if a bridge needs one.
             fs::write("/proc/sys/user/max_net_namespaces", "9").unwrap();
             for _ in 0..3 {
                 let sandboxes: Vec<_> = (0..5).map(|_| network.create_sandbox().unwrap()).collect();

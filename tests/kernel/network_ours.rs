@@ -46,7 +46,7 @@ fn a_network_does_not_delete_the_sandbox_of_another() {
 }
 
 #[test]
-fn a_name_that_is_somebody_elses_by_now_stays() {
+fn a_name_that_now_belongs_to_somebody_else_stays() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         let sandbox = network.create_named_sandbox("box").unwrap();
@@ -67,7 +67,7 @@ fn a_name_that_is_somebody_elses_by_now_stays() {
 }
 
 #[test]
-fn a_name_that_cannot_be_removed_is_told_and_removed_later() {
+fn a_name_that_cannot_be_removed_is_reported_and_removed_later() {
     in_host(|_| {
         let network = Network::create(&NetworkOptions { maximum: 1, ..options() }).unwrap();
         let sandbox = network.create_named_sandbox("box").unwrap();

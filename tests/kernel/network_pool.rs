@@ -18,7 +18,7 @@ fn options(maximum: u32) -> NetworkOptions {
     NetworkOptions { subnet_v4: Some(net("10.99.0.0/24")), maximum, ..NetworkOptions::new(name("sb")) }
 }
 
-/// What `f` returns, if it ends at all.
+/// What `f` returns; panics if it does not end.
 fn in_time<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(f()));
@@ -26,7 +26,7 @@ fn in_time<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
 }
 
 #[test]
-fn one_whose_port_somebody_deleted_is_not_handed_out() {
+fn a_sandbox_whose_port_somebody_deleted_is_not_handed_out() {
     in_host(|_| {
         let options = NetworkOptions {
             subnet_v4: Some(net("10.99.0.0/24")),
@@ -39,7 +39,7 @@ fn one_whose_port_somebody_deleted_is_not_handed_out() {
         for dead in [0, 2] {
             ip(&format!("link delete sbp{dead}"));
         }
-        // The pool hears of it; it has no other reason to look.
+        // The pool is notified; it has no other reason to look.
         thread::sleep(Duration::from_millis(500));
         eventually("the pool is full again", || pool.ready() == 4);
         for _ in 0..4 {
@@ -51,7 +51,7 @@ fn one_whose_port_somebody_deleted_is_not_handed_out() {
 }
 
 #[test]
-fn who_has_time_waits_for_one() {
+fn a_caller_with_time_waits_for_a_sandbox() {
     in_host(|_| {
         let network = Network::create(&options(2)).unwrap();
         let pool = Pool::start(&network, PoolOptions::new(1)).unwrap();
@@ -71,7 +71,7 @@ fn who_has_time_waits_for_one() {
 }
 
 #[test]
-fn one_that_is_ready_is_given_a_name() {
+fn a_ready_sandbox_is_given_a_name() {
     in_host(|_| {
         let network = Network::create(&options(4)).unwrap();
         let pool = Pool::start(&network, PoolOptions::new(1)).unwrap();
@@ -106,7 +106,7 @@ fn a_pool_that_waits_for_the_kernel_can_be_dropped() {
         let network = Network::create(&NetworkOptions { patience, ..options(1) }).unwrap();
         let held = network.create_sandbox().unwrap();
         let _process = Killed(held.spawn(Command::new("sleep").arg("1000")).unwrap());
-        // The only number waits for the process.
+        // The only number is held by the process.
         drop(held);
         let pool = Pool::start(&network, PoolOptions::new(1)).unwrap();
         thread::sleep(Duration::from_millis(200));
@@ -115,7 +115,7 @@ fn a_pool_that_waits_for_the_kernel_can_be_dropped() {
     });
 }
 
-/// A program that panics when it is first asked for a slot, and uses the network when it is given one back.
+/// A program that panics when it is first asked for a slot, and uses the network when a slot is given back.
 struct Difficult {
     pass: Arc<Pass>,
     panics: Mutex<u32>,
@@ -158,7 +158,7 @@ impl PortProgram for Difficult {
 }
 
 #[test]
-fn a_panic_is_one_sandboxs_and_not_the_pools() {
+fn a_panic_costs_one_sandbox_and_not_the_pool() {
     in_host(|_| {
         let program = Difficult::new(2);
         let network = Network::create(&NetworkOptions { program: Some(program), ..options(8) }).unwrap();

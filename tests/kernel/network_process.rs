@@ -1,5 +1,4 @@
-//! Networks in processes that are not what they were: forks, and those that have entered a user namespace or cannot go
-//! back.
+//! Networks in processes that have changed: forks, and those that have entered a user namespace or cannot go back.
 
 use crate::{name, net};
 use netns_core::network::{Network, NetworkOptions, Sandbox};
@@ -13,7 +12,7 @@ use tests::{
     unshare_user,
 };
 
-/// Which of the tests below [`child`] is to be the child of.
+/// Which of the tests below [`child`] is the child of.
 const CHILD: &str = "NETWORK_PROCESS";
 
 fn options() -> NetworkOptions {
@@ -34,11 +33,11 @@ fn a_fork_has_nothing_of_its_parents_network() {
         let outcome = in_fork(|| {
             let (_, anonymous, network, _) = handles.as_ref().unwrap();
             let error = network.create_sandbox().unwrap_err();
-            let told = error.to_string();
+            let reported = error.to_string();
             let expected =
                 "create sandbox sb: the network belongs to the process that this one was forked from";
-            if told != expected {
-                return Err(told);
+            if reported != expected {
+                return Err(reported);
             }
             for error in [
                 network.create_named_sandbox("fork").unwrap_err(),
@@ -53,7 +52,7 @@ fn a_fork_has_nothing_of_its_parents_network() {
                     return Err(error.to_string());
                 }
             }
-            // What only needs the sandbox's own descriptors works.
+            // What needs only the sandbox's own descriptors works.
             let inside = anonymous.enter(|| Namespace::current().unwrap().id().unwrap()).unwrap();
             if inside == host.namespace().id().unwrap() {
                 return Err("a sandbox cannot be entered".to_owned());
@@ -74,11 +73,11 @@ fn a_fork_has_nothing_of_its_parents_network() {
     });
 }
 
-/// What a thread gets that could not come back.
+/// The error of a thread that could not come back.
 const NO_WAY_BACK: &str = "enter namespace: setns to the present one: Operation not permitted (os error 1)";
 
-/// What a process gets from a network after it has entered a user namespace, if `make` made the first sandbox. Runs in a
-/// fork, which has one thread, as the kernel asks of who enters a user namespace.
+/// What a network returns to a process that has entered a user namespace, if `make` made the first sandbox. Runs in a
+/// fork, which has one thread, as the kernel demands of a process that enters a user namespace.
 fn sandbox_in_user_namespace(
     enter: impl FnOnce(),
     make: impl FnOnce(&Network) -> Sandbox,
@@ -94,7 +93,7 @@ fn sandbox_in_user_namespace(
         let after = Namespace::current().unwrap().id().unwrap();
         drop(one);
         let is_refused = |error: &Error| error.errno() == Some(libc::EPERM);
-        // Names are not even prepared there.
+        // There, not even names are prepared.
         if !anonymous.to_string().starts_with(expected) || ![&anonymous, &named].into_iter().all(is_refused) {
             return Err(format!("{anonymous}\n{named}"));
         }
@@ -102,7 +101,7 @@ fn sandbox_in_user_namespace(
     })
 }
 
-/// Not before the kernel has taken note of the other thread's end.
+/// Not before the kernel has noticed the other thread's end.
 fn enter_user_namespace() {
     tests::eventually("one thread is left", || unshare_user().is_ok());
 }
@@ -117,7 +116,7 @@ fn a_thread_that_could_not_come_back_does_not_leave() {
 }
 
 #[test]
-fn nor_does_it_where_another_one_made_the_first_sandbox() {
+fn nor_does_it_if_another_thread_made_the_first_sandbox() {
     in_host(|_| {
         let make = |network: &Network| {
             thread::scope(|scope| scope.spawn(|| network.create_sandbox().unwrap()).join().unwrap())
@@ -132,8 +131,8 @@ fn nor_does_it_as_root_of_a_user_namespace() {
     in_host(|_| {
         let enter = || become_root_of_user_namespace().unwrap();
         let make = |network: &Network| network.create_sandbox().unwrap();
-        // It is in another network, which it may come back to; but the network's own it may not change. Linux 6.12 lets it
-        // make the veth pair and refuses to change the port; 6.18 refuses the pair.
+        // It is in another network, which it may come back to, but it may not change the network's own. Linux 6.12 lets
+        // it make the veth pair and refuses the change of the port; 6.18 refuses the pair.
         let outcome = sandbox_in_user_namespace(enter, make, "");
         assert_eq!(outcome, Ok(()));
     });
@@ -155,12 +154,12 @@ fn the_user_that_becomes_root_is_the_effective_one() {
 }
 
 #[test]
-fn who_may_not_map_its_user_stays_where_it_is() {
+fn a_process_that_may_not_map_its_user_stays_where_it_is() {
     in_host(|_| {
         let outcome = in_fork(|| {
             let users = || std::fs::read_link("/proc/thread-self/ns/user").unwrap();
             let here = (users(), Namespace::current().unwrap().id().unwrap());
-            // As one that has dropped its privilege: its files in /proc are root's.
+            // Like a process that has dropped its privileges: its files in /proc are root's.
             become_user(65_534).unwrap();
             let error = become_root_of_user_namespace().unwrap_err().to_string();
             let there = (users(), Namespace::current().unwrap().id().unwrap());
@@ -176,7 +175,7 @@ fn who_may_not_map_its_user_stays_where_it_is() {
 }
 
 #[test]
-fn who_cannot_go_back_aborts_though_nobody_reads_the_reason() {
+fn a_thread_that_cannot_go_back_aborts_even_if_nobody_reads_the_reason() {
     require_privilege();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "network_process::child", "--nocapture"]).env(CHILD, "abort");
@@ -187,7 +186,7 @@ fn who_cannot_go_back_aborts_though_nobody_reads_the_reason() {
     assert_eq!(status.signal(), Some(libc::SIGABRT), "{status}");
 }
 
-/// What the test above runs. Does nothing unless it is asked to.
+/// The process that the test above runs. Does nothing unless asked to.
 #[test]
 fn child() {
     if std::env::var_os(CHILD).is_none() {

@@ -1,4 +1,4 @@
-//! Networks whose process was killed: listed, taken over, removed; and that of a living one is left alone.
+//! Networks whose process was killed: listed, taken over, removed; and a living process's network, which is left alone.
 
 use crate::network::{Pass, pass};
 use crate::nftables::needs_nftables;
@@ -44,7 +44,7 @@ impl Drop for Inhabitant {
     }
 }
 
-/// An engine that dies at once: of its three sandboxes the first has a name, the second a process.
+/// An engine that dies at once: of its three sandboxes, the first has a name, the second a process.
 fn dead_engine(options: &NetworkOptions) -> Inhabitant {
     in_fork(|| {
         let network = Network::create(options).unwrap();
@@ -80,7 +80,7 @@ fn nothing_is_left() {
 }
 
 #[test]
-fn a_dead_ones_network_is_taken_over_with_its_sandboxes() {
+fn a_dead_processs_network_is_taken_over_with_its_sandboxes() {
     in_host(|_| {
         let inhabitant = dead_engine(&options());
         let error = Network::create(&options()).unwrap_err();
@@ -100,7 +100,7 @@ fn a_dead_ones_network_is_taken_over_with_its_sandboxes() {
         }
         let numbers: Vec<_> = sandboxes.iter().map(|one| (one.number(), one.name())).collect();
         assert_eq!(numbers, [(0, Some("box")), (1, None)]);
-        // The third was held by the dead process alone.
+        // Only the dead process held the third.
         network.wait_reclaimed(LONG).unwrap();
         assert_eq!(network.sandboxes(), 2);
 
@@ -127,12 +127,12 @@ fn what_cannot_be_taken_over_is_left_as_it_was() {
     in_host(|_| {
         let inhabitant = dead_engine(&options());
         let dead = recorded();
-        // Another namespace is not the one that it is in.
+        // The network is not in this namespace.
         let elsewhere = Namespace::anonymous().unwrap().enter(|| (dead.open(None), dead.remove())).unwrap();
         for error in [elsewhere.0.unwrap_err(), elsewhere.1.unwrap_err()] {
             assert!(error.to_string().ends_with("network sb: it is in another network namespace"), "{error}");
         }
-        // A neighbour's link where the responder's port will be.
+        // A link of somebody else's with the index that the responder's port will have.
         let bridge = only(&ip_json("link show sb"))["ifindex"].as_u64().unwrap();
         eventually("the responder is gone", || !ip("-o link show").contains("sbr0"));
         ip(&format!("link add stranger index {} type veth peer name other", bridge + 1));
@@ -160,7 +160,7 @@ fn filters() -> Vec<(u64, String)> {
 }
 
 #[test]
-fn a_new_program_takes_the_place_of_the_dead_ones() {
+fn a_new_program_replaces_the_dead_processs() {
     in_host(|_| {
         let with = |program: Arc<Pass>| NetworkOptions { program: Some(program), ..options() };
         let inhabitant = dead_engine(&with(pass(load_program(Verdict::Pass).unwrap())));
@@ -186,7 +186,7 @@ fn a_new_program_takes_the_place_of_the_dead_ones() {
     });
 }
 
-/// A program that says it marks frames, so that there is a barrier against those without the mark.
+/// A program that says it marks frames, so there is a barrier against unmarked ones.
 struct Marking(Arc<Pass>, u32);
 
 impl Marking {
@@ -222,7 +222,7 @@ fn tables() -> usize {
 }
 
 #[test]
-fn the_barrier_of_a_dead_one_is_replaced_or_removed() {
+fn a_dead_processs_barrier_is_replaced_or_removed() {
     in_host(|_| {
         needs_nftables();
         let with = |program: Arc<dyn PortProgram>| NetworkOptions { program: Some(program), ..options() };
@@ -257,11 +257,11 @@ fn the_barrier_of_a_dead_one_is_replaced_or_removed() {
 }
 
 #[test]
-fn a_dead_ones_network_is_removed_and_nobody_elses_things() {
+fn a_dead_processs_network_is_removed_and_nothing_else() {
     in_host(|_| {
         ip("netns add theirs");
         let inhabitant = dead_engine(&options());
-        // A neighbour takes the index and the name of a port that went.
+        // A link of somebody else's takes the index and the name of a port that is gone.
         let port = only(&ip_json("link show sbp1"))["ifindex"].as_u64().unwrap();
         ip("link del sbp1");
         ip(&format!("link add sbp1 index {port} type veth peer name sbx"));
@@ -318,7 +318,7 @@ fn everything_that_dead_processes_left_is_removed_at_once() {
         let inhabitant = dead_engine(&options());
         let other = NetworkOptions { subnet_v6: None, subnet_v4: Some(net("10.98.0.0/24")), ..options() };
         let living = Network::create(&NetworkOptions { name: name("alive"), ..other.clone() }).unwrap();
-        // Of another namespace; and killed when it had begun its record.
+        // One in another namespace; and one killed after it began its record.
         let elsewhere = Namespace::anonymous().unwrap();
         elsewhere
             .enter(|| {
@@ -347,11 +347,11 @@ fn everything_that_dead_processes_left_is_removed_at_once() {
 }
 
 #[test]
-fn a_name_of_which_the_file_cannot_be_removed_is_removed_later() {
+fn a_name_whose_file_cannot_be_removed_is_removed_later() {
     in_host(|_| {
         let network = Network::create(&options()).unwrap();
         let one = network.create_named_sandbox("one").unwrap();
-        // A mount can be taken off a file of a folder in which nothing may be removed.
+        // A file can be unmounted even in a folder in which nothing may be removed.
         let remount =
             |how: &str| run(Command::new("mount").args(["-o", &format!("remount,bind,{how}"), "/run/netns"]));
         let _ = remount("ro");
@@ -362,7 +362,7 @@ fn a_name_of_which_the_file_cannot_be_removed_is_removed_later() {
         let _ = remount("rw");
         network.wait_reclaimed(LONG).unwrap();
         assert_eq!(Namespace::list().unwrap(), Vec::<String>::new());
-        // From now on it may be somebody else's.
+        // From now on it may belong to somebody else.
         ip("netns add one");
         network.wait_reclaimed(LONG).unwrap();
         assert_eq!(Namespace::list().unwrap(), ["one"]);
@@ -373,7 +373,7 @@ fn a_name_of_which_the_file_cannot_be_removed_is_removed_later() {
 }
 
 #[test]
-fn a_record_of_nothing_is_in_nobodys_way() {
+fn an_empty_record_is_in_nobodys_way() {
     in_host(|_| {
         drop(dead_engine(&options()));
         ip("link del sb");
@@ -406,7 +406,7 @@ fn a_network_need_not_be_on_record() {
         let network = Network::create(&nowhere).unwrap();
         assert!(!network.is_recorded() && !Path::new(FOLDER).exists());
         drop(network);
-        // Where nothing can be written, by default there is none, and where one was asked for there is no network.
+        // Where nothing can be written, there is no record by default, and no network if a record was asked for.
         let _ = run(Command::new("mount").args(["-t", "tmpfs", "-o", "ro", "none", "/run"]));
         let network = Network::create(&options()).unwrap();
         assert!(!network.is_recorded());

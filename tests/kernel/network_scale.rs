@@ -1,6 +1,6 @@
 //! Many sandboxes: thousands made and dropped by several threads with traffic in each, thousands alive at once.
 //!
-//! A binary of its own, so that it runs when nothing else does. Each test says what it measured.
+//! A binary of its own, so that it runs when nothing else does. Each test prints what it measured.
 
 use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, Sandbox};
 use netns_core::ping::{Ping, ping};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tests::{allow_descriptors, in_host};
 
 const LONG: Duration = Duration::from_mins(2);
-/// A first packet that was lost is repeated after a second.
+/// A lost first packet is repeated after a second.
 const STALL: Duration = Duration::from_millis(900);
 
 /// One test at a time: they would measure each other.
@@ -43,7 +43,7 @@ fn connect(from: &Sandbox, to: &Sandbox) -> Duration {
     time
 }
 
-/// The time that this many of a thousand stay below.
+/// The time within which this many of a thousand stay.
 fn percentile(times: &mut [Duration], of_a_thousand: usize) -> Duration {
     times.sort_unstable();
     times[(times.len() - 1) * of_a_thousand / 1000]
@@ -98,8 +98,8 @@ fn four_threads_make_and_drop_two_thousand_with_traffic_in_each() {
             percentile(&mut firsts, 500),
             percentile(&mut firsts, 999),
         );
-        // The network loses no packet. The machine's one table of learnt neighbours, which others fill as well, may have no
-        // room for the one to send it to; the kernel counts how often that was.
+        // The network loses no packet. The machine's one table of learnt neighbours, which others fill as well, may
+        // have no room for the next hop; the kernel counts how often that happened.
         assert!(
             stalls <= full,
             "{stalls} stalls, the slowest {slowest:?}; neighbour table full {full} times"
@@ -107,8 +107,8 @@ fn four_threads_make_and_drop_two_thousand_with_traffic_in_each() {
     });
 }
 
-/// How often the machine's table of neighbours was full: the twelfth column behind the number of entries, in hexadecimal,
-/// a line for each CPU. Only the machine's own namespace shows it.
+/// How often the machine's table of neighbours was full: the twelfth column after the number of entries, in
+/// hexadecimal, a line for each CPU. Only the machine's own namespace shows it.
 fn full_tables() -> u64 {
     let text = std::fs::read_to_string("/proc/1/net/stat/arp_cache").unwrap();
     let full = |line: &str| u64::from_str_radix(line.split_whitespace().nth(12).unwrap(), 16).unwrap();
@@ -127,7 +127,7 @@ fn assert_reaches(from: &Namespace, to: IpAddr) {
 }
 
 fn alive_at_once(count: usize) {
-    // A sandbox is a descriptor, and those that are looked at take a few more.
+    // A sandbox takes one descriptor, and those that are looked at take a few more.
     allow_descriptors(count as u64 + 1000).unwrap();
     in_host(|host| {
         let options = NetworkOptions { permanent_neighbours: true, ..options() };

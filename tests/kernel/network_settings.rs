@@ -35,7 +35,7 @@ fn all_reach_each_other(sandboxes: &[Sandbox]) -> bool {
 /// The prefix that a sandbox advertises as a router.
 const PREFIX: &str = "2001:db8:bad::";
 
-/// A router advertisement to all nodes: a default route, and a prefix to make addresses of.
+/// A router advertisement to all nodes: a default route, and a prefix for addresses.
 fn advertisement(sandbox: &Sandbox) -> Vec<u8> {
     let source: Ipv6Addr = "fe80::bad".parse().unwrap();
     let all_nodes: Ipv6Addr = "ff02::1".parse().unwrap();
@@ -58,7 +58,7 @@ fn advertisement(sandbox: &Sandbox) -> Vec<u8> {
     [&ethernet[..], &header, &source.octets(), &all_nodes.octets(), &message].concat()
 }
 
-/// Lets a sandbox advertise itself as a router and looks at what its bridge, and that of the host, made of it.
+/// Lets a sandbox advertise itself as a router, and checks that neither its bridge nor the host's believes it.
 fn assert_no_bridge_believes_a_router(host: &Namespace, sandboxes: &[Sandbox]) {
     for sandbox in sandboxes {
         let inside = sandbox.namespace().unwrap();
@@ -66,7 +66,7 @@ fn assert_no_bridge_believes_a_router(host: &Namespace, sandboxes: &[Sandbox]) {
         let socket = inside.enter(|| FrameSocket::open(eth0)).unwrap().unwrap();
         socket.send(&advertisement(sandbox)).unwrap();
     }
-    // The kernel has handed them on by the time that an answer to what was sent later is here; believing takes as long.
+    // The kernel has delivered them once something sent later is answered; believing takes as long.
     assert!(all_reach_each_other(sandboxes));
     std::thread::sleep(Duration::from_millis(200));
     for place in sandboxes.iter().map(|sandbox| sandbox.port_namespace().unwrap()).chain([host]) {
@@ -108,7 +108,7 @@ fn try_everything(host: &Namespace) {
 }
 
 #[test]
-fn no_bridge_has_an_address_that_it_was_not_given_or_believes_a_router() {
+fn no_bridge_has_an_unasked_address_or_believes_a_router() {
     in_host(|host| try_everything(host.namespace()));
 }
 
@@ -121,16 +121,17 @@ fn nor_where_settings_are_read_only() {
             Some(libc::EROFS)
         );
         try_everything(host.namespace());
-        // Nothing but our own link's was written.
+        // Only our own link's setting was written.
         let ours = sysctl::get(host.namespace(), "net.ipv6.conf.default.disable_ipv6");
         assert!(ours.is_ok_and(|value| value == "0") || !fs::exists("/proc/sys/net/ipv6").unwrap());
     });
 }
 
 #[test]
-fn where_not_even_an_own_procfs_may_be_made_the_setting_is_named_and_can_be_made_before() {
+fn without_even_a_procfs_of_its_own_the_setting_is_named_and_can_be_made_first() {
     const INSIDE: &str = "TESTS_IN_READ_ONLY_USER_NAMESPACE";
-    let test = "network_settings::where_not_even_an_own_procfs_may_be_made_the_setting_is_named_and_can_be_made_before";
+    let test =
+        "network_settings::without_even_a_procfs_of_its_own_the_setting_is_named_and_can_be_made_first";
     if env::var_os(INSIDE).is_some() {
         let error = Network::create(&only_v4()).unwrap_err();
         assert_eq!(

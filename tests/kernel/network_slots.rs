@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 use tests::{Verdict, in_host, load_program};
 
-/// A program that takes its time to take a slot back, and has at most one for a port.
+/// A program that is slow to take a slot back, and has at most one for a port.
 #[derive(Debug)]
 struct Slow {
     program: OwnedFd,

@@ -1,4 +1,4 @@
-//! nftables by hand: what `nft` shows of it, and that what others made stays as it is.
+//! nftables by hand: `nft` shows what we make, and what others made stays as it is.
 
 use netns_core::nftables::{
     Base, ByteOrder, Chain, Comparison, Family, Header, KeyType, MetaKey, NftSocket, Register, RuleNotices,
@@ -113,7 +113,7 @@ add element inet n t { 10.0.0.0/8 timeout 5s }
 const RULE_GONE: &str = "delete rule inet n pre handle 3";
 const SET_GONE: &str = "delete set inet n c4";
 
-/// A golden file and the script that it is captured with.
+/// A golden file and the script that produces it.
 const CAPTURES: [(&str, &str); 9] = [
     ("barrier", BARRIER),
     ("window", WINDOW),
@@ -154,7 +154,7 @@ fn capture(version: &str, script: &str) -> String {
         let sent = datagrams("nft -f /run/rules.nft");
         let is_batch = |datagram: &&Vec<u8>| datagram.get(4..6) == Some(&[0x10, 0]);
         let mut batch = sent.iter().find(is_batch).expect("a batch").clone();
-        // Sequence numbers are of the socket.
+        // Sequence numbers belong to the socket.
         let mut at = 0;
         while at < batch.len() {
             let length = u32::from_ne_bytes(batch[at..at + 4].try_into().unwrap()) as usize;
@@ -301,7 +301,7 @@ fn a_transaction_may_be_longer_than_a_send_buffer() {
 }
 
 #[test]
-fn what_others_change_is_noticed_and_what_we_change_is_not() {
+fn others_changes_are_noticed_and_ours_are_not() {
     in_host(|host| {
         needs_nftables();
         let mut socket = socket(host);
@@ -322,7 +322,7 @@ fn what_others_change_is_noticed_and_what_we_change_is_not() {
         let _ = nft("list ruleset");
         assert!(!notices.is_changed(socket.port_id()).unwrap(), "to look is no change");
 
-        // More than there is room for, even if it was ours alone, may have been somebody's.
+        // Changes that overflow the buffer may have been somebody else's, even if all were ours.
         set_receive_buffer(notices.as_fd(), 1).unwrap();
         for _ in 0..100 {
             transaction.clear();
@@ -336,7 +336,7 @@ fn what_others_change_is_noticed_and_what_we_change_is_not() {
 }
 
 #[test]
-fn every_expression_is_what_nft_reads_it_as() {
+fn nft_reads_every_expression_as_we_mean_it() {
     in_host(|host| {
         needs_nftables();
         let table = Table { family: Family::Inet, name: "t" };

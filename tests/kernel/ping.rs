@@ -1,4 +1,4 @@
-//! Pings of ours and of Debian's say the same.
+//! Our pings and Debian's agree.
 
 use crate::{ip_address, name};
 use netns_core::address::{self, Address};
@@ -20,7 +20,7 @@ fn request(address: &str) -> Ping {
     Ping { timeout: Duration::from_secs(5), ..Ping::new(ip_address(address)) }
 }
 
-/// Asks until there is an answer to every request: what else the machine does makes it drop packets here too, see
+/// Asks until every request is answered: other work on the machine can drop packets here too, see
 /// `tests::ping`.
 fn answered(namespace: &Namespace, request: &Ping) -> PingReport {
     until("an answer to every request", || {
@@ -50,7 +50,7 @@ fn namespaces_and_the_host_reach_each_other_by_both_families() {
 }
 
 #[test]
-fn count_interval_and_payload_are_heeded_and_times_are_measured() {
+fn count_interval_and_payload_are_obeyed_and_times_are_measured() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let mut socket = host.socket();
@@ -114,7 +114,7 @@ fn an_address_that_nobody_has_is_unreachable_when_the_kernel_gives_up_asking() {
     in_host(|host| {
         let bridged = Bridged::new(host, 1);
         let namespace = &bridged.insides[0].namespace;
-        // The kernel asks three times, a second apart unless told otherwise.
+        // The kernel asks three times, by default a second apart.
         for family in ["ipv4", "ipv6"] {
             sysctl::set(namespace, &format!("net/{family}/neigh/eth0/retrans_time_ms"), "100").unwrap();
         }
@@ -132,11 +132,11 @@ fn an_address_that_nobody_has_is_unreachable_when_the_kernel_gives_up_asking() {
 }
 
 #[test]
-fn the_error_of_an_earlier_request_is_not_taken_for_that_of_a_later_one() {
+fn an_earlier_requests_error_is_not_taken_for_a_later_ones() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let [first, second] = &bridged.insides[..] else { unreachable!() };
-        // The kernel gives up after three times this, which is after the time limit of the first request.
+        // The kernel gives up after three times this, which is later than the first request's time limit.
         sysctl::set(&first.namespace, "net/ipv4/neigh/eth0/retrans_time_ms", "300").unwrap();
         let net = "10.1.1.99/24".parse().unwrap();
         let give_the_address_after_the_first = || {
@@ -159,11 +159,11 @@ fn the_error_of_an_earlier_request_is_not_taken_for_that_of_a_later_one() {
             let _ = neighbour::delete(&mut first.socket(), first.eth0, ip_address("10.1.1.99"));
             report
         };
-        // Once in which neither came late: a machine that is busy may be slower than the limits.
+        // Repeated until neither came late: a busy machine may be slower than the limits.
         until("silence, and an answer", || match give_the_address_after_the_first().outcomes[..] {
             [PingOutcome::TimedOut, PingOutcome::Reply(_)] => Some(()),
             [PingOutcome::TimedOut, PingOutcome::Unreachable(_)] => {
-                panic!("the first one's error is told of the second")
+                panic!("the first one's error is reported for the second")
             }
             _ => None,
         });
@@ -171,11 +171,11 @@ fn the_error_of_an_earlier_request_is_not_taken_for_that_of_a_later_one() {
 }
 
 #[test]
-fn one_lost_request_among_others_is_told_in_its_place() {
+fn one_lost_request_among_others_is_reported_in_its_place() {
     in_host(|host| {
         let bridged = Bridged::new(host, 2);
         let [first, second] = &bridged.insides[..] else { unreachable!() };
-        // No ARP, which would be dropped too.
+        // Without ARP, which would be dropped too.
         for (inside, address, other) in [(first, "10.1.1.2", 2), (second, "10.1.1.1", 1)] {
             let neighbour = Neighbour::permanent(inside.eth0, ip_address(address), mac(other));
             neighbour::set(&mut inside.socket(), &neighbour).unwrap();
@@ -198,7 +198,7 @@ fn one_lost_request_among_others_is_told_in_its_place() {
                 pinging.join().unwrap()
             })
         };
-        // Once in which nothing else was lost.
+        // Repeated until nothing else was lost.
         let report = until("answers to the first and the third", || {
             Some(ignore_the_second()).filter(|report| {
                 matches!(report.outcomes[..], [PingOutcome::Reply(_), _, PingOutcome::Reply(_)])
@@ -255,7 +255,7 @@ fn behind_a_router(host: &Host) -> Bridged {
     bridged
 }
 
-/// The errno that a router's word turns into.
+/// The errno that a router's answer turns into.
 fn refused(namespace: &Namespace, address: &str) -> i32 {
     until("a router's word", || match &ping(namespace, &request(address)).unwrap().outcomes[..] {
         [PingOutcome::Unreachable(error)] => error.raw_os_error(),

@@ -1,4 +1,4 @@
-//! Which answers to a ping count: somebody in the other namespace sends all kinds of them.
+//! Which answers to a ping count: the other namespace sends all kinds of them.
 
 use crate::ip_address;
 use netns_core::ping::{Ping, PingOutcome, ping};
@@ -15,7 +15,7 @@ fn answer_once(socket: &UdpSocket, change: impl Fn(&mut Vec<u8>)) {
     loop {
         let (length, from) = socket.recv_from(&mut packet).unwrap();
         let mut echo = packet[IP_HEADER..length].to_vec();
-        // Its own answers come by too.
+        // It also receives its own answers.
         if echo[0] != 8 {
             continue;
         }

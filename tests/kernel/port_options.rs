@@ -9,9 +9,9 @@ use serde_json::Value;
 use std::time::Duration;
 use tests::{bridge as bridge_tool, has_vlan_filtering, in_host, ip, ip_json, only};
 
-/// What iproute2 6.1, with which Debian 12 comes, does not print.
+/// What iproute2 6.1, Debian 12's, does not print.
 const UNPRINTED: [&str; 4] = ["mab", "neigh_vlan_suppress", "backup_port", "fdb_max_learned"];
-/// What works with VLAN filtering alone.
+/// What works only with VLAN filtering.
 const WITH_VLANS: [&str; 5] =
     ["vlan_filtering", "vlan_protocol", "vlan_default_pvid", "vlan_stats_enabled", "vlan_stats_per_port"];
 
@@ -29,7 +29,7 @@ fn with_ports(test: impl FnOnce(&mut RouteSocket, u32) + Send) {
         ip("link set br0 up");
         let mut socket = host.socket();
         let port = index(&mut socket, "v0");
-        // A port that has just got its carrier is not changed by it any more.
+        // So that a carrier that comes late does not change the port any more.
         for link in [name("v0"), name("br0")] {
             link::wait_up(&mut socket, link, Duration::from_secs(10)).unwrap();
         }
@@ -37,7 +37,7 @@ fn with_ports(test: impl FnOnce(&mut RouteSocket, u32) + Send) {
     });
 }
 
-/// What `ip` says of an option, as the number that we have it by.
+/// An option's value in `ip`'s output, as our number for it.
 fn by_ip(row: &OptionRow, link: &str, part: &str) -> Option<u64> {
     let shown = only(&ip_json(&format!("link show {link}")));
     match (&shown["linkinfo"][part][row.key], row.form) {
@@ -60,7 +60,7 @@ fn number(value: Option<OptionValue>) -> Option<u64> {
     }
 }
 
-/// Another value than the one that it has.
+/// Another value than the present one.
 fn another(row: &OptionRow, now: u64, other_port: u32) -> OptionValue {
     let number = match (row.name, row.form) {
         // Without a spanning tree protocol in user space the kernel undoes any other (`br_port_state_selection`).
@@ -118,7 +118,7 @@ fn each_option_of_a_port_is_set_both_ways_and_changes_no_other() {
             };
             let value = another(row, now, other);
             for value in [value, OptionValue::Number(now)] {
-                // The kernel takes `mab` of a locked port only.
+                // The kernel accepts `mab` only for a locked port.
                 let mut options =
                     PortOptions { locked: (row.name == "mab").then_some(true), ..PortOptions::NONE };
                 assert!(options.set(at, value), "{}", row.name);
@@ -160,7 +160,7 @@ fn each_option_of_a_bridge_is_set_both_ways_and_changes_no_other() {
                         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
                         break;
                     }
-                    // Of a bridge without ports only.
+                    // Only for a bridge without ports.
                     Err(error) if row.name == "vlan_stats_per_port" => {
                         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
                         break;
@@ -200,7 +200,7 @@ fn many_options_are_set_by_one_request_and_none_by_an_empty_one() {
 }
 
 #[test]
-fn what_bridge_sets_we_read() {
+fn what_bridge_sets_is_read() {
     with_ports(|socket, port| {
         let before = link::get(socket, port).unwrap().port.unwrap();
         bridge_tool("link set dev v0 isolated on hairpin on learning off flood off cost 7 priority 3");

@@ -19,10 +19,10 @@ fn create(name: &str) -> RecordedNamespace {
 }
 
 #[test]
-fn a_name_that_is_another_namespace_by_now_stays() {
+fn a_name_that_is_now_another_namespaces_stays() {
     in_host(|_| {
         let [kept, replaced, deleted] = ["kept", "replaced", "deleted"].map(create);
-        // Several times: the kernel gives inodes again, and cookies not.
+        // Several times: the kernel reuses inodes, but not cookies.
         for _ in 0..3 {
             ip("netns del replaced");
             ip("netns add replaced");
@@ -72,7 +72,7 @@ fn a_name_that_is_no_namespace_is_neither_opened_nor_followed() {
         for name in ["fifo", "folder"] {
             let error = Namespace::open(name).unwrap_err();
             assert!(error.is_invalid_input(), "{error}");
-            assert!(error.to_string().ends_with("this is no network namespace"), "{error}");
+            assert!(error.to_string().ends_with("this is not a network namespace"), "{error}");
         }
         assert_eq!(Namespace::list().unwrap(), ["fifo", "folder", "link", "there"]);
 
@@ -162,7 +162,7 @@ fn a_setting_that_somebody_changed_since_stays() {
         let gone = RecordedSysctl { name: "net/ipv4/conf/no/rp_filter".to_owned(), ..recorded };
         assert_eq!(gone.restore(namespace).unwrap(), Removal::Gone);
 
-        // Switched off and on for one interface by somebody.
+        // Somebody switched it off, and on for one interface.
         let forwarding = RecordedForwarding::of(&Ipv4Forwarding::enable(namespace).unwrap()).unwrap();
         sysctl::set(namespace, "net/ipv4/ip_forward", "0").unwrap();
         sysctl::set(namespace, "net/ipv4/conf/lo/forwarding", "1").unwrap();

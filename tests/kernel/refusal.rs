@@ -1,4 +1,5 @@
-//! The kernel's refusals in exact words: operation, object, errno, its own explanation, the attribute it points at.
+//! The kernel's refusals in exact words: operation, object, errno, its own explanation, the attribute that it points
+//! at.
 
 use crate::{index, name};
 use netns_core::bridge::{self, Bridge};
@@ -12,7 +13,7 @@ use tests::{in_host, ip, ipv4_words};
 const CREATE: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 
 #[test]
-fn a_name_that_is_taken() {
+fn a_taken_name() {
     in_host(|host| {
         ip("link add v0 type bridge");
         let mut socket = host.socket();
@@ -28,7 +29,7 @@ fn a_name_that_is_taken() {
 }
 
 #[test]
-fn a_link_that_is_not_there() {
+fn a_missing_link() {
     in_host(|host| {
         let mut socket = host.socket();
         let error = link::get(&mut socket, name("none")).unwrap_err();
@@ -68,7 +69,7 @@ fn one_port_more_than_a_bridge_takes() {
     });
 }
 
-/// What the kernel says to a request.
+/// The kernel's answer to a request.
 fn refused(socket: &mut RouteSocket, batch: &mut Batch) -> String {
     let error = socket.execute(batch).unwrap_err();
     assert!(matches!(error.cause(), Cause::Refused { .. }), "{error}");
@@ -191,7 +192,7 @@ fn an_address_that_is_missing_or_of_the_wrong_length_is_named() {
 }
 
 #[test]
-fn errors_turn_into_those_of_std_with_kind_and_words() {
+fn errors_become_std_errors_with_kind_and_words() {
     in_host(|host| {
         let error = link::get(&mut host.socket(), name("none")).unwrap_err();
         let words = error.to_string();

@@ -1,4 +1,4 @@
-//! Commands in anonymous sandboxes that resolve names by the network's resolvers.
+//! Commands in anonymous sandboxes that resolve names with the network's resolvers.
 
 use super::nat::{PROVIDER_V4, at, options, with_provider};
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork, Sandbox};
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 use tests::{in_host, oracle, run};
 
-/// What the name server knows.
+/// The name that the server knows.
 const NAME: &str = "there.example";
 const ADDRESS: [u8; 4] = [203, 0, 113, 7];
 
@@ -41,7 +41,7 @@ fn serve(socket: &UdpSocket, done: &AtomicBool) {
     }
 }
 
-/// Runs `f` beside a name server in this namespace.
+/// Runs `f` while a name server runs in this namespace.
 fn with_name_server(namespace: &Namespace, f: impl FnOnce()) {
     struct Done<'a>(&'a AtomicBool);
     impl Drop for Done<'_> {
@@ -53,13 +53,14 @@ fn with_name_server(namespace: &Namespace, f: impl FnOnce()) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| serve(&socket, &done));
-        // Whatever becomes of the test, the server ends.
+        // The server ends even if the test fails.
         let _done = Done(&done);
         f();
     });
 }
 
-/// Gives this test's mount namespace an `/etc` of its own, whose resolver nobody reaches; `link` makes the file a symbolic link.
+/// Gives this test's mount namespace an `/etc` of its own, whose resolver is unreachable; `link` makes the file a
+/// symbolic link.
 fn own_etc(link: bool) {
     let before = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
@@ -91,12 +92,12 @@ fn resolves(sandbox: &Sandbox) {
     let mut asked = command(&["getent", "ahostsv4", NAME]);
     let (found, text) = output(sandbox.spawn_resolving(&mut asked).unwrap());
     assert!(found && text.starts_with("203.0.113.7 "), "{text:?}");
-    // Of another library, as containers have it.
+    // With another C library, as containers have it.
     let mut other = oracle("busybox");
     other.args(["nslookup", "-type=a", NAME]).stdin(Stdio::null()).stdout(Stdio::piped());
     let (found, text) = output(sandbox.spawn_resolving(&mut other).unwrap());
     assert!(found && text.contains("Address: 203.0.113.7\n"), "{text:?}");
-    // The same command, started without: its resolver is the host's.
+    // The same command, started without the network's resolvers: it has the host's.
     let (found, text) = output(sandbox.spawn(&mut asked).unwrap());
     assert!(!found && text.is_empty(), "{text:?}");
 }
@@ -112,21 +113,21 @@ fn commands_of_anonymous_sandboxes_ask_the_networks_resolvers() {
         let sandbox = network.create_sandbox().unwrap();
         with_name_server(provider, || resolves(&sandbox));
 
-        // It is a file that an ordinary user reads, the rest of `/etc` is there, and the namespace is the sandbox's.
+        // It is a file that an ordinary user can read, the rest of `/etc` is there, and the namespace is the sandbox's.
         let script = "stat -c %a /etc/resolv.conf; cat /etc/resolv.conf; ls /etc; readlink /proc/self/ns/net";
         let (_, text) = output(sandbox.spawn_resolving(&mut command(&["sh", "-c", script])).unwrap());
         let inode = sandbox.namespace().unwrap().id().unwrap().inode;
         let expected =
             format!("644\nnameserver {PROVIDER_V4}\nnsswitch.conf\npasswd\nresolv.conf\nnet:[{inode}]\n");
         assert_eq!(text, expected);
-        // What root inside writes into it, nobody else reads; and nothing is mounted here.
+        // What root inside writes to it, nobody else reads; and nothing is mounted here.
         let write = ["sh", "-c", "echo '# written' >/etc/resolv.conf && cat /etc/resolv.conf"];
         let (_, text) = output(sandbox.spawn_resolving(&mut command(&write)).unwrap());
         assert_eq!(text, "# written\n");
         assert_eq!(fs::read_to_string("/etc/resolv.conf").unwrap(), "nameserver 127.0.0.53\n");
         assert_eq!(mounts(), mounted);
 
-        // One that cannot be started says so.
+        // A command that cannot be started says so.
         let error = sandbox.spawn_resolving(&mut Command::new("/no/such/program")).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -168,7 +169,8 @@ fn without_resolvers_or_a_file_nothing_is_started() {
     });
 }
 
-/// A network that lets nothing out has resolvers too, on the host for instance, and keeps them when another engine takes it over.
+/// A network that lets nothing out also has resolvers, on the host for instance, and keeps them when another engine
+/// takes it over.
 #[test]
 fn resolvers_outlive_the_process() {
     in_host(|_| {

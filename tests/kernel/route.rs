@@ -6,7 +6,7 @@ use netns_core::{Namespace, RouteSocket};
 use std::time::Duration;
 use tests::{in_host, ip};
 
-/// `ns1` with a raised `eth0` (index 5) that has addresses in 10.1.1.0/24 and `fd00:1::/64`.
+/// `ns1` with an `eth0` (index 5) that is up and has addresses in 10.1.1.0/24 and `fd00:1::/64`.
 fn inside(test: impl FnOnce(&mut RouteSocket) + Send) {
     in_host(|_| {
         for command in [
@@ -24,7 +24,7 @@ fn inside(test: impl FnOnce(&mut RouteSocket) + Send) {
     });
 }
 
-/// The routes that somebody set, in the words of `ip`, without what the kernel makes by itself.
+/// The routes that somebody set, in `ip`'s words, without those that the kernel adds.
 fn shown(arguments: &str) -> Vec<String> {
     let routes = ip(&format!("-n ns1 {arguments}"));
     let set = routes.lines().filter(|route| !route.contains("proto kernel"));
@@ -100,7 +100,7 @@ fn the_list_has_what_ip_lists() {
         ip("-n ns1 route add default via 10.1.1.254");
         ip("-n ns1 route add 10.2.0.0/16 dev eth0 metric 5");
         ip("-n ns1 -6 route add fd00:2::/64 via fd00:1::fe");
-        // Not unicast, and so not in the list.
+        // Not unicast, so not in the list.
         ip("-n ns1 route add blackhole 10.4.0.0/16");
         let mut ours = route::list(socket).unwrap();
         ours.retain(|route| route.destination.address() != ip_address("fe80::"));
@@ -123,7 +123,7 @@ fn the_list_has_what_ip_lists() {
 }
 
 #[test]
-fn what_ip_says_of_a_route_is_told() {
+fn what_ip_shows_of_a_route_is_reported() {
     inside(|socket| {
         for route in [
             "route add blackhole 10.4.0.0/16",

@@ -1,4 +1,4 @@
-//! The route socket: batches, whom it believes, where it is.
+//! The route socket: batches, whose answers it believes, where it is.
 
 use crate::{ip_address, mac_address, name, net};
 use netns_core::address::{self, Address};
@@ -48,13 +48,13 @@ fn a_failure_in_the_middle_is_named_and_the_rest_is_carried_out() {
         for made in ["br0", "br1"] {
             assert_eq!(only(&ip_json(&format!("link show {made}")))["ifname"], made);
         }
-        // The socket is good for more: nothing of the failed batch is left in it.
+        // The socket still works: nothing of the failed batch is left in it.
         assert_eq!(link::get(&mut socket, name("br1")).unwrap().name, name("br1"));
     });
 }
 
 #[test]
-fn of_many_failures_the_first_is_told() {
+fn of_many_failures_the_first_is_reported() {
     in_host(|host| {
         let mut socket = host.socket();
         let mut batch = Batch::new();
@@ -126,7 +126,7 @@ fn answers_that_the_kernel_did_not_send_are_not_believed() {
         let port = port_id(socket.as_fd()).unwrap();
         let forger = Forger::open().unwrap();
         let forge = |errno| {
-            // Whatever number the next request has.
+            // So that one has the next request's number.
             for sequence in 0..64 {
                 forger.send(port, &answer(sequence, port, errno)).unwrap();
             }
@@ -177,7 +177,7 @@ fn the_answer_of_a_big_link_fits() {
 }
 
 #[test]
-fn however_long_the_answer_it_is_read_and_so_are_events_of_it() {
+fn an_answer_of_any_length_is_read_and_so_are_its_events() {
     in_host(|host| {
         ip("link add br0 type bridge");
         let names: Vec<String> = (0..70).map(|number| format!("altname {number:0127}")).collect();

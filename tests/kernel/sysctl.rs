@@ -56,7 +56,7 @@ fn forwarding_is_switched_on_and_every_interface_is_put_back() {
         assert_eq!(before, observed);
         assert_eq!(before.interfaces, Some(vec!["two".to_owned()]));
         assert_eq!((state(), global().as_str()), ([true; 3], "1"));
-        // One that is gone by then is passed over.
+        // A link that is gone by then is passed over.
         ip("-n ns1 link delete six");
         before.restore(namespace).unwrap();
         assert_eq!((["one", "two"].map(forwarding), global().as_str()), ([false, true], "0"));

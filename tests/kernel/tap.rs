@@ -20,7 +20,7 @@ fn by_ip(link: &str) -> Value {
 }
 
 #[test]
-fn taps_of_every_option_are_as_those_of_ip_and_we_read_what_they_are() {
+fn taps_with_every_option_equal_ips_and_are_read_back() {
     in_host(|host| {
         needs_tun();
         for (ours, words) in [
@@ -62,7 +62,7 @@ fn a_tap_goes_with_its_last_descriptor_unless_it_is_persistent() {
         let mut socket = host.socket();
         let mut gone = host.socket();
         let mut is_there = || link::get(&mut socket, name("t0")).is_ok();
-        // Another test's child has every descriptor of this process until it is another program.
+        // Until another test's child has called exec, it has every descriptor of this process.
         let mut is_gone = |link: &str| link::get(&mut gone, name(link)).is_err().then_some(());
         drop(Tap::create(&options("t0")).unwrap());
         until("the link goes", || is_gone("t0"));
@@ -78,7 +78,7 @@ fn a_tap_goes_with_its_last_descriptor_unless_it_is_persistent() {
 }
 
 #[test]
-fn who_attaches_to_what_is_there_gets_it_and_nobody_else_does() {
+fn only_an_attach_gets_an_existing_tap_and_nothing_adopts_it() {
     in_host(|host| {
         needs_tun();
         let error = Tap::attach(&options("t0")).unwrap_err();
@@ -113,20 +113,20 @@ fn a_tap_is_made_in_another_namespace_and_carries_frames() {
         link::set_up(&mut socket, name("t0")).unwrap();
         let before = link::stats(&mut socket, name("t0")).unwrap();
         let mut queue = File::from(OwnedFd::from(tap));
-        // To everybody, from nobody in particular, of a protocol for experiments (RFC 5342).
+        // A broadcast from nobody in particular, of a protocol for experiments (RFC 5342).
         let mut frame = [0xff; 64];
         frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 9, 0x88, 0xb5]);
         queue.write_all(&frame).unwrap();
         let after = link::stats(&mut socket, name("t0")).unwrap();
         assert_eq!(after.rx_packets - before.rx_packets, 1);
-        // IPv6 says something unasked when a link comes up.
+        // IPv6 sends something unasked when a link comes up.
         let mut said = [0; 2048];
         assert!(queue.read(&mut said).unwrap() > 14);
     });
 }
 
 #[test]
-fn rtnetlink_makes_no_tap_and_says_so() {
+fn rtnetlink_refuses_to_make_a_tap() {
     in_host(|host| {
         needs_tun();
         let kind = LinkKind::Tun(TunOptions::NONE);

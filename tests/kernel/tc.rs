@@ -36,7 +36,7 @@ fn qdiscs() -> Vec<String> {
     qdiscs.as_array().unwrap().iter().map(|qdisc| qdisc["kind"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The filters of a hook that have options, which headings do not.
+/// The entries of a hook that have options, which excludes headings.
 fn filters(hook: &str) -> Vec<Value> {
     let filters = tc_json(&format!("filter show dev v0 {hook}"));
     filters.as_array().unwrap().iter().filter(|filter| filter.get("options").is_some()).cloned().collect()
@@ -123,7 +123,7 @@ fn deleting_a_filter_leaves_everybody_elses() {
 }
 
 #[test]
-fn what_would_mean_many_filters_is_refused() {
+fn a_deletion_that_would_mean_many_filters_is_refused() {
     on_a_link(|socket, v0, program| {
         tc::add_clsact(socket, v0).unwrap();
         let ours = filter(v0, Direction::Ingress, &program);
@@ -191,7 +191,7 @@ fn a_link_with_clsact_and_both_filters_is_made_by_one_send() {
 }
 
 #[test]
-fn whether_there_is_a_clsact_is_asked_of_one_link() {
+fn asking_whether_there_is_a_clsact_concerns_one_link() {
     in_host(|host| {
         ip("link add v0 type veth peer name v1");
         let mut socket = host.socket();

@@ -55,7 +55,7 @@ fn the_peer_is_born_in_its_namespace() {
 }
 
 #[test]
-fn the_peer_is_born_where_a_process_is() {
+fn the_peer_is_born_in_a_processs_namespace() {
     in_host(|host| {
         let inside = Namespace::create("ns1").unwrap();
         let mut process = inside.spawn(Command::new("sleep").arg("60")).unwrap();
@@ -70,7 +70,7 @@ fn the_peer_is_born_where_a_process_is() {
     });
 }
 
-/// By `ip` and `ping` alone.
+/// Checked by `ip` and `ping` alone.
 fn assert_carries_packets(socket: &mut RouteSocket, inside: &Namespace) {
     ip("addr add 10.1.1.1/24 dev v0");
     ip("link set v0 up");
@@ -122,7 +122,7 @@ fn indexes_macs_mtu_queues_group_bridge_and_up_are_set_by_the_one_request() {
 }
 
 #[test]
-fn without_a_number_the_kernel_makes_a_queue_for_every_processor() {
+fn by_default_the_kernel_makes_a_queue_for_every_processor() {
     in_host(|host| {
         veth::create(&mut host.socket(), &Veth { queues: None, ..pair() }).unwrap();
         let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
@@ -142,7 +142,7 @@ fn an_index_that_is_taken_is_refused() {
 }
 
 #[test]
-fn a_pair_with_a_name_that_the_peers_namespace_has_leaves_nothing() {
+fn a_pair_whose_peers_name_is_taken_leaves_nothing() {
     in_host(|host| {
         let inside = Namespace::create("ns1").unwrap();
         ip("-n ns1 link add v1 type bridge");

@@ -1,4 +1,4 @@
-//! Bridges that tell VLANs apart, and kinds of links that a distribution's kernel has: nothing of ours takes them for
+//! Bridges that filter VLANs, and kinds of links that a distribution's kernel has: nothing of ours takes them for
 //! something else. The development machine's kernel has neither.
 
 use crate::{index, ip_address, mac_address, name, net};
@@ -17,7 +17,7 @@ fn needs_vlan_filtering() {
     needs_option("CONFIG_BRIDGE_VLAN_FILTERING", "bridge VLAN filtering", has_vlan_filtering);
 }
 
-/// Makes a link of each of these kinds, which the kernel may have or lack.
+/// Skips the test unless the kernel makes a link of each of these kinds.
 fn needs_links(commands: &[&str]) {
     for command in commands {
         let made = oracle("ip").args(command.split_whitespace()).output().unwrap();
@@ -31,7 +31,7 @@ fn needs_links(commands: &[&str]) {
     }
 }
 
-/// VLANs of the entries of an address, as `bridge` lists them and as we do.
+/// The VLANs in the entries of an address, as `bridge` lists them and as we do.
 fn vlans(socket: &mut RouteSocket, bridge: u32, mac: &str) -> [BTreeSet<Option<u16>>; 2] {
     let theirs = bridge_json("fdb show br br0");
     let theirs = theirs.as_array().unwrap().iter().filter(|entry| entry["mac"] == mac);
@@ -43,7 +43,7 @@ fn vlans(socket: &mut RouteSocket, bridge: u32, mac: &str) -> [BTreeSet<Option<u
 
 #[test]
 #[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
-fn an_entry_is_in_every_vlan_of_its_port_or_in_the_one_that_is_asked_for() {
+fn an_entry_is_in_every_vlan_of_its_port_or_in_the_requested_one() {
     in_host(|host| {
         needs_vlan_filtering();
         let bridged = Bridged::new(host, 2);
@@ -105,7 +105,7 @@ fn reaches(from: &Sandbox, to: &Sandbox) -> bool {
 
 #[test]
 #[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
-fn a_network_whose_bridge_somebody_makes_filter_vlans_goes_on() {
+fn switching_vlan_filtering_on_does_not_stop_a_network() {
     in_host(|host| {
         needs_vlan_filtering();
         let options =
@@ -116,7 +116,7 @@ fn a_network_whose_bridge_somebody_makes_filter_vlans_goes_on() {
         let on = BridgeOptions { vlan_filtering: Some(true), ..BridgeOptions::default() };
         bridge::set(&mut host.socket(), bridge, &on).unwrap();
         let new = network.create_sandbox().unwrap();
-        // Ports learn nothing and nothing is flooded: anyone who reaches another one does so by the fixed entries.
+        // Ports learn nothing and nothing is flooded: whatever is reached is reached through the fixed entries.
         for (from, to) in [(&old[0], &old[1]), (&old[1], &new), (&new, &old[0])] {
             assert!(reaches(from, to));
         }
@@ -132,7 +132,7 @@ fn find<'a>(links: &'a [Link], name: &str) -> &'a Link {
 
 #[test]
 #[ignore = "needs dummy, VLAN, bond and ipvlan links, as distributions' kernels have: cargo xtask vm-test --full"]
-fn other_kinds_of_links_are_told_apart_from_pairs_and_from_ports() {
+fn other_kinds_of_links_are_not_taken_for_pairs_or_ports() {
     in_host(|host| {
         needs_links(&[
             "link add d0 type dummy",

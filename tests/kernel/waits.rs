@@ -1,4 +1,4 @@
-//! Waits end in time, whatever signals arrive, and may be as long as a [`Duration`] can be.
+//! Waits end in time, no matter which signals arrive, and may be as long as a [`Duration`] can be.
 
 use crate::{name, net};
 use netns_core::events::Events;
@@ -20,7 +20,7 @@ fn options() -> NetworkOptions {
     NetworkOptions { subnet_v4: Some(net("10.99.0.0/24")), ..NetworkOptions::new(name("sb")) }
 }
 
-/// Waits while a signal arrives every 10 ms: not less than `limit`, and not for as long as there are signals.
+/// Waits while a signal arrives every 10 ms: at least for `limit`, and not for as long as there are signals.
 #[track_caller]
 fn ends_in_time(wait: impl FnOnce()) {
     let begun = Instant::now();
@@ -115,7 +115,7 @@ fn waits_may_be_of_any_length() {
     });
 }
 
-/// The verifier gives up when a signal is pending, and takes longer than that for a program.
+/// The verifier gives up when a signal is pending, and a program takes it longer than the time between two.
 #[test]
 fn a_program_is_loaded_while_signals_arrive() {
     in_host(|_| {

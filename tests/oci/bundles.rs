@@ -22,8 +22,8 @@ fn runc() {
     });
 }
 
-/// The first container answers one connection by its name; the second one pings it, asks it, looks around and ends with a code of
-/// its own. Neither is root.
+/// The first container answers one connection with its name; the second pings it, connects to it, looks around and ends
+/// with an exit code of its own. Neither is root.
 fn bundles(engine: &[&str]) {
     for tool in [engine[0], "ping"] {
         let _ = oracle(tool);
@@ -66,7 +66,7 @@ fn config(name: &str, root: &Path, words: &[&str]) -> Value {
             "args": words,
             "env": ["PATH=/bin"],
             "cwd": "/",
-            // Debian's ping has a capability that it would get by its file, and does not start where it cannot.
+            // Debian's ping gets a capability from its file, and does not start where it cannot.
             "noNewPrivileges": true,
             "capabilities": { "bounding": ["CAP_NET_RAW"] },
         },

@@ -4,7 +4,7 @@ const PAGE: &str = include_str!("../../docs/engines.md");
 const RUN: &str = include_str!("recipes.rs");
 
 #[test]
-fn code_is_what_is_run() {
+fn the_code_in_the_docs_is_what_is_run() {
     let run = RUN.replace("pub(crate) fn", "fn");
     let blocks: Vec<&str> =
         PAGE.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

@@ -1,4 +1,5 @@
-//! Sandboxes under engines that take a namespace, and what their authors trip over: `docs/engines.md`, whose code is run here.
+//! Sandboxes under engines that take a namespace, and what engine authors trip over: `docs/engines.md`, whose code is
+//! run here.
 
 mod bundles;
 mod docs;

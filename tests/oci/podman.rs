@@ -3,7 +3,8 @@
 use crate::recipes;
 use tests::{Machine, busybox_root, in_host, oracle};
 
-/// podman hands the path on to other processes, so it has to mean the same to all of them. A name does, `/proc/self` does not.
+/// podman passes the path on to other processes, so it has to mean the same to all of them. A name does, `/proc/self`
+/// does not.
 #[test]
 fn by_name() {
     in_host(|_| {
@@ -12,7 +13,7 @@ fn by_name() {
         }
         let network = recipes::network_in_which_anybody_pings().unwrap();
         let _sandbox = network.create_named_sandbox("web").unwrap();
-        // It has the mounts that are there when it boots, the name among them.
+        // The machine has the mounts that exist when it boots, the name among them.
         let (machine, root) = (Machine::boot(), busybox_root());
         let script = "ping -c 1 -W 20 10.97.0.1 >/dev/null && ip -4 -o addr show eth0 && echo /sys/class/net/*; exit 7";
         let folders = ["--root=/run/engine/store", "--runroot=/run/engine/run", "--tmpdir=/run/engine/tmp"];

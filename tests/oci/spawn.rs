@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Output, Stdio};
 use tests::{Host, in_host, oracle, run};
 
-/// Runs the test with a sandbox. The tools have to be there.
+/// Runs the test with a sandbox. The tools have to be installed.
 fn with_sandbox(tools: &[&str], test: impl FnOnce(&Sandbox) + Send) {
     in_host(|host: &Host| {
         for tool in tools {
@@ -24,13 +24,13 @@ fn with_sandbox(tools: &[&str], test: impl FnOnce(&Sandbox) + Send) {
     });
 }
 
-/// The exit code, and what it wrote.
+/// The exit code and the output.
 fn ended(child: Child) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     (status.code(), [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat())
 }
 
-/// Runs a shell's script in the sandbox, by these words before the shell.
+/// Runs a shell script in the sandbox, with these words before the shell.
 fn shell(sandbox: &Sandbox, words: &[&str], script: &str) -> (Option<i32>, String) {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).args(["sh", "-c", script]);
@@ -41,7 +41,7 @@ fn shell(sandbox: &Sandbox, words: &[&str], script: &str) -> (Option<i32>, Strin
 #[test]
 fn a_pid_namespace_takes_a_fork() {
     with_sandbox(&["unshare"], |sandbox| {
-        // The program itself stays outside; the first of its children is number 1, and when that ends no other can be made.
+        // The program itself stays outside; its first child is number 1, and when that ends, no other can be made.
         let (code, text) = shell(sandbox, &["unshare", "--pid"], "(:); (:); echo fine");
         assert!(code != Some(0) && text.contains("fork"), "{code:?} {text}");
 
@@ -52,9 +52,9 @@ fn a_pid_namespace_takes_a_fork() {
 }
 
 #[test]
-fn sys_is_of_where_it_was_mounted() {
+fn sys_shows_the_namespace_it_was_mounted_in() {
     with_sandbox(&["unshare"], |sandbox| {
-        // There is a file system of it for each network namespace.
+        // Each network namespace has its own.
         let outside = fs::metadata("/sys").unwrap().dev();
         assert_eq!(shell(sandbox, &["unshare"], "stat -c %d /sys"), (Some(0), format!("{outside}\n")));
         let child = recipes::spawn_with_sys(sandbox, &["sh", "-c", "echo /sys/class/net/*"]).unwrap();
@@ -65,11 +65,11 @@ fn sys_is_of_where_it_was_mounted() {
 #[test]
 fn an_ordinary_user_pings() {
     with_sandbox(&["setpriv", "ping"], |sandbox| {
-        // Debian's ping has a capability that it would get by its file.
+        // Debian's ping gets a capability from its file.
         let user = ["setpriv", "--reuid=64321", "--regid=64321", "--clear-groups", "--no-new-privs"];
         let ping = "ping -c 1 -W 20 10.97.0.1 >/dev/null && echo answered";
         assert_eq!(shell(sandbox, &user, ping), (Some(0), "answered\n".into()));
-        // It is the setting: this is what a new namespace has.
+        // It is the setting: this is a new namespace's default.
         let set = "echo 1 0 >/proc/sys/net/ipv4/ping_group_range";
         assert_eq!(shell(sandbox, &["unshare"], set), (Some(0), String::new()));
         assert_ne!(shell(sandbox, &user, ping).0, Some(0));
@@ -93,7 +93,8 @@ fn nsenter_by_descriptor() {
     });
 }
 
-/// It cannot enter a network namespace: it is started in one, and `--unshare-all` leaves that again but for `--share-net`.
+/// bubblewrap cannot enter a network namespace: it is started in one, and `--unshare-all` leaves it again unless
+/// `--share-net` is given.
 #[test]
 fn bubblewrap() {
     with_sandbox(&["bwrap", "ip"], |sandbox| {

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use tests::{Machine, in_host, oracle, until};
 
-/// Begins in a cgroup of its own. It may not change the machine's settings or its host name, and finds no units but ours.
+/// Starts in a cgroup of its own. It may not change the machine's settings or its host name, and finds no units but
+/// ours.
 const BOOT: &str = r"set -e
 mkdir /sys/fs/cgroup/systemd
 echo $$ >/sys/fs/cgroup/systemd/cgroup.procs

@@ -1,4 +1,4 @@
-//! `examples/egress-proxy`: a sandbox reaches what has an allowed name, and nothing else.
+//! `examples/egress-proxy`: a sandbox reaches hosts with allowed names, and nothing else.
 
 use netns_core::Namespace;
 use netns_ebpf::{Monitor, MonitorOptions};
@@ -12,9 +12,9 @@ use std::time::Duration;
 use tests::{eventually, in_host, ip, needs_option, oracle, run, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long what is dropped is waited for.
+/// How long to wait for what should be dropped.
 const DROPPED: Duration = Duration::from_secs(1);
-/// What the resolver knows, and for how many seconds.
+/// The names that the resolver knows, and for how many seconds.
 const NAMES: [(&str, &str, u32); 6] = [
     ("allowed.test", "192.0.2.7", 600),
     ("allowed.test", "2001:db8::7", 600),
@@ -57,12 +57,12 @@ fn question(name: &str, kind: u8) -> Vec<u8> {
     bytes
 }
 
-/// What is said of a name that is not there (NXDOMAIN).
+/// The answer for a name that does not exist (NXDOMAIN).
 const NO_SUCH_NAME: u8 = 3;
 const A: u8 = 1;
 const AAAA: u8 = 28;
 
-/// Answers as RFC 1035 has it, as far as this test asks, until it is stopped.
+/// Answers by RFC 1035, as far as this test asks, until it is stopped.
 fn resolve(socket: &UdpSocket, stopped: &AtomicBool) {
     socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut bytes = [0; 512];
@@ -90,7 +90,7 @@ fn resolve(socket: &UdpSocket, stopped: &AtomicBool) {
     }
 }
 
-/// What a sandbox is answered by whom it asks: the code, and addresses.
+/// The answer that a sandbox gets from its resolver: the code, and addresses.
 fn ask(from: &Namespace, name: &str, kind: u8) -> (u8, Vec<IpAddr>) {
     let socket = from.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
     socket.set_read_timeout(Some(DROPPED)).unwrap();
@@ -105,7 +105,7 @@ fn ask(from: &Namespace, name: &str, kind: u8) -> (u8, Vec<IpAddr>) {
     let mut rest = &bytes[asked.len()..length];
     let mut addresses = Vec::new();
     for _ in 0..bytes[7] {
-        // A name that is a pointer to the question's.
+        // A name that points to the question's.
         let (data, more) = rest[12..].split_at(rest[11].into());
         addresses.push(match <[u8; 4]>::try_from(data) {
             Ok(octets) => Ipv4Addr::from(octets).into(),
@@ -116,7 +116,7 @@ fn ask(from: &Namespace, name: &str, kind: u8) -> (u8, Vec<IpAddr>) {
     (bytes[3] & 15, addresses)
 }
 
-/// What begins a connection of TLS for a name.
+/// The first bytes of a TLS connection for a name.
 fn hello(name: &str) -> Vec<u8> {
     let script = format!(
         "import ssl, sys; i, o = ssl.MemoryBIO(), ssl.MemoryBIO()\n\
@@ -143,7 +143,7 @@ fn is_dropped(from: &Namespace, to: &str) -> bool {
     connect(from, to, DROPPED).is_err_and(|error| error.kind() == ErrorKind::TimedOut)
 }
 
-/// What comes back of a connection that begins with these bytes.
+/// The response to a connection that begins with these bytes.
 fn sent(from: &Namespace, to: &str, bytes: &[u8]) -> Vec<u8> {
     let mut client = connect(from, to, PATIENCE).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -156,7 +156,7 @@ fn sent(from: &Namespace, to: &str, bytes: &[u8]) -> Vec<u8> {
     client.read_exact(&mut back[length..]).map_or_else(|_| back[..length].to_vec(), |()| back.clone())
 }
 
-/// The example, which ends with its input; killed if the test fails before.
+/// The example, which ends when its input does; killed if the test fails before.
 struct Proxy(Child);
 
 impl Proxy {
@@ -184,7 +184,7 @@ impl Drop for Proxy {
 }
 
 #[test]
-fn what_has_an_allowed_name_is_reached_and_nothing_else() {
+fn allowed_names_are_reached_and_nothing_else() {
     let Some(program) = build() else { tests::skip("no cargo to build examples/egress-proxy") };
     in_host(|host| {
         needs_option("CONFIG_NFT_REDIR", "nftables with redirect", || {
@@ -205,7 +205,7 @@ fn what_has_an_allowed_name_is_reached_and_nothing_else() {
         thread::scope(|scope| {
             let _stop = Stop(&stopped);
             scope.spawn(|| resolve(&names, &stopped));
-            // Both accept: otherwise a server that is full would pass for one that is not reached.
+            // Both accept connections: otherwise a server that is full would pass for one that is not reached.
             scope.spawn(|| echo(&plain, &stopped));
             scope.spawn(|| echo(&secure, &stopped));
             let allowed = ["allowed.test", "metadata.test", "half.test", "short.test"];
@@ -223,7 +223,7 @@ fn what_has_an_allowed_name_is_reached_and_nothing_else() {
             assert_eq!(ask(&sandbox, "other.test", A), (NO_SUCH_NAME, Vec::new()));
             assert!(is_dropped(&sandbox, "192.0.2.8:80"));
 
-            // What a list refuses no name opens.
+            // No name opens what a list refuses.
             for (name, kind, to) in
                 [("metadata.test", A, "169.254.169.254:80"), ("half.test", AAAA, "[fd00:ec2::254]:80")]
             {
@@ -232,7 +232,7 @@ fn what_has_an_allowed_name_is_reached_and_nothing_else() {
                 assert!(is_dropped(&sandbox, to), "{name}");
             }
 
-            // Of TLS it is the name that counts, at an address that may be reached.
+            // For TLS the name counts, at an address that may be reached.
             let (fine, other) = (hello("allowed.test"), hello("other.test"));
             for to in ["192.0.2.7:443", "[2001:db8::7]:443"] {
                 assert_eq!(sent(&sandbox, to, &fine), fine);
@@ -257,7 +257,7 @@ fn what_has_an_allowed_name_is_reached_and_nothing_else() {
     });
 }
 
-/// Sends back what comes, until it is stopped.
+/// Sends back what it receives, until it is stopped.
 fn echo(listener: &TcpListener, stopped: &AtomicBool) {
     listener.set_nonblocking(true).unwrap();
     while !stopped.load(Ordering::Relaxed) {
@@ -273,7 +273,7 @@ fn echo(listener: &TcpListener, stopped: &AtomicBool) {
     }
 }
 
-/// Ends the servers, whatever becomes of the test.
+/// Ends the servers, even if the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {

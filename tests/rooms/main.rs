@@ -1,8 +1,8 @@
-//! The rooms of the house: within a folder no files need each other in a circle, and a type's name means one thing in the
-//! whole workspace.
+//! Layout rules: within a folder no files need each other in a circle, and a type's name means one thing in the whole
+//! workspace.
 //!
-//! What a file needs is read from its `use` lines and paths; a name that a folder's `mod.rs` hands on counts for the file
-//! that it comes from. A folder's own `mod.rs` is no part of a circle: it holds together what is below it.
+//! What a file needs is read from its `use` lines and paths; a name that a folder's `mod.rs` re-exports counts for the
+//! file that it comes from. A folder's own `mod.rs` is no part of a circle: it holds together what is below it.
 
 mod sources;
 
@@ -10,15 +10,15 @@ use sources::Sources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The circles that there are, each with its reason.
+/// The known circles, each with its reason.
 const KNOWN: [(&str, &[&str]); 1] = [
-    // What a socket says of a refusal has the words of the attributes' tables, which stand with the kinds of links; those
-    // make links on sockets.
+    // A socket words a refusal with the attributes' tables, which stand with the kinds of links; those make links on
+    // sockets.
     ("netns-core rtnetlink", &["describe", "link", "socket"]),
 ];
-/// What every crate may have one of.
+/// Type names that every crate may have.
 const CUSTOMARY: [&str; 3] = ["Error", "Result", "Readme"];
-/// The workspace's crates, but for those of tests.
+/// The workspace's crates, without those for tests.
 const CRATES: [&str; 9] = [
     "benches",
     "netns",
@@ -78,7 +78,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// The sets of several names of which each needs all others, directly or through others.
+/// The sets of several names in which each needs all others, directly or through others.
 fn circles(needs: &BTreeSet<(String, String)>) -> Vec<BTreeSet<String>> {
     let reached = |from: &str| {
         let mut reached = BTreeSet::new();

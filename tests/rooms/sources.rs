@@ -1,4 +1,4 @@
-//! The sources of a crate, as far as it matters which of them needs which.
+//! A crate's sources, as far as they show which module needs which.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 /// A module: the names from the crate's root to it.
 pub(crate) type Module = Vec<String>;
 
-/// The sources of a crate, without comments and tests.
+/// A crate's sources, without comments and tests.
 pub(crate) struct Sources {
     code: BTreeMap<Module, String>,
 }
@@ -25,13 +25,13 @@ impl Sources {
         self.code.len()
     }
 
-    /// The types that each module defines for itself and others, and not within a function.
+    /// The types that each module defines at its outermost level.
     pub(crate) fn types(&self) -> impl Iterator<Item = (&Module, Vec<String>)> {
         let types = |code: &str| code.lines().filter_map(type_name).map(str::to_owned).collect();
         self.code.iter().map(move |(module, code)| (module, types(code)))
     }
 
-    /// By folder, which file or folder in it needs which other.
+    /// For each folder, which file or folder in it needs which other.
     pub(crate) fn needs(&self) -> BTreeMap<Module, BTreeSet<(String, String)>> {
         let mut handed_on = BTreeMap::new();
         for (module, code) in &self.code {
@@ -48,7 +48,7 @@ impl Sources {
         for (module, code) in &self.code {
             for path in paths(code) {
                 let Some((mut from, name)) = self.resolve(module, &path) else { continue };
-                // A name may be handed on more than once.
+                // A name may be re-exported more than once.
                 for _ in 0..8 {
                     let Some(name) = &name else { break };
                     let Some(origin) = handed_on.get(&(from.clone(), name.clone())) else { break };
@@ -118,13 +118,13 @@ fn read_into(folder: &Path, module: &mut Module, code: &mut BTreeMap<Module, Str
     }
 }
 
-/// Without comments, and without the module of tests at its end.
+/// Without comments, and without the test module at its end.
 fn without_comments(text: &str) -> String {
     let end = text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end].lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The name of the type that a line at the outermost level begins to define.
+/// The name of the type whose definition begins at this line, which is at the outermost level.
 fn type_name(line: &str) -> Option<&str> {
     let mut rest = line.strip_prefix("pub").map_or(line, |rest| match rest.strip_prefix('(') {
         Some(scope) => scope.split_once(')').map_or(rest, |(_, rest)| rest),
@@ -161,7 +161,7 @@ fn paths(code: &str) -> Vec<String> {
     paths
 }
 
-/// Whether a word there is the first of a line, but for its visibility.
+/// Whether a word there is the first of a line, except for its visibility.
 fn begins(statement: &str, at: usize) -> bool {
     let line = &statement[statement[..at].rfind('\n').map_or(0, |newline| newline + 1)..at];
     let line = line.trim();
@@ -172,7 +172,7 @@ const fn is_of_path(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | ':')
 }
 
-/// The single paths of a `use`, with braces multiplied out.
+/// The single paths of a `use`, with its braces expanded.
 fn expand(text: &str) -> Vec<String> {
     let text = text.split(" as ").next().filter(|_| !text.contains('{')).unwrap_or(text);
     let text: String = text.split_whitespace().collect();

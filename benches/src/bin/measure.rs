@@ -1,5 +1,5 @@
-//! Measures everything, and says what it found: JSON objects on stdout, a line each ([`BenchLine`]). `cargo xtask bench`
-//! makes something to look at of it.
+//! Measures everything and prints the results as JSON objects on stdout, one a line ([`BenchLine`]). `cargo xtask
+//! bench` makes its table and report from them.
 
 use benches::allocations::CountingAllocator;
 use benches::report::BenchLine;
@@ -30,7 +30,7 @@ fn measure() -> Result<()> {
     plan.peers = arguments.iter().any(|argument| argument == "--peers");
     host::enter()?;
     let report = run(plan, |what, done, of| {
-        // Who does not read it does not want it.
+        // A reader that is gone does not want it.
         let _ = say(&BenchLine::Progress { what, done, of });
     })?;
     say(&BenchLine::Report(&report))

@@ -58,7 +58,7 @@ pub trait Encoder {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// Writes a message into its buffer, from nothing: names, indexes and addresses are all that is there.
+    /// Writes a message into its buffer from scratch: only names, indexes and addresses are given.
     fn encode(&mut self, message: RouteRequest) -> &[u8];
 }
 
@@ -77,7 +77,7 @@ pub struct Encoded {
     pub library: &'static str,
     /// Nanoseconds.
     pub nanos: f64,
-    /// How often the heap was asked for something, if somebody counts.
+    /// How often the heap was asked for something, if that is counted.
     pub allocations: u64,
     /// How long the message is.
     pub bytes: usize,
@@ -117,7 +117,7 @@ pub fn measure(turns: usize, times: u32) -> Vec<Encoded> {
 mod tests {
     use super::{RouteRequest, all};
 
-    /// The libraries differ in who ends the name of the kind, "veth", with a NUL; the kernel takes it either way.
+    /// The libraries differ in whether the kind's name, "veth", ends with a NUL; the kernel takes it either way.
     #[test]
     fn all_libraries_write_the_same() {
         let [mut ours, others @ ..] = all();

@@ -6,7 +6,7 @@ use crate::samples::Samples;
 use crate::sandboxes::Kind;
 
 #[test]
-fn it_makes_sandboxes_of_every_kind() {
+fn the_floor_makes_sandboxes_of_every_kind() {
     if host::enter().is_err() && std::env::var_os("CI").is_none() {
         eprintln!("SKIPPED: a host of our own needs root");
         return;

@@ -20,7 +20,7 @@ pub struct Cni {
 }
 
 impl Cni {
-    /// If it is installed; else what to say of it.
+    /// If it is installed; else a note that it is missing.
     pub(super) fn find() -> std::result::Result<Self, String> {
         let package = "containernetworking-plugins";
         let bridge = tool::find("bridge", package).and_then(|found| {

@@ -47,7 +47,7 @@ impl Contender for IpBatch {
         self.serial += 1;
         let number = self.serial;
         let namespace = format!("batch{number}");
-        // The same as the ten commands, each as fast as it can be said: the peer is born in its namespace.
+        // The same as the ten commands, each in its fastest form: the peer is born in its namespace.
         let outside = format!(
             "netns add {namespace}\n\
              link add batchp{number} up master {BRIDGE} type veth peer name eth0 netns {namespace}\n"

@@ -1,8 +1,8 @@
-//! The others who make sandboxes, as their users use them.
+//! The other makers of sandboxes, used as their users use them.
 //!
 //! Each makes what it makes by default, which is seldom as much as ours: none has the bridge's flooding switched off,
-//! fixed MAC addresses or a first packet without a stall. CNI and netavark are given a namespace made by us beforehand,
-//! for which they are charged nothing, and no firewall, no DNS and state files in memory.
+//! fixed MAC addresses or a first packet without a stall. CNI and netavark get a namespace that we made beforehand, for
+//! which they are charged nothing, and no firewall, no DNS and state files in memory.
 
 mod cni;
 mod ip;
@@ -25,7 +25,7 @@ pub use rtnetlink_tuned::RtnetlinkTuned;
 /// A way to make a sandbox.
 type Contenders = Vec<Box<dyn Contender>>;
 
-/// The peers that are installed, and what to say of those that are not.
+/// The peers that are installed, and notes about those that are not.
 ///
 /// # Errors
 /// If one that is there cannot be made ready.

@@ -17,7 +17,7 @@ pub struct Netavark {
 }
 
 impl Netavark {
-    /// If it is installed; else what to say of it.
+    /// If it is installed; else a note that it is missing.
     pub(super) fn find() -> std::result::Result<Self, String> {
         let program = tool::find("netavark", "netavark")?;
         Ok(Self { program, serial: 0, made: Vec::new() })

@@ -1,4 +1,4 @@
-//! The `rtnetlink` crate, used as its examples are written: every object is made, looked up by name, and changed.
+//! The `rtnetlink` crate, used as in its examples: every object is made, looked up by name, and changed.
 
 use crate::Result;
 use crate::compare::Contender;
@@ -70,7 +70,8 @@ pub(super) fn connect() -> Result<Handle> {
     Ok(handle)
 }
 
-/// Lets the connections see that their handles are gone, and close their sockets; but for the host's, which is in use.
+/// Lets the connections notice that their handles are gone, and close their sockets; except the host's, which is in
+/// use.
 pub(super) fn close_connections(runtime: &Runtime) {
     runtime.block_on(async {
         while runtime.metrics().num_alive_tasks() > 1 {
@@ -79,7 +80,7 @@ pub(super) fn close_connections(runtime: &Runtime) {
     });
 }
 
-/// A raised bridge with an address.
+/// A bridge that is up, with an address.
 pub(super) async fn add_bridge(host: &Handle, name: &str, address: Ipv4Addr) -> Result<u32> {
     host.link().add(LinkBridge::new(name).build()).execute().await?;
     let index = index_of(host, name).await?;

@@ -1,5 +1,5 @@
-//! The `rtnetlink` crate, used as well as we know how: the peer is born in its namespace, with indexes chosen and one
-//! queue; nothing is looked up; what is done inside is asked for in one go.
+//! The `rtnetlink` crate, used as well as we know how: the peer is born in its namespace, with chosen indexes and one
+//! queue; nothing is looked up; the requests inside are sent together.
 
 use super::rtnetlink::{add_bridge, close_connections, connect};
 use crate::Result;
@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 /// A request that is on its way.
 type TunedRequest = Pin<Box<dyn Future<Output = std::result::Result<(), rtnetlink::Error>>>>;
 
-/// Indexes that the kernel does not come to by itself.
+/// Indexes that the kernel does not reach by itself.
 const FIRST_INDEX: u32 = 1 << 29;
 /// The index of `eth0` inside.
 const ETH0: u32 = 32;

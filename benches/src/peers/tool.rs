@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where programs are that are not on the path of everybody.
+/// Where programs are that are not on everybody's path.
 const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/lib/podman", "/usr/libexec/podman", "/usr/lib/cni"];
 
-/// Where a program is; else what to say of it.
+/// Where a program is; else a note that it is missing.
 pub(super) fn find(name: &str, package: &str) -> std::result::Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -19,7 +19,7 @@ pub(super) fn find(name: &str, package: &str) -> std::result::Result<PathBuf, St
         .ok_or_else(|| format!("{name} is not installed and left out (Debian: apt-get install {package})"))
 }
 
-/// A command that has nothing of our environment.
+/// A command that inherits nothing of our environment.
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");

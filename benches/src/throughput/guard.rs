@@ -7,17 +7,17 @@ use std::net::Ipv4Addr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
     Nothing,
-    /// A program that does nothing, at both hooks: what the kernel takes to run any.
+    /// A program that does nothing, at both hooks: what running any program costs.
     Empty,
     Counters,
     Ours(Mode),
-    /// Enforcing, where nobody wants to know who sends to whom: [`MonitorOptions::pairs`] is 0.
+    /// Enforcing, without pairs: [`MonitorOptions::pairs`] is 0.
     WithoutPairs,
-    /// Enforcing, with a barrier after the ports, as `run`, `observe` and topologies have it.
+    /// Enforcing, with a barrier after the ports, as in `run`, `observe` and topologies.
     Barrier,
-    /// Enforcing, by TCX links in place of filters.
+    /// Enforcing, by TCX links instead of filters.
     Tcx,
-    /// A rule set for each port, to which the rules of one chain jump, as libvirt's do.
+    /// A set of rules for each port, which the rules of one chain jump to, as with libvirt.
     Nftables,
     /// The same, found by a verdict map: the best that nftables can do.
     VerdictMap,

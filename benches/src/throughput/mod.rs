@@ -1,9 +1,9 @@
 //! What validation costs traffic: how fast two namespaces talk over a bridge with no program on its ports, with ours,
 //! and with the same anti-spoofing rules in nftables' bridge family; with few ports and with many.
 //!
-//! Each contender has a bridge and ports of its own, all of them there at once, and they take short turns: what a shared
-//! machine does for a second happens to all of them, and a ratio is the middle one of the rounds' ratios. Where in memory
-//! a bridge happens to lie is worth some per cent, so they are made anew now and then.
+//! Each contender has a bridge and ports of its own, which all exist at once, and they take short turns: what a shared
+//! machine does for a second affects all of them, and a ratio is the median of the rounds' ratios. Where a bridge
+//! happens to lie in memory is worth some per cent, so they are made anew now and then.
 
 mod guard;
 mod nftables;
@@ -22,7 +22,7 @@ use world::World;
 pub const PORTS: [u16; 3] = [2, 64, 512];
 /// At least 95 % of the throughput without a program.
 const SLOWER: f64 = 1.053;
-/// For how many turns bridges of these sizes stay: the larger they are, the longer it takes to make them.
+/// For how many turns bridges of these sizes stay: larger ones take longer to make.
 const TURNS: [usize; 3] = [5, 10, 40];
 
 /// Measures with at least `turns` turns for each; `progress` is called for every size.
@@ -42,7 +42,8 @@ pub fn throughput(turns: usize, mut progress: impl FnMut(u16)) -> Result<Vec<Row
     Ok(rows)
 }
 
-/// Small datagrams on the smallest bridge of one contender for so long, for a profiler to look at; how long each took.
+/// Small datagrams on the smallest bridge of one contender for this long, for a profiler to look at; returns how long
+/// each took.
 ///
 /// # Errors
 /// If there is no such contender, or the kernel refuses.
@@ -58,7 +59,7 @@ pub fn datagrams(contender: &str, time: Duration) -> Result<Samples> {
     Ok(samples)
 }
 
-/// Makes everybody's bridge, and lets them take so many turns on it.
+/// Makes everybody's bridge, and lets them take this many turns on it.
 fn take_turns(ports: u16, turns: usize, results: &mut [[Samples; 2]; Guard::ALL.len()]) -> Result<()> {
     let worlds = Guard::ALL.map(|guard| World::new(guard, ports));
     let worlds = worlds.into_iter().collect::<Result<Vec<_>>>()?;
@@ -74,7 +75,7 @@ fn take_turns(ports: u16, turns: usize, results: &mut [[Samples; 2]; Guard::ALL.
             }
         }
     }
-    // The kernel is not to be taking these down while the next are measured.
+    // The kernel must not take these down while the next are measured.
     let links = host::links()?;
     worlds.last().map_or(Ok(()), World::tie)?;
     drop(worlds);
@@ -114,7 +115,7 @@ fn compared(ports: u16, results: &[[Samples; 2]]) -> Vec<Row> {
     rows
 }
 
-/// Why a port with a program of ours is too slow, if it is; `empty` is how many times as long traffic takes with an empty
+/// Why a port with our program is too slow, if it is; `empty` is how many times as long traffic takes with an empty
 /// program.
 fn why_slower(row: &Row, empty: f64) -> Option<String> {
     let ratio = row.ratio.filter(|_| row.met == Some(false))?;

@@ -1,7 +1,8 @@
-//! Traffic between the two ends of a bridge. Who sends and who receives have a CPU each, where there are two.
+//! Traffic between the two ends of a bridge. Sender and receiver have a CPU each, where there are two.
 //!
-//! Who receives does not sleep. Whether a sleeper has to be woken for a datagram depends on which of the two happens to be
-//! quicker, and waking takes half as long as all the rest: two speeds, between which the same bridge changes as it likes.
+//! The receiver does not sleep. Whether a sleeper has to be woken for a datagram depends on which of the two happens to
+//! be quicker, and waking takes half as long as all the rest: two speeds, between which the same bridge would change at
+//! random.
 
 use super::world::World;
 use crate::samples::count;
@@ -19,12 +20,12 @@ const TURN: Duration = Duration::from_millis(20);
 /// What a small datagram carries.
 const SMALL: usize = 64;
 const PORT: u16 = 9;
-/// Who sends and who receives, as the kernel counts CPUs.
+/// The CPUs of sender and receiver, by the kernel's numbers.
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 
 impl World {
-    /// A stream; how long a MiB of it takes.
+    /// A stream; returns how long a MiB of it takes.
     pub(super) fn stream(&self) -> Result<Duration> {
         let [(from, _), (to, address)] = &self.ends;
         let listener = to.enter(|| TcpListener::bind((*address, PORT)))??;
@@ -41,7 +42,7 @@ impl World {
         Ok(begin.elapsed().div_f64(count(bytes.max(1)) / f64::from(1 << 20)))
     }
 
-    /// Small datagrams as fast as they go; how long each takes that arrives.
+    /// Small datagrams as fast as possible; returns how long each that arrives takes.
     pub(super) fn datagrams(&self) -> Result<Duration> {
         let [(from, _), (to, address)] = &self.ends;
         let receiver = to.enter(|| UdpSocket::bind((*address, PORT)))??;
@@ -71,7 +72,7 @@ fn write_for(time: Duration, mut stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads a stream to its end; how many bytes there were.
+/// Reads a stream to its end; returns the number of bytes.
 fn read_all(mut stream: TcpStream) -> Result<usize> {
     sys::stay_on_cpu(RECEIVER)?;
     let (mut buffer, mut bytes) = (vec![0; 1 << 18], 0);
@@ -85,7 +86,7 @@ fn read_all(mut stream: TcpStream) -> Result<usize> {
     }
 }
 
-/// Sends small datagrams, one after the other; for how long it did.
+/// Sends small datagrams, one after the other; returns for how long.
 fn send_for(time: Duration, sender: &UdpSocket, ready: &Barrier) -> Result<Duration> {
     let placed = sys::stay_on_cpu(SENDER);
     ready.wait();
@@ -97,14 +98,14 @@ fn send_for(time: Duration, sender: &UdpSocket, ready: &Barrier) -> Result<Durat
     Ok(begin.elapsed())
 }
 
-/// Receives datagrams; how many came.
+/// Receives datagrams; returns how many came.
 fn receive_until(is_over: &AtomicBool, receiver: &UdpSocket, ready: &Barrier) -> Result<usize> {
     let placed = sys::stay_on_cpu(RECEIVER);
     ready.wait();
     placed?;
     let (mut buffer, mut datagrams) = ([0; SMALL], 0);
     loop {
-        // Asked before: what was sent by then is there, and counted.
+        // Read first: what was sent by then is there, and counted.
         let was_over = is_over.load(Ordering::Acquire);
         match receiver.recv(&mut buffer) {
             Ok(_) => datagrams += 1,

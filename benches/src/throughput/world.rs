@@ -52,7 +52,7 @@ impl GuardPrograms {
         }
     }
 
-    /// Puts them on a port, the one of this number.
+    /// Puts them on a port, the one with this number.
     fn attach(&mut self, socket: &mut RouteSocket, port: u32, number: u16) -> Result<()> {
         match self {
             Self::None => {}
@@ -85,7 +85,7 @@ impl GuardPrograms {
 pub(super) struct World {
     pub(super) guard: Guard,
     pub(super) ends: [(Namespace, Ipv4Addr); 2],
-    /// Those of the bridge and of whoever is behind the other ports. They go with it, the last one last.
+    /// The namespaces of the bridge and behind the other ports. They go with this value, the last one last.
     others: [Namespace; 2],
     _programs: GuardPrograms,
 }
@@ -148,14 +148,15 @@ impl World {
     }
 }
 
-/// A namespace without IPv6: what it says by itself goes to every port, so that hundreds of them talk for seconds.
+/// A namespace without IPv6: what IPv6 sends unasked goes to every port, so that hundreds of namespaces talk for
+/// seconds.
 fn quiet() -> Result<Namespace> {
     let namespace = Namespace::anonymous()?;
     namespace.enter(|| fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"))??;
     Ok(namespace)
 }
 
-/// Makes a port and what is behind it.
+/// Makes a port and the namespace behind it.
 fn plug(
     socket: &mut RouteSocket,
     inside: &Namespace,

@@ -1,4 +1,4 @@
-//! Kinds, and what an error that is printed with all its sources says.
+//! Error kinds, and what an error prints with all its sources.
 
 use super::{Cause, Error, ErrorKind, Operation, SystemCall, needed};
 use std::error::Error as _;
@@ -38,7 +38,7 @@ fn system(errno: i32) -> Error {
 }
 
 #[test]
-fn nothing_is_told_twice_by_an_error_and_its_sources() {
+fn an_error_and_its_sources_repeat_nothing() {
     assert_eq!(chain(&system(libc::ENOENT)), "open namespace ns1: No such file or directory (os error 2)");
     // Every C library has its own words for it.
     let memory = io::Error::from_raw_os_error(libc::ENOMEM);

@@ -1,9 +1,9 @@
-//! Names that are good and names that are not; what the kernel makes of them `tests/kernel/name.rs` shows.
+//! Valid and invalid names; `tests/kernel/name.rs` shows what the kernel makes of them.
 
 use super::IfName;
 
 #[test]
-fn names_that_are_good_are_kept_as_they_are() {
+fn valid_names_are_kept_as_they_are() {
     for name in ["a", "br0", "veth-1_2.3", "x".repeat(15).as_str(), "...", "é", "all0", "Default"] {
         let kept = IfName::new(name).unwrap();
         assert_eq!((kept.as_str(), kept.to_string().as_str()), (name, name));
@@ -17,7 +17,7 @@ fn names_that_are_good_are_kept_as_they_are() {
 }
 
 #[test]
-fn what_the_kernel_reports_is_a_name_whatever_its_bytes() {
+fn what_the_kernel_reports_is_a_name_with_any_bytes() {
     for (bytes, shown) in
         [(&b"br0"[..], "br0"), (b"v\xff\xfe0", r"v\xff\xfe0"), ("é\u{7f}".as_bytes(), "é\u{7f}")]
     {
@@ -33,11 +33,11 @@ fn what_the_kernel_reports_is_a_name_whatever_its_bytes() {
 }
 
 #[test]
-fn names_that_are_not_are_refused_with_the_rule_that_they_break() {
+fn invalid_names_are_refused_with_the_rule_that_they_break() {
     for (name, rule) in [
         ("", "is empty"),
         ("sixteen-letters!", "is longer than 15 bytes"),
-        // Fifteen letters, and one of them of two bytes.
+        // Fifteen letters, one of which has two bytes.
         ("fifteen-letterß", "is longer than 15 bytes"),
         (".", "means a folder"),
         ("..", "means a folder"),

@@ -52,7 +52,7 @@ pub struct Namespace {
     fd: OwnedFd,
 }
 
-/// Tells namespaces apart: two fds with the same id are of one namespace, as long as both are open.
+/// Distinguishes namespaces: two fds with the same id are of one namespace, as long as both are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespaceId {
     /// The device of nsfs.
@@ -137,7 +137,7 @@ impl Namespace {
             {
                 Err(Error::system(operation, object(), SystemCall::Other("ioctl(NS_GET_NSTYPE)"))(error))
             }
-            _ => Err(Error::invalid(operation, object(), "this is no network namespace")),
+            _ => Err(Error::invalid(operation, object(), "this is not a network namespace")),
         }
     }
 

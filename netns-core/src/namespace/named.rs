@@ -100,7 +100,7 @@ impl Namespace {
         let place = place.map_err(failed(SystemCall::Open))?;
         if !place.metadata().map_err(failed(SystemCall::Fstat))?.is_file() {
             let object = path.display().to_string();
-            return Err(Error::invalid(Operation::OpenNamespace, object, "this is no network namespace"));
+            return Err(Error::invalid(Operation::OpenNamespace, object, "this is not a network namespace"));
         }
         Self::of_place(&place, &path)
     }

@@ -10,7 +10,7 @@ fn to(text: &str) -> std::net::SocketAddr {
 }
 
 #[test]
-fn publications_that_make_no_sense() {
+fn publications_that_make_no_sense_are_refused() {
     let fine = Publication::new(PortProtocol::Tcp, 8080, to("10.99.0.2:80"));
     let six = Publication::new(PortProtocol::Udp, 8080, to("[fd99::2]:80"));
     for good in [fine, six, Publication { count: 57456, ..fine }] {
@@ -36,7 +36,7 @@ fn publications_that_make_no_sense() {
 }
 
 #[test]
-fn options_that_make_no_sense() {
+fn options_that_make_no_sense_are_refused() {
     let subnet = || vec!["10.99.0.0/24".parse().unwrap()];
     NatOptions::new(1, MacAddress([2, 0, 0, 0, 0, 1]), subnet()).check().unwrap();
     NatOptions::new(1, MacAddress([2, 0, 0, 0, 0, 1]), Vec::new()).check().unwrap_err();

@@ -37,7 +37,7 @@ fn network_last_address_and_hosts_of_every_kind_of_prefix() {
             net.contains(net.address()) && net.contains(net.last()) && net.contains(net.network().address())
         );
     }
-    // Of IPv4 the last host is the one below the broadcast address, of IPv6 it is the last address.
+    // The last host of an IPv4 network is the one below the broadcast address; of an IPv6 network, the last address.
     assert_eq!(net("10.1.1.0/24").host(254), Some(ip("10.1.1.254")));
     assert_eq!(net("10.1.1.0/24").host(255), None);
     assert_eq!(net("fd00::/126").host(3), Some(ip("fd00::3")));
@@ -54,7 +54,7 @@ fn an_address_alone_is_a_network_of_one() {
 }
 
 #[test]
-fn what_is_inside_is_told_from_what_is_not() {
+fn addresses_inside_and_outside_are_distinguished() {
     for (outer, inside, outside) in [
         ("10.1.1.0/24", "10.1.1.255", "10.1.2.0"),
         ("10.1.1.77/24", "10.1.1.0", "10.1.0.255"),
@@ -93,9 +93,9 @@ fn networks_overlap_if_one_is_in_the_other() {
 }
 
 #[test]
-fn what_is_no_network_is_refused_with_the_reason() {
-    let address = "it is no IPv4 or IPv6 address";
-    let prefix = "its prefix length is no number";
+fn an_invalid_network_is_refused_with_the_reason() {
+    let address = "it is not an IPv4 or IPv6 address";
+    let prefix = "its prefix length is not a number";
     for (text, why) in [
         ("", address),
         ("/24", address),
@@ -120,7 +120,7 @@ fn what_is_no_network_is_refused_with_the_reason() {
 }
 
 #[test]
-fn everything_and_its_halves_are_what_a_default_route_leads_to() {
+fn everything_and_its_halves_count_as_default_routes() {
     for text in ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "::/1", "8000::/1"] {
         assert!(net(text).is_default(), "{text}");
     }

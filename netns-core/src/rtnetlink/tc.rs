@@ -50,7 +50,7 @@ pub struct Filter<'a> {
     pub direction: Direction,
     /// Filters of a hook run in the order of their priorities, lowest first, until one decides. Not 0.
     pub priority: u16,
-    /// Tells filters of one priority apart. Not 0.
+    /// Distinguishes filters of one priority. Not 0.
     pub handle: u32,
     /// The program, of type `BPF_PROG_TYPE_SCHED_CLS`.
     pub program: BorrowedFd<'a>,

@@ -1,7 +1,7 @@
 //! Requests compared with those of iproute2, byte for byte.
 //!
 //! `tests/golden` holds what iproute2 sends; `tests/kernel/golden.rs` of the workspace captures it, and says how to do
-//! that anew.
+//! that again.
 
 mod describe;
 mod links;
@@ -15,15 +15,15 @@ use crate::{IfName, IpNet, MacAddress};
 use std::net::IpAddr;
 use tree::{differences, lines};
 
-/// A difference that is meant: a line that only iproute2's request has (`-`), one that only ours has (`+`), or the
-/// order of ours where it is another one (`order`); and why.
+/// An intended difference: a line that only iproute2's request has (`-`), one that only ours has (`+`), or another
+/// order of ours (`order`); and why.
 type Meant<'a> = (&'a str, &'a str);
 
 /// Compares what we send with a golden file.
 ///
-/// The sequence number is left out of both, being of the socket and not of the request; the port id is 0 in both. Of a
-/// descriptor, whose number is another one in every process, only that it is there is compared; that it is the right
-/// one the tests on the kernel show.
+/// The sequence number is left out of both: it belongs to the socket and not to the request; the port id is 0 in both.
+/// Of a descriptor, whose number differs in every process, only its presence is compared; the tests on the kernel show
+/// that it is the right one.
 macro_rules! golden {
     ($name:literal, $encode:expr, $meant:expr) => {
         crate::rtnetlink::tests::compare(

@@ -1,4 +1,4 @@
-//! What an error that is printed with all its sources says, and its kind.
+//! What an error prints with all its sources, and its kind.
 
 use super::Error;
 use netns_core::ErrorKind;
@@ -16,7 +16,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[test]
-fn nothing_is_told_twice_by_an_error_and_its_sources() {
+fn an_error_and_its_sources_repeat_nothing() {
     let refused = || {
         let cause = netns_core::Cause::Refused { errno: 16, message: None, attribute: None };
         netns_core::Error::new(netns_core::Operation::SetLink, "v0", cause)

@@ -162,7 +162,7 @@ fn policy(
         let ip = address.get_ref().parse().map_err(|_| {
             (
                 address.span(),
-                format!("{:?} is no address; expected one such as \"10.1.1.1\"", address.get_ref()),
+                format!("{:?} is not an address; expected one such as \"10.1.1.1\"", address.get_ref()),
             )
         })?;
         policy.networks.push(IpNet::single(ip));

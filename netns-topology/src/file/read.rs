@@ -84,7 +84,7 @@ pub(super) fn read(file: FileTable) -> Wrong<Described> {
             let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
             if !path.starts_with("net/") || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
                 let message = format!(
-                    "{name:?} is no setting of a namespace; expected one like \"net.ipv4.ip_forward\""
+                    "{name:?} is not a setting of a namespace; expected one like \"net.ipv4.ip_forward\""
                 );
                 return Err((key.span(), message));
             }
@@ -194,7 +194,7 @@ fn read_single(
     if let Some(wrong) = other.into_iter().chain(port).flatten().next() {
         return Err((
             wrong,
-            format!("a {} is no end of a cable; expected no `type`, or not this", kind.name()),
+            format!("a {} cannot be an end of a cable; expected no `type`, or not this", kind.name()),
         ));
     }
     let mut kind = *kind;
@@ -354,7 +354,10 @@ fn text_of(scalar: Spanned<Scalar>) -> Wrong<Text> {
 fn other_end<'a>(into: &Described, ends: &'a [End], end: &End, peer: &Text) -> Wrong<&'a End> {
     let wrong = |message: String| (peer.span(), message);
     let Some((place, name)) = peer.get_ref().split_once('/') else {
-        return Err(wrong(format!("{:?} is no interface; expected \"NAMESPACE/INTERFACE\"", peer.get_ref())));
+        return Err(wrong(format!(
+            "{:?} is not an interface; expected \"NAMESPACE/INTERFACE\"",
+            peer.get_ref()
+        )));
     };
     let place = into.place(&Spanned::new(peer.span(), place.to_owned()))?;
     let far = ends.iter().find(|far| far.link.place == place && far.link.name.as_str() == name);
@@ -383,7 +386,7 @@ fn read_route(into: &mut Described, place: &Place, route: Spanned<RouteTable>) -
     let table = route.into_inner();
     let via = table.via.as_ref().map(|via| {
         via.get_ref().parse().map_err(|_| {
-            (via.span(), format!("{:?} is no address; expected that of a router", via.get_ref()))
+            (via.span(), format!("{:?} is not an address; expected that of a router", via.get_ref()))
         })
     });
     let via: Option<std::net::IpAddr> = via.transpose()?;

@@ -1,4 +1,4 @@
-//! What a file can say, and what it cannot: the place of every error and what was expected there.
+//! What a file can say, and what it cannot: where every error is, and what was expected there.
 
 use super::parse;
 use crate::topology::{Group, LinkName, Place, Topology};
@@ -68,7 +68,7 @@ fn everything_at_once() {
 }
 
 #[test]
-fn names_that_cannot_be() {
+fn invalid_names() {
     assert_eq!(error("[namespace.host]"), "1:12: \"host\" means the host; expected another name, or [host]");
     assert!(error("[namespace.'a/b']").starts_with("1:12: find namespace \"a/b\": the name contains '/'"));
     assert!(error("[bridge.a-name-of-16-byte]").starts_with("1:9: use interface name"));
@@ -85,7 +85,7 @@ fn names_that_cannot_be() {
 }
 
 #[test]
-fn cables_that_cannot_be() {
+fn invalid_cables() {
     assert_eq!(
         error("[namespace.a]\ninterface.x = {}"),
         "2:11: a/x leads nowhere; expected bridge = \"NAME\", or peer = \"NAMESPACE/INTERFACE\""
@@ -109,7 +109,7 @@ fn cables_that_cannot_be() {
 }
 
 #[test]
-fn addresses_and_routes_that_cannot_be() {
+fn invalid_addresses_and_routes() {
     let on_bridge = |rest: &str| {
         format!(
             "[bridge.b]\naddresses = ['10.0.0.1/24']\n[namespace.a]\ninterface.x = {{ bridge = 'b', {rest}"
@@ -181,7 +181,7 @@ fn groups_have_names_or_numbers_and_are_kept_apart() {
 }
 
 #[test]
-fn groups_that_cannot_be() {
+fn invalid_groups() {
     let grouped = |apart: &str, groups: &[&str]| {
         let namespace = |(number, group): (usize, &&str)| {
             let policy = format!("policy = {{ group = {group} }}");
@@ -229,11 +229,11 @@ fn groups_that_cannot_be() {
 }
 
 #[test]
-fn columns_count_characters_and_tabs_stay_below_each_other() {
+fn columns_count_characters_and_tabs_stay_aligned() {
     let error = parse(Path::new("lab.toml"), "[namespace.a]\n\tsysctl = { 'größe' = 1 }").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "lab.toml:2:13: \"größe\" is no setting of a namespace; expected one like \"net.ipv4.ip_forward\"\n  \
+        "lab.toml:2:13: \"größe\" is not a setting of a namespace; expected one like \"net.ipv4.ip_forward\"\n  \
          2 | \tsysctl = { 'größe' = 1 }\n    \
          | \t           ^^^^^^^"
     );
@@ -306,7 +306,7 @@ fn options_are_those_of_the_tables_and_links_have_one_end() {
         ("type = 'macvlan', link = 'm'", "2:11: a link on itself"),
         ("type = 'vxlan', options = { id = 'x' }", "2:50: id is \"x\"; expected a number of up to"),
         ("type = 'vxlan', options = { dev = 'm' }", "2:45: there is no option \"dev\"; expected one of: id,"),
-        ("type = 'dummy', peer = 'a/b'", "2:40: a dummy is no end of a cable"),
+        ("type = 'dummy', peer = 'a/b'", "2:40: a dummy cannot be an end of a cable"),
         ("peer = 'a/b', options = { id = 1 }", "2:43: the end of a cable has no options"),
         ("type = 'macvlan', link = 'm', options = { mode = 'passthru' }", "2:11: it would have the address"),
     ] {

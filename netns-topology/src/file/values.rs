@@ -30,7 +30,7 @@ pub(super) fn mac(text: &Text) -> Wrong<MacAddress> {
             Err((text.span(), format!("no interface can have {mac}; {expected}")))
         }
         Ok(mac) => Ok(mac),
-        Err(_) => Err((text.span(), format!("{:?} is no MAC address; {expected}", text.get_ref()))),
+        Err(_) => Err((text.span(), format!("{:?} is not a MAC address; {expected}", text.get_ref()))),
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn read_way_out(into: &mut Described, bridge: &LinkName, table: &Brid
         published,
     };
     for text in &table.resolvers {
-        let expected = |_| (text.span(), format!("{:?} is no address of a resolver", text.get_ref()));
+        let expected = |_| (text.span(), format!("{:?} is not the address of a resolver", text.get_ref()));
         spec.resolvers.push(text.get_ref().parse().map_err(expected)?);
         check(&spec, text)?;
     }

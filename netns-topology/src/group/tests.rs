@@ -16,7 +16,7 @@ fn expected(numbers: &[(&str, u8)]) -> Vec<(String, u8)> {
 }
 
 #[test]
-fn a_name_keeps_its_number_and_a_new_one_gets_one_that_none_had() {
+fn a_name_keeps_its_number_and_a_new_name_gets_an_unused_one() {
     assert_eq!(numbered(&names(&["b", "a", "b"]), &[]), expected(&[("a", 2), ("b", 1)]));
     // `a` goes, `c` comes: not with the number of `a`, which ports still have.
     let before = [("a", 2), ("b", 1)];
@@ -25,11 +25,11 @@ fn a_name_keeps_its_number_and_a_new_one_gets_one_that_none_had() {
 }
 
 #[test]
-fn a_number_in_the_file_is_no_names() {
+fn a_number_in_the_file_is_given_to_no_name() {
     let mut groups = names(&["a", "b"]);
     groups.extend([Group::Number(1), Group::Number(3)]);
     assert_eq!(numbered(&groups, &[("a", 1)]), expected(&[("a", 2), ("b", 4)]));
-    // What nobody can have had, whoever wrote the record.
+    // Numbers that no name can have had, in any record.
     assert_eq!(numbered(&names(&["a", "b"]), &[("a", 64), ("b", 0)]), expected(&[("a", 1), ("b", 2)]));
 }
 
@@ -41,7 +41,7 @@ fn there_are_sixty_three_names_with_numbers() {
     let numbers = number(groups.iter(), &GroupNumbers::new()).unwrap();
     assert_eq!(numbers.values().max(), Some(&63));
     assert_eq!(number(names(&all).iter(), &GroupNumbers::new()), Err("g63"));
-    // With none left that nobody had, one that somebody had.
+    // Once every number has been used, one that a name had before.
     let mut others = names(&all[1..63]);
     others.push(Group::Name("new".to_owned()));
     assert_eq!(number(others.iter(), &numbers).unwrap()["new"], numbers["g0"]);

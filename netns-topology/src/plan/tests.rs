@@ -1,5 +1,5 @@
-//! Plans, from the description, the record and what is there, without a kernel. What is there of links is the kernel's
-//! to say: those plans are tested with it, in `netns/tests/cli`.
+//! Plans, made from the description, the record and the observed state, without a kernel. The kernel decides about
+//! links, so those plans are tested with it, in `netns/tests/cli`.
 
 use super::plan;
 use crate::observe::{Observed, ObservedInside};
@@ -92,7 +92,7 @@ fn a_namespace_is_ours_by_its_cookie() {
 }
 
 #[test]
-fn a_setting_becomes_what_it_was_unless_somebody_changed_it() {
+fn a_setting_gets_its_old_value_unless_somebody_changed_it() {
     let (mut record, mut observed) = (record(), bare());
     record.sysctls.push(SysctlEntry {
         place: Place::Host,
@@ -123,7 +123,7 @@ fn a_command_is_not_started_again_when_it_has_ended() {
     // Killed before it was written down: it runs, and that is enough.
     observed.running.insert(("a".to_owned(), "sleep 9".to_owned()));
     assert!(lines(&topology, &record, &observed).is_empty());
-    // In a namespace that was made anew it starts anew.
+    // In a namespace that was made anew it starts again.
     observed.namespaces.clear();
     assert_eq!(
         lines(&topology, &record, &observed),
@@ -132,7 +132,7 @@ fn a_command_is_not_started_again_when_it_has_ended() {
 }
 
 #[test]
-fn a_route_of_somebody_else_is_in_the_way() {
+fn somebody_elses_route_is_in_the_way() {
     let text = "[host]\nroutes = [{ to = '10.9.0.0/16', via = '10.0.0.9' }]";
     let topology = crate::parse(Path::new("lab.toml"), text).unwrap();
     let (mut record, mut observed) = (record(), bare());
@@ -174,7 +174,7 @@ fn groups_are_kept_apart_before_ports_join_them_and_talk_again_after() {
         |middle: &[&'static str], last: &[&'static str]| [&before[..], middle, &after, last].concat();
     assert_eq!(lines(&topology, &record, &observed), expected(&[apart], &[]), "nobody is in group 9");
 
-    // As it was left: by number, both ways, and another one of a group that was there.
+    // As it was left: by number, both ways, and another group that was there.
     record.groups =
         [("red", 3), ("blue", 2), ("old", 5)].map(|(name, number)| (name.to_owned(), number)).into();
     let mut is = |ways: &[(u8, u8)]| {

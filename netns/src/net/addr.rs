@@ -118,7 +118,7 @@ pub(super) fn addr(line: &mut WordLine) -> Result<(), Failure> {
             let of_links = |phrase: &&Phrase<AddrFilter>| matches!(phrase.act, AddrFilter::Link(filter) if filter != LinkFilter::Dev);
             if let Some(phrase) = phrases.iter().find(of_links) {
                 return Err(Failure::Usage(format!(
-                    "`{}`: {} does not choose here",
+                    "`{}`: `{}` is not a filter here",
                     line.about, phrase.name
                 )));
             }
@@ -186,7 +186,7 @@ fn select(
             AddrFilter::Scope => wanted.scope = Some(route_values::scope(phrase)?),
             // `ip` takes a pattern here, like a shell's.
             AddrFilter::Label if phrase.value().contains(['*', '?', '[', '\\']) => {
-                return Err(phrase.wrong("a pattern, which is ip's and is not here"));
+                return Err(phrase.wrong("a pattern, which is not supported; use ip"));
             }
             AddrFilter::Label => wanted.label = Some(phrase.value().to_owned()),
             AddrFilter::Flag(flag, is_set) => wanted.flags.push((flag, is_set)),

@@ -103,7 +103,7 @@ struct AddrRequest {
 pub(super) fn change(line: &mut WordLine, verb: AddrVerb) -> Result<(), Failure> {
     let phrases = line.phrases(ADDR_WORDS)?;
     let Some(dev) = phrases.iter().find(|phrase| phrase.act == AddrWord::Dev) else {
-        return Err(Failure::Usage(format!("`{}`: `dev` and a link are missing", line.about)));
+        return Err(Failure::Usage(format!("`{}`: `dev LINK` is missing", line.about)));
     };
     let request = AddrRequest::read(line, &phrases, verb)?;
     let mut socket = line.manner.open()?;
@@ -159,7 +159,7 @@ impl AddrRequest {
         {
             // `ip` warns, and deletes the first address that begins with it.
             return Err(Failure::Usage(format!(
-                "`{}`: the length of the prefix is missing: {}/32, or what `addr show` says",
+                "`{}`: the prefix length is missing: {}/32, or what `addr show` says",
                 line.about,
                 local.address()
             )));
@@ -188,7 +188,7 @@ impl AddrRequest {
     fn worked_out(&self, phrase: &Phrase<AddrWord>) -> Result<Option<IpAddr>, Failure> {
         let net = self.peer.or(self.local);
         let Some((IpAddr::V4(address), prefix)) = net.map(|net| (net.address(), net.prefix())) else {
-            return Err(phrase.wrong("for IPv4 addresses"));
+            return Err(phrase.wrong("only for IPv4 addresses"));
         };
         if prefix > 30 {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! `netns bridge`.
 
-use super::line::WordLine;
+use super::line::{WordLine, unsupported};
 use super::link::{port_identity, title};
 use super::option::{self, Keys};
 use super::words::{Keyword, Takes, find, short, whole};
@@ -77,7 +77,7 @@ pub(super) fn bridge(line: &mut WordLine) -> Result<(), Failure> {
     };
     let thing = find(THINGS, &word).filter(|row| !row.is_refused());
     let Some(thing) = thing else {
-        return Err(Failure::Usage(format!("`bridge {word}` is not here; expected link or fdb")));
+        return Err(Failure::Usage(format!("`bridge {word}` is not supported; expected link or fdb")));
     };
     line.about = format!("bridge {}", thing.name);
     if thing.act == BridgeThing::Fdb {
@@ -95,10 +95,7 @@ fn set_port(line: &mut WordLine) -> Result<(), Failure> {
     while let Some(word) = line.next()? {
         match find(PORT_WORDS, &word) {
             Some(row) if row.is_refused() => {
-                return Err(Failure::Usage(format!(
-                    "`{} {}` is bridge's, and is not here",
-                    line.about, row.name
-                )));
+                return Err(unsupported(&line.about, row.name));
             }
             Some(row) => match row.act {
                 PortWord::Dev => dev = Some(line.value(&word)?),
@@ -114,7 +111,7 @@ fn set_port(line: &mut WordLine) -> Result<(), Failure> {
         }
     }
     let Some(dev) = dev else {
-        return Err(Failure::Usage(format!("`{}`: `dev` and a port are missing", line.about)));
+        return Err(Failure::Usage(format!("`{}`: `dev PORT` is missing", line.about)));
     };
     let mut socket = line.manner.open()?;
     let mut options = PortOptions::NONE;

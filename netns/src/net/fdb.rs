@@ -126,7 +126,7 @@ fn change(line: &mut WordLine, verb: FdbVerb) -> Result<(), Failure> {
                 return Err(Failure::Usage(format!("{:?} is one address too many", phrase.value())));
             }
             FdbWord::Mac => {
-                address = Some(mac(phrase.value()).ok_or_else(|| phrase.wrong("no MAC address"))?);
+                address = Some(mac(phrase.value()).ok_or_else(|| phrase.wrong("not a MAC address"))?);
             }
             _ => {}
         }
@@ -244,7 +244,7 @@ fn choose(
                 short("stale", Takes::Nothing, 0x04),
                 short("reachable", Takes::Nothing, REACHABLE),
             ];
-            let wanted = find(STATES, phrase.value()).ok_or_else(|| phrase.wrong("no state"))?.act;
+            let wanted = find(STATES, phrase.value()).ok_or_else(|| phrase.wrong("not a state"))?.act;
             entries.retain(|entry| entry.state & wanted != 0);
         }
         FdbWord::Dynamic => entries.retain(|entry| entry.state & PERMANENT == 0),

@@ -12,21 +12,12 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 
 /// A verb: its name, what it does, how it is written, and its words.
-struct VerbHelp(&'static str, &'static str, &'static str, Vec<&'static str>);
+struct VerbHelp(&'static str, &'static str, &'static str, fn() -> Vec<&'static str>);
 
 /// The names of a table's words.
 fn names<A>(table: &'static [Keyword<A>]) -> Vec<&'static str> {
     let known = table.iter().filter(|row| !row.name.is_empty() && row.takes != Takes::Refused);
     known.map(|row| row.name).collect()
-}
-
-/// Verbs, each with what it does, that are written alike and take the same words.
-fn alike(
-    usage: &'static str,
-    known: &[&'static str],
-    verbs: &[(&'static str, &'static str)],
-) -> Vec<VerbHelp> {
-    verbs.iter().map(|&(name, about)| VerbHelp(name, about, usage, known.to_vec())).collect()
 }
 
 /// The words of `link set`, and the kinds of links.
@@ -37,10 +28,22 @@ fn link_words() -> Vec<&'static str> {
     words
 }
 
+fn addr_words() -> Vec<&'static str> {
+    names(addr_change::ADDR_WORDS)
+}
+
 fn route_words() -> Vec<&'static str> {
     let mut words = names(route_change::ROUTE_WORDS);
     words.extend(["default", "blackhole", "unreachable", "prohibit", "throw", "local", "weight"]);
     words
+}
+
+fn neigh_words() -> Vec<&'static str> {
+    names(neigh::NEIGH_WORDS)
+}
+
+fn fdb_words() -> Vec<&'static str> {
+    names(fdb::FDB_WORDS)
 }
 
 fn port_words() -> Vec<&'static str> {
@@ -61,256 +64,187 @@ const ADDR_SET: &str = "netns addr add|change|replace|delete ADDRESS/LENGTH dev 
 const FDB_SET: &str = "netns bridge fdb add|append|replace|delete MAC dev LINK [self] [master] \
      [local|permanent|static|temp|dynamic] [vlan ID] [dst ADDRESS] [sticky] [extern_learn]";
 
-fn verbs(thing: Thing) -> Vec<VerbHelp> {
+const fn verbs(thing: Thing) -> &'static [VerbHelp] {
     match thing {
-        Thing::Link => link_verbs(),
-        Thing::Addr => addr_verbs(),
-        Thing::Route => route_verbs(),
-        Thing::Neigh => neigh_verbs(),
-        Thing::Netns => netns_verbs(),
-        Thing::Tuntap => tuntap_verbs(),
-        Thing::Bridge | Thing::Stats => Vec::new(),
+        Thing::Link => LINK,
+        Thing::Addr => ADDR,
+        Thing::Route => ROUTE,
+        Thing::Neigh => NEIGH,
+        Thing::Netns => NETNS,
+        Thing::Tuntap => TUNTAP,
+        Thing::Bridge | Thing::Stats => &[],
     }
 }
 
-fn link_verbs() -> Vec<VerbHelp> {
-    let mut verbs = vec![
-        VerbHelp(
-            "show",
-            "List links.",
-            "netns link show [[dev] NAME] [up] [type KIND] [master BRIDGE] [group N]",
-            names(link::SHOW),
-        ),
-        VerbHelp(
-            "add",
-            "Make a link.",
-            "netns link add [link LINK] [name] NAME type KIND [OPTION VALUE ..]; a pair: \
-                netns link add NAME type veth peer [name] NAME [netns NS]",
-            link_words(),
-        ),
-    ];
-    verbs.extend(alike(
-        LINK_SET,
-        &link_words(),
-        &[("set", "Change a link."), ("replace", "Make a link, or change it if it exists.")],
-    ));
-    verbs.push(VerbHelp(
+const LINK: &[VerbHelp] = &[
+    VerbHelp(
+        "show",
+        "List links",
+        "netns link show [[dev] NAME] [up] [type KIND] [master BRIDGE] [group N]",
+        || names(link::SHOW),
+    ),
+    VerbHelp(
+        "add",
+        "Make a link",
+        "netns link add [link LINK] [name] NAME type KIND [OPTION VALUE ..]; a pair: \
+         netns link add NAME type veth peer [name] NAME [netns NS]",
+        link_words,
+    ),
+    VerbHelp("set", "Change a link", LINK_SET, link_words),
+    VerbHelp("replace", "Make a link, or change it if it exists", LINK_SET, link_words),
+    VerbHelp(
         "delete",
-        "Delete a link, or all links of a group.",
+        "Delete a link, or all links of a group",
         "netns link delete [dev] NAME, or group N",
-        link_words(),
-    ));
-    verbs
-}
+        link_words,
+    ),
+];
 
-fn addr_verbs() -> Vec<VerbHelp> {
-    let mut verbs = vec![VerbHelp(
+const ADDR: &[VerbHelp] = &[
+    VerbHelp(
         "show",
-        "List addresses.",
+        "List addresses",
         "netns addr show [[dev] NAME] [to NET] [scope S] [label NAME] [up]",
-        names(addr::SHOW),
-    )];
-    verbs.extend(alike(
-        ADDR_SET,
-        &names(addr_change::ADDR_WORDS),
-        &[
-            ("add", "Add an address."),
-            ("change", "Change an existing address."),
-            ("replace", "Add an address, or change it if it exists."),
-            ("delete", "Delete an address."),
-        ],
-    ));
-    verbs.push(VerbHelp(
+        || names(addr::SHOW),
+    ),
+    VerbHelp("add", "Add an address", ADDR_SET, addr_words),
+    VerbHelp("change", "Change an existing address", ADDR_SET, addr_words),
+    VerbHelp("replace", "Add an address, or change it if it exists", ADDR_SET, addr_words),
+    VerbHelp("delete", "Delete an address", ADDR_SET, addr_words),
+    VerbHelp(
         "flush",
-        "Delete all addresses that match.",
+        "Delete all addresses that match",
         "netns addr flush [dev] NAME [to NET] [scope S]",
-        names(addr::SHOW),
-    ));
-    verbs
-}
+        || names(addr::SHOW),
+    ),
+];
 
-fn route_verbs() -> Vec<VerbHelp> {
-    let mut verbs = vec![VerbHelp(
+const ROUTE: &[VerbHelp] = &[
+    VerbHelp(
         "show",
-        "List routes.",
+        "List routes",
         "netns route show [[root|match|exact] NET] [table T|all] [dev LINK] [via ADDRESS] \
-            [protocol P] [type TYPE] [scope S]",
-        names(route::SHOW),
-    )];
-    verbs.extend(alike(
-        ROUTE_SET,
-        &route_words(),
+         [protocol P] [type TYPE] [scope S]",
+        || names(route::SHOW),
+    ),
+    VerbHelp("add", "Add a route", ROUTE_SET, route_words),
+    VerbHelp("change", "Change an existing route", ROUTE_SET, route_words),
+    VerbHelp("replace", "Add a route, or change it if it exists", ROUTE_SET, route_words),
+    VerbHelp("prepend", "Add a route before others to the same destination", ROUTE_SET, route_words),
+    VerbHelp("append", "Add a route after others to the same destination", ROUTE_SET, route_words),
+    VerbHelp("test", "Check whether such a route exists", ROUTE_SET, route_words),
+    VerbHelp("delete", "Delete a route", ROUTE_SET, route_words),
+    VerbHelp(
+        "get",
+        "Show the route that a packet would take",
+        "netns route get ADDRESS [from ADDRESS] [oif LINK] [iif LINK] [mark N] [uid N] [fibmatch]",
+        || names(route_get::GET_WORDS),
+    ),
+    VerbHelp(
+        "flush",
+        "Delete all routes that match",
+        "netns route flush [NET] [table T] [dev LINK] ..",
+        || names(route::SHOW),
+    ),
+];
+
+const NEIGH: &[VerbHelp] = &[
+    VerbHelp("show", "List neighbours", "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]", || {
+        names(neigh::SHOW)
+    }),
+    VerbHelp("add", "Add a neighbour", NEIGH_SET, neigh_words),
+    VerbHelp("change", "Change an existing neighbour", NEIGH_SET, neigh_words),
+    VerbHelp("replace", "Add a neighbour, or change it if it exists", NEIGH_SET, neigh_words),
+    VerbHelp("delete", "Delete a neighbour", "netns neigh delete ADDRESS dev LINK", neigh_words),
+    VerbHelp("get", "Show one neighbour", "netns neigh get ADDRESS dev LINK", || names(neigh::GET)),
+    VerbHelp(
+        "flush",
+        "Delete all neighbours that match",
+        "netns neigh flush [NET] [dev LINK] [nud STATE]",
+        || names(neigh::SHOW),
+    ),
+];
+
+const NETNS: &[VerbHelp] = &[
+    VerbHelp("list", "List named namespaces", "netns netns list", Vec::new),
+    VerbHelp("add", "Make named namespaces", "netns netns add NAME ..", Vec::new),
+    VerbHelp(
+        "delete",
+        "Remove named namespaces",
+        "netns netns delete NAME .., or netns -all netns delete",
+        Vec::new,
+    ),
+    VerbHelp("attach", "Name the namespace of a process", "netns netns attach NAME PID", Vec::new),
+    VerbHelp("set", "Give a namespace an id here", "netns netns set NAME ID|auto", || vec!["auto"]),
+    VerbHelp("identify", "Print the names of a process's namespace", "netns netns identify [PID]", Vec::new),
+    VerbHelp("list-id", "List the ids that other namespaces have here", "netns netns list-id", Vec::new),
+    VerbHelp("pids", "List the processes in a named namespace", "netns netns pids NAME", Vec::new),
+    VerbHelp(
+        "exec",
+        "Run a command in a named namespace, with its own `/sys`, and the files of /etc/netns/NAME in /etc",
+        "netns netns exec [--no-mounts] NAME COMMAND ..; --no-mounts leaves /sys and /etc as they are",
+        Vec::new,
+    ),
+    VerbHelp("monitor", "Print names as they come and go, until Ctrl-C", "netns netns monitor", Vec::new),
+];
+
+const TUNTAP: &[VerbHelp] = &[
+    VerbHelp("show", "List TAPs and TUNs", "netns tuntap show", Vec::new),
+    VerbHelp(
+        "add",
+        "Make a TAP or TUN that stays until it is deleted",
+        "netns tuntap add [dev] NAME mode tap|tun [user UID] [group GID] [vnet_hdr] [multi_queue] [pi]",
+        || names(tuntap::TUNTAP_WORDS),
+    ),
+    VerbHelp("delete", "Delete a TAP or TUN", "netns tuntap delete [dev] NAME mode tap|tun", || {
+        names(tuntap::TUNTAP_WORDS)
+    }),
+];
+
+/// The objects of `bridge`: a name, what it is, and its verbs.
+const BRIDGE: [(&str, &str, &[VerbHelp]); 2] = [
+    (
+        "link",
+        "The ports of bridges and their options",
         &[
-            ("add", "Add a route."),
-            ("change", "Change an existing route."),
-            ("replace", "Add a route, or change it if it exists."),
-            ("prepend", "Add a route before others to the same destination."),
-            ("append", "Add a route after others to the same destination."),
-            ("test", "Check whether such a route exists."),
-            ("delete", "Delete a route."),
+            VerbHelp("show", "List ports", "netns bridge link show [dev LINK]", || names(bridge::SHOW)),
+            VerbHelp(
+                "set",
+                "Change options of a port",
+                "netns bridge link set dev LINK [OPTION VALUE ..] [self] [master]",
+                port_words,
+            ),
         ],
-    ));
-    verbs.extend([
-        VerbHelp(
-            "get",
-            "Show the route that a packet would take.",
-            "netns route get ADDRESS [from ADDRESS] [oif LINK] [iif LINK] \
-                [mark N] [uid N] [fibmatch]",
-            names(route_get::GET_WORDS),
-        ),
-        VerbHelp(
-            "flush",
-            "Delete all routes that match.",
-            "netns route flush [NET] [table T] [dev LINK] ..",
-            names(route::SHOW),
-        ),
-    ]);
-    verbs
-}
-
-fn neigh_verbs() -> Vec<VerbHelp> {
-    let mut verbs = vec![VerbHelp(
-        "show",
-        "List neighbours.",
-        "netns neigh show [NET] [dev LINK] [nud STATE] [proxy]",
-        names(neigh::SHOW),
-    )];
-    verbs.extend(alike(
-        NEIGH_SET,
-        &names(neigh::NEIGH_WORDS),
+    ),
+    (
+        "fdb",
+        "Which MAC address is behind which port",
         &[
-            ("add", "Add a neighbour."),
-            ("change", "Change an existing neighbour."),
-            ("replace", "Add a neighbour, or change it if it exists."),
+            VerbHelp(
+                "show",
+                "List entries",
+                "netns bridge fdb show [br BRIDGE] [dev LINK] [vlan ID] [state STATE] [dynamic]",
+                || names(fdb::SHOW),
+            ),
+            VerbHelp("add", "Add an entry", FDB_SET, fdb_words),
+            VerbHelp("append", "Add an entry beside others", FDB_SET, fdb_words),
+            VerbHelp("replace", "Add an entry, or change it if it exists", FDB_SET, fdb_words),
+            VerbHelp("delete", "Delete an entry", FDB_SET, fdb_words),
         ],
-    ));
-    verbs.extend([
-        VerbHelp(
-            "delete",
-            "Delete a neighbour.",
-            "netns neigh delete ADDRESS dev LINK",
-            names(neigh::NEIGH_WORDS),
-        ),
-        VerbHelp("get", "Show one neighbour.", "netns neigh get ADDRESS dev LINK", names(neigh::GET)),
-        VerbHelp(
-            "flush",
-            "Delete all neighbours that match.",
-            "netns neigh flush [NET] [dev LINK] [nud STATE]",
-            names(neigh::SHOW),
-        ),
-    ]);
-    verbs
-}
-
-fn netns_verbs() -> Vec<VerbHelp> {
-    vec![
-        VerbHelp("list", "List named namespaces.", "netns netns list", Vec::new()),
-        VerbHelp("add", "Make named namespaces.", "netns netns add NAME ..", Vec::new()),
-        VerbHelp(
-            "delete",
-            "Remove named namespaces.",
-            "netns netns delete NAME .., or netns -all netns delete",
-            Vec::new(),
-        ),
-        VerbHelp("attach", "Name the namespace of a process.", "netns netns attach NAME PID", Vec::new()),
-        VerbHelp("set", "Give a namespace an id here.", "netns netns set NAME ID|auto", vec!["auto"]),
-        VerbHelp(
-            "identify",
-            "Print the names of a process's namespace.",
-            "netns netns identify [PID]",
-            Vec::new(),
-        ),
-        VerbHelp(
-            "list-id",
-            "List the ids that other namespaces have here.",
-            "netns netns list-id",
-            Vec::new(),
-        ),
-        VerbHelp("pids", "List the processes in a named namespace.", "netns netns pids NAME", Vec::new()),
-        VerbHelp(
-            "exec",
-            "Run a command in a named namespace, with its own `/sys`, and the files of /etc/netns/NAME in /etc.",
-            "netns netns exec [--no-mounts] NAME COMMAND ..; --no-mounts leaves /sys and /etc as they are",
-            Vec::new(),
-        ),
-        VerbHelp(
-            "monitor",
-            "Print names as they come and go, until Ctrl-C.",
-            "netns netns monitor",
-            Vec::new(),
-        ),
-    ]
-}
-
-fn tuntap_verbs() -> Vec<VerbHelp> {
-    vec![
-        VerbHelp("show", "List TAPs and TUNs.", "netns tuntap show", Vec::new()),
-        VerbHelp(
-            "add",
-            "Make a TAP or TUN that stays until it is deleted.",
-            "netns tuntap add [dev] NAME mode tap|tun [user UID] \
-                [group GID] [vnet_hdr] [multi_queue] [pi]",
-            names(tuntap::TUNTAP_WORDS),
-        ),
-        VerbHelp(
-            "delete",
-            "Delete a TAP or TUN.",
-            "netns tuntap delete [dev] NAME mode tap|tun",
-            names(tuntap::TUNTAP_WORDS),
-        ),
-    ]
-}
-
-fn bridge_verbs() -> [(&'static str, &'static str, Vec<VerbHelp>); 2] {
-    [
-        (
-            "link",
-            "The ports of bridges and their options.",
-            vec![
-                VerbHelp("show", "List ports.", "netns bridge link show [dev LINK]", names(bridge::SHOW)),
-                VerbHelp(
-                    "set",
-                    "Change options of a port.",
-                    "netns bridge link set dev LINK [OPTION VALUE ..] [self] [master]",
-                    port_words(),
-                ),
-            ],
-        ),
-        ("fdb", "Which MAC address is behind which port.", fdb_verbs()),
-    ]
-}
-
-fn fdb_verbs() -> Vec<VerbHelp> {
-    let mut verbs = vec![VerbHelp(
-        "show",
-        "List entries.",
-        "netns bridge fdb show [br BRIDGE] [dev LINK] [vlan ID] [state STATE] [dynamic]",
-        names(fdb::SHOW),
-    )];
-    verbs.extend(alike(
-        FDB_SET,
-        &names(fdb::FDB_WORDS),
-        &[
-            ("add", "Add an entry."),
-            ("append", "Add an entry beside others."),
-            ("replace", "Add an entry, or change it if it exists."),
-            ("delete", "Delete an entry."),
-        ],
-    ));
-    verbs
-}
+    ),
+];
 
 /// What each object is.
 const fn about(thing: Thing) -> &'static str {
     match thing {
-        Thing::Link => "Links, in the words of `ip link`.",
-        Thing::Addr => "Addresses, in the words of `ip addr`.",
-        Thing::Route => "Routes, in the words of `ip route`.",
-        Thing::Neigh => "Neighbours, in the words of `ip neigh`.",
-        Thing::Netns => "Named network namespaces, in the words of `ip netns`.",
-        Thing::Tuntap => "TAPs and TUNs, in the words of `ip tuntap`.",
-        Thing::Bridge => "Ports and forwarding entries of bridges, in the words of `bridge`.",
-        Thing::Stats => "Counters of links.",
+        Thing::Link => "Links, in the words of `ip link`",
+        Thing::Addr => "Addresses, in the words of `ip addr`",
+        Thing::Route => "Routes, in the words of `ip route`",
+        Thing::Neigh => "Neighbours, in the words of `ip neigh`",
+        Thing::Netns => "Named network namespaces, in the words of `ip netns`",
+        Thing::Tuntap => "TAPs and TUNs, in the words of `ip tuntap`",
+        Thing::Bridge => "Ports and forwarding entries of bridges, in the words of `bridge`",
+        Thing::Stats => "Counters of links",
     }
 }
 
@@ -330,20 +264,20 @@ fn command(thing: Thing) -> Command {
             return command.override_usage("netns stats [[dev] NAME]").arg(words(names(stats::WORDS)));
         }
         Thing::Bridge => {
-            for (name, about, verbs) in bridge_verbs() {
-                let verbs = verbs.into_iter().map(verb);
+            for (name, about, verbs) in BRIDGE {
+                let verbs = verbs.iter().map(verb);
                 command = command.subcommand(Command::new(name).about(about).subcommands(verbs));
             }
             return command;
         }
         _ => command,
     };
-    command.subcommands(verbs(thing).into_iter().map(verb))
+    command.subcommands(verbs(thing).iter().map(verb))
 }
 
-fn verb(VerbHelp(name, about, usage, known): VerbHelp) -> Command {
+fn verb(&VerbHelp(name, about, usage, known): &VerbHelp) -> Command {
     let command =
-        Command::new(name).about(about).override_usage(usage).arg(words(known)).after_help(EXIT_CODES);
+        Command::new(name).about(about).override_usage(usage).arg(words(known())).after_help(EXIT_CODES);
     if name == "add" && usage.contains("type KIND") {
         return command.after_long_help(format!("{}\n{EXIT_CODES}", option::help()));
     }
@@ -381,7 +315,8 @@ fn options() -> Vec<Arg> {
 pub(crate) fn fish() -> String {
     let mut script = "\n# Words.\n".to_owned();
     for thing in Thing::ALL {
-        let mut add = |seen: &str, VerbHelp(verb, _, _, known): VerbHelp| {
+        let mut add = |seen: &str, VerbHelp(verb, _, _, known): &VerbHelp| {
+            let known = known();
             if !known.is_empty() {
                 let _ = writeln!(
                     script,
@@ -395,7 +330,7 @@ pub(crate) fn fish() -> String {
             add(thing.name(), verb);
         }
         if thing == Thing::Bridge {
-            for (name, _, verbs) in bridge_verbs() {
+            for (name, _, verbs) in BRIDGE {
                 let seen = format!("bridge; and __fish_seen_subcommand_from {name}");
                 for verb in verbs {
                     add(&seen, verb);

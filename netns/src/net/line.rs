@@ -41,9 +41,7 @@ impl WordLine {
                 self.about = format!("{} {}", self.about, row.name);
                 Ok(row.act)
             }
-            Some(row) => {
-                Err(Failure::Usage(format!("`{} {}` is ip's, and is not here", self.about, row.name)))
-            }
+            Some(row) => Err(unsupported(&self.about, row.name)),
             None => {
                 let known: Vec<_> =
                     table.iter().filter(|row| row.takes != Takes::Refused).map(|row| row.name).collect();
@@ -118,7 +116,7 @@ impl WordLine {
             }
             None => match table.iter().find(|row| row.name.is_empty()) {
                 Some(row) => (row, vec![word.clone()]),
-                None => return Err(Failure::Usage(format!("`{about}`: there is no {word:?} here"))),
+                None => return Err(Failure::Usage(format!("`{about}`: {word:?} is unknown"))),
             },
         };
         let is_bare = row.name.is_empty();
@@ -126,7 +124,7 @@ impl WordLine {
         let take = |words: &mut std::vec::IntoIter<String>| words.next().ok_or_else(|| missing("a value"));
         match row.takes {
             Takes::Refused => {
-                return Err(Failure::Usage(format!("`{about} {}` is ip's, and is not here", row.name)));
+                return Err(unsupported(&about, row.name));
             }
             Takes::Nothing => {}
             Takes::Rest => values = self.words.by_ref().collect(),
@@ -150,4 +148,10 @@ impl WordLine {
         }
         Ok(Phrase::new(row.act, row.name, word, values))
     }
+}
+
+/// The error for a word that iproute2 has and netns does not.
+pub(super) fn unsupported(about: &str, word: &str) -> Failure {
+    let tool = if about.starts_with("bridge") { "bridge" } else { "ip" };
+    Failure::Usage(format!("`{about} {word}` is not supported; use {tool}"))
 }

@@ -90,7 +90,7 @@ pub(super) fn select(socket: &mut RouteSocket, phrases: &[Phrase<LinkFilter>]) -
                 let kind = phrase.value();
                 match kind.strip_suffix("_slave") {
                     Some("bridge") => links.retain(|link| link.port.is_some()),
-                    Some(_) => return Err(phrase.wrong("no kind of ports here")),
+                    Some(_) => return Err(phrase.wrong("not a supported kind of port; use ip")),
                     None => links.retain(|link| link.kind.as_deref() == Some(kind)),
                 }
             }

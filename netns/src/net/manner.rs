@@ -92,7 +92,7 @@ impl Manner {
             return Err(Failure::Usage(format!("there is no option -{option}")));
         };
         if row.is_refused() {
-            return Err(Failure::Usage(format!("the option -{} is ip's, and is not here", row.name)));
+            return Err(Failure::Usage(format!("the option -{} is not supported; use ip", row.name)));
         }
         let mut value = || {
             let value = given.take().or_else(|| words.next());
@@ -171,8 +171,8 @@ mod tests {
         );
         assert_eq!((manner.netns.as_deref(), manner.family), (Some("ns1"), Some(IpFamily::Inet6)));
         assert_eq!(read("--netns=ns2 --json -stat").unwrap().netns.as_deref(), Some("ns2"));
-        assert_eq!(read("-b x").unwrap_err(), "the option -batch is ip's, and is not here");
-        assert_eq!(read("-N").unwrap_err(), "the option -Numeric is ip's, and is not here");
+        assert_eq!(read("-b x").unwrap_err(), "the option -batch is not supported; use ip");
+        assert_eq!(read("-N").unwrap_err(), "the option -Numeric is not supported; use ip");
         assert_eq!(read("-x").unwrap_err(), "there is no option -x");
         assert_eq!(read("-n").unwrap_err(), "-netns: its value is missing");
         assert_eq!(read("-json=1").unwrap_err(), "-json: \"1\" is too much");

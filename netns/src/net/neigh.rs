@@ -216,7 +216,7 @@ fn change(line: &mut WordLine, verb: NeighVerb) -> Result<(), Failure> {
     let find = |act: NeighWord| phrases.iter().find(|phrase| phrase.act == act);
     let lladdr = match find(NeighWord::Mac) {
         Some(phrase) if phrase.value() != "null" => {
-            Some(mac(phrase.value()).ok_or_else(|| phrase.wrong("no MAC address"))?)
+            Some(mac(phrase.value()).ok_or_else(|| phrase.wrong("not a MAC address"))?)
         }
         _ => None,
     };
@@ -259,7 +259,7 @@ fn state(phrase: &Phrase<NeighWord>) -> Result<u16, Failure> {
     u16::try_from(number)
         .ok()
         .filter(|number| number.count_ones() < 2)
-        .ok_or_else(|| phrase.wrong("no state"))
+        .ok_or_else(|| phrase.wrong("not a state"))
 }
 
 /// Which neighbours are meant.

@@ -75,7 +75,7 @@ pub(super) fn netns(manner: Manner, all: &[OsString]) -> Result<ExitCode, Failur
             let name = a_name(&mut line)?;
             let command = &all[all.len() - line.rest().len()..];
             if line.manner.all {
-                return Err(Failure::usage("`netns exec`: -all is ip's, and is not here"));
+                return Err(Failure::usage("`netns exec`: -all is not supported; use ip"));
             }
             exec(&name, command, line.manner.no_mounts)
         }
@@ -99,7 +99,7 @@ fn some_names(line: &mut WordLine) -> Result<Vec<String>, Failure> {
     }
     if line.is_plain {
         // For `ip` it is the name.
-        return Err(Failure::Usage(format!("`{}`: `--` ends no options here", line.about)));
+        return Err(Failure::Usage(format!("`{}`: `--` is not supported here", line.about)));
     }
     Ok(names)
 }
@@ -212,7 +212,7 @@ fn attach(line: &mut WordLine) -> Result<ExitCode, Failure> {
 
 fn process(line: &WordLine, word: &str) -> Result<u32, Failure> {
     let process = word.parse().ok().filter(|process| *process > 0);
-    process.ok_or_else(|| Failure::Usage(format!("`{}`: {word:?} is no process", line.about)))
+    process.ok_or_else(|| Failure::Usage(format!("`{}`: {word:?} is not a process", line.about)))
 }
 
 fn pids(line: &mut WordLine) -> Result<ExitCode, Failure> {

@@ -61,7 +61,7 @@ pub(crate) fn understand(
     let word = all.get(at).and_then(|word| word.to_str()).unwrap_or_default();
     let is_object = Thing::ALL.iter().any(|thing| thing.name() == word);
     if !is_object && !OBJECTS.iter().any(|row| row.name == word) && is_command(word) {
-        return Understood::Clap(all);
+        return Understood::Clap(if manner.netns.is_some() { options_last(all, at) } else { all });
     }
     let Some(object) = find(OBJECTS, word).filter(|object| object.takes != Takes::Refused) else {
         return Understood::Clap(all);
@@ -92,6 +92,12 @@ pub(crate) fn understand(
         Thing::Netns => Ok(()),
     };
     Understood::Done(done.map(|()| ExitCode::SUCCESS))
+}
+
+/// `-n NS` before a command that is not `ip`'s is that command's: `netns -n NS ping`. The command is the word at `at`.
+fn options_last(mut all: Vec<OsString>, at: usize) -> Vec<OsString> {
+    all[1..=at].rotate_right(1);
+    all
 }
 
 /// `netns link help`, `netns link --help`, `netns link add --help`: in place of a verb, or at the end after one.

@@ -155,7 +155,7 @@ pub(super) fn change(line: &mut WordLine, verb: LinkVerb) -> Result<(), Failure>
         None => (None, KindWords::Plain),
     };
     if kind.is_none() && verb.creates() {
-        return Err(Failure::Usage(format!("`{}`: `type` and a kind of links are missing", line.about)));
+        return Err(Failure::Usage(format!("`{}`: `type KIND` is missing", line.about)));
     }
     let mut socket = line.manner.open()?;
     let mut end = LinkEnd::read(&mut socket, &phrases)?;
@@ -222,11 +222,11 @@ fn kind_words(
     let Some(first) = line.next()? else { return Ok((Some(kind), KindWords::Plain)) };
     if kind == "veth" {
         if first != "peer" {
-            return Err(Failure::Usage(format!("`type veth`: \"peer\" is expected, not {first:?}")));
+            return Err(Failure::Usage(format!("`type veth`: expected `peer`, not {first:?}")));
         }
         let phrases = line.phrases(LINK_WORDS)?;
         if phrases.iter().any(|phrase| phrase.act == LinkWord::Kind) {
-            return Err(Failure::usage("`peer`: its kind is veth, and is not said"));
+            return Err(Failure::usage("`peer`: its type is always veth; leave `type` out"));
         }
         return Ok((Some(kind), KindWords::Peer(phrases)));
     }
@@ -272,7 +272,7 @@ impl LinkEnd {
                 LinkWord::Index => {
                     end.index = phrase.number32()?;
                     if end.index == 0 || i32::try_from(end.index).is_err() {
-                        return Err(phrase.wrong("no index"));
+                        return Err(phrase.wrong("not an index"));
                     }
                 }
                 LinkWord::Link => end.link = Some(phrase.value().to_owned()),
@@ -406,7 +406,7 @@ fn word_number(phrase: &Phrase<LinkWord>, words: &[&str]) -> Result<u8, Failure>
     let value = phrase.value();
     let number = words.iter().position(|word| word.eq_ignore_ascii_case(value));
     let number = number.and_then(|number| u8::try_from(number).ok());
-    number.ok_or_else(|| phrase.wrong(&format!("none of {}", words.join(", "))))
+    number.ok_or_else(|| phrase.wrong(&format!("not one of {}", words.join(", "))))
 }
 
 /// A group by number; names of groups are in one of iproute2's files, except this one.

@@ -156,7 +156,7 @@ impl WantedRoutes {
                 RouteFilter::Scope => wanted.scope = Some(route_values::scope(phrase)?),
                 RouteFilter::Kind => {
                     let kind = kind_of_routes(phrase.value());
-                    wanted.kind = Some(kind.ok_or_else(|| phrase.wrong("no type of routes"))?);
+                    wanted.kind = Some(kind.ok_or_else(|| phrase.wrong("not a type of route"))?);
                 }
                 RouteFilter::Dev => wanted.index = Some(index(socket, phrase.value())?),
                 RouteFilter::Metric => wanted.metric = Some(phrase.number32()?),

@@ -66,7 +66,7 @@ pub(super) fn get(
                 family = Some(IpFamily::of(net.address()));
                 // `ip` warns, and asks for just the address.
                 if net != IpNet::single(net.address()) {
-                    return Err(phrase.wrong("no single address"));
+                    return Err(phrase.wrong("not a single address"));
                 }
                 if phrase.act == GetWord::To { to = Some(net) } else { from = Some(net) }
             }

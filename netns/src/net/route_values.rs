@@ -33,7 +33,7 @@ pub(super) fn realms<A>(phrase: &Phrase<A>) -> Result<u32, Failure> {
     let (from, to) = phrase.value().split_once('/').unwrap_or(("0", phrase.value()));
     match (number(from), number(to)) {
         (Some(from @ 0..=255), Some(to @ 0..=255)) => Ok(u32::try_from(from << 16 | to).unwrap_or_default()),
-        _ => Err(phrase.wrong("no realm of up to 255, and no two")),
+        _ => Err(phrase.wrong("not a realm of up to 255, nor two")),
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn tos<A>(phrase: &Phrase<A>) -> Result<u8, Failure> {
     let named = TOS.iter().find(|(name, _)| *name == value).map(|&(_, byte)| byte);
     let digits = value.strip_prefix("0x").unwrap_or(value);
     let byte = named.or_else(|| u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+')));
-    byte.ok_or_else(|| phrase.wrong("no byte in hexadecimal"))
+    byte.ok_or_else(|| phrase.wrong("not a byte in hexadecimal"))
 }
 
 /// A table by number, or by a name that every machine has; other names are in one of iproute2's files.

@@ -88,7 +88,7 @@ pub(super) fn tuntap(line: &mut WordLine) -> Result<(), Failure> {
         }
     }
     if !has_mode {
-        return Err(Failure::Usage(format!("`{}`: \"mode\" and tun or tap are missing", line.about)));
+        return Err(Failure::Usage(format!("`{}`: `mode tap` or `mode tun` is missing", line.about)));
     }
     if verb == TuntapVerb::Delete {
         return delete(line, name, options.mode);
@@ -114,7 +114,7 @@ fn delete(line: &WordLine, name: IfName, mode: TapMode) -> Result<(), Failure> {
     let is = |word: &str| found.kind.as_deref() == Some("tun") && kind_word(&found) == Some(word);
     let (word, what) = if mode == TapMode::Tap { ("tap", "TAP") } else { ("tun", "TUN") };
     if !is(word) {
-        return Err(Failure::Usage(format!("{name} is no {what}")));
+        return Err(Failure::Usage(format!("{name} is not a {what}")));
     }
     Ok(link::delete(&mut socket, index)?)
 }

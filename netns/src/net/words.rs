@@ -113,7 +113,7 @@ impl<A> Phrase<A> {
 
     pub(super) fn number(&self, most: u64) -> Result<u64, Failure> {
         let parsed = number(self.value()).filter(|number| *number <= most);
-        parsed.ok_or_else(|| self.wrong(&format!("no number of up to {most}")))
+        parsed.ok_or_else(|| self.wrong(&format!("not a number up to {most}")))
     }
 
     pub(super) fn number32(&self) -> Result<u32, Failure> {
@@ -133,20 +133,20 @@ impl<A> Phrase<A> {
     }
 
     pub(super) fn mac(&self) -> Result<MacAddress, Failure> {
-        mac(self.value()).ok_or_else(|| self.wrong("no MAC address"))
+        mac(self.value()).ok_or_else(|| self.wrong("not a MAC address"))
     }
 
     /// An address of this family, if that is known.
     pub(super) fn address(&self, family: Option<IpFamily>) -> Result<IpAddr, Failure> {
         let address =
             address(self.value()).filter(|address| family.is_none_or(|family| family.is_of(*address)));
-        address.ok_or_else(|| self.wrong(&format!("no {} address", IpFamily::words(family))))
+        address.ok_or_else(|| self.wrong(&format!("not an {} address", IpFamily::words(family))))
     }
 
     /// An address with its prefix length; without one, a single address.
     pub(super) fn net(&self, family: Option<IpFamily>) -> Result<IpNet, Failure> {
         let net = net(self.value()).filter(|net| family.is_none_or(|family| family.is_of(net.address())));
-        net.ok_or_else(|| self.wrong(&format!("no {} address or network", IpFamily::words(family))))
+        net.ok_or_else(|| self.wrong(&format!("not an {} address or network", IpFamily::words(family))))
     }
 }
 

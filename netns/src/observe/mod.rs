@@ -130,8 +130,8 @@ fn find_bridge(socket: &mut RouteSocket, name: &str) -> Result<Link, Failure> {
     if found.kind.as_deref() == Some("bridge") {
         return Ok(found);
     }
-    let kind = found.kind.as_deref().unwrap_or("a device");
-    Err(Failure::usage(format!("{name} is no bridge; it is {kind}")))
+    let kind = found.kind.as_deref().unwrap_or("device");
+    Err(Failure::usage(format!("{name} is not a bridge; it is a {kind}")))
 }
 
 /// Two programs that enforce would mark the same frames, and each one's barrier would drop what the other has marked.

@@ -263,7 +263,7 @@ fn subnet(
     let v4 = flag == "--subnet";
     if net.address().is_ipv4() != v4 {
         let family = if v4 { "IPv4" } else { "IPv6" };
-        return Err(Failure::usage(format!("{flag} {net}: this is no {family} network")));
+        return Err(Failure::usage(format!("{flag} {net}: this is not an {family} network")));
     }
     if net.network() != net {
         return Err(Failure::usage(format!(
@@ -292,7 +292,7 @@ fn subnet(
     let ours = (1..=namespaces).any(|number| nth(net, number as u128) == Some(host));
     let reserved = !is_point_to_point(net) && (host == net.address() || (v4 && host == net.last()));
     if !net.contains(host) || reserved || ours {
-        let why = if ours { "is one of the namespaces'" } else { "is no host's address in it" };
+        let why = if ours { "is one of the namespaces'" } else { "is not a host address in it" };
         return Err(Failure::usage(format!("--host-address {host}: with {flag} {net} it {why}")));
     }
     Ok(Subnet { net, host })

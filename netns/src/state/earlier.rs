@@ -87,7 +87,7 @@ impl EarlierState {
             {
                 ours.links.extend(recorded(port));
             } else {
-                ours.left.push(format!("{name} is no port of the bridge that was made with it"));
+                ours.left.push(format!("{name} is not a port of the bridge that was made with it"));
             }
         }
         ours.links.extend(bridge.and_then(recorded));

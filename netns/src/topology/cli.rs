@@ -69,7 +69,7 @@ pub(crate) struct WatchLabArguments {
     #[arg(long)]
     pub(crate) json: bool,
     /// How long to wait between two checks of what the kernel does not report, in seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = interval, default_value = "1")]
+    #[arg(long, value_name = "SECONDS", value_parser = interval, default_value = "1", allow_negative_numbers = true)]
     pub(crate) interval: Duration,
 }
 

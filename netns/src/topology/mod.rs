@@ -89,6 +89,9 @@ pub(crate) fn labs(arguments: &LabsArguments) -> Result<ExitCode, Failure> {
     if arguments.json {
         json_line(&mut out, &records.iter().map(describe_lab).collect())?;
     } else {
+        if records.is_empty() && unreadable.is_empty() {
+            say(format_args!("no topology is up"));
+        }
         for record in &records {
             let state = if record.is_complete() { "up" } else { "half up" };
             let gone = if record.file.exists() { "" } else { ", its file is gone" };
@@ -204,7 +207,7 @@ pub(crate) fn logs(arguments: &LogsArguments) -> Result<ExitCode, Failure> {
         let file = arguments.file.display();
         let what =
             arguments.namespace.as_ref().map_or_else(String::new, |name| format!(" in namespace {name}"));
-        return Err(Failure::usage(format!("nothing that {file} runs{what} was started")));
+        return Err(Failure::usage(format!("no command of {file} was started{what}")));
     }
     let (mut out, several) = (copy(), files.len() > 1);
     for (namespace, path) in files {

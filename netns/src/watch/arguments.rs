@@ -11,10 +11,10 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub(crate) struct WatchArguments {
     /// How long to watch [default: until Ctrl-C].
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) duration: Option<Duration>,
     /// How long from one reading of the counters to the next.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval, allow_negative_numbers = true)]
     pub(crate) interval: Duration,
     /// One JSON object a line on stdout.
     #[arg(long)]
@@ -55,13 +55,14 @@ pub(crate) struct WatchArguments {
 /// Stands for ever: no `Instant` can be farther away.
 const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// So many seconds.
+/// A number of seconds.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds >= 0.0);
+    let seconds = seconds.ok_or_else(|| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map(|time| time.min(FOR_EVER)).map_err(|error| error.to_string())
 }
 
-/// So many seconds, and enough of them to leave time for other work.
+/// A number of seconds that leaves time for other work.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     seconds(text).and_then(|time| {
         if time < Duration::from_millis(10) { Err("less than 0.01 seconds".to_owned()) } else { Ok(time) }

@@ -1,11 +1,13 @@
-//! The rules for alerts that are packed with the command: Prometheus' own tool reads them, and each fires on what it is for.
+//! The alert rules that are packaged with the command: Prometheus' own tool reads them, and each alert fires on what it
+//! is for.
 
 use std::fs;
 use tests::{Scratch, in_host, oracle, run};
 
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/prometheus/netns.rules.yml");
 
-/// An alert, the series that raise it (their values a minute), and what it says of them besides its summary.
+/// An alert, the series that raise it (their values, one a minute), and what its labels and text say besides its
+/// summary.
 const ALERTS: [(&str, &str, &str); 5] = [
     ("NetnsObserverGone", "up{job=\"netns\"} 1 0 0 0", "job: netns, severity: page"),
     (
@@ -28,7 +30,7 @@ const ALERTS: [(&str, &str, &str); 5] = [
 
 #[test]
 fn each_alert_fires_on_what_it_is_for() {
-    // It needs no host; but without the tool it is skipped, which only ends a test in one.
+    // It needs no host, but a missing tool skips the test by ending its host's thread.
     in_host(|_| each_alert());
 }
 
@@ -39,10 +41,10 @@ fn each_alert() {
     for (alert, series, labels) in ALERTS {
         assert!(rules.contains(&format!("- alert: {alert}\n")), "{alert}");
         let (series, values) = series.split_once(' ').unwrap();
-        // What nothing is wrong with raises nothing.
+        // Values with which nothing is wrong raise no alert.
         let calm = if alert == "NetnsObserverGone" { "1 1 1 1" } else { "0 0 0 0" };
         for (values, is_raised) in [(values, true), (calm, false)] {
-            // The summary is in the rule, with what it is filled in with.
+            // The summary is in the rule, with placeholders for the labels.
             let summary = rules.split_once(&format!("alert: {alert}\n")).unwrap().1;
             let mut summary =
                 summary.split_once("summary: \"").unwrap().1.split_once('"').unwrap().0.to_owned();
@@ -68,7 +70,7 @@ fn each_alert() {
 }
 
 #[test]
-fn they_speak_of_metrics_that_there_are() {
+fn alerts_use_only_metrics_that_exist() {
     let families = include_str!("../../src/watch/metrics/families.rs");
     let others = include_str!("../../src/watch/metrics/mod.rs");
     let rules = fs::read_to_string(RULES).unwrap();

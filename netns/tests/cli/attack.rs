@@ -1,4 +1,4 @@
-//! `netns run --attack`: frames that no honest host sends, what is seen of them, and what becomes of them.
+//! `netns run --attack`: frames that no honest host sends, how they are counted, and what becomes of them.
 
 use crate::topology_egress::{INTERNET, METADATA, hears, misses, world};
 use crate::watched::Watched;
@@ -9,12 +9,13 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use tests::{in_host, only, oracle, run};
 
-/// The reasons that a frame from a namespace of a run to another can have: each is sent once.
+/// The reasons that a frame from one namespace of a run to another can have; each is sent once.
 pub(crate) fn judged() -> impl Iterator<Item = &'static Reason> {
     Reason::ALL.iter().filter(|&&reason| reason.is_of_frame() || reason == Reason::Group)
 }
 
-/// Attacks, and checks what holds in either mode: each reason seen as often as sent, nothing left, exit code 0.
+/// Runs the attack and checks what holds in either mode: each reason counted as often as sent, nothing left, exit code
+/// 0.
 fn attacked(mode: &str) -> Done {
     let before = state_of_the_host();
     let attack = done(&mut xtask(&format!("run --attack {mode} --duration 0.5 --json")));
@@ -31,7 +32,7 @@ fn attacked(mode: &str) -> Done {
     let summary = only(&Value::Array(attack.lines("summary")));
     assert_eq!((&summary["attack_ok"], &summary["exact"]), (&true.into(), &true.into()));
     let mut violations = summary["violations"].as_object().unwrap().clone();
-    // For each way that is counted, ten frames; where the kernel has them.
+    // Ten frames for each way around that is counted, where the kernel supports it.
     let ways = attack.lines("way");
     let begin = |what: &str| ways.iter().filter(|way| way["way"].as_str().unwrap().starts_with(what)).count();
     let counted = violations.remove("unjudged").map_or(0, |counted| counted.as_u64().unwrap());
@@ -49,7 +50,7 @@ fn attacked(mode: &str) -> Done {
     attack
 }
 
-/// The reasons whose frame arrived.
+/// The reasons whose frames arrived.
 fn reached(attack: &Done) -> HashSet<String> {
     let lines = attack.lines("attack");
     let reached = lines.iter().filter(|line| line["reached"] == true);
@@ -81,7 +82,7 @@ fn every_way_around_works_without_the_guard_and_not_with_it() {
     });
 }
 
-/// With all that a run can have beside the guard, which also is as it was once the attack is over.
+/// With everything else that a run can have switched on; all of it is as before once the attack is over.
 #[test]
 fn nothing_of_an_attack_arrives_with_everything_on() {
     in_host(|_| {
@@ -108,9 +109,9 @@ fn nothing_of_an_attack_arrives_with_everything_on() {
             let is_stopped = way["unguarded"].as_u64() > Some(0) && way["guarded"] == 0;
             assert!(is_stopped && way["counted"] == 10, "{way}");
         }
-        // The program copies the headers of what it counts by destination, so the page is not tried.
+        // The program copies the headers of what it counts by destination, so the attack on a shared page is not tried.
         assert_eq!(of("way").filter(|way| !way["left_out"].is_null()).count(), 1);
-        // Who attacked and who was attacked have their egress policy again, and what is honest passes.
+        // Attacker and victim have their egress policies again, and honest traffic passes.
         for namespace in ["ns1", "ns2"] {
             assert!(hears(namespace, INTERNET[0]) && misses(namespace, METADATA[0]), "{namespace}");
         }
@@ -127,12 +128,12 @@ fn nothing_of_an_attack_arrives_with_everything_on() {
 #[test]
 fn everything_of_an_attack_arrives_where_it_is_observed() {
     in_host(|_| {
-        // Where the bridge hands packets to netfilter it refuses some of them itself; not in this host. A kernel without
-        // that filter has no such settings.
+        // Where the bridge hands packets to netfilter, netfilter refuses some of them itself; so it is off in this
+        // host. A kernel without br_netfilter has no such settings.
         for family in ["iptables", "ip6tables"] {
             let _ = std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "0");
         }
-        // Such a source it always refuses.
+        // The bridge always refuses such a source.
         let all = judged().filter(|&&reason| reason != Reason::SourceMacInvalid);
         let expected: HashSet<_> = all.map(|reason| reason.name().to_owned()).collect();
         assert_eq!(reached(&attacked("--observe")), expected);
@@ -162,14 +163,14 @@ fn offending_frames_are_written_down_for_tcpdump() {
         assert_eq!(attack.code, Some(0), "{}{}", attack.out, attack.err);
         let violations = attack.lines("violation");
         let read = run(oracle("tcpdump").args(["-nne", "-t", "-r"]).arg(&file));
-        // What is not indented begins a frame.
+        // A line that is not indented begins a frame.
         let frames: Vec<&str> = read.lines().filter(|line| !line.starts_with(char::is_whitespace)).collect();
         assert_eq!(frames.len(), violations.len(), "{read}");
         let of_ways = attack
             .lines("way")
             .into_iter()
             .filter(|way| way["way"].as_str().unwrap().starts_with("a checksum"));
-        assert_eq!(violations.len(), judged().count() + of_ways.count() * 10, "each frame was told");
+        assert_eq!(violations.len(), judged().count() + of_ways.count() * 10, "each frame was reported");
         for part in ["802.1Q", "neighbor solicitation", "BOOTP/DHCP", "Flags [none]"] {
             assert!(read.contains(part), "{part}:\n{read}");
         }
@@ -183,7 +184,7 @@ fn offending_frames_are_written_down_for_tcpdump() {
     });
 }
 
-/// Where the program cannot see at which place a checksum will be written, nothing is said to be enforced.
+/// Where the program cannot see where a checksum will be written, nothing is reported as enforced.
 #[test]
 fn without_the_kernels_types_nothing_is_enforced() {
     in_host(|_| {

@@ -1,4 +1,5 @@
-//! Nobody gets past an observer that enforces: frames that avoid the hooks of their port, and what becomes of the barrier.
+//! Nothing gets past an observer that enforces: frames that avoid the hooks of their port, and what becomes of the
+//! barrier.
 
 use crate::metrics::{PORT, metrics};
 use crate::observe::{make_bridge, plug_in, programs};
@@ -43,7 +44,7 @@ fn socket(namespace: &Namespace) -> FrameSocket {
     namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap()
 }
 
-/// Sends ten frames with a foreign source from one to the other; how many arrive.
+/// Sends ten frames with a foreign source address from one to the other; returns how many arrive.
 pub(crate) fn lies() -> usize {
     let [attacker, victim] = ["ns1", "ns2"].map(|name| socket(&Namespace::open(name).unwrap()));
     let mut frame = [0; 60];
@@ -68,7 +69,7 @@ fn learns() -> bool {
     !bridge.bridge().unwrap().no_linklocal_learn.unwrap()
 }
 
-/// Which bridge is the root of the spanning tree, as far as v1 has heard.
+/// Which bridge is the root of the spanning tree, as v1 knows it.
 fn root() -> String {
     only(&ip_json("-d link show v1"))["linkinfo"]["info_slave_data"]["root_id"].as_str().unwrap().to_owned()
 }
@@ -78,7 +79,7 @@ fn forwards(port: &str) -> serde_json::Value {
     only(&ip_json(&format!("-d link show {port}")))["linkinfo"]["info_slave_data"]["group_fwd_mask"].clone()
 }
 
-/// How many of ten LLDP frames from ns1 a program of the host hears at the port.
+/// How many of ten LLDP frames from ns1 a program of the host receives at the port.
 fn lldp() -> usize {
     let v1 = link::get(&mut RouteSocket::open().unwrap(), "v1".parse::<IfName>().unwrap()).unwrap().index;
     let (sender, host) =
@@ -98,7 +99,7 @@ fn lldp() -> usize {
 }
 
 #[test]
-fn bpdus_and_lldp_do_not_get_past_it_where_stp_is_on() {
+fn bpdus_and_lldp_do_not_get_past_the_barrier_with_stp_on() {
     in_host(|_| {
         two();
         ip("link set br0 type bridge stp_state 1 forward_delay 200");
@@ -128,7 +129,7 @@ fn bpdus_and_lldp_do_not_get_past_it_where_stp_is_on() {
         assert_eq!([forwards("v1"), forwards("v2")], ["0", "0x8"]);
         assert!(become_root(7), "nobody enforces any more: {}", root());
 
-        // One that was killed leaves it on record, and what somebody else has changed since is theirs.
+        // A killed observer leaves the setting on record; a value that somebody else has set since stays.
         let mut observe = Watched::start(ENFORCE);
         observe.line("counters", |line| line["type"] == "counters");
         let _ = observe.end("KILL");
@@ -149,7 +150,7 @@ pub(crate) const ENFORCE: &str =
     "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1";
 
 #[test]
-fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {
+fn frames_that_avoid_the_hook_do_not_arrive_and_are_counted() {
     in_host(|_| {
         two();
         let way = around();
@@ -168,7 +169,7 @@ fn what_goes_around_the_hook_does_not_arrive_and_is_counted() {
 }
 
 #[test]
-fn honest_frames_are_not_in_the_way_of_it() {
+fn honest_frames_pass_the_barrier() {
     in_host(|_| {
         two();
         let mut observe = Watched::start(ENFORCE);
@@ -190,7 +191,7 @@ fn honest_frames_are_not_in_the_way_of_it() {
 }
 
 #[test]
-fn the_barrier_of_a_killed_observer_goes_on_until_it_is_cleaned_up() {
+fn the_barrier_of_a_killed_observer_holds_until_cleanup() {
     in_host(|_| {
         two();
         let mut observe = Watched::start(ENFORCE);
@@ -226,7 +227,8 @@ fn a_barrier_that_is_taken_away_is_reported_and_restored() {
     });
 }
 
-/// A process that is root of a user namespace and of a network namespace of its own, behind the port `v3`, and nothing more.
+/// A process that is root of a user namespace and of a network namespace of its own, behind the port `v3`, and nothing
+/// more.
 struct Rootless(Child);
 
 impl Rootless {
@@ -262,9 +264,9 @@ impl Drop for Rootless {
     }
 }
 
-/// No privilege over the machine is needed for the way around, and four commands are enough.
+/// The way around needs no privilege over the machine: four commands are enough.
 #[test]
-fn root_of_a_user_namespace_does_not_get_past_it() {
+fn root_of_a_user_namespace_does_not_get_past_the_barrier() {
     in_host(|_| {
         two();
         let rootless = Rootless::behind_v3();
@@ -295,7 +297,7 @@ fn root_of_a_user_namespace_does_not_get_past_it() {
     });
 }
 
-/// The qdisc with both filters, one of the filters, a filter that somebody put in the place of one.
+/// Removed or replaced: the qdisc with both filters, one of the filters, one filter by somebody else's.
 #[test]
 fn programs_that_are_taken_off_are_reported_and_put_back() {
     in_host(|_| {
@@ -323,7 +325,7 @@ fn programs_that_are_taken_off_are_reported_and_put_back() {
     });
 }
 
-/// Ports that leave the bridge, and those that no policy is for, are not behind it.
+/// The barrier leaves ports alone that leave the bridge, and those without a policy.
 #[test]
 fn a_port_that_leaves_is_left_as_it_was() {
     in_host(|_| {
@@ -349,7 +351,7 @@ interface.eth0 = { bridge = "br0", addresses = ["10.1.1.2/24"], policy = "observ
 "#;
 
 #[test]
-fn what_a_topology_enforces_holds_with_no_process_beside() {
+fn what_a_topology_enforces_holds_without_a_process() {
     in_host(|_| {
         needs_kernel((5, 16), "nftables at egress");
         let file = PathBuf::from("/run/lab.toml");
@@ -363,7 +365,7 @@ fn what_a_topology_enforces_holds_with_no_process_beside() {
         assert_eq!(counted["violations"]["unjudged"], 10, "{counted}");
         assert_eq!(counted, violations(&file, "ns1-eth0"), "looking counts nothing");
 
-        // If somebody takes it away, `diff` says so and `up` puts it back.
+        // If somebody removes it, `diff` says so and `up` puts it back.
         let _ = nft("flush ruleset");
         assert_eq!(lies(), 10);
         let lost = "+ host/ns1-eth0: policy enforce 10.1.1.1\n";
@@ -372,7 +374,7 @@ fn what_a_topology_enforces_holds_with_no_process_beside() {
         assert_eq!(lies(), 0);
         assert_eq!(fine("diff", &file), "");
 
-        // Of an observed port it is taken away, and so it is when nothing is enforced any more.
+        // It goes when the port is only observed, and when nothing is enforced any more.
         edit(&file, "policy = \"enforce\"", "policy = \"observe\"");
         fine("up", &file);
         assert_eq!((lies(), nft("list ruleset")), (10, String::new()));

@@ -1,10 +1,10 @@
-//! `netns clean` removes what a run made, and nothing that looks like it.
+//! `netns clean` removes what a run made, and nothing that only looks like it.
 
 use crate::{done, xtask};
 use tests::{in_host, ip, ip_json};
 
 #[test]
-fn a_bridge_that_somebody_made_since_stays() {
+fn a_bridge_that_somebody_else_made_since_stays() {
     in_host(|_| {
         assert_eq!(done(&mut xtask("run --keep --duration 1 --json")).code, Some(0));
         ip("link del br0");

@@ -1,4 +1,4 @@
-//! The plain commands, beside `ip`.
+//! The plain commands, compared with `ip`.
 
 use crate::watched::Watched;
 use crate::{done, xtask};
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use tests::{in_host, ip, ip_json, only};
 
 #[test]
-fn netns_add_list_and_delete_are_ips() {
+fn netns_add_list_and_delete_match_ip() {
     in_host(|host| {
         assert_eq!(done(&mut xtask("netns add b a")).code, Some(0));
         ip("netns add c");
@@ -45,7 +45,7 @@ fn netns_exec_becomes_the_command() {
 }
 
 #[test]
-fn netns_monitor_tells_what_ip_does() {
+fn netns_monitor_reports_what_ip_does() {
     in_host(|_| {
         let mut child = xtask("netns monitor").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -88,7 +88,7 @@ fn link_show_says_what_ip_says() {
                     "num_tx_queues",
                     "num_rx_queues",
                 ];
-                // Queues are told by `ip -details` alone.
+                // Only `ip -details` reports queues.
                 for key in keys.into_iter().filter(|key| !theirs[key].is_null() || !key.starts_with("num_")) {
                     assert_eq!(ours[key], theirs[key], "{key} of {ours}\n{theirs}");
                 }
@@ -116,7 +116,7 @@ fn link_show_says_what_ip_says() {
 }
 
 #[test]
-fn ping_tells_whether_all_was_answered() {
+fn ping_says_whether_everything_was_answered() {
     in_host(|_| {
         ip("netns add ns1");
         ip("link add port type veth peer name eth0 netns ns1");
@@ -130,6 +130,14 @@ fn ping_tells_whether_all_was_answered() {
         assert_eq!((&answered["sent"], &answered["received"]), (&json!(2), &json!(2)));
         assert!(answered["rtt_us"].as_array().unwrap().iter().all(Value::is_u64));
 
+        for line in ["ping -n ns1 10.5.0.1 -c1 -W20", "-n ns1 ping 10.5.0.1 -c1 -W20"] {
+            let answered = done(&mut xtask(line));
+            assert_eq!(answered.code, Some(0), "{line}: {}", answered.err);
+        }
+        assert_eq!(done(&mut xtask("-n ns1 sysctl net.ipv4.ip_forward")).out, "net.ipv4.ip_forward = 0\n");
+        let twice = done(&mut xtask("ping -n ns1 ns1 10.5.0.1"));
+        assert_eq!(twice.code, Some(1), "{}", twice.err);
+
         let silent = done(&mut xtask("ping ns1 10.5.0.9 --count 1 --timeout 0.2"));
         assert_eq!(silent.code, Some(1));
         assert!(silent.out.contains("1 sent, 0 received"), "{}", silent.out);
@@ -139,11 +147,11 @@ fn ping_tells_whether_all_was_answered() {
     });
 }
 
-/// What a terminal obeys: it would turn what follows red, and ring.
+/// What a terminal would obey: this turns the text that follows red, and rings the bell.
 const ODD: &str = "a\x1b[31m\x07";
 
 #[test]
-fn names_that_a_terminal_would_obey_are_shown() {
+fn names_that_a_terminal_would_obey_are_escaped() {
     in_host(|_| {
         for line in [
             &format!("link add name br{ODD} type bridge")[..],
@@ -188,9 +196,9 @@ fn names_that_a_terminal_would_obey_are_shown() {
     });
 }
 
-/// To the kernel names are bytes: a link with another one is there, and what it sends is counted and judged.
+/// To the kernel a name is bytes: a link whose name is not UTF-8 exists, and what it sends is counted and judged.
 #[test]
-fn a_link_whose_name_is_no_text_is_a_link() {
+fn a_link_whose_name_is_not_utf8_is_a_link() {
     in_host(|_| {
         let odd = std::ffi::OsStr::from_bytes(b"v\xff\x1b0");
         ip("link add br0 type bridge");
@@ -244,7 +252,7 @@ fn each_of_several_names_is_tried() {
     });
 }
 
-/// A link or a namespace that is not there is the kernel's word, whichever command hears it.
+/// That a link or a namespace does not exist is the kernel's answer, whichever command gets it.
 #[test]
 fn what_does_not_exist_has_the_same_exit_code_in_every_command() {
     in_host(|_| {
@@ -300,7 +308,7 @@ fn what_does_not_exist_has_the_same_exit_code_in_every_command() {
 }
 
 #[test]
-fn what_cannot_be_written_undoes_nothing() {
+fn output_that_cannot_be_written_undoes_nothing() {
     in_host(|host| {
         let file = crate::topology::example("bridge");
         let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -313,7 +321,7 @@ fn what_cannot_be_written_undoes_nothing() {
             )
         );
         assert!(done(&mut xtask("labs")).out.contains(": up, "));
-        // Somebody who has seen enough is no error.
+        // A reader that has seen enough is no error.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let down = done(xtask(&format!("down {}", file.display())).stdout(writer));
@@ -329,7 +337,7 @@ fn what_cannot_be_written_undoes_nothing() {
 }
 
 #[test]
-fn a_command_without_an_end_ends_with_its_reader() {
+fn an_endless_command_ends_with_its_reader() {
     in_host(|_| {
         ip("netns add ns1");
         ip("-n ns1 link set lo up");

@@ -1,6 +1,6 @@
-//! What counts where the kernel refuses the eBPF program, and what is refused with it. The kernel's refusals are real: it is
-//! asked as somebody without privilege, with too few file descriptors, without `/sys`; or `strace` has it answer every
-//! bpf(2), or one of them, with an error, as a seccomp filter does.
+//! What counts where the kernel refuses the eBPF program, and which options are then refused. The kernel's refusals are
+//! real: it is asked without privilege, with too few file descriptors, without `/sys`; or `strace` makes every bpf(2)
+//! call, or one of them, fail, as a seccomp filter does.
 
 use crate::observe::{make_bridge, plug_in, programs};
 use crate::watched::Watched;
@@ -12,7 +12,7 @@ use tests::{in_host, ip, ip_json, only, oracle, without_capabilities};
 
 const INSTEAD: &str = "the kernel's port statistics in place of the program's counters";
 
-/// `netns ARGUMENTS`, whose calls of bpf(2) fail with this.
+/// `netns ARGUMENTS`, with its bpf(2) calls failing with this error.
 fn refused(error: &str, arguments: &str) -> Command {
     let mut strace = oracle("strace");
     strace.args(["-f", "-qqq", "-o", "/run/strace", "-e", "trace=bpf", "-e"]);
@@ -21,7 +21,7 @@ fn refused(error: &str, arguments: &str) -> Command {
     strace
 }
 
-/// Runs it, and takes away what strace wrote; how many calls of bpf(2) there were.
+/// Runs it and removes what strace wrote; also returns how many bpf(2) calls there were.
 fn traced(command: &mut Command) -> (Done, usize) {
     let done = done(command);
     let trace = std::fs::read_to_string("/run/strace").unwrap();
@@ -55,7 +55,7 @@ fn a_run_without_the_program_says_that_nothing_was_judged() {
 }
 
 #[test]
-fn whatever_the_kernel_answers_a_run_goes_on_with_its_statistics() {
+fn whatever_error_the_kernel_returns_a_run_uses_its_statistics() {
     in_host(|_| {
         let before = state_of_the_host();
         for (error, why) in [
@@ -79,19 +79,19 @@ fn whatever_the_kernel_answers_a_run_goes_on_with_its_statistics() {
     });
 }
 
-/// Wherever it is that the kernel refuses, it is said at once, and never for long without a word.
+/// Wherever the kernel refuses, it is reported at once, never after a long silence.
 #[test]
-fn a_refusal_at_any_place_is_the_end_of_loading() {
+fn a_refusal_at_any_call_ends_loading() {
     in_host(|_| {
         ip("link add br0 type bridge");
         let arguments = "observe br0 --once --json --interval 0.05";
-        // The number of calls, without any error: of a call that there is not.
+        // Counts the calls without an error: the call to fail does not exist.
         let started = Instant::now();
         let (fine, calls) = traced(&mut refused("ENOMEM:when=9999", arguments));
-        // It was a hundred times as long as without an error.
+        // It once took a hundred times as long as without an error.
         let limit = (started.elapsed() * 10 + Duration::from_secs(10)).as_secs().to_string();
         if fine.err.contains(INSTEAD) {
-            // A kernel that takes no program at all says so elsewhere.
+            // A kernel that takes no program at all is another test's subject.
             return;
         }
         assert_eq!((fine.code, fine.err.as_str()), (Some(0), ""));
@@ -116,11 +116,11 @@ fn a_refusal_at_any_place_is_the_end_of_loading() {
             let (observe, _) = traced(&mut command);
             assert_eq!(observe.code, Some(0), "call {when}: {}", observe.err);
             let counters = observe.lines("counters")[0]["counters"].clone();
-            let told: Vec<&str> = observe.err.lines().filter(|line| line.starts_with(INSTEAD)).collect();
-            // What aya finds out of the kernel beside, it can do without.
-            assert_eq!(told.len(), usize::from(counters == "kernel"), "call {when}: {}", observe.err);
-            refusals += told.len();
-            // All of the first, where aya finds out what there is; of the later ones, some.
+            let reported: Vec<&str> = observe.err.lines().filter(|line| line.starts_with(INSTEAD)).collect();
+            // What else aya asks of the kernel, it can do without.
+            assert_eq!(reported.len(), usize::from(counters == "kernel"), "call {when}: {}", observe.err);
+            refusals += reported.len();
+            // All of the first calls, in which aya probes the kernel; some of the later ones.
             when += if when < 24 { 1 } else { 5 };
         }
         assert!(refusals >= 4, "{refusals}");
@@ -128,7 +128,7 @@ fn a_refusal_at_any_place_is_the_end_of_loading() {
 }
 
 #[test]
-fn file_descriptors_that_ran_out_are_no_refusal() {
+fn running_out_of_descriptors_is_not_taken_for_a_refusal() {
     in_host(|_| {
         ip("link add br0 type bridge");
         let mut errors = 0;
@@ -180,7 +180,7 @@ fn a_kernel_without_room_is_not_called_one_without_the_feature() {
 }
 
 #[test]
-fn what_takes_the_program_is_refused_with_it() {
+fn options_that_need_the_program_are_refused_without_it() {
     in_host(|_| {
         make_bridge();
         std::fs::write("/run/ports.toml", "[port.v1]\nmac = '02:00:00:00:00:01'\n").unwrap();
@@ -212,7 +212,7 @@ fn what_takes_the_program_is_refused_with_it() {
 }
 
 #[test]
-fn the_root_of_a_user_namespace_is_nobody() {
+fn root_of_a_user_namespace_gets_no_program() {
     in_host(|_| {
         let before = state_of_the_host();
         for flags in ["-Ur", "-Urn", "-Urnm"] {
@@ -223,7 +223,7 @@ fn the_root_of_a_user_namespace_is_nobody() {
             };
             let run = unshared("run --duration 0.5 --json");
             assert_counted_by_kernel(&run);
-            // Without `-n` it is root of nothing that counts here.
+            // Without `-n` it is root of nothing that matters here.
             let place = match flags {
                 "-Ur" => "not root: in a user namespace and a host network of its own",
                 _ => "root of a user namespace: in a host network of its own",
@@ -242,7 +242,7 @@ fn the_root_of_a_user_namespace_is_nobody() {
 }
 
 #[test]
-fn a_bridge_is_observed_by_the_kernels_statistics() {
+fn a_bridge_is_observed_through_the_kernels_statistics() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -287,7 +287,7 @@ fn a_bridge_is_observed_by_the_kernels_statistics() {
 }
 
 #[test]
-fn the_program_counts_where_there_is_no_sys() {
+fn the_program_counts_without_sys() {
     in_host(|_| {
         let script = format!(
             "mount -t tmpfs none /sys && exec {} run --duration 0.5 --json",
@@ -306,7 +306,7 @@ fn the_program_counts_where_there_is_no_sys() {
 }
 
 #[test]
-fn a_topology_without_policies_never_calls_bpf_and_one_with_them_is_undone() {
+fn a_topology_calls_bpf_only_for_policies_and_is_undone_if_refused() {
     in_host(|_| {
         let before = state_of_the_host();
         let plain = "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = \"br0\" }\n";
@@ -331,9 +331,9 @@ fn a_topology_without_policies_never_calls_bpf_and_one_with_them_is_undone() {
     });
 }
 
-/// What a kernel says that is too old, or that it takes the program: nothing in between.
+/// A kernel is too old, or it takes the program: nothing in between.
 #[test]
-fn an_old_kernel_says_which_one_is_needed() {
+fn on_an_old_kernel_the_needed_one_is_named() {
     in_host(|_| {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
         let release = release.trim();

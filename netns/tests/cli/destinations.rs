@@ -1,4 +1,4 @@
-//! What was decided of frames, by destination: `run` and `observe` with `--verdicts`, and topologies.
+//! Verdicts by destination: `run` and `observe` with `--verdicts`, and topologies.
 
 use crate::metrics::{PORT, metrics};
 use crate::observe::{answered, make_bridge, plug_in, policy_file};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tests::{eventually, in_host, ip, oracle};
 
-/// What is so of the lines of a port.
+/// The entry of a port's lines that satisfies the condition.
 fn find<'a>(line: &'a Value, port: &str, is_it: impl Fn(&Value) -> bool) -> Option<&'a Value> {
     line["verdicts"].as_array()?.iter().find(|verdict| verdict["port"] == port && is_it(verdict))
 }
@@ -47,7 +47,7 @@ fn destinations_of_a_run_add_up_to_what_was_sent() {
 }
 
 #[test]
-fn what_an_observed_port_was_refused_is_listed_by_destination() {
+fn frames_refused_to_an_observed_port_are_listed_by_destination() {
     in_host(|_| {
         make_bridge();
         ip("addr add 10.1.1.254/24 dev br0");
@@ -83,7 +83,7 @@ fn what_an_observed_port_was_refused_is_listed_by_destination() {
     });
 }
 
-/// The verdicts of a topology that are shown of a port.
+/// A topology's verdicts, as they are shown for a port.
 fn of_port(file: &Path, port: &str) -> Vec<Value> {
     let shown: Value = serde_json::from_str(&fine("show --json", file)).unwrap();
     let verdicts = shown["verdicts"].as_array().unwrap();
@@ -91,7 +91,7 @@ fn of_port(file: &Path, port: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_topology_shows_what_its_interfaces_sent_where() {
+fn a_topology_shows_where_its_interfaces_sent() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let text = r#"
@@ -110,7 +110,7 @@ fn a_topology_shows_what_its_interfaces_sent_where() {
         fine("up", &file);
         assert!(of_port(&file, "b-eth0").is_empty());
 
-        // The programs that are there do not count it, and others take their place.
+        // The programs in place do not count it, so others replace them.
         edit(&file, "[bridge.br0]", "[bridge.br0]\nverdicts = true");
         let planned = topology("diff", &file).out;
         assert!(planned.contains("+ host/a-eth0: policy observe 10.1.1.1 verdicts\n"), "{planned}");
@@ -141,7 +141,7 @@ fn a_topology_shows_what_its_interfaces_sent_where() {
         let shown = fine("show", &file);
         assert!(shown.contains("  dropped    egress   203.0.113.1 icmp/8\n"), "{shown}");
 
-        // Nobody asks any more: what the programs are able to do, they stay able to.
+        // Nobody asks any more; but the programs keep the ability.
         edit(&file, "verdicts = true", "");
         fine("up", &file);
         assert_eq!(topology("diff", &file).out, "");

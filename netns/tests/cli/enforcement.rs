@@ -1,4 +1,4 @@
-//! What becomes of an enforcement that somebody takes away, or puts something before.
+//! What happens when somebody removes an enforcement, or puts something in front of it.
 
 use crate::barrier::{ENFORCE, lies, nft, two};
 use crate::metrics::{PORT, metrics};
@@ -16,7 +16,7 @@ fn index(host: &Host, port: &str) -> u32 {
     link::get(&mut host.socket(), IfName::new(port).unwrap()).unwrap().index
 }
 
-/// Somebody else's filter, that accepts everything and runs before ours, which has the first priority.
+/// Somebody else's filter, which accepts everything and runs before ours, which has the first priority.
 fn put_before(host: &Host, port: &str) {
     let program = load_program(Verdict::Pass).unwrap();
     let (index, program) = (index(host, port), program.as_fd());
@@ -54,7 +54,7 @@ fn a_filter_put_before_ours_is_reported_and_ours_is_put_first() {
             });
             tc::delete_filter(&mut host.socket(), index(host, "v1"), Direction::Ingress, 1, 2).unwrap();
         }
-        // On a port where nothing is enforced it is said, and nothing is lost.
+        // On a port where nothing is enforced it is reported, and nothing is lost.
         put_before(host, "v2");
         assert_eq!(observe.line("the loss", lost)["restored"], true);
         let ended = observe.end("INT");
@@ -81,11 +81,11 @@ fn a_tcx_program_before_ours_is_reported_and_what_it_accepts_does_not_arrive() {
             "{what}"
         );
         eventually("it is a metric", || metrics().contains("\nnetns_enforcement_lost_total 1\n"));
-        // Ours never sees it, and so it has no stamp.
+        // Ours never sees the frame, so it has no stamp.
         assert_eq!(lies(), 0, "the barrier is there");
         observe.port("v1", |port| port["violations"]["unjudged"].as_u64() >= Some(10));
         drop(attached);
-        // It is there no more, and so is news the next time.
+        // It is gone, and so it is news the next time.
         let judged =
             |port: &Value| port["violations"].as_object().unwrap().keys().any(|reason| reason != "unjudged");
         eventually("ours is asked again", || {
@@ -102,7 +102,7 @@ fn a_tcx_program_before_ours_is_reported_and_what_it_accepts_does_not_arrive() {
 }
 
 #[test]
-fn what_was_before_ours_from_the_beginning_is_reported() {
+fn a_filter_that_was_there_before_ours_is_reported() {
     in_host(|host| {
         two();
         tests::tc("qdisc add dev v1 clsact");
@@ -116,7 +116,7 @@ fn what_was_before_ours_from_the_beginning_is_reported() {
 }
 
 #[test]
-fn a_namespace_that_cannot_be_looked_at_is_not_taken_for_none() {
+fn a_namespace_that_cannot_be_read_is_not_taken_for_an_empty_one() {
     in_host(|_| {
         two();
         let (arguments, traced) = (
@@ -142,13 +142,13 @@ fn a_namespace_that_cannot_be_looked_at_is_not_taken_for_none() {
 }
 
 #[test]
-fn a_barrier_behind_a_port_that_is_another_by_now_goes_with_the_next_observer() {
+fn the_next_observer_removes_a_barrier_whose_port_was_replaced() {
     in_host(|host| {
         two();
         let mut observe = Watched::start(ENFORCE);
         observe.line("counters", |line| line["type"] == "counters");
         observe.end("KILL");
-        // The next link with its index has nothing to do with it.
+        // The next link with the same index has nothing to do with it.
         let index = index(host, "v1");
         ip("link del v1");
         ip(&format!("link add other index {index} type veth peer name inside netns ns1"));
@@ -160,7 +160,7 @@ fn a_barrier_behind_a_port_that_is_another_by_now_goes_with_the_next_observer() 
         let rules = nft("list ruleset");
         assert!(rules.contains("table bridge netns-barrier-") && !rules.contains("\"other\""), "{rules}");
 
-        // A bridge that is gone takes all of it along.
+        // A bridge takes all of it along when it goes.
         ip("link del br0");
         let again = done(&mut xtask("observe br1 --once --interval 0.1"));
         assert_eq!((again.code, again.err.as_str()), (Some(0), ""));

@@ -24,7 +24,7 @@ fn address(number: u8) -> IpAddr {
     Ipv4Addr::new(10, 1, 1, number).into()
 }
 
-/// Namespaces of these names on a bridge of the host, each with its number as an address, and the host as router.
+/// Namespaces with these names on a bridge of the host; each has its number as address, and the host as router.
 fn lab(names: &[&str]) -> Topology {
     let bridge = on_host("br0");
     let options = netns_core::bridge::BridgeOptions::NONE;
@@ -65,7 +65,7 @@ fn go_on(_: &Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Whether an address answers to the namespace.
+/// Whether the address answers the namespace.
 fn pings(from: &Namespace, to: &str) -> bool {
     let mut ping = oracle("ping");
     from.run(ping.args(["-c", "1", "-W", "5", "-q", to]).stdout(std::process::Stdio::null()))
@@ -85,12 +85,12 @@ fn without_a_record_namespaces_have_no_names_and_go_with_their_holder() {
         assert!(pings(&a, "10.1.1.2") && pings(&a, "10.1.1.254"));
         let index = only(&ip_json("link show port1"))["ifindex"].as_u64();
         assert_eq!(Some(u64::from(lab.indexes()[&on_host("port1")])), index);
-        // What each knows for good.
+        // What each has as permanent neighbours.
         let known = ip("neigh show dev br0 nud permanent");
         assert!(known.contains("10.1.1.1 lladdr 02:00:00:00:00:01"), "{known}");
         let fixed = bridge_json("fdb show dev port2").to_string();
         assert!(fixed.contains("\"mac\":\"02:00:00:00:00:02\"") && fixed.contains("static"), "{fixed}");
-        // A namespace that somebody holds lives on, and its cable goes all the same.
+        // A namespace that somebody holds lives on, but its cable goes all the same.
         let done = lab.down(&mut go_on).unwrap();
         assert!(done.changes.iter().any(|change| *change == Change::RemoveNamespace("b".to_owned())));
         assert_eq!(done.left, [""; 0]);
@@ -118,7 +118,7 @@ fn a_record_is_locked_while_it_is_held_and_what_is_left_can_be_taken_down() {
 }
 
 #[test]
-fn a_callback_ends_the_building_and_what_is_there_stays_until_it_is_taken_down() {
+fn a_callback_stops_the_building_and_what_is_there_stays_until_down() {
     in_host(|_| {
         let before = state_of_the_host();
         let mut cables = 0;
@@ -137,12 +137,12 @@ fn a_callback_ends_the_building_and_what_is_there_stays_until_it_is_taken_down()
 }
 
 #[test]
-fn what_is_refused_in_the_middle_is_undone() {
+fn a_refusal_in_the_middle_is_undone() {
     in_host(|_| {
         let before = state_of_the_host();
         let record = RecordFile::create("/run/held.record", "held").unwrap();
         let mut wrong = lab(&["a", "b"]);
-        // No neighbour of either has it.
+        // Neither has a neighbour with this address.
         wrong.routes.last_mut().unwrap().via = Some(Ipv4Addr::new(10, 9, 9, 9).into());
         let error = HeldLab::up(&wrong, Some(record), None, &mut go_on).unwrap_err();
         assert!(error.to_string().ends_with("; what was done is undone"), "{error}");
@@ -153,7 +153,7 @@ fn what_is_refused_in_the_middle_is_undone() {
         let error = HeldLab::up(&runs, Some(record), None, &mut go_on).unwrap_err();
         assert!(error.to_string().contains("only the topology of a file runs commands"), "{error}");
         assert_eq!(state_of_the_host(), before);
-        // In the way of it, and nothing is made.
+        // This is in the way, and nothing is made.
         ip("link add port2 type veth peer name other");
         let before = state_of_the_host();
         let record = RecordFile::create("/run/held.record", "held").unwrap();

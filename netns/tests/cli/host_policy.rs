@@ -1,4 +1,4 @@
-//! What a policy says of the host, as its users meet it: in a file for a bridge that is there, and in topologies.
+//! What a policy says about the host, as its users meet it: in a file for an existing bridge, and in topologies.
 
 use crate::observe::{make_bridge, plug_in, programs};
 use crate::topology::{edit, fine, topology};
@@ -13,7 +13,7 @@ use tests::{eventually, in_host, ip, ip_json, only, oracle, run, tc, until};
 
 const HOST: &str = "10.1.1.254";
 
-/// How long what is to arrive may take, and how long what is not to arrive is waited for.
+/// How long an expected datagram may take, and how long to wait for one that must not arrive.
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -27,7 +27,7 @@ fn misses(from: &str, address: &str, port: u16) -> bool {
 }
 
 fn sends(from: &str, address: &str, port: u16, limit: Duration) -> bool {
-    // A program that another test starts has the listener of before for a moment, until it is executed.
+    // A program that another test starts holds the previous listener for a moment, until it is executed.
     let listener = until("the address is free", || UdpSocket::bind((address, port)).ok());
     listener.set_read_timeout(Some(limit)).unwrap();
     let any = if address.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
@@ -67,7 +67,7 @@ pub(crate) fn with_policies(first: &str, second: &str, top: &str) {
 const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --json --interval 0.1";
 
 #[test]
-fn what_a_file_says_of_the_host_holds_while_it_is_observed() {
+fn a_files_rules_for_the_host_hold_while_it_is_observed() {
     in_host(|_| {
         with_policies("host = [\"tcp/22\", \"udp/53\"]", "", "");
         let before = state_of_the_host();
@@ -84,7 +84,7 @@ fn what_a_file_says_of_the_host_holds_while_it_is_observed() {
         );
         let port = observe.port("v1", |port| port["violations"]["host"].as_u64() >= Some(2));
         assert_eq!(port["violations"]["host"], port["dropped"], "{port}");
-        // Somebody takes it off the bridge.
+        // Somebody removes it from the bridge.
         let _ = run(oracle("tc").args(["qdisc", "del", "dev", "br0", "clsact"]));
         let lost = observe.line("the loss", |line| line["type"] == "enforcement");
         assert_eq!(lost["what"], "the program on br0");
@@ -111,7 +111,7 @@ for to in ("255.255.255.255", "224.0.0.1"):
 "#;
 
 #[test]
-fn what_is_for_everybody_is_for_the_host_too_though_it_has_a_default_route() {
+fn what_is_for_everybody_is_for_the_host_too_despite_a_default_route() {
     in_host(|_| {
         with_policies("host = [\"udp/53\"]", "", "");
         for command in [
@@ -167,13 +167,13 @@ fn a_killed_observer_leaves_the_rules_for_the_host_until_cleanup() {
         let cleanup = done(&mut xtask("observe --cleanup"));
         assert_eq!(cleanup.code, Some(0), "{}", cleanup.err);
         assert_eq!((tc("qdisc show"), programs("br0")), (before, 0));
-        // Nobody may have known the host's address all the while.
+        // So that nobody's knowledge of the host's address is out of date.
         eventually("it hears both", || hears("ns1", HOST, 99) && hears("ns2", HOST, 99));
     });
 }
 
 #[test]
-fn what_cannot_be_said_of_the_host_has_line_and_column() {
+fn errors_in_rules_for_the_host_have_line_and_column() {
     in_host(|_| {
         make_bridge();
         for (lines, message) in [
@@ -220,7 +220,7 @@ interface.eth0 = { bridge = "br0", addresses = ["10.1.1.2/24"], policy = { mode 
 "#;
 
 #[test]
-fn what_a_topology_says_of_the_host_holds_with_no_process_beside() {
+fn a_topologys_rules_for_the_host_hold_without_a_process() {
     in_host(|_| {
         let before = state_of_the_host();
         let file = PathBuf::from("/run/lab.toml");
@@ -234,7 +234,7 @@ fn what_a_topology_says_of_the_host_holds_with_no_process_beside() {
             assert!(misses("ns1", HOST, 99) && misses("ns1", "fd00::fe", 99) && misses("ns2", HOST, 53));
         };
         holds();
-        // What somebody takes away is a difference, which `up` mends.
+        // If somebody removes it, that is a difference, which `up` mends.
         let _ = run(oracle("tc").args(["qdisc", "del", "dev", "br0", "clsact"]));
         assert!(hears("ns1", HOST, 99));
         assert_eq!(topology("diff", &file).out, "+ host/br0: policy of what comes to the host\n");
@@ -246,7 +246,7 @@ fn what_a_topology_says_of_the_host_holds_with_no_process_beside() {
         edit(&file, "apart = [[\"kept\", \"host\"]]", "");
         let changed = fine("up", &file);
         assert!(changed.contains("- host/br0: policy of what comes to the host\n"), "{changed}");
-        // A datagram that waits for an answer that does not come any more is lost.
+        // A datagram that waits for a neighbour's answer which never comes is lost.
         eventually("it hears both", || hears("ns1", HOST, 99) && sends("ns2", HOST, 53, SHORT));
         assert_eq!(programs("br0"), 0);
         assert!(!tc("qdisc show dev br0").contains("clsact") && fine("diff", &file).is_empty());

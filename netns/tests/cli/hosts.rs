@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::{eventually, in_host, ip, oracle, run, skip, tc};
 
-/// Runs and leaves the host as it was.
+/// Runs a command and checks that it leaves the host as it was.
 fn unchanged(command: &mut Command) -> Done {
     let before = state_of_the_host();
     let run = done(command);
@@ -29,12 +29,12 @@ fn with_read_only_settings_a_run_warns_and_goes_on() {
             assert_eq!(run.code, Some(0), "{arguments}: {}{}", run.out, run.err);
             let warning = "warning: ip_forward stays off; the host routes nothing for them: write sysctl \
                            net/ipv4/ip_forward=1: Read-only file system (os error 30)\n";
-            // Between two namespaces and a cable there is no host.
+            // A pair of namespaces with a cable needs nothing of the host.
             assert_eq!(run.err, if arguments.contains("pair") { "" } else { warning }, "{arguments}");
             let summary = summary(&run);
             assert_eq!((&summary["pings"], &summary["exact"]), (&summary["pings_ok"], &json!(true)));
         }
-        // What is kept is removed without a setting to put back.
+        // What was kept is removed, and no setting has to be put back.
         assert_eq!(done(&mut xtask("run --keep --duration 0.2 --json")).code, Some(0));
         let clean = done(&mut xtask("clean"));
         assert_eq!((clean.code, clean.err.as_str()), (Some(0), ""));
@@ -42,9 +42,9 @@ fn with_read_only_settings_a_run_warns_and_goes_on() {
     });
 }
 
-/// Has the host's rules judge what passes over bridges; the test is skipped where that is not to be had.
+/// Has the host's rules judge bridged frames; skips the test where that is not possible.
 fn judge_bridged_frames() {
-    // On Debian's kernels a module.
+    // A module, on Debian's kernels.
     let _ = Command::new("modprobe").arg("br_netfilter").output();
     for (setting, package) in [("iptables", "iptables"), ("ip6tables", "ip6tables")] {
         if fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{setting}"), "1").is_err() {
@@ -53,7 +53,7 @@ fn judge_bridged_frames() {
     }
 }
 
-/// The rest of a test whose host drops what is forwarded.
+/// The rest of a test whose host drops forwarded packets.
 fn run_behind_a_policy_of_drop() {
     let run = unchanged(&mut xtask("run --duration 0.5 --json"));
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
@@ -74,7 +74,7 @@ fn run_behind_a_policy_of_drop() {
     {
         assert!(run.out.contains(line), "{}", run.out);
     }
-    // In a host of its own the policy does not count.
+    // In a host of its own the policy does not apply.
     let run = unchanged(&mut xtask("run --isolated --duration 0.5 --json"));
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
     // As the hint says.
@@ -83,9 +83,9 @@ fn run_behind_a_policy_of_drop() {
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
 }
 
-/// As a Docker host of old, and some today.
+/// Like a Docker host of old, and some today.
 #[test]
-fn where_iptables_drops_what_is_forwarded_a_run_reports_the_pings_and_names_the_setting() {
+fn where_iptables_drops_forwarded_packets_a_run_names_the_setting() {
     in_host(|_| {
         judge_bridged_frames();
         if !oracle("iptables-legacy").args(["-P", "FORWARD", "DROP"]).output().unwrap().status.success() {
@@ -96,7 +96,7 @@ fn where_iptables_drops_what_is_forwarded_a_run_reports_the_pings_and_names_the_
 }
 
 #[test]
-fn where_nftables_does_so_too() {
+fn where_nftables_drops_forwarded_packets_a_run_names_the_setting() {
     in_host(|_| {
         judge_bridged_frames();
         if !oracle("iptables-nft").args(["-P", "FORWARD", "DROP"]).output().unwrap().status.success() {
@@ -106,7 +106,7 @@ fn where_nftables_does_so_too() {
     });
 }
 
-/// Without pings that are lost nothing is said of the setting, which is on by default.
+/// Unless pings are lost, the setting is not mentioned: it is on by default.
 #[test]
 fn a_chain_that_accepts_is_no_obstacle() {
     in_host(|_| {
@@ -118,11 +118,11 @@ fn a_chain_that_accepts_is_no_obstacle() {
 }
 
 #[test]
-fn a_vpns_routes_are_default_routes() {
+fn a_vpns_two_halves_count_as_default_routes() {
     in_host(|_| {
         ip("link add vpn0 type veth peer name vpn1");
         for end in ["vpn0", "vpn1"] {
-            // An address of its own would change from tentative to valid meanwhile.
+            // A link-local address would change from tentative to valid meanwhile.
             ip(&format!("link set {end} addrgenmode none"));
             ip(&format!("link set {end} up"));
         }
@@ -167,7 +167,7 @@ fn other_peoples_hooks_on_their_bridges_stay() {
 }
 
 #[test]
-fn root_of_a_user_namespace_in_the_hosts_network_is_told_so_and_makes_nothing() {
+fn root_of_a_user_namespace_in_the_hosts_network_is_refused_by_that_name() {
     in_host(|_| {
         let inside = |arguments: &str| {
             let mut command = oracle("unshare");
@@ -191,7 +191,7 @@ fn root_of_a_user_namespace_in_the_hosts_network_is_told_so_and_makes_nothing() 
             assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{arguments}: {}", run.err);
             assert_eq!(run.err, format!("error: {message}{why}"), "{arguments}");
         }
-        // It makes a user and a network namespace of its own, as for anybody.
+        // It makes a user and a network namespace of its own, as it does for an ordinary user.
         let done = unchanged(&mut inside("run --duration 0.5 --json"));
         assert_eq!(done.code, Some(0), "{}{}", done.out, done.err);
         assert!(
@@ -207,9 +207,9 @@ fn root_of_a_user_namespace_in_the_hosts_network_is_told_so_and_makes_nothing() 
     });
 }
 
-/// As systemd-networkd does with a file for every link.
+/// As systemd-networkd does with a file that matches every link.
 #[test]
-fn what_a_network_manager_takes_from_a_run_is_reported() {
+fn what_a_network_manager_takes_away_from_a_run_is_reported() {
     in_host(|_| {
         let mut command = xtask("run --duration 4 --subnet6 fd00:1::/64 --json");
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

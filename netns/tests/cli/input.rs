@@ -3,7 +3,7 @@
 use crate::{done, state_of_the_host, xtask};
 use tests::{in_host, ip, without_capabilities};
 
-/// Runs it in the host as it is, and compares its message.
+/// Runs it in this host and compares its message.
 fn refused(arguments: &str, message: &str) {
     let before = state_of_the_host();
     let run = done(&mut xtask(arguments));
@@ -13,7 +13,7 @@ fn refused(arguments: &str, message: &str) {
 }
 
 #[test]
-fn arguments_that_make_no_sense_together() {
+fn contradictory_arguments_are_refused() {
     in_host(|_| {
         refused(
             "run --namespaces 6 --subnet 10.9.0.0/29",
@@ -30,6 +30,14 @@ fn arguments_that_make_no_sense_together() {
         );
         refused("run --isolated --keep", "the argument '--isolated' cannot be used with '--keep'");
         refused("run --interval 0", "invalid value '0' for '--interval <SECONDS>': less than 0.01 seconds");
+        refused(
+            "run --duration -1",
+            "invalid value '-1' for '--duration <SECONDS>': not a number of seconds",
+        );
+        refused(
+            "observe br0 --interval -1",
+            "invalid value '-1' for '--interval <SECONDS>': not a number of seconds",
+        );
         refused("frobnicate", "unrecognized subcommand 'frobnicate'");
     });
 }
@@ -53,7 +61,7 @@ fn a_subnet_that_overlaps_one_of_the_hosts() {
 }
 
 #[test]
-fn names_that_are_taken() {
+fn taken_names_are_refused() {
     in_host(|_| {
         ip("link add br0 type bridge");
         refused(
@@ -79,7 +87,7 @@ fn names_that_are_taken() {
 #[test]
 fn without_privilege_the_capabilities_and_the_command_are_named() {
     in_host(|_| {
-        // What cannot be had in a user namespace either.
+        // What a user namespace does not help with either.
         let run = without_capabilities(|| done(&mut xtask("run --keep")));
         assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
         assert_eq!(

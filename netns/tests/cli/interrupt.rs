@@ -21,7 +21,7 @@ fn watching(arguments: &str) -> (Child, BufReader<std::process::ChildStdout>) {
 }
 
 #[test]
-fn sigint_and_sigterm_end_a_run_in_order() {
+fn sigint_and_sigterm_end_a_run_cleanly() {
     in_host(|_| {
         let before = state_of_the_host();
         for name in ["INT", "TERM"] {
@@ -65,7 +65,7 @@ fn a_ping_that_waits_ends_when_it_is_asked_to() {
 }
 
 #[test]
-fn a_run_may_be_as_long_as_a_number_can_say() {
+fn a_run_accepts_the_longest_duration() {
     in_host(|_| {
         let before = state_of_the_host();
         let (child, _out) = watching("run --json --interval 0.2 --duration 1e19");
@@ -81,9 +81,9 @@ fn a_run_may_be_as_long_as_a_number_can_say() {
 }
 
 #[test]
-fn an_observer_may_wait_for_a_reading_as_long_as_a_number_can_say() {
+fn an_observer_accepts_the_longest_interval() {
     in_host(|_| {
-        // A bridge without an address of its own has that of a port.
+        // A bridge without an address of its own takes that of a port.
         ip("link add lan address 02:00:00:00:00:77 type bridge");
         let before = state_of_the_host();
         // The time ends before a reading is due; the last one is printed then.
@@ -92,7 +92,7 @@ fn an_observer_may_wait_for_a_reading_as_long_as_a_number_can_say() {
         assert_eq!(observe.lines("counters").len(), 1, "{}", observe.out);
         let mut observe = Watched::start("observe lan --json --interval 1e19 --duration 60");
         observe.line("it is observed", |line| line["type"] == "observe");
-        // A port is noticed all the same.
+        // A new port is noticed all the same.
         ip("link add v1 master lan type veth peer name v2");
         observe.line("its port", |line| line["event"] == "came" && line["port"] == "v1");
         ip("link delete v1");
@@ -105,13 +105,13 @@ fn an_observer_may_wait_for_a_reading_as_long_as_a_number_can_say() {
 }
 
 #[test]
-fn every_signal_that_would_be_deadly_ends_run_and_observe_in_order() {
+fn every_fatal_signal_ends_run_and_observe_cleanly() {
     in_host(|_| {
         ip("link add lan type bridge");
         ip("link add v1 master lan type veth peer name v2");
         let before = state_of_the_host();
         let commands = ["run --json --interval 0.1", "observe lan --json --interval 0.1"];
-        // Each with one of the two; both take them by the same few lines.
+        // Each command gets one of the two signals; both handle them by the same few lines.
         let signals = [
             "QUIT", "HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "XCPU", "XFSZ", "PWR", "STKFLT",
             "34", "64",
@@ -156,7 +156,7 @@ fn after_sigkill_one_command_cleans_up() {
 }
 
 #[test]
-fn clean_refuses_while_a_run_is_going_on() {
+fn clean_refuses_during_a_run() {
     in_host(|_| {
         let (mut child, _out) = watching("run --json --interval 0.2");
         let clean = done(&mut xtask("clean"));
@@ -168,10 +168,10 @@ fn clean_refuses_while_a_run_is_going_on() {
 }
 
 #[test]
-fn what_the_kernel_refuses_in_the_middle_is_told_and_everything_before_it_unmade() {
+fn a_refusal_in_the_middle_is_reported_and_everything_before_it_undone() {
     in_host(|_| {
         let before = state_of_the_host();
-        // Each namespace takes a descriptor: some thirty fit.
+        // Each namespace takes a descriptor, so some thirty fit.
         let program = env!("CARGO_BIN_EXE_netns");
         let script = format!("ulimit -n 60; exec {program} run --namespaces 100 --json");
         let run = done(Command::new("sh").args(["-c", &script]));

@@ -1,6 +1,6 @@
-//! What `ip -json` and `bridge -json` tell, key by key: what both tell is the same; what only one tells is listed
-//! in `keys_lists.rs`, with the reason. A key that is in no list is a failure, and so is one that is listed as missing and
-//! is told by now.
+//! What `ip -json` and `bridge -json` print, key by key: keys that both print have equal values; keys that only one
+//! prints are listed in `keys_lists.rs`, with the reason. A key that is in no list is a failure, and so is one that is
+//! listed as missing and now printed.
 
 use crate::keys_lists::{
     ADDRESSES, FORWARDING, LINKS, NEIGHBOURS, Only, PORTS, Pair, ROUTES, ROUTES_6, STATS,
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tests::{bridge, in_host, ip, oracle, ping, run, skip, until};
 
 /// The entries by their names, each with its keys in one level: `stats64.rx.bytes`; lists of objects by their names
-/// `local` too.
+/// (`addr_info[10.1.1.1].local`), which are keys of their own. This is `local` too.
 type Entries = BTreeMap<String, BTreeMap<String, Value>>;
 
 fn entries(list: &Value, names: &[&str]) -> Entries {
@@ -63,7 +63,7 @@ fn is_listed(key: &str, list: Only) -> bool {
     listed.any(|listed| key.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
-/// The keys that one side tells and the other does not.
+/// The keys that one side prints and the other does not.
 fn without(some: &Entries, others: &Entries) -> BTreeSet<String> {
     let keys = some.iter().flat_map(|(name, entry)| {
         let other = &others[name];
@@ -72,7 +72,7 @@ fn without(some: &Entries, others: &Entries) -> BTreeSet<String> {
     keys.collect()
 }
 
-/// What both sides tell, by the values of the first.
+/// What both sides print, with the values of the first.
 fn common(some: &Entries, others: &Entries) -> Entries {
     let keep = |(name, entry): (&String, &BTreeMap<String, Value>)| {
         let kept = entry.iter().filter(|(path, _)| others.get(name).is_some_and(|o| o.contains_key(*path)));
@@ -105,8 +105,9 @@ fn theirs(pair: &Pair, netns: &str) -> Value {
     value
 }
 
-/// A port's other end in another namespace has an index of that namespace. `bridge` does not look where it is, and
-/// takes it for a link of this one: it tells its name, and `M-DOWN` if it is down or there is none.
+/// If a port's other end is in another namespace, its index belongs to that namespace. `bridge` does not look where it
+/// is, and takes it for a link of this namespace: it prints that link's name, and `M-DOWN` if that is down or does not
+/// exist.
 fn honest_link(ports: &mut [Value], netns: &str) {
     let links = theirs(&LINKS, netns);
     let elsewhere: BTreeSet<&str> = links
@@ -127,8 +128,8 @@ fn honest_link(ports: &mut [Value], netns: &str) {
     }
 }
 
-/// Compares the two. Some of it changes by itself (counters, seconds that are left), so ours is read between two of
-/// theirs that say the same.
+/// Compares the two. Some values change by themselves (counters, remaining seconds), so ours is read between two equal
+/// readings of theirs.
 fn compare(pair: &Pair, netns: &str) {
     let (ours, theirs) = until(pair.theirs, || {
         let read = || entries(&theirs(pair, netns), pair.names);
@@ -144,7 +145,8 @@ fn compare(pair: &Pair, netns: &str) {
             assert_eq!(value, theirs[&name][&path], "{path} of {name}: {}", pair.ours);
         }
     }
-    let told: BTreeSet<String> = ours.values().flat_map(|entry| entry.keys().map(|path| key(path))).collect();
+    let reported: BTreeSet<String> =
+        ours.values().flat_map(|entry| entry.keys().map(|path| key(path))).collect();
     for (some, others, list, what) in
         [(&theirs, &ours, pair.missing, "is missing"), (&ours, &theirs, pair.more, "is ours alone")]
     {
@@ -152,8 +154,8 @@ fn compare(pair: &Pair, netns: &str) {
             without(some, others).into_iter().filter(|key| !is_listed(key, list)).collect();
         assert!(unlisted.is_empty(), "{}: {what}, and not listed: {unlisted:?}", pair.ours);
     }
-    let closed: Vec<&String> = told.iter().filter(|key| is_listed(key, pair.missing)).collect();
-    assert!(closed.is_empty(), "{}: listed as missing, and told: {closed:?}", pair.ours);
+    let closed: Vec<&String> = reported.iter().filter(|key| is_listed(key, pair.missing)).collect();
+    assert!(closed.is_empty(), "{}: listed as missing, and printed: {closed:?}", pair.ours);
 }
 
 /// A bridge with a port into `ns1`, one whose other end is here and down, addresses of all kinds, routes, neighbours
@@ -188,7 +190,7 @@ fn town() {
         "addr add fd00:1::fe/64 dev br0 nodad",
         "addr add fd00:2::fe/64 dev br0 nodad valid_lft 1000 preferred_lft 0",
         "addr add fd00:3::1 peer fd00:3::2/64 dev br0 nodad noprefixroute home",
-        // Its link is down, and so nobody can be asked for it.
+        // Its link is down, so it cannot be resolved.
         "addr add fd00:4::1/64 dev far",
         "-n ns1 addr add 10.1.1.1/24 dev eth0",
         "-n ns1 addr add fd00:1::1/64 dev eth0 nodad",
@@ -236,7 +238,7 @@ fn links_and_counters() {
             compare(&LINKS, netns);
             compare(&STATS, netns);
         }
-        // One alone has the same keys, the names of its bridge and of its other end included.
+        // A single link has the same keys, including the names of its bridge and of its other end.
         let one = Pair { ours: "link show near", theirs: "ip -details -statistics link show near", ..LINKS };
         compare(&one, "");
     });
@@ -256,7 +258,7 @@ fn addresses() {
     });
 }
 
-/// The lines of a text without the white space at their ends, and without seconds, which go by.
+/// The lines of a text without trailing white space and without seconds, which go by.
 fn lines(text: &str) -> BTreeSet<String> {
     let words = text.lines().map(|line| line.split_whitespace().filter(|word| !word.ends_with("sec")));
     words.map(|words| words.collect::<Vec<_>>().join(" ")).collect()
@@ -270,7 +272,7 @@ fn routes() {
             compare(&ROUTES, netns);
             compare(&ROUTES_6, netns);
         }
-        // The text is theirs too.
+        // The text is also as theirs.
         let theirs = lines(&(ip("route show") + &ip("-6 route show")));
         let ours = lines(&(done(&mut xtask("route show")).out + &done(&mut xtask("route show -6")).out));
         assert_eq!(ours, theirs);
@@ -294,7 +296,7 @@ fn ports_and_forwarding_entries() {
         town();
         compare(&PORTS, "");
         compare(&FORWARDING, "");
-        // With VLANs, where the kernel knows them, an address is known once for each.
+        // On a kernel with VLANs, an address is listed once for each VLAN.
         let mut filter = oracle("ip");
         filter.args(["link", "set", "br0", "type", "bridge", "vlan_filtering", "1"]);
         if filter.output().unwrap().status.success() {
@@ -314,7 +316,7 @@ fn names_of_namespaces_and_their_ids() {
     in_host(|_| {
         town();
         let sorted = |text: String| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
-        // An id is given when a link's other end is in there; `ns2` has none.
+        // A namespace has an id once a link's other end is in it; `ns2` has none.
         assert_eq!(done(&mut xtask("netns list")).out, "ns1 (id: 0)\nns2\n");
         assert_eq!(sorted(done(&mut xtask("netns list")).out), sorted(ip("netns list")));
         let theirs: Value =

@@ -1,16 +1,16 @@
-//! Which of our commands are held against which of `ip` and `bridge`, and the keys that only one of them tells.
+//! Which of our commands are compared with which of `ip` and `bridge`, and the keys that only one of the two prints.
 
-/// Keys that only one side tells, separated by white space, and why. One stands for all that is under it, too.
+/// Keys that only one side prints, separated by white space, and why. A key stands for everything below it, too.
 pub(crate) type Only = &'static [(&'static str, &'static str)];
 
-/// One comparison: two commands, and what names an entry of their lists.
+/// One comparison: two commands, and the keys that name an entry of their lists.
 pub(crate) struct Pair {
     pub(crate) ours: &'static str,
     pub(crate) theirs: &'static str,
     pub(crate) names: &'static [&'static str],
-    /// What they tell and we do not.
+    /// What they print and we do not.
     pub(crate) missing: Only,
-    /// What we tell and they do not.
+    /// What we print and they do not.
     pub(crate) more: Only,
 }
 
@@ -61,9 +61,9 @@ pub(crate) const LINKS: Pair = Pair {
     ],
     more: &[
         ("linkinfo.info_data.owner linkinfo.info_data.owner_group", "the numbers of `user` and `group`"),
-        ("linkinfo.info_slave_data.mab", "told since iproute2 6.2"),
-        ("linkinfo.info_slave_data.neigh_vlan_suppress", "told since iproute2 6.4"),
-        ("linkinfo.info_data.fdb_max_learned", "told since iproute2 6.7"),
+        ("linkinfo.info_slave_data.mab", "printed since iproute2 6.2"),
+        ("linkinfo.info_slave_data.neigh_vlan_suppress", "printed since iproute2 6.4"),
+        ("linkinfo.info_data.fdb_max_learned", "printed since iproute2 6.7"),
     ],
 };
 
@@ -73,7 +73,7 @@ pub(crate) const ADDRESSES: Pair = Pair {
     names: &["ifindex"],
     missing: &[(
         "addr_info.protocol",
-        "told since iproute2 6.3: who made the address, which netns-core never says",
+        "printed since iproute2 6.3: who made the address, which netns-core never says",
     )],
     more: &[],
 };
@@ -102,9 +102,12 @@ pub(crate) const PORTS: Pair = Pair {
     names: &["ifindex"],
     missing: &[],
     more: &[
-        ("link_index link_netnsid", "where the other end is, as `ip link` tells it: see `keys::honest_link`"),
-        ("proxy_arp proxy_arp_wifi group_fwd_mask", "told by `ip link` only"),
-        ("mab neigh_vlan_suppress", "told since iproute2 6.2 and 6.4"),
+        (
+            "link_index link_netnsid",
+            "where the other end is, as `ip link` prints it: see `keys::honest_link`",
+        ),
+        ("proxy_arp proxy_arp_wifi group_fwd_mask", "printed by `ip link` only"),
+        ("mab neigh_vlan_suppress", "printed since iproute2 6.2 and 6.4"),
     ],
 };
 
@@ -126,7 +129,7 @@ pub(crate) const STATS: Pair = Pair {
     missing: &[(
         "flags mtu qdisc operstate linkmode group txqlen link_type address broadcast master link link_index \
          link_netnsid altnames ifalias",
-        "`link show` tells it",
+        "`link show` prints it",
     )],
     more: &[],
 };

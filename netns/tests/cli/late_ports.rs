@@ -1,4 +1,4 @@
-//! Ports that come to a bridge while policies are enforced on it: nothing that they send goes by unjudged.
+//! Ports that join a bridge while policies are enforced on it: nothing that they send passes unjudged.
 
 use crate::barrier::{ENFORCE, nft, two};
 use crate::observe::plug_in;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tests::{Host, eventually, in_host, ip, ip_json, needs_option, only, oracle};
 
-/// How often the port comes. With a barrier behind known ports alone 13,829 of 417,270 frames arrived (Linux 6.12, in qemu).
+/// How often the port joins. With a barrier after known ports alone, 13,829 of 417,270 frames arrived (Linux 6.12, in
+/// qemu).
 const JOINS: usize = 100;
 
 fn needs_bridge_names() {
@@ -22,7 +23,8 @@ fn needs_bridge_names() {
     });
 }
 
-/// Messages but the one that new ports are open at first, as they are on the kernels that these tests skip.
+/// Messages without the one that says that new ports are open at first, as they are on the kernels that these tests
+/// skip.
 pub(crate) fn without_bridge_names(messages: &str) -> String {
     messages.split_inclusive('\n').filter(|line| !line.contains("CONFIG_NFT_BRIDGE_META")).collect()
 }
@@ -34,7 +36,7 @@ fn socket(namespace: &str) -> FrameSocket {
     namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap()
 }
 
-/// To everybody, from an address that is nobody's.
+/// A broadcast from an address that nobody has.
 fn forged() -> [u8; 60] {
     let mut frame = [0; 60];
     frame[..12].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0x66, 0x66, 0x66]);
@@ -42,7 +44,7 @@ fn forged() -> [u8; 60] {
     frame
 }
 
-/// How many forged frames arrive in ns2 while ns1 sends them all the time and its port comes and goes; how many were sent.
+/// How many forged frames arrive in ns2 while ns1 floods and its port comes and goes, and how many were sent.
 fn flood(host: &Host, joins: usize) -> (usize, usize) {
     let (over, sent, arrived) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let (attacker, victim) = (socket("ns1"), socket("ns2"));
@@ -54,7 +56,7 @@ fn flood(host: &Host, joins: usize) -> (usize, usize) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                // A queue that is full takes the next one.
+                // A full queue takes the next one.
                 if attacker.send(&forged()).is_ok() {
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
@@ -66,7 +68,7 @@ fn flood(host: &Host, joins: usize) -> (usize, usize) {
                     arrived.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            // What is in the queue.
+            // Empties the queue.
             while let Some(heard) = victim.receive(Duration::from_millis(20)).unwrap() {
                 arrived.fetch_add(usize::from(heard == forged()), Ordering::Relaxed);
             }
@@ -85,7 +87,7 @@ fn flood(host: &Host, joins: usize) -> (usize, usize) {
 
 #[test]
 #[ignore = "needs CONFIG_NFT_BRIDGE_META, as distributions' kernels have: cargo xtask vm-test --full"]
-fn a_port_that_comes_later_sends_nothing_that_is_not_judged() {
+fn a_port_that_joins_later_sends_nothing_unjudged() {
     in_host(|host| {
         needs_bridge_names();
         two();
@@ -101,7 +103,7 @@ fn a_port_that_comes_later_sends_nothing_that_is_not_judged() {
             observe.line("counters", |line| line["type"] == "counters");
             let (arrived, sent) = flood(host, JOINS);
             assert!(arrived == 0 && sent > JOINS, "{arrived} of {sent} arrived, --unmatched {unmatched}");
-            // It is judged in the end, and not only closed.
+            // In the end it is judged, not only closed.
             ip("link set v1 master br0");
             observe.port("v1", |_| true);
             eventually("an honest frame arrives", || {
@@ -120,24 +122,24 @@ fn a_port_that_comes_later_sends_nothing_that_is_not_judged() {
     });
 }
 
-/// nftables knows a bridge by its name alone.
+/// nftables knows a bridge only by its name.
 #[test]
 #[ignore = "needs CONFIG_NFT_BRIDGE_META, as distributions' kernels have: cargo xtask vm-test --full"]
-fn new_ports_are_closed_under_whichever_name_the_bridge_has() {
+fn new_ports_stay_closed_when_the_bridge_is_renamed() {
     in_host(|host| {
         needs_bridge_names();
         two();
         ip("link set v1 nomaster");
         let mut observe = Watched::start(ENFORCE);
         observe.line("counters", |line| line["type"] == "counters");
-        // A bridge cannot always be renamed while it is up.
+        // Some kernels do not rename a bridge that is up.
         ip("link set br0 down");
         ip("link set br0 name br7");
         eventually("the rule has its new name", || {
             let bridges = nft("list ruleset");
             bridges.contains("\"br7\"") && !bridges.contains("\"br0\"")
         });
-        // The name is another bridge's now, of which nobody asked anything.
+        // Now the name belongs to another bridge, which nobody asked to guard.
         ip("link set br7 up");
         ip("link add br0 type bridge mcast_snooping 0");
         ip("link set br0 up");
@@ -158,10 +160,10 @@ fn new_ports_are_closed_under_whichever_name_the_bridge_has() {
     });
 }
 
-/// Closed, as nobody is there to look at it; those that were there go on.
+/// Closed, because no observer is there to judge it; the ports that were there before go on.
 #[test]
 #[ignore = "needs CONFIG_NFT_BRIDGE_META, as distributions' kernels have: cargo xtask vm-test --full"]
-fn a_port_that_comes_after_a_kill_is_closed_until_it_is_cleaned_up() {
+fn a_port_that_joins_after_a_kill_is_closed_until_cleanup() {
     in_host(|host| {
         needs_bridge_names();
         two();
@@ -176,7 +178,7 @@ fn a_port_that_comes_after_a_kill_is_closed_until_it_is_cleaned_up() {
             oracle("ip").args(ping).output().unwrap().status.success()
         };
         assert!(ping(), "ports that pass go on");
-        // One that is gone leaves its index to others, which are closed as well.
+        // A port that is gone leaves its index to others, which are closed as well.
         let again = done(&mut xtask("observe br0 --cleanup"));
         assert_eq!((again.code, again.err.as_str()), (Some(0), ""));
         assert_eq!(nft("list ruleset"), "");
@@ -184,7 +186,7 @@ fn a_port_that_comes_after_a_kill_is_closed_until_it_is_cleaned_up() {
     });
 }
 
-/// Of a topology, the port is judged before it is up: with a process inside that sends from when its interface is there.
+/// In a topology, a port is judged before it is up, even if a process inside sends as soon as its interface is there.
 #[test]
 fn a_port_that_a_topology_adds_is_judged_from_its_first_frame() {
     const LAB: &str = "[bridge.br0]\n\
@@ -204,7 +206,7 @@ fn a_port_that_a_topology_adds_is_judged_from_its_first_frame() {
                 scope.spawn(|| {
                     let inside = Namespace::open("ns1").unwrap();
                     let mut routes = RouteSocket::open_in(&inside).unwrap();
-                    // Without a pause, and not for ever if it never comes.
+                    // Without a pause; but it gives up if the interface never comes.
                     let deadline = Instant::now() + Duration::from_mins(1);
                     let goes_on = || !over.load(Ordering::Relaxed) && Instant::now() < deadline;
                     let eth1 = loop {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tests::{eventually, in_host, ip, oracle};
 
-/// Sends pings as fast as it goes, of 1,442 bytes a frame, whether they are answered or not.
+/// Sends pings as fast as possible, 1,442 bytes a frame, whether they are answered or not.
 fn flood(from: &str, to: &str) {
     let ping = oracle("ping").get_program().to_owned();
     let mut command = oracle("ip");
@@ -18,7 +18,7 @@ fn flood(from: &str, to: &str) {
 }
 
 #[test]
-fn a_run_with_limits_is_counted_exactly_and_says_them() {
+fn a_run_with_limits_is_counted_exactly_and_prints_them() {
     in_host(|_| {
         let before = state_of_the_host();
         let run = done(&mut xtask("run --limit in=1gbit,out=100mbit,quota=1gb --duration 1 --json"));
@@ -34,7 +34,7 @@ fn a_run_with_limits_is_counted_exactly_and_says_them() {
             assert_eq!(over["quota_remaining_bytes"], (1_u64 << 30) - used[2], "{over}");
             assert_eq!(over["quota_in_remaining_bytes"], Value::Null, "it has no such quota");
         }
-        // Nothing of it passes, neither pings nor their answers, and what the kernel counted is still what the program did.
+        // Nothing of it passes, neither pings nor their answers, and the program's counters still equal the kernel's.
         let run = done(&mut xtask("run --limit quota=1 --duration 0.3 --json"));
         assert_eq!(run.code, Some(1), "pings are lost: {}", run.err);
         let summary = run.lines("summary").pop().unwrap();
@@ -56,7 +56,7 @@ fn a_run_with_limits_is_counted_exactly_and_says_them() {
     });
 }
 
-/// What of a port's scopes there is, summed up.
+/// The sum of a port's scopes.
 fn sum(port: &Value, way: &str) -> [u64; 2] {
     let of = |what: &str| {
         let scopes = port["scopes"].as_object().unwrap();
@@ -130,7 +130,7 @@ fn lab() -> PathBuf {
     file
 }
 
-/// What of these keys was over a port's limits.
+/// How much of a port's traffic was over its limits, by this key.
 fn over(file: &Path, port: &str, key: &str) -> Option<u64> {
     let shown: Value = serde_json::from_str(&fine("show --json", file)).unwrap();
     let limited = shown["limited"].as_array().unwrap();
@@ -145,7 +145,7 @@ fn limits_of_a_topology_come_and_go_while_it_is_up() {
         fine("up", &file);
         assert_eq!(over(&file, "b-eth0", "limited_tx_packets"), None);
 
-        // The programs that are there know no limits, and others take their place.
+        // The programs in place know no limits, so others replace them.
         edit(&file, "policy = \"enforce\"", "policy = \"enforce\", limit = \"in=1mbit,burst=10kb\"");
         let planned = topology("diff", &file).out;
         assert_eq!(planned, "~ host/b-eth0: policy enforce 10.1.1.2 limit in=1mbit,burst=10kb\n");
@@ -158,7 +158,7 @@ fn limits_of_a_topology_come_and_go_while_it_is_up() {
         assert_eq!(over(&file, "b-eth0", "limited_rx_packets"), Some(0), "out of b is as before");
         assert!(fine("show", &file).contains(" over its limit\n"));
 
-        // By itself, without a policy: what it sends is observed.
+        // A limit alone, without a policy: what the interface sends is observed.
         edit(&file, "[\"10.1.1.1/24\"]", "[\"10.1.1.1/24\"], limit = \"out=2mbit,quota=100kb\"");
         let changed = fine("up", &file);
         assert_eq!(changed, "+ host/a-eth0: policy observe 10.1.1.1 limit out=2mbit,quota=100kb\n");
@@ -184,7 +184,7 @@ fn limits_of_a_topology_come_and_go_while_it_is_up() {
 }
 
 #[test]
-fn what_is_no_limit_of_a_topology_is_named_where_it_stands() {
+fn a_malformed_limit_in_a_topology_has_line_and_column() {
     in_host(|_| {
         let file = lab();
         for (limit, expected) in [
@@ -204,7 +204,7 @@ fn what_is_no_limit_of_a_topology_is_named_where_it_stands() {
 }
 
 #[test]
-fn an_observed_bridge_has_the_limits_of_its_policy_file() {
+fn an_observed_bridge_has_the_limits_in_its_policy_file() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -226,7 +226,7 @@ fn an_observed_bridge_has_the_limits_of_its_policy_file() {
             line.is_some_and(|packets| packets.parse::<f64>().unwrap() > 0.0)
         });
         assert!(!metrics().contains("limited_packets_total{namespace=\"ns2\""));
-        // What is left of the quota that it has, and of no other.
+        // What is left of the only quota that it has.
         let left = over["over_limits"]["quota_in_remaining_bytes"].as_u64().unwrap();
         assert!(left < 1 << 20, "{over}");
         let metrics = metrics();

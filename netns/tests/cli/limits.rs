@@ -1,4 +1,4 @@
-//! Limits of the machine: what a command says that reaches one, and what it leaves.
+//! Limits of the machine: what a command reports when it reaches one, and what it leaves.
 
 use crate::{Done, done, state_of_the_host};
 use std::fs;
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::{in_host, ip};
 
-/// A command below a limit that the shell sets.
+/// A command under a limit that the shell sets.
 fn limited(limit: &str, arguments: &str) -> Done {
     let program = env!("CARGO_BIN_EXE_netns");
     done(Command::new("sh").args(["-c", &format!("{limit}; exec {program} {arguments}")]))
 }
 
 #[test]
-fn descriptors_that_run_out_are_not_taken_for_a_kernel_without_something() {
+fn running_out_of_descriptors_is_not_taken_for_a_missing_feature() {
     in_host(|_| {
         let before = state_of_the_host();
         let mut refused = 0;
-        // From what the loader needs to what a run does.
+        // From what the loader needs up to what a run needs.
         for limit in (4..=44).step_by(4) {
             let run = limited(&format!("ulimit -n {limit}"), "run --namespaces 2 --duration 0.1 --json");
             if run.code != Some(0) {
@@ -32,9 +32,9 @@ fn descriptors_that_run_out_are_not_taken_for_a_kernel_without_something() {
 }
 
 #[test]
-fn no_room_for_a_namespace_is_called_so() {
+fn a_limit_on_namespaces_is_named() {
     in_host(|_| {
-        // Of a user namespace of its own.
+        // The limit of a user namespace of its own.
         let limit = "echo 0 >/proc/sys/user/max_net_namespaces";
         let program = env!("CARGO_BIN_EXE_netns");
         let script = format!("{limit}; exec {program} run --namespaces 2 --json");
@@ -45,7 +45,7 @@ fn no_room_for_a_namespace_is_called_so() {
     });
 }
 
-/// A cgroup that limits how many processes and threads there are in it.
+/// A cgroup that limits how many processes and threads are in it.
 struct ProcessLimit(PathBuf);
 
 impl ProcessLimit {
@@ -64,7 +64,7 @@ impl ProcessLimit {
         Self(group)
     }
 
-    /// A command with so many processes and threads at most, itself included.
+    /// A command limited to this many processes and threads, itself included.
     fn with(&self, most: u32, arguments: &str) -> Done {
         fs::write(self.0.join("pids.max"), most.to_string()).unwrap();
         limited(&format!("echo 0 >{}/cgroup.procs", self.0.display()), arguments)
@@ -79,7 +79,7 @@ impl Drop for ProcessLimit {
 }
 
 #[test]
-fn processes_and_threads_that_run_out_are_an_error_of_that_name() {
+fn running_out_of_processes_and_threads_is_named() {
     const WORDS: &str = "Resource temporarily unavailable (os error 11)";
     in_host(|_| {
         let group = ProcessLimit::new();
@@ -102,7 +102,7 @@ fn processes_and_threads_that_run_out_are_an_error_of_that_name() {
         }
         assert!(refused > 0, "the limit limits nothing");
 
-        // The view of a namespace is that of a thread of its own.
+        // The view of another namespace has a thread of its own.
         ip("netns add ns1");
         let exec = group.with(1, "netns exec ns1 echo inside");
         assert_eq!((exec.code, exec.out.as_str()), (Some(2), ""), "{}", exec.err);

@@ -76,7 +76,7 @@ fn keys_sort_filter_pause_select_resize_and_quit() {
         terminal.press(&["x"]);
 
         terminal.press(&["p"]);
-        // The terminal may show a half of what is drawn: all of the help has to be gone.
+        // The terminal may show half of what is drawn, so all of the help has to be gone.
         let is_paused = |screen: &str| screen.contains("PAUSED") && !screen.contains(['┌', '└']);
         let paused = terminal.shows("a pause", is_paused);
         std::thread::sleep(std::time::Duration::from_millis(600));
@@ -103,7 +103,7 @@ fn keys_sort_filter_pause_select_resize_and_quit() {
 }
 
 #[test]
-fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
+fn violations_have_a_column_a_pane_and_reasons_by_port() {
     in_host(|_| {
         let terminal = Terminal::open();
         let command =
@@ -122,11 +122,11 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
         for text in ["may send  its own addresses", "the rest is counted and passes"] {
             terminal.shows(text, |screen| screen.contains(text));
         }
-        // Each was sent: as many as there is room for, two a line, and how many there are beside.
+        // Each was sent: as many as there is room for, two a line, and then how many more there are.
         let shown = |screen: &str| {
             let (_, pane) = screen.split_once(" veth-ns1 ─")?;
             let words: Vec<&str> = pane.split_whitespace().collect();
-            // "host" is a reason, and an end of pairs.
+            // "host" is a reason, and also an end of pairs.
             let is_counted = |words: &&[&str]| Reason::from_name(words[0]).is_some() && words[1] == "1";
             let reasons = words.windows(2).filter(is_counted).count();
             let others = words.windows(3).find_map(|words| match words {
@@ -135,10 +135,10 @@ fn violations_are_a_column_a_pane_and_reasons_of_their_port() {
             });
             Some((reasons, others.unwrap_or(0), pane.matches(" -> ").count()))
         };
-        // Nobody gets around the program there, and no port is closed.
+        // Nothing gets around the program there, and no port is closed.
         let all = judged().count();
         terminal.shows("eleven reasons, and three pairs", |screen| shown(screen) == Some((11, all - 11, 3)));
-        // With a line for each, over time.
+        // With a line over time for each.
         terminal.resize(80, 120);
         let screen = terminal.shows("all reasons", |screen| {
             shown(screen).is_some_and(|(reasons, others, _)| (reasons, others) == (all, 0))
@@ -171,7 +171,7 @@ fn without_root_the_view_shows_the_kernels_counters() {
 }
 
 #[test]
-fn a_screenshot_is_the_view_as_a_picture() {
+fn a_screenshot_is_a_picture_of_the_view() {
     in_host(|_| {
         let arguments = "run --isolated --attack --duration 1 --interval 0.2 --screenshot /run/view.svg";
         let run = crate::done(&mut crate::xtask(arguments));
@@ -184,7 +184,7 @@ fn a_screenshot_is_the_view_as_a_picture() {
 }
 
 #[test]
-fn a_terminal_that_is_closed_ends_the_view_and_nothing_is_left() {
+fn a_closed_terminal_ends_the_view_and_nothing_is_left() {
     in_host(|_| {
         ip("link add br1 type bridge");
         ip("link add v1 type veth peer name v2");
@@ -197,7 +197,7 @@ fn a_terminal_that_is_closed_ends_the_view_and_nothing_is_left() {
             assert_ne!(state_of_the_host(), before);
             let command = format!("/proc/{}/cmdline", terminal.child());
             terminal.hang_up();
-            // Of one that nobody has waited for there is no command line.
+            // A process that was not waited for has an empty command line.
             eventually("it ends", || std::fs::read(&command).map_or(true, |command| command.is_empty()));
             let _ = std::fs::remove_file("/run/tmux");
             assert_eq!(state_of_the_host(), before, "{arguments}");
@@ -206,7 +206,7 @@ fn a_terminal_that_is_closed_ends_the_view_and_nothing_is_left() {
 }
 
 #[test]
-fn a_signal_ctrl_c_and_the_end_of_the_bridge_give_the_terminal_back() {
+fn a_signal_ctrl_c_and_a_deleted_bridge_restore_the_terminal() {
     in_host(|_| {
         let terminal = Terminal::open();
         for way in ["C-c", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "gone"] {

@@ -1,10 +1,10 @@
-//! The panes of the live view for what is asked for: destinations, scopes, limits.
+//! The panes of the live view that options add: destinations, scopes, limits.
 
 use tests::{Terminal, in_host};
 
 const NETNS: &str = env!("CARGO_BIN_EXE_netns");
 
-/// Presses a key and waits for all of these to be shown, in no line that is longer than the terminal is wide.
+/// Presses a key and waits until all of these are shown, in no line that is longer than the terminal is wide.
 fn shows(terminal: &Terminal, key: &str, width: usize, texts: &[&str]) {
     terminal.press(&[key]);
     let what = format!("{key} at {width}: {texts:?}");
@@ -13,7 +13,7 @@ fn shows(terminal: &Terminal, key: &str, width: usize, texts: &[&str]) {
             && screen.lines().all(|line| line.chars().count() <= width)
     };
     terminal.shows(&what, is_there);
-    // Closed, so that the next one opens anew.
+    // Closes the pane, so that the next one opens anew.
     terminal.press(&[key]);
     terminal.shows("no pane", |screen| !screen.contains(texts[0]));
 }
@@ -22,7 +22,7 @@ fn shows(terminal: &Terminal, key: &str, width: usize, texts: &[&str]) {
 fn destinations_scopes_and_limits_have_panes_at_every_width() {
     in_host(|_| {
         let terminal = Terminal::open();
-        // Of a quota that is soon used up.
+        // A quota that is soon used up.
         let options = "--namespaces 2 --interval 0.2 --verdicts --scopes --limit in=1gbit,quota=2mb";
         terminal.press(&[&format!("clear; {NETNS} run {options}; echo ended with $?"), "Enter"]);
         terminal.shows("the ports", |screen| screen.contains(" br0  2 ports"));
@@ -36,7 +36,7 @@ fn destinations_scopes_and_limits_have_panes_at_every_width() {
             shows(&terminal, "l", wide, &[" limits: packets over them", "left", quota]);
         }
         terminal.resize(80, 24);
-        // What is over the quota has destinations, too.
+        // Frames over the quota have destinations, too.
         shows(&terminal, "d", 80, &[" by destination ", "over-quota"]);
         shows(&terminal, "Enter", 80, &["limit     in=1gbit", "over it   ", " bytes are used, ", " left"]);
         terminal.press(&["q"]);
@@ -46,7 +46,7 @@ fn destinations_scopes_and_limits_have_panes_at_every_width() {
 }
 
 #[test]
-fn a_pane_of_what_is_not_counted_says_what_would_count_it() {
+fn a_pane_without_data_names_the_option_that_counts_it() {
     in_host(|_| {
         let terminal = Terminal::open();
         terminal.press(&[

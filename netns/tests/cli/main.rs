@@ -100,7 +100,7 @@ impl Done {
     }
 }
 
-/// Everything of the host that a run could change, as Debian's tools tell it.
+/// Everything of the host that a run could change, as Debian's tools show it.
 fn state_of_the_host() -> [String; 6] {
     [
         ip("netns list"),

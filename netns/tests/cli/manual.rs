@@ -1,4 +1,4 @@
-//! Completions and man pages: made from the arguments, and read by those that they are for.
+//! Completions and man pages: generated from the arguments, and read by the programs that they are for.
 
 use crate::{done, xtask};
 use std::fs;
@@ -18,11 +18,11 @@ fn completions_of_three_shells() {
             assert_eq!(run.out.contains(command), command != "two-words", "{shell}: {command}");
         }
         fs::write(script(shell), &run.out).unwrap();
-        // A shell that is not there cannot check its own.
+        // A shell that is not installed cannot check its own.
         let checked = Command::new(shell).arg("-n").arg(script(shell)).stderr(Stdio::inherit()).status();
         assert!(checked.map_or_else(|_| shell != "bash", |status| status.success()), "{shell} -n");
     }
-    // Those that are there load theirs and know the command.
+    // Those that are installed load theirs and know the command.
     let zsh = "autoload -U compinit; compinit -u -D; source $0; print -r -- $_comps[netns]";
     let fish = "source $argv[1]; complete -C 'netns net'";
     for (shell, plain, code, expected) in [
@@ -61,7 +61,7 @@ fn man_pages_of_every_command() {
     }
     let up = fs::read_to_string(folder.join("netns-up.1")).unwrap();
     assert!(up.contains(".TH") && up.contains("Exit codes"), "{up}");
-    // Debian's man reads every one of them without a warning.
+    // Debian's man reads every page without a warning.
     for page in &pages {
         let shown = Command::new("man")
             .args(["--warnings=w", "-l"])
@@ -76,7 +76,7 @@ fn man_pages_of_every_command() {
 }
 
 #[test]
-fn a_slip_of_the_pen_is_put_right() {
+fn a_typo_gets_a_suggestion() {
     for (slip, meant) in [("nets", "netns"), ("brigde", "bridge"), ("completions bsh", "bash")] {
         let run = done(&mut xtask(slip));
         assert_eq!(run.code, Some(1));
@@ -94,7 +94,7 @@ fn help_calls_the_program_by_its_name() {
 }
 
 #[test]
-fn each_command_has_its_own_exit_codes() {
+fn each_command_lists_its_exit_codes() {
     let down = done(&mut xtask("down --help")).out;
     let up = done(&mut xtask("up --help")).out;
     assert!(down.contains("`down` goes on") && !down.contains("what was done is undone"), "{down}");
@@ -102,7 +102,7 @@ fn each_command_has_its_own_exit_codes() {
 }
 
 #[test]
-fn reasons_are_said_in_words() {
+fn reasons_are_explained() {
     let all = done(&mut xtask("reasons"));
     assert_eq!((all.code, all.err.as_str()), (Some(0), ""));
     assert_eq!(all.out.lines().count(), netns_ebpf::packet::Reason::ALL.len());
@@ -117,14 +117,14 @@ fn reasons_are_said_in_words() {
     assert!(wrong.err.contains("'ipv4-ttl'"), "{}", wrong.err);
 }
 
-/// The topologies that are up, as the shells that ask for them are offered them.
+/// The topologies that are up, as a shell that asks for them gets them.
 #[test]
 fn labs_that_are_up_are_completed() {
     in_host(|_| {
         let file = Path::new("/run/one.toml");
         fs::write(file, "[namespace.a]\n").unwrap();
         assert_eq!(done(&mut xtask("up /run/one.toml")).code, Some(0));
-        // The scripts ask the command by its name.
+        // The scripts call the command by its name.
         let folder = Path::new(env!("CARGO_BIN_EXE_netns")).parent().unwrap();
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
         for (shell, code) in [
@@ -155,7 +155,7 @@ fn labs_that_are_up_are_completed() {
 }
 
 #[test]
-fn help_of_words_is_that_of_their_verb() {
+fn help_after_words_is_that_of_their_verb() {
     for (line, text) in [
         ("link --help", "Change a link."),
         ("l help", "Change a link."),
@@ -181,12 +181,12 @@ fn offered(script: &Path, line: &str) -> Vec<String> {
 }
 
 #[test]
-fn words_and_names_that_are_there_are_completed() {
+fn words_and_existing_names_are_completed() {
     in_host(|_| {
         let script = Path::new("/run/netns.bash");
         fs::write(script, done(&mut xtask("completions bash")).out).unwrap();
         ip("netns add green");
-        // What /sys shows is of the namespace that it was mounted in: the links of another one are in `green`.
+        // /sys shows the namespace that it was mounted in; the links of another one are in `green`.
         for (line, wanted) in [
             ("netns link set nom", &["nomaster"][..]),
             ("netns route add 10.0.0.0/8 onl", &["onlink"]),

@@ -1,4 +1,4 @@
-//! `--metrics`: what Prometheus itself makes of it, and what clients that are not Prometheus can do.
+//! `--metrics`: what Prometheus itself makes of it, and what other clients can do.
 
 use crate::watched::Watched;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use tests::{eventually, in_host, ip, ip_json, only, oracle, until, without_ipv6}
 pub(crate) const PORT: u16 = 9753;
 const PROMETHEUS: u16 = 9090;
 
-/// What `GET` answers: the status line, and the body.
+/// The response to `GET`: the status line and the body.
 fn get(port: u16, path: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
@@ -27,7 +27,7 @@ pub(crate) fn metrics() -> String {
     body
 }
 
-/// Two namespaces on a bridge that is observed from before their first frame on.
+/// Two namespaces on a bridge that is observed from their first frame on.
 fn observed() -> Watched {
     ip("link add br0 type bridge mcast_snooping 0");
     std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
@@ -51,7 +51,7 @@ fn observed() -> Watched {
     observe
 }
 
-/// A server that ends with this.
+/// A server that ends with this value.
 struct Prometheus(Child);
 
 impl Prometheus {
@@ -79,7 +79,7 @@ impl Drop for Prometheus {
 
 /// The value of the one series that a query finds.
 fn query(query: &str) -> Option<u64> {
-    // It has other things to do.
+    // Prometheus has other things to do.
     std::thread::sleep(Duration::from_millis(100));
     let encoded = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
     let (_, body) = get(PROMETHEUS, &format!("/api/v1/query?query={encoded}"))?;
@@ -92,12 +92,12 @@ fn query(query: &str) -> Option<u64> {
     }
 }
 
-/// Holds what Prometheus has of a port against what the kernel has.
+/// Compares what Prometheus has of a port with what the kernel has.
 fn assert_has_the_kernels_numbers(port: &str, labels: &str) {
     for (way, name) in [("rx", "receive"), ("tx", "transmit")] {
         for what in ["bytes", "packets"] {
             let series = format!("netns_port_{name}_{what}_total{{{labels}}}");
-            // Asked for anew each time: neighbours ask whether the other is still there.
+            // Read anew each time: neighbours ask whether the other is still there.
             let kernel = || only(&ip_json(&format!("-s link show {port}")))["stats64"][way][what].as_u64();
             assert!(kernel() > Some(8));
             eventually(&format!("{series} is the kernel's"), || query(&series) == kernel());
@@ -143,7 +143,7 @@ fn assert_promtool_is_content(text: &str) {
 }
 
 #[test]
-fn promtool_has_nothing_to_say_and_ports_that_are_gone_have_no_series() {
+fn promtool_is_content_and_ports_that_are_gone_have_no_series() {
     in_host(|_| {
         let mut observe = observed();
         let text = metrics();
@@ -189,7 +189,7 @@ fn bad_and_slow_clients_do_no_harm() {
         assert_eq!(send(b"GET /metr"), "HTTP/1.1 400 Bad Request");
         send(&vec![b'x'; 100_000]);
 
-        // A crowd that says nothing is hung up on, and meanwhile everything is counted.
+        // Silent connections are closed, and meanwhile everything is counted.
         let mut silent: Vec<TcpStream> =
             (0..200).map(|_| TcpStream::connect(("127.0.0.1", PORT)).unwrap()).collect();
         observe.line("counters", |line| line["type"] == "counters");
@@ -206,14 +206,14 @@ fn bad_and_slow_clients_do_no_harm() {
 }
 
 #[test]
-fn a_run_serves_metrics_and_an_address_that_is_taken_is_told_before_anything_is_made() {
+fn a_run_serves_metrics_and_reports_a_taken_address_before_it_starts() {
     in_host(|_| {
         let arguments = format!("run --attack --json --interval 0.1 --metrics 127.0.0.1:{PORT}");
         let mut run = Watched::start(&arguments);
         let counters = run.line("counters", |line| line["type"] == "counters");
         let text = metrics();
         assert_promtool_is_content(&text);
-        // Prometheus sees an attacker as the lines show it.
+        // Prometheus reports an attacker as the lines do.
         let violations = counters["ports"][0]["violations"].as_object().unwrap();
         assert!(violations.len() > 20, "{violations:?}");
         for (reason, packets) in violations {
@@ -244,13 +244,13 @@ fn prometheus_has_the_kernels_numbers_of_a_run() {
         run.line("counters", |line| line["type"] == "counters");
         let prometheus = Prometheus::start();
         eventually("both ports are known", || query("netns_ports") == Some(2));
-        // While it runs its own traffic does not stand still: what Prometheus has lies between two looks of the kernel's.
+        // While it runs, its own traffic continues: what Prometheus has lies between two readings of the kernel's.
         let received = || only(&ip_json("-s link show veth-ns1"))["stats64"]["rx"]["bytes"].as_u64();
         let before = received();
         let series = "netns_port_receive_bytes_total{port=\"veth-ns1\"}";
-        let told = until("a later reading", || query(series).filter(|bytes| Some(*bytes) >= before));
-        assert!(Some(told) <= received());
-        // Once nobody says anything any more, it has what the kernel has.
+        let reported = until("a later reading", || query(series).filter(|bytes| Some(*bytes) >= before));
+        assert!(Some(reported) <= received());
+        // Once all is quiet, it has what the kernel has.
         for number in [1, 2] {
             let quiet = "add table inet quiet; \
                          add chain inet quiet out { type filter hook output priority 0; policy drop; }";
@@ -267,12 +267,12 @@ fn prometheus_has_the_kernels_numbers_of_a_run() {
 }
 
 #[test]
-fn the_dashboard_asks_for_metrics_that_there_are() {
+fn the_dashboard_uses_only_metrics_that_exist() {
     in_host(|_| {
         let dashboard =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/grafana/netns.json")).unwrap();
         let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-        // A run has all of them; what it is attacked with are violations.
+        // A run has all of them; its attack makes the violations.
         let arguments =
             "run --attack --json --interval 0.1 --metrics-pairs --verdicts --limit quota=1tb --metrics";
         let mut run = Watched::start(&format!("{arguments} {PORT}"));
@@ -295,7 +295,7 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
 }
 
 #[test]
-fn what_is_asked_for_beside_get_and_a_port_that_the_kernel_chooses() {
+fn other_methods_than_get_and_a_port_that_the_kernel_chooses() {
     in_host(|_| {
         ip("link add br0 type bridge");
         let mut observe = crate::bare();
@@ -334,7 +334,7 @@ fn what_is_asked_for_beside_get_and_a_port_that_the_kernel_chooses() {
 }
 
 #[test]
-fn curl_is_answered_where_metrics_are_served_and_nowhere_else() {
+fn metrics_are_served_at_their_address_and_nowhere_else() {
     in_host(|_| {
         ip("link add br0 type bridge");
         ip("addr add 10.1.1.254/24 dev br0");
@@ -345,7 +345,7 @@ fn curl_is_answered_where_metrics_are_served_and_nowhere_else() {
             let output = curl.output().unwrap();
             (output.status.code(), String::from_utf8(output.stdout).unwrap())
         };
-        // Seven is curl's word for a connection that was refused.
+        // Seven is curl's exit code for a refused connection.
         for (served, elsewhere) in [(format!("localhost:{PORT}"), Some(7)), (format!(":{PORT}"), Some(0))] {
             let mut observe =
                 Watched::start(&format!("observe br0 --json --interval 0.1 --metrics {served}"));
@@ -362,7 +362,7 @@ fn curl_is_answered_where_metrics_are_served_and_nowhere_else() {
 }
 
 #[test]
-fn names_cannot_give_a_terminal_orders() {
+fn names_cannot_control_a_terminal() {
     in_host(|_| {
         ip("link add br0 type bridge mcast_snooping 0");
         ip("link set br0 up");

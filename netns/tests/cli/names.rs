@@ -1,4 +1,4 @@
-//! Names: of ports that are renamed, like the host, or too long for the room that there is.
+//! Names of ports: renamed, `host`, or too long for the space.
 
 use crate::metrics::{PORT, metrics};
 use crate::observe::make_bridge;
@@ -18,13 +18,13 @@ fn plug(port: &str, namespace: &str, number: u8) {
 }
 
 #[test]
-fn what_becomes_of_names_is_called_what_it_is() {
+fn a_rename_is_reported_as_a_rename() {
     in_host(|_| {
         make_bridge();
         plug("v1", "ns1", 1);
         let mut observe = Watched::start("observe br0 --json --interval 0.1");
         observe.port("v1", |port| port["namespace"] == "ns1");
-        // Before Linux 6.2 only a link that is down is renamed.
+        // Before Linux 6.2 only a link that is down can be renamed.
         ip("link set v1 down");
         ip("link set v1 name w1");
         let renamed = observe.line("renamed", |line| line["event"] == "renamed");
@@ -37,7 +37,7 @@ fn what_becomes_of_names_is_called_what_it_is() {
 }
 
 #[test]
-fn a_port_that_is_called_host_is_not_the_host() {
+fn a_port_named_host_is_not_the_host() {
     in_host(|_| {
         make_bridge();
         plug("host", "ns1", 1);
@@ -46,7 +46,7 @@ fn a_port_that_is_called_host_is_not_the_host() {
         let arguments = format!("observe br0 --json --interval 0.1 --metrics {PORT} --metrics-pairs 10");
         let observe = Watched::start(&arguments);
         let text = until("both have sent to v2", || {
-            // From the host, and from the port that is called so.
+            // From the host, and from the port with that name.
             for inside in ["", "netns exec ns1 "] {
                 let words = format!("{inside}ping -q -c1 -W1 10.1.1.2");
                 let mut command = oracle(if inside.is_empty() { "ping" } else { "ip" });
@@ -69,11 +69,11 @@ fn a_port_that_is_called_host_is_not_the_host() {
     });
 }
 
-/// Names of which the beginnings are alike.
+/// Names that begin alike.
 const LONG: [&str; 2] = ["customer-of-the-team-1", "customer-of-the-team-2"];
 
 #[test]
-fn a_line_has_80_columns_and_shows_what_differs() {
+fn a_line_fits_80_columns_and_shows_where_names_differ() {
     in_host(|_| {
         make_bridge();
         plug("vethaaaaaaaaaa1", LONG[0], 1);
@@ -84,7 +84,7 @@ fn a_line_has_80_columns_and_shows_what_differs() {
         let table = once.out.split_once("\n\n").unwrap().1;
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         let of = |start: &str| table.lines().find(|line| line.starts_with(start)).unwrap();
-        // One of a table of ports, and one of the heads of pairs where there are any.
+        // One in the table of ports, and one in the heads of pairs, if there are any.
         for (port, end) in [("vethaaaaaaaaaa1", '1'), ("vethaaaaaaaaaa2", '2')] {
             assert!(of(port).ends_with(end), "{table}");
         }
@@ -92,7 +92,7 @@ fn a_line_has_80_columns_and_shows_what_differs() {
 }
 
 #[test]
-fn names_keep_their_room_in_a_view_of_40_columns() {
+fn names_stay_readable_at_40_columns() {
     in_host(|_| {
         make_bridge();
         plug("vethaaaaaaaaaa1", "frontend", 1);
@@ -108,7 +108,7 @@ fn names_keep_their_room_in_a_view_of_40_columns() {
                 .all(|text| screen.contains(text))
         });
         assert!(screen.lines().all(|line| line.chars().count() <= 40), "{screen}");
-        // With room, the other numbers are there again.
+        // With space, the other numbers are back.
         terminal.resize(100, 16);
         terminal.shows("all numbers", |screen| screen.contains("bytes") && screen.contains("viol"));
         terminal.press(&["q"]);

@@ -1,4 +1,4 @@
-//! `netns`, `link`, `addr`, `route`, `neigh`, `bridge` and `stats`, beside `ip` and `bridge`.
+//! `netns`, `link`, `addr`, `route`, `neigh`, `bridge` and `stats`, compared with `ip` and `bridge`.
 
 use crate::{done, xtask};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tests::{bridge_json, in_host, ip, ip_json, ipv4_words, only, oracle};
 
-/// What a command writes as JSON.
+/// What a command prints as JSON.
 fn ours(arguments: &str) -> Value {
     let run = done(&mut xtask(&format!("{arguments} --json")));
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{arguments}");
@@ -23,7 +23,7 @@ fn refused(arguments: &str, code: i32, message: &str) {
     assert_eq!((run.code, run.err.lines().next()), (Some(code), Some(message)), "{arguments}");
 }
 
-/// Every entry of ours has these keys as theirs has them, and there are as many, whatever their order.
+/// Both lists have the same number of entries, in any order, and each of ours has the values of theirs for these keys.
 fn same(ours: &Value, theirs: &Value, keys: &[&str]) {
     let pick = |list: &Value| {
         let entries = list.as_array().expect("a list").iter();
@@ -88,7 +88,7 @@ fn links_and_addresses() {
                 + &ipv4_words("ipv4: Address not found")),
         );
 
-        // Before Linux 6.2 a link has to be down already when it is renamed.
+        // Before Linux 6.2 a link can only be renamed while it is down.
         fine("link set port down");
         fine("link set port mtu 1400 name plug address 02:00:00:00:00:09");
         let plug = only(&ip_json("link show plug"));
@@ -118,7 +118,7 @@ fn routes() {
         fine("route del default via 10.1.1.254 -n ns1");
         assert!(!ip("-n ns1 route").contains("default"));
         refused("route del default -n ns1", 2, "error: delete route default: No such process (os error 3)");
-        refused("route add 10.0.0.0/8 via fd00::1", 1, "error: via \"fd00::1\": it is no IPv4 address");
+        refused("route add 10.0.0.0/8 via fd00::1", 1, "error: via \"fd00::1\": it is not an IPv4 address");
     });
 }
 
@@ -173,7 +173,7 @@ fn ports_and_forwarding_entries() {
     });
 }
 
-/// What `ip` and `netns` say of the kind of a link and of its port, without what only `ip` says.
+/// What `ip` and `netns` print about the kind of a link and about its port, without what only `ip` prints.
 fn info(link: &str) -> [Value; 2] {
     let theirs = only(&ip_json(&format!("link show {link}")))["linkinfo"].clone();
     let ours = ours(&format!("link show {link}"))[0]["linkinfo"].clone();
@@ -181,7 +181,7 @@ fn info(link: &str) -> [Value; 2] {
 }
 
 #[test]
-fn links_of_each_kind_in_ips_words() {
+fn links_of_each_kind_by_ips_words() {
     in_host(|_| {
         bridged();
         fine("link add v0 type veth peer name v1");
@@ -258,7 +258,7 @@ fn links_of_each_kind_in_ips_words() {
 }
 
 #[test]
-fn taps_in_ips_words() {
+fn taps_by_ips_words() {
     in_host(|_| {
         tests::needs_tun();
         fine("netns add ns1");
@@ -279,7 +279,7 @@ fn taps_in_ips_words() {
         );
         assert!(only(&ours_of("tuntap show", "ns1"))["persist"] == true);
         fine("link add dev a type veth peer name b");
-        refused("tuntap del dev a mode tap", 1, "error: a is no TAP");
+        refused("tuntap del dev a mode tap", 1, "error: a is not a TAP");
         refused(
             "tuntap add dev t0 mode tap",
             2,
@@ -300,11 +300,11 @@ fn ours_of(command: &str, netns: &str) -> Value {
 }
 
 #[test]
-fn stats_are_ips() {
+fn stats_match_ip() {
     in_host(|_| {
         bridged();
         let _ = tests::run(oracle("ping").args(["-c", "3", "-i", "0.1", "-W", "5", "10.1.1.1"]));
-        // IPv6 speaks up by itself: ours is read between two of theirs that are the same.
+        // IPv6 sends by itself, so ours is read between two equal readings of theirs.
         let (ours, theirs) = tests::until("nothing is sent", || {
             let theirs = only(&ip_json("-s link show port"));
             let ours = only(&ours("stats port"));
@@ -322,7 +322,7 @@ fn stats_are_ips() {
 #[test]
 fn netns_exec_shows_the_namespaces_own_sys_and_files() {
     in_host(|_| {
-        // The folder of a namespace's files, and a file in /etc that one of them stands for, seen here only.
+        // The folder of a namespace's files, and a file in /etc that one of them replaces, mounted in this host only.
         let _ = tests::run(Command::new("mount").args(["-t", "tmpfs", "none", "/etc"]));
         std::fs::create_dir_all("/etc/netns/ns1").unwrap();
         std::fs::write("/etc/resolv.conf", "outer\n").unwrap();
@@ -345,7 +345,7 @@ fn netns_exec_shows_the_namespaces_own_sys_and_files() {
 }
 
 #[test]
-fn netns_pids_are_ips() {
+fn netns_pids_match_ip() {
     in_host(|_| {
         ip("netns add ns1");
         assert_eq!(ours("netns pids ns1"), Value::Array(Vec::new()));

@@ -13,7 +13,7 @@ use tests::{
     until, without_ipv6,
 };
 
-/// A bridge and a namespace on it, all by `ip`; the port is down and on no bridge yet.
+/// A bridge and a namespace on it, all made by `ip`; the port is down and on no bridge yet.
 fn plug(number: u8) {
     ip(&format!("netns add ns{number}"));
     ip(&format!("link add v{number} type veth peer name eth0 netns ns{number}"));
@@ -33,7 +33,7 @@ pub(crate) fn make_bridge() {
     ip("link set br0 up");
 }
 
-/// A port that is up, as is its bridge; the kernel does that in its own time.
+/// A port that is up, on a bridge that is up; the kernel takes its own time for both.
 pub(crate) fn plug_in(number: u8) {
     plug(number);
     ip(&format!("link set v{number} master br0 up"));
@@ -44,7 +44,7 @@ pub(crate) fn plug_in(number: u8) {
     }
 }
 
-/// What an observer makes, whichever links there are meanwhile.
+/// What an observer adds, whichever links exist meanwhile.
 fn qdiscs_and_run() -> (bool, String) {
     let run = tests::run(Command::new("ls").args(["-A", "/run"]));
     (tc("qdisc show").contains("clsact"), run)
@@ -80,7 +80,7 @@ fn ports_that_come_and_go_are_counted_exactly_and_leave_no_trace() {
             assert!(port["rx_packets"].as_u64().unwrap() >= 3);
         }
 
-        // Gone from the bridge, and gone altogether.
+        // One is off the bridge, the other is deleted.
         ip("link set v1 nomaster");
         observe.line("it left", |line| line["event"] == "left" && line["port"] == "v1");
         assert!(!tc("qdisc show dev v1").contains("clsact"));
@@ -95,7 +95,7 @@ fn ports_that_come_and_go_are_counted_exactly_and_leave_no_trace() {
 }
 
 #[test]
-fn readings_that_were_missed_are_not_made_up_for_and_keep_nobody_from_ending_it() {
+fn missed_readings_are_skipped_and_do_not_delay_its_end() {
     in_host(|_| {
         make_bridge();
         plug(1);
@@ -117,7 +117,7 @@ fn readings_that_were_missed_are_not_made_up_for_and_keep_nobody_from_ending_it(
 }
 
 #[test]
-fn what_others_put_on_a_port_stays_as_it_is() {
+fn other_programs_filters_stay_as_they_are() {
     in_host(|host| {
         make_bridge();
         plug_in(1);
@@ -137,7 +137,7 @@ fn what_others_put_on_a_port_stays_as_it_is() {
     });
 }
 
-/// Somebody else's filter, behind ours.
+/// Somebody else's filter, after ours.
 fn put_filter(host: &Host, port: &str, direction: Direction) {
     let program = load_program(Verdict::Continue).unwrap();
     let mut socket = host.socket();
@@ -168,7 +168,7 @@ fn after_sigkill_cleanup_removes_exactly_what_is_left() {
         observe.line("counters", |line| line["type"] == "counters");
         let refused = done(&mut xtask("observe br0 --once"));
         assert_eq!(refused.code, Some(1), "{}", refused.err);
-        // What a living observer has is no leftover.
+        // What belongs to a living observer is no leftover.
         let nothing = done(&mut xtask("observe --cleanup"));
         assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), "nothing to remove\n"), "{}", nothing.err);
         assert!(
@@ -195,7 +195,7 @@ fn after_sigkill_cleanup_removes_exactly_what_is_left() {
 }
 
 #[test]
-fn observing_again_removes_what_a_killed_one_left() {
+fn observing_again_removes_what_a_killed_observer_left() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -289,11 +289,11 @@ fn a_bridge_of_the_cni_plugin() {
 }
 
 #[test]
-fn what_is_no_bridge_is_refused() {
+fn a_link_that_is_no_bridge_is_refused() {
     in_host(|_| {
         ip("link add v1 type veth peer name v2");
         for (code, arguments, why) in [
-            (1, "observe v1 --once", "error: v1 is no bridge; it is veth\n"),
+            (1, "observe v1 --once", "error: v1 is not a bridge; it is a veth\n"),
             (2, "observe br9 --once", "error: get link br9: No such device"),
             (2, "observe br0 -n nowhere --once", "error: open namespace"),
         ] {
@@ -306,7 +306,7 @@ fn what_is_no_bridge_is_refused() {
 }
 
 #[test]
-fn people_get_tables() {
+fn without_json_tables_are_printed() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -372,7 +372,7 @@ fn what_is_enforced_stays_enforced_after_sigkill_until_cleanup() {
 }
 
 #[test]
-fn what_an_observed_port_may_not_send_is_told_counted_and_written_down() {
+fn what_an_observed_port_may_not_send_is_reported_counted_and_captured() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -380,7 +380,7 @@ fn what_an_observed_port_may_not_send_is_told_counted_and_written_down() {
         ip("-n ns1 addr add 10.1.1.77/32 dev eth0");
         ip("-n ns2 route add 10.1.1.77/32 dev eth0");
         let before = state_of_the_host();
-        // By the namespace's name, which is found out before the port is judged.
+        // By the namespace's name, which is found before the port is judged.
         std::fs::write("/run/ports.toml", policy_file("10.1.1.1").replace("port.v1", "namespace.ns1"))
             .unwrap();
         let mut observe = Watched::start(
@@ -389,12 +389,12 @@ fn what_an_observed_port_may_not_send_is_told_counted_and_written_down() {
         let port = observe.port("v1", |_| true);
         assert_eq!(port["violations"], serde_json::json!({}), "{port}");
         assert!(answered("10.1.1.2"), "what it may send");
-        assert!(answered("-I 10.1.1.77 10.1.1.2"), "what it may not is told, and passes");
-        let told = observe.line("a violation", |line| line["type"] == "violation");
+        assert!(answered("-I 10.1.1.77 10.1.1.2"), "what it may not send is reported, and passes");
+        let reported = observe.line("a violation", |line| line["type"] == "violation");
         for (key, value) in [("port", "v1"), ("namespace", "ns1"), ("reason", "ipv4-source-foreign")] {
-            assert_eq!(told[key], value, "{told}");
+            assert_eq!(reported[key], value, "{reported}");
         }
-        assert_eq!(told["dropped"], false);
+        assert_eq!(reported["dropped"], false);
         observe.port("v1", |port| port["violations"]["ipv4-source-foreign"].as_u64() >= Some(1));
         let other = observe.port("v2", |_| true);
         assert_eq!(other["violations"], serde_json::json!({}), "counted and not judged");
@@ -408,12 +408,12 @@ fn what_an_observed_port_may_not_send_is_told_counted_and_written_down() {
 }
 
 #[test]
-fn a_policy_file_that_cannot_be_has_line_and_column() {
+fn errors_in_a_policy_file_have_line_and_column() {
     in_host(|_| {
         make_bridge();
         for (text, message) in [
             ("[port.v1]\n", "1:1: missing field `mac`"),
-            ("[port.v1]\nmac = '02'\n", "2:7: \"02\" is no MAC address; expected"),
+            ("[port.v1]\nmac = '02'\n", "2:7: \"02\" is not a MAC address; expected"),
             ("[port.v1]\nmac = '02:00:00:00:00:01'\ngroup = 64\n", "3:9: there is no group 64; expected one"),
             (
                 "apart = [['red', 'bleu']]\n[port.v1]\nmac = '02:00:00:00:00:01'\ngroup = 'blue'\n",
@@ -425,7 +425,7 @@ fn a_policy_file_that_cannot_be_has_line_and_column() {
             ),
             (
                 "[namespace.a]\nmac = '02:00:00:00:00:01'\naddresses = ['10.1.1.1/24']\n",
-                "3:14: \"10.1.1.1/24\" is no address; expected one such as \"10.1.1.1\"",
+                "3:14: \"10.1.1.1/24\" is not an address; expected one such as \"10.1.1.1\"",
             ),
         ] {
             std::fs::write("/run/ports.toml", text).unwrap();
@@ -439,7 +439,7 @@ fn a_policy_file_that_cannot_be_has_line_and_column() {
 }
 
 #[test]
-fn where_the_kernel_counts_otherwise_is_said_when_a_port_comes() {
+fn a_port_that_the_kernel_counts_differently_is_reported() {
     in_host(|_| {
         make_bridge();
         plug_in(1);

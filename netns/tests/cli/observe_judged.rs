@@ -1,4 +1,4 @@
-//! What ports of an observed bridge may not send, as its users meet it: groups that are kept apart, and violations in lines,
+//! What ports of an observed bridge may not send, as users see it: groups that are kept apart, and violations in lines,
 //! in the live view and in metrics.
 
 use crate::metrics::{PORT, metrics};
@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use tests::{Terminal, eventually, in_host, ip, ip_json, only, until};
 
-/// Namespaces on a bridge, and a file of policies: the first two in groups that are kept apart, the third in none.
+/// Namespaces on a bridge, and a policy file: the first two are in groups that are kept apart, the third is in none.
 fn three_in_groups() {
     make_bridge();
     let namespaces = [(1, "group = \"red\""), (2, "group = \"blue\""), (3, "")].map(|(number, group)| {
@@ -24,27 +24,32 @@ fn three_in_groups() {
     std::fs::write("/run/ports.toml", text).unwrap();
 }
 
-/// What the kernel counted of what arrived in a namespace.
+/// How much arrived in a namespace, by the kernel's counters.
 fn arrived(namespace: &str) -> Value {
     only(&ip_json(&format!("-n {namespace} -s link show eth0")))["stats64"]["rx"]["packets"].clone()
 }
 
 #[test]
-fn groups_of_a_policy_file_are_kept_apart_where_it_is_enforced() {
+fn groups_in_an_enforced_policy_file_are_kept_apart() {
     in_host(|_| {
         three_in_groups();
         let mut observe =
             Watched::start("observe br0 --policy /run/ports.toml --enforce --json --interval 0.1");
         observe.line("counters", |line| line["type"] == "counters");
-        // Of each other they hear nothing, not even the question who has an address. Nobody else has said a word yet.
+        // Neither receives anything of the other, not even the question who has an address. Nobody else has sent a
+        // frame yet.
         for (from, to, port) in [("ns1", 2, "v1"), ("ns2", 1, "v2")] {
             let far = format!("ns{to}");
             let before = arrived(&far);
             assert!(!pings(from, &format!("10.1.1.{to}")));
             assert_eq!(arrived(&far), before, "{from} -> {to}");
-            let told =
+            let reported =
                 observe.line("a violation", |line| line["type"] == "violation" && line["port"] == port);
-            assert_eq!((&told["reason"], &told["dropped"]), (&json!("group"), &json!(true)), "{told}");
+            assert_eq!(
+                (&reported["reason"], &reported["dropped"]),
+                (&json!("group"), &json!(true)),
+                "{reported}"
+            );
             let counted = observe.port(port, |port| port["violations"]["group"].as_u64() >= Some(1));
             assert_eq!(counted["violations"].as_object().unwrap().len(), 1, "{counted}");
             // It was dropped on its way to the other port.
@@ -57,13 +62,13 @@ fn groups_of_a_policy_file_are_kept_apart_where_it_is_enforced() {
         let third = observe.port("v3", |_| true);
         assert_eq!(third["violations"], json!({}));
         assert_eq!(observe.end("INT").code, Some(0));
-        // When it has ended, and ns1 has got over it.
+        // Once it has ended, and ns1 has given up on its failed entry.
         eventually("they reach each other", || pings("ns1", "10.1.1.2"));
     });
 }
 
 #[test]
-fn groups_of_a_policy_file_that_is_observed_are_counted_and_pass() {
+fn groups_in_an_observed_policy_file_are_counted_and_pass() {
     in_host(|_| {
         three_in_groups();
         let mut observe = Watched::start("observe br0 --policy /run/ports.toml --json --interval 0.1");
@@ -71,11 +76,15 @@ fn groups_of_a_policy_file_that_is_observed_are_counted_and_pass() {
         let before = arrived("ns2");
         assert!(pings("ns1", "10.1.1.2") && pings("ns1", "10.1.1.3"));
         assert!(arrived("ns2").as_u64() > before.as_u64());
-        // The question, and the answer.
+        // The question and the answer.
         for port in ["v1", "v2"] {
-            let told =
+            let reported =
                 observe.line("a violation", |line| line["type"] == "violation" && line["port"] == port);
-            assert_eq!((&told["reason"], &told["dropped"]), (&json!("group"), &json!(false)), "{told}");
+            assert_eq!(
+                (&reported["reason"], &reported["dropped"]),
+                (&json!("group"), &json!(false)),
+                "{reported}"
+            );
         }
         for port in ["v1", "v2"] {
             observe.port(port, |port| port["violations"]["group"].as_u64() >= Some(1));
@@ -84,7 +93,7 @@ fn groups_of_a_policy_file_that_is_observed_are_counted_and_pass() {
     });
 }
 
-/// Two namespaces, of which the first has an address that the file does not give it.
+/// Two namespaces; the first has an address that the file does not give it.
 fn one_with_a_foreign_address() {
     make_bridge();
     plug_in(1);
@@ -94,14 +103,14 @@ fn one_with_a_foreign_address() {
     std::fs::write("/run/ports.toml", policy_file("10.1.1.1")).unwrap();
 }
 
-/// Sends a packet from it, as soon as the port is judged. It passes: the file does not say that it is enforced.
+/// Sends a packet from that address as soon as the port is judged. It passes, since the file does not enforce.
 fn spoof() {
     eventually("the port is judged", || programs("v1") == 2);
     assert!(answered("10.1.1.2") && answered("-I 10.1.1.77 10.1.1.2"));
 }
 
 #[test]
-fn violations_are_told_and_counted_in_lines() {
+fn violations_are_reported_and_counted_in_lines() {
     in_host(|_| {
         one_with_a_foreign_address();
         let mut observe = xtask("observe br0 --plain --policy /run/ports.toml --interval 0.1");
@@ -146,8 +155,8 @@ fn violations_are_in_the_live_view() {
         });
         terminal.press(&["v"]);
         let screen = terminal.shows("the latest", |screen| screen.contains("ipv4-source-foreign"));
-        let told = screen.lines().find(|line| line.contains("ipv4-source-foreign")).unwrap();
-        assert!(told.contains(" ns1 ") && told.contains(" 98  passed "), "{told}");
+        let reported = screen.lines().find(|line| line.contains("ipv4-source-foreign")).unwrap();
+        assert!(reported.contains(" ns1 ") && reported.contains(" 98  passed "), "{reported}");
         terminal.press(&["9", "Enter"]);
         for text in [
             " v1 ─",
@@ -172,7 +181,7 @@ fn violations_are_in_the_metrics() {
         let is_violation = |line: &&str| line.starts_with("netns_violations_total{");
         assert_eq!(metrics().lines().filter(is_violation).count(), 0, "none of what never was");
         spoof();
-        // What the lines tell, as soon as both tell of the same time: neighbours have their own to ask now and then.
+        // Compared once both report the same moment: neighbours have their own questions now and then.
         until("the same in both", || {
             let port = observe.port("v1", |port| port["violations"]["ipv4-source-foreign"].is_u64());
             let text = metrics();
@@ -181,8 +190,8 @@ fn violations_are_in_the_metrics() {
                 format!("netns_violations_total{{{labels}}} {packets}")
             };
             let expected: BTreeSet<String> = port["violations"].as_object().unwrap().iter().map(of).collect();
-            let told: BTreeSet<String> = text.lines().filter(is_violation).map(str::to_owned).collect();
-            (told == expected).then_some(())
+            let reported: BTreeSet<String> = text.lines().filter(is_violation).map(str::to_owned).collect();
+            (reported == expected).then_some(())
         });
         assert_eq!(observe.end("INT").code, Some(0));
     });

@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use tests::{Host, eventually, in_host, ip, tc, until};
 
 const PORTS: u32 = 300;
-/// The first index of theirs.
+/// The first index of the senders' ports.
 const FIRST: u32 = 1000;
-/// One that comes later.
+/// The index of a port that comes later.
 const LATE: u32 = 900;
 
-/// A namespace behind a port of a bridge, that can send to everybody.
+/// A namespace behind a port of a bridge; it can send broadcasts.
 struct Sender {
     inside: Namespace,
     socket: UdpSocket,
@@ -52,12 +52,12 @@ impl Sender {
     }
 
     fn broadcast(&self) {
-        // A queue that is full is a flood, too.
+        // A full queue is a flood, too.
         let _ = self.socket.send_to(b"hello", ("10.1.255.255", 9));
     }
 }
 
-/// So many of them on br0.
+/// This many of them on br0.
 fn senders(host: &Host, count: u32) -> (RouteSocket, u32, Vec<Sender>) {
     make_bridge();
     let mut socket = host.socket();
@@ -72,10 +72,10 @@ fn is_observed() -> bool {
 }
 
 #[test]
-fn neither_ports_nor_a_flood_keep_it_from_ending_and_judging() {
+fn many_ports_and_a_flood_do_not_keep_it_from_judging_and_ending() {
     in_host(|host| {
         let (mut socket, bridge, senders) = senders(host, PORTS);
-        // Whatever it sends is wrong.
+        // Everything that it sends is a violation.
         let policy = format!("[port.v{LATE}]\nmac = \"02:00:00:00:00:77\"\nmode = \"enforce\"\n");
         std::fs::write("/run/ports.toml", policy).unwrap();
         let mut observe = Watched::start(
@@ -90,7 +90,7 @@ fn neither_ports_nor_a_flood_keep_it_from_ending_and_judging() {
                     senders.iter().for_each(Sender::broadcast);
                 }
             });
-            // A test that fails ends the flood.
+            // Ends the flood even if the test fails.
             let _end = Ending(&is_over);
             // 300 x 299 pairs are more than the table has room for.
             let lost = |of: &Value| of["lost_pairs"]["packets"].as_u64() > Some(0);
@@ -120,9 +120,9 @@ fn neither_ports_nor_a_flood_keep_it_from_ending_and_judging() {
             let asked = Instant::now();
             let end = observe.end("none");
             let took = asked.elapsed();
-            // The program says of itself that the table is full.
+            // The program itself reports that the table is full.
             assert_eq!(end.code, Some(0), "{}", end.err);
-            // A second where the machine has nothing else to do.
+            // It takes a second where the machine has nothing else to do.
             assert!(took < Duration::from_secs(10), "{took:?}");
         });
         assert!(!is_observed());
@@ -138,11 +138,11 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// One whose stdout nobody reads.
+/// An observer whose stdout nobody reads.
 struct Unread(Child);
 
 impl Unread {
-    /// How it ended, if it did.
+    /// Its exit status, if it has ended.
     fn status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()
     }
@@ -156,7 +156,7 @@ impl Drop for Unread {
 }
 
 #[test]
-fn a_reader_that_does_not_read_keeps_it_from_nothing() {
+fn a_reader_that_does_not_read_holds_nothing_up() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -164,7 +164,7 @@ fn a_reader_that_does_not_read_keeps_it_from_nothing() {
         let mut observe =
             Unread(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("netns starts"));
         eventually("the port is counted", || programs("v1") == 2);
-        // Its line is longer than a pipe has room for by now.
+        // By now its line is longer than a pipe has room for.
         let written = || {
             let io = std::fs::read_to_string(format!("/proc/{}/io", observe.0.id())).unwrap();
             let written = io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap();
@@ -187,7 +187,7 @@ fn a_reader_that_does_not_read_keeps_it_from_nothing() {
 }
 
 #[test]
-fn after_a_stop_there_is_one_reading() {
+fn after_a_pause_there_is_one_reading() {
     in_host(|_| {
         make_bridge();
         let mut observe = Watched::start("observe br0 --json --interval 0.2");
@@ -198,7 +198,7 @@ fn after_a_stop_there_is_one_reading() {
         let time = |line: &Value| line["t"].as_f64().unwrap();
         let stopped = time(&before);
         let mut last = stopped;
-        // At most one in each interval of those that there would have been.
+        // At most one reading an interval, of those that were missed.
         for _ in 0..5 {
             let next = time(&observe.line("counters", |line| line["type"] == "counters"));
             let interval = |time: f64| (time / 0.2 + 1e-6).floor();
@@ -275,7 +275,7 @@ fn of_ports_that_come_and_go_all_the_while_none_stays_unknown() {
     });
 }
 
-/// What observing so many ports once takes: requests, and bytes of answers and notices.
+/// What it costs to observe this many ports once: requests, and bytes of answers and notices.
 fn cost(host: &Host, ports: u32, have_clsact: bool) -> [u64; 2] {
     let mut socket = host.socket();
     let bridge = link::get(&mut socket, IfName::new("br0").unwrap()).unwrap().index;

@@ -1,4 +1,4 @@
-//! A topology that is up while somebody observes its bridge: neither takes away what the other has made.
+//! A topology whose bridge is observed while it is up: neither removes what the other has made.
 
 use crate::topology::{edit, fine};
 use crate::watched::Watched;
@@ -51,7 +51,7 @@ fn a_reload_leaves_what_the_observers_barrier_needs() {
         assert_eq!(done(xtask("diff").arg(file)).out, "");
         assert_eq!(fine("up", file), "");
         assert_eq!(mask("a-eth0"), barred);
-        // What an edit changes is changed, and that is not.
+        // An edit changes what it names, and not the mask.
         edit(
             file,
             "addresses = [\"10.1.1.1/24\"]",
@@ -63,7 +63,7 @@ fn a_reload_leaves_what_the_observers_barrier_needs() {
         let end = observe.end("INT");
         assert_eq!(end.code, Some(0), "{}", end.err);
         assert_eq!(mask("a-eth0"), 0);
-        // By somebody else it is a difference, as ever.
+        // If somebody else changes it, it is a difference, as ever.
         ip("link set a-eth0 type bridge_slave group_fwd_mask 0x4001");
         assert!(fine("up", file).contains("group_fwd_mask 0x0"));
         edit(file, ", port = { isolated = true }", "");
@@ -73,19 +73,19 @@ fn a_reload_leaves_what_the_observers_barrier_needs() {
     });
 }
 
-/// The first line of an enforcement that is lost, or the end.
+/// The first line that reports a lost enforcement, or `None` at the end.
 fn what_is_lost(observe: &mut Watched) -> Option<serde_json::Value> {
     let mut readings = 0;
     let line = observe.line("readings", |line| {
         readings += usize::from(line["type"] == "counters");
-        // Programs of TCX are looked for each second.
+        // TCX programs are looked for once a second.
         line["type"] == "enforcement" || readings == 15
     });
     (line["type"] == "enforcement").then_some(line)
 }
 
 #[test]
-fn what_a_lab_enforces_by_itself_is_observed_and_not_reported_as_lost() {
+fn what_a_lab_enforces_is_not_reported_as_lost_by_an_observer() {
     in_host(|_| {
         let file = Path::new("/run/lab.toml");
         std::fs::write(file, LAB.replace("\"] }", "\"], policy = \"enforce\" }")).unwrap();
@@ -96,7 +96,7 @@ fn what_a_lab_enforces_by_itself_is_observed_and_not_reported_as_lost() {
             let mut observe = Watched::start(&format!("observe br0 {options} --json --interval 0.1"));
             assert_eq!(what_is_lost(&mut observe), None, "{options}");
             assert_eq!(done(xtask("diff").arg(file)).out, "");
-            // What comes before both of them is.
+            // A filter ahead of both of them is reported.
             if options.is_empty() {
                 let mut add = oracle("tc");
                 add.args(

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tests::{eventually, in_host, ip, ip_json, only, oracle, until};
 
-/// `netns ARGUMENTS` under `strace OPTIONS`; what strace itself writes goes to `/run/trace`, and is removed.
+/// `netns ARGUMENTS` under `strace OPTIONS`; strace's own output goes to `/run/trace`, which is removed.
 fn traced(options: &str, arguments: &str) -> Command {
     let mut command = oracle("strace");
     command.args(["-f", "-qq", "-o", "/run/trace"]).args(options.split_whitespace());
@@ -33,7 +33,7 @@ pub(crate) fn run_traced(options: &str, arguments: &str) -> (Output, String) {
 #[test]
 fn a_run_deletes_nothing_that_it_did_not_make() {
     in_host(|host| {
-        // In the group after which no other comes, before the run.
+        // Before the run, in the last link group that there is.
         ip("link add before type bridge");
         let set_group = |name: &str, group: u32| {
             let change = LinkChange { group: Some(group), ..LinkChange::NONE };
@@ -42,13 +42,13 @@ fn a_run_deletes_nothing_that_it_did_not_make() {
         set_group("before", u32::MAX);
         let mut run = Watched::start("run --json --interval 0.2");
         run.line("counters", |line| line["type"] == "counters");
-        // Into the group that the run's links are in, meanwhile; and one after the other, as people number them.
+        // Meanwhile, in the group that the run's links are in, with consecutive numbers, as people choose them.
         ip("link add meanwhile type bridge");
         ip("link set meanwhile group 1");
         ip("link add joined type bridge");
         let bridge = link::get(&mut host.socket(), IfName::new("br0").unwrap()).unwrap();
         set_group("joined", bridge.group);
-        // In the place of what the run made.
+        // These take the place of what the run made.
         ip("netns del ns1");
         ip("netns add ns1");
         ip("link del veth-ns2");
@@ -84,7 +84,7 @@ fn clean_deletes_nothing_that_the_run_did_not_make() {
         ip("netns add ns1");
         ip("link del veth-ns2");
         ip("link add veth-ns2 type veth peer name other");
-        // Somebody switches forwarding off, and on for one interface alone.
+        // Somebody switches forwarding off, and on again for one interface alone.
         fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         fs::write("/proc/sys/net/ipv4/conf/other/forwarding", "1").unwrap();
         let clean = done(&mut xtask("clean"));
@@ -113,11 +113,11 @@ fn clean_finds_what_was_renamed() {
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_step_of_its_record_can_be_cleaned() {
+fn a_run_that_is_killed_at_any_step_of_its_record_can_be_cleaned_up() {
     in_host(|_| {
         let before = state_of_the_host();
-        // Those calls by which this version's record and that of 0.1.0 change their files. One that is not made as
-        // often kills nobody: then there is nothing to clean.
+        // The calls by which this version's record and that of 0.1.0 change their files. A call that is not made this
+        // often kills nothing, and then there is nothing to clean.
         let steps = [
             "ftruncate:1",
             "ftruncate:2",
@@ -140,12 +140,12 @@ fn a_run_that_is_killed_at_any_step_of_its_record_can_be_cleaned() {
 }
 
 #[test]
-fn a_namespace_whose_port_the_program_does_not_take_is_not_lost() {
+fn a_namespace_whose_port_cannot_be_guarded_is_not_lost() {
     in_host(|_| {
         let before = state_of_the_host();
         let (output, trace) = run_traced("-e trace=bpf", "run --duration 0.2 --json");
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        // The first entry of a map after the last program was loaded is the first port's.
+        // The first map entry after the last program was loaded belongs to the first port.
         let calls: Vec<&str> = trace.lines().filter(|line| line.contains("bpf(BPF_")).collect();
         let last_load = calls.iter().rposition(|call| call.contains("BPF_PROG_LOAD")).unwrap();
         let update = calls[last_load..].iter().position(|call| call.contains("BPF_MAP_UPDATE_ELEM")).unwrap();
@@ -186,7 +186,7 @@ fn a_record_that_clean_removed_before_it_was_locked_is_written_anew() {
 }
 
 #[test]
-fn on_a_full_disk_a_run_is_refused_and_what_is_there_can_be_cleaned() {
+fn on_a_full_disk_a_run_is_refused_and_can_be_cleaned_up() {
     in_host(|_| {
         let _ = tests::run(Command::new("mount").args(["-o", "remount,size=256k", "/run"]));
         let before = state_of_the_host();
@@ -211,7 +211,7 @@ fn on_a_full_disk_a_run_is_refused_and_what_is_there_can_be_cleaned() {
 }
 
 #[test]
-fn what_0_1_0_kept_can_be_cleaned_but_not_what_took_its_place() {
+fn what_0_1_0_kept_can_be_cleaned_up_but_not_what_took_its_place() {
     in_host(|_| {
         // As 0.1.0 made it: see `Plan::new` and `State` there.
         ip("link add br0 address 02:11:22:33:00:00 type bridge");
@@ -225,7 +225,7 @@ fn what_0_1_0_kept_can_be_cleaned_but_not_what_took_its_place() {
         fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
         let record = r#"{"namespaces":["ns1","ns2","ns3"],"ports":["veth-ns1","veth-ns2","veth-ns3"],
             "bridge":["br0","02:11:22:33:00:00"],"folder":[false,false],"forwarding":[]}"#;
-        // The end of a longer text that was written before.
+        // The end of a longer text that was there before.
         fs::write("/run/netns-xtask.json", format!("{record}}}")).unwrap();
         ip("netns del ns2");
         ip("netns add ns2");
@@ -247,7 +247,7 @@ fn what_0_1_0_kept_can_be_cleaned_but_not_what_took_its_place() {
 }
 
 #[test]
-fn a_record_of_another_version_is_refused_with_a_sentence() {
+fn a_record_of_another_version_is_refused_with_a_clear_message() {
     in_host(|_| {
         let record = "netns-record 2 run -\nwhatever\n";
         fs::write("/run/netns-xtask.record", record).unwrap();
@@ -262,7 +262,7 @@ fn a_record_of_another_version_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn a_name_that_is_no_namespace_holds_nobody_up() {
+fn a_name_without_a_namespace_is_in_nobodys_way() {
     in_host(|_| {
         ip("netns add there");
         let _ = tests::run(Command::new("mkfifo").arg("/run/netns/fifo"));
@@ -286,7 +286,7 @@ fn a_name_that_is_no_namespace_holds_nobody_up() {
             match arguments.split_once(' ').map(|(_, rest)| rest) {
                 Some("list") => assert_eq!(end.out, "fifo\nthere (id: 0)\n"),
                 Some("br0 --once --interval 0.1") => assert_eq!(end.code, Some(0), "{}", end.err),
-                _ => assert!(end.err.ends_with("this is no network namespace\n"), "{}", end.err),
+                _ => assert!(end.err.ends_with("this is not a network namespace\n"), "{}", end.err),
             }
         }
     });

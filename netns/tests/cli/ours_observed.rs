@@ -1,5 +1,5 @@
-//! Nothing of anybody else's is touched, and nothing of ours is lost: `observe` and its cleanup beside other bridges, by
-//! any of a bridge's names, killed and refused at any request.
+//! Nothing of anybody else's is touched, and nothing of ours is lost: `observe` and its cleanup beside other bridges,
+//! by any of a bridge's names, killed and refused at any request.
 
 use crate::late_ports::without_bridge_names;
 use crate::observe::programs;
@@ -45,7 +45,7 @@ fn cleanup_of_a_bridge_touches_no_other_bridge() {
 }
 
 #[test]
-fn a_port_of_a_policy_file_is_known_by_any_of_its_names_and_one_that_is_not_there_is_reported() {
+fn a_policy_file_may_use_any_name_of_a_port_and_missing_ports_are_reported() {
     in_host(|_| {
         make_bridge("br0", "v1");
         ip("link property add dev v1 altname a-name-that-is-longer-than-others");
@@ -65,7 +65,7 @@ fn a_port_of_a_policy_file_is_known_by_any_of_its_names_and_one_that_is_not_ther
 }
 
 #[test]
-fn a_bridge_is_one_bridge_by_whichever_name() {
+fn a_bridge_is_the_same_bridge_by_any_name() {
     let metrics = || {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect("127.0.0.1:9753").unwrap();
@@ -96,14 +96,14 @@ fn a_bridge_is_one_bridge_by_whichever_name() {
         assert_eq!(refused.code, Some(1), "{}", refused.err);
         observe.end("KILL");
         assert_eq!(programs("v1"), 2);
-        // Another bridge has the old name by now.
+        // By now another bridge has the old name.
         make_bridge("br0", "v2");
         assert_eq!(done(&mut xtask("observe br0 --cleanup")).out, "nothing to remove\n");
         let cleanup = done(&mut xtask("observe lan0 --cleanup"));
         assert_eq!(cleanup.out, "removed the filters from v1, a port of br0\n", "{}", cleanup.err);
         assert_eq!(programs("v1"), 0);
 
-        // A bridge that is gone is known by the name that it had.
+        // A bridge that is gone is known by its last name.
         killed_observer("renamed");
         ip("link del renamed");
         assert_eq!(programs("v1"), 2);
@@ -145,10 +145,10 @@ fn an_observer_that_is_killed_or_refused_at_any_request_leaves_nothing_after_cle
     });
 }
 
-/// By how many answers the fault is moved, a run for each, until it hits the right one.
+/// By how many answers to move the fault, one run for each, until it hits the right one.
 const MOVED: [isize; 14] = [0, 0, 0, 0, 1, -1, 2, -2, 3, -3, 0, 1, -1, 0];
 
-/// The request that was sent last by the socket whose answer was lost.
+/// The last request of the socket whose answer was lost.
 fn request_before_the_fault(trace: &str) -> Option<&str> {
     let lines: Vec<&str> = trace.lines().collect();
     let lost = lines.iter().position(|line| line.contains("(INJECTED)"))?;
@@ -175,7 +175,7 @@ fn an_enforcement_that_is_not_there_is_an_error() {
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let calls: Vec<&str> =
             trace.lines().filter(|line| line.contains("sendto(") || line.contains("recvmsg(")).collect();
-        // The answer to a request that changes something is lost: the kernel carried it out all the same.
+        // The answer to a request that changes something is lost, but the kernel carried it out.
         let is_change = |call: &str| {
             call.contains("sendto(")
                 && ["RTM_NEWQDISC", "RTM_DELQDISC", "RTM_NEWTFILTER", "RTM_DELTFILTER"]
@@ -185,8 +185,7 @@ fn an_enforcement_that_is_not_there_is_an_error() {
         let mut changes = 0;
         for (position, call) in calls.iter().enumerate().filter(|(_, call)| is_change(call)) {
             let answer = calls[..position].iter().filter(|call| call.contains("recvmsg(")).count() + 1;
-            // Notices of the kernel are received too, and how many there are differs: by chance, and with the
-            // kernel.
+            // The kernel's notices are received too, and their number varies, by chance and with the kernel.
             let hit = MOVED.into_iter().find_map(|moved| {
                 let answer = answer.checked_add_signed(moved).filter(|answer| *answer > 0)?;
                 let options =

@@ -1,4 +1,4 @@
-//! What topologies leave behind when they are killed or refused, and on a full disk: all of it is found again.
+//! What topologies leave when they are killed or refused, and on a full disk: all of it is found again.
 
 use crate::barrier::nft;
 use crate::ours::run_traced;
@@ -47,7 +47,7 @@ fn records() -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// The number of the last call of this kind that a command makes.
+/// The number of the last such call that a command makes.
 fn last(call: &str, is_it: impl Fn(&str) -> bool, arguments: &str) -> usize {
     let (output, trace) = run_traced(&format!("-e trace={call}"), arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -60,7 +60,8 @@ fn a_filter_of_a_killed_up_does_not_go_on_judging() {
     in_host(|_| {
         let file = lab();
         let before = state_of_the_host();
-        // Killed before the second port, whose filters come with it; and the first one has lost a filter, and with it a program.
+        // Killed before the second port, which comes with its filters; and the first one has lost a filter, and with it
+        // a program.
         let number = last("sendto", |call| call.contains("RTM_NEWTFILTER"), "up --quiet /run/lab.toml");
         fine("down", &file);
         let kill = format!("-e trace=sendto -e inject=sendto:signal=KILL:when={number}");
@@ -125,7 +126,7 @@ fn the_barrier_stays_while_ports_get_other_programs() {
 }
 
 #[test]
-fn filters_that_were_left_alone_with_their_program_are_taken_off() {
+fn filters_that_lost_their_counterparts_are_taken_off() {
     in_host(|_| {
         let file = lab();
         let before = state_of_the_host();
@@ -135,12 +136,13 @@ fn filters_that_were_left_alone_with_their_program_are_taken_off() {
         for port in ["a-eth0", "b-eth0"] {
             tc(&format!("filter del dev {port} ingress"));
         }
-        // The kernel frees a program some time after its last filter; until then `up` takes it again, and may.
+        // The kernel frees a program some time after its last filter; until then `up` may use it again.
         eventually("the program to go with its filters", || !are_loaded([judging; 2]));
         fine("up", &file);
         assert_eq!([filters("a-eth0"), filters("b-eth0")], [2, 2]);
         assert!(programs("a-eth0").is_disjoint(&first));
-        // Of programs that are on record and hold no more, an edit that takes the policies away leaves none either.
+        // If recorded programs have lost some of their filters, an edit that removes the policies removes the others
+        // too.
         for port in ["a-eth0", "b-eth0"] {
             tc(&format!("filter del dev {port} egress"));
         }
@@ -183,7 +185,7 @@ fn taking_down_needs_no_space() {
 }
 
 #[test]
-fn what_cannot_be_put_on_record_is_undone_and_the_exit_code_says_so() {
+fn what_cannot_be_recorded_is_undone_and_the_exit_code_says_so() {
     in_host(|_| {
         let file = lab();
         let before = state_of_the_host();
@@ -198,7 +200,7 @@ fn what_cannot_be_put_on_record_is_undone_and_the_exit_code_says_so() {
                 assert_eq!(state_of_the_host(), before, "{number} {error}: {err}");
             }
         }
-        // Of an edit, what was up before is again; nothing but its record is in the folder.
+        // After a failed edit, what was up before is up again; the folder holds only its record.
         fine("up", &file);
         edit(&file, "10.1.1.2/24", "10.1.1.3/24");
         let renames = last("rename", |_| true, "up --quiet /run/lab.toml");
@@ -239,7 +241,7 @@ fn what_0_1_0_brought_up_is_changed_and_taken_down() {
         let file = example("bridge");
         let before = state_of_the_host();
         fine("up", &file);
-        // The same, as 0.1.0 wrote it down.
+        // The same, as 0.1.0 recorded it.
         let record = records().into_iter().next().unwrap();
         let stem = record.strip_suffix(".record").unwrap();
         let cookie = |name: &str| {
@@ -300,7 +302,7 @@ fn a_record_of_another_version_is_refused_and_stays() {
 }
 
 #[test]
-fn what_others_have_put_in_the_place_of_something_is_left_alone_and_reported() {
+fn what_others_put_in_place_of_ours_is_left_alone_and_reported() {
     in_host(|_| {
         let file = lab();
         fine("up", &file);
@@ -322,9 +324,9 @@ fn what_others_have_put_in_the_place_of_something_is_left_alone_and_reported() {
     });
 }
 
-/// Of what the kernel refuses, every refusal is reported, and the rest goes all the same.
+/// Every refusal of the kernel is reported, and the rest goes all the same.
 #[test]
-fn a_refusal_does_not_keep_the_rest_from_being_taken_down() {
+fn after_a_refusal_the_rest_is_still_taken_down() {
     in_host(|_| {
         let file = lab();
         let before = state_of_the_host();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::{in_host, tc};
 
 #[test]
-fn a_quiet_observer_reports_that_it_watches_and_then_what_happens() {
+fn a_quiet_observer_reports_that_it_watches_and_then_only_events() {
     in_host(|_| {
         make_bridge();
         plug_in(1);
@@ -19,7 +19,7 @@ fn a_quiet_observer_reports_that_it_watches_and_then_what_happens() {
         let mut message = [0; 64];
         let length = socket.recv(&mut message).unwrap();
         assert_eq!(&message[..length], b"READY=1\n");
-        // It did not say so too early.
+        // It did not report this too early.
         assert!(tc("filter show dev v1 ingress").contains("bpf"));
         plug_in(2);
         let mut types = Vec::new();
@@ -27,7 +27,7 @@ fn a_quiet_observer_reports_that_it_watches_and_then_what_happens() {
             types.push(line["type"].as_str().unwrap_or_default().to_owned());
             line["event"] == "came" && line["port"] == "v2"
         });
-        // To make a port takes longer than many intervals.
+        // Making a port takes longer than many intervals.
         assert!(types.iter().all(|kind| kind != "counters"), "{types:?}");
         let end = observe.end("TERM");
         assert_eq!((end.code, end.err.as_str()), (Some(0), ""));

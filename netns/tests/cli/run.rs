@@ -45,7 +45,7 @@ fn three_namespaces_reach_each_other_and_the_host_are_counted_exactly_and_nothin
     });
 }
 
-/// What went to a namespace is the sum of what pairs say came to it, and something passed in every direction.
+/// What was sent to a namespace is the sum of its pairs, and something passed in every direction.
 fn assert_counters_are_consistent(line: &Value) {
     let pairs = line["pairs"].as_array().unwrap();
     for port in line["ports"].as_array().unwrap() {
@@ -62,7 +62,7 @@ fn assert_counters_are_consistent(line: &Value) {
 }
 
 #[test]
-fn what_is_kept_is_what_debians_tools_see_and_clean_removes_it() {
+fn debians_tools_see_what_is_kept_and_clean_removes_it() {
     in_host(|_| {
         let before = state_of_the_host();
         let run = done(&mut xtask("run --keep --duration 1 --json"));
@@ -86,7 +86,7 @@ fn what_is_kept_is_what_debians_tools_see_and_clean_removes_it() {
                 .filter(|filter| filter["options"]["direct-action"] == true);
             assert_eq!(bpf.count(), 1, "{filters}");
         }
-        // Its last line can only have been overtaken since.
+        // Only its last line can have been overtaken since.
         for port in last["ports"].as_array().unwrap() {
             let name = port["port"].as_str().unwrap();
             let link = only(&ip_json(&format!("-s link show {name}")));
@@ -141,10 +141,10 @@ fn a_cable_needs_no_more_addresses_than_it_has_ends() {
     });
 }
 
-/// An IPv6 address that is added announces itself at once: on a cable with one end up the program would count what the
-/// kernel drops. With the kernel's answers held up there is time for it.
+/// A new IPv6 address announces itself at once: on a cable with one end up the program would count what the kernel
+/// drops. Delaying the kernel's answers gives it time to.
 #[test]
-fn what_ipv6_says_unasked_is_counted_as_the_kernel_counts_it_however_slow_the_building_is() {
+fn ipv6s_own_packets_are_counted_exactly_however_slow_the_build() {
     in_host(|_| {
         for (arguments, pings) in [("--topology pair", 4), ("--namespaces 3", 24)] {
             let before = state_of_the_host();
@@ -174,7 +174,7 @@ fn ipv6_works_beside_ipv4() {
 }
 
 #[test]
-fn isolated_touches_nothing_of_the_host_even_while_it_runs() {
+fn isolated_never_touches_the_host() {
     in_host(|_| {
         let before = state_of_the_host();
         let mut run = Watched::start("run --isolated --duration 2 --json --interval 0.5");
@@ -201,7 +201,7 @@ fn two_hundred_namespaces_in_a_16_bit_subnet() {
 }
 
 #[test]
-fn people_get_tables_instead_of_json() {
+fn without_json_tables_are_printed() {
     in_host(|_| {
         let run = done(&mut xtask("run --duration 1"));
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
@@ -222,7 +222,7 @@ fn people_get_tables_instead_of_json() {
 }
 
 #[test]
-fn without_root_it_does_the_same_in_a_user_namespace_and_says_so() {
+fn without_root_it_runs_in_a_user_namespace_and_says_so() {
     in_host(|_| {
         let before = state_of_the_host();
         let run = without_capabilities(|| {
@@ -246,7 +246,7 @@ fn without_root_it_does_the_same_in_a_user_namespace_and_says_so() {
 }
 
 #[test]
-fn on_a_terminal_a_line_says_how_far_many_namespaces_are() {
+fn a_terminal_shows_the_progress_of_many_namespaces() {
     in_host(|_| {
         let netns = env!("CARGO_BIN_EXE_netns");
         let terminal = |options: &str| {
@@ -268,7 +268,7 @@ fn on_a_terminal_a_line_says_how_far_many_namespaces_are() {
 
 /// The signal comes before the first namespace, between namespaces, and when all are made.
 #[test]
-fn a_signal_while_it_builds_ends_a_run_in_order() {
+fn a_signal_during_the_build_ends_a_run_cleanly() {
     in_host(|_| {
         let before = state_of_the_host();
         for when in [1, 2, 3, 7] {
@@ -286,7 +286,7 @@ fn a_signal_while_it_builds_ends_a_run_in_order() {
 
 /// Every refusal is reported, the rest goes, and `clean` removes what is left.
 #[test]
-fn what_cannot_be_taken_down_is_reported_and_cleaned_later() {
+fn what_cannot_be_taken_down_is_reported_and_cleaned_up_later() {
     in_host(|_| {
         let before = state_of_the_host();
         let refuse = "-e trace=umount2 -e inject=umount2:error=EBUSY:when=1+";

@@ -1,4 +1,4 @@
-//! A setting that several need is put back by the last of them, whichever that is, and also after kills.
+//! A setting that several need is put back by the last of them, in whichever order they end, and also after kills.
 
 use crate::ours::run_traced;
 use crate::topology::{edit, fine, topology};
@@ -10,7 +10,7 @@ use tests::in_host;
 
 const RECORD: &str = "/run/netns-settings.record";
 
-/// A topology of a namespace of this name, that wants the host to forward.
+/// A topology with a namespace of this name; it wants the host to forward.
 fn router(name: &str) -> PathBuf {
     let file = PathBuf::from(format!("/run/{name}.toml"));
     let text = format!("[host]\nsysctl.'net.ipv4.ip_forward' = 1\n[namespace.{name}]\n");
@@ -53,7 +53,7 @@ fn a_run_and_a_topology() {
     in_host(|_| {
         let file = router("a");
         let before = state_of_the_host();
-        // The run ends first, and last; and is killed.
+        // The run ends first, then last; and then it is killed.
         let run = running();
         fine("up", &file);
         assert_eq!(run.end("INT").code, Some(0));
@@ -106,9 +106,9 @@ fn a_kill_at_any_step_of_claiming_and_releasing() {
     });
 }
 
-/// One that found no space to take its claim out leaves it, and it counts for nothing once its record is gone.
+/// A command that finds no space to withdraw its claim leaves it; it no longer counts once its record is gone.
 #[test]
-fn claims_of_nobody_are_no_leftover() {
+fn claims_without_an_owner_are_no_leftover() {
     in_host(|_| {
         let (one, other) = (router("a"), router("b"));
         let claimed = |file| {
@@ -130,7 +130,7 @@ fn claims_of_nobody_are_no_leftover() {
 }
 
 #[test]
-fn each_may_need_another_value() {
+fn each_may_need_a_different_value() {
     in_host(|_| {
         let lab = |name: &str, value: u8| {
             let file = PathBuf::from(format!("/run/{name}.toml"));

@@ -1,4 +1,5 @@
-//! An observer that takes over from one that was killed, and is killed over it: what was enforced is enforced at any moment.
+//! An observer takes over from a killed one and is itself killed while it does: what was enforced is enforced at every
+//! moment.
 
 use crate::barrier::{lies, nft, two};
 use crate::observe::{plug_in, programs};
@@ -12,7 +13,7 @@ use tests::{in_host, ip, ip_json, only, oracle};
 
 const ENFORCE: &str = "observe br0 --policy /run/ports.toml --enforce --unmatched pass --json --interval 0.1";
 
-/// Begins to observe, and is killed before its call of this number, or once it has begun. Whether that was earlier.
+/// Starts to observe, and is killed before this call, or once it observes. Returns whether the call came first.
 fn is_killed_at(call: &str, number: u32) -> bool {
     let netns = xtask(ENFORCE);
     let inject = format!("inject={call}:signal=KILL:when={number}");
@@ -24,10 +25,10 @@ fn is_killed_at(call: &str, number: u32) -> bool {
     let mut out = BufReader::new(child.stdout.take().unwrap());
     out.read_line(&mut line).unwrap();
     if !line.is_empty() {
-        // The traced process has no other child of strace beside it.
+        // Beside the traced process, strace has no other child.
         let children = format!("/proc/{0}/task/{0}/children", child.id());
         let process = std::fs::read_to_string(children).unwrap_or_default();
-        // It may be killed by now, at the call that was meant: then nobody is there to be killed.
+        // It may already have been killed at that call.
         let kill = format!("kill -KILL {}", process.trim());
         let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
     }
@@ -41,10 +42,10 @@ fn killed_observer() {
     observe.end("KILL");
 }
 
-/// At which system calls it can be killed: what it asks of the kernel, and what it writes down.
+/// The system calls at which it can be killed: requests to the kernel, and what it writes down.
 const CALLS: [&str; 4] = ["sendto", "sendmsg", "write", "rename"];
 
-/// Kills it at each call; `attack` is how many frames arrive that must not.
+/// Kills it at each call; `attack` returns how many frames arrive that must not.
 fn kill_at_each_call(attack: impl Fn() -> usize) {
     assert!(attack() > 0, "nobody enforces yet");
     killed_observer();
@@ -76,7 +77,7 @@ fn wherever_it_is_killed_forged_frames_do_not_arrive() {
     });
 }
 
-/// By a device that takes them past the hook, so that the barrier alone is in their way.
+/// Through a device that takes the frames past the hook, so that only the barrier stops them.
 #[test]
 fn wherever_it_is_killed_frames_do_not_get_past_the_hook() {
     in_host(|_| {
@@ -87,7 +88,7 @@ fn wherever_it_is_killed_frames_do_not_get_past_the_hook() {
     });
 }
 
-/// With other rules, of groups and of the host, for ports that came and went meanwhile.
+/// With other rules, for groups and for the host, and for ports that came and went meanwhile.
 #[test]
 fn the_next_observers_rules_hold_and_nothing_is_left_of_the_first() {
     in_host(|_| {
@@ -122,7 +123,7 @@ fn the_next_observers_rules_hold_and_nothing_is_left_of_the_first() {
             }
             let barriers = nft("list tables").lines().count();
             assert_eq!(barriers, 1, "{}", nft("list tables"));
-            // The second time it takes over ports, and the bridge, of which one has gone.
+            // The second time it takes over the bridge and the ports, one of which is gone.
             observe.end("KILL");
         }
         ip("link set v3 nomaster");

@@ -1,5 +1,5 @@
-//! `up`, `diff`, `show` and `down` of the topologies in `examples/`: what they make is what Debian's tools see, what
-//! is edited is changed and nothing else, and nothing is left.
+//! `up`, `diff`, `show` and `down` of the topologies in `examples/`: Debian's tools see what they make, an edit changes
+//! only what it names, and nothing is left.
 
 use crate::{Done, done, state_of_the_host, xtask};
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub(crate) fn topology(verb: &str, file: &Path) -> Done {
     done(&mut xtask(&format!("{verb} {}", file.display())))
 }
 
-/// A step that has to succeed; what it told. That there was nothing to do is no failure.
+/// A step that has to succeed; returns its output. Having nothing to do is no failure.
 pub(crate) fn fine(verb: &str, file: &Path) -> String {
     let Done { code, out, err } = topology(verb, file);
     let nothing = [
@@ -58,7 +58,7 @@ fn every_example_goes_up_twice_and_down_without_a_trace() {
             let before = state_of_the_host();
             let planned = topology("diff", &file);
             assert_eq!((planned.code, planned.err.as_str()), (Some(1), ""));
-            assert_eq!(fine("up", &file), planned.out, "{name}: what was told is what is done");
+            assert_eq!(fine("up", &file), planned.out, "{name}: what `diff` lists is what `up` does");
             let up = state_of_the_host();
             assert_ne!(up, before);
             assert_eq!(fine("up", &file), "", "{name}");
@@ -80,7 +80,7 @@ fn the_cable() {
         pings("ns2", "fd00::1");
         let eth0 = || only(&ip_json("-n ns1 link show eth0"));
         assert_eq!(eth0()["linkinfo"]["info_kind"], "veth");
-        // Before Linux 6.8 the kernel gets to it in its own time.
+        // Before Linux 6.8 the kernel takes its own time for this.
         tests::eventually("it is up", || eth0()["operstate"] == "UP");
         assert_eq!(ip_json("link show").as_array().unwrap().len(), 1, "the host has no part in it");
         fine("down", &file);
@@ -134,7 +134,7 @@ fn twenty_namespaces_on_two_bridges_with_a_router_between() {
         for (from, to) in [("west1", "10.2.0.10"), ("east3", "10.1.0.7"), ("west10", "10.1.0.1")] {
             pings(from, to);
         }
-        // At once: no link-local address is still being asked about.
+        // At once: no link-local address is still tentative.
         pings("west5", "fd00:2::5");
         let traced = tests::run(oracle("ip").args(["-n", "west1", "route", "get", "10.2.0.1"]));
         assert!(traced.contains("via 10.1.0.254"), "{traced}");
@@ -165,7 +165,7 @@ fn after_an_edit_only_what_differs_is_changed() {
         let planned = topology("diff", &file);
         assert_eq!((planned.code, planned.out.as_str()), (Some(1), expected));
         let changed = fine("up", &file);
-        // With its last address the kernel took the namespace's route, which comes back in a second round.
+        // With its last address the kernel removed the namespace's route, which comes back in a second round.
         assert_eq!(changed, format!("{expected}+ ns2: route default via 10.1.1.254\n"));
         assert_eq!(fine("diff", &file), "");
         let after = [index("link show ns1-eth0"), index("-n ns1 link show eth0"), index("link show br0")];
@@ -181,7 +181,7 @@ fn after_an_edit_only_what_differs_is_changed() {
 }
 
 #[test]
-fn what_drifted_is_put_right_and_what_somebody_added_stays() {
+fn drift_is_put_right_and_what_somebody_added_stays() {
     in_host(|_| {
         let file = example("bridge");
         fine("up", &file);
@@ -200,7 +200,7 @@ fn what_drifted_is_put_right_and_what_somebody_added_stays() {
 }
 
 #[test]
-fn commands_start_once_and_end_with_all_that_they_started() {
+fn commands_start_once_and_end_with_everything_they_started() {
     in_host(|_| {
         let file = PathBuf::from("/run/run.toml");
         let commands = "run = ['sleep 1000 & sleep 1000', 'echo once >>/run/once']";
@@ -208,7 +208,7 @@ fn commands_start_once_and_end_with_all_that_they_started() {
         std::fs::create_dir_all("/run/etc").unwrap();
         fine("up", &file);
         tests::eventually("both run", || std::path::Path::new("/run/once").exists());
-        // Two, their shell, and what waits for that.
+        // Two, their shell, and its waiting child.
         tests::eventually("one has ended", || ip("netns pids ns1").lines().count() == 4);
         let pids = ip("netns pids ns1");
         fine("up", &file);
@@ -227,9 +227,9 @@ fn commands_start_once_and_end_with_all_that_they_started() {
 }
 
 #[test]
-fn commands_of_a_file_of_the_same_name_on_another_host_are_not_its_own() {
+fn commands_of_another_hosts_file_of_the_same_name_are_left_alone() {
     in_host(|_| {
-        // Each has a /run of its own, as containers have, and both see all processes.
+        // Each has its own /run, as containers have, and both see all processes.
         let file = PathBuf::from("/run/run.toml");
         let text = "[namespace.ns1]\nrun = ['sleep 1000']\n";
         std::fs::write(&file, text).unwrap();
@@ -253,7 +253,7 @@ fn commands_of_a_file_of_the_same_name_on_another_host_are_not_its_own() {
 }
 
 #[test]
-fn a_kill_at_any_moment_is_cleaned_up_by_down() {
+fn down_cleans_up_after_a_kill_at_any_moment() {
     in_host(|_| {
         let file = example("two-bridges");
         let before = state_of_the_host();
@@ -278,12 +278,12 @@ fn a_kill_at_any_moment_is_cleaned_up_by_down() {
 }
 
 #[test]
-fn a_name_that_was_left_without_its_namespace_gets_one() {
+fn a_name_without_its_namespace_gets_one() {
     in_host(|_| {
         let file = example("two-bridges");
         let before = state_of_the_host();
         fine("up", &file);
-        // As if killed between making the name and binding the namespace to it.
+        // As if killed between creating the name and binding the namespace to it.
         let lose = || tests::run(Command::new("umount").args(["-n", "/run/netns/west4"]));
         assert_eq!(lose(), "");
         assert!(std::fs::exists("/run/netns/west4").unwrap());
@@ -297,7 +297,7 @@ fn a_name_that_was_left_without_its_namespace_gets_one() {
 }
 
 #[test]
-fn show_tells_the_state_and_draws() {
+fn show_reports_the_state_and_draws() {
     in_host(|_| {
         let file = example("two-bridges");
         assert!(fine("show", &file).starts_with("/run/two-bridges.toml: not up\nbridge host/west\n"));
@@ -317,7 +317,7 @@ fn show_tells_the_state_and_draws() {
     });
 }
 
-/// Links that have one end: made, changed by making them anew, and taken down with what they are on.
+/// Links with one end: made, changed by making them anew, and taken down with the links that they are on.
 #[test]
 fn links_of_other_kinds_and_options_of_ports_and_bridges() {
     in_host(|_| {
@@ -373,7 +373,7 @@ fn links_of_other_kinds_and_options_of_ports_and_bridges() {
         let shown = fine("show", &file);
         assert!(shown.contains("macvlan ns1/m0 10.1.1.1/24 on eth0"), "{shown}");
 
-        // Somebody else's link in the way of one is left alone.
+        // Somebody else's link that is in the way is left alone.
         edit(&file, "interface.x1 =", "interface.x2 =");
         ip("-n ns1 link add x2 type bridge");
         let refused = topology("up", &file);

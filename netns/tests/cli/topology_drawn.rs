@@ -1,4 +1,4 @@
-//! `show --dot` and `show --svg`, read by those who are to draw them.
+//! `show --dot` and `show --svg`, read by the programs that draw them.
 
 use crate::topology::{EXAMPLES, example, fine};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tests::{in_host, oracle};
 
-/// What a tool writes when it reads this, without a complaint.
+/// What a tool prints for this input, which it reads without complaint.
 fn read_by(tool: &mut Command, text: &str) -> String {
     let tool = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = tool.spawn().unwrap();
@@ -29,7 +29,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Names with what the languages have in other places.
+/// Names with characters that have a meaning in these languages.
 fn odd() -> PathBuf {
     let file = PathBuf::from("/run/odd.toml");
     let text = r#"
@@ -50,7 +50,7 @@ fn files() -> impl Iterator<Item = PathBuf> {
     EXAMPLES.into_iter().map(example).chain([odd()])
 }
 
-/// The nodes of a graph as it is described, and its edges, both ends of each in order.
+/// The nodes of a graph as described, and its edges, each with both ends in order.
 fn described(file: &Path) -> (Vec<String>, Vec<String>) {
     let json: Value = serde_json::from_str(&fine("show --json", file)).unwrap();
     let bridge = |place: &Value, name: &Value| format!("{}/{}", text(place), text(name));
@@ -63,7 +63,7 @@ fn described(file: &Path) -> (Vec<String>, Vec<String>) {
         };
         format!("{} -- {}", node(&cable[0]), node(&cable[1]))
     });
-    // A bridge with an address is an interface of its place.
+    // A bridge with an address is also an interface of its namespace.
     for found in json["bridges"].as_array().unwrap() {
         if found["addresses"].as_array().is_some_and(|addresses| !addresses.is_empty()) {
             edges.push(format!("{} -- {}", text(&found["place"]), bridge(&found["place"], &found["ifname"])));

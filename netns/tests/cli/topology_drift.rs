@@ -1,4 +1,4 @@
-//! What somebody, or a kill, changed of a topology: it is seen, and put right or named.
+//! What somebody, or a kill, changed in a topology: it is noticed, and put right or named.
 
 use crate::ours::run_traced;
 use crate::topology::{edit, example, fine, topology};
@@ -36,7 +36,7 @@ fn an_interface_with_a_mac_that_was_deleted_is_made_again() {
             assert_eq!(fine("diff", &file), "");
             assert_eq!(mac("-n l1 link show eth0"), "02:00:00:00:00:01");
         }
-        // An edit that makes it anew under another name, and the bridge too.
+        // An edit that makes the interface anew under another name, and the bridge too.
         edit(&file, "interface.eth0", "interface.net0");
         let changed = fine("up", &file);
         assert_eq!(changed.matches("+ cable").count(), 1, "{changed}");
@@ -80,7 +80,7 @@ fn a_mac_address_that_was_changed_by_hand_is_put_back() {
 }
 
 #[test]
-fn what_was_renamed_by_hand_gets_its_name_back_and_goes_with_down() {
+fn what_was_renamed_by_hand_is_renamed_back_and_taken_down() {
     in_host(|_| {
         let file = example("bridge-host");
         let before = state_of_the_host();
@@ -110,7 +110,7 @@ fn what_was_renamed_by_hand_gets_its_name_back_and_goes_with_down() {
         }
         rename("", "br0", "lan0");
         rename("", "ns1-eth0", "uplink");
-        // Somebody else's, by now, of the name that ours had.
+        // A new link of somebody else's with our link's old name.
         ip("link add br0 type bridge");
         let refused = topology("up", &file);
         let theirs =
@@ -142,7 +142,7 @@ fn a_file_that_was_moved_is_the_same_topology() {
         assert_eq!(fine("up", &moved), "");
         assert_eq!(done(&mut xtask("labs")).out, "/run/moved.toml: up, 3 namespaces, 1 bridge\n");
         fine("logs", &moved);
-        // From now on it is known by that path, whatever it says.
+        // From now on it is known by that path, whatever the file says.
         edit(&moved, "[namespace.ns1]", "[namespace.ns4]\n[namespace.ns1]");
         assert_eq!(fine("up", &moved), "+ namespace ns4\n");
         assert_eq!(ip("netns pids ns3"), pids, "its command was not started again");
@@ -153,12 +153,12 @@ fn a_file_that_was_moved_is_the_same_topology() {
 }
 
 #[test]
-fn the_file_whose_record_it_is_is_named() {
+fn an_error_names_the_file_that_has_the_record() {
     in_host(|_| {
         let file = example("bridge");
         fine("up", &file);
         fs::rename(&file, "/run/moved.toml").unwrap();
-        // What says something else is another topology.
+        // A file that says something else is another topology.
         edit(Path::new("/run/moved.toml"), "[namespace.ns1]", "[namespace.ns4]\n[namespace.ns1]");
         let refused = topology("up", Path::new("/run/moved.toml"));
         assert_eq!(refused.code, Some(1));
@@ -167,7 +167,7 @@ fn the_file_whose_record_it_is_is_named() {
         for thing in ["error: namespace ns1", "link host/br0"] {
             assert!(refused.err.contains(&format!("{thing} exists {whose}\n")), "{}", refused.err);
         }
-        // What it says to do helps.
+        // The suggested command helps.
         assert_eq!(done(&mut xtask("down /run/bridge.toml")).code, Some(0));
         fine("up", Path::new("/run/moved.toml"));
         fine("down", Path::new("/run/moved.toml"));
@@ -175,7 +175,7 @@ fn the_file_whose_record_it_is_is_named() {
 }
 
 #[test]
-fn after_a_kill_at_any_request_no_link_has_an_address_of_the_kernels_making() {
+fn after_a_kill_at_any_request_no_link_has_an_address_the_kernel_made() {
     in_host(|_| {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
             interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n");
@@ -200,10 +200,10 @@ fn after_a_kill_at_any_request_no_link_has_an_address_of_the_kernels_making() {
     });
 }
 
-/// Found by `cargo xtask faults`: what cannot be looked at for want of a descriptor was taken for something that is not
-/// there, and stayed when the rest was undone.
+/// Found by `cargo xtask faults`: what could not be read for want of a descriptor was taken for missing, and stayed
+/// when the rest was undone.
 #[test]
-fn a_namespace_that_cannot_be_opened_is_not_taken_for_none() {
+fn a_namespace_that_cannot_be_opened_is_not_taken_for_missing() {
     in_host(|_| {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
             interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n");
@@ -241,7 +241,7 @@ fn a_namespace_that_cannot_be_opened_is_not_taken_for_none() {
 }
 
 #[test]
-fn addresses_of_the_kernels_making_are_a_difference() {
+fn addresses_that_the_kernel_made_are_a_difference() {
     in_host(|_| {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
             interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'] }\n");
@@ -260,7 +260,8 @@ fn addresses_of_the_kernels_making_are_a_difference() {
     });
 }
 
-/// Whether an address is reached at once: asking for the MAC address anew takes the kernel seconds, if it is not told.
+/// Whether an address is reached at once: unless it is announced, the kernel takes seconds to ask for the MAC address
+/// anew.
 fn is_reached(from: &str, to: &str) -> bool {
     let mut ping = oracle("ip");
     ping.args(["netns", "exec", from]).arg(oracle("ping").get_program());
@@ -287,7 +288,7 @@ fn a_router_that_is_made_anew_forwards_when_up_returns() {
 }
 
 #[test]
-fn what_is_made_anew_is_reached_when_up_returns() {
+fn what_is_made_anew_is_reachable_when_up_returns() {
     in_host(|_| {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
             interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24', 'fd00::1/64'] }\n[namespace.b]\n\
@@ -316,7 +317,7 @@ fn what_is_made_anew_is_reached_when_up_returns() {
         assert_ne!(mac("-n b link show net0"), before);
         all_reached("renamed");
 
-        // An address that moves from one namespace to another.
+        // An address moves from one namespace to the other.
         let text = fs::read_to_string(&file).unwrap().replace("'10.1.1.2/24', 'fd00::2/64'", "'10.1.1.4/24'");
         fs::write(&file, text.replace("'10.1.1.3/24'", "'10.1.1.2/24', 'fd00::2/64'")).unwrap();
         fine("up", &file);
@@ -347,7 +348,7 @@ fn an_interface_has_the_same_mac_address_whenever_it_is_up() {
 }
 
 #[test]
-fn a_mac_address_that_the_file_gives_to_another_is_not_kept() {
+fn a_mac_address_that_the_file_gives_to_another_link_is_not_kept() {
     in_host(|_| {
         let file = lab(
             "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n\
@@ -370,7 +371,7 @@ fn a_mac_address_that_the_file_gives_to_another_is_not_kept() {
 }
 
 #[test]
-fn a_setting_that_is_taken_out_becomes_what_it_was() {
+fn a_setting_taken_out_of_the_file_gets_its_old_value() {
     in_host(|_| {
         let settings = "'net.ipv4.ip_forward' = 1, 'net.ipv4.conf.default.rp_filter' = 2, \
             'net.ipv4.conf.eth0.rp_filter' = 1, 'net.ipv4.conf.eth0.arp_notify' = 1, \
@@ -404,7 +405,7 @@ fn a_filter_ahead_of_an_enforced_policy_is_a_difference() {
         let file = lab("[bridge.br0]\n[namespace.a]\n\
             interface.eth0 = { bridge = 'br0', addresses = ['10.1.1.1/24'], policy = 'enforce' }\n");
         fine("up", &file);
-        // Of one priority the latest runs first; this one accepts everything.
+        // Of filters with equal priority the latest runs first; this one accepts everything.
         let mut add = oracle("tc");
         add.args("filter add dev a-eth0 ingress pref 1 handle 2 protocol all bpf da bytecode".split(' '));
         assert_eq!(tests::run(add.arg("1,6 0 0 0,")), "");
@@ -419,7 +420,7 @@ fn a_filter_ahead_of_an_enforced_policy_is_a_difference() {
         tc("filter del dev a-eth0 ingress pref 1 handle 2 bpf");
         assert_eq!(fine("diff", &file), "");
         if kernel_version() >= (6, 6) {
-            // What is attached by TCX runs before all filters.
+            // TCX programs run before all filters.
             let program = load_program(Verdict::Pass).unwrap();
             let index = link::get(&mut host.socket(), IfName::new("a-eth0").unwrap()).unwrap().index;
             let attached = attach_tcx(program.as_fd(), index).unwrap();
@@ -435,7 +436,7 @@ fn a_filter_ahead_of_an_enforced_policy_is_a_difference() {
             drop(attached);
             assert_eq!(fine("diff", &file), "");
         }
-        // One that is after ours is nobody's business.
+        // A filter after ours is nobody's business.
         let mut add = oracle("tc");
         add.args("filter add dev a-eth0 ingress pref 2 handle 1 protocol all bpf da bytecode".split(' '));
         assert_eq!(tests::run(add.arg("1,6 0 0 0,")), "");

@@ -1,4 +1,4 @@
-//! Where namespaces may send to, as a topology's file says it, or `run --egress`.
+//! Where namespaces may send to, by a topology's file or by `run --egress`.
 
 use crate::host_policy::with_policies;
 use crate::topology::{edit, fine, topology};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tests::{eventually, in_host, ip, until};
 
-/// How long what is to arrive may take, and how long what is not to arrive is waited for.
+/// How long an expected packet may take, and how long to wait for one that must not arrive.
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -37,7 +37,7 @@ pub(crate) fn misses(from: &str, address: &str) -> bool {
 
 fn sends(from: &str, address: &str, port: u16, limit: Duration) -> bool {
     let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-    // A program that another test starts has the listener of before for a moment, until it is executed.
+    // A program that another test starts holds the previous listener for a moment, until it is executed.
     let listener = until("the address is free", || UdpSocket::bind(address).ok());
     listener.set_read_timeout(Some(limit)).unwrap();
     let any = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
@@ -63,7 +63,7 @@ routes = [{ to = "default", via = "10.1.1.254" }, { to = "default", via = "fd11:
 "#;
 
 #[test]
-fn a_topology_says_where_its_namespaces_may_send_to() {
+fn a_topology_limits_where_its_namespaces_send() {
     in_host(|_| {
         world();
         let file = PathBuf::from("/run/lab.toml");
@@ -81,13 +81,13 @@ fn a_topology_says_where_its_namespaces_may_send_to() {
         for address in METADATA {
             assert!(misses("ns1", address) && misses("ns2", address), "{address}");
         }
-        // The host on the bridge is reached by both.
+        // Both reach the host on the bridge.
         for address in ["10.1.1.254", "fd11::ffff"] {
             assert!(hears("ns1", address) && hears("ns2", address), "{address}");
         }
         assert!(fine("show", &file).contains("egress"), "what was refused is counted");
 
-        // An edit changes what it says and no more.
+        // An edit changes what it names and nothing else.
         edit(&file, "others = \"deny\"", "without = [\"metadata\", \"link-local\", \"private\"]");
         let changed = "~ host/ns2-eth0: policy enforce 10.1.1.2 fd11::2 egress closed\n";
         assert_eq!(topology("diff", &file).out, changed);
@@ -97,7 +97,7 @@ fn a_topology_says_where_its_namespaces_may_send_to() {
         }
         assert!(misses("ns1", METADATA[0]));
         assert_eq!(fine("diff", &file), "");
-        // Without the bridge's, the first has none, and no policy at all.
+        // Without the bridge's policy, the first has none at all.
         edit(&file, "egress = \"web\"\n", "");
         assert_eq!(fine("up", &file), "~ host/ns1-eth0: group_fwd_mask 0x0\n- host/ns1-eth0: policy\n");
         assert!(hears("ns1", METADATA[0]) && hears("ns1", METADATA[1]));
@@ -108,7 +108,7 @@ fn a_topology_says_where_its_namespaces_may_send_to() {
 }
 
 #[test]
-fn programs_that_know_no_egress_policies_make_place_for_others() {
+fn programs_without_egress_policies_are_replaced() {
     in_host(|_| {
         world();
         let file = PathBuf::from("/run/lab.toml");
@@ -129,7 +129,7 @@ fn programs_that_know_no_egress_policies_make_place_for_others() {
 }
 
 #[test]
-fn what_cannot_be_said_of_destinations_has_line_and_column() {
+fn errors_about_destinations_have_line_and_column() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         for (from, to, message) in [
@@ -165,7 +165,7 @@ fn what_cannot_be_said_of_destinations_has_line_and_column() {
 }
 
 #[test]
-fn a_file_says_where_the_ports_of_a_bridge_that_is_there_may_send_to() {
+fn a_policy_file_limits_where_an_existing_bridges_ports_send() {
     in_host(|_| {
         world();
         with_policies("egress = \"web\"", "", "[egress.web]\nrules = [\"allow 10.1.1.0/24\"]");
@@ -184,14 +184,14 @@ fn a_file_says_where_the_ports_of_a_bridge_that_is_there_may_send_to() {
             (&violation["port"], &violation["reason"], &violation["dropped"]),
             (&json!("v1"), &json!("egress"), &json!(true))
         );
-        // A killed one leaves it, as it leaves all that is enforced.
+        // A killed observer leaves it, as it leaves everything that is enforced.
         let _ = observe.end("KILL");
         assert!(misses("ns1", METADATA[0]) && hears("ns1", INTERNET[0]));
         let cleanup = done(&mut xtask("observe --cleanup"));
         assert_eq!(cleanup.code, Some(0), "{}", cleanup.err);
         eventually("nothing is refused", || sends("ns1", METADATA[0], 99, SHORT));
         assert_eq!(state_of_the_host(), before);
-        // What it names has to be there.
+        // What it names has to exist.
         edit(&PathBuf::from("/run/ports.toml"), "egress = \"web\"", "egress = \"wob\"");
         let refused = done(&mut xtask("observe br0 --once --policy /run/ports.toml"));
         assert_eq!(refused.code, Some(1));

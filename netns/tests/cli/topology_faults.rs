@@ -1,4 +1,4 @@
-//! Topologies that cannot be: errors with line and column, what is in the way, what the kernel refuses.
+//! Topologies that cannot be brought up: errors with line and column, what is in the way, what the kernel refuses.
 
 use crate::topology::{edit, example, fine, topology};
 use crate::{done, state_of_the_host, xtask};
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use tests::{in_host, ip, ip_json, only, oracle};
 
-/// Refused by every command that reads it, with nothing changed.
+/// Refused by every command that reads it; nothing is changed.
 fn refused(text: &str, message: &str) {
     let file = PathBuf::from("/run/lab.toml");
     std::fs::write(&file, text).unwrap();
@@ -58,7 +58,7 @@ fn addresses_that_nobody_can_have_are_refused_with_line_and_column() {
             [namespace.b]\ninterface.eth0 = { bridge = 'br0', mac = '02:00:00:00:00:01' }\n";
         let message = "02:00:00:00:00:01 is a/eth0's, which b/eth0 can reach; expected another MAC address";
         refused(twice, &format!("5:42: {message}"));
-        // The ends of networks that have no such addresses, and a MAC address on two bridges, are nothing special.
+        // A /31, a /32 and an IPv6 network have no broadcast address, and one MAC address may be on two bridges.
         let fine_ones = "[bridge.br0]\n[bridge.br1]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0', \
             mac = '02:00:00:00:00:01', addresses = ['10.1.1.0/31', '10.1.2.255/32', 'fd00::/64'] }\n[namespace.b]\n\
             interface.eth0 = { bridge = 'br1', mac = '02:00:00:00:00:01' }\n";
@@ -78,7 +78,7 @@ fn the_error_shows_the_line() {
         let run = topology("up", &file);
         assert_eq!(
             run.err,
-            "error: /run/lab.toml:2:14: read address \"10.1.1.300/24\": it is no IPv4 or IPv6 address; expected an \
+            "error: /run/lab.toml:2:14: read address \"10.1.1.300/24\": it is not an IPv4 or IPv6 address; expected an \
              address such as \"10.1.1.1/24\" or \"fd00::1/64\"\n  \
              2 | addresses = [\"10.1.1.300/24\"]\n    \
              |              ^^^^^^^^^^^^^^^\n"
@@ -111,7 +111,7 @@ fn what_somebody_else_made_is_in_the_way_and_stays() {
 }
 
 #[test]
-fn a_thing_of_our_name_that_is_not_ours_any_more_stays() {
+fn what_took_the_place_of_ours_under_its_name_stays() {
     in_host(|_| {
         let file = example("bridge");
         fine("up", &file);
@@ -137,7 +137,7 @@ fn a_thing_of_our_name_that_is_not_ours_any_more_stays() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_rolled_back() {
+fn a_refusal_of_the_kernel_is_rolled_back() {
     in_host(|_| {
         let file = example("bridge-host");
         let before = state_of_the_host();
@@ -151,7 +151,7 @@ fn what_the_kernel_refuses_is_rolled_back() {
         );
         assert_eq!(state_of_the_host(), before);
 
-        // An edit that fails goes back to what was up before.
+        // A failed edit goes back to what was up before.
         edit(&file, "net.ipv4.no_such_setting", "net.ipv4.ip_forward");
         fine("up", &file);
         edit(&file, "10.1.1.2/24", "10.1.1.3/24");
@@ -181,7 +181,7 @@ fn what_is_up_is_known_by_its_file() {
         assert!(other.err.contains("namespace ns1 exists"), "{}", other.err);
         let nothing = done(xtask("down cable.toml").current_dir("/run/elsewhere"));
         assert_eq!((nothing.code, nothing.out.as_str()), (Some(0), ""));
-        // By another way to the same file, which is not even needed any more.
+        // By another path to the same file, which is no longer even needed.
         std::fs::remove_file(&file).unwrap();
         assert_eq!(done(xtask("down ../cable.toml").current_dir("/run/elsewhere")).code, Some(0));
         assert_eq!(ip("netns list"), "");
@@ -189,7 +189,7 @@ fn what_is_up_is_known_by_its_file() {
 }
 
 #[test]
-fn a_router_outside_of_all_networks_is_reached_by_its_link() {
+fn a_router_outside_all_networks_is_reached_through_its_link() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let lab = |routes: &str| {
@@ -215,7 +215,7 @@ fn a_router_outside_of_all_networks_is_reached_by_its_link() {
         assert!(refused.err.contains("expected `via` and `dev` beside it"), "{}", refused.err);
         for routes in [
             "{ to = 'default', via = '10.0.0.1', dev = 'eth0', onlink = true }",
-            // The other way, in whatever order they stand.
+            // The reverse, in either order.
             "{ to = 'default', via = '10.0.0.1' }, { to = '10.0.0.1/32', dev = 'eth0' }",
         ] {
             lab(routes);
@@ -231,10 +231,10 @@ fn a_router_outside_of_all_networks_is_reached_by_its_link() {
 }
 
 #[test]
-fn ports_of_a_bridge_with_a_spanning_tree_forward_when_up_returns() {
+fn ports_of_a_spanning_tree_forward_when_up_returns() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
-        // 2 s is the least that the kernel takes, and there are two of them.
+        // 2 s is the least that the kernel accepts, and the delay passes twice.
         let bridge = "[bridge.br0]\nstp = true\noptions = { forward_delay = 200 }\n";
         let inside = |name: &str, number: u8| {
             format!(

@@ -1,4 +1,4 @@
-//! Groups of a topology that are kept apart: by the programs on their ports, with no process beside.
+//! Groups of a topology that are kept apart: by the programs on their ports, without any process.
 
 use crate::topology::{edit, example, fine, topology};
 use crate::topology_policy::{pings, violations};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tests::{in_host, ip};
 
-/// Who of the example is reached from a namespace, by the last byte of the address. What it remembers of who did not
-/// answer before is of no consequence.
+/// Which namespaces of the example answer, by the last byte of the address. An earlier failure that the kernel
+/// remembers makes no difference.
 fn reached(from: &str) -> Vec<u8> {
     ip(&format!("-n {from} neigh flush dev eth0"));
     [1, 2, 5, 9].into_iter().filter(|last| pings(from, &format!("10.1.1.{last}"))).collect()
@@ -34,7 +34,7 @@ fn two_groups_do_not_reach_each_other_and_both_reach_a_third() {
             "{planned}"
         );
         assert_eq!(fine("up", &file), planned);
-        // That process has ended; what it made judges on.
+        // `up` has ended; the programs go on judging.
         assert_eq!(reached("red1"), [1, 2, 9]);
         assert_eq!(reached("red2"), [1, 2, 9]);
         assert_eq!(reached("blue1"), [5, 9]);
@@ -44,12 +44,12 @@ fn two_groups_do_not_reach_each_other_and_both_reach_a_third() {
         }
         assert_eq!(violations(&file, "service-eth0")["violations"], json!({}));
 
-        // Nothing is changed a second time, and the counters go on.
+        // A second `up` changes nothing, and the counters go on.
         let (up, counted) = (state_of_the_host(), group_violations(&file, "blue1-eth0"));
         assert_eq!(fine("up", &file), "");
         assert_eq!(fine("diff", &file), "");
         assert_eq!(state_of_the_host(), up);
-        // Of an address that nobody answers for the kernel may ask once more.
+        // The kernel may ask once more for an address that nobody answers for.
         assert!(group_violations(&file, "blue1-eth0") >= counted);
         fine("down", &file);
         assert_eq!(state_of_the_host(), before);
@@ -57,7 +57,7 @@ fn two_groups_do_not_reach_each_other_and_both_reach_a_third() {
 }
 
 #[test]
-fn of_groups_only_what_differs_is_changed() {
+fn only_groups_that_differ_are_changed() {
     in_host(|_| {
         let file = example("tenants");
         fine("up", &file);
@@ -67,7 +67,7 @@ fn of_groups_only_what_differs_is_changed() {
             assert_eq!(fine("up", &file), expected);
             assert_eq!(fine("diff", &file), "");
         };
-        // Another name is another group, kept apart from before its port is in it.
+        // A new name is a new group, kept apart before its port joins it.
         edit(&file, "[[\"red\", \"blue\"]]", "[[\"red\", \"green\"]]");
         edit(&file, "group = \"blue\"", "group = \"green\"");
         changed(
@@ -84,7 +84,7 @@ fn of_groups_only_what_differs_is_changed() {
         edit(&file, "[\"red\", \"green\"]", "[\"red\", \"green\"], [\"green\", \"green\"]");
         changed("+ host: apart green and green\n");
         assert_eq!((reached("red1"), reached("blue1")), (vec![1, 9], vec![5, 9]));
-        // An edit that fails goes back to what was up before, groups and all.
+        // A failed edit goes back to what was up before, groups and all.
         let text = std::fs::read_to_string(&file).unwrap();
         edit(&file, "group = \"red\"", "group = \"white\"");
         edit(&file, "[\"red\", \"green\"]", "[\"white\", \"white\"]");
@@ -102,7 +102,7 @@ fn of_groups_only_what_differs_is_changed() {
         std::fs::write(&file, text).unwrap();
         assert_eq!(fine("diff", &file), "");
         assert_eq!((reached("red1"), reached("red2")), (vec![1, 9], vec![2, 9]));
-        // None at all.
+        // No groups at all.
         edit(&file, "apart = [[\"red\", \"green\"], [\"green\", \"green\"]]", "");
         changed("- host: apart red and green\n- host: apart green and green\n");
         for from in ["red1", "red2", "blue1", "service"] {
@@ -113,7 +113,7 @@ fn of_groups_only_what_differs_is_changed() {
 }
 
 #[test]
-fn what_is_observed_passes_between_groups_and_is_counted() {
+fn in_observe_mode_frames_between_groups_pass_and_are_counted() {
     in_host(|_| {
         let file = example("tenants");
         let text = std::fs::read_to_string(&file).unwrap().replace("enforce", "observe");
@@ -146,7 +146,7 @@ fn groups_in_a_namespace_after_a_kill_and_without_filters() {
             fine("down", &file);
             assert_eq!(state_of_the_host(), before, "after {delay} ms");
         }
-        // With the filters the kernel lets the programs go, and what they knew; all of it comes back.
+        // With the filters the kernel drops the programs and their maps; all of it comes back.
         fine("up", &file);
         for port in ["red1", "red2", "blue1", "service"] {
             ip(&format!("netns exec sw tc qdisc del dev {port}-eth0 clsact"));
@@ -179,7 +179,7 @@ fn a_topology_shows_its_groups() {
 }
 
 #[test]
-fn a_group_that_nobody_is_in_has_line_and_column() {
+fn an_empty_group_is_an_error_with_line_and_column() {
     in_host(|_| {
         let file = example("tenants");
         edit(&file, "[[\"red\", \"blue\"]]", "[[\"red\", \"green\"]]");

@@ -1,4 +1,4 @@
-//! What a guest does inside its namespace keeps nobody from changing or taking down the topology.
+//! Whatever a guest does inside its namespace, the topology can be changed and taken down.
 
 use crate::topology::{edit, fine, topology};
 use crate::topology_policy::filters;
@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use tests::{eventually, in_host, ip, oracle, run, tc};
 
-/// So many that the kernel sends a list of them in dozens of datagrams.
+/// Enough for the kernel to send a list of them in dozens of datagrams.
 const ADDRESSES: u32 = 4000;
 
 #[test]
-fn addresses_that_come_and_go_inside_stop_neither_up_nor_down() {
+fn addresses_that_change_inside_stop_neither_up_nor_down() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let text = "[bridge.br0]\naddresses = ['10.1.1.254/24']\n[namespace.guest]\n\
@@ -43,7 +43,7 @@ fn addresses_that_come_and_go_inside_stop_neither_up_nor_down() {
                 });
             }
             let end = End(&ended);
-            // The control: a list that has to be whole is refused.
+            // The control: here, an incomplete list is refused.
             let mut socket = RouteSocket::open_in(&inside).unwrap();
             eventually("no list is whole", || {
                 address::list(&mut socket).is_err_and(|error| error.kind() == ErrorKind::Interrupted)
@@ -61,7 +61,7 @@ fn addresses_that_come_and_go_inside_stop_neither_up_nor_down() {
 }
 
 #[test]
-fn a_link_in_the_place_of_a_guests_own_keeps_nobody_from_being_judged() {
+fn a_guests_link_in_the_way_does_not_stop_policies() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let text = "[bridge.br0]\naddresses = ['10.1.1.254/24']\n[namespace.guest]\n\
@@ -74,7 +74,7 @@ fn a_link_in_the_place_of_a_guests_own_keeps_nobody_from_being_judged() {
         for command in ["set eth0 down", "set eth0 name away", "set away up", "add eth0 type bridge"] {
             ip(&format!("-n guest link {command}"));
         }
-        // What the file says of policies holds, also what is new; and only that.
+        // The file's policies are enforced, including a new one; nothing else is changed.
         edit(&file, "'10.1.1.2/24'] } # policy", "'10.1.1.22/24'], policy = 'enforce' }");
         tc("qdisc del dev guest-eth0 clsact");
         let up = topology("up", &file);
@@ -82,7 +82,7 @@ fn a_link_in_the_place_of_a_guests_own_keeps_nobody_from_being_judged() {
         assert!(up.err.contains("link guest/eth0 exists and was not made by this topology"), "{}", up.err);
         assert_eq!([filters("guest-eth0"), filters("other-eth0")], [both; 2]);
         assert!(ip("-n other address show dev eth0").contains("10.1.1.2/24"));
-        // And it is what is put back.
+        // And `watch` puts exactly that back.
         let mut watch = Watched::start("watch /run/lab.toml --json");
         watch.line("the beginning", |line| line["type"] == "watch");
         tc("qdisc del dev other-eth0 clsact");
@@ -91,7 +91,7 @@ fn a_link_in_the_place_of_a_guests_own_keeps_nobody_from_being_judged() {
         });
         assert_eq!(filters("other-eth0"), both);
         assert_eq!(watch.end("TERM").code, Some(2));
-        // Without that link all of it comes.
+        // Without that link everything is applied.
         ip("-n guest link delete eth0");
         fine("up", &file);
         assert!(ip("-n other address show dev eth0").contains("10.1.1.22/24"));
@@ -100,7 +100,7 @@ fn a_link_in_the_place_of_a_guests_own_keeps_nobody_from_being_judged() {
     });
 }
 
-/// Ends the threads, also if the test fails.
+/// Ends the threads, even if the test fails.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {

@@ -18,7 +18,7 @@ fn labs() -> Value {
 }
 
 #[test]
-fn there_is_nothing_to_do_and_it_is_said() {
+fn having_nothing_to_do_is_reported() {
     in_host(|_| {
         let before = state_of_the_host();
         let typo = topology("down", Path::new("/run/typo.toml"));
@@ -48,7 +48,8 @@ fn there_is_nothing_to_do_and_it_is_said() {
 #[test]
 fn what_is_up_is_listed() {
     in_host(|_| {
-        assert_eq!(done(&mut xtask("labs")).out, "");
+        let none = done(&mut xtask("labs"));
+        assert_eq!((none.out.as_str(), none.err.as_str()), ("", "no topology is up\n"));
         assert_eq!(labs(), json!([]));
         let (bridge, cable) = (example("bridge"), PathBuf::from("/run/my cable.toml"));
         fs::write(
@@ -74,7 +75,7 @@ fn what_is_up_is_listed() {
             ])
         );
         assert!(done(&mut xtask("labs")).out.contains("its file is gone"));
-        // One that cannot be read does not hide the others.
+        // An unreadable record does not hide the others.
         let record = fs::read_dir("/run/netns-topology").unwrap().map(|entry| entry.unwrap().path());
         let record = record.into_iter().find(|path| path.to_string_lossy().contains("/my cable")).unwrap();
         let text = fs::read_to_string(&record).unwrap();
@@ -91,7 +92,7 @@ fn what_is_up_is_listed() {
 }
 
 #[test]
-fn a_symbolic_link_is_the_file_that_it_leads_to() {
+fn a_symbolic_link_stands_for_its_target() {
     in_host(|_| {
         let file = example("cable");
         fs::create_dir("/run/labs").unwrap();
@@ -101,12 +102,12 @@ fn a_symbolic_link_is_the_file_that_it_leads_to() {
         let again = topology("up", &link);
         assert_eq!((again.code, again.out.as_str()), (Some(0), ""), "{}", again.err);
         assert_eq!(labs()[0]["file"], "/run/cable.toml");
-        // The link leads there even when the file is gone.
+        // The link leads to the record even when the file is gone.
         fs::remove_file(&file).unwrap();
         assert!(fine("down", &link).contains("- namespace ns1\n"));
         assert_eq!(labs(), json!([]));
 
-        // What 0.1.0 brought up by a link is on record by the path of the link.
+        // 0.1.0 recorded a topology that was brought up through a link under the link's path.
         let file = example("cable");
         fine("up", &link);
         let (record, as_link) =

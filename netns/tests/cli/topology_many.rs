@@ -34,7 +34,7 @@ fn namespaces_take_their_cables_along() {
         fine("up", &file);
         let (down, trace) = run_traced("-e trace=sendto", "down /run/many.toml");
         assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
-        // Of a cable, each keeps its caller for 16 ms.
+        // Each would block its caller for 16 ms.
         let removed = trace.lines().filter(|line| line.contains("RTM_DELLINK")).count();
         assert_eq!(removed, 1, "the bridge alone is removed by a request");
         assert_eq!(
@@ -47,7 +47,7 @@ fn namespaces_take_their_cables_along() {
 }
 
 #[test]
-fn a_namespace_that_a_process_holds_loses_its_cable_and_it_is_said() {
+fn a_namespace_held_by_a_process_loses_its_cable_and_is_reported() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         fs::write(&file, "[bridge.br0]\n[namespace.a]\ninterface.eth0 = { bridge = 'br0' }\n").unwrap();
@@ -66,7 +66,7 @@ fn a_namespace_that_a_process_holds_loses_its_cable_and_it_is_said() {
 }
 
 #[test]
-fn a_process_that_outlives_down_is_reported_though_no_cable_leads_out() {
+fn a_process_that_outlives_down_is_reported_even_without_a_cable() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         fs::write(&file, "[namespace.a]\nrun = ['setsid env -i sleep 60 & sleep 0.2']\n[namespace.b]\n")
@@ -84,12 +84,12 @@ fn a_process_that_outlives_down_is_reported_though_no_cable_leads_out() {
 }
 
 #[test]
-fn changes_are_told_as_they_are_made() {
+fn changes_are_reported_as_they_are_made() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let text = "[bridge.br0]\n[namespace.a]\nsysctl = { 'net.ipv4.no_such_setting' = 1 }\n";
         fs::write(&file, text).unwrap();
-        // What is refused on the way: by then the namespace was made.
+        // Steps before the refused one: by then the namespace was made.
         let refused = topology("up", &file);
         assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
         let refused = topology("up --verbose", &file);
@@ -106,7 +106,7 @@ fn changes_are_told_as_they_are_made() {
 }
 
 #[test]
-fn on_a_terminal_a_line_says_how_far_it_is() {
+fn a_terminal_shows_the_progress() {
     in_host(|_| {
         let file = many();
         let netns = env!("CARGO_BIN_EXE_netns");
@@ -137,7 +137,7 @@ fn commands_have_a_state_and_logs() {
         .unwrap();
         let none = topology("logs", &file);
         assert_eq!(none.code, Some(1));
-        assert_eq!(none.err, "error: nothing that /run/lab.toml runs was started\n");
+        assert_eq!(none.err, "error: no command of /run/lab.toml was started\n");
         fine("up", &file);
         let ended = "a: run sleep 0.2; nosuchcommand: exited 127\na: run echo hello; exec sleep 1000: running\n\
             b: run echo there: exited 0\n";
@@ -150,7 +150,7 @@ fn commands_have_a_state_and_logs() {
         let shown: serde_json::Value = serde_json::from_str(&fine("show --json", &file)).unwrap();
         assert_eq!(shown["started"][1]["running"], true);
         assert_eq!(shown["started"][0]["exit_code"], 127);
-        // What waits for a command may be killed before it.
+        // The shell that waits for a command may be killed before it.
         let group = ip("netns pids a").lines().next().unwrap().to_owned();
         tests::signal("KILL", format!("-- -{group}"));
         tests::eventually("it is seen", || fine("show", &file).contains("exec sleep 1000: ended\n"));
@@ -159,7 +159,7 @@ fn commands_have_a_state_and_logs() {
 }
 
 #[test]
-fn a_command_that_ends_with_an_error_at_once_is_an_error_of_up() {
+fn a_command_that_fails_at_once_fails_up() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let before = "[namespace.a]\nrun = ['true', 'sleep 1000']\n";
@@ -189,7 +189,7 @@ fn a_command_that_ends_with_an_error_at_once_is_an_error_of_up() {
         assert_eq!(fine("up", &file), "", "the others run on");
         fine("down", &file);
         assert_eq!(state_of_the_host(), state);
-        // Of nothing that was up, nothing stays.
+        // If nothing was up before, nothing stays.
         fs::write(&file, "[namespace.a]\nrun = ['nosuchcommand']\n").unwrap();
         assert_eq!(topology("up", &file).code, Some(2));
         assert_eq!(state_of_the_host(), state);

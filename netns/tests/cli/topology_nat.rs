@@ -19,12 +19,12 @@ fn ruleset() -> String {
     run(oracle("nft").args(["-s", "list", "ruleset"]))
 }
 
-/// The host, with the rules of its packets.
+/// The host's state, with its packet filter rules.
 fn state() -> (String, [String; 6]) {
     (ruleset(), state_of_the_host())
 }
 
-/// A ruleset's table, without its name.
+/// The tables of a ruleset, without their names.
 fn table(rules: &str) -> Vec<String> {
     rules.lines().skip(1).map(str::to_owned).collect()
 }
@@ -37,13 +37,13 @@ fn needs_nat() {
     });
 }
 
-/// A provider that knows the host alone.
+/// A provider that knows only the host.
 fn provider() -> Namespace {
     for command in [
         "netns add provider",
         "link add up0 type veth peer name eth0 netns provider",
         "addr add 192.0.2.1/24 dev up0",
-        // Whether it has given itself an address yet would be part of the host's state.
+        // Whether it has a link-local address yet would be part of the host's state.
         "link set up0 addrgenmode none",
         "link set up0 up",
         "-n provider addr add 192.0.2.2/24 dev eth0",
@@ -52,7 +52,7 @@ fn provider() -> Namespace {
     ] {
         ip(command);
     }
-    // So would be whether it carries packets yet.
+    // So would whether it carries packets yet.
     eventually("the link is up", || ip("link show up0").contains("state UP"));
     Namespace::open("provider").unwrap()
 }
@@ -93,7 +93,7 @@ fn listen(namespace: &str, port: u16) -> TcpListener {
     listener
 }
 
-/// Where a proxy at the bridge's address, port 8443, sees that a client wanted to go.
+/// Where a client wanted to go, as a proxy at the bridge's address, port 8443, sees it.
 fn wanted(from: &Namespace, to: &str, proxy: &TcpListener) -> SocketAddr {
     let to: SocketAddr = to.parse().unwrap();
     let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
@@ -107,7 +107,7 @@ fn proxy() -> TcpListener {
     listener
 }
 
-/// The address that a server sees of a client.
+/// A client's address, as a server sees it.
 fn seen(from: &Namespace, to: &str, server: &TcpListener) -> IpAddr {
     let to: SocketAddr = to.parse().unwrap();
     let client = from.enter(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
@@ -136,7 +136,7 @@ fn namespaces_get_out_and_published_ports_lead_in() {
         let _ = seen(provider, "192.0.2.1:9001", &two);
         let _ = seen(&ns1, "192.0.2.1:9001", &two);
 
-        // What somebody did to the rules is seen and put right.
+        // Somebody's change of the rules is noticed and put right.
         let whole = ruleset();
         let _ = run(oracle("nft").args(["flush", "ruleset"]));
         assert_eq!(topology("diff", file).out.lines().next(), Some("~ host/br0: masquerade"));
@@ -147,7 +147,7 @@ fn namespaces_get_out_and_published_ports_lead_in() {
         fine("up", file);
         let _ = seen(provider, "192.0.2.1:8080", &one);
 
-        // Edits: ports come and go by themselves, the rest stays.
+        // Edits: single ports come and go, the rest stays.
         edit(
             file,
             "'8080:ns1:80', '192.0.2.1:9000-9002:ns2:79'",
@@ -171,7 +171,7 @@ fn namespaces_get_out_and_published_ports_lead_in() {
     });
 }
 
-/// Another link that leads elsewhere, and to which the default route moves.
+/// A second link to elsewhere, to which the default route moves.
 fn vpn() {
     for command in [
         "link add vpn0 type veth peer name eth1 netns provider",
@@ -194,7 +194,7 @@ fn vpn_forwards() -> bool {
     fs::read_to_string("/proc/sys/net/ipv4/conf/vpn0/forwarding").unwrap() == "1\n"
 }
 
-/// The link that leads elsewhere is another now: `diff` shows it, and `up` and `watch` see to it; unless the file names it.
+/// Another link now leads to elsewhere: `diff` shows it, and `up` and `watch` adapt; unless the file names the link.
 #[test]
 fn the_way_out_follows_the_routes() {
     with_lab(|_, _, file| {
@@ -207,7 +207,7 @@ fn the_way_out_follows_the_routes() {
         let (outside, ns1) = (listen("provider", 80), Namespace::open("ns1").unwrap());
         assert_eq!(seen(&ns1, "203.0.113.2:80", &outside).to_string(), "203.0.113.1");
 
-        // It goes, and another of its name comes.
+        // It goes, and another link gets its name.
         no_vpn();
         assert_eq!(fine("diff", file), "");
         let mut watch = Watched::start("watch --json --interval 0.2 /run/lab.toml");
@@ -229,7 +229,8 @@ fn the_way_out_follows_the_routes() {
     });
 }
 
-/// As the above, of a run: it looks once a second while it goes on. What it set is put back by it, or by `clean` after a kill.
+/// The same for a run, which looks once a second while it goes on. It puts back what it set; after a kill, `clean`
+/// does.
 #[test]
 fn the_way_out_of_a_run_follows_the_routes() {
     in_host(|_| {
@@ -264,9 +265,9 @@ fn the_way_out_of_a_run_follows_the_routes() {
     });
 }
 
-/// Namespaces that reach a proxy and nothing else; and what becomes of it when the file changes.
+/// Namespaces that reach a proxy and nothing else, and what an edit of the file does to that.
 #[test]
-fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
+fn a_proxy_on_the_host_answers_for_a_port_of_any_address() {
     with_lab(|_, _, file| {
         edit(file, "masquerade = true\npublish", "redirect = ['443:8443']\n#");
         assert!(fine("up", file).contains("+ host/br0: redirect\n"));
@@ -294,7 +295,7 @@ fn a_proxy_of_the_host_answers_for_a_port_of_anywhere() {
 }
 
 #[test]
-fn a_port_that_is_anothers_lets_all_of_it_be_undone() {
+fn a_port_that_is_taken_undoes_all_of_it() {
     with_lab(|host, _, file| {
         let _listener = host.namespace().enter(|| TcpListener::bind("192.0.2.1:9002")).unwrap().unwrap();
         let refused = topology("up", file);
@@ -329,12 +330,12 @@ fn after_a_kill_down_takes_all_of_it_away() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_where_it_stands() {
+fn errors_in_masquerade_and_publish_have_line_and_column() {
     in_host(|_| {
         for (from, to, why) in [
             ("'8080:ns1:80'", "'8080:ns3:80'", "4:12: there is no namespace \"ns3\""),
-            ("'8080:ns1:80'", "'8080:80'", "4:12: \"8080:80\" is no published port; expected"),
-            ("'8080:ns1:80'", "'0:ns1:80'", "4:12: \"0:ns1:80\" is no published port; expected"),
+            ("'8080:ns1:80'", "'8080:80'", "4:12: \"8080:80\" is not a published port; expected"),
+            ("'8080:ns1:80'", "'0:ns1:80'", "4:12: \"0:ns1:80\" is not a published port; expected"),
             (
                 "'8080:ns1:80'",
                 "'9001:ns1:80/sctp', '9001:ns1:80/sctp'",
@@ -360,7 +361,11 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
                 "443:2/tcp: the port is redirected already",
             ),
             ("masquerade = true", "resolvers = ['127.0.0.1']", "3:14: "),
-            ("masquerade = true", "resolvers = ['provider']", "\"provider\" is no address of a resolver"),
+            (
+                "masquerade = true",
+                "resolvers = ['provider']",
+                "\"provider\" is not the address of a resolver",
+            ),
             (
                 "masquerade = true",
                 "namespace = 'ns1'\nmasquerade = true",
@@ -404,7 +409,7 @@ fn a_run_lets_its_namespaces_out_and_others_in() {
         }
         for (arguments, why) in [
             ("--publish 8080:ns3:80", "--publish: there is no ns3; the namespaces are ns1 to ns2"),
-            ("--publish 8080", "is no published port; expected"),
+            ("--publish 8080", "is not a published port; expected"),
             ("--publish [::1]:8080:ns1:80 --subnet6 fd00:7::/64", "[::1]"),
             ("--masquerade --topology pair", "--topology pair has no host"),
             ("--masquerade --isolated", "cannot be used with"),

@@ -1,4 +1,4 @@
-//! What an interface of a topology may send: judged from its first frame, as long as it is up, with no process beside.
+//! What an interface of a topology may send: judged from its first frame, while it is up, without any process.
 
 use crate::topology::{edit, fine, topology};
 use crate::{done, state_of_the_host, xtask};
@@ -63,7 +63,7 @@ fn a_policy_holds_while_the_topology_is_up() {
         let up = state_of_the_host();
         assert_eq!([filters("good-eth0"), filters("bad-eth0"), filters("free-eth0")], [2, 2, 0]);
 
-        // Honest frames are none of its business, IPv6 and its link-local address included.
+        // Honest frames pass, including IPv6 and its link-local address.
         for (from, to) in [("good", "10.1.1.3"), ("bad", "10.1.1.1"), ("free", "10.1.1.2")] {
             assert!(pings(from, to), "{from} -> {to}");
         }
@@ -94,7 +94,7 @@ fn a_policy_holds_while_the_topology_is_up() {
         assert_eq!(violations(&file, "free-eth0"), Value::Null);
         assert!(fine("show", &file).lines().any(|line| line.starts_with("host/bad-eth0: ")));
 
-        // What was added by hand is not ours to mind; a second `up` changes nothing, not even the counters.
+        // What was added by hand is left alone; a second `up` changes nothing, not even the counters.
         assert_eq!(fine("up", &file), "");
         assert_eq!(state_of_the_host(), up);
         assert_eq!(violations(&file, "bad-eth0"), bad);
@@ -108,10 +108,10 @@ fn a_policy_is_edited_put_right_and_removed() {
     in_host(|_| {
         let file = lab();
         fine("up", &file);
-        // Of one port the mode, of another the addresses; a third is judged from now on.
+        // One port gets another mode, one gets other addresses, a third is judged from now on.
         edit(&file, "policy = \"observe\"", "policy = { mode = \"enforce\", permit = [\"router\"] }");
         edit(&file, "\"10.1.1.3/24\"]", "\"10.1.1.3/24\"], policy = { networks = [\"10.0.0.0/8\"] }");
-        // What is to meet the barrier is forwarded.
+        // What has to meet the barrier is forwarded.
         let expected = "~ host/bad-eth0: group_fwd_mask 0x4001\n\
             ~ host/bad-eth0: policy enforce 10.1.1.2 router\n\
             + host/free-eth0: policy observe 10.1.1.3 10.0.0.0/8\n";
@@ -132,7 +132,7 @@ fn a_policy_is_edited_put_right_and_removed() {
         );
         assert!(pings("bad", "10.1.1.1"));
 
-        // Somebody takes a filter, or all, away; it comes back.
+        // Somebody removes one filter, or all of them; they come back.
         tc("filter del dev bad-eth0 ingress");
         tc("qdisc del dev good-eth0 clsact");
         let expected = "+ host/good-eth0: policy enforce 10.1.1.1 fd00:1::1\n\
@@ -141,7 +141,7 @@ fn a_policy_is_edited_put_right_and_removed() {
         assert_eq!([filters("good-eth0"), filters("bad-eth0"), filters("free-eth0")], [2, 2, 2]);
         assert!(!pings("bad", "-I 10.1.1.77 10.1.1.3"));
 
-        // Without a policy, without a trace; the cable stays.
+        // Without the policy nothing of it is left, and the cable stays.
         let index = |port: &str| ip(&format!("-o link show {port}")).split(':').next().map(str::to_owned);
         let before = index("bad-eth0");
         edit(&file, ", policy = { mode = \"enforce\", permit = [\"router\"] }", "");
@@ -182,7 +182,7 @@ fn a_policy_in_a_namespace_and_after_a_kill() {
 }
 
 #[test]
-fn a_policy_that_cannot_be_has_line_and_column() {
+fn errors_in_a_policy_have_line_and_column() {
     in_host(|_| {
         for (policy, message) in [
             ("'drop'", "3:45: there is no mode \"drop\"; expected \"observe\" or \"enforce\""),

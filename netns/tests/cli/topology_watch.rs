@@ -1,4 +1,4 @@
-//! `netns watch`: an enforcement of a topology that somebody takes away is reported, put back and counted.
+//! `netns watch`: when somebody removes an enforcement of a topology, that is reported, put back and counted.
 
 use crate::barrier::nft;
 use crate::topology::{edit, fine, topology};
@@ -26,7 +26,7 @@ fn lab() -> PathBuf {
 }
 
 #[test]
-fn what_is_taken_away_is_reported_and_put_back() {
+fn what_somebody_removes_is_reported_and_put_back() {
     in_host(|_| {
         let file = lab();
         let before = done(&mut xtask("watch /run/lab.toml"));
@@ -74,9 +74,9 @@ fn what_is_taken_away_is_reported_and_put_back() {
     });
 }
 
-/// Without the rules of its way out the host, which goes on forwarding, routes for everybody.
+/// Without the rules of its way out, the host goes on forwarding and routes for everybody.
 #[test]
-fn the_rules_of_a_way_out_are_put_back_with_what_is_published() {
+fn the_rules_of_a_way_out_are_put_back_with_its_published_ports() {
     in_host(|_| {
         let file = PathBuf::from("/run/lab.toml");
         let published = "addresses = [\"10.1.1.254/24\"]\nmasquerade = true\npublish = [\"8080:good:80\"]";
@@ -99,20 +99,20 @@ fn the_rules_of_a_way_out_are_put_back_with_what_is_published() {
     });
 }
 
-/// What somebody else changes on purpose, by the file or beside it, is no loss.
+/// What somebody changes on purpose, in the file or beside it, is no loss.
 #[test]
-fn what_is_changed_by_the_file_or_is_no_policy_is_left_alone() {
+fn edits_and_what_is_no_policy_are_left_alone() {
     in_host(|_| {
         let file = lab();
         fine("up", &file);
         let mut watch = Watched::start("watch /run/lab.toml --json --interval 0.1");
         watch.line("the beginning", |line| line["type"] == "watch");
-        // The file alone says nothing, and what is no policy is not its business.
+        // The edited file alone changes nothing, and what is no policy is not `watch`'s business.
         edit(&file, "policy = \"enforce\"", "policy = \"observe\"");
         ip("-n free addr del 10.1.1.3/24 dev eth0");
         ip("link set free-eth0 down");
         assert_eq!(topology("diff", &file).code, Some(1));
-        // For some looks.
+        // Time for some readings.
         std::thread::sleep(std::time::Duration::from_millis(500));
         fine("up", &file);
         edit(&file, ", policy = \"observe\" }", " }");

@@ -1,11 +1,11 @@
-//! A classic tutorial of namespaces, with `ip` replaced by `netns`: two namespaces and a pair, a bridge, the host, and the
-//! world behind the host. Debian's ping is the judge of each step.
+//! A classic namespaces tutorial with `ip` replaced by `netns`: two namespaces and a veth pair, a bridge, the host, and
+//! the world behind the host. Debian's ping judges each step.
 
 use crate::{done, xtask};
 use std::process::Command;
 use tests::{in_host, ip, oracle, ping};
 
-/// A step that has to succeed and says nothing.
+/// A step that has to succeed and prints nothing.
 fn step(line: &str) {
     let step = done(&mut xtask(line));
     assert_eq!((step.code, step.out.as_str(), step.err.as_str()), (Some(0), "", ""), "{line}");
@@ -15,7 +15,7 @@ fn steps(lines: &str) {
     lines.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(step);
 }
 
-/// Whether Debian's ping is answered, from inside a namespace.
+/// An address answers Debian's ping, run inside a namespace.
 fn reaches(netns: &str, address: &str) {
     tests::eventually(&format!("{address} answers {netns}"), || {
         let mut ping = oracle("ip");
@@ -40,7 +40,7 @@ fn two_namespaces_and_a_pair() {
              -n red link set lo up",
         );
         reaches("red", "192.168.15.2");
-        // The same from inside, as the tutorials have it.
+        // The same from inside, as tutorials do it.
         let links = done(&mut xtask(&format!("netns exec red {} link", env!("CARGO_BIN_EXE_netns"))));
         assert!(links.code == Some(0) && links.out.contains("veth-red@if"), "{}{}", links.out, links.err);
         assert!(done(&mut xtask("-n red neigh")).out.contains("192.168.15.2 dev veth-red lladdr "));

@@ -1,4 +1,4 @@
-//! The units for topologies and observers: systemd reads them, and what they say to run does what their comments say.
+//! The systemd units for topologies and observers: systemd accepts them, and their commands do what their comments say.
 //! `cargo xtask dist --try` starts them with systemd.
 
 use crate::topology::edit;
@@ -13,7 +13,7 @@ const OBSERVER: &str = include_str!("../../systemd/netns-observe@.service");
 const TARGET: &str = include_str!("../../systemd/netns-labs.target");
 const FOLDER: &str = "/run/labs";
 
-/// A unit as it is here: this program, and another folder than the machine's.
+/// A unit adapted to this test: this program, and another folder than the machine's.
 fn here(unit: &str, commands: usize) -> String {
     let netns = env!("CARGO_BIN_EXE_netns");
     assert_eq!(unit.matches("=netns ").count(), commands);
@@ -24,7 +24,7 @@ fn unit() -> String {
     here(UNIT, 3)
 }
 
-/// Does what the unit says of this key, of the instance `lab`.
+/// Runs the unit's command for this key, for the instance `lab`.
 fn does(key: &str) -> Done {
     let unit = unit();
     let line = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).expect("the key");
@@ -33,7 +33,7 @@ fn does(key: &str) -> Done {
     finished(Command::new(words.next().unwrap()).args(words).output().unwrap())
 }
 
-/// What systemd says of units in a folder.
+/// What systemd reports about the units in a folder.
 fn verified(folder: &Path, units: &[&str]) -> (bool, String) {
     let mut analyze = oracle("systemd-analyze");
     // The man pages are installed with the units.
@@ -44,7 +44,7 @@ fn verified(folder: &Path, units: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn systemd_reads_them_without_a_word() {
+fn systemd_accepts_the_units_without_a_warning() {
     in_host(|_| {
         let folder = Path::new("/run/units");
         fs::create_dir(folder).unwrap();
@@ -54,7 +54,7 @@ fn systemd_reads_them_without_a_word() {
             let units = [&format!("{name}lab.service")[..], "netns-labs.target"];
             write(&format!("{name}.service"), &text);
             assert_eq!(verified(folder, &units), (true, String::new()), "{name}");
-            // And it would say something.
+            // It does report errors.
             write(&format!("{name}.service"), &text.replace("Type=", "Tpye="));
             let (_, said) = verified(folder, &units);
             assert!(said.contains("Tpye"), "{said}");
@@ -64,7 +64,7 @@ fn systemd_reads_them_without_a_word() {
 }
 
 #[test]
-fn it_is_started_reloaded_and_stopped() {
+fn a_lab_is_started_reloaded_and_stopped() {
     in_host(|_| {
         let file = Path::new(FOLDER).join("lab.toml");
         fs::create_dir(FOLDER).unwrap();
@@ -83,9 +83,9 @@ fn it_is_started_reloaded_and_stopped() {
         assert_eq!(ip("netns pids a"), pids, "what is the same was not touched");
         silently("ExecStopPost");
         assert_eq!(state_of_the_host(), before);
-        // After a start that failed there is nothing to take down.
+        // After a failed start there is nothing to take down.
         silently("ExecStopPost");
-        // What is taken away from the folder is up until it is stopped.
+        // What an edit removed from the folder stays up until it is stopped.
         silently("ExecStart");
         fs::remove_file(&file).unwrap();
         silently("ExecStopPost");

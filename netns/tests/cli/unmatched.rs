@@ -35,7 +35,7 @@ fn eth0(namespace: &str) -> (FrameSocket, [u8; 6]) {
     (socket, eth0.mac.unwrap().0)
 }
 
-/// Sends five frames from the own address of one to another; how many arrive.
+/// Sends five frames from one's own address to the other; returns how many arrive.
 fn arrive(from: &str, to: &str) -> usize {
     let ((sender, source), (receiver, destination)) = (eth0(from), eth0(to));
     let mut frame = [0; 60];
@@ -56,7 +56,7 @@ fn event(observe: &mut Watched, event: &str, port: &str) -> Value {
 }
 
 #[test]
-fn with_enforce_what_has_no_match_is_an_error_that_names_it() {
+fn with_enforce_an_unmatched_port_or_entry_is_an_error_that_names_it() {
     in_host(|_| {
         with_namespaces(&[1, 2]);
         let mac = only(&ip_json("-n ns1 link show eth0"))["address"].to_string();
@@ -120,7 +120,7 @@ fn a_port_without_an_entry_is_closed_or_reported_as_asked() {
 }
 
 #[test]
-fn a_port_that_comes_later_without_an_entry_is_closed() {
+fn a_port_that_joins_later_without_an_entry_is_closed() {
     in_host(|_| {
         with_namespaces(&[1]);
         let mut observe = Watched::start(ENFORCE);
@@ -129,7 +129,7 @@ fn a_port_that_comes_later_without_an_entry_is_closed() {
         event(&mut observe, "closed", "v2");
         assert_eq!(arrive("ns2", "ns1"), 0);
         observe.port("v2", |port| port["violations"]["closed"] == 5);
-        // A second interface of the namespace that has an entry, as somebody inside could bring one there.
+        // A second interface in the namespace that has an entry, as somebody inside could add one.
         ip("link add v3 type veth peer name eth1 netns ns1");
         ip("link set v3 master br0 up");
         event(&mut observe, "closed", "v3");
@@ -140,13 +140,13 @@ fn a_port_that_comes_later_without_an_entry_is_closed() {
 }
 
 #[test]
-fn nobody_gets_another_policy_or_none_by_moving_the_interface() {
+fn moving_the_interface_gets_nobody_another_policy_or_none() {
     in_host(|_| {
         with_namespaces(&[1, 2]);
         ip("netns add elsewhere");
         let v2 = only(&ip_json("-n ns2 link show eth0"))["address"].to_string();
         let ns1 = std::fs::read_to_string("/run/ports.toml").unwrap();
-        // Of the policies that there are, one is for the namespace that the interface is moved to.
+        // Of the policies, one is for the namespace that the interface is moved to.
         let other = "[namespace.elsewhere]\nmac = \"02:00:00:00:00:09\"\nmode = \"observe\"\n";
         write(&format!("{ns1}[port.v2]\nmac = {v2}\n{other}"));
         let mut observe = Watched::start(&format!("{ENFORCE} --unmatched pass"));
@@ -160,14 +160,14 @@ fn nobody_gets_another_policy_or_none_by_moving_the_interface() {
         ip("-n elsewhere link set eth0 up");
         assert_eq!(arrive("elsewhere", "ns2"), 0);
         observe.port("v1", |port| port["violations"]["closed"].as_u64() >= Some(5));
-        // Nor by moving it back: it is not known what it was given meanwhile.
+        // Nor by moving it back: what was done to it meanwhile is unknown.
         ip("-n elsewhere link set eth0 netns ns1");
         ip("-n ns1 link set eth0 up");
         observe.line("counters", |line| line["type"] == "counters");
         assert_eq!(arrive("ns1", "ns2"), 0);
         assert_eq!(observe.end("INT").code, Some(0));
 
-        // And not by moving it before anybody looks: the namespace that it is in now has no name.
+        // Nor by moving it before it is first looked at: the namespace that it is now in has no name.
         let sleeper = Watched::start("netns exec elsewhere unshare -n sleep 600");
         let process = sleeper.child.id();
         tests::eventually("it sleeps in its own", || {
@@ -226,14 +226,14 @@ fn moving_the_interface_away_and_back_does_not_end_the_count() {
 }
 
 #[test]
-fn a_cable_that_is_made_on_the_host_first_is_known_by_where_it_is_brought() {
+fn a_cable_made_on_the_host_is_matched_by_where_its_end_is_moved() {
     in_host(|_| {
         make_bridge();
         let mac = "02:00:00:00:00:01";
         write(&format!("[namespace.ns1]\nmac = \"{mac}\"\naddresses = [\"10.1.1.1\"]\n"));
         let mut observe = Watched::start(&format!("{ENFORCE} --unmatched close"));
         observe.line("counters", |line| line["type"] == "counters");
-        // As Docker does it: both ends on the host, one onto the bridge, then the other goes inside.
+        // As Docker does it: both ends on the host, one joins the bridge, then the other is moved inside.
         ip("netns add ns1");
         ip(&format!("link add v1 type veth peer name inner address {mac}"));
         ip("link set v1 master br0 up");
@@ -246,7 +246,7 @@ fn a_cable_that_is_made_on_the_host_first_is_known_by_where_it_is_brought() {
         let ((sender, _), (receiver, _)) = (eth0("ns1"), eth0("ns2"));
         let mut frame = [0; 60];
         frame[..12].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2, 0, 0, 0, 0, 1]);
-        // An announcement of its own address.
+        // A gratuitous ARP for its own address.
         frame[12..42].copy_from_slice(&[
             8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 1, 1, 1, 0, 0, 0, 0, 0, 0, 10, 1, 1, 1,
         ]);

@@ -1,4 +1,4 @@
-//! What a killed observer left whose record is torn or gone: it is reported with the commands that remove it.
+//! What a killed observer left behind, with its record torn or gone: it is reported with the commands that remove it.
 
 use crate::barrier::{ENFORCE, lies, nft, two};
 use crate::observe::programs;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use tests::{in_host, ip, ip_json, only, oracle, run, tc};
 
-/// What becomes of a record; `None` if it goes.
+/// What a record is changed to; `None` deletes it.
 type Spoil = fn(&str) -> Option<String>;
 
 fn record() -> PathBuf {
@@ -21,7 +21,7 @@ fn record() -> PathBuf {
     record
 }
 
-/// Carries out the commands that are reported, as a reader would.
+/// Runs the reported commands, as a reader would.
 fn obey(report: &Done) {
     for line in report
         .err
@@ -29,7 +29,7 @@ fn obey(report: &Done) {
         .filter(|line| line.contains("is on no record: ") || line.contains("are on no record: "))
     {
         let commands = line.split_once("no record: ").unwrap().1;
-        // Where it is missing, the test is skipped.
+        // Skips the test where nft is missing.
         drop(oracle("nft"));
         let _ = run(Command::new("sh").args(["-ec", commands]));
     }
@@ -47,10 +47,10 @@ fn learns() -> bool {
 }
 
 #[test]
-fn what_is_on_no_record_is_reported_with_the_commands_that_remove_it() {
+fn unrecorded_leftovers_are_reported_with_the_commands_that_remove_them() {
     in_host(|_| {
         two();
-        // Torn at the beginning, in its first line, emptied, and removed.
+        // Torn in its first line, cut at the beginning, emptied, and removed.
         let ways: [Spoil; 4] = [
             |_| Some("netns-rec".to_owned()),
             |text| Some(text[..text.find("bridge").unwrap() + 9].to_owned()),
@@ -77,7 +77,7 @@ fn what_is_on_no_record_is_reported_with_the_commands_that_remove_it() {
                 let v1 = &only(&ip_json("-d link show v1"))["linkinfo"]["info_slave_data"];
                 assert_eq!(v1["group_fwd_mask"], "0", "{}", report.err);
                 assert_eq!(lies(), 10);
-                // A record of which nothing can be read is in nobody's way.
+                // A record that cannot be read at all is in nobody's way.
                 let _ = fs::remove_file(&path);
                 let clean = done(&mut xtask(command));
                 assert_eq!(
@@ -91,9 +91,9 @@ fn what_is_on_no_record_is_reported_with_the_commands_that_remove_it() {
     });
 }
 
-/// Of a bridge of which nothing is left, beside one that is observed, one that a topology has and somebody else's filters.
+/// One bridge with leftovers, beside one that is observed, one that belongs to a topology, and somebody else's filters.
 #[test]
-fn what_others_have_on_record_is_not_reported() {
+fn what_is_on_others_records_is_not_reported() {
     in_host(|_| {
         two();
         ip("link add br1 type bridge mcast_snooping 0");

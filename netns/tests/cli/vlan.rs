@@ -1,4 +1,4 @@
-//! Bridges that filter VLANs, ports of kinds that are no pairs: what a distribution's kernel has and people observe.
+//! Bridges that filter VLANs, and ports that are no veth pairs: what distributions' kernels have and people observe.
 
 use crate::observe::{make_bridge, plug_in};
 use crate::topology::{example, fine};
@@ -48,13 +48,13 @@ fn filtering_bridge() {
 
 #[test]
 #[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
-fn the_ports_of_a_bridge_that_filters_are_counted_exactly_and_honest_tags_are_no_violation() {
+fn ports_of_a_vlan_filtering_bridge_are_counted_exactly_and_honest_tags_pass() {
     in_host(|_| {
         needs_vlan_filtering();
         filtering_bridge();
         let mut observe = Watched::start("observe br0 --json --interval 0.1");
         observe.line("the beginning", |line| line["type"] == "observe");
-        // The host and the bridge learn who is behind v3, and it is judged from then on.
+        // The host and the bridge learn the addresses of v3's namespace, and v3 is judged from then on.
         ping("-c 1", "10.1.2.3");
         ping_in("ns1", "-c 3 -i 0.05", "10.1.1.2");
         let before = done(&mut xtask("bridge fdb show br br0 --json"));
@@ -71,7 +71,7 @@ fn the_ports_of_a_bridge_that_filters_are_counted_exactly_and_honest_tags_are_no
         for number in [1, 2, 3] {
             let name = format!("v{number}");
             let read = || only(&ip_json(&format!("-s link show {name}")))["stats64"].clone();
-            // A line may be older than what the kernel says, and then a later one is waited for; or newer.
+            // A line may be older than the kernel's numbers, so wait for a later one; or it may be newer.
             let kernels = RefCell::new(read());
             let port = observe.port(&name, |port| {
                 let ours =
@@ -96,7 +96,7 @@ fn the_ports_of_a_bridge_that_filters_are_counted_exactly_and_honest_tags_are_no
 
 #[test]
 #[ignore = "needs bridge VLAN filtering, as distributions' kernels have: cargo xtask vm-test --full"]
-fn a_topology_whose_bridge_somebody_makes_filter_vlans_is_as_its_file_says() {
+fn switching_vlan_filtering_on_changes_nothing_for_a_topology() {
     in_host(|_| {
         needs_vlan_filtering();
         let file = example("bridge-host");
@@ -112,8 +112,8 @@ fn a_topology_whose_bridge_somebody_makes_filter_vlans_is_as_its_file_says() {
     });
 }
 
-/// A frame from `eth0` of ns1 or ns3 to that of ns2, with these tags in its bytes, from an address; how many of ten arrive,
-/// without their tags, as the bridge hands them to ns2.
+/// Sends frames from `eth0` of ns1 or ns3 to that of ns2, with these tags in their bytes, from an address; returns how
+/// many of ten arrive, without their tags, as the bridge delivers them to ns2.
 fn arrives(from: &str, tags: &[u8], address: &str) -> usize {
     let open = |name: &str| {
         let namespace = Namespace::open(name).unwrap();
@@ -126,7 +126,7 @@ fn arrives(from: &str, tags: &[u8], address: &str) -> usize {
     let address: Ipv4Addr = address.parse().unwrap();
     let us = Party::new(MacAddress(own), &[address.into()]);
     let them = Party::new(MacAddress(far), &["10.1.1.2".parse().unwrap()]);
-    // An honest frame, as its addresses are.
+    // A frame with honest addresses.
     let frame = cases(&us, &them).into_iter().find(|case| case.reason == Reason::Ipv4Ttl).unwrap().near;
     let sent = [&frame[..12], tags, &frame[12..]].concat();
     for _ in 0..10 {
@@ -157,7 +157,7 @@ fn tags_pass_where_the_policy_permits_them_and_what_they_carry_is_judged() {
             policy(3, "\"10.1.1.3\", \"10.1.2.3\"", "\"vlan\""),
         ];
         std::fs::write("/run/ports.toml", text.concat()).unwrap();
-        // Nobody judges: the bridge takes a tag of a VLAN that the port is in, and takes the empty one off.
+        // Nothing is judged: the bridge accepts a tag of a VLAN that the port is in, and removes an empty tag.
         let sent: [(&str, &[u8], &str); 6] = [
             ("ns1", &[], "10.1.1.1"),
             ("ns1", &TEN, "10.1.1.1"),
@@ -173,7 +173,7 @@ fn tags_pass_where_the_policy_permits_them_and_what_they_carry_is_judged() {
         );
         observe.line("counters", |line| line["type"] == "counters");
         assert_eq!(arrived(), [10, 0, 0, 10, 0, 0]);
-        // A tag that the sender leaves to its link is one as well.
+        // A tag that the sender leaves to its link counts, too.
         let ping =
             oracle("ip").args(["netns", "exec", "ns1", "ping", "-c1", "-W1", "10.1.3.2"]).output().unwrap();
         assert!(!ping.status.success());
@@ -196,11 +196,11 @@ fn observed(arguments: &str, port: &str, key: &str) -> Value {
 }
 
 #[test]
-fn nobody_is_behind_a_port_that_is_no_pair_whatever_namespace_it_was_made_in() {
+fn a_port_that_is_no_veth_has_no_namespace_behind_it() {
     in_host(|_| {
         ip("netns add lab");
         ip("netns add elsewhere");
-        // A tunnel's packets go where it was made.
+        // A tunnel's packets leave from the namespace that it was made in.
         ip("-n elsewhere link add x0 type vxlan id 7 dstport 4789 local 127.0.0.1");
         ip("-n elsewhere link set x0 netns lab");
         ip("-n lab link add br0 type bridge");

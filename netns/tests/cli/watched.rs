@@ -25,7 +25,7 @@ impl Watched {
         Self { child, out }
     }
 
-    /// The next line that is so.
+    /// The next line that satisfies the condition.
     #[track_caller]
     pub(crate) fn line(&mut self, what: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -46,7 +46,7 @@ impl Watched {
         panic!("not within {PATIENCE:?}: {what}; the last line is {last}");
     }
 
-    /// The counters of a port, as soon as they are so.
+    /// The counters of a port, once they satisfy the condition.
     #[track_caller]
     pub(crate) fn port(&mut self, name: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let find = |line: &Value| {
@@ -72,7 +72,7 @@ impl Watched {
 }
 
 impl Drop for Watched {
-    /// A test that fails leaves no process.
+    /// A failed test leaves no process.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,9 +1,9 @@
-//! The words of `ip` and `bridge`: every line of `words.txt` is run by iproute2 in one host and by netns in another, and
-//! after each of them the two hosts are alike.
+//! The words of `ip` and `bridge`: iproute2 runs every line of `words.txt` in one host, netns runs it in another, and
+//! after each line the two hosts are alike.
 //!
-//! The rule for documents, which was written before the first was compared: each key that netns prints is equal to
-//! iproute2's of that name; the keys that only one of them prints are listed in `keys_lists.rs` (and the counters, and what
-//! the kernel chooses at random, are not compared here). Lists have as many entries, in any order.
+//! The rule for documents, which was written before the first comparison: each key that netns prints has iproute2's
+//! value; keys that only one of them prints are listed in `keys_lists.rs` (counters, and what the kernel chooses at
+//! random, are not compared here). Lists have the same number of entries, in any order.
 
 use crate::bare;
 use serde_json::Value;
@@ -20,7 +20,7 @@ const LINES: &str = include_str!("words.txt");
 /// How a line is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
-    /// By iproute2 in both.
+    /// Run by iproute2 in both hosts.
     Setup,
     Change,
     Show,
@@ -54,7 +54,7 @@ fn scenes() -> Vec<Scene> {
     scenes
 }
 
-/// A line's words; what is between `'` is one.
+/// A line's words; text between two `'` is one word.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (at, part) in line.split('\'').enumerate() {
@@ -67,7 +67,7 @@ fn split(line: &str) -> Vec<String> {
     words
 }
 
-/// The line as iproute2 has it: `bridge` is a program of its own there.
+/// The line as iproute2 takes it: there, `bridge` is a program of its own.
 fn theirs(line: &str, options: &[&str]) -> Command {
     let words = split(line);
     let (tool, rest) = match words.first().map(String::as_str) {
@@ -79,14 +79,14 @@ fn theirs(line: &str, options: &[&str]) -> Command {
     command
 }
 
-/// The same for us, where it is one program.
+/// The same for ours, which is one program.
 fn ours(line: &str, options: &[&str]) -> Command {
     let mut command = bare();
     command.args(options).args(split(line)).stdin(Stdio::null());
     command
 }
 
-/// What a line did, and how the host was afterwards.
+/// What a line did, and the state of the host afterwards.
 struct Step {
     code: Option<i32>,
     document: Option<Value>,
@@ -94,10 +94,10 @@ struct Step {
     state: State,
 }
 
-/// What there is, by kind.
+/// What exists, by kind.
 type State = BTreeMap<&'static str, Vec<String>>;
 
-/// With details and counters, so that both say as much as they can.
+/// With details and counters, so that both print as much as they can.
 const SHOWN: [&str; 3] = ["-d", "-s", "-j"];
 
 fn run_scene(scene: &Scene, command: fn(&str, &[&str]) -> Command) -> Vec<Step> {
@@ -121,7 +121,7 @@ fn run_scene(scene: &Scene, command: fn(&str, &[&str]) -> Command) -> Vec<Step> 
             assert!(*mark != Mark::Setup || status.success(), "{line}: {message}");
             let text = String::from_utf8_lossy(&stdout);
             let text = if text.trim().is_empty() { "[]" } else { text.trim() };
-            // `ip neigh get` and `ip netns list-id nsid N` write text whatever they are asked for.
+            // `ip neigh get` and `ip netns list-id nsid N` print text whatever format is asked for.
             let document =
                 (*mark == Mark::Show && status.success()).then(|| serde_json::from_str(text).ok()).flatten();
             let state = if *mark == Mark::Show { State::new() } else { state(has_bridges) };
@@ -150,7 +150,7 @@ fn state(has_bridges: bool) -> State {
     state
 }
 
-/// Lists, each with its entries in a fixed order, without what is the kernel's choice.
+/// Lists, each with its entries in a fixed order, without what the kernel chooses.
 fn list(tool: &'static str, space: Option<&str>, lists: &[&'static str], state: &mut State) {
     let mut command = oracle(tool);
     command.args(["-d", "-j"]).args(space.map(|space| ["-n", space]).into_iter().flatten());
@@ -160,7 +160,7 @@ fn list(tool: &'static str, space: Option<&str>, lists: &[&'static str], state: 
     let output = child.wait_with_output().expect("it ends");
     let mut documents = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
     for list in lists {
-        // A name may be none of a namespace.
+        // A name may have lost its namespace.
         let Some(document) = documents.next() else { break };
         let document = document.expect("JSON");
         let entries = state.entry(list).or_default();
@@ -177,7 +177,7 @@ fn list(tool: &'static str, space: Option<&str>, lists: &[&'static str], state: 
 /// Where the lists of `docs/ip-words.md` begin and end.
 const MARKS: [&str; 2] = ["<!-- made by words.rs -->", "<!-- end -->"];
 
-/// Holds the page to what was found, or with `UPDATE` writes it.
+/// Compares the page with what was found, or with `UPDATE` writes it.
 fn check_page(count: usize, both: usize, refused: &[(&str, String)], more: &[&str]) -> Option<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ip-words.md");
     let page = fs::read_to_string(path).expect("the page");
@@ -206,8 +206,8 @@ fn check_page(count: usize, both: usize, refused: &[(&str, String)], more: &[&st
         .then(|| "docs/ip-words.md is not what was found; UPDATE=1 writes it".to_owned())
 }
 
-/// What the kernel does in its own time: groups that links listen to, neighbours that stand for them, and the routes of
-/// IPv6 addresses.
+/// What the kernel does in its own time: multicast groups that links join, neighbours that stand for them, and the
+/// routes of IPv6 addresses.
 fn is_late(entry: &str) -> bool {
     let groups = [r#""dst":"ff0"#, r#""dst":"224."#, r#""mac":"33:33:"#, r#""mac":"01:00:5e"#];
     let is_group = groups.iter().any(|mark| entry.contains(mark));
@@ -215,8 +215,8 @@ fn is_late(entry: &str) -> bool {
     is_route || is_group && (entry.contains("NOARP") || entry.contains("self"))
 }
 
-/// A value without what nobody chose: MAC addresses that are in no line, identities made of them, counters, and seconds,
-/// which go by.
+/// A value without what nobody chose: MAC addresses that are in no line, identifiers derived from them, counters, and
+/// seconds.
 fn calm(value: &Value, key: &str) -> Value {
     match value {
         Value::Object(object) => {
@@ -259,7 +259,7 @@ fn calm(value: &Value, key: &str) -> Value {
             let late = ["NO-CARRIER", "LOWER_UP", "M-DOWN", "linkdown"];
             let list = list.iter().filter(|value| !value.as_str().is_some_and(|text| late.contains(&text)));
             let mut list: Vec<Value> = list.map(|value| calm(value, key)).collect();
-            // What a filter leaves out is an empty object.
+            // An entry that a filter left out is an empty object.
             list.retain(|value| value.as_object().is_none_or(|object| !object.is_empty()));
             if list.iter().any(Value::is_object) {
                 list.sort_by_key(Value::to_string);
@@ -285,7 +285,7 @@ fn is_random_mac(text: &str) -> bool {
         && text != "00:00:00:00:00:00"
 }
 
-/// Whether every key of ours is theirs; lists of objects in any order.
+/// Reports every key of ours that theirs lacks or has with another value; lists of objects may be in any order.
 fn is_part_of(ours: &Value, theirs: &Value, path: &str, faults: &mut Vec<String>) {
     match (ours, theirs) {
         (Value::Object(one), Value::Object(other)) => {
@@ -327,7 +327,7 @@ fn is_part_of(ours: &Value, theirs: &Value, path: &str, faults: &mut Vec<String>
     }
 }
 
-/// What iproute2 6.1 lacks, or says elsewhere: `keys_lists.rs` has the reasons.
+/// What iproute2 6.1 lacks, or prints elsewhere: `keys_lists.rs` has the reasons.
 fn is_listed(path: &str) -> bool {
     let key = path.rsplit('.').next().unwrap_or_default();
     [
@@ -354,7 +354,7 @@ fn honest(line: &str, document: &Value) -> Value {
     let mut document = calm(document, "");
     if let Some(list) = document.as_array_mut() {
         list.retain(|entry| !is_late(&entry.to_string()));
-        // A list of links for IPv6 alone lacks some of what the others have.
+        // An IPv6 list of links lacks some of what the others have.
         if line.contains("-6") || line.contains("inet6") {
             for entry in list.iter_mut().filter_map(Value::as_object_mut) {
                 entry.retain(|key, _| !["broadcast", "group", "qdisc"].contains(&key.as_str()));
@@ -398,7 +398,7 @@ fn each_line_does_what_iproute2_does_or_is_an_error() {
             let (accepted, taken) = (theirs.code == Some(0), ours.code == Some(0));
             both += usize::from(accepted && taken);
             let is_right = match mark {
-                // This kernel may have no such thing.
+                // This kernel may lack it.
                 Mark::Refused => !taken && (accepted || theirs.message.contains("not supported")),
                 Mark::Ours => taken || theirs.code != ours.code,
                 _ => accepted == taken && (!line.contains("exit") || theirs.code == ours.code),
@@ -431,7 +431,7 @@ fn each_line_does_what_iproute2_does_or_is_an_error() {
                 fault("it was refused, and something changed".to_owned());
             }
             before = Some(&ours.state).filter(|state| !state.is_empty());
-            // A line that one of the two alone takes ends what can be compared.
+            // After a line that only one of the two accepts, the hosts can no longer be compared.
             is_comparable &= !matches!(mark, Mark::Refused | Mark::Ours);
             if is_comparable && theirs.state != ours.state {
                 let mut text = String::new();

@@ -5,14 +5,14 @@ pub(crate) type Answer = (i32, &'static str);
 
 pub(crate) const DONE: Answer = (0, "");
 
-/// `observe`, with less to show.
+/// `observe`, where it shows less.
 pub(crate) const COUNTED_BY_KERNEL: Answer = (
     0,
     "the kernel's port statistics in place of the program's counters: load a program: Operation not permitted (os error \
      1): loading eBPF programs needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (or CAP_SYS_ADMIN) in the initial user \
      namespace; run as root",
 );
-/// `run`, by somebody who was not root of anything.
+/// `run`, by somebody without any privilege.
 pub(crate) const AS_NOBODY: Answer = (
     0,
     "not root: in a user namespace and a host network of its own, with the kernel's port statistics in place of the \

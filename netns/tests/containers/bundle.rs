@@ -14,7 +14,7 @@ use tests::{in_host, oracle};
 /// (<https://github.com/moby/moby/blob/v27.0.0/oci/caps/defaults.go>).
 pub(crate) const DOCKER_CAPABILITIES: &str = "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP \
     SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE";
-/// The new namespaces that `clone` can make, of whose flags a container may set none.
+/// The new namespaces that `clone` can make; a container may set none of these flags.
 const NEW_NAMESPACES: [u64; 7] =
     [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
@@ -24,11 +24,11 @@ const ENOSYS: u32 = 38;
 /// How a container is made.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// With these capabilities beside [`DOCKER_CAPABILITIES`].
+    /// With these capabilities besides [`DOCKER_CAPABILITIES`].
     Ordinary(&'static str),
     /// With all capabilities, nothing read-only and no filter of system calls.
     Privileged,
-    /// So, and without `/sys`.
+    /// The same, without `/sys`.
     WithoutSys,
 }
 
@@ -145,9 +145,9 @@ fn config(kind: Kind, engine: &str, world: &World) -> Value {
     })
 }
 
-/// What Docker's default profile keeps from containers without `CAP_SYS_ADMIN`
-/// (<https://github.com/moby/moby/blob/v27.0.0/profiles/seccomp/default.json>), in the words of the OCI. Everything
-/// else that the commands use it allows.
+/// What Docker's default profile forbids to containers without `CAP_SYS_ADMIN`
+/// (<https://github.com/moby/moby/blob/v27.0.0/profiles/seccomp/default.json>), in the OCI's words. It allows
+/// everything else that the commands use.
 pub(crate) fn filter() -> Value {
     let names = [
         "bpf",
@@ -176,7 +176,7 @@ pub(crate) fn filter() -> Value {
     json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": calls })
 }
 
-/// All that this process can give: the engines refuse to give what it has not.
+/// All that this process can give: the engines refuse to give what they do not have.
 fn all_capabilities() -> Vec<String> {
     let had = bounding_set();
     let named = ALL.split_whitespace().enumerate().filter(|(bit, _)| had & 1 << bit != 0);

@@ -1,4 +1,4 @@
-//! `docs/containers.md` has the tables as they are tested.
+//! `docs/containers.md` has the tables exactly as they are tested.
 
 use crate::few::{NEEDS, Needs};
 use crate::rows::{COMMANDS, Row};
@@ -10,7 +10,7 @@ use std::path::Path;
 const END: &str = "<!-- end -->";
 
 #[test]
-fn the_docs_have_the_tables_that_are_tested() {
+fn the_tables_in_the_docs_are_those_tested() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/containers.md");
     let old = fs::read_to_string(&path).unwrap();
     let rows = [&bundle::ROWS[..], &podman::ROWS, &lxc::ROWS, &unshared::ROWS].concat();
@@ -26,7 +26,7 @@ fn the_docs_have_the_tables_that_are_tested() {
     }
 }
 
-/// Puts `table` between the lines that mark its place.
+/// Puts `table` between its marks.
 fn replace(text: &mut String, name: &str, table: &str) {
     let begin = format!("<!-- Generated: {name} -->\n");
     let begin = text.find(&begin).expect("the table's place") + begin.len();
@@ -59,11 +59,11 @@ fn capabilities(needs: &[Needs], sentences: &mut Sentences) -> String {
     table
 }
 
-/// Everything that is said, once.
+/// Everything that is printed, once each.
 struct Sentences(Vec<&'static str>);
 
 impl Sentences {
-    /// What refers to the sentence in a cell.
+    /// The reference to a sentence, in a cell.
     fn letter(&mut self, said: &'static str) -> String {
         if said.is_empty() {
             return String::new();

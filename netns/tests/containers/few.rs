@@ -1,5 +1,5 @@
-//! The second table: the capabilities that each command needs. With exactly those it does its job, without any one of
-//! them it says which is missing.
+//! The second table: the capabilities that each command needs. With exactly those it does its job; without any one of
+//! them it names the missing one.
 
 use crate::answers::{
     Answer, COUNTED_BY_KERNEL, COUNTED_WITHOUT_PERFMON, DONE, NET_ADMIN_IN_CONTAINER, NO_BRIDGE,

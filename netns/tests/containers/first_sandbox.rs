@@ -1,4 +1,4 @@
-//! What a program does that uses the libraries: a network, a sandbox, its first packet; the eBPF program on a port.
+//! What a program that uses the libraries does: a network, a sandbox, its first packet; the eBPF program on a port.
 
 use netns_core::IfName;
 use netns_core::network::{Network, NetworkOptions};
@@ -10,7 +10,7 @@ use std::process::exit;
 use std::time::Duration;
 use tests::in_host;
 
-/// Set where these tests are run in a container, as programs.
+/// Set where these tests run in a container, as programs.
 const AS_PROGRAM: &str = "NETNS_AS_PROGRAM";
 
 #[test]
@@ -44,7 +44,7 @@ fn first_sandbox() -> netns_core::Result<()> {
     })?;
     let sandbox = network.create_sandbox()?;
     let address = sandbox.address_v4().expect("the network has a subnet").address();
-    // Nobody listens there, so an answer is a refusal. It takes no right to send raw packets.
+    // Nobody listens there, so the answer is a refusal. It does not need the right to send raw packets.
     let refused = TcpStream::connect((address, 9)).map(drop).map_err(|error| error.kind());
     assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
     drop(sandbox);

@@ -1,4 +1,4 @@
-//! An unprivileged container of LXC: its root is an ordinary user of the machine.
+//! An unprivileged LXC container: its root is an ordinary user of the machine.
 
 use crate::answers::{AS_ROOT_INSIDE, COUNTED_BY_KERNEL, DONE};
 use crate::rows::{Row, hold};

@@ -1,6 +1,6 @@
-//! What happens in containers and without root: the command line and the library in the containers of real engines,
-//! in user namespaces, and with few capabilities. `docs/containers.md` shows the tables; the tests hold every cell of
-//! it against what happens.
+//! What happens in containers and without root: the command line and the library in real engines' containers, in user
+//! namespaces, and with few capabilities. `docs/containers.md` shows the tables; the tests compare every cell with what
+//! happens.
 
 mod answers;
 mod bundle;

@@ -1,4 +1,4 @@
-//! Containers of podman on bridges, as `netns observe` names them.
+//! podman's containers on bridges, as `netns observe` names them.
 
 use crate::world::{Cgroups, World, contained, unique};
 use serde_json::Value;
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Output;
 use tests::{in_host, oracle};
 
-/// Two containers: one on a bridge that podman and the CNI plugins make, in a namespace of a random name; one with a cable
-/// made by hand, in a namespace without a name. The engine's own files and cgroups say what they are called.
+/// Two containers: one on a bridge that podman and the CNI plugins make, in a namespace with a random name; one with a
+/// cable made by hand, in a namespace without a name. The engine's own files and cgroups say what they are called.
 const SCRIPT: &str = r#"set -e
 mount -t tmpfs engine /etc/cni
 PODMAN="podman --cgroup-manager=cgroupfs --storage-driver=vfs --runtime=crun"
@@ -57,14 +57,14 @@ fn containers_are_observed_by_name() {
                 let port = ports.iter().find(|port| port["container"] == name);
                 port.unwrap_or_else(|| panic!("{name} is not in {reading}"))
             };
-            // The namespace's own name stays beside.
+            // The namespace's own name is shown beside it.
             let web = named("web-frontend");
             assert!(web["namespace"].as_str().unwrap().starts_with("netns-"), "{web}");
             let lonely = named("lonely");
             assert!(lonely["namespace"].as_str().unwrap().starts_with("sleep/"), "{lonely}");
             assert_eq!(lonely["port"], "by-hand");
         }
-        // For people, the engine's random words are nowhere.
+        // The output for people never shows the engine's random names.
         let table: Vec<&str> = err.lines().skip_while(|line| !line.starts_with("port")).collect();
         assert!(table.iter().any(|line| line.ends_with("  web-frontend")), "{err}");
         assert!(table.iter().any(|line| line.starts_with("by-hand") && line.ends_with("  lonely")), "{err}");

@@ -79,7 +79,7 @@ fn rootless() {
         let _ = oracle("newuidmap");
         let mut world = World::new(USER);
         let home = world.folder("home");
-        // The user that podman looks for, and the ids that it may give to its containers.
+        // The user that podman looks up, and the ids that this user may give to containers.
         let line = format!("netns:x:{USER}:{USER}::{}:/bin/sh\n", home.display());
         let passwd = fs::read_to_string("/etc/passwd").unwrap() + &line;
         let ids = "netns:100000:65536\n";

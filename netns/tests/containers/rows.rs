@@ -18,13 +18,13 @@ pub(crate) const COMMANDS: [(&str, &str); 5] = [
 pub(crate) struct Row {
     /// The name of the place.
     pub(crate) name: &'static str,
-    /// How it is entered, for the reader of the table.
+    /// How to enter it, for the reader of the table.
     pub(crate) entered: &'static str,
     /// Exit code, and all of standard error.
     pub(crate) expected: [Answer; COMMANDS.len()],
 }
 
-/// Holds each row against what happens where `enter` runs the script.
+/// Compares each row with what happens when `enter` runs the script.
 ///
 /// # Panics
 /// If something else happens; the message has the rows as they should be written.

@@ -62,7 +62,7 @@ pub(crate) const ROWS: [Row; 7] = [
 /// The commands before the script's, by row.
 const ENTERED: [&str; ROWS.len()] = [
     "",
-    // Limits on user namespaces are a user namespace's own (`user_namespaces(7)`), so the machine's stays as it is.
+    // Limits on user namespaces belong to a user namespace (`user_namespaces(7)`), so the machine's stay as they are.
     "unshare --user --map-user=65534 --map-group=65534 --keep-caps /bin/sh -c 'echo 0 \
      >/proc/sys/user/max_user_namespaces; exec setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all \
      \"$@\"' sh",
@@ -79,7 +79,7 @@ const BY_ROOT: usize = 6;
 fn users_and_their_user_namespaces() {
     in_host(|_| {
         let (mut world, setpriv) = (World::new(USER), oracle("setpriv"));
-        // In the host's own network namespace nobody else can make one.
+        // In the host's own network namespace nobody else can make a bridge.
         ip("link add outside type bridge");
         ip("link set outside up");
         hold(&ROWS, &mut world, |number, _| {

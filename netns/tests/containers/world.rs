@@ -9,11 +9,11 @@ use tests::{ip, oracle, run};
 
 /// Where everything is. `/run` is the test's own and ends with it.
 const FOLDER: &str = "/run/engine";
-/// What of busybox the script uses.
+/// The busybox applets that the script uses.
 const APPLETS: [&str; 8] = ["sh", "ip", "cut", "ls", "cat", "timeout", "sleep", "mount"];
-/// Runs its arguments among private mounts of all that an engine writes to outside of the folders that it is given:
-/// locks in `/dev/shm`, temporary files. crun refuses to run on the two generations of cgroups at once, so where there
-/// are both it sees the second only.
+/// Runs its arguments among private mounts of everything that an engine writes to outside its own folders: locks in
+/// `/dev/shm`, temporary files. crun refuses to run with both generations of cgroups at once, so where there are both
+/// it sees only the second.
 const PREPARE: &str = r#"set -e
 for folder in /dev/shm /tmp /var/tmp /var/lib; do mount -t tmpfs -o mode=1777 engine $folder; done
 mkdir /tmp/engine
@@ -21,8 +21,8 @@ mount --bind /run/engine /tmp/engine
 [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec "$@""#;
 
-/// A command that runs its further arguments among those mounts, in a PID namespace and for so many seconds at most: whatever
-/// happens, nothing of it outlives the call.
+/// A command that runs its further arguments among those mounts, in a PID namespace, with a limit in seconds, so that
+/// nothing of it outlives the call.
 pub(crate) fn contained(seconds: &str) -> Command {
     let mut command = oracle("timeout");
     command.args(["-k", "5", seconds]).arg(oracle("unshare").get_program());
@@ -53,7 +53,7 @@ pub(crate) struct World {
 impl World {
     /// Makes the root file system, of files of this user.
     pub(crate) fn new(owner: u32) -> Self {
-        // As on any machine: only root writes to it.
+        // As on any machine: only root may write to it.
         fs::set_permissions("/run", fs::Permissions::from_mode(0o755)).unwrap();
         let world = Self { folder: FOLDER.into(), owner, log: String::new() };
         for folder in ["bin", "dev", "etc", "files", "out", "proc", "root", "run", "sys", "tmp", "var"] {
@@ -75,12 +75,12 @@ impl World {
         world
     }
 
-    /// A place outside of the root file system for what an engine needs.
+    /// A place outside the root file system for what an engine needs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// A folder there, of the root file system's owner.
+    /// A folder there, owned like the root file system.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
@@ -92,7 +92,7 @@ impl World {
         self.path("root")
     }
 
-    /// What the engine said, for a message.
+    /// What the engine reported, for a message.
     pub(crate) fn log(&self) -> &str {
         &self.log
     }
@@ -115,8 +115,8 @@ impl World {
         }
     }
 
-    /// Runs the script by this command (words, the script's own are added by the caller), in a PID namespace: whatever
-    /// happens, nothing of it outlives the call.
+    /// Runs the script with this command (its words; those of the script are appended), in a PID namespace, so that
+    /// nothing of it outlives the call.
     pub(crate) fn enter(&mut self, words: &[String]) -> Vec<Outcome> {
         let out = self.root().join("out");
         for entry in fs::read_dir(&out).unwrap() {
@@ -159,7 +159,7 @@ impl World {
 /// The network namespace of containers that the machine's root makes.
 pub(crate) const NETWORK: &str = "/var/run/netns/container";
 
-/// Makes it, with a bridge in it, which a container without rights cannot make.
+/// Makes it, with a bridge in it, which a container without privilege cannot make.
 pub(crate) fn make_network() {
     ip("netns add container");
     ip("-n container link set lo up");
@@ -172,20 +172,20 @@ pub(crate) fn unique() -> String {
     format!("netns-test-{}", std::process::id())
 }
 
-/// The cgroups of that name, which an engine that is killed leaves, and LXC always.
+/// The cgroups with that name, which LXC always leaves, and other engines when they are killed.
 #[derive(Debug)]
 pub(crate) struct Cgroups;
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        // The second is where machines have the second generation beside the first.
+        // The second is where machines with both generations have the second one.
         for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
             remove_cgroups(&Path::new(mount).join(unique()));
         }
     }
 }
 
-/// A cgroup is a folder whose files go with it; those inside go first.
+/// A cgroup is a folder whose files go with it; inner cgroups go first.
 fn remove_cgroups(folder: &Path) {
     let inner = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     inner.filter(|path| path.is_dir()).for_each(|path| remove_cgroups(&path));

@@ -1,5 +1,5 @@
-//! The checks of Incus, libvirt, OVN and Neutron: frames that break each, and an honest neighbour, on a bridge that is
-//! observed and on one where policies are enforced.
+//! The checks of Incus, libvirt, OVN and Neutron: frames that break each, and an honest frame like them, on a bridge
+//! that is observed and on one where policies are enforced.
 
 use crate::everything::{self, COUNTED, HONEST as ALLOWED};
 use crate::lab::{self, Sandbox, VICTIM};
@@ -12,7 +12,7 @@ use tests::in_host;
 
 /// The file with all of them.
 const CHECKS: &str = include_str!("checks.toml");
-/// How often a frame is sent that does not arrive and should.
+/// How often a frame that should arrive is sent again if it does not.
 const TIMES: usize = 3;
 /// The verdict of a frame that may be sent.
 const HONEST: &str = "honest";
@@ -49,11 +49,11 @@ pub(crate) struct Attack {
     /// Whether the bridge itself forwards no such frame.
     #[serde(default)]
     bridge: bool,
-    /// Where the guard says something else than the project, and why.
+    /// Where the guard decides otherwise than the project, and why.
     pub(crate) why: Option<String>,
 }
 
-/// A frame that is like them, and that a host may send.
+/// A frame like these that a host may send.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Honest {
@@ -70,7 +70,7 @@ pub(crate) fn checks() -> Vec<Check> {
     toml::from_str::<File>(CHECKS).unwrap_or_else(|error| panic!("checks.toml: {error}")).check
 }
 
-/// A frame, and what is to become of it.
+/// A frame, and what should become of it.
 struct Row<'a> {
     check: &'a Check,
     what: &'a str,
@@ -93,7 +93,7 @@ fn of(check: &Check) -> impl Iterator<Item = Row<'_>> {
     attacks.chain([honest])
 }
 
-/// Takes what was seen of a frame out of all that was seen.
+/// Removes what was seen of one frame from everything that was seen.
 pub(crate) fn take(seen: &mut Vec<Seen>, port: &str, frame: &[u8]) -> Option<Seen> {
     let text = |frame: &[u8]| {
         frame.iter().take(128).fold(String::new(), |mut text, byte| {
@@ -106,12 +106,12 @@ pub(crate) fn take(seen: &mut Vec<Seen>, port: &str, frame: &[u8]) -> Option<See
     Some(seen.remove(place))
 }
 
-/// Sends every frame; fails with all that became something else than what was written before.
+/// Sends every frame; fails with a list of all that had another result than the one written down here.
 fn hold(enforces: bool, with_everything: bool) {
     let _ = python();
     lab::make();
     if with_everything {
-        // A host that tracks what is bridged puts fragments together, and so keeps a later one that is alone.
+        // A host that tracks bridged connections reassembles fragments, and so holds back a later one that is alone.
         for family in ["iptables", "ip6tables"] {
             let _ = std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "0");
         }
@@ -128,7 +128,7 @@ fn hold(enforces: bool, with_everything: bool) {
         let sender = senders.entry(sandbox.name).or_insert_with(|| Sender::start(sandbox));
         let may_arrive = row.is_forwarded && (row.verdict == HONEST || !enforces);
         let (mut frame, mut arrived, mut times) = (Vec::new(), None, 0);
-        // Namespaces share the processors' backlogs, so what others do on the machine makes it drop frames here too.
+        // Namespaces share the processors' backlogs, so other work on the machine can drop frames here too.
         while times < TIMES && (arrived.is_none() || (may_arrive && arrived == Some(false))) {
             frame = sender.send(number, row.expression);
             arrived = receiver.hears(&frame, number);
@@ -164,7 +164,7 @@ fn hold(enforces: bool, with_everything: bool) {
         let _ = writeln!(wrong, "nobody was to send this: {port}, {reason}: {frame}");
     }
     assert!(wrong.is_empty(), "{} frames:\n{wrong}", sent.len());
-    // Every one was counted, too, by its reason.
+    // Every one was also counted by its reason.
     let ports = last["ports"].as_array().expect("ports");
     let counted = ports.iter().flat_map(|port| port["violations"].as_object().expect("reasons").values());
     assert_eq!(counted.filter_map(serde_json::Value::as_u64).sum::<u64>(), count as u64);
@@ -172,22 +172,22 @@ fn hold(enforces: bool, with_everything: bool) {
 }
 
 #[test]
-fn what_breaks_a_check_is_counted_and_nothing_else_is() {
+fn frames_that_break_a_check_are_counted_and_no_others() {
     in_host(|_| hold(false, false));
 }
 
 #[test]
-fn what_breaks_a_check_does_not_arrive_and_everything_else_does() {
+fn frames_that_break_a_check_do_not_arrive_and_all_others_do() {
     in_host(|_| hold(true, false));
 }
 
 #[test]
-fn what_breaks_a_check_does_not_arrive_with_everything_on() {
+fn frames_that_break_a_check_do_not_arrive_with_everything_on() {
     in_host(|_| hold(true, true));
 }
 
 #[test]
-fn every_check_is_tried_by_three_frames() {
+fn every_check_is_tried_with_three_frames() {
     let checks = checks();
     for check in &checks {
         assert_eq!(check.attacks.len(), 3, "{}", check.name);

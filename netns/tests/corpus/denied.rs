@@ -1,5 +1,5 @@
-//! Ways to destinations that an egress policy refuses: each is tried with no policy at all, to see that it arrives, and with
-//! everything on. A provider outside is all of the world; the host lets its sandboxes out.
+//! Ways to destinations that an egress policy refuses: each is tried without any policy, to see that it arrives, and
+//! with everything on. A provider outside stands for the internet; the host lets its sandboxes out.
 
 use crate::checks::take;
 use crate::everything::{self, COUNTED};
@@ -14,7 +14,7 @@ use tests::{in_host, ip_json, needs_kernel, only, oracle, provider, run};
 
 /// How often each way is tried.
 pub(crate) const COUNT: usize = 3;
-/// How long a frame that is to arrive may be on its way.
+/// How long to wait for a frame that should arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The sandboxes' networks, the provider's end of a tunnel whose protocol is allowed, and what a rule refuses besides the lists.
 const EGRESS: &str = r#"
@@ -23,7 +23,7 @@ rules = [
     "deny 192.0.2.0/24 udp/4789", "deny 192.0.2.0/24 udp/7000",
 ]
 "#;
-/// A host that routes whatever it is asked to, as one may; where its sandboxes' way out leads to; a service of its own; and a
+/// A host that routes whatever it is asked to, as some do; its sandboxes' way out; a service of its own; and a
 /// neighbour that forwards under its own address.
 const WORLD: &str = r#"
     sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -45,7 +45,7 @@ const WORLD: &str = r#"
     }
 .
 "#;
-/// What a way does in its sandbox first, and then takes back.
+/// What a way sets up in its sandbox first, and how that is undone.
 const NOTHING: [&str; 2] = ["", ""];
 const IFB: [&str; 2] = [
     "ip link add i0 type ifb; ip link set i0 up; nft add table netdev way; nft 'add chain netdev way c { type filter hook \
@@ -53,13 +53,13 @@ const IFB: [&str; 2] = [
     "nft delete table netdev way; ip link del i0",
 ];
 
-/// Frames that belong together, and what becomes of them.
+/// Frames that belong together, and what should become of them.
 #[derive(Debug)]
 pub(crate) struct Destination {
     pub(crate) name: &'static str,
     /// Expressions of scapy, in which MARK is what the packet ends with.
     frames: &'static [&'static str],
-    /// The reason that all of them are counted by; `None` of what may be sent.
+    /// The reason by which all of them are counted; `None` for those that may be sent.
     pub(crate) reason: Option<&'static str>,
     around: [&'static str; 2],
     /// Whether it is for the host itself.
@@ -79,7 +79,7 @@ impl Destination {
         Self { at_host: true, ..self }
     }
 
-    /// How many of its frames are counted, in all.
+    /// How many of its frames are counted.
     pub(crate) const fn counted(&self) -> usize {
         COUNT * self.frames.len()
     }
@@ -116,7 +116,7 @@ pub(crate) const DESTINATIONS: &[Destination] = &[
     denied("destination options", &["TO_HOST/IPv6(src=OWN6,dst='fd00:ec2::254')/IPv6ExtHdrDestOpt()/UDP(sport=5000,dport=6000)/MARK"]),
     denied("four extension headers", &["TO_HOST/IPv6(src=OWN6,dst='fd00:ec2::254')/IPv6ExtHdrHopByHop()/IPv6ExtHdrDestOpt()/IPv6ExtHdrFragment(id=8)/IPv6ExtHdrDestOpt()/UDP(sport=5000,dport=6000)/MARK"]),
     denied("a routing header that is at its end", &["TO_HOST/IPv6(src=OWN6,dst='fd00:ec2::254')/IPv6ExtHdrRouting(type=4,addresses=[],segleft=0)/UDP(sport=5000,dport=6000)/MARK"]),
-    // Elsewhere than the header says.
+    // To somewhere else than the header says.
     denied("a source route by the host", &["TO_HOST/IP(src=OWN4,dst=HOST4,options=IPOption_LSRR(routers=['169.254.169.254']))/UDP(sport=5000,dport=6000)/MARK"]).by("ipv4-source-route"),
     denied("a source route by the internet", &["TO_HOST/IP(src=OWN4,dst='192.0.2.2',options=IPOption_LSRR(routers=['169.254.169.254']))/UDP(sport=5000,dport=6000)/MARK"]).by("ipv4-source-route"),
     denied("segment routing by the host", &["TO_HOST/IPv6(src=OWN6,dst='fd00:1::fe')/IPv6ExtHdrSegmentRouting(addresses=['fd00:ec2::254','fd00:1::fe'],segleft=1,lastentry=1)/UDP(sport=5000,dport=6000)/MARK"]),
@@ -146,13 +146,13 @@ pub(crate) const DESTINATIONS: &[Destination] = &[
     denied("IPv6 in IPv6", &["TO_HOST/IPv6(src=OWN6,dst='2001:db8::2',nh=41)/IPv6(src=OWN6,dst='fd00:ec2::254')/UDP(sport=5000,dport=6000)/MARK"]),
     denied("GRE in IPv6, after destination options", &["TO_HOST/IPv6(src=OWN6,dst='2001:db8::2')/IPv6ExtHdrDestOpt(nh=47)/GRE()/IP(src=OWN4,dst='169.254.169.254')/UDP(sport=5000,dport=6000)/MARK"]),
     denied("VXLAN, where a rule refuses its port", &["TO_HOST/IP(src=OWN4,dst='192.0.2.2')/UDP(sport=5000,dport=4789)/VXLAN(vni=7)/TO_HOST/IP(src=OWN4,dst='169.254.169.254')/UDP(sport=5000,dport=6000)/MARK"]),
-    // By others.
+    // Through others.
     denied("by the MAC address of a neighbour that forwards, as after an ICMP redirect", &["TO_PEER/IP(src=OWN4,dst='169.254.169.254')/UDP(sport=5000,dport=6000)/MARK"]),
     denied("redirected to an ifb", &["TO_HOST/IP(src=OWN4,dst='169.254.169.254')/UDP(sport=5000,dport=6000)/MARK"]).around(IFB).by("unjudged"),
     denied("the broadcast address of a private network", &["TO_HOST/IP(src=OWN4,dst='192.168.7.255')/UDP(sport=5000,dport=6000)/MARK"]),
     denied("a service of the host, by a frame to everybody", &["TO_ALL/IP(src=OWN4,dst='169.254.170.2')/UDP(sport=5000,dport=6000)/MARK"]).at_host(),
     denied("a service of the host, by a frame to a group", &["TO_GROUP('224.0.0.1')/IP(src=OWN4,dst='169.254.170.2')/UDP(sport=5000,dport=6000)/MARK"]).at_host(),
-    // What is like them and may be sent.
+    // Frames like these that may be sent.
     honest("the internet", &["TO_HOST/IP(src=OWN4,dst='192.0.2.2')/UDP(sport=5000,dport=6000)/MARK"]),
     honest("the internet, IPv6", &["TO_HOST/IPv6(src=OWN6,dst='2001:db8::2')/UDP(sport=5000,dport=6000)/MARK"]),
     honest("the internet, by TCP", &["TO_HOST/IP(src=OWN4,dst='192.0.2.2')/TCP(sport=5001,dport=80,flags='S')/MARK"]),
@@ -168,16 +168,16 @@ pub(crate) const DESTINATIONS: &[Destination] = &[
 struct Outside {
     sender: Sender,
     provider: Receiver,
-    /// A service of the host, which only its own namespaces may ask.
+    /// A service of the host that only its own namespaces may use.
     service: UdpSocket,
-    /// Whose frames the provider gets.
+    /// Whose frames the provider receives.
     uplink: [u8; 6],
-    /// What has arrived there, and at the service.
+    /// What has arrived there and at the service.
     at_provider: Vec<Vec<u8>>,
     at_service: Vec<Vec<u8>>,
 }
 
-/// What was sent of a way, and how many of its packets arrived.
+/// What was sent by a way, and how many of its packets arrived.
 struct Tried {
     frames: Vec<Vec<u8>>,
     arrived: usize,
@@ -203,7 +203,7 @@ impl Outside {
         }
     }
 
-    /// How many packets that end so have arrived.
+    /// How many packets with this ending have arrived.
     fn arrived(&mut self, way: &Destination, mark: &str) -> usize {
         let mut packet = [0; 256];
         while let Ok(length) = self.service.recv(&mut packet) {
@@ -222,7 +222,7 @@ impl Outside {
         }
     }
 
-    /// Sends all frames of a way some times. What is to arrive is waited for, and sent again as long as it does not.
+    /// Sends all frames of a way several times. Frames that should arrive are waited for, and sent again until they do.
     fn attempt(&mut self, way: &Destination, number: usize, is_to_arrive: bool) -> Tried {
         let [set, undo] = way.around;
         Self::shell(set);
@@ -243,7 +243,7 @@ impl Outside {
     }
 }
 
-/// Tries all of them; each with its place among those that are tried.
+/// Tries all of them; each with its position among those that are tried.
 fn try_all(
     outside: &mut Outside,
     ways: &[&'static Destination],
@@ -253,7 +253,7 @@ fn try_all(
     let attempt = |(number, way): (usize, &&'static Destination)| {
         let is_to_arrive = !is_guarded || way.reason.is_none();
         let mut tried = outside.attempt(way, first + number, is_to_arrive);
-        // Namespaces share the processors' backlogs, so what others do on the machine makes it drop frames here too.
+        // Namespaces share the processors' backlogs, so other work on the machine can drop frames here too.
         if !is_guarded && tried.arrived < COUNT {
             tried = outside.attempt(way, first + number, is_to_arrive);
         }
@@ -263,7 +263,7 @@ fn try_all(
 }
 
 #[test]
-fn what_a_policy_refuses_is_not_reached_by_any_way() {
+fn no_way_leads_to_a_refused_destination() {
     in_host(|_| {
         needs_kernel((5, 16), "nftables at egress");
         let _ = python();
@@ -271,7 +271,7 @@ fn what_a_policy_refuses_is_not_reached_by_any_way() {
         let mut outside = Outside::new();
         everything::begin(EGRESS);
         let ways: Vec<_> = DESTINATIONS.iter().collect();
-        // A way that does not lead there proves nothing.
+        // A way that does not lead there without a policy proves nothing.
         let unguarded = try_all(&mut outside, &ways, 0, false);
         let mut observed = Observed::start_with(true, COUNTED);
         let guarded = try_all(&mut outside, &ways, 1000, true);
@@ -286,7 +286,7 @@ fn what_a_policy_refuses_is_not_reached_by_any_way() {
             let is_of = |reason| found.iter().filter(|seen| seen.dropped && seen.reason == reason).count();
             let (expected, counted) = match way.reason {
                 None => ((COUNT, COUNT, 0), found.len()),
-                // A barrier counts it and reports nothing.
+                // The barrier counts it and reports nothing.
                 Some("unjudged") => ((COUNT, 0, 0), found.len()),
                 Some(reason) => ((COUNT, 0, way.counted()), is_of(reason)),
             };

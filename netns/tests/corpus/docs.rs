@@ -1,4 +1,4 @@
-//! `docs/guard.md` has the tables as they are tested.
+//! `docs/guard.md` has the tables exactly as they are tested.
 
 use crate::checks::{Attack, Check, checks};
 use crate::denied::{self, DESTINATIONS};
@@ -11,7 +11,7 @@ use std::path::Path;
 const END: &str = "<!-- end -->";
 
 #[test]
-fn the_docs_have_the_tables_that_are_tested() {
+fn the_tables_in_the_docs_are_those_tested() {
     let checks = checks();
     let tables = [
         ("checks", table(&checks)),
@@ -26,7 +26,7 @@ fn the_docs_have_the_tables_that_are_tested() {
     hold("SECURITY.md", &[("counts", counts(&checks))]);
 }
 
-/// Compares a document with what it should have in its places, or writes that.
+/// Compares a document with what should be between its marks, or writes that.
 fn hold(name: &str, tables: &[(&str, String)]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     let old = fs::read_to_string(&path).unwrap();
@@ -62,7 +62,7 @@ fn counts(checks: &[Check]) -> String {
     )
 }
 
-/// Puts `table` between the lines that mark its place.
+/// Puts `table` between the marks.
 fn replace(text: &mut String, name: &str, table: &str) {
     let begin = format!("<!-- Generated: {name} -->\n");
     let begin = text.find(&begin).expect("the table's place") + begin.len();

@@ -1,16 +1,16 @@
-//! Everything that a host can do with its sandboxes beside the guard, at once: it lets them out under its own addresses, says
-//! where they may send to and how much, and counts where that goes.
+//! Everything that a host can switch on for its sandboxes besides the guard, all at once: it lets them out under its
+//! own addresses, limits where they may send and how much, and counts where that goes.
 
 use crate::lab::POLICY;
 use netns_core::nat::{self, Nat, NatOptions};
 use netns_core::{ErrorKind, IfName, Namespace, RouteSocket, link};
 use std::fs;
 
-/// What `netns observe` counts besides.
+/// What else `netns observe` counts.
 pub(crate) const COUNTED: &[&str] = &["--scopes", "--verdicts"];
-/// More than what is sent here, so that each frame goes through the code for limits and none is over them.
+/// More than what is sent here, so that each frame passes the code for limits and none exceeds them.
 const LIMIT: &str = "in=10gbit,out=10gbit,in=10mpps,out=10mpps,quota=100gb";
-/// The sandboxes' networks, and the groups that the kinds of honest traffic are sent to; and tunnels between sandboxes.
+/// The sandboxes' networks, the groups that honest traffic is sent to, and tunnels between sandboxes.
 pub(crate) const HONEST: &str = r#"
 without = ["tunnels"]
 rules = [
@@ -19,7 +19,7 @@ rules = [
 ]
 "#;
 
-/// Switches all of it on, with an egress policy of these keys; what it counts `Observed::start_with` takes.
+/// Switches all of it on, with an egress policy of these keys. What it counts is switched on by `Observed::start_with`.
 pub(crate) fn begin(egress: &str) {
     let host = Namespace::current().unwrap();
     let mut socket = RouteSocket::open_in(&host).unwrap();

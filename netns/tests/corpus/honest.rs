@@ -1,4 +1,4 @@
-//! What honest programs and kernels send, as odd as it looks: all of it arrives, and none of it is counted.
+//! What honest programs and kernels send, however odd it looks: all of it arrives, and none of it is counted.
 
 use crate::everything::{self, COUNTED, HONEST};
 use crate::lab::{self, NETFILTER, Sandbox, VICTIM};
@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use tests::{in_host, oracle, run};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/honest.py");
-/// What each command of a row can use: `py NAME` is one of the ways of `honest.py`, `flap` takes the link down and up.
+/// What the command of a row can use: `py NAME` is one of the senders in `honest.py`, `flap` takes the link down and
+/// up.
 const WORDS: &str = r#"
 py() { python3 "$SCRIPT" "$@"; }
 settle() { until ip -o link show eth0 | grep -q 'state UP'; do sleep 0.05; done; sleep 2.5; }
@@ -22,12 +23,12 @@ set6() { sysctl -qw net.ipv6.conf.eth0.$1; }
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// What sends it, for the shell; nothing if the one before has sent this as well.
+    /// The shell command that sends it; empty if the previous row's command sends this as well.
     how: &'static str,
-    /// What of it the receiver sees, in tcpdump's words.
+    /// What the receiver sees of it, in tcpdump's words.
     seen: &'static str,
     from: &'static str,
-    /// The tool that sends it, where it is no part of every Debian.
+    /// The tool that sends it, if not every Debian has it.
     tool: Option<&'static str>,
 }
 
@@ -39,7 +40,7 @@ const fn tool(tool: &'static str, name: &'static str, how: &'static str, seen: &
     Kind { name, how, seen, from: "host", tool: Some(tool) }
 }
 
-/// What a sandbox answers to something of the victim's, whose command it is.
+/// What a sandbox answers when the victim's command asks.
 const fn answer(name: &'static str, how: &'static str, seen: &'static str) -> Kind {
     Kind { name, how, seen, from: "victim", tool: None }
 }
@@ -168,13 +169,13 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("OSPF", "py ospf", "ip[9] = 89"),
 ];
 
-/// What honest programs send too, and a policy refuses unless it says that it may be sent.
+/// What honest programs also send, and a policy refuses unless it permits it.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) name: &'static str,
     how: &'static str,
     from: &'static str,
-    /// The reason that it is counted by.
+    /// The reason by which it is counted.
     pub(crate) reason: &'static str,
     /// What permits it.
     pub(crate) unless: &'static str,
@@ -193,7 +194,7 @@ pub(crate) const REFUSED: &[Refused] = &[
     Refused { name: "LLDP", from: "host", how: "py lldp", reason: "reserved-destination", unless: "never: it is the bridge's to say" },
 ];
 
-/// The names by which a row's command knows its sandbox and the other one.
+/// The names by which a row's command refers to its own sandbox and to the other.
 fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let peer = Sandbox::named(if sandbox.name == "victim" { "host" } else { "victim" });
     vec![
@@ -220,7 +221,7 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A group of its own, with those that it started.
+        // A process group of its own, which includes what it started.
         let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status();
         let _ = self.0.wait();
     }
@@ -233,7 +234,7 @@ impl Process {
     }
 }
 
-/// Who listens at the victim, and the DHCP server at the gateway.
+/// The victim's listeners, and the DHCP server on the gateway.
 fn servers() -> [Process; 2] {
     let config = "interface eth0\nstart 10.1.1.1\nend 10.1.1.1\nlease_file /run/leases\npidfile /run/udhcpd.pid\n\
         auto_time 0\noption subnet 255.255.255.0\noption lease 600\nstatic_lease 02:00:00:00:00:01 10.1.1.1\n";
@@ -250,7 +251,7 @@ fn servers() -> [Process; 2] {
     [Process::start(dhcp), peer]
 }
 
-/// How many of the frames tcpdump sees by these words.
+/// How many of the frames match this expression of tcpdump's.
 fn count(frames: &[Vec<u8>], words: &str) -> usize {
     // <https://www.tcpdump.org/manpages/pcap-savefile.5.html>: magic, version 2.4, zone, accuracy, length, Ethernet.
     let mut bytes: Vec<u8> = [0xa1b2_c3d4_u32, 4 << 16 | 2, 0, 0, 0x4_0000, 1].map(u32::to_ne_bytes).concat();
@@ -263,7 +264,7 @@ fn count(frames: &[Vec<u8>], words: &str) -> usize {
     run(oracle("tcpdump").args(["-nr", "/run/heard.pcap", words])).lines().count()
 }
 
-/// What the receiver never sees of a host that puts fragments together itself.
+/// What the receiver never sees on a host that reassembles fragments.
 const UNFINISHED: &str = "a fragment that never came";
 
 fn hold(enforces: bool, prepare: &str) {
@@ -277,7 +278,7 @@ fn hold(enforces: bool, prepare: &str) {
     if is_host_of_containers {
         everything::begin(HONEST);
     }
-    // Errors are rationed, and these are many.
+    // ICMP errors are rate-limited, and these are many.
     let quick = "set4 icmp_ratelimit=0; sysctl -qw net.ipv6.icmp.ratelimit=0; sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1";
     let _ = run(&mut shell(Sandbox::named("host"), quick));
     let _ = run(&mut shell(Sandbox::named("victim"), "set4 tcp_fastopen=3"));
@@ -297,12 +298,12 @@ fn hold(enforces: bool, prepare: &str) {
             heard = [receiver.all(), at_gateway.all()].concat();
             said = format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         }
-        // What is asked by the victim is answered by the first.
+        // What the victim asks for is answered by the first sandbox.
         let mac = Sandbox::named(if *from == "victim" { "host" } else { from }).mac();
         if count(&heard, &format!("ether src {mac} and ({seen})")) == 0 {
             let _ = writeln!(wrong, "{name}: not seen among {} frames: {seen}: {said}", heard.len());
         }
-        // Some are reported while the next kind is sent already.
+        // Some are reported while the next kind is already being sent.
         for seen in observed.violations(known) {
             let _ = writeln!(wrong, "{name}, or the kind before: {seen:?}");
             known += 1;

@@ -1,25 +1,25 @@
-//! A bridge, and sandboxes with different policies on it.
+//! A bridge with sandboxes that have different policies.
 
 use std::fmt::Write;
 use tests::{eventually, ip, ip_json};
 
-/// What the bridge is watched by.
+/// What the bridge is watched with.
 pub(crate) const POLICY: &str = "/run/ports.toml";
 /// The bridge's own addresses.
 pub(crate) const HOST_MAC: &str = "02:00:00:00:00:fe";
 pub(crate) const HOST4: &str = "10.1.1.254";
 
-/// A sandbox, whose port is `p` and its number.
+/// A sandbox; its port is called `p` and its number.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     pub(crate) name: &'static str,
     number: u8,
-    /// Its policy beside the MAC address and the addresses.
+    /// The rest of its policy, besides the MAC address and the addresses.
     policy: &'static str,
     has_ipv6: bool,
 }
 
-/// All of them. The second is who others send to.
+/// All of them. The second is the one that others send to.
 pub(crate) const SANDBOXES: [Sandbox; 7] = [
     Sandbox { name: "host", number: 1, policy: "permit = [\"dhcp-client\"]", has_ipv6: true },
     Sandbox { name: "victim", number: 2, policy: "", has_ipv6: true },
@@ -35,11 +35,11 @@ pub(crate) const SANDBOXES: [Sandbox; 7] = [
     Sandbox { name: "open", number: 6, policy: "ether_types = [0x8035]", has_ipv6: true },
 ];
 
-/// Who others send to.
+/// The sandbox that others send to.
 pub(crate) const VICTIM: &Sandbox = &SANDBOXES[1];
 
 impl Sandbox {
-    /// The one of this name.
+    /// The sandbox with this name.
     ///
     /// # Panics
     /// If there is none.
@@ -63,7 +63,7 @@ impl Sandbox {
         format!("fd00:1::{}", self.number)
     }
 
-    /// The link-local address that is made of the MAC address.
+    /// The link-local address that follows from the MAC address.
     pub(crate) fn link_local(&self) -> String {
         format!("fe80::ff:fe00:{}", self.number)
     }
@@ -75,7 +75,7 @@ impl Sandbox {
         ip(&format!("link set p{number} mtu 9000 master br0 up"));
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} addr add {}/24 dev eth0", self.ipv4()));
-        // What the router advertises here is no network of these policies, and an address of it would be a foreign one.
+        // The router here advertises a network that is in none of these policies; an address from it would be foreign.
         ip(&format!("netns exec {name} sysctl -qw net.ipv6.conf.eth0.accept_ra=0"));
         if self.has_ipv6 {
             ip(&format!("-n {name} addr add {}/64 dev eth0 nodad", self.ipv6()));
@@ -93,12 +93,12 @@ impl Sandbox {
             format!("\"{}\"", self.ipv4())
         };
         let (port, policy) = (self.port(), self.policy);
-        // By the host's end: what a sandbox does with its own is no matter.
+        // By the host's end: what a sandbox does with its own makes no difference.
         format!("[port.{port}]\nmac = \"{}\"\naddresses = [{addresses}]\n{policy}\n", self.mac())
     }
 }
 
-/// How a host that runs containers looks: bridged packets go through the rules for IP, and connections are tracked.
+/// Sets the host up like one that runs containers: bridged packets pass the IP rules, and connections are tracked.
 pub(crate) const NETFILTER: &str = r#"
     sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1
     sysctl -qw net.bridge.bridge-nf-call-arptables=1
@@ -111,14 +111,14 @@ pub(crate) const NETFILTER: &str = r#"
 .
 "#;
 
-/// Makes the bridge and all sandboxes, and writes their policies into a file.
+/// Makes the bridge and all sandboxes, and writes their policies to a file.
 pub(crate) fn make() {
     make_with(SANDBOXES.len(), |name| drop(ip(&format!("netns add {name}"))));
 }
 
 /// The same for the first `count`, whose named namespaces `add` makes.
 pub(crate) fn make_with(count: usize, add: impl Fn(&str)) {
-    // A snooping bridge would send to nobody what nobody has asked for, and so frames to groups would be lost unguarded too.
+    // A snooping bridge forwards to groups only where somebody has joined, so such frames would be lost even unguarded.
     ip(&format!("link add br0 address {HOST_MAC} mtu 9000 type bridge mcast_snooping 0"));
     ip(&format!("addr add {HOST4}/24 dev br0"));
     ip("link set br0 up");
@@ -128,7 +128,7 @@ pub(crate) fn make_with(count: usize, add: impl Fn(&str)) {
         let _ = writeln!(policies, "{}", sandbox.entry());
     }
     std::fs::write(POLICY, policies).unwrap();
-    // A lie that passes would move the victim to the liar's port, and what is sent to it next would be lost.
+    // A lie that passes would move the victim's address to the liar's port, and the next frame to it would be lost.
     let _ =
         tests::bridge(&format!("fdb replace {} dev {} master sticky static", VICTIM.mac(), VICTIM.port()));
 }

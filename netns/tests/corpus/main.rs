@@ -1,6 +1,6 @@
-//! The guard as somebody else would try it: frames of an independent packet library, made after what other projects promise,
-//! and what honest programs send that looks odd. `docs/guard.md` shows the tables; the tests hold every row of them against
-//! what happens on a real bridge.
+//! The guard as somebody else would test it: frames from an independent packet library, made from what other projects
+//! promise, and odd-looking traffic of honest programs. `docs/guard.md` shows the tables; the tests compare every row
+//! with what happens on a real bridge.
 
 mod checks;
 mod denied;

@@ -9,7 +9,7 @@ use tests::until;
 
 use crate::lab::POLICY;
 
-/// A frame that was judged and should not have been sent.
+/// A judged frame that its sender may not send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) port: String,
@@ -24,7 +24,7 @@ pub(crate) struct Seen {
 struct Said {
     /// How many readings.
     readings: usize,
-    /// The last of them.
+    /// The last reading.
     last: Value,
     violations: Vec<Seen>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Starts it on `br0`; every port is judged when this returns.
+    /// Starts it on `br0`; when this returns, every port is judged.
     pub(crate) fn start(enforces: bool) -> Self {
         Self::start_with(enforces, &[])
     }
@@ -70,7 +70,7 @@ impl Observed {
         let hearing = Arc::clone(&said);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                // The last line of a process that is killed is no whole one.
+                // If the process is killed, its last line is incomplete.
                 let Ok(line) = serde_json::from_str(&line) else { break };
                 hearing.lock().expect("nobody panics with it").take(line);
             }
@@ -80,9 +80,9 @@ impl Observed {
         observed
     }
 
-    /// What a reading says that was begun after this was called.
+    /// A reading that begins after this was called.
     pub(crate) fn reading(&mut self) -> Value {
-        // The first that comes may have been begun before.
+        // The first that comes may have begun before.
         let enough = self.said().readings + 2;
         until("readings", || {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -99,7 +99,7 @@ impl Observed {
         self.said.lock().expect("nobody panics with it")
     }
 
-    /// The violations that were reported so far, without the first `known`.
+    /// The violations reported so far, without the first `known`.
     pub(crate) fn violations(&self, known: usize) -> Vec<Seen> {
         self.said().violations[known..].to_vec()
     }
@@ -117,7 +117,7 @@ impl Observed {
 }
 
 impl Drop for Observed {
-    /// A test that fails leaves no process.
+    /// A failed test leaves no process.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

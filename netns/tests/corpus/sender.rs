@@ -1,4 +1,4 @@
-//! scapy in a sandbox: frames that somebody else's library makes, sent by a raw socket.
+//! scapy in a sandbox: frames from an independent library, sent through a raw socket.
 
 use crate::lab::{HOST_MAC, HOST4, Sandbox, VICTIM};
 use netns_core::{IfName, Namespace, RouteSocket, link};
@@ -12,7 +12,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/frames.p
 /// Longer than a frame is on its way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Debian's Python, which has Debian's scapy. Without it the test is skipped.
+/// Debian's Python, which has Debian's scapy. Without them the test is skipped.
 pub(crate) fn python() -> Command {
     let has_it = oracle("python3").args(["-c", "import scapy.config"]).output().expect("python3 starts");
     if !has_it.status.success() {
@@ -43,9 +43,9 @@ impl Sender {
             ("PEER_LL", VICTIM.link_local()),
             ("HOST_MAC", HOST_MAC.to_owned()),
             ("HOST4", HOST4.to_owned()),
-            // Nobody on the bridge.
+            // An address of nobody on the bridge.
             ("OTHER_MAC", "02:00:00:66:66:66".to_owned()),
-            // Nobody ever says to be this one, so the bridge sends to it by all ports.
+            // Nobody ever sends from this address, so the bridge floods frames to it.
             ("UNHEARD_MAC", "02:00:00:77:77:77".to_owned()),
             ("OTHER4", "10.1.1.66".to_owned()),
             ("OTHER6", "fd00:1::66".to_owned()),
@@ -59,7 +59,7 @@ impl Sender {
         sender
     }
 
-    /// Makes a frame, sends it and a marker after it. The frame.
+    /// Makes a frame, sends it and then a marker; returns the frame.
     pub(crate) fn send(&mut self, number: usize, expression: &str) -> Vec<u8> {
         self.write(&format!("{number} {expression}"), expression)
     }
@@ -72,7 +72,7 @@ impl Sender {
         (0..answer.len()).step_by(2).map(bytes).collect()
     }
 
-    /// Makes a frame in which `MARK` is these bytes, and sends it alone. The frame.
+    /// Makes a frame with these bytes for `MARK`, and sends only it; returns the frame.
     pub(crate) fn send_alone(&mut self, mark: &str, expression: &str) -> Vec<u8> {
         self.write(&format!("-1 marked(b\"{mark}\", lambda: {expression})"), expression)
     }
@@ -91,7 +91,7 @@ impl Drop for Sender {
     }
 }
 
-/// Hears what arrives in a sandbox.
+/// Receives what arrives in a sandbox.
 #[derive(Debug)]
 pub(crate) struct Receiver(FrameSocket);
 
@@ -100,7 +100,7 @@ impl Receiver {
         Self::open_in(sandbox.name)
     }
 
-    /// Hears what arrives by `eth0` of a named namespace.
+    /// Receives what arrives at `eth0` of a named namespace.
     pub(crate) fn open_in(name: &str) -> Self {
         let namespace = Namespace::open(name).unwrap();
         let eth0: IfName = "eth0".parse().unwrap();
@@ -108,19 +108,19 @@ impl Receiver {
         Self(namespace.enter(|| FrameSocket::open(index)).unwrap().unwrap())
     }
 
-    /// Hears what comes up to the host by the bridge.
+    /// Receives what the bridge delivers to the host.
     pub(crate) fn of_bridge() -> Self {
         let br0: IfName = "br0".parse().unwrap();
         let index = link::get(&mut RouteSocket::open().unwrap(), br0).unwrap().index;
         Self(FrameSocket::open(index).unwrap())
     }
 
-    /// Forgets what it has heard so far.
+    /// Forgets what it has received so far.
     pub(crate) fn forget(&self) {
         let _ = self.all();
     }
 
-    /// What it has heard so far.
+    /// What it has received so far.
     pub(crate) fn all(&self) -> Vec<Vec<u8>> {
         std::iter::from_fn(|| self.0.receive(Duration::ZERO).unwrap()).collect()
     }

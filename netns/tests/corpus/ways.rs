@@ -1,5 +1,5 @@
-//! Ways out of a sandbox that an attacker would look for: each is tried where policies are observed, to see that it works,
-//! and where they are enforced. What leaves is the same lie every time, a datagram from an address that is not the
+//! Ways out of a sandbox that an attacker would look for: each is tried where policies are observed, to see that it
+//! works, and where they are enforced. What leaves is always the same lie: a datagram from an address that is not the
 //! sandbox's.
 
 use crate::everything::{self, COUNTED, HONEST};
@@ -12,17 +12,17 @@ use std::process::{Child, Command, Stdio};
 use tests::{in_host, ip, ip_json, kernel_version, needs_kernel, only, oracle, run};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/lies.py");
-/// Whose address the lies have.
+/// The source address of the lies.
 const LIE4: [u8; 4] = [10, 1, 1, 66];
-/// How many readings the lies of a way may take.
+/// How many readings to wait for the lies of a way.
 const PATIENCE: usize = 30;
-/// How often a way is tried that has no effect at all.
+/// How often to try a way that has no effect at all.
 const ATTEMPTS: usize = 3;
 /// How many each way sends.
 pub(crate) const COUNT: u64 = 10;
-/// What each command can use: `lies WAY LINK` sends by one of the ways of `lies.py`, `inner` makes a pair of links of which
-/// what `a0` sends comes in by `b0`, `catch DEVICE HOOK ACTION` does this with everything there, and so does `nft_fwd`. `deeper`
-/// makes a namespace inside, whose process is in `$STATE`.
+/// What each command can use: `lies WAY LINK` sends by one of the ways of `lies.py`; `inner` makes a pair of links, so
+/// that what `a0` sends comes in through `b0`; `catch DEVICE HOOK ACTION` does this to everything there, and so does
+/// `nft_fwd`. `deeper` makes a namespace inside, whose process is in `$STATE`.
 const WORDS: &str = r#"
 lies() { python3 "$SCRIPT" "$1" "$2" "$NUMBER"; }
 inner() { ip link add a0 type veth peer name b0; ip link set a0 up; ip link set b0 up; settle b0; }
@@ -51,13 +51,13 @@ pub(crate) enum Who {
 pub(crate) struct Way {
     pub(crate) name: &'static str,
     pub(crate) who: Who,
-    /// What is made in the sandbox, sent, and taken away, for the shell.
+    /// The shell commands that set it up in the sandbox, send, and clean up.
     set: &'static str,
     send: &'static str,
     undo: &'static str,
-    /// The reason that all of them are counted by.
+    /// The reason by which all of them are counted.
     pub(crate) reason: &'static str,
-    /// What a kernel may lack that has it. Then the way is not tried.
+    /// What it needs that a kernel may lack. Then the way is not tried.
     pub(crate) option: Option<&'static str>,
     /// The first kernel that has it.
     since: (u32, u32),
@@ -82,7 +82,7 @@ impl Way {
         Self { since, ..self }
     }
 
-    /// Whether this kernel is new enough for it, said loudly if it is not.
+    /// Whether this kernel is new enough; if not, that is reported loudly.
     fn is_there(&self) -> bool {
         let is_there = kernel_version() >= self.since;
         if !is_there {
@@ -120,7 +120,7 @@ pub(crate) const WAYS: &[Way] = &[
     // Newer kernels (7.3) do not let root of a user namespace write headers there.
     root("nftables: the source written at egress", "nft_fwd egress eth0 'ip saddr set 10.1.1.66'", "lies routed eth0", "nft delete table netdev way"),
     user("forwarding for a namespace inside", "sysctl -qw net.ipv4.ip_forward=1; deeper; ip link add a0 type veth peer name b0 netns $(cat $STATE); ip link set a0 up; ip addr add 10.1.1.65/32 dev a0; ip route add $LIE4 dev a0; nsenter -n -t $(cat $STATE) sh -c \"ip link set b0 up; ip addr add $LIE4/32 dev b0; ip route add 10.1.1.65 dev b0; ip route add default via 10.1.1.65\"; settle a0", "nsenter -n -t $(cat $STATE) python3 $SCRIPT routed b0 $NUMBER", "kill $(cat $STATE); ip link del a0; sysctl -qw net.ipv4.ip_forward=0"),
-    // Devices and actions that hand frames on.
+    // Devices and actions that pass frames on.
     user("mirred: redirected from a veth pair", "inner; catch b0 ingress mirred egress redirect dev eth0", "lies plain a0", NO_INNER),
     user("mirred: mirrored from a veth pair", "inner; catch b0 ingress mirred egress mirror dev eth0", "lies plain a0", NO_INNER),
     user("nftables: fwd from a veth pair", "inner; nft_fwd ingress b0 'fwd to eth0'", "lies plain a0", "nft delete table netdev way; ip link del a0"),
@@ -161,7 +161,7 @@ pub(crate) const WAYS: &[Way] = &[
     user("act_bpf: classic BPF that lets everything pass", "catch eth0 egress bpf bytecode '1,6 0 0 4294967295' pass", "lies plain eth0", "tc qdisc del dev eth0 clsact").with("CONFIG_NET_ACT_BPF"),
 ];
 
-/// Frames that XDP hands on in its own form; a port takes them where its GRO is on.
+/// Frames that XDP passes on in its own form; a port receives them if its GRO is on.
 #[rustfmt::skip]
 pub(crate) const NATIVE: &[Way] = &[
     root("XDP_REDIRECT, native, from a veth pair, to a port with GRO", "inner; loader xdp_redirect eth0; ip link set b0 xdpdrv pinned /run/programs/way", "lies plain a0", NO_INNER),
@@ -231,7 +231,7 @@ fn names(number: usize) -> [(&'static str, String); 11] {
 #[derive(Debug, PartialEq, Eq)]
 struct Became {
     arrived: u64,
-    /// Reasons, and how many frames were counted by them.
+    /// Reasons, with the number of frames that were counted by each.
     counted: Vec<(String, u64)>,
 }
 
@@ -251,7 +251,7 @@ fn counted(observed: &mut Observed) -> Vec<(String, u64)> {
     reasons.iter().map(|(reason, packets)| (reason.clone(), packets.as_u64().unwrap())).collect()
 }
 
-/// Whether it is one, and neither the victim's error that quotes it nor on its way to the sandbox.
+/// Whether it is one, and not the victim's error that quotes it, nor on its way to the sandbox.
 fn is_lie(frame: &[u8], number: usize) -> bool {
     let is_quoted = frame.get(6..12) == Some(&[2, 0, 0, 0, 0, 2]);
     let is_to_sandbox = frame.starts_with(&[2, 0, 0, 0, 0, 1]);
@@ -259,7 +259,7 @@ fn is_lie(frame: &[u8], number: usize) -> bool {
     ends && !is_quoted && !is_to_sandbox && frame.windows(4).any(|bytes| bytes == LIE4)
 }
 
-/// Makes a way, sends by it and takes it away.
+/// Sets up a way, sends through it and cleans up.
 fn try_once(
     way: &Way,
     number: usize,
@@ -275,7 +275,7 @@ fn try_once(
         let sent = attacker.shell(way.who, number, way.send).output().expect("sh starts");
         let why = String::from_utf8_lossy(&sent.stderr).into_owned();
         let (mut became, mut heard) = (Became { arrived: 0, counted: Vec::new() }, Vec::new());
-        // What is asked for neighbours first goes in its own time, on a machine that does other things too.
+        // Questions for neighbours take their own time, on a machine that is busy with other things.
         for _ in 0..PATIENCE {
             became.counted = since(&before, counted(observed));
             heard.extend(receivers.iter().flat_map(Receiver::all));
@@ -286,12 +286,12 @@ fn try_once(
         }
         result = if sent.status.success() { Ok(became) } else { Err(why) };
     }
-    // What was made in part is taken away in part.
+    // What was only partly made is cleaned up, too.
     let _ = attacker.shell(way.who, number, &way.undo.replace(';', " || true;")).output();
     result
 }
 
-/// Tries every one of these ways: what became of its lies, or why there were none.
+/// Tries every one of these ways; returns what became of its lies, or why there were none.
 fn try_all(
     ways: &[&'static Way],
     attacker: &Attacker,
@@ -303,7 +303,8 @@ fn try_all(
     let mut results = Vec::new();
     for (number, way) in ways.iter().enumerate() {
         let number = number + if enforces { 100 } else { 0 };
-        // What neither arrives nor is counted did not happen: a busy machine's time-outs, and nothing about the guard.
+        // If a lie neither arrived nor was counted, it was not sent: a busy machine's timeouts, and not the guard's
+        // doing.
         let mut result = try_once(way, number, attacker, &receivers, &mut observed);
         for _ in 1..ATTEMPTS {
             if result.as_ref().is_ok_and(|became| became.arrived > 0 || became.by(way.reason) > 0) {
@@ -349,12 +350,12 @@ fn hold(ways: impl Iterator<Item = &'static Way>, prepare: &str) {
         options = COUNTED;
     }
     let ways: Vec<_> = ways.filter(|way| way.is_there()).collect();
-    // An attack that does not work proves nothing.
+    // An attack that does not work unguarded proves nothing.
     let observed = try_all(&ways, &attacker, false, options);
     let enforced = try_all(&ways, &attacker, true, options);
     let mut wrong = String::new();
     for ((way, unguarded), (_, guarded)) in observed.iter().zip(&enforced) {
-        // Devices that are made inside say a word of their own, too.
+        // Devices that are made inside also send frames of their own.
         let is_stopped = |became: &Became| became.arrived == 0 && became.by(way.reason) >= COUNT;
         let has_left = unguarded.as_ref().is_ok_and(|became| became.arrived == COUNT);
         if !has_left || !guarded.as_ref().is_ok_and(is_stopped) {
@@ -371,7 +372,7 @@ fn no_way_out_is_unguarded() {
 
 #[test]
 #[ignore = "needs CONFIG_IPVLAN, VLAN_8021Q, BONDING, NET_TEAM and CONFIG_NET_ACT_*, which distributions' kernels have"]
-fn no_way_out_of_a_distributions_kernel_is_unguarded() {
+fn no_way_out_on_a_distributions_kernel_is_unguarded() {
     in_host(|_| hold(WAYS.iter().filter(|way| way.option.is_some()), ""));
 }
 
@@ -381,7 +382,7 @@ fn no_way_out_through_the_rules_of_a_host_of_containers_is_unguarded_with_everyt
 }
 
 #[test]
-fn native_xdp_is_no_way_out_either() {
+fn native_xdp_is_no_way_out() {
     in_host(|_| hold(NATIVE.iter(), "python3 $SCRIPT gro p1"));
 }
 
@@ -415,7 +416,7 @@ fn tables_are_not_filled_through_the_guard() {
                 assert!(after.0 <= before.0 && after.1 <= before.1, "{before:?} {after:?}");
             } else {
                 assert!(after.0 > 5000 && after.1 > 100, "{before:?} {after:?}");
-                // What it was made to learn is forgotten, as it is after a while.
+                // What it was made to learn is forgotten, as it would be after a while.
                 let _ = run(oracle("ip").args(["link", "set", "br0", "type", "bridge", "fdb_flush"]));
                 let _ = ip("-n victim neigh flush dev eth0");
             }
@@ -426,7 +427,7 @@ fn tables_are_not_filled_through_the_guard() {
 
 /// A weakness that docs/guard.md describes: no single report is a lie.
 #[test]
-fn reports_of_many_groups_end_the_snooping_of_a_bridge_guarded_or_not() {
+fn joining_many_groups_switches_off_a_bridges_snooping_guarded_or_not() {
     in_host(|_| {
         needs_kernel((5, 16), "nftables at egress");
         drop(oracle("python3"));

@@ -1,4 +1,4 @@
-//! Every option of every table: what is set is what is read again, by its row and by its attribute.
+//! Every option of every table: what is set is read back, by its row and by its attribute.
 
 use crate::bridge::PortOptions;
 use crate::link::LinkKind;
@@ -6,7 +6,7 @@ use crate::option::{OptionForm, OptionRow, OptionValue, Options};
 use crate::wire::{Batch, IfInfoMsg, Messages};
 use std::collections::BTreeSet;
 
-/// Values that an option can have: the least, one, and the largest.
+/// Values that an option can have: the smallest, a one, and the largest.
 fn values(row: &OptionRow) -> Vec<OptionValue> {
     match row.form {
         OptionForm::Bit | OptionForm::Switch | OptionForm::Flag | OptionForm::QuietFlag => numbers(&[0, 1]),
@@ -24,7 +24,7 @@ fn numbers(numbers: &[u64]) -> Vec<OptionValue> {
     numbers.iter().map(|&number| OptionValue::Number(number)).collect()
 }
 
-/// What the request says, read as if the kernel had said it.
+/// What the request says, parsed as if the kernel had sent it.
 fn through_bytes(kind: &LinkKind) -> LinkKind {
     let mut batch = Batch::new();
     batch.message(libc::RTM_NEWLINK, 0, &IfInfoMsg::default(), |attributes| kind.write(attributes));
@@ -71,7 +71,7 @@ fn every_option_of_every_kind_is_written_and_read_by_its_row() {
 }
 
 #[test]
-fn numbers_too_large_for_an_option_are_none_of_its_values() {
+fn numbers_too_large_for_an_option_are_refused() {
     let port = PortOptions::ROWS.iter().find(|row| row.name == "priority").unwrap();
     assert_eq!((port.parse("65535").is_some(), port.parse("65536")), (true, None));
     assert_eq!(port.parse("0x10"), Some(OptionValue::Number(16)));

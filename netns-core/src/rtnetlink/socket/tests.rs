@@ -1,4 +1,4 @@
-//! What of the socket cannot be seen from outside of the crate; the rest is in `tests/kernel` of the workspace.
+//! What cannot be seen of the socket from outside the crate; the rest is in `tests/kernel` of the workspace.
 
 use super::RouteSocket;
 use super::answer::refusal;
@@ -24,7 +24,7 @@ fn name(name: &str) -> IfName {
 /// sequence number.
 #[test]
 fn an_interrupted_dump_is_asked_for_again() {
-    // More than one datagram of 32 KiB holds.
+    // More than one datagram of 32 KiB can hold.
     const STEADY: u32 = 80;
     if let Some(missing) = crate::missing_capabilities().unwrap().first() {
         assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {missing} missing");
@@ -52,7 +52,7 @@ fn an_interrupted_dump_is_asked_for_again() {
         let mut repeated = 0;
         while repeated < 3 && Instant::now() < deadline {
             let before = socket.sequence;
-            // `lo`, the steady ones, and the other one or not; on a slow machine it may change every time.
+            // `lo`, the steady ones, and perhaps the other one; on a slow machine it may change every time.
             match link::list(&mut socket) {
                 Ok(links) if matches!(links.len(), 81 | 82) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -66,14 +66,14 @@ fn an_interrupted_dump_is_asked_for_again() {
     assert_eq!(repeated, 3, "no list was asked for again, or one was wrong");
 }
 
-/// A list of which not all was read leaves datagrams, of which the next request's answer knows nothing.
+/// A list that was not read to its end leaves datagrams, which are no answer to the next request.
 #[test]
-fn what_is_left_of_an_earlier_list_is_no_answer() {
+fn leftovers_of_an_earlier_list_are_no_answer() {
     if let Some(missing) = crate::missing_capabilities().unwrap().first() {
         assert!(std::env::var_os("CI").is_none(), "not to be skipped on CI: {missing} missing");
         let _ = writeln!(
             std::io::stderr(),
-            "SKIPPED what_is_left_of_an_earlier_list_is_no_answer: {missing} missing"
+            "SKIPPED leftovers_of_an_earlier_list_are_no_answer: {missing} missing"
         );
         return;
     }
@@ -148,7 +148,7 @@ fn what_the_kernel_explains_is_put_into_words() {
 }
 
 #[test]
-fn a_refusal_of_a_request_that_was_not_made_is_no_refusal() {
+fn a_refusal_of_another_request_is_no_refusal() {
     let mut request = Batch::new();
     request.message(libc::RTM_GETLINK, 0, &IfInfoMsg { index: 5, ..IfInfoMsg::default() }, |_| {});
     let header = NlMsgHdr { sequence: 77, length: 36, kind: libc::NLMSG_ERROR as u16, ..NlMsgHdr::default() };

@@ -180,7 +180,7 @@ fn offsets_point_at_attributes_by_their_path() {
             "{expected:?} not in {found:#?}"
         );
     }
-    // Neither the headers nor what is behind the end is an attribute.
+    // Neither the headers nor what follows the end is an attribute.
     assert!(found.iter().all(|(at, _)| (32..96).contains(at)), "{found:#?}");
 }
 

@@ -49,7 +49,7 @@ fn extended_flags_of_a_neighbour() {
 }
 
 #[test]
-fn numbers_have_ips_words_and_else_are_numbers() {
+fn numbers_have_ips_words_or_stay_numbers() {
     let words = [Scope::LINK.to_string(), Protocol::RA.to_string(), RouteKind::THROW.to_string()];
     assert_eq!(words, ["link", "ra", "throw"]);
     let numbers = [Scope(7).to_string(), Protocol(77).to_string(), RouteKind(99).to_string()];

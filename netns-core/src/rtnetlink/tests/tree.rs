@@ -1,4 +1,4 @@
-//! A request as lines of text, and how two of them differ.
+//! A request as lines of text, and the differences between two of them.
 
 use crate::rtnetlink::describe::attribute_path;
 use crate::wire::{IfAddrMsg, IfInfoMsg, Message, NdMsg, NlAttr, NlMsgHdr, RtMsg, TcMsg, align};
@@ -6,7 +6,7 @@ use crate::wire::{IfAddrMsg, IfInfoMsg, Message, NdMsg, NlAttr, NlMsgHdr, RtMsg,
 /// What a line has instead of a descriptor's number.
 pub(super) const DESCRIPTOR: &str = "a descriptor";
 
-/// What is inside of attributes that hold others: by the last part of the path, and how many bytes come first.
+/// What is inside attributes that hold others: by the last part of the path, and how many bytes come first.
 const NESTS: [(&str, usize); 5] = [
     ("IFLA_LINKINFO", 0),
     ("IFLA_INFO_DATA", 0),
@@ -64,7 +64,7 @@ fn attributes(message: Message<'_>, mut at: usize, mut bytes: &[u8], lines: &mut
     }
 }
 
-/// Lines that only one has, and the order of what both have if it is not the same.
+/// Lines that only one has, and the order of the common lines if it differs.
 pub(super) fn differences(theirs: &[String], ours: &[String]) -> Vec<String> {
     let missing = theirs.iter().filter(|line| !ours.contains(line)).map(|line| format!("- {line}"));
     let extra = ours.iter().filter(|line| !theirs.contains(line)).map(|line| format!("+ {line}"));

@@ -3,8 +3,8 @@ use crate::namespace::{notice_fork, this_thread};
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-/// Runs `check` in a fork of this process; whether it returned true. It may not allocate, lock or panic: the process
-/// has other threads, one of which may hold what that takes.
+/// Runs `check` in a fork of this process; returns whether it returned true. It may not allocate, lock or panic: the
+/// process has other threads, which may hold what that needs.
 fn in_fork(check: impl FnOnce() -> bool) -> bool {
     // SAFETY: the child calls `check`, which does what is allowed after a fork (its caller sees to that), and ends
     // without running anything of the parent's.
@@ -47,7 +47,7 @@ fn a_fork_does_not_take_its_parents_id_for_its_own() {
 }
 
 #[test]
-fn nor_does_it_when_another_of_its_threads_was_first_to_notice_the_fork() {
+fn nor_does_it_if_another_thread_noticed_the_fork_first() {
     let here = this_thread();
     // What another thread would do by asking for its own.
     assert!(in_fork(|| {

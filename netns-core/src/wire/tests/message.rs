@@ -1,4 +1,4 @@
-//! The messages of a datagram, whatever it holds.
+//! The messages of a datagram with any content.
 
 use super::random::Random;
 use crate::wire::{Batch, IfInfoMsg, Messages, NLMSGERR_ATTR_MSG, NlMsgErr, NlMsgHdr, align};
@@ -50,7 +50,7 @@ fn random_datagrams_are_survived() {
     for _ in 0..20_000 {
         let length = random.below(160);
         let mut input = random.bytes(length);
-        // A length that fits, so that the message is looked into; now and then an error or the end of a dump.
+        // A length that fits, so that the message is examined; now and then an error or the end of a dump.
         if length >= HEADER {
             input[..4].copy_from_slice(&(random.below(length + 4) as u32).to_ne_bytes());
             if random.below(2) == 0 {
@@ -63,7 +63,7 @@ fn random_datagrams_are_survived() {
 }
 
 #[test]
-fn a_datagram_that_was_cut_off_is_noticed() {
+fn a_truncated_datagram_is_noticed() {
     let mut batch = Batch::new();
     for _ in 0..3 {
         batch.message(libc::RTM_NEWLINK, 0, &IfInfoMsg::default(), |attributes| attributes.text(3, "v0"));
@@ -116,7 +116,7 @@ fn errors_are_read_whether_the_kernel_repeats_the_request_or_its_header() {
     assert_eq!(read(&answer(tlvs | cap, 17, &capped, Some("why"))), (17, words));
     assert_eq!(read(&answer(cap, 17, &capped, Some("not to be read without the flag"))), (17, None));
     assert_eq!(read(&answer(cap, 0, &capped, None)), (0, None), "an acknowledgement");
-    // An error that says that it repeats more than there is.
+    // An error that claims to repeat more than there is.
     let lying = bytes_of(&header(u32::MAX)).to_vec();
     assert_eq!(read(&answer(tlvs, 17, &lying, Some("why"))), (17, None));
 }

@@ -5,8 +5,8 @@ use crate::wire::{Attribute, Attributes, Batch, IfInfoMsg, Messages, NlAttr, ali
 use crate::{IfName, MacAddress};
 use std::net::IpAddr;
 
-/// Every attribute is inside of `input`, they do not overlap, they come to an end, and what is left says whether all
-/// was well-formed.
+/// Every attribute lies within `input`, they do not overlap, they come to an end, and the rest shows whether all was
+/// well-formed.
 fn assert_sound(input: &[u8]) {
     let range = input.as_ptr_range();
     let mut attributes = Attributes::new(input);
@@ -59,7 +59,7 @@ fn a_million_random_bytes_are_survived_in_pieces_of_any_length() {
     for _ in 0..20_000 {
         let length = random.below(100);
         let mut input = random.bytes(length);
-        // Lengths that are nearly right lead further in than random ones do.
+        // Lengths that are nearly right lead further in than random ones.
         if length >= 4 && random.below(2) == 0 {
             input[0] = random.below(length + 4) as u8;
             input[1] = 0;
@@ -74,7 +74,7 @@ fn a_million_random_bytes_are_survived_in_pieces_of_any_length() {
 }
 
 #[test]
-fn values_are_read_in_their_size_only() {
+fn values_are_read_only_at_their_own_size() {
     let attribute = |bytes| Attribute { kind: 1, bytes };
     let four = attribute(&[1, 2, 3, 4]);
     assert_eq!(four.value::<u32>(), Some(u32::from_ne_bytes([1, 2, 3, 4])));
@@ -119,7 +119,7 @@ fn the_first_of_many_attributes_of_a_kind_is_found() {
 }
 
 #[test]
-fn whatever_the_writer_wrote_is_read_again() {
+fn everything_the_writer_writes_is_read_back() {
     let mut random = Random::new(2);
     for _ in 0..2000 {
         let mut batch = Batch::new();

@@ -119,7 +119,8 @@ fn one_message_of_many_can_be_kept() {
     assert_eq!((batch.messages(), batch.bytes().len()), (0, 0));
 }
 
-/// Fills a batch with messages of a random shape until it overflows; the bytes before the message that did not fit.
+/// Fills a batch with messages of a random shape until it overflows; returns the bytes before the message that did not
+/// fit.
 fn fill(random: &mut Random, batch: &mut Batch) -> Vec<u8> {
     loop {
         let before = batch.bytes().to_vec();
@@ -150,7 +151,7 @@ fn what_does_not_fit_leaves_no_half_message_and_is_never_forgotten() {
         assert_eq!(batch.bytes(), before);
         assert_eq!(Messages::new(batch.bytes()).count() as u32, messages);
         assert!(before.len() <= BATCH_CAPACITY);
-        // A message that would fit does not make it good again.
+        // A later message that would fit does not repair it.
         batch.message(libc::RTM_NEWLINK, 0, &IfInfoMsg::default(), |attributes| attributes.text(3, "v0"));
         assert!(batch.overflowed());
         assert_eq!((batch.bytes(), batch.messages()), (&before[..], messages));
@@ -178,7 +179,7 @@ fn a_batch_can_be_filled_to_the_last_byte_and_not_further() {
 }
 
 #[test]
-fn values_longer_than_an_attribute_can_be_overflow() {
+fn values_too_long_for_an_attribute_overflow() {
     let mut batch = Batch::new();
     batch.message(libc::RTM_NEWLINK, 0, &IfInfoMsg::default(), |attributes| {
         attributes.bytes(1, &vec![0; 70_000]);

@@ -75,16 +75,16 @@ fn a_subnet_must_be_one() {
         refusal(&["--subnet", "10.1.1.7/24"]),
         "--subnet 10.1.1.7/24: this is an address in a network; did you mean 10.1.1.0/24?"
     );
-    assert_eq!(refusal(&["--subnet", "fd00::/64"]), "--subnet fd00::/64: this is no IPv4 network");
+    assert_eq!(refusal(&["--subnet", "fd00::/64"]), "--subnet fd00::/64: this is not an IPv4 network");
 }
 
 #[test]
 fn the_host_address_must_be_free_and_in_the_subnet() {
     for (address, why) in [
         ("10.1.1.2", "it is one of the namespaces'"),
-        ("10.1.2.1", "it is no host's address in it"),
-        ("10.1.1.0", "it is no host's address in it"),
-        ("10.1.1.255", "it is no host's address in it"),
+        ("10.1.2.1", "it is not a host address in it"),
+        ("10.1.1.0", "it is not a host address in it"),
+        ("10.1.1.255", "it is not a host address in it"),
     ] {
         let message = refusal(&["--host-address", address]);
         assert!(message.ends_with(why), "{message}");
