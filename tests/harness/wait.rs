@@ -4,12 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Asks until there is an answer.
 ///
 /// # Panics
-/// If there is none within a minute.
+/// If there is none within five minutes.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -24,7 +24,7 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// Asks until the condition holds.
 ///
 /// # Panics
-/// If it does not within a minute.
+/// If it does not within five minutes.
 pub fn eventually(what: &str, mut ask: impl FnMut() -> bool) {
     until(what, || ask().then_some(()));
 }

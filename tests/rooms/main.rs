@@ -63,6 +63,17 @@ fn a_types_name_is_unique_in_the_workspace() {
     assert!(places.is_empty(), "names of several types: {places:#?}");
 }
 
+/// Verifiers before Linux 6.9 take a length that varies only as one file bounds it: see its first lines.
+#[test]
+fn one_file_of_the_program_copies_out_of_frames() {
+    let sources = Sources::read(&folder("netns-ebpf/program"));
+    for call in ["bpf_skb_load_bytes", ".load_bytes("] {
+        let modules: Vec<String> = sources.that_have(call).map(|module| module.join("::")).collect();
+        assert!(modules.iter().all(|module| module == "copy"), "{call} is in {modules:?}");
+    }
+    assert_eq!(sources.that_have("bpf_skb_load_bytes").count(), 1);
+}
+
 #[test]
 fn a_circle_is_found() {
     let needs = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "d")];

@@ -25,6 +25,11 @@ impl Sources {
         self.code.len()
     }
 
+    /// The modules that have this text.
+    pub(crate) fn that_have(&self, text: &str) -> impl Iterator<Item = &Module> {
+        self.code.iter().filter(move |(_, code)| code.contains(text)).map(|(module, _)| module)
+    }
+
     /// The types that each module defines at its outermost level.
     pub(crate) fn types(&self) -> impl Iterator<Item = (&Module, Vec<String>)> {
         let types = |code: &str| code.lines().filter_map(type_name).map(str::to_owned).collect();

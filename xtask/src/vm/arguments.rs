@@ -28,6 +28,10 @@ pub(crate) struct VmTestArguments {
     /// With --full: compile and run only the tests of this package; may be given several times [default: all].
     #[arg(long, value_name = "NAME", requires = "full")]
     pub(crate) package: Vec<String>,
+    /// With --full: a folder that keeps the built programs. If it has them already they are run as they are, so that several
+    /// rounds, at once or one after the other, are of one build.
+    #[arg(long, value_name = "FOLDER", requires = "full")]
+    pub(crate) programs: Option<PathBuf>,
     /// The program to try [default: this one].
     #[arg(long, value_name = "FILE", conflicts_with = "full")]
     pub(crate) program: Option<PathBuf>,

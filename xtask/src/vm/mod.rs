@@ -31,7 +31,7 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -53,7 +53,14 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
     let round = if arguments.full {
-        Round::Full(Built::build(architecture, &arguments.package, &arguments.tests, &folder)?)
+        let built = match &arguments.programs {
+            Some(programs) => Built::find_or_build(architecture, &arguments.package, programs)?,
+            None => {
+                let kept = folder.join(format!("programs-{}", process::id()));
+                Built::build(architecture, &arguments.package, kept, false)?
+            }
+        };
+        Round::Full(built.choose(&arguments.tests)?)
     } else {
         let program = match &arguments.program {
             Some(path) => fs::canonicalize(path).map_err(failed("find", path))?,
