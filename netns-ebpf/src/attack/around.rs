@@ -1,7 +1,8 @@
 //! The way around the hooks of a port: by an `ifb` device inside.
 
 use netns_core::nftables::{
-    Base, Chain, Expressions, Family, NftSocket, Register, Table, Transaction, chain, rule, table,
+    Base, Chain, Comparison, Expressions, Family, MetaKey, NftSocket, Register, Table, Transaction, chain,
+    rule, table,
 };
 use netns_core::wire::{Batch, IfInfoMsg, TcMsg};
 use netns_core::{IfName, Namespace, Result, RouteSocket, link, tc};
@@ -33,6 +34,20 @@ impl Around {
     /// What the kernel refused: [`netns_core::ErrorKind::Unsupported`] if it has no `ifb`, or no chains at egress (Linux 5.16). Nothing is left
     /// then.
     pub fn begin(namespace: &Namespace, link: IfName) -> Result<Self> {
+        Self::begin_with(namespace, link, None)
+    }
+
+    /// As [`Self::begin`], for frames with this mark only ([`FrameSocket::set_mark`](super::FrameSocket::set_mark)). What the
+    /// namespace's kernel sends by itself, such as a question for a neighbour, does not go around then, so that it is known how
+    /// many frames did.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_marked(namespace: &Namespace, link: IfName, mark: u32) -> Result<Self> {
+        Self::begin_with(namespace, link, Some(mark))
+    }
+
+    fn begin_with(namespace: &Namespace, link: IfName, mark: Option<u32>) -> Result<Self> {
         let namespace = namespace.try_clone()?;
         let mut socket = RouteSocket::open_in(&namespace)?;
         let nft = NftSocket::open_in(&namespace)?;
@@ -46,7 +61,7 @@ impl Around {
         socket.execute(&mut batch)?;
         let ifb = link::get(&mut socket, IfName::new(IFB)?)?.index;
         let mut around = Self { namespace, socket, nft, ifb };
-        match around.forward(link) {
+        match around.forward(link, mark) {
             Ok(()) => Ok(around),
             Err(error) => {
                 around.end()?;
@@ -55,13 +70,17 @@ impl Around {
         }
     }
 
-    fn forward(&mut self, link: IfName) -> Result<()> {
+    fn forward(&mut self, link: IfName, mark: Option<u32>) -> Result<()> {
         let egress = Chain { table: TABLE, name: "egress", base: Some(Base::egress(link, 0)) };
         let mut transaction = Transaction::new();
         table::encode_create(&mut transaction, TABLE);
         chain::encode_create(&mut transaction, &egress);
         let ifb = self.ifb.to_ne_bytes();
         rule::encode_append(&mut transaction, &egress, |rule: &mut Expressions<'_, '_>| {
+            if let Some(mark) = mark {
+                rule.meta(MetaKey::Mark, Register::One);
+                rule.compare(Register::One, Comparison::Equal, &mark.to_ne_bytes());
+            }
             rule.load(Register::One, &ifb);
             rule.forward(Register::One);
         });

@@ -84,9 +84,19 @@ impl FrameSocket {
         sent
     }
 
+    /// Marks what is sent from now on (`SO_MARK`). The mark does not leave the network namespace.
+    ///
+    /// # Errors
+    /// The kernel's: `EPERM` without `CAP_NET_ADMIN` or `CAP_NET_RAW`.
+    pub fn set_mark(&self, mark: u32) -> io::Result<()> {
+        self.set(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+    }
+
     fn set_header(&self, on: bool) -> io::Result<()> {
-        let value = libc::c_int::from(on);
-        let (level, option) = (libc::SOL_PACKET, libc::PACKET_VNET_HDR);
+        self.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, on.into())
+    }
+
+    fn set(&self, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
         let length = size_of_val(&value) as libc::socklen_t;
         // SAFETY: pointer and length are those of `value`, which outlives the call.
         let set = unsafe {

@@ -65,6 +65,10 @@ impl fmt::Display for Difference {
 pub enum CountedApart {
     /// What the port sends it counts once trains are cut into segments, each with its headers.
     Cut,
+    /// Of what the port sends it counts only some trains cut: those that are longer than the port takes (`gso_max_size`, 64 KiB
+    /// unless somebody set it). A namespace may make longer ones (BIG TCP). Which trains those were the program does not know,
+    /// so the numbers have bounds: no more segments than it counted, with no more bytes of headers.
+    CutInPart,
     /// What the port receives it counts before segments are joined into trains. Of the bytes the program then knows only
     /// that they are no fewer.
     Joined,
@@ -73,6 +77,10 @@ pub enum CountedApart {
     Headless,
     /// Tags that the namespace wrote into the bytes of its frames it counts, four bytes each.
     Tagged,
+    /// Frames that end within a VLAN tag, or with so little after it that no EtherType can follow, it counts, and drops before
+    /// the program or anybody else sees them (`skb_vlan_untag` in
+    /// <https://github.com/torvalds/linux/blob/v6.18/net/core/skbuff.c>). Each has 14 to 19 bytes.
+    Truncated,
 }
 
 impl fmt::Display for CountedApart {
@@ -81,11 +89,13 @@ impl fmt::Display for CountedApart {
             Self::Cut => {
                 "the kernel counts what goes to the namespace cut into segments (tso or tx off, or XDP inside)"
             }
+            Self::CutInPart => "the kernel counts long trains to the namespace cut into segments (gso_max_size)",
             Self::Joined => {
                 "the kernel counts what comes from the namespace before it is joined into trains (gro on)"
             }
             Self::Headless => "the kernel counts bytes without Ethernet headers (XDP inside, or gro on)",
             Self::Tagged => "the kernel counts the VLAN tags that the namespace writes into its frames",
+            Self::Truncated => "the kernel counts frames that end within a VLAN tag, and drops them unseen",
         })
     }
 }
@@ -202,6 +212,10 @@ fn explained(counters: &PortCounters, stats: &LinkStats) -> Option<BTreeSet<Coun
 /// An Ethernet header, and a VLAN tag.
 const HEADER: u64 = 14;
 const TAG: u64 = 4;
+/// How long frames can be, beside an Ethernet header, that end within a tag.
+const TRUNCATED: u64 = TAG + 1;
+/// Headers of the shortest segment: Ethernet, IPv4 and UDP.
+const SEGMENT_HEADERS: u64 = 42;
 
 /// Of what the port received.
 fn received_apart(counters: &PortCounters, (packets, bytes): (u64, u64)) -> Option<Vec<CountedApart>> {
@@ -214,24 +228,26 @@ fn received_apart(counters: &PortCounters, (packets, bytes): (u64, u64)) -> Opti
         let is_enough = bytes + HEADER * packets >= rx.bytes;
         return is_enough.then(|| vec![CountedApart::Joined, CountedApart::Headless]);
     }
-    if packets != rx.packets {
-        return None;
-    }
+    let truncated = packets.checked_sub(rx.packets)?;
+    // Whether there are tags among what it counts more.
     let tags = |bytes: u64| {
-        let more = bytes.checked_sub(rx.bytes)?;
-        (more % TAG == 0 && more / TAG <= *tagged).then_some(more > 0)
+        let more = bytes.checked_sub(rx.bytes)?.checked_sub(truncated * HEADER)?;
+        let of_truncated = truncated * TRUNCATED;
+        let is_whole = truncated > 0 || more % TAG == 0;
+        (is_whole && more <= of_truncated + TAG * tagged).then_some(more > of_truncated)
     };
     let (of_tags, why) = match tags(bytes) {
         Some(of_tags) => (of_tags, None),
         None => (tags(bytes + HEADER * packets)?, Some(CountedApart::Headless)),
     };
-    Some(of_tags.then_some(CountedApart::Tagged).into_iter().chain(why).collect())
+    let reasons = [(truncated > 0, CountedApart::Truncated), (of_tags, CountedApart::Tagged)];
+    Some(reasons.into_iter().filter(|(is, _)| *is).map(|(_, why)| why).chain(why).collect())
 }
 
 /// Of what it sent.
 fn sent_apart(counters: &PortCounters, kernel: (u64, u64)) -> Option<Vec<CountedApart>> {
     let PortCounters { tx, cut, .. } = counters;
-    [(false, false), (true, false), (false, true), (true, true)].into_iter().find_map(
+    let of_all = [(false, false), (true, false), (false, true), (true, true)].into_iter().find_map(
         |(is_cut, is_headless)| {
             let packets = if is_cut { tx.segments } else { tx.packets };
             let bytes = tx.bytes + if is_cut { *cut } else { 0 };
@@ -240,7 +256,14 @@ fn sent_apart(counters: &PortCounters, kernel: (u64, u64)) -> Option<Vec<Counted
             ((packets, bytes.saturating_sub(headers)) == kernel)
                 .then(|| reasons.into_iter().filter(|(is, _)| *is).map(|(_, why)| why).collect())
         },
-    )
+    );
+    of_all.or_else(|| {
+        let (packets, bytes) = kernel;
+        let (segments, headers) = (packets.checked_sub(tx.packets)?, bytes.checked_sub(tx.bytes)?);
+        let is_part = segments > 0 && packets < tx.segments;
+        (is_part && headers >= SEGMENT_HEADERS * segments && headers < *cut)
+            .then(|| vec![CountedApart::CutInPart])
+    })
 }
 
 fn differences(port: Slot, counters: &PortCounters, stats: &LinkStats) -> Vec<Difference> {

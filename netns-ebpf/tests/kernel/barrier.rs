@@ -120,6 +120,27 @@ fn what_goes_around_the_hook_arrives_nowhere() {
     });
 }
 
+/// How many frames went around is known only if nothing else that the namespace sends does.
+#[test]
+fn only_what_is_marked_goes_around_the_hook_if_so_asked() {
+    let test = "only_what_is_marked_goes_around_the_hook_if_so_asked";
+    with_network(test, true, |host, network, monitor, sandboxes| {
+        let around = Around::begin_marked(sandboxes[0].namespace().unwrap(), name("eth0"), 7).unwrap();
+        assert_eq!(lies(host, network, sandboxes), [0; 3]);
+        let violations = monitor.violations(slot(&sandboxes[0]));
+        assert_eq!(violations.of(Reason::Ipv4SourceForeign), 30, "the program has seen what is not marked");
+        assert!(network.take_unjudged().unwrap().unjudged.is_empty());
+        let sender = open(sandboxes[0].namespace().unwrap(), "eth0");
+        sender.set_mark(7).unwrap();
+        let receiver = open(sandboxes[1].namespace().unwrap(), "eth0");
+        let frame = lie(&sandboxes[0], &sandboxes[1]).frame;
+        assert_eq!(arrived(&sender, &receiver, &frame), 0);
+        let dropped = network.take_unjudged().unwrap().unjudged;
+        assert_eq!(dropped.iter().map(|one| one.packets).collect::<Vec<_>>(), [10]);
+        around.end().unwrap();
+    });
+}
+
 /// An attack that does not work proves nothing.
 #[test]
 fn without_the_barrier_the_same_frames_arrive() {

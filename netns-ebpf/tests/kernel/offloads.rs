@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use netns_core::wire::{Batch, IfInfoMsg};
-use netns_core::{Namespace, RouteSocket, link};
+use netns_core::{MacAddress, Namespace, RouteSocket, link, sysctl};
 use netns_ebpf::attack::FrameSocket;
-use netns_ebpf::{CountedApart, CounterComparison, Monitor, MonitorOptions};
+use netns_ebpf::{CountedApart, CounterComparison, Monitor, MonitorOptions, Policy};
 
-use crate::harness::{Network, privileged};
+use crate::harness::{Network, privileged, privileged_since};
 
 /// Commands of [ethtool], each with a value of 0 or 1.
 ///
@@ -22,6 +22,7 @@ const GRO: u32 = 0x2C;
 const IFLA_XDP: u16 = 0x2B;
 const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_FLAGS: u16 = 3;
+const IFLA_GSO_IPV4_MAX_SIZE: u16 = 0x3F;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// Switches an offload of a link.
@@ -100,6 +101,32 @@ fn tagged(network: &Network) {
     }
 }
 
+/// Frames that end within a tag, or one byte after it.
+fn truncated(network: &Network) {
+    let socket = network.insides[0].namespace.enter(|| FrameSocket::open(2)).unwrap().unwrap();
+    let mut frame = [0_u8; 20];
+    frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+    for ether_type in [[0x81, 0], [0x88, 0xA8]] {
+        frame[12..14].copy_from_slice(&ether_type);
+        for length in 14..=17 {
+            socket.send(&frame[..length]).unwrap();
+        }
+    }
+    // Whether one of these is read depends on the kernel's version; it has a tag if it is.
+    socket.send(&frame[..19]).unwrap();
+}
+
+/// Has a link make trains as long as there can be (BIG TCP), and its namespace have as much on the way.
+fn make_long_trains(namespace: &Namespace) {
+    let mut batch = Batch::new();
+    let header = IfInfoMsg { index: 2, ..IfInfoMsg::default() };
+    batch.message(libc::RTM_SETLINK, 0, &header, |attributes| {
+        attributes.value(IFLA_GSO_IPV4_MAX_SIZE, 500_000_u32);
+    });
+    RouteSocket::open_in(namespace).unwrap().execute(&mut batch).unwrap();
+    sysctl::set(namespace, "net.ipv4.tcp_wmem", "4096 4000000 8000000").unwrap();
+}
+
 fn put_xdp(network: &Network, place: usize) {
     attach_xdp(&mut RouteSocket::open_in(&network.insides[place].namespace).unwrap(), 2, &pass());
 }
@@ -107,7 +134,7 @@ fn put_xdp(network: &Network, place: usize) {
 /// Whatever is switched: the counters are the kernel's, or it is known why they are not, and by how much.
 #[test]
 fn counters_are_exact_whatever_is_switched() {
-    use CountedApart::{Cut, Headless, Joined, Tagged};
+    use CountedApart::{Cut, Headless, Joined, Tagged, Truncated};
     if !privileged("counters_are_exact_whatever_is_switched") {
         return;
     }
@@ -116,7 +143,7 @@ fn counters_are_exact_whatever_is_switched() {
     let inside = |network: &Network, place: usize, command| {
         switch(&network.insides[place].namespace, "eth0", command, false);
     };
-    let trials: [Switching<'_>; 14] = [
+    let trials: [Switching<'_>; 15] = [
         ("nothing", &|_| {}, &stream, &[]),
         ("tso of the sender", &|network| inside(network, 0, TSO), &stream, &[]),
         ("gso of the sender", &|network| inside(network, 0, GSO), &stream, &[]),
@@ -147,6 +174,7 @@ fn counters_are_exact_whatever_is_switched() {
         ("XDP inside the receiver", &|network| put_xdp(network, 1), &stream, &[(1, Cut), (1, Headless)]),
         ("XDP inside the sender", &|network| put_xdp(network, 0), &stream, &[(0, Headless)]),
         ("a tag in the bytes", &|_| {}, &tagged, &[(0, Tagged)]),
+        ("frames that end within a tag", &|_| {}, &truncated, &[(0, Truncated)]),
         (
             "a tag in the bytes, to a port without tso",
             &|network| host(network, "port2", TSO, false),
@@ -179,4 +207,35 @@ fn counters_are_exact_whatever_is_switched() {
         };
         assert_eq!(found, wanted, "{what}");
     }
+}
+
+/// A neighbour that makes longer trains than the port takes: its frames are honest, and so are the counters.
+#[test]
+fn counters_are_known_to_be_apart_where_long_trains_are_cut() {
+    let test = "counters_are_known_to_be_apart_where_long_trains_are_cut";
+    if !privileged_since(test, (6, 3), "gso_ipv4_max_size") {
+        return;
+    }
+    let monitor = Monitor::load(&MonitorOptions::default()).unwrap();
+    let mut network = Network::new();
+    let slots: Vec<_> = (0..2).map(|_| network.add(Some(&monitor)).unwrap()).collect();
+    network.introduce();
+    let [sender, receiver] = &network.insides[..] else { panic!("two") };
+    let policy = Policy::of_host(MacAddress::local(1), &[sender.address.into()]).unwrap();
+    monitor.set_policy(slots[0], &policy.enforced()).unwrap();
+    make_long_trains(&sender.namespace);
+    sysctl::set(&receiver.namespace, "net.ipv4.tcp_rmem", "4096 4000000 8000000").unwrap();
+    let mut found = CounterComparison::Exact;
+    // How long trains get depends on how fast the receiver is.
+    for _ in 0..20 {
+        network.stream(0, 1, 50_000_000);
+        let socket = &mut network.socket;
+        let kernel = || [101_u32, 102].iter().map(|&port| link::stats(socket, port)).collect();
+        found = monitor.compare(&slots, kernel).unwrap();
+        if found != CounterComparison::Exact {
+            break;
+        }
+    }
+    assert_eq!(found, CounterComparison::Apart(vec![(slots[1], CountedApart::CutInPart)]));
+    assert_eq!(monitor.violations(slots[0]).total(), 0);
 }

@@ -20,6 +20,8 @@ const SENT: u64 = Way::SENT;
 const PAGE: &str = "a page written to once it is sent";
 /// How long to wait for a frame that may arrive.
 const WAIT: Duration = Duration::from_millis(30);
+/// What goes around the program is marked, so that it is known how much that is: the kernel inside sends frames of its own.
+const MARK: u32 = 7;
 /// What the sockets listen for: LLDP, and frames with a length in place of a type (`ETH_P_802_2`), such as BPDUs.
 const LLDP: u16 = 0x88CC;
 const LLC: u16 = 4;
@@ -121,7 +123,9 @@ impl WayAttacker<'_, '_> {
         [own, neighbour, host]: [[u8; 6]; 3],
         [receiver, at_host, of_lldp, of_bpdus]: [&FrameSocket; 4],
     ) -> Result<(), Failure> {
-        let around = match Around::begin(inside, IfName::new("eth0")?) {
+        let marked = self.sender.set_mark(MARK);
+        marked.map_err(|error| Failure::Kernel(format!("mark frames: {error}")))?;
+        let around = match Around::begin_marked(inside, IfName::new("eth0")?, MARK) {
             Ok(around) => around,
             Err(error) => return self.report.no_ways(&error.to_string()),
         };

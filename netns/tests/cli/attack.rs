@@ -7,6 +7,7 @@ use netns_ebpf::packet::Reason;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tests::{in_host, only, oracle, run};
 
 /// The reasons that a frame from one namespace of a run to another can have; each is sent once.
@@ -79,6 +80,41 @@ fn every_way_around_works_without_the_guard_and_not_with_it() {
             assert_eq!(way["counted"], counted, "{way}");
         }
         assert_eq!(run(oracle("nft").args(["list", "ruleset"])), "");
+    });
+}
+
+/// Questions for neighbours and the like, which the kernel of the attacker's namespace sends whenever it wants to, neither go
+/// around nor are counted as if they had.
+#[test]
+fn what_the_kernel_sends_during_an_attack_is_counted_as_what_it_is() {
+    in_host(|_| {
+        tests::needs_kernel((5, 16), "nftables at egress");
+        let mut attack = Watched::start("run --attack --enforce --duration 3 --json");
+        // The last of the frames: any other that arrives before is one that the two groups may not exchange, too.
+        attack.line("group", |line| line["type"] == "attack" && line["reason"] == "group");
+        let addresses = tests::ip_json("-n ns2 -4 addr show eth0");
+        let peer = addresses[0]["addr_info"][0]["local"].as_str().unwrap().to_owned();
+        let over = AtomicBool::new(false);
+        let ways: Vec<Value> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // It ends if the test fails, too.
+                for _ in (0..200).take_while(|_| !over.load(Ordering::Relaxed)) {
+                    let _ = tests::ip("-n ns1 neigh flush dev eth0");
+                    let ping = ["netns", "exec", "ns1", "ping", "-c1", "-W1", &peer];
+                    let _ = oracle("ip").args(ping).output();
+                }
+            });
+            let ways = (0..10).map(|_| attack.line("way", |line| line["type"] == "way")).collect();
+            over.store(true, Ordering::Relaxed);
+            ways
+        });
+        for way in ways.iter().filter(|way| way["way"].as_str().unwrap().starts_with("ifb, ")) {
+            assert!(way["guarded"] == 0 && way["counted"] == 10, "{way}");
+        }
+        let summary = attack.line("summary", |line| line["type"] == "summary");
+        assert_eq!((&summary["attack_ok"], &summary["exact"]), (&true.into(), &true.into()), "{summary}");
+        let end = attack.end("none");
+        assert_eq!((end.code, end.err.as_str()), (Some(0), ""), "{}", end.out);
     });
 }
 

@@ -99,7 +99,7 @@ fn counted([(rx_packets, rx_bytes), (tx_packets, tx_bytes)]: [(u64, u64); 2]) ->
 
 #[test]
 fn what_is_counted_at_another_place_is_known_as_such() {
-    use CountedApart::{Cut, Headless, Joined, Tagged};
+    use CountedApart::{Cut, CutInPart, Headless, Joined, Tagged, Truncated};
     let same = (10, 60_000);
     for (kernel, expected) in [
         ([same, same], vec![]),
@@ -110,6 +110,13 @@ fn what_is_counted_at_another_place_is_known_as_such() {
         ([(10, 60_008), (50, 62_160)], vec![Cut, Tagged]),
         ([(10, 59_864), same], vec![Headless, Tagged]),
         ([(50, 61_460), same], vec![Joined, Headless]),
+        // One train of five segments.
+        ([same, (14, 60_216)], vec![CutInPart]),
+        ([(12, 60_028), same], vec![Truncated]),
+        ([(12, 60_038), same], vec![Truncated]),
+        ([(12, 60_039), same], vec![Tagged, Truncated]),
+        ([(12, 60_046), same], vec![Tagged, Truncated]),
+        ([(12, 59_870), same], vec![Headless, Truncated]),
     ] {
         let found = explained(&trains(), &counted(kernel));
         assert_eq!(found.map(Vec::from_iter), Some(expected), "{kernel:?}");
@@ -125,6 +132,12 @@ fn what_is_counted_at_another_place_is_known_as_such() {
         [(10, 59_999), same],
         [(50, 59_000), same],
         [(11, 60_004), same],
+        [(11, 60_013), same],
+        [(11, 60_028), same],
+        [(9, 59_986), same],
+        [same, (14, 60_167)],
+        [same, (14, 62_160)],
+        [same, (9, 59_000)],
     ] {
         assert_eq!(explained(&trains(), &counted(kernel)), None, "{kernel:?}");
     }
