@@ -6,9 +6,11 @@ use super::nat::{
     settings, tcp, to_v4,
 };
 use super::nftables::{OwnedTable, nft};
+use netns_core::Namespace;
 use netns_core::nat::{self, ForwardBlock};
 use netns_core::network::{Network, NetworkOptions, RecordedNetwork};
-use tests::{in_host, ip, needs_kernel, oracle, refused, run, skip};
+use std::{env, fs, thread};
+use tests::{eventually, in_host, ip, needs_kernel, oracle, refused, run, signal, skip};
 
 /// Docker's rules, as it makes them with iptables-nft.
 const DOCKER: [&str; 4] = [
@@ -159,6 +161,64 @@ fn nothing_is_left_of_a_way_out_that_others_do_not_open() {
         assert_eq!((ruleset(), settings(host)), before);
         assert!(!std::fs::exists(RecordedNetwork::FOLDER).unwrap());
         assert!(!ip("-o link show").contains(": sb"));
+    });
+}
+
+/// Between the look for them and their removal; `strace` stops the process there.
+#[test]
+fn rules_of_ours_go_although_somebody_takes_one_away_meanwhile() {
+    const TABLE: &str = "TESTS_REMOVE_TABLE";
+    let test = "nat_blocks::rules_of_ours_go_although_somebody_takes_one_away_meanwhile";
+    if let Ok(table) = env::var(TABLE) {
+        // In a thread of its own, so that its requests are counted: the table, and then the look.
+        let removed = thread::spawn(move || nat::remove(&Namespace::current().unwrap(), &table));
+        assert!(removed.join().unwrap().unwrap());
+        return;
+    }
+    in_host(|_| {
+        needs_nat();
+        let _provider = provider();
+        let mut stops = 0;
+        // After each answer in turn: after one of them it has seen its rules, and not taken them away yet.
+        for when in 1.. {
+            nft(
+                "add table ip own; add chain ip own through { type filter hook forward priority 5; policy drop; }",
+            );
+            let network =
+                Network::create(&NetworkOptions { open_forward_chains: true, ..options() }).unwrap();
+            let table = nft("list tables inet").trim().replace("table inet ", "");
+            let mut strace = oracle("strace");
+            strace.args(["-f", "-o", "/run/trace", "-e", "trace=recvmsg", "-e"]);
+            strace.arg(format!("inject=recvmsg:signal=SIGSTOP:when={when}"));
+            strace.arg(env::current_exe().unwrap()).args(["--exact", test]).env(TABLE, table);
+            let mut strace = strace.spawn().unwrap();
+            let mut stopped = None;
+            eventually("it is stopped, or has ended", || {
+                let trace = fs::read_to_string("/run/trace").unwrap_or_default();
+                let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"));
+                stopped = line.and_then(|line| line.split(' ').next()).map(str::to_owned);
+                stopped.is_some() || strace.try_wait().unwrap().is_some()
+            });
+            if let Some(process) = &stopped {
+                let shown = run(oracle("nft").args(["-a", "list", "chain", "ip", "own", "through"]));
+                if let Some(rule) = shown.lines().find(|line| line.contains("iifname")) {
+                    let handle = rule.rsplit(' ').next().unwrap();
+                    nft(&format!("delete rule ip own through handle {handle}"));
+                }
+                signal("CONT", process);
+            }
+            assert!(strace.wait().unwrap().success());
+            let left = nft("list chain ip own through");
+            assert!(!left.contains("\"sb\""), "{left}");
+            drop(network);
+            nft("delete table ip own");
+            fs::remove_file("/run/trace").unwrap();
+            if stopped.is_none() {
+                break;
+            }
+            stops += 1;
+        }
+        assert!(stops > 3, "{stops}");
     });
 }
 
