@@ -193,8 +193,8 @@ def vxlan(link, lie):
     time.sleep(0.2)
 
 
-def xdp_socket(link, lie):
-    """AF_XDP without a program: sending needs none."""
+def xdp_socket(link, lie, pieces=0):
+    """AF_XDP without a program: sending needs none. The first bytes can be in a piece of their own."""
     AF_XDP, SOL_XDP, SIZE, ROOM = 44, 283, 2048, 64
     made = socket.socket(AF_XDP, socket.SOCK_RAW, 0)
     memory = mmap.mmap(-1, SIZE * ROOM)
@@ -205,18 +205,46 @@ def xdp_socket(link, lie):
     offsets = struct.unpack("16Q", made.getsockopt(SOL_XDP, 1, 128))
     producer, _, descriptors, _ = offsets[4:8]
     ring = mmap.mmap(made.fileno(), descriptors + ROOM * 16, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=0x80000000)
-    # Copied, on the first queue.
+    # Copied, on the first queue, and several pieces a frame.
     libc = ctypes.CDLL(None, use_errno=True)
-    name = struct.pack("HHIII", AF_XDP, 1 << 1, socket.if_nametoindex(link), 0, 0)
+    how = 1 << 1 | (1 << 4 if pieces else 0)
+    name = struct.pack("HHIII", AF_XDP, how, socket.if_nametoindex(link), 0, 0)
     if libc.bind(made.fileno(), name, len(name)):
         raise OSError(ctypes.get_errno(), "bind")
     bytes_ = frame(lie)
-    for number in range(COUNT):
-        memory[number * SIZE : number * SIZE + len(bytes_)] = bytes_
-        struct.pack_into("QII", ring, descriptors + number * 16, number * SIZE, len(bytes_), 0)
-    struct.pack_into("I", ring, producer, COUNT)
+    all_pieces = [bytes_[:pieces], bytes_[pieces:]] if pieces else [bytes_]
+    place = 0
+    for _ in range(COUNT):
+        for piece in all_pieces:
+            at = place * SIZE
+            memory[at : at + len(piece)] = piece
+            options = 0 if piece is all_pieces[-1] else 1
+            struct.pack_into("QII", ring, descriptors + place * 16, at, len(piece), options)
+            place += 1
+    struct.pack_into("I", ring, producer, place)
     made.send(b"", socket.MSG_DONTWAIT)
     time.sleep(0.2)
+
+
+def xdp_pieces(link, lie):
+    # The Ethernet header by itself.
+    xdp_socket(link, lie, pieces=14)
+
+
+def headless(link, lie):
+    """A socket that leaves the Ethernet header to the kernel."""
+    sender = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    for _ in range(COUNT):
+        sender.sendto(packet(lie), (link, 0x0800, 0, 0, mac(PEER_MAC)))
+
+
+def transparent(_, lie):
+    """By IP, from a socket that is bound to an address that is nobody's here."""
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.setsockopt(socket.IPPROTO_IP, 19, 1)
+    sender.bind((LIE4, 5000))
+    for number in range(COUNT):
+        sender.sendto(lie, (PEER4, 6000 + number))
 
 
 def flapping(link, lie):

@@ -10,4 +10,5 @@ mod honest;
 mod lab;
 mod observed;
 mod sender;
+mod sets;
 mod ways;

@@ -107,9 +107,12 @@ pub(crate) const WAYS: &[Way] = &[
     user("PACKET_VNET_HDR: a datagram to be cut into fragments", "", "lies fragments eth0", ""),
     user("PACKET_VNET_HDR: a train of segments of one byte, with headers that end too early", "", "lies lying_segments eth0", "").since((6, 2)),
     user("PACKET_VNET_HDR: a checksum to be written over the source address", "", "lies checksum_elsewhere eth0", "").by("checksum-place"),
+    user("a packet socket that leaves the Ethernet header to the kernel", "", "lies headless eth0", ""),
     user("SO_TXTIME", "", "lies txtime eth0", ""),
     user("SO_PRIORITY and SO_MARK, ten values", "", "lies priority eth0", ""),
     user("AF_XDP, copied", "", "lies xdp_socket eth0", ""),
+    user("AF_XDP, headers in two pieces", "", "lies xdp_pieces eth0", "").since((6, 6)),
+    user("IP_TRANSPARENT: bound to another's address", "", "lies transparent eth0", ""),
     user("IPPROTO_RAW: a header of one's own", "", "lies spoofed eth0", ""),
     user("to the bridge's own MAC address", "", "lies to_host eth0", ""),
     user("a VLAN tag in the bytes", "", "lies tagged eth0", "").by("vlan-tag"),
@@ -120,6 +123,7 @@ pub(crate) const WAYS: &[Way] = &[
     // Newer kernels (7.3) do not let root of a user namespace write headers there.
     root("nftables: the source written at egress", "nft_fwd egress eth0 'ip saddr set 10.1.1.66'", "lies routed eth0", "nft delete table netdev way"),
     user("forwarding for a namespace inside", "sysctl -qw net.ipv4.ip_forward=1; deeper; ip link add a0 type veth peer name b0 netns $(cat $STATE); ip link set a0 up; ip addr add 10.1.1.65/32 dev a0; ip route add $LIE4 dev a0; nsenter -n -t $(cat $STATE) sh -c \"ip link set b0 up; ip addr add $LIE4/32 dev b0; ip route add 10.1.1.65 dev b0; ip route add default via 10.1.1.65\"; settle a0", "nsenter -n -t $(cat $STATE) python3 $SCRIPT routed b0 $NUMBER", "kill $(cat $STATE); ip link del a0; sysctl -qw net.ipv4.ip_forward=0"),
+    user("forwarding for a namespace in a namespace, over a bridge in each", "sysctl -qw net.ipv4.ip_forward=1; deeper; inner; ip link add br9 type bridge; ip link set b0 master br9; ip link set br9 up; ip addr add 10.1.1.65/32 dev br9; ip route add $LIE4 dev br9; ip link set a0 netns $(cat $STATE); nsenter -n -t $(cat $STATE) sh -c \"ip link add br8 type bridge; ip link set a0 master br8; ip link set a0 up; ip link set br8 up; ip addr add $LIE4/32 dev br8; ip route add 10.1.1.65 dev br8; ip route add default via 10.1.1.65\"; settle br9; sleep 0.3", "nsenter -n -t $(cat $STATE) python3 $SCRIPT routed br8 $NUMBER", "kill $(cat $STATE); ip link del br9; sysctl -qw net.ipv4.ip_forward=0"),
     // Devices and actions that pass frames on.
     user("mirred: redirected from a veth pair", "inner; catch b0 ingress mirred egress redirect dev eth0", "lies plain a0", NO_INNER),
     user("mirred: mirrored from a veth pair", "inner; catch b0 ingress mirred egress mirror dev eth0", "lies plain a0", NO_INNER),
