@@ -23,7 +23,7 @@ use super::mapped::MappedArray;
 use super::meter::Meters;
 use super::policy::{MappedPolicies, PORT_AT};
 use super::reopen::{map_array, open_map, open_program, unreadable};
-use super::{Limits, Monitor, MonitorError, Policy, Slot, turn};
+use super::{Limits, Monitor, MonitorError, Policy, Slot, settle};
 use crate::layout::{self, PortCounters, PortMeter, PortRules, Traffic, Violations};
 
 /// The chain of the filters that hold: any but 0 up to `TC_ACT_EXT_VAL_MASK` of
@@ -216,7 +216,7 @@ impl HeldMonitor {
     /// [`MonitorError::Kernel`] as there.
     pub fn set_policy(&self, slot: Slot, policy: &Policy) -> Result<(), MonitorError> {
         if !self.table().is_free(slot.get().into()) {
-            self.table().settle().map_err(turn::unsettled)?;
+            self.table().settle().map_err(settle::unsettled)?;
         }
         self.table().write(slot.get().into(), policy);
         Ok(())
@@ -235,7 +235,7 @@ impl HeldMonitor {
     pub fn set_limits(&self, slot: Slot, limits: &Limits) -> Result<(), MonitorError> {
         let meters = self.map_meters()?;
         if !meters.is_free(slot.get().into(), limits) {
-            meters.settle().map_err(turn::unsettled)?;
+            meters.settle().map_err(settle::unsettled)?;
         }
         meters.write(slot.get().into(), limits);
         Ok(())

@@ -33,6 +33,7 @@ mod reading;
 mod refusal;
 mod reopen;
 mod scope;
+mod settle;
 mod since;
 mod slots;
 mod succession;

@@ -43,6 +43,7 @@ const LIMITS_LIMIT: &str = "300";
     after_help = "As root, on Debian with strace, iproute2 and nftables. Every case is in namespaces of its own, \
 which go with it. Exit codes: 0 nothing was wrong, 1 something was; each case that went wrong is on stderr."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct FaultsArguments {
     /// Test similar calls once for all forms of a command: takes some minutes.
     #[arg(long)]

@@ -53,12 +53,11 @@ pub(crate) fn vm_test(arguments: &VmTestArguments) -> Result<ExitCode, Failure> 
     fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
     let stop = Stop::on_signals()?;
     let round = if arguments.full {
-        let built = match &arguments.programs {
-            Some(programs) => Built::find_or_build(architecture, &arguments.package, programs)?,
-            None => {
-                let kept = folder.join(format!("programs-{}", process::id()));
-                Built::build(architecture, &arguments.package, kept, false)?
-            }
+        let built = if let Some(programs) = &arguments.programs {
+            Built::find_or_build(architecture, &arguments.package, programs)?
+        } else {
+            let kept = folder.join(format!("programs-{}", process::id()));
+            Built::build(architecture, &arguments.package, kept, false)?
         };
         Round::Full(built.choose(&arguments.tests)?)
     } else {
