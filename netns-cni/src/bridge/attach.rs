@@ -11,7 +11,7 @@ use crate::delegate::{self, delegate};
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
-use crate::{attachments, container, random};
+use crate::{attachments, container, filters, random};
 use netns_core::announce::{Announcement, announce, announce_link};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, Link};
@@ -52,7 +52,8 @@ pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
         record: attachments::begin(request, PLUGIN)?,
         asked_ipam: false,
     };
-    match attaching.run() {
+    let done = attaching.record.append(&[filters::beginning()]).map_err(CniFailure::from);
+    match done.and_then(|()| attaching.run()) {
         Ok(result) => Ok(result),
         Err(failure) => {
             let Attaching { record, mut socket, asked_ipam, .. } = attaching;
@@ -119,7 +120,7 @@ impl Attaching<'_> {
             shared_bridge::be_gateway(&mut self.socket, &bridge, &gateways, self.config.force_address)?;
         }
         if self.config.masquerade {
-            hiding::hide(self.request, bridge.index, &result)?;
+            hiding::hide(self.request, &mut self.record, bridge.index, &result)?;
         }
         link::wait_up(&mut self.socket, port.index, PATIENCE)?;
         // A bridge that existed before, and was given no MAC address, takes the lowest of its ports'.
@@ -139,7 +140,7 @@ impl Attaching<'_> {
             bridge::set_port(&mut self.socket, port.index, &options)?;
         }
         if self.config.spoof_check {
-            hiding::check_source(self.request, port.index, mac)?;
+            hiding::check_source(self.request, &mut self.record, port.index, mac)?;
         }
         Ok(port)
     }

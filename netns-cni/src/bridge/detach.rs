@@ -4,9 +4,10 @@ use super::config::Ipam;
 use super::hiding;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
+use crate::filters::{FilterRemoval, FilterSearch};
 use crate::request::PluginRequest;
 use crate::{attachments, container, held, host_local};
-use netns_core::link;
+use netns_core::link::{self, LinkChange};
 use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
 use netns_core::{ErrorKind, Namespace, RouteSocket};
 use std::collections::BTreeSet;
@@ -53,8 +54,9 @@ pub(super) fn roll_back(
     failure: CniFailure,
 ) -> CniFailure {
     let made = AttachmentParts::read(record.lines());
-    let mut failures = remove_made(socket, &made);
-    failures.extend(hiding::remove(request).err());
+    let mut filters = FilterRemoval::of(request);
+    filters.add(Some(record.lines()), &[]);
+    let mut failures = remove_made(socket, &made, &filters);
     if let Some(ipam) = ipam {
         failures.extend(release(request, ipam, &made.addresses).err());
     }
@@ -65,15 +67,20 @@ pub(super) fn roll_back(
     failure.with_others(failures)
 }
 
-/// `DEL`: the interface first, so that nobody else gets its addresses while it has them.
-pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
+/// `DEL`: the interface before its addresses are returned, so that nobody else gets them while it has them. `searches` are those
+/// of the plugins that share the record.
+pub(super) fn detach(request: &PluginRequest, searches: &[FilterSearch]) -> Outcome<()> {
     let ipam = Ipam::read(request)?;
     // The host's own namespace is refused before anything is deleted.
     let inside = container::find(request)?;
+    let mut searches = searches.to_vec();
+    searches.extend(hiding::searches(request)?);
     let record = attachments::find(request, PLUGIN)?;
     let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
+    let mut filters = FilterRemoval::of(request);
+    filters.add(record.as_ref().map(RecordFile::lines), &searches);
     let mut failures = match RouteSocket::open() {
-        Ok(mut socket) => remove_made(&mut socket, &made),
+        Ok(mut socket) => remove_made(&mut socket, &made, &filters),
         Err(error) => vec![error.into()],
     };
     if made.links.is_empty()
@@ -82,29 +89,47 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
         // There is no record: another plugin made the attachment, or the record was lost.
         failures.extend(delete_inside(request, &inside).err());
     }
-    failures.extend(hiding::remove(request).err());
     failures.extend(release(request, &ipam, &made.addresses).err());
-    if failures.is_empty()
-        && let Some(record) = record
-    {
-        failures.extend(record.remove().map_err(CniFailure::from).err());
-    }
-    // Even without a record: a kill may have come between making the folder and the record.
-    attachments::tidy(&request.network);
+    let record = record.filter(|_| failures.is_empty());
+    failures.extend(attachments::remove(request, record).err());
     CniFailure::all(failures)
 }
 
-fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
+/// Removes the links and what the packet filter has, and takes back the slots.
+///
+/// The kernel frees what was removed from the packet filter after a grace period, in the background. That is over before the link
+/// is deleted, which takes it longer; so the packet filter comes first. The port is down by then, and no frame passes it unjudged.
+fn remove_made(
+    socket: &mut RouteSocket,
+    made: &AttachmentParts,
+    filters: &FilterRemoval,
+) -> Vec<CniFailure> {
     let mut failures = Vec::new();
+    failures.extend(take_down(socket, made).err());
+    failures.extend(filters.commit().err());
+    let before = failures.len();
     match remove_links_of(socket, &made.links) {
         Ok(left) => left.into_iter().for_each(|why| eprintln!("netns-cni: left: {why}")),
         Err(failure) => failures.push(failure),
     }
     // A port keeps its slot as long as it may exist.
-    if failures.is_empty() {
+    if failures.len() == before {
         failures.extend(held::release(socket, &made.guarded).err());
     }
     failures
+}
+
+/// Takes the ports down.
+fn take_down(socket: &mut RouteSocket, made: &AttachmentParts) -> Outcome<()> {
+    for link in &made.links {
+        if let Found::Ours(link) = link.find(socket)? {
+            match link::set(socket, link.index, &LinkChange { up: Some(false), ..LinkChange::NONE }) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes links on record, and returns what is there in their place.
@@ -161,7 +186,7 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
         if some.is_empty() {
             break;
         }
-        failures.extend(collect_records(&mut socket, some));
+        failures.extend(collect_records(&mut socket, some, &FilterRemoval::of(request)));
     }
     failures.extend(hiding::collect(&request.network, &valid).err());
     failures.extend(collect_addresses(request, &valid).err());
@@ -170,7 +195,11 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
 }
 
 /// Removes the links on these records by one request, which takes the kernel as long as a single one does, and then the records.
-fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) -> Vec<CniFailure> {
+fn collect_records(
+    socket: &mut RouteSocket,
+    records: Vec<Outcome<RecordFile>>,
+    filters: &FilterRemoval,
+) -> Vec<CniFailure> {
     let (mut stale, mut failures) = (Vec::new(), Vec::new());
     let mut all = AttachmentParts::default();
     for record in records {
@@ -184,7 +213,7 @@ fn collect_records(socket: &mut RouteSocket, records: Vec<Outcome<RecordFile>>) 
             Err(failure) => failures.push(failure),
         }
     }
-    let left = remove_made(socket, &all);
+    let left = remove_made(socket, &all, filters);
     if left.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }

@@ -12,20 +12,30 @@ mod shared_bridge;
 use crate::attachment_result::AttachmentResult;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::unavailable_without_filters;
-use crate::held;
+use crate::filters::{FilterSearch, unavailable_without_filters};
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
+use crate::{attachments, held};
 use config::{BridgeConfig, Ipam};
 use egress::NetworkEgress;
+use netns_core::record::RecordFile;
 use netns_core::{RouteSocket, link};
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     attach::attach(request)
 }
 
-pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
-    detach::detach(request)
+/// `DEL`; of what a record does not name, also what `searches` find is removed from the packet filter.
+pub(crate) fn del(request: &PluginRequest, searches: &[FilterSearch]) -> Outcome<()> {
+    detach::detach(request, searches)
+}
+
+/// The record of an attachment that was just made.
+pub(crate) fn record(request: &PluginRequest) -> Outcome<RecordFile> {
+    attachments::find(request, detach::PLUGIN)?.ok_or_else(|| {
+        let why = "somebody deleted the attachment as it was made";
+        CniFailure::new(FailureCode::TryLater, why)
+    })
 }
 
 pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
