@@ -7,7 +7,7 @@ use netns_core::{IfName, MacAddress};
 use netns_ebpf::{Limits, Mode};
 use serde_json::Value;
 
-const DEFAULT_BRIDGE: &str = "cni0";
+pub(super) const DEFAULT_BRIDGE: &str = "cni0";
 
 /// What the configuration asks for. Each field is a key of the reference's plugin.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Detaching a container from its network: shared by `DEL`, `GC` and a failed `ADD`.
 
 use super::config::Ipam;
-use super::hiding;
+use super::{hiding, neighbours};
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
 use crate::filters::{FilterRemoval, FilterSearch};
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 /// The name of the records here.
 pub(super) const PLUGIN: &str = "bridge";
-/// The line of an address that our own `host-local` gave.
+/// The line of an address that the container was given.
 const ADDRESS: &str = "address";
 
 /// An attachment's record.
@@ -89,6 +89,7 @@ pub(super) fn detach(request: &PluginRequest, searches: &[FilterSearch]) -> Outc
         // There is no record: another plugin made the attachment, or the record was lost.
         failures.extend(delete_inside(request, &inside).err());
     }
+    neighbours::forget(request, &made.addresses);
     failures.extend(release(request, &ipam, &made.addresses).err());
     let record = record.filter(|_| failures.is_empty());
     failures.extend(attachments::remove(request, record).err());
@@ -99,11 +100,7 @@ pub(super) fn detach(request: &PluginRequest, searches: &[FilterSearch]) -> Outc
 ///
 /// The kernel frees what was removed from the packet filter after a grace period, in the background. That is over before the link
 /// is deleted, which takes it longer; so the packet filter comes first. The port is down by then, and no frame passes it unjudged.
-fn remove_made(
-    socket: &mut RouteSocket,
-    made: &AttachmentParts,
-    filters: &FilterRemoval,
-) -> Vec<CniFailure> {
+fn remove_made(socket: &mut RouteSocket, made: &AttachmentParts, filters: &FilterRemoval) -> Vec<CniFailure> {
     let mut failures = Vec::new();
     failures.extend(take_down(socket, made).err());
     failures.extend(filters.commit().err());
@@ -161,7 +158,7 @@ fn delete_inside(request: &PluginRequest, inside: &Namespace) -> Outcome<()> {
     }
 }
 
-/// Returns addresses; `known` are those that our own `host-local` assigned.
+/// Returns addresses; `known` are those that were assigned.
 fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
     match ipam {
         Ipam::Without => Ok(()),
@@ -186,7 +183,7 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
         if some.is_empty() {
             break;
         }
-        failures.extend(collect_records(&mut socket, some, &FilterRemoval::of(request)));
+        failures.extend(collect_records(&mut socket, some, request));
     }
     failures.extend(hiding::collect(&request.network, &valid).err());
     failures.extend(collect_addresses(request, &valid).err());
@@ -198,7 +195,7 @@ pub(super) fn collect(request: &PluginRequest) -> Outcome<()> {
 fn collect_records(
     socket: &mut RouteSocket,
     records: Vec<Outcome<RecordFile>>,
-    filters: &FilterRemoval,
+    request: &PluginRequest,
 ) -> Vec<CniFailure> {
     let (mut stale, mut failures) = (Vec::new(), Vec::new());
     let mut all = AttachmentParts::default();
@@ -208,12 +205,14 @@ fn collect_records(
                 let made = AttachmentParts::read(record.lines());
                 all.links.extend(made.links);
                 all.guarded.extend(made.guarded);
+                all.addresses.extend(made.addresses);
                 stale.push(record);
             }
             Err(failure) => failures.push(failure),
         }
     }
-    let left = remove_made(socket, &all, filters);
+    let left = remove_made(socket, &all, &FilterRemoval::of(request));
+    neighbours::forget(request, &all.addresses);
     if left.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }

@@ -7,6 +7,7 @@ mod detach;
 mod egress;
 mod guard;
 mod hiding;
+mod neighbours;
 mod shared_bridge;
 
 use crate::attachment_result::AttachmentResult;

@@ -4,6 +4,7 @@
 //! attachments. A bridge that existed before is used and never removed.
 
 use super::config::BridgeConfig;
+use super::neighbours::{self, KnownNeighbours};
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::random;
@@ -75,6 +76,10 @@ fn make(socket: &mut RouteSocket, config: &BridgeConfig) -> Outcome<()> {
             return Err(error.into());
         }
         Ok(()) => {}
+    }
+    // Without it all containers are announced.
+    if let Err(error) = KnownNeighbours::begin(name, mac) {
+        eprintln!("netns-cni: the file of the neighbours of {name}: {error}");
     }
     // The host must not accept routers on this network. Without IPv6 there is no such setting.
     let _ = sysctl::set(&socket.namespace()?, &format!("net/ipv6/conf/{name}/accept_ra"), "0");
@@ -193,6 +198,13 @@ pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
         }
     }
     put_settings_back(socket, &record)?;
+    if let Err(error) = neighbours::remove(name.as_str()) {
+        let path = record.path().display();
+        return Err(CniFailure::new(
+            FailureCode::InputOutput,
+            format!("the neighbours beside {path}: {error}"),
+        ));
+    }
     Ok(record.remove()?)
 }
 

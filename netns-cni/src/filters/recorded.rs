@@ -57,7 +57,11 @@ pub(crate) fn begin(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile
 }
 
 /// Writes down elements that are about to be added.
-pub(crate) fn note_elements(record: &mut RecordFile, table: FilterTable, entries: &[SetEntry]) -> Outcome<()> {
+pub(crate) fn note_elements(
+    record: &mut RecordFile,
+    table: FilterTable,
+    entries: &[SetEntry],
+) -> Outcome<()> {
     let line = |entry: &SetEntry| {
         let key: String = entry.key.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         Line::new(ELEMENT).with(table.word()).with(entry.set.name).with(key)

@@ -7,8 +7,8 @@ mod isolation;
 mod opening;
 
 use crate::attachment_result::AttachmentResult;
-use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::attachments;
+use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{FilterRemoval, FilterSearch, StaleOwners};
 use crate::request::PluginRequest;
 use config::FirewallConfig;

@@ -12,6 +12,7 @@ mod host_local;
 mod many;
 mod outside;
 mod portmap;
+mod recorded;
 mod reference;
 mod runtime;
 mod stale;

@@ -118,12 +118,7 @@ pub fn list_chain(socket: &mut NftSocket, table: Table<'_>, chain: &str) -> Resu
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn get(
-    socket: &mut NftSocket,
-    table: Table<'_>,
-    chain: &str,
-    handle: u64,
-) -> Result<Option<RuleInfo>> {
+pub fn get(socket: &mut NftSocket, table: Table<'_>, chain: &str, handle: u64) -> Result<Option<RuleInfo>> {
     let mut batch = Batch::new();
     batch.message(super::kind(libc::NFT_MSG_GETRULE), 0, &super::header(table.family), |attributes| {
         attributes.text(NFTA_RULE_TABLE, table.name);
