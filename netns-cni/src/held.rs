@@ -80,11 +80,46 @@ fn load(socket: &mut RouteSocket, bridge: &Link, needs: ProgramNeeds) -> Outcome
             return Err(needs.unmet(&held, bridge.name));
         }
     }
-    let loaded = load_locked(socket, bridge, &mut record, needs);
+    let loaded = load_locked(socket, bridge, &mut record, needs, &of_bridge(needs));
     if loaded.is_err() && record.lines().is_empty() {
         record.remove()?;
     }
     loaded
+}
+
+/// For all ports of a bridge.
+fn of_bridge(needs: ProgramNeeds) -> MonitorOptions {
+    MonitorOptions {
+        slots: SLOTS,
+        pairs: 0,
+        barrier: true,
+        limits: true,
+        egress: if needs.egress { EGRESS_POLICIES } else { 0 },
+        ..MonitorOptions::default()
+    }
+}
+
+/// The programs of a port that is on no bridge, for its limits alone: it holds them itself. What that takes is on `record`.
+pub(crate) fn hold_alone(
+    socket: &mut RouteSocket,
+    port: &Link,
+    record: &mut RecordFile,
+) -> Outcome<HeldMonitor> {
+    let options = MonitorOptions { slots: 1, pairs: 0, limits: true, ..MonitorOptions::default() };
+    load_locked(socket, port, record, ProgramNeeds::default(), &options)
+}
+
+/// Ends the holding of a port, which may be gone.
+pub(crate) fn let_go_alone(socket: &mut RouteSocket, port: u32) -> Outcome<()> {
+    match HeldMonitor::let_go(socket, port, NAME) {
+        Err(MonitorError::Port { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| failed(&error)),
+    }
+}
+
+/// Whether a record says that a link's clsact qdisc was made for the programs.
+pub(crate) fn made_clsact(lines: &[Line], index: u32) -> bool {
+    lines.iter().any(|line| line.key() == CLSACT && line.parse(0) == Some(index))
 }
 
 fn load_locked(
@@ -92,19 +127,12 @@ fn load_locked(
     bridge: &Link,
     record: &mut RecordFile,
     needs: ProgramNeeds,
+    options: &MonitorOptions,
 ) -> Outcome<HeldMonitor> {
     if needs.enforces && !Monitor::can_enforce() {
         return Err(cannot_enforce());
     }
-    let options = MonitorOptions {
-        slots: SLOTS,
-        pairs: 0,
-        barrier: true,
-        limits: true,
-        egress: if needs.egress { EGRESS_POLICIES } else { 0 },
-        ..MonitorOptions::default()
-    };
-    let monitor = Monitor::load(&options).map_err(|error| failed(&error))?;
+    let monitor = Monitor::load(options).map_err(|error| failed(&error))?;
     if !tc::has_clsact(socket, bridge.index)? {
         record.append(&[Line::new(CLSACT).with(bridge.index)])?;
         match tc::add_clsact(socket, bridge.index) {
@@ -180,9 +208,8 @@ pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> 
     let record = attachments::find_bridge(name.as_str())?;
     HeldMonitor::let_go(socket, bridge.index, NAME).map_err(|error| failed(&error))?;
     let Some(record) = record else { return Ok(()) };
-    let is_ours = |line: &Line| line.key() == CLSACT && line.parse(0) == Some(bridge.index);
     let is_idle = tc::has_clsact(socket, bridge.index)? && has_no_filters(socket, bridge.index)?;
-    if is_idle && record.lines().iter().any(is_ours) {
+    if is_idle && made_clsact(record.lines(), bridge.index) {
         tc::delete_clsact(socket, bridge.index)?;
     }
     Ok(())

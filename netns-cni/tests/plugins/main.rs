@@ -10,6 +10,7 @@ mod front;
 mod guard;
 mod host_local;
 mod many;
+mod neighbours;
 mod outside;
 mod portmap;
 mod recorded;
