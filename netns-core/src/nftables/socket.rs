@@ -96,6 +96,31 @@ impl NftSocket {
     ///
     /// # Errors
     /// As [`Self::commit`]. If an answer was lost (`ENOBUFS`), the transaction may have been carried out.
+    ///
+    /// ```
+    /// use netns_core::Namespace;
+    /// use netns_core::nftables::{Chain, Family, NftSocket, RuleVerdict, Table, Transaction, chain, rule, table};
+    ///
+    /// # if !netns_core::is_privileged() { return Ok(()); }
+    /// let mut socket = NftSocket::open_in(&Namespace::anonymous()?)?;
+    /// let table = Table { family: Family::Inet, name: "example" };
+    /// let chain = Chain { table, name: "chain", base: None };
+    /// let mut transaction = Transaction::new();
+    /// table::encode_create(&mut transaction, table);
+    /// chain::encode_create(&mut transaction, &chain);
+    /// for comment in ["one", "two"] {
+    ///     rule::encode_append_with(&mut transaction, &chain, comment, |rule| rule.verdict(RuleVerdict::Accept));
+    /// }
+    /// let made = socket.commit_rules(&mut transaction);
+    /// # if made.as_ref().is_err_and(|error| error.kind() == netns_core::ErrorKind::Unsupported) { return Ok(()); }
+    /// let made = made?;
+    /// assert_eq!(made.len(), 2);
+    /// let found = rule::get(&mut socket, table, "chain", made[1].handle)?;
+    /// assert_eq!(found.as_ref().and_then(|rule| rule.comment.as_deref()), Some("two"));
+    /// assert_eq!(found.as_ref(), made.get(1));
+    /// assert_eq!(rule::get(&mut socket, table, "chain", 77)?, None);
+    /// # Ok::<(), netns_core::Error>(())
+    /// ```
     pub fn commit_rules(&mut self, transaction: &mut Transaction) -> Result<Vec<RuleInfo>> {
         transaction.report_rules();
         let mut rules = Vec::new();
