@@ -145,7 +145,9 @@ impl Attaching<'_> {
         } else if self.announce(&interface, mac, &result)
             && let Some(known) = known
         {
-            unknown.into_iter().for_each(|address| known.announced(address, mac));
+            for address in unknown {
+                known.announced(address, mac);
+            }
         }
         Ok(result)
     }

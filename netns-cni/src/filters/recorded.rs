@@ -11,6 +11,7 @@ use crate::request::PluginRequest;
 use netns_core::nftables::rule::{self, RuleInfo};
 use netns_core::nftables::{Family, NftSocket, Table, Transaction, element};
 use netns_core::record::{Line, RecordFile};
+use std::fmt::Write as _;
 
 /// The line from which on all that the attachment has is in the record.
 const BEGINNING: &str = "filters";
@@ -63,10 +64,17 @@ pub(crate) fn note_elements(
     entries: &[SetEntry],
 ) -> Outcome<()> {
     let line = |entry: &SetEntry| {
-        let key: String = entry.key.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        Line::new(ELEMENT).with(table.word()).with(entry.set.name).with(key)
+        Line::new(ELEMENT).with(table.word()).with(entry.set.name).with(hexadecimal(entry.key.bytes()))
     };
     Ok(record.append(&entries.iter().map(line).collect::<Vec<_>>())?)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Writes down that rules are about to be added.

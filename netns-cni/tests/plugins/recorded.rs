@@ -23,11 +23,14 @@ fn everything(port: u16) -> Runtime {
     runtime
 }
 
-/// How many requests and answers `DEL` takes.
-fn asked(runtime: &Runtime, attachment: Attachment<'_>) -> [usize; 2] {
+/// How many requests and answers `DEL` takes, and how many bytes these have.
+fn asked(runtime: &Runtime, attachment: Attachment<'_>) -> [usize; 3] {
     let (command, input) = runtime.prepare_first("DEL", attachment, &Value::Null);
     let trace = trace(&command, &input);
-    ["sendto(", "recvmsg("].map(|call| trace.lines().filter(|line| line.contains(call)).count())
+    let calls = |call: &'static str| trace.lines().filter(move |line| line.contains(call));
+    let length = |line: &str| line.rsplit_once(" = ")?.1.trim().parse::<usize>().ok();
+    let bytes = calls("recvmsg(").filter_map(length).sum();
+    [calls("sendto(").count(), calls("recvmsg(").count(), bytes]
 }
 
 fn rules() -> String {

@@ -125,7 +125,7 @@ pub fn get(socket: &mut NftSocket, table: Table<'_>, chain: &str, handle: u64) -
         attributes.text(NFTA_RULE_CHAIN, chain);
         attributes.value(NFTA_RULE_HANDLE, handle.to_be());
     });
-    match socket.ask(&mut batch, |message| parse(message)) {
+    match socket.ask(&mut batch, parse) {
         Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
         other => other.map(Some),
     }
