@@ -75,7 +75,7 @@ pub(super) fn open(
         }
         let both = chains(&mut socket, Family::Inet)?;
         pass_gates(&mut transaction, &both, owner.comment(), addresses);
-        match socket.commit_rules(&mut transaction) {
+        match rule::commit(&mut socket, &mut transaction) {
             Ok(mut rules) => {
                 rules.retain(|rule| rule.comment.as_deref() == Some(owner.comment()));
                 note_rules(record, &rules)?;

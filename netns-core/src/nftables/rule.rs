@@ -139,8 +139,45 @@ fn dump(
     socket.dump(libc::NFT_MSG_GETRULE, family, which, |message, rules| rules.extend(parse(message)))
 }
 
+/// As [`NftSocket::commit`]; the rules that it made, with their numbers, by which they are found without a list of all
+/// ([`get`]). The kernel describes them in answers of their own (`NLM_F_ECHO`).
+///
+/// # Errors
+/// As [`NftSocket::commit`]. If an answer was lost (`ENOBUFS`), the transaction may have been carried out.
+///
+/// ```
+/// use netns_core::Namespace;
+/// use netns_core::nftables::{Chain, Family, NftSocket, RuleVerdict, Table, Transaction, chain, rule, table};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = NftSocket::open_in(&Namespace::anonymous()?)?;
+/// let table = Table { family: Family::Inet, name: "example" };
+/// let chain = Chain { table, name: "chain", base: None };
+/// let mut transaction = Transaction::new();
+/// table::encode_create(&mut transaction, table);
+/// chain::encode_create(&mut transaction, &chain);
+/// for comment in ["one", "two"] {
+///     rule::encode_append_with(&mut transaction, &chain, comment, |rule| rule.verdict(RuleVerdict::Accept));
+/// }
+/// let made = rule::commit(&mut socket, &mut transaction);
+/// # if made.as_ref().is_err_and(|error| error.kind() == netns_core::ErrorKind::Unsupported) { return Ok(()); }
+/// let made = made?;
+/// assert_eq!(made.len(), 2);
+/// let found = rule::get(&mut socket, table, "chain", made[1].handle)?;
+/// assert_eq!(found.as_ref().and_then(|rule| rule.comment.as_deref()), Some("two"));
+/// assert_eq!(found.as_ref(), made.get(1));
+/// assert_eq!(rule::get(&mut socket, table, "chain", 77)?, None);
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn commit(socket: &mut NftSocket, transaction: &mut Transaction) -> Result<Vec<RuleInfo>> {
+    transaction.report_rules();
+    let mut rules = Vec::new();
+    socket.carry_out(transaction, |message| rules.extend(parse(message)))?;
+    Ok(rules)
+}
+
 /// A rule that a message describes; `None` of another message.
-pub(super) fn parse(message: &Message<'_>) -> Option<RuleInfo> {
+fn parse(message: &Message<'_>) -> Option<RuleInfo> {
     let family = family_of(message, libc::NFT_MSG_NEWRULE)?;
     let attributes = message.attributes_after::<NfGenMsg>();
     let text = |kind| Some(attributes.find(kind)?.text()?.to_owned());

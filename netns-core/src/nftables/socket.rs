@@ -5,7 +5,6 @@ mod dump;
 use super::constants::NFTA_GEN_ID;
 use super::describe::describe;
 use super::kind;
-use super::rule::{self, RuleInfo};
 use super::transaction::Transaction;
 use crate::dump::Received;
 use crate::error::{Cause, Description, Operation, SystemCall};
@@ -91,45 +90,12 @@ impl NftSocket {
         self.carry_out(transaction, |_| {})
     }
 
-    /// As [`Self::commit`]; the rules that it made, with their numbers, by which they are found without a list of all
-    /// ([`rule::get`]). The kernel describes them in answers of their own (`NLM_F_ECHO`).
-    ///
-    /// # Errors
-    /// As [`Self::commit`]. If an answer was lost (`ENOBUFS`), the transaction may have been carried out.
-    ///
-    /// ```
-    /// use netns_core::Namespace;
-    /// use netns_core::nftables::{Chain, Family, NftSocket, RuleVerdict, Table, Transaction, chain, rule, table};
-    ///
-    /// # if !netns_core::is_privileged() { return Ok(()); }
-    /// let mut socket = NftSocket::open_in(&Namespace::anonymous()?)?;
-    /// let table = Table { family: Family::Inet, name: "example" };
-    /// let chain = Chain { table, name: "chain", base: None };
-    /// let mut transaction = Transaction::new();
-    /// table::encode_create(&mut transaction, table);
-    /// chain::encode_create(&mut transaction, &chain);
-    /// for comment in ["one", "two"] {
-    ///     rule::encode_append_with(&mut transaction, &chain, comment, |rule| rule.verdict(RuleVerdict::Accept));
-    /// }
-    /// let made = socket.commit_rules(&mut transaction);
-    /// # if made.as_ref().is_err_and(|error| error.kind() == netns_core::ErrorKind::Unsupported) { return Ok(()); }
-    /// let made = made?;
-    /// assert_eq!(made.len(), 2);
-    /// let found = rule::get(&mut socket, table, "chain", made[1].handle)?;
-    /// assert_eq!(found.as_ref().and_then(|rule| rule.comment.as_deref()), Some("two"));
-    /// assert_eq!(found.as_ref(), made.get(1));
-    /// assert_eq!(rule::get(&mut socket, table, "chain", 77)?, None);
-    /// # Ok::<(), netns_core::Error>(())
-    /// ```
-    pub fn commit_rules(&mut self, transaction: &mut Transaction) -> Result<Vec<RuleInfo>> {
-        transaction.report_rules();
-        let mut rules = Vec::new();
-        self.carry_out(transaction, |message| rules.extend(rule::parse(message)))?;
-        Ok(rules)
-    }
-
     /// Carries out a transaction, and gives `read` each answer but acknowledgements and refusals.
-    fn carry_out(&mut self, transaction: &mut Transaction, mut read: impl FnMut(&Message<'_>)) -> Result<()> {
+    pub(in crate::nftables) fn carry_out(
+        &mut self,
+        transaction: &mut Transaction,
+        mut read: impl FnMut(&Message<'_>),
+    ) -> Result<()> {
         if transaction.overflowed() || transaction.requests() == 0 {
             let why =
                 if transaction.overflowed() { "the requests do not fit" } else { "there is no request" };
