@@ -76,6 +76,47 @@ pub(crate) fn find(request: &PluginRequest, plugin: &str) -> Outcome<Option<Reco
     open(&path(request, plugin)?)
 }
 
+/// The record of a plugin that comes after others, which may be called again for the same attachment, locked.
+///
+/// # Errors
+/// Code 11 if another call is working on it for long.
+pub(crate) fn resume(request: &PluginRequest, plugin: &str) -> Outcome<RecordFile> {
+    let path = path(request, plugin)?;
+    loop {
+        make(path.parent().unwrap_or(Path::new(FOLDER)))?;
+        match patiently(|| match RecordFile::create(&path, KIND) {
+            // The network's last attachment has just gone, and the folder with it.
+            Err(error) if error.kind() == netns_core::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        })? {
+            None => {}
+            Some(record) => return Ok(record),
+        }
+    }
+}
+
+/// Removes an attachment's record, if there is one, and what is empty then.
+pub(crate) fn remove(request: &PluginRequest, record: Option<RecordFile>) -> Outcome<()> {
+    let removed = record.map(RecordFile::remove).transpose();
+    // Even without a record: a kill may have come between making the folder and the record.
+    tidy(&request.network);
+    Ok(removed.map(drop)?)
+}
+
+/// Removes this plugin's records of attachments that are not listed.
+pub(crate) fn remove_stale(
+    request: &PluginRequest,
+    plugin: &str,
+    valid: &BTreeSet<(String, String)>,
+) -> Outcome<()> {
+    let mut failures = Vec::new();
+    for record in stale(request, plugin, valid)? {
+        failures.extend(record.and_then(|record| Ok(record.remove()?)).err());
+    }
+    tidy(&request.network);
+    CniFailure::all(failures)
+}
+
 /// Removes a network's folder if it is empty: its last record has gone.
 pub(crate) fn tidy(network: &str) {
     // It stays if there are others, or if it was not there.

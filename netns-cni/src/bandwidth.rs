@@ -1,7 +1,8 @@
-//! `bandwidth`: how fast frames may pass a container's port, after a plugin that put it on a bridge.
+//! `bandwidth`: how fast frames may pass the host's end of a container's interface.
 //!
 //! The token buckets are the guard's: they drop what exceeds a rate, where the reference queues it. A port without a guard
-//! gets the programs only for this, and is not judged.
+//! gets the programs only for this, and is not judged. A bridge holds them for its ports; an end that is on no bridge, as after
+//! `ptp`, holds its own.
 
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
@@ -12,7 +13,7 @@ use netns_core::link::{self, Link};
 use netns_core::record::RecordFile;
 use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, RouteSocket, tc};
-use netns_ebpf::{Limits, PortRate};
+use netns_ebpf::{HeldMonitor, Limits, MonitorError, PortRate};
 
 /// The name of the records here, for ports that have the programs only for this.
 const PLUGIN: &str = "bandwidth";
@@ -46,20 +47,23 @@ fn rate(keys: &ConfigKeys<'_>, rate: &str, burst: &str) -> Outcome<PortRate> {
         None => Ok(0),
         Some(value) => value.as_u64().ok_or_else(|| wrong(&keys.path(key), value, "a whole number")),
     };
-    let refused = |why: String| Err(CniFailure::new(FailureCode::InvalidConfig, why));
+    let refused = |why: &str| CniFailure::new(FailureCode::InvalidConfig, why);
     let (rate_path, burst_path) = (keys.path(rate), keys.path(burst));
     match (number(rate)?, number(burst)?) {
         (0, 0) => Ok(PortRate::default()),
-        (_, 0) => refused(format!("{rate_path} takes {burst_path}")),
-        (0, _) => refused(format!("{burst_path} takes {rate_path}")),
+        // In the reference's words.
+        (_, 0) => Err(refused("if rate is set, burst must also be set")
+            .with_details(format!("{rate_path} is set, and {burst_path} is not"))),
+        (0, _) => Err(refused("if burst is set, rate must also be set")
+            .with_details(format!("{burst_path} is set, and {rate_path} is not"))),
         (_, bits) if bits / 8 >= u32::MAX.into() => {
-            refused(format!("{burst_path} is {bits}: it is 4 GB or more"))
+            Err(refused(&format!("{burst_path} is {bits}: it is 4 GB or more")))
         }
         (rate, bits) => Ok(PortRate::bits(rate).with_burst((bits / 8).max(1))),
     }
 }
 
-/// The host's end of the container's interface, on its bridge.
+/// The host's end of the container's interface.
 fn port(request: &PluginRequest, socket: &mut RouteSocket) -> Outcome<Link> {
     let previous = request.previous().ok_or_else(|| {
         let why = "bandwidth comes after other plugins: the key \"prevResult\" is missing";
@@ -86,25 +90,25 @@ fn port(request: &PluginRequest, socket: &mut RouteSocket) -> Outcome<Link> {
     Err(CniFailure::new(FailureCode::InvalidConfig, why))
 }
 
-/// The bridge that a port is on.
-fn bridge_of(socket: &mut RouteSocket, port: &Link) -> Outcome<Link> {
+/// What holds the programs of a port: its bridge, or the port itself if it is on none.
+fn holder(socket: &mut RouteSocket, port: &Link) -> Outcome<Link> {
     let bridge = match port.master {
         None => None,
         Some(index) => Some(link::get(socket, index)?).filter(|link| link.bridge().is_some()),
     };
-    bridge.ok_or_else(|| {
-        let why = format!("{} is no port of a bridge, which holds what limits it", port.name);
-        CniFailure::new(FailureCode::InvalidConfig, why)
-    })
+    Ok(bridge.unwrap_or_else(|| port.clone()))
 }
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
     let Some(limits) = read(request)? else { return Ok(()) };
     let mut socket = RouteSocket::open()?;
     let port = port(request, &mut socket)?;
-    let bridge = bridge_of(&mut socket, &port)?;
-    let place = bridge.name.as_str();
-    attachments::with_bridge(place, |record| limit(request, &mut socket, (&port, &bridge), record, limits))
+    let holder = holder(&mut socket, &port)?;
+    if holder.index == port.index {
+        return add_alone(request, &mut socket, &port, &limits);
+    }
+    let place = holder.name.as_str();
+    attachments::with_bridge(place, |record| limit(request, &mut socket, (&port, &holder), record, &limits))
 }
 
 /// Limits a port of a bridge, whose record this is.
@@ -113,9 +117,9 @@ fn limit(
     socket: &mut RouteSocket,
     (port, bridge): (&Link, &Link),
     of_bridge: &mut RecordFile,
-    limits: Limits,
+    limits: &Limits,
 ) -> Outcome<()> {
-    let mut monitor = held::hold(socket, bridge, of_bridge, held::ProgramNeeds::default())?;
+    let monitor = held::hold(socket, bridge, of_bridge, held::ProgramNeeds::default())?;
     if let Some(slot) = monitor.slot(port.index) {
         // It is guarded.
         let now = monitor.limits(slot).map_err(|error| held::failed(&error))?;
@@ -123,28 +127,66 @@ fn limit(
             let why = format!("{} has limits already, by the key limit: {now}", port.name);
             return Err(CniFailure::new(FailureCode::InvalidConfig, why));
         }
-        return monitor.set_limits(slot, &limits).map_err(|error| held::failed(&error));
+        return monitor.set_limits(slot, limits).map_err(|error| held::failed(&error));
     }
     let mut record = attachments::begin(request, PLUGIN)?;
-    let made =
-        record.append(&[held::line(port.index, bridge.index)]).map_err(CniFailure::from).and_then(|()| {
-            let slot = monitor.claim(port.index, None).map_err(|error| held::failed(&error))?;
-            monitor.set_limits(slot, &limits).map_err(|error| held::failed(&error))?;
-            let mut batch = Batch::new();
-            monitor.encode_filters(&mut batch, port.index, slot, held::NAME);
-            Ok(socket.execute(&mut batch)?)
-        });
-    match made {
-        Ok(()) => Ok(()),
-        Err(failure) => Err(failure.with_others(undo(request, socket, record).err().into_iter().collect())),
+    let made = record
+        .append(&[held::line(port.index, bridge.index)])
+        .map_err(CniFailure::from)
+        .and_then(|()| put_on(socket, monitor, port.index, limits));
+    undone(request, socket, record, made)
+}
+
+/// For a port that holds the programs itself. A second `ADD` sets its limits anew.
+fn add_alone(request: &PluginRequest, socket: &mut RouteSocket, port: &Link, limits: &Limits) -> Outcome<()> {
+    if let Some(monitor) = held::find(socket, port.index)?
+        && let Some(slot) = monitor.slot(port.index)
+    {
+        return monitor.set_limits(slot, limits).map_err(|error| held::failed(&error));
     }
+    let mut record = attachments::begin(request, PLUGIN)?;
+    let made = record
+        .append(&[held::line(port.index, port.index)])
+        .map_err(CniFailure::from)
+        .and_then(|()| held::hold_alone(socket, port, &mut record))
+        .and_then(|monitor| put_on(socket, monitor, port.index, limits));
+    undone(request, socket, record, made)
+}
+
+fn put_on(socket: &mut RouteSocket, mut monitor: HeldMonitor, port: u32, limits: &Limits) -> Outcome<()> {
+    let failed = |error: MonitorError| held::failed(&error);
+    let slot = monitor.claim(port, None).map_err(failed)?;
+    monitor.set_limits(slot, limits).map_err(failed)?;
+    let mut batch = Batch::new();
+    monitor.encode_filters(&mut batch, port, slot, held::NAME);
+    match socket.execute(&mut batch) {
+        // The qdisc, without which a port cannot hold them. The filters are there, too, unless somebody else's are in their way.
+        Err(error) if error.kind() == ErrorKind::Exists && monitor.is_on(socket, port).map_err(failed)? => {
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
+fn undone(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    record: RecordFile,
+    made: Outcome<()>,
+) -> Outcome<()> {
+    made.map_err(|failure| failure.with_others(undo(request, socket, record).err().into_iter().collect()))
 }
 
 /// Takes the programs off a port that has them only for its limits.
 fn undo(request: &PluginRequest, socket: &mut RouteSocket, record: RecordFile) -> Outcome<()> {
     let line = held::read(record.lines());
-    if let Some((port, _)) = line {
-        take_off(socket, port)?;
+    match line {
+        Some((port, holder)) if port == holder => {
+            held::let_go_alone(socket, port)?;
+            take_off(socket, port, held::made_clsact(record.lines(), port))?;
+        }
+        Some((port, _)) => take_off(socket, port, true)?,
+        None => {}
     }
     held::release(socket, line.as_slice())?;
     record.remove()?;
@@ -152,7 +194,8 @@ fn undo(request: &PluginRequest, socket: &mut RouteSocket, record: RecordFile) -
     Ok(())
 }
 
-fn take_off(socket: &mut RouteSocket, port: u32) -> Outcome<()> {
+/// Removes the filters of a port, and its qdisc if that was made for them.
+fn take_off(socket: &mut RouteSocket, port: u32, is_made: bool) -> Outcome<()> {
     let mut others = 0;
     for direction in tc::Direction::BOTH {
         let filters = match tc::list_filters(socket, port, direction) {
@@ -170,7 +213,9 @@ fn take_off(socket: &mut RouteSocket, port: u32) -> Outcome<()> {
             }
         }
     }
-    // It was made for them.
+    if !is_made {
+        return Ok(());
+    }
     match tc::has_clsact(socket, port) {
         Ok(true) if others == 0 => Ok(tc::delete_clsact(socket, port)?),
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
@@ -202,12 +247,9 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
     let mut socket = RouteSocket::open()?;
     let port = port(request, &mut socket)?;
     let damaged = |why: String| Err(CniFailure::new(FailureCode::Damaged, why));
-    let monitor = match port.master {
-        None => None,
-        Some(bridge) => held::find(&mut socket, bridge)?,
-    };
-    let Some(monitor) = monitor else {
-        return damaged(format!("no bridge holds the program of the port {}", port.name));
+    let holder = holder(&mut socket, &port)?;
+    let Some(monitor) = held::find(&mut socket, holder.index)? else {
+        return damaged(format!("{} does not hold the program of the port {}", holder.name, port.name));
     };
     let is_on = monitor.is_on(&mut socket, port.index).map_err(|error| held::failed(&error))?;
     let Some(slot) = monitor.slot(port.index).filter(|_| is_on) else {

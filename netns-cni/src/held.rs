@@ -68,7 +68,7 @@ pub(crate) fn hold(
             return Err(needs.unmet(&held, bridge.name));
         }
     }
-    load(socket, bridge, record, needs)
+    load(socket, bridge, record, needs, &of_bridge(needs))
 }
 
 /// The line of a port that gets a slot.
@@ -80,24 +80,52 @@ pub(crate) fn find(socket: &mut RouteSocket, bridge: u32) -> Outcome<Option<Held
     HeldMonitor::open(socket, bridge, NAME).map_err(|error| failed(&error))
 }
 
-fn load(
-    socket: &mut RouteSocket,
-    bridge: &Link,
-    record: &mut RecordFile,
-    needs: ProgramNeeds,
-) -> Outcome<HeldMonitor> {
-    if needs.enforces && !Monitor::can_enforce() {
-        return Err(cannot_enforce());
-    }
-    let options = MonitorOptions {
+/// For all ports of a bridge.
+fn of_bridge(needs: ProgramNeeds) -> MonitorOptions {
+    MonitorOptions {
         slots: SLOTS,
         pairs: 0,
         barrier: true,
         limits: true,
         egress: if needs.egress { EGRESS_POLICIES } else { 0 },
         ..MonitorOptions::default()
-    };
-    let monitor = Monitor::load(&options).map_err(|error| failed(&error))?;
+    }
+}
+
+/// The programs of a port that is on no bridge, for its limits alone: it holds them itself. What that takes is on `record`.
+pub(crate) fn hold_alone(
+    socket: &mut RouteSocket,
+    port: &Link,
+    record: &mut RecordFile,
+) -> Outcome<HeldMonitor> {
+    let options = MonitorOptions { slots: 1, pairs: 0, limits: true, ..MonitorOptions::default() };
+    load(socket, port, record, ProgramNeeds::default(), &options)
+}
+
+/// Ends the holding of a port, which may be gone.
+pub(crate) fn let_go_alone(socket: &mut RouteSocket, port: u32) -> Outcome<()> {
+    match HeldMonitor::let_go(socket, port, NAME) {
+        Err(MonitorError::Port { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| failed(&error)),
+    }
+}
+
+/// Whether a record says that a link's clsact qdisc was made for the programs.
+pub(crate) fn made_clsact(lines: &[Line], index: u32) -> bool {
+    lines.iter().any(|line| line.key() == CLSACT && line.parse(0) == Some(index))
+}
+
+fn load(
+    socket: &mut RouteSocket,
+    bridge: &Link,
+    record: &mut RecordFile,
+    needs: ProgramNeeds,
+    options: &MonitorOptions,
+) -> Outcome<HeldMonitor> {
+    if needs.enforces && !Monitor::can_enforce() {
+        return Err(cannot_enforce());
+    }
+    let monitor = Monitor::load(options).map_err(|error| failed(&error))?;
     if !tc::has_clsact(socket, bridge.index)? {
         record.append(&[Line::new(CLSACT).with(bridge.index)])?;
         match tc::add_clsact(socket, bridge.index) {
@@ -154,9 +182,8 @@ pub(crate) fn collect(socket: &mut RouteSocket, name: IfName, is_last: bool) -> 
             return Ok(());
         }
         HeldMonitor::let_go(socket, bridge.index, NAME).map_err(|error| failed(&error))?;
-        let is_ours = |line: &Line| line.key() == CLSACT && line.parse(0) == Some(bridge.index);
         let is_idle = tc::has_clsact(socket, bridge.index)? && has_no_filters(socket, bridge.index)?;
-        if is_idle && record.lines().iter().any(is_ours) {
+        if is_idle && made_clsact(record.lines(), bridge.index) {
             tc::delete_clsact(socket, bridge.index)?;
         }
         Ok(())

@@ -13,6 +13,7 @@ mod delegate;
 mod failure;
 mod filters;
 mod firewall;
+mod hash;
 mod held;
 mod host_local;
 mod invocation;

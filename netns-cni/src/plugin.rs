@@ -4,7 +4,8 @@ use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::invocation::CniCommand;
 use crate::request::PluginRequest;
 use crate::version::SpecVersion;
-use crate::{bandwidth, bridge, firewall, host_local, loopback, portmap, tuning};
+use crate::{bandwidth, bridge, filters, firewall, host_local, loopback, portmap, tuning};
+use netns_core::record::RecordFile;
 use serde_json::Value;
 
 /// A plugin that this program implements.
@@ -86,20 +87,9 @@ impl PluginKind {
                 refuse_of_everything(request)?;
                 let result = bridge::add(request)?.json(request.version);
                 let next = request.after(result.clone());
-                let rest = portmap::add(&next)
-                    .and_then(|()| firewall::add(&next, firewall::ConfigPlace::Inside))
-                    .and_then(|()| bandwidth::add(&next));
-                return match rest {
+                return match add_rest(&next) {
                     Ok(()) => Ok(result),
-                    Err(failure) => {
-                        let undone = [
-                            bandwidth::del(&next).err(),
-                            firewall::del(&next, firewall::ConfigPlace::Inside).err(),
-                            portmap::del(&next).err(),
-                            bridge::del(&next).err(),
-                        ];
-                        Err(CniFailure::with_others(failure, undone.into_iter().flatten().collect()))
-                    }
+                    Err(failure) => Err(failure.with_others(self.del(&next).err().into_iter().collect())),
                 };
             }
             Self::Bandwidth => {
@@ -110,11 +100,15 @@ impl PluginKind {
             Self::HostLocal => host_local::add(request)?,
             Self::Loopback => loopback::add(request)?,
             Self::Portmap => {
-                portmap::add(request)?;
+                let mut record = filters::begin(request, portmap::PLUGIN)?;
+                let added = portmap::add(request, &mut record);
+                undone(record, added, || portmap::del(request))?;
                 return request.pass_on();
             }
             Self::Firewall => {
-                firewall::add(request, firewall::ConfigPlace::Own)?;
+                let mut record = filters::begin(request, firewall::PLUGIN)?;
+                let added = firewall::add(request, firewall::ConfigPlace::Own, &mut record);
+                undone(record, added, || firewall::del(request))?;
                 return request.pass_on();
             }
             Self::Tuning => return tuning::add(request),
@@ -124,16 +118,10 @@ impl PluginKind {
 
     fn del(self, request: &PluginRequest) -> Outcome<()> {
         match self {
-            // Each runs, whatever fails in the others.
-            Self::Everything => all([
-                bandwidth::del(request),
-                firewall::del(request, firewall::ConfigPlace::Inside),
-                portmap::del(request),
-                bridge::del(request),
-            ]),
+            Self::Everything => del_everything(request),
             Self::Bandwidth => bandwidth::del(request),
-            Self::Bridge => bridge::del(request),
-            Self::Firewall => firewall::del(request, firewall::ConfigPlace::Own),
+            Self::Bridge => bridge::del(request, &[]),
+            Self::Firewall => firewall::del(request),
             Self::HostLocal => host_local::release(request, &[]),
             Self::Loopback => loopback::del(request),
             Self::Portmap => portmap::del(request),
@@ -192,6 +180,35 @@ impl PluginKind {
             Self::Portmap => portmap::status(),
         }
     }
+}
+
+/// What comes after the bridge in one call; the bridge's record says what it takes in the packet filter.
+fn add_rest(next: &PluginRequest) -> Outcome<()> {
+    let mut record = bridge::record(next)?;
+    portmap::add(next, &mut record)?;
+    firewall::add(next, firewall::ConfigPlace::Inside, &mut record)?;
+    drop(record);
+    bandwidth::add(next)
+}
+
+/// Undoes what a plugin has added, if that failed.
+fn undone(record: RecordFile, added: Outcome<()>, del: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
+    added.map_err(|failure| {
+        // The next one locks it.
+        drop(record);
+        failure.with_others(del().err().into_iter().collect())
+    })
+}
+
+/// Each part runs, whatever fails in the others. The link comes first: its programs and its slot go with it.
+fn del_everything(request: &PluginRequest) -> Outcome<()> {
+    let mut searches = portmap::SEARCHES.to_vec();
+    if request.keys().get("firewall").is_some() {
+        searches.extend(firewall::SEARCHES);
+    }
+    let bridge = bridge::del(request, &searches);
+    portmap::end_connections(request);
+    all([bridge, bandwidth::del(request)])
 }
 
 /// What a list of plugins could do, but one call does not.

@@ -3,14 +3,15 @@
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::filters::{
-    ADDRESSED, ElementOwner, FilterTable, HAIRPIN, KeptSocket, LOCALNET, NamedSet, PORTS, SetEntry,
-    StaleOwners, VEILED,
+    ADDRESSED, ElementOwner, FilterRemoval, FilterSearch, FilterTable, HAIRPIN, KeptSocket, LOCALNET,
+    NamedSet, PORTS, SetEntry, StaleOwners, VEILED, note_elements,
 };
 use crate::keys::ConfigKeys;
 use crate::request::PluginRequest;
 use crate::{attachments, container, localnet};
 use netns_core::link::{self, Link};
 use netns_core::nftables::{Family, conntrack};
+use netns_core::record::RecordFile;
 use netns_core::{ErrorKind, RouteSocket, route};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -18,6 +19,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const SETS: [NamedSet; 8] =
     [PORTS.v4, PORTS.v6, ADDRESSED.v4, ADDRESSED.v6, HAIRPIN.v4, HAIRPIN.v6, VEILED.v4, VEILED.v6];
+/// Where a container's elements are.
+pub(crate) const SEARCHES: [FilterSearch; 1] = [FilterSearch::Sets(FilterTable::Inet, &SETS)];
+/// The name of the records here, of containers whose bridge is another plugin's affair.
+pub(crate) const PLUGIN: &str = "portmap";
 /// `IPPROTO_UDP`.
 const UDP: u8 = 17;
 
@@ -151,7 +156,8 @@ fn previous(request: &PluginRequest) -> Outcome<AttachmentResult> {
     AttachmentResult::read("prevResult", previous)
 }
 
-pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
+/// Publishes the ports; what they take in the packet filter is on `record` first.
+pub(crate) fn add(request: &PluginRequest, record: &mut RecordFile) -> Outcome<()> {
     let (config, result) = (PortmapConfig::read(request)?, previous(request)?);
     if config.mappings.is_empty() {
         return Ok(());
@@ -162,15 +168,16 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<()> {
         Some(address) if config.snat => link_to(address)?,
         _ => None,
     };
+    note_elements(record, FilterTable::Inet, &entries)?;
     let publish = |common: &[SetEntry]| {
         FilterTable::Inet.add_with(&ElementOwner::of(request), &request.network, &entries, common)
     };
     match leading {
         None => publish(&[])?,
         // The rule that keeps packets to 127.0.0.0/8 out of the host comes before they are let in.
-        Some(link) => attachments::with_bridge(link.name.as_str(), |record| {
+        Some(link) => attachments::with_bridge(link.name.as_str(), |of_link| {
             publish(&[SetEntry::link(LOCALNET, link.index)])?;
-            localnet::open(record, link.name)
+            localnet::open(of_link, link.name)
         })?,
     }
     forget_connections(request, &config);
@@ -219,13 +226,19 @@ fn forget_connections(request: &PluginRequest, config: &PortmapConfig) {
 }
 
 pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
-    let owner = ElementOwner::of(request);
-    FilterTable::Inet.remove(&SETS, |comment| comment == owner.comment())?;
-    // A flow that goes on would keep going to a container that is gone.
+    let record = attachments::find(request, PLUGIN)?;
+    let mut removal = FilterRemoval::of(request);
+    removal.add(record.as_ref().map(RecordFile::lines), &SEARCHES);
+    removal.commit()?;
+    end_connections(request);
+    attachments::remove(request, record)
+}
+
+/// A flow that goes on would keep going to a container that is gone.
+pub(crate) fn end_connections(request: &PluginRequest) {
     if let Ok(config) = PortmapConfig::read(request) {
         forget_connections(request, &config);
     }
-    Ok(())
 }
 
 pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
@@ -242,8 +255,10 @@ pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {
 }
 
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
-    let stale = StaleOwners::new(&request.network, &request.valid_attachments()?);
+    let valid = request.valid_attachments()?;
+    let stale = StaleOwners::new(&request.network, &valid);
     FilterTable::Inet.remove(&SETS, |comment| stale.has(comment))?;
+    attachments::remove_stale(request, PLUGIN, &valid)?;
     FilterTable::Inet.tidy()
 }
 

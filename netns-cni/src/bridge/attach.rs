@@ -5,16 +5,18 @@ use super::detach::{self, PLUGIN, address_line};
 use super::egress::NetworkEgress;
 use super::guard::{self, GuardedPort};
 use super::hiding;
+use super::neighbours::{self, Acquaintance, KnownNeighbours};
 use super::shared_bridge;
 use crate::attachment_result::{AttachmentResult, ResultInterface, ResultRoute};
 use crate::delegate::{self, delegate};
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
-use crate::{attachments, container, random};
+use crate::{attachments, container, filters, random};
 use netns_core::announce::{Announcement, announce, announce_link};
 use netns_core::bridge::{self, PortOptions};
 use netns_core::link::{self, Link};
+use netns_core::neighbour;
 use netns_core::record::{RecordFile, RecordedLink};
 use netns_core::veth::{self, Veth};
 use netns_core::{ErrorKind, IfName, IpNet, MacAddress, Namespace, RouteSocket};
@@ -26,6 +28,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a random name may turn out to be taken.
 const ATTEMPTS: u32 = 8;
+
+/// `NUD_PERMANENT`.
+const PERMANENT: u16 = 0x80;
 
 /// The container's position among the interfaces of the result: after the bridge and the port.
 const CONTAINER: u32 = 2;
@@ -52,7 +57,8 @@ pub(super) fn attach(request: &PluginRequest) -> Outcome<AttachmentResult> {
         record: attachments::begin(request, PLUGIN)?,
         asked_ipam: false,
     };
-    match attaching.run() {
+    let done = attaching.record.append(&[filters::beginning()]).map_err(CniFailure::from);
+    match done.and_then(|()| attaching.run()) {
         Ok(result) => Ok(result),
         Err(failure) => {
             let Attaching { record, mut socket, asked_ipam, .. } = attaching;
@@ -83,12 +89,20 @@ impl Attaching<'_> {
         if container::find_link(&mut self.inside_socket, self.name)?.is_some() {
             return Err(self.taken());
         }
-        let mac = self.config.mac.unwrap_or_else(random::mac);
+        // Other IPAM plugins find the interface there, with its MAC address.
+        let early = match self.config.ipam {
+            Ipam::HostLocal => Some(self.ask_for_addresses()?),
+            Ipam::Foreign(_) | Ipam::Without => None,
+        };
+        let mac = self.mac(early.as_ref());
         // Until the port is there, `GC` of another network would take the bridge for unused.
         let place = self.config.bridge.as_str();
         let (bridge, port, guarded) = attachments::with_bridge(place, |record| self.make_port(record, mac))?;
         let interface = link::get(&mut self.inside_socket, self.name)?;
-        let mut result = self.ask_for_addresses()?;
+        let mut result = match early {
+            Some(result) => result,
+            None => self.ask_for_addresses()?,
+        };
         if let Some(guarded) = guarded {
             guarded.allow(self.request, self.config, self.egress.as_ref(), &result)?;
         }
@@ -104,17 +118,27 @@ impl Attaching<'_> {
         if self.config.without_interface {
             return Ok(result);
         }
+        let known = KnownNeighbours::of(&bridge);
+        let unknown = unacquainted(known.as_ref(), mac, &result);
         container::configure(self.inside, &mut self.inside_socket, &interface, &result)?;
         if self.config.is_gateway {
             shared_bridge::be_gateway(&mut self.socket, &bridge, &gateways, self.config.force_address)?;
         }
         if self.config.masquerade {
-            hiding::hide(self.request, bridge.index, &result)?;
+            hiding::hide(self.request, &mut self.record, bridge.index, &result)?;
         }
         link::wait_up(&mut self.socket, port.index, PATIENCE)?;
         // A bridge that existed before, and was given no MAC address, takes the lowest of its ports'.
         result.interfaces[0] = described(&link::get(&mut self.socket, bridge.index)?, "");
-        self.announce(&interface, mac, &result);
+        if unknown.is_empty() {
+            self.correct_the_host(bridge.index, mac, &result);
+        } else if self.announce(&interface, mac, &result)
+            && let Some(known) = known
+        {
+            for address in unknown {
+                known.announced(address, mac);
+            }
+        }
         Ok(result)
     }
 
@@ -124,7 +148,7 @@ impl Attaching<'_> {
         of_bridge: &mut RecordFile,
         mac: MacAddress,
     ) -> Outcome<(Link, Link, Option<GuardedPort>)> {
-        let bridge = shared_bridge::ensure(&mut self.socket, of_bridge, self.config)?;
+        let bridge = shared_bridge::ensure(self.request, &mut self.socket, of_bridge, self.config)?;
         let held = match self.config.guard {
             None => None,
             Some(mode) => Some((guard::hold(&mut self.socket, &bridge, of_bridge, mode, self.config)?, mode)),
@@ -140,6 +164,13 @@ impl Attaching<'_> {
         Ok((bridge, port, guarded))
     }
 
+    /// The MAC address of the container's interface.
+    fn mac(&self, addresses: Option<&AttachmentResult>) -> MacAddress {
+        let first = addresses.and_then(|result| result.ips.first());
+        let derived = first.map(|ip| neighbours::mac_of(ip.address.address()));
+        self.config.mac.or(derived).unwrap_or_else(random::mac)
+    }
+
     /// Makes the pair, with its port on the bridge.
     fn make_pair(&mut self, bridge: &Link, mac: MacAddress) -> Outcome<Link> {
         let port = self.try_names(bridge, mac)?;
@@ -151,7 +182,7 @@ impl Attaching<'_> {
             bridge::set_port(&mut self.socket, port.index, &options)?;
         }
         if self.config.spoof_check {
-            hiding::check_source(self.request, port.index, mac)?;
+            hiding::check_source(self.request, &mut self.record, port.index, mac)?;
         }
         Ok(port)
     }
@@ -211,10 +242,7 @@ impl Attaching<'_> {
             Ipam::HostLocal => {
                 let Some(addresses) = &self.addresses else { return Ok(AttachmentResult::default()) };
                 self.asked_ipam = true;
-                let result = addresses.reserve(self.request, true)?;
-                let lines: Vec<_> = result.ips.iter().map(|ip| address_line(ip.address.address())).collect();
-                self.record.append(&lines)?;
-                result
+                addresses.reserve(self.request, true)?
             }
             Ipam::Foreign(plugin) => {
                 self.asked_ipam = true;
@@ -227,6 +255,8 @@ impl Attaching<'_> {
         if result.ips.is_empty() {
             return Err(CniFailure::new(FailureCode::Internal, "the IPAM plugin gave no address"));
         }
+        let lines: Vec<_> = result.ips.iter().map(|ip| address_line(ip.address.address())).collect();
+        self.record.append(&lines)?;
         Ok(result)
     }
 
@@ -256,19 +286,40 @@ impl Attaching<'_> {
         Ok(gateways)
     }
 
-    /// Neighbours may remember the MAC address of an earlier holder of the address. Announcing the new one helps, but is not
-    /// essential.
-    fn announce(&mut self, interface: &Link, mac: MacAddress, result: &AttachmentResult) {
+    /// Replaces what neighbours remember of an earlier holder of the address. That is a help, and no reason to fail.
+    fn announce(&mut self, interface: &Link, mac: MacAddress, result: &AttachmentResult) -> bool {
         // Where settings cannot be written, as in a container that mounts them read-only, the frames are sent from here.
         let announced = announce_link(&mut self.inside_socket, interface.name, mac).or_else(|_| {
             let one = |address: IpAddr| Announcement { index: interface.index, mac, address, router: false };
             let all: Vec<_> = result.ips.iter().map(|ip| one(ip.address.address())).collect();
             announce(self.inside, &all)
         });
-        if let Err(error) = announced {
+        if let Err(error) = &announced {
             self.request.note(error);
         }
+        announced.is_ok()
     }
+
+    /// Without an announcement the host, if it has just asked for an address in vain, would ask again after up to a second.
+    fn correct_the_host(&mut self, bridge: u32, mac: MacAddress, result: &AttachmentResult) {
+        for ip in &result.ips {
+            let address = ip.address.address();
+            // Somebody may have made a permanent one; nearly always there is none.
+            if let Ok(known) = neighbour::get(&mut self.socket, bridge, address, false)
+                && known.mac != Some(mac)
+                && known.state & PERMANENT == 0
+            {
+                let _ = neighbour::delete(&mut self.socket, bridge, address);
+            }
+        }
+    }
+}
+
+/// The addresses that somebody may know by another MAC address than this.
+fn unacquainted(known: Option<&KnownNeighbours>, mac: MacAddress, result: &AttachmentResult) -> Vec<IpAddr> {
+    let is_known =
+        |address: IpAddr| known.is_some_and(|known| known.give(address, mac) == Acquaintance::None);
+    result.ips.iter().map(|ip| ip.address.address()).filter(|&address| !is_known(address)).collect()
 }
 
 fn default_route(everything: IpNet, gateway: Option<IpAddr>) -> ResultRoute {

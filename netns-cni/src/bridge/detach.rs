@@ -1,12 +1,13 @@
 //! Detaching a container from its network: shared by `DEL`, `GC` and a failed `ADD`.
 
 use super::config::{self, Ipam};
-use super::hiding;
+use super::{hiding, neighbours};
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, Outcome};
+use crate::filters::{FilterRemoval, FilterSearch};
 use crate::request::PluginRequest;
 use crate::{attachments, container, held, host_local};
-use netns_core::link::{self, Link};
+use netns_core::link::{self, Link, LinkChange};
 use netns_core::record::{Found, Line, RecordFile, RecordedLink, Removal, remove_links};
 use netns_core::{ErrorKind, Namespace, RouteSocket};
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use std::net::IpAddr;
 
 /// The name of the records here.
 pub(super) const PLUGIN: &str = "bridge";
-/// The line of an address that our own `host-local` gave.
+/// The line of an address that the container was given.
 const ADDRESS: &str = "address";
 
 /// An attachment's record.
@@ -63,8 +64,9 @@ pub(super) fn roll_back(
     failure: CniFailure,
 ) -> CniFailure {
     let made = AttachmentParts::read(record.lines());
-    let mut failures = remove_made(request, socket, &made);
-    failures.extend(hiding::remove(request).err());
+    let mut filters = FilterRemoval::of(request);
+    filters.add(Some(record.lines()), &[]);
+    let mut failures = remove_made(request, socket, &made, &filters);
     if let Some(ipam) = ipam {
         failures.extend(release(request, ipam, &made.addresses).err());
     }
@@ -75,15 +77,20 @@ pub(super) fn roll_back(
     failure.with_others(failures)
 }
 
-/// `DEL`: the interface first, so that nobody else gets its addresses while it has them.
-pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
+/// `DEL`: the interface before its addresses are returned, so that nobody else gets them while it has them. `searches` are those
+/// of the plugins that share the record.
+pub(super) fn detach(request: &PluginRequest, searches: &[FilterSearch]) -> Outcome<()> {
     let ipam = Ipam::read(request)?;
     // The host's own namespace is refused before anything is deleted.
     let inside = container::find(request)?;
+    let mut searches = searches.to_vec();
+    searches.extend(hiding::searches(request)?);
     let record = attachments::find(request, PLUGIN)?;
     let made = record.as_ref().map(|record| AttachmentParts::read(record.lines())).unwrap_or_default();
+    let mut filters = FilterRemoval::of(request);
+    filters.add(record.as_ref().map(RecordFile::lines), &searches);
     let mut failures = match RouteSocket::open() {
-        Ok(mut socket) => remove_made(request, &mut socket, &made),
+        Ok(mut socket) => remove_made(request, &mut socket, &made, &filters),
         Err(error) => vec![error.into()],
     };
     if made.links.is_empty()
@@ -92,34 +99,57 @@ pub(super) fn detach(request: &PluginRequest) -> Outcome<()> {
         // There is no record: another plugin made the attachment, or the record was lost.
         failures.extend(delete_inside(request, &inside).err());
     }
-    failures.extend(hiding::remove(request).err());
+    neighbours::forget(request, &made.addresses);
     failures.extend(release(request, &ipam, &made.addresses).err());
-    if failures.is_empty()
-        && let Some(record) = record
-    {
-        failures.extend(record.remove().map_err(CniFailure::from).err());
-    }
-    // Even without a record: a kill may have come between making the folder and the record.
-    attachments::tidy(&request.network);
+    let record = record.filter(|_| failures.is_empty());
+    failures.extend(attachments::remove(request, record).err());
     CniFailure::all(failures)
 }
 
-fn remove_made(request: &PluginRequest, socket: &mut RouteSocket, made: &AttachmentParts) -> Vec<CniFailure> {
+/// Removes the links and what the packet filter has, and takes back the slots.
+///
+/// The kernel frees what was removed from the packet filter after a grace period, in the background. That is over before the link
+/// is deleted, which takes it longer; so the packet filter comes first. The port is down by then, and no frame passes it unjudged.
+fn remove_made(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    made: &AttachmentParts,
+    filters: &FilterRemoval,
+) -> Vec<CniFailure> {
+    let links = match renamed(socket, &made.links) {
+        Ok(links) => links,
+        Err(failure) => return vec![failure],
+    };
     let mut failures = Vec::new();
-    match remove_links_of(socket, &made.links) {
+    failures.extend(take_down(socket, &links).err());
+    failures.extend(filters.commit().err());
+    let before = failures.len();
+    match remove_links_of(socket, &links) {
         Ok(left) => left.into_iter().for_each(|why| request.note(format_args!("left: {why}"))),
         Err(failure) => failures.push(failure),
     }
     // A port keeps its slot as long as it may exist.
-    if failures.is_empty() {
+    if failures.len() == before {
         failures.extend(held::release(socket, &made.guarded).err());
     }
     failures
 }
 
+/// Takes the ports down.
+fn take_down(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<()> {
+    for link in links {
+        if let Found::Ours(link) = link.find(socket)? {
+            match link::set(socket, link.index, &LinkChange { up: Some(false), ..LinkChange::NONE }) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes links on record, and returns what is there in their place.
 fn remove_links_of(socket: &mut RouteSocket, links: &[RecordedLink]) -> Outcome<Vec<String>> {
-    let links = &renamed(socket, links)?[..];
     if let [one] = links {
         // A single link need not be searched for in a list of all.
         return match one.find(socket)? {
@@ -182,7 +212,7 @@ fn is_of_network(request: &PluginRequest, interface: &Link) -> Outcome<bool> {
     Ok(!attachments::any_has(PLUGIN, is_it)?)
 }
 
-/// Returns addresses; `known` are those that our own `host-local` assigned.
+/// Returns addresses; `known` are those that were assigned.
 fn release(request: &PluginRequest, ipam: &Ipam, known: &[IpAddr]) -> Outcome<()> {
     match ipam {
         Ipam::Without => Ok(()),
@@ -229,12 +259,14 @@ fn collect_records(
                 let made = AttachmentParts::read(record.lines());
                 all.links.extend(made.links);
                 all.guarded.extend(made.guarded);
+                all.addresses.extend(made.addresses);
                 stale.push(record);
             }
             Err(failure) => failures.push(failure),
         }
     }
-    let left = remove_made(request, socket, &all);
+    let left = remove_made(request, socket, &all, &FilterRemoval::of(request));
+    neighbours::forget(request, &all.addresses);
     if left.is_empty() {
         failures.extend(stale.into_iter().filter_map(|record| record.remove().err()).map(CniFailure::from));
     }

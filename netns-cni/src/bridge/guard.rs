@@ -6,7 +6,7 @@ use super::config::{BridgeConfig, Ipam};
 use super::egress::NetworkEgress;
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::{BARRED, ElementOwner, FilterTable, JUDGED, NamedSet, SetEntry};
+use crate::filters::{BARRED, ElementOwner, FilterTable, JUDGED, NamedSet, SetEntry, note_elements};
 use crate::held::{self, ProgramNeeds};
 use crate::request::PluginRequest;
 use netns_core::barrier::FORWARDED;
@@ -66,6 +66,7 @@ impl GuardedPort {
         socket.execute(&mut batch)?;
         if mode == Mode::Enforce {
             let entries = barred(&monitor, port.index)?;
+            note_elements(record, FilterTable::Bridge, &entries)?;
             FilterTable::Bridge.add(&ElementOwner::of(request), &request.network, &entries)?;
             let options = PortOptions { group_fwd_mask: Some(FORWARDED), ..PortOptions::default() };
             bridge::set_port(socket, port.index, &options)?;

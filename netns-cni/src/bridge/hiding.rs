@@ -5,18 +5,27 @@ use super::guard;
 use crate::attachment_result::AttachmentResult;
 use crate::failure::{CniFailure, Outcome};
 use crate::filters::{
-    ALLOWED, CHECKED, ElementOwner, FilterTable, HIDDEN, NEAR, NamedSet, SetEntry, StaleOwners,
+    ALLOWED, CHECKED, ElementOwner, FilterSearch, FilterTable, HIDDEN, NEAR, NamedSet, SetEntry, StaleOwners,
+    note_elements,
 };
 use crate::request::PluginRequest;
 use netns_core::MacAddress;
+use netns_core::record::RecordFile;
 use std::collections::BTreeSet;
 
 const INET: [NamedSet; 4] = [HIDDEN.v4, HIDDEN.v6, NEAR.v4, NEAR.v6];
 const BRIDGE: [NamedSet; 2] = [CHECKED, ALLOWED];
 
 /// Gives the container's packets the host's address, except on its own network.
-pub(super) fn hide(request: &PluginRequest, bridge: u32, result: &AttachmentResult) -> Outcome<()> {
-    FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &hidden(bridge, result))
+pub(super) fn hide(
+    request: &PluginRequest,
+    record: &mut RecordFile,
+    bridge: u32,
+    result: &AttachmentResult,
+) -> Outcome<()> {
+    let entries = hidden(bridge, result);
+    note_elements(record, FilterTable::Inet, &entries)?;
+    FilterTable::Inet.add(&ElementOwner::of(request), &request.network, &entries)
 }
 
 fn hidden(bridge: u32, result: &AttachmentResult) -> Vec<SetEntry> {
@@ -27,8 +36,15 @@ fn hidden(bridge: u32, result: &AttachmentResult) -> Vec<SetEntry> {
 }
 
 /// Drops frames at the container's port that are not from its own MAC address.
-pub(super) fn check_source(request: &PluginRequest, port: u32, mac: MacAddress) -> Outcome<()> {
-    FilterTable::Bridge.add(&ElementOwner::of(request), &request.network, &checked(port, mac))
+pub(super) fn check_source(
+    request: &PluginRequest,
+    record: &mut RecordFile,
+    port: u32,
+    mac: MacAddress,
+) -> Outcome<()> {
+    let entries = checked(port, mac);
+    note_elements(record, FilterTable::Bridge, &entries)?;
+    FilterTable::Bridge.add(&ElementOwner::of(request), &request.network, &entries)
 }
 
 fn checked(port: u32, mac: MacAddress) -> [SetEntry; 2] {
@@ -58,22 +74,20 @@ pub(super) fn missing(
     Ok(None)
 }
 
-/// Removes the container's entries, if the configuration asks for any.
-pub(super) fn remove(request: &PluginRequest) -> Outcome<()> {
-    let (keys, owner) = (request.keys(), ElementOwner::of(request));
-    let is_its = |comment: &str| comment == owner.comment();
-    let mut failures = Vec::new();
-    for (key, table, sets) in
-        [("ipMasq", FilterTable::Inet, &INET[..]), ("macspoofchk", FilterTable::Bridge, &BRIDGE)]
-    {
-        if keys.boolean(key)? {
-            failures.extend(table.remove(sets, is_its).err());
-        }
+/// Where the container's entries are, if the configuration asks for any.
+pub(super) fn searches(request: &PluginRequest) -> Outcome<Vec<FilterSearch>> {
+    let keys = request.keys();
+    let mut searches = Vec::new();
+    if keys.boolean("ipMasq")? {
+        searches.push(FilterSearch::Sets(FilterTable::Inet, &INET));
+    }
+    if keys.boolean("macspoofchk")? {
+        searches.push(FilterSearch::Sets(FilterTable::Bridge, &BRIDGE));
     }
     if config::guard(request)?.is_some() {
-        failures.extend(FilterTable::Bridge.remove(&guard::SETS, is_its).err());
+        searches.push(FilterSearch::Sets(FilterTable::Bridge, &guard::SETS));
     }
-    CniFailure::all(failures)
+    Ok(searches)
 }
 
 /// Removes the entries of the network's containers that are not listed.

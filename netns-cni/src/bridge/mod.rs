@@ -7,25 +7,36 @@ mod detach;
 mod egress;
 mod guard;
 mod hiding;
+mod neighbours;
 mod shared_bridge;
 
 use crate::attachment_result::AttachmentResult;
 use crate::delegate::delegate;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::unavailable_without_filters;
+use crate::filters::{FilterSearch, unavailable_without_filters};
 use crate::host_local::HostLocal;
 use crate::request::PluginRequest;
-use crate::{container, held};
+use crate::{attachments, container, held};
 use config::{BridgeConfig, Ipam};
 use egress::NetworkEgress;
 use netns_core::RouteSocket;
+use netns_core::record::RecordFile;
 
 pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     attach::attach(request)
 }
 
-pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
-    detach::detach(request)
+/// `DEL`; of what a record does not name, also what `searches` find is removed from the packet filter.
+pub(crate) fn del(request: &PluginRequest, searches: &[FilterSearch]) -> Outcome<()> {
+    detach::detach(request, searches)
+}
+
+/// The record of an attachment that was just made.
+pub(crate) fn record(request: &PluginRequest) -> Outcome<RecordFile> {
+    attachments::find(request, detach::PLUGIN)?.ok_or_else(|| {
+        let why = "somebody deleted the attachment as it was made";
+        CniFailure::new(FailureCode::TryLater, why)
+    })
 }
 
 pub(crate) fn check(request: &PluginRequest) -> Outcome<()> {

@@ -4,8 +4,10 @@
 //! attachments. A bridge that existed before is used and never removed.
 
 use super::config::BridgeConfig;
+use super::neighbours::{self, KnownNeighbours};
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
+use crate::request::PluginRequest;
 use crate::{container, random, settings};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
@@ -17,6 +19,7 @@ use std::net::IpAddr;
 
 /// The bridge, whose record this is, up; it is made if necessary.
 pub(super) fn ensure(
+    request: &PluginRequest,
     socket: &mut RouteSocket,
     record: &mut RecordFile,
     config: &BridgeConfig,
@@ -24,7 +27,7 @@ pub(super) fn ensure(
     let link = loop {
         match container::find_link(socket, config.bridge)? {
             Some(link) => break link,
-            None => make(socket, record, config)?,
+            None => make(request, socket, record, config)?,
         }
     };
     if link.bridge().is_none() {
@@ -54,7 +57,12 @@ pub(super) fn fullness(socket: &mut RouteSocket, bridge: &Link) -> Outcome<Optio
     }))
 }
 
-fn make(socket: &mut RouteSocket, record: &mut RecordFile, config: &BridgeConfig) -> Outcome<()> {
+fn make(
+    request: &PluginRequest,
+    socket: &mut RouteSocket,
+    record: &mut RecordFile,
+    config: &BridgeConfig,
+) -> Outcome<()> {
     let name = config.bridge;
     let mac = random::mac();
     record.append(&[RecordedLink { name, index: None, mac }.line()])?;
@@ -69,6 +77,10 @@ fn make(socket: &mut RouteSocket, record: &mut RecordFile, config: &BridgeConfig
             return Err(error.into());
         }
         Ok(()) => {}
+    }
+    // Without it all containers are announced.
+    if let Err(error) = KnownNeighbours::begin(name, mac) {
+        request.note(format_args!("the file of the neighbours of {name}: {error}"));
     }
     // The host must not accept routers on this network. Without IPv6 there is no such setting.
     let _ = sysctl::set(&socket.namespace()?, &format!("net/ipv6/conf/{name}/accept_ra"), "0");
@@ -170,6 +182,13 @@ pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
         }
     }
     settings::put_back(&record, &socket.namespace()?, |_| true)?;
+    if let Err(error) = neighbours::remove(name.as_str()) {
+        let path = record.path().display();
+        return Err(CniFailure::new(
+            FailureCode::InputOutput,
+            format!("the neighbours beside {path}: {error}"),
+        ));
+    }
     Ok(record.remove()?)
 }
 

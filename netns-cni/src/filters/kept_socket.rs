@@ -13,7 +13,7 @@ thread_local! {
 ///
 /// Closing one waits until the kernel has freed what was removed before, after a grace period of RCU, some 7 ms
 /// (`nft_rcv_nl_event` in <https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nf_tables_api.c>). `DEL` removes from tables
-/// two and three times and then deletes a link, which takes longer than that: with one socket nothing is left to wait for.
+/// and then deletes a link, which takes longer than that: with one socket nothing is left to wait for.
 /// The plugin does not leave its namespace for good, so a kept socket is always of the right one.
 #[derive(Debug)]
 pub(crate) struct KeptSocket(Option<NftSocket>);

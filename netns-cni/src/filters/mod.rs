@@ -1,17 +1,21 @@
 //! Containers in the host's packet filter: published ports, masquerading, MAC addresses.
 //!
 //! There is one table for IP packets and one for bridges' frames; their rules stay the same. A container has elements in their
-//! sets, each with the container's name as its comment. So nothing else needs a record: the kernel itself knows what belongs to
-//! a container, a transaction adds all of it or nothing, and `DEL` and `GC` remove what has its comment.
+//! sets, each with the container's name as its comment. So the kernel itself knows what belongs to a container, a transaction adds
+//! all of it or nothing, and `DEL` and `GC` remove what has its comment. Where to look for that an attachment's record says.
 
 mod kept_socket;
 mod layout;
 mod owner;
+mod recorded;
+mod removal;
 mod sets;
 
 pub(crate) use kept_socket::KeptSocket;
 use owner::is_of_network;
 pub(crate) use owner::{ElementOwner, StaleOwners};
+pub(crate) use recorded::{begin, beginning, note_elements, note_opening, note_rules};
+pub(crate) use removal::{FilterRemoval, FilterSearch};
 pub(crate) use sets::{
     ADDRESSED, ALLOWED, APART, BARRED, CHECKED, HAIRPIN, HIDDEN, JUDGED, KEPT, LOCALNET, NEAR, NamedSet,
     PARTED, PORTS, SAME, SetEntry, VEILED, WALLED,
@@ -29,7 +33,7 @@ pub(crate) const NAME: &str = "netns-cni";
 const ATTEMPTS: u32 = 64;
 
 /// One of the two tables, in the namespace of the calling thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FilterTable {
     /// For IP packets.
     Inet,
@@ -44,6 +48,18 @@ impl FilterTable {
             Self::Bridge => Family::Bridge,
         };
         Table { family, name: NAME }
+    }
+
+    /// Its word in records.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Bridge => "bridge",
+        }
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        [Self::Inet, Self::Bridge].into_iter().find(|table| table.word() == word)
     }
 
     const fn sets(self) -> &'static [NamedSet] {
@@ -218,18 +234,7 @@ impl FilterTable {
         let mut socket = KeptSocket::open()?;
         for _ in 0..ATTEMPTS {
             let mut transaction = Transaction::new();
-            for set in sets {
-                let elements = match element::list(&mut socket, self.table(), set.name) {
-                    // There is no table, or it is of a version that had no such set.
-                    Err(error) if is_nothing(&error) => continue,
-                    other => other?,
-                };
-                for element in
-                    elements.iter().filter(|element| element.comment.as_deref().is_some_and(&is_meant))
-                {
-                    self.encode_remove(&mut transaction, *set, &element.key);
-                }
-            }
+            self.encode_removal(&mut socket, &mut transaction, sets, &is_meant)?;
             if transaction.requests() == 0 {
                 return Ok(());
             }
@@ -240,6 +245,28 @@ impl FilterTable {
             }
         }
         Err(busy())
+    }
+
+    /// Appends the removal of the elements of these sets whose comment is meant.
+    fn encode_removal(
+        self,
+        socket: &mut NftSocket,
+        transaction: &mut Transaction,
+        sets: &[NamedSet],
+        is_meant: &dyn Fn(&str) -> bool,
+    ) -> Outcome<()> {
+        for set in sets {
+            let elements = match element::list(socket, self.table(), set.name) {
+                // There is no table, or it is of a version that had no such set.
+                Err(error) if is_nothing(&error) => continue,
+                other => other?,
+            };
+            for element in elements.iter().filter(|element| element.comment.as_deref().is_some_and(is_meant))
+            {
+                self.encode_remove(transaction, *set, &element.key);
+            }
+        }
+        Ok(())
     }
 
     /// Removes from these sets the shared links that no element of `used` has at the end of its key. If somebody changes any

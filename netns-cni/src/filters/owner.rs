@@ -1,5 +1,6 @@
 //! The owner of a set's element, written as its comment.
 
+use crate::hash::hash;
 use crate::request::PluginRequest;
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ impl ElementOwner {
             return Self { comment: plain };
         }
         let rest = format!("{container}/{interface}");
-        Self { comment: format!("{:016x}/{:016x}", hash(network), hash(&rest)) }
+        Self { comment: format!("{:016x}/{:016x}", hash(network.bytes()), hash(rest.bytes())) }
     }
 
     pub(crate) fn comment(&self) -> &str {
@@ -36,7 +37,7 @@ impl ElementOwner {
 /// Whether a comment belongs to an attachment of this network.
 pub(crate) fn is_of_network(comment: &str, network: &str) -> bool {
     let begins = |prefix: &str| comment.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-    begins(network) || begins(&format!("{:016x}", hash(network)))
+    begins(network) || begins(&format!("{:016x}", hash(network.bytes())))
 }
 
 /// What a `GC` removes: comments of a network's attachments that are not listed as valid.
@@ -57,12 +58,6 @@ impl<'a> StaleOwners<'a> {
     pub(crate) fn has(&self, comment: &str) -> bool {
         is_of_network(comment, self.network) && !self.valid.contains(comment)
     }
-}
-
-/// FNV-1a, which stays the same from version to version: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>.
-fn hash(text: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 #[cfg(test)]

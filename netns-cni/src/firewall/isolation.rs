@@ -4,10 +4,20 @@ use super::config::IngressPolicy;
 use crate::attachment_result::AttachmentResult;
 use crate::container;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::{APART, ElementOwner, FilterTable, KEPT, PARTED, SAME, SetEntry, WALLED};
+use crate::filters::{
+    APART, ElementOwner, FilterSearch, FilterTable, KEPT, NamedSet, PARTED, SAME, SetEntry, WALLED,
+    note_elements,
+};
 use crate::request::PluginRequest;
 use netns_core::link::Link;
+use netns_core::record::RecordFile;
 use netns_core::{IfName, RouteSocket};
+
+const INET: [NamedSet; 2] = [WALLED.v4, WALLED.v6];
+const BRIDGE: [NamedSet; 1] = [APART];
+/// Where a container's elements are.
+pub(super) const SEARCHES: [FilterSearch; 2] =
+    [FilterSearch::Sets(FilterTable::Inet, &INET), FilterSearch::Sets(FilterTable::Bridge, &BRIDGE)];
 
 /// The network's link, which is the first of the result as with the reference, and the container's port on it.
 struct NetworkLinks {
@@ -56,12 +66,19 @@ impl NetworkLinks {
     }
 }
 
-pub(super) fn add(request: &PluginRequest, policy: IngressPolicy, result: &AttachmentResult) -> Outcome<()> {
+pub(super) fn add(
+    request: &PluginRequest,
+    record: &mut RecordFile,
+    policy: IngressPolicy,
+    result: &AttachmentResult,
+) -> Outcome<()> {
     if policy == IngressPolicy::Open {
         return Ok(());
     }
     let [walled, common, apart] = NetworkLinks::find(result)?.entries(policy, result);
     let owner = ElementOwner::of(request);
+    note_elements(record, FilterTable::Inet, &walled)?;
+    note_elements(record, FilterTable::Bridge, &apart)?;
     if !apart.is_empty() {
         FilterTable::Bridge.add(&owner, &request.network, &apart)?;
     }
@@ -91,14 +108,14 @@ pub(super) fn missing(
 }
 
 pub(super) fn remove(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
-    let inet = FilterTable::Inet.remove(&[WALLED.v4, WALLED.v6], &is_meant);
-    let bridge = FilterTable::Bridge.remove(&[APART], is_meant);
+    let inet = FilterTable::Inet.remove(&INET, &is_meant);
+    let bridge = FilterTable::Bridge.remove(&BRIDGE, is_meant);
     CniFailure::all([inet, bridge].into_iter().filter_map(Result::err).collect())
 }
 
 pub(super) fn tidy() -> Outcome<()> {
     let failures = [
-        FilterTable::Inet.remove_unused(&[KEPT, PARTED, SAME], &[WALLED.v4, WALLED.v6]).err(),
+        FilterTable::Inet.remove_unused(&[KEPT, PARTED, SAME], &INET).err(),
         FilterTable::Inet.tidy().err(),
         FilterTable::Bridge.tidy().err(),
     ];

@@ -7,11 +7,19 @@ mod isolation;
 mod opening;
 
 use crate::attachment_result::AttachmentResult;
+use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::{ElementOwner, StaleOwners};
+use crate::filters::{FilterRemoval, FilterSearch, StaleOwners};
 use crate::request::PluginRequest;
 use config::FirewallConfig;
+use netns_core::record::RecordFile;
 use std::net::IpAddr;
+
+/// The name of the records here, of containers whose bridge is another plugin's affair.
+pub(crate) const PLUGIN: &str = "firewall";
+/// Where a container's rules and elements are.
+pub(crate) const SEARCHES: [FilterSearch; 3] =
+    [opening::SEARCH, isolation::SEARCHES[0], isolation::SEARCHES[1]];
 
 /// Where the keys are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +42,8 @@ fn addresses(result: &AttachmentResult) -> Vec<IpAddr> {
     result.ips.iter().map(|ip| ip.address.address()).collect()
 }
 
-pub(crate) fn add(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> {
+/// Lets the container's packets past; what that takes in the packet filter is on `record`.
+pub(crate) fn add(request: &PluginRequest, place: ConfigPlace, record: &mut RecordFile) -> Outcome<()> {
     let Some(config) = FirewallConfig::read(request, place)? else { return Ok(()) };
     config.refuse_firewalld()?;
     let result = previous(request)?;
@@ -43,21 +52,16 @@ pub(crate) fn add(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> {
         return Ok(());
     }
     // Rules that keep networks apart come before rules that open them.
-    let isolation = isolation::add(request, config.policy, &result);
-    match isolation.and_then(|()| opening::open(request, &config, &addresses)) {
-        Ok(()) => Ok(()),
-        Err(failure) => Err(failure.with_others(del(request, place).err().into_iter().collect())),
-    }
+    isolation::add(request, record, config.policy, &result)?;
+    opening::open(request, record, &config, &addresses)
 }
 
-pub(crate) fn del(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> {
-    if place == ConfigPlace::Inside && request.keys().get("firewall").is_none() {
-        return Ok(());
-    }
-    let owner = ElementOwner::of(request);
-    let is_its = |comment: &str| comment == owner.comment();
-    let failures = [opening::close(is_its).err(), isolation::remove(is_its).err()];
-    CniFailure::all(failures.into_iter().flatten().collect())
+pub(crate) fn del(request: &PluginRequest) -> Outcome<()> {
+    let record = attachments::find(request, PLUGIN)?;
+    let mut removal = FilterRemoval::of(request);
+    removal.add(record.as_ref().map(RecordFile::lines), &SEARCHES);
+    removal.commit()?;
+    attachments::remove(request, record)
 }
 
 pub(crate) fn check(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> {
@@ -75,12 +79,15 @@ pub(crate) fn check(request: &PluginRequest, place: ConfigPlace) -> Outcome<()> 
 
 /// `GC`: removes what belongs to no attachment; if there are none, also what attachments share.
 pub(crate) fn collect(request: &PluginRequest) -> Outcome<()> {
-    let stale = StaleOwners::new(&request.network, &request.valid_attachments()?);
+    let valid = request.valid_attachments()?;
+    let stale = StaleOwners::new(&request.network, &valid);
     let is_stale = |comment: &str| stale.has(comment);
+    let removed = CniFailure::all(
+        [opening::close(is_stale).err(), isolation::remove(is_stale).err()].into_iter().flatten().collect(),
+    );
     let failures = [
-        opening::close(is_stale).err(),
+        removed.and_then(|()| attachments::remove_stale(request, PLUGIN, &valid)).err(),
         opening::tidy().err(),
-        isolation::remove(is_stale).err(),
         isolation::tidy().err(),
     ];
     CniFailure::all(failures.into_iter().flatten().collect())

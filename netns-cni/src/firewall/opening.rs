@@ -8,11 +8,12 @@
 use super::config::FirewallConfig;
 use super::foreign::{ALLOW, FILTER, FORWARD, Passage, SHARED, chains, family_of, filter, gates};
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::filters::{ElementOwner, KeptSocket};
+use crate::filters::{ElementOwner, FilterSearch, KeptSocket, note_opening, note_rules};
 use crate::request::PluginRequest;
 use netns_core::nftables::chain::{self, ChainInfo};
 use netns_core::nftables::rule::{self, RuleInfo};
 use netns_core::nftables::{Base, Chain, Family, InetHook, NftSocket, RuleVerdict, Transaction, table};
+use netns_core::record::RecordFile;
 use netns_core::{ErrorKind, nat};
 use std::net::IpAddr;
 
@@ -21,6 +22,9 @@ const OURS: &str = "netns-cni";
 /// How often others may change the tables while we do.
 const ATTEMPTS: u32 = 64;
 const FAMILIES: [Family; 3] = [Family::Ip, Family::Ip6, Family::Inet];
+
+/// Where a container's rules are.
+pub(super) const SEARCH: FilterSearch = FilterSearch::Rules(encode_closing);
 
 /// A chain of the filter table, as one that others jump to.
 const fn plain(family: Family, name: &str) -> Chain<'_> {
@@ -43,9 +47,15 @@ fn families(addresses: &[IpAddr]) -> impl Iterator<Item = Family> + '_ {
 }
 
 /// Accepts what the addresses send, and replies to them.
-pub(super) fn open(request: &PluginRequest, config: &FirewallConfig, addresses: &[IpAddr]) -> Outcome<()> {
+pub(super) fn open(
+    request: &PluginRequest,
+    record: &mut RecordFile,
+    config: &FirewallConfig,
+    addresses: &[IpAddr],
+) -> Outcome<()> {
     let owner = ElementOwner::of(request);
     let mut socket = KeptSocket::open()?;
+    note_opening(record)?;
     for _ in 0..ATTEMPTS {
         let mut transaction = Transaction::new();
         for family in families(addresses) {
@@ -65,8 +75,10 @@ pub(super) fn open(request: &PluginRequest, config: &FirewallConfig, addresses: 
         }
         let both = chains(&mut socket, Family::Inet)?;
         pass_gates(&mut transaction, &both, owner.comment(), addresses);
-        match socket.commit(&mut transaction) {
-            Ok(()) => {
+        match rule::commit(&mut socket, &mut transaction) {
+            Ok(mut rules) => {
+                rules.retain(|rule| rule.comment.as_deref() == Some(owner.comment()));
+                note_rules(record, &rules)?;
                 warn_of_legacy(request, addresses);
                 return Ok(());
             }
@@ -199,23 +211,7 @@ pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
     };
     for _ in 0..ATTEMPTS {
         let mut transaction = Transaction::new();
-        for family in FAMILIES {
-            let chains = chains(&mut socket, family)?;
-            // Even in chains that no longer drop: a rule stays when a policy changes.
-            let mut all: Vec<Chain<'_>> = gates(&chains).map(|(gate, _)| gate).collect();
-            if family != Family::Inet
-                && chains.iter().any(|chain| chain.table == FILTER && chain.name == ALLOW)
-            {
-                all.push(plain(family, ALLOW));
-            }
-            for chain in all {
-                for rule in rule::list_chain(&mut socket, chain.table, chain.name)? {
-                    if rule.comment.as_deref().is_some_and(&is_meant) {
-                        rule::encode_delete(&mut transaction, chain.table, chain.name, rule.handle);
-                    }
-                }
-            }
-        }
+        encode_closing(&mut socket, &mut transaction, &is_meant)?;
         if transaction.requests() == 0 {
             return Ok(());
         }
@@ -226,6 +222,30 @@ pub(super) fn close(is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
         }
     }
     Err(CniFailure::new(FailureCode::TryLater, "the chains of the packet filter kept changing"))
+}
+
+/// Appends the removal of the rules whose comment is meant.
+fn encode_closing(
+    socket: &mut NftSocket,
+    transaction: &mut Transaction,
+    is_meant: &dyn Fn(&str) -> bool,
+) -> Outcome<()> {
+    for family in FAMILIES {
+        let chains = chains(socket, family)?;
+        // Even in chains that no longer drop: a rule stays when a policy changes.
+        let mut all: Vec<Chain<'_>> = gates(&chains).map(|(gate, _)| gate).collect();
+        if family != Family::Inet && chains.iter().any(|chain| chain.table == FILTER && chain.name == ALLOW) {
+            all.push(plain(family, ALLOW));
+        }
+        for chain in all {
+            for rule in rule::list_chain(socket, chain.table, chain.name)? {
+                if rule.comment.as_deref().is_some_and(is_meant) {
+                    rule::encode_delete(transaction, chain.table, chain.name, rule.handle);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes what containers share, if none has rules. What others have put into it stays, as do jumps to that. If somebody

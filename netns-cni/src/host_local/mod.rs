@@ -107,7 +107,8 @@ impl HostLocal {
             return Ok(ips);
         }
         let left: Vec<String> = requested.iter().map(IpAddr::to_string).collect();
-        let why = format!("no range of addresses has what was asked for: {}", left.join(", "));
+        // In the reference's words.
+        let why = format!("failed to allocate all requested IPs: {}; no range has them", left.join(" "));
         Err(CniFailure::new(FailureCode::InvalidConfig, why))
     }
 

@@ -134,8 +134,16 @@ fn what_cannot_be_is_named() {
     in_host(|_| {
         containers(&["one"]);
         for (rates, code, words) in [
-            (json!({"ingressRate": 8000}), 7, "ingressRate takes runtimeConfig.bandwidth.ingressBurst"),
-            (json!({"egressBurst": 8000}), 7, "egressBurst takes runtimeConfig.bandwidth.egressRate"),
+            (
+                json!({"ingressRate": 8000}),
+                7,
+                "if rate is set, burst must also be set runtimeConfig.bandwidth.ingressRate",
+            ),
+            (
+                json!({"egressBurst": 8000}),
+                7,
+                "if burst is set, rate must also be set runtimeConfig.bandwidth.egressBurst",
+            ),
             (json!({"egressBurst": 1_u64 << 36, "egressRate": 1}), 7, "it is 4 GB or more"),
             (json!({"ingressRate": "fast"}), 6, "ingressRate is \"fast\""),
             (json!({"unshapedSubnets": ["10.0.0.0/8"]}), 2, "unshapedSubnets"),
@@ -173,4 +181,60 @@ fn as_a_part_of_everything() {
             assert_nothing();
         }
     });
+}
+
+/// Debian's `ptp` with ours: the host's end is on no bridge, and holds the program itself.
+#[test]
+fn after_a_plugin_without_a_bridge() {
+    in_host(|host| {
+        containers(&["one"]);
+        crate::runtime::debians_folder();
+        let ptp = json!({
+            "type": "ptp",
+            "ipam": {"type": "host-local", "dataDir": crate::DATA, "subnet": "10.88.1.0/24"},
+        });
+        let bandwidth = json!({"type": "bandwidth", "capabilities": {"bandwidth": true}});
+        let list = json!({"cniVersion": "1.0.0", "name": "net1", "plugins": [ptp, bandwidth]});
+        let mut runtime = Runtime::new(Plugins::ours(), list);
+        runtime.capabilities = json!({"bandwidth": slow()});
+        let result = runtime.add(ONE).fine();
+        let name = result["interfaces"][0]["name"].as_str().expect("a name").to_owned();
+        assert_eq!(crate::files("/run/netns-cni/networks/net1"), ["one:eth0.bandwidth"]);
+        runtime.check(ONE, &result).fine();
+        let one = Namespace::open("one").unwrap();
+        let gateway = result["ips"][0]["gateway"].as_str().expect("a gateway");
+        for (from, to, address) in [(&one, host.namespace(), gateway), (host.namespace(), &one, "10.88.1.2")]
+        {
+            let arrived = arrive(from, to, address);
+            assert!((5..40).contains(&arrived), "to {address}: {arrived} of 100");
+        }
+        // `DEL` of `bandwidth` alone leaves the link as it was.
+        let bare = Runtime::new(
+            Plugins::ours(),
+            json!({"cniVersion": "1.0.0", "name": "net1", "plugins": [bandwidth_of(&runtime)]}),
+        );
+        let bare = Runtime { capabilities: runtime.capabilities.clone(), ..bare };
+        bare.del(ONE, &result).fine();
+        assert_eq!(tc(&format!("qdisc show dev {name}")).matches("clsact").count(), 0);
+        assert_eq!(crate::files("/run/netns-cni/networks"), Vec::<String>::new());
+        let (code, text) = bare.check(ONE, &result).failure();
+        assert_eq!((code, text.contains("does not hold the program")), (102, true), "{text}");
+        // Somebody's own qdisc stays.
+        tc(&format!("qdisc add dev {name} clsact"));
+        let mut again = bare;
+        again.list["plugins"][0]["prevResult"] = result.clone();
+        again.add(ONE).fine();
+        again.add(ONE).fine();
+        again.del(ONE, &result).fine();
+        assert_eq!(tc(&format!("qdisc show dev {name}")).matches("clsact").count(), 1);
+        again.add(ONE).fine();
+        runtime.del(ONE, &result).fine();
+        assert_eq!((crate::links(), crate::reserved()), (Vec::new(), Vec::new()));
+        assert_eq!(crate::files("/run/netns-cni/networks"), Vec::<String>::new());
+    });
+}
+
+/// The configuration of `bandwidth` in a list.
+fn bandwidth_of(runtime: &Runtime) -> Value {
+    runtime.list["plugins"][1].clone()
 }

@@ -11,12 +11,14 @@ use super::table::Table;
 use super::transaction::Transaction;
 use super::{Family, family_of};
 use crate::Result;
-use crate::wire::{AttributeWriter, NfGenMsg};
+use crate::wire::{AttributeWriter, Batch, Message, NfGenMsg};
 
 /// A rule as the kernel describes it, without its expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleInfo {
+    /// The family of its table.
+    pub family: Family,
     /// The table that it is in.
     pub table: String,
     /// The chain that it is in.
@@ -112,23 +114,80 @@ pub fn list_chain(socket: &mut NftSocket, table: Table<'_>, chain: &str) -> Resu
     })
 }
 
+/// The rule of a chain with this number; `None` if there is none, or no such chain.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn get(socket: &mut NftSocket, table: Table<'_>, chain: &str, handle: u64) -> Result<Option<RuleInfo>> {
+    let mut batch = Batch::new();
+    batch.message(super::kind(libc::NFT_MSG_GETRULE), 0, &super::header(table.family), |attributes| {
+        attributes.text(NFTA_RULE_TABLE, table.name);
+        attributes.text(NFTA_RULE_CHAIN, chain);
+        attributes.value(NFTA_RULE_HANDLE, handle.to_be());
+    });
+    match socket.ask(&mut batch, parse) {
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 fn dump(
     socket: &mut NftSocket,
     family: Family,
     which: impl Fn(&mut AttributeWriter<'_>),
 ) -> Result<Vec<RuleInfo>> {
-    socket.dump(libc::NFT_MSG_GETRULE, family, which, |message, rules| {
-        if family_of(message, libc::NFT_MSG_NEWRULE).is_none() {
-            return;
-        }
-        let attributes = message.attributes_after::<NfGenMsg>();
-        let text = |kind| Some(attributes.find(kind)?.text()?.to_owned());
-        let handle = attributes.find(NFTA_RULE_HANDLE).and_then(|handle| handle.value::<u64>());
-        if let (Some(table), Some(chain), Some(handle)) =
-            (text(NFTA_RULE_TABLE), text(NFTA_RULE_CHAIN), handle)
-        {
-            let comment = attributes.find(NFTA_RULE_USERDATA).and_then(|data| comment::decode(data.bytes));
-            rules.push(RuleInfo { table, chain, handle: u64::from_be(handle), comment });
-        }
+    socket.dump(libc::NFT_MSG_GETRULE, family, which, |message, rules| rules.extend(parse(message)))
+}
+
+/// As [`NftSocket::commit`]; the rules that it made, with their numbers, by which they are found without a list of all
+/// ([`get`]). The kernel describes them in answers of their own (`NLM_F_ECHO`).
+///
+/// # Errors
+/// As [`NftSocket::commit`]. If an answer was lost (`ENOBUFS`), the transaction may have been carried out.
+///
+/// ```
+/// use netns_core::Namespace;
+/// use netns_core::nftables::{Chain, Family, NftSocket, RuleVerdict, Table, Transaction, chain, rule, table};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = NftSocket::open_in(&Namespace::anonymous()?)?;
+/// let table = Table { family: Family::Inet, name: "example" };
+/// let chain = Chain { table, name: "chain", base: None };
+/// let mut transaction = Transaction::new();
+/// table::encode_create(&mut transaction, table);
+/// chain::encode_create(&mut transaction, &chain);
+/// for comment in ["one", "two"] {
+///     rule::encode_append_with(&mut transaction, &chain, comment, |rule| rule.verdict(RuleVerdict::Accept));
+/// }
+/// let made = rule::commit(&mut socket, &mut transaction);
+/// # if made.as_ref().is_err_and(|error| error.kind() == netns_core::ErrorKind::Unsupported) { return Ok(()); }
+/// let made = made?;
+/// assert_eq!(made.len(), 2);
+/// let found = rule::get(&mut socket, table, "chain", made[1].handle)?;
+/// assert_eq!(found.as_ref().and_then(|rule| rule.comment.as_deref()), Some("two"));
+/// assert_eq!(found.as_ref(), made.get(1));
+/// assert_eq!(rule::get(&mut socket, table, "chain", 77)?, None);
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+pub fn commit(socket: &mut NftSocket, transaction: &mut Transaction) -> Result<Vec<RuleInfo>> {
+    transaction.report_rules();
+    let mut rules = Vec::new();
+    socket.carry_out(transaction, |message| rules.extend(parse(message)))?;
+    Ok(rules)
+}
+
+/// A rule that a message describes; `None` of another message.
+fn parse(message: &Message<'_>) -> Option<RuleInfo> {
+    let family = family_of(message, libc::NFT_MSG_NEWRULE)?;
+    let attributes = message.attributes_after::<NfGenMsg>();
+    let text = |kind| Some(attributes.find(kind)?.text()?.to_owned());
+    let handle: u64 = attributes.find(NFTA_RULE_HANDLE)?.value()?;
+    let comment = attributes.find(NFTA_RULE_USERDATA).and_then(|data| comment::decode(data.bytes));
+    Some(RuleInfo {
+        family,
+        table: text(NFTA_RULE_TABLE)?,
+        chain: text(NFTA_RULE_CHAIN)?,
+        handle: u64::from_be(handle),
+        comment,
     })
 }

@@ -87,6 +87,15 @@ impl NftSocket {
     /// # Errors
     /// The first request that the kernel refused, or, if it accepted each and could not carry them out together, that.
     pub fn commit(&mut self, transaction: &mut Transaction) -> Result<()> {
+        self.carry_out(transaction, |_| {})
+    }
+
+    /// Carries out a transaction, and gives `read` each answer but acknowledgements and refusals.
+    pub(in crate::nftables) fn carry_out(
+        &mut self,
+        transaction: &mut Transaction,
+        mut read: impl FnMut(&Message<'_>),
+    ) -> Result<()> {
         if transaction.overflowed() || transaction.requests() == 0 {
             let why =
                 if transaction.overflowed() { "the requests do not fit" } else { "there is no request" };
@@ -114,6 +123,10 @@ impl NftSocket {
             for message in messages.by_ref() {
                 let number = message.header.sequence.wrapping_sub(first);
                 if number > requests + 1 || !self.is_ours(&message.header) {
+                    continue;
+                }
+                if i32::from(message.header.kind) != libc::NLMSG_ERROR {
+                    read(&message);
                     continue;
                 }
                 match message.error() {

@@ -20,6 +20,8 @@ pub struct Transaction {
     overflowed: bool,
     /// Whether it is numbered and has its end.
     sealed: bool,
+    /// Whether the rules that it makes are to be reported.
+    reports_rules: bool,
 }
 
 impl Transaction {
@@ -38,8 +40,14 @@ impl Transaction {
 
     fn beginning(generation: Option<u32>) -> Self {
         let bytes = Vec::with_capacity(BATCH_CAPACITY);
-        let mut transaction =
-            Self { batch: Batch::new(), bytes, messages: 0, overflowed: false, sealed: false };
+        let mut transaction = Self {
+            batch: Batch::new(),
+            bytes,
+            messages: 0,
+            overflowed: false,
+            sealed: false,
+            reports_rules: false,
+        };
         transaction.begin(generation);
         transaction
     }
@@ -54,6 +62,7 @@ impl Transaction {
     pub fn clear(&mut self) {
         self.bytes.clear();
         (self.messages, self.overflowed, self.sealed) = (0, false, false);
+        self.reports_rules = false;
         self.begin(None);
     }
 
@@ -102,6 +111,11 @@ impl Transaction {
         }
     }
 
+    /// Lets the kernel describe each rule that it makes.
+    pub(super) const fn report_rules(&mut self) {
+        self.reports_rules = true;
+    }
+
     /// Numbers the messages from `first` on, asks for an acknowledgement of the last request, and appends the end. The
     /// bytes to be sent.
     /// It may be done again, with other numbers.
@@ -127,6 +141,9 @@ impl Transaction {
             header.sequence = first.wrapping_add(place);
             if place == acknowledged {
                 header.flags |= libc::NLM_F_ACK as u16;
+            }
+            if self.reports_rules && header.kind == kind(libc::NFT_MSG_NEWRULE) {
+                header.flags |= libc::NLM_F_ECHO as u16;
             }
             bytes.copy_from_slice(bytes_of(&header));
             at += align(header.length as usize);
