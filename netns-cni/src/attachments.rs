@@ -6,7 +6,7 @@
 
 use crate::failure::{CniFailure, FailureCode, Outcome};
 use crate::request::PluginRequest;
-use netns_core::record::{Line, RecordFile};
+use netns_core::record::{Line, RecordFile, make_folder};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -235,5 +235,5 @@ fn patiently<T>(mut open: impl FnMut() -> netns_core::Result<T>) -> Outcome<T> {
 }
 
 fn make(folder: &Path) -> Outcome<()> {
-    fs::create_dir_all(folder).map_err(|error| CniFailure::of_file("make", folder, &error))
+    make_folder(folder).map_err(|error| CniFailure::new(FailureCode::InputOutput, error.to_string()))
 }

@@ -8,8 +8,8 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::mapped::MappedArray;
 use super::grace;
+use super::mapped::MappedArray;
 use crate::layout::control::{ACTIVE, MODE, OFF, READ};
 
 /// Which set new rules go to.

@@ -32,7 +32,7 @@ use crate::topology::{LinkName, Place, RouteSpec, ShellCommand, Sysctl};
 use netns_core::address::{self, Address};
 use netns_core::barrier::Barrier;
 use netns_core::link::LinkChange;
-use netns_core::record::{NamespaceIdentity, RecordedNamespace, Removal, SharedSetting};
+use netns_core::record::{NamespaceIdentity, RecordedNamespace, Removal, SharedSetting, make_folder};
 use netns_core::{Namespace, RouteSocket, link, route, sysctl};
 use netns_ebpf::Monitor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -374,9 +374,8 @@ impl<'a, 'w> Executor<'a, 'w> {
 
     fn start(&mut self, command: &ShellCommand) -> Result<()> {
         let folder = Store::output(&self.record.file);
-        for folder in [&folder, &Store::exits(&self.record.file)] {
-            fs::create_dir_all(folder).map_err(Error::system(format!("make {}", folder.display())))?;
-        }
+        make_folder(&folder)?;
+        make_folder(Store::exits(&self.record.file))?;
         let output = folder.join(&command.namespace);
         let exit = Store::exit(&self.record.file, &command.namespace, &command.command);
         let group = processes::start(&self.record.mark(), command, &output, &exit)?;

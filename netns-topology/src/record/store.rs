@@ -2,7 +2,7 @@
 
 use super::{FOLDER, Record, earlier};
 use crate::error::{Error, Result};
-use netns_core::record::{Line, RecordFile, SharedSetting};
+use netns_core::record::{Line, RecordFile, SharedSetting, make_folder};
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -56,7 +56,7 @@ impl Store {
     pub(crate) fn lock() -> Result<Self> {
         let failed = || Error::system(format!("lock {FOLDER}"));
         loop {
-            fs::create_dir_all(FOLDER).map_err(failed())?;
+            make_folder(FOLDER)?;
             let opened = match File::open(FOLDER).and_then(|folder| folder.lock().map(|()| folder)) {
                 // Its last user removed it; or a signal came while we waited.
                 Err(error)
