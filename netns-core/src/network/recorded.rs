@@ -87,7 +87,14 @@ impl NetworkRecord {
             left.close_way_out(&file)?;
         }
         let forwarding = if options.masquerade {
-            Forwarding::plan(home, &way_out::forwarding_needs(options), file.path())?
+            match Forwarding::plan(home, &way_out::forwarding_needs(options), file.path()) {
+                Ok(forwarding) => forwarding,
+                Err(error) => {
+                    // What it says, if anything, is gone.
+                    let _ = remove_file(file);
+                    return Err(error);
+                }
+            }
         } else {
             Forwarding::default()
         };

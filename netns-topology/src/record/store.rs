@@ -216,7 +216,7 @@ impl Store {
     pub(crate) fn tidy(self) {
         if let Some(folder) = self.folder {
             // Others may have their records in it.
-            let _ = fs::remove_dir(FOLDER);
+            let _ = fs::remove_dir(FOLDER).or_else(|_| fs::remove_dir(FOLDER));
             drop(folder);
         }
     }

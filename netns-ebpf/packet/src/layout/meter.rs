@@ -177,7 +177,8 @@ pub mod metering {
     pub const RATES: u64 = 1;
     /// Quotas.
     pub const QUOTAS: u64 = 1 << 2;
-    /// Which of the two pairs of rates hold, as [`ACTIVE`](super::validation::control::ACTIVE); the bits of [`READ`](super::validation::control::READ) are used alike.
+    /// Which of the two pairs of rates hold, as [`crate::layout::control::ACTIVE`]; the bits of
+    /// [`crate::layout::control::READ`] are used alike.
     pub const ACTIVE: u64 = 1 << 8;
 }
 
