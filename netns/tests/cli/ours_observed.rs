@@ -7,6 +7,7 @@ use crate::ours::run_traced;
 use crate::watched::Watched;
 use crate::{done, state_of_the_host, xtask};
 use std::fs;
+use std::process::Output;
 use tests::{eventually, in_host, ip, tc};
 
 /// A bridge of this name with one port of this name.
@@ -145,8 +146,33 @@ fn an_observer_that_is_killed_or_refused_at_any_request_leaves_nothing_after_cle
     });
 }
 
-/// By how many answers to move the fault, one run for each, until it hits the right one.
-const MOVED: [isize; 14] = [0, 0, 0, 0, 1, -1, 2, -2, 3, -3, 0, 1, -1, 0];
+/// How often the answer to one request is sought. Notices of the kernel are received by the same call, and how many of those
+/// come before it differs from run to run, the more so on a busy machine.
+const ATTEMPTS: u32 = 40;
+
+/// The number of the answer to a request of this kind among all that is received, if one was sent.
+fn number_of_answer(trace: &str, wanted: (&str, &str)) -> Option<usize> {
+    let is_wanted = |line: &str| line.contains("sendto(") && kind(line) == Some(wanted);
+    let request = trace.lines().position(is_wanted)?;
+    Some(trace.lines().take(request).filter(|line| line.contains("recvmsg(")).count() + 1)
+}
+
+/// Runs `observe` until the answer to a request of this kind is lost, each time by what the run before received.
+fn run_without_answer(observe: &str, trace: &str, wanted: (&str, &str)) -> Output {
+    let mut answer = number_of_answer(trace, wanted).unwrap();
+    for _ in 0..ATTEMPTS {
+        let options = format!("-e trace=sendto,recvmsg -e inject=recvmsg:error=ENOBUFS:when={answer}");
+        let (output, trace) = run_traced(&options, observe);
+        if request_before_the_fault(&trace).and_then(kind) == Some(wanted) {
+            return output;
+        }
+        // The one before it was lost, perhaps, and this one never sent.
+        let next = number_of_answer(&trace, wanted).filter(|next| *next != answer);
+        answer = next.unwrap_or(answer + 1);
+        assert_eq!(done(&mut xtask("observe --cleanup")).code, Some(0), "{wanted:?}");
+    }
+    panic!("no answer to {wanted:?} was lost in {ATTEMPTS} attempts");
+}
 
 /// The last request of the socket whose answer was lost.
 fn request_before_the_fault(trace: &str) -> Option<&str> {
@@ -173,32 +199,16 @@ fn an_enforcement_that_is_not_there_is_an_error() {
         let observe = "observe br0 --once --interval 0.1 --json --policy /run/policy.toml --enforce";
         let (output, trace) = run_traced("-e trace=sendto,recvmsg", observe);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        let calls: Vec<&str> =
-            trace.lines().filter(|line| line.contains("sendto(") || line.contains("recvmsg(")).collect();
         // The answer to a request that changes something is lost, but the kernel carried it out.
-        let is_change = |call: &str| {
+        let is_change = |call: &&str| {
             call.contains("sendto(")
                 && ["RTM_NEWQDISC", "RTM_DELQDISC", "RTM_NEWTFILTER", "RTM_DELTFILTER"]
                     .iter()
                     .any(|kind| call.contains(kind))
         };
         let mut changes = 0;
-        for (position, call) in calls.iter().enumerate().filter(|(_, call)| is_change(call)) {
-            let answer = calls[..position].iter().filter(|call| call.contains("recvmsg(")).count() + 1;
-            // The kernel's notices are received too, and their number varies, by chance and with the kernel.
-            let hit = MOVED.into_iter().find_map(|moved| {
-                let answer = answer.checked_add_signed(moved).filter(|answer| *answer > 0)?;
-                let options =
-                    format!("-e trace=sendto,recvmsg -e inject=recvmsg:error=ENOBUFS:when={answer}");
-                let (output, trace) = run_traced(&options, observe);
-                let hit = request_before_the_fault(&trace).is_some_and(|request| kind(request) == kind(call));
-                if !hit {
-                    assert_eq!(done(&mut xtask("observe --cleanup")).code, Some(0), "{call}");
-                }
-                hit.then_some(output)
-            });
-            let output =
-                hit.unwrap_or_else(|| panic!("no answer to {call} was lost in {} attempts", MOVED.len()));
+        for call in trace.lines().filter(is_change) {
+            let output = run_without_answer(observe, &trace, kind(call).unwrap());
             let err = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{call}: {err}");
             if call.contains("RTM_NEW") {
