@@ -33,7 +33,7 @@ const _: () = assert!(size_of::<MapAttr>() == 24 && size_of::<ElementAttr>() == 
 
 /// Waits until every program has ended that runs now, some ten milliseconds.
 ///
-/// Whoever puts a map into an array of maps returns only when no program runs that could have found the one before: the kernel
+/// Putting a map into an array of maps returns only when no program runs that could have found the one before: the kernel
 /// calls `synchronize_rcu` (`maybe_wait_bpf_programs` in
 /// [syscall.c](https://github.com/torvalds/linux/blob/v6.18/kernel/bpf/syscall.c), since Linux 5.0). `membarrier` waits for the
 /// same, but not where a CPU is without ticks (`nohz_full`).

@@ -61,6 +61,8 @@ pub(crate) struct Executor<'a, 'w> {
     monitors: BTreeMap<Place, Monitor>,
     /// What keeps frames from getting past those; `None` where the kernel has no such thing.
     barriers: BTreeMap<Place, Barrier>,
+    /// Of which of them it was asked in this round whether nothing is missing.
+    whole: BTreeSet<Place>,
     /// Bridges that got ports, and links that did not carry packets yet when they were asked.
     new_ports: BTreeSet<(Place, u32)>,
     slow: Vec<(Place, u32)>,
@@ -85,6 +87,7 @@ impl<'a, 'w> Executor<'a, 'w> {
             has_ipv6: true,
             monitors: BTreeMap::new(),
             barriers,
+            whole: BTreeSet::new(),
             new_ports: BTreeSet::new(),
             slow: Vec::new(),
             started: Vec::new(),

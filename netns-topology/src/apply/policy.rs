@@ -112,7 +112,7 @@ impl Executor<'_, '_> {
             self.barriers.insert(place.clone(), barrier);
         }
         let Some(barrier) = self.barriers.get_mut(place) else { return Ok(()) };
-        if !barrier.is_whole()? {
+        if self.whole.insert(place.clone()) && !barrier.is_whole()? {
             barrier.restore()?;
         }
         let missing: Vec<u32> = indexes.iter().copied().filter(|index| !barrier.is_behind(*index)).collect();

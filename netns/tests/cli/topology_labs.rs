@@ -146,7 +146,7 @@ fn a_signal_does_not_end_the_wait_for_another_change() {
             interrupt.send(()).unwrap();
             lab.down()
         };
-        let down = interrupted(Duration::from_millis(10), Duration::from_secs(60), wait);
+        let down = interrupted(Duration::from_millis(10), Duration::from_mins(1), wait);
         holder.join().unwrap();
         assert!(!down.unwrap().was_up);
     });
