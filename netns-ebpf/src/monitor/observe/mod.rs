@@ -415,8 +415,11 @@ impl<'m> Observer<'m> {
             return Ok(());
         }
         let (monitor, began) = (*monitor, Instant::now());
-        let stations = Stations::look(&mut self.socket, self.bridge.index);
-        let stations = stations.map_err(|source| self.failed(source))?;
+        let stations = match Stations::look(&mut self.socket, self.bridge.index) {
+            // The bridge has gone since the notices were read; one more will say so.
+            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(()),
+            other => other.map_err(|source| self.failed(source))?,
+        };
         let mut taken: HashSet<IpAddr> =
             self.ports.values().flat_map(|port| port.learnt.addresses()).copied().collect();
         for (&index, port) in &mut self.ports {
