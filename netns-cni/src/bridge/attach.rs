@@ -148,7 +148,7 @@ impl Attaching<'_> {
         of_bridge: &mut RecordFile,
         mac: MacAddress,
     ) -> Outcome<(Link, Link, Option<GuardedPort>)> {
-        let bridge = shared_bridge::ensure(self.request, &mut self.socket, of_bridge, self.config)?;
+        let bridge = shared_bridge::ensure(&mut self.socket, of_bridge, self.config)?;
         let held = match self.config.guard {
             None => None,
             Some(mode) => Some((guard::hold(&mut self.socket, &bridge, of_bridge, mode, self.config)?, mode)),

@@ -7,7 +7,6 @@ use super::config::BridgeConfig;
 use super::neighbours::{self, KnownNeighbours};
 use crate::attachments;
 use crate::failure::{CniFailure, FailureCode, Outcome};
-use crate::request::PluginRequest;
 use crate::{container, random, settings};
 use netns_core::address::{self, Address};
 use netns_core::bridge::{self, Bridge};
@@ -15,11 +14,11 @@ use netns_core::link::{self, Link, LinkChange};
 use netns_core::record::{Found, RecordFile, RecordedLink};
 use netns_core::wire::Batch;
 use netns_core::{ErrorKind, IfName, IpNet, RouteSocket, sysctl};
+use std::io;
 use std::net::IpAddr;
 
 /// The bridge, whose record this is, up; it is made if necessary.
 pub(super) fn ensure(
-    request: &PluginRequest,
     socket: &mut RouteSocket,
     record: &mut RecordFile,
     config: &BridgeConfig,
@@ -27,7 +26,7 @@ pub(super) fn ensure(
     let link = loop {
         match container::find_link(socket, config.bridge)? {
             Some(link) => break link,
-            None => make(request, socket, record, config)?,
+            None => make(socket, record, config)?,
         }
     };
     if link.bridge().is_none() {
@@ -57,33 +56,37 @@ pub(super) fn fullness(socket: &mut RouteSocket, bridge: &Link) -> Outcome<Optio
     }))
 }
 
-fn make(
-    request: &PluginRequest,
-    socket: &mut RouteSocket,
-    record: &mut RecordFile,
-    config: &BridgeConfig,
-) -> Outcome<()> {
+fn make(socket: &mut RouteSocket, record: &mut RecordFile, config: &BridgeConfig) -> Outcome<()> {
     let name = config.bridge;
     let mac = random::mac();
     record.append(&[RecordedLink { name, index: None, mac }.line()])?;
+    // Before there is a bridge, so that none of ours is without it, wherever the plugin is killed.
+    if let Err(error) = KnownNeighbours::begin(name, mac) {
+        nothing_made(record)?;
+        return Err(of_neighbours(record, &error));
+    }
     match bridge::create(socket, &Bridge { mtu: config.mtu, up: true, ..Bridge::new(name, mac) }) {
         // Somebody else has just made it.
-        Err(error) if error.kind() == ErrorKind::Exists => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::Exists => {
+            return neighbours::remove(name.as_str()).map_err(|error| of_neighbours(record, &error));
+        }
         Err(error) => {
-            // If nothing else is on record, nothing is left.
-            if record.lines().len() == 1 {
-                record.replace(Vec::new())?;
-            }
+            let _ = neighbours::remove(name.as_str());
+            nothing_made(record)?;
             return Err(error.into());
         }
         Ok(()) => {}
     }
-    // Without it all containers are announced.
-    if let Err(error) = KnownNeighbours::begin(name, mac) {
-        request.note(format_args!("the file of the neighbours of {name}: {error}"));
-    }
     // The host must not accept routers on this network. Without IPv6 there is no such setting.
     let _ = sysctl::set(&socket.namespace()?, &format!("net/ipv6/conf/{name}/accept_ra"), "0");
+    Ok(())
+}
+
+/// Takes the bridge off the record, if nothing else is on it.
+fn nothing_made(record: &mut RecordFile) -> Outcome<()> {
+    if record.lines().len() == 1 {
+        record.replace(Vec::new())?;
+    }
     Ok(())
 }
 
@@ -182,14 +185,13 @@ pub(super) fn remove(socket: &mut RouteSocket, name: IfName) -> Outcome<()> {
         }
     }
     settings::put_back(&record, &socket.namespace()?, |_| true)?;
-    if let Err(error) = neighbours::remove(name.as_str()) {
-        let path = record.path().display();
-        return Err(CniFailure::new(
-            FailureCode::InputOutput,
-            format!("the neighbours beside {path}: {error}"),
-        ));
-    }
+    neighbours::remove(name.as_str()).map_err(|error| of_neighbours(&record, &error))?;
     Ok(record.remove()?)
+}
+
+fn of_neighbours(record: &RecordFile, error: &io::Error) -> CniFailure {
+    let path = record.path().display();
+    CniFailure::new(FailureCode::InputOutput, format!("the file of the neighbours beside {path}: {error}"))
 }
 
 fn is_ours(found: &Found) -> bool {
