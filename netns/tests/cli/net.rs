@@ -100,7 +100,7 @@ fn links_and_addresses() {
         assert_eq!(only(&ip_json("-n ns2 link show plug"))["ifname"], "plug");
         fine("link delete plug -n ns2");
         refused("link set", 1, "error: `link set`: the link is missing");
-        refused("link add dev a", 1, "error: `link add`: `type` and a kind of links are missing");
+        refused("link add dev a", 1, "error: `link add`: `type KIND` is missing");
     });
 }
 

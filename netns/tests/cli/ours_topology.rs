@@ -331,8 +331,8 @@ fn after_a_refusal_the_rest_is_still_taken_down() {
         let file = lab();
         let before = state_of_the_host();
         fine("up", &file);
-        // The names of both namespaces stay.
-        let refuse = "-e trace=umount2 -e inject=umount2:error=EBUSY:when=1..2";
+        // The names of both namespaces stay, each tried twice.
+        let refuse = "-e trace=umount2 -e inject=umount2:error=EBUSY:when=1..4";
         let (down, _) = run_traced(refuse, "down --quiet /run/lab.toml");
         let err = String::from_utf8_lossy(&down.stderr).into_owned();
         assert_eq!(down.status.code(), Some(2), "{err}");

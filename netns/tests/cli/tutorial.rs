@@ -112,7 +112,7 @@ fn a_bridge_the_host_and_the_world_behind_it() {
         assert_eq!(theirs, "1\n");
         let refused = done(&mut xtask("sysctl kernel.hostname=x"));
         assert!(
-            refused.code == Some(1) && refused.err.contains("no name of a net setting"),
+            refused.code == Some(1) && refused.err.contains("not the name of a net setting"),
             "{}",
             refused.err
         );
