@@ -116,8 +116,8 @@ pub(crate) const NETNS_IN_FOREIGN_NETWORK: Answer = (
 );
 /// `up` and `netns add` where `/run` cannot be written to.
 pub(crate) const UP_WITHOUT_RUN: Answer = (
-    1,
-    "error: lock /run/netns-topology: Permission denied (os error 13); names and records are kept in /run, which the \
+    2,
+    "error: make folder /run/netns-topology: mkdir: Permission denied (os error 13); names and records are kept in /run, which the \
      root of a user namespace can write to and mount in only if it is its own (unshare --mount, then mount -t tmpfs run \
      /run)",
 );
