@@ -207,8 +207,12 @@ fn try_all(
     }
     let sites = site::sites(&whole.log, !quick, known);
     let mut totals = Totals { calls: sites.len(), wrong: whole.wrong.len(), ..Totals::default() };
+    let all = (0..).zip(&sites).flat_map(|(number, site)| faults_of(site, number, operation, quick));
+    // What has to hold does so after a kill. The refusals are those of the other forms of the command.
+    let only_kills = quick && !operation.holds.is_empty();
+    let is_kill = |fault: &Injected| matches!(fault, Injected::Signal { signal, .. } if signal == "KILL");
     let faults: VecDeque<(&Site, Injected)> =
-        (0..).zip(&sites).flat_map(|(number, site)| faults_of(site, number, operation, quick)).collect();
+        all.filter(|(_, fault)| !only_kills || is_kill(fault)).collect();
     for (_, fault) in &faults {
         match fault {
             Injected::None => {}
