@@ -60,5 +60,14 @@ pub(super) fn remove(name: &str, socket: BorrowedFd<'_>) -> Result<()> {
         let namespace = namespace_of(socket).map(Namespace::from_kernel);
         namespace.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::IoctlNamespace))
     })?;
-    undo_twice(|| namespace.unbind(name)).map(drop)
+    let mut left = None;
+    undo_twice(|| match &left {
+        // The name stands for nothing since the first attempt, which could not remove its file.
+        Some(Leftover::File(file)) => file.delete().map(drop),
+        _ => {
+            let unbound = namespace.unbind(name).map(drop);
+            left = unbound.as_ref().err().and_then(|error| Leftover::after(error, name));
+            unbound
+        }
+    })
 }
