@@ -83,7 +83,7 @@ impl KnownNeighbours {
         if known {
             return Acquaintance::None;
         }
-        // Whoever is killed before the announcement has not made it.
+        // A plugin that is killed before the announcement has not made it.
         let _ = self.write(place, ANY);
         Acquaintance::Possible
     }

@@ -1,5 +1,5 @@
 //! Removing what an attachment has in the packet filter, by one transaction: after each that removes something the kernel waits for
-//! a grace period, and whoever closes a socket waits for all of them ([`super::KeptSocket`]).
+//! a grace period, and closing a socket waits for all of them ([`super::KeptSocket`]).
 
 use super::owner::ElementOwner;
 use super::recorded::{RecordedFilter, RecordedFilters};

@@ -31,7 +31,7 @@ fn solicitation(from: &Party, to: &Party) -> Vec<u8> {
     let header = |next| [next, 0, 1, 4, 0, 0, 0, 0];
     let headers = [vec![header(destination); EXTENSIONS - 1], vec![header(icmp)]].concat().concat();
     frame.splice(ETHERNET + IPV6..ETHERNET + IPV6, headers);
-    // Who is told to be there is the other policy's.
+    // What the message names is the other policy's.
     let at = frame.len() - 6;
     frame[at..].copy_from_slice(&to.mac);
     frame
