@@ -61,13 +61,13 @@ pub(super) fn remove(name: &str, socket: BorrowedFd<'_>) -> Result<()> {
         namespace.map_err(Error::system(Operation::DeleteNamespace, name, SystemCall::IoctlNamespace))
     })?;
     let mut left = None;
-    undo_twice(|| match &left {
+    undo_twice(|| {
         // The name stands for nothing since the first attempt, which could not remove its file.
-        Some(Leftover::File(file)) => file.delete().map(drop),
-        _ => {
-            let unbound = namespace.unbind(name).map(drop);
-            left = unbound.as_ref().err().and_then(|error| Leftover::after(error, name));
-            unbound
+        if let Some(Leftover::File(file)) = &left {
+            return file.delete().map(drop);
         }
+        let unbound = namespace.unbind(name).map(drop);
+        left = unbound.as_ref().err().and_then(|error| Leftover::after(error, name));
+        unbound
     })
 }
