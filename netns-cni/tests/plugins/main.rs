@@ -4,6 +4,7 @@
 mod bandwidth;
 mod bridge;
 mod damage;
+mod detach;
 mod egress;
 mod firewall;
 mod front;
@@ -48,6 +49,11 @@ fn network(version: &str) -> Value {
             },
         }],
     })
+}
+
+/// The host's end of a container's interface, by the result of `ADD`.
+fn port(result: &Value) -> String {
+    result["interfaces"][1]["name"].as_str().expect("a name").to_owned()
 }
 
 /// A host of the test's own that does not forward. A new namespace begins with the settings of the machine's first one,

@@ -4,168 +4,25 @@
 //! links are the network's is known by index and MAC address, and which named namespaces are by the id that the kernel
 //! gives the other end of such a port. Neither can be changed from inside a sandbox.
 
+mod files;
 mod lines;
+mod living;
 
-use super::options::{DEFAULT_FOLDER, NetworkOptions, RecordPlace};
+pub(super) use living::NetworkRecord;
+
+use self::files::{KIND, records, remove_file};
+use super::options::{DEFAULT_FOLDER, NetworkOptions};
 use super::place::barrier_name;
 use super::plan::{Plan, WINDOW};
 use super::way_out;
 use crate::barrier;
 use crate::link::{self, Link};
-use crate::nat::{Forwarding, ForwardingNeeds};
-use crate::record::{
-    Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, make_folder, remove_links, undo_twice,
-};
-use crate::{
-    Cause, Error, ErrorKind, IfName, IpNet, Namespace, Operation, Result, RouteSocket, SystemCall, nsid,
-};
+use crate::nat::Forwarding;
+use crate::record::{Found, Line, NamespaceIdentity, RecordFile, RecordedLink, Removal, remove_links};
+use crate::{Cause, Error, ErrorKind, IfName, IpNet, Namespace, Operation, Result, RouteSocket, nsid};
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// The kind of these records.
-const KIND: &str = "network";
-/// How often to make the folder anew, should others remove it, which they do when it is empty.
-const ATTEMPTS: usize = 16;
-
-/// The record of a network that this process has.
-#[derive(Debug)]
-pub(super) struct NetworkRecord {
-    namespace: NamespaceIdentity,
-    /// Locked while what is set on the host changes.
-    state: Mutex<RecordState>,
-}
-
-#[derive(Debug)]
-struct RecordState {
-    file: RecordFile,
-    /// What is set on the host for it.
-    forwarding: Forwarding,
-}
-
-impl NetworkRecord {
-    /// Begins the record of a network in the namespace `home`, which is the calling thread's; `None` if there is to be
-    /// none, or it cannot be where it would be by default.
-    ///
-    /// # Errors
-    /// If a process has a network of this name, or one that is gone left one. If a folder was asked for and the record
-    /// cannot be there.
-    pub(super) fn begin(home: &Namespace, options: &NetworkOptions) -> Result<Option<Self>> {
-        let refused = |cause| Error::new(Operation::CreateNetwork, options.name.to_string(), cause);
-        let unrecorded = || {
-            if options.masquerade {
-                let why = "a way out changes settings of the host, which have to be on record";
-                return Err(refused(Cause::Invalid(why.into())));
-            }
-            Ok(None)
-        };
-        let Some(folder) = options.record.folder() else { return unrecorded() };
-        let namespace = NamespaceIdentity::of(home)?;
-        let path = path_of(folder, options.name, &namespace);
-        let file = match begin_file(folder, &path) {
-            Err(error) if RecordFile::is_held(&error) => {
-                let why = "a process that is alive has a network of this name";
-                return Err(refused(Cause::Busy(why.into())));
-            }
-            Err(error) if matches!(options.record, RecordPlace::Default) && is_unwritable(&error) => {
-                return unrecorded();
-            }
-            other => other?,
-        };
-        if !file.lines().is_empty() {
-            let left = RecordedNetwork::parse(path, file.lines())?;
-            let mut socket = RouteSocket::open()?;
-            if left.has_bridge(&mut socket)? || left.has_names(&mut socket)? {
-                let why = "a process that is gone left a network of this name: RecordedNetwork::open takes it over, \
-                           RecordedNetwork::remove removes it";
-                return Err(refused(Cause::Exists(why.into())));
-            }
-            // A kill between the end of its bridge and that of its barrier.
-            barrier::remove(home, &barrier_name(&left.plan))?;
-            left.close_way_out(&file)?;
-        }
-        let forwarding = if options.masquerade {
-            match Forwarding::plan(home, &way_out::forwarding_needs(options), file.path()) {
-                Ok(forwarding) => forwarding,
-                Err(error) => {
-                    // What it says, if anything, is gone.
-                    let _ = remove_file(file);
-                    return Err(error);
-                }
-            }
-        } else {
-            Forwarding::default()
-        };
-        Ok(Some(Self { namespace, state: Mutex::new(RecordState { file, forwarding }) }))
-    }
-
-    /// Claims what is set on the host for it.
-    pub(super) fn claim_forwarding(&self, home: &Namespace) -> Result<()> {
-        let state = self.state();
-        state.forwarding.claim(home, state.file.path())
-    }
-
-    /// Claims what it takes besides, by the routes that the host has now; whether anything was missing. What is claimed already
-    /// stays so until the network ends, since connections by it may go on.
-    pub(super) fn follow_routes(&self, home: &Namespace, needs: &ForwardingNeeds<'_>) -> Result<bool> {
-        let mut state = self.state();
-        let path = state.file.path().to_owned();
-        let needed = Forwarding::plan(home, needs, &path)?;
-        if state.forwarding.covers(&needed) && state.forwarding.is_on(home)? {
-            return Ok(false);
-        }
-        let mut forwarding = state.forwarding.clone();
-        forwarding.forget_gone(home, &path)?;
-        forwarding.extend(needed);
-        let others = state.file.lines().iter().filter(|line| line.key() != Forwarding::KEY);
-        let lines = others.cloned().chain(forwarding.lines()).collect();
-        // Before it is set.
-        state.file.replace(lines)?;
-        state.forwarding = forwarding;
-        state.forwarding.claim(home, &path).map(|()| true)
-    }
-
-    fn state(&self) -> MutexGuard<'_, RecordState> {
-        // What is half done is on record, and done again.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts it back. What somebody else has set since is left.
-    pub(super) fn release_forwarding(&self, home: &Namespace) -> Result<()> {
-        let state = self.state();
-        state.forwarding.release(home, state.file.path()).map(drop)
-    }
-
-    /// The record of a network that is taken over.
-    pub(super) fn of(file: RecordFile, namespace: NamespaceIdentity) -> Self {
-        let forwarding = Forwarding::read(file.lines());
-        Self { namespace, state: Mutex::new(RecordState { file, forwarding }) }
-    }
-
-    /// Writes down what is going to be made.
-    pub(super) fn write(&mut self, plan: &Plan, options: &NetworkOptions) -> Result<()> {
-        let mut lines = lines::lines(plan, options, &self.namespace);
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        lines.extend(state.forwarding.lines());
-        state.file.replace(lines)
-    }
-
-    /// Ends the record, if the first bridge is gone. The kernel may still have ports: those go by themselves.
-    pub(super) fn end(self, socket: &mut RouteSocket) -> Result<()> {
-        let RecordState { file, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let path = file.path().to_owned();
-        let nothing = file.lines().is_empty();
-        if !nothing {
-            let left = RecordedNetwork::parse(path, file.lines())?;
-            if undo_twice(|| left.has_bridge(socket))? {
-                return Ok(());
-            }
-        }
-        remove_file(file)
-    }
-}
 
 /// A network that is on record, whether or not the process that made it is alive.
 ///
@@ -428,75 +285,4 @@ pub(super) fn named_sandboxes(
         found.extend(port.map(|&port| (port, namespace, name)));
     }
     Ok(found)
-}
-
-/// The records in a folder, which need not be there.
-fn records(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| {
-        Error::system(Operation::ListNetworks, folder.display().to_string(), SystemCall::Readdir)(error)
-    };
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "record") {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
-}
-
-/// Where the record of a network is. A bridge's name is one of its namespace only.
-fn path_of(folder: &Path, name: IfName, namespace: &NamespaceIdentity) -> PathBuf {
-    let place = match namespace.cookie {
-        Some(cookie) => cookie.to_string(),
-        None => format!("inode{}", namespace.id.inode),
-    };
-    folder.join(format!("{name}.{place}.record"))
-}
-
-fn begin_file(folder: &Path, path: &Path) -> Result<RecordFile> {
-    let mut outcome = None;
-    for _ in 0..ATTEMPTS {
-        make_folder(folder)?;
-        match RecordFile::create(path, KIND) {
-            // The folder was removed meanwhile.
-            Err(error) if error.errno() == Some(libc::ENOENT) => outcome = Some(Err(error)),
-            Err(error) => {
-                // Others' records are in it, or will be, or it was made for nothing.
-                let _ = fs::remove_dir(folder);
-                return Err(error);
-            }
-            Ok(file) => return Ok(file),
-        }
-    }
-    outcome.unwrap_or_else(|| {
-        Err(Error::invalid(Operation::MakeFolder, folder.display().to_string(), "it vanishes"))
-    })
-}
-
-/// Removes a record, and its folder if that is empty then.
-fn remove_file(file: RecordFile) -> Result<()> {
-    let folder = file.path().parent().map(Path::to_owned);
-    file.remove()?;
-    if let Some(folder) = folder {
-        // Others' records are in it, or will be.
-        let removed = || {
-            fs::remove_dir(&folder).map_err(Error::system(
-                Operation::RemoveRecord,
-                "",
-                SystemCall::Other("rmdir"),
-            ))
-        };
-        let _ = undo_twice(removed);
-    }
-    Ok(())
-}
-
-/// Whether a file cannot be there because of where this process runs, and not for want of anything.
-fn is_unwritable(error: &Error) -> bool {
-    matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ENOENT | libc::ENOTDIR))
 }
