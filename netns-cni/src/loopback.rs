@@ -16,8 +16,7 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
     if let Some(previous) = request.previous() {
         return AttachmentResult::read("prevResult", previous);
     }
-    let addresses = address::list(&mut socket)?;
-    let of_lo = addresses.iter().filter(|address| address.index == LOOPBACK);
+    let addresses = address::list_of(&mut socket, LOOPBACK)?;
     Ok(AttachmentResult {
         interfaces: vec![ResultInterface {
             name: "lo".to_owned(),
@@ -25,7 +24,8 @@ pub(crate) fn add(request: &PluginRequest) -> Outcome<AttachmentResult> {
             mtu: None,
             sandbox: request.invocation.netns.clone(),
         }],
-        ips: of_lo
+        ips: addresses
+            .iter()
             .map(|address| ResultAddress { address: address.net, gateway: None, interface: Some(0) })
             .collect(),
         ..AttachmentResult::default()

@@ -127,6 +127,25 @@ fn the_list_has_what_ip_lists_of_both_families() {
 }
 
 #[test]
+fn a_list_of_one_interface_is_the_kernels() {
+    inside(|socket| {
+        ip("-n ns1 link set lo up");
+        ip("-n ns1 addr add 10.1.1.1/24 dev eth0");
+        ip("-n ns1 addr add fd00:1::1/64 dev eth0 nodad");
+        let all = address::list(socket).unwrap();
+        for index in [1, 5] {
+            let expected: Vec<_> =
+                all.iter().filter(|address| address.index == index).map(|one| one.net).collect();
+            let found = address::list_of(socket, index).unwrap();
+            assert!(found.iter().all(|address| address.index == index));
+            assert_eq!(found.iter().map(|address| address.net).collect::<Vec<_>>(), expected);
+            assert!(expected.len() >= 2, "{expected:?}");
+        }
+        assert_eq!(address::list_of(socket, 99).unwrap_err().errno(), Some(libc::ENODEV));
+    });
+}
+
+#[test]
 fn what_ip_shows_of_an_address_is_reported() {
     inside(|socket| {
         ip("-n ns1 addr add 10.1.1.1/24 brd + dev eth0 valid_lft 1000 preferred_lft 500");

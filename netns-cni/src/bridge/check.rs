@@ -134,9 +134,9 @@ fn check_port(port: &Link, config: &BridgeConfig, expected: &AttachmentResult) -
 }
 
 fn check_addresses(socket: &mut RouteSocket, interface: &Link, expected: &AttachmentResult) -> Outcome<()> {
-    let there = address::list(socket)?;
+    let there = address::list_of(socket, interface.index)?;
     for ip in expected.ips.iter().filter(|ip| is_of(ip.interface, interface, expected)) {
-        if !there.iter().any(|there| there.index == interface.index && there.net == ip.address) {
+        if !there.iter().any(|there| there.net == ip.address) {
             return damaged(format!("the container's {} has not the address {}", interface.name, ip.address));
         }
     }
@@ -168,11 +168,11 @@ fn check_routes(
 }
 
 fn check_gateway(host: &mut RouteSocket, bridge: &Link, expected: &AttachmentResult) -> Outcome<()> {
-    let there = address::list(host)?;
+    let there = address::list_of(host, bridge.index)?;
     for ip in &expected.ips {
         let Some(gateway) = ip.gateway else { continue };
         let net = IpNet::new(gateway, ip.address.prefix())?;
-        if !there.iter().any(|there| there.index == bridge.index && there.net == net) {
+        if !there.iter().any(|there| there.net == net) {
             return damaged(format!("the bridge {} has not the address {net}", bridge.name));
         }
         let setting = shared_bridge::forwarding(gateway.is_ipv4());

@@ -97,9 +97,8 @@ pub(super) fn be_gateway(
     gateways: &[IpNet],
     force: bool,
 ) -> Outcome<()> {
-    let addresses = address::list(socket)?;
     let of_bridge: Vec<IpNet> =
-        addresses.iter().filter(|address| address.index == bridge.index).map(|address| address.net).collect();
+        address::list_of(socket, bridge.index)?.iter().map(|address| address.net).collect();
     for &gateway in gateways {
         if of_bridge.contains(&gateway) {
             continue;

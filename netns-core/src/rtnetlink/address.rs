@@ -196,6 +196,31 @@ pub(crate) fn encode_list(batch: &mut Batch) {
     batch.message(libc::RTM_GETADDR, libc::NLM_F_DUMP, &IfAddrMsg::default(), |_| {});
 }
 
+/// Lists the addresses of one interface, IPv4 first. The kernel picks them, from Linux 4.20 on, so that a list of few does not
+/// grow with the namespace
+/// (`inet_dump_ifaddr` of <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c>).
+///
+/// # Errors
+/// `ENODEV` if there is no such interface, or as [`list`].
+///
+/// ```
+/// use netns_core::{Namespace, RouteSocket, address, link};
+///
+/// # if !netns_core::is_privileged() { return Ok(()); }
+/// let mut socket = RouteSocket::open_in(&Namespace::anonymous()?)?;
+/// link::set_up(&mut socket, 1)?;
+/// assert_eq!(address::list_of(&mut socket, 1)?[0].net.to_string(), "127.0.0.1/8");
+/// # Ok::<(), netns_core::Error>(())
+/// ```
+#[doc(alias = "RTM_GETADDR")]
+pub fn list_of(socket: &mut RouteSocket, index: u32) -> Result<Vec<Address>> {
+    let mut batch = Batch::new();
+    let header = IfAddrMsg { index, ..IfAddrMsg::default() };
+    batch.message(libc::RTM_GETADDR, libc::NLM_F_DUMP, &header, |_| {});
+    // Older kernels ignore what is not the family, and list all.
+    socket.dump(&mut batch, |message| Ok(parse(message).filter(|address| address.index == index)))
+}
+
 /// Lists the addresses of the socket's namespace, IPv4 first.
 ///
 /// # Errors

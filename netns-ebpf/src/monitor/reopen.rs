@@ -200,7 +200,9 @@ pub(super) fn open_program(id: u32) -> Result<(LoadedProgram, Vec<u32>), Monitor
 /// A map that we know, and its name.
 pub(super) fn open_map(id: u32) -> Result<Option<(String, Map)>, MapError> {
     let info = MapInfo::from_id(id)?;
-    let Some(name) = info.name_as_str().filter(|name| Maps::NAMES.contains(name)) else { return Ok(None) };
+    // Not `name_as_str`, which first has aya find out what the kernel can do: two dozen calls, half of them loading something.
+    let name = str::from_utf8(info.name()).ok().filter(|name| Maps::NAMES.contains(name));
+    let Some(name) = name else { return Ok(None) };
     let data = MapData::from_id(id)?;
     let map = match info.map_type()? {
         MapType::Array => Map::Array(data),
