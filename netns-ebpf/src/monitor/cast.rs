@@ -5,8 +5,9 @@
 //! ([`CAST_MARK`]) becomes one when the object is loaded. aya 0.14 knows nothing of such calls, and leaves them alone.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
+use super::bpf_call::{self, BpfCommand};
 use crate::layout::CAST_MARK;
 
 /// [The function](https://github.com/torvalds/linux/blob/v6.18/kernel/bpf/helpers.c), since Linux 6.2.
@@ -52,10 +53,9 @@ pub(super) fn is_allowed(function: u32, place: u16) -> bool {
     load(&[call(function), read, zero, exit]).is_ok()
 }
 
-/// The command, and the first members of `bpf_attr` for it.
-const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 
+/// The first members of `bpf_attr` for a program.
 #[repr(C)]
 struct ProgramAttr {
     kind: u32,
@@ -67,21 +67,15 @@ struct ProgramAttr {
 const _: () = assert!(size_of::<ProgramAttr>() == 24 && std::mem::offset_of!(ProgramAttr, license) == 16);
 
 fn load(instructions: &[BpfInstruction]) -> io::Result<OwnedFd> {
-    let attr = ProgramAttr {
+    let mut attr = ProgramAttr {
         kind: BPF_PROG_TYPE_SCHED_CLS,
         count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
         instructions: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
     };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it, and points to as many instructions
-    // as it says and to a string that ends with NUL, which the kernel only reads.
-    let loaded =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attr, size_of::<ProgramAttr>()) };
-    match i32::try_from(loaded) {
-        // SAFETY: it is a new descriptor, which nobody else owns.
-        Ok(loaded) if loaded >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(loaded) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // SAFETY: `ProgramAttr` is what the command takes, and points to as many instructions as it says and to a string that ends with
+    // NUL, which the kernel only reads. It answers with a descriptor.
+    unsafe { bpf_call::open(BpfCommand::ProgLoad, &mut attr) }
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::io;
 
 use netns_core::tc::Direction;
 
+use super::bpf_call::{self, BpfCommand};
+
 /// Where the program is on a bridge.
 pub(super) const AT_HOST: &[Direction] = &[Direction::Ingress];
 
 /// [The attach types](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h), ingress first.
 pub(super) const TCX: [u32; 2] = [46, 47];
-/// The command, in the same file.
-const BPF_PROG_QUERY: libc::c_long = 16;
 /// So many programs a hook can have (`BPF_MPROG_MAX` in
 /// <https://github.com/torvalds/linux/blob/v6.18/include/linux/bpf_mprog.h>).
 const MOST_PROGRAMS: usize = 64;
@@ -52,12 +52,8 @@ pub(super) fn query(ifindex: u32, hook: usize) -> io::Result<Vec<u32>> {
         link_attach_flags: 0,
         revision: 0,
     };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it. It points to `programs`, which has
-    // room for as many as it says and outlives the call; the other arrays it asks for are none.
-    let outcome =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<QueryAttr>()) };
-    if outcome != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // SAFETY: `QueryAttr` is what the command takes. It points to `programs`, which has room for as many as it says and outlives the
+    // call; the other arrays it asks for are none.
+    unsafe { bpf_call::call(BpfCommand::ProgQuery, &mut attr)? };
     Ok(programs[..(attr.count as usize).min(MOST_PROGRAMS)].to_vec())
 }

@@ -3,6 +3,7 @@
 mod ahead;
 mod assign;
 mod attach;
+mod bpf_call;
 mod byte_order;
 mod cast;
 mod compare;

@@ -6,12 +6,13 @@
 
 use std::error::Error;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
 
+use super::bpf_call::{self, BpfCommand};
 use super::kernel_answer::kernel_error;
 
 /// How many file descriptors there must be; loading takes many more.
@@ -79,9 +80,7 @@ const TYPES: [u32; 13] = {
     [0x1_EB9F, HEADER, 0, 24, 24, 4, 0, PROTOTYPE, 0, 1, GLOBAL_FUNCTION, 1, strings]
 };
 
-/// The command, and the `btf_load` member of `bpf_attr`, as far as it is used.
-const BPF_BTF_LOAD: libc::c_long = 18;
-
+/// The `btf_load` member of `bpf_attr`, as far as it is used.
 #[repr(C)]
 struct TypesAttr {
     types: u64,
@@ -100,12 +99,7 @@ pub(super) fn load_types(types: &[u32]) -> io::Result<OwnedFd> {
     let size = u32::try_from(size_of_val(types)).map_err(io::Error::other)?;
     let types = types.as_ptr() as u64;
     let mut attr = TypesAttr { types, log: 0, size, log_size: 0, log_level: 0, log_true_size: 0 };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it, and points to `size` bytes, which
-    // the kernel only reads.
-    let loaded = unsafe { libc::syscall(libc::SYS_bpf, BPF_BTF_LOAD, &raw mut attr, size_of::<TypesAttr>()) };
-    match i32::try_from(loaded) {
-        // SAFETY: it is a new descriptor, which nobody else owns.
-        Ok(loaded) if loaded >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(loaded) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // SAFETY: `TypesAttr` is what the command takes, and points to `size` bytes, which the kernel only reads. It answers with a
+    // descriptor.
+    unsafe { bpf_call::open(BpfCommand::BtfLoad, &mut attr) }
 }

@@ -1,17 +1,16 @@
 //! Attaching by TCX links: a little cheaper for each frame than a filter, and dear to attach.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use netns_core::RouteSocket;
 use netns_core::tc::Direction;
 
+use super::bpf_call::{self, BpfCommand};
 use super::hook::{TCX, query};
 use super::{Ahead, Monitor, MonitorError, Policy, Slot};
 
-/// [The command](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h).
-const BPF_LINK_CREATE: libc::c_long = 28;
-/// `BPF_F_BEFORE`: before another program, or, if none is named, before all.
+/// [`BPF_F_BEFORE`](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h): before another program, or, if none is named, before all.
 const BEFORE: u32 = 1 << 3;
 
 /// The `link_create` member of `bpf_attr`, as far as it is used.
@@ -161,7 +160,7 @@ impl Monitor {
 
 /// Puts a program before all others at a hook: one of those may decide a frame's fate.
 fn link(program: BorrowedFd<'_>, ifindex: u32, attach_type: u32) -> io::Result<OwnedFd> {
-    let attr = LinkAttr {
+    let mut attr = LinkAttr {
         prog_fd: program.as_raw_fd().cast_unsigned(),
         target_ifindex: ifindex,
         attach_type,
@@ -170,12 +169,6 @@ fn link(program: BorrowedFd<'_>, ifindex: u32, attach_type: u32) -> io::Result<O
         padding: 0,
         expected_revision: 0,
     };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it, and points to nothing.
-    let link =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_CREATE, &raw const attr, size_of::<LinkAttr>()) };
-    match i32::try_from(link) {
-        // SAFETY: it is a new descriptor, which nobody else owns.
-        Ok(link) if link >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(link) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // SAFETY: `LinkAttr` is what the command takes, and points to nothing. It answers with a descriptor.
+    unsafe { bpf_call::open(BpfCommand::LinkCreate, &mut attr) }
 }

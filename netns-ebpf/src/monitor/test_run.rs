@@ -7,9 +7,8 @@ use std::time::Duration;
 use netns_core::tc::Direction;
 
 use super::Monitor;
+use super::bpf_call::{self, BpfCommand};
 
-/// [The command](https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h).
-const BPF_PROG_TEST_RUN: libc::c_long = 10;
 /// What the programs answer for a frame that they drop.
 const TC_ACT_SHOT: u32 = 2;
 
@@ -69,12 +68,8 @@ pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Resul
         repeat,
         ..TestAttr::default()
     };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it; `data_in` is valid to be
-    // read for `data_size_in` bytes, and the other addresses are null.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut attr, size_of::<TestAttr>()) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // SAFETY: `TestAttr` is what the command takes; `data_in` is valid to be read for `data_size_in` bytes, and the other addresses
+    // are null.
+    unsafe { bpf_call::call(BpfCommand::ProgTestRun, &mut attr)? };
     Ok(TestRun { dropped: attr.retval == TC_ACT_SHOT, duration: Duration::from_nanos(attr.duration.into()) })
 }

@@ -1,12 +1,13 @@
 //! A policy's trie in the kernel. Elements go in by the thousand at once (`BPF_MAP_UPDATE_BATCH`), which aya does not do.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Map, MapData, MapError};
 
 use crate::layout::{EGRESS_RANGES, EgressEntry, EgressKey};
+use crate::monitor::bpf_call::{self, BpfCommand, MapAttr};
 use crate::monitor::probe::load_types;
 use crate::packet::EgressPrefix;
 
@@ -18,31 +19,11 @@ pub(super) type EgressTrie = LpmTrie<MapData, [u32; 4], [u64; WORDS]>;
 /// How many elements are handed over at once: some 300 KB.
 const BATCH: usize = 4096;
 
-/// Commands, a map type and a flag of
-/// [bpf.h](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h).
-const BPF_MAP_CREATE: libc::c_long = 0;
-const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+/// A type of maps and a flag of [bpf.h](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h).
 const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
 const BPF_F_NO_PREALLOC: u32 = 1;
 /// What kernels answer that know no batches, at all or of tries (before Linux 5.13).
 const ENOTSUPP: i32 = 524;
-
-/// The beginning of the `map_create` member of `bpf_attr`.
-#[repr(C)]
-struct CreateAttr {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
-    inner_map_fd: u32,
-    numa_node: u32,
-    map_name: [u8; 16],
-    map_ifindex: u32,
-    btf_fd: u32,
-    btf_key_type_id: u32,
-    btf_value_type_id: u32,
-}
 
 /// The `batch` member of `bpf_attr`.
 #[repr(C)]
@@ -59,7 +40,6 @@ struct BatchAttr {
 
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<CreateAttr>() == 60 && offset_of!(CreateAttr, btf_fd) == 48);
     assert!(size_of::<BatchAttr>() == 56 && offset_of!(BatchAttr, count) == 32);
 };
 
@@ -110,28 +90,18 @@ const TYPES: [u32; 13] = {
 
 fn create_map(room: u32) -> io::Result<OwnedFd> {
     let types = load_types(&TYPES)?;
-    let attr = CreateAttr {
+    bpf_call::create_map(MapAttr {
         map_type: BPF_MAP_TYPE_LPM_TRIE,
         key_size: size_of::<EgressKey>() as u32,
         value_size: size_of::<[u64; WORDS]>() as u32,
         max_entries: room,
         map_flags: BPF_F_NO_PREALLOC,
-        inner_map_fd: 0,
-        numa_node: 0,
         map_name: *b"egress_policy\0\0\0",
-        map_ifindex: 0,
         btf_fd: types.as_raw_fd().cast_unsigned(),
         btf_key_type_id: 1,
         btf_value_type_id: 2,
-    };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it, and has no pointers.
-    let map =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const attr, size_of::<CreateAttr>()) };
-    match i32::try_from(map) {
-        // SAFETY: it is a new descriptor, which nobody else owns.
-        Ok(map) if map >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(map) }),
-        _ => Err(io::Error::last_os_error()),
-    }
+        ..MapAttr::default()
+    })
 }
 
 /// Writes elements, as many values as keys.
@@ -147,11 +117,9 @@ fn update(map: BorrowedFd<'_>, keys: &[EgressKey], values: &[[u64; WORDS]]) -> i
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: `attr` is the beginning of a `bpf_attr`, of the size that is passed with it; keys and values are as long as this
-    // map's are, there are as many of each as it says, and the kernel only reads them. It writes to `count`.
-    let done =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_BATCH, &raw mut attr, size_of::<BatchAttr>()) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // SAFETY: `BatchAttr` is what the command takes; keys and values are as long as this map's are, there are as many of each as it
+    // says, and the kernel only reads them.
+    unsafe { bpf_call::call(BpfCommand::MapUpdateBatch, &mut attr).map(drop) }
 }
 
 /// The clock by which the program sees that something is over, in nanoseconds.
