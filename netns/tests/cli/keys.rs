@@ -213,6 +213,7 @@ fn town() {
         "-6 route add fd67::/64 via fd00:1::1 dev br0 metric 9 pref high proto dhcp",
         "-6 route add fd69::/64 from fd00:1::/64 dev br0",
         "-6 route add fd68::/64 dev br0 src fd00:1::fe expires 500",
+        "-6 route add fd72::/64 encap seg6 mode encap segs fd00:1::9 dev br0",
         "neigh add 10.1.1.9 lladdr 02:00:00:00:00:09 dev br0",
         "neigh add 10.1.1.10 lladdr 02:00:00:00:00:10 dev br0 nud stale router",
         "neigh add 10.1.1.12 lladdr 02:00:00:00:00:12 dev br0 protocol static extern_learn",

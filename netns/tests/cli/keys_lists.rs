@@ -86,7 +86,12 @@ pub(crate) const ROUTES: Pair = Pair {
     more: &[],
 };
 
-pub(crate) const ROUTES_6: Pair = Pair { ours: "route -6 show", theirs: "ip -6 route show", ..ROUTES };
+pub(crate) const ROUTES_6: Pair = Pair {
+    ours: "route -6 show",
+    theirs: "ip -6 route show",
+    missing: &[("mode segs", "the details of an encapsulation, of which `encap` says the kind")],
+    ..ROUTES
+};
 
 pub(crate) const NEIGHBOURS: Pair = Pair {
     ours: "neigh show",
