@@ -51,6 +51,9 @@ pub(crate) struct FaultsArguments {
     /// Only commands whose name contains this, such as `observe`.
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
+    /// Only the K-th of N equal parts of each command's cases: a full run takes hours, and so it can be spread over nights.
+    #[arg(long, value_name = "K/N", value_parser = Part::parse, conflicts_with = "limits")]
+    part: Option<Part>,
     /// Only count the calls and the cases of each command, and run none.
     #[arg(long, conflicts_with = "limits")]
     count: bool,
@@ -73,6 +76,24 @@ pub(crate) struct FaultsArguments {
     /// Run commands of the CNI plugin in the host of this process.
     #[arg(long, hide = true, value_name = "COMMANDS")]
     plugin: Option<String>,
+}
+
+/// Which of how many parts, from 1.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    fn parse(text: &str) -> Result<Self, String> {
+        let numbers =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err("it is K/N, with K from 1 to N: 3/40".into()),
+        }
+    }
 }
 
 /// What was tried with a command, and what was wrong.
@@ -120,7 +141,7 @@ pub(crate) fn faults(arguments: &FaultsArguments) -> Result<ExitCode, Failure> {
         let similar = if operation.holds.is_empty() { verb } else { operation.name };
         let known = known.entry(similar).or_default();
         let jobs = if arguments.count { 0 } else { jobs };
-        let totals = try_all(number, operation, (arguments.quick, known), jobs).map_err(Failure::Kernel)?;
+        let totals = try_all(number, operation, (arguments, known), jobs).map_err(Failure::Kernel)?;
         say(format_args!("{}: {} ({} s)", operation.name, totals.words(), begin.elapsed().as_secs()));
         rows.push((operation.name, totals));
     }
@@ -197,9 +218,10 @@ fn one(case: &str) -> Result<ExitCode, Failure> {
 fn try_all(
     number: usize,
     operation: &Operation,
-    (quick, known): (bool, &mut KnownSite),
+    (arguments, known): (&FaultsArguments, &mut KnownSite),
     jobs: usize,
 ) -> Result<Totals, String> {
+    let quick = arguments.quick;
     let whole = in_host(number, &Injected::None, &BTreeSet::new())
         .map_err(|error| format!("{}: {error}", operation.name))?;
     for wrong in &whole.wrong {
@@ -211,8 +233,9 @@ fn try_all(
     // What has to hold does so after a kill. The refusals are those of the other forms of the command.
     let only_kills = quick && !operation.holds.is_empty();
     let is_kill = |fault: &Injected| matches!(fault, Injected::Signal { signal, .. } if signal == "KILL");
-    let faults: VecDeque<(&Site, Injected)> =
-        all.filter(|(_, fault)| !only_kills || is_kill(fault)).collect();
+    let part = arguments.part.unwrap_or(Part { number: 1, of: 1 });
+    let wanted = all.filter(|(_, fault)| !only_kills || is_kill(fault)).skip(part.number - 1);
+    let faults: VecDeque<(&Site, Injected)> = wanted.step_by(part.of).collect();
     for (_, fault) in &faults {
         match fault {
             Injected::None => {}
