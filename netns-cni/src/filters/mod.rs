@@ -232,19 +232,9 @@ impl FilterTable {
     /// Removes the elements of these sets whose comment is meant.
     pub(crate) fn remove(self, sets: &[NamedSet], is_meant: impl Fn(&str) -> bool) -> Outcome<()> {
         let mut socket = KeptSocket::open()?;
-        for _ in 0..ATTEMPTS {
-            let mut transaction = Transaction::new();
-            self.encode_removal(&mut socket, &mut transaction, sets, &is_meant)?;
-            if transaction.requests() == 0 {
-                return Ok(());
-            }
-            match socket.commit(&mut transaction) {
-                // Somebody else removed one meanwhile.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return Ok(other?),
-            }
-        }
-        Err(busy())
+        removal::remove(&mut socket, |socket, transaction| {
+            self.encode_removal(socket, transaction, sets, &is_meant)
+        })
     }
 
     /// Appends the removal of the elements of these sets whose comment is meant.

@@ -61,28 +61,38 @@ impl FilterRemoval {
             other => other?,
         };
         let is_its = |comment: &str| comment == self.owner.comment();
-        for _ in 0..ATTEMPTS {
-            let mut transaction = Transaction::new();
+        remove(&mut socket, |socket, transaction| {
             for named in &self.named {
-                named.encode_removal(&mut socket, &mut transaction, &self.owner)?;
+                named.encode_removal(socket, transaction, &self.owner)?;
             }
             for search in &self.searches {
                 match *search {
                     FilterSearch::Sets(table, sets) => {
-                        table.encode_removal(&mut socket, &mut transaction, sets, &is_its)?;
+                        table.encode_removal(socket, transaction, sets, &is_its)?;
                     }
-                    FilterSearch::Rules(search) => search(&mut socket, &mut transaction, &is_its)?,
+                    FilterSearch::Rules(search) => search(socket, transaction, &is_its)?,
                 }
             }
-            if transaction.requests() == 0 {
-                return Ok(());
-            }
-            match socket.commit(&mut transaction) {
-                // Somebody else removed one meanwhile.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return Ok(other?),
-            }
-        }
-        Err(busy())
+            Ok(())
+        })
     }
+}
+
+/// Removes what `encode` appends the removal of, by one transaction, and looks anew if somebody else removed some of it meanwhile.
+pub(super) fn remove(
+    socket: &mut NftSocket,
+    encode: impl Fn(&mut NftSocket, &mut Transaction) -> Outcome<()>,
+) -> Outcome<()> {
+    for _ in 0..ATTEMPTS {
+        let mut transaction = Transaction::new();
+        encode(socket, &mut transaction)?;
+        if transaction.requests() == 0 {
+            return Ok(());
+        }
+        match socket.commit(&mut transaction) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(busy())
 }
