@@ -68,7 +68,7 @@ fn full(maker: &Maker, ready: usize) -> Result<Pool> {
     let deadline = Instant::now() + LIMIT;
     while pool.ready() < ready {
         if Instant::now() >= deadline {
-            let why = pool.failure().unwrap_or_default();
+            let why = pool.failure().map_or_else(String::new, |why| why.to_string());
             return Err(format!("the pool is not full after {LIMIT:?}: {why}").into());
         }
         thread::sleep(Duration::from_millis(1));

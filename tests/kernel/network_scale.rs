@@ -4,7 +4,7 @@
 
 use netns_core::network::{Network, NetworkOptions, Pool, PoolOptions, Sandbox};
 use netns_core::ping::{Ping, ping};
-use netns_core::{Namespace, link};
+use netns_core::{ErrorKind, Namespace, link};
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Mutex;
@@ -200,7 +200,7 @@ fn a_pool_has_fresh_ones_ready_and_a_burst_goes_beyond_it() {
             percentile(&mut times, 990),
             percentile(&mut times, 999)
         );
-        assert_eq!(pool.failure(), None);
+        assert!(pool.failure().is_none());
         drop((pool, burst));
         network.wait_reclaimed(LONG).unwrap();
         assert_eq!(network.sandboxes(), 0);
@@ -218,7 +218,9 @@ fn a_pool_stays_within_its_budget_and_says_why_it_cannot_fill() {
         thread::sleep(Duration::from_millis(120));
         assert!((1..=3).contains(&pool.ready()), "{} were made in 120 ms at 20/s", pool.ready());
         tests::eventually("the network is full", || pool.failure().is_some());
-        assert!(pool.failure().unwrap().contains("4 of 4 are in use"));
+        let why = pool.failure().unwrap();
+        assert_eq!(why.kind(), ErrorKind::Exhausted);
+        assert!(why.to_string().contains("4 of 4 are in use"));
         assert_eq!(pool.ready(), 4);
         let sandbox = pool.acquire().unwrap();
         drop(sandbox);

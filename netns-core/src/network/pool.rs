@@ -104,7 +104,7 @@ struct PoolState {
     stopping: bool,
     /// When the next one may be begun.
     next: Instant,
-    failure: Option<String>,
+    failure: Option<Arc<Error>>,
 }
 
 impl Pool {
@@ -240,9 +240,9 @@ impl Pool {
         self.shared.lock().ready.len()
     }
 
-    /// Why the latest attempt to make one failed, if it did. The threads go on trying.
+    /// Why the latest attempt to make one failed, if it did. The threads go on trying. It is shared, as an error cannot be copied.
     #[must_use]
-    pub fn failure(&self) -> Option<String> {
+    pub fn failure(&self) -> Option<Arc<Error>> {
         if !self.shared.is_ours() {
             return None;
         }
@@ -309,12 +309,14 @@ impl PoolShared {
                 }
                 Ok(Err(error)) if error.kind() == ErrorKind::Exhausted => {
                     let begin = *since.get_or_insert_with(Instant::now);
-                    (begin.elapsed() >= self.network.shared.patience).then(|| error.to_string())
+                    (begin.elapsed() >= self.network.shared.patience).then_some(error)
                 }
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("making a sandbox panicked".to_owned()),
+                Ok(Err(error)) => Some(error),
+                Err(_) => {
+                    Some(Error::invalid(Operation::CreateSandbox, "", "the network's program panicked"))
+                }
             };
-            state.failure = failure.or(state.failure.take());
+            state.failure = failure.map(Arc::new).or(state.failure.take());
             if !state.stopping {
                 drop(self.wake.wait_timeout(state, back_off));
             }

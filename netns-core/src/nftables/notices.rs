@@ -4,7 +4,7 @@ use super::NftSocket;
 use crate::error::{Operation, SystemCall};
 use crate::sys;
 use crate::{Error, Result};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Notices of everything that anybody changes in the nftables of one network namespace: the one that the thread was in
 /// when it was opened. It says that something was changed and not what, so there is nothing to lose: notices that came
@@ -70,5 +70,12 @@ impl AsFd for RuleNotices {
     /// Readable when there are notices.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for RuleNotices {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

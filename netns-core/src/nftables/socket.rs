@@ -13,7 +13,7 @@ use crate::sys;
 use crate::wire::{Batch, Message, Messages, NLMSGERR_ATTR_MSG, NfGenMsg, NlMsgHdr};
 use crate::{Error, Result};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Room for an answer that is not part of a list.
 const REPLY_CAPACITY: usize = 8 * 1024;
@@ -293,6 +293,13 @@ impl NftSocket {
 impl AsFd for NftSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for NftSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

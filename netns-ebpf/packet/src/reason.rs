@@ -12,6 +12,7 @@ macro_rules! reasons {
         /// Why a frame is not one that its sender may send. A frame has one reason: the first that is found, in the
         /// order of the checks (see [the front page](crate)).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
         #[repr(u8)]
         pub enum Reason {
             $(#[doc = $description] $reason = $code,)*

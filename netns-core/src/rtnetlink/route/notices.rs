@@ -2,7 +2,7 @@
 
 use crate::error::{Operation, SystemCall};
 use crate::{Error, Result, sys};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Notices of all routes of one network namespace: the one that the thread was in when it was opened. It says that something
 /// was changed and not what, so there is nothing to lose: notices that came faster than they were read are a change too. Routes
@@ -44,5 +44,12 @@ impl AsFd for RouteNotices {
     /// Readable when there are notices.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for RouteNotices {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

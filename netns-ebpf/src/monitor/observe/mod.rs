@@ -18,7 +18,7 @@ mod trace;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -472,5 +472,12 @@ impl AsFd for Observer<'_> {
     /// Readable when [`Observer::changes`] has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
+    }
+}
+
+/// For what wants a number, such as tokio's `AsyncFd`; the descriptor stays this one's.
+impl AsRawFd for Observer<'_> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.events.as_raw_fd()
     }
 }
