@@ -30,6 +30,8 @@ fn main() -> Result<()> {
         .map(|kind| Ok((kind, CniChain::new(kind)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut raw = RawPorts::new()?;
+    // Of the raw requests and of the ways, beside one container.
+    let mut first: Option<Vec<Times>> = None;
     for (ports, alive, with_debians) in ROWS {
         raw.keep(alive)?;
         for (kind, chain) in &mut chains {
@@ -56,9 +58,14 @@ fn main() -> Result<()> {
             }
         }
         of_raw.print("one raw request", &of_raw);
-        for ((kind, _), times) in chains.iter().zip(&of_chains) {
+        let first = first.get_or_insert_with(|| [&[of_raw.clone()], &*of_chains].concat());
+        for (((kind, _), times), begin) in chains.iter().zip(&of_chains).zip(&first[1..]) {
             if with_debians || *kind != CniChainKind::Debians {
                 times.print(kind.name(), &of_raw);
+                let [add, del] = times.growth(begin, &of_raw, &first[0]);
+                println!(
+                    "    grown since the first row, by the raw one's growth: ADD {add:.2}, DEL {del:.2}"
+                );
             }
         }
     }
@@ -76,6 +83,15 @@ struct Times {
 }
 
 impl Times {
+    /// How many times as long as in the first row, `ADD` and `DEL`, divided by the same of the raw requests.
+    fn growth(&self, first: &Self, raw: &Self, first_raw: &Self) -> [f64; 2] {
+        let grown = |now: &Samples, first: &Samples| now.median_us() / first.median_us();
+        [
+            grown(&self.add, &first.add) / grown(&raw.add, &first_raw.add),
+            grown(&self.del, &first.del) / grown(&raw.del, &first_raw.del),
+        ]
+    }
+
     fn print(&self, name: &str, raw: &Self) {
         println!(
             "  {name}: ADD {:.2} ms, DEL {:.2} ms, {:.2} times the raw one",

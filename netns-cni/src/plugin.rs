@@ -213,10 +213,14 @@ fn del_everything(request: &PluginRequest) -> Outcome<()> {
 
 /// What a list of plugins could do, but one call does not.
 fn refuse_of_everything(request: &PluginRequest) -> Outcome<()> {
-    match request.keys().get("sysctl") {
-        None => Ok(()),
-        Some(value) => Err(CniFailure::unsupported("sysctl", value, "netns-cni does not do this")),
+    let keys = request.keys();
+    let nothing = |value: &Value| *value == false || *value == 0;
+    for key in ["sysctl", "promisc", "allmulti", "txQLen"] {
+        if let Some(value) = keys.get(key).filter(|value| !nothing(value)) {
+            return Err(CniFailure::unsupported(key, value, "netns-cni does not do what tuning does"));
+        }
     }
+    Ok(())
 }
 
 fn all<const N: usize>(outcomes: [Outcome<()>; N]) -> Outcome<()> {

@@ -1,5 +1,6 @@
 //! The arguments. Names, flags and exit codes follow `ip`, `bridge` and `ping` where those have them.
 
+use crate::examples::with_examples;
 use crate::manual::{CompletionsArguments, ManArguments};
 use crate::name::NETNS;
 use crate::net::help;
@@ -38,7 +39,7 @@ pub(crate) struct Cli {
 /// All commands, with the objects of `ip` and `bridge`, which are parsed elsewhere.
 pub(crate) fn command() -> clap::Command {
     let command = Cli::command().mut_subcommand("down", |down| down.after_help(DOWN_EXIT_CODES));
-    command.subcommands(help::commands())
+    with_examples(command.subcommands(help::commands()))
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod clean;
 mod cli;
 mod containers;
 mod counting;
+mod examples;
 pub mod failure;
 mod manual;
 pub mod messages;

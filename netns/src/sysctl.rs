@@ -8,9 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: netns sysctl -n ns1 net.ipv4.ip_forward=1\n\nExit codes: 0 fine, 1 wrong usage, 2 the kernel refused."
-)]
+#[command(after_help = "Exit codes: 0 fine, 1 wrong usage, 2 the kernel refused.")]
 pub(crate) struct SysctlArguments {
     /// The named namespace [default: this one].
     #[arg(short = 'n', long, value_name = "NS")]

@@ -67,7 +67,7 @@ impl BridgeConfig {
         let keys = request.keys();
         refuse(request)?;
         let is_default_gateway = keys.boolean("isDefaultGateway")?;
-        let dns = ResultDns::read(&keys.inside("dns")?)?;
+        let dns = requested_dns(request)?;
         let config = Self {
             bridge: bridge(request)?,
             is_gateway: keys.boolean("isGateway")? || is_default_gateway,
@@ -138,6 +138,22 @@ fn refuse(request: &PluginRequest) -> Outcome<()> {
         return Err(CniFailure::unsupported("enabledad", &Value::Bool(true), why));
     }
     Ok(())
+}
+
+/// From `dns`, and the capability `dns`, which has other words for the same and counts where it says something.
+fn requested_dns(request: &PluginRequest) -> Outcome<ResultDns> {
+    let keys = request.keys();
+    let mut dns = ResultDns::read(&keys.inside("dns")?)?;
+    let wanted = keys.inside("runtimeConfig")?.inside("dns")?;
+    for (key, list) in
+        [("servers", &mut dns.nameservers), ("searches", &mut dns.search), ("options", &mut dns.options)]
+    {
+        let texts = wanted.texts(key)?;
+        if !texts.is_empty() {
+            *list = texts;
+        }
+    }
+    Ok(dns)
 }
 
 /// From `CNI_ARGS`, `args.cni.mac` and the capability `mac`; the last one counts.

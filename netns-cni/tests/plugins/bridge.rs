@@ -242,6 +242,15 @@ fn each_key_does_what_it_says() {
         probe("dns", json!({"nameservers": ["10.1.1.1"], "search": ["a"]}), &|result| {
             assert_eq!(result["dns"], json!({"nameservers": ["10.1.1.1"], "search": ["a"]}));
         });
+        let mut runtime = with("capabilities", json!({"dns": true}));
+        runtime.capabilities =
+            json!({"dns": {"servers": ["10.1.1.2"], "searches": ["b"], "options": ["ndots:2"]}});
+        runtime.list["plugins"][0]["dns"] = json!({"nameservers": ["10.1.1.1"], "domain": "c"});
+        let result = runtime.add(ONE).fine();
+        let dns =
+            json!({"nameservers": ["10.1.1.2"], "search": ["b"], "options": ["ndots:2"], "domain": "c"});
+        assert_eq!(result["dns"], dns);
+        runtime.del(ONE, &result).fine();
         let mut runtime = with("capabilities", json!({"mac": true, "ips": true, "ipRanges": true}));
         runtime.capabilities = json!({
             "mac": "02:11:22:33:44:55",

@@ -1,4 +1,4 @@
-//! `portmap`, after our `bridge` and after the reference's.
+//! `portmap`, after `bridge`: ours after ours, and the reference's after the reference's.
 
 use crate::in_host;
 use crate::outside::{Server, is_silent, seen, seen_by_tcp, seen_by_udp, world};
@@ -156,11 +156,18 @@ fn everything_in_one_call() {
         runtime.list["plugins"][0]["type"] = json!("netns-cni");
         runtime.list["plugins"][0]["capabilities"] = json!({"portMappings": true});
         runtime.capabilities = json!({ "portMappings": two_ports() });
-        let mut refused = crate::ours("1.1.0");
-        refused.list["plugins"][0]["type"] = json!("netns-cni");
-        refused.list["plugins"][0]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
-        let (code, text) = refused.add(ONE).failure();
-        assert_eq!((code, text.contains("\"sysctl\" with the value")), (2, true), "{text}");
+        for (key, value) in [
+            ("sysctl", json!({"net.ipv4.ip_forward": "1"})),
+            ("promisc", json!(true)),
+            ("allmulti", json!(true)),
+            ("txQLen", json!(500)),
+        ] {
+            let mut refused = crate::ours("1.1.0");
+            refused.list["plugins"][0]["type"] = json!("netns-cni");
+            refused.list["plugins"][0][key] = value;
+            let (code, text) = refused.add(ONE).failure();
+            assert_eq!((code, text.contains(&format!("\"{key}\" with the value"))), (2, true), "{text}");
+        }
         let result = runtime.add(ONE).fine();
         runtime.check(ONE, &result).fine();
         runtime.status().fine();

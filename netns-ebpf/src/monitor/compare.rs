@@ -81,6 +81,10 @@ pub enum CountedApart {
     /// the program or anybody else sees them (`skb_vlan_untag` in
     /// <https://github.com/torvalds/linux/blob/v6.18/net/core/skbuff.c>). Each has 14 to 19 bytes.
     Truncated,
+    /// It does not count what it drops on the way to the namespace, after the program (`tx_dropped`): the receive queue of a
+    /// processor, which all namespaces share, or the namespace's was full, or its `eth0` takes no frames of that length (`veth_xmit`
+    /// in <https://github.com/torvalds/linux/blob/v6.18/drivers/net/veth.c>).
+    Dropped,
 }
 
 impl fmt::Display for CountedApart {
@@ -96,6 +100,7 @@ impl fmt::Display for CountedApart {
             Self::Headless => "the kernel counts bytes without Ethernet headers (XDP inside, or gro on)",
             Self::Tagged => "the kernel counts the VLAN tags that the namespace writes into its frames",
             Self::Truncated => "the kernel counts frames that end within a VLAN tag, and drops them unseen",
+            Self::Dropped => "the kernel dropped frames on their way into the namespace (tx_dropped)",
         })
     }
 }
@@ -205,7 +210,8 @@ fn compare<E>(
 /// Why the kernel's counters are what they are; nothing if they are the program's, `None` if there is no explanation.
 fn explained(counters: &PortCounters, stats: &LinkStats) -> Option<BTreeSet<CountedApart>> {
     let received = received_apart(counters, (stats.rx_packets, stats.rx_bytes))?;
-    let sent = sent_apart(counters, (stats.tx_packets, stats.tx_bytes))?;
+    let sent = sent_apart(counters, (stats.tx_packets, stats.tx_bytes))
+        .or_else(|| sent_and_dropped(counters, stats))?;
     Some([received, sent].concat().into_iter().collect())
 }
 
@@ -264,6 +270,14 @@ fn sent_apart(counters: &PortCounters, kernel: (u64, u64)) -> Option<Vec<Counted
         (is_part && headers >= SEGMENT_HEADERS * segments && headers < *cut)
             .then(|| vec![CountedApart::CutInPart])
     })
+}
+
+/// Of what it sent, if some of it was dropped on the way.
+fn sent_and_dropped(counters: &PortCounters, stats: &LinkStats) -> Option<Vec<CountedApart>> {
+    let missing = counters.tx.packets.checked_sub(stats.tx_packets)?;
+    let bytes = counters.tx.bytes.checked_sub(stats.tx_bytes)?;
+    let is_so = (1..=stats.tx_dropped).contains(&missing) && bytes >= missing * HEADER;
+    is_so.then(|| vec![CountedApart::Dropped])
 }
 
 fn differences(port: Slot, counters: &PortCounters, stats: &LinkStats) -> Vec<Difference> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use netns_core::link::LinkChange;
 use netns_core::wire::{Batch, IfInfoMsg};
 use netns_core::{MacAddress, Namespace, RouteSocket, link, sysctl};
 use netns_ebpf::attack::FrameSocket;
@@ -116,6 +117,22 @@ fn truncated(network: &Network) {
     socket.send(&frame[..19]).unwrap();
 }
 
+/// Frames of ordinary length, to the second one.
+fn ordinary(network: &Network) {
+    let socket = network.insides[0].namespace.enter(|| FrameSocket::open(2)).unwrap().unwrap();
+    let mut frame = [0_u8; 900];
+    frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+    for _ in 0..20 {
+        socket.send(&frame).unwrap();
+    }
+}
+
+/// Has the second one take short frames alone, as its root may.
+fn shorten(network: &mut Network) {
+    let mut inside = RouteSocket::open_in(&network.insides[1].namespace).unwrap();
+    link::set(&mut inside, 2, &LinkChange { mtu: Some(100), ..LinkChange::NONE }).unwrap();
+}
+
 /// Has a link make trains as long as there can be (BIG TCP), and its namespace have as much on the way.
 fn make_long_trains(namespace: &Namespace) {
     let mut batch = Batch::new();
@@ -134,7 +151,7 @@ fn put_xdp(network: &Network, place: usize) {
 /// Whatever is switched: the counters are the kernel's, or it is known why they are not, and by how much.
 #[test]
 fn counters_are_exact_whatever_is_switched() {
-    use CountedApart::{Cut, Headless, Joined, Tagged, Truncated};
+    use CountedApart::{Cut, Dropped, Headless, Joined, Tagged, Truncated};
     if !privileged("counters_are_exact_whatever_is_switched") {
         return;
     }
@@ -143,7 +160,7 @@ fn counters_are_exact_whatever_is_switched() {
     let inside = |network: &Network, place: usize, command| {
         switch(&network.insides[place].namespace, "eth0", command, false);
     };
-    let trials: [Switching<'_>; 15] = [
+    let trials: [Switching<'_>; 16] = [
         ("nothing", &|_| {}, &stream, &[]),
         ("tso of the sender", &|network| inside(network, 0, TSO), &stream, &[]),
         ("gso of the sender", &|network| inside(network, 0, GSO), &stream, &[]),
@@ -175,6 +192,7 @@ fn counters_are_exact_whatever_is_switched() {
         ("XDP inside the sender", &|network| put_xdp(network, 0), &stream, &[(0, Headless)]),
         ("a tag in the bytes", &|_| {}, &tagged, &[(0, Tagged)]),
         ("frames that end within a tag", &|_| {}, &truncated, &[(0, Truncated)]),
+        ("an MTU of 100 of the receiver", &shorten, &ordinary, &[(1, Dropped)]),
         (
             "a tag in the bytes, to a port without tso",
             &|network| host(network, "port2", TSO, false),

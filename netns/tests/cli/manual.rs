@@ -216,3 +216,48 @@ fn words_and_existing_names_are_completed() {
         );
     });
 }
+
+/// Those of each object's help are what the object takes: the kernel may refuse one, for what it names is not there.
+#[test]
+fn examples_of_ips_words_are_understood() {
+    in_host(|_| {
+        for command in [
+            "netns add ns1",
+            "link add br0 type bridge",
+            "addr add 10.1.1.254/24 dev br0",
+            "link set br0 up",
+            "link add veth0 type veth peer name far",
+        ] {
+            ip(command);
+        }
+        let mut tried = 0;
+        let mut left: Vec<String> = ["link", "addr", "route", "neigh", "netns", "tuntap", "bridge", "stats"]
+            .map(String::from)
+            .to_vec();
+        while let Some(path) = left.pop() {
+            let help = done(&mut xtask(&format!("{path} --help"))).out;
+            let mut sections = help.split("\n\n");
+            let commands = sections.clone().find_map(|part| part.trim_start().strip_prefix("Commands:\n"));
+            for line in commands.into_iter().flat_map(str::lines) {
+                let name = line.split_whitespace().next().unwrap_or_default();
+                if line.starts_with("  ") && !line.starts_with("   ") && name != "help" {
+                    left.push(format!("{path} {name}"));
+                }
+            }
+            let examples = sections.find_map(|part| {
+                part.strip_prefix("Example:\n").or_else(|| part.strip_prefix("Examples:\n"))
+            });
+            for example in examples.unwrap_or_else(|| panic!("{path}: no example in {help}")).lines() {
+                let words = example.trim().strip_prefix("netns ").expect("netns");
+                if words == "netns monitor" {
+                    // It does not end.
+                    continue;
+                }
+                let run = done(&mut xtask(words));
+                assert!(matches!(run.code, Some(0 | 2)), "{example}: {:?} {}", run.code, run.err);
+                tried += 1;
+            }
+        }
+        assert!(tried > 50, "{tried}");
+    });
+}

@@ -98,6 +98,24 @@ fn counted([(rx_packets, rx_bytes), (tx_packets, tx_bytes)]: [(u64, u64); 2]) ->
 }
 
 #[test]
+fn what_the_link_dropped_is_known_as_such() {
+    let same = (10, 60_000);
+    for (sent, tx_dropped, expected) in [
+        ((8, 48_000), 2, Some(vec![CountedApart::Dropped])),
+        // Others were dropped that the program never saw.
+        ((8, 48_000), 5, Some(vec![CountedApart::Dropped])),
+        ((8, 48_000), 1, None),
+        // Frames without a header there are not, nor such as were not counted.
+        ((8, 59_999), 2, None),
+        ((11, 60_000), 2, None),
+    ] {
+        let kernel = LinkStats { tx_dropped, ..counted([same, sent]) };
+        let expected = expected.map(BTreeSet::from_iter);
+        assert_eq!(explained(&trains(), &kernel), expected, "{sent:?}, {tx_dropped} dropped");
+    }
+}
+
+#[test]
 fn what_is_counted_at_another_place_is_known_as_such() {
     use CountedApart::{Cut, CutInPart, Headless, Joined, Tagged, Truncated};
     let same = (10, 60_000);
