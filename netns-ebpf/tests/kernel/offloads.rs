@@ -148,6 +148,13 @@ fn put_xdp(network: &Network, place: usize) {
     attach_xdp(&mut RouteSocket::open_in(&network.insides[place].namespace).unwrap(), 2, &pass());
 }
 
+/// Processors' receive queues are all namespaces', and other tests fill them.
+fn without_dropped(found: CounterComparison) -> CounterComparison {
+    let CounterComparison::Apart(mut apart) = found else { return found };
+    apart.retain(|(_, why)| *why != CountedApart::Dropped);
+    if apart.is_empty() { CounterComparison::Exact } else { CounterComparison::Apart(apart) }
+}
+
 /// Whatever is switched: the counters are the kernel's, or it is known why they are not, and by how much.
 #[test]
 fn counters_are_exact_whatever_is_switched() {
@@ -218,7 +225,9 @@ fn counters_are_exact_whatever_is_switched() {
         traffic(&network);
         let kernel = || [101_u32, 102].iter().map(|&port| link::stats(&mut network.socket, port)).collect();
         let expected: Vec<_> = expected.iter().map(|&(place, why)| (slots[place], why)).collect();
+        let is_dropping = expected.iter().any(|(_, why)| *why == Dropped);
         let found = monitor.compare(&slots, kernel).unwrap();
+        let found = if is_dropping { found } else { without_dropped(found) };
         let wanted = match &expected[..] {
             [] => CounterComparison::Exact,
             _ => CounterComparison::Apart(expected),
@@ -250,10 +259,11 @@ fn counters_are_known_to_be_apart_where_long_trains_are_cut() {
         let socket = &mut network.socket;
         let kernel = || [101_u32, 102].iter().map(|&port| link::stats(socket, port)).collect();
         found = monitor.compare(&slots, kernel).unwrap();
-        if found != CounterComparison::Exact {
+        if without_dropped(found.clone()) != CounterComparison::Exact {
             break;
         }
     }
+    let found = without_dropped(found);
     assert_eq!(found, CounterComparison::Apart(vec![(slots[1], CountedApart::CutInPart)]));
     assert_eq!(monitor.violations(slots[0]).total(), 0);
 }

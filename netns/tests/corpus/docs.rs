@@ -106,12 +106,13 @@ fn ways(which: impl Fn(&&Way) -> bool) -> String {
     let mut table = String::from(
         "| way | who can | arrived, observed | arrived, enforced | counted |\n| --- | --- | ---: | ---: | --- |\n",
     );
-    for Way { name, who, reason, .. } in WAYS.iter().chain(NATIVE).filter(which) {
+    for Way { name, who, reason, other, .. } in WAYS.iter().chain(NATIVE).filter(which) {
+        let other = other.map_or_else(String::new, |other| format!(" or `{other}`"));
         let who = match who {
             Who::User => "root of a user namespace",
             Who::Root => "the host's root inside",
         };
-        let _ = writeln!(table, "| {name} | {who} | {COUNT} | 0 | {COUNT} `{reason}` |");
+        let _ = writeln!(table, "| {name} | {who} | {COUNT} | 0 | {COUNT} `{reason}`{other} |");
     }
     table
 }
