@@ -220,7 +220,8 @@ extern "C" fn meter_uses_up(slot: u32, quota: u32, bytes: u64) -> u32 {
     // SAFETY: as in `metered`.
     unsafe {
         let quotas = &raw mut (*meter).quotas;
-        let place = if quota == QuotaKind::Total as u32 { QuotaKind::Total as usize } else { (quota & 1) as usize };
+        let place =
+            if quota == QuotaKind::Total as u32 { QuotaKind::Total as usize } else { (quota & 1) as usize };
         let words = (&raw mut (*quotas)[place]).cast::<QuotaWords>();
         u32::from(use_up(words, bytes))
     }

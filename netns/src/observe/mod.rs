@@ -184,7 +184,16 @@ impl Watching<'_> {
         {
             judge::foresee(policies, bridge, host)?;
         }
+        let ends_enforcement = !judge::enforces(policies, unmatched)
+            && JournalFile::predecessors(folder, host, bridge).stamp.is_some();
         let journal = JournalFile::take_over(folder, host, &place, monitor)?;
+        if ends_enforcement {
+            say(format_args!(
+                "warning: an observer that was killed enforced a policy on {}; this one does not, so nothing is enforced there \
+                 any more",
+                bridge.name
+            ));
+        }
         let judging = judge::judging(policies, unmatched, monitor, host, bridge.index)?;
         let observer = match Observer::start_judging(monitor, host, bridge.name, &journal, judging) {
             Ok(observer) => observer,

@@ -77,6 +77,20 @@ fn wherever_it_is_killed_forged_frames_do_not_arrive() {
     });
 }
 
+#[test]
+fn to_look_at_a_bridge_ends_what_a_killed_one_enforced_and_says_so() {
+    in_host(|_| {
+        two();
+        killed_observer();
+        let look = || done(&mut xtask("observe br0 --once --json"));
+        let (first, second) = (look(), look());
+        assert_eq!((first.code, second.code), (Some(0), Some(0)), "{}{}", first.err, second.err);
+        assert!(first.err.contains("enforced a policy on br0; this one does not"), "{}", first.err);
+        assert!(!second.err.contains("enforced a policy"), "{}", second.err);
+        assert!(lies() > 0, "nobody enforces any more");
+    });
+}
+
 /// Through a device that takes the frames past the hook, so that only the barrier stops them.
 #[test]
 fn wherever_it_is_killed_frames_do_not_get_past_the_hook() {
