@@ -167,7 +167,7 @@ pub fn reason(row: &Row, floor_us: Option<f64>) -> String {
         "those that were not ready were made directly, which takes a millisecond and more: fewer were made in the \
          background than were taken. See the rows of coming and going for how many the machine makes, and the load"
     } else if row.name.starts_with("program, a frame counted and judged") {
-        "the goal is from a machine on which an empty program took 25 ns; here the kernel's loop around each run alone takes 32 to \
+        "the goal is from a machine on which an empty program took 26 ns; here the kernel's loop around each run alone takes 32 to \
          34. Above that it is 12 to 14 ns, of which counting takes 4"
     } else {
         "not found out. The load says whether others were at work: repeat it on an idle machine before looking further"

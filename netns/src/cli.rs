@@ -45,6 +45,9 @@ pub(crate) fn command() -> clap::Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build namespaces on a bridge, prove that they reach each other and the host, show what passes.
+    ///
+    /// What passes is its own: datagrams around the ring of namespaces and a TCP stream from the first to the second, so that
+    /// there is something to count.
     Run(Box<RunArguments>),
     /// Bring up the topology in a file, or change what differs from it.
     Up(UpArguments),

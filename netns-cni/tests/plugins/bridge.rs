@@ -387,9 +387,7 @@ fn nobody_has_to_read_stderr() {
         containers(&["one"]);
         let runtime = ours("1.0.0");
         let result = runtime.add(ONE).fine();
-        let name = port(&result);
-        ip(&format!("link delete {name}"));
-        ip(&format!("link add {name} type veth peer name other"));
+        crate::replace_port(&result);
         let (mut command, input) = runtime.prepare_first("DEL", ONE, &result);
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);

@@ -66,9 +66,7 @@ fn what_has_a_name_of_ours_by_now_is_left() {
         containers(&["one"]);
         let runtime = ours("1.0.0");
         let result = runtime.add(ONE).fine();
-        let name = port(&result);
-        ip(&format!("link delete {name}"));
-        ip(&format!("link add {name} type veth peer name other"));
+        let name = crate::replace_port(&result);
         let answer = runtime.del(ONE, &result);
         assert_eq!(answer.code, Some(0));
         assert!(answer.err.contains(&name), "{}", answer.err);

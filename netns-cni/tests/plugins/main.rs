@@ -56,6 +56,14 @@ fn port(result: &Value) -> String {
     result["interfaces"][1]["name"].as_str().expect("a name").to_owned()
 }
 
+/// Puts a stranger's link in the place of the host's end; its name.
+fn replace_port(result: &Value) -> String {
+    let name = port(result);
+    tests::ip(&format!("link delete {name}"));
+    tests::ip(&format!("link add {name} type veth peer name other"));
+    name
+}
+
 /// A host of the test's own that does not forward. A new namespace begins with the settings of the machine's first one,
 /// which others may have changed.
 fn in_host(test: impl FnOnce(&Host) + Send) {

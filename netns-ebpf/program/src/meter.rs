@@ -45,7 +45,7 @@ extern "C" fn metered(skb: *mut __sk_buff, slot: u32, way: u32) -> u32 {
     // space writes to the rates that do not hold only; clocks and quotas are changed by whole words.
     unsafe {
         let active = usize::from(control & metering::ACTIVE != 0);
-        let rates = &raw const (*meter).rates[active][place];
+        let rates = &raw mut (*meter).rates[active][place];
         let clocks = Clocks { slot, way: (active as u32) << 1 | place as u32 };
         if control & metering::RATES << place != 0 && !within_rates(rates, clocks, &frame) {
             drop_counted(&raw mut (*meter).limited[place], &frame);
@@ -90,7 +90,7 @@ impl Clocks {
 /// `meter` points into a map's element that is valid while the program runs, and nobody else writes its buckets. Its clocks are
 /// `clocks`.
 #[inline(always)]
-unsafe fn within_rates(meter: *const WayMeter, clocks: Clocks, frame: &Frame) -> bool {
+unsafe fn within_rates(meter: *mut WayMeter, clocks: Clocks, frame: &Frame) -> bool {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() } << TICK_SHIFT;
     let (bytes, segments) = (charged(frame) as u32, segments(frame));
@@ -111,8 +111,7 @@ unsafe fn within_rates(meter: *const WayMeter, clocks: Clocks, frame: &Frame) ->
         if counts_packets && !clocks.take(Clocks::PACKETS, now, segments) {
             // Another CPU took it since it was asked. If this one stood still meanwhile for longer than the frame takes,
             // the bucket is now fuller than full by that one frame.
-            let byte_clock = (&raw const (*meter).byte_clock).cast_mut();
-            atomic::add(byte_clock, byte_bucket.taken(bytes).wrapping_neg());
+            atomic::add(&raw mut (*meter).byte_clock, byte_bucket.taken(bytes).wrapping_neg());
             return false;
         }
     }

@@ -10,7 +10,8 @@ use super::bpf_call::{self, BpfCommand};
 use super::hook::{TCX, query};
 use super::{Ahead, Monitor, MonitorError, Policy, Slot};
 
-/// [`BPF_F_BEFORE`](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h): before another program, or, if none is named, before all.
+/// [`BPF_F_BEFORE`](https://github.com/torvalds/linux/blob/v6.18/include/uapi/linux/bpf.h): before another program, or, if none
+/// is named, before all.
 const BEFORE: u32 = 1 << 3;
 
 /// The `link_create` member of `bpf_attr`, as far as it is used.

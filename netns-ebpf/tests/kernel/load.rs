@@ -2,9 +2,10 @@
 
 use std::thread;
 
+use aya::programs::loaded_programs;
 use netns_ebpf::{Monitor, MonitorError, MonitorOptions};
 
-use crate::harness::privileged;
+use crate::harness::{privileged, privileged_since};
 
 /// Runs something on a thread without capabilities.
 fn without_capabilities<R: Send>(f: impl FnOnce() -> R + Send) -> R {
@@ -76,4 +77,39 @@ fn an_old_kernel_is_known_as_one_and_every_other_takes_the_program() {
 fn no_slots_are_too_few() {
     let error = Monitor::load(&MonitorOptions { slots: 0, ..MonitorOptions::default() }).unwrap_err();
     assert!(matches!(error, MonitorError::NoSlots) && !error.is_refusal());
+}
+
+/// A million is the most that the verifier follows. Kernels count differently, so half of it is kept free; and what is followed
+/// for a long time is what makes loading slow.
+#[test]
+fn the_verifier_is_far_from_its_most_whatever_is_asked_for() {
+    const TEST: &str = "the_verifier_is_far_from_its_most_whatever_is_asked_for";
+    if !privileged_since(TEST, (5, 16), "verified_insns") {
+        return;
+    }
+    let nothing = MonitorOptions { slots: 2, ..MonitorOptions::default() };
+    let everything = MonitorOptions {
+        limits: true,
+        scopes: true,
+        egress: 4,
+        verdicts: 16,
+        barrier: true,
+        ..nothing.clone()
+    };
+    for (what, options) in [
+        ("nothing", nothing.clone()),
+        ("limits", MonitorOptions { limits: true, ..nothing.clone() }),
+        ("scopes", MonitorOptions { scopes: true, ..nothing.clone() }),
+        ("egress", MonitorOptions { egress: 4, ..nothing.clone() }),
+        ("verdicts", MonitorOptions { verdicts: 16, ..nothing }),
+        ("everything", everything),
+    ] {
+        let monitor = Monitor::load(&options).unwrap();
+        for id in monitor.program_ids() {
+            let program = loaded_programs().flatten().find(|program| program.id() == id).unwrap();
+            let followed = program.verified_instruction_count().unwrap();
+            eprintln!("{what}: {followed}");
+            assert!(followed < 500_000, "{what}: {followed}");
+        }
+    }
 }

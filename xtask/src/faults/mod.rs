@@ -11,6 +11,7 @@ mod inventory;
 mod library;
 mod limits;
 mod operation;
+mod part;
 mod plugin;
 mod site;
 
@@ -21,6 +22,7 @@ use netns::Failure;
 use netns::messages::say;
 use netns::output::{json_line, stdout};
 use operation::{ALL, Operation};
+use part::Part;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use site::{KnownSite, Site};
@@ -76,24 +78,6 @@ pub(crate) struct FaultsArguments {
     /// Run commands of the CNI plugin in the host of this process.
     #[arg(long, hide = true, value_name = "COMMANDS")]
     plugin: Option<String>,
-}
-
-/// Which of how many parts, from 1.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    number: usize,
-    of: usize,
-}
-
-impl Part {
-    fn parse(text: &str) -> Result<Self, String> {
-        let numbers =
-            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
-        match numbers {
-            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
-            _ => Err("it is K/N, with K from 1 to N: 3/40".into()),
-        }
-    }
 }
 
 /// What was tried with a command, and what was wrong.
@@ -233,9 +217,8 @@ fn try_all(
     // What has to hold does so after a kill. The refusals are those of the other forms of the command.
     let only_kills = quick && !operation.holds.is_empty();
     let is_kill = |fault: &Injected| matches!(fault, Injected::Signal { signal, .. } if signal == "KILL");
-    let part = arguments.part.unwrap_or(Part { number: 1, of: 1 });
-    let wanted = all.filter(|(_, fault)| !only_kills || is_kill(fault)).skip(part.number - 1);
-    let faults: VecDeque<(&Site, Injected)> = wanted.step_by(part.of).collect();
+    let wanted = all.filter(|(_, fault)| !only_kills || is_kill(fault));
+    let faults: VecDeque<(&Site, Injected)> = arguments.part.unwrap_or(Part::ALL).of(wanted).collect();
     for (_, fault) in &faults {
         match fault {
             Injected::None => {}
